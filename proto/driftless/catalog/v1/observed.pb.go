@@ -334,7 +334,11 @@ type Intent struct {
 	Version     uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
 	At          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
 	// The Stripe event that confirmed it.
-	ConfirmedBy   string `protobuf:"bytes,6,opt,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"`
+	ConfirmedBy string `protobuf:"bytes,6,opt,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"`
+	// Of the product when the key was made.
+	Generation uint64 `protobuf:"varint,7,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Whether the call's outcome is known. While it is not, the same step must be called with the same key.
+	Settled       bool `protobuf:"varint,8,opt,name=settled,proto3" json:"settled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +415,20 @@ func (x *Intent) GetConfirmedBy() string {
 	return ""
 }
 
+func (x *Intent) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Intent) GetSettled() bool {
+	if x != nil {
+		return x.Settled
+	}
+	return false
+}
+
 var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
@@ -444,14 +462,18 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\x05Claim\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion\"\xd0\x01\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"\x8a\x02\n" +
 	"\x06Intent\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
 	"\vtraceparent\x18\x03 \x01(\tR\vtraceparent\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12!\n" +
-	"\fconfirmed_by\x18\x06 \x01(\tR\vconfirmedByB\xe5\x01\n" +
+	"\fconfirmed_by\x18\x06 \x01(\tR\vconfirmedBy\x12\x1e\n" +
+	"\n" +
+	"generation\x18\a \x01(\x04R\n" +
+	"generation\x12\x18\n" +
+	"\asettled\x18\b \x01(\bR\asettledB\xe5\x01\n" +
 	"\x18com.driftless.catalog.v1B\rObservedProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/catalog/v1;catalogv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Catalog.V1\xca\x02\x14Driftless\\Catalog\\V1\xe2\x02 Driftless\\Catalog\\V1\\GPBMetadata\xea\x02\x16Driftless::Catalog::V1b\x06proto3"
 
 var (

@@ -1,0 +1,358 @@
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// Diff returns the calls that make what Stripe holds equal to what the catalog wants, in the order in which they
+// must be made; none if they are equal. A nil desired state wants nothing, so nothing is done; a nil observed one
+// is a product that Stripe does not hold. Neither is modified.
+//
+// The order keeps Stripe's rules: a new price exists before the product's default moves to it, and the default has
+// moved before the old price is archived, so that there is always a price to sell at. A product that left the
+// catalog is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without
+// Driftless's mark, metadata keys that Driftless did not write, and the fields that the desired state calls
+// unmanaged. A price that the catalog has archived is not created only to be archived.
+func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
+	if desired == nil {
+		return nil
+	}
+	d := newDiffer(desired, observed)
+	if desired.GetOperation() == catalogv1.Operation_OPERATION_DELETE {
+		if d.have == nil {
+			return nil
+		}
+		// Whatever else the product holds stays as the record of what it was.
+		d.want = &catalogv1.Product{Id: desired.GetProductId(), Active: new(false)}
+		d.managed = func(f string) bool { return f == "active" || f == "default_price" }
+	}
+	d.prices()
+	d.product()
+	return slices.Concat(d.createProduct, d.keepPrices, d.updateProduct, d.archivePrices)
+}
+
+// differ collects the steps of one product by the phase they belong to.
+type differ struct {
+	want      *catalogv1.Product
+	have      *catalogv1.Product // nil if Stripe does not hold the product
+	observed  *catalogv1.Observed
+	held      []*catalogv1.ObservedPrice
+	managed   func(field string) bool
+	productID string
+
+	// current is Stripe's id of the price that stands for a catalog price once the steps are done, empty if that
+	// price is yet to be created.
+	current map[string]string
+	// retired are Stripe's ids of prices to be archived, with their catalog ids.
+	retired map[string]string
+
+	createProduct, keepPrices, updateProduct, archivePrices []Step
+}
+
+func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *differ {
+	unmanaged := make(map[string]bool, len(desired.GetUnmanagedFields()))
+	for _, f := range desired.GetUnmanagedFields() {
+		unmanaged[f] = true
+	}
+	d := &differ{
+		want:      Canonical(desired.GetProduct()),
+		have:      Canonical(observed.GetProduct()),
+		observed:  observed,
+		managed:   func(f string) bool { return !unmanaged[f] },
+		productID: desired.GetProductId(),
+		current:   map[string]string{},
+		retired:   map[string]string{},
+	}
+	if d.want == nil {
+		d.want = &catalogv1.Product{Id: desired.GetProductId(), Active: new(true)}
+	}
+	if d.have != nil {
+		for _, p := range observed.GetPrices() {
+			held := &catalogv1.ObservedPrice{
+				StripeId: p.GetStripeId(), Price: CanonicalPrice(p.GetPrice()), Created: p.GetCreated(),
+				ManagedMetadata: p.GetManagedMetadata(),
+			}
+			d.held = append(d.held, held)
+		}
+		slices.SortFunc(d.held, d.preference)
+	}
+	return d
+}
+
+// preference orders held prices: of several that could stand for a catalog price, the first is kept.
+func (d *differ) preference(a, b *catalogv1.ObservedPrice) int {
+	yes := func(b bool) int {
+		if b {
+			return 0
+		}
+		return 1
+	}
+	isDefault := func(p *catalogv1.ObservedPrice) bool { return p.GetStripeId() == d.have.GetDefaultPrice() }
+	return cmp.Or(
+		cmp.Compare(yes(a.GetPrice().GetActive()), yes(b.GetPrice().GetActive())),
+		cmp.Compare(yes(isDefault(a)), yes(isDefault(b))),
+		cmp.Compare(a.GetCreated(), b.GetCreated()),
+		strings.Compare(a.GetStripeId(), b.GetStripeId()))
+}
+
+func (d *differ) prices() {
+	taken := map[string]bool{}
+	for _, want := range d.want.GetPrices() {
+		held := d.match(want)
+		switch {
+		case held != nil:
+			d.current[want.GetId()] = held.GetStripeId()
+			taken[held.GetStripeId()] = true
+			d.updatePrice(want, held)
+		case want.GetActive():
+			d.current[want.GetId()] = ""
+			d.createPrice(want)
+		}
+	}
+	for _, held := range d.held {
+		if held.GetPrice().GetId() == "" || taken[held.GetStripeId()] || !held.GetPrice().GetActive() {
+			continue
+		}
+		d.archive(held)
+	}
+}
+
+func (d *differ) archive(held *catalogv1.ObservedPrice) {
+	d.retired[held.GetStripeId()] = held.GetPrice().GetId()
+	d.archivePrices = append(d.archivePrices, Step{
+		Kind: UpdatePrice, ProductID: d.productID, PriceID: held.GetPrice().GetId(), StripePriceID: held.GetStripeId(),
+		Params: text("active", "false"), ManagedMetadata: held.GetManagedMetadata(),
+	})
+}
+
+// match finds the held price that can stand for a wanted one: it carries the wanted one's id, and differs from it
+// in nothing that Stripe never changes.
+func (d *differ) match(want *catalogv1.Price) *catalogv1.ObservedPrice {
+	for _, held := range d.held {
+		if held.GetPrice().GetId() == want.GetId() && d.canBecome(held.GetPrice(), want) {
+			return held
+		}
+	}
+	return nil
+}
+
+func (d *differ) canBecome(have, want *catalogv1.Price) bool {
+	for _, f := range priceIdentity {
+		if d.managed("prices."+f.name) && !slices.Equal(f.write(have), f.write(want)) {
+			return false
+		}
+	}
+	// Stripe lets tax_behavior move off unspecified only.
+	if d.managed("prices.tax_behavior") && have.GetTaxBehavior() != "unspecified" && have.GetTaxBehavior() != want.GetTaxBehavior() {
+		return false
+	}
+	if d.managed("prices.currency_options") {
+		for currency, h := range have.GetCurrencyOptions() {
+			w := want.GetCurrencyOptions()[currency]
+			// An option can be added or given another amount; that one can be taken away is nowhere promised.
+			if w == nil || h.GetTaxBehavior() != "unspecified" && h.GetTaxBehavior() != w.GetTaxBehavior() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (d *differ) createPrice(want *catalogv1.Price) {
+	params := []Param{
+		{Name: "product", Value: d.productID},
+		{Name: "lookup_key", Value: LookupKey(want)},
+		{Name: "transfer_lookup_key", Value: "true"},
+	}
+	for _, f := range priceIdentity {
+		params = append(params, f.write(want)...)
+	}
+	params = append(params, currencyOptions(want.GetCurrencyOptions())...)
+	params = optional(params, "nickname", want.GetNickname())
+	if want.GetTaxBehavior() != "unspecified" {
+		params = append(params, Param{Name: "tax_behavior", Value: want.GetTaxBehavior()})
+	}
+	metadata := priceMetadata(want)
+	for k, v := range metadata {
+		params = append(params, Param{Name: "metadata[" + k + "]", Value: v})
+	}
+	d.keepPrices = append(d.keepPrices, Step{
+		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(params),
+		ManagedMetadata: slices.Sorted(maps.Keys(metadata)),
+	})
+}
+
+func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPrice) {
+	have := held.GetPrice()
+	if !want.GetActive() {
+		// An archived price sells nothing: what else it says can wait until it is wanted again.
+		if have.GetActive() {
+			d.archive(held)
+		}
+		return
+	}
+	var params []Param
+	if !have.GetActive() {
+		params = append(params, Param{Name: "active", Value: "true"})
+	}
+	if key := LookupKey(want); have.GetLookupKey() != key {
+		params = append(params, Param{Name: "lookup_key", Value: key}, Param{Name: "transfer_lookup_key", Value: "true"})
+	}
+	if d.managed("prices.nickname") && have.GetNickname() != want.GetNickname() {
+		params = append(params, Param{Name: "nickname", Value: want.GetNickname()})
+	}
+	if d.managed("prices.tax_behavior") && have.GetTaxBehavior() != want.GetTaxBehavior() {
+		params = append(params, Param{Name: "tax_behavior", Value: want.GetTaxBehavior()})
+	}
+	if d.managed("prices.currency_options") {
+		for currency, w := range want.GetCurrencyOptions() {
+			written := currencyOption(currency, w)
+			if h := have.GetCurrencyOptions()[currency]; h == nil || !slices.Equal(written, currencyOption(currency, h)) {
+				params = append(params, written...)
+			}
+		}
+	}
+	metadata := map[string]string{PriceMarker: want.GetId()}
+	if d.managed("prices.metadata") {
+		metadata = priceMetadata(want)
+	}
+	params = append(params, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), d.managed("prices.metadata"))...)
+	if len(params) == 0 {
+		return
+	}
+	d.keepPrices = append(d.keepPrices, Step{
+		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), StripePriceID: held.GetStripeId(),
+		Params: sorted(params), ManagedMetadata: managedAfter(metadata, held.GetManagedMetadata(), d.managed("prices.metadata")),
+	})
+}
+
+func (d *differ) product() {
+	if d.have == nil {
+		d.newProduct()
+		return
+	}
+	var params []Param
+	for _, f := range productFields {
+		if !d.managed(f.name) {
+			continue
+		}
+		if want := f.write(d.want); want != nil && !slices.Equal(want, f.write(d.have)) {
+			params = append(params, want...)
+		}
+	}
+	if d.managed("metadata") {
+		params = append(params, metadataChanges(d.want.GetMetadata(), d.have.GetMetadata(), d.observed.GetManagedMetadata(), true)...)
+	}
+	if p, ok := d.defaultPrice(); ok {
+		params = append(params, p)
+	}
+	if len(params) == 0 {
+		return
+	}
+	d.updateProduct = []Step{{
+		Kind: UpdateProduct, ProductID: d.productID, Params: sorted(params),
+		ManagedMetadata: managedAfter(d.want.GetMetadata(), d.observed.GetManagedMetadata(), d.managed("metadata")),
+	}}
+}
+
+func (d *differ) newProduct() {
+	params := text("id", d.productID)
+	for _, f := range productFields {
+		for _, p := range f.write(d.want) {
+			if p.Value != "" {
+				params = append(params, p)
+			}
+		}
+	}
+	for k, v := range d.want.GetMetadata() {
+		params = append(params, Param{Name: "metadata[" + k + "]", Value: v})
+	}
+	keys := slices.Sorted(maps.Keys(d.want.GetMetadata()))
+	d.createProduct = []Step{{Kind: CreateProduct, ProductID: d.productID, Params: sorted(params), ManagedMetadata: keys}}
+	if id := d.want.GetDefaultPrice(); id != "" {
+		d.updateProduct = []Step{{
+			Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys,
+			Params: []Param{{Name: "default_price", PriceRef: id}},
+		}}
+	}
+}
+
+// defaultPrice returns the parameter that moves or clears the product's default price, if it must change.
+func (d *differ) defaultPrice() (Param, bool) {
+	have := d.have.GetDefaultPrice()
+	want := d.want.GetDefaultPrice()
+	if !d.managed("default_price") {
+		// Nobody's wish but Stripe's: a price cannot be archived while it is the default. The one that took its
+		// place in the catalog follows it.
+		id, retiring := d.retired[have]
+		if _, kept := d.current[id]; !retiring {
+			return Param{}, false
+		} else if kept && d.current[id] != have {
+			want = id
+		}
+	}
+	if want == "" {
+		return Param{Name: "default_price"}, have != ""
+	}
+	target, known := d.current[want]
+	switch {
+	case !known:
+		// Not one of the product's prices in the catalog; Validate refuses this before it comes here.
+		return Param{}, false
+	case target == "":
+		return Param{Name: "default_price", PriceRef: want}, true
+	default:
+		return Param{Name: "default_price", Value: target}, target != have
+	}
+}
+
+// LookupKey is the lookup key a price has in Stripe: the catalog's, or else the catalog's price id, by which the
+// price can be found again whatever happens to the records of it here.
+func LookupKey(p *catalogv1.Price) string {
+	return cmp.Or(p.GetLookupKey(), p.GetId())
+}
+
+func priceMetadata(p *catalogv1.Price) map[string]string {
+	m := make(map[string]string, len(p.GetMetadata())+1)
+	maps.Copy(m, p.GetMetadata())
+	m[PriceMarker] = p.GetId()
+	return m
+}
+
+// metadataChanges sets what differs and, with remove, clears the managed keys that are no longer wanted. Stripe
+// merges by key: keys not named survive.
+func metadataChanges(want, have map[string]string, managed []string, remove bool) []Param {
+	var out []Param
+	for k, v := range want {
+		if have[k] != v {
+			out = append(out, Param{Name: "metadata[" + k + "]", Value: v})
+		}
+	}
+	if !remove {
+		return out
+	}
+	for _, k := range managed {
+		_, wanted := want[k]
+		if _, held := have[k]; held && !wanted {
+			out = append(out, Param{Name: "metadata[" + k + "]"})
+		}
+	}
+	return out
+}
+
+func managedAfter(want map[string]string, before []string, managed bool) []string {
+	if !managed {
+		return before
+	}
+	return slices.Sorted(maps.Keys(want))
+}
+
+func sorted(params []Param) []Param {
+	slices.SortFunc(params, func(a, b Param) int { return strings.Compare(a.Name, b.Name) })
+	return params
+}

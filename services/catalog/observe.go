@@ -1,0 +1,197 @@
+package catalog
+
+import (
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// Order is what became of a sighting.
+type Order int
+
+const (
+	// Unchanged: the sighting says nothing new.
+	Unchanged Order = iota
+	// Applied: the sighting is newer than what was known and has taken its place.
+	Applied
+	// Unordered: the sighting differs from what is known and cannot be told to be newer, since Stripe's clock
+	// shows seconds and events come in any order. Nothing was changed; the object must be fetched.
+	Unordered
+)
+
+// keptEvents and keptIntents bound what an observed state remembers: more than a product sees in the hours in
+// which an event may come again.
+const (
+	keptEvents  = 64
+	keptIntents = 64
+)
+
+// ProductSighting is a product as Stripe showed it, in an answer, a list or an event.
+type ProductSighting struct {
+	// Product without prices; default_price is Stripe's price id. Nil if Stripe holds no such product.
+	Product *catalogv1.Product
+	// Updated is Stripe's `updated` of the product, in Unix seconds.
+	Updated int64
+	// Seen is the second of Stripe's clock at which it was so: the answer's Date, or the event's created.
+	Seen int64
+	// Fetched is true for an answer to a request of ours made after what is known was learnt: it is the truth of
+	// that moment. False for events.
+	Fetched bool
+}
+
+// ObserveProduct takes a sighting of the product into account, in place.
+func ObserveProduct(o *catalogv1.Observed, s ProductSighting) Order {
+	p := Canonical(s.Product)
+	if p != nil {
+		p.Prices = nil
+	}
+	if o.GetProductSeen() > 0 && proto.Equal(o.GetProduct(), p) {
+		o.ProductSeen = max(o.GetProductSeen(), s.Seen)
+		o.ProductUpdated = max(o.GetProductUpdated(), s.Updated)
+		return Unchanged
+	}
+	newer := s.Seen > o.GetProductSeen() && s.Updated > o.GetProductUpdated()
+	if p == nil || o.GetProduct() == nil {
+		newer = s.Seen > o.GetProductSeen()
+	}
+	if !s.Fetched && !newer && o.GetProductSeen() > 0 {
+		return Unordered
+	}
+	o.Deleted = p == nil && (o.GetProduct() != nil || o.GetDeleted())
+	if p == nil {
+		o.Prices, o.ManagedMetadata = nil, nil
+	}
+	o.Product, o.ProductUpdated, o.ProductSeen = p, s.Updated, s.Seen
+	return Applied
+}
+
+// PriceSighting is a price as Stripe showed it.
+type PriceSighting struct {
+	// Price as Stripe holds it, with the catalog's id from its metadata, if it has one there. Nil if Stripe holds
+	// no such price any more.
+	Price    *catalogv1.Price
+	StripeID string
+	Created  int64
+	Seen     int64
+	Fetched  bool
+	// Partial sightings, those of events, lack tiers and currency options: what is known of those is kept.
+	Partial bool
+}
+
+// ObservePrice takes a sighting of one of the product's prices into account, in place.
+func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
+	i := slices.IndexFunc(o.GetPrices(), func(p *catalogv1.ObservedPrice) bool { return p.GetStripeId() == s.StripeID })
+	if i < 0 {
+		if s.Price == nil {
+			return Unchanged
+		}
+		if s.Partial && s.Price.GetBillingScheme() == "tiered" {
+			return Unordered
+		}
+		o.Prices = append(o.Prices, &catalogv1.ObservedPrice{
+			StripeId: s.StripeID, Price: CanonicalPrice(s.Price), Created: s.Created, Seen: s.Seen,
+			ManagedMetadata: marks(s.Price),
+		})
+		return Applied
+	}
+	known := o.GetPrices()[i]
+	if s.Price == nil {
+		if !s.Fetched && s.Seen <= known.GetSeen() {
+			return Unordered
+		}
+		o.Prices = slices.Delete(o.Prices, i, i+1)
+		return Applied
+	}
+	p := CanonicalPrice(s.Price)
+	if s.Partial {
+		p.Tiers, p.CurrencyOptions = known.GetPrice().GetTiers(), known.GetPrice().GetCurrencyOptions()
+	}
+	if proto.Equal(known.GetPrice(), p) {
+		known.Seen = max(known.GetSeen(), s.Seen)
+		return Unchanged
+	}
+	if !s.Fetched && s.Seen <= known.GetSeen() {
+		return Unordered
+	}
+	known.Price, known.Seen = p, s.Seen
+	return Applied
+}
+
+// marks are the metadata keys that are Driftless's whoever recorded them.
+func marks(p *catalogv1.Price) []string {
+	if _, ok := p.GetMetadata()[PriceMarker]; ok {
+		return []string{PriceMarker}
+	}
+	return nil
+}
+
+// ObserveWhole replaces everything known of the product's objects with what Stripe was just read to hold; keys of
+// metadata known to be Driftless's stay known. It returns whether anything differed.
+func ObserveWhole(o *catalogv1.Observed, product ProductSighting, prices []PriceSighting) (changed bool) {
+	product.Fetched = true
+	changed = ObserveProduct(o, product) == Applied
+	if product.Product == nil {
+		return changed
+	}
+	for _, known := range slices.Clone(o.GetPrices()) {
+		if !slices.ContainsFunc(prices, func(s PriceSighting) bool { return s.StripeID == known.GetStripeId() }) {
+			changed = ObservePrice(o, PriceSighting{StripeID: known.GetStripeId(), Fetched: true}) == Applied || changed
+		}
+	}
+	for _, s := range prices {
+		s.Fetched = true
+		changed = ObservePrice(o, s) == Applied || changed
+	}
+	return changed
+}
+
+// SeenEvent says whether a Stripe event has been taken into account already.
+func SeenEvent(o *catalogv1.Observed, id string) bool {
+	return slices.Contains(o.GetRecentEvents(), id)
+}
+
+// RememberEvent records that a Stripe event has been taken into account.
+func RememberEvent(o *catalogv1.Observed, id string) {
+	o.RecentEvents = append(o.RecentEvents, id)
+	o.RecentEvents = o.RecentEvents[max(0, len(o.RecentEvents)-keptEvents):]
+}
+
+// RecordIntents remembers calls about to be made. One already recorded under its key is replaced.
+func RecordIntents(o *catalogv1.Observed, intents ...*catalogv1.Intent) {
+	for _, intent := range intents {
+		o.Intents = slices.DeleteFunc(o.Intents, func(i *catalogv1.Intent) bool { return i.GetIdempotencyKey() == intent.GetIdempotencyKey() })
+		o.Intents = append(o.Intents, intent)
+	}
+	o.Intents = o.Intents[max(0, len(o.Intents)-keptIntents):]
+}
+
+// FindIntent returns the recorded call of an idempotency key, nil if there is none.
+func FindIntent(o *catalogv1.Observed, key string) *catalogv1.Intent {
+	for _, i := range o.GetIntents() {
+		if key != "" && i.GetIdempotencyKey() == key {
+			return i
+		}
+	}
+	return nil
+}
+
+// ManageMetadata records, in place, that the metadata keys of a desired state are Driftless's: those it may remove
+// once they are no longer wanted.
+func ManageMetadata(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
+	union := func(before []string, metadata map[string]string) []string {
+		keys := append(slices.Collect(maps.Keys(metadata)), before...)
+		slices.Sort(keys)
+		return slices.Compact(keys)
+	}
+	o.ManagedMetadata = union(o.GetManagedMetadata(), desired.GetProduct().GetMetadata())
+	for _, want := range desired.GetProduct().GetPrices() {
+		for _, held := range o.GetPrices() {
+			if held.GetPrice().GetId() == want.GetId() {
+				held.ManagedMetadata = union(held.GetManagedMetadata(), priceMetadata(want))
+			}
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/shopspring/decimal"
+	"golang.org/x/text/currency"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// Violation is one way in which a product breaks Stripe's rules.
+type Violation struct {
+	// Field is a path in Stripe's names: "prices[2].currency".
+	Field string
+	// Message says what the field must be.
+	Message string
+}
+
+func (v Violation) String() string { return v.Field + ": " + v.Message }
+
+// Validate checks what the annotations of the contract cannot say: rules between fields, currencies, tiers. It
+// assumes nothing about the annotations having been checked.
+func Validate(p *catalogv1.Product) []Violation {
+	v := &validator{}
+	if d := p.GetStatementDescriptor(); d != "" && !strings.ContainsFunc(d, func(r rune) bool { return r <= unicode.MaxASCII && unicode.IsLetter(r) }) {
+		v.add("statement_descriptor", "must hold at least one Latin letter")
+	}
+	ids, keys := map[string]bool{}, map[string]bool{}
+	defaultOK := p.GetDefaultPrice() == ""
+	for i, price := range p.GetPrices() {
+		path := fmt.Sprintf("prices[%d]", i)
+		if ids[price.GetId()] {
+			v.add(path+".id", "is used by another price of the product")
+		}
+		ids[price.GetId()] = true
+		if key := LookupKey(price); keys[key] {
+			v.add(path+".lookup_key", "is used by another price of the product")
+		} else {
+			keys[key] = true
+		}
+		if price.GetId() == p.GetDefaultPrice() && (price.Active == nil || price.GetActive()) {
+			defaultOK = true
+		}
+		v.price(path, price)
+	}
+	if !defaultOK {
+		v.add("default_price", "must be the id of one of the product's active prices, not "+p.GetDefaultPrice())
+	}
+	return v.violations
+}
+
+type validator struct{ violations []Violation }
+
+func (v *validator) add(field, message string) {
+	v.violations = append(v.violations, Violation{field, message})
+}
+
+func (v *validator) price(path string, p *catalogv1.Price) {
+	if _, err := currency.ParseISO(p.GetCurrency()); err != nil {
+		v.add(path+".currency", fmt.Sprintf("must be an ISO 4217 currency code in lower case, not %q", p.GetCurrency()))
+	}
+	amounts := 0
+	for _, given := range []bool{
+		p.GetUnitAmount() != "", p.GetUnitAmountDecimal() != "", p.GetCustomUnitAmount() != nil, len(p.GetTiers()) > 0,
+	} {
+		if given {
+			amounts++
+		}
+	}
+	if amounts != 1 {
+		v.add(path+".unit_amount", "exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given")
+	}
+	tiered := p.GetBillingScheme() == "tiered" || len(p.GetTiers()) > 0
+	if tiered {
+		if p.GetBillingScheme() == "per_unit" {
+			v.add(path+".billing_scheme", "must be tiered when tiers are given")
+		}
+		if p.GetTiersMode() == "" {
+			v.add(path+".tiers_mode", "must be graduated or volume when tiers are given")
+		}
+		if p.GetTransformQuantity() != nil {
+			v.add(path+".transform_quantity", "cannot be combined with tiers")
+		}
+		v.tiers(path+".tiers", p.GetTiers())
+	} else if p.GetTiersMode() != "" {
+		v.add(path+".tiers_mode", "must be empty without tiers")
+	}
+	v.recurring(path, p.GetRecurring())
+	if p.GetCustomUnitAmount() != nil && p.GetRecurring() != nil {
+		v.add(path+".custom_unit_amount", "cannot be combined with recurring")
+	}
+	v.custom(path+".custom_unit_amount", p.GetCustomUnitAmount())
+	for code, option := range p.GetCurrencyOptions() {
+		path := path + ".currency_options." + code
+		if code == p.GetCurrency() {
+			v.add(path, "must not be the price's own currency")
+		}
+		if _, err := currency.ParseISO(code); err != nil {
+			v.add(path, fmt.Sprintf("must be an ISO 4217 currency code in lower case, not %q", code))
+		}
+		if option.GetUnitAmount() != "" && option.GetUnitAmountDecimal() != "" {
+			v.add(path+".unit_amount", "only one of unit_amount and unit_amount_decimal may be given")
+		}
+		if len(option.GetTiers()) > 0 {
+			v.tiers(path+".tiers", option.GetTiers())
+		}
+		v.custom(path+".custom_unit_amount", option.GetCustomUnitAmount())
+	}
+	slices.SortStableFunc(v.violations, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+}
+
+// longestRecurrence is how far apart Stripe lets two payments lie.
+var longestRecurrence = map[string]uint32{"day": 1095, "week": 156, "month": 36, "year": 3}
+
+func (v *validator) recurring(path string, r *catalogv1.Recurring) {
+	if r == nil {
+		return
+	}
+	if limit, known := longestRecurrence[r.GetInterval()]; known && r.GetIntervalCount() > limit {
+		v.add(path+".recurring.interval_count", fmt.Sprintf("must be at most %d for interval %s: three years in all", limit, r.GetInterval()))
+	}
+	if r.GetMeter() != "" && r.GetUsageType() != "metered" {
+		v.add(path+".recurring.usage_type", "must be metered when a meter is given")
+	}
+}
+
+func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
+	if len(tiers) == 0 {
+		v.add(path, "must not be empty when billing_scheme is tiered")
+	}
+	previous := decimal.Zero
+	for i, t := range tiers {
+		path := fmt.Sprintf("%s[%d]", path, i)
+		last := i == len(tiers)-1
+		switch {
+		case last && t.GetUpTo() != "":
+			v.add(path+".up_to", "must be empty on the last tier: it has no end")
+		case !last && t.GetUpTo() == "":
+			v.add(path+".up_to", "may be empty on the last tier only")
+		case !last:
+			upTo, err := decimal.NewFromString(t.GetUpTo())
+			if err != nil || !upTo.GreaterThan(previous) {
+				v.add(path+".up_to", "must be greater than the tier before")
+			}
+			previous = upTo
+		}
+		if t.GetUnitAmount() != "" && t.GetUnitAmountDecimal() != "" {
+			v.add(path+".unit_amount", "only one of unit_amount and unit_amount_decimal may be given")
+		}
+		if t.GetFlatAmount() != "" && t.GetFlatAmountDecimal() != "" {
+			v.add(path+".flat_amount", "only one of flat_amount and flat_amount_decimal may be given")
+		}
+		if t.GetUnitAmount()+t.GetUnitAmountDecimal()+t.GetFlatAmount()+t.GetFlatAmountDecimal() == "" {
+			v.add(path+".unit_amount", "a tier needs a unit amount or a flat amount")
+		}
+	}
+}
+
+func (v *validator) custom(path string, c *catalogv1.CustomUnitAmount) {
+	if c == nil || c.GetMinimum() == "" || c.GetMaximum() == "" {
+		return
+	}
+	minimum, err1 := decimal.NewFromString(c.GetMinimum())
+	maximum, err2 := decimal.NewFromString(c.GetMaximum())
+	if err1 == nil && err2 == nil && maximum.LessThan(minimum) {
+		v.add(path+".maximum", "must not be less than the minimum")
+	}
+}

@@ -1,0 +1,173 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Config tells how to reach the NATS servers.
+type Config struct {
+	// URL of one server or several, separated by commas.
+	URL string
+	// Creds is a credentials file; empty for none.
+	Creds string
+	// Name of the client, seen in the server's monitoring: the service's name.
+	Name   string
+	Logger *slog.Logger
+	// InProcess connects to a server in the same process instead of to URL.
+	InProcess nats.InProcessConnProvider
+}
+
+// Mesh is a connection to the streams. Its methods may be called concurrently.
+type Mesh struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	name   string
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	streams map[string]jetstream.Stream
+	buckets map[string]jetstream.KeyValue
+}
+
+// Connect dials NATS and checks that JetStream answers. A server that goes away later is reconnected to for
+// ever; one that cannot be reached now is an error.
+func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
+	logger := cfg.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	opts := []nats.Option{
+		nats.Name("driftless-" + cfg.Name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(500 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.Timeout(5 * time.Second),
+		nats.CustomInboxPrefix("_INBOX_" + cfg.Name),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				logger.Warn("NATS connection lost; reconnecting", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { logger.Info("NATS connection restored", "url", redacted(nc.ConnectedUrl())) }),
+		// A missing permission shows only here: the call that needed it just times out.
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("NATS", "error", err) }),
+	}
+	if cfg.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Creds))
+	}
+	if cfg.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(cfg.InProcess))
+	}
+	nc, err := nats.Connect(cfg.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach NATS at %s: %w; start the server or set NATS_URL (and NATS_CREDS)", redacted(cfg.URL), err)
+	}
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(10*time.Second))
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("set up JetStream: %w", err)
+	}
+	m := &Mesh{
+		nc: nc, js: js, name: cfg.Name, logger: logger,
+		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{},
+	}
+	if _, err := js.AccountInfo(ctx); err != nil {
+		nc.Close()
+		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", redacted(cfg.URL))
+		}
+		return nil, fmt.Errorf("JetStream at %s does not answer: %w", redacted(cfg.URL), err)
+	}
+	return m, nil
+}
+
+// redacted hides the password of a URL.
+func redacted(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil {
+		return s
+	}
+	return u.Redacted()
+}
+
+// JetStream gives the client underneath, for administration.
+func (m *Mesh) JetStream() jetstream.JetStream { return m.js }
+
+// Conn gives the connection underneath.
+func (m *Mesh) Conn() *nats.Conn { return m.nc }
+
+// Close flushes what is buffered and disconnects.
+func (m *Mesh) Close() {
+	if m.nc.IsConnected() {
+		_ = m.nc.FlushTimeout(2 * time.Second)
+	}
+	m.nc.Close()
+}
+
+// Ready says whether the connection is up; for readiness probes.
+func (m *Mesh) Ready(context.Context) error {
+	if !m.nc.IsConnected() {
+		return errors.New("NATS: " + m.nc.Status().String())
+	}
+	return nil
+}
+
+// Bind checks that the streams, buckets and the given consumers exist, and says which do not.
+func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
+	for _, c := range want {
+		if _, err := m.js.Consumer(ctx, c.Stream, c.Name); err != nil {
+			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+				return fmt.Errorf("consumer %s of stream %s does not exist: run `driftless topology apply`", c.Name, c.Stream)
+			}
+			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Name, c.Stream, err)
+		}
+	}
+	for _, b := range []string{BucketObserved, BucketCursor} {
+		if _, err := m.js.KeyValue(ctx, b); err != nil {
+			if errors.Is(err, jetstream.ErrBucketNotFound) {
+				return fmt.Errorf("bucket %s does not exist: run `driftless topology apply`", b)
+			}
+			return fmt.Errorf("bind bucket %s: %w", b, err)
+		}
+	}
+	return nil
+}
+
+// stream binds a stream once; binding costs a round trip.
+func (m *Mesh) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, ok := m.streams[name]; ok {
+		return s, nil
+	}
+	s, err := m.js.Stream(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("bind stream %s: %w", name, err)
+	}
+	m.streams[name] = s
+	return s, nil
+}
+
+// bucket binds a bucket once.
+func (m *Mesh) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if kv, ok := m.buckets[name]; ok {
+		return kv, nil
+	}
+	kv, err := m.js.KeyValue(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("bind bucket %s: %w", name, err)
+	}
+	m.buckets[name] = kv
+	return kv, nil
+}

@@ -1,0 +1,77 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+)
+
+// Cursor is a named position in the bucket CURSOR. One process at a time writes it.
+type Cursor struct {
+	m    *Mesh
+	name string
+}
+
+// Cursor names a position; the name holds letters, digits, "-", "_" and ".".
+func (m *Mesh) Cursor(name string) *Cursor { return &Cursor{m, name} }
+
+// GetString returns the position, "" if it was never put.
+func (c *Cursor) GetString(ctx context.Context) (string, error) {
+	data, err := c.get(ctx)
+	return string(data), err
+}
+
+// PutString stores the position.
+func (c *Cursor) PutString(ctx context.Context, position string) error {
+	return c.put(ctx, []byte(position))
+}
+
+// Get decodes the position into a message; ok is false if it was never put.
+func (c *Cursor) Get(ctx context.Context, into proto.Message) (ok bool, err error) {
+	data, err := c.get(ctx)
+	if err != nil || data == nil {
+		return false, err
+	}
+	if err := proto.Unmarshal(data, into); err != nil {
+		return false, fmt.Errorf("decode cursor %s: %w", c.name, err)
+	}
+	return true, nil
+}
+
+// Put stores the position.
+func (c *Cursor) Put(ctx context.Context, position proto.Message) error {
+	data, err := proto.Marshal(position)
+	if err != nil {
+		return fmt.Errorf("encode cursor %s: %w", c.name, err)
+	}
+	return c.put(ctx, data)
+}
+
+func (c *Cursor) get(ctx context.Context) ([]byte, error) {
+	kv, err := c.m.bucket(ctx, BucketCursor)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := kv.Get(ctx, c.name)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read cursor %s: %w", c.name, err)
+	}
+	return entry.Value(), nil
+}
+
+func (c *Cursor) put(ctx context.Context, data []byte) error {
+	kv, err := c.m.bucket(ctx, BucketCursor)
+	if err != nil {
+		return err
+	}
+	if _, err := kv.Put(ctx, c.name, data); err != nil {
+		return fmt.Errorf("store cursor %s: %w", c.name, err)
+	}
+	return nil
+}

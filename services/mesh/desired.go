@@ -1,0 +1,108 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// DesiredStore reads the newest desired states from CATALOG. Its methods may be called concurrently.
+type DesiredStore struct{ m *Mesh }
+
+// Desired gives access to the newest desired states.
+func (m *Mesh) Desired() *DesiredStore { return &DesiredStore{m} }
+
+// Newest returns the desired state of a product: of the newest messages of both lanes the one with the higher
+// version, or the one stored later if they are equal. It is nil if CATALOG has none.
+func (s *DesiredStore) Newest(ctx context.Context, account, product string) (*catalogv1.ProductChange, error) {
+	live, liveSeq, err := s.last(ctx, CatalogSubject(account, Live, product))
+	if err != nil {
+		return nil, err
+	}
+	bulk, bulkSeq, err := s.last(ctx, CatalogSubject(account, Bulk, product))
+	switch {
+	case err != nil:
+		return nil, err
+	case bulk == nil:
+		return live, nil
+	case live == nil:
+		return bulk, nil
+	case bulk.GetVersion() > live.GetVersion(), bulk.GetVersion() == live.GetVersion() && bulkSeq > liveSeq:
+		return bulk, nil
+	default:
+		return live, nil
+	}
+}
+
+func (s *DesiredStore) last(ctx context.Context, subject string) (*catalogv1.ProductChange, uint64, error) {
+	stream, err := s.m.stream(ctx, StreamCatalog)
+	if err != nil {
+		return nil, 0, err
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("read newest message of %s: %w", subject, err)
+	}
+	change := &catalogv1.ProductChange{}
+	if err := proto.Unmarshal(msg.Data, change); err != nil {
+		return nil, 0, fmt.Errorf("the newest message of %s is not a product change: %w", subject, err)
+	}
+	return change, msg.Sequence, nil
+}
+
+// LastLive returns the version of the last message of the account's live lane, 0 if there is none: the
+// write-ahead log up to it is in the stream.
+func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, error) {
+	stream, err := s.m.stream(ctx, StreamCatalog)
+	if err != nil {
+		return 0, err
+	}
+	subject := "catalog." + account + "." + string(Live) + ".*"
+	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("read newest message of %s: %w", subject, err)
+	}
+	v, err := strconv.ParseUint(msg.Header.Get(VersionHeader), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("message %d of stream %s has no usable %s header: %w", msg.Sequence, StreamCatalog, VersionHeader, err)
+	}
+	return v, nil
+}
+
+// Products lists the product tokens (see Token) that have a desired state, in either lane.
+func (s *DesiredStore) Products(ctx context.Context, account string) ([]string, error) {
+	return s.m.lastTokens(ctx, StreamCatalog, "catalog."+account+".*.*")
+}
+
+// lastTokens lists the distinct last tokens of a stream's subjects.
+func (m *Mesh) lastTokens(ctx context.Context, stream, filter string) ([]string, error) {
+	s, err := m.stream(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("list subjects of stream %s: %w", stream, err)
+	}
+	seen := make(map[string]bool, len(info.State.Subjects))
+	out := make([]string, 0, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		if t := lastToken(subject); !seen[t] {
+			seen[t] = true
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}

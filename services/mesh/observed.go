@@ -1,0 +1,135 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// ErrConflict is the error of UpdateAt when somebody else wrote in between.
+var ErrConflict = errors.New("the observed state has changed meanwhile")
+
+// ErrNoChange, returned by the function given to Update, leaves the stored value as it is.
+var ErrNoChange = errors.New("no change")
+
+// ObservedStore is the bucket OBSERVED: what Stripe holds of each product. Its methods may be called concurrently,
+// from any number of processes.
+type ObservedStore struct{ m *Mesh }
+
+// Observed gives access to the bucket OBSERVED.
+func (m *Mesh) Observed() *ObservedStore { return &ObservedStore{m} }
+
+func observedSubject(account, product string) string {
+	return "$KV." + BucketObserved + "." + account + "." + Token(product)
+}
+
+// Get returns what is known of a product and the revision of that knowledge: an empty state and 0 if nothing is.
+// In a cluster a replica may answer that lags by a moment; Update's compare-and-set does not.
+func (s *ObservedStore) Get(ctx context.Context, account, product string) (*catalogv1.Observed, uint64, error) {
+	stream, err := s.m.stream(ctx, "KV_"+BucketObserved)
+	if err != nil {
+		return nil, 0, err
+	}
+	empty := &catalogv1.Observed{Account: account, ProductId: product}
+	// Not kv.Get: it hides the revision of a removed key, without which the key could not be written again.
+	msg, err := stream.GetLastMsgForSubject(ctx, observedSubject(account, product))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return empty, 0, nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("read what is known of product %s: %w", product, err)
+	case msg.Header.Get("KV-Operation") != "":
+		return empty, msg.Sequence, nil
+	}
+	o := &catalogv1.Observed{}
+	if err := proto.Unmarshal(msg.Data, o); err != nil {
+		return nil, 0, fmt.Errorf("message %d of bucket %s is no observed state: %w", msg.Sequence, BucketObserved, err)
+	}
+	return o, msg.Sequence, nil
+}
+
+// Update changes what is known of a product: change gets the newest state, edits it in place, and is called again
+// when somebody else wrote in between, so it must not have other effects. ErrNoChange from it skips the write and
+// is not an error of Update. The state returned is the one stored. The trace of ctx travels with the value.
+func (s *ObservedStore) Update(ctx context.Context, account, product string, change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+	for attempt := 0; ; attempt++ {
+		o, revision, err := s.Get(ctx, account, product)
+		if err != nil {
+			return nil, err
+		}
+		if err := change(o); err != nil {
+			if errors.Is(err, ErrNoChange) {
+				return o, nil
+			}
+			return nil, err
+		}
+		err = s.put(ctx, o, revision)
+		if !errors.Is(err, ErrConflict) {
+			return o, err
+		}
+		// The first few at once, then ever more politely.
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Duration(min(attempt, 20)) * time.Millisecond):
+		}
+	}
+}
+
+// UpdateAt is Update for a change that holds only against the state of one revision, as returned by Get:
+// ErrConflict if the state has changed since.
+func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, revision uint64, change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+	o, now, err := s.Get(ctx, account, product)
+	switch {
+	case err != nil:
+		return nil, err
+	case now != revision:
+		return nil, fmt.Errorf("product %s: %w", product, ErrConflict)
+	}
+	if err := change(o); err != nil {
+		if errors.Is(err, ErrNoChange) {
+			return o, nil
+		}
+		return nil, err
+	}
+	return o, s.put(ctx, o, revision)
+}
+
+func (s *ObservedStore) put(ctx context.Context, o *catalogv1.Observed, revision uint64) error {
+	product := o.GetProductId()
+	data, err := proto.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("encode observed state of product %s: %w", product, err)
+	}
+	// Not kv.Update: it would not carry the trace.
+	msg := &nats.Msg{Subject: observedSubject(o.GetAccount(), product), Data: data, Header: nats.Header{}}
+	telemetry.InjectNATS(ctx, msg.Header)
+	_, err = s.m.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(revision))
+	switch {
+	case err == nil:
+		return nil
+	case isWrongSequence(err):
+		return fmt.Errorf("product %s: %w", product, ErrConflict)
+	default:
+		return fmt.Errorf("store observed state of product %s: %w", product, err)
+	}
+}
+
+// isWrongSequence says whether JetStream refused a compare-and-set because the subject has moved on.
+func isWrongSequence(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+// Products lists the product tokens (see Token) of which something is known.
+func (s *ObservedStore) Products(ctx context.Context, account string) ([]string, error) {
+	return s.m.lastTokens(ctx, "KV_"+BucketObserved, "$KV."+BucketObserved+"."+account+".>")
+}

@@ -1,0 +1,164 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// VersionHeader carries the catalog version of a message, in decimal, beside its body.
+const VersionHeader = "Driftless-Version"
+
+// BatchLimit is how many messages JetStream takes in one atomic batch.
+const BatchLimit = 1000
+
+const scope = "github.com/driftless-sync/driftless/services/mesh"
+
+// Outgoing is a message to publish.
+type Outgoing struct {
+	Subject string
+	Body    proto.Message
+	// ID deduplicates within the stream's window. Not for batches of PublishBatch: one duplicate rejects the
+	// whole batch.
+	ID string
+	// Version of the catalog that the message is about; 0 for none.
+	Version uint64
+	// Ctx carries the trace that the message continues; nil means the caller's.
+	Ctx context.Context //nolint:containedctx // a batch carries messages of many traces
+}
+
+// PublishOption refines Publish.
+type PublishOption func(*Outgoing)
+
+// WithID sets the id by which JetStream recognises a message published twice within the stream's window.
+func WithID(id string) PublishOption { return func(o *Outgoing) { o.ID = id } }
+
+// WithVersion records the catalog version that the message is about.
+func WithVersion(v uint64) PublishOption { return func(o *Outgoing) { o.Version = v } }
+
+// Publish sends one message and returns when JetStream has stored it. The trace of ctx travels with it.
+func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, opts ...PublishOption) error {
+	o := Outgoing{Subject: subject, Body: body}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	msg, span, err := m.outgoing(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer span.End()
+	if _, err := m.js.PublishMsg(ctx, msg); err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		return fmt.Errorf("publish on %s: %w", subject, err)
+	}
+	return nil
+}
+
+// PublishBatch sends messages of one stream in order and returns when all are stored. They go as atomic batches
+// of up to BatchLimit: one write to disk each, however many messages. After an error the batches before the
+// failing one are stored.
+func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
+	for len(out) > 0 {
+		n := min(len(out), BatchLimit)
+		if err := m.publishBatch(ctx, out[:n]); err != nil {
+			return err
+		}
+		out = out[n:]
+	}
+	return nil
+}
+
+func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing) (err error) {
+	msgs := make([]*nats.Msg, len(out))
+	spans := make([]trace.Span, 0, len(out))
+	defer func() {
+		for _, s := range spans {
+			if err != nil {
+				s.SetStatus(codes.Error, err.Error())
+			}
+			s.End()
+		}
+	}()
+	for i, o := range out {
+		msgCtx := o.Ctx
+		if msgCtx == nil {
+			msgCtx = ctx
+		}
+		msg, span, err := m.outgoing(msgCtx, o)
+		if err != nil {
+			return err
+		}
+		msgs[i] = msg
+		spans = append(spans, span)
+	}
+	if len(msgs) == 1 {
+		_, err = m.js.PublishMsg(ctx, msgs[0])
+	} else {
+		// The ack of the first message proves that the server takes batches; the commit's ack covers them all.
+		_, err = jetstreamext.PublishMsgBatch(ctx, m.js, msgs)
+	}
+	if err != nil {
+		return fmt.Errorf("publish %d messages on %s: %w", len(out), out[0].Subject, err)
+	}
+	return nil
+}
+
+func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span, error) {
+	data, err := proto.Marshal(o.Body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode message for %s: %w", o.Subject, err)
+	}
+	stream, _ := splitSubject(o.Subject)
+	ctx, span := otel.Tracer(scope).Start(ctx, "send "+stream, trace.WithSpanKind(trace.SpanKindProducer))
+	if span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("messaging.system", "nats"),
+			attribute.String("messaging.operation.name", "send"),
+			attribute.String("messaging.operation.type", "send"),
+			attribute.String("messaging.destination.name", o.Subject),
+			attribute.Int("messaging.message.body.size", len(data)))
+	}
+	msg := &nats.Msg{Subject: o.Subject, Data: data, Header: nats.Header{}}
+	if o.ID != "" {
+		msg.Header.Set(jetstream.MsgIDHeader, o.ID)
+	}
+	if o.Version != 0 {
+		msg.Header.Set(VersionHeader, strconv.FormatUint(o.Version, 10))
+	}
+	telemetry.InjectNATS(ctx, msg.Header)
+	return msg, span, nil
+}
+
+// PublishPatiently publishes like PublishBatch and tries again, every half second, until it succeeds or ctx ends:
+// for callers that have nowhere else to put the messages.
+func (m *Mesh) PublishPatiently(ctx context.Context, out []Outgoing) error {
+	for {
+		err := m.PublishBatch(ctx, out)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		var api *jetstream.APIError
+		if errors.As(err, &api) && api.Code == 400 {
+			return err
+		}
+		m.logger.Warn("publishing failed; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}

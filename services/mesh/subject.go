@@ -1,0 +1,93 @@
+package mesh
+
+import (
+	"fmt"
+	"strings"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+// Lane separates what people wait for from what can wait.
+type Lane string
+
+const (
+	// Live carries changes as they are committed.
+	Live Lane = "live"
+	// Bulk carries snapshots and backfills.
+	Bulk Lane = "bulk"
+)
+
+// Names of services, as they appear in subjects.
+const (
+	Ingestion      = "ingestion"
+	Push           = "push"
+	Pull           = "pull"
+	Reconciliation = "reconciliation"
+)
+
+// Verbs of COMMAND.
+const (
+	VerbSync     = "sync"
+	VerbScan     = "scan"
+	VerbBackfill = "backfill"
+)
+
+// Token writes an id as one subject token that is also a valid bucket key: letters, digits, "-" and "_" stay,
+// every other byte becomes "=" and two hexadecimal digits. Distinct ids give distinct tokens.
+func Token(id string) string {
+	plain := func(c byte) bool {
+		return c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+	}
+	for i := range len(id) {
+		if plain(id[i]) {
+			continue
+		}
+		var b strings.Builder
+		for j := range len(id) {
+			if plain(id[j]) {
+				b.WriteByte(id[j])
+			} else {
+				fmt.Fprintf(&b, "=%02X", id[j])
+			}
+		}
+		return b.String()
+	}
+	if id == "" {
+		return "="
+	}
+	return id
+}
+
+// CatalogSubject is where a product's desired state is published.
+func CatalogSubject(account string, lane Lane, product string) string {
+	return "catalog." + account + "." + string(lane) + "." + Token(product)
+}
+
+// StripeSubject is where what Stripe said about a product is published.
+func StripeSubject(account, product string) string {
+	return "stripe." + account + "." + Token(product)
+}
+
+// SyncSubject is where an outcome is published.
+func SyncSubject(account string, kind meshv1.OutcomeKind, product string) string {
+	return "sync." + account + "." + OutcomeName(kind) + "." + Token(product)
+}
+
+// OutcomeName is the outcome's token in subjects, and its name in metrics and on the command line.
+func OutcomeName(kind meshv1.OutcomeKind) string {
+	return strings.ToLower(strings.TrimPrefix(kind.String(), "OUTCOME_KIND_"))
+}
+
+// DeadSubject is where a service's dead letter about a product is published.
+func DeadSubject(service, account, product string) string {
+	return "dead." + service + "." + account + "." + Token(product)
+}
+
+// CommandSubject addresses a command to a service; product is empty for a verb that concerns the whole account.
+func CommandSubject(service, account, verb, product string) string {
+	s := "command." + service + "." + account + "." + verb
+	if product != "" {
+		s += "." + Token(product)
+	}
+	return s
+}

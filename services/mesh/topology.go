@@ -1,0 +1,305 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Streams.
+const (
+	StreamCatalog  = "CATALOG"
+	StreamStripe   = "STRIPE"
+	StreamSync     = "SYNC"
+	StreamDead     = "DEAD"
+	StreamCommand  = "COMMAND"
+	StreamAdvisory = "ADVISORY"
+)
+
+// Key-value buckets.
+const (
+	BucketObserved = "OBSERVED"
+	BucketCursor   = "CURSOR"
+)
+
+// Consumer names a durable consumer.
+type Consumer struct{ Stream, Name string }
+
+// The durable consumers of the mesh.
+var (
+	PushLive               = Consumer{StreamCatalog, "push-live"}
+	PushBulk               = Consumer{StreamCatalog, "push-bulk"}
+	PushCommand            = Consumer{StreamCommand, "push"}
+	PullStripe             = Consumer{StreamStripe, "pull"}
+	PullCommand            = Consumer{StreamCommand, "pull"}
+	IngestionCommand       = Consumer{StreamCommand, "ingestion"}
+	ReconciliationCatalog  = Consumer{StreamCatalog, "reconciliation"}
+	ReconciliationStripe   = Consumer{StreamStripe, "reconciliation"}
+	ReconciliationSync     = Consumer{StreamSync, "reconciliation"}
+	ReconciliationDead     = Consumer{StreamDead, "reconciliation"}
+	ReconciliationObserved = Consumer{"KV_" + BucketObserved, "reconciliation"}
+)
+
+// ackWait is how long a message may go without a sign of life from its handler before it is given to another.
+// Work renews it three times in that span.
+const ackWait = 30 * time.Second
+
+// streams is the whole of the mesh's storage. Limits not named are JetStream's defaults: none.
+var streams = []jetstream.StreamConfig{
+	{
+		Name:        StreamCatalog,
+		Description: "desired state: the newest message of a product is what the catalog wants",
+		Subjects:    []string{"catalog.*.*.*"},
+		// The newest states of each product, and no age limit: a service that was away for a month finds them.
+		MaxMsgsPerSubject:  16,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+	},
+	{
+		Name:              StreamStripe,
+		Description:       "what was seen in Stripe, in order of arrival",
+		Subjects:          []string{"stripe.*.*"},
+		MaxMsgsPerSubject: 64,
+		// The same event arrives by webhook and by reading /v1/events; consumers must not count on this window.
+		Duplicates: time.Hour,
+	},
+	{
+		Name:        StreamSync,
+		Description: "the audit trail",
+		Subjects:    []string{"sync.*.*.*"},
+		MaxAge:      30 * 24 * time.Hour,
+	},
+	{
+		Name:        StreamDead,
+		Description: "what could not be applied, with the reason; the newest of each product and service",
+		Subjects:    []string{"dead.*.*.*"},
+		// A product that is refused again and again has one dead letter, its newest.
+		MaxMsgsPerSubject: 1,
+		AllowDirect:       true,
+	},
+	{
+		Name:        StreamCommand,
+		Description: "orders to the services",
+		Subjects:    []string{"command.>"},
+		Retention:   jetstream.WorkQueuePolicy,
+	},
+	{
+		Name:        StreamAdvisory,
+		Description: "the server's own word on messages that were given up: nothing vanishes silently",
+		Subjects: []string{
+			"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
+			"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
+		},
+		MaxAge: 7 * 24 * time.Hour,
+	},
+}
+
+var buckets = []jetstream.KeyValueConfig{
+	{Bucket: BucketObserved, Description: "what Stripe holds as far as is known; the claim of the push at work", History: 1},
+	{Bucket: BucketCursor, Description: "positions in /v1/events, of snapshots and of scans", History: 1},
+}
+
+// consumers lists every durable consumer with its filter.
+var consumers = []struct {
+	Consumer
+	filter        string
+	maxAckPending int
+}{
+	{PushLive, "catalog.*.live.*", 1024},
+	{PushBulk, "catalog.*.bulk.*", 1024},
+	{PushCommand, "command.push.>", 1024},
+	{PullStripe, "", 1024},
+	{PullCommand, "command.pull.>", 16},
+	{IngestionCommand, "command.ingestion.>", 16},
+	{ReconciliationCatalog, "", 4096},
+	{ReconciliationStripe, "", 4096},
+	{ReconciliationSync, "", 4096},
+	{ReconciliationDead, "", 4096},
+	{ReconciliationObserved, "", 4096},
+}
+
+// TopologyOptions are what differs between installations.
+type TopologyOptions struct {
+	// Replicas of every stream; 0 means 1. Use 3 in a cluster.
+	Replicas int
+}
+
+// Difference is one way in which a server's topology is not the one declared here.
+type Difference struct {
+	Kind string // stream, bucket or consumer
+	Name string
+	// Detail says what is missing or differs.
+	Detail string
+	// Missing is true when nothing of that name exists.
+	Missing bool
+}
+
+func (d Difference) String() string { return d.Kind + " " + d.Name + ": " + d.Detail }
+
+func streamConfig(c jetstream.StreamConfig, o TopologyOptions) jetstream.StreamConfig {
+	c.Replicas = max(o.Replicas, 1)
+	c.Storage = jetstream.FileStorage
+	return c
+}
+
+func bucketConfig(c jetstream.KeyValueConfig, o TopologyOptions) jetstream.KeyValueConfig {
+	c.Replicas = max(o.Replicas, 1)
+	c.Storage = jetstream.FileStorage
+	return c
+}
+
+func consumerConfig(name, filter string, maxAckPending int) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       name,
+		FilterSubject: filter,
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		// Give-up is decided by the handler, which writes a dead letter; the server's own limit would drop silently.
+		MaxDeliver:    -1,
+		MaxAckPending: maxAckPending,
+	}
+}
+
+// ApplyTopology creates what is missing and updates what differs. One process does this, before the services
+// start; it is safe to repeat. Consumers that exist keep their position.
+func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) error {
+	diffs, err := PlanTopology(ctx, js, o)
+	if err != nil {
+		return err
+	}
+	differs := func(kind, name string) bool {
+		for _, d := range diffs {
+			if d.Kind == kind && d.Name == name {
+				return true
+			}
+		}
+		return false
+	}
+	for _, c := range streams {
+		if !differs("stream", c.Name) {
+			continue
+		}
+		if _, err := js.CreateOrUpdateStream(ctx, streamConfig(c, o)); err != nil {
+			return fmt.Errorf("apply stream %s: %w", c.Name, err)
+		}
+	}
+	for _, c := range buckets {
+		if !differs("bucket", c.Bucket) {
+			continue
+		}
+		if _, err := js.CreateOrUpdateKeyValue(ctx, bucketConfig(c, o)); err != nil {
+			return fmt.Errorf("apply bucket %s: %w", c.Bucket, err)
+		}
+	}
+	for _, c := range consumers {
+		if !differs("consumer", c.Stream+"/"+c.Name) {
+			continue
+		}
+		if _, err := js.CreateOrUpdateConsumer(ctx, c.Stream, consumerConfig(c.Name, c.filter, c.maxAckPending)); err != nil {
+			return fmt.Errorf("apply consumer %s of %s: %w", c.Name, c.Stream, err)
+		}
+	}
+	return nil
+}
+
+// PlanTopology compares the server with the declaration; no difference means that ApplyTopology would do nothing.
+func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) ([]Difference, error) {
+	var diffs []Difference
+	add := func(kind, name string, err error, changed []string) error {
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrBucketNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
+			diffs = append(diffs, Difference{Kind: kind, Name: name, Detail: "missing", Missing: true})
+		case err != nil:
+			return fmt.Errorf("read %s %s: %w", kind, name, err)
+		case len(changed) > 0:
+			diffs = append(diffs, Difference{Kind: kind, Name: name, Detail: strings.Join(changed, ", ")})
+		}
+		return nil
+	}
+	for _, want := range streams {
+		want = streamConfig(want, o)
+		var changed []string
+		s, err := js.Stream(ctx, want.Name)
+		if err == nil {
+			changed = streamChanges(want, s.CachedInfo().Config)
+		}
+		if err := add("stream", want.Name, err, changed); err != nil {
+			return nil, err
+		}
+	}
+	for _, want := range buckets {
+		want = bucketConfig(want, o)
+		var changed []string
+		s, err := js.Stream(ctx, "KV_"+want.Bucket)
+		if err == nil {
+			have := s.CachedInfo().Config
+			changed = changes(
+				setting{"history", int64(want.History), have.MaxMsgsPerSubject},
+				setting{"replicas", want.Replicas, have.Replicas},
+				setting{"description", want.Description, have.Description})
+		}
+		if err := add("bucket", want.Bucket, err, changed); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range consumers {
+		want := consumerConfig(c.Name, c.filter, c.maxAckPending)
+		var changed []string
+		cons, err := js.Consumer(ctx, c.Stream, c.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = jetstream.ErrConsumerNotFound
+		}
+		if err == nil {
+			have := cons.CachedInfo().Config
+			changed = changes(
+				setting{"filter", want.FilterSubject, have.FilterSubject},
+				setting{"ack wait", want.AckWait, have.AckWait},
+				setting{"max deliver", want.MaxDeliver, have.MaxDeliver},
+				setting{"max ack pending", want.MaxAckPending, have.MaxAckPending})
+		}
+		if err := add("consumer", c.Stream+"/"+c.Name, err, changed); err != nil {
+			return nil, err
+		}
+	}
+	return diffs, nil
+}
+
+func streamChanges(want, have jetstream.StreamConfig) []string {
+	if want.MaxMsgsPerSubject == 0 {
+		want.MaxMsgsPerSubject = -1
+	}
+	if want.Duplicates == 0 {
+		want.Duplicates = have.Duplicates
+	}
+	return changes(
+		setting{"subjects", want.Subjects, have.Subjects},
+		setting{"retention", want.Retention, have.Retention},
+		setting{"max messages per subject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject},
+		setting{"max age", want.MaxAge, have.MaxAge},
+		setting{"duplicate window", want.Duplicates, have.Duplicates},
+		setting{"direct get", want.AllowDirect, have.AllowDirect},
+		setting{"atomic publish", want.AllowAtomicPublish, have.AllowAtomicPublish},
+		setting{"replicas", want.Replicas, have.Replicas},
+		setting{"description", want.Description, have.Description})
+}
+
+type setting struct {
+	name       string
+	want, have any
+}
+
+func changes(settings ...setting) []string {
+	var out []string
+	for _, s := range settings {
+		if !reflect.DeepEqual(s.want, s.have) {
+			out = append(out, fmt.Sprintf("%s is %v, declared %v", s.name, s.have, s.want))
+		}
+	}
+	return out
+}

@@ -1,0 +1,234 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// shutdownGrace is how long handlers at work may go on after Work's context ends: a call to Stripe cut off in
+// the middle would leave its outcome unknown.
+const shutdownGrace = 10 * time.Second
+
+// Worker says what Work consumes and how.
+type Worker struct {
+	// Service is the service at work; it names its dead letters.
+	Service  string
+	Consumer Consumer
+	// Concurrency is how many messages are handled at once; 0 means 1.
+	Concurrency int
+}
+
+// Message is a delivery.
+type Message[M proto.Message] struct {
+	Body    M
+	Subject string
+	Stream  string
+	// Sequence in the stream.
+	Sequence uint64
+	// Attempt counts the deliveries of this message, from 1.
+	Attempt     uint64
+	Header      nats.Header
+	PublishedAt time.Time
+}
+
+// Account is the account token of the subject.
+func (m Message[M]) Account() string {
+	kind, rest := splitSubject(m.Subject)
+	tokens := strings.Split(rest, ".")
+	switch {
+	case kind == "catalog" || kind == "stripe" || kind == "sync":
+		return tokens[0]
+	case len(tokens) > 1:
+		return tokens[1]
+	default:
+		return ""
+	}
+}
+
+// Work consumes until ctx ends: it takes each message's trace up in a span, decodes it, calls handle, keeps the
+// message from being redelivered meanwhile, and carries out the verdict. A message that does not decode becomes a
+// dead letter. It returns nil once ctx has ended and the handlers at work have finished; handle's context
+// outlives ctx by a grace period.
+func Work[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, m *Mesh, w Worker, handle func(context.Context, Message[M]) Verdict) error {
+	cons, err := m.js.Consumer(ctx, w.Consumer.Stream, w.Consumer.Name)
+	if err != nil {
+		return fmt.Errorf("bind consumer %s of stream %s: %w", w.Consumer.Name, w.Consumer.Stream, err)
+	}
+	concurrency := max(w.Concurrency, 1)
+	// No more is fetched than can be handled soon: a message waiting here runs out its ack wait.
+	iter, err := cons.Messages(jetstream.PullMaxMessages(concurrency), jetstream.PullExpiry(30*time.Second),
+		jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	if err != nil {
+		return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Name, w.Consumer.Stream, err)
+	}
+	stop := context.AfterFunc(ctx, iter.Stop)
+	defer stop()
+
+	handlerCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var handlers sync.WaitGroup
+	slots := make(chan struct{}, concurrency)
+	var failure error
+	for {
+		msg, err := iter.Next()
+		if err != nil {
+			if !errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+				failure = fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Name, w.Consumer.Stream, err)
+			}
+			break
+		}
+		if ctx.Err() != nil {
+			_ = msg.Nak()
+			continue
+		}
+		slots <- struct{}{}
+		handlers.Go(func() {
+			defer func() { <-slots }()
+			work(handlerCtx, m, w, msg, handle)
+		})
+	}
+	iter.Stop()
+	grace := time.AfterFunc(shutdownGrace, cancel)
+	defer grace.Stop()
+	handlers.Wait()
+	return failure
+}
+
+func work[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, handle func(context.Context, Message[M]) Verdict) {
+	if op := raw.Headers().Get("KV-Operation"); op != "" {
+		// A key's removal carries no state.
+		_ = raw.Ack()
+		return
+	}
+	meta, err := raw.Metadata()
+	if err != nil {
+		m.logger.Error("message without JetStream metadata", "subject", raw.Subject(), "error", err)
+		return
+	}
+	kind, _ := splitSubject(raw.Subject())
+	ctx = telemetry.ExtractNATS(ctx, raw.Headers())
+	ctx, span := otel.Tracer(scope).Start(ctx, "process "+kind, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		attribute.String("messaging.system", "nats"),
+		attribute.String("messaging.operation.name", "process"),
+		attribute.String("messaging.operation.type", "process"),
+		attribute.String("messaging.destination.name", raw.Subject()),
+		attribute.String("messaging.consumer.group.name", w.Consumer.Name),
+		attribute.String("nats.stream", meta.Stream),
+		attribute.Int64("nats.stream_sequence", int64(meta.Sequence.Stream)), //nolint:gosec // sequences stay far below 2^63
+		attribute.Int64("nats.delivered", int64(meta.NumDelivered)),          //nolint:gosec // as above
+	))
+	defer span.End()
+
+	alive := keepAlive(raw)
+	defer alive()
+
+	msg := Message[M]{
+		Subject: raw.Subject(), Stream: meta.Stream, Sequence: meta.Sequence.Stream,
+		Attempt: meta.NumDelivered, Header: raw.Headers(), PublishedAt: meta.Timestamp,
+	}
+	msg.Body = M(new(T))
+	var verdict Verdict
+	if err := proto.Unmarshal(raw.Data(), msg.Body); err != nil {
+		verdict = Dead(&meshv1.DeadLetter{
+			Account: msg.Account(), ProductId: lastToken(raw.Subject()), Reason: ReasonUndecodable,
+			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), msg.Body.ProtoReflect().Descriptor().FullName(), err),
+		})
+	} else {
+		verdict = handle(ctx, msg)
+	}
+	settle(ctx, m, w, raw, meta, verdict)
+}
+
+// settle carries out a verdict. A message whose settling fails comes again: handlers are idempotent.
+func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jetstream.MsgMetadata, v Verdict) {
+	span := trace.SpanFromContext(ctx)
+	var err error
+	switch v.decision {
+	case ack:
+		err = raw.Ack()
+	case retry:
+		delay := v.delay
+		if delay == 0 {
+			delay = RetryDelay(meta.NumDelivered)
+		}
+		if v.err != nil {
+			span.SetStatus(codes.Error, v.err.Error())
+			m.logger.WarnContext(ctx, "will try again", "subject", raw.Subject(), "attempt", meta.NumDelivered, "in", delay, "error", v.err)
+		}
+		span.SetAttributes(attribute.String("driftless.retry_in", delay.String()))
+		err = raw.NakWithDelay(delay)
+	case dead:
+		letter := v.letter
+		letter.Service = w.Service
+		letter.Stream, letter.Subject, letter.Sequence = meta.Stream, raw.Subject(), meta.Sequence.Stream
+		letter.Attempts = uint32(min(meta.NumDelivered, 1<<31))
+		letter.FirstAt, letter.LastAt = timestamppb.New(meta.Timestamp), timestamppb.Now()
+		letter.Payload = raw.Data()
+		span.SetStatus(codes.Error, letter.GetMessage())
+		if err = m.DeadLetter(ctx, letter); err == nil {
+			err = raw.TermWithReason(letter.GetReason())
+		} else {
+			_ = raw.NakWithDelay(RetryDelay(meta.NumDelivered))
+		}
+	}
+	if err != nil {
+		m.logger.WarnContext(ctx, "could not settle a message; it will come again", "subject", raw.Subject(), "error", err)
+	}
+}
+
+// keepAlive renews the message's ack wait until the returned function is called.
+func keepAlive(raw jetstream.Msg) (stop func()) {
+	ticker := time.NewTicker(ackWait / 3)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-ticker.C:
+				_ = raw.InProgress()
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		ticker.Stop()
+		close(done)
+		wg.Wait()
+	}
+}
+
+func splitSubject(subject string) (first, rest string) {
+	first, rest, _ = strings.Cut(subject, ".")
+	if first == "$KV" {
+		first, _, _ = strings.Cut(rest, ".")
+		first = strings.ToLower(first)
+	}
+	return first, rest
+}
+
+func lastToken(subject string) string {
+	return subject[strings.LastIndexByte(subject, '.')+1:]
+}

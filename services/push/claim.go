@@ -1,0 +1,290 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// claimFor is how long a claim holds unless it is renewed: longer than a call to Stripe may take.
+const claimFor = 45 * time.Second
+
+// keyLife is how long a key is trusted to be remembered: Stripe may forget keys after 24 hours.
+const keyLife = 23 * time.Hour
+
+// errLostClaim: the pass took so long that another process has taken the product over.
+var errLostClaim = errors.New("the claim on the product ran out and was taken over")
+
+// plan is a claimed product with the calls to make.
+type plan struct {
+	change *catalogv1.ProductChange
+	steps  []plannedStep
+	// base is the observed state that the steps start from.
+	base  *catalogv1.Observed
+	until time.Time
+}
+
+type plannedStep struct {
+	catalog.Step
+	key string
+	// generation that the key was made with.
+	generation uint64
+}
+
+// claim takes the product for this process and plans the calls, in one write: the claim, and the intent of every
+// call with its key and trace. A nil plan without error means that there is nothing to do.
+func (p *pusher) claim(ctx context.Context, o order) (*plan, error) {
+	for range 5 {
+		observed, revision, err := p.mesh.Observed().Get(ctx, p.account, o.change.GetProductId())
+		if err != nil {
+			return nil, err
+		}
+		if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && time.Now().Before(c.GetUntil().AsTime()) {
+			return nil, errBusy
+		}
+		known := observed.GetVersion() >= o.change.GetVersion() && !observed.GetStale() && observed.GetClaim() == nil
+		if known && !o.always {
+			if o.redelivered {
+				return nil, p.tell(ctx, o.change, observed.GetGeneration(), nil)
+			}
+			return nil, nil
+		}
+		pl, err := p.plan(ctx, o, observed, revision)
+		if errors.Is(err, mesh.ErrConflict) {
+			continue
+		}
+		return pl, err
+	}
+	return nil, errBusy
+}
+
+func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64) (*plan, error) {
+	steps := p.keyed(catalog.Diff(o.change, observed), observed)
+	if o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed) {
+		looked, err := p.look(ctx, o.change.GetProductId(), observed)
+		if err != nil {
+			return nil, err
+		}
+		observed = looked
+		steps = p.keyed(catalog.Diff(o.change, observed), observed)
+	}
+	advances := observed.GetVersion() < o.change.GetVersion()
+	pl := &plan{change: o.change, steps: steps, base: observed, until: time.Now().Add(claimFor)}
+	stored, err := p.mesh.Observed().UpdateAt(ctx, p.account, o.change.GetProductId(), revision, func(stored *catalogv1.Observed) error {
+		proto.Reset(stored)
+		proto.Merge(stored, observed)
+		// Before the calls: a key of metadata that was written and not recorded could never be removed.
+		catalog.ManageMetadata(stored, o.change)
+		if len(steps) == 0 {
+			stored.Claim = nil
+			stored.Version = max(stored.GetVersion(), o.change.GetVersion())
+			return nil
+		}
+		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.until), Version: o.change.GetVersion()}
+		traceparent := telemetry.Traceparent(ctx)
+		for _, s := range steps {
+			catalog.RecordIntents(stored, &catalogv1.Intent{
+				IdempotencyKey: s.key, Step: s.String(), Traceparent: traceparent, Version: o.change.GetVersion(),
+				At: timestamppb.Now(), Generation: s.generation,
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(steps) > 0 {
+		return pl, nil
+	}
+	if advances || o.redelivered {
+		return nil, p.tell(ctx, o.change, stored.GetGeneration(), nil)
+	}
+	return nil, nil
+}
+
+// keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key it was called with;
+// any other gets one of the product's present generation.
+func (p *pusher) keyed(steps []catalog.Step, observed *catalogv1.Observed) []plannedStep {
+	out := make([]plannedStep, len(steps))
+	for i, s := range steps {
+		out[i] = plannedStep{s, s.IdempotencyKey(p.account, observed.GetGeneration()), observed.GetGeneration()}
+		for _, intent := range observed.GetIntents() {
+			if key := s.IdempotencyKey(p.account, intent.GetGeneration()); !intent.GetSettled() && key == intent.GetIdempotencyKey() {
+				out[i].key, out[i].generation = key, intent.GetGeneration()
+			}
+		}
+	}
+	return out
+}
+
+// uncertain says whether a call of unknown outcome would not simply be made again: its effect is anybody's guess
+// until Stripe is asked.
+func uncertain(steps []plannedStep, observed *catalogv1.Observed) bool {
+	return slices.ContainsFunc(observed.GetIntents(), func(intent *catalogv1.Intent) bool {
+		if intent.GetSettled() {
+			return false
+		}
+		again := slices.ContainsFunc(steps, func(s plannedStep) bool { return s.key == intent.GetIdempotencyKey() })
+		return !again || time.Since(intent.GetAt().AsTime()) > keyLife
+	})
+}
+
+// look reads the product from Stripe and returns the observed state with that truth in it. Calls of unknown
+// outcome that have had their time are settled by it.
+func (p *pusher) look(ctx context.Context, product string, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
+	p.metrics.looked(ctx)
+	seen, prices, err := p.stripe.Look(ctx, product)
+	if err != nil {
+		return nil, fmt.Errorf("look at product %s: %w", product, stripeapi.Classify(err))
+	}
+	o := proto.CloneOf(observed)
+	catalog.ObserveWhole(o, seen, prices)
+	o.Stale, o.Claim = false, nil
+	o.Generation++
+	for _, intent := range o.GetIntents() {
+		// A younger call may still be under way in Stripe: made again, it must have the same key.
+		if time.Since(intent.GetAt().AsTime()) > claimFor {
+			intent.Settled = true
+		}
+	}
+	return o, nil
+}
+
+// renew extends the claim once half of it is used up.
+func (p *pusher) renew(ctx context.Context, pl *plan) error {
+	if time.Until(pl.until) > claimFor/2 {
+		return nil
+	}
+	until := time.Now().Add(claimFor)
+	_, err := p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
+		if o.GetClaim().GetHolder() != p.holder {
+			return errLostClaim
+		}
+		o.Claim.Until = timestamppb.New(until)
+		return nil
+	})
+	if err == nil {
+		pl.until = until
+	}
+	return err
+}
+
+// record stores what the calls of a pass showed and releases the claim.
+func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, failure *failedStep) (*catalogv1.Observed, error) {
+	// The calls were made: they are recorded even if the service is being stopped.
+	ctx = context.WithoutCancel(ctx)
+	return p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
+		if o.GetClaim().GetHolder() != p.holder {
+			return fmt.Errorf("product %s: %w", pl.change.GetProductId(), errLostClaim)
+		}
+		o.Claim = nil
+		if !sameSightings(o, pl.base) {
+			// Somebody changed the product in Stripe meanwhile; which came last, nobody can tell.
+			o.Stale = true
+		}
+		for _, a := range applied {
+			o.Generation++
+			settleIntent(o, a.key)
+			// An answer from Stripe's memory tells what was, not what is.
+			o.Stale = o.GetStale() || a.Replayed
+			if !o.GetStale() {
+				observe(o, a)
+			}
+			manage(o, a)
+		}
+		if failure != nil {
+			p.recordFailure(o, pl, failure)
+			return nil
+		}
+		if !o.GetStale() {
+			o.Version = max(o.GetVersion(), pl.change.GetVersion())
+		}
+		return nil
+	})
+}
+
+func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
+	for i, s := range pl.steps[f.index:] {
+		// What was not sent needs no memory; what may have been executed does.
+		if i > 0 || f.notSent || f.NotExecuted {
+			dropIntent(o, s.key)
+		}
+	}
+	if f.Settled {
+		o.Generation++
+		settleIntent(o, pl.steps[f.index].key)
+	}
+	o.Stale = o.GetStale() || f.Action == stripeapi.LookFirst
+}
+
+func observe(o *catalogv1.Observed, a appliedStep) {
+	switch {
+	case a.Product != nil:
+		s := *a.Product
+		s.Fetched = true
+		catalog.ObserveProduct(o, s)
+	case a.Price != nil:
+		s := *a.Price
+		s.Fetched = true
+		catalog.ObservePrice(o, s)
+		if a.Step.Kind == catalog.UpdatePrice || a.Step.Kind == catalog.CreatePrice {
+			takeLookupKey(o, a)
+		}
+	}
+}
+
+// takeLookupKey notes that a lookup key moved away from the product's other prices.
+func takeLookupKey(o *catalogv1.Observed, a appliedStep) {
+	key, ok := a.Step.Param("lookup_key")
+	if !ok || key == "" {
+		return
+	}
+	for _, other := range o.GetPrices() {
+		if other.GetStripeId() != a.ObjectID && other.GetPrice().GetLookupKey() == key {
+			other.Price.LookupKey = ""
+		}
+	}
+}
+
+// manage records which metadata keys of the step's object are Driftless's now.
+func manage(o *catalogv1.Observed, a appliedStep) {
+	switch a.Step.Kind {
+	case catalog.CreateProduct, catalog.UpdateProduct:
+		o.ManagedMetadata = a.ManagedMetadata
+	case catalog.CreatePrice, catalog.UpdatePrice:
+		for _, price := range o.GetPrices() {
+			if price.GetStripeId() == a.ObjectID {
+				price.ManagedMetadata = a.ManagedMetadata
+			}
+		}
+	}
+}
+
+// sameSightings says whether what is known of Stripe's objects is the same in both states.
+func sameSightings(a, b *catalogv1.Observed) bool {
+	return proto.Equal(a.GetProduct(), b.GetProduct()) && a.GetDeleted() == b.GetDeleted() &&
+		slices.EqualFunc(a.GetPrices(), b.GetPrices(), func(x, y *catalogv1.ObservedPrice) bool {
+			return x.GetStripeId() == y.GetStripeId() && proto.Equal(x.GetPrice(), y.GetPrice())
+		})
+}
+
+func settleIntent(o *catalogv1.Observed, key string) {
+	if intent := catalog.FindIntent(o, key); intent != nil {
+		intent.Settled = true
+	}
+}
+
+func dropIntent(o *catalogv1.Observed, key string) {
+	o.Intents = slices.DeleteFunc(o.Intents, func(i *catalogv1.Intent) bool { return i.GetIdempotencyKey() == key })
+}

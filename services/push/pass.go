@@ -1,0 +1,254 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nuid"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+const scope = "github.com/driftless-sync/driftless/services/push"
+
+// errBusy: another process, or another message in this one, is at work on the product.
+var errBusy = errors.New("the product is claimed")
+
+// errUnsettled: the product was written, and something else happened to it in Stripe at the same time.
+var errUnsettled = errors.New("the product changed in Stripe while it was being written")
+
+// refusedError is a change that can never be applied.
+type refusedError struct{ letter *meshv1.DeadLetter }
+
+func (e *refusedError) Error() string { return e.letter.GetMessage() }
+
+// order is what a pass has to do.
+type order struct {
+	change *catalogv1.ProductChange
+	// look at Stripe before planning.
+	look bool
+	// always plan, even if the version has been applied before.
+	always bool
+	// redelivered messages may have been applied by an attempt that died before it could say so.
+	redelivered bool
+}
+
+// pusher applies desired states. Safe for concurrent use.
+type pusher struct {
+	account string
+	// holder names this process in claims.
+	holder  string
+	mesh    *mesh.Mesh
+	stripe  *stripeapi.Client
+	logger  *slog.Logger
+	metrics *metrics
+
+	mu   sync.Mutex
+	busy map[string]bool
+}
+
+func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
+	return &pusher{
+		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger, metrics: newMetrics(),
+		busy: map[string]bool{},
+	}
+}
+
+// lock keeps two messages of this process off one product without asking the bucket.
+func (p *pusher) lock(product string) (unlock func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.busy[product] {
+		return nil, false
+	}
+	p.busy[product] = true
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.busy, product)
+	}, true
+}
+
+// pass brings one product to a desired state: claim, plan, apply, record, tell.
+func (p *pusher) pass(ctx context.Context, o order) (err error) {
+	product := o.change.GetProductId()
+	unlock, ok := p.lock(product)
+	if !ok {
+		return errBusy
+	}
+	defer unlock()
+	ctx, span := otel.Tracer(scope).Start(ctx, "sync product")
+	defer span.End()
+	span.SetAttributes(attribute.String("driftless.product", product), attribute.Int64("driftless.version", int64(o.change.GetVersion()))) //nolint:gosec // an LSN stays below 2^63
+
+	// What can be known at once is not left to a redelivery: that the product existed already, that it changed
+	// under the pass.
+	for range 3 {
+		var again bool
+		if again, err = p.round(ctx, o); !again {
+			return err
+		}
+		o.look = true
+	}
+	return fmt.Errorf("product %s: three rounds did not settle it: %w", product, err)
+}
+
+// round plans once and applies that; again says that Stripe holds something else than was known, so that another
+// round, with a look, may succeed.
+func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
+	plan, err := p.claim(ctx, o)
+	if err != nil || plan == nil {
+		return false, err
+	}
+	applied, failure := p.apply(ctx, plan)
+	observed, err := p.record(ctx, plan, applied, failure)
+	if err != nil {
+		return false, err
+	}
+	if failure != nil {
+		p.metrics.failed(ctx, failure)
+		return failure.Action == stripeapi.LookFirst && failure.Status < 500, p.verdict(plan, applied, failure)
+	}
+	if observed.GetStale() {
+		return true, errUnsettled
+	}
+	if left := catalog.Diff(o.change, observed); len(left) > 0 {
+		return false, &refusedError{p.letter(o.change, mesh.ReasonNotConverging,
+			fmt.Sprintf("Stripe accepted every call and still holds something else; still to do: %s", describe(left)))}
+	}
+	return false, p.tell(ctx, o.change, observed.GetGeneration(), applied)
+}
+
+// appliedStep is a call that succeeded.
+type appliedStep struct {
+	catalog.Step
+	key string
+	*stripeapi.Applied
+}
+
+// failedStep is the call that ended a pass early.
+type failedStep struct {
+	catalog.Step
+	*stripeapi.Failure
+	// notSent: the call was not made.
+	notSent bool
+	// index in the plan.
+	index int
+}
+
+// apply makes the calls of a plan in order, up to the first that fails.
+func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, failed *failedStep) {
+	created := map[string]string{}
+	for i, planned := range pl.steps {
+		if err := p.renew(ctx, pl); err != nil {
+			return done, &failedStep{Step: planned.Step, Failure: &stripeapi.Failure{Action: stripeapi.RetrySameKey, Err: err}, notSent: true, index: i}
+		}
+		step := resolved(planned.Step, created)
+		stepCtx, span := otel.Tracer(scope).Start(ctx, string(step.Kind))
+		span.SetAttributes(attribute.String("driftless.step", step.String()), attribute.String("driftless.idempotency_key", planned.key))
+		result, err := p.stripe.Apply(stepCtx, step, planned.key)
+		p.metrics.called(ctx, step.Kind, err)
+		if err != nil {
+			f := &failedStep{Step: step, Failure: stripeapi.Classify(err), index: i}
+			var notSent *stripeapi.NotSentError
+			f.notSent = errors.As(err, &notSent)
+			span.RecordError(err)
+			span.End()
+			return done, f
+		}
+		span.SetAttributes(attribute.String("stripe.request_id", result.RequestID), attribute.Bool("stripe.idempotent_replayed", result.Replayed))
+		span.End()
+		if step.Kind == catalog.CreatePrice {
+			created[step.PriceID] = result.ObjectID
+		}
+		p.logger.InfoContext(stepCtx, "applied", "step", step.String(), "object", result.ObjectID, "request", result.RequestID)
+		done = append(done, appliedStep{step, planned.key, result})
+	}
+	return done, nil
+}
+
+// resolved fills in the ids of prices that earlier steps created.
+func resolved(step catalog.Step, created map[string]string) catalog.Step {
+	params := make([]catalog.Param, len(step.Params))
+	for i, param := range step.Params {
+		if id, ok := created[param.PriceRef]; ok && param.PriceRef != "" {
+			param = catalog.Param{Name: param.Name, Value: id}
+		}
+		params[i] = param
+	}
+	step.Params = params
+	return step
+}
+
+// verdict turns the failure of a step into the end of the pass.
+func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
+	if f.Action != stripeapi.Refuse {
+		return fmt.Errorf("product %s: %s: %w (%d of %d steps done; %s)", pl.change.GetProductId(), f.Step, f.Err, len(applied), len(pl.steps), f.Action)
+	}
+	letter := p.letter(pl.change, mesh.ReasonRefused, f.Err.Error())
+	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = f.Param, f.Code, f.RequestID, f.Step.String()
+	if f.Message != "" {
+		letter.Message = f.Message
+	}
+	return &refusedError{letter}
+}
+
+func (p *pusher) letter(change *catalogv1.ProductChange, reason, message string) *meshv1.DeadLetter {
+	return &meshv1.DeadLetter{
+		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Reason: reason, Message: message,
+	}
+}
+
+func describe(steps []catalog.Step) string {
+	var b strings.Builder
+	for i, s := range steps {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(s.String())
+		b.WriteString(" (")
+		for j, param := range s.Params {
+			if j > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(param.Name)
+		}
+		b.WriteString(")")
+	}
+	return b.String()
+}
+
+// tell publishes that a version is applied. Its id is the same on every attempt, so that the audit trail has it
+// once.
+func (p *pusher) tell(ctx context.Context, change *catalogv1.ProductChange, generation uint64, applied []appliedStep) error {
+	out := &meshv1.Outcome{
+		Id:      fmt.Sprintf("applied:%s:%s:%d:%d", p.account, change.GetProductId(), change.GetVersion(), generation),
+		Account: p.account, ProductId: change.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
+		Version: change.GetVersion(), At: timestamppb.Now(), CommittedAt: change.GetCommittedAt(),
+	}
+	for _, a := range applied {
+		out.Steps = append(out.Steps, &meshv1.AppliedStep{
+			Step: a.Step.String(), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID, Took: durationpb.New(a.Took),
+		})
+	}
+	if err := p.mesh.Publish(ctx, mesh.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion())); err != nil {
+		return err
+	}
+	if c := change.GetCommittedAt(); c != nil {
+		p.metrics.applied(ctx, time.Since(c.AsTime()))
+	}
+	return nil
+}

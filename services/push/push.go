@@ -1,0 +1,131 @@
+// Package push is the service that writes to Stripe. It consumes desired states from CATALOG and orders from
+// COMMAND, makes each product in Stripe equal to its newest desired state, and records on OBSERVED and SYNC what
+// it did; what Stripe refuses for good it puts on DEAD.
+//
+// It holds no state of its own and no database. Any number of replicas may run: a claim on OBSERVED keeps two of
+// them off one product.
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+// Config of the service.
+type Config struct {
+	// Account is the name of the Stripe account in subjects.
+	Account string
+	NATS    mesh.Config
+	Stripe  stripeapi.Config
+	// HTTP serves health and metrics.
+	HTTP httpserver.Config
+	// Concurrency is how many products are worked on at once in the live lane; 0 means 32. The bulk lane gets a
+	// quarter of it on top.
+	Concurrency int
+	Logger      *slog.Logger
+}
+
+// Run pushes until ctx ends. It returns an error at once if NATS cannot be reached, the topology is missing, or
+// the key is not accepted or of the wrong mode.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 32
+	}
+	m, err := mesh.Connect(ctx, cfg.NATS)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushCommand); err != nil {
+		return err
+	}
+	client := stripeapi.New(cfg.Stripe)
+	if err := stripeapi.CheckMode(ctx, m.Cursor("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
+		return err
+	}
+	p := newPusher(cfg.Account, m, client, cfg.Logger)
+
+	g, ctx := errgroup.WithContext(ctx)
+	work := func(c mesh.Consumer, concurrency int) {
+		g.Go(func() error {
+			return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: c, Concurrency: concurrency}, p.change)
+		})
+	}
+	work(mesh.PushLive, cfg.Concurrency)
+	work(mesh.PushBulk, max(cfg.Concurrency/4, 1))
+	g.Go(func() error {
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, p.command)
+	})
+	cfg.HTTP.Ready = m.Ready
+	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
+	cfg.Logger.Info("push is running", "account", cfg.Account)
+	return g.Wait()
+}
+
+// busyDelay is how long a message waits for a product that another process has claimed.
+const busyDelay = 250 * time.Millisecond
+
+// change handles a desired state: the way of a message through push.
+func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+	change := msg.Body
+	newest, err := p.mesh.Desired().Newest(ctx, change.GetAccount(), change.GetProductId())
+	if err != nil {
+		return mesh.Retry(err)
+	}
+	if newest.GetVersion() > change.GetVersion() {
+		p.metrics.superseded(ctx)
+		return mesh.Ack()
+	}
+	return p.settle(ctx, order{change: change, redelivered: msg.Attempt > 1})
+}
+
+// command handles an order to bring a product to its newest desired state.
+func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+	sync := msg.Body.GetSync()
+	if sync == nil {
+		return mesh.Dead(&meshv1.DeadLetter{
+			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: mesh.ReasonUndecodable,
+			Message: fmt.Sprintf("push does not know the command on %s", msg.Subject),
+		})
+	}
+	newest, err := p.mesh.Desired().Newest(ctx, msg.Body.GetAccount(), sync.GetProductId())
+	if err != nil {
+		return mesh.Retry(err)
+	}
+	if newest == nil {
+		p.logger.WarnContext(ctx, "told to sync a product that the catalog never had", "product", sync.GetProductId())
+		return mesh.Ack()
+	}
+	return p.settle(ctx, order{change: newest, look: sync.GetLook(), always: true})
+}
+
+// settle makes a pass over the product and turns its end into a verdict.
+func (p *pusher) settle(ctx context.Context, o order) mesh.Verdict {
+	err := p.pass(ctx, o)
+	var refused *refusedError
+	switch {
+	case err == nil:
+		return mesh.Ack()
+	case errors.Is(err, errBusy):
+		return mesh.RetryIn(busyDelay, nil)
+	case errors.As(err, &refused):
+		p.metrics.dead(ctx, refused.letter.GetReason())
+		return mesh.Dead(refused.letter)
+	default:
+		return mesh.Retry(err)
+	}
+}

@@ -1,0 +1,106 @@
+package stripeapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/form"
+
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// DefaultBase is Stripe's own address.
+const DefaultBase = "https://api.stripe.com"
+
+// requestTimeout bounds one call. Stripe answers within seconds; a call given up here has an unknown outcome.
+const requestTimeout = 30 * time.Second
+
+// Config of a Client.
+type Config struct {
+	// Key is a secret or restricted key.
+	Key string
+	// Base is the API's address; empty means DefaultBase.
+	Base string
+	// StripeAccount is a connected account to act on; empty for the key's own.
+	StripeAccount string
+	// Limits of the account's calls that this client may use.
+	Limits Limits
+	// Transport carries the calls; nil means a pooled one of its own.
+	Transport http.RoundTripper
+}
+
+// Client calls Stripe. Every call waits for its share of the account's rate; none is retried here: the queue does
+// that. A Client may be used concurrently.
+type Client struct {
+	backend stripe.Backend
+	key     string
+	account string
+	pacer   *pacer
+}
+
+// New makes a client. It does not connect.
+func New(cfg Config) *Client {
+	base := cfg.Base
+	if base == "" {
+		base = DefaultBase
+	}
+	transport := cfg.Transport
+	if transport == nil {
+		pooled := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own value
+		pooled.MaxIdleConnsPerHost = 128
+		transport = pooled
+	}
+	return &Client{
+		backend: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+			URL:               stripe.String(base),
+			HTTPClient:        &http.Client{Timeout: requestTimeout, Transport: telemetry.HTTPTransport(transport)},
+			MaxNetworkRetries: stripe.Int64(0),
+			EnableTelemetry:   stripe.Bool(false),
+			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
+		}),
+		key: cfg.Key, account: cfg.StripeAccount, pacer: newPacer(cfg.Limits),
+	}
+}
+
+// answer is what is kept of a response.
+type answer struct {
+	stripe.APIResource
+}
+
+func (a *answer) body() []byte { return a.LastResponse.RawJSON }
+
+// seen is the second of Stripe's clock at which the answer was given.
+func (a *answer) seen() int64 {
+	t, err := http.ParseTime(a.LastResponse.Header.Get("Date"))
+	if err != nil {
+		return time.Now().Unix()
+	}
+	return t.Unix()
+}
+
+// call makes one request. The endpoint is the operation as Stripe counts it, with {id} for the object's id.
+func (c *Client) call(ctx context.Context, endpoint, id, idempotencyKey string, body *form.Values) (*answer, error) {
+	if err := c.pacer.wait(ctx, endpoint); err != nil {
+		return nil, &NotSentError{fmt.Errorf("wait for a share of Stripe's rate limit: %w", err)}
+	}
+	method, path, _ := strings.Cut(endpoint, " ")
+	path = strings.Replace(path, "{id}", url.PathEscape(id), 1)
+	params := &stripe.Params{Context: ctx}
+	if method == http.MethodPost && idempotencyKey != "" {
+		params.SetIdempotencyKey(idempotencyKey)
+	}
+	if c.account != "" {
+		params.SetStripeAccount(c.account)
+	}
+	a := &answer{}
+	if err := c.backend.CallRaw(method, path, c.key, body, params, a); err != nil {
+		c.pacer.failed(err)
+		return nil, err
+	}
+	return a, nil
+}

@@ -1,0 +1,277 @@
+package stripeapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/form"
+
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// pageSize is the most that Stripe lists at once.
+const pageSize = 100
+
+// GetProduct reads a product; the sighting's Product is nil if Stripe holds none of this id.
+func (c *Client) GetProduct(ctx context.Context, id string) (catalog.ProductSighting, error) {
+	a, err := c.call(ctx, "GET /v1/products/{id}", id, "", nil)
+	if NotFound(err) {
+		return catalog.ProductSighting{Seen: errorSeen(err), Fetched: true}, nil
+	}
+	if err != nil {
+		return catalog.ProductSighting{}, fmt.Errorf("read product %s: %w", id, err)
+	}
+	s, err := DecodeProduct(a.body(), a.seen())
+	s.Fetched = true
+	return s, err
+}
+
+// GetPrice reads a price with its tiers and currency options; the sighting's Price is nil if Stripe holds none of
+// this id.
+func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSighting, error) {
+	body := &form.Values{}
+	body.Add("expand[0]", "tiers")
+	body.Add("expand[1]", "currency_options")
+	a, err := c.call(ctx, "GET /v1/prices/{id}", stripeID, "", body)
+	if NotFound(err) {
+		return catalog.PriceSighting{StripeID: stripeID, Seen: errorSeen(err), Fetched: true}, nil
+	}
+	if err != nil {
+		return catalog.PriceSighting{}, fmt.Errorf("read price %s: %w", stripeID, err)
+	}
+	s, _, err := DecodePrice(a.body(), a.seen())
+	s.Fetched = true
+	return s, err
+}
+
+// Look reads a product and all its prices, archived ones included.
+func (c *Client) Look(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
+	p, err := c.GetProduct(ctx, product)
+	if err != nil || p.Product == nil {
+		return p, nil, err
+	}
+	var prices []catalog.PriceSighting
+	for _, active := range []bool{true, false} {
+		for listed, err := range c.ListPrices(ctx, active, product) {
+			if err != nil {
+				return p, nil, err
+			}
+			prices = append(prices, listed.PriceSighting)
+		}
+	}
+	return p, prices, nil
+}
+
+// ListProducts yields every product that is active, or every one that is archived, newest first. It ends after the
+// first error.
+func (c *Client) ListProducts(ctx context.Context, active bool) iter.Seq2[catalog.ProductSighting, error] {
+	query := func(body *form.Values) { body.Add("active", strconv.FormatBool(active)) }
+	return func(yield func(catalog.ProductSighting, error) bool) {
+		for item, err := range c.list(ctx, "GET /v1/products", "starting_after", "", query) {
+			if err != nil {
+				yield(catalog.ProductSighting{}, fmt.Errorf("list products: %w", err))
+				return
+			}
+			s, err := DecodeProduct(item.raw, item.seen)
+			s.Fetched = true
+			if !yield(s, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// ListedPrice is a price and the product it belongs to.
+type ListedPrice struct {
+	catalog.PriceSighting
+	ProductID string
+}
+
+// ListPrices yields the active, or the archived, prices with their tiers and currency options, of one product or,
+// with an empty id, of all. It ends after the first error.
+func (c *Client) ListPrices(ctx context.Context, active bool, product string) iter.Seq2[ListedPrice, error] {
+	query := func(body *form.Values) {
+		body.Add("active", strconv.FormatBool(active))
+		body.Add("expand[0]", "data.tiers")
+		body.Add("expand[1]", "data.currency_options")
+		if product != "" {
+			body.Add("product", product)
+		}
+	}
+	return func(yield func(ListedPrice, error) bool) {
+		for item, err := range c.list(ctx, "GET /v1/prices", "starting_after", "", query) {
+			if err != nil {
+				yield(ListedPrice{}, fmt.Errorf("list prices: %w", err))
+				return
+			}
+			s, productID, err := DecodePrice(item.raw, item.seen)
+			s.Fetched = true
+			if !yield(ListedPrice{s, productID}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// EventTypes are the events that Driftless reads. Those of plans mirror recurring prices and are left out.
+var EventTypes = []string{
+	"product.created", "product.updated", "product.deleted", "price.created", "price.updated", "price.deleted",
+}
+
+// EventsAfter yields the events that Stripe recorded after the one given, oldest first; with an empty id, those
+// created in or after the second since. It ends after the first error. Stripe keeps events for 30 days.
+func (c *Client) EventsAfter(ctx context.Context, after string, since int64) iter.Seq2[Event, error] {
+	query := func(body *form.Values) {
+		for i, t := range EventTypes {
+			body.Add("types["+strconv.Itoa(i)+"]", t)
+		}
+		if after == "" {
+			body.Add("created[gte]", strconv.FormatInt(since, 10))
+		}
+	}
+	return func(yield func(Event, error) bool) {
+		if after == "" {
+			// Stripe pages backwards in time from the newest; only a cursor can be followed forwards.
+			c.eventsSince(ctx, query, yield)
+			return
+		}
+		for item, err := range c.list(ctx, "GET /v1/events", "ending_before", after, query) {
+			if !yieldEvent(item, err, yield) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) eventsSince(ctx context.Context, query func(*form.Values), yield func(Event, error) bool) {
+	var items []listItem
+	for item, err := range c.list(ctx, "GET /v1/events", "starting_after", "", query) {
+		if err != nil {
+			yieldEvent(item, err, yield)
+			return
+		}
+		items = append(items, item)
+	}
+	for i := len(items) - 1; i >= 0; i-- {
+		if !yieldEvent(items[i], nil, yield) {
+			return
+		}
+	}
+}
+
+func yieldEvent(item listItem, err error, yield func(Event, error) bool) bool {
+	if err != nil {
+		yield(Event{}, fmt.Errorf("list events: %w", err))
+		return false
+	}
+	e, ok, err := DecodeEvent(item.raw)
+	if err != nil {
+		yield(Event{}, err)
+		return false
+	}
+	return !ok || yield(e, nil)
+}
+
+// LastEvent returns the newest event, or false if there is none.
+func (c *Client) LastEvent(ctx context.Context) (Event, bool, error) {
+	body := &form.Values{}
+	body.Add("limit", "1")
+	for i, t := range EventTypes {
+		body.Add("types["+strconv.Itoa(i)+"]", t)
+	}
+	a, err := c.call(ctx, "GET /v1/events", "", "", body)
+	if err != nil {
+		return Event{}, false, fmt.Errorf("read the newest event: %w", err)
+	}
+	page, err := decodePage(a)
+	if err != nil || len(page.Data) == 0 {
+		return Event{}, false, err
+	}
+	return DecodeEvent(page.Data[0])
+}
+
+// CheckKey makes the cheapest call there is, to learn at start whether the key is accepted.
+func (c *Client) CheckKey(ctx context.Context) error {
+	body := &form.Values{}
+	body.Add("limit", "1")
+	_, err := c.call(ctx, "GET /v1/products", "", "", body)
+	return err
+}
+
+type listItem struct {
+	raw  json.RawMessage
+	id   string
+	seen int64
+}
+
+type page struct {
+	Data    []json.RawMessage `json:"data"`
+	HasMore bool              `json:"has_more"`
+}
+
+func decodePage(a *answer) (page, error) {
+	var p page
+	if err := json.Unmarshal(a.body(), &p); err != nil {
+		return page{}, fmt.Errorf("decode Stripe's list: %w", err)
+	}
+	return p, nil
+}
+
+// list follows a list's cursor; with "ending_before" it goes towards newer objects, oldest first.
+func (c *Client) list(ctx context.Context, endpoint, direction, cursor string, query func(*form.Values)) iter.Seq2[listItem, error] {
+	return func(yield func(listItem, error) bool) {
+		for {
+			body := &form.Values{}
+			query(body)
+			body.Add("limit", strconv.Itoa(pageSize))
+			if cursor != "" {
+				body.Add(direction, cursor)
+			}
+			a, err := c.call(ctx, endpoint, "", "", body)
+			if err != nil {
+				yield(listItem{}, err)
+				return
+			}
+			p, err := decodePage(a)
+			if err != nil {
+				yield(listItem{}, err)
+				return
+			}
+			for i := range p.Data {
+				// Every page is newest first; going forwards its last is the oldest.
+				if direction == "ending_before" {
+					i = len(p.Data) - 1 - i
+				}
+				var object struct {
+					ID string `json:"id"`
+				}
+				if err := json.Unmarshal(p.Data[i], &object); err != nil {
+					yield(listItem{}, fmt.Errorf("decode an object of Stripe's list: %w", err))
+					return
+				}
+				cursor = object.ID
+				if !yield(listItem{p.Data[i], object.ID, a.seen()}, nil) {
+					return
+				}
+			}
+			if !p.HasMore || len(p.Data) == 0 {
+				return
+			}
+		}
+	}
+}
+
+// errorSeen is the second of Stripe's clock of an answer that was an error.
+func errorSeen(err error) int64 {
+	var e *stripe.Error
+	if errors.As(err, &e) && e.LastResponse != nil {
+		a := &answer{stripe.APIResource{LastResponse: e.LastResponse}}
+		return a.seen()
+	}
+	return 0
+}
