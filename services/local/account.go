@@ -1,0 +1,81 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// account is the system user that Postgres runs as; nil is our own.
+type account struct {
+	name string
+	uid  int
+	gid  int
+}
+
+// runAs picks the account. Postgres refuses to run as root, so for root it is the owner of the cluster if there is one
+// already, else the user `postgres` that the packages make, else `nobody`.
+func runAs(dataDir string) (*account, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil //nolint:nilnil // no other account is an answer, not an absence
+	}
+	if info, err := os.Stat(home{dir: dataDir}.cluster()); err == nil {
+		if owner := info.Sys().(*syscall.Stat_t); owner.Uid != 0 {
+			uid, gid := int(owner.Uid), int(owner.Gid)
+			return &account{name: "user " + strconv.Itoa(uid), uid: uid, gid: gid}, nil
+		}
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		found, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, uidErr := strconv.Atoi(found.Uid)
+		gid, gidErr := strconv.Atoi(found.Gid)
+		if err := errors.Join(uidErr, gidErr); err != nil {
+			return nil, fmt.Errorf("ids of the user %s: %w", name, err)
+		}
+		return &account{name: name, uid: uid, gid: gid}, nil
+	}
+	return nil, errors.New("Postgres refuses to run as root, and there is neither a user postgres nor nobody; " +
+		"run as an ordinary user, or set DATABASE_URL to a server you have")
+}
+
+// become makes cmd run as the account, in a directory that every account can enter, and without our environment: it
+// holds secrets that are none of Postgres' business, and PG variables that are none of ours.
+func (a *account) become(cmd *exec.Cmd) {
+	if a != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}, //nolint:gosec // ids fit
+		}
+	}
+	if cmd.Dir == "" {
+		cmd.Dir = "/"
+	}
+	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH")}
+}
+
+// own hands a file or directory to the account.
+func (a *account) own(path string) error {
+	if a == nil {
+		return nil
+	}
+	return os.Chown(path, a.uid, a.gid)
+}
+
+// reaches reports whether the account can enter dir. It tries rather than reads permissions: access lists, mount
+// options and capabilities have their say too.
+func (a *account) reaches(bin binaries, dir string) bool {
+	if a == nil {
+		return true
+	}
+	cmd := exec.Command(bin.path("postgres"), "--version")
+	cmd.Dir = filepath.Clean(dir)
+	a.become(cmd)
+	return cmd.Run() == nil
+}

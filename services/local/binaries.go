@@ -1,0 +1,91 @@
+package local
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// oldest is the first major version whose pgoutput sends the messages of pg_logical_emit_message.
+const oldest = 14
+
+// binaries is one installation of PostgreSQL.
+type binaries struct {
+	dir   string
+	major int
+}
+
+func (b binaries) path(name string) string { return filepath.Join(b.dir, name) }
+
+// findBinaries lists the usable installations: PATH first, then what pg_config names, then the packages' own places,
+// newest first. There is at least one, or the error is ErrNoPostgres.
+func findBinaries() ([]binaries, error) {
+	var dirs []string
+	if path, err := exec.LookPath("postgres"); err == nil {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	if output, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
+		dirs = append(dirs, strings.TrimSpace(string(output)))
+	}
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin"} {
+		found, _ := filepath.Glob(pattern) // the only error is a bad pattern
+		slices.SortFunc(found, func(a, b string) int { return majorIn(b) - majorIn(a) })
+		dirs = append(dirs, found...)
+	}
+	return usable(dirs)
+}
+
+// usable keeps the directories that hold a server of a fitting version, each once.
+func usable(dirs []string) ([]binaries, error) {
+	var found []binaries
+	var tooOld []string
+	for _, dir := range dirs {
+		// Programs in PATH are often links to where initdb and postgres lie side by side.
+		server, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
+		if err != nil {
+			continue
+		}
+		b := binaries{dir: filepath.Dir(server)}
+		if slices.ContainsFunc(found, func(f binaries) bool { return f.dir == b.dir }) {
+			continue
+		}
+		if _, err := os.Stat(b.path("initdb")); err != nil {
+			continue
+		}
+		output, err := exec.Command(server, "--version").Output()
+		if err != nil {
+			continue
+		}
+		if b.major = majorIn(string(output)); b.major < oldest {
+			tooOld = append(tooOld, strings.TrimSpace(string(output)))
+			continue
+		}
+		found = append(found, b)
+	}
+	const remedy = "install it (Debian, Ubuntu: apt-get update && apt-get install -y --no-install-recommends postgresql), " +
+		"or set DATABASE_URL to a server you have"
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case len(tooOld) > 0:
+		return nil, fmt.Errorf("%w: found %s, need %d or newer; %s", ErrNoPostgres, strings.Join(tooOld, ", "), oldest, remedy)
+	default:
+		return nil, fmt.Errorf("%w: %s", ErrNoPostgres, remedy)
+	}
+}
+
+var firstNumber = regexp.MustCompile(`\d+`)
+
+// majorIn reads the major version out of a directory's name or of what --version prints; 0 if there is none.
+func majorIn(text string) int {
+	major, err := strconv.Atoi(firstNumber.FindString(text))
+	if err != nil {
+		return 0
+	}
+	return major
+}

@@ -1,0 +1,204 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// home is the directory of one private server: the cluster, its password and its log.
+type home struct {
+	dir     string
+	account *account
+}
+
+func (h home) cluster() string  { return filepath.Join(h.dir, "cluster") }
+func (h home) password() string { return filepath.Join(h.dir, "password") }
+func (h home) log() string      { return filepath.Join(h.dir, "postgres.log") }
+func (h home) nonce() string    { return filepath.Join(h.dir, "relocated") }
+
+// settle chooses where the server lives: in the data directory, or, if the account cannot enter that (a checkout below
+// /root), in a directory of its own below cfg.relocateTo.
+//
+// The two are tied by a nonce that lies in both. Where it differs, somebody has deleted the data directory to begin
+// anew, and the old server's files go as well: otherwise an old catalog would meet new, empty streams.
+func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries) (home, error) {
+	asked := home{dir: cfg.DataDir, account: acc}
+	if _, err := os.Stat(asked.nonce()); err != nil && acc.reaches(bin, cfg.DataDir) {
+		return asked, nil
+	}
+	hash := sha256.Sum256([]byte(cfg.DataDir))
+	moved := home{dir: filepath.Join(cfg.relocateTo, hex.EncodeToString(hash[:6]), "postgres"), account: acc}
+	nonce, err := keep(asked.nonce(), 0o644)
+	if err != nil {
+		return home{}, err
+	}
+	old, err := os.ReadFile(moved.nonce())
+	if err == nil && string(old) != nonce {
+		cfg.Logger.Warn("removing the private Postgres of a data directory that was deleted", "dir", moved.dir)
+		if err := stopOrphan(ctx, moved.cluster(), cfg.Logger); err != nil {
+			return home{}, err
+		}
+		if err := os.RemoveAll(moved.dir); err != nil {
+			return home{}, fmt.Errorf("remove a deleted data directory's Postgres: %w", err)
+		}
+	}
+	if err := makeReachable(cfg.relocateTo, filepath.Dir(moved.dir), moved.dir); err != nil {
+		return home{}, fmt.Errorf("the user %s, which Postgres has to run as, cannot enter %s, and another place cannot be made; "+
+			"choose a data directory it can enter: %w", acc.name, cfg.DataDir, err)
+	}
+	if err := os.WriteFile(moved.nonce(), []byte(nonce), 0o644); err != nil {
+		return home{}, err
+	}
+	if !acc.reaches(bin, moved.dir) {
+		return home{}, fmt.Errorf("the user %s, which Postgres has to run as, can enter neither %s nor %s; "+
+			"choose a data directory it can enter", acc.name, cfg.DataDir, moved.dir)
+	}
+	cfg.Logger.Info("the private Postgres is kept elsewhere: the user it has to run as cannot enter the data directory",
+		"user", acc.name, "data_dir", cfg.DataDir, "dir", moved.dir)
+	return moved, nil
+}
+
+// fitting picks the installation for the cluster, which only servers of its own major version can read.
+func (h home) fitting(installed []binaries) (binaries, error) {
+	content, err := os.ReadFile(filepath.Join(h.cluster(), "PG_VERSION"))
+	if errors.Is(err, os.ErrNotExist) {
+		return installed[0], nil
+	}
+	if err != nil {
+		return binaries{}, err
+	}
+	major := majorIn(string(content))
+	for _, bin := range installed {
+		if bin.major == major {
+			return bin, nil
+		}
+	}
+	return binaries{}, fmt.Errorf("%w: %s was made by PostgreSQL %d, installed is %d; install postgresql-%[3]d, "+
+		"or delete the data directory to begin anew", ErrNoPostgres, h.cluster(), major, installed[0].major)
+}
+
+// initialise makes the cluster at the first time, and returns the superuser's password.
+func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string, error) {
+	if _, err := os.Stat(h.cluster()); err == nil {
+		password, err := os.ReadFile(h.password())
+		if err != nil {
+			return "", fmt.Errorf("the password of the cluster is gone; delete the data directory to begin anew: %w", err)
+		}
+		return string(password), nil
+	}
+	password, err := keep(h.password(), 0o600)
+	if err != nil {
+		return "", err
+	}
+	// Made under another name first: what a kill leaves half done is then never taken for a cluster.
+	draft := h.cluster() + ".new"
+	if err := os.RemoveAll(draft); err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(draft, 0o700); err != nil {
+		return "", err
+	}
+	// initdb runs as the account and has to read the password.
+	if err := errors.Join(h.account.own(draft), h.account.own(h.password())); err != nil {
+		return "", err
+	}
+	args := []string{
+		"-D", draft, "-U", superuser, "--pwfile", h.password(), "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8",
+	}
+	if noSync {
+		args = append(args, "--no-sync")
+	}
+	initdb := exec.CommandContext(ctx, bin.path("initdb"), args...)
+	h.account.become(initdb)
+	if output, err := initdb.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make the cluster: %w; initdb said:\n%s", err, bytes.TrimSpace(output))
+	}
+	if err := os.Rename(draft, h.cluster()); err != nil {
+		return "", err
+	}
+	return password, syncDir(h.dir)
+}
+
+// run starts the server process, with a new log.
+func (h home) run(bin binaries, settings []string) (*process, error) {
+	log, err := os.OpenFile(h.log(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(bin.path("postgres"), append([]string{"-D", h.cluster()}, settings...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	h.account.become(cmd)
+	return startProcess(cmd)
+}
+
+// logTail is the end of the server's log, for error messages.
+func (h home) logTail() string {
+	content, err := os.ReadFile(h.log())
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return strings.Join(lines[max(0, len(lines)-8):], "\n")
+}
+
+// keep returns the secret in the file, and makes both at the first time.
+func keep(path string, mode os.FileMode) (string, error) {
+	content, err := os.ReadFile(path)
+	if err == nil && len(content) > 0 {
+		return string(content), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	secret := rand.Text()
+	// Renamed into place: a half-written password would lock us out of the cluster made with it.
+	draft := path + "." + strconv.Itoa(os.Getpid())
+	if err := os.WriteFile(draft, []byte(secret), mode); err != nil {
+		return "", err
+	}
+	return secret, os.Rename(draft, path)
+}
+
+// makeDir makes the directory, if absent, and returns its one true path.
+func makeDir(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(dir)
+}
+
+// makeReachable makes directories that everybody can enter, whatever the umask.
+func makeReachable(dirs ...string) error {
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	handle, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(handle.Sync(), handle.Close())
+}

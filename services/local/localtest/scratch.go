@@ -1,0 +1,50 @@
+package localtest
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// guard waits until its standard input ends, which it does when the test process is gone, however it went. Then it
+// stops the Postgres below the directory, if one is left, and removes the directory.
+const guard = `
+cat >/dev/null
+pid=$(head -n 1 "$1/postgres/cluster/postmaster.pid" 2>/dev/null)
+[ -z "$pid" ] || kill -INT "$pid" 2>/dev/null
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+	[ -e "$1/postgres/cluster/postmaster.pid" ] || break
+	sleep 0.3
+done
+rm -rf "$1"
+`
+
+// scratch makes a directory that Postgres' user can enter, which is why t.TempDir does not do for root. It is gone after
+// remove, or after this process, or if remove is garbage-collected: keep it.
+func scratch() (dir string, remove func(), err error) {
+	parent := os.TempDir()
+	if os.Geteuid() == 0 {
+		parent = "/tmp" // TMPDIR may well be below /root
+	}
+	dir, err = os.MkdirTemp(parent, "driftless-test-")
+	if err != nil {
+		return "", nil, err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", nil, errors.Join(err, os.Remove(dir))
+	}
+	cmd := exec.Command("/bin/sh", "-c", guard, "sh", dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us, not for it
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return "", nil, errors.Join(err, os.Remove(dir))
+	}
+	return dir, func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	}, nil
+}

@@ -1,0 +1,49 @@
+package localtest
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain's leak check is in localtest_test.go; this is the process that is killed below.
+func init() {
+	if os.Getenv("LOCALTEST_DIE") == "" {
+		return
+	}
+	dir, _, err := scratch()
+	if err == nil {
+		_, err = start(dir, nil)
+	}
+	if err != nil {
+		panic(err)
+	}
+	os.Stdout.WriteString(dir + "\n")
+	select {}
+}
+
+func TestNothingIsLeftWhenTheTestProcessIsKilled(t *testing.T) {
+	t.Parallel()
+	victim := exec.Command(os.Args[0])
+	victim.Env = append(os.Environ(), "LOCALTEST_DIE=1")
+	victim.Stderr = os.Stderr
+	stdout, err := victim.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, victim.Start())
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	dir := strings.TrimSpace(line)
+	require.FileExists(t, dir+"/postgres/cluster/postmaster.pid")
+
+	require.NoError(t, victim.Process.Kill())
+	_ = victim.Wait()
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(dir)
+		return os.IsNotExist(err)
+	}, 20*time.Second, 20*time.Millisecond)
+}

@@ -1,0 +1,52 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// dirLock is the exclusive use of a directory. The kernel gives it up when the process ends, however it ends.
+type dirLock struct{ file *os.File }
+
+// lockDir takes the lock on dir, which must exist, or reports ErrInUse.
+func lockDir(dir string) (*dirLock, error) {
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock file: %w", err)
+	}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		defer file.Close()
+		return nil, fmt.Errorf("%w: %s runs on %s; stop it or choose another data directory", ErrInUse, holder(file), dir)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), file.Close())
+	}
+	if err := errors.Join(file.Truncate(0), writeAt(file, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the lock file of %s: %w", dir, err), file.Close())
+	}
+	return &dirLock{file}, nil
+}
+
+// release gives the lock up. The file stays: removing it would let two processes lock two files of the same name.
+func (l *dirLock) release() error { return l.file.Close() }
+
+func holder(file *os.File) string {
+	// Only for the message: an empty or odd file just makes it vaguer.
+	content, _ := io.ReadAll(file)
+	if pid := strings.TrimSpace(string(content)); pid != "" {
+		return "process " + pid
+	}
+	return "another process"
+}
+
+func writeAt(file *os.File, text string) error {
+	_, err := file.WriteAt([]byte(text), 0)
+	return err
+}
