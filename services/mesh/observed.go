@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -129,7 +130,40 @@ func isWrongSequence(err error) bool {
 	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-// Products lists the product tokens (see Token) of which something is known.
-func (s *ObservedStore) Products(ctx context.Context, account string) ([]string, error) {
-	return s.m.lastTokens(ctx, "KV_"+BucketObserved, "$KV."+BucketObserved+"."+account+".>")
+// All yields what is known of every product of the account, as it was when the iteration began or later. It ends
+// after the first error.
+func (s *ObservedStore) All(ctx context.Context, account string) iter.Seq2[*catalogv1.Observed, error] {
+	return func(yield func(*catalogv1.Observed, error) bool) {
+		kv, err := s.m.bucket(ctx, BucketObserved)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		watcher, err := kv.Watch(ctx, account+".*", jetstream.IgnoreDeletes())
+		if err != nil {
+			yield(nil, fmt.Errorf("read bucket %s: %w", BucketObserved, err))
+			return
+		}
+		defer func() { _ = watcher.Stop() }()
+		for {
+			select {
+			case <-ctx.Done():
+				yield(nil, context.Cause(ctx))
+				return
+			case entry, ok := <-watcher.Updates():
+				if !ok || entry == nil {
+					// A nil entry ends what the bucket held when the watch began.
+					return
+				}
+				o := &catalogv1.Observed{}
+				if err := proto.Unmarshal(entry.Value(), o); err != nil {
+					yield(nil, fmt.Errorf("message %d of bucket %s is no observed state: %w", entry.Revision(), BucketObserved, err))
+					return
+				}
+				if !yield(o, nil) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -199,7 +199,7 @@ func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 		return fmt.Errorf("product %s: %s: %w (%d of %d steps done; %s)", pl.change.GetProductId(), f.Step, f.Err, len(applied), len(pl.steps), f.Action)
 	}
 	letter := p.letter(pl.change, mesh.ReasonRefused, f.Err.Error())
-	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = f.Param, f.Code, f.RequestID, f.Step.String()
+	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = f.Failure.Param, f.Code, f.RequestID, f.Step.String()
 	if f.Message != "" {
 		letter.Message = f.Message
 	}

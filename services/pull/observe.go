@@ -1,0 +1,187 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+// errUnordered: the event cannot be told to be newer than what is known.
+var errUnordered = errors.New("the order of the event cannot be told")
+
+// observe handles one event: the echo of a call of push's confirms that call, anything else is taken into what is
+// known of the product.
+func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeChange]) mesh.Verdict {
+	change := msg.Body
+	observed, _, err := p.mesh.Observed().Get(ctx, p.account, change.GetProductId())
+	if err != nil {
+		return mesh.Retry(err)
+	}
+	if catalog.SeenEvent(observed, change.GetEventId()) {
+		return mesh.Ack()
+	}
+	if intent := catalog.FindIntent(observed, change.GetIdempotencyKey()); intent != nil {
+		err = p.confirm(ctx, change, intent)
+	} else {
+		err = p.learn(ctx, change)
+	}
+	var undecodable *undecodableError
+	switch {
+	case err == nil:
+		return mesh.Ack()
+	case errors.As(err, &undecodable):
+		return mesh.Dead(&meshv1.DeadLetter{
+			Account: p.account, ProductId: change.GetProductId(), Reason: mesh.ReasonUndecodable, Message: err.Error(),
+		})
+	default:
+		return mesh.Retry(err)
+	}
+}
+
+// confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer.
+func (p *puller) confirm(ctx context.Context, change *meshv1.StripeChange, intent *catalogv1.Intent) error {
+	trace.SpanFromContext(ctx).SetAttributes(attribute.String("driftless.confirms", intent.GetStep()))
+	outcome := &meshv1.Outcome{
+		Id: "confirmed:" + p.account + ":" + change.GetEventId(), Account: p.account, ProductId: change.GetProductId(),
+		Kind: meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, Version: intent.GetVersion(), EventId: change.GetEventId(),
+		IdempotencyKey: intent.GetIdempotencyKey(), Detail: change.GetType() + " confirms: " + intent.GetStep(), At: timestamppb.Now(),
+	}
+	subject := mesh.SyncSubject(p.account, outcome.GetKind(), outcome.GetProductId())
+	if err := p.mesh.Publish(ctx, subject, outcome, mesh.WithID(outcome.GetId()), mesh.WithVersion(outcome.GetVersion())); err != nil {
+		return err
+	}
+	p.metrics.observed(ctx, "confirmed")
+	_, err := p.mesh.Observed().Update(ctx, p.account, change.GetProductId(), func(o *catalogv1.Observed) error {
+		if i := catalog.FindIntent(o, intent.GetIdempotencyKey()); i != nil {
+			i.ConfirmedBy = change.GetEventId()
+		}
+		catalog.RememberEvent(o, change.GetEventId())
+		return nil
+	})
+	return err
+}
+
+// learn takes an event that somebody else caused into what is known. What cannot be ordered, or is incomplete, is
+// settled by fetching the object once.
+func (p *puller) learn(ctx context.Context, change *meshv1.StripeChange) error {
+	event, _, err := stripeapi.DecodeEvent(change.GetEvent())
+	if err != nil {
+		return &undecodableError{err}
+	}
+	apply, err := fromEvent(event)
+	if err != nil {
+		return &undecodableError{err}
+	}
+	var order catalog.Order
+	_, err = p.mesh.Observed().Update(ctx, p.account, change.GetProductId(), func(o *catalogv1.Observed) error {
+		if order = apply(o); order == catalog.Unordered {
+			return errUnordered
+		}
+		catalog.RememberEvent(o, event.ID)
+		return nil
+	})
+	if errors.Is(err, errUnordered) {
+		p.metrics.observed(ctx, "fetched")
+		return p.fetch(ctx, event)
+	}
+	if err == nil {
+		p.metrics.observed(ctx, map[catalog.Order]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order])
+	}
+	return err
+}
+
+// complete are the attributes of a price whose new values an event's payload carries in full.
+var complete = []string{"active", "lookup_key", "metadata", "nickname", "tax_behavior"}
+
+// fromEvent returns how an event's payload is taken into an observed state.
+func fromEvent(event stripeapi.Event) (func(*catalogv1.Observed) catalog.Order, error) {
+	object, verb, _ := strings.Cut(event.Type, ".")
+	switch object {
+	case "product":
+		s, err := stripeapi.DecodeProduct(event.Object, event.Created)
+		if err != nil {
+			return nil, err
+		}
+		if verb == "deleted" {
+			// The payload is the last state, and nothing in it says that it is gone.
+			s = catalog.ProductSighting{Seen: event.Created}
+		}
+		return func(o *catalogv1.Observed) catalog.Order { return catalog.ObserveProduct(o, s) }, nil
+	case "price":
+		s, _, err := stripeapi.DecodePrice(event.Object, event.Created)
+		if err != nil {
+			return nil, err
+		}
+		s.Partial = true
+		if verb == "deleted" {
+			s.Price = nil
+		}
+		told := !slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(complete, name) })
+		return func(o *catalogv1.Observed) catalog.Order {
+			if !told && s.Price != nil {
+				return catalog.Unordered
+			}
+			return catalog.ObservePrice(o, s)
+		}, nil
+	default:
+		return nil, fmt.Errorf("event %s of type %s is about neither a product nor a price", event.ID, event.Type)
+	}
+}
+
+// fetch reads the event's object and stores it against the state that was known before the reading, so that nothing
+// learnt meanwhile is overwritten.
+func (p *puller) fetch(ctx context.Context, event stripeapi.Event) error {
+	return p.refresh(ctx, event.ProductID, event.ObjectID, func(o *catalogv1.Observed) { catalog.RememberEvent(o, event.ID) })
+}
+
+// refresh fetches a product, or one of its prices, into what is known of it.
+func (p *puller) refresh(ctx context.Context, product, object string, also func(*catalogv1.Observed)) error {
+	var err error
+	for range 5 {
+		_, revision, getErr := p.mesh.Observed().Get(ctx, p.account, product)
+		if getErr != nil {
+			return getErr
+		}
+		var apply func(*catalogv1.Observed)
+		if object == product {
+			s, err := p.stripe.GetProduct(ctx, product)
+			if err != nil {
+				return stripeapi.Classify(err)
+			}
+			apply = func(o *catalogv1.Observed) { catalog.ObserveProduct(o, s) }
+		} else {
+			s, err := p.stripe.GetPrice(ctx, object)
+			if err != nil {
+				return stripeapi.Classify(err)
+			}
+			apply = func(o *catalogv1.Observed) { catalog.ObservePrice(o, s) }
+		}
+		_, err = p.mesh.Observed().UpdateAt(ctx, p.account, product, revision, func(o *catalogv1.Observed) error {
+			apply(o)
+			also(o)
+			return nil
+		})
+		if !errors.Is(err, mesh.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
+
+// undecodableError is an event that is not what it should be.
+type undecodableError struct{ err error }
+
+func (e *undecodableError) Error() string { return e.err.Error() }
+func (e *undecodableError) Unwrap() error { return e.err }

@@ -1,0 +1,98 @@
+// Package pull is the service that reads from Stripe. It takes webhooks and reads /v1/events, puts what they say on
+// STRIPE, and keeps OBSERVED, what Stripe holds of each product, up to date from there; on command it lists
+// everything Stripe holds. An event caused by one of push's calls becomes the confirmation of that call.
+//
+// It never writes to Stripe: a restricted key with read rights is enough. It has no database.
+package pull
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+// WebhookPath is where Stripe's webhooks are taken.
+const WebhookPath = "/stripe/webhook"
+
+// Config of the service.
+type Config struct {
+	// Account is the name of the Stripe account in subjects.
+	Account string
+	NATS    mesh.Config
+	Stripe  stripeapi.Config
+	// WebhookSecrets are the signing secrets of the endpoint: several while one is being replaced. Without any,
+	// webhooks are refused and changes are found by polling only.
+	WebhookSecrets []string
+	// PollInterval is the time between readings of /v1/events, for what no webhook told; 0 means 10 minutes. Every
+	// reading counts towards Stripe's monthly read allowance of 10,000 or more.
+	PollInterval time.Duration
+	// HTTP serves the webhook, health and metrics.
+	HTTP   httpserver.Config
+	Logger *slog.Logger
+}
+
+// Run pulls until ctx ends. It returns an error at once if NATS cannot be reached, the topology is missing, or the
+// key is not accepted or of the wrong mode.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.PollInterval == 0 {
+		cfg.PollInterval = 10 * time.Minute
+	}
+	m, err := mesh.Connect(ctx, cfg.NATS)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.Bind(ctx, mesh.PullStripe, mesh.PullCommand); err != nil {
+		return err
+	}
+	if err := stripeapi.CheckMode(ctx, m.Cursor("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
+		return err
+	}
+	mode, err := stripeapi.KeyMode(cfg.Stripe.Key)
+	if err != nil {
+		return err
+	}
+	p := &puller{
+		account: cfg.Account, livemode: mode == stripeapi.Live, mesh: m, stripe: stripeapi.New(cfg.Stripe),
+		secrets: cfg.WebhookSecrets, logger: cfg.Logger, metrics: newMetrics(),
+	}
+	if len(p.secrets) == 0 {
+		cfg.Logger.Warn("no webhook secret: webhooks are refused and changes in Stripe are found by polling only; set STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+WebhookPath, p.webhook)
+	cfg.HTTP.Handler, cfg.HTTP.Ready = mux, m.Ready
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
+	g.Go(func() error { return p.poll(ctx, cfg.PollInterval) })
+	g.Go(func() error {
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: 16}, p.observe)
+	})
+	g.Go(func() error {
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand, Concurrency: 1}, p.command)
+	})
+	cfg.Logger.Info("pull is running", "account", cfg.Account, "webhook", WebhookPath)
+	return g.Wait()
+}
+
+// puller holds what the parts of the service share. Safe for concurrent use.
+type puller struct {
+	account  string
+	livemode bool
+	mesh     *mesh.Mesh
+	stripe   *stripeapi.Client
+	secrets  []string
+	logger   *slog.Logger
+	metrics  *metrics
+}

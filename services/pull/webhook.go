@@ -1,0 +1,116 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/stripe/stripe-go/v76/webhook"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+const scope = "github.com/driftless-sync/driftless/services/pull"
+
+// maxEvent bounds a webhook's body; Stripe's events about products and prices are a few kilobytes.
+const maxEvent = 1 << 20
+
+// webhook takes one event. It answers 200 only once the event is stored: until then it is Stripe that keeps it.
+func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("an event may have %d bytes", maxEvent))
+			return
+		}
+		p.refuse(r.Context(), w, http.StatusBadRequest, "unreadable", "the body could not be read")
+		return
+	}
+	if err := p.verify(body, r.Header.Get("Stripe-Signature")); err != nil {
+		p.refuse(r.Context(), w, http.StatusBadRequest, "signature", err.Error())
+		return
+	}
+	event, ok, err := stripeapi.DecodeEvent(body)
+	switch {
+	case err != nil:
+		p.refuse(r.Context(), w, http.StatusBadRequest, "undecodable", err.Error())
+		return
+	case event.Livemode != p.livemode:
+		p.refuse(r.Context(), w, http.StatusBadRequest, "livemode", fmt.Sprintf(
+			"the event has livemode %t, and the key in use %t: point this endpoint of Stripe's other mode elsewhere", event.Livemode, p.livemode))
+		return
+	case !ok:
+		p.metrics.received(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
+		return
+	}
+	if err := p.take(r.Context(), event, meshv1.Via_VIA_WEBHOOK); err != nil {
+		p.logger.ErrorContext(r.Context(), "could not store a webhook; Stripe will send it again", "event", event.ID, "error", err)
+		p.refuse(r.Context(), w, http.StatusServiceUnavailable, "not_stored", "not stored; send it again")
+	}
+}
+
+func (p *puller) refuse(ctx context.Context, w http.ResponseWriter, status int, why, message string) {
+	p.metrics.refused(ctx, why)
+	if status != http.StatusServiceUnavailable {
+		p.logger.WarnContext(ctx, "webhook refused", "why", message)
+	}
+	http.Error(w, message, status)
+}
+
+// verify checks the signature over the raw body against every secret.
+func (p *puller) verify(body []byte, header string) error {
+	if len(p.secrets) == 0 {
+		return errors.New("no webhook secret is configured: set STRIPE_WEBHOOK_SECRET")
+	}
+	var err error
+	for _, secret := range p.secrets {
+		if err = webhook.ValidatePayload(body, header, secret); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("Stripe-Signature: %w", err) //nolint:revive // the header's name
+}
+
+// take stores an event on STRIPE, in the trace of the call that caused it if that was one of push's.
+func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via) error {
+	change := &meshv1.StripeChange{
+		Account: p.account, ProductId: event.ProductID, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
+		IdempotencyKey: event.IdempotencyKey, CreatedAt: timestamppb.New(time.Unix(event.Created, 0)),
+		ReceivedAt: timestamppb.Now(), Via: via, Event: event.Raw,
+	}
+	observed, _, err := p.mesh.Observed().Get(ctx, p.account, event.ProductID)
+	if err != nil {
+		return err
+	}
+	if intent := catalog.FindIntent(observed, event.IdempotencyKey); intent != nil {
+		ctx = telemetry.ContextWithTraceparent(ctx, intent.GetTraceparent())
+	}
+	name, kind := "receive webhook", trace.SpanKindServer
+	if via == meshv1.Via_VIA_POLL {
+		name, kind = "read event", trace.SpanKindInternal
+	}
+	ctx, span := otel.Tracer(scope).Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(
+		attribute.String("stripe.event_id", event.ID), attribute.String("stripe.event_type", event.Type),
+		attribute.String("driftless.product", event.ProductID)))
+	defer span.End()
+	err = p.mesh.Publish(ctx, mesh.StripeSubject(p.account, event.ProductID), change, mesh.WithID(event.ID))
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		return err
+	}
+	p.metrics.received(ctx, via, "stored")
+	return nil
+}

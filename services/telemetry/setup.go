@@ -1,0 +1,100 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// Options of Setup.
+type Options struct {
+	// Service is the service.name of spans unless OTEL_SERVICE_NAME says otherwise.
+	Service string
+	Version string
+}
+
+// Telemetry is what a process reports with.
+type Telemetry struct {
+	traces   *sdktrace.TracerProvider
+	metrics  *sdkmetric.MeterProvider
+	registry *prometheus.Registry
+}
+
+// Setup installs tracing and metrics for the whole process. Spans are exported by OTLP over HTTP if
+// OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) is set; otherwise they are made, so that
+// trace ids travel and appear in logs, but go nowhere. The standard OTEL_* variables are obeyed. Metrics are for
+// Handler to serve.
+func Setup(ctx context.Context, o Options) (*Telemetry, error) {
+	res, err := resource.New(ctx,
+		resource.WithAttributes(attribute.String("service.name", o.Service), attribute.String("service.version", o.Version)),
+		resource.WithFromEnv(), resource.WithTelemetrySDK())
+	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
+		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	traceOptions := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
+	exports, err := exportsTraces()
+	if err != nil {
+		return nil, err
+	}
+	if exports {
+		exporter, err := otlptracehttp.New(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("set up the export of traces: %w", err)
+		}
+		traceOptions = append(traceOptions, sdktrace.WithBatcher(exporter))
+	}
+	t := &Telemetry{traces: sdktrace.NewTracerProvider(traceOptions...), registry: prometheus.NewRegistry()}
+	t.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(t.registry), otelprometheus.WithoutScopeInfo())
+	if err != nil {
+		return nil, fmt.Errorf("set up metrics: %w", err)
+	}
+	t.metrics = sdkmetric.NewMeterProvider(sdkmetric.WithResource(res), sdkmetric.WithReader(reader))
+	otel.SetTracerProvider(t.traces)
+	otel.SetMeterProvider(t.metrics)
+	otel.SetTextMapPropagator(traceContext)
+	return t, nil
+}
+
+func exportsTraces() (bool, error) {
+	env := func(names ...string) string {
+		for _, n := range names {
+			if v := os.Getenv(n); v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	if env("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" ||
+		strings.EqualFold(env("OTEL_SDK_DISABLED"), "true") || env("OTEL_TRACES_EXPORTER") == "none" {
+		return false, nil
+	}
+	if p := env("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"); p != "" && p != "http/protobuf" {
+		return false, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q; traces are exported by http/protobuf only: set that, and the endpoint's HTTP port (4318 by default)", p)
+	}
+	return true, nil
+}
+
+// Handler serves the metrics in Prometheus' format.
+func (t *Telemetry) Handler() http.Handler {
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{})
+}
+
+// Shutdown exports what is left and stops. ctx bounds it.
+func (t *Telemetry) Shutdown(ctx context.Context) error {
+	return errors.Join(t.traces.Shutdown(ctx), t.metrics.Shutdown(ctx))
+}
