@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/stripeapi"
@@ -58,12 +59,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := stripeapi.CheckMode(ctx, m.Cursor("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
 		return err
 	}
-	mode, err := stripeapi.KeyMode(cfg.Stripe.Key)
+	mode, err := config.ModeOf(cfg.Stripe.Key)
 	if err != nil {
 		return err
 	}
 	p := &puller{
-		account: cfg.Account, livemode: mode == stripeapi.Live, mesh: m, stripe: stripeapi.New(cfg.Stripe),
+		account: cfg.Account, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, logger: cfg.Logger, metrics: newMetrics(),
 	}
 	if len(p.secrets) == 0 {

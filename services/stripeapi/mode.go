@@ -3,29 +3,9 @@ package stripeapi
 import (
 	"context"
 	"fmt"
-	"strings"
+
+	"github.com/driftless-sync/driftless/services/config"
 )
-
-// Mode of a key: what is made with a test key exists in test mode only.
-type Mode string
-
-// Stripe's modes.
-const (
-	Live Mode = "live"
-	Test Mode = "test"
-)
-
-// KeyMode tells a secret or restricted key's mode from its prefix.
-func KeyMode(key string) (Mode, error) {
-	for _, kind := range []string{"sk_", "rk_"} {
-		for _, mode := range []Mode{Live, Test} {
-			if strings.HasPrefix(key, kind+string(mode)+"_") {
-				return mode, nil
-			}
-		}
-	}
-	return "", fmt.Errorf("STRIPE_API_KEY must be a secret key (sk_test_..., sk_live_...) or a restricted one (rk_test_..., rk_live_...)")
-}
 
 // Position is where the mode of an account is remembered.
 type Position interface {
@@ -36,7 +16,7 @@ type Position interface {
 // CheckMode refuses a key of another mode than the one the account's state was made with: what is known of the
 // objects of one mode says nothing about the other. The first key decides.
 func CheckMode(ctx context.Context, at Position, account, key string) error {
-	mode, err := KeyMode(key)
+	mode, err := config.ModeOf(key)
 	if err != nil {
 		return err
 	}

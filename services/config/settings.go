@@ -1,0 +1,89 @@
+package config
+
+import "time"
+
+// File is the YAML file with settings.
+type File struct {
+	Config string `name:"config" env:"DRIFTLESS_CONFIG" placeholder:"FILE" help:"YAML file with settings and the mapping."`
+}
+
+// Log says how the process logs.
+type Log struct {
+	LogLevel  string `name:"log-level" env:"DRIFTLESS_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least severe records to log: debug, info, warn or error."`
+	LogFormat string `name:"log-format" env:"DRIFTLESS_LOG_FORMAT" default:"text" enum:"text,json" help:"Form of log records: text or json."`
+}
+
+// Mesh says how to reach the other services.
+type Mesh struct {
+	Account   string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Name of the Stripe account in subjects: lower-case letters, digits, - and _."`
+	NATSURL   string `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers with JetStream, separated by commas."`
+	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials file for NATS."`
+}
+
+// API protects the services' own interfaces.
+type API struct {
+	Token Secret `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token that the ingestion API and the control API ask for; none if empty."`
+}
+
+// Stripe says how to reach Stripe and how fast.
+type Stripe struct {
+	StripeAPIKey       Secret  `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Secret or restricted key. Push needs to write products and prices, pull to read them and events."`
+	StripeAPIBase      string  `name:"stripe-api-base" env:"STRIPE_API_BASE" default:"https://api.stripe.com" help:"Address of the API."`
+	StripeRate         float64 `name:"stripe-rate" env:"STRIPE_RATE" default:"0" help:"Calls per second of the whole account; 0 for Stripe's limit: 100 with a live key, 25 with a test key."`
+	StripeEndpointRate float64 `name:"stripe-endpoint-rate" env:"STRIPE_ENDPOINT_RATE" default:"25" help:"Calls per second of one endpoint, Stripe's limit being 25."`
+	StripePullShare    float64 `name:"stripe-pull-share" env:"STRIPE_PULL_SHARE" default:"0.2" help:"Share of both rates that pull may use, between 0 and 1; push has the rest."`
+}
+
+// Ingestion are the settings of the service ingestion.
+type Ingestion struct {
+	DatabaseURL   Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's Postgres database, as a role that may replicate."`
+	IngestionAddr string `name:"ingestion-addr" env:"DRIFTLESS_INGESTION_ADDR" default:"127.0.0.1:8080" help:"Where ingestion serves its API, health and metrics."`
+	Slot          string `name:"slot" env:"DRIFTLESS_SLOT" default:"driftless" help:"Replication slot; made if absent."`
+	Publication   string `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication; made if absent."`
+}
+
+// Push are the settings of the service push.
+type Push struct {
+	PushAddr        string `name:"push-addr" env:"DRIFTLESS_PUSH_ADDR" default:"127.0.0.1:8083" help:"Where push serves health and metrics."`
+	PushConcurrency int    `name:"push-concurrency" env:"DRIFTLESS_PUSH_CONCURRENCY" default:"32" help:"Products worked on at once."`
+}
+
+// Pull are the settings of the service pull.
+type Pull struct {
+	PullAddr            string        `name:"pull-addr" env:"DRIFTLESS_PULL_ADDR" default:"127.0.0.1:8081" help:"Where pull takes webhooks (POST /stripe/webhook) and serves health and metrics."`
+	StripeWebhookSecret Secrets       `name:"stripe-webhook-secret" env:"STRIPE_WEBHOOK_SECRET" secret:"" help:"Signing secrets of the webhook endpoint, separated by commas: two while one is being replaced."`
+	PollInterval        time.Duration `name:"poll-interval" env:"DRIFTLESS_POLL_INTERVAL" default:"10m" help:"Time between readings of Stripe's events for what no webhook told. Each counts towards Stripe's monthly read allowance."`
+}
+
+// Reconciliation are the settings of the service reconciliation.
+type Reconciliation struct {
+	LedgerDatabaseURL  Secret        `name:"ledger-database-url" env:"LEDGER_DATABASE_URL" secret:"" placeholder:"URL" help:"Postgres database of the ledger; the catalog's if not set."`
+	ReconciliationAddr string        `name:"reconciliation-addr" env:"DRIFTLESS_RECONCILIATION_ADDR" default:"127.0.0.1:8082" help:"Where reconciliation serves the control API, health and metrics."`
+	GracePeriod        time.Duration `name:"grace-period" env:"DRIFTLESS_GRACE_PERIOD" default:"30s" help:"How long catalog and Stripe may differ before that is drift."`
+	ScanInterval       time.Duration `name:"scan-interval" env:"DRIFTLESS_SCAN_INTERVAL" default:"24h" help:"Time between full scans of Stripe; 0 for none."`
+	DriftPolicy        string        `name:"drift-policy" env:"DRIFTLESS_DRIFT_POLICY" default:"repair" enum:"repair,report" help:"What to do about drift: repair it, or only report it."`
+}
+
+// groups are all settings, as they are documented.
+var groups = []struct {
+	title  string
+	fields any
+}{
+	{"Every service", struct {
+		File
+		Log
+		Mesh
+	}{}},
+	{"Interfaces of Driftless", API{}},
+	{"Stripe (push and pull)", Stripe{}},
+	{"ingestion", Ingestion{}},
+	{"push", Push{}},
+	{"pull", Pull{}},
+	{"reconciliation", Reconciliation{}},
+	{"driftless up", Local{}},
+}
+
+// Local are the settings of a mesh on one machine.
+type Local struct {
+	DataDir string `name:"data-dir" env:"DRIFTLESS_DATA_DIR" default:".data" help:"Where the mesh on this machine keeps its state."`
+}
