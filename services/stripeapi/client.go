@@ -11,6 +11,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/form"
 
+	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
@@ -32,6 +33,14 @@ type Config struct {
 	Limits Limits
 	// Transport carries the calls; nil means a pooled one of its own.
 	Transport http.RoundTripper
+}
+
+// FromSettings is the configuration of a client that may use the given share of the account's rates.
+func FromSettings(s config.Stripe, r config.Rates) Config {
+	return Config{
+		Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase,
+		Limits: Limits{PerSecond: r.PerSecond, PerEndpoint: r.PerEndpoint},
+	}
 }
 
 // Client calls Stripe. Every call waits for its share of the account's rate; none is retried here: the queue does

@@ -1,0 +1,85 @@
+// Package service is what the main functions of all services share: settings, logs, telemetry, signals, exit code.
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"reflect"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// Runtime is what a service gets beside its settings.
+type Runtime struct {
+	Logger  *slog.Logger
+	Metrics http.Handler
+	// Mapping is the configuration file's, nil if it has none.
+	Mapping *config.Mapping
+}
+
+// HTTP is the configuration of the service's server.
+func (r Runtime) HTTP(addr string) httpserver.Config {
+	return httpserver.Config{Addr: addr, Metrics: r.Metrics, Logger: r.Logger}
+}
+
+// NATS is the configuration of the service's connection to the mesh.
+func (r Runtime) NATS(service string, m config.Mesh) mesh.Config {
+	url := m.NATSURL
+	if url == "" {
+		url = "nats://127.0.0.1:4222"
+	}
+	return mesh.Config{URL: url, Creds: m.NATSCreds, Name: service, Logger: r.Logger}
+}
+
+// Main runs a service as a process: settings is a pointer to a struct of config's groups, among them config.Log. It
+// ends the process: with 0 after SIGINT or SIGTERM, with 1 and one sentence if the service cannot do its work.
+func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
+	if err := mainError(name, description, settings, run); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+func mainError(name, description string, settings any, run func(context.Context, Runtime) error) error {
+	mapping, err := config.Parse(settings, name, description, Version(), os.Args[1:])
+	if err != nil {
+		return err //nolint:wrapcheck // names the setting
+	}
+	log := reflect.ValueOf(settings).Elem().FieldByName("Log").Interface().(config.Log) //nolint:forcetypeassert // a mistake of the caller's
+	logger, err := telemetry.NewLogger(os.Stderr, log.LogLevel, log.LogFormat)
+	if err != nil {
+		return err //nolint:wrapcheck // names the setting
+	}
+	slog.SetDefault(logger)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	t, err := telemetry.Setup(ctx, telemetry.Options{Service: "driftless-" + name, Version: Version()})
+	if err != nil {
+		return err //nolint:wrapcheck // names the setting
+	}
+	err = run(ctx, Runtime{Logger: logger.With("service", name), Metrics: t.Handler(), Mapping: mapping})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := t.Shutdown(ctx); err != nil {
+		logger.Warn("could not export the last spans", "error", err)
+	}
+	return err
+}
+
+// Version of the module or, in a build from a checkout, "devel".
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "devel"
+}

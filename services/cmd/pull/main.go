@@ -1,0 +1,29 @@
+// Command pull is the service that reads from Stripe.
+package main
+
+import (
+	"context"
+
+	"github.com/driftless-sync/driftless/services/cmd/internal/service"
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/pull"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+func main() {
+	var s struct {
+		config.File
+		config.Log
+		config.Mesh
+		config.Stripe
+		config.Pull
+	}
+	service.Main(mesh.Pull, "Takes Stripe's webhooks, reads its events, and scans it.", &s, func(ctx context.Context, r service.Runtime) error {
+		return pull.Run(ctx, pull.Config{
+			Account: s.Account, NATS: r.NATS(mesh.Pull, s.Mesh), Stripe: stripeapi.FromSettings(s.Stripe, s.PullRates()),
+			WebhookSecrets: s.StripeWebhookSecret.Reveal(), PollInterval: s.PollInterval,
+			HTTP: r.HTTP(s.PullAddr), Logger: r.Logger,
+		})
+	})
+}

@@ -1,0 +1,28 @@
+// Command push is the service that writes to Stripe.
+package main
+
+import (
+	"context"
+
+	"github.com/driftless-sync/driftless/services/cmd/internal/service"
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/push"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+func main() {
+	var s struct {
+		config.File
+		config.Log
+		config.Mesh
+		config.Stripe
+		config.Push
+	}
+	service.Main(mesh.Push, "Writes the catalog's products and prices to Stripe.", &s, func(ctx context.Context, r service.Runtime) error {
+		return push.Run(ctx, push.Config{
+			Account: s.Account, NATS: r.NATS(mesh.Push, s.Mesh), Stripe: stripeapi.FromSettings(s.Stripe, s.PushRates()),
+			HTTP: r.HTTP(s.PushAddr), Concurrency: s.PushConcurrency, Logger: r.Logger,
+		})
+	})
+}
