@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,10 +23,10 @@ type account struct {
 // already, else the user `postgres` that the packages make, else `nobody`.
 func runAs(dataDir string) (*account, error) {
 	if os.Geteuid() != 0 {
-		return nil, nil //nolint:nilnil // no other account is an answer, not an absence
+		return nil, nil
 	}
 	if info, err := os.Stat(home{dir: dataDir}.cluster()); err == nil {
-		if owner := info.Sys().(*syscall.Stat_t); owner.Uid != 0 {
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 {
 			uid, gid := int(owner.Uid), int(owner.Gid)
 			return &account{name: "user " + strconv.Itoa(uid), uid: uid, gid: gid}, nil
 		}
@@ -51,7 +52,7 @@ func runAs(dataDir string) (*account, error) {
 func (a *account) become(cmd *exec.Cmd) {
 	if a != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}, //nolint:gosec // ids fit
+			Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)},
 		}
 	}
 	if cmd.Dir == "" {
@@ -70,11 +71,11 @@ func (a *account) own(path string) error {
 
 // reaches reports whether the account can enter dir. It tries rather than reads permissions: access lists, mount
 // options and capabilities have their say too.
-func (a *account) reaches(bin binaries, dir string) bool {
+func (a *account) reaches(ctx context.Context, bin binaries, dir string) bool {
 	if a == nil {
 		return true
 	}
-	cmd := exec.Command(bin.path("postgres"), "--version")
+	cmd := exec.CommandContext(ctx, bin.path("postgres"), "--version")
 	cmd.Dir = filepath.Clean(dir)
 	a.become(cmd)
 	return cmd.Run() == nil

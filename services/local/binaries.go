@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,12 +25,12 @@ func (b binaries) path(name string) string { return filepath.Join(b.dir, name) }
 
 // findBinaries lists the usable installations: PATH first, then what pg_config names, then the packages' own places,
 // newest first. There is at least one, or the error is ErrNoPostgres.
-func findBinaries() ([]binaries, error) {
+func findBinaries(ctx context.Context) ([]binaries, error) {
 	var dirs []string
 	if path, err := exec.LookPath("postgres"); err == nil {
 		dirs = append(dirs, filepath.Dir(path))
 	}
-	if output, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
+	if output, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
 		dirs = append(dirs, strings.TrimSpace(string(output)))
 	}
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin"} {
@@ -37,11 +38,11 @@ func findBinaries() ([]binaries, error) {
 		slices.SortFunc(found, func(a, b string) int { return majorIn(b) - majorIn(a) })
 		dirs = append(dirs, found...)
 	}
-	return usable(dirs)
+	return usable(ctx, dirs)
 }
 
 // usable keeps the directories that hold a server of a fitting version, each once.
-func usable(dirs []string) ([]binaries, error) {
+func usable(ctx context.Context, dirs []string) ([]binaries, error) {
 	var found []binaries
 	var tooOld []string
 	for _, dir := range dirs {
@@ -57,7 +58,7 @@ func usable(dirs []string) ([]binaries, error) {
 		if _, err := os.Stat(b.path("initdb")); err != nil {
 			continue
 		}
-		output, err := exec.Command(server, "--version").Output()
+		output, err := exec.CommandContext(ctx, server, "--version").Output()
 		if err != nil {
 			continue
 		}

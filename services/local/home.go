@@ -33,7 +33,7 @@ func (h home) nonce() string    { return filepath.Join(h.dir, "relocated") }
 // anew, and the old server's files go as well: otherwise an old catalog would meet new, empty streams.
 func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries) (home, error) {
 	asked := home{dir: cfg.DataDir, account: acc}
-	if _, err := os.Stat(asked.nonce()); err != nil && acc.reaches(bin, cfg.DataDir) {
+	if _, err := os.Stat(asked.nonce()); err != nil && acc.reaches(ctx, bin, cfg.DataDir) {
 		return asked, nil
 	}
 	hash := sha256.Sum256([]byte(cfg.DataDir))
@@ -59,7 +59,7 @@ func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries)
 	if err := os.WriteFile(moved.nonce(), []byte(nonce), 0o644); err != nil {
 		return home{}, err
 	}
-	if !acc.reaches(bin, moved.dir) {
+	if !acc.reaches(ctx, bin, moved.dir) {
 		return home{}, fmt.Errorf("the user %s, which Postgres has to run as, can enter neither %s nor %s; "+
 			"choose a data directory it can enter", acc.name, cfg.DataDir, moved.dir)
 	}
@@ -136,6 +136,7 @@ func (h home) run(bin binaries, settings []string) (*process, error) {
 		return nil, err
 	}
 	defer log.Close()
+	//nolint:noctx // it is stopped in order by Close, not killed with the context of the start
 	cmd := exec.Command(bin.path("postgres"), append([]string{"-D", h.cluster()}, settings...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	h.account.become(cmd)

@@ -7,6 +7,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -29,9 +30,9 @@ const loopback = "127.0.0.1"
 
 // checkPort reports ErrPortTaken if nobody could listen there now. The answer can be outdated a moment later; it is
 // asked for the sake of the message.
-func checkPort(host string, port int) error {
+func checkPort(ctx context.Context, host string, port int) error {
 	address := net.JoinHostPort(host, strconv.Itoa(port))
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: another program listens on %s; stop it or choose another port", ErrPortTaken, address)
 	}
@@ -42,11 +43,11 @@ func checkPort(host string, port int) error {
 }
 
 // freePort finds a port that was free a moment ago.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
+func freePort(ctx context.Context) (int, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	return listener.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // a TCP listener has no other
 }

@@ -74,7 +74,7 @@ func tempDir(t *testing.T) string {
 	if os.Geteuid() != 0 {
 		return t.TempDir()
 	}
-	dir, err := os.MkdirTemp("/tmp", "driftless-test-")
+	dir, err := os.MkdirTemp("/tmp", "driftless-test-") //nolint:usetesting // below t.TempDir it cannot
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755))

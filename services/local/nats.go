@@ -45,7 +45,7 @@ func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if err := checkPort(cfg.Host, cfg.Port); err != nil {
+	if err := checkPort(ctx, cfg.Host, cfg.Port); err != nil {
 		return nil, fmt.Errorf("start NATS: %w", err)
 	}
 	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {

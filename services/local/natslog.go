@@ -1,7 +1,7 @@
 package local
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -23,18 +23,21 @@ func (l *natsLogger) Fatal() error {
 	return l.fatal
 }
 
-func (l *natsLogger) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
-func (l *natsLogger) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
-func (l *natsLogger) Errorf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
-func (l *natsLogger) Debugf(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
-func (l *natsLogger) Tracef(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
+func (l *natsLogger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
+func (l *natsLogger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
+func (l *natsLogger) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
+func (l *natsLogger) Debugf(format string, v ...any)  { l.say(slog.LevelDebug, format, v) }
+func (l *natsLogger) Tracef(format string, v ...any)  { l.say(slog.LevelDebug, format, v) }
 
 func (l *natsLogger) Fatalf(format string, v ...any) {
-	message := fmt.Sprintf(format, v...)
-	l.log.Error(message)
+	l.say(slog.LevelError, format, v)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fatal == nil {
-		l.fatal = errors.New(message)
+		l.fatal = fmt.Errorf(format, v...)
 	}
+}
+
+func (l *natsLogger) say(level slog.Level, format string, v []any) {
+	l.log.Log(context.Background(), level, fmt.Sprintf(format, v...)) //nolint:sloglint // the server chooses the words
 }

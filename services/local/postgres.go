@@ -93,7 +93,7 @@ func (p *Postgres) start(ctx context.Context, cfg PostgresConfig) error {
 	if err != nil {
 		return err
 	}
-	installed, err := findBinaries()
+	installed, err := findBinaries(ctx)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (p *Postgres) start(ctx context.Context, cfg PostgresConfig) error {
 		return err
 	}
 	if cfg.Port != 0 {
-		if err := checkPort(loopback, cfg.Port); err != nil {
+		if err := checkPort(ctx, loopback, cfg.Port); err != nil {
 			return err
 		}
 	}
@@ -127,7 +127,7 @@ func (p *Postgres) serve(ctx context.Context, bin binaries, cfg PostgresConfig) 
 	var err error
 	for delay := 50 * time.Millisecond; delay < 3*time.Second; delay *= 2 {
 		if p.port = cfg.Port; p.port == 0 {
-			if p.port, err = freePort(); err != nil {
+			if p.port, err = freePort(ctx); err != nil {
 				return err
 			}
 		}

@@ -116,7 +116,7 @@ func TestPostgresStopsAServerThatWasLeftRunning(t *testing.T) {
 	require.NoError(t, first.Close())
 
 	// As a killed run leaves it where the system has no parent-death signal.
-	installed, err := findBinaries()
+	installed, err := findBinaries(t.Context())
 	require.NoError(t, err)
 	bin, err := first.home.fitting(installed)
 	require.NoError(t, err)

@@ -8,14 +8,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/driftless-sync/driftless/services/local/localtest"
 )
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
-}
 
 func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package localtest
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -9,13 +10,18 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
 
-// TestMain's leak check is in localtest_test.go; this is the process that is killed below.
-func init() {
-	if os.Getenv("LOCALTEST_DIE") == "" {
-		return
+// TestMain is also the process that is killed below.
+func TestMain(m *testing.M) {
+	if os.Getenv("LOCALTEST_DIE") != "" {
+		serveUntilKilled()
 	}
+	goleak.VerifyTestMain(m)
+}
+
+func serveUntilKilled() {
 	dir, _, err := scratch()
 	if err == nil {
 		_, err = start(dir, nil)
@@ -23,7 +29,7 @@ func init() {
 	if err != nil {
 		panic(err)
 	}
-	os.Stdout.WriteString(dir + "\n")
+	fmt.Println(dir)
 	select {}
 }
 

@@ -1,0 +1,82 @@
+# Shared by the scripts: source it, do not run it.
+# shellcheck shell=bash
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+[[ ":$PATH:" == *:/usr/local/go/bin:* ]] || PATH=$PATH:/usr/local/go/bin
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+	say "${0##*/}: $*"
+	exit 1
+}
+
+# Prints the comment at the top of the script that was called.
+usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p;}' "$0"; }
+
+# Ends with a clear message unless there is a Go that can build this, or that can fetch one that can.
+need_go() {
+	local wanted
+	wanted=$(sed -n 's/^go //p' "$root/go.work")
+	command -v go >/dev/null || die "Go is not installed: get $wanted or newer from https://go.dev/dl"
+	(cd "$root" && go env GOVERSION >/dev/null) ||
+		die "this needs Go $wanted or newer, found $(GOTOOLCHAIN=local GOWORK=off go version): see https://go.dev/dl"
+}
+
+# apt_install WHY PACKAGE...
+apt_install() {
+	local why=$1 sudo=()
+	shift
+	command -v apt-get >/dev/null || die "$why: install $* (there is no apt-get here to do it with)"
+	if [[ $(id -u) != 0 ]]; then
+		command -v sudo >/dev/null || die "$why: as root, run apt-get update && apt-get install -y --no-install-recommends $*"
+		sudo=(sudo)
+	fi
+	say "$why: installing $* with apt-get"
+	{
+		"${sudo[@]}" apt-get update -qq
+		"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+	} </dev/null >/dev/null
+}
+
+# Installs PostgreSQL unless a server is there already, in PATH, where pg_config says, or where Debian puts it.
+need_postgres() {
+	command -v postgres >/dev/null && return
+	local dir
+	for dir in "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin; do
+		[[ -x $dir/postgres ]] && return
+	done
+	apt_install "no PostgreSQL server found" postgresql
+}
+
+# Builds all programs into .build/bin; at once if nothing changed.
+build_programs() {
+	need_go
+	mkdir -p "$root/.build/bin"
+	(cd "$root/services" && go build -buildvcs=false -o "$root/.build/bin/" ./cmd/...)
+}
+
+# Where the tools of scripts/tools are, for exactly these versions of them.
+tool_dir() {
+	printf '%s/.build/tools/%s\n' "$root" "$(sha256sum "$root/scripts/tools/go.sum" | cut -c 1-12)"
+}
+
+# need_tools NAME...: builds those that are missing, and puts all in PATH.
+need_tools() {
+	local dir name package missing=()
+	dir=$(tool_dir)
+	PATH=$dir:$PATH
+	for name in "$@"; do
+		[[ -x $dir/$name ]] || missing+=("$name")
+	done
+	[[ ${#missing[@]} == 0 ]] && return
+	need_go
+	say "building ${missing[*]} (once; buf and golangci-lint take minutes)"
+	mkdir -p "$dir"
+	for name in "${missing[@]}"; do
+		package=$(sed -n "s|^[[:space:]]*\([^[:space:]]*/$name\)\$|\1|p" "$root/scripts/tools/go.mod")
+		[[ -n $package ]] || die "scripts/tools/go.mod has no tool called $name"
+		(cd "$root/scripts/tools" && GOWORK=off go build -buildvcs=false -o "$dir/$name.new" "$package")
+		mv "$dir/$name.new" "$dir/$name"
+	done
+}
