@@ -21,11 +21,16 @@ func (m *Mesh) Desired() *DesiredStore { return &DesiredStore{m} }
 // Newest returns the desired state of a product: of the newest messages of both lanes the one with the higher
 // version, or the one stored later if they are equal. It is nil if CATALOG has none.
 func (s *DesiredStore) Newest(ctx context.Context, account, product string) (*catalogv1.ProductChange, error) {
-	live, liveSeq, err := s.last(ctx, CatalogSubject(account, Live, product))
+	return s.NewestByToken(ctx, account, Token(product))
+}
+
+// NewestByToken is Newest for the token of a product (see Token).
+func (s *DesiredStore) NewestByToken(ctx context.Context, account, token string) (*catalogv1.ProductChange, error) {
+	live, liveSeq, err := s.last(ctx, "catalog."+account+"."+string(Live)+"."+token)
 	if err != nil {
 		return nil, err
 	}
-	bulk, bulkSeq, err := s.last(ctx, CatalogSubject(account, Bulk, product))
+	bulk, bulkSeq, err := s.last(ctx, "catalog."+account+"."+string(Bulk)+"."+token)
 	switch {
 	case err != nil:
 		return nil, err

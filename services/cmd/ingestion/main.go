@@ -1,0 +1,27 @@
+// Command ingestion is the service that captures the catalog's changes.
+package main
+
+import (
+	"context"
+
+	"github.com/driftless-sync/driftless/services/cmd/internal/service"
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+func main() {
+	var s struct {
+		config.File
+		config.Log
+		config.Mesh
+		config.API
+		config.Ingestion
+	}
+	service.Main(mesh.Ingestion, "Captures the catalog's changes from Postgres, and serves the API of the built-in tables.", &s, func(ctx context.Context, r service.Runtime) error {
+		return ingestion.Run(ctx, ingestion.Config{
+			Account: s.Account, NATS: r.NATS(mesh.Ingestion, s.Mesh), DatabaseURL: s.DatabaseURL.Reveal(), Mapping: r.Mapping,
+			Slot: s.Slot, Publication: s.Publication, HTTP: r.HTTP(s.IngestionAddr), Token: s.Token.Reveal(), Logger: r.Logger,
+		})
+	})
+}

@@ -1,0 +1,291 @@
+package ingestion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+const scope = "github.com/driftless-sync/driftless/services/ingestion"
+
+// reconnectDelay is the pause before the log is read again after an error.
+const reconnectDelay = time.Second
+
+// capture reads the log until ctx ends, starting over from the confirmed position after every error.
+func (in *ingester) capture(ctx context.Context, prepared wal.Prepared) error {
+	for {
+		err := in.session(ctx, prepared)
+		in.progress.reading.Store(false)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, wal.ErrSlotInUse) {
+			in.logger.WarnContext(ctx, "another ingestion reads this slot; waiting for it to end", "slot", in.source.Slot, "error", err)
+		} else {
+			in.logger.ErrorContext(ctx, "capture was interrupted; it goes on from the confirmed position", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(reconnectDelay):
+		}
+		// The slot may have been lost meanwhile.
+		if again, err := in.bind(ctx); err == nil {
+			prepared = again
+			if prepared.Created {
+				in.requestReread()
+			}
+		}
+	}
+}
+
+// batch is some chunks that are read and published together.
+type batch struct {
+	chunks []*wal.Chunk
+	out    []mesh.Outgoing
+	dead   []deadProduct
+	spans  []trace.Span
+	// end is the position to confirm once the batch is stored; 0 if it ends inside a transaction.
+	end       pglogrepl.LSN
+	version   pglogrepl.LSN
+	barriers  []string
+	truncated bool
+}
+
+// session is one reading of the log: reading, mapping and publishing run beside each other, and the position moves
+// only behind what JetStream has stored.
+func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
+	reader, err := in.source.Open(ctx, in.pool, prepared.Confirmed)
+	if err != nil {
+		return err
+	}
+	// What the stream holds beyond the confirmed position was published before a crash and need not be again.
+	published, err := in.mesh.Desired().LastLive(ctx, in.account)
+	if err != nil {
+		return errors.Join(err, reader.Close(context.WithoutCancel(ctx)))
+	}
+	in.progress.reading.Store(true)
+	chunks := make(chan *wal.Chunk, 64)
+	batches := make(chan *batch, 2)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		defer close(chunks)
+		defer func() {
+			closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			err = errors.Join(err, reader.Close(closeCtx))
+		}()
+		for ctx.Err() == nil {
+			chunk, err := reader.Read(ctx)
+			if err != nil {
+				return err
+			}
+			if chunk == nil {
+				continue
+			}
+			if uint64(chunk.CommitLSN) < published {
+				chunk.Products = nil
+			}
+			select {
+			case chunks <- chunk:
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer close(batches)
+		for chunk := range chunks {
+			b, err := in.read(ctx, gather(chunk, chunks))
+			if err != nil {
+				return err
+			}
+			select {
+			case batches <- b:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+	g.Go(func() error {
+		for b := range batches {
+			if err := in.store(ctx, b); err != nil {
+				return err
+			}
+			if b.end > 0 {
+				reader.Confirm(b.end)
+			}
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// gather takes what else has arrived: the more the capture is behind, the more changes of a product become one.
+func gather(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
+	out := []*wal.Chunk{first}
+	for n := len(first.Products); n < mesh.BatchLimit; {
+		select {
+		case c, ok := <-more:
+			if !ok {
+				return out
+			}
+			out = append(out, c)
+			n += len(c.Products)
+		default:
+			return out
+		}
+	}
+	return out
+}
+
+// touched is a product of a batch and what happened to it.
+type touched struct {
+	chunk *wal.Chunk
+	rows  []*catalogv1.RowImage
+	ctx   context.Context //nolint:containedctx // the trace of the product's newest transaction
+}
+
+// read reads the states of the products that a batch touched, in a snapshot that sees all of its transactions.
+func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, error) {
+	b := &batch{chunks: chunks}
+	products := map[string]*touched{}
+	var ids []string
+	for _, c := range chunks {
+		b.version = c.CommitLSN
+		b.end = c.EndLSN
+		b.barriers = append(b.barriers, c.Barriers...)
+		b.truncated = b.truncated || c.Truncated
+		if len(c.Products) == 0 {
+			continue
+		}
+		spanCtx, span := in.captureSpan(ctx, c)
+		b.spans = append(b.spans, span)
+		for _, t := range c.Products {
+			p, ok := products[t.ID]
+			if !ok {
+				p = &touched{}
+				products[t.ID] = p
+				ids = append(ids, t.ID)
+			}
+			p.chunk, p.ctx = c, spanCtx
+			p.rows = append(p.rows, t.Rows...)
+		}
+	}
+	states, err := in.visibleStates(ctx, ids, chunks, b.truncated)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		t := products[id]
+		change := &catalogv1.ProductChange{
+			Account: in.account, ProductId: id, Version: uint64(t.chunk.CommitLSN), RowImages: t.rows,
+			Source: catalogv1.Source_SOURCE_WAL, CommittedAt: timestamppb.New(t.chunk.CommittedAt), CapturedAt: timestamppb.Now(),
+		}
+		out, dead := in.outgoing(change, states[id], mesh.Live)
+		if dead != nil {
+			dead.ctx = t.ctx
+			b.dead = append(b.dead, *dead)
+			continue
+		}
+		out.Ctx = t.ctx
+		b.out = append(b.out, out)
+	}
+	return b, nil
+}
+
+// captureSpan is the transaction's part in the trace that the application began, or the beginning of one. It starts
+// at the commit.
+func (in *ingester) captureSpan(ctx context.Context, c *wal.Chunk) (context.Context, trace.Span) {
+	start := c.CommittedAt
+	if start.After(time.Now()) {
+		start = time.Now()
+	}
+	return otel.Tracer(scope).Start(telemetry.ContextWithTraceparent(ctx, c.Traceparent), "capture", trace.WithTimestamp(start),
+		trace.WithAttributes(
+			attribute.String("driftless.version", c.CommitLSN.String()),
+			attribute.Int("driftless.products", len(c.Products)),
+			attribute.Int64("db.postgresql.xid", int64(c.Xid))))
+}
+
+// visibleStates reads until the snapshot sees every transaction of the batch: a commit reaches the log, and so us, a
+// moment before other sessions see it; with a synchronous standby that moment is its round trip.
+func (in *ingester) visibleStates(ctx context.Context, ids []string, chunks []*wal.Chunk, always bool) (map[string]mapping.State, error) {
+	if len(ids) == 0 && !always {
+		return nil, nil
+	}
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		states, snapshot, err := in.mapping.States(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+		unseen := false
+		for _, c := range chunks {
+			unseen = unseen || !snapshot.Saw(c.Xid)
+		}
+		if !unseen {
+			return states, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// store publishes a batch and returns once JetStream has all of it.
+func (in *ingester) store(ctx context.Context, b *batch) error {
+	defer func() {
+		for _, s := range b.spans {
+			s.End()
+		}
+	}()
+	if err := in.publish(ctx, b.out, b.dead); err != nil {
+		return err
+	}
+	if b.truncated {
+		if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {
+			return err
+		}
+	}
+	if b.end > 0 {
+		in.progress.reach(b.version)
+	}
+	if b.truncated {
+		in.logger.WarnContext(ctx, "a watched table was truncated; reading the whole catalog again")
+		in.requestReread()
+	}
+	in.barriers.reached(b.barriers, uint64(b.version))
+	in.metrics.captured(ctx, b)
+	return nil
+}
+
+// publish stores products on CATALOG in batches, and those that Stripe would refuse on DEAD.
+func (in *ingester) publish(ctx context.Context, out []mesh.Outgoing, dead []deadProduct) error {
+	if err := in.mesh.PublishPatiently(ctx, out); err != nil {
+		return err
+	}
+	for _, d := range dead {
+		if err := in.mesh.DeadLetter(d.ctx, d.letter); err != nil {
+			return fmt.Errorf("product %s: %w", d.letter.GetProductId(), err)
+		}
+		in.metrics.dead(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+// Package ingestion is the service between the catalog database and CATALOG: it captures committed changes from the
+// write-ahead log, reads the catalog as a whole when it must, and serves the API that writes the built-in tables.
+//
+// It alone touches the catalog database. It holds no Stripe key, and decides nothing about Stripe but whether a
+// product could be accepted there.
+package ingestion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/api"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// Config of the service.
+type Config struct {
+	// Account is the name of the Stripe account in subjects.
+	Account string
+	NATS    mesh.Config
+	// DatabaseURL of the catalog.
+	DatabaseURL string
+	// Mapping of the operator's own tables; nil for the built-in ones, which are then made if absent.
+	Mapping *config.Mapping
+	// Slot and Publication in the catalog database; made if absent.
+	Slot, Publication string
+	// HTTP serves the API, health and metrics.
+	HTTP httpserver.Config
+	// Token that the API asks for; none if empty.
+	Token  string
+	Logger *slog.Logger
+}
+
+// ingester holds what the parts of the service share.
+type ingester struct {
+	account  string
+	mesh     *mesh.Mesh
+	pool     *pgxpool.Pool
+	source   *wal.Source
+	mapping  *mapping.Mapping
+	validate *validation.Validator
+	logger   *slog.Logger
+	metrics  *metrics
+	barriers *barriers
+	progress *progress
+	// reread asks for the whole catalog to be read again.
+	reread chan struct{}
+}
+
+// Run ingests until ctx ends. It returns an error at once if the catalog database, its settings, the mapping or NATS
+// do not allow the work; the error says what mends that.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	in, prepared, err := prepare(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer in.mesh.Close()
+	defer in.pool.Close()
+
+	cfg.HTTP.Handler = api.New(api.Config{
+		Pool: in.pool, Validator: in.validate, WaitCaptured: in.waitCaptured, BuiltIn: cfg.Mapping == nil,
+		Token: cfg.Token, Logger: cfg.Logger,
+	})
+	cfg.HTTP.Ready = in.ready
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
+	g.Go(func() error { return in.capture(ctx, prepared) })
+	g.Go(func() error { return in.readWhole(ctx) })
+	g.Go(func() error {
+		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand}, in.command)
+	})
+	cfg.Logger.Info("ingestion is running", "account", cfg.Account, "slot", cfg.Slot)
+	return g.Wait()
+}
+
+// prepare checks and makes everything that the service needs.
+func prepare(ctx context.Context, cfg Config) (*ingester, wal.Prepared, error) {
+	if cfg.DatabaseURL == "" {
+		return nil, wal.Prepared{}, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
+	}
+	pool, err := connect(ctx, cfg.DatabaseURL)
+	if err != nil {
+		return nil, wal.Prepared{}, err
+	}
+	in, prepared, err := prepareWith(ctx, cfg, pool)
+	if err != nil {
+		pool.Close()
+	}
+	return in, prepared, err
+}
+
+func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester, wal.Prepared, error) {
+	queries := cfg.Mapping
+	if queries == nil {
+		if err := builtin.Migrate(ctx, cfg.DatabaseURL); err != nil {
+			return nil, wal.Prepared{}, err
+		}
+		queries = builtin.Mapping()
+	}
+	checked, err := mapping.New(ctx, pool, queries)
+	if err != nil {
+		return nil, wal.Prepared{}, err
+	}
+	validator, err := validation.New()
+	if err != nil {
+		return nil, wal.Prepared{}, fmt.Errorf("set up validation: %w", err)
+	}
+	m, err := mesh.Connect(ctx, cfg.NATS)
+	if err != nil {
+		return nil, wal.Prepared{}, err
+	}
+	in := &ingester{
+		account: cfg.Account, mesh: m, pool: pool, mapping: checked, validate: validator, logger: cfg.Logger,
+		source:  &wal.Source{URL: cfg.DatabaseURL, Slot: cfg.Slot, Publication: cfg.Publication, Tables: queries.Watch},
+		metrics: newMetrics(), barriers: newBarriers(), progress: &progress{}, reread: make(chan struct{}, 1),
+	}
+	prepared, err := in.bind(ctx)
+	if err != nil {
+		m.Close()
+	}
+	return in, prepared, err
+}
+
+// bind checks the topology, prepares the log, and makes sure that the positions in CATALOG are of this log.
+func (in *ingester) bind(ctx context.Context) (wal.Prepared, error) {
+	if err := in.mesh.Bind(ctx, mesh.IngestionCommand); err != nil {
+		return wal.Prepared{}, err
+	}
+	prepared, err := in.source.Prepare(ctx, in.pool)
+	if err != nil {
+		return prepared, err
+	}
+	last, err := in.mesh.Desired().LastLive(ctx, in.account)
+	if err != nil {
+		return prepared, err
+	}
+	origin := in.mesh.Cursor("origin." + in.account)
+	known, err := origin.GetString(ctx)
+	switch {
+	case err != nil:
+		return prepared, err
+	case known != "" && known != prepared.SystemID:
+		return prepared, fmt.Errorf("CATALOG holds changes of another Postgres server (system %s, this one is %s), and their positions cannot be compared: set DATABASE_URL to that server, or use another account name or NATS server", known, prepared.SystemID)
+	case last > uint64(prepared.Current):
+		return prepared, fmt.Errorf("the catalog database (at %s) is behind what was captured from it (%s), as after a restore from a backup: use another account name, or purge stream CATALOG and start again", prepared.Current, pglogrepl.LSN(last))
+	}
+	if prepared.Created {
+		// Also a snapshot that a lost slot interrupted starts over.
+		if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {
+			return prepared, err
+		}
+	}
+	in.progress.reach(prepared.Confirmed)
+	return prepared, origin.PutString(ctx, prepared.SystemID)
+}
+
+func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL is no Postgres URL: it must look like postgres://user:password@host:5432/database")
+	}
+	cfg.MaxConns = 8
+	cfg.ConnConfig.RuntimeParams["application_name"] = "driftless-ingestion"
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the catalog database: %w", err)
+	}
+	pingCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := pool.Ping(pingCtx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or mend DATABASE_URL", config.RedactURL(url), err)
+	}
+	return pool, nil
+}
+
+func (in *ingester) ready(ctx context.Context) error {
+	if err := in.mesh.Ready(ctx); err != nil {
+		return err
+	}
+	if !in.progress.reading.Load() {
+		return errors.New("the write-ahead log is not being read")
+	}
+	return nil
+}

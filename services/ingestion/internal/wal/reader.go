@@ -1,0 +1,150 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// statusEvery is how often the server is told the confirmed position when nothing else makes us.
+const statusEvery = time.Second
+
+// ErrSlotInUse: another process reads the slot.
+var ErrSlotInUse = errors.New("the replication slot is in use by another process")
+
+// Reader reads the log. One goroutine calls Read; Confirm may be called by another.
+type Reader struct {
+	conn      *pgconn.PgConn
+	decoder   *decoder
+	confirmed atomic.Uint64
+	// delivered is the end of the last chunk handed out: positions beyond it that the server reports hold nothing
+	// for us once everything delivered is confirmed.
+	delivered pglogrepl.LSN
+	told      time.Time
+}
+
+// Open starts reading the prepared source after its confirmed position.
+func (s *Source) Open(ctx context.Context, pool *pgxpool.Pool, from pglogrepl.LSN) (*Reader, error) {
+	columns := map[string]string{}
+	for _, t := range s.Tables {
+		var name string
+		if err := pool.QueryRow(ctx, `SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+			WHERE c.oid = to_regclass($1)`, t.Table).Scan(&name); err != nil {
+			return nil, fmt.Errorf("look at watched table %s: %w", t.Table, err)
+		}
+		columns[name] = t.ProductID
+	}
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = pglogrepl.StartReplication(ctx, conn, s.Slot, from, pglogrepl.StartReplicationOptions{PluginArgs: []string{
+		"proto_version '1'", "publication_names '" + quoted(s.Publication) + "'", "messages 'true'",
+	}})
+	if err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "55006" {
+			return nil, fmt.Errorf("slot %s: %w: %s", s.Slot, ErrSlotInUse, pg.Message)
+		}
+		return nil, fmt.Errorf("read replication slot %s: %w", s.Slot, err)
+	}
+	r := &Reader{conn: conn, decoder: newDecoder(columns), delivered: from}
+	r.confirmed.Store(uint64(from))
+	return r, nil
+}
+
+// Close ends the reading.
+func (r *Reader) Close(ctx context.Context) error {
+	// The last word on what was captured, so that it does not come again.
+	_ = r.tell(ctx)
+	return r.conn.Close(ctx)
+}
+
+// Confirm lets the server forget the log up to a position: everything in it is captured.
+func (r *Reader) Confirm(lsn pglogrepl.LSN) {
+	for {
+		now := r.confirmed.Load()
+		if uint64(lsn) <= now || r.confirmed.CompareAndSwap(now, uint64(lsn)) {
+			return
+		}
+	}
+}
+
+// Read returns the next chunk, or nil after at most a second without one.
+func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
+	deadline := time.Now().Add(statusEvery)
+	for {
+		if time.Since(r.told) >= statusEvery {
+			if err := r.tell(ctx); err != nil {
+				return nil, err
+			}
+		}
+		receiveCtx, cancel := context.WithDeadline(ctx, deadline)
+		msg, err := r.conn.ReceiveMessage(receiveCtx)
+		cancel()
+		if err != nil {
+			if pgconn.Timeout(err) && ctx.Err() == nil {
+				return nil, nil
+			}
+			return nil, fmt.Errorf("read the write-ahead log: %w", err)
+		}
+		chunk, err := r.message(ctx, msg)
+		if chunk != nil || err != nil {
+			return chunk, err
+		}
+	}
+}
+
+func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chunk, error) {
+	if e, ok := msg.(*pgproto3.ErrorResponse); ok {
+		return nil, fmt.Errorf("read the write-ahead log: %s", e.Message)
+	}
+	data, ok := msg.(*pgproto3.CopyData)
+	if !ok {
+		return nil, nil
+	}
+	switch data.Data[0] {
+	case pglogrepl.XLogDataByteID:
+		x, err := pglogrepl.ParseXLogData(data.Data[1:])
+		if err != nil {
+			return nil, fmt.Errorf("read the write-ahead log: %w", err)
+		}
+		chunk, err := r.decoder.decode(x.WALData)
+		if chunk != nil && chunk.EndLSN > 0 {
+			r.delivered = chunk.EndLSN
+		}
+		return chunk, err
+	case pglogrepl.PrimaryKeepaliveMessageByteID:
+		k, err := pglogrepl.ParsePrimaryKeepaliveMessage(data.Data[1:])
+		if err != nil {
+			return nil, fmt.Errorf("read the write-ahead log: %w", err)
+		}
+		// The log goes on with what is not for us: without this an idle catalog would hold the whole server's log.
+		if r.decoder.open == nil && pglogrepl.LSN(r.confirmed.Load()) >= r.delivered {
+			r.Confirm(k.ServerWALEnd)
+			r.delivered = max(r.delivered, k.ServerWALEnd)
+		}
+		if k.ReplyRequested {
+			return nil, r.tell(ctx)
+		}
+	}
+	return nil, nil
+}
+
+// tell sends the confirmed position.
+func (r *Reader) tell(ctx context.Context) error {
+	lsn := pglogrepl.LSN(r.confirmed.Load())
+	if err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{WALWritePosition: lsn, ReplyRequested: false}); err != nil {
+		return fmt.Errorf("confirm position %s: %w", lsn, err)
+	}
+	r.told = time.Now()
+	return nil
+}

@@ -1,0 +1,60 @@
+package ingestion
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// deadProduct is a product that Stripe would refuse.
+type deadProduct struct {
+	letter *meshv1.DeadLetter
+	ctx    context.Context //nolint:containedctx // the trace of the change
+}
+
+// outgoing completes a change with the state that was read, and makes it a message or, if Stripe would refuse it, a
+// dead letter.
+func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State, lane mesh.Lane) (mesh.Outgoing, *deadProduct) {
+	change.Operation = catalogv1.Operation_OPERATION_DELETE
+	if state.Product != nil {
+		change.Operation = catalogv1.Operation_OPERATION_UPSERT
+		change.Product = state.Product
+		change.UnmanagedFields = in.mapping.Unmanaged()
+		faults := state.Faults
+		if len(faults) == 0 {
+			faults = in.validate.Product(state.Product)
+		}
+		if len(faults) > 0 {
+			return mesh.Outgoing{}, &deadProduct{letter: in.refused(change, faults)}
+		}
+	}
+	return mesh.Outgoing{
+		Subject: mesh.CatalogSubject(in.account, lane, change.GetProductId()), Body: change, Version: change.GetVersion(),
+	}, nil
+}
+
+// refused is the letter for a product whose values break Stripe's rules; nothing of it is sent.
+func (in *ingester) refused(change *catalogv1.ProductChange, faults []catalog.Violation) *meshv1.DeadLetter {
+	lines := make([]string, len(faults))
+	for i, f := range faults {
+		lines[i] = f.String()
+	}
+	// A letter must not fail to be written because its payload is too large.
+	payload, err := proto.Marshal(change)
+	if err != nil || len(payload) > 512<<10 {
+		payload = nil
+	}
+	return &meshv1.DeadLetter{
+		Service: mesh.Ingestion, Account: in.account, ProductId: change.GetProductId(), Version: change.GetVersion(),
+		Reason: mesh.ReasonInvalidProduct, Field: faults[0].Field, Attempts: 1, Payload: payload,
+		Message: fmt.Sprintf("product %s would be refused by Stripe: %s", change.GetProductId(), strings.Join(lines, "; ")),
+	}
+}

@@ -1,0 +1,81 @@
+package ingestion
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/nats-io/nuid"
+
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+)
+
+// progress is how far the log has been captured. A state read from the database now may be labelled with it: every
+// change up to it was seen by a reading before, so a later one sees it too. The end of the log itself may not serve
+// as a label: a commit is in the log a moment before others see it.
+type progress struct {
+	captured atomic.Uint64
+	reading  atomic.Bool
+}
+
+func (p *progress) reach(lsn pglogrepl.LSN) {
+	for {
+		now := p.captured.Load()
+		if uint64(lsn) <= now || p.captured.CompareAndSwap(now, uint64(lsn)) {
+			return
+		}
+	}
+}
+
+func (p *progress) label() uint64 { return p.captured.Load() }
+
+// barriers are those who wait for their mark in the log to be captured.
+type barriers struct {
+	mu      sync.Mutex
+	waiting map[string]chan uint64
+}
+
+func newBarriers() *barriers { return &barriers{waiting: map[string]chan uint64{}} }
+
+func (b *barriers) add(mark string) <-chan uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := make(chan uint64, 1)
+	b.waiting[mark] = c
+	return c
+}
+
+func (b *barriers) remove(mark string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.waiting, mark)
+}
+
+func (b *barriers) reached(marks []string, lsn uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range marks {
+		if c, ok := b.waiting[m]; ok {
+			c <- lsn
+			delete(b.waiting, m)
+		}
+	}
+}
+
+// waitCaptured writes a mark into the log and returns when it, and so everything committed before, is captured.
+func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
+	mark := nuid.Next()
+	reached := in.barriers.add(mark)
+	defer in.barriers.remove(mark)
+	if _, err := in.pool.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", wal.BarrierPrefix, mark); err != nil {
+		return 0, fmt.Errorf("write a mark into the log: %w", err)
+	}
+	select {
+	case lsn := <-reached:
+		return lsn, nil
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}

@@ -1,0 +1,186 @@
+package ingestion
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// wholePage is how many products are read at once.
+const wholePage = mesh.BatchLimit
+
+// Values of the cursor of whole readings: wanted, "after <product id>", done.
+const (
+	wholeWanted = "wanted"
+	wholeAfter  = "after "
+	wholeDone   = "done"
+)
+
+func (in *ingester) wholeCursor() *mesh.Cursor { return in.mesh.Cursor("snapshot." + in.account) }
+
+func (in *ingester) requestReread() {
+	select {
+	case in.reread <- struct{}{}:
+	default:
+	}
+}
+
+// readWhole reads the whole catalog whenever that is wanted: at the first start, after the slot was lost or a table
+// truncated. A reading that was interrupted goes on where it was.
+func (in *ingester) readWhole(ctx context.Context) error {
+	for {
+		if err := in.readIfWanted(ctx); err != nil && ctx.Err() == nil {
+			in.logger.ErrorContext(ctx, "reading the catalog was interrupted; it goes on shortly", "error", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(reconnectDelay):
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-in.reread:
+		}
+	}
+}
+
+func (in *ingester) readIfWanted(ctx context.Context) error {
+	position, err := in.wholeCursor().GetString(ctx)
+	if err != nil || position == wholeDone {
+		return err
+	}
+	after, _ := strings.CutPrefix(position, wholeAfter)
+	if position == wholeWanted {
+		after = ""
+	}
+	if err := in.whole(ctx, catalogv1.Source_SOURCE_SNAPSHOT, after, func(last string) error {
+		return in.wholeCursor().PutString(ctx, wholeAfter+last)
+	}); err != nil {
+		return err
+	}
+	return in.wholeCursor().PutString(ctx, wholeDone)
+}
+
+// whole publishes every product after the given id in the bulk lane, then the removal of those that CATALOG still
+// wants and the mapping no longer returns.
+func (in *ingester) whole(ctx context.Context, source catalogv1.Source, after string, reached func(last string) error) error {
+	start, n := time.Now(), 0
+	logged := start
+	seen := map[string]bool{}
+	for {
+		// Before the reading: see progress.
+		label := in.progress.label()
+		ids, err := in.mapping.IDs(ctx, after, wholePage)
+		if err != nil {
+			return err
+		}
+		if len(ids) == 0 {
+			break
+		}
+		if err := in.states(ctx, ids, label, source); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			seen[mesh.Token(id)] = true
+		}
+		after = ids[len(ids)-1]
+		n += len(ids)
+		in.metrics.read(ctx, len(ids))
+		if err := reached(after); err != nil {
+			return err
+		}
+		if time.Since(logged) > 5*time.Second {
+			logged = time.Now()
+			in.logger.InfoContext(ctx, "reading the catalog", "products", n, "per_second", int(float64(n)/time.Since(start).Seconds()))
+		}
+	}
+	removed, err := in.sweep(ctx, source, seen)
+	if err != nil {
+		return err
+	}
+	in.logger.InfoContext(ctx, "the catalog is read", "products", n, "removed", removed, "took", time.Since(start).Round(time.Millisecond))
+	return nil
+}
+
+// sweep publishes the removal of products that CATALOG wants and the catalog no longer has.
+func (in *ingester) sweep(ctx context.Context, source catalogv1.Source, seen map[string]bool) (removed int, err error) {
+	tokens, err := in.mesh.Desired().Products(ctx, in.account)
+	if err != nil {
+		return 0, err
+	}
+	var suspects []string
+	for _, token := range tokens {
+		if seen[token] {
+			continue
+		}
+		newest, err := in.mesh.Desired().NewestByToken(ctx, in.account, token)
+		if err != nil {
+			return 0, err
+		}
+		if newest != nil && newest.GetOperation() != catalogv1.Operation_OPERATION_DELETE {
+			suspects = append(suspects, newest.GetProductId())
+		}
+	}
+	for len(suspects) > 0 {
+		page := suspects[:min(len(suspects), wholePage)]
+		suspects = suspects[len(page):]
+		if err := in.states(ctx, page, in.progress.label(), source); err != nil {
+			return removed, err
+		}
+		removed += len(page)
+	}
+	return removed, nil
+}
+
+// states publishes the present states of products, labelled with a position taken before.
+func (in *ingester) states(ctx context.Context, ids []string, label uint64, source catalogv1.Source) error {
+	states, _, err := in.mapping.States(ctx, ids)
+	if err != nil {
+		return err
+	}
+	var out []mesh.Outgoing
+	var dead []deadProduct
+	for _, id := range ids {
+		change := &catalogv1.ProductChange{
+			Account: in.account, ProductId: id, Version: label, Source: source, CapturedAt: timestamppb.Now(),
+		}
+		o, d := in.outgoing(change, states[id], mesh.Bulk)
+		if d != nil {
+			d.ctx = ctx
+			dead = append(dead, *d)
+			continue
+		}
+		out = append(out, o)
+	}
+	return in.publish(ctx, out, dead)
+}
+
+// command handles an order; the only one for ingestion is to read products again.
+func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+	backfill := msg.Body.GetBackfill()
+	if backfill == nil {
+		return mesh.Dead(&meshv1.DeadLetter{
+			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: mesh.ReasonUndecodable,
+			Message: fmt.Sprintf("ingestion does not know the command on %s", msg.Subject),
+		})
+	}
+	var err error
+	if ids := backfill.GetProductIds(); len(ids) > 0 {
+		err = in.states(ctx, ids, in.progress.label(), catalogv1.Source_SOURCE_BACKFILL)
+	} else {
+		err = in.whole(ctx, catalogv1.Source_SOURCE_BACKFILL, "", func(string) error { return nil })
+	}
+	if err != nil {
+		return mesh.Retry(err)
+	}
+	return mesh.Ack()
+}
