@@ -35,6 +35,9 @@ func Canonical(p *catalogv1.Product) *catalogv1.Product {
 
 // CanonicalPrice does for a price what Canonical does for a product.
 func CanonicalPrice(p *catalogv1.Price) *catalogv1.Price {
+	if p == nil {
+		return nil
+	}
 	c := proto.CloneOf(p)
 	c.Active = proto.Bool(p.Active == nil || p.GetActive())
 	c.Currency = strings.ToLower(p.GetCurrency())
@@ -75,12 +78,13 @@ func canonicalTiers(tiers []*catalogv1.PriceTier) {
 		t.UpTo = canonicalDecimal(t.GetUpTo())
 		t.UnitAmount, t.UnitAmountDecimal = canonicalAmount(t.GetUnitAmount(), t.GetUnitAmountDecimal())
 		t.FlatAmount, t.FlatAmountDecimal = canonicalAmount(t.GetFlatAmount(), t.GetFlatAmountDecimal())
-		// In a tier that has one amount, the other being zero and being absent are the same.
-		unit := t.GetUnitAmount() != "" || t.GetUnitAmountDecimal() != ""
-		switch {
-		case unit && t.GetFlatAmount() == "0":
+		// A tier's other amount being zero and being absent are the same.
+		switch unit := t.GetUnitAmount() + t.GetUnitAmountDecimal(); {
+		case t.GetFlatAmount() == "0" && unit == "":
+			t.UnitAmount, t.FlatAmount = "0", ""
+		case t.GetFlatAmount() == "0":
 			t.FlatAmount = ""
-		case t.GetUnitAmount() == "0" && (t.GetFlatAmount() != "" || t.GetFlatAmountDecimal() != ""):
+		case unit == "0" && t.GetFlatAmount()+t.GetFlatAmountDecimal() != "":
 			t.UnitAmount = ""
 		}
 	}

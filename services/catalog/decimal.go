@@ -1,18 +1,28 @@
 package catalog
 
-import "github.com/shopspring/decimal"
+import "strings"
 
 // canonicalDecimal writes a decimal without needless zeros, so that equal numbers are equal strings. Text that is
-// no number is returned as it is: Validate refuses it with the field's name.
+// no plain decimal is returned as it is: Validate refuses it with the field's name.
 func canonicalDecimal(s string) string {
-	if s == "" {
-		return ""
-	}
-	d, err := decimal.NewFromString(s)
-	if err != nil {
+	whole, fraction, _ := strings.Cut(s, ".")
+	if !digits(whole) || strings.HasSuffix(s, ".") || fraction != "" && !digits(fraction) {
 		return s
 	}
-	return d.String()
+	whole = strings.TrimLeft(whole[:len(whole)-1], "0") + whole[len(whole)-1:]
+	if fraction = strings.TrimRight(fraction, "0"); fraction == "" {
+		return whole
+	}
+	return whole + "." + fraction
+}
+
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // canonicalAmount folds Stripe's two fields for one amount into the one that fits: unit_amount for whole minor
@@ -22,12 +32,12 @@ func canonicalAmount(whole, fractional string) (string, string) {
 	if s == "" {
 		s = canonicalDecimal(whole)
 	}
-	d, err := decimal.NewFromString(s)
-	if err != nil {
+	switch w, fraction, _ := strings.Cut(s, "."); {
+	case digits(s):
+		return s, ""
+	case digits(w) && digits(fraction):
+		return "", s
+	default:
 		return whole, fractional
 	}
-	if d.IsInteger() {
-		return d.String(), ""
-	}
-	return "", d.String()
 }

@@ -17,19 +17,18 @@ import (
 // moved before the old price is archived, so that there is always a price to sell at. A product that left the
 // catalog is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without
 // Driftless's mark, metadata keys that Driftless did not write, and the fields that the desired state calls
-// unmanaged. A price that the catalog has archived is not created only to be archived.
+// unmanaged; a price that takes another's place takes those fields over. A price that the catalog has archived is
+// not created only to be archived.
 func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
-	if desired == nil {
+	deleted := desired.GetOperation() == catalogv1.Operation_OPERATION_DELETE
+	if desired == nil || desired.GetProduct() == nil && !deleted || deleted && observed.GetProduct() == nil {
 		return nil
 	}
 	d := newDiffer(desired, observed)
-	if desired.GetOperation() == catalogv1.Operation_OPERATION_DELETE {
-		if d.have == nil {
-			return nil
-		}
+	if deleted {
 		// Whatever else the product holds stays as the record of what it was.
 		d.want = &catalogv1.Product{Id: desired.GetProductId(), Active: new(false)}
-		d.managed = func(f string) bool { return f == "active" || f == "default_price" }
+		d.managed = func(f string) bool { return f == "active" }
 	}
 	d.prices()
 	d.product()
@@ -38,15 +37,17 @@ func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step
 
 // differ collects the steps of one product by the phase they belong to.
 type differ struct {
-	want      *catalogv1.Product
-	have      *catalogv1.Product // nil if Stripe does not hold the product
-	observed  *catalogv1.Observed
-	held      []*catalogv1.ObservedPrice
-	managed   func(field string) bool
-	productID string
+	want     *catalogv1.Product
+	have     *catalogv1.Product // nil if Stripe does not hold the product
+	observed *catalogv1.Observed
+	held     []*catalogv1.ObservedPrice
+	managed  func(field string) bool
+	// someUnmanaged is false if every field is Driftless's.
+	someUnmanaged bool
+	productID     string
 
-	// current is Stripe's id of the price that stands for a catalog price once the steps are done, empty if that
-	// price is yet to be created.
+	// current is Stripe's id of the active price that stands for a catalog price once the steps are done, empty if
+	// that price is yet to be created.
 	current map[string]string
 	// retired are Stripe's ids of prices to be archived, with their catalog ids.
 	retired map[string]string
@@ -65,11 +66,10 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 		observed:  observed,
 		managed:   func(f string) bool { return !unmanaged[f] },
 		productID: desired.GetProductId(),
-		current:   map[string]string{},
-		retired:   map[string]string{},
-	}
-	if d.want == nil {
-		d.want = &catalogv1.Product{Id: desired.GetProductId(), Active: new(true)}
+
+		someUnmanaged: len(unmanaged) > 0,
+		current:       map[string]string{},
+		retired:       map[string]string{},
 	}
 	if d.have != nil {
 		for _, p := range observed.GetPrices() {
@@ -84,7 +84,9 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 	return d
 }
 
-// preference orders held prices: of several that could stand for a catalog price, the first is kept.
+// preference orders held prices: of several that could stand for a catalog price, the first is kept. Active ones
+// come first, then the one that is the default, then the oldest; among archived ones, the one archived last is
+// likely the newest.
 func (d *differ) preference(a, b *catalogv1.ObservedPrice) int {
 	yes := func(b bool) int {
 		if b {
@@ -93,32 +95,39 @@ func (d *differ) preference(a, b *catalogv1.ObservedPrice) int {
 		return 1
 	}
 	isDefault := func(p *catalogv1.ObservedPrice) bool { return p.GetStripeId() == d.have.GetDefaultPrice() }
+	age := cmp.Compare(a.GetCreated(), b.GetCreated())
+	if !a.GetPrice().GetActive() {
+		age = -age
+	}
 	return cmp.Or(
 		cmp.Compare(yes(a.GetPrice().GetActive()), yes(b.GetPrice().GetActive())),
 		cmp.Compare(yes(isDefault(a)), yes(isDefault(b))),
-		cmp.Compare(a.GetCreated(), b.GetCreated()),
+		age,
 		strings.Compare(a.GetStripeId(), b.GetStripeId()))
 }
 
 func (d *differ) prices() {
 	taken := map[string]bool{}
 	for _, want := range d.want.GetPrices() {
-		held := d.match(want)
-		switch {
-		case held != nil:
-			d.current[want.GetId()] = held.GetStripeId()
-			taken[held.GetStripeId()] = true
-			d.updatePrice(want, held)
-		case want.GetActive():
-			d.current[want.GetId()] = ""
-			d.createPrice(want)
-		}
-	}
-	for _, held := range d.held {
-		if held.GetPrice().GetId() == "" || taken[held.GetStripeId()] || !held.GetPrice().GetActive() {
+		want = d.leaveUnmanaged(want)
+		if !want.GetActive() {
+			// An archived price sells nothing: what else it says can wait until it is wanted again.
 			continue
 		}
-		d.archive(held)
+		held := d.match(want)
+		if held == nil {
+			d.current[want.GetId()] = ""
+			d.createPrice(want)
+			continue
+		}
+		d.current[want.GetId()] = held.GetStripeId()
+		taken[held.GetStripeId()] = true
+		d.updatePrice(want, held)
+	}
+	for _, held := range d.held {
+		if held.GetPrice().GetId() != "" && held.GetPrice().GetActive() && !taken[held.GetStripeId()] {
+			d.archive(held)
+		}
 	}
 }
 
@@ -143,21 +152,19 @@ func (d *differ) match(want *catalogv1.Price) *catalogv1.ObservedPrice {
 
 func (d *differ) canBecome(have, want *catalogv1.Price) bool {
 	for _, f := range priceIdentity {
-		if d.managed("prices."+f.name) && !slices.Equal(f.write(have), f.write(want)) {
+		if !slices.Equal(f.write(have), f.write(want)) {
 			return false
 		}
 	}
 	// Stripe lets tax_behavior move off unspecified only.
-	if d.managed("prices.tax_behavior") && have.GetTaxBehavior() != "unspecified" && have.GetTaxBehavior() != want.GetTaxBehavior() {
+	if have.GetTaxBehavior() != "unspecified" && have.GetTaxBehavior() != want.GetTaxBehavior() {
 		return false
 	}
-	if d.managed("prices.currency_options") {
-		for currency, h := range have.GetCurrencyOptions() {
-			w := want.GetCurrencyOptions()[currency]
-			// An option can be added or given another amount; that one can be taken away is nowhere promised.
-			if w == nil || h.GetTaxBehavior() != "unspecified" && h.GetTaxBehavior() != w.GetTaxBehavior() {
-				return false
-			}
+	for currency, h := range have.GetCurrencyOptions() {
+		w := want.GetCurrencyOptions()[currency]
+		// An option can be added or given another amount; that one can be taken away is nowhere promised.
+		if w == nil || h.GetTaxBehavior() != "unspecified" && h.GetTaxBehavior() != w.GetTaxBehavior() {
+			return false
 		}
 	}
 	return true
@@ -183,51 +190,42 @@ func (d *differ) createPrice(want *catalogv1.Price) {
 	}
 	d.keepPrices = append(d.keepPrices, Step{
 		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(params),
-		ManagedMetadata: slices.Sorted(maps.Keys(metadata)),
+		ManagedMetadata: managedAfter(metadata, []string{PriceMarker}, d.managed("prices.metadata")),
 	})
 }
 
 func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPrice) {
 	have := held.GetPrice()
-	if !want.GetActive() {
-		// An archived price sells nothing: what else it says can wait until it is wanted again.
-		if have.GetActive() {
-			d.archive(held)
-		}
-		return
-	}
 	var params []Param
 	if !have.GetActive() {
 		params = append(params, Param{Name: "active", Value: "true"})
 	}
-	if key := LookupKey(want); have.GetLookupKey() != key {
+	if key := LookupKey(want); have.GetLookupKey() != key && (d.managed("prices.lookup_key") || want.GetLookupKey() != "") {
 		params = append(params, Param{Name: "lookup_key", Value: key}, Param{Name: "transfer_lookup_key", Value: "true"})
 	}
-	if d.managed("prices.nickname") && have.GetNickname() != want.GetNickname() {
+	if have.GetNickname() != want.GetNickname() {
 		params = append(params, Param{Name: "nickname", Value: want.GetNickname()})
 	}
-	if d.managed("prices.tax_behavior") && have.GetTaxBehavior() != want.GetTaxBehavior() {
+	if have.GetTaxBehavior() != want.GetTaxBehavior() {
 		params = append(params, Param{Name: "tax_behavior", Value: want.GetTaxBehavior()})
 	}
-	if d.managed("prices.currency_options") {
-		for currency, w := range want.GetCurrencyOptions() {
-			written := currencyOption(currency, w)
-			if h := have.GetCurrencyOptions()[currency]; h == nil || !slices.Equal(written, currencyOption(currency, h)) {
-				params = append(params, written...)
-			}
+	for currency, w := range want.GetCurrencyOptions() {
+		written := currencyOption(currency, w)
+		if h := have.GetCurrencyOptions()[currency]; h == nil || !slices.Equal(written, currencyOption(currency, h)) {
+			params = append(params, written...)
 		}
 	}
-	metadata := map[string]string{PriceMarker: want.GetId()}
-	if d.managed("prices.metadata") {
+	metadata, managed := map[string]string{PriceMarker: want.GetId()}, d.managed("prices.metadata")
+	if managed {
 		metadata = priceMetadata(want)
 	}
-	params = append(params, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), d.managed("prices.metadata"))...)
+	params = append(params, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), managed)...)
 	if len(params) == 0 {
 		return
 	}
 	d.keepPrices = append(d.keepPrices, Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), StripePriceID: held.GetStripeId(),
-		Params: sorted(params), ManagedMetadata: managedAfter(metadata, held.GetManagedMetadata(), d.managed("prices.metadata")),
+		Params: sorted(params), ManagedMetadata: managedAfter(metadata, held.GetManagedMetadata(), managed),
 	})
 }
 
@@ -263,51 +261,52 @@ func (d *differ) product() {
 func (d *differ) newProduct() {
 	params := text("id", d.productID)
 	for _, f := range productFields {
+		// Stripe makes no product without a name, whoever is to look after it.
+		if !d.managed(f.name) && f.name != "name" {
+			continue
+		}
 		for _, p := range f.write(d.want) {
 			if p.Value != "" {
 				params = append(params, p)
 			}
 		}
 	}
-	for k, v := range d.want.GetMetadata() {
-		params = append(params, Param{Name: "metadata[" + k + "]", Value: v})
+	var keys []string
+	if d.managed("metadata") {
+		keys = slices.Sorted(maps.Keys(d.want.GetMetadata()))
+		for _, k := range keys {
+			params = append(params, Param{Name: "metadata[" + k + "]", Value: d.want.GetMetadata()[k]})
+		}
 	}
-	keys := slices.Sorted(maps.Keys(d.want.GetMetadata()))
 	d.createProduct = []Step{{Kind: CreateProduct, ProductID: d.productID, Params: sorted(params), ManagedMetadata: keys}}
-	if id := d.want.GetDefaultPrice(); id != "" {
-		d.updateProduct = []Step{{
-			Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys,
-			Params: []Param{{Name: "default_price", PriceRef: id}},
-		}}
+	if p, ok := d.defaultPrice(); ok {
+		d.updateProduct = []Step{{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys, Params: []Param{p}}}
 	}
 }
 
 // defaultPrice returns the parameter that moves or clears the product's default price, if it must change.
 func (d *differ) defaultPrice() (Param, bool) {
-	have := d.have.GetDefaultPrice()
-	want := d.want.GetDefaultPrice()
+	have, want := d.have.GetDefaultPrice(), d.want.GetDefaultPrice()
+	successor, retiring := d.retired[have]
 	if !d.managed("default_price") {
-		// Nobody's wish but Stripe's: a price cannot be archived while it is the default. The one that took its
-		// place in the catalog follows it.
-		id, retiring := d.retired[have]
-		if _, kept := d.current[id]; !retiring {
+		if !retiring {
 			return Param{}, false
-		} else if kept && d.current[id] != have {
-			want = id
 		}
+		// Nobody's wish but Stripe's: a price cannot be archived while it is the default. The one that takes its
+		// place in the catalog follows it.
+		want = successor
 	}
-	if want == "" {
-		return Param{Name: "default_price"}, have != ""
-	}
-	target, known := d.current[want]
+	target, sellable := d.current[want]
 	switch {
-	case !known:
-		// Not one of the product's prices in the catalog; Validate refuses this before it comes here.
-		return Param{}, false
-	case target == "":
+	case sellable && target == "":
 		return Param{Name: "default_price", PriceRef: want}, true
-	default:
+	case sellable:
 		return Param{Name: "default_price", Value: target}, target != have
+	case want == "" || retiring:
+		return Param{Name: "default_price"}, have != ""
+	default:
+		// A price that the catalog does not sell at: Validate refuses this before it comes here.
+		return Param{}, false
 	}
 }
 

@@ -48,6 +48,10 @@ func ObserveProduct(o *catalogv1.Observed, s ProductSighting) Order {
 	if p != nil {
 		p.Prices = nil
 	}
+	if p == nil && s.Fetched {
+		// Prices of which only events told went with their product.
+		o.Prices = nil
+	}
 	if o.GetProductSeen() > 0 && proto.Equal(o.GetProduct(), p) {
 		o.ProductSeen = max(o.GetProductSeen(), s.Seen)
 		o.ProductUpdated = max(o.GetProductUpdated(), s.Updated)
@@ -60,11 +64,13 @@ func ObserveProduct(o *catalogv1.Observed, s ProductSighting) Order {
 	if !s.Fetched && !newer && o.GetProductSeen() > 0 {
 		return Unordered
 	}
-	o.Deleted = p == nil && (o.GetProduct() != nil || o.GetDeleted())
+	// That there is no product is news of a deletion if there was one, or if an event says so.
+	o.Deleted = p == nil && (o.GetProduct() != nil || o.GetDeleted() || !s.Fetched)
 	if p == nil {
 		o.Prices, o.ManagedMetadata = nil, nil
 	}
-	o.Product, o.ProductUpdated, o.ProductSeen = p, s.Updated, s.Seen
+	// Stripe's servers' clocks may differ by a second: what has been seen is not unseen by a later answer.
+	o.Product, o.ProductUpdated, o.ProductSeen = p, s.Updated, max(o.GetProductSeen(), s.Seen)
 	return Applied
 }
 
@@ -88,7 +94,8 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
 		if s.Price == nil {
 			return Unchanged
 		}
-		if s.Partial && s.Price.GetBillingScheme() == "tiered" {
+		if !s.Fetched {
+			// An event may be late news of a price that has been deleted since.
 			return Unordered
 		}
 		o.Prices = append(o.Prices, &catalogv1.ObservedPrice{
@@ -116,7 +123,7 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
 	if !s.Fetched && s.Seen <= known.GetSeen() {
 		return Unordered
 	}
-	known.Price, known.Seen = p, s.Seen
+	known.Price, known.Seen = p, max(known.GetSeen(), s.Seen)
 	return Applied
 }
 
@@ -159,13 +166,21 @@ func RememberEvent(o *catalogv1.Observed, id string) {
 	o.RecentEvents = o.RecentEvents[max(0, len(o.RecentEvents)-keptEvents):]
 }
 
-// RecordIntents remembers calls about to be made. One already recorded under its key is replaced.
+// RecordIntents remembers calls about to be made. One already recorded under its key is replaced. Calls whose
+// outcome is not known are never forgotten.
 func RecordIntents(o *catalogv1.Observed, intents ...*catalogv1.Intent) {
 	for _, intent := range intents {
 		o.Intents = slices.DeleteFunc(o.Intents, func(i *catalogv1.Intent) bool { return i.GetIdempotencyKey() == intent.GetIdempotencyKey() })
 		o.Intents = append(o.Intents, intent)
 	}
-	o.Intents = o.Intents[max(0, len(o.Intents)-keptIntents):]
+	excess := len(o.GetIntents()) - keptIntents
+	o.Intents = slices.DeleteFunc(o.Intents, func(i *catalogv1.Intent) bool {
+		if excess <= 0 || !i.GetSettled() {
+			return false
+		}
+		excess--
+		return true
+	})
 }
 
 // FindIntent returns the recorded call of an idempotency key, nil if there is none.
@@ -186,11 +201,18 @@ func ManageMetadata(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 		slices.Sort(keys)
 		return slices.Compact(keys)
 	}
-	o.ManagedMetadata = union(o.GetManagedMetadata(), desired.GetProduct().GetMetadata())
+	if !slices.Contains(desired.GetUnmanagedFields(), "metadata") {
+		o.ManagedMetadata = union(o.GetManagedMetadata(), desired.GetProduct().GetMetadata())
+	}
+	prices := !slices.Contains(desired.GetUnmanagedFields(), "prices.metadata")
 	for _, want := range desired.GetProduct().GetPrices() {
+		metadata := map[string]string{PriceMarker: ""}
+		if prices {
+			metadata = priceMetadata(want)
+		}
 		for _, held := range o.GetPrices() {
 			if held.GetPrice().GetId() == want.GetId() {
-				held.ManagedMetadata = union(held.GetManagedMetadata(), priceMetadata(want))
+				held.ManagedMetadata = union(held.GetManagedMetadata(), metadata)
 			}
 		}
 	}

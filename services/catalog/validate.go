@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -60,20 +61,8 @@ func (v *validator) add(field, message string) {
 }
 
 func (v *validator) price(path string, p *catalogv1.Price) {
-	if _, err := currency.ParseISO(p.GetCurrency()); err != nil {
-		v.add(path+".currency", fmt.Sprintf("must be an ISO 4217 currency code in lower case, not %q", p.GetCurrency()))
-	}
-	amounts := 0
-	for _, given := range []bool{
-		p.GetUnitAmount() != "", p.GetUnitAmountDecimal() != "", p.GetCustomUnitAmount() != nil, len(p.GetTiers()) > 0,
-	} {
-		if given {
-			amounts++
-		}
-	}
-	if amounts != 1 {
-		v.add(path+".unit_amount", "exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given")
-	}
+	v.currency(path+".currency", p.GetCurrency())
+	v.oneAmount(path, p)
 	tiered := p.GetBillingScheme() == "tiered" || len(p.GetTiers()) > 0
 	if tiered {
 		if p.GetBillingScheme() == "per_unit" {
@@ -94,23 +83,48 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 		v.add(path+".custom_unit_amount", "cannot be combined with recurring")
 	}
 	v.custom(path+".custom_unit_amount", p.GetCustomUnitAmount())
-	for code, option := range p.GetCurrencyOptions() {
-		path := path + ".currency_options." + code
+	for _, code := range slices.Sorted(maps.Keys(p.GetCurrencyOptions())) {
+		option, path := p.GetCurrencyOptions()[code], path+".currency_options."+code
 		if code == p.GetCurrency() {
 			v.add(path, "must not be the price's own currency")
 		}
-		if _, err := currency.ParseISO(code); err != nil {
-			v.add(path, fmt.Sprintf("must be an ISO 4217 currency code in lower case, not %q", code))
-		}
-		if option.GetUnitAmount() != "" && option.GetUnitAmountDecimal() != "" {
-			v.add(path+".unit_amount", "only one of unit_amount and unit_amount_decimal may be given")
+		v.currency(path, code)
+		v.oneAmount(path, option)
+		if (len(option.GetTiers()) > 0) != (len(p.GetTiers()) > 0) || (option.GetCustomUnitAmount() != nil) != (p.GetCustomUnitAmount() != nil) {
+			v.add(path, "must give its amount in the same way as the price: as an amount, tiers or a custom amount")
 		}
 		if len(option.GetTiers()) > 0 {
 			v.tiers(path+".tiers", option.GetTiers())
 		}
 		v.custom(path+".custom_unit_amount", option.GetCustomUnitAmount())
 	}
-	slices.SortStableFunc(v.violations, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+}
+
+func (v *validator) currency(path, code string) {
+	if _, err := currency.ParseISO(code); err != nil || code != strings.ToLower(code) {
+		v.add(path, fmt.Sprintf("must be an ISO 4217 currency code in lower case, not %q", code))
+	}
+}
+
+// oneAmount checks a price or one of its currency options.
+func (v *validator) oneAmount(path string, p interface {
+	GetUnitAmount() string
+	GetUnitAmountDecimal() string
+	GetCustomUnitAmount() *catalogv1.CustomUnitAmount
+	GetTiers() []*catalogv1.PriceTier
+},
+) {
+	amounts := 0
+	for _, given := range []bool{
+		p.GetUnitAmount() != "", p.GetUnitAmountDecimal() != "", p.GetCustomUnitAmount() != nil, len(p.GetTiers()) > 0,
+	} {
+		if given {
+			amounts++
+		}
+	}
+	if amounts != 1 {
+		v.add(path+".unit_amount", "exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given")
+	}
 }
 
 // longestRecurrence is how far apart Stripe lets two payments lie.
@@ -161,12 +175,16 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 }
 
 func (v *validator) custom(path string, c *catalogv1.CustomUnitAmount) {
-	if c == nil || c.GetMinimum() == "" || c.GetMaximum() == "" {
-		return
+	// A bound that is not given, or is no number, bounds nothing.
+	above := func(a, b string) bool {
+		x, err1 := decimal.NewFromString(a)
+		y, err2 := decimal.NewFromString(b)
+		return err1 == nil && err2 == nil && x.GreaterThan(y)
 	}
-	minimum, err1 := decimal.NewFromString(c.GetMinimum())
-	maximum, err2 := decimal.NewFromString(c.GetMaximum())
-	if err1 == nil && err2 == nil && maximum.LessThan(minimum) {
+	if above(c.GetMinimum(), c.GetMaximum()) {
 		v.add(path+".maximum", "must not be less than the minimum")
+	}
+	if above(c.GetMinimum(), c.GetPreset()) || above(c.GetPreset(), c.GetMaximum()) {
+		v.add(path+".preset", "must lie between the minimum and the maximum")
 	}
 }
