@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+)
+
+// address is where a command finds the mesh: flags, or else the mesh on the data directory.
+type address struct {
+	Control string `name:"control" env:"DRIFTLESS_CONTROL_URL" placeholder:"URL" help:"Address of the control API; that of the mesh on the data directory if not given."`
+	Ingest  string `name:"ingest" env:"DRIFTLESS_INGEST_URL" placeholder:"URL" help:"Address of the ingestion API; that of the mesh on the data directory if not given."`
+}
+
+func (a address) find(c *cli) (address, error) {
+	if a.Control != "" && a.Ingest != "" {
+		return a, nil
+	}
+	e, err := findMesh(c.DataDir)
+	if err != nil {
+		if a.Control != "" || a.Ingest != "" {
+			return a, nil
+		}
+		return a, err
+	}
+	if a.Control == "" {
+		a.Control = e.Control
+	}
+	if a.Ingest == "" {
+		a.Ingest = e.Ingest
+	}
+	return a, nil
+}
+
+func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) {
+	found, err := a.find(c)
+	if err != nil {
+		return nil, err
+	}
+	return controlv1connect.NewControlServiceClient(httpClient(c), found.Control, connect.WithInterceptors(explain("control", found.Control))), nil
+}
+
+func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
+	found, err := a.find(c)
+	if err != nil {
+		return nil, err
+	}
+	return ingestv1connect.NewIngestServiceClient(httpClient(c), found.Ingest, connect.WithInterceptors(explain("ingestion", found.Ingest))), nil
+}
+
+func httpClient(c *cli) *http.Client {
+	return &http.Client{Timeout: 2 * time.Minute, Transport: bearer{c.Token.Reveal()}}
+}
+
+type bearer struct{ token string }
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.token != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+b.token)
+	}
+	return http.DefaultTransport.RoundTrip(r) //nolint:wrapcheck // a transport passes its inner transport's error on
+}
+
+// explain says in a sentence that a service does not answer, and what to do.
+func explain(api, url string) connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+			resp, err := next(ctx, r)
+			var opErr *net.OpError
+			if errors.As(err, &opErr) && opErr.Op == "dial" {
+				return nil, errors.New("the " + api + " API at " + url + " does not answer: is the mesh running? (driftless up)")
+			}
+			return resp, err
+		}
+	}
+}

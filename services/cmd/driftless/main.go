@@ -1,0 +1,73 @@
+// Command driftless runs a whole mesh on one machine, and is the operator's tool for a mesh anywhere.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/driftless-sync/driftless/services/cmd/internal/service"
+	"github.com/driftless-sync/driftless/services/config"
+)
+
+// cli is the command line; every command is a struct with a Run method.
+type cli struct {
+	config.File
+	config.Log
+	config.Local
+	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API."`
+	Output  string           `name:"output" short:"o" enum:"text,json" default:"text" help:"Form of what is printed: text or json."`
+	Version kong.VersionFlag `name:"version" help:"Print the version."`
+
+	Up       upCmd       `cmd:"" help:"Run everything on this machine: four services, and NATS, Postgres and a Stripe simulator where none are given."`
+	Demo     demoCmd     `cmd:"" help:"Make real changes against a running mesh and watch each one arrive."`
+	Sim      simCmd      `cmd:"" help:"Run the Stripe simulator alone."`
+	Apply    applyCmd    `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
+	Status   statusCmd   `cmd:"" help:"Show how many products are in which state, and every consumer's backlog."`
+	Plan     planCmd     `cmd:"" help:"Show the calls that would make Stripe equal to the catalog; exit 2 if there are any."`
+	Sync     syncCmd     `cmd:"" help:"Bring products to their newest desired state now."`
+	Drift    driftCmd    `cmd:"" help:"List the products that have drifted; exit 2 if there are any."`
+	Scan     scanCmd     `cmd:"" help:"Read everything Stripe holds and correct what is known."`
+	History  historyCmd  `cmd:"" help:"Show everything recorded about a product."`
+	Dead     deadCmd     `cmd:"" help:"List what could not be applied, with the reason."`
+	Topology topologyCmd `cmd:"" help:"Compare the streams, buckets and consumers with what is declared, or make them so."`
+}
+
+// errDiffers ends a command with exit code 2: it worked, and found differences.
+var errDiffers = errors.New("differences found")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) int {
+	var c cli
+	options, mapping := config.Options()
+	parser := kong.Must(&c, append(options, kong.Name("driftless"),
+		kong.Description("Keeps a product catalog in Postgres and its Products and Prices in Stripe equal."),
+		kong.Vars{"version": service.Version()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
+	parsed, err := parser.Parse(args)
+	if err == nil {
+		err = config.Check(&c)
+	}
+	if err == nil {
+		parsed.Bind(mapping())
+		err = parsed.Run()
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errDiffers):
+		return 2
+	default:
+		fmt.Fprintln(os.Stderr, "driftless:", err)
+		return 1
+	}
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+)
+
+type statusCmd struct {
+	address
+}
+
+func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+	if err != nil {
+		return err
+	}
+	s := resp.Msg
+	if c.Output == "json" {
+		return printJSON(s)
+	}
+	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	printTable(stdout,
+		[]string{"account", s.GetAccount()}, []string{"in sync", number(s.GetInSync())}, []string{"pending", number(s.GetPending())},
+		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())}, []string{"orphans", number(s.GetOrphans())})
+	if scan := s.GetLastScan(); scan != nil {
+		fmt.Printf("last scan: started %s, %d products, %d prices, %d corrected, %d missing\n",
+			ago(scan.GetStartedAt()), scan.GetProducts(), scan.GetPrices(), scan.GetCorrected(), scan.GetMissing())
+	}
+	fmt.Println()
+	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
+	for _, x := range s.GetConsumers() {
+		rows = append(rows, []string{x.GetStream(), x.GetConsumer(), number(x.GetPending()), number(x.GetInFlight()), number(x.GetRedelivered())})
+	}
+	printTable(stdout, rows...)
+	return nil
+}
+
+type planCmd struct {
+	address
+	Products      []string      `arg:"" optional:"" help:"Ids of products; all if none are given."`
+	WaitConverged time.Duration `name:"wait-converged" placeholder:"DURATION" help:"Wait until nothing differs and nothing is in flight; exit 2 if that takes longer than this."`
+}
+
+func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	if cmd.WaitConverged > 0 {
+		ingest, err := cmd.ingest(c)
+		if err != nil {
+			return err
+		}
+		waitCtx, cancel := context.WithTimeout(ctx, cmd.WaitConverged)
+		defer cancel()
+		if err := waitConverged(waitCtx, client, ingest, cmd.Products); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+	resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: cmd.Products}))
+	if err != nil {
+		return err
+	}
+	plan := resp.Msg
+	if c.Output == "json" {
+		if err := printJSON(plan); err != nil {
+			return err
+		}
+	} else {
+		printPlan(plan)
+	}
+	if len(plan.GetProducts()) > 0 || cmd.WaitConverged > 0 && plan.GetInFlight() > 0 {
+		return errDiffers
+	}
+	return nil
+}
+
+func printPlan(plan *controlv1.PlanResponse) {
+	for _, p := range plan.GetProducts() {
+		state := strings.ToLower(strings.TrimPrefix(p.GetState().String(), "PRODUCT_STATE_"))
+		fmt.Printf("%s (%s, differs since %s)\n", p.GetProductId(), state, ago(p.GetDiffersSince()))
+		for _, s := range p.GetSteps() {
+			fmt.Printf("  %s\n", s.GetStep())
+			for _, param := range s.GetParameters() {
+				fmt.Printf("    %s = %s\n", param.GetName(), param.GetValue())
+			}
+		}
+	}
+	fmt.Printf("%d of %d products differ; %d messages in flight\n", len(plan.GetProducts()), plan.GetCompared(), plan.GetInFlight())
+}
+
+// waitConverged returns once everything committed before the call is captured, nothing is in flight and nothing
+// differs.
+func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient, ingest interface {
+	WaitCaptured(context.Context, *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error)
+}, products []string,
+) error {
+	if _, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{})); err != nil {
+		return waitError(ctx, err)
+	}
+	// Two answers in a row: a message may be between two consumers in one of them.
+	for calm := 0; calm < 2; {
+		resp, err := control.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
+		switch {
+		case err != nil && connect.CodeOf(err) != connect.CodeUnavailable && ctx.Err() == nil:
+			return err
+		case err == nil && len(resp.Msg.GetProducts()) == 0 && resp.Msg.GetInFlight() == 0:
+			calm++
+		default:
+			calm = 0
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func waitError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+type driftCmd struct {
+	address
+}
+
+func (cmd *driftCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{}))
+	if err != nil {
+		return err
+	}
+	drifted := &controlv1.PlanResponse{Compared: resp.Msg.GetCompared(), InFlight: resp.Msg.GetInFlight()}
+	for _, p := range resp.Msg.GetProducts() {
+		if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DRIFTED {
+			drifted.Products = append(drifted.Products, p)
+		}
+	}
+	if c.Output == "json" {
+		err = printJSON(drifted)
+	} else {
+		printPlan(drifted)
+	}
+	if err == nil && len(drifted.GetProducts()) > 0 {
+		return errDiffers
+	}
+	return err
+}
+
+type syncCmd struct {
+	address
+	Products []string `arg:"" help:"Ids of products."`
+	Look     bool     `help:"Read the products from Stripe first instead of trusting what is known."`
+}
+
+func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	_, err = client.SyncProducts(ctx, connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: cmd.Products, Look: cmd.Look}))
+	return err
+}
+
+type scanCmd struct {
+	address
+	NoWait bool `name:"no-wait" help:"Only start the scan."`
+}
+
+func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	started, err := client.StartScan(ctx, connect.NewRequest(&controlv1.StartScanRequest{}))
+	if err != nil || cmd.NoWait {
+		return err
+	}
+	for {
+		resp, err := client.GetScan(ctx, connect.NewRequest(&controlv1.GetScanRequest{}))
+		if err != nil && connect.CodeOf(err) != connect.CodeNotFound {
+			return err
+		}
+		if err == nil && resp.Msg.GetScan().GetId() == started.Msg.GetId() {
+			scan := resp.Msg.GetScan()
+			if c.Output == "text" {
+				fmt.Printf("\r%d products, %d prices, %d corrected, %d missing ", scan.GetProducts(), scan.GetPrices(), scan.GetCorrected(), scan.GetMissing())
+			}
+			if scan.GetFinishedAt() != nil {
+				if c.Output == "json" {
+					return printJSON(scan)
+				}
+				fmt.Printf("in %s\n", scan.GetFinishedAt().AsTime().Sub(scan.GetStartedAt().AsTime()).Round(time.Millisecond))
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+type historyCmd struct {
+	address
+	Product string `arg:"" help:"Id of the product."`
+	Limit   uint32 `default:"100" help:"At most this many entries, the newest."`
+}
+
+func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.ListHistory(ctx, connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: cmd.Product, Limit: cmd.Limit}))
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return printJSON(resp.Msg)
+	}
+	rows := [][]string{{"AT", "WHAT", "TRACE", "DETAIL"}}
+	for _, e := range resp.Msg.GetEntries() {
+		rows = append(rows, []string{e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), e.GetKind(), e.GetTraceId(), e.GetDetail()})
+	}
+	printTable(stdout, rows...)
+	return nil
+}
+
+type deadCmd struct {
+	List deadListCmd `cmd:"" default:"withargs" help:"List open dead letters."`
+}
+
+type deadListCmd struct {
+	address
+	Limit uint32 `default:"100" help:"At most this many, the newest."`
+}
+
+func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.ListDeadLetters(ctx, connect.NewRequest(&controlv1.ListDeadLettersRequest{Limit: cmd.Limit}))
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return printJSON(resp.Msg)
+	}
+	rows := [][]string{{"PRODUCT", "SERVICE", "REASON", "FIELD", "ATTEMPTS", "LAST", "MESSAGE"}}
+	for _, l := range resp.Msg.GetDeadLetters() {
+		rows = append(rows, []string{
+			l.GetProductId(), l.GetService(), l.GetReason(), l.GetField(),
+			strconv.FormatUint(uint64(l.GetAttempts()), 10), ago(l.GetLastAt()), l.GetMessage(),
+		})
+	}
+	printTable(stdout, rows...)
+	return nil
+}

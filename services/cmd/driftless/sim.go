@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/stripesim"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+type simCmd struct {
+	Addr          string        `default:"127.0.0.1:12111" env:"DRIFTLESS_SIM_ADDR" help:"Where to listen."`
+	File          string        `placeholder:"FILE" help:"Keep what it holds in this file; in memory only if not given."`
+	Webhook       string        `placeholder:"URL" help:"Send events there."`
+	WebhookSecret config.Secret `name:"webhook-secret" default:"whsec_driftless_simulator" help:"Secret to sign events with."`
+	Unlimited     bool          `help:"Do not enforce Stripe's rate limits."`
+}
+
+func (cmd *simCmd) Run(ctx context.Context, c *cli) error {
+	logger, err := telemetry.NewLogger(os.Stderr, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return err
+	}
+	slog.SetDefault(logger)
+	cfg := stripesim.Config{Addr: cmd.Addr, DataFile: cmd.File, Unlimited: cmd.Unlimited, Logger: logger}
+	if cmd.Webhook != "" {
+		cfg.Webhooks = []stripesim.Webhook{{URL: cmd.Webhook, Secret: cmd.WebhookSecret.Reveal()}}
+	}
+	sim, err := stripesim.New(cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "Stripe simulator on http://%s; use any key like sk_test_... with STRIPE_API_BASE=http://%s\n", cmd.Addr, cmd.Addr)
+	return sim.Run(ctx)
+}

@@ -1,0 +1,468 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/local"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripesim"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// seed is the catalog of a first start.
+//
+//go:embed seed.json
+var seed []byte
+
+type upCmd struct {
+	config.Mesh
+	config.Stripe
+	config.Ingestion
+	config.Push
+	config.Pull
+	config.Reconciliation
+
+	Ports   string        `enum:"fixed,auto" default:"fixed" help:"fixed for the ports of the documentation, auto for free ones."`
+	JSON    bool          `name:"json" help:"Print where everything is as one line of JSON on standard output once it is ready."`
+	Seed    bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products."`
+	Without []string      `help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
+	Timeout time.Duration `name:"ready-timeout" default:"60s" help:"How long everything may take to be ready."`
+}
+
+// The simulator of a mesh on one machine.
+const (
+	simulatorKey  = "sk_test_driftlesssimulator"
+	simulatorFile = "stripe.journal"
+)
+
+// Settings of a mesh on one machine that differ from those of production: the simulator has no read allowance to
+// save, and nobody wants to wait.
+const (
+	localPollInterval = 2 * time.Second
+	localGracePeriod  = 3 * time.Second
+)
+
+func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) error {
+	logger, err := telemetry.NewLogger(os.Stderr, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return err
+	}
+	slog.SetDefault(logger)
+	dataDir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := os.MkdirAll(dataDir, 0o755); err != nil { //nolint:gosec // Postgres' own user must be able to enter it
+		return fmt.Errorf("data directory: %w", err)
+	}
+	u := &up{upCmd: cmd, cli: c, dataDir: dataDir, logger: logger, ownTables: mapping == nil, started: time.Now()}
+	defer u.stopParts()
+	if err := u.startParts(ctx); err != nil {
+		return err
+	}
+	return u.serve(ctx)
+}
+
+// up is a mesh on one machine while it runs.
+type up struct {
+	*upCmd
+	cli       *cli
+	dataDir   string
+	logger    *slog.Logger
+	ownTables bool
+	started   time.Time
+
+	at       endpoints
+	ownsDB   bool
+	sim      *stripesim.Sim
+	webhook  string // the simulator's secret
+	services []*local.Service
+	names    []string
+
+	mu    sync.Mutex
+	stops []func()
+}
+
+// startParts starts what is not given: Postgres, NATS and the simulator.
+func (u *up) startParts(ctx context.Context) error {
+	if err := u.addresses(); err != nil {
+		return err
+	}
+	// Postgres takes the longest; NATS and the topology are ready by the time it is.
+	g, startCtx := errgroup.WithContext(ctx)
+	g.Go(func() error { return u.startPostgres(startCtx) })
+	g.Go(func() error { return u.startNATS(startCtx) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return u.startStripe()
+}
+
+func (u *up) stopParts() {
+	for _, stop := range slices.Backward(u.stops) {
+		stop()
+	}
+}
+
+func (u *up) onStop(stop func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stops = append(u.stops, stop)
+}
+
+func (u *up) startPostgres(ctx context.Context) error {
+	if u.DatabaseURL != "" {
+		u.at.Database = u.DatabaseURL.Reveal()
+		return nil
+	}
+	pg, err := local.StartPostgres(ctx, local.PostgresConfig{DataDir: filepath.Join(u.dataDir, "postgres"), Logger: u.logger})
+	if err != nil {
+		return err
+	}
+	u.onStop(func() {
+		if err := pg.Close(); err != nil {
+			u.logger.Warn("stopping Postgres", "error", err)
+		}
+	})
+	u.at.Database, u.ownsDB = pg.URL(), true
+	return nil
+}
+
+func (u *up) startNATS(ctx context.Context) error {
+	u.at.NATS = u.NATSURL
+	if u.NATSURL == "" {
+		server, err := local.StartNATS(ctx, local.NATSConfig{DataDir: filepath.Join(u.dataDir, "nats"), Logger: u.logger})
+		if err != nil {
+			return err
+		}
+		u.onStop(func() {
+			if err := server.Close(); err != nil {
+				u.logger.Warn("stopping NATS", "error", err)
+			}
+		})
+		u.at.NATS = server.URL()
+	}
+	m, err := mesh.Connect(ctx, mesh.Config{URL: u.at.NATS, Creds: u.NATSCreds, Name: "topology", Logger: u.logger})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return mesh.ApplyTopology(ctx, m.JetStream(), mesh.TopologyOptions{})
+}
+
+func (u *up) startStripe() error {
+	if u.StripeAPIKey != "" {
+		u.at.Stripe = u.StripeAPIBase
+		return nil
+	}
+	secret, err := keptSecret(filepath.Join(u.dataDir, "webhook.secret"))
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", strings.TrimPrefix(u.at.Stripe, "http://")) //nolint:noctx // a local address
+	if err != nil {
+		return fmt.Errorf("the Stripe simulator cannot listen: %w; use --ports auto", err)
+	}
+	u.sim, err = stripesim.New(stripesim.Config{
+		Listener: listener, DataFile: filepath.Join(u.dataDir, simulatorFile), Logger: u.logger,
+		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secret: secret}},
+		// As with a live key; the whole account is the mesh's.
+		Limits: stripesim.Limits{Global: 100, PerEndpoint: 25},
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	u.webhook, u.at.Simulated = secret, true
+	return nil
+}
+
+// keptSecret reads a signing secret, or makes one and keeps it.
+func keptSecret(path string) (string, error) {
+	if data, err := os.ReadFile(path); err == nil {
+		return strings.TrimSpace(string(data)), nil
+	}
+	secret := "whsec_" + rand.Text()
+	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep the simulator's webhook secret: %w", err)
+	}
+	return secret, nil
+}
+
+// addresses settles where everything listens.
+func (u *up) addresses() error {
+	fixed := []struct {
+		addr *string
+		url  *string
+	}{
+		{&u.IngestionAddr, &u.at.Ingest}, {&u.PullAddr, &u.at.Webhook}, {&u.ReconciliationAddr, &u.at.Control}, {&u.PushAddr, &u.at.Push},
+	}
+	sim := "127.0.0.1:12111"
+	if u.StripeAPIKey == "" {
+		fixed = append(fixed, struct{ addr, url *string }{&sim, &u.at.Stripe})
+	}
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
+	for _, f := range fixed {
+		if u.Ports == "auto" {
+			*f.addr = "127.0.0.1:0"
+		}
+		// Held until all are chosen, so that no two are the same; a port in use is said before anything starts.
+		l, err := net.Listen("tcp", *f.addr) //nolint:noctx // a local address
+		if err != nil {
+			return fmt.Errorf("%w: another mesh may be running; stop it, or use --ports auto", err)
+		}
+		held = append(held, l)
+		*f.addr = l.Addr().String()
+		*f.url = "http://" + *f.addr
+	}
+	return nil
+}
+
+// serve runs the services until ctx ends, and stops them before what they need.
+func (u *up) serve(ctx context.Context) error {
+	simCtx, stopSim := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSim()
+	parts, simCtx := errgroup.WithContext(simCtx)
+	if u.sim != nil {
+		parts.Go(func() error { return u.sim.Run(simCtx) })
+	}
+
+	g, serveCtx := errgroup.WithContext(ctx)
+	out := &lineWriter{w: os.Stderr}
+	bin, err := programs()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+		if slices.Contains(u.Without, name) {
+			continue
+		}
+		s := local.NewService(local.ServiceConfig{
+			Name: name, Path: filepath.Join(bin, name), Env: u.environment(), Output: out.named(name), Logger: u.logger,
+		})
+		u.services, u.names = append(u.services, s), append(u.names, name)
+		g.Go(func() error { return s.Run(serveCtx) })
+	}
+	g.Go(func() error {
+		if err := u.awaitReady(serveCtx); err != nil {
+			return err
+		}
+		return u.announce(serveCtx)
+	})
+	g.Go(func() error {
+		select {
+		case <-serveCtx.Done():
+		case <-simCtx.Done():
+			if serveCtx.Err() == nil {
+				return fmt.Errorf("the Stripe simulator ended: %w", context.Cause(simCtx))
+			}
+		}
+		return nil
+	})
+	err = g.Wait()
+	_ = os.Remove(endpointsFile(u.dataDir))
+	stopSim()
+	if simErr := parts.Wait(); err == nil {
+		err = simErr
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(os.Stderr, "stopped")
+		return nil
+	}
+	return err
+}
+
+// programs is where the services' programs are: beside this one.
+func programs() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the services' programs: %w", err)
+	}
+	dir := filepath.Dir(self)
+	if _, err := os.Stat(filepath.Join(dir, mesh.Push)); err != nil {
+		return "", fmt.Errorf("the services' programs must lie beside this one, in %s: %w", dir, err)
+	}
+	return dir, nil
+}
+
+// environment is that of the services: this one's, with where everything is.
+func (u *up) environment() []string {
+	set := map[string]string{
+		"DRIFTLESS_ACCOUNT": u.Account, "DATABASE_URL": u.at.Database, "NATS_URL": u.at.NATS, "NATS_CREDS": u.NATSCreds,
+		"STRIPE_API_KEY": u.StripeAPIKey.Reveal(), "STRIPE_API_BASE": u.at.Stripe, "DRIFTLESS_TOKEN": u.cli.Token.Reveal(),
+		"STRIPE_WEBHOOK_SECRET":         strings.Join(u.StripeWebhookSecret.Reveal(), ","),
+		"LEDGER_DATABASE_URL":           u.LedgerDatabaseURL.Reveal(),
+		"DRIFTLESS_INGESTION_ADDR":      u.IngestionAddr,
+		"DRIFTLESS_PULL_ADDR":           u.PullAddr,
+		"DRIFTLESS_RECONCILIATION_ADDR": u.ReconciliationAddr,
+		"DRIFTLESS_PUSH_ADDR":           u.PushAddr,
+		"DRIFTLESS_SLOT":                u.Slot,
+		"DRIFTLESS_PUBLICATION":         u.Publication,
+		"DRIFTLESS_PUSH_CONCURRENCY":    strconv.Itoa(u.PushConcurrency),
+		"DRIFTLESS_POLL_INTERVAL":       u.PollInterval.String(),
+		"DRIFTLESS_GRACE_PERIOD":        u.GracePeriod.String(),
+		"DRIFTLESS_SCAN_INTERVAL":       u.ScanInterval.String(),
+		"DRIFTLESS_DRIFT_POLICY":        u.DriftPolicy,
+		"DRIFTLESS_LOG_LEVEL":           u.cli.LogLevel,
+		"DRIFTLESS_LOG_FORMAT":          u.cli.LogFormat,
+		"DRIFTLESS_CONFIG":              u.cli.Config,
+		"STRIPE_RATE":                   formatRate(u.StripeRate),
+		"STRIPE_ENDPOINT_RATE":          formatRate(u.StripeEndpointRate),
+		"STRIPE_PULL_SHARE":             formatRate(u.StripePullShare),
+	}
+	if u.sim != nil {
+		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhook
+		if u.StripeRate == 0 {
+			set["STRIPE_RATE"] = "100"
+		}
+		if u.PollInterval == 10*time.Minute {
+			set["DRIFTLESS_POLL_INTERVAL"] = localPollInterval.String()
+		}
+		if u.GracePeriod == 30*time.Second {
+			set["DRIFTLESS_GRACE_PERIOD"] = localGracePeriod.String()
+		}
+	}
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		_, ours := set[strings.TrimSuffix(name, "_FILE")]
+		return ours
+	})
+	for name, value := range set {
+		if value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+func formatRate(r float64) string { return strconv.FormatFloat(r, 'f', -1, 64) }
+
+// awaitReady returns once every service says that it is ready.
+func (u *up) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("not everything was ready within %s", u.Timeout))
+	defer cancel()
+	urls := map[string]string{mesh.Ingestion: u.at.Ingest, mesh.Push: u.at.Push, mesh.Pull: u.at.Webhook, mesh.Reconciliation: u.at.Control}
+	for i, name := range u.names {
+		for !answers(ctx, urls[name]+"/readyz") {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%s is not ready: %w", name, context.Cause(ctx))
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		u.services[i].Ready()
+	}
+	return nil
+}
+
+func answers(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// announce says what runs where, and seeds an empty catalog.
+func (u *up) announce(ctx context.Context) error {
+	u.at.Pids = map[string]int{}
+	for i, s := range u.services {
+		u.at.Pids[u.names[i]] = s.Pid()
+	}
+	if err := u.at.save(u.dataDir); err != nil {
+		return err
+	}
+	if u.Seed && u.ownsDB && u.ownTables && !slices.Contains(u.Without, mesh.Ingestion) {
+		if err := u.plant(ctx); err != nil {
+			return fmt.Errorf("seed the catalog: %w", err)
+		}
+	}
+	if u.JSON {
+		return json.NewEncoder(stdout).Encode(u.at)
+	}
+	stripeIs := "Stripe"
+	if u.at.Simulated {
+		stripeIs = "Stripe simulator"
+	}
+	rows := [][]string{}
+	add := func(what, where, note string) { rows = append(rows, []string{"  " + what, where, note}) }
+	for i, name := range u.names {
+		url := map[string]string{mesh.Ingestion: u.at.Ingest, mesh.Push: u.at.Push, mesh.Pull: u.at.Webhook, mesh.Reconciliation: u.at.Control}[name]
+		add(name, url, fmt.Sprintf("pid %d", u.services[i].Pid()))
+	}
+	add(stripeIs, u.at.Stripe, "")
+	add("NATS", config.RedactURL(u.at.NATS), "")
+	add("Postgres", config.RedactURL(u.at.Database), "")
+	var table bytes.Buffer
+	printTable(&table, rows...)
+	fmt.Printf("Driftless is up (%s), with its data in %s\n%s\nTry `scripts/driftless demo`, or `psql \"$(jq -r .database %s)\"`. Ctrl-C stops everything.\n",
+		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, table.String(), endpointsFile(u.dataDir))
+	return nil
+}
+
+// plant writes the seed if the catalog never held anything.
+func (u *up) plant(ctx context.Context) error {
+	marker := filepath.Join(u.dataDir, "seeded")
+	if _, err := os.Stat(marker); err == nil {
+		return nil
+	}
+	client, err := address{Ingest: u.at.Ingest, Control: u.at.Control}.ingest(u.cli)
+	if err != nil {
+		return err
+	}
+	if _, _, err := applyProducts(ctx, client, seed); err != nil {
+		return err
+	}
+	return os.WriteFile(marker, nil, 0o600)
+}
+
+// lineWriter keeps the lines of several services whole.
+type lineWriter struct {
+	mu sync.Mutex
+	w  *os.File
+}
+
+type namedWriter struct {
+	*lineWriter
+	name string
+}
+
+func (w *lineWriter) named(name string) namedWriter { return namedWriter{w, name} }
+
+// Write gets one line at a time.
+func (w namedWriter) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, err := fmt.Fprintf(w.w, "[%s] %s", w.name, line); err != nil {
+		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
+	}
+	return len(line), nil
+}
