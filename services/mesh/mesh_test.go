@@ -1,0 +1,343 @@
+package mesh_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
+	"pgregory.net/rapid"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+const patience = 10 * time.Second
+
+func start(t *testing.T) *mesh.Mesh {
+	t.Helper()
+	url, _ := localtest.NATS(t)
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	return m
+}
+
+func change(product string, version uint64) *catalogv1.ProductChange {
+	return &catalogv1.ProductChange{Account: "default", ProductId: product, Version: version}
+}
+
+func publish(t *testing.T, m *mesh.Mesh, lane mesh.Lane, product string, version uint64) {
+	t.Helper()
+	require.NoError(t, m.Publish(t.Context(), mesh.CatalogSubject("default", lane, product), change(product, version), mesh.WithVersion(version)))
+}
+
+func TestTopologyIsAppliedOnceAndPlannedFromThenOn(t *testing.T) {
+	url, _ := localtest.NATS(t)
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.ErrorContains(t, m.Bind(t.Context(), mesh.PushLive), "driftless topology apply")
+
+	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.NotEmpty(t, diffs)
+	for _, d := range diffs {
+		require.True(t, d.Missing, d)
+	}
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.Empty(t, diffs)
+	require.NoError(t, m.Bind(t.Context(), mesh.PushLive, mesh.ReconciliationObserved))
+}
+
+func TestTopologyMendsWhatDiffersAndKeepsPositions(t *testing.T) {
+	m := start(t)
+	publish(t, m, mesh.Live, "p", 1)
+	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	require.NoError(t, err)
+	cfg := stream.CachedInfo().Config
+	cfg.MaxMsgsPerSubject = 2
+	_, err = m.JetStream().UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+
+	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.Len(t, diffs, 1)
+	require.Contains(t, diffs[0].String(), "max messages per subject is 2, declared 16")
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.Empty(t, diffs)
+	newest, err := m.Desired().Newest(t.Context(), "default", "p")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, newest.GetVersion())
+}
+
+func TestUnreachableServerIsOneSentence(t *testing.T) {
+	_, err := mesh.Connect(t.Context(), mesh.Config{URL: "nats://user:hidden@127.0.0.1:1", Name: "test"})
+	require.ErrorContains(t, err, "cannot reach NATS at")
+	require.ErrorContains(t, err, "NATS_URL")
+	require.NotContains(t, err.Error(), "hidden")
+}
+
+func TestTokensAreDistinctAndValid(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.String().Draw(t, "a"), rapid.String().Draw(t, "b")
+		ta, tb := mesh.Token(a), mesh.Token(b)
+		if ta == "" || strings.ContainsAny(ta, ".*> \t") {
+			t.Fatalf("%q is no token", ta)
+		}
+		if (a == b) != (ta == tb) {
+			t.Fatalf("%q and %q have tokens %q and %q", a, b, ta, tb)
+		}
+	})
+}
+
+func TestNewestIsTheHighestVersionOfBothLanes(t *testing.T) {
+	m := start(t)
+	newest, err := m.Desired().Newest(t.Context(), "default", "p/1")
+	require.NoError(t, err)
+	require.Nil(t, newest)
+	for _, c := range []struct {
+		lane          mesh.Lane
+		version, want uint64
+	}{
+		{mesh.Bulk, 10, 10},
+		{mesh.Live, 20, 20},
+		// Read before the live change, published after it.
+		{mesh.Bulk, 15, 20},
+		{mesh.Bulk, 30, 30},
+	} {
+		publish(t, m, c.lane, "p/1", c.version)
+		newest, err := m.Desired().Newest(t.Context(), "default", "p/1")
+		require.NoError(t, err)
+		require.Equal(t, c.want, newest.GetVersion())
+	}
+	last, err := m.Desired().LastLive(t.Context(), "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 20, last)
+	tokens, err := m.Desired().Products(t.Context(), "default")
+	require.NoError(t, err)
+	require.Equal(t, []string{mesh.Token("p/1")}, tokens)
+}
+
+func TestBatchesOfAnySizeKeepTheirOrder(t *testing.T) {
+	m := start(t)
+	const n = 2*mesh.BatchLimit + 1
+	out := make([]mesh.Outgoing, n)
+	for i := range out {
+		out[i] = mesh.Outgoing{Subject: mesh.CatalogSubject("default", mesh.Live, "p"), Body: change("p", uint64(i+1)), Version: uint64(i + 1)}
+	}
+	require.NoError(t, m.PublishBatch(t.Context(), out))
+	last, err := m.Desired().LastLive(t.Context(), "default")
+	require.NoError(t, err)
+	require.EqualValues(t, n, last)
+}
+
+func TestObservedIsComparedAndSet(t *testing.T) {
+	m := start(t)
+	store := m.Observed()
+	o, revision, err := store.Get(t.Context(), "default", "p")
+	require.NoError(t, err)
+	require.Zero(t, revision)
+	require.Equal(t, "p", o.GetProductId())
+
+	const writers, each = 8, 20
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				_, err := store.Update(context.WithoutCancel(t.Context()), "default", "p", func(o *catalogv1.Observed) error {
+					o.Generation++
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	o, revision, err = store.Get(t.Context(), "default", "p")
+	require.NoError(t, err)
+	require.EqualValues(t, writers*each, o.GetGeneration(), "no update may be lost")
+
+	_, err = store.UpdateAt(t.Context(), "default", "p", revision-1, func(*catalogv1.Observed) error { return nil })
+	require.ErrorIs(t, err, mesh.ErrConflict)
+	_, err = store.UpdateAt(t.Context(), "default", "p", revision, func(*catalogv1.Observed) error { return mesh.ErrNoChange })
+	require.NoError(t, err)
+	_, err = store.UpdateAt(t.Context(), "default", "p", revision, func(o *catalogv1.Observed) error { o.Generation = 7; return nil })
+	require.NoError(t, err)
+}
+
+func TestObservedCanBeWrittenAfterItsKeyWasRemoved(t *testing.T) {
+	m := start(t)
+	set := func(o *catalogv1.Observed) error { o.Generation++; return nil }
+	_, err := m.Observed().Update(t.Context(), "default", "p", set)
+	require.NoError(t, err)
+	kv, err := m.JetStream().KeyValue(t.Context(), mesh.BucketObserved)
+	require.NoError(t, err)
+	require.NoError(t, kv.Delete(t.Context(), "default.p"))
+	o, err := m.Observed().Update(t.Context(), "default", "p", set)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, o.GetGeneration())
+}
+
+func work(t *testing.T, m *mesh.Mesh, handle func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: 4}, handle)
+	}()
+	return sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
+
+func pending(t *testing.T, m *mesh.Mesh, c mesh.Consumer) uint64 {
+	t.Helper()
+	all, err := m.Consumers(t.Context())
+	require.NoError(t, err)
+	for _, s := range all {
+		if s.Consumer == c {
+			return s.Pending + s.InFlight
+		}
+	}
+	t.Fatalf("no consumer %v", c)
+	return 0
+}
+
+func TestWorkCarriesOutVerdicts(t *testing.T) {
+	m := start(t)
+	var mu sync.Mutex
+	attempts := map[string][]uint64{}
+	stop := work(t, m, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		mu.Lock()
+		defer mu.Unlock()
+		id := msg.Body.GetProductId()
+		attempts[id] = append(attempts[id], msg.Attempt)
+		switch {
+		case id == "retried" && msg.Attempt < 3:
+			return mesh.RetryIn(10*time.Millisecond, errors.New("not yet"))
+		case id == "dead":
+			return mesh.Dead(&meshv1.DeadLetter{Account: "default", ProductId: id, Reason: mesh.ReasonRefused, Message: "no"})
+		default:
+			return mesh.Ack()
+		}
+	})
+	defer stop()
+	for _, id := range []string{"good", "retried", "dead"} {
+		publish(t, m, mesh.Live, id, 1)
+	}
+	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond)
+	stop()
+	require.Equal(t, map[string][]uint64{"good": {1}, "retried": {1, 2, 3}, "dead": {1}}, attempts)
+
+	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "dead"))
+	require.NoError(t, err)
+	require.NotEmpty(t, msg.Data)
+}
+
+func TestUndecodableMessageBecomesADeadLetter(t *testing.T) {
+	m := start(t)
+	stop := work(t, m, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		t.Error("the handler was given what it cannot read")
+		return mesh.Ack()
+	})
+	defer stop()
+	_, err := m.JetStream().PublishMsg(t.Context(), &nats.Msg{Subject: mesh.CatalogSubject("default", mesh.Live, "broken"), Data: []byte{0xff, 0xff}})
+	require.NoError(t, err)
+	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "broken"))
+		return err == nil
+	}, patience, 10*time.Millisecond)
+}
+
+func TestTraceTravelsWithTheMessage(t *testing.T) {
+	m := start(t)
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	var got atomic.Value
+	stop := work(t, m, func(ctx context.Context, _ mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		got.Store(trace.SpanContextFromContext(ctx).TraceID().String())
+		return mesh.Ack()
+	})
+	defer stop()
+	ctx := telemetry.ContextWithTraceparent(t.Context(), traceparent)
+	require.NoError(t, m.Publish(ctx, mesh.CatalogSubject("default", mesh.Live, "p"), change("p", 1)))
+	require.Eventually(t, func() bool { return got.Load() != nil }, patience, 10*time.Millisecond)
+	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", got.Load())
+}
+
+func TestWorkFinishesHandlersBeforeItReturns(t *testing.T) {
+	m := start(t)
+	entered, release := make(chan struct{}), make(chan struct{})
+	var finished atomic.Bool
+	stop := work(t, m, func(ctx context.Context, _ mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		close(entered)
+		<-release
+		if ctx.Err() == nil {
+			finished.Store(true)
+		}
+		return mesh.Ack()
+	})
+	publish(t, m, mesh.Live, "p", 1)
+	<-entered
+	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	stop()
+	require.True(t, finished.Load(), "the handler's context must outlive the stop")
+	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond, "acknowledged")
+}
+
+func TestRetryDelayGrowsWithJitterUpToFifteenMinutes(t *testing.T) {
+	for attempt, most := range map[uint64]time.Duration{
+		0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 10: 512 * time.Second, 11: 15 * time.Minute, 1 << 40: 15 * time.Minute,
+	} {
+		seen := map[time.Duration]bool{}
+		for range 100 {
+			d := mesh.RetryDelay(attempt)
+			require.GreaterOrEqual(t, d, most/2, attempt)
+			require.Less(t, d, most, attempt)
+			seen[d] = true
+		}
+		require.Greater(t, len(seen), 50, "delays must be spread")
+	}
+}
+
+func TestCursorsRememberPositions(t *testing.T) {
+	m := start(t)
+	c := m.Cursor("events.default")
+	s, err := c.GetString(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, s)
+	require.NoError(t, c.PutString(t.Context(), "evt_1"))
+	s, err = c.GetString(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "evt_1", s)
+	report := &meshv1.ScanReport{}
+	ok, err := m.Cursor("scan.default").Get(t.Context(), report)
+	require.NoError(t, err)
+	require.False(t, ok)
+	require.NoError(t, m.Cursor("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: "s1"}))
+	ok, err = m.Cursor("scan.default").Get(t.Context(), report)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "s1", report.GetId())
+}
