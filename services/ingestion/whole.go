@@ -3,6 +3,7 @@ package ingestion
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/mesh"
 )
 
@@ -133,10 +135,17 @@ func (in *ingester) sweep(ctx context.Context, source catalogv1.Source, seen map
 	for len(suspects) > 0 {
 		page := suspects[:min(len(suspects), wholePage)]
 		suspects = suspects[len(page):]
-		if err := in.states(ctx, page, in.progress.label(), source); err != nil {
+		label := in.progress.label()
+		states, _, err := in.mapping.States(ctx, page)
+		if err != nil {
 			return removed, err
 		}
-		removed += len(page)
+		// Those that the reading did not come to because it was resumed are as they were.
+		gone := slices.DeleteFunc(page, func(id string) bool { return states[id].Product != nil })
+		if err := in.send(ctx, gone, states, label, source); err != nil {
+			return removed, err
+		}
+		removed += len(gone)
 	}
 	return removed, nil
 }
@@ -147,6 +156,10 @@ func (in *ingester) states(ctx context.Context, ids []string, label uint64, sour
 	if err != nil {
 		return err
 	}
+	return in.send(ctx, ids, states, label, source)
+}
+
+func (in *ingester) send(ctx context.Context, ids []string, states map[string]mapping.State, label uint64, source catalogv1.Source) error {
 	var out []mesh.Outgoing
 	var dead []deadProduct
 	for _, id := range ids {

@@ -3,9 +3,10 @@ package mapping
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"errors"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
 )
 
 // scalar is a JSON string, number or null, as text: identifiers and amounts come as either, and a number keeps all
@@ -19,7 +20,7 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 	case len(data) > 0 && data[0] == '"':
 		return json.Unmarshal(data, (*string)(s))
 	case len(data) > 0 && (data[0] == '{' || data[0] == '['):
-		return fmt.Errorf("must be a number or a string, not %.20s", data)
+		return errors.New("must be a number or a string")
 	default:
 		*s = scalar(data)
 		return nil
@@ -157,11 +158,12 @@ func decodePrice(data []byte) (product string, _ *catalogv1.Price, _ error) {
 		return "", nil, err
 	}
 	p := &catalogv1.Price{
-		Id: string(r.ID), Active: r.Active, Currency: r.Currency, UnitAmount: string(r.UnitAmount),
-		UnitAmountDecimal: string(r.UnitAmountDecimal), BillingScheme: r.BillingScheme, Tiers: tiers(r.Tiers),
+		Id: string(r.ID), Active: r.Active, Currency: r.Currency, BillingScheme: r.BillingScheme, Tiers: tiers(r.Tiers),
 		TiersMode: r.TiersMode, CustomUnitAmount: custom(r.CustomUnitAmount), TaxBehavior: r.TaxBehavior,
 		LookupKey: r.LookupKey, Nickname: r.Nickname, Metadata: texts(r.Metadata),
 	}
+	// A numeric column may write whole amounts with decimals: 1400.00.
+	p.UnitAmount, p.UnitAmountDecimal = catalog.Amount(string(r.UnitAmount), string(r.UnitAmountDecimal))
 	if x := r.Recurring; x != nil {
 		p.Recurring = &catalogv1.Recurring{Interval: x.Interval, IntervalCount: x.IntervalCount, UsageType: x.UsageType, Meter: x.Meter}
 	}
@@ -175,10 +177,9 @@ func decodePrice(data []byte) (product string, _ *catalogv1.Price, _ error) {
 		if p.CurrencyOptions == nil {
 			p.CurrencyOptions = map[string]*catalogv1.CurrencyOption{}
 		}
-		p.CurrencyOptions[currency] = &catalogv1.CurrencyOption{
-			UnitAmount: string(o.UnitAmount), UnitAmountDecimal: string(o.UnitAmountDecimal), TaxBehavior: o.TaxBehavior,
-			Tiers: tiers(o.Tiers), CustomUnitAmount: custom(o.CustomUnitAmount),
-		}
+		option := &catalogv1.CurrencyOption{TaxBehavior: o.TaxBehavior, Tiers: tiers(o.Tiers), CustomUnitAmount: custom(o.CustomUnitAmount)}
+		option.UnitAmount, option.UnitAmountDecimal = catalog.Amount(string(o.UnitAmount), string(o.UnitAmountDecimal))
+		p.CurrencyOptions[currency] = option
 	}
 	return string(r.Product), p, nil
 }
@@ -191,10 +192,10 @@ func tiers(rows []tierRow) []*catalogv1.PriceTier {
 			// Stripe's word on writing for a tier without end.
 			upTo = ""
 		}
-		out = append(out, &catalogv1.PriceTier{
-			UpTo: upTo, UnitAmount: string(r.UnitAmount), UnitAmountDecimal: string(r.UnitAmountDecimal),
-			FlatAmount: string(r.FlatAmount), FlatAmountDecimal: string(r.FlatAmountDecimal),
-		})
+		tier := &catalogv1.PriceTier{UpTo: upTo}
+		tier.UnitAmount, tier.UnitAmountDecimal = catalog.Amount(string(r.UnitAmount), string(r.UnitAmountDecimal))
+		tier.FlatAmount, tier.FlatAmountDecimal = catalog.Amount(string(r.FlatAmount), string(r.FlatAmountDecimal))
+		out = append(out, tier)
 	}
 	return out
 }

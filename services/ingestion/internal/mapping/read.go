@@ -27,8 +27,7 @@ func (m *Mapping) States(ctx context.Context, ids []string) (map[string]State, S
 	type orphan struct {
 		product string
 		price   *catalogv1.Price
-		fault   error
-		id      string
+		fault   *catalog.Violation
 	}
 	var prices []orphan
 	var snapshot Snapshot
@@ -49,7 +48,7 @@ func (m *Mapping) States(ctx context.Context, ids []string) (map[string]State, S
 				id, _ := rowIDs(doc)
 				p = &catalogv1.Product{Id: id}
 				s := states[id]
-				s.Product, s.Faults = p, append(s.Faults, fault("", err))
+				s.Product, s.Faults = p, append(s.Faults, fault[productRow]("", doc, err))
 				states[id] = s
 				continue
 			}
@@ -61,7 +60,8 @@ func (m *Mapping) States(ctx context.Context, ids []string) (map[string]State, S
 			if err != nil {
 				var id string
 				id, product = rowIDs(doc)
-				prices = append(prices, orphan{product: product, fault: err, id: id})
+				v := fault[priceRow]("prices["+id+"].", doc, err)
+				prices = append(prices, orphan{product: product, fault: &v})
 				continue
 			}
 			prices = append(prices, orphan{product: product, price: price})
@@ -76,7 +76,7 @@ func (m *Mapping) States(ctx context.Context, ids []string) (map[string]State, S
 			continue
 		}
 		if o.fault != nil {
-			s.Faults = append(s.Faults, fault("prices["+o.id+"]", o.fault))
+			s.Faults = append(s.Faults, *o.fault)
 			states[o.product] = s
 			continue
 		}

@@ -2,8 +2,9 @@ package mapping
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,19 +55,28 @@ func (s Snapshot) Saw(xid uint32) bool {
 	return full < s.xmax && !s.running[full]
 }
 
-// fault names the field of a value that does not decode.
-func fault(path string, err error) catalog.Violation {
-	field := path
-	var wrong *json.UnmarshalTypeError
-	message := err.Error()
-	if errors.As(err, &wrong) {
-		if field != "" {
-			field += "."
+// fault names the field of a row that does not decode: the first whose value fails by itself.
+func fault[R productRow | priceRow](path string, doc []byte, err error) catalog.Violation {
+	var all map[string]json.RawMessage
+	_ = json.Unmarshal(doc, &all)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		alone, encodeErr := json.Marshal(map[string]json.RawMessage{name: all[name]})
+		var row R
+		if encodeErr == nil {
+			if fieldErr := json.Unmarshal(alone, &row); fieldErr != nil {
+				return catalog.Violation{Field: path + name, Message: fmt.Sprintf("%s does not have the form of Stripe's field: %v", abridged(all[name]), fieldErr)}
+			}
 		}
-		field += wrong.Field
-		message = "cannot be " + wrong.Value
 	}
-	return catalog.Violation{Field: field, Message: message}
+	return catalog.Violation{Field: strings.TrimSuffix(path, "."), Message: err.Error()}
+}
+
+func abridged(value json.RawMessage) string {
+	const most = 60
+	if len(value) > most {
+		return string(value[:most]) + "..."
+	}
+	return string(value)
 }
 
 // rowIDs reads the id, and of a price the product, from a row of which something else does not decode.

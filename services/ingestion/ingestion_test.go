@@ -1,0 +1,532 @@
+package ingestion_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+const patience = 30 * time.Second
+
+// rig is a catalog database and a mesh, with ingestion between them.
+type rig struct {
+	t       *testing.T
+	cfg     ingestion.Config
+	pool    *pgxpool.Pool
+	mesh    *mesh.Mesh
+	url     string
+	stopRun func()
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	natsURL, _ := localtest.NATS(t)
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: natsURL, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	database := localtest.Postgres(t)
+	name := "t" + strings.ToLower(strings.NewReplacer("/", "_", "-", "_").Replace(t.Name()))
+	name = name[:min(len(name), 60)]
+	r := &rig{t: t, pool: localtest.Pool(t, database), mesh: m, cfg: ingestion.Config{
+		Account: "default", NATS: mesh.Config{URL: natsURL, Name: "ingestion"}, DatabaseURL: database, Slot: name, Publication: "driftless",
+	}}
+	t.Cleanup(func() {
+		r.stop()
+		_, err := r.pool.Exec(context.WithoutCancel(t.Context()), "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", name)
+		require.NoError(t, err)
+	})
+	return r
+}
+
+func (r *rig) start() {
+	r.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(r.t, err)
+	r.url = "http://" + listener.Addr().String()
+	cfg := r.cfg
+	cfg.HTTP = httpserver.Config{Listener: listener}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- ingestion.Run(ctx, cfg) }()
+	r.stopRun = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(r.t, <-done)
+	})
+	require.Eventually(r.t, func() bool {
+		select {
+		case err := <-done:
+			done <- err
+			require.NoError(r.t, err, "ingestion ended")
+			return true
+		default:
+		}
+		resp, err := http.Get(r.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}, patience, 10*time.Millisecond)
+}
+
+func (r *rig) stop() {
+	if r.stopRun != nil {
+		r.stopRun()
+	}
+}
+
+func (r *rig) exec(sql string, args ...any) {
+	r.t.Helper()
+	_, err := r.pool.Exec(r.t.Context(), sql, args...)
+	require.NoError(r.t, err)
+}
+
+// call makes a call of the API and returns the status and the answer.
+func (r *rig) call(method, body string, headers ...string) (int, string) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+"/driftless.ingest.v1.IngestService/"+method, strings.NewReader(body))
+	require.NoError(r.t, err)
+	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(r.t, err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	require.NoError(r.t, err)
+	return resp.StatusCode, string(answer)
+}
+
+func (r *rig) waitCaptured() {
+	r.t.Helper()
+	status, answer := r.call("WaitCaptured", "{}")
+	require.Equal(r.t, http.StatusOK, status, answer)
+}
+
+func (r *rig) newest(product string) *catalogv1.ProductChange {
+	r.t.Helper()
+	c, err := r.mesh.Desired().Newest(r.t.Context(), "default", product)
+	require.NoError(r.t, err)
+	return c
+}
+
+func (r *rig) dead(product string) *meshv1.DeadLetter {
+	r.t.Helper()
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamDead)
+	require.NoError(r.t, err)
+	msg, err := stream.GetLastMsgForSubject(r.t.Context(), mesh.DeadSubject(mesh.Ingestion, "default", product))
+	if err != nil {
+		return nil
+	}
+	l := &meshv1.DeadLetter{}
+	require.NoError(r.t, proto.Unmarshal(msg.Data, l))
+	return l
+}
+
+func (r *rig) subjects(filter string) int {
+	r.t.Helper()
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamCatalog)
+	require.NoError(r.t, err)
+	info, err := stream.Info(r.t.Context(), jetstream.WithSubjectFilter(filter))
+	require.NoError(r.t, err)
+	return len(info.State.Subjects)
+}
+
+func TestCommittedRowsArriveAsWholeProducts(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
+	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('mug-eur', 'mug', 'eur', 1400)`)
+	r.waitCaptured()
+	c := r.newest("mug")
+	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, c.GetOperation())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, c.GetSource())
+	require.Equal(t, "Mug", c.GetProduct().GetName())
+	require.Len(t, c.GetProduct().GetPrices(), 1)
+	require.Equal(t, "1400", c.GetProduct().GetPrices()[0].GetUnitAmount())
+	require.Empty(t, c.GetUnmanagedFields())
+	require.NotEmpty(t, c.GetRowImages())
+
+	before := c.GetVersion()
+	r.exec(`UPDATE driftless.products SET name = 'Cup' WHERE id = 'mug'`)
+	r.waitCaptured()
+	c = r.newest("mug")
+	require.Greater(t, c.GetVersion(), before)
+	require.Equal(t, "Mug", c.GetRowImages()[0].GetOldValues()["name"])
+	require.Equal(t, "Cup", c.GetRowImages()[0].GetNewValues()["name"])
+
+	r.exec(`DELETE FROM driftless.products WHERE id = 'mug'`)
+	r.waitCaptured()
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("mug").GetOperation())
+}
+
+func TestTenThousandRowsOfOneTransactionAllArrive(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	const n = 10_000
+	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'Product ' || i FROM generate_series(1, $1::int) i`, n)
+	r.waitCaptured()
+	require.Equal(t, n, r.subjects("catalog.default.live.*"))
+	r.exec(`UPDATE driftless.products SET name = name || ' (new)'`)
+	r.waitCaptured()
+	for _, id := range []string{"p1", "p5000", "p10000"} {
+		require.True(t, strings.HasSuffix(r.newest(id).GetProduct().GetName(), "(new)"), id)
+	}
+}
+
+func TestNothingIsLostOrMissedOverARestart(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A')`)
+	r.waitCaptured()
+	r.stop()
+	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('b', 'B')`)
+	r.exec(`UPDATE driftless.products SET name = 'A2' WHERE id = 'a'`)
+	r.start()
+	r.waitCaptured()
+	require.Equal(t, "A2", r.newest("a").GetProduct().GetName())
+	require.Equal(t, "B", r.newest("b").GetProduct().GetName())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("b").GetSource(), "what happened while ingestion was away comes from the log")
+}
+
+func TestConnectionsThatBreakLoseNothing(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	for i := range 20 {
+		r.exec(`INSERT INTO driftless.products (id, name) VALUES ($1, 'X')`, fmt.Sprintf("p%d", i))
+		if i%5 == 4 {
+			r.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'driftless-ingestion' AND datname = current_database()`)
+		}
+	}
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.live.*") == 20 }, patience, 50*time.Millisecond)
+}
+
+func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.stop()
+	// A slot that is gone is as good as a first start.
+	r.exec(`SELECT pg_drop_replication_slot($1)`, r.cfg.Slot)
+	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'P' FROM generate_series(1, 2500) i`)
+	r.start()
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") == 2500 }, patience, 20*time.Millisecond)
+	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.newest("p1").GetSource())
+	r.exec(`UPDATE driftless.products SET name = 'new' WHERE id = 'p7'`)
+	r.waitCaptured()
+	require.Equal(t, "new", r.newest("p7").GetProduct().GetName(), "a live change is newer than the snapshot's label")
+	r.stop()
+
+	// What vanished while nobody watched is removed by the next reading.
+	r.exec(`SELECT pg_drop_replication_slot($1)`, r.cfg.Slot)
+	r.exec(`DELETE FROM driftless.products WHERE id IN ('p1', 'p7')`)
+	r.start()
+	for _, id := range []string{"p1", "p7"} {
+		require.Eventually(t, func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience, 20*time.Millisecond, id)
+	}
+	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p2").GetOperation())
+}
+
+func TestAnInterruptedSnapshotGoesOnWhereItWas(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.stop()
+	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 3000) i`)
+	r.exec(`SELECT pg_drop_replication_slot($1)`, r.cfg.Slot)
+	r.start()
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, patience, time.Millisecond)
+	r.stop()
+	// As a kill between two pages leaves it.
+	require.NoError(t, r.mesh.Cursor("snapshot.default").PutString(t.Context(), "after p02000"))
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	require.NoError(t, err)
+	before, err := stream.Info(t.Context())
+	require.NoError(t, err)
+	r.start()
+	require.Eventually(t, func() bool {
+		position, err := r.mesh.Cursor("snapshot.default").GetString(t.Context())
+		return err == nil && position == "done"
+	}, patience, 10*time.Millisecond)
+	after, err := stream.Info(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1000, after.State.LastSeq-before.State.LastSeq, "only the pages that were missing are read")
+}
+
+func TestTruncateArchivesWhatItRemoved(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('a', 'A'), ('b', 'B')`)
+	r.waitCaptured()
+	r.exec(`TRUNCATE driftless.products CASCADE`)
+	for _, id := range []string{"a", "b"} {
+		require.Eventually(t, func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience, 20*time.Millisecond, id)
+	}
+}
+
+func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	metadata := map[string]string{}
+	for i := range 51 {
+		metadata[fmt.Sprintf("k%d", i)] = "v"
+	}
+	tooMuch, err := json.Marshal(metadata)
+	require.NoError(t, err)
+	tx, err := r.pool.Begin(t.Context())
+	require.NoError(t, err)
+	for _, s := range []struct {
+		sql  string
+		args []any
+	}{
+		{`INSERT INTO driftless.products (id, name) VALUES ('good', 'Good')`, nil},
+		{`INSERT INTO driftless.products (id, name) VALUES ('long', $1)`, []any{strings.Repeat("x", 5001)}},
+		{`INSERT INTO driftless.products (id, name, metadata) VALUES ('keys', 'K', $1)`, []any{string(tooMuch)}},
+		{`INSERT INTO driftless.products (id, name) VALUES ('coin', 'C')`, nil},
+		{`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('coin-1', 'coin', 'zzz', 1)`, nil},
+		{`INSERT INTO driftless.products (id, name, metadata) VALUES ('shape', 'S', '{"a": {"b": 1}}')`, nil},
+	} {
+		_, err := tx.Exec(t.Context(), s.sql, s.args...)
+		require.NoError(t, err, s.sql)
+	}
+	require.NoError(t, tx.Commit(t.Context()))
+	r.waitCaptured()
+	require.Equal(t, "Good", r.newest("good").GetProduct().GetName())
+	for id, want := range map[string][2]string{
+		"long": {"name", "5000"}, "keys": {"metadata", "50"}, "coin": {"prices[0].currency", "zzz"}, "shape": {"metadata", "must be"},
+	} {
+		letter := r.dead(id)
+		require.NotNil(t, letter, id)
+		require.Equal(t, mesh.ReasonInvalidProduct, letter.GetReason())
+		require.Contains(t, letter.GetField(), want[0], id)
+		require.Contains(t, letter.GetMessage(), want[1], id)
+		require.Contains(t, letter.GetMessage(), id)
+		require.Nil(t, r.newest(id), id)
+	}
+}
+
+func TestMappingOfTheOperatorsOwnTables(t *testing.T) {
+	r := newRig(t)
+	r.exec(`CREATE SCHEMA shop`)
+	r.exec(`CREATE TABLE shop.items (sku int PRIMARY KEY, title text, gone boolean DEFAULT false)`)
+	r.exec(`CREATE TABLE shop.tariffs (code text PRIMARY KEY, sku int, cents numeric)`)
+	r.exec(`ALTER TABLE shop.tariffs REPLICA IDENTITY FULL`)
+	r.cfg.Mapping = &config.Mapping{
+		Products: `SELECT sku AS id, title AS name, NOT gone AS active FROM shop.items -- ours`,
+		Prices:   `SELECT code AS id, sku AS product, 'eur' AS currency, cents AS unit_amount FROM shop.tariffs;`,
+		Watch:    []config.WatchedTable{{Table: "shop.items", ProductID: "sku"}, {Table: "shop.tariffs", ProductID: "sku"}},
+	}
+	r.start()
+	r.exec(`INSERT INTO shop.items VALUES (1, 'One'), (2, 'Two')`)
+	r.exec(`INSERT INTO shop.tariffs VALUES ('t', 1, 12.5)`)
+	r.waitCaptured()
+	c := r.newest("1")
+	require.Len(t, c.GetProduct().GetPrices(), 1, "%v", c)
+	require.Equal(t, "12.5", c.GetProduct().GetPrices()[0].GetUnitAmount()+c.GetProduct().GetPrices()[0].GetUnitAmountDecimal())
+	require.Contains(t, c.GetUnmanagedFields(), "description")
+	require.Contains(t, c.GetUnmanagedFields(), "prices.nickname")
+	require.NotContains(t, c.GetUnmanagedFields(), "active")
+
+	r.exec(`UPDATE shop.tariffs SET sku = 2, cents = 13 WHERE code = 't'`)
+	r.waitCaptured()
+	require.Empty(t, r.newest("1").GetProduct().GetPrices(), "the product that lost the price")
+	require.Len(t, r.newest("2").GetProduct().GetPrices(), 1, "the product that got it")
+
+	status, answer := r.call("UpsertProducts", `{"products":[{"id":"x","name":"X"}]}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, answer, "operator's own tables")
+}
+
+func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
+	start := func(r *rig) error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		cfg := r.cfg
+		cfg.HTTP = httpserver.Config{Addr: "127.0.0.1:0"}
+		return ingestion.Run(ctx, cfg)
+	}
+	own := func(m config.Mapping) *config.Mapping {
+		if m.Products == "" {
+			m.Products = `SELECT id, name FROM items`
+		}
+		if m.Prices == "" {
+			m.Prices = `SELECT id, item AS product, currency, amount AS unit_amount FROM tariffs`
+		}
+		if m.Watch == nil {
+			m.Watch = []config.WatchedTable{{Table: "items", ProductID: "id"}}
+		}
+		return &m
+	}
+	r := newRig(t)
+	r.exec(`CREATE TABLE items (id text PRIMARY KEY, name text, weight float8)`)
+	r.exec(`CREATE TABLE tariffs (id text PRIMARY KEY, item text, currency text, amount numeric)`)
+	for name, c := range map[string]struct {
+		mapping *config.Mapping
+		want    []string
+	}{
+		"missing column":    {own(config.Mapping{Products: `SELECT id FROM items`}), []string{`products query misses column "name"`}},
+		"missing amount":    {own(config.Mapping{Prices: `SELECT id, item AS product, currency FROM tariffs`}), []string{"prices query returns no amount"}},
+		"misspelt column":   {own(config.Mapping{Products: `SELECT id, name, name AS descripton FROM items`}), []string{`column "descripton"`, `"description" is`}},
+		"float amount":      {own(config.Mapping{Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`}), []string{"double precision", "never float"}},
+		"refused query":     {own(config.Mapping{Products: `SELECT id, name FROM nowhere`}), []string{"products query is refused", "nowhere"}},
+		"missing table":     {own(config.Mapping{Watch: []config.WatchedTable{{Table: "nowhere", ProductID: "id"}}}), []string{"watched table nowhere does not exist"}},
+		"missing column id": {own(config.Mapping{Watch: []config.WatchedTable{{Table: "items", ProductID: "sku"}}}), []string{"has no column sku"}},
+		"replica identity": {
+			own(config.Mapping{Watch: []config.WatchedTable{{Table: "tariffs", ProductID: "item"}}}),
+			[]string{"no usable replica identity", "ALTER TABLE tariffs REPLICA IDENTITY FULL;"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.cfg.Mapping = c.mapping
+			err := start(r)
+			for _, want := range c.want {
+				require.ErrorContains(t, err, want)
+			}
+		})
+	}
+	r.cfg.Mapping = nil
+	t.Run("unreachable database", func(t *testing.T) {
+		bad := *r
+		bad.cfg.DatabaseURL = "postgres://someone:hidden@127.0.0.1:1/x"
+		err := start(&bad)
+		require.ErrorContains(t, err, "cannot reach the catalog database")
+		require.NotContains(t, err.Error(), "hidden")
+	})
+	t.Run("role without replication", func(t *testing.T) {
+		r.exec(`CREATE ROLE plain LOGIN PASSWORD 'plain'`)
+		t.Cleanup(func() { r.exec(`DROP OWNED BY plain; DROP ROLE plain`) })
+		bad := *r
+		cfg, err := pgxpool.ParseConfig(r.cfg.DatabaseURL)
+		require.NoError(t, err)
+		bad.cfg.DatabaseURL = fmt.Sprintf("postgres://plain:plain@127.0.0.1:%d/%s", cfg.ConnConfig.Port, cfg.ConnConfig.Database)
+		require.ErrorContains(t, start(&bad), "GRANT CREATE ON DATABASE")
+		bad.cfg.Mapping = own(config.Mapping{})
+		r.exec(`GRANT SELECT ON items, tariffs TO plain`)
+		require.ErrorContains(t, start(&bad), `ALTER ROLE "plain" REPLICATION;`)
+		r.exec(`ALTER ROLE plain REPLICATION`)
+		err = start(&bad)
+		require.ErrorContains(t, err, "may not make or alter publication")
+		require.ErrorContains(t, err, `CREATE PUBLICATION "driftless" FOR TABLE public.items;`)
+	})
+	t.Run("wal_level", func(t *testing.T) {
+		server := localtest.PostgresServer(t, map[string]string{"wal_level": "replica"})
+		bad := *r
+		bad.cfg.DatabaseURL = server.URL()
+		require.ErrorContains(t, start(&bad), "ALTER SYSTEM SET wal_level = logical;")
+	})
+}
+
+func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	status, answer := r.call("UpsertProducts", `{"products":[
+		{"id":"mug","name":"Mug","default_price":"mug-eur","metadata":{"sku":"1"},"marketing_features":[{"name":"Blue"}],
+		 "prices":[{"id":"mug-eur","currency":"eur","unit_amount":"1400","recurring":{"interval":"month"}},
+		           {"id":"mug-t","currency":"eur","billing_scheme":"tiered","tiers_mode":"volume","tiers":[{"up_to":"10","unit_amount_decimal":"0.000000000001"},{"unit_amount":"5"}]}]}]}`)
+	require.Equal(t, http.StatusOK, status, answer)
+	require.JSONEq(t, `{"products":[{"id":"mug","created":true}]}`, answer)
+	r.waitCaptured()
+	p := r.newest("mug").GetProduct()
+	require.Equal(t, "mug-eur", p.GetDefaultPrice())
+	require.Equal(t, "Blue", p.GetMarketingFeatures()[0].GetName())
+	require.Len(t, p.GetPrices(), 2)
+	for _, price := range p.GetPrices() {
+		if price.GetId() == "mug-t" {
+			require.Equal(t, "0.000000000001", price.GetTiers()[0].GetUnitAmountDecimal())
+		}
+	}
+
+	status, answer = r.call("UpsertProducts", `{"products":[
+		{"id":"fine","name":"Fine"},
+		{"id":"bad id","name":"","prices":[{"id":"x","currency":"EUR"}]}]}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	for _, want := range []string{"products[1].id", "products[1].name", "products[1].prices[0].currency", "products[1].prices[0].unit_amount", "invalid_argument"} {
+		require.Contains(t, answer, want)
+	}
+	var rows int
+	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM driftless.products`).Scan(&rows))
+	require.Equal(t, 1, rows, "nothing is written")
+
+	status, answer = r.call("UpsertProducts", `{"products":[{"id":"a","nmae":"A"}]}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, answer, "nmae")
+
+	status, answer = r.call("UpsertProducts", `{"products":[{"id":"other","name":"O","prices":[{"id":"mug-eur","currency":"eur","unit_amount":"1"}]}]}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, answer, "belongs to product mug")
+
+	// A price that the product no longer lists is removed.
+	status, answer = r.call("UpsertProducts", `{"products":[{"id":"mug","name":"Mug"}]}`)
+	require.Equal(t, http.StatusOK, status, answer)
+	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM driftless.prices`).Scan(&rows))
+	require.Zero(t, rows)
+
+	status, answer = r.call("ArchiveProducts", `{"ids":["mug","nobody"]}`)
+	require.Equal(t, http.StatusNotFound, status)
+	require.Contains(t, answer, "nobody")
+	status, answer = r.call("ArchiveProducts", `{"ids":["mug"]}`)
+	require.Equal(t, http.StatusOK, status, answer)
+	r.waitCaptured()
+	require.False(t, r.newest("mug").GetProduct().GetActive())
+}
+
+func TestTokenIsAskedFor(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Token = "secret"
+	r.start()
+	status, answer := r.call("WaitCaptured", "{}")
+	require.Equal(t, http.StatusUnauthorized, status)
+	require.Contains(t, answer, "unauthenticated")
+	status, _ = r.call("WaitCaptured", "{}", "Authorization", "Bearer secret")
+	require.Equal(t, http.StatusOK, status)
+}
+
+func TestOverlappingBatchesDoNotDeadlock(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	body := func(offset, step int) string {
+		var b bytes.Buffer
+		b.WriteString(`{"products":[`)
+		for i := range 50 {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			id := (offset + step*i + 50) % 50
+			fmt.Fprintf(&b, `{"id":"p%d","name":"N%d","prices":[{"id":"p%d-1","currency":"eur","unit_amount":"%d"}]}`, id, offset, id, offset+1)
+		}
+		b.WriteString(`]}`)
+		return b.String()
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 5 {
+				if status, answer := r.call("UpsertProducts", body(i*7, 1-2*(i%2))); status != http.StatusOK {
+					t.Error(answer)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
