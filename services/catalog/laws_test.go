@@ -188,35 +188,42 @@ func TestTheOrderOfEditsDoesNotMatter(t *testing.T) {
 			apply(t, other, change)
 		}
 		if last.GetProduct() != nil {
-			require.Equal(t, onSale(one), onSale(other))
+			require.Equal(t, onSale(one, last), onSale(other, last))
 		}
 	})
 }
 
-// onSale writes down what a customer can see: the product, and its active prices, without Stripe's ids.
-func onSale(s *catalogtest.Stripe) []string {
+// onSale writes down what a customer can see of what the catalog wants: the product, and its active prices, without
+// Stripe's ids.
+func onSale(s *catalogtest.Stripe, change *catalogv1.ProductChange) []string {
 	o := s.Observed(productID)
-	names := map[string]string{}
+	ids := map[string]string{}
 	var out []string
 	for _, held := range o.GetPrices() {
 		p := catalog.CanonicalPrice(held.GetPrice())
-		names[held.GetStripeId()] = cmp.Or(p.GetId(), held.GetStripeId())
+		ids[held.GetStripeId()] = cmp.Or(p.GetId(), held.GetStripeId())
 		if p.GetActive() && p.GetId() != "" {
-			for _, k := range catalogtest.ForeignKeys {
-				delete(p.Metadata, k)
-			}
-			out = append(out, fmt.Sprintf("%v", deterministic(p)))
+			keepKeys(p.GetMetadata(), wanted(change, p.GetId()).GetMetadata())
+			out = append(out, deterministic(p))
 		}
 	}
 	slices.Sort(out)
 	p := catalog.Canonical(o.GetProduct())
-	p.DefaultPrice = names[p.GetDefaultPrice()]
-	// Stripe cannot clear it, so it remembers.
-	p.Shippable = nil
-	for _, k := range catalogtest.ForeignKeys {
-		delete(p.Metadata, k)
+	p.DefaultPrice = ids[p.GetDefaultPrice()]
+	if change.GetProduct().Shippable == nil {
+		// Stripe cannot clear it, so it remembers.
+		p.Shippable = nil
 	}
+	keepKeys(p.GetMetadata(), change.GetProduct().GetMetadata())
 	return append(out, deterministic(p))
+}
+
+// keepKeys drops what others wrote: a duplicate of a price has the keys of the original, for example.
+func keepKeys(m, keep map[string]string) {
+	maps.DeleteFunc(m, func(k, _ string) bool {
+		_, ok := keep[k]
+		return !ok
+	})
 }
 
 func deterministic(m proto.Message) string {

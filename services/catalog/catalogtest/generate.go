@@ -31,7 +31,9 @@ var (
 
 var priceIDs = []string{"monthly", "yearly", "once"}
 
-func oneOf[T any](t *rapid.T, label string, from ...T) T { return rapid.SampledFrom(from).Draw(t, label) }
+func oneOf[T any](t *rapid.T, label string, from ...T) T {
+	return rapid.SampledFrom(from).Draw(t, label)
+}
 
 func sometimes(t *rapid.T, label string) bool { return rapid.IntRange(0, 3).Draw(t, label) == 0 }
 
