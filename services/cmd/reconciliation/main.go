@@ -1,0 +1,31 @@
+// Command reconciliation is the service that knows whether catalog and Stripe agree.
+package main
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/driftless-sync/driftless/services/cmd/internal/service"
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/reconciliation"
+)
+
+func main() {
+	var s struct {
+		config.File
+		config.Log
+		config.Mesh
+		config.API
+		config.Reconciliation
+
+		DatabaseURL config.Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's database, which holds the ledger too if --ledger-database-url is not given."`
+	}
+	service.Main(mesh.Reconciliation, "Finds and mends drift between the catalog and Stripe, and serves the control API.", &s, func(ctx context.Context, r service.Runtime) error {
+		return reconciliation.Run(ctx, reconciliation.Config{
+			Account: s.Account, NATS: r.NATS(mesh.Reconciliation, s.Mesh),
+			LedgerURL: cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(), HTTP: r.HTTP(s.ReconciliationAddr), Token: s.Token.Reveal(),
+			GracePeriod: s.GracePeriod, ScanInterval: s.ScanInterval, ReportOnly: s.DriftPolicy == "report", Logger: r.Logger,
+		})
+	})
+}

@@ -1,0 +1,205 @@
+package reconciliation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"github.com/nats-io/nuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	"github.com/driftless-sync/driftless/services/connectjson"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// maxNamed is how many products a request may name, and how many entries an answer may have.
+const (
+	maxNamed     = 1000
+	defaultLimit = 100
+)
+
+// operator is the issuer of orders that come through the control API.
+const operator = "operator"
+
+// control serves the ControlService.
+type control struct{ *reconciler }
+
+var _ controlv1connect.ControlServiceHandler = control{}
+
+func (r *reconciler) controlAPI() http.Handler {
+	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connect.WithCodec(connectjson.Codec{}))
+	mux := http.NewServeMux()
+	mux.Handle(path, handler)
+	return httpserver.BearerToken(r.Token, telemetry.HTTPServer(mux))
+}
+
+// GetStatus counts products by state and shows every consumer's backlog.
+func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.GetStatusRequest]) (*connect.Response[controlv1.GetStatusResponse], error) {
+	counts, err := c.ledger.Counts(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	consumers, err := c.mesh.Consumers(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	scan, err := c.lastScan(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := &controlv1.GetStatusResponse{
+		Account: c.Account, InSync: counts[ledger.InSync], Pending: counts[ledger.Pending], Drifted: counts[ledger.Drifted],
+		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan,
+	}
+	for _, s := range consumers {
+		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
+			Stream: s.Stream, Consumer: s.Name, Pending: s.Pending, InFlight: s.InFlight, Redelivered: s.Redelivered,
+		})
+	}
+	return connect.NewResponse(out), nil
+}
+
+// Plan shows what differs. What is in flight is counted before what differs is read: zero and nothing mean that all
+// that was published before the call is taken into account.
+func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {
+	if len(req.Msg.GetProductIds()) > maxNamed {
+		return nil, invalid("product_ids: must be at most %d", maxNamed)
+	}
+	consumers, err := c.mesh.Consumers(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := &controlv1.PlanResponse{}
+	for _, s := range consumers {
+		out.InFlight += s.Pending + s.InFlight
+	}
+	products, compared, err := c.ledger.Differing(ctx, req.Msg.GetProductIds())
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out.Compared = compared
+	for _, p := range products {
+		out.Products = append(out.Products, plan(p))
+	}
+	return connect.NewResponse(out), nil
+}
+
+var states = map[ledger.State]controlv1.ProductState{
+	ledger.InSync:  controlv1.ProductState_PRODUCT_STATE_IN_SYNC,
+	ledger.Pending: controlv1.ProductState_PRODUCT_STATE_PENDING,
+	ledger.Drifted: controlv1.ProductState_PRODUCT_STATE_DRIFTED,
+	ledger.Dead:    controlv1.ProductState_PRODUCT_STATE_DEAD,
+	ledger.Orphan:  controlv1.ProductState_PRODUCT_STATE_ORPHAN,
+}
+
+func plan(p *ledger.Product) *controlv1.ProductPlan {
+	out := &controlv1.ProductPlan{ProductId: p.ID, State: states[p.State]}
+	if !p.DiffersSince.IsZero() {
+		out.DiffersSince = timestamppb.New(p.DiffersSince)
+	}
+	for _, s := range p.Steps() {
+		step := &controlv1.PlannedStep{Kind: string(s.Kind), Step: s.String()}
+		for _, param := range s.Params {
+			value := param.Value
+			if param.PriceRef != "" {
+				value = "(Stripe's id of price " + param.PriceRef + ")"
+			}
+			step.Parameters = append(step.Parameters, &controlv1.Parameter{Name: param.Name, Value: value})
+		}
+		out.Steps = append(out.Steps, step)
+	}
+	return out
+}
+
+// SyncProducts orders push to bring products to their newest desired state.
+func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
+	ids := req.Msg.GetProductIds()
+	if len(ids) == 0 || len(ids) > maxNamed {
+		return nil, invalid("product_ids: must be between 1 and %d", maxNamed)
+	}
+	for _, id := range ids {
+		if err := c.order(ctx, id, req.Msg.GetLook(), operator, "asked for", nuid.Next()); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	return connect.NewResponse(&controlv1.SyncProductsResponse{}), nil
+}
+
+// StartScan orders a full scan of Stripe.
+func (c control) StartScan(ctx context.Context, _ *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
+	id, err := c.scan(ctx, operator, "asked for")
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.StartScanResponse{Id: id}), nil
+}
+
+// GetScan tells how the newest scan goes or went.
+func (c control) GetScan(ctx context.Context, _ *connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
+	scan, err := c.lastScan(ctx)
+	switch {
+	case err != nil:
+		return nil, unavailable(err)
+	case scan == nil:
+		return nil, connect.NewError(connect.CodeNotFound, errors.New("the account was never scanned: start a scan with StartScan"))
+	}
+	return connect.NewResponse(&controlv1.GetScanResponse{Scan: scan}), nil
+}
+
+// ListHistory shows everything recorded about a product, newest first.
+func (c control) ListHistory(ctx context.Context, req *connect.Request[controlv1.ListHistoryRequest]) (*connect.Response[controlv1.ListHistoryResponse], error) {
+	limit, err := limited(req.Msg.GetLimit())
+	if err != nil {
+		return nil, err
+	}
+	if req.Msg.GetProductId() == "" {
+		return nil, invalid("product_id: must be given")
+	}
+	entries, err := c.ledger.History(ctx, req.Msg.GetProductId(), limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := &controlv1.ListHistoryResponse{}
+	for _, e := range entries {
+		out.Entries = append(out.Entries, &controlv1.HistoryEntry{
+			At: timestamppb.New(e.At), Kind: e.Kind, Version: e.Version, Detail: e.Detail, TraceId: e.TraceID,
+		})
+	}
+	return connect.NewResponse(out), nil
+}
+
+// ListDeadLetters shows open dead letters, newest first.
+func (c control) ListDeadLetters(ctx context.Context, req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse], error) {
+	limit, err := limited(req.Msg.GetLimit())
+	if err != nil {
+		return nil, err
+	}
+	letters, err := c.ledger.DeadLetters(ctx, limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.ListDeadLettersResponse{DeadLetters: letters}), nil
+}
+
+func limited(limit uint32) (int, error) {
+	switch {
+	case limit == 0:
+		return defaultLimit, nil
+	case limit > maxNamed:
+		return 0, invalid("limit: must be at most %d", maxNamed)
+	default:
+		return int(limit), nil
+	}
+}
+
+func invalid(format string, args ...any) error {
+	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
+}
+
+func unavailable(err error) error { return connect.NewError(connect.CodeUnavailable, err) }

@@ -1,0 +1,96 @@
+// Package ledger owns the ledger database: what the catalog wants and Stripe holds of every product, whether they
+// agree, since when not, and the audit trail. It decides states; what is done about them is decided elsewhere.
+package ledger
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/driftless-sync/driftless/services/migrate"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// Ledger is a connection to the ledger database. Safe for concurrent use, also by several processes.
+type Ledger struct {
+	pool    *pgxpool.Pool
+	account string
+	now     func() time.Time
+}
+
+// Open brings the schema up to date and connects. now is the clock; time.Now if nil.
+func Open(ctx context.Context, url, account string, now func() time.Time) (*Ledger, error) {
+	if err := migrate.Up(ctx, migrate.Config{URL: url, Schema: "driftless_ledger", Table: "migrations", Files: migrations}); err != nil {
+		return nil, fmt.Errorf("the ledger (LEDGER_DATABASE_URL, or else DATABASE_URL): %w", err)
+	}
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("LEDGER_DATABASE_URL must look like postgres://user:password@host:5432/database")
+	}
+	cfg.MaxConns = 12
+	cfg.ConnConfig.RuntimeParams["application_name"] = "driftless-reconciliation"
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the ledger: %w", err)
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return &Ledger{pool: pool, account: account, now: now}, nil
+}
+
+// Close disconnects.
+func (l *Ledger) Close() { l.pool.Close() }
+
+// Ready says whether the ledger can be reached.
+func (l *Ledger) Ready(ctx context.Context) error {
+	if err := l.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	return nil
+}
+
+// Entry is a line of the audit trail.
+type Entry struct {
+	// EventID is unique among all entries; a second entry with it is dropped.
+	EventID string
+	Product string
+	At      time.Time
+	Kind    string
+	Version uint64
+	Detail  string
+	TraceID string
+}
+
+// Record adds an entry.
+func (l *Ledger) Record(ctx context.Context, e Entry) error {
+	return l.record(ctx, l.pool, e)
+}
+
+type execer interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func (l *Ledger) record(ctx context.Context, db execer, e Entry) error {
+	rows, err := db.Query(ctx, `INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id)
+		VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8) ON CONFLICT (event_id) DO NOTHING`,
+		e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID)
+	if err == nil {
+		rows.Close()
+		err = rows.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("record %s of product %s: %w", e.Kind, e.Product, err)
+	}
+	return nil
+}
+
+// number writes a version for a numeric column: an LSN may exceed a bigint.
+func number(v uint64) string { return fmt.Sprint(v) }

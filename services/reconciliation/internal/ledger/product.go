@@ -1,0 +1,272 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// State of a product.
+type State string
+
+// The states. Pending differs within the grace period, drifted past it; dead has a change that could not be applied;
+// an orphan is in Stripe only.
+const (
+	InSync  State = "in_sync"
+	Pending State = "pending"
+	Drifted State = "drifted"
+	Dead    State = "dead"
+	Orphan  State = "orphan"
+)
+
+// Product is a row of the ledger.
+type Product struct {
+	ID       string
+	Desired  *catalogv1.ProductChange
+	Observed *catalogv1.Observed
+	State    State
+	// Differs says whether there are steps that would make Stripe equal to the catalog.
+	Differs      bool
+	DiffersSince time.Time
+	DriftedAt    time.Time
+	Repairs      int
+
+	desiredVersion   uint64
+	desiredSequence  uint64
+	observedRevision uint64
+	deadVersion      *uint64
+	repairAt         time.Time
+}
+
+// Steps are the calls that would make Stripe equal to the catalog.
+func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.Desired, p.Observed) }
+
+// Repaired is told of a product that had drifted and is equal again, before that is stored.
+type Repaired func(ctx context.Context, p *Product) error
+
+// Desire takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older than
+// what is known changes nothing but the trail; of equal versions the one stored later counts.
+func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, sequence uint64, entry Entry, repaired Repaired) error {
+	return l.change(ctx, change.GetProductId(), entry, repaired, func(p *Product) bool {
+		if change.GetVersion() < p.desiredVersion || change.GetVersion() == p.desiredVersion && sequence <= p.desiredSequence {
+			return false
+		}
+		if change.GetVersion() > p.desiredVersion {
+			// A new wish has its own time to arrive.
+			p.DiffersSince = time.Time{}
+		}
+		kept := proto.CloneOf(change)
+		kept.RowImages = nil
+		p.Desired, p.desiredVersion, p.desiredSequence = kept, change.GetVersion(), sequence
+		return true
+	})
+}
+
+// Observe takes an observed state from OBSERVED into account; an older revision than the known one changes nothing.
+func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, revision uint64, repaired Repaired) error {
+	return l.change(ctx, observed.GetProductId(), Entry{}, repaired, func(p *Product) bool {
+		if revision <= p.observedRevision {
+			return false
+		}
+		p.Observed, p.observedRevision = observed, revision
+		return true
+	})
+}
+
+// Bury takes a dead letter into account: the product is dead until a newer wish comes or the version is applied
+// after all.
+func (l *Ledger) Bury(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) error {
+	body, err := proto.Marshal(letter)
+	if err != nil {
+		return fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
+	}
+	return l.change(ctx, letter.GetProductId(), entry, nil, func(p *Product) bool {
+		if p.desiredVersion > letter.GetVersion() {
+			return false
+		}
+		p.deadVersion = new(letter.GetVersion())
+		return true
+	}, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, version, letter, at)
+			VALUES ($1, $2, $3, $4, $5::text::numeric, $6, $7) ON CONFLICT (id) DO NOTHING`,
+			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), number(letter.GetVersion()), body, letter.GetLastAt().AsTime()); err != nil {
+			return fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
+		}
+		// Of one service and product only the newest letter stands, as on DEAD.
+		_, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $4
+			WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND id <> $3 AND version <= $5::text::numeric`,
+			l.account, letter.GetProductId(), letter.GetId(), l.now(), number(letter.GetVersion()))
+		if err != nil {
+			return fmt.Errorf("close older dead letters of product %s: %w", letter.GetProductId(), err)
+		}
+		return nil
+	})
+}
+
+// change edits a product's row under its lock, settles its state, and stores both with the entry in one transaction.
+func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Repaired, edit func(*Product) bool, also ...func(context.Context, pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
+		if entry.EventID != "" {
+			if err := l.record(ctx, tx, entry); err != nil {
+				return err
+			}
+		}
+		for _, f := range also {
+			if err := f(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.product (account, product_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, l.account, id); err != nil {
+			return fmt.Errorf("ledger row of product %s: %w", id, err)
+		}
+		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND product_id = $2 FOR UPDATE`, l.account, id)
+		if err != nil {
+			return fmt.Errorf("ledger row of product %s: %w", id, err)
+		}
+		p, err := pgx.CollectExactlyOneRow(rows, scanProduct)
+		if err != nil {
+			return fmt.Errorf("ledger row of product %s: %w", id, err)
+		}
+		if !edit(p) {
+			return nil
+		}
+		before := p.State
+		closes := p.settle(l.now())
+		if before == Drifted && p.State == InSync && repaired != nil {
+			if err := repaired(ctx, p); err != nil {
+				return err
+			}
+		}
+		if p.State != Drifted {
+			p.DriftedAt, p.repairAt, p.Repairs = time.Time{}, time.Time{}, 0
+		}
+		if closes {
+			if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $3 WHERE account = $1 AND product_id = $2 AND closed_at IS NULL`,
+				l.account, id, l.now()); err != nil {
+				return fmt.Errorf("close dead letters of product %s: %w", id, err)
+			}
+		}
+		return l.store(ctx, tx, p)
+	})
+}
+
+// settle works out the state from what is known. It reports whether an open dead letter is settled by that.
+func (p *Product) settle(now time.Time) (closes bool) {
+	p.Differs = len(p.Steps()) > 0
+	if !p.Differs {
+		p.DiffersSince = time.Time{}
+	} else if p.DiffersSince.IsZero() {
+		p.DiffersSince = now
+	}
+	if p.deadVersion != nil && (p.desiredVersion > *p.deadVersion || !p.Differs && p.Observed.GetVersion() >= *p.deadVersion) {
+		p.deadVersion, closes = nil, true
+	}
+	switch {
+	case p.deadVersion != nil:
+		p.State = Dead
+	case p.Desired == nil && p.Observed.GetProduct() != nil:
+		p.State = Orphan
+	case !p.Differs:
+		p.State = InSync
+	case p.State != Drifted:
+		p.State = Pending
+	}
+	return closes
+}
+
+func (l *Ledger) store(ctx context.Context, tx pgx.Tx, p *Product) error {
+	var desired, observed []byte
+	var err error
+	if p.Desired != nil {
+		if desired, err = proto.Marshal(p.Desired); err != nil {
+			return fmt.Errorf("encode product %s: %w", p.ID, err)
+		}
+	}
+	if p.Observed != nil {
+		if observed, err = proto.Marshal(p.Observed); err != nil {
+			return fmt.Errorf("encode product %s: %w", p.ID, err)
+		}
+	}
+	var claimed *time.Time
+	if c := p.Observed.GetClaim(); c != nil {
+		claimed = new(c.GetUntil().AsTime())
+	}
+	var deadVersion *string
+	if p.deadVersion != nil {
+		deadVersion = new(number(*p.deadVersion))
+	}
+	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.product SET desired = $3, desired_version = $4::text::numeric, desired_sequence = $5,
+		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
+		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric
+		WHERE account = $1 AND product_id = $2`,
+		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredSequence), observed, int64(p.observedRevision), //nolint:gosec // stream sequences stay far below 2^63
+		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince), nullable(p.DriftedAt), p.Repairs,
+		nullable(p.repairAt), deadVersion); err != nil {
+		return fmt.Errorf("store product %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+func nullable(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+const selectProducts = `SELECT product_id, desired, desired_version::text, desired_sequence, observed, observed_revision, state, differs,
+	differs_since, drifted_at, repairs, repair_at, dead_version::text FROM driftless_ledger.product`
+
+func scanProduct(row pgx.CollectableRow) (*Product, error) {
+	p := &Product{}
+	var desired, observed []byte
+	var version string
+	var dead *string
+	var state string
+	var sequence, revision int64
+	var since, drifted, repairAt *time.Time
+	if err := row.Scan(&p.ID, &desired, &version, &sequence, &observed, &revision, &state, &p.Differs, &since, &drifted, &p.Repairs, &repairAt, &dead); err != nil {
+		return nil, err //nolint:wrapcheck // the caller names the product
+	}
+	p.State, p.desiredSequence, p.observedRevision = State(state), uint64(sequence), uint64(revision) //nolint:gosec // as stored
+	var err error
+	if p.desiredVersion, err = strconv.ParseUint(version, 10, 64); err != nil {
+		return nil, err //nolint:wrapcheck // as above
+	}
+	if dead != nil {
+		v, err := strconv.ParseUint(*dead, 10, 64)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // as above
+		}
+		p.deadVersion = &v
+	}
+	for _, t := range []struct {
+		from *time.Time
+		to   *time.Time
+	}{{since, &p.DiffersSince}, {drifted, &p.DriftedAt}, {repairAt, &p.repairAt}} {
+		if t.from != nil {
+			*t.to = *t.from
+		}
+	}
+	if desired != nil {
+		p.Desired = &catalogv1.ProductChange{}
+		if err := proto.Unmarshal(desired, p.Desired); err != nil {
+			return nil, err //nolint:wrapcheck // as above
+		}
+	}
+	if observed != nil {
+		p.Observed = &catalogv1.Observed{}
+		if err := proto.Unmarshal(observed, p.Observed); err != nil {
+			return nil, err //nolint:wrapcheck // as above
+		}
+	}
+	return p, nil
+}

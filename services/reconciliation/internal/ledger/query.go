@@ -1,0 +1,90 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+// Counts returns how many products are in which state.
+func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
+	rows, err := l.pool.Query(ctx, `SELECT state, count(*) FROM driftless_ledger.product WHERE account = $1 GROUP BY state`, l.account)
+	if err != nil {
+		return nil, fmt.Errorf("count products: %w", err)
+	}
+	out := map[State]uint64{}
+	var state string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error { out[State(state)] = uint64(n); return nil }); err != nil { //nolint:gosec // a count
+		return nil, fmt.Errorf("count products: %w", err)
+	}
+	return out, nil
+}
+
+// Differing returns the products that differ, of those named or of all, and how many were compared.
+func (l *Ledger) Differing(ctx context.Context, ids []string) (products []*Product, compared uint64, err error) {
+	if ids == nil {
+		ids = []string{}
+	}
+	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND differs AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) ORDER BY product_id`, l.account, ids)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list products that differ: %w", err)
+	}
+	if products, err = pgx.CollectRows(rows, scanProduct); err != nil {
+		return nil, 0, fmt.Errorf("list products that differ: %w", err)
+	}
+	var n int64
+	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product WHERE account = $1 AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))`,
+		l.account, ids).Scan(&n); err != nil {
+		return nil, 0, fmt.Errorf("count products: %w", err)
+	}
+	return products, uint64(n), nil //nolint:gosec // a count
+}
+
+// History returns the newest entries about a product, newest first.
+func (l *Ledger) History(ctx context.Context, product string, limit int) ([]Entry, error) {
+	rows, err := l.pool.Query(ctx, `SELECT event_id, at, kind, version::text, detail, trace_id FROM driftless_ledger.history
+		WHERE account = $1 AND product_id = $2 ORDER BY at DESC, id DESC LIMIT $3`, l.account, product, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list the history of product %s: %w", product, err)
+	}
+	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Entry, error) {
+		e := Entry{Product: product}
+		var version string
+		if err := row.Scan(&e.EventID, &e.At, &e.Kind, &version, &e.Detail, &e.TraceID); err != nil {
+			return e, err //nolint:wrapcheck // the caller names the product
+		}
+		var err error
+		e.Version, err = strconv.ParseUint(version, 10, 64)
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the history of product %s: %w", product, err)
+	}
+	return entries, nil
+}
+
+// DeadLetters returns the newest open dead letters, newest first.
+func (l *Ledger) DeadLetters(ctx context.Context, limit int) ([]*meshv1.DeadLetter, error) {
+	rows, err := l.pool.Query(ctx, `SELECT letter FROM driftless_ledger.dead_letter WHERE account = $1 AND closed_at IS NULL ORDER BY at DESC LIMIT $2`, l.account, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	letters, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*meshv1.DeadLetter, error) {
+		var data []byte
+		if err := row.Scan(&data); err != nil {
+			return nil, err //nolint:wrapcheck // as below
+		}
+		letter := &meshv1.DeadLetter{}
+		return letter, proto.Unmarshal(data, letter)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	return letters, nil
+}

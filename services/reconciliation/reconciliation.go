@@ -1,0 +1,116 @@
+// Package reconciliation is the service that knows whether catalog and Stripe agree. It follows both sides all the
+// time, keeps the ledger, calls a product drifted whose difference outlasts the grace period, has it repaired or
+// reports it, and serves the control API to operators.
+//
+// It alone touches the ledger database, and it touches neither Stripe nor the catalog: repairs and scans are orders
+// to the services that do.
+package reconciliation
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// Config of the service.
+type Config struct {
+	// Account is the name of the Stripe account in subjects.
+	Account string
+	NATS    mesh.Config
+	// LedgerURL is the ledger's Postgres database.
+	LedgerURL string
+	// HTTP serves the control API, health and metrics.
+	HTTP httpserver.Config
+	// Token that the control API asks for; none if empty.
+	Token string
+	// GracePeriod is how long catalog and Stripe may differ before that is drift; 0 means 30 s.
+	GracePeriod time.Duration
+	// ScanInterval is the time between full scans of Stripe; 0 means never.
+	ScanInterval time.Duration
+	// ReportOnly leaves drift as it is, reported.
+	ReportOnly bool
+	Logger     *slog.Logger
+	// Now is the clock by which drift is judged; time.Now if nil.
+	Now func() time.Time
+}
+
+// concurrency of each consumer: the ledger's row locks keep messages about one product apart.
+const concurrency = 4
+
+// reconciler holds what the parts of the service share.
+type reconciler struct {
+	Config
+	mesh    *mesh.Mesh
+	ledger  *ledger.Ledger
+	metrics *metrics
+}
+
+// Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or the topology
+// is missing.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.GracePeriod == 0 {
+		cfg.GracePeriod = 30 * time.Second
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.LedgerURL == "" {
+		return errors.New("neither LEDGER_DATABASE_URL nor DATABASE_URL is set: give the ledger's Postgres database, like postgres://user:password@host:5432/database")
+	}
+	m, err := mesh.Connect(ctx, cfg.NATS)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.Bind(ctx, mesh.ReconciliationCatalog, mesh.ReconciliationObserved, mesh.ReconciliationStripe, mesh.ReconciliationSync, mesh.ReconciliationDead); err != nil {
+		return err
+	}
+	l, err := ledger.Open(ctx, cfg.LedgerURL, cfg.Account, cfg.Now)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	r := &reconciler{Config: cfg, mesh: m, ledger: l}
+	if r.metrics, err = newMetrics(r); err != nil {
+		return err
+	}
+	defer r.metrics.close()
+
+	r.HTTP.Handler = r.controlAPI()
+	r.HTTP.Ready = func(ctx context.Context) error { return errors.Join(m.Ready(ctx), l.Ready(ctx)) }
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return httpserver.Run(ctx, r.HTTP) })
+	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationCatalog, r.desired) })
+	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationObserved, r.observed) })
+	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationStripe, r.stripeEvent) })
+	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationSync, r.outcome) })
+	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationDead, r.deadLetter) })
+	g.Go(func() error { return r.watchDrift(ctx) })
+	g.Go(func() error { return r.scheduleScans(ctx) })
+	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)
+	return g.Wait()
+}
+
+func consume[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, r *reconciler, c mesh.Consumer, handle func(context.Context, mesh.Message[M]) error) error {
+	return mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Reconciliation, Consumer: c, Concurrency: concurrency},
+		func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
+			if err := handle(ctx, msg); err != nil {
+				return mesh.Retry(err)
+			}
+			return mesh.Ack()
+		})
+}
