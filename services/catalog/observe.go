@@ -139,9 +139,10 @@ func marks(p *catalogv1.Price) []string {
 // metadata known to be Driftless's stay known. It returns whether anything differed.
 func ObserveWhole(o *catalogv1.Observed, product ProductSighting, prices []PriceSighting) (changed bool) {
 	product.Fetched = true
+	knownPrices := len(o.GetPrices())
 	changed = ObserveProduct(o, product) == Applied
 	if product.Product == nil {
-		return changed
+		return changed || knownPrices > 0
 	}
 	for _, known := range slices.Clone(o.GetPrices()) {
 		if !slices.ContainsFunc(prices, func(s PriceSighting) bool { return s.StripeID == known.GetStripeId() }) {

@@ -45,6 +45,9 @@ type price struct {
 	created     int64
 }
 
+// epoch is the second of Stripe's clock before the first call.
+const epoch = 1_700_000_000
+
 // Clone returns an account that is equal and shares nothing.
 func (s *Stripe) Clone() *Stripe {
 	c := &Stripe{ZeroTiers: s.ZeroTiers, now: s.now, products: map[string]*product{}, managed: map[string][]string{}}
@@ -151,7 +154,7 @@ func (s *Stripe) createProduct(f *form) (string, error) {
 	if s.products == nil {
 		s.products = map[string]*product{}
 	}
-	s.products[p.Id] = &product{p, s.now}
+	s.products[p.Id] = &product{p, epoch + s.now}
 	return p.Id, nil
 }
 
@@ -164,7 +167,7 @@ func (s *Stripe) updateProduct(id string, f *form) (string, error) {
 	if err := s.writeProduct(p, f); err != nil {
 		return "", err
 	}
-	s.products[id] = &product{p, s.now}
+	s.products[id] = &product{p, epoch + s.now}
 	return id, nil
 }
 
@@ -247,7 +250,7 @@ func (s *Stripe) price(id string) *price {
 }
 
 func (s *Stripe) createPrice(f *form) (string, error) {
-	p := &price{Price: &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}, product: f.take("product"), created: s.now}
+	p := &price{Price: &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}, product: f.take("product"), created: epoch + s.now}
 	if s.products[p.product] == nil {
 		return "", refuse("no such product: %s", p.product)
 	}
@@ -459,16 +462,16 @@ func (s *Stripe) PriceIDs(product string) []string {
 func (s *Stripe) Product(id string) catalog.ProductSighting {
 	p := s.products[id]
 	if p == nil {
-		return catalog.ProductSighting{Seen: s.now, Fetched: true}
+		return catalog.ProductSighting{Seen: epoch + s.now, Fetched: true}
 	}
-	return catalog.ProductSighting{Product: proto.CloneOf(p.Product), Updated: p.updated, Seen: s.now, Fetched: true}
+	return catalog.ProductSighting{Product: proto.CloneOf(p.Product), Updated: p.updated, Seen: epoch + s.now, Fetched: true}
 }
 
 // Price reads a price, as Stripe writes one: a whole amount in both fields, for example.
 func (s *Stripe) Price(stripeID string) catalog.PriceSighting {
 	p := s.price(stripeID)
 	if p == nil {
-		return catalog.PriceSighting{StripeID: stripeID, Seen: s.now, Fetched: true}
+		return catalog.PriceSighting{StripeID: stripeID, Seen: epoch + s.now, Fetched: true}
 	}
 	out := proto.CloneOf(p.Price)
 	out.Id = out.GetMetadata()[catalog.PriceMarker]
@@ -476,7 +479,7 @@ func (s *Stripe) Price(stripeID string) catalog.PriceSighting {
 	for _, o := range out.GetCurrencyOptions() {
 		s.writeBack(o, &o.UnitAmount, &o.UnitAmountDecimal)
 	}
-	return catalog.PriceSighting{Price: out, StripeID: p.id, Created: p.created, Seen: s.now, Fetched: true}
+	return catalog.PriceSighting{Price: out, StripeID: p.id, Created: p.created, Seen: epoch + s.now, Fetched: true}
 }
 
 func (s *Stripe) writeBack(p amounts, whole, fractional *string) {
