@@ -1,0 +1,368 @@
+package reconciliation_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/reconciliation"
+)
+
+const (
+	patience = 20 * time.Second
+	grace    = 400 * time.Millisecond
+)
+
+// clock is advanced by tests.
+type clock struct{ offset atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+
+type rig struct {
+	t     *testing.T
+	mesh  *mesh.Mesh
+	cfg   reconciliation.Config
+	clock *clock
+	url   string
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	url, _ := localtest.NATS(t)
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	c := &clock{}
+	return &rig{t: t, mesh: m, clock: c, cfg: reconciliation.Config{
+		Account: "default", NATS: mesh.Config{URL: url, Name: "reconciliation"}, LedgerURL: localtest.Postgres(t), GracePeriod: grace, Now: c.now,
+	}}
+}
+
+func (r *rig) start() (stop func()) {
+	r.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(r.t, err)
+	r.url = "http://" + listener.Addr().String()
+	cfg := r.cfg
+	cfg.HTTP = httpserver.Config{Listener: listener}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- reconciliation.Run(ctx, cfg) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(r.t, <-done)
+	})
+	r.t.Cleanup(stop)
+	require.Eventually(r.t, func() bool {
+		resp, err := http.Get(r.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}, patience, 10*time.Millisecond)
+	return stop
+}
+
+func (r *rig) call(method, body string, headers ...string) (int, []byte) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+"/driftless.control.v1.ControlService/"+method, strings.NewReader(body))
+	require.NoError(r.t, err)
+	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(r.t, err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	require.NoError(r.t, err)
+	return resp.StatusCode, answer
+}
+
+func ask[T any, M interface {
+	*T
+	proto.Message
+}](r *rig, method, body string) M {
+	r.t.Helper()
+	status, answer := r.call(method, body)
+	require.Equal(r.t, http.StatusOK, status, string(answer))
+	out := M(new(T))
+	require.NoError(r.t, protojson.Unmarshal(answer, out))
+	return out
+}
+
+func (r *rig) desire(id, name string, version uint64) {
+	r.t.Helper()
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CatalogSubject("default", mesh.Live, id), &catalogv1.ProductChange{
+		Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product: &catalogv1.Product{Id: id, Name: name}, Source: catalogv1.Source_SOURCE_WAL,
+	}, mesh.WithVersion(version)))
+}
+
+func (r *rig) observe(id, name string, version uint64) {
+	r.t.Helper()
+	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
+		o.Product, o.Version = &catalogv1.Product{Id: id, Name: name, Active: proto.Bool(true)}, version
+		return nil
+	})
+	require.NoError(r.t, err)
+}
+
+func (r *rig) state(id string) controlv1.ProductState {
+	r.t.Helper()
+	plan := ask[controlv1.PlanResponse](r, "Plan", fmt.Sprintf(`{"product_ids":[%q]}`, id))
+	if len(plan.GetProducts()) == 0 {
+		if plan.GetCompared() == 0 {
+			return controlv1.ProductState_PRODUCT_STATE_UNSPECIFIED
+		}
+		return controlv1.ProductState_PRODUCT_STATE_IN_SYNC
+	}
+	return plan.GetProducts()[0].GetState()
+}
+
+func (r *rig) eventually(id string, want controlv1.ProductState) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool { return r.state(id) == want }, patience, 10*time.Millisecond, "%s", want)
+}
+
+// acked acknowledges push's copy of everything on CATALOG, as a push at work would.
+func (r *rig) acked() {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() })
+	}()
+	r.t.Cleanup(func() { cancel(); <-done })
+}
+
+func (r *rig) kinds(id string) []string {
+	r.t.Helper()
+	var out []string
+	for _, e := range ask[controlv1.ListHistoryResponse](r, "ListHistory", fmt.Sprintf(`{"product_id":%q}`, id)).GetEntries() {
+		out = append(out, e.GetKind())
+	}
+	return out
+}
+
+func TestWhatAgreesIsInSyncAndWhatDiffersIsPlanned(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	r.start()
+	r.desire("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	plan := ask[controlv1.PlanResponse](r, "Plan", `{}`)
+	require.Equal(t, "create product mug", plan.GetProducts()[0].GetSteps()[0].GetStep())
+	require.NotZero(t, plan.GetInFlight(), "push has not seen it")
+	r.observe("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	status := ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`)
+	require.EqualValues(t, 1, status.GetInSync())
+	require.NotEmpty(t, status.GetConsumers())
+	require.Equal(t, []string{"catalog_change"}, r.kinds("mug"))
+}
+
+func TestAnOlderVersionChangesNothing(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	r.start()
+	r.observe("mug", "New", 20)
+	r.desire("mug", "New", 20)
+	r.desire("mug", "Old", 10)
+	require.Eventually(t, func() bool { return len(r.kinds("mug")) == 2 }, patience, 10*time.Millisecond)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+}
+
+func TestADifferenceThatOutlastsTheGracePeriodIsDriftAndRepaired(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.acked()
+	r.observe("mug", "Mug", 10)
+	r.desire("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	r.observe("mug", "Renamed by hand", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+
+	commands := r.commands("mug")
+	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
+	// The next order comes after half a minute, the one after that a minute later.
+	r.clock.advance(31 * time.Second)
+	require.Eventually(t, func() bool { return commands.Load() == 2 }, patience, 10*time.Millisecond)
+	r.clock.advance(31 * time.Second)
+	require.Never(t, func() bool { return commands.Load() > 2 }, 5*grace, 20*time.Millisecond)
+	r.clock.advance(31 * time.Second)
+	require.Eventually(t, func() bool { return commands.Load() == 3 }, patience, 10*time.Millisecond)
+
+	r.observe("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	require.Eventually(t, func() bool {
+		kinds := r.kinds("mug")
+		return strings.Contains(strings.Join(kinds, " "), "repaired") && strings.Contains(strings.Join(kinds, " "), "drifted")
+	}, patience, 20*time.Millisecond)
+}
+
+// commands counts the orders to push about a product.
+func (r *rig) commands(id string) *atomic.Int64 {
+	r.t.Helper()
+	var n atomic.Int64
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+			if msg.Body.GetSync().GetProductId() == id && msg.Body.GetSync().GetLook() {
+				n.Add(1)
+			}
+			return mesh.Ack()
+		})
+	}()
+	r.t.Cleanup(func() { cancel(); <-done })
+	return &n
+}
+
+func TestWhatPushHasNotComeToIsNoDrift(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.desire("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	require.Never(t, func() bool { return r.state("mug") != controlv1.ProductState_PRODUCT_STATE_PENDING }, 4*grace, 20*time.Millisecond)
+	r.acked()
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+}
+
+func TestReportOnlyRepairsNothing(t *testing.T) {
+	r := newRig(t)
+	r.cfg.ReportOnly = true
+	r.start()
+	r.acked()
+	commands := r.commands("mug")
+	r.desire("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+	r.clock.advance(time.Hour)
+	require.Never(t, func() bool { return commands.Load() > 0 }, 3*grace, 20*time.Millisecond)
+}
+
+func TestAProductOfStripesOnlyIsAnOrphan(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.observe("stray", "Stray", 0)
+	require.Eventually(t, func() bool { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetOrphans() == 1 }, patience, 10*time.Millisecond)
+	require.Empty(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts(), "orphans are left alone")
+}
+
+func TestADeadLetterStandsUntilANewerWish(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.acked()
+	r.desire("mug", "Mug", 10)
+	letter := &meshv1.DeadLetter{
+		Id: "l1", Service: mesh.Push, Account: "default", ProductId: "mug", Version: 10, Reason: mesh.ReasonRefused, Message: "no such tax code",
+		LastAt: timestamppb.Now(),
+	}
+	require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
+	letters := ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters()
+	require.Len(t, letters, 1)
+	require.Equal(t, "no such tax code", letters[0].GetMessage())
+	require.Never(t, func() bool { return r.state("mug") != controlv1.ProductState_PRODUCT_STATE_DEAD }, 3*grace, 20*time.Millisecond, "the dead do not drift")
+
+	r.observe("mug", "Better", 11)
+	r.desire("mug", "Better", 11)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	require.Empty(t, ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters())
+}
+
+func TestARestartForgetsAndDoublesNothing(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	stop := r.start()
+	r.desire("a", "A", 1)
+	r.eventually("a", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	stop()
+	r.desire("b", "B", 2)
+	r.observe("a", "A", 1)
+	r.start()
+	r.eventually("a", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	r.eventually("b", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	require.Equal(t, []string{"catalog_change"}, r.kinds("a"))
+}
+
+func TestTwoReplicasShareTheWork(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.start()
+	r.acked()
+	commands := r.commands("p7")
+	for i := range 50 {
+		r.desire(fmt.Sprintf("p%d", i), "P", uint64(i+1))
+	}
+	for i := range 50 {
+		r.eventually(fmt.Sprintf("p%d", i), controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+	}
+	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
+	require.Never(t, func() bool { return commands.Load() > 1 }, 2*grace, 20*time.Millisecond, "one order, however many replicas")
+}
+
+func TestScansAreOrderedAndReported(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	status, answer := r.call("GetScan", `{}`)
+	require.Equal(t, http.StatusNotFound, status, string(answer))
+	id := ask[controlv1.StartScanResponse](r, "StartScan", `{}`).GetId()
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCommand)
+	require.NoError(t, err)
+	msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, ""))
+	require.NoError(t, err)
+	command := &meshv1.Command{}
+	require.NoError(t, proto.Unmarshal(msg.Data, command))
+	require.Equal(t, id, command.GetId())
+	require.NotNil(t, command.GetScan())
+	require.NoError(t, r.mesh.Cursor("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
+	require.EqualValues(t, 3, ask[controlv1.GetScanResponse](r, "GetScan", `{}`).GetScan().GetProducts())
+}
+
+func TestTheControlAPIRefusesWhatItDoesNotKnow(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Token = "secret"
+	r.start()
+	status, _ := r.call("GetStatus", `{}`)
+	require.Equal(t, http.StatusUnauthorized, status)
+	auth := []string{"Authorization", "Bearer secret"}
+	status, answer := r.call("Plan", `{"product_idz":[]}`, auth...)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, string(answer), "product_idz")
+	status, answer = r.call("ListHistory", `{"product_id":"x","limit":5000}`, auth...)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, string(answer), "limit: must be at most 1000")
+}
+
+func TestBadSettingsEndTheStart(t *testing.T) {
+	r := newRig(t)
+	cfg := r.cfg
+	cfg.LedgerURL = "postgres://someone:hidden@127.0.0.1:1/x"
+	err := reconciliation.Run(t.Context(), cfg)
+	require.ErrorContains(t, err, "cannot reach the database")
+	require.NotContains(t, err.Error(), "hidden")
+	cfg.LedgerURL = ""
+	require.ErrorContains(t, reconciliation.Run(t.Context(), cfg), "LEDGER_DATABASE_URL")
+}
