@@ -5,7 +5,11 @@ package builtin
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/migrate"
@@ -16,10 +20,39 @@ var migrations embed.FS
 
 // Migrate makes the tables or brings them up to date. Several processes may call it at once.
 func Migrate(ctx context.Context, url string) error {
-	if err := migrate.Up(ctx, migrate.Config{URL: url, Schema: "driftless", Table: "ingestion_migrations", Files: migrations}); err != nil {
+	err := migrate.Up(ctx, migrate.Config{URL: url, Schema: schema, Table: "ingestion_migrations", Files: migrations})
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
+		return lacking(ctx, url, pg)
+	}
+	if err != nil {
 		return fmt.Errorf("the catalog's built-in tables: %w", err)
 	}
 	return nil
+}
+
+const (
+	schema                = "driftless"
+	insufficientPrivilege = "42501"
+)
+
+// lacking says which statement gives the role what it needs in a schema that somebody else has made.
+func lacking(ctx context.Context, url string, refused *pgconn.PgError) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return fmt.Errorf("the catalog's built-in tables: %w", refused)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // only read from
+	var role string
+	var mayCreate bool
+	if err := conn.QueryRow(ctx, "SELECT current_user, has_schema_privilege($1, 'CREATE') AND has_schema_privilege($1, 'USAGE')", schema).Scan(&role, &mayCreate); err != nil {
+		return fmt.Errorf("the catalog's built-in tables: %w", refused)
+	}
+	missing := "CREATE, USAGE ON SCHEMA "
+	if mayCreate {
+		missing = "ALL ON ALL TABLES IN SCHEMA "
+	}
+	return fmt.Errorf("the catalog's built-in tables: role %s lacks a right (%s): run `GRANT %s%s TO %s;`", role, refused.Message,
+		missing, pgx.Identifier{schema}.Sanitize(), pgx.Identifier{role}.Sanitize())
 }
 
 // Mapping reads the built-in tables.
