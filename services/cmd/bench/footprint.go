@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+var serviceNames = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation}
+
+// footprint of a service as a process of its own.
+type footprint struct {
+	ReadyMillis float64 `json:"ready_ms"`
+	ResidentMB  float64 `json:"resident_mb"`
+}
+
+// idle is how long a service does nothing before its memory is read.
+const idle = 3 * time.Second
+
+// footprints starts each service's program by itself and looks at it.
+func footprints(ctx context.Context, database, nats string) (map[string]footprint, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the services' programs: %w", err)
+	}
+	out := map[string]footprint{}
+	for _, name := range serviceNames {
+		f, err := measureService(ctx, filepath.Join(filepath.Dir(self), name), name, database, nats)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = f
+	}
+	return out, nil
+}
+
+func measureService(ctx context.Context, program, name, database, nats string) (f footprint, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local address
+	if err != nil {
+		return f, fmt.Errorf("find a free port: %w", err)
+	}
+	addr := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		return f, fmt.Errorf("find a free port: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, program)
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "NATS_URL="+nats, "STRIPE_API_KEY=sk_test_bench", "STRIPE_API_BASE=http://127.0.0.1:1",
+		"STRIPE_WEBHOOK_SECRET=whsec_bench", "DRIFTLESS_LOG_LEVEL=error", "DRIFTLESS_"+strings.ToUpper(name)+"_ADDR="+addr)
+	cmd.Stderr = os.Stderr
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return f, fmt.Errorf("start %s: %w", name, err)
+	}
+	defer func() {
+		err = errors.Join(err, cmd.Process.Signal(syscall.SIGTERM))
+		_ = cmd.Wait()
+	}()
+	for !ready(ctx, "http://"+addr) {
+		if time.Since(start) > time.Minute {
+			return f, fmt.Errorf("%s was not ready within a minute", name)
+		}
+		select {
+		case <-ctx.Done():
+			return f, context.Cause(ctx)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+	f.ReadyMillis = float64(time.Since(start).Microseconds()) / 1000
+	select {
+	case <-ctx.Done():
+		return f, context.Cause(ctx)
+	case <-time.After(idle):
+	}
+	f.ResidentMB, err = resident(cmd.Process.Pid)
+	return f, err
+}
+
+// resident reads a process's resident memory, in megabytes.
+func resident(pid int) (float64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read a process's memory: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 64)
+			return kb / 1024, err
+		}
+	}
+	return 0, fmt.Errorf("process %d does not say how much memory it has", pid)
+}

@@ -1,0 +1,45 @@
+// Command bench measures Driftless against a ceiling taken in the same run; scripts/bench runs it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	JSON    bool       `name:"json" help:"Print the result as one JSON object, on the last line of standard output."`
+	Capture captureCmd `cmd:"" help:"Products per second from the write-ahead log to JetStream, against raw publishing and pg_recvlogical; and the services' footprint."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	var c cli
+	parsed := kong.Parse(&c, kong.Name("bench"), kong.Description("Measures Driftless against a ceiling taken in the same run."),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// report prints figures, by the names that machines read them by.
+func (c *cli) report(text string, figures any) error {
+	if !c.JSON {
+		fmt.Print(text)
+		return nil
+	}
+	fmt.Fprint(os.Stderr, text)
+	if err := json.NewEncoder(os.Stdout).Encode(figures); err != nil {
+		return fmt.Errorf("encode the result: %w", err)
+	}
+	return nil
+}
