@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -16,31 +17,53 @@ const PriceMarker = "driftless_price"
 // Canonical returns a copy of a product in the form in which Stripe would read it back: defaults written out,
 // equal values spelt equally, prices in the order of their ids.
 func Canonical(p *catalogv1.Product) *catalogv1.Product {
+	return proto.CloneOf(canonicalProduct(p))
+}
+
+// CanonicalPrice does for a price what Canonical does for a product.
+func CanonicalPrice(p *catalogv1.Price) *catalogv1.Price {
+	return proto.CloneOf(canonicalPrice(p))
+}
+
+// canonicalProduct shares with the product what is in canonical form anyway, so that Diff, which only reads, need
+// not pay for a copy of everything.
+func canonicalProduct(p *catalogv1.Product) *catalogv1.Product {
 	if p == nil {
 		return nil
 	}
-	c := proto.CloneOf(p)
-	c.Active = proto.Bool(p.Active == nil || p.GetActive())
-	c.StatementDescriptor = canonicalDescriptor(p.GetStatementDescriptor())
-	if d := c.GetPackageDimensions(); d != nil {
-		d.Height, d.Length = canonicalDecimal(d.GetHeight()), canonicalDecimal(d.GetLength())
-		d.Weight, d.Width = canonicalDecimal(d.GetWeight()), canonicalDecimal(d.GetWidth())
+	c := &catalogv1.Product{
+		Id: p.GetId(), Active: defaultTrue(p.Active), Name: p.GetName(), Description: p.GetDescription(), Images: p.GetImages(),
+		MarketingFeatures: p.GetMarketingFeatures(), Metadata: p.GetMetadata(), Shippable: p.Shippable,
+		StatementDescriptor: canonicalDescriptor(p.GetStatementDescriptor()), TaxCode: p.GetTaxCode(), UnitLabel: p.GetUnitLabel(),
+		Url: p.GetUrl(), DefaultPrice: p.GetDefaultPrice(),
 	}
-	for i, price := range c.GetPrices() {
-		c.Prices[i] = CanonicalPrice(price)
+	if d := p.GetPackageDimensions(); d != nil {
+		c.PackageDimensions = &catalogv1.PackageDimensions{
+			Height: canonicalDecimal(d.GetHeight()), Length: canonicalDecimal(d.GetLength()),
+			Weight: canonicalDecimal(d.GetWeight()), Width: canonicalDecimal(d.GetWidth()),
+		}
+	}
+	if len(p.GetPrices()) > 0 {
+		c.Prices = make([]*catalogv1.Price, len(p.GetPrices()))
+	}
+	for i, price := range p.GetPrices() {
+		c.Prices[i] = canonicalPrice(price)
 	}
 	slices.SortFunc(c.GetPrices(), func(a, b *catalogv1.Price) int { return strings.Compare(a.GetId(), b.GetId()) })
 	return c
 }
 
-// CanonicalPrice does for a price what Canonical does for a product.
-func CanonicalPrice(p *catalogv1.Price) *catalogv1.Price {
+// canonicalPrice shares with the price what is in canonical form anyway.
+func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 	if p == nil {
 		return nil
 	}
-	c := proto.CloneOf(p)
-	c.Active = proto.Bool(p.Active == nil || p.GetActive())
-	c.Currency = strings.ToLower(p.GetCurrency())
+	c := &catalogv1.Price{
+		Id: p.GetId(), Active: defaultTrue(p.Active), Currency: strings.ToLower(p.GetCurrency()), BillingScheme: p.GetBillingScheme(),
+		Tiers: canonicalTiers(p.GetTiers()), TiersMode: p.GetTiersMode(), TransformQuantity: p.GetTransformQuantity(),
+		CustomUnitAmount: canonicalCustom(p.GetCustomUnitAmount()), TaxBehavior: canonicalTaxBehavior(p.GetTaxBehavior()),
+		LookupKey: p.GetLookupKey(), Nickname: p.GetNickname(), Metadata: p.GetMetadata(),
+	}
 	c.UnitAmount, c.UnitAmountDecimal = canonicalAmount(p.GetUnitAmount(), p.GetUnitAmountDecimal())
 	if c.GetBillingScheme() == "" {
 		c.BillingScheme = "per_unit"
@@ -48,53 +71,65 @@ func CanonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 			c.BillingScheme = "tiered"
 		}
 	}
-	if r := c.GetRecurring(); r != nil {
-		r.IntervalCount = max(r.GetIntervalCount(), 1)
-		if r.GetUsageType() == "" {
-			r.UsageType = "licensed"
+	if r := p.GetRecurring(); r != nil {
+		c.Recurring = &catalogv1.Recurring{
+			Interval: r.GetInterval(), IntervalCount: max(r.GetIntervalCount(), 1),
+			UsageType: cmp.Or(r.GetUsageType(), "licensed"), Meter: r.GetMeter(),
 		}
 	}
-	c.TaxBehavior = canonicalTaxBehavior(c.GetTaxBehavior())
-	canonicalTiers(c.GetTiers())
-	canonicalCustom(c.GetCustomUnitAmount())
-	for _, o := range c.GetCurrencyOptions() {
-		o.UnitAmount, o.UnitAmountDecimal = canonicalAmount(o.GetUnitAmount(), o.GetUnitAmountDecimal())
-		o.TaxBehavior = canonicalTaxBehavior(o.GetTaxBehavior())
-		canonicalTiers(o.GetTiers())
-		canonicalCustom(o.GetCustomUnitAmount())
+	if len(p.GetCurrencyOptions()) > 0 {
+		c.CurrencyOptions = make(map[string]*catalogv1.CurrencyOption, len(p.GetCurrencyOptions()))
+	}
+	for code, o := range p.GetCurrencyOptions() {
+		option := &catalogv1.CurrencyOption{
+			TaxBehavior: canonicalTaxBehavior(o.GetTaxBehavior()), Tiers: canonicalTiers(o.GetTiers()),
+			CustomUnitAmount: canonicalCustom(o.GetCustomUnitAmount()),
+		}
+		option.UnitAmount, option.UnitAmountDecimal = canonicalAmount(o.GetUnitAmount(), o.GetUnitAmountDecimal())
+		c.CurrencyOptions[code] = option
 	}
 	return c
 }
 
-func canonicalTaxBehavior(s string) string {
-	if s == "" {
-		return "unspecified"
+func defaultTrue(b *bool) *bool {
+	if b == nil {
+		return new(true)
 	}
-	return s
+	return b
 }
 
-func canonicalTiers(tiers []*catalogv1.PriceTier) {
-	for _, t := range tiers {
-		t.UpTo = canonicalDecimal(t.GetUpTo())
-		t.UnitAmount, t.UnitAmountDecimal = canonicalAmount(t.GetUnitAmount(), t.GetUnitAmountDecimal())
-		t.FlatAmount, t.FlatAmountDecimal = canonicalAmount(t.GetFlatAmount(), t.GetFlatAmountDecimal())
+func canonicalTaxBehavior(s string) string { return cmp.Or(s, "unspecified") }
+
+func canonicalTiers(tiers []*catalogv1.PriceTier) []*catalogv1.PriceTier {
+	if len(tiers) == 0 {
+		return nil
+	}
+	out := make([]*catalogv1.PriceTier, len(tiers))
+	for i, t := range tiers {
+		c := &catalogv1.PriceTier{UpTo: canonicalDecimal(t.GetUpTo())}
+		c.UnitAmount, c.UnitAmountDecimal = canonicalAmount(t.GetUnitAmount(), t.GetUnitAmountDecimal())
+		c.FlatAmount, c.FlatAmountDecimal = canonicalAmount(t.GetFlatAmount(), t.GetFlatAmountDecimal())
 		// A tier's other amount being zero and being absent are the same.
-		switch unit := t.GetUnitAmount() + t.GetUnitAmountDecimal(); {
-		case t.GetFlatAmount() == "0" && unit == "":
-			t.UnitAmount, t.FlatAmount = "0", ""
-		case t.GetFlatAmount() == "0":
-			t.FlatAmount = ""
-		case unit == "0" && t.GetFlatAmount()+t.GetFlatAmountDecimal() != "":
-			t.UnitAmount = ""
+		switch unit := c.GetUnitAmount() + c.GetUnitAmountDecimal(); {
+		case c.GetFlatAmount() == "0" && unit == "":
+			c.UnitAmount, c.FlatAmount = "0", ""
+		case c.GetFlatAmount() == "0":
+			c.FlatAmount = ""
+		case unit == "0" && c.GetFlatAmount()+c.GetFlatAmountDecimal() != "":
+			c.UnitAmount = ""
 		}
+		out[i] = c
 	}
+	return out
 }
 
-func canonicalCustom(c *catalogv1.CustomUnitAmount) {
+func canonicalCustom(c *catalogv1.CustomUnitAmount) *catalogv1.CustomUnitAmount {
 	if c == nil {
-		return
+		return nil
 	}
-	c.Minimum, c.Maximum, c.Preset = canonicalDecimal(c.GetMinimum()), canonicalDecimal(c.GetMaximum()), canonicalDecimal(c.GetPreset())
+	return &catalogv1.CustomUnitAmount{
+		Minimum: canonicalDecimal(c.GetMinimum()), Maximum: canonicalDecimal(c.GetMaximum()), Preset: canonicalDecimal(c.GetPreset()),
+	}
 }
 
 // canonicalDescriptor writes a statement descriptor as Stripe stores it: upper case, nothing outside ASCII.

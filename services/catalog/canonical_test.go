@@ -3,11 +3,13 @@ package catalog_test
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/testing/protocmp"
 	"pgregory.net/rapid"
 
@@ -60,6 +62,69 @@ func readBack(p *catalogv1.Product) *catalogv1.Observed {
 	c.Prices = nil
 	o.Product = c
 	return o
+}
+
+// The canonical forms are written field by field: this fails when the contract has a new one.
+func TestCanonicalKeepsEveryField(t *testing.T) {
+	t.Parallel()
+	p := &catalogv1.Product{}
+	fill(p.ProtoReflect())
+	require.Empty(t, gone("", p.ProtoReflect(), catalog.Canonical(p).ProtoReflect()))
+}
+
+// fill gives every field a value that is in canonical form.
+func fill(m protoreflect.Message) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		switch {
+		case f.IsMap() && f.MapValue().Kind() == protoreflect.MessageKind:
+			v := m.Mutable(f).Map().NewValue()
+			fill(v.Message())
+			m.Mutable(f).Map().Set(protoreflect.ValueOf("eur").MapKey(), v)
+		case f.IsMap():
+			m.Mutable(f).Map().Set(protoreflect.ValueOf("key").MapKey(), protoreflect.ValueOf("value"))
+		case f.IsList() && f.Kind() == protoreflect.MessageKind:
+			fill(m.Mutable(f).List().AppendMutable().Message())
+		case f.IsList():
+			m.Mutable(f).List().Append(protoreflect.ValueOf("value"))
+		case f.Kind() == protoreflect.MessageKind:
+			fill(m.Mutable(f).Message())
+		case f.Kind() == protoreflect.BoolKind:
+			m.Set(f, protoreflect.ValueOf(true))
+		case f.Kind() == protoreflect.Uint32Kind:
+			m.Set(f, protoreflect.ValueOf(uint32(2)))
+		case f.Kind() == protoreflect.Uint64Kind:
+			m.Set(f, protoreflect.ValueOf(uint64(2)))
+		default:
+			m.Set(f, protoreflect.ValueOf("1.5"))
+		}
+	}
+}
+
+// gone are the fields that the first message has and the second has not. Of the two fields of an amount one is
+// enough.
+func gone(path string, was, is protoreflect.Message) []string {
+	var out []string
+	was.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		name := path + "." + f.TextName()
+		switch {
+		case strings.HasSuffix(name, "_amount") && f.Kind() == protoreflect.StringKind:
+		case !is.Has(f):
+			out = append(out, name)
+		case f.IsMap() && f.MapValue().Kind() == protoreflect.MessageKind:
+			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+				out = append(out, gone(name, v.Message(), is.Get(f).Map().Get(k).Message())...)
+				return true
+			})
+		case f.IsList() && f.Kind() == protoreflect.MessageKind:
+			out = append(out, gone(name, v.List().Get(0).Message(), is.Get(f).List().Get(0).Message())...)
+		case f.Kind() == protoreflect.MessageKind && !f.IsMap():
+			out = append(out, gone(name, v.Message(), is.Get(f).Message())...)
+		}
+		return true
+	})
+	return out
 }
 
 func TestCanonicalForms(t *testing.T) {

@@ -61,8 +61,8 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 		unmanaged[f] = true
 	}
 	d := &differ{
-		want:      Canonical(desired.GetProduct()),
-		have:      Canonical(observed.GetProduct()),
+		want:      canonicalProduct(desired.GetProduct()),
+		have:      canonicalProduct(observed.GetProduct()),
 		observed:  observed,
 		managed:   func(f string) bool { return !unmanaged[f] },
 		productID: desired.GetProductId(),
@@ -74,7 +74,7 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 	if d.have != nil {
 		for _, p := range observed.GetPrices() {
 			held := &catalogv1.ObservedPrice{
-				StripeId: p.GetStripeId(), Price: CanonicalPrice(p.GetPrice()), Created: p.GetCreated(),
+				StripeId: p.GetStripeId(), Price: canonicalPrice(p.GetPrice()), Created: p.GetCreated(),
 				ManagedMetadata: p.GetManagedMetadata(),
 			}
 			d.held = append(d.held, held)
