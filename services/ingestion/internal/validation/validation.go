@@ -1,15 +1,13 @@
 // Package validation says whether Stripe would accept a product: the contract's annotations and the rules between
-// fields, in one list.
+// fields, in one list and in words.
 package validation
 
 import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"buf.build/go/protovalidate"
-	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
@@ -30,15 +28,14 @@ func New() (*Validator, error) {
 // Product returns every way in which a product breaks Stripe's rules, in the order of the fields' paths; none if
 // Stripe would take it.
 func (v *Validator) Product(p *catalogv1.Product) []catalog.Violation {
-	out := v.annotated(p)
-	out = append(out, catalog.Validate(p)...)
-	slices.SortStableFunc(out, func(a, b catalog.Violation) int { return strings.Compare(a.Field, b.Field) })
-	// A currency, say, can be wrong by its form and unknown too; one word on a field is enough.
-	return slices.CompactFunc(out, func(a, b catalog.Violation) bool { return a.Field == b.Field })
+	out := append(v.annotated(p), catalog.Validate(p)...)
+	slices.SortStableFunc(out, func(a, b catalog.Violation) int { return comparePaths(a.Field, b.Field) })
+	return slices.Compact(out)
 }
 
-func (v *Validator) annotated(m proto.Message) []catalog.Violation {
-	err := v.annotations.Validate(m)
+// annotated are the violations of the annotations.
+func (v *Validator) annotated(p *catalogv1.Product) []catalog.Violation {
+	err := v.annotations.Validate(p)
 	if err == nil {
 		return nil
 	}
@@ -46,12 +43,14 @@ func (v *Validator) annotated(m proto.Message) []catalog.Violation {
 	if !ok {
 		return []catalog.Violation{{Message: err.Error()}}
 	}
-	out := make([]catalog.Violation, 0, len(refused.Violations))
-	for _, violation := range refused.Violations {
-		out = append(out, catalog.Violation{
-			Field:   protovalidate.FieldPathString(violation.Proto.GetField()),
-			Message: strings.TrimPrefix(violation.Proto.GetMessage(), "value "),
-		})
+	var out []catalog.Violation
+	for i, violation := range refused.Violations {
+		if i > 0 && emptied(refused.Violations[i-1], violation) {
+			continue
+		}
+		if message := words(violation); message != "" {
+			out = append(out, catalog.Violation{Field: path(violation.Proto.GetField()), Message: message})
+		}
 	}
 	return out
 }

@@ -1,0 +1,63 @@
+package validation
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+)
+
+// path writes a field as catalog.Validate does: "prices[0].currency_options.eur.unit_amount". The keys of metadata
+// may hold anything, and are quoted.
+func path(field *validate.FieldPath) string {
+	var b strings.Builder
+	for _, element := range field.GetElements() {
+		if b.Len() > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(element.GetFieldName())
+		switch subscript := element.GetSubscript().(type) {
+		case *validate.FieldPathElement_Index:
+			fmt.Fprintf(&b, "[%d]", subscript.Index)
+		case *validate.FieldPathElement_StringKey:
+			if element.GetFieldName() == "metadata" {
+				fmt.Fprintf(&b, "[%q]", subscript.StringKey)
+			} else {
+				b.WriteString("." + subscript.StringKey)
+			}
+		}
+	}
+	return b.String()
+}
+
+// comparePaths orders paths by letters, and indices in them by number.
+func comparePaths(a, b string) int {
+	for a != "" && b != "" {
+		x, restOfA := leading(a)
+		y, restOfB := leading(b)
+		if isDigit(x[0]) && isDigit(y[0]) {
+			if c := cmp.Compare(len(x), len(y)); c != 0 {
+				return c
+			}
+		}
+		if c := cmp.Compare(x, y); c != 0 {
+			return c
+		}
+		a, b = restOfA, restOfB
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// leading cuts off the leading number, or all before the first number.
+func leading(s string) (part, rest string) {
+	isNumber := isDigit(s[0])
+	for i := range len(s) {
+		if isDigit(s[i]) != isNumber {
+			return s[:i], s[i:]
+		}
+	}
+	return s, ""
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -1,0 +1,82 @@
+package validation
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/proto"
+)
+
+// patterns says in words what the contract's patterns ask for. A currency's is left to catalog.Validate, which also
+// knows which codes there are.
+var patterns = map[string]string{
+	`^[A-Za-z0-9_-]+$`:        "may hold only letters, digits, _ and -",
+	`^[A-Za-z0-9_.:-]+$`:      "may hold only letters, digits, _ . : and -",
+	`^[^\[\]]+$`:              "must not hold [ or ]",
+	`^[^<>\\"']*$`:            `must not hold < > \ " or '`,
+	`^[a-z]{3}$`:              "",
+	`^(0|[1-9][0-9]{0,11})?$`: "must be a whole number of 0 or more with at most 12 digits",
+	`^((0|[1-9][0-9]{0,11})([.][0-9]{1,12})?)?$`: "must be a number of 0 or more with at most 12 digits and 12 decimals",
+	`^([1-9][0-9]{0,17})?$`:                      "must be a whole number of 1 or more with at most 18 digits, or empty on the last tier",
+	`^[0-9]{1,9}([.][0-9]{1,2})?$`:               "must be a number of 0 or more with at most 9 digits and 2 decimals",
+}
+
+// words says what a field must be, with the limit; "" if catalog.Validate says it.
+func words(v *protovalidate.Violation) string {
+	message := phrase(v)
+	if v.Proto.GetForKey() && message != "" {
+		return "the key " + message
+	}
+	return message
+}
+
+func phrase(v *protovalidate.Violation) string {
+	rule, field := v.RuleValue, v.FieldValue
+	if rule.IsValid() && field.IsValid() {
+		switch v.Proto.GetRuleId() {
+		case "string.min_len":
+			if rule.Uint() == 1 {
+				return "must not be empty"
+			}
+		case "string.max_len":
+			return fmt.Sprintf("must have at most %d characters, not %d", rule.Uint(), utf8.RuneCountInString(field.String()))
+		case "repeated.max_items":
+			return fmt.Sprintf("must have at most %d items, not %d", rule.Uint(), field.List().Len())
+		case "map.max_pairs":
+			return fmt.Sprintf("must have at most %d keys, not %d", rule.Uint(), field.Map().Len())
+		case "string.in":
+			var allowed []string
+			for i := range rule.List().Len() {
+				if s := rule.List().Get(i).String(); s != "" {
+					allowed = append(allowed, s)
+				}
+			}
+			return fmt.Sprintf("must be %s, not %q", strings.Join(allowed, " or "), abridged(field.String()))
+		case "string.uri":
+			return fmt.Sprintf("must be a URL, not %q", abridged(field.String()))
+		case "string.pattern":
+			if said, ok := patterns[rule.String()]; said != "" {
+				return fmt.Sprintf("%s, not %q", said, abridged(field.String()))
+			} else if ok {
+				return ""
+			}
+		}
+	}
+	return strings.TrimPrefix(v.Proto.GetMessage(), "value ")
+}
+
+func abridged(s string) string {
+	const most = 40
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}
+
+// emptied says that a violation only repeats the one before it: an empty text does not match its pattern either.
+func emptied(before, v *protovalidate.Violation) bool {
+	return before.Proto.GetRuleId() == "string.min_len" && v.Proto.GetRuleId() == "string.pattern" &&
+		before.Proto.GetForKey() == v.Proto.GetForKey() && proto.Equal(before.Proto.GetField(), v.Proto.GetField())
+}
