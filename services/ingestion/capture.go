@@ -22,6 +22,9 @@ import (
 
 const scope = "github.com/driftless-sync/driftless/services/ingestion"
 
+// readAhead is how many batches are read before the one being stored.
+const readAhead = 2
+
 // reconnectDelay is the pause before the log is read again after an error.
 const reconnectDelay = time.Second
 
@@ -80,7 +83,9 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 	}
 	in.progress.reading.Store(true)
 	chunks := make(chan *wal.Chunk, 64)
-	batches := make(chan *batch, 2)
+	// Batches are read beside each other and stored in order: while Postgres works on one, another is decoded. A
+	// state read later than the next batch's is newer than its label says, which does no harm.
+	batches := make(chan chan *batch, readAhead)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		defer close(chunks)
@@ -110,20 +115,26 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 	g.Go(func() error {
 		defer close(batches)
 		for chunk := range chunks {
-			b, err := in.read(ctx, gather(chunk, chunks))
-			if err != nil {
-				return err
-			}
+			gathered, done := gather(chunk, chunks), make(chan *batch, 1)
 			select {
-			case batches <- b:
+			case batches <- done:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
+			g.Go(func() error {
+				b, err := in.read(ctx, gathered)
+				done <- b
+				return err
+			})
 		}
 		return nil
 	})
 	g.Go(func() error {
-		for b := range batches {
+		for done := range batches {
+			b := <-done
+			if b == nil {
+				return nil
+			}
 			if err := in.store(ctx, b); err != nil {
 				return err
 			}

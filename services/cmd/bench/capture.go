@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -28,9 +29,10 @@ import (
 )
 
 type captureCmd struct {
-	Products    int  `default:"20000" help:"Products to change."`
-	Transaction int  `default:"100" help:"Products changed by one transaction."`
-	Footprint   bool `negatable:"" default:"true" help:"Also measure each service's memory and time to ready."`
+	Products    int    `default:"20000" help:"Products to change."`
+	Transaction int    `default:"100" help:"Products changed by one transaction."`
+	Footprint   bool   `negatable:"" default:"true" help:"Also measure each service's memory and time to ready."`
+	CPUProfile  string `name:"cpu-profile" placeholder:"FILE" help:"Write a CPU profile of the capture."`
 }
 
 type captureResult struct {
@@ -169,6 +171,17 @@ func (b *captureBench) measure(ctx context.Context) (*captureResult, error) {
 // catchUp runs ingestion until everything committed so far is captured, and stores how long that took from its being
 // ready.
 func (b *captureBench) catchUp(ctx context.Context, took *time.Duration) error {
+	if took != nil && b.CPUProfile != "" {
+		file, err := os.Create(b.CPUProfile)
+		if err != nil {
+			return fmt.Errorf("write a profile: %w", err)
+		}
+		defer file.Close() //nolint:errcheck // pprof says what it could not write
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return fmt.Errorf("write a profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	start := time.Now()
 	stop, url, err := b.startIngestion(ctx)
 	if err != nil {
