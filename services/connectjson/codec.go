@@ -3,13 +3,22 @@
 package connectjson
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
 
-// Codec replaces Connect's own JSON codec (connect.WithCodec).
+// Handler makes a handler speak this JSON, whether or not the caller names its character set. Connect has a codec
+// for each of the two, and replacing one leaves the other as it was.
+func Handler() connect.HandlerOption {
+	return connect.WithHandlerOptions(connect.WithCodec(Codec{}), connect.WithCodec(utf8Codec{}))
+}
+
+// Codec replaces Connect's own JSON codec in a client (connect.WithCodec); a handler takes Handler.
 type Codec struct{}
 
 // Name is how Connect knows the codec.
@@ -33,5 +42,18 @@ func (Codec) Unmarshal(data []byte, v any) error {
 	if len(data) == 0 {
 		return nil
 	}
-	return protojson.Unmarshal(data, m) //nolint:wrapcheck // names the field
+	if err := protojson.Unmarshal(data, m); err != nil {
+		return errors.New(withoutPrefix(err.Error()))
+	}
+	return nil
 }
+
+// withoutPrefix is the position and the field's name: protojson puts its own name before, followed by one kind of
+// space or the other so that nobody compares its errors.
+func withoutPrefix(message string) string {
+	return strings.TrimLeft(strings.TrimPrefix(message, "proto:"), " \u00a0")
+}
+
+type utf8Codec struct{ Codec }
+
+func (utf8Codec) Name() string { return "json; charset=utf-8" }
