@@ -54,10 +54,18 @@ func newRig(t *testing.T) *rig {
 	}}
 	t.Cleanup(func() {
 		r.stop()
-		_, err := r.pool.Exec(context.WithoutCancel(t.Context()), "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", name)
-		require.NoError(t, err)
+		r.dropSlot()
 	})
 	return r
+}
+
+// dropSlot drops the slot, once the server's side of the connection that read it has ended.
+func (r *rig) dropSlot() {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		_, err := r.pool.Exec(context.WithoutCancel(r.t.Context()), "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", r.cfg.Slot)
+		return err == nil
+	}, patience, 10*time.Millisecond)
 }
 
 func (r *rig) start() {
@@ -229,7 +237,7 @@ func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
 	r.start()
 	r.stop()
 	// A slot that is gone is as good as a first start.
-	r.exec(`SELECT pg_drop_replication_slot($1)`, r.cfg.Slot)
+	r.dropSlot()
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'P' FROM generate_series(1, 2500) i`)
 	r.start()
 	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") == 2500 }, patience, 20*time.Millisecond)
@@ -240,7 +248,7 @@ func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
 	r.stop()
 
 	// What vanished while nobody watched is removed by the next reading.
-	r.exec(`SELECT pg_drop_replication_slot($1)`, r.cfg.Slot)
+	r.dropSlot()
 	r.exec(`DELETE FROM driftless.products WHERE id IN ('p1', 'p7')`)
 	r.start()
 	for _, id := range []string{"p1", "p7"} {
@@ -254,7 +262,7 @@ func TestAnInterruptedSnapshotGoesOnWhereItWas(t *testing.T) {
 	r.start()
 	r.stop()
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 3000) i`)
-	r.exec(`SELECT pg_drop_replication_slot($1)`, r.cfg.Slot)
+	r.dropSlot()
 	r.start()
 	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, patience, time.Millisecond)
 	r.stop()
