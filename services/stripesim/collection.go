@@ -1,0 +1,76 @@
+package stripesim
+
+import "slices"
+
+// collection keeps objects in the order of their creation. What it holds is never modified, only replaced, so that
+// a reader may keep it after the account's lock is gone.
+type collection[T any] struct {
+	at    map[string]int
+	items []*T // nil where an object was deleted
+	// gone are the places of deleted objects: a list's cursor may still name one.
+	gone map[string]int
+}
+
+func (c *collection[T]) get(id string) *T {
+	if i, ok := c.at[id]; ok {
+		return c.items[i]
+	}
+	return nil
+}
+
+func (c *collection[T]) put(id string, v *T) {
+	if i, ok := c.at[id]; ok {
+		c.items[i] = v
+		return
+	}
+	if c.at == nil {
+		c.at, c.gone = map[string]int{}, map[string]int{}
+	}
+	delete(c.gone, id)
+	c.at[id] = len(c.items)
+	c.items = append(c.items, v)
+}
+
+func (c *collection[T]) remove(id string) {
+	i, ok := c.at[id]
+	if !ok {
+		return
+	}
+	c.items[i] = nil
+	delete(c.at, id)
+	c.gone[id] = i
+}
+
+// bury remembers that there was an object of this id.
+func (c *collection[T]) bury(id string) {
+	c.put(id, nil)
+	c.remove(id)
+}
+
+func (c *collection[T]) wasDeleted(id string) bool {
+	_, ok := c.gone[id]
+	return ok
+}
+
+// place returns where an object is, or was, in the order of creation.
+func (c *collection[T]) place(id string) (int, bool) {
+	if i, ok := c.at[id]; ok {
+		return i, true
+	}
+	i, ok := c.gone[id]
+	return i, ok
+}
+
+func (c *collection[T]) len() int { return len(c.at) }
+
+// places returns those of the ids that exist, oldest first.
+func (c *collection[T]) places(ids []string) []int {
+	out := make([]int, 0, len(ids))
+	for _, id := range ids {
+		if i, ok := c.at[id]; ok {
+			out = append(out, i)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

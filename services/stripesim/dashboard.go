@@ -1,0 +1,134 @@
+package stripesim
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+)
+
+// Dashboard is a person at Stripe's Dashboard: no limits, no faults, no idempotency keys. What it does makes events,
+// as at Stripe. Parameters have the names of the API's.
+type Dashboard struct {
+	sim *Sim
+	// Account to work on; Config.Account if empty.
+	Account string
+	// Live works on live mode's objects instead of test mode's.
+	Live bool
+}
+
+// Dashboard works on the account of the configuration, in test mode, unless told otherwise.
+func (s *Sim) Dashboard() *Dashboard { return &Dashboard{sim: s} }
+
+// CreateProduct makes a product and returns its id.
+func (d *Dashboard) CreateProduct(params url.Values) (string, error) {
+	return d.id(d.do(http.MethodPost, "/v1/products", params, false))
+}
+
+// EditProduct changes a product.
+func (d *Dashboard) EditProduct(id string, params url.Values) error {
+	_, err := d.do(http.MethodPost, "/v1/products/"+url.PathEscape(id), params, false)
+	return err
+}
+
+// DeleteProduct deletes a product that has no prices; withPrices deletes its prices first.
+func (d *Dashboard) DeleteProduct(id string, withPrices bool) error {
+	op := deleteProductOp
+	if withPrices {
+		op = deleteProductWithPricesOp
+	}
+	_, err := d.run(&call{op: op, method: http.MethodDelete, id: id, form: &field{}})
+	return err
+}
+
+// CreatePrice makes a price and returns its id. An inline one is made as a checkout does: no list shows it.
+func (d *Dashboard) CreatePrice(params url.Values, inline bool) (string, error) {
+	return d.id(d.do(http.MethodPost, "/v1/prices", params, inline))
+}
+
+// EditPrice changes what can be changed of a price.
+func (d *Dashboard) EditPrice(id string, params url.Values) error {
+	_, err := d.do(http.MethodPost, "/v1/prices/"+url.PathEscape(id), params, false)
+	return err
+}
+
+// DeletePrice deletes a price that is not the default of its product. The API cannot do that.
+func (d *Dashboard) DeletePrice(id string) error {
+	_, err := d.run(&call{op: deletePriceOp, method: http.MethodDelete, id: id, form: &field{}})
+	return err
+}
+
+var (
+	deleteProductOp           = &operation{method: http.MethodDelete, path: "/_sim/dashboard/products/{id}", object: "product", run: (*tx).deleteProduct}
+	deleteProductWithPricesOp = &operation{method: http.MethodDelete, path: "/_sim/dashboard/products/{id}", object: "product", run: (*tx).deleteProductWithPrices}
+	deletePriceOp             = &operation{method: http.MethodDelete, path: "/_sim/dashboard/prices/{price}", object: "price", run: (*tx).deletePrice}
+)
+
+func (t *tx) deletePrice(c *call) (any, *refusal) {
+	p := t.prices.get(c.id)
+	if p == nil {
+		return nil, t.noSuch(c, "price")
+	}
+	if of := t.products.get(p.Product); of != nil && of.DefaultPrice == p.ID {
+		return nil, refuse("", "", "This price cannot be deleted because it is the default price of its product.")
+	}
+	t.dropPrice(c, p)
+	return deletedJSON{ID: c.id, Object: "price", Deleted: true}, nil
+}
+
+func (t *tx) deleteProductWithPrices(c *call) (any, *refusal) {
+	p := t.products.get(c.id)
+	if p == nil {
+		return nil, t.noSuch(c, "product")
+	}
+	if p.DefaultPrice != "" {
+		without := *p
+		without.DefaultPrice = ""
+		t.replaceProduct(c, p, &without)
+		p = t.products.get(c.id)
+	}
+	for _, id := range append([]string(nil), t.pricesOf[c.id]...) {
+		t.dropPrice(c, t.prices.get(id))
+	}
+	t.dropProduct(c, p)
+	return deletedJSON{ID: c.id, Object: "product", Deleted: true}, nil
+}
+
+func (d *Dashboard) do(method, path string, params url.Values, inline bool) (json.RawMessage, error) {
+	c := &call{method: method, path: path, inline: inline}
+	c.op, c.id = route(method, path)
+	if c.op == nil {
+		return nil, unknownURL(method, path)
+	}
+	var bad *refusal
+	if c.form, c.pairs, bad = parseForm(params.Encode()); bad != nil {
+		return nil, bad
+	}
+	return d.run(c)
+}
+
+func (d *Dashboard) run(c *call) (json.RawMessage, error) {
+	c.now, c.requestID, c.version = d.sim.cfg.Clock(), newID("req_", 14), d.sim.cfg.APIVersion
+	c.who = identity{account: d.Account, live: d.Live}
+	setDefault(&c.who.account, d.sim.cfg.Account)
+	if bad := c.check(false); bad != nil {
+		return nil, bad
+	}
+	out := d.sim.run(c, false, false)
+	if out.status != http.StatusOK {
+		var e errorBody
+		decode(out.body, &e)
+		return nil, &refusal{status: out.status, kind: e.Error.Type, code: e.Error.Code, message: e.Error.Message, param: e.Error.Param}
+	}
+	return out.body, nil
+}
+
+func (d *Dashboard) id(raw json.RawMessage, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	var object struct {
+		ID string `json:"id"`
+	}
+	decode(raw, &object)
+	return object.ID, nil
+}

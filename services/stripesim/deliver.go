@@ -1,0 +1,282 @@
+package stripesim
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// deliveriesAtOnce is how many webhooks are on their way at the same time. Their order is not kept, as at Stripe.
+const deliveriesAtOnce = 16
+
+// heldFor is how long a webhook that is to be overtaken waits for the next one.
+const heldFor = 2 * time.Second
+
+// settled says that the delivery of an event to an endpoint has ended.
+type settled struct {
+	Event    string `json:"event"`
+	Endpoint string `json:"endpoint"`
+	Failed   bool   `json:"failed,omitempty"`
+}
+
+// delivery is an event on its way to an endpoint.
+type delivery struct {
+	store           *store
+	event, endpoint string
+	due             time.Time
+	begun           time.Time
+	attempt         int
+	// struck: a fault has had its turn.
+	struck bool
+	held   bool
+	place  int // in the queue
+}
+
+// deliverer brings events to webhook endpoints, until each has answered with a 2xx.
+type deliverer struct {
+	sim  *Sim
+	wake chan struct{}
+
+	mu    sync.Mutex
+	queue deliveries
+	held  map[string][]*delivery // by endpoint
+}
+
+func newDeliverer(s *Sim) *deliverer {
+	return &deliverer{sim: s, wake: make(chan struct{}, 1), held: map[string][]*delivery{}}
+}
+
+func (d *deliverer) add(store *store, e *event) {
+	d.mu.Lock()
+	for _, id := range e.To {
+		heap.Push(&d.queue, &delivery{store: store, event: e.ID, endpoint: id, due: time.Now()})
+	}
+	d.mu.Unlock()
+	d.nudge()
+}
+
+func (d *deliverer) push(x *delivery) {
+	d.mu.Lock()
+	heap.Push(&d.queue, x)
+	if x.held {
+		d.held[x.endpoint] = append(d.held[x.endpoint], x)
+	}
+	d.mu.Unlock()
+	d.nudge()
+}
+
+func (d *deliverer) nudge() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (d *deliverer) clear() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue, d.held = nil, map[string][]*delivery{}
+}
+
+// next takes what is due, or says how long to wait for it.
+func (d *deliverer) next(now time.Time) (*delivery, time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.queue) == 0 {
+		return nil, time.Hour
+	}
+	if wait := d.queue[0].due.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	x, _ := heap.Pop(&d.queue).(*delivery)
+	return x, 0
+}
+
+// overtaken lets go of what waited to be overtaken by a delivery to the endpoint.
+func (d *deliverer) overtaken(endpoint string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, x := range d.held[endpoint] {
+		if x.place >= 0 {
+			x.due = time.Now()
+			heap.Fix(&d.queue, x.place)
+		}
+	}
+	delete(d.held, endpoint)
+	d.nudge()
+}
+
+// run delivers until ctx ends, and waits for what is on its way.
+func (d *deliverer) run(ctx context.Context) {
+	transport := &http.Transport{MaxIdleConnsPerHost: deliveriesAtOnce, IdleConnTimeout: time.Minute}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{
+		Transport: transport, Timeout: d.sim.cfg.WebhookTimeout,
+		// A redirection is a failure, to Stripe.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	var atWork sync.WaitGroup
+	defer atWork.Wait()
+	free := make(chan struct{}, deliveriesAtOnce)
+	for {
+		x, wait := d.next(time.Now())
+		if x == nil {
+			timer := time.NewTimer(wait)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-d.wake:
+				timer.Stop()
+			case <-timer.C:
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			d.push(x)
+			return
+		case free <- struct{}{}:
+		}
+		atWork.Go(func() {
+			defer func() { <-free }()
+			d.deliver(ctx, client, x)
+		})
+	}
+}
+
+func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *delivery) {
+	if x.begun.IsZero() {
+		x.begun = time.Now()
+	}
+	l := x.store.letter(x.event, x.endpoint)
+	if l == nil {
+		d.settle(x, true)
+		return
+	}
+	twice, ok := d.strike(x, l)
+	if !ok {
+		return
+	}
+	err := d.send(ctx, client, l)
+	if err == nil && twice {
+		err = d.send(ctx, client, l)
+	}
+	defer d.overtaken(x.endpoint)
+	if err == nil {
+		d.sim.stats.webhook(func(w *WebhookStats) { w.Delivered++ })
+		d.settle(x, false)
+		return
+	}
+	if ctx.Err() != nil {
+		x.due = time.Now()
+		d.push(x)
+		return
+	}
+	d.sim.stats.webhook(func(w *WebhookStats) { w.FailedAttempts++ })
+	if time.Since(x.begun) >= d.sim.cfg.WebhookGiveUp {
+		d.sim.log.WarnContext(ctx, "webhook given up", "event", x.event, "url", l.url, "attempts", x.attempt+1, "error", err)
+		d.settle(x, true)
+		return
+	}
+	pause := min(d.sim.cfg.WebhookFirstRetry<<min(x.attempt, 20), d.sim.cfg.WebhookLongestRetry)
+	x.attempt++
+	x.due = time.Now().Add(pause)
+	d.sim.log.DebugContext(ctx, "webhook failed, will be tried again", "event", x.event, "url", l.url, "attempt", x.attempt, "in", pause, "error", err)
+	d.push(x)
+}
+
+// strike lets the faults of webhooks have their turn. It returns false if the delivery is not to be made now.
+func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
+	if x.struck {
+		return false, true
+	}
+	x.struck = true
+	struck := d.sim.faults.strike(delivering, occasion{event: l.kind, objects: l.objects})
+	if len(struck) == 0 {
+		return false, true
+	}
+	switch f := struck[0]; f.Kind {
+	case FaultWebhookDuplicated:
+		return true, true
+	case FaultWebhookLost:
+		d.sim.stats.webhook(func(w *WebhookStats) { w.Lost++ })
+		d.settle(x, true)
+	case FaultWebhookReordered:
+		wait := f.Delay
+		setDefault(&wait, heldFor)
+		x.held, x.due = true, time.Now().Add(wait)
+		d.push(x)
+	default:
+		x.due = time.Now().Add(f.Delay)
+		d.push(x)
+	}
+	return false, false
+}
+
+func (d *deliverer) send(ctx context.Context, client *http.Client, l *letter) error {
+	r, err := l.request(d.sim.cfg.Clock())
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(r.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
+	if err := response.Body.Close(); err != nil {
+		return err
+	}
+	if response.StatusCode < 200 || response.StatusCode > 299 {
+		return fmt.Errorf("%s answered %s", l.url, response.Status)
+	}
+	return nil
+}
+
+func (d *deliverer) settle(x *delivery, failed bool) {
+	if failed {
+		d.sim.stats.webhook(func(w *WebhookStats) { w.GivenUp++ })
+	}
+	d.sim.gate.RLock()
+	defer d.sim.gate.RUnlock()
+	x.store.mu.Lock()
+	defer x.store.mu.Unlock()
+	if !x.store.pending[x.event][x.endpoint] {
+		return
+	}
+	s := settled{Event: x.event, Endpoint: x.endpoint, Failed: failed}
+	x.store.settle(s)
+	if err := d.sim.write(&record{Account: x.store.account, Live: x.store.live, Settled: []settled{s}}); err != nil {
+		d.sim.log.Error("webhook delivered, but not noted: it will be delivered again after a restart", "event", x.event, "error", err)
+	}
+}
+
+// deliveries is a queue by due time.
+type deliveries []*delivery
+
+func (q deliveries) Len() int           { return len(q) }
+func (q deliveries) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q deliveries) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+// Push and Pop are for container/heap.
+func (q *deliveries) Push(v any) {
+	x, _ := v.(*delivery)
+	x.place = len(*q)
+	*q = append(*q, x)
+}
+
+func (q *deliveries) Pop() any {
+	old := *q
+	x := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	x.place = -1
+	return x
+}

@@ -1,0 +1,185 @@
+package stripesim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// FaultKind is what goes wrong; the package's documentation says what each does.
+type FaultKind string
+
+// Kinds of faults.
+const (
+	FaultRateLimit    FaultKind = "rate_limit"
+	FaultLockTimeout  FaultKind = "lock_timeout"
+	FaultErrorBefore  FaultKind = "error_before"
+	FaultErrorAfter   FaultKind = "error_after"
+	FaultUnavailable  FaultKind = "unavailable"
+	FaultBadGateway   FaultKind = "bad_gateway"
+	FaultLatency      FaultKind = "latency"
+	FaultResponseLost FaultKind = "response_lost"
+	FaultReset        FaultKind = "reset"
+
+	FaultWebhookLost       FaultKind = "webhook_lost"
+	FaultWebhookDuplicated FaultKind = "webhook_duplicated"
+	FaultWebhookDelayed    FaultKind = "webhook_delayed"
+	FaultWebhookReordered  FaultKind = "webhook_reordered"
+)
+
+// entering are the faults that strike before a request's execution, or its answer whatever that is.
+var entering = []FaultKind{
+	FaultReset, FaultRateLimit, FaultLockTimeout, FaultUnavailable, FaultBadGateway, FaultLatency, FaultResponseLost,
+}
+
+// executing are those that strike only if the request is executed.
+var executing = []FaultKind{FaultErrorBefore, FaultErrorAfter}
+
+var delivering = []FaultKind{FaultWebhookLost, FaultWebhookDuplicated, FaultWebhookDelayed, FaultWebhookReordered}
+
+// Fault is a failure on demand.
+type Fault struct {
+	// ID is given by the simulator.
+	ID   string    `json:"id,omitempty"`
+	Kind FaultKind `json:"kind"`
+	// Method and Path restrict it to requests; empty means any. In Path, * stands for any characters; it is compared
+	// with the path ("/v1/products/prod_1") and with the operation's ("/v1/products/{id}").
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+	// Object restricts it to requests about an object: by its id in the path, by the id that a product is to get, or
+	// by the product of a price that is to be made. For webhooks, to events about it.
+	Object string `json:"object,omitempty"`
+	// Event restricts a webhook fault to event types, such as "product.*".
+	Event string `json:"event,omitempty"`
+	// Skip lets so many matches pass first.
+	Skip int `json:"skip,omitempty"`
+	// Count is how often it strikes; 0 is always.
+	Count int `json:"count,omitempty"`
+	// Probability that a match is struck; 0 is always. Seed makes the choice repeatable.
+	Probability float64 `json:"probability,omitempty"`
+	Seed        uint64  `json:"seed,omitempty"`
+	// Reason of a rate_limit; ReasonGlobalRate if empty.
+	Reason string `json:"reason,omitempty"`
+	// Delay of latency, webhook_delayed and webhook_reordered, in nanoseconds.
+	Delay time.Duration `json:"delay,omitempty"`
+	// Hits is how often it has struck.
+	Hits int `json:"hits"`
+}
+
+// faults are those that are set.
+type faults struct {
+	mu   sync.Mutex
+	set  []*activeFault
+	last int
+}
+
+type activeFault struct {
+	Fault
+	skipped int
+	random  *rand.Rand
+}
+
+// occasion is where a fault may strike.
+type occasion struct {
+	method, path, operation string
+	objects                 []string
+	event                   string
+}
+
+func (f *faults) add(fault Fault) (Fault, error) {
+	if !slices.Contains(slices.Concat(entering, executing, delivering), fault.Kind) {
+		return Fault{}, fmt.Errorf("simulator: there is no fault %q; there are %v", fault.Kind, slices.Concat(entering, executing, delivering))
+	}
+	if fault.Probability < 0 || fault.Probability > 1 {
+		return Fault{}, fmt.Errorf("simulator: the probability of a fault is between 0 and 1, not %v", fault.Probability)
+	}
+	if fault.Kind == FaultRateLimit {
+		setDefault(&fault.Reason, ReasonGlobalRate)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last++
+	fault.ID, fault.Hits = fmt.Sprintf("fault_%d", f.last), 0
+	f.set = append(f.set, &activeFault{Fault: fault, random: rand.New(rand.NewPCG(fault.Seed, 0))}) //nolint:gosec // repeatable on purpose
+	return fault, nil
+}
+
+func (f *faults) list() []Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]Fault, len(f.set))
+	for i, x := range f.set {
+		out[i] = x.Fault
+	}
+	return out
+}
+
+func (f *faults) remove(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.set)
+	f.set = slices.DeleteFunc(f.set, func(x *activeFault) bool { return x.ID == id })
+	return len(f.set) < n
+}
+
+func (f *faults) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.set = nil
+}
+
+// strike returns the faults of some kinds that strike now: every latency, and at most one of the others.
+func (f *faults) strike(kinds []FaultKind, o occasion) []Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []Fault
+	struck := false
+	for _, x := range f.set {
+		if !slices.Contains(kinds, x.Kind) || struck && x.Kind != FaultLatency || !x.matches(o) || !x.fires() {
+			continue
+		}
+		struck = struck || x.Kind != FaultLatency
+		out = append(out, x.Fault)
+	}
+	return out
+}
+
+func (f *activeFault) matches(o occasion) bool {
+	return (f.Count == 0 || f.Hits < f.Count) &&
+		(f.Method == "" || strings.EqualFold(f.Method, o.method)) &&
+		(f.Path == "" || wildcard(f.Path, o.path) || wildcard(f.Path, o.operation)) &&
+		(f.Object == "" || slices.Contains(o.objects, f.Object)) &&
+		(f.Event == "" || subscribed([]string{f.Event}, o.event))
+}
+
+func (f *activeFault) fires() bool {
+	if f.skipped < f.Skip {
+		f.skipped++
+		return false
+	}
+	if f.Probability > 0 && f.random.Float64() >= f.Probability {
+		return false
+	}
+	f.Hits++
+	return true
+}
+
+// wildcard compares s with a pattern in which * stands for any characters.
+func wildcard(pattern, s string) bool {
+	head, rest, wild := strings.Cut(pattern, "*")
+	if !wild {
+		return pattern == s
+	}
+	if !strings.HasPrefix(s, head) {
+		return false
+	}
+	for i := len(head); i <= len(s); i++ {
+		if wildcard(rest, s[i:]) {
+			return true
+		}
+	}
+	return false
+}

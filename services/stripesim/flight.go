@@ -1,0 +1,57 @@
+package stripesim
+
+import "sync"
+
+// flights are the writes at work, by object.
+type flights struct {
+	mu      sync.Mutex
+	running map[flight]int
+	most    map[string]int // by kind of object
+	mostOf  map[flight]int // where it was more than one
+	limit   int
+}
+
+// flight is an object that is being written to. A product is also busy while its prices are.
+type flight struct{ kind, account, id string }
+
+// String is how the object is named in Stats.
+func (f flight) String() string { return f.kind + " " + f.id }
+
+func newFlights() *flights {
+	return &flights{running: map[flight]int{}, most: map[string]int{}, mostOf: map[flight]int{}, limit: 1000}
+}
+
+// enter notes that writes to the objects begin. With exclusive it refuses, and returns false, if the first object
+// is busy.
+func (f *flights) enter(objects []flight, exclusive bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if exclusive && len(objects) > 0 && f.running[objects[0]] > 0 {
+		return false
+	}
+	for _, o := range objects {
+		f.running[o]++
+		n := f.running[o]
+		f.most[o.kind] = max(f.most[o.kind], n)
+		if n > 1 && (len(f.mostOf) < f.limit || f.mostOf[o] > 0) {
+			f.mostOf[o] = max(f.mostOf[o], n)
+		}
+	}
+	return true
+}
+
+func (f *flights) leave(objects []flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range objects {
+		if f.running[o]--; f.running[o] == 0 {
+			delete(f.running, o)
+		}
+	}
+}
+
+func (f *flights) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.most, f.mostOf = map[string]int{}, map[flight]int{}
+}

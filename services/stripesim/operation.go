@@ -1,0 +1,90 @@
+package stripesim
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// operation is one of Stripe's endpoints: it has a rate limit of its own, whatever the object.
+type operation struct {
+	method string
+	path   string // with the object's id as {name}
+	params map[string]shape
+	// object is the kind of object that it answers, or lists.
+	object string
+	list   bool
+	// permission is what a restricted key needs, without _read or _write. Prices go by their old name.
+	permission string
+	run        func(*tx, *call) (any, *refusal)
+}
+
+func (o *operation) name() string { return o.method + " " + o.path }
+
+// idParam is how Stripe calls the id in the operation's path: "id" or "price".
+func (o *operation) idParam() string {
+	_, rest, ok := strings.Cut(o.path, "{")
+	if !ok {
+		return ""
+	}
+	return strings.TrimSuffix(rest, "}")
+}
+
+var expandOnly = map[string]shape{"expand": expandParam}
+
+var operations = []*operation{
+	{method: http.MethodPost, path: "/v1/products", params: createProductParams, object: "product", permission: "rak_product", run: (*tx).createProduct},
+	{method: http.MethodGet, path: "/v1/products", params: listProductsParams, object: "product", list: true, permission: "rak_product", run: (*tx).listProducts},
+	{method: http.MethodPost, path: "/v1/products/{id}", params: updateProductParams, object: "product", permission: "rak_product", run: (*tx).updateProduct},
+	{method: http.MethodGet, path: "/v1/products/{id}", params: expandOnly, object: "product", permission: "rak_product", run: (*tx).getProduct},
+	{method: http.MethodDelete, path: "/v1/products/{id}", object: "product", permission: "rak_product", run: (*tx).deleteProduct},
+	{method: http.MethodPost, path: "/v1/prices", params: createPriceParams, object: "price", permission: "rak_plan", run: (*tx).createPrice},
+	{method: http.MethodGet, path: "/v1/prices", params: listPricesParams, object: "price", list: true, permission: "rak_plan", run: (*tx).listPrices},
+	{method: http.MethodPost, path: "/v1/prices/{price}", params: updatePriceParams, object: "price", permission: "rak_plan", run: (*tx).updatePrice},
+	{method: http.MethodGet, path: "/v1/prices/{price}", params: expandOnly, object: "price", permission: "rak_plan", run: (*tx).getPrice},
+	{method: http.MethodGet, path: "/v1/events", params: listEventsParams, object: "event", list: true, permission: "rak_event", run: (*tx).listEvents},
+	{method: http.MethodGet, path: "/v1/events/{id}", params: expandOnly, object: "event", permission: "rak_event", run: (*tx).getEvent},
+	{method: http.MethodPost, path: "/v1/webhook_endpoints", params: createEndpointParams, object: "webhook_endpoint", permission: "rak_webhook", run: (*tx).createEndpoint},
+	{method: http.MethodGet, path: "/v1/webhook_endpoints", params: listParams(nil), object: "webhook_endpoint", list: true, permission: "rak_webhook", run: (*tx).listEndpoints},
+	{method: http.MethodPost, path: "/v1/webhook_endpoints/{webhook_endpoint}", params: updateEndpointParams, object: "webhook_endpoint", permission: "rak_webhook", run: (*tx).updateEndpoint},
+	{method: http.MethodGet, path: "/v1/webhook_endpoints/{webhook_endpoint}", params: expandOnly, object: "webhook_endpoint", permission: "rak_webhook", run: (*tx).getEndpoint},
+	{method: http.MethodDelete, path: "/v1/webhook_endpoints/{webhook_endpoint}", object: "webhook_endpoint", permission: "rak_webhook", run: (*tx).deleteEndpoint},
+	{method: http.MethodGet, path: "/v1/account", params: expandOnly, object: "account", permission: "rak_account", run: (*tx).getAccount},
+}
+
+// routes are the operations by method and path, with {} for an id.
+var routes = func() map[string]*operation {
+	out := make(map[string]*operation, len(operations))
+	for _, op := range operations {
+		path, _, hasID := strings.Cut(op.path, "{")
+		if hasID {
+			path += "{}"
+		}
+		out[op.method+" "+path] = op
+	}
+	return out
+}()
+
+// route finds the operation of a request, and the id in its path.
+func route(method, escapedPath string) (*operation, string) {
+	path := strings.TrimSuffix(escapedPath, "/")
+	if op := routes[method+" "+path]; op != nil && op.idParam() == "" {
+		return op, ""
+	}
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return nil, ""
+	}
+	id, err := url.PathUnescape(path[i+1:])
+	if err != nil || id == "" {
+		return nil, ""
+	}
+	return routes[method+" "+path[:i+1]+"{}"], id
+}
+
+func unknownURL(method, path string) *refusal {
+	return &refusal{
+		status: http.StatusNotFound, kind: typeInvalid, unsaved: true,
+		message: "Unrecognized request URL (" + method + ": " + path + "). Please see https://stripe.com/docs or we can help at https://support.stripe.com/.",
+	}
+}

@@ -1,0 +1,450 @@
+package stripesim
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// price is what is kept of a price. It is never modified, only replaced.
+type price struct {
+	ID            string            `json:"id"`
+	Active        bool              `json:"active,omitempty"`
+	BillingScheme string            `json:"billing_scheme"`
+	Created       int64             `json:"created"`
+	Currency      string            `json:"currency"`
+	Options       map[string]option `json:"options,omitempty"`
+	LookupKey     string            `json:"lookup_key,omitempty"`
+	Metadata      map[string]string `json:"metadata,omitempty"`
+	Nickname      *string           `json:"nickname,omitempty"`
+	Product       string            `json:"product"`
+	Recurring     *recurring        `json:"recurring,omitempty"`
+	TiersMode     *string           `json:"tiers_mode,omitempty"`
+	Transform     *transform        `json:"transform,omitempty"`
+	// Inline prices were made ad hoc, by a checkout or a subscription: lists leave them out.
+	Inline bool `json:"inline,omitempty"`
+	option
+}
+
+type recurring struct {
+	Interval      string  `json:"interval"`
+	IntervalCount int64   `json:"interval_count"`
+	Meter         *string `json:"meter"`
+	UsageType     string  `json:"usage_type"`
+}
+
+type transform struct {
+	DivideBy int64  `json:"divide_by"`
+	Round    string `json:"round"`
+}
+
+// priceJSON is a price in an answer.
+type priceJSON struct {
+	ID                string                  `json:"id"`
+	Object            string                  `json:"object"`
+	Active            bool                    `json:"active"`
+	BillingScheme     string                  `json:"billing_scheme"`
+	Created           int64                   `json:"created"`
+	Currency          string                  `json:"currency"`
+	CurrencyOptions   *map[string]*optionJSON `json:"currency_options,omitempty"`
+	CustomUnitAmount  *customJSON             `json:"custom_unit_amount"`
+	Livemode          bool                    `json:"livemode"`
+	LookupKey         *string                 `json:"lookup_key"`
+	Metadata          map[string]string       `json:"metadata"`
+	Nickname          *string                 `json:"nickname"`
+	Product           any                     `json:"product"`
+	Recurring         *recurring              `json:"recurring"`
+	TaxBehavior       string                  `json:"tax_behavior"`
+	Tiers             *[]tierJSON             `json:"tiers,omitempty"`
+	TiersMode         *string                 `json:"tiers_mode"`
+	TransformQuantity *transform              `json:"transform_quantity"`
+	Type              string                  `json:"type"`
+	UnitAmount        *int64                  `json:"unit_amount"`
+	UnitAmountDecimal *string                 `json:"unit_amount_decimal"`
+}
+
+var intervals = []string{"day", "month", "week", "year"}
+
+// longestInterval is how far apart two payments may lie: three years.
+var longestInterval = map[string]int64{"day": 1095, "week": 156, "month": 36, "year": 3}
+
+// interval_count's refusal, in Stripe's plurals.
+var longestIntervalText = map[string]string{"day": "1095 days", "week": "156 weeks", "month": "36 months", "year": "3 years"}
+
+var createPriceParams = map[string]shape{
+	"active":             {kind: boolean},
+	"billing_scheme":     {kind: enumeration, choices: []string{"per_unit", "tiered"}},
+	"currency":           {kind: currencyCode, required: true},
+	"currency_options":   currencyOptionsParam,
+	"custom_unit_amount": customUnitAmountParam,
+	"expand":             expandParam,
+	"lookup_key":         {max: 200},
+	"metadata":           {kind: metadata},
+	"nickname":           {max: 5000},
+	"product":            {max: 5000},
+	"product_data": {kind: hash, fields: map[string]shape{
+		"active": {kind: boolean}, "id": {max: 5000}, "metadata": {kind: metadata}, "name": {max: 5000, required: true},
+		"statement_descriptor": {max: 22}, "tax_code": {max: 5000}, "unit_label": {max: 12},
+	}},
+	"recurring": {kind: hash, fields: map[string]shape{
+		"interval":       {kind: enumeration, choices: intervals, required: true},
+		"interval_count": {kind: integer},
+		"meter":          {max: 5000},
+		"usage_type":     {kind: enumeration, choices: []string{"licensed", "metered"}},
+	}},
+	"tax_behavior":        taxBehaviorParam,
+	"tiers":               tiersParam,
+	"tiers_mode":          {kind: enumeration, choices: []string{"graduated", "volume"}},
+	"transfer_lookup_key": {kind: boolean},
+	"transform_quantity": {kind: hash, fields: map[string]shape{
+		"divide_by": {kind: integer, required: true},
+		"round":     {kind: enumeration, choices: []string{"down", "up"}, required: true},
+	}},
+	"unit_amount":         {kind: amount},
+	"unit_amount_decimal": {kind: amountDecimal},
+}
+
+// updatePriceParams are all that ever changes about a price; any other parameter is unknown to Stripe here.
+var updatePriceParams = map[string]shape{
+	"active":              {kind: boolean},
+	"currency_options":    clearable(currencyOptionsParam),
+	"expand":              expandParam,
+	"lookup_key":          {max: 200, clears: true, undocumented: nullable},
+	"metadata":            {kind: metadata, clears: true},
+	"nickname":            {max: 5000, clears: true, undocumented: nullable},
+	"tax_behavior":        taxBehaviorParam,
+	"transfer_lookup_key": {kind: boolean},
+}
+
+// newPrice makes a price of the parameters of a request, or of a product's default_price_data.
+func newPrice(f *field, product string, now time.Time) (*price, *refusal) {
+	p := &price{
+		ID: newID("price_1", 23), Active: true, BillingScheme: "per_unit", Created: now.Unix(),
+		Currency: strings.ToLower(f.text("currency")), Product: product, Nickname: f.optional("nickname"), LookupKey: f.text("lookup_key"),
+		TiersMode: f.optional("tiers_mode"),
+	}
+	if active, sent := f.flag("active"); sent {
+		p.Active = active
+	}
+	if s := f.text("billing_scheme"); s != "" {
+		p.BillingScheme = s
+	}
+	var r *refusal
+	if p.option, r = newOption(f, "unspecified"); r != nil {
+		return nil, r
+	}
+	if r := p.checkAmounts(f); r != nil {
+		return nil, r
+	}
+	if p.Recurring, r = newRecurring(f.get("recurring")); r != nil {
+		return nil, r
+	}
+	if p.Custom != nil && p.Recurring != nil {
+		return nil, invalid("", "custom_unit_amount", "`custom_unit_amount` cannot be used with recurring prices.")
+	}
+	if q := f.get("transform_quantity"); q != nil {
+		n, _ := q.integer("divide_by")
+		if n < 1 {
+			return nil, invalid("parameter_invalid_integer", q.get("divide_by").name, "This value must be greater than or equal to 1.")
+		}
+		if p.BillingScheme == "tiered" {
+			return nil, invalid("", "transform_quantity", "`transform_quantity` cannot be combined with `billing_scheme=tiered`.")
+		}
+		p.Transform = &transform{DivideBy: n, Round: q.text("round")}
+	}
+	if p.Options, r = p.mergeOptions(f.get("currency_options")); r != nil {
+		return nil, r
+	}
+	if p.Metadata, r = mergeMetadata(nil, f.get("metadata")); r != nil {
+		return nil, r
+	}
+	return p, nil
+}
+
+func (p *price) checkAmounts(f *field) *refusal {
+	if p.BillingScheme == "tiered" {
+		switch {
+		case len(p.Tiers) == 0:
+			return invalid("parameter_missing", "tiers", "Missing required param: tiers.")
+		case p.TiersMode == nil:
+			return invalid("parameter_missing", "tiers_mode", "Missing required param: tiers_mode.")
+		case p.Amount != "":
+			return invalid("", "unit_amount", "`unit_amount` and `unit_amount_decimal` cannot be combined with `billing_scheme=tiered`.")
+		case p.Custom != nil:
+			return invalid("", "custom_unit_amount", "`custom_unit_amount` cannot be combined with `billing_scheme=tiered`.")
+		}
+		return nil
+	}
+	switch {
+	case f.get("tiers") != nil:
+		return invalid("", "tiers", "`tiers` can only be set if `billing_scheme=tiered`.")
+	case p.TiersMode != nil:
+		return invalid("", "tiers_mode", "`tiers_mode` can only be set if `billing_scheme=tiered`.")
+	case p.Amount == "" && p.Custom == nil:
+		return invalid("parameter_missing", "unit_amount", "One of `unit_amount`, `unit_amount_decimal`, or `custom_unit_amount` is required, unless `billing_scheme=tiered`.")
+	case p.Amount != "" && p.Custom != nil:
+		return invalid("parameters_exclusive", "custom_unit_amount", "You may only specify one of these parameters: unit_amount, unit_amount_decimal, custom_unit_amount.")
+	}
+	return nil
+}
+
+func newRecurring(f *field) (*recurring, *refusal) {
+	if f == nil {
+		return nil, nil
+	}
+	r := &recurring{Interval: f.text("interval"), IntervalCount: 1, Meter: f.optional("meter"), UsageType: "licensed"}
+	if n, sent := f.integer("interval_count"); sent {
+		r.IntervalCount = n
+	}
+	if s := f.text("usage_type"); s != "" {
+		r.UsageType = s
+	}
+	switch limit := longestInterval[r.Interval]; {
+	case r.IntervalCount < 1:
+		return nil, invalid("parameter_invalid_integer", f.get("interval_count").name, "This value must be greater than or equal to 1.")
+	case r.IntervalCount > limit:
+		return nil, invalid("", f.get("interval_count").name, "The maximum interval is 3 years: interval_count can be at most %s.", longestIntervalText[r.Interval])
+	case r.Meter != nil && r.UsageType != "metered":
+		return nil, invalid("", f.get("meter").name, "`recurring[meter]` can only be set if `recurring[usage_type]=metered`.")
+	}
+	return r, nil
+}
+
+func (t *tx) createPrice(c *call) (any, *refusal) {
+	productID, data := c.form.text("product"), c.form.get("product_data")
+	switch {
+	case productID != "" && data != nil:
+		return nil, invalid("parameters_exclusive", "product_data", "You may only specify one of these parameters: product, product_data.")
+	case productID == "" && data == nil:
+		return nil, invalid("parameter_missing", "product", "One of `product` or `product_data` is required.")
+	}
+	var made *product
+	if data != nil {
+		made = &product{
+			ID: data.text("id"), Active: true, Created: c.now.Unix(), Updated: c.now.Unix(), Name: data.text("name"), Type: "service",
+		}
+		if made.ID == "" {
+			made.ID = newID("prod_", 14)
+		}
+		if r := made.write(data); r != nil {
+			return nil, r
+		}
+		productID = made.ID
+	}
+	p, r := newPrice(c.form, productID, c.now)
+	if r != nil {
+		return nil, r
+	}
+	p.Inline = c.inline
+	switch exists := t.products.get(productID) != nil; {
+	case made != nil && exists:
+		return nil, refuse("resource_already_exists", "product_data[id]", "Product already exists.")
+	case made == nil && !exists:
+		return nil, missing(http.StatusBadRequest, "product", productID, "product")
+	}
+	if r := t.takeLookupKey(c, p); r != nil {
+		return nil, r
+	}
+	if made != nil {
+		t.putProduct(made)
+		t.event(c, "product.created", t.renderProduct(made, nil, t.sim.cfg.APIVersion), nil)
+	}
+	t.putPrice(p)
+	t.event(c, "price.created", t.renderPrice(p, nil, t.sim.cfg.APIVersion), nil)
+	return t.renderPrice(p, c.expand, c.version), nil
+}
+
+// takeLookupKey makes sure that no other price has the key of this one, archived ones included; with
+// transfer_lookup_key it is taken from the holder.
+func (t *tx) takeLookupKey(c *call, p *price) *refusal {
+	holderID, held := t.lookupKeys[p.LookupKey]
+	if p.LookupKey == "" || !held || holderID == p.ID {
+		return nil
+	}
+	if transfer, _ := c.form.flag("transfer_lookup_key"); !transfer {
+		return refuse("", "lookup_key", "A price (`%s`) already uses that lookup key. Use `transfer_lookup_key=true` to transfer it.", holderID)
+	}
+	old := t.prices.get(holderID)
+	holder := *old
+	holder.LookupKey = ""
+	t.replacePrice(c, old, &holder)
+	return nil
+}
+
+func (t *tx) updatePrice(c *call) (any, *refusal) {
+	old := t.prices.get(c.id)
+	if old == nil {
+		return nil, t.noSuch(c, "price")
+	}
+	p := *old
+	if active, sent := c.form.flag("active"); sent {
+		p.Active = active
+	}
+	if c.form.get("nickname") != nil {
+		p.Nickname = c.form.optional("nickname")
+	}
+	if key := c.form.get("lookup_key"); key != nil {
+		p.LookupKey = key.value
+	}
+	var r *refusal
+	if p.Metadata, r = mergeMetadata(p.Metadata, c.form.get("metadata")); r != nil {
+		return nil, r
+	}
+	if behavior := c.form.text("tax_behavior"); behavior != "" {
+		if r := checkTaxBehavior("tax_behavior", p.TaxBehavior, behavior); r != nil {
+			return nil, r
+		}
+		p.TaxBehavior = behavior
+	}
+	if p.Options, r = p.mergeOptions(c.form.get("currency_options")); r != nil {
+		return nil, r
+	}
+	if old.Active && !p.Active && t.products.get(p.Product).DefaultPrice == p.ID {
+		return nil, refuse("", "active", "This price cannot be archived because it is the default price of its product.")
+	}
+	if r := t.takeLookupKey(c, &p); r != nil {
+		return nil, r
+	}
+	t.replacePrice(c, old, &p)
+	return t.renderPrice(t.prices.get(c.id), c.expand, c.version), nil
+}
+
+// everything expands what an answer can hold of a price, to see whether anything is different.
+var everything = &expansion{subs: map[string]*expansion{"tiers": {}, "currency_options": {}}}
+
+// replacePrice stores a price and tells of it, unless nothing is different.
+func (t *tx) replacePrice(c *call, old, p *price) {
+	version := t.sim.cfg.APIVersion
+	if changes(t.renderPrice(old, everything, version), t.renderPrice(p, everything, version)) == nil {
+		return
+	}
+	t.putPrice(p)
+	// The event shows no currency options, so a change of those alone has no previous attributes to show.
+	before, after := t.renderPrice(old, nil, version), t.renderPrice(p, nil, version)
+	previous := changes(before, after)
+	if previous == nil {
+		previous = map[string]any{}
+	}
+	t.event(c, "price.updated", after, previous)
+}
+
+// dropPrice deletes a price, as only the Dashboard can.
+func (t *tx) dropPrice(c *call, p *price) {
+	last := *p
+	last.Active = false
+	t.removePrice(p.ID)
+	t.event(c, "price.deleted", t.renderPrice(&last, nil, t.sim.cfg.APIVersion), nil)
+}
+
+func (t *tx) getPrice(c *call) (any, *refusal) {
+	if p := t.prices.get(c.id); p != nil {
+		return t.renderPrice(p, c.expand, c.version), nil
+	}
+	return nil, t.noSuch(c, "price")
+}
+
+var listPricesParams = listParams(map[string]shape{
+	"active": {kind: boolean}, "created": createdParam, "currency": {kind: currencyCode},
+	"lookup_keys": {kind: list, max: 10, item: &shape{max: 5000}}, "product": {max: 5000},
+	"recurring": {kind: hash, fields: map[string]shape{
+		"interval": {kind: enumeration, choices: intervals}, "meter": {max: 5000},
+		"usage_type": {kind: enumeration, choices: []string{"licensed", "metered"}},
+	}},
+	"type": {kind: enumeration, choices: []string{"one_time", "recurring"}},
+})
+
+func (t *tx) listPrices(c *call) (any, *refusal) {
+	page, r := readPage(c, "price", &t.prices)
+	if r != nil {
+		return nil, r
+	}
+	within, r := readRange(c.form.get("created"))
+	if r != nil {
+		return nil, r
+	}
+	if id := c.form.text("product"); id != "" {
+		page.narrow(t.prices.places(t.pricesOf[id]))
+	}
+	if keys := c.form.get("lookup_keys"); keys != nil {
+		var ids []string
+		for _, key := range values(keys) {
+			if id, ok := t.lookupKeys[key]; ok {
+				ids = append(ids, id)
+			}
+		}
+		page.narrow(t.prices.places(ids))
+	}
+	active, byActive := c.form.flag("active")
+	if !byActive && !t.sim.cfg.UnfilteredInactivePrices {
+		active, byActive = true, true
+	}
+	currency, kind, every := strings.ToLower(c.form.text("currency")), c.form.text("type"), c.form.get("recurring")
+	found, more := page.collect(func(p *price) bool {
+		return !p.Inline && (!byActive || p.Active == active) && (currency == "" || p.Currency == currency) &&
+			(kind == "" || p.kind() == kind) && p.Recurring.matches(every) && within.contains(p.Created)
+	})
+	out := make([]any, len(found))
+	for i, p := range found {
+		out[i] = t.renderPrice(p, c.expand.sub("data"), c.version)
+	}
+	return listJSON{Object: "list", Data: out, HasMore: more, URL: "/v1/prices"}, nil
+}
+
+func (p *price) kind() string {
+	if p.Recurring != nil {
+		return "recurring"
+	}
+	return "one_time"
+}
+
+func (r *recurring) matches(f *field) bool {
+	if f == nil {
+		return true
+	}
+	matches := func(name, have string) bool { return f.text(name) == "" || f.text(name) == have }
+	return r != nil && matches("interval", r.Interval) && matches("usage_type", r.UsageType) &&
+		(f.text("meter") == "" || r.Meter != nil && *r.Meter == f.text("meter"))
+}
+
+func (s *store) renderPrice(p *price, expand *expansion, version string) priceJSON {
+	out := priceJSON{
+		ID: p.ID, Object: "price", Active: p.Active, BillingScheme: p.BillingScheme, Created: p.Created, Currency: p.Currency,
+		CustomUnitAmount: p.Custom.render(), Livemode: s.live, Metadata: p.Metadata, Nickname: p.Nickname,
+		Product: p.Product, Recurring: p.Recurring, TaxBehavior: p.TaxBehavior, TiersMode: p.TiersMode, TransformQuantity: p.Transform,
+		Type: p.kind(), UnitAmount: p.Amount.integer(), UnitAmountDecimal: p.Amount.text(),
+	}
+	if p.LookupKey != "" {
+		out.LookupKey = &p.LookupKey
+	}
+	if out.Metadata == nil {
+		out.Metadata = map[string]string{}
+	}
+	if expand.sub("tiers") != nil && len(p.Tiers) > 0 {
+		out.Tiers = renderTiers(p.Tiers)
+	}
+	if expand.sub("currency_options") != nil {
+		// The price's own currency is listed among them.
+		options := map[string]*optionJSON{p.Currency: p.option.render()}
+		for currency, o := range p.Options {
+			options[currency] = o.render()
+		}
+		out.CurrencyOptions = &options
+	}
+	if sub := expand.sub("product"); sub != nil {
+		if of := s.products.get(p.Product); of != nil {
+			out.Product = s.renderProduct(of, sub, version)
+		} else {
+			out.Product = deletedJSON{ID: p.Product, Object: "product", Deleted: true}
+		}
+	}
+	return out
+}
+
+func values(f *field) []string {
+	var out []string
+	for _, item := range f.items() {
+		out = append(out, item.value)
+	}
+	return slices.Compact(out)
+}

@@ -1,0 +1,371 @@
+package stripesim
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// largestBody is how much a request may carry.
+const largestBody = 1 << 20
+
+// call is one request.
+type call struct {
+	op         *operation
+	method     string
+	path       string
+	id         string // from the path
+	form       *field
+	pairs      []pair
+	formErr    *refusal
+	expand     *expansion
+	version    string
+	versionErr *refusal
+	now        time.Time
+	requestID  string
+	key        string // Idempotency-Key
+	who        identity
+	// inline makes a price as a checkout does.
+	inline bool
+	// executed: the operation ran, whatever its result.
+	executed bool
+	fault    FaultKind
+}
+
+// reply is what a request is answered.
+type reply struct {
+	status   int
+	header   http.Header
+	body     []byte
+	code     string // of the error
+	limited  string
+	replayed bool
+	// lost: the connection is closed instead of answering; silently means without a byte.
+	lost, silently bool
+	html           bool
+	noRequestID    bool
+}
+
+// serve is the way of a request through the simulator.
+func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
+	c := s.read(w, r)
+	out := s.answer(c, r)
+	s.note(c, out)
+	s.log.DebugContext(r.Context(), "request", "method", c.method, "path", c.path, "status", out.status, "key", c.key, "request_id", c.requestID)
+	if out.lost {
+		hangUp(w, out)
+		return
+	}
+	h := w.Header()
+	for name, v := range out.header {
+		h[name] = v
+	}
+	h.Set("Content-Type", "application/json")
+	if out.html {
+		h.Set("Content-Type", "text/html")
+	}
+	h.Set("Date", c.now.UTC().Format(http.TimeFormat))
+	h.Set("Cache-Control", "no-cache, no-store")
+	if c.versionErr == nil {
+		h.Set("Stripe-Version", c.version)
+	}
+	if !out.noRequestID {
+		h.Set("Request-Id", c.requestID)
+	}
+	if out.limited != "" {
+		h.Set("Stripe-Rate-Limited-Reason", out.limited)
+	}
+	if out.status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Basic realm="Stripe"`)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(out.body)))
+	w.WriteHeader(out.status)
+	_, _ = w.Write(out.body) // a client that has gone away is no concern of ours
+}
+
+func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
+	c := &call{
+		method: r.Method, path: r.URL.EscapedPath(), now: s.cfg.Clock(), requestID: newID("req_", 14), version: s.cfg.APIVersion,
+	}
+	c.op, c.id = route(c.method, c.path)
+	if v := r.Header.Get("Stripe-Version"); v != "" {
+		if c.version = v; !apiVersion.MatchString(v) {
+			c.versionErr = invalid("", "", "Invalid Stripe API version: %s", v)
+		}
+	}
+	if r.Method == http.MethodPost {
+		// Elsewhere keys have no effect: those operations are idempotent anyway.
+		c.key = strings.TrimSpace(r.Header.Get("Idempotency-Key"))
+	}
+	encoded := r.URL.RawQuery
+	if r.Method == http.MethodPost {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestBody))
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			c.formErr = &refusal{status: http.StatusRequestEntityTooLarge, kind: typeInvalid, message: "Request entity too large", unsaved: true}
+		}
+		encoded = join(encoded, string(body))
+	}
+	var bad *refusal
+	if c.form, c.pairs, bad = parseForm(encoded); bad != nil {
+		c.formErr, c.form = bad, &field{}
+	}
+	return c
+}
+
+func join(query, body string) string {
+	if query == "" || body == "" {
+		return query + body
+	}
+	return query + "&" + body
+}
+
+// answer decides in Stripe's order: who is it, what is it, may it, is there room, does anything go wrong, was it
+// asked before; and only then executes it.
+func (s *Sim) answer(c *call, r *http.Request) reply {
+	var bad *refusal
+	if c.who, bad = s.authenticate(r); bad != nil {
+		return s.refused(c, bad)
+	}
+	if c.op == nil {
+		return s.refused(c, unknownURL(c.method, c.path))
+	}
+	if bad := c.who.permit(c.op); bad != nil {
+		return s.refused(c, bad)
+	}
+	st := s.store(storeKey{c.who.account, c.who.live})
+	if reason := st.limiter.enter(s.Limits().resolve(c.who.live), c.op.name(), c.now); reason != "" {
+		return s.refused(c, rateLimited(reason))
+	}
+	defer st.limiter.leave(c.op.name())
+
+	objects := s.objects(st, c)
+	if c.method != http.MethodGet {
+		if !s.flights.enter(objects, s.cfg.LockObjects) {
+			return s.refused(c, lockTimeout())
+		}
+		defer s.flights.leave(objects)
+	}
+	where := occasion{method: c.method, path: c.path, operation: c.op.name()[len(c.method)+1:]}
+	for _, o := range objects {
+		where.objects = append(where.objects, o.id)
+	}
+	if c.method == http.MethodGet && c.id != "" {
+		where.objects = append(where.objects, c.id)
+	}
+	delay, lost := time.Duration(0), false
+	for _, f := range s.faults.strike(entering, where) {
+		c.fault = f.Kind
+		switch f.Kind {
+		case FaultReset:
+			return reply{lost: true, silently: true}
+		case FaultRateLimit:
+			return s.refused(c, rateLimited(f.Reason))
+		case FaultLockTimeout:
+			return s.refused(c, lockTimeout())
+		case FaultUnavailable:
+			return s.refused(c, unavailable())
+		case FaultBadGateway:
+			return reply{status: http.StatusBadGateway, html: true, body: []byte("<html><head><title>502 Bad Gateway</title></head></html>\n")}
+		case FaultLatency:
+			delay += f.Delay
+		case FaultResponseLost:
+			lost = true
+		default:
+		}
+	}
+	out := s.execute(c, st, delay, where)
+	out.lost = lost
+	return out
+}
+
+// execute checks the request, settles what its idempotency key says, and runs its operation.
+func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) reply {
+	if bad := c.check(s.cfg.DocumentedClearsOnly); bad != nil {
+		wait(delay)
+		return s.refused(c, bad)
+	}
+	if c.key != "" {
+		stored, bad := st.claim(c)
+		if bad != nil {
+			return s.refused(c, bad)
+		}
+		if stored != nil {
+			wait(delay)
+			return replayed(c, stored)
+		}
+		defer st.release(c.key)
+	}
+	wait(delay)
+	before, after := false, false
+	for _, f := range s.faults.strike(executing, where) {
+		c.fault = f.Kind
+		before, after = f.Kind == FaultErrorBefore, f.Kind == FaultErrorAfter
+	}
+	return s.run(c, before, after)
+}
+
+// wait is a fault's delay. A client that gives up does not end it: Stripe would go on, too.
+func wait(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	<-timer.C
+}
+
+// check compares the request with what its operation takes.
+func (c *call) check(documentedOnly bool) *refusal {
+	if c.versionErr != nil {
+		return c.versionErr
+	}
+	if c.formErr != nil {
+		return c.formErr
+	}
+	if len(c.key) > longestKey {
+		return &refusal{status: http.StatusBadRequest, kind: typeIdempotency, unsaved: true, message: "Idempotency keys can be at most " + strconv.Itoa(longestKey) + " characters long."}
+	}
+	if bad := check(c.form, c.op.params, checker{version: c.version, documentedOnly: documentedOnly}); bad != nil {
+		return bad
+	}
+	var bad *refusal
+	c.expand, bad = readExpansion(c.form.get("expand"), c.op.object, c.op.list)
+	return bad
+}
+
+// run executes the operation. What it changed, and its answer if it has a key, are in the journal when it returns.
+func (s *Sim) run(c *call, failBefore, failAfter bool) reply {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	st := s.store(storeKey{c.who.account, c.who.live})
+	if c.method == http.MethodGet {
+		st.mu.RLock()
+		defer st.mu.RUnlock()
+	} else {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+	}
+	// Stamped when it happens, not when it was asked for.
+	c.now = s.cfg.Clock()
+	t := &tx{store: st, rec: record{Account: st.account, Live: st.live}}
+	var v any
+	bad := serverError()
+	if !failBefore {
+		c.executed = true
+		v, bad = c.op.run(t, c)
+		if bad == nil && failAfter {
+			bad = serverError()
+		}
+	}
+	out := s.refusedOr(c, v, bad)
+	if c.key != "" && (bad == nil || !bad.unsaved) {
+		a := &answer{Key: c.key, At: c.now.Unix(), Path: c.path, Print: c.print(), Status: out.status, Body: out.body, RequestID: c.requestID}
+		st.answers.put(a)
+		t.rec.Answers = append(t.rec.Answers, a)
+	}
+	if err := s.write(&t.rec); err != nil {
+		s.log.Error("the simulator cannot keep what it is told: it stops to accept changes", "error", err)
+		return s.refused(c, serverError())
+	}
+	for _, e := range t.rec.Events {
+		s.deliverer.add(st, e)
+	}
+	return out
+}
+
+func (s *Sim) refusedOr(c *call, v any, bad *refusal) reply {
+	if bad != nil {
+		return s.refused(c, bad)
+	}
+	out := reply{status: http.StatusOK, body: encode(v), header: http.Header{}}
+	c.keyHeaders(out.header, c.requestID)
+	return out
+}
+
+func (s *Sim) refused(c *call, r *refusal) reply {
+	out := reply{
+		status: r.status, code: r.code, limited: r.limited, noRequestID: r.noRequestID, header: http.Header{},
+		body: encode(r.body(c.requestID, c.who.live)),
+	}
+	if !r.unsaved {
+		c.keyHeaders(out.header, c.requestID)
+	}
+	return out
+}
+
+func (c *call) keyHeaders(h http.Header, original string) {
+	if c.key != "" {
+		h.Set("Idempotency-Key", c.key)
+		h.Set("Original-Request", original)
+	}
+}
+
+func replayed(c *call, a *answer) reply {
+	out := reply{status: a.Status, body: a.Body, header: http.Header{}, replayed: true}
+	c.keyHeaders(out.header, a.RequestID)
+	out.header.Set("Idempotent-Replayed", "true")
+	if a.Status >= http.StatusBadRequest {
+		var e errorBody
+		decode(a.Body, &e)
+		out.code = e.Error.Code
+	}
+	return out
+}
+
+// decode reads what this package wrote.
+func decode(raw []byte, into any) {
+	if err := json.Unmarshal(raw, into); err != nil {
+		panic("stripesim: decode: " + err.Error())
+	}
+}
+
+// objects are what a request is about: first the object itself, then the product that it belongs to.
+func (s *Sim) objects(st *store, c *call) []flight {
+	var out []flight
+	add := func(kind, id string) {
+		if id != "" {
+			out = append(out, flight{kind, st.account, id})
+		}
+	}
+	switch c.op.object {
+	case "product":
+		add("product", c.id)
+		add("product", c.form.text("id"))
+	case "price":
+		add("price", c.id)
+		add("product", c.form.text("product"))
+		if c.id != "" {
+			st.mu.RLock()
+			if p := st.prices.get(c.id); p != nil {
+				add("product", p.Product)
+			}
+			st.mu.RUnlock()
+		}
+	default:
+		add(c.op.object, c.id)
+	}
+	return out
+}
+
+// hangUp closes the connection instead of answering. A lost answer loses all but its first bytes: HTTP clients
+// repeat a request themselves if a connection that they had used before ends without any.
+func hangUp(w http.ResponseWriter, out reply) {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // HTTP/2 has no connection to take over
+	}
+	if out.silently {
+		if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
+			_ = tcp.SetLinger(0) // so that the other side sees a reset
+		}
+	} else {
+		_, _ = buffered.WriteString("HTTP/1.1 200")
+		_ = buffered.Flush()
+	}
+	_ = conn.Close()
+}
