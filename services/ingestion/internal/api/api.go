@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
@@ -31,7 +30,8 @@ type Config struct {
 	// BuiltIn is true if the catalog is the built-in tables; others are not written.
 	BuiltIn bool
 	// Token that callers must show; none if empty.
-	Token  string
+	Token string
+	// Logger of failures; slog's default if nil.
 	Logger *slog.Logger
 }
 
@@ -40,8 +40,11 @@ const maxRequest = 32 << 20
 
 // New makes the API's handler.
 func New(cfg Config) http.Handler {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
 	path, handler := ingestv1connect.NewIngestServiceHandler(&server{cfg},
-		connect.WithCodec(connectjson.Codec{}), connect.WithReadMaxBytes(maxRequest))
+		connectjson.Handler(), connect.WithReadMaxBytes(maxRequest))
 	mux := http.NewServeMux()
 	mux.Handle(path, handler)
 	return httpserver.BearerToken(cfg.Token, telemetry.HTTPServer(mux))
@@ -57,17 +60,17 @@ func (s *server) UpsertProducts(ctx context.Context, req *connect.Request[ingest
 		return nil, err
 	}
 	products := req.Msg.GetProducts()
-	faults := s.check(products)
-	if len(faults) == 0 {
-		written, moved, err := s.upsert(ctx, products)
-		if err != nil {
-			return nil, s.failed(ctx, err)
-		}
-		if faults = moved; len(faults) == 0 {
-			return connect.NewResponse(&ingestv1.UpsertProductsResponse{Products: written}), nil
-		}
+	if faults := s.check(products); len(faults) > 0 {
+		return nil, refusal(faults)
 	}
-	return nil, refusal(faults)
+	written, faults, err := s.upsert(ctx, products)
+	switch {
+	case err != nil:
+		return nil, s.failed(ctx, err)
+	case len(faults) > 0:
+		return nil, refusal(faults)
+	}
+	return connect.NewResponse(&ingestv1.UpsertProductsResponse{Products: written}), nil
 }
 
 // ArchiveProducts sets active to false, on all or none.
@@ -76,8 +79,8 @@ func (s *server) ArchiveProducts(ctx context.Context, req *connect.Request[inges
 		return nil, err
 	}
 	ids := req.Msg.GetIds()
-	if len(ids) == 0 || len(ids) > maxProducts {
-		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("ids: must be between 1 and %d", maxProducts))
+	if faults := checkIDs(ids); len(faults) > 0 {
+		return nil, refusal(faults)
 	}
 	missing, err := s.archive(ctx, ids)
 	switch {
@@ -103,50 +106,4 @@ func (s *server) writable() error {
 		return nil
 	}
 	return connect.NewError(connect.CodeFailedPrecondition, errors.New("the catalog is mapped from the operator's own tables: write there"))
-}
-
-// failed turns an error of the database into an answer that tells the caller what to do.
-func (s *server) failed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return connect.NewError(connect.CodeCanceled, err)
-	}
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "23505" && strings.Contains(pg.ConstraintName, "lookup_key") {
-		return refusal([]*ingestv1.FieldViolation{{
-			Field: "lookup_key", Message: "must be unique in the catalog: " + pg.Detail,
-		}})
-	}
-	s.Logger.ErrorContext(ctx, "the catalog database refused a call", "error", err)
-	return connect.NewError(connect.CodeUnavailable, fmt.Errorf("the catalog database: %w; nothing was written, try again", err))
-}
-
-// Bounds of what a refusal says: all violations as details, the first in the message.
-const (
-	maxDetails = 100
-	maxLines   = 10
-)
-
-func refusal(faults []*ingestv1.FieldViolation) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "nothing was written: %d fields are not valid", len(faults))
-	for i, f := range faults {
-		if i == maxLines {
-			fmt.Fprintf(&b, "\n  and %d more", len(faults)-maxLines)
-			break
-		}
-		fmt.Fprintf(&b, "\n  %s", f.GetField())
-		if f.GetProductId() != "" {
-			fmt.Fprintf(&b, " (product %s)", f.GetProductId())
-		}
-		fmt.Fprintf(&b, ": %s", f.GetMessage())
-	}
-	err := connect.NewError(connect.CodeInvalidArgument, errors.New(b.String()))
-	for i, f := range faults {
-		if i == maxDetails {
-			break
-		}
-		if detail, detailErr := connect.NewErrorDetail(f); detailErr == nil {
-			err.AddDetail(detail)
-		}
-	}
-	return err
 }

@@ -1,10 +1,8 @@
 package api
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
@@ -124,7 +122,6 @@ func batchOf(products []*catalogv1.Product) (*batch, error) {
 			b.places[price.GetId()] = place{fmt.Sprintf("products[%d].prices[%d]", i, j), p.GetId()}
 		}
 	}
-	slices.SortFunc(priceRows, func(x, y priceRow) int { return cmp.Compare(x.ID, y.ID) })
 	var err error
 	if b.products, err = json.Marshal(productRows); err != nil {
 		return nil, fmt.Errorf("encode products: %w", err)

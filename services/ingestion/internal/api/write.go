@@ -1,16 +1,12 @@
 package api
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
@@ -37,10 +33,8 @@ WHERE (p.name, p.active, p.description, p.images, p.marketing_features, p.metada
 	excluded.package_dimensions, excluded.shippable, excluded.statement_descriptor, excluded.tax_code, excluded.unit_label, excluded.url, excluded.default_price)
 RETURNING id, xmax = 0`
 
-	movedPrices = `SELECT p.id, p.product FROM driftless.prices p
-JOIN jsonb_to_recordset($1) AS r(id text, product text) ON r.id = p.id WHERE r.product <> p.product`
-
-	deletePrices = `DELETE FROM driftless.prices p WHERE p.product = ANY($1) AND NOT p.id = ANY($2)`
+	deletePrices = `DELETE FROM driftless.prices p
+WHERE p.product = ANY($1) AND NOT EXISTS (SELECT FROM unnest($2::text[]) AS r(id) WHERE r.id = p.id)`
 
 	upsertPrices = `INSERT INTO driftless.prices AS p (id, product, active, currency, unit_amount, unit_amount_decimal, billing_scheme,
 	recurring, tiers, tiers_mode, transform_quantity, currency_options, custom_unit_amount, tax_behavior, lookup_key, nickname, metadata)
@@ -55,98 +49,118 @@ ON CONFLICT (id) DO UPDATE SET (active, currency, unit_amount, unit_amount_decim
 	(excluded.active, excluded.currency, excluded.unit_amount, excluded.unit_amount_decimal, excluded.billing_scheme,
 	excluded.recurring, excluded.tiers, excluded.tiers_mode, excluded.transform_quantity, excluded.currency_options,
 	excluded.custom_unit_amount, excluded.tax_behavior, excluded.lookup_key, excluded.nickname, excluded.metadata)
-WHERE (p.active, p.currency, p.unit_amount, p.unit_amount_decimal, p.billing_scheme, p.recurring, p.tiers, p.tiers_mode,
+WHERE p.product = excluded.product AND (p.active, p.currency, p.unit_amount, p.unit_amount_decimal, p.billing_scheme, p.recurring, p.tiers, p.tiers_mode,
 	p.transform_quantity, p.currency_options, p.custom_unit_amount, p.tax_behavior, p.lookup_key, p.nickname, p.metadata) IS DISTINCT FROM
 	(excluded.active, excluded.currency, excluded.unit_amount, excluded.unit_amount_decimal, excluded.billing_scheme,
 	excluded.recurring, excluded.tiers, excluded.tiers_mode, excluded.transform_quantity, excluded.currency_options,
 	excluded.custom_unit_amount, excluded.tax_behavior, excluded.lookup_key, excluded.nickname, excluded.metadata)`
+
+	// A price of another product under one of the call's ids: the statement above has left it alone.
+	foreignPrices = `SELECT r.id, p.product FROM jsonb_to_recordset($1) AS r(id text, product text)
+JOIN driftless.prices p ON p.id = r.id WHERE p.product <> r.product ORDER BY r.id`
+
+	// A price without a lookup key has its id for one.
+	takenKeys = `SELECT r.id, r.key, p.id, p.product
+FROM (SELECT id, coalesce(lookup_key, id) AS key FROM jsonb_to_recordset($1) AS r(id text, lookup_key text)) r
+JOIN driftless.prices p ON p.lookup_key = r.key WHERE p.id <> r.id
+UNION ALL
+SELECT r.id, r.lookup_key, p.id, p.product FROM jsonb_to_recordset($1) AS r(id text, lookup_key text)
+JOIN driftless.prices p ON p.id = r.lookup_key AND p.lookup_key IS NULL WHERE p.id <> r.id
+ORDER BY 1, 3`
 )
 
-// upsert writes a batch in one transaction. A price that belongs to a product outside the call is a fault, and
-// nothing is written.
+// upsert writes a batch in one transaction, or returns why it cannot be and writes nothing.
 func (s *server) upsert(ctx context.Context, products []*catalogv1.Product) ([]*ingestv1.UpsertedProduct, []*ingestv1.FieldViolation, error) {
-	rows, err := rowsOf(products)
+	b, err := batchOf(products)
 	if err != nil {
 		return nil, nil, err
 	}
-	created := map[string]bool{}
+	var created map[string]bool
 	var faults []*ingestv1.FieldViolation
-	err = s.transaction(ctx, func(tx pgx.Tx) error {
-		found, err := tx.Query(ctx, upsertProducts, rows.products)
-		if err != nil {
+	err = s.transaction(ctx, func(tx pgx.Tx) (err error) {
+		if created, err = writeProducts(ctx, tx, b); err != nil {
 			return fmt.Errorf("write products: %w", err)
 		}
-		var id string
-		var isNew bool
-		if _, err := pgx.ForEachRow(found, []any{&id, &isNew}, func() error { created[id] = isNew; return nil }); err != nil {
-			return fmt.Errorf("write products: %w", err)
-		}
-		if faults, err = moved(ctx, tx, rows); err != nil || len(faults) > 0 {
-			return errors.Join(err, errNothing)
-		}
-		if _, err := tx.Exec(ctx, deletePrices, rows.productIDs, rows.priceIDs); err != nil {
+		if _, err := tx.Exec(ctx, deletePrices, b.productIDs, b.priceIDs); err != nil {
 			return fmt.Errorf("remove prices: %w", err)
 		}
-		if _, err := tx.Exec(ctx, upsertPrices, rows.prices); err != nil {
+		if _, err := tx.Exec(ctx, upsertPrices, b.prices); err != nil {
 			return fmt.Errorf("write prices: %w", err)
+		}
+		if faults, err = clashes(ctx, tx, b); err != nil {
+			return fmt.Errorf("look for prices of other products: %w", err)
+		}
+		if len(faults) > 0 {
+			return errNothing
 		}
 		return nil
 	})
-	if err != nil && (len(faults) == 0 || !errors.Is(err, errNothing)) {
-		return nil, nil, err
+	if err != nil || len(faults) > 0 {
+		return nil, faults, err
 	}
 	out := make([]*ingestv1.UpsertedProduct, len(products))
 	for i, p := range products {
 		out[i] = &ingestv1.UpsertedProduct{Id: p.GetId(), Created: created[p.GetId()]}
 	}
-	return out, faults, nil
+	return out, nil, nil
 }
 
-// errNothing rolls a transaction back without being a failure.
-var errNothing = errors.New("nothing is written")
-
-// transaction runs change with the caller's trace in the log beside it.
-func (s *server) transaction(ctx context.Context, change func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error { //nolint:wrapcheck // change's own errors say what failed
-		if trace := telemetry.Traceparent(ctx); trace != "" {
-			if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, 'traceparent', $1)", trace); err != nil {
-				return fmt.Errorf("write the trace into the log: %w", err)
-			}
-		}
-		return change(tx)
-	})
-}
-
-func moved(ctx context.Context, tx pgx.Tx, rows *batchRows) ([]*ingestv1.FieldViolation, error) {
-	found, err := tx.Query(ctx, movedPrices, rows.prices)
+// writeProducts returns which of those it has written are new.
+func writeProducts(ctx context.Context, tx pgx.Tx, b *batch) (map[string]bool, error) {
+	rows, err := tx.Query(ctx, upsertProducts, b.products)
 	if err != nil {
-		return nil, fmt.Errorf("look for prices: %w", err)
+		return nil, err
 	}
+	created := map[string]bool{}
+	var id string
+	var isNew bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &isNew}, func() error { created[id] = isNew; return nil })
+	return created, err
+}
+
+// clashes are ids and lookup keys that prices of other products have.
+func clashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolation, error) {
 	var faults []*ingestv1.FieldViolation
-	var price, owner string
-	_, err = pgx.ForEachRow(found, []any{&price, &owner}, func() error {
-		faults = append(faults, &ingestv1.FieldViolation{Field: "prices.id", Message: fmt.Sprintf("price %s belongs to product %s", price, owner)})
+	var id, key, other, owner string
+	add := func(field, format string, args ...any) {
+		at := b.places[id]
+		faults = append(faults, &ingestv1.FieldViolation{Field: at.path + field, ProductId: at.product, Message: fmt.Sprintf(format, args...)})
+	}
+	rows, err := tx.Query(ctx, foreignPrices, b.prices)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = pgx.ForEachRow(rows, []any{&id, &owner}, func() error {
+		add(".id", "price %s belongs to product %s: a price cannot move to product %s", id, owner, b.places[id].product)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if rows, err = tx.Query(ctx, takenKeys, b.prices); err != nil {
+		return nil, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&id, &key, &other, &owner}, func() error {
+		add(".lookup_key", "%q is the lookup key of price %s of product %s", key, other, owner)
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("look for prices: %w", err)
-	}
-	return faults, nil
+	return faults, err
 }
 
 // archive sets active to false; it writes nothing if one of the products is missing, and says which.
 func (s *server) archive(ctx context.Context, ids []string) (missing []string, err error) {
 	err = s.transaction(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT id FROM driftless.products WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids)
+		rows, err := tx.Query(ctx, "SELECT id FROM driftless.products WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", ids)
 		if err != nil {
 			return fmt.Errorf("find products: %w", err)
 		}
-		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
+		found := map[string]bool{}
+		var id string
+		if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { found[id] = true; return nil }); err != nil {
 			return fmt.Errorf("find products: %w", err)
 		}
+		missing = nil
 		for _, id := range ids {
-			if !slices.Contains(found, id) {
+			if !found[id] {
 				missing = append(missing, id)
 			}
 		}
@@ -158,79 +172,41 @@ func (s *server) archive(ctx context.Context, ids []string) (missing []string, e
 		}
 		return nil
 	})
-	if errors.Is(err, errNothing) {
-		err = nil
-	}
 	return missing, err
 }
 
-// batchRows are the rows of a batch as the statements take them.
-type batchRows struct {
-	products, prices     []byte
-	productIDs, priceIDs []string
-}
+// errNothing rolls a transaction back without being a failure.
+var errNothing = errors.New("nothing is written")
 
-func rowsOf(products []*catalogv1.Product) (*batchRows, error) {
-	out := &batchRows{priceIDs: []string{}}
-	var productRows, priceRows []map[string]any
-	for _, p := range products {
-		row, err := row(p)
-		if err != nil {
-			return nil, err
-		}
-		delete(row, "prices")
-		if len(p.GetMarketingFeatures()) > 0 {
-			names := make([]string, len(p.GetMarketingFeatures()))
-			for i, f := range p.GetMarketingFeatures() {
-				names[i] = f.GetName()
-			}
-			row["marketing_features"] = names
-		}
-		productRows = append(productRows, row)
-		out.productIDs = append(out.productIDs, p.GetId())
-		for _, price := range p.GetPrices() {
-			row, err := priceRow(price, p.GetId())
-			if err != nil {
-				return nil, err
-			}
-			priceRows = append(priceRows, row)
-			out.priceIDs = append(out.priceIDs, price.GetId())
-		}
-	}
-	byID := func(a, b map[string]any) int { return cmp.Compare(fmt.Sprint(a["id"]), fmt.Sprint(b["id"])) }
-	slices.SortFunc(productRows, byID)
-	slices.SortFunc(priceRows, byID)
-	if priceRows == nil {
-		priceRows = []map[string]any{}
-	}
+// attempts of a transaction that another got in the way of.
+const attempts = 5
+
+// transaction runs change with the caller's trace in the log beside it. change may run several times.
+func (s *server) transaction(ctx context.Context, change func(pgx.Tx) error) error {
 	var err error
-	if out.products, err = json.Marshal(productRows); err != nil {
-		return nil, fmt.Errorf("encode products: %w", err)
+	for range attempts {
+		// Other isolation levels would not see what others commit while the rows are waited for.
+		err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+			if trace := telemetry.Traceparent(ctx); trace != "" {
+				if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, 'traceparent', $1)", trace); err != nil {
+					return fmt.Errorf("write the trace into the log: %w", err)
+				}
+			}
+			return change(tx)
+		})
+		if errors.Is(err, errNothing) {
+			return nil
+		}
+		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || !passing[pg.Code] {
+			break
+		}
 	}
-	if out.prices, err = json.Marshal(priceRows); err != nil {
-		return nil, fmt.Errorf("encode prices: %w", err)
-	}
-	return out, nil
+	return err
 }
 
-func priceRow(p *catalogv1.Price, product string) (map[string]any, error) {
-	r, err := row(p)
-	if err != nil {
-		return nil, err
-	}
-	r["product"] = product
-	return r, nil
-}
-
-// row is a message with the columns' names; what is empty is NULL.
-func row(m proto.Message) (map[string]any, error) {
-	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("encode a row: %w", err)
-	}
-	var out map[string]any
-	if err := json.Unmarshal(data, &out); err != nil {
-		return nil, fmt.Errorf("encode a row: %w", err)
-	}
-	return out, nil
+// passing are SQLSTATEs that mean: another transaction was faster, look again.
+var passing = map[string]bool{
+	"40001": true, // serialization failure
+	"40P01": true, // deadlock, as with somebody's own statements in another order
+	"23505": true, // a lookup key taken in the meantime: the next attempt sees by whom
 }

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+)
+
+// Bounds of what a refusal says: all violations as details, the first in the message.
+const (
+	maxDetails = 100
+	maxLines   = 10
+)
+
+// refusal tells the faults of a call, of which nothing was written.
+func refusal(faults []*ingestv1.FieldViolation) error {
+	var b strings.Builder
+	b.WriteString("nothing was written:")
+	for i, f := range faults {
+		if i == maxLines {
+			fmt.Fprintf(&b, "\n  and %d more", len(faults)-maxLines)
+			break
+		}
+		fmt.Fprintf(&b, "\n  %s", f.GetField())
+		if f.GetProductId() != "" {
+			fmt.Fprintf(&b, " (product %s)", f.GetProductId())
+		}
+		fmt.Fprintf(&b, ": %s", f.GetMessage())
+	}
+	err := connect.NewError(connect.CodeInvalidArgument, errors.New(b.String()))
+	for _, f := range faults[:min(len(faults), maxDetails)] {
+		if detail, detailErr := connect.NewErrorDetail(f); detailErr == nil {
+			err.AddDetail(detail)
+		}
+	}
+	return err
+}
+
+// remedies of what the database may say, by SQLSTATE or its class (the first two characters).
+var remedies = map[string]struct {
+	code connect.Code
+	do   string
+}{
+	"08":    {connect.CodeUnavailable, "try again"},
+	"22":    {connect.CodeInvalidArgument, "change the value"},
+	"23":    {connect.CodeInvalidArgument, "change the value"},
+	"25006": {connect.CodeUnavailable, "it is read-only, as a standby is: set DATABASE_URL to the primary"},
+	"3F":    {connect.CodeFailedPrecondition, "start ingestion again: it makes the tables"},
+	"40":    {connect.CodeAborted, "try again"},
+	"42501": {connect.CodeFailedPrecondition, "run `GRANT USAGE ON SCHEMA driftless TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA driftless TO %[1]s;`"},
+	"42703": {connect.CodeFailedPrecondition, "start ingestion again: it brings the tables up to date"},
+	"42P01": {connect.CodeFailedPrecondition, "start ingestion again: it makes the tables"},
+	"53":    {connect.CodeUnavailable, "give it room, then try again"},
+	"55P03": {connect.CodeAborted, "another session holds the rows: try again"},
+	"57":    {connect.CodeUnavailable, "try again"},
+}
+
+// failed turns an error of a call into an answer that tells the caller what to do. A call may be repeated: what has
+// been written is not written twice.
+func (s *server) failed(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return connect.NewError(connect.CodeDeadlineExceeded, err)
+	case ctx.Err() != nil:
+		return connect.NewError(connect.CodeCanceled, err)
+	}
+	code, do := connect.CodeUnavailable, "try again"
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		code, do = connect.CodeInternal, "see the log of ingestion"
+		for _, state := range []string{pg.Code, pg.Code[:min(len(pg.Code), 2)]} {
+			if r, known := remedies[state]; known {
+				code, do = r.code, r.do
+				break
+			}
+		}
+		if strings.Contains(do, "%[1]s") {
+			do = fmt.Sprintf(do, pgx.Identifier{s.Pool.Config().ConnConfig.User}.Sanitize())
+		}
+	}
+	s.Logger.ErrorContext(ctx, "a call failed", "error", err)
+	return connect.NewError(code, fmt.Errorf("the catalog database: %w; %s", err, do))
+}
