@@ -25,9 +25,9 @@ func (cmd *simCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	slog.SetDefault(logger)
-	cfg := stripesim.Config{Addr: cmd.Addr, DataFile: cmd.File, Unlimited: cmd.Unlimited, Logger: logger}
+	cfg := stripesim.Config{Addr: cmd.Addr, DataFile: cmd.File, Limits: stripesim.Limits{Off: cmd.Unlimited}, Logger: logger}
 	if cmd.Webhook != "" {
-		cfg.Webhooks = []stripesim.Webhook{{URL: cmd.Webhook, Secret: cmd.WebhookSecret.Reveal()}}
+		cfg.Webhooks = []stripesim.Webhook{{URL: cmd.Webhook, Secrets: []string{cmd.WebhookSecret.Reveal()}}}
 	}
 	sim, err := stripesim.New(cfg)
 	if err != nil {

@@ -184,9 +184,9 @@ func (u *up) startStripe() error {
 	}
 	u.sim, err = stripesim.New(stripesim.Config{
 		Listener: listener, DataFile: filepath.Join(u.dataDir, simulatorFile), Logger: u.logger,
-		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secret: secret}},
+		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
 		// As with a live key; the whole account is the mesh's.
-		Limits: stripesim.Limits{Global: 100, PerEndpoint: 25},
+		Limits: stripesim.Limits{PerSecond: 100, PerEndpoint: 25},
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())

@@ -1,0 +1,241 @@
+// Package e2e_test runs the whole mesh on real parts, and looks at it from outside.
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/client"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/pull"
+	"github.com/driftless-sync/driftless/services/push"
+	"github.com/driftless-sync/driftless/services/reconciliation"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+const (
+	patience = 60 * time.Second
+	key      = "sk_test_e2e"
+	secret   = "whsec_e2e"
+)
+
+// rig is a whole mesh in this process, on a real Postgres, a real NATS server and the simulator.
+type rig struct {
+	t       *testing.T
+	pool    *pgxpool.Pool
+	mesh    *mesh.Mesh
+	sim     *stripesim.Sim
+	admin   stripesim.Admin
+	stripe  *client.API
+	ingest  ingestv1connect.IngestServiceClient
+	control controlv1connect.ControlServiceClient
+
+	natsURL, database, slot string
+	simURL                  string
+	listeners               map[string]net.Listener
+	stops                   map[string]func()
+}
+
+func newRig(t *testing.T, sim stripesim.Config) *rig {
+	t.Helper()
+	r := &rig{t: t, listeners: map[string]net.Listener{}, stops: map[string]func(){}, slot: "e2e_" + strings.ToLower(t.Name())}
+	r.natsURL, _ = localtest.NATS(t)
+	r.database = localtest.Postgres(t)
+	r.pool = localtest.Pool(t, r.database)
+	var err error
+	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.natsURL, Name: "e2e"})
+	require.NoError(t, err)
+	t.Cleanup(r.mesh.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{}))
+
+	sim.Listener = r.listen("sim")
+	r.simURL = "http://" + sim.Listener.Addr().String()
+	sim.Webhooks = []stripesim.Webhook{{URL: "http://" + r.listen(mesh.Pull).Addr().String() + pull.WebhookPath, Secrets: []string{secret}}}
+	r.sim, err = stripesim.New(sim)
+	require.NoError(t, err)
+	r.run("sim", r.sim.Run)
+	r.admin = stripesim.Admin{BaseURL: r.simURL}
+	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+		URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+	})})
+	r.startAll()
+	r.ingest = ingestv1connect.NewIngestServiceClient(http.DefaultClient, r.url(mesh.Ingestion))
+	r.control = controlv1connect.NewControlServiceClient(http.DefaultClient, r.url(mesh.Reconciliation))
+	t.Cleanup(func() {
+		for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation, "sim"} {
+			r.stop(name)
+		}
+		require.Eventually(t, func() bool {
+			_, err := r.pool.Exec(context.WithoutCancel(t.Context()), "SELECT pg_drop_replication_slot($1)", r.slot)
+			return err == nil
+		}, patience, 20*time.Millisecond)
+	})
+	return r
+}
+
+// listen takes a port that stays the same over restarts of the service.
+func (r *rig) listen(name string) net.Listener {
+	r.t.Helper()
+	addr := "127.0.0.1:0"
+	if l, ok := r.listeners[name]; ok {
+		addr = l.Addr().String()
+	}
+	l, err := net.Listen("tcp", addr)
+	require.NoError(r.t, err)
+	r.listeners[name] = l
+	return l
+}
+
+func (r *rig) url(name string) string { return "http://" + r.listeners[name].Addr().String() }
+
+func (r *rig) run(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	r.stops[name] = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(r.t, <-done, name)
+	})
+}
+
+func (r *rig) stop(name string) {
+	if stop, ok := r.stops[name]; ok {
+		stop()
+	}
+}
+
+func (r *rig) startAll() {
+	r.t.Helper()
+	// Pull's port was taken for the simulator's sake.
+	require.NoError(r.t, r.listeners[mesh.Pull].Close())
+	for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+		r.start(name)
+	}
+}
+
+// start runs a service and waits until it is ready.
+func (r *rig) start(name string) {
+	r.t.Helper()
+	nats := mesh.Config{URL: r.natsURL, Name: name}
+	server := httpserver.Config{Listener: r.listen(name)}
+	stripeClient := stripeapi.Config{Key: key, Base: r.simURL}
+	switch name {
+	case mesh.Ingestion:
+		r.run(name, func(ctx context.Context) error {
+			return ingestion.Run(ctx, ingestion.Config{Account: "default", NATS: nats, DatabaseURL: r.database, Slot: r.slot, Publication: "driftless", HTTP: server})
+		})
+	case mesh.Push:
+		r.run(name, func(ctx context.Context) error {
+			return push.Run(ctx, push.Config{Account: "default", NATS: nats, Stripe: stripeClient, HTTP: server})
+		})
+	case mesh.Pull:
+		r.run(name, func(ctx context.Context) error {
+			return pull.Run(ctx, pull.Config{
+				Account: "default", NATS: nats, Stripe: stripeClient, WebhookSecrets: []string{"whsec_old", secret}, PollInterval: time.Second, HTTP: server,
+			})
+		})
+	case mesh.Reconciliation:
+		r.run(name, func(ctx context.Context) error {
+			return reconciliation.Run(ctx, reconciliation.Config{Account: "default", NATS: nats, LedgerURL: r.database, HTTP: server, GracePeriod: time.Second})
+		})
+	}
+	require.Eventually(r.t, func() bool {
+		resp, err := http.Get(r.url(name) + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}, patience, 10*time.Millisecond, name)
+}
+
+func (r *rig) exec(sql string, args ...any) {
+	r.t.Helper()
+	_, err := r.pool.Exec(r.t.Context(), sql, args...)
+	require.NoError(r.t, err)
+}
+
+func (r *rig) upsert(products ...*catalogv1.Product) {
+	r.t.Helper()
+	_, err := r.ingest.UpsertProducts(r.t.Context(), connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: products}))
+	require.NoError(r.t, err)
+}
+
+// converged waits until everything committed is captured, nothing is in flight and nothing differs.
+func (r *rig) converged() {
+	r.t.Helper()
+	_, err := r.ingest.WaitCaptured(r.t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
+	require.NoError(r.t, err)
+	calm := 0
+	var last *controlv1.PlanResponse
+	require.Eventually(r.t, func() bool {
+		resp, err := r.control.Plan(r.t.Context(), connect.NewRequest(&controlv1.PlanRequest{}))
+		if err != nil {
+			return false
+		}
+		last = resp.Msg
+		if len(last.GetProducts()) > 0 || last.GetInFlight() > 0 {
+			calm = 0
+			return false
+		}
+		calm++
+		return calm >= 2
+	}, patience, 50*time.Millisecond, "%v", last)
+}
+
+func (r *rig) history(product string) []*controlv1.HistoryEntry {
+	r.t.Helper()
+	resp, err := r.control.ListHistory(r.t.Context(), connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: product, Limit: 1000}))
+	require.NoError(r.t, err)
+	return resp.Msg.GetEntries()
+}
+
+// stripeProduct reads a product and its active prices from Stripe.
+func (r *rig) stripeProduct(id string) (*stripe.Product, map[string]*stripe.Price) {
+	r.t.Helper()
+	p, err := r.stripe.Products.Get(id, nil)
+	require.NoError(r.t, err)
+	prices := map[string]*stripe.Price{}
+	list := r.stripe.Prices.List(&stripe.PriceListParams{Product: stripe.String(id), Active: stripe.Bool(true)})
+	for list.Next() {
+		marker := list.Price().Metadata["driftless_price"]
+		require.NotContains(r.t, prices, marker, "two active Stripe prices for one catalog price")
+		prices[marker] = list.Price()
+	}
+	require.NoError(r.t, list.Err())
+	return p, prices
+}
+
+func mug(name, amount string) *catalogv1.Product {
+	return &catalogv1.Product{
+		Id: "mug", Name: name, DefaultPrice: "mug-one", Metadata: map[string]string{"sku": "M1"},
+		Prices: []*catalogv1.Price{
+			{Id: "mug-one", Currency: "eur", UnitAmount: amount},
+			{Id: "mug-club", Currency: "eur", UnitAmount: "900", Recurring: &catalogv1.Recurring{Interval: "month"}},
+		},
+	}
+}
+
+func product(i int) *catalogv1.Product {
+	return &catalogv1.Product{Id: fmt.Sprintf("p%d", i), Name: fmt.Sprintf("Product %d", i)}
+}
