@@ -29,10 +29,6 @@ func (cmd *simCmd) Run(ctx context.Context, c *cli) error {
 	if cmd.Webhook != "" {
 		cfg.Webhooks = []stripesim.Webhook{{URL: cmd.Webhook, Secrets: []string{cmd.WebhookSecret.Reveal()}}}
 	}
-	sim, err := stripesim.New(cfg)
-	if err != nil {
-		return err
-	}
 	fmt.Fprintf(os.Stderr, "Stripe simulator on http://%s; use any key like sk_test_... with STRIPE_API_BASE=http://%s\n", cmd.Addr, cmd.Addr)
-	return sim.Run(ctx)
+	return stripesim.Run(ctx, cfg)
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -93,7 +92,7 @@ type up struct {
 
 	at       endpoints
 	ownsDB   bool
-	sim      *stripesim.Sim
+	sim      *stripesim.Config
 	webhook  string // the simulator's secret
 	services []*local.Service
 	names    []string
@@ -182,14 +181,11 @@ func (u *up) startStripe() error {
 	if err != nil {
 		return fmt.Errorf("the Stripe simulator cannot listen: %w; use --ports auto", err)
 	}
-	u.sim, err = stripesim.New(stripesim.Config{
+	u.sim = &stripesim.Config{
 		Listener: listener, DataFile: filepath.Join(u.dataDir, simulatorFile), Logger: u.logger,
 		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
 		// As with a live key; the whole account is the mesh's.
 		Limits: stripesim.Limits{PerSecond: 100, PerEndpoint: 25},
-	})
-	if err != nil {
-		return errors.Join(err, listener.Close())
 	}
 	u.webhook, u.at.Simulated = secret, true
 	return nil
@@ -247,7 +243,7 @@ func (u *up) serve(ctx context.Context) error {
 	defer stopSim()
 	parts, simCtx := errgroup.WithContext(simCtx)
 	if u.sim != nil {
-		parts.Go(func() error { return u.sim.Run(simCtx) })
+		parts.Go(func() error { return stripesim.Run(simCtx, *u.sim) })
 	}
 
 	g, serveCtx := errgroup.WithContext(ctx)

@@ -73,7 +73,7 @@ func TestABurstOfEditsCostsAFewCalls(t *testing.T) {
 	r.converged()
 	p, _ := r.stripeProduct("mug")
 	require.Equal(t, "Edition 99", p.Name)
-	requests, err := r.admin.Requests(t.Context(), stripesim.RequestQuery{Object: "mug"})
+	requests, err := r.admin.Requests(t.Context(), stripesim.RequestFilter{Object: "mug"})
 	require.NoError(t, err)
 	require.Less(t, len(requests), 60, "superseded changes are skipped")
 	require.NotEmpty(t, requests)
@@ -254,7 +254,7 @@ func TestTenThousandRowsReachStripe(t *testing.T) {
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'Product ' || i FROM generate_series(1, $1::int) i`, n)
 	require.Eventually(t, func() bool {
 		stats, err := r.admin.Stats(t.Context())
-		return err == nil && stats.Objects["product"] == n
+		return err == nil && stats.Objects.Products == n
 	}, 5*time.Minute, 100*time.Millisecond)
 	r.converged()
 }

@@ -44,7 +44,6 @@ type rig struct {
 	t       *testing.T
 	pool    *pgxpool.Pool
 	mesh    *mesh.Mesh
-	sim     *stripesim.Sim
 	admin   stripesim.Admin
 	stripe  *client.API
 	ingest  ingestv1connect.IngestServiceClient
@@ -71,9 +70,7 @@ func newRig(t *testing.T, sim stripesim.Config) *rig {
 	sim.Listener = r.listen("sim")
 	r.simURL = "http://" + sim.Listener.Addr().String()
 	sim.Webhooks = []stripesim.Webhook{{URL: "http://" + r.listen(mesh.Pull).Addr().String() + pull.WebhookPath, Secrets: []string{secret}}}
-	r.sim, err = stripesim.New(sim)
-	require.NoError(t, err)
-	r.run("sim", r.sim.Run)
+	r.run("sim", func(ctx context.Context) error { return stripesim.Run(ctx, sim) })
 	r.admin = stripesim.Admin{BaseURL: r.simURL}
 	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
 		URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
