@@ -52,6 +52,7 @@ var remedies = map[string]struct {
 	"22":    {connect.CodeInvalidArgument, "change the value"},
 	"23":    {connect.CodeInvalidArgument, "change the value"},
 	"25006": {connect.CodeUnavailable, "it is read-only, as a standby is: set DATABASE_URL to the primary"},
+	"28":    {connect.CodeUnavailable, "mend the user and password in DATABASE_URL"},
 	"3F":    {connect.CodeFailedPrecondition, "start ingestion again: it makes the tables"},
 	"40":    {connect.CodeAborted, "try again"},
 	"42501": {connect.CodeFailedPrecondition, "run `GRANT USAGE ON SCHEMA driftless TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA driftless TO %[1]s;`"},
