@@ -56,14 +56,35 @@ type pusher struct {
 	logger  *slog.Logger
 	metrics *metrics
 
+	failures *failures
+
 	mu   sync.Mutex
 	busy map[string]bool
+}
+
+// failures counts the passes of each product that failed since one succeeded.
+type failures struct {
+	mu     sync.Mutex
+	counts map[string]uint64
+}
+
+func (f *failures) add(product string) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.counts[product]++
+	return f.counts[product]
+}
+
+func (f *failures) clear(product string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.counts, product)
 }
 
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
 		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger, metrics: newMetrics(),
-		busy: map[string]bool{},
+		busy: map[string]bool{}, failures: &failures{counts: map[string]uint64{}},
 	}
 }
 

@@ -116,16 +116,20 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 // settle makes a pass over the product and turns its end into a verdict.
 func (p *pusher) settle(ctx context.Context, o order) mesh.Verdict {
 	err := p.pass(ctx, o)
+	product := o.change.GetProductId()
 	var refused *refusedError
 	switch {
 	case err == nil:
+		p.failures.clear(product)
 		return mesh.Ack()
 	case errors.Is(err, errBusy):
 		return mesh.RetryIn(busyDelay, nil)
 	case errors.As(err, &refused):
+		p.failures.clear(product)
 		p.metrics.dead(ctx, refused.letter.GetReason())
 		return mesh.Dead(refused.letter)
 	default:
-		return mesh.Retry(err)
+		// By failures, not by deliveries: a message that waited for its product has not failed.
+		return mesh.RetryIn(mesh.RetryDelay(p.failures.add(product)), err)
 	}
 }

@@ -81,7 +81,7 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 		return errors.New("not everything arrived; `driftless plan` shows what differs and `driftless status` the backlog")
 	}
 	if !d.json {
-		fmt.Printf("\nEverything arrived. Follow one of the products: driftless history %s\n", d.id)
+		fmt.Printf("\nEverything arrived. Follow one of the products: driftless history %s\n", d.mug())
 	}
 	return nil
 }

@@ -40,11 +40,12 @@ type upCmd struct {
 	config.Pull
 	config.Reconciliation
 
-	Ports   string        `enum:"fixed,auto" default:"fixed" help:"fixed for the ports of the documentation, auto for free ones."`
-	JSON    bool          `name:"json" help:"Print where everything is as one line of JSON on standard output once it is ready."`
-	Seed    bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products."`
-	Without []string      `help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
-	Timeout time.Duration `name:"ready-timeout" default:"60s" help:"How long everything may take to be ready."`
+	Ports           string        `enum:"fixed,auto" default:"fixed" help:"fixed for the ports of the documentation, auto for free ones."`
+	JSON            bool          `name:"json" help:"Print where everything is as one line of JSON on standard output once it is ready."`
+	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products."`
+	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Least severe records of the services to show; info shows every call to Stripe."`
+	Without         []string      `help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
+	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"How long everything may take to be ready."`
 }
 
 // The simulator of a mesh on one machine.
@@ -322,7 +323,7 @@ func (u *up) environment() []string {
 		"DRIFTLESS_GRACE_PERIOD":        u.GracePeriod.String(),
 		"DRIFTLESS_SCAN_INTERVAL":       u.ScanInterval.String(),
 		"DRIFTLESS_DRIFT_POLICY":        u.DriftPolicy,
-		"DRIFTLESS_LOG_LEVEL":           u.cli.LogLevel,
+		"DRIFTLESS_LOG_LEVEL":           u.ServiceLogLevel,
 		"DRIFTLESS_LOG_FORMAT":          u.cli.LogFormat,
 		"DRIFTLESS_CONFIG":              u.cli.Config,
 		"STRIPE_RATE":                   formatRate(u.StripeRate),

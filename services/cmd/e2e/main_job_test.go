@@ -140,7 +140,7 @@ func TestFaultsOfStripeDoubleAndLoseNothing(t *testing.T) {
 		stripesim.FaultRateLimit, stripesim.FaultLockTimeout, stripesim.FaultErrorBefore, stripesim.FaultErrorAfter, stripesim.FaultUnavailable,
 		stripesim.FaultBadGateway, stripesim.FaultResponseLost, stripesim.FaultReset, stripesim.FaultWebhookDuplicated, stripesim.FaultWebhookReordered,
 	} {
-		cfg.Faults = append(cfg.Faults, stripesim.Fault{Kind: kind, Probability: 0.08, Seed: uint64(i + 1), Count: 40})
+		cfg.Faults = append(cfg.Faults, stripesim.Fault{Kind: kind, Probability: 0.1, Seed: uint64(i + 1), Count: 8})
 	}
 	r := newRig(t, cfg)
 	const n = 20

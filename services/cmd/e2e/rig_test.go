@@ -13,6 +13,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/client"
@@ -34,7 +35,7 @@ import (
 )
 
 const (
-	patience = 60 * time.Second
+	patience = 2 * time.Minute
 	key      = "sk_test_e2e"
 	secret   = "whsec_e2e"
 )
@@ -185,7 +186,7 @@ func (r *rig) converged() {
 	require.NoError(r.t, err)
 	calm := 0
 	var last *controlv1.PlanResponse
-	require.Eventually(r.t, func() bool {
+	if !assert.Eventually(r.t, func() bool {
 		resp, err := r.control.Plan(r.t.Context(), connect.NewRequest(&controlv1.PlanRequest{}))
 		if err != nil {
 			return false
@@ -197,7 +198,9 @@ func (r *rig) converged() {
 		}
 		calm++
 		return calm >= 2
-	}, patience, 50*time.Millisecond, "%v", last)
+	}, patience, 50*time.Millisecond) {
+		require.FailNow(r.t, "not converged", "%v", last)
+	}
 }
 
 func (r *rig) history(product string) []*controlv1.HistoryEntry {
