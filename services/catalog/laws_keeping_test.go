@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -47,9 +48,7 @@ func checkMetadata(t *rapid.T, was, is, want map[string]string, managed []string
 		}
 	}
 	if written {
-		for k, v := range want {
-			expect[k] = v
-		}
+		maps.Copy(expect, want)
 	}
 	if len(expect) == 0 {
 		require.Empty(t, is)

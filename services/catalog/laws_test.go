@@ -107,7 +107,7 @@ func TestAfterAnyPrefixAFreshDiffConverges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
 		steps := catalog.Diff(change, known(s, change))
-		for n := range len(steps) {
+		for n := range steps {
 			crashed := s.Clone()
 			_, err := crashed.Pass(steps[:n])
 			require.NoError(t, err)

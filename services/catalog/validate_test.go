@@ -1,7 +1,6 @@
 package catalog_test
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -203,7 +202,7 @@ func violations(t require.TestingT, p *catalogv1.Product) map[string]string {
 	err := protovalidate.Validate(p)
 	var invalid *protovalidate.ValidationError
 	if err != nil {
-		require.True(t, errors.As(err, &invalid), "%v", err)
+		require.ErrorAs(t, err, &invalid, "%v", err)
 		for _, v := range invalid.Violations {
 			field := protovalidate.FieldPathString(v.Proto.GetField())
 			if i := strings.Index(field, "metadata["); i >= 0 {

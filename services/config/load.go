@@ -51,7 +51,7 @@ func Parse(settings any, name, description, version string, args []string) (*Map
 // Check says which setting of a group, or of a struct that embeds groups, has a value that cannot be.
 func Check(settings any) error {
 	v := reflect.Indirect(reflect.ValueOf(settings))
-	if c, ok := v.Interface().(interface{ check() error }); ok {
+	if c, ok := reflect.TypeAssert[interface{ check() error }](v); ok {
 		return c.check() //nolint:wrapcheck // names the setting already
 	}
 	for i := range v.NumField() {
@@ -225,8 +225,8 @@ func names() []string {
 // fields are a group's settings, embedded ones included.
 func fields(t reflect.Type) []reflect.StructField {
 	var out []reflect.StructField
-	for i := range t.NumField() {
-		if f := t.Field(i); f.Anonymous {
+	for f := range t.Fields() {
+		if f.Anonymous {
 			out = append(out, fields(f.Type)...)
 		} else {
 			out = append(out, f)

@@ -54,9 +54,9 @@ func TestJSONHasTheContractsNamesAndNoOthers(t *testing.T) {
 		require.Equal(t, http.StatusOK, status, answer)
 		require.JSONEq(t, `{"products": [{"id": "ab", "created": true}]}`, answer)
 
-		status, answer = call(`{"products": [{"id": "a", "defualt_price": "b"}]}`)
+		status, answer = call(`{"products": [{"id": "a", "price_default": "b"}]}`)
 		require.Equal(t, http.StatusBadRequest, status, contentType)
-		require.JSONEq(t, `{"code": "invalid_argument", "message": "unmarshal message: (line 1:27): unknown field \"defualt_price\""}`, answer)
+		require.JSONEq(t, `{"code": "invalid_argument", "message": "unmarshal message: (line 1:27): unknown field \"price_default\""}`, answer)
 
 		status, answer = call(``)
 		require.Equal(t, http.StatusOK, status, answer)

@@ -34,7 +34,7 @@ func (in *ingester) capture(ctx context.Context, prepared wal.Prepared) error {
 		err := in.session(ctx, prepared)
 		in.progress.reading.Store(false)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // told to stop
 		}
 		if errors.Is(err, wal.ErrSlotInUse) {
 			in.logger.WarnContext(ctx, "another ingestion reads this slot; waiting for it to end", "slot", in.source.Slot, "error", err)
@@ -210,8 +210,7 @@ func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, erro
 		}
 		out, dead := in.outgoing(change, states[id], mesh.Live)
 		if dead != nil {
-			dead.ctx = t.ctx
-			b.dead = append(b.dead, *dead)
+			b.dead = append(b.dead, deadProduct{letter: dead, ctx: t.ctx})
 			continue
 		}
 		out.Ctx = t.ctx
@@ -227,6 +226,7 @@ func (in *ingester) captureSpan(ctx context.Context, c *wal.Chunk) (context.Cont
 	if start.After(time.Now()) {
 		start = time.Now()
 	}
+	//nolint:spancheck // store ends it
 	return otel.Tracer(scope).Start(telemetry.ContextWithTraceparent(ctx, c.Traceparent), "capture", trace.WithTimestamp(start),
 		trace.WithAttributes(
 			attribute.String("driftless.version", c.CommitLSN.String()),

@@ -395,7 +395,7 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 	}{
 		"missing column":    {own(config.Mapping{Products: `SELECT id FROM items`}), []string{`products query misses column "name"`}},
 		"missing amount":    {own(config.Mapping{Prices: `SELECT id, item AS product, currency FROM tariffs`}), []string{"prices query returns no amount"}},
-		"misspelt column":   {own(config.Mapping{Products: `SELECT id, name, name AS descripton FROM items`}), []string{`column "descripton"`, `"description" is`}},
+		"misspelt column":   {own(config.Mapping{Products: `SELECT id, name, name AS descript FROM items`}), []string{`column "descript"`, `"description" is`}},
 		"float amount":      {own(config.Mapping{Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`}), []string{"double precision", "never float"}},
 		"refused query":     {own(config.Mapping{Products: `SELECT id, name FROM nowhere`}), []string{"products query is refused", "nowhere"}},
 		"missing table":     {own(config.Mapping{Watch: []config.WatchedTable{{Table: "nowhere", ProductID: "id"}}}), []string{"watched table nowhere does not exist"}},
@@ -476,9 +476,9 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM driftless.products`).Scan(&rows))
 	require.Equal(t, 1, rows, "nothing is written")
 
-	status, answer = r.call("UpsertProducts", `{"products":[{"id":"a","nmae":"A"}]}`)
+	status, answer = r.call("UpsertProducts", `{"products":[{"id":"a","nam":"A"}]}`)
 	require.Equal(t, http.StatusBadRequest, status)
-	require.Contains(t, answer, "nmae")
+	require.Contains(t, answer, "nam")
 
 	status, answer = r.call("UpsertProducts", `{"products":[{"id":"other","name":"O","prices":[{"id":"mug-eur","currency":"eur","unit_amount":"1"}]}]}`)
 	require.Equal(t, http.StatusBadRequest, status)

@@ -22,7 +22,7 @@ type deadProduct struct {
 
 // outgoing completes a change with the state that was read, and makes it a message or, if Stripe would refuse it, a
 // dead letter.
-func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State, lane mesh.Lane) (mesh.Outgoing, *deadProduct) {
+func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State, lane mesh.Lane) (mesh.Outgoing, *meshv1.DeadLetter) {
 	change.Operation = catalogv1.Operation_OPERATION_DELETE
 	if state.Product != nil {
 		change.Operation = catalogv1.Operation_OPERATION_UPSERT
@@ -33,7 +33,7 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 			faults = in.validate.Product(state.Product)
 		}
 		if len(faults) > 0 {
-			return mesh.Outgoing{}, &deadProduct{letter: in.refused(change, faults)}
+			return mesh.Outgoing{}, in.refused(change, faults)
 		}
 	}
 	return mesh.Outgoing{

@@ -168,8 +168,7 @@ func (in *ingester) send(ctx context.Context, ids []string, states map[string]ma
 		}
 		o, d := in.outgoing(change, states[id], mesh.Bulk)
 		if d != nil {
-			d.ctx = ctx
-			dead = append(dead, *d)
+			dead = append(dead, deadProduct{letter: d, ctx: ctx})
 			continue
 		}
 		out = append(out, o)

@@ -61,7 +61,7 @@ func (s *Service) Run(ctx context.Context) error {
 		start := time.Now()
 		last, err := s.once(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // told to stop
 		}
 		if !s.ready.Load() {
 			return fmt.Errorf("%s cannot start: %s", s.cfg.Name, strings.TrimPrefix(last, s.cfg.Name+": "))
@@ -81,7 +81,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 // once runs the program to its end and returns the last line it printed.
 func (s *Service) once(ctx context.Context) (last string, err error) {
-	cmd := exec.Command(s.cfg.Path) //nolint:gosec,noctx // our own program; it is stopped with a signal, not killed with the context
+	cmd := exec.Command(s.cfg.Path) //nolint:noctx // it is stopped with a signal, not killed with the context
 	cmd.Env = s.cfg.Env
 	reader, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer

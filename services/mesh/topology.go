@@ -131,12 +131,12 @@ type TopologyOptions struct {
 
 // Difference is one way in which a server's topology is not the one declared here.
 type Difference struct {
-	Kind string // stream, bucket or consumer
-	Name string
+	Kind string `json:"kind"` // stream, bucket or consumer
+	Name string `json:"name"`
 	// Detail says what is missing or differs.
-	Detail string
+	Detail string `json:"detail"`
 	// Missing is true when nothing of that name exists.
-	Missing bool
+	Missing bool `json:"missing"`
 }
 
 func (d Difference) String() string { return d.Kind + " " + d.Name + ": " + d.Detail }

@@ -136,8 +136,8 @@ func work[T any, M interface {
 		attribute.String("messaging.destination.name", raw.Subject()),
 		attribute.String("messaging.consumer.group.name", w.Consumer.Name),
 		attribute.String("nats.stream", meta.Stream),
-		attribute.Int64("nats.stream_sequence", int64(meta.Sequence.Stream)), //nolint:gosec // sequences stay far below 2^63
-		attribute.Int64("nats.delivered", int64(meta.NumDelivered)),          //nolint:gosec // as above
+		attribute.Int64("nats.stream_sequence", int64(meta.Sequence.Stream)),
+		attribute.Int64("nats.delivered", int64(meta.NumDelivered)),
 	))
 	defer span.End()
 

@@ -31,8 +31,7 @@ const maxEvent = 1 << 20
 func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("an event may have %d bytes", maxEvent))
 			return
 		}
@@ -81,7 +80,7 @@ func (p *puller) verify(body []byte, header string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("Stripe-Signature: %w", err) //nolint:revive // the header's name
+	return fmt.Errorf("Stripe-Signature: %w", err)
 }
 
 // take stores an event on STRIPE, in the trace of the call that caused it if that was one of push's.

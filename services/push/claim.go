@@ -203,11 +203,10 @@ func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, fa
 			}
 			manage(o, a)
 		}
-		if failure != nil {
+		switch {
+		case failure != nil:
 			p.recordFailure(o, pl, failure)
-			return nil
-		}
-		if !o.GetStale() {
+		case !o.GetStale():
 			o.Version = max(o.GetVersion(), pl.change.GetVersion())
 		}
 		return nil

@@ -9,7 +9,6 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/driftless-sync/driftless/services/catalog"
-	"github.com/driftless-sync/driftless/services/stripeapi"
 )
 
 // metrics are the service's figures. Creating an instrument fails only for an invalid name, and a failed one
@@ -56,7 +55,7 @@ func (m *metrics) superseded(ctx context.Context) { m.supersededTotal.Add(ctx, 1
 func (m *metrics) looked(ctx context.Context)     { m.looks.Add(ctx, 1) }
 
 func (m *metrics) failed(ctx context.Context, f *failedStep) {
-	action := stripeapi.Action(f.Action).String()
+	action := f.Action.String()
 	m.failures.Add(ctx, 1, metric.WithAttributes(attribute.String("action", action)))
 }
 

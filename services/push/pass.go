@@ -113,7 +113,7 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 	defer unlock()
 	ctx, span := otel.Tracer(scope).Start(ctx, "sync product")
 	defer span.End()
-	span.SetAttributes(attribute.String("driftless.product", product), attribute.Int64("driftless.version", int64(o.change.GetVersion()))) //nolint:gosec // an LSN stays below 2^63
+	span.SetAttributes(attribute.String("driftless.product", product), attribute.Int64("driftless.version", int64(o.change.GetVersion())))
 
 	// What can be known at once is not left to a redelivery: that the product existed already, that it changed
 	// under the pass.

@@ -29,9 +29,9 @@ func newMetrics(r *reconciler) (*metrics, error) {
 	meter := otel.Meter(scope)
 	m := &metrics{}
 	var err error
-	create := func(make func() error) {
+	create := func(instrument func() error) {
 		if err == nil {
-			err = make()
+			err = instrument()
 		}
 	}
 	var products, pending, inFlight metric.Int64ObservableGauge
@@ -63,12 +63,12 @@ func newMetrics(r *reconciler) (*metrics, error) {
 				return err
 			}
 			for _, s := range []ledger.State{ledger.InSync, ledger.Pending, ledger.Drifted, ledger.Dead, ledger.Orphan} {
-				o.ObserveInt64(products, int64(counts[s]), metric.WithAttributes(attribute.String("state", string(s)))) //nolint:gosec // a count
+				o.ObserveInt64(products, int64(counts[s]), metric.WithAttributes(attribute.String("state", string(s))))
 			}
 			for _, c := range consumers {
 				at := metric.WithAttributes(attribute.String("stream", c.Stream), attribute.String("consumer", c.Name))
-				o.ObserveInt64(pending, int64(c.Pending), at)   //nolint:gosec // a count
-				o.ObserveInt64(inFlight, int64(c.InFlight), at) //nolint:gosec // a count
+				o.ObserveInt64(pending, int64(c.Pending), at)
+				o.ObserveInt64(inFlight, int64(c.InFlight), at)
 			}
 			return nil
 		}, products, pending, inFlight)

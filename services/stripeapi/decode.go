@@ -2,6 +2,7 @@ package stripeapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -230,7 +231,7 @@ func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
 		return Event{}, false, fmt.Errorf("decode Stripe's event: %w", err)
 	}
 	if j.ID == "" || j.Type == "" {
-		return Event{}, false, fmt.Errorf("not a Stripe event: it has no id or type")
+		return Event{}, false, errors.New("not a Stripe event: it has no id or type")
 	}
 	var object struct {
 		ID      string    `json:"id"`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 
 	"github.com/stripe/stripe-go/v76"
@@ -157,8 +158,8 @@ func (c *Client) eventsSince(ctx context.Context, query func(*form.Values), yiel
 		}
 		items = append(items, item)
 	}
-	for i := len(items) - 1; i >= 0; i-- {
-		if !yieldEvent(items[i], nil, yield) {
+	for _, item := range slices.Backward(items) {
+		if !yieldEvent(item, nil, yield) {
 			return
 		}
 	}

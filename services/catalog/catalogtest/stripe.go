@@ -2,6 +2,7 @@ package catalogtest
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -81,7 +82,7 @@ func (s *Stripe) Pass(steps []catalog.Step) (done int, err error) {
 
 func (s *Stripe) apply(step catalog.Step, created map[string]string) (id string, err error) {
 	if !slices.IsSortedFunc(step.Params, func(a, b catalog.Param) int { return strings.Compare(a.Name, b.Name) }) {
-		return "", fmt.Errorf("the parameters are not in the order of their names")
+		return "", errors.New("the parameters are not in the order of their names")
 	}
 	params := make([]catalog.Param, len(step.Params))
 	for i, p := range step.Params {
@@ -264,12 +265,12 @@ func (s *Stripe) createPrice(f *form) (string, error) {
 	if f.has("recurring") {
 		p.Recurring = &catalogv1.Recurring{
 			Interval: f.take("recurring[interval]"), UsageType: cmp.Or(f.take("recurring[usage_type]"), "licensed"),
-			Meter: f.take("recurring[meter]"), IntervalCount: uint32(max(f.integer("recurring[interval_count]"), 1)), //nolint:gosec // small in tests
+			Meter: f.take("recurring[meter]"), IntervalCount: uint32(max(f.integer("recurring[interval_count]"), 1)),
 		}
 	}
 	if f.has("transform_quantity") {
 		p.TransformQuantity = &catalogv1.TransformQuantity{
-			DivideBy: uint64(f.integer("transform_quantity[divide_by]")), Round: f.take("transform_quantity[round]"), //nolint:gosec // small in tests
+			DivideBy: uint64(f.integer("transform_quantity[divide_by]")), Round: f.take("transform_quantity[round]"),
 		}
 	}
 	if err := checkNewPrice(p.Price); err != nil {

@@ -60,12 +60,12 @@ func (cmd *captureCmd) Run(ctx context.Context, c *cli) (err error) {
 	if err != nil {
 		return err
 	}
-	defer pg.Close() //nolint:errcheck // thrown away
+	defer pg.Close()
 	server, err := local.StartNATS(ctx, local.NATSConfig{DataDir: filepath.Join(dir, "nats")})
 	if err != nil {
 		return err
 	}
-	defer server.Close() //nolint:errcheck // thrown away
+	defer server.Close()
 	m, err := mesh.Connect(ctx, mesh.Config{URL: server.URL(), Name: "bench"})
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (b *captureBench) measure(ctx context.Context) (*captureResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing left to write
+	defer conn.Close(context.WithoutCancel(ctx))
 	for _, statement := range []string{
 		fmt.Sprintf(`INSERT INTO driftless.products (id, name, description, metadata)
 			SELECT 'product-' || i, 'Product ' || i, repeat('Words about it. ', 8), '{"sku": "S-1"}' FROM generate_series(1, %d) i`, b.Products),
@@ -176,7 +176,7 @@ func (b *captureBench) catchUp(ctx context.Context, took *time.Duration) error {
 		if err != nil {
 			return fmt.Errorf("write a profile: %w", err)
 		}
-		defer file.Close() //nolint:errcheck // pprof says what it could not write
+		defer file.Close()
 		if err := pprof.StartCPUProfile(file); err != nil {
 			return fmt.Errorf("write a profile: %w", err)
 		}
@@ -256,16 +256,16 @@ func (b *captureBench) recvlogical(ctx context.Context, end string) (time.Durati
 }
 
 func recvlogicalProgram() (string, error) {
-	if path, err := exec.LookPath("pg_recvlogical"); err == nil {
-		if _, err := os.Readlink(path); err != nil {
-			return path, nil
-		}
-	}
+	// Debian's /usr/bin/pg_recvlogical is a wrapper that wants a cluster of its own.
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/pg_recvlogical")
-	if err != nil || len(found) == 0 {
+	if err == nil && len(found) > 0 {
+		return found[len(found)-1], nil
+	}
+	path, err := exec.LookPath("pg_recvlogical")
+	if err != nil {
 		return "", errors.New("pg_recvlogical is not installed: it comes with Debian's package postgresql-client")
 	}
-	return found[len(found)-1], nil
+	return path, nil
 }
 
 // rawPublish publishes the payloads that were captured once more, in the largest atomic batches, and nothing else.

@@ -18,7 +18,9 @@ type cli struct {
 	Capture captureCmd `cmd:"" help:"Products per second from the write-ahead log to JetStream, against raw publishing and pg_recvlogical; and the services' footprint."`
 }
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
@@ -27,8 +29,9 @@ func main() {
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))
 	if err := parsed.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // report prints figures, by the names that machines read them by.

@@ -118,14 +118,14 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 }
 
 // step makes one change, waits until it has arrived, and looks in Stripe.
-func (d *demo) step(ctx context.Context, change string, make func(context.Context) error, look func() (string, error)) {
+func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, look func() (string, error)) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
 	defer cancel()
 	if !d.json {
 		fmt.Fprintf(os.Stdout, "  … %s", change)
 	}
 	start := time.Now()
-	detail, err := "", make(ctx)
+	detail, err := "", act(ctx)
 	for err == nil {
 		if err = waitConverged(ctx, d.control, d.ingest, nil); err != nil {
 			break
@@ -176,12 +176,12 @@ func (d *demo) upsert(ctx context.Context, p *catalogv1.Product) error {
 func (d *demo) create(ctx context.Context) error { return d.upsert(ctx, d.product("Mug", "1400")) }
 
 func (d *demo) created() (string, error) {
-	return d.expect("Mug", true, 1400, 2)
+	return d.expect("Mug", true, 1400)
 }
 
 func (d *demo) reprice(ctx context.Context) error { return d.upsert(ctx, d.product("Mug", "1600")) }
 
-func (d *demo) repriced() (string, error) { return d.expect("Mug", true, 1600, 2) }
+func (d *demo) repriced() (string, error) { return d.expect("Mug", true, 1600) }
 
 func (d *demo) burst(ctx context.Context) error {
 	for i := range 100 {
@@ -193,7 +193,7 @@ func (d *demo) burst(ctx context.Context) error {
 }
 
 func (d *demo) burstArrived() (string, error) {
-	detail, err := d.expect("Mug, edition 100", true, 1600, 2)
+	detail, err := d.expect("Mug, edition 100", true, 1600)
 	if err != nil {
 		return "", err
 	}
@@ -216,7 +216,7 @@ func (d *demo) archive(ctx context.Context) error {
 	return err
 }
 
-func (d *demo) archived() (string, error) { return d.expect("Mug, edition 100", false, 1600, 2) }
+func (d *demo) archived() (string, error) { return d.expect("Mug, edition 100", false, 1600) }
 
 func (d *demo) editInStripe(context.Context) error {
 	_, err := d.stripe.Products.Update(d.mug(), &stripe.ProductParams{Name: stripe.String("Renamed in the dashboard")})
@@ -224,7 +224,7 @@ func (d *demo) editInStripe(context.Context) error {
 }
 
 func (d *demo) edited() (string, error) {
-	detail, err := d.expect("Mug, edition 100", false, 1600, 2)
+	detail, err := d.expect("Mug, edition 100", false, 1600)
 	if err != nil {
 		return "", err
 	}
@@ -254,8 +254,11 @@ func (d *demo) recreated() (string, error) {
 	return "made again: " + p.ID, nil
 }
 
+// demoPrices is how many active prices the demo's product has.
+const demoPrices = 2
+
 // expect reads the demo's product from Stripe and says what differs from what should be there.
-func (d *demo) expect(name string, active bool, amount int64, prices int) (string, error) {
+func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 	p, err := d.stripe.Products.Get(d.mug(), nil)
 	if err != nil {
 		return "", sentence(err)
@@ -273,17 +276,16 @@ func (d *demo) expect(name string, active bool, amount int64, prices int) (strin
 		return "", sentence(err)
 	}
 	seen := fmt.Sprintf("%q, active %t, %d active prices, default %d.%02d eur", p.Name, p.Active, found, defaultAmount/100, defaultAmount%100)
-	if p.Name != name || p.Active != active || defaultAmount != amount || found != prices {
-		return "", errors.New("Stripe holds " + seen) //nolint:revive // a name
+	if p.Name != name || p.Active != active || defaultAmount != amount || found != demoPrices {
+		return "", errors.New("Stripe holds " + seen)
 	}
 	return seen, nil
 }
 
 // sentence is what Stripe said; stripe-go's own text is JSON.
 func sentence(err error) error {
-	var e *stripe.Error
-	if errors.As(err, &e) {
-		return errors.New("Stripe: " + e.Msg) //nolint:revive // a name
+	if e, ok := errors.AsType[*stripe.Error](err); ok {
+		return errors.New("Stripe: " + e.Msg)
 	}
 	return err
 }

@@ -41,13 +41,11 @@ type cli struct {
 // errDiffers ends a command with exit code 2: it worked, and found differences.
 var errDiffers = errors.New("differences found")
 
-func main() {
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
-}
-
-func run(ctx context.Context, args []string) int {
 	var c cli
 	options, mapping := config.Options()
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),

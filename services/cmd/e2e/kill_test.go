@@ -107,7 +107,7 @@ func (p *meshProcess) command(args ...string) *exec.Cmd {
 // come back, and everything converges.
 func TestKillingAServiceInTheMiddleLosesNothing(t *testing.T) {
 	data := t.TempDir()
-	require.NoError(t, os.Chmod(data, 0o755)) //nolint:gosec // Postgres' own user must be able to enter it
+	require.NoError(t, os.Chmod(data, 0o755))
 	p := up(t, data)
 	demo := p.command("demo", "--timeout", "3m")
 	out := &lockedBuffer{}

@@ -83,7 +83,7 @@ func TestAnEditInStripeIsUndone(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
-	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Name: stripe.String("By hand"), Params: stripe.Params{Metadata: map[string]string{"theirs": "1"}}})
+	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Name: stripe.String("By hand"), Metadata: map[string]string{"theirs": "1"}})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		p, _ := r.stripeProduct("mug")

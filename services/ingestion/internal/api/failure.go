@@ -81,6 +81,9 @@ func (s *server) failed(ctx context.Context, err error) error {
 				break
 			}
 		}
+		if pg.Detail != "" {
+			err = fmt.Errorf("%w: %s", err, pg.Detail)
+		}
 		if strings.Contains(do, "%[1]s") {
 			do = fmt.Sprintf(do, pgx.Identifier{s.Pool.Config().ConnConfig.User}.Sanitize())
 		}

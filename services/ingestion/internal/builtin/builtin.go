@@ -41,7 +41,7 @@ func lacking(ctx context.Context, url string, refused *pgconn.PgError) error {
 	if err != nil {
 		return fmt.Errorf("the catalog's built-in tables: %w", refused)
 	}
-	defer conn.Close(ctx) //nolint:errcheck // only read from
+	defer conn.Close(ctx)
 	var role string
 	var mayCreate bool
 	if err := conn.QueryRow(ctx, "SELECT current_user, has_schema_privilege($1, 'CREATE') AND has_schema_privilege($1, 'USAGE')", schema).Scan(&role, &mayCreate); err != nil {

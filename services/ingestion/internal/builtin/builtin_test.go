@@ -120,17 +120,17 @@ func TestARoleWithoutRightsIsToldTheStatement(t *testing.T) {
 	u.User = url.UserPassword(role, "hunter2")
 
 	err = builtin.Migrate(t.Context(), u.String())
-	require.ErrorContains(t, err, fmt.Sprintf("GRANT CREATE ON DATABASE \"%s\" TO \"%s\";", name, role))
+	require.ErrorContains(t, err, fmt.Sprintf("GRANT CREATE ON DATABASE %q TO %q;", name, role))
 	require.NotContains(t, err.Error(), "hunter2")
 
 	exec(t, pool, "create schema driftless")
 	err = builtin.Migrate(t.Context(), u.String())
-	require.ErrorContains(t, err, fmt.Sprintf("GRANT CREATE, USAGE ON SCHEMA \"driftless\" TO \"%s\";", role))
+	require.ErrorContains(t, err, fmt.Sprintf(`GRANT CREATE, USAGE ON SCHEMA "driftless" TO %q;`, role))
 
 	require.NoError(t, builtin.Migrate(t.Context(), database))
 	exec(t, pool, "grant create, usage on schema driftless to "+role)
 	err = builtin.Migrate(t.Context(), u.String())
-	require.ErrorContains(t, err, fmt.Sprintf("GRANT ALL ON ALL TABLES IN SCHEMA \"driftless\" TO \"%s\";", role))
+	require.ErrorContains(t, err, fmt.Sprintf(`GRANT ALL ON ALL TABLES IN SCHEMA "driftless" TO %q;`, role))
 
 	exec(t, pool, "grant all on all tables in schema driftless to "+role)
 	require.NoError(t, builtin.Migrate(t.Context(), u.String()))

@@ -84,10 +84,10 @@ func describe(ctx context.Context, pool *pgxpool.Pool, name, query string, known
 	}
 	defer conn.Release()
 	// A line break, so that a comment at the query's end does not swallow the parenthesis.
+	//nolint:unqueryvet // which columns there are is the question
 	statement, err := conn.Conn().PgConn().Prepare(ctx, "", "SELECT * FROM ("+trim(query)+"\n) m", nil)
 	if err != nil {
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return description{}, fmt.Errorf("the mapping's %s query is refused by Postgres: %s%s", name, pg.Message, hint(pg))
 		}
 		return description{}, fmt.Errorf("the mapping's %s query: %w", name, err)

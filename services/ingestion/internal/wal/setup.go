@@ -155,7 +155,7 @@ func (s *Source) slot(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 	if err != nil {
 		return Prepared{}, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	defer conn.Close(context.WithoutCancel(ctx))
 	system, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {
 		return Prepared{}, fmt.Errorf("identify the catalog database: %w", err)
@@ -187,7 +187,7 @@ func (s *Source) slot(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 	if err != nil {
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "53400" {
-			return out, fmt.Errorf("the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop a slot that nobody uses (see pg_replication_slots)")
+			return out, errors.New("the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop a slot that nobody uses (see pg_replication_slots)")
 		}
 		return out, fmt.Errorf("make replication slot %s: %w", s.Slot, err)
 	}
@@ -202,7 +202,7 @@ func (s *Source) slot(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	cfg, err := pgconn.ParseConfig(s.URL)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL is no Postgres URL: it must look like postgres://user:password@host:5432/database")
+		return nil, errors.New("DATABASE_URL is no Postgres URL: it must look like postgres://user:password@host:5432/database")
 	}
 	cfg.RuntimeParams["replication"] = "database"
 	cfg.RuntimeParams["application_name"] = "driftless-ingestion"

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -93,4 +94,4 @@ func (l *Ledger) record(ctx context.Context, db execer, e Entry) error {
 }
 
 // number writes a version for a numeric column: an LSN may exceed a bigint.
-func number(v uint64) string { return fmt.Sprint(v) }
+func number(v uint64) string { return strconv.FormatUint(v, 10) }

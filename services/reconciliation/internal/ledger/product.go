@@ -207,7 +207,7 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, p *Product) error {
 		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
 		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric
 		WHERE account = $1 AND product_id = $2`,
-		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredSequence), observed, int64(p.observedRevision), //nolint:gosec // stream sequences stay far below 2^63
+		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredSequence), observed, int64(p.observedRevision),
 		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince), nullable(p.DriftedAt), p.Repairs,
 		nullable(p.repairAt), deadVersion); err != nil {
 		return fmt.Errorf("store product %s: %w", p.ID, err)
@@ -236,7 +236,7 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	if err := row.Scan(&p.ID, &desired, &version, &sequence, &observed, &revision, &state, &p.Differs, &since, &drifted, &p.Repairs, &repairAt, &dead); err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the product
 	}
-	p.State, p.desiredSequence, p.observedRevision = State(state), uint64(sequence), uint64(revision) //nolint:gosec // as stored
+	p.State, p.desiredSequence, p.observedRevision = State(state), uint64(sequence), uint64(revision)
 	var err error
 	if p.desiredVersion, err = strconv.ParseUint(version, 10, 64); err != nil {
 		return nil, err //nolint:wrapcheck // as above

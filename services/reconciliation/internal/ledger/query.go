@@ -20,7 +20,7 @@ func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	out := map[State]uint64{}
 	var state string
 	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error { out[State(state)] = uint64(n); return nil }); err != nil { //nolint:gosec // a count
+	if _, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error { out[State(state)] = uint64(n); return nil }); err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
 	}
 	return out, nil
@@ -43,7 +43,7 @@ func (l *Ledger) Differing(ctx context.Context, ids []string) (products []*Produ
 		l.account, ids).Scan(&n); err != nil {
 		return nil, 0, fmt.Errorf("count products: %w", err)
 	}
-	return products, uint64(n), nil //nolint:gosec // a count
+	return products, uint64(n), nil
 }
 
 // History returns the newest entries about a product, newest first.
