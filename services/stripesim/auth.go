@@ -60,8 +60,10 @@ func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
 		return identity{}, unauthorized("secret_key_required", "This API call cannot be made with a publishable API key. Please use a secret API key. "+
 			"You can find a list of your API keys at https://dashboard.stripe.com/account/apikeys.")
 	}
-	live, _, ok := keyMode(key)
+	live, restricted, ok := keyMode(key)
 	id := identity{account: s.cfg.Account, live: live, key: key}
+	// With no list of keys there is nobody to say what a restricted key may do but its name.
+	id.readOnly = restricted && len(s.cfg.APIKeys) == 0 && strings.Contains(key, "readonly")
 	if ok && len(s.cfg.APIKeys) > 0 {
 		at := slices.IndexFunc(s.cfg.APIKeys, func(k APIKey) bool { return subtle.ConstantTimeCompare([]byte(k.Key), []byte(key)) == 1 })
 		if ok = at >= 0; ok {

@@ -23,6 +23,8 @@ func TestKeys(t *testing.T) {
 	for key, live := range map[string]bool{"sk_test_1": false, "rk_test_1": false, "sk_live_1": true, "rk_live_1": true} {
 		require.Equal(t, live, as("Bearer "+key, http.MethodPost, "/v1/products", "name", "x").ok().at("livemode"))
 	}
+	as("Bearer rk_test_readonly", http.MethodGet, "/v1/products").ok()
+	as("Bearer rk_test_readonly", http.MethodPost, "/v1/products", "name", "x").refused(http.StatusForbidden, "", "", "'rak_product_write' permission")
 	as("Bearer sk_live_1", http.MethodPost, "/v1/products", "id", "lamp", "name", "Lamp").ok()
 	as("Bearer sk_test_1", http.MethodGet, "/v1/products/lamp").refused(http.StatusNotFound, "resource_missing", "id",
 		"No such product: 'lamp'; a similar object exists in live mode, but a test mode key was used")

@@ -181,7 +181,7 @@ func (a Admin) do(ctx context.Context, method, path, contentType string, body io
 	if response.StatusCode != http.StatusOK {
 		var e errorBody
 		if json.Unmarshal(raw, &e) == nil && e.Error.Message != "" {
-			return fmt.Errorf("Stripe simulator: %s", e.Error.Message) //nolint:staticcheck // a name begins the sentence
+			return fmt.Errorf("Stripe simulator: %s", e.Error.Message)
 		}
 		return fmt.Errorf("the Stripe simulator answered %s %s with %s: is there one at %s?", method, path, response.Status, a.BaseURL)
 	}

@@ -26,7 +26,8 @@ type Config struct {
 	// Addr is where Run listens; DefaultAddr if empty. Ignored if Listener is set.
 	Addr     string
 	Listener net.Listener
-	// APIKeys are those that are accepted; none means every sk_ and rk_ key, test and live.
+	// APIKeys are those that are accepted; none means every sk_ and rk_ key, test and live. A rk_ key with readonly in
+	// it may then not write.
 	APIKeys []APIKey
 	// Account is the id of the keys' own account; DefaultAccount if empty.
 	Account string

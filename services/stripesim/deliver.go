@@ -219,11 +219,11 @@ func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
 }
 
 func (d *deliverer) send(ctx context.Context, client *http.Client, l *letter) error {
-	r, err := l.request(d.sim.cfg.Clock())
+	r, err := l.request(ctx, d.sim.cfg.Clock())
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(r.WithContext(ctx))
+	response, err := client.Do(r)
 	if err != nil {
 		return err
 	}
@@ -255,23 +255,27 @@ func (d *deliverer) settle(x *delivery, failed bool) {
 	}
 }
 
-// deliveries is a queue by due time.
+// deliveries is a queue by due time, for container/heap.
 type deliveries []*delivery
 
-func (q deliveries) Len() int           { return len(q) }
-func (q deliveries) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
-func (q deliveries) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
+// Len, Less and Swap order it.
+func (q *deliveries) Len() int           { return len(*q) }
+func (q *deliveries) Less(i, j int) bool { return (*q)[i].due.Before((*q)[j].due) }
+
+func (q *deliveries) Swap(i, j int) {
+	all := *q
+	all[i], all[j] = all[j], all[i]
+	all[i].place, all[j].place = i, j
 }
 
-// Push and Pop are for container/heap.
+// Push adds a *delivery.
 func (q *deliveries) Push(v any) {
 	x, _ := v.(*delivery)
 	x.place = len(*q)
 	*q = append(*q, x)
 }
 
+// Pop takes the last.
 func (q *deliveries) Pop() any {
 	old := *q
 	x := old[len(old)-1]

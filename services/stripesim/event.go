@@ -111,7 +111,7 @@ func fields(raw json.RawMessage) map[string]json.RawMessage {
 func encode(v any) json.RawMessage {
 	out, err := json.Marshal(v)
 	if err != nil {
-		panic("stripesim: encode: " + err.Error())
+		panic("stripesim: encode: " + err.Error()) //nolint:forbidigo // a mistake in this package
 	}
 	return out
 }

@@ -103,7 +103,7 @@ func (f *faults) add(fault Fault) (Fault, error) {
 	defer f.mu.Unlock()
 	f.last++
 	fault.ID, fault.Hits = fmt.Sprintf("fault_%d", f.last), 0
-	f.set = append(f.set, &activeFault{Fault: fault, random: rand.New(rand.NewPCG(fault.Seed, 0))}) //nolint:gosec // repeatable on purpose
+	f.set = append(f.set, &activeFault{Fault: fault, random: rand.New(rand.NewPCG(fault.Seed, 0))})
 	return fault, nil
 }
 

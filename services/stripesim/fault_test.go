@@ -149,7 +149,7 @@ func TestObjectsCanBeLocked(t *testing.T) {
 	h := start(t, stripesim.Config{LockObjects: true})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
 	h.made("/v1/products", "id", "mug", "name", "Mug")
-	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultLatency, Object: "lamp", Method: http.MethodPost, Delay: 300 * time.Millisecond, Count: 1})
+	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultLatency, Object: "lamp", Method: http.MethodPost, Delay: time.Second, Count: 1})
 	require.NoError(t, err)
 	slow := make(chan *response)
 	go func() { slow <- h.post("/v1/products/lamp", "name", "Lantern") }()

@@ -113,7 +113,7 @@ func TestIdempotencyKeysAreForOneRequest(t *testing.T) {
 
 func TestIdempotencyKeyAtWork(t *testing.T) {
 	t.Parallel()
-	h := start(t, stripesim.Config{Faults: []stripesim.Fault{{Kind: stripesim.FaultLatency, Path: "/v1/products", Delay: 300 * time.Millisecond}}})
+	h := start(t, stripesim.Config{Faults: []stripesim.Fault{{Kind: stripesim.FaultLatency, Path: "/v1/products", Delay: time.Second}}})
 	answers := make(chan *response)
 	const callers = 8
 	for range callers {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,9 +62,7 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
-	for name, v := range out.header {
-		h[name] = v
-	}
+	maps.Copy(h, out.header)
 	h.Set("Content-Type", "application/json")
 	if out.html {
 		h.Set("Content-Type", "text/html")
@@ -104,8 +103,7 @@ func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
 	encoded := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestBody))
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			c.formErr = &refusal{status: http.StatusRequestEntityTooLarge, kind: typeInvalid, message: "Request entity too large", unsaved: true}
 		}
 		encoded = join(encoded, string(body))
@@ -320,7 +318,7 @@ func replayed(c *call, a *answer) reply {
 // decode reads what this package wrote.
 func decode(raw []byte, into any) {
 	if err := json.Unmarshal(raw, into); err != nil {
-		panic("stripesim: decode: " + err.Error())
+		panic("stripesim: decode: " + err.Error()) //nolint:forbidigo // a mistake in this package
 	}
 }
 
@@ -357,7 +355,7 @@ func (s *Sim) objects(st *store, c *call) []flight {
 func hangUp(w http.ResponseWriter, out reply) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler) // HTTP/2 has no connection to take over
+		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way where there is no connection to take over, as in HTTP/2
 	}
 	if out.silently {
 		if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {

@@ -2,6 +2,7 @@ package stripesim
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -270,9 +271,7 @@ func mergeMetadata(old map[string]string, f *field) (map[string]string, *refusal
 	}
 	out := map[string]string{}
 	if !f.cleared() {
-		for k, v := range old {
-			out[k] = v
-		}
+		maps.Copy(out, old)
 	}
 	for _, k := range f.keys {
 		if v := f.sub[k].value; v == "" {

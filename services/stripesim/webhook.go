@@ -1,6 +1,8 @@
 package stripesim
 
 import (
+	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -268,8 +270,8 @@ func Sign(body []byte, at time.Time, secrets ...string) string {
 	return strings.Join(parts, ",")
 }
 
-func (l *letter) request(now time.Time) (*http.Request, error) {
-	r, err := http.NewRequest(http.MethodPost, l.url, strings.NewReader(string(l.body)))
+func (l *letter) request(ctx context.Context, now time.Time) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url, bytes.NewReader(l.body))
 	if err != nil {
 		return nil, err
 	}
