@@ -106,9 +106,8 @@ func TestProductRefusals(t *testing.T) {
 		"shippable unset":         {"/v1/products/lamp", []string{"shippable", ""}, "parameter_invalid_empty", "shippable", "cannot be unset"},
 		"wrong expansion":         {"/v1/products/lamp", []string{"expand[]", "tiers"}, "", "expand[0]", "cannot be expanded (tiers)"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			h.post(c.path, c.pairs...).refused(http.StatusBadRequest, c.code, c.param, c.words)
-		})
+		t.Log(name)
+		h.post(c.path, c.pairs...).refused(http.StatusBadRequest, c.code, c.param, c.words)
 	}
 	require.Len(t, h.events(), 4, "what is refused makes no events")
 }

@@ -1,7 +1,6 @@
 package stripesim_test
 
 import (
-	"errors"
 	"net/http"
 	"testing"
 
@@ -171,7 +170,7 @@ func TestStripeGoSeesLimitsAsLimits(t *testing.T) {
 	require.NoError(t, err)
 	_, err = api.Products.New(&stripe.ProductParams{Name: stripe.String("Mug")})
 	var refused *stripe.Error
-	require.True(t, errors.As(err, &refused))
+	require.ErrorAs(t, err, &refused)
 	require.Equal(t, stripe.ErrorCodeRateLimit, refused.Code)
 	require.Equal(t, "global-rate", refused.LastResponse.Header.Get("Stripe-Rate-Limited-Reason"))
 }
