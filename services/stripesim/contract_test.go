@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -245,20 +246,11 @@ func TestAnswersHaveEveryFieldOfStripes(t *testing.T) {
 		require.NoError(t, json.Unmarshal(embedded.OpenAPISpec, &document))
 		for name := range document.Components.Schemas[c.schema].Properties {
 			_, has := c.have[name]
-			if want := !contains(c.absent, name); has != want {
+			if want := !slices.Contains(c.absent, name); has != want {
 				t.Errorf("%s.%s: shown %v, Stripe's %v", c.schema, name, has, want)
 			}
 		}
 	}
-}
-
-func contains(all []string, s string) bool {
-	for _, x := range all {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // The check must be able to fail: each of these is a right answer with one thing wrong.
@@ -294,6 +286,7 @@ func TestCheckRejectsWrongAnswers(t *testing.T) {
 		"an operation that is not real": {http.MethodDelete, "/v1/prices/price_1", 200, price, `"object":"price"`, `"object":"price"`},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			require.Contains(t, string(c.body), c.old)
 			if c.old != c.wrong {
 				require.NoError(t, document.check(c.method, c.path, c.status, c.body))

@@ -21,12 +21,12 @@ func (s *Sim) Dashboard() *Dashboard { return &Dashboard{sim: s} }
 
 // CreateProduct makes a product and returns its id.
 func (d *Dashboard) CreateProduct(params url.Values) (string, error) {
-	return d.id(d.do(http.MethodPost, "/v1/products", params, false))
+	return d.id(d.post("/v1/products", params, false))
 }
 
 // EditProduct changes a product.
 func (d *Dashboard) EditProduct(id string, params url.Values) error {
-	_, err := d.do(http.MethodPost, "/v1/products/"+url.PathEscape(id), params, false)
+	_, err := d.post("/v1/products/"+url.PathEscape(id), params, false)
 	return err
 }
 
@@ -42,12 +42,12 @@ func (d *Dashboard) DeleteProduct(id string, withPrices bool) error {
 
 // CreatePrice makes a price and returns its id. An inline one is made as a checkout does: no list shows it.
 func (d *Dashboard) CreatePrice(params url.Values, inline bool) (string, error) {
-	return d.id(d.do(http.MethodPost, "/v1/prices", params, inline))
+	return d.id(d.post("/v1/prices", params, inline))
 }
 
 // EditPrice changes what can be changed of a price.
 func (d *Dashboard) EditPrice(id string, params url.Values) error {
-	_, err := d.do(http.MethodPost, "/v1/prices/"+url.PathEscape(id), params, false)
+	_, err := d.post("/v1/prices/"+url.PathEscape(id), params, false)
 	return err
 }
 
@@ -93,11 +93,11 @@ func (t *tx) deleteProductWithPrices(c *call) (any, *refusal) {
 	return deletedJSON{ID: c.id, Object: "product", Deleted: true}, nil
 }
 
-func (d *Dashboard) do(method, path string, params url.Values, inline bool) (json.RawMessage, error) {
-	c := &call{method: method, path: path, inline: inline}
-	c.op, c.id = route(method, path)
+func (d *Dashboard) post(path string, params url.Values, inline bool) (json.RawMessage, error) {
+	c := &call{method: http.MethodPost, path: path, inline: inline}
+	c.op, c.id = route(c.method, path)
 	if c.op == nil {
-		return nil, unknownURL(method, path)
+		return nil, unknownURL(c.method, path)
 	}
 	var bad *refusal
 	if c.form, c.pairs, bad = parseForm(params.Encode()); bad != nil {

@@ -33,7 +33,7 @@ func child(file string) int {
 	return 1
 }
 
-func TestStateSurvives(t *testing.T) {
+func TestStateSurvives(t *testing.T) { //nolint:tparallel // one process after the other
 	t.Parallel()
 	c := newClock()
 	in := newInbox(t)
@@ -100,7 +100,7 @@ func TestStateSurvives(t *testing.T) {
 	})
 }
 
-func TestTornAndDamagedJournals(t *testing.T) {
+func TestTornAndDamagedJournals(t *testing.T) { //nolint:tparallel // one process after the other
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "sim.jsonl")
 	cfg := stripesim.Config{DataFile: file, Limits: stripesim.Limits{Off: true}}

@@ -2,6 +2,7 @@ package stripesim_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -90,9 +91,9 @@ func TestPriceRules(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	base := []string{"product", "lamp", "currency", "usd"}
-	priced := append(base[:4:4], "unit_amount", "100")
-	tiered := append(base[:4:4], "billing_scheme", "tiered", "tiers_mode", "volume")
-	with := func(base []string, more ...string) []string { return append(base[:len(base):len(base)], more...) }
+	with := func(base []string, more ...string) []string { return slices.Concat(base, more) }
+	priced := with(base, "unit_amount", "100")
+	tiered := with(base, "billing_scheme", "tiered", "tiers_mode", "volume")
 	for name, c := range map[string]struct {
 		params             []string
 		code, param, words string
@@ -127,8 +128,8 @@ func TestPriceRules(t *testing.T) {
 			with(priced, "currency_options[eur][tiers][0][up_to]", "inf", "currency_options[eur][tiers][0][unit_amount]", "1"), "", "currency_options[eur]", "tiered",
 		},
 	} {
-		r := h.post("/v1/prices", c.params...)
-		t.Run(name, func(t *testing.T) { r.refused(http.StatusBadRequest, c.code, c.param, c.words) })
+		t.Log(name)
+		h.post("/v1/prices", c.params...).refused(http.StatusBadRequest, c.code, c.param, c.words)
 	}
 	require.Equal(t, []string{"product.created"}, h.events(), "nothing came of them")
 
