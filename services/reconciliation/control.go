@@ -33,7 +33,7 @@ type control struct{ *reconciler }
 var _ controlv1connect.ControlServiceHandler = control{}
 
 func (r *reconciler) controlAPI() http.Handler {
-	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connect.WithCodec(connectjson.Codec{}))
+	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler())
 	mux := http.NewServeMux()
 	mux.Handle(path, handler)
 	return httpserver.BearerToken(r.Token, telemetry.HTTPServer(mux))
