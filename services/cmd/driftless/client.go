@@ -69,6 +69,21 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r) //nolint:wrapcheck // a transport passes its inner transport's error on
 }
 
+// patiently repeats a call while the service is away, as it is for a moment when it is started again.
+func patiently(ctx context.Context, call func() error) error {
+	for {
+		err := call()
+		if connect.CodeOf(err) != connect.CodeUnavailable || ctx.Err() != nil {
+			return waitError(ctx, err)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // explain says in a sentence that a service does not answer, and what to do.
 func explain(api, url string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
@@ -76,7 +91,7 @@ func explain(api, url string) connect.UnaryInterceptorFunc {
 			resp, err := next(ctx, r)
 			var opErr *net.OpError
 			if errors.As(err, &opErr) && opErr.Op == "dial" {
-				return nil, errors.New("the " + api + " API at " + url + " does not answer: is the mesh running? (driftless up)")
+				return nil, connect.NewError(connect.CodeUnavailable, errors.New("the "+api+" API at "+url+" does not answer: is the mesh running? (driftless up)"))
 			}
 			return resp, err
 		}

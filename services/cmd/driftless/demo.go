@@ -169,8 +169,10 @@ func (d *demo) product(name, amount string) *catalogv1.Product {
 }
 
 func (d *demo) upsert(ctx context.Context, p *catalogv1.Product) error {
-	_, err := d.ingest.UpsertProducts(ctx, connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{p}}))
-	return violations(err)
+	return violations(patiently(ctx, func() error {
+		_, err := d.ingest.UpsertProducts(ctx, connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{p}}))
+		return err
+	}))
 }
 
 func (d *demo) create(ctx context.Context) error { return d.upsert(ctx, d.product("Mug", "1400")) }
@@ -212,8 +214,10 @@ func (d *demo) burstArrived() (string, error) {
 }
 
 func (d *demo) archive(ctx context.Context) error {
-	_, err := d.ingest.ArchiveProducts(ctx, connect.NewRequest(&ingestv1.ArchiveProductsRequest{Ids: []string{d.mug()}}))
-	return err
+	return patiently(ctx, func() error {
+		_, err := d.ingest.ArchiveProducts(ctx, connect.NewRequest(&ingestv1.ArchiveProductsRequest{Ids: []string{d.mug()}}))
+		return err
+	})
 }
 
 func (d *demo) archived() (string, error) { return d.expect("Mug, edition 100", false, 1600) }

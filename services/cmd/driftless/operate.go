@@ -109,8 +109,11 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 	WaitCaptured(context.Context, *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error)
 }, products []string,
 ) error {
-	if _, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{})); err != nil {
-		return waitError(ctx, err)
+	if err := patiently(ctx, func() error {
+		_, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
+		return err
+	}); err != nil {
+		return err
 	}
 	// Two answers in a row: a message may be between two consumers in one of them.
 	for calm := 0; calm < 2; {
