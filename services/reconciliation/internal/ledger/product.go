@@ -55,9 +55,9 @@ type Repaired func(ctx context.Context, p *Product) error
 // Desire takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older than
 // what is known changes nothing but the trail; of equal versions the one stored later counts.
 func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, sequence uint64, entry Entry, repaired Repaired) error {
-	return l.change(ctx, change.GetProductId(), entry, repaired, func(p *Product) bool {
+	return l.change(ctx, change.GetProductId(), entry, repaired, func(_ context.Context, _ pgx.Tx, p *Product) (bool, error) {
 		if change.GetVersion() < p.desiredVersion || change.GetVersion() == p.desiredVersion && sequence <= p.desiredSequence {
-			return false
+			return false, nil
 		}
 		if change.GetVersion() > p.desiredVersion {
 			// A new wish has its own time to arrive.
@@ -66,61 +66,60 @@ func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, se
 		kept := proto.CloneOf(change)
 		kept.RowImages = nil
 		p.Desired, p.desiredVersion, p.desiredSequence = kept, change.GetVersion(), sequence
-		return true
+		return true, nil
 	})
 }
 
 // Observe takes an observed state from OBSERVED into account; an older revision than the known one changes nothing.
 func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, revision uint64, repaired Repaired) error {
-	return l.change(ctx, observed.GetProductId(), Entry{}, repaired, func(p *Product) bool {
+	return l.change(ctx, observed.GetProductId(), Entry{}, repaired, func(_ context.Context, _ pgx.Tx, p *Product) (bool, error) {
 		if revision <= p.observedRevision {
-			return false
+			return false, nil
 		}
 		p.Observed, p.observedRevision = observed, revision
-		return true
+		return true, nil
 	})
 }
 
 // Bury takes a dead letter into account: the product is dead until a newer wish comes or the version is applied
-// after all.
+// after all. Of a product's letters only the one about the newest version stands, whatever the order they come in.
 func (l *Ledger) Bury(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) error {
 	body, err := proto.Marshal(letter)
 	if err != nil {
 		return fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
 	}
-	return l.change(ctx, letter.GetProductId(), entry, nil, func(p *Product) bool {
-		if p.desiredVersion > letter.GetVersion() {
-			return false
+	version := letter.GetVersion()
+	return l.change(ctx, letter.GetProductId(), entry, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+		superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
+		var closed *time.Time
+		if superseded {
+			closed = new(l.now())
 		}
-		p.deadVersion = new(letter.GetVersion())
-		return true
-	}, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, version, letter, at)
-			VALUES ($1, $2, $3, $4, $5::text::numeric, $6, $7) ON CONFLICT (id) DO NOTHING`,
-			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), number(letter.GetVersion()), body, letter.GetLastAt().AsTime()); err != nil {
-			return fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
-		}
-		// Of one service and product only the newest letter stands, as on DEAD.
-		_, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $4
-			WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND id <> $3 AND version <= $5::text::numeric`,
-			l.account, letter.GetProductId(), letter.GetId(), l.now(), number(letter.GetVersion()))
+		tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, version, letter, at, closed_at)
+			VALUES ($1, $2, $3, $4, $5::text::numeric, $6, $7, $8) ON CONFLICT (id) DO NOTHING`,
+			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), number(version), body, letter.GetLastAt().AsTime(), closed)
 		if err != nil {
-			return fmt.Errorf("close older dead letters of product %s: %w", letter.GetProductId(), err)
+			return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
 		}
-		return nil
+		// A letter that comes again has had its effect, and may have been closed since.
+		if superseded || tag.RowsAffected() == 0 {
+			return false, nil
+		}
+		if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $4
+			WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND id <> $3`,
+			l.account, letter.GetProductId(), letter.GetId(), l.now()); err != nil {
+			return false, fmt.Errorf("close older dead letters of product %s: %w", letter.GetProductId(), err)
+		}
+		p.deadVersion = &version
+		return true, nil
 	})
 }
 
 // change edits a product's row under its lock, settles its state, and stores both with the entry in one transaction.
-func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Repaired, edit func(*Product) bool, also ...func(context.Context, pgx.Tx) error) error {
+func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Repaired, edit func(context.Context, pgx.Tx, *Product) (bool, error)) error {
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
 		if entry.EventID != "" {
 			if err := l.record(ctx, tx, entry); err != nil {
-				return err
-			}
-		}
-		for _, f := range also {
-			if err := f(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -135,8 +134,8 @@ func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Re
 		if err != nil {
 			return fmt.Errorf("ledger row of product %s: %w", id, err)
 		}
-		if !edit(p) {
-			return nil
+		if changed, err := edit(ctx, tx, p); err != nil || !changed {
+			return err
 		}
 		before := p.State
 		closes := p.settle(l.now())

@@ -1,0 +1,233 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"pgregory.net/rapid"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+const product = "mug"
+
+// noon is when everything happens: what the order of messages may change is not the time.
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// message is one that the ledger takes into account.
+type message func(ctx context.Context, l *ledger.Ledger) error
+
+func desire(version, sequence uint64, name string) message {
+	change := &catalogv1.ProductChange{
+		Account: "default", ProductId: product, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product: &catalogv1.Product{Id: product, Name: name},
+	}
+	entry := ledger.Entry{EventID: fmt.Sprintf("CATALOG:%d", sequence), Product: product, At: noon, Kind: "catalog_change", Version: version}
+	return func(ctx context.Context, l *ledger.Ledger) error { return l.Desire(ctx, change, sequence, entry, nil) }
+}
+
+func observe(revision, version uint64, name string) message {
+	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: version}
+	if name != "" {
+		observed.Product = &catalogv1.Product{Id: product, Name: name, Active: proto.Bool(true)}
+	}
+	return func(ctx context.Context, l *ledger.Ledger) error { return l.Observe(ctx, observed, revision, nil) }
+}
+
+func bury(service string, version uint64) message {
+	letter := &meshv1.DeadLetter{
+		Id: fmt.Sprintf("%s-%d", service, version), Service: service, Account: "default", ProductId: product, Version: version,
+		LastAt: timestamppb.New(noon),
+	}
+	entry := ledger.Entry{EventID: "DEAD:" + letter.GetId(), Product: product, At: noon, Kind: "dead", Version: version}
+	return func(ctx context.Context, l *ledger.Ledger) error { return l.Bury(ctx, letter, entry) }
+}
+
+// summary is what operators see of a ledger.
+type summary struct {
+	Counts  map[ledger.State]uint64
+	Steps   []string
+	Since   time.Time
+	Letters map[string]bool
+	History map[string]int
+}
+
+func open(t require.TestingT, ctx context.Context, base, account string) *ledger.Ledger { //nolint:revive // t first, as in tests
+	l, err := ledger.Open(ctx, base, account, func() time.Time { return noon })
+	require.NoError(t, err)
+	return l
+}
+
+func sum(t require.TestingT, ctx context.Context, l *ledger.Ledger) summary { //nolint:revive // as above
+	out := summary{Letters: map[string]bool{}, History: map[string]int{}}
+	var err error
+	out.Counts, err = l.Counts(ctx)
+	require.NoError(t, err)
+	products, _, err := l.Differing(ctx, nil)
+	require.NoError(t, err)
+	for _, p := range products {
+		out.Since = p.DiffersSince.UTC()
+		for _, s := range p.Steps() {
+			out.Steps = append(out.Steps, s.String())
+		}
+	}
+	letters, err := l.DeadLetters(ctx, 100)
+	require.NoError(t, err)
+	for _, letter := range letters {
+		out.Letters[letter.GetId()] = true
+	}
+	entries, err := l.History(ctx, product, 1000)
+	require.NoError(t, err)
+	for _, e := range entries {
+		out.History[e.EventID]++
+	}
+	return out
+}
+
+// Streams redeliver, and consumers work on several messages at once: what the ledger ends with must not depend on it.
+func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
+	t.Parallel()
+	base := localtest.Postgres(t)
+	ctx := t.Context()
+	runs := 0
+	rapid.Check(t, func(t *rapid.T) {
+		var messages []message
+		names := rapid.SampledFrom([]string{"A", "B"})
+		for i := range rapid.IntRange(0, 4).Draw(t, "desired") {
+			version := rapid.Uint64Range(1, 4).Draw(t, "desired version")
+			messages = append(messages, desire(version, uint64(i+1), names.Draw(t, "desired name")))
+		}
+		// The version applied never falls: push writes OBSERVED by compare-and-set.
+		var applied uint64
+		for i := range rapid.IntRange(0, 4).Draw(t, "observed") {
+			applied = max(applied, rapid.Uint64Range(0, 4).Draw(t, "applied"))
+			messages = append(messages, observe(uint64(i+1), applied, rapid.SampledFrom([]string{"", "A", "B"}).Draw(t, "observed name")))
+		}
+
+		account := func() string { runs++; return fmt.Sprintf("account%d", runs) }
+		inOrder := open(t, ctx, base, account())
+		defer inOrder.Close()
+		for _, m := range messages {
+			require.NoError(t, m(ctx, inOrder))
+		}
+		otherwise := open(t, ctx, base, account())
+		defer otherwise.Close()
+		delivered := append(rapid.Permutation(messages).Draw(t, "order"), drawn(t, messages)...)
+		for _, m := range delivered {
+			require.NoError(t, m(ctx, otherwise))
+		}
+		want, got := sum(t, ctx, inOrder), sum(t, ctx, otherwise)
+		// Event ids are unique in the whole table: the second account's entries are the first one's.
+		want.History, got.History = nil, nil
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("another order ended differently (-in order +otherwise):\n%s", diff)
+		}
+	})
+}
+
+func drawn(t *rapid.T, messages []message) []message {
+	if len(messages) == 0 {
+		return nil
+	}
+	var out []message
+	for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(messages)-1), 0, 5).Draw(t, "again") {
+		out = append(out, messages[i])
+	}
+	return out
+}
+
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	const push, ingestion = "push", "ingestion"
+	for name, c := range map[string]struct {
+		messages []message
+		state    ledger.State
+		open     []string
+	}{
+		"stands": {
+			[]message{desire(10, 1, "A"), bury(push, 10)}, ledger.Dead, []string{"push-10"},
+		},
+		"comes before the change it is about": {
+			[]message{bury(push, 10), desire(10, 1, "A")}, ledger.Dead, []string{"push-10"},
+		},
+		"is closed by a newer wish": {
+			[]message{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B")}, ledger.Pending, nil,
+		},
+		"comes after the newer wish that closes it": {
+			[]message{desire(10, 1, "A"), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
+		},
+		"is closed when its version is applied after all": {
+			[]message{desire(10, 1, "A"), bury(push, 10), observe(1, 10, "A")}, ledger.InSync, nil,
+		},
+		"comes after its version was applied": {
+			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 10)}, ledger.InSync, nil,
+		},
+		"is not closed by an older version's success": {
+			[]message{desire(9, 1, "A"), bury(ingestion, 10), observe(1, 9, "A")}, ledger.Dead, []string{"ingestion-10"},
+		},
+		"of ingestion outlives the older wish": {
+			[]message{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")}, ledger.Dead, []string{"ingestion-20"},
+		},
+		"of ingestion is closed by a newer wish": {
+			[]message{desire(9, 1, "A"), bury(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
+		},
+		"of ingestion outlives push's older letter": {
+			[]message{desire(10, 1, "A"), bury(ingestion, 20), bury(push, 10), desire(11, 2, "B")}, ledger.Dead, []string{"ingestion-20"},
+		},
+		"that comes again after it was closed stays closed": {
+			[]message{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
+		},
+		"replaces the older one": {
+			[]message{desire(10, 1, "A"), bury(push, 10), bury(push, 12)}, ledger.Dead, []string{"push-12"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := open(t, t.Context(), localtest.Postgres(t), "default")
+			defer l.Close()
+			for _, m := range c.messages {
+				require.NoError(t, m(t.Context(), l))
+			}
+			want := map[string]bool{}
+			for _, id := range c.open {
+				want[id] = true
+			}
+			got := sum(t, t.Context(), l)
+			require.Equal(t, map[ledger.State]uint64{c.state: 1}, got.Counts)
+			require.Equal(t, want, got.Letters)
+			for id, n := range got.History {
+				require.Equal(t, 1, n, id)
+			}
+		})
+	}
+}
+
+func TestTheGrantThatIsMissingIsNamed(t *testing.T) {
+	t.Parallel()
+	base := localtest.Postgres(t)
+	admin := localtest.Pool(t, base)
+	role := fmt.Sprintf("ledger_%d", time.Now().UnixNano())
+	_, err := admin.Exec(t.Context(), "CREATE ROLE "+role+" LOGIN PASSWORD 'hidden'")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := admin.Exec(context.Background(), "DROP ROLE "+role)
+		require.NoError(t, err)
+	})
+	u, err := url.Parse(base)
+	require.NoError(t, err)
+	u.User = url.UserPassword(role, "hidden")
+	_, err = ledger.Open(t.Context(), u.String(), "default", nil)
+	require.ErrorContains(t, err, fmt.Sprintf("GRANT CREATE ON DATABASE %q TO %q;", strings.TrimPrefix(u.Path, "/"), role))
+	require.NotContains(t, err.Error(), "hidden")
+}
