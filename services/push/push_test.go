@@ -1,0 +1,312 @@
+package push_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/client"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/push"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+const (
+	patience = 30 * time.Second
+	key      = "sk_test_push"
+	readOnly = "rk_test_readonly"
+)
+
+// rig is a mesh with a simulator and no other service than push.
+type rig struct {
+	t      *testing.T
+	mesh   *mesh.Mesh
+	nats   string
+	simURL string
+	admin  stripesim.Admin
+	stripe *client.API
+}
+
+func newRig(t *testing.T, faults ...stripesim.Fault) *rig {
+	t.Helper()
+	r := &rig{t: t}
+	r.nats, _ = localtest.NATS(t)
+	var err error
+	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(r.mesh.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{}))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r.simURL = "http://" + listener.Addr().String()
+	r.admin = stripesim.Admin{BaseURL: r.simURL}
+	r.run(func(ctx context.Context) error {
+		return stripesim.Run(ctx, stripesim.Config{
+			Listener: listener, Limits: stripesim.Limits{Off: true}, Faults: faults,
+			APIKeys: []stripesim.APIKey{{Key: key}, {Key: readOnly, ReadOnly: true}},
+		})
+	})
+	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+		URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+	})})
+	return r
+}
+
+func (r *rig) run(run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(r.t, <-done)
+	})
+	r.t.Cleanup(stop)
+	return stop
+}
+
+func (r *rig) config(key string) push.Config {
+	return push.Config{
+		Account: "default", NATS: mesh.Config{URL: r.nats, Name: "push"}, Stripe: stripeapi.Config{Key: key, Base: r.simURL},
+		HTTP: httpserver.Config{Addr: "127.0.0.1:0"},
+	}
+}
+
+func (r *rig) push() (stop func()) {
+	return r.run(func(ctx context.Context) error { return push.Run(ctx, r.config(key)) })
+}
+
+func mug(name, amount string) *catalogv1.Product {
+	return &catalogv1.Product{
+		Id: "mug", Name: name, DefaultPrice: "mug-one", Prices: []*catalogv1.Price{{Id: "mug-one", Currency: "eur", UnitAmount: amount}},
+	}
+}
+
+func (r *rig) want(p *catalogv1.Product, version uint64) {
+	r.t.Helper()
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CatalogSubject("default", mesh.Live, p.GetId()), &catalogv1.ProductChange{
+		Account: "default", ProductId: p.GetId(), Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
+	}, mesh.WithVersion(version)))
+}
+
+func (r *rig) observed(product string) *catalogv1.Observed {
+	r.t.Helper()
+	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", product)
+	require.NoError(r.t, err)
+	return o
+}
+
+// applied waits until a version is applied in full and nothing is claimed.
+func (r *rig) applied(product string, version uint64) *catalogv1.Observed {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		o := r.observed(product)
+		return o.GetVersion() >= version && o.GetClaim() == nil && !o.GetStale()
+	}, patience, 10*time.Millisecond)
+	return r.observed(product)
+}
+
+// prices counts the product's prices in Stripe, by whether they are active.
+func (r *rig) prices(product string) (active, archived int) {
+	r.t.Helper()
+	for _, isActive := range []bool{true, false} {
+		list := r.stripe.Prices.List(&stripe.PriceListParams{Product: stripe.String(product), Active: stripe.Bool(isActive)})
+		for list.Next() {
+			if isActive {
+				active++
+			} else {
+				archived++
+			}
+		}
+		require.NoError(r.t, list.Err())
+	}
+	return active, archived
+}
+
+func TestACallWhoseOutcomeIsUnknownIsNeverMadeTwice(t *testing.T) {
+	for _, kind := range []stripesim.FaultKind{
+		stripesim.FaultResponseLost, stripesim.FaultErrorAfter, stripesim.FaultErrorBefore, stripesim.FaultReset, stripesim.FaultBadGateway,
+		stripesim.FaultUnavailable, stripesim.FaultLockTimeout, stripesim.FaultRateLimit,
+	} {
+		for _, path := range []string{"/v1/products", "/v1/prices", "/v1/products/{id}"} {
+			t.Run(fmt.Sprintf("%s on %s", kind, path), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, stripesim.Fault{Kind: kind, Method: http.MethodPost, Path: path, Count: 1})
+				r.push()
+				r.want(mug("Mug", "1400"), 10)
+				o := r.applied("mug", 10)
+				require.Empty(t, catalog.Diff(&catalogv1.ProductChange{Operation: catalogv1.Operation_OPERATION_UPSERT, ProductId: "mug", Product: mug("Mug", "1400")}, o))
+				active, archived := r.prices("mug")
+				require.Equal(t, 1, active)
+				require.Zero(t, archived)
+				faults, err := r.admin.Faults(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, 1, faults[0].Hits, "the fault has struck")
+			})
+		}
+	}
+}
+
+func TestANewerWishAfterALostAnswerLooksFirst(t *testing.T) {
+	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultResponseLost, Method: http.MethodPost, Path: "/v1/prices", Count: 1})
+	stop := r.push()
+	r.want(mug("Mug", "1400"), 10)
+	require.Eventually(t, func() bool {
+		active, _ := r.prices("mug")
+		return active == 1 && len(r.observed("mug").GetPrices()) == 0 && r.observed("mug").GetClaim() == nil
+	}, patience, 5*time.Millisecond, "made in Stripe, and nobody knows")
+	stop()
+	r.want(mug("Mug", "1600"), 20)
+	r.push()
+	r.applied("mug", 20)
+	active, archived := r.prices("mug")
+	require.Equal(t, 1, active)
+	require.Equal(t, 1, archived, "the price of the lost answer was found and archived")
+}
+
+func TestAProductThatExistsIsTakenOver(t *testing.T) {
+	r := newRig(t)
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Theirs"), Metadata: map[string]string{"theirs": "1"}})
+	require.NoError(t, err)
+	r.push()
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
+	p, err := r.stripe.Products.Get("mug", nil)
+	require.NoError(t, err)
+	require.Equal(t, "Mug", p.Name)
+	require.Equal(t, map[string]string{"theirs": "1"}, p.Metadata)
+}
+
+func TestAPushThatDiedIsSucceededByOneThatLooks(t *testing.T) {
+	r := newRig(t)
+	stop := r.push()
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
+	stop()
+	// As a push leaves it that was killed after its call and before it could record the answer.
+	price, err := r.stripe.Prices.New(&stripe.PriceParams{
+		Product: stripe.String("mug"), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1600), LookupKey: stripe.String("mug-one"),
+		TransferLookupKey: stripe.Bool(true), Metadata: map[string]string{catalog.PriceMarker: "mug-one"},
+	})
+	require.NoError(t, err)
+	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Claim = &catalogv1.Claim{Holder: "the dead", Until: timestamppb.New(time.Now().Add(time.Second)), Version: 20}
+		catalog.RecordIntents(o, &catalogv1.Intent{IdempotencyKey: "driftless-dead", Generation: o.GetGeneration(), At: timestamppb.Now(), Version: 20})
+		return nil
+	})
+	require.NoError(t, err)
+	r.push()
+	r.want(mug("Mug", "1600"), 20)
+	o := r.applied("mug", 20)
+	require.Equal(t, price.ID, o.GetProduct().GetDefaultPrice(), "the dead one's price is used")
+	active, archived := r.prices("mug")
+	require.Equal(t, 1, active)
+	require.Equal(t, 1, archived)
+}
+
+func TestReplicasKeepOffEachOthersProducts(t *testing.T) {
+	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultLatency, Method: http.MethodPost, Delay: 5 * time.Millisecond})
+	for range 3 {
+		r.push()
+	}
+	const products, edits = 8, 20
+	for version := range uint64(edits) {
+		for i := range products {
+			p := mug(fmt.Sprintf("Edition %d", version), fmt.Sprint(1000+version))
+			p.Id = fmt.Sprintf("mug%d", i)
+			p.DefaultPrice, p.Prices[0].Id = p.GetId()+"-one", p.GetId()+"-one"
+			r.want(p, version+1)
+		}
+	}
+	for i := range products {
+		r.applied(fmt.Sprintf("mug%d", i), edits)
+		active, _ := r.prices(fmt.Sprintf("mug%d", i))
+		require.Equal(t, 1, active)
+	}
+	stats, err := r.admin.Stats(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, stats.MaxInFlight["product"], "two calls about one product at a time: %v", stats.Contended)
+}
+
+func TestARefusedChangeIsDeadAndTheNextOneIsNot(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	p := mug("Mug", "1400")
+	p.TaxCode = "no such code"
+	r.want(p, 10)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	letter := &meshv1.DeadLetter{}
+	require.Eventually(t, func() bool {
+		msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "mug"))
+		return err == nil && proto.Unmarshal(msg.Data, letter) == nil
+	}, patience, 10*time.Millisecond)
+	require.Equal(t, mesh.ReasonRefused, letter.GetReason())
+	require.Equal(t, "tax_code", letter.GetField())
+	require.NotEmpty(t, letter.GetStripeRequestId())
+	require.NotEmpty(t, letter.GetPayload())
+	r.want(mug("Mug", "1400"), 20)
+	r.applied("mug", 20)
+}
+
+func TestAKeyWithoutRightsKeepsTheQueue(t *testing.T) {
+	r := newRig(t)
+	stop := r.run(func(ctx context.Context) error { return push.Run(ctx, r.config(readOnly)) })
+	r.want(mug("Mug", "1400"), 10)
+	require.Eventually(t, func() bool {
+		stats, err := r.admin.Stats(t.Context())
+		return err == nil && stats.Endpoints["POST /v1/products"].Statuses[http.StatusForbidden] > 0
+	}, patience, 10*time.Millisecond)
+	stop()
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	info, err := stream.Info(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, info.State.Msgs, "nothing is given up")
+	r.push()
+	r.applied("mug", 10)
+}
+
+func TestAnOrderMakesAProductEqualAgain(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
+	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
+	order := &meshv1.Command{Id: "o1", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "mug", Look: true}}}
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "mug"), order))
+	require.Eventually(t, func() bool {
+		p, err := r.stripe.Products.Get("mug", nil)
+		return err == nil && p.Name == "Mug"
+	}, patience, 10*time.Millisecond)
+}
+
+func TestBadSettingsEndTheStart(t *testing.T) {
+	r := newRig(t)
+	cfg := r.config("pk_test_publishable")
+	require.ErrorContains(t, push.Run(t.Context(), cfg), "STRIPE_API_KEY must be a secret key")
+	stop := r.push()
+	require.Eventually(t, func() bool {
+		mode, err := r.mesh.Cursor("stripe-mode.default").GetString(t.Context())
+		return err == nil && mode == "test"
+	}, patience, 10*time.Millisecond)
+	stop()
+	require.ErrorContains(t, push.Run(t.Context(), r.config("sk_live_x")), "was set up in test mode: set a test key")
+	cfg = r.config(key)
+	cfg.NATS.URL = "nats://127.0.0.1:1"
+	require.ErrorContains(t, push.Run(t.Context(), cfg), "cannot reach NATS")
+}
