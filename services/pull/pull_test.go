@@ -1,0 +1,305 @@
+package pull_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/client"
+	"github.com/stripe/stripe-go/v76/webhook"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/pull"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+const (
+	patience = 30 * time.Second
+	key      = "sk_test_pull"
+	secret   = "whsec_new"
+)
+
+// rig is a mesh with a simulator and no other service than pull.
+type rig struct {
+	t      *testing.T
+	mesh   *mesh.Mesh
+	nats   string
+	simURL string
+	url    string
+	admin  stripesim.Admin
+	stripe *client.API
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t}
+	r.nats, _ = localtest.NATS(t)
+	var err error
+	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(r.mesh.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{}))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r.simURL = "http://" + listener.Addr().String()
+	r.admin = stripesim.Admin{BaseURL: r.simURL}
+	r.run(func(ctx context.Context) error {
+		return stripesim.Run(ctx, stripesim.Config{Listener: listener, Limits: stripesim.Limits{Off: true}})
+	})
+	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+		URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+	})})
+	return r
+}
+
+func (r *rig) run(run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(r.t, <-done)
+	})
+	r.t.Cleanup(stop)
+	return stop
+}
+
+// pull starts the service; its first reading of the events happens at once, the next after the interval.
+func (r *rig) pull(interval time.Duration) (stop func()) {
+	r.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(r.t, err)
+	r.url = "http://" + listener.Addr().String()
+	stop = r.run(func(ctx context.Context) error {
+		return pull.Run(ctx, pull.Config{
+			Account: "default", NATS: mesh.Config{URL: r.nats, Name: "pull"}, Stripe: stripeapi.Config{Key: key, Base: r.simURL},
+			WebhookSecrets: []string{"whsec_old", secret}, PollInterval: interval, HTTP: httpserver.Config{Listener: listener},
+		})
+	})
+	require.Eventually(r.t, func() bool {
+		resp, err := http.Get(r.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}, patience, 5*time.Millisecond)
+	return stop
+}
+
+// event is a webhook's body.
+type event struct {
+	ID       string
+	Type     string
+	Created  int64
+	Live     bool
+	Key      string
+	Object   map[string]any
+	Previous map[string]any
+}
+
+func (e event) body() []byte {
+	data, err := json.Marshal(map[string]any{
+		"id": e.ID, "object": "event", "type": e.Type, "created": e.Created, "livemode": e.Live, "api_version": "2023-10-16",
+		"request": map[string]any{"id": "req_1", "idempotency_key": e.Key},
+		"data":    map[string]any{"object": e.Object, "previous_attributes": e.Previous},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+func productObject(name string, updated int64) map[string]any {
+	return map[string]any{"id": "mug", "object": "product", "active": true, "name": name, "updated": updated, "metadata": map[string]string{}}
+}
+
+func (r *rig) send(body []byte, signedWith string) int {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+pull.WebhookPath, bytes.NewReader(body))
+	require.NoError(r.t, err)
+	if signedWith != "" {
+		signed := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: body, Secret: signedWith})
+		req.Header.Set("Stripe-Signature", signed.Header)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(r.t, err)
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+func (r *rig) stored(stream string) uint64 {
+	r.t.Helper()
+	s, err := r.mesh.JetStream().Stream(r.t.Context(), stream)
+	require.NoError(r.t, err)
+	info, err := s.Info(r.t.Context())
+	require.NoError(r.t, err)
+	return info.State.Msgs
+}
+
+func (r *rig) observed() *catalogv1.Observed {
+	r.t.Helper()
+	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", "mug")
+	require.NoError(r.t, err)
+	return o
+}
+
+func (r *rig) seen(name string) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool { return r.observed().GetProduct().GetName() == name }, patience, 5*time.Millisecond, name)
+}
+
+func TestWebhooksAreCheckedBeforeTheyAreTaken(t *testing.T) {
+	r := newRig(t)
+	r.pull(time.Hour)
+	good := event{ID: "evt_1", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}
+	live := good
+	live.Live = true
+	other := event{ID: "evt_2", Type: "customer.created", Created: 100, Object: map[string]any{"id": "cus_1", "object": "customer"}}
+	for name, c := range map[string]struct {
+		body   []byte
+		secret string
+		want   int
+	}{
+		"not signed":         {good.body(), "", http.StatusBadRequest},
+		"wrong secret":       {good.body(), "whsec_wrong", http.StatusBadRequest},
+		"not an event":       {[]byte(`{"a":1}`), secret, http.StatusBadRequest},
+		"no JSON":            {[]byte(`hello`), secret, http.StatusBadRequest},
+		"the other mode":     {live.body(), secret, http.StatusBadRequest},
+		"too large":          {[]byte(strings.Repeat("x", 1<<20+1)), secret, http.StatusRequestEntityTooLarge},
+		"about another kind": {other.body(), secret, http.StatusOK},
+	} {
+		require.Equal(t, c.want, r.send(c.body, c.secret), name)
+	}
+	require.Zero(t, r.stored(mesh.StreamStripe))
+	resp, err := http.Get(r.url + pull.WebhookPath)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
+
+	require.Equal(t, http.StatusOK, r.send(good.body(), "whsec_old"), "either secret will do")
+	require.EqualValues(t, 1, r.stored(mesh.StreamStripe), "200 only once it is stored")
+	require.Equal(t, http.StatusOK, r.send(good.body(), secret))
+	require.EqualValues(t, 1, r.stored(mesh.StreamStripe), "the same event again")
+	r.seen("Mug")
+}
+
+func TestAWebhookThatCannotBeStoredIsStripesToKeep(t *testing.T) {
+	r := newRig(t)
+	r.pull(time.Hour)
+	require.NoError(t, r.mesh.JetStream().DeleteStream(t.Context(), mesh.StreamSync))
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamStripe)
+	require.NoError(t, err)
+	cfg := stream.CachedInfo().Config
+	cfg.Sealed = true
+	_, err = r.mesh.JetStream().UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, r.send(event{ID: "evt_1", Type: "product.updated", Created: 1, Object: productObject("Mug", 1)}.body(), secret))
+}
+
+func TestNewerEventsAreTakenAndOthersAreSettledByFetching(t *testing.T) {
+	r := newRig(t)
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
+	require.NoError(t, err)
+	r.pull(time.Hour)
+	r.seen("The truth")
+	later := time.Now().Unix() + 100
+	send := func(id, name string, at int64) {
+		require.Equal(t, http.StatusOK, r.send(event{ID: id, Type: "product.updated", Created: at, Object: productObject(name, at), Previous: map[string]any{"name": ""}}.body(), secret))
+	}
+	send("evt_new", "Newer", later)
+	r.seen("Newer")
+	// Of the same second, and of one before: only Stripe knows what holds.
+	send("evt_same", "Of the same second", later)
+	r.seen("The truth")
+	send("evt_newest", "Newest", later+100)
+	r.seen("Newest")
+	send("evt_old", "Old", later-50)
+	r.seen("The truth")
+}
+
+func TestDeletionsAreNoticed(t *testing.T) {
+	r := newRig(t)
+	r.pull(200 * time.Millisecond)
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+	require.NoError(t, err)
+	r.seen("Mug")
+	_, err = r.stripe.Products.Del("mug", nil)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return r.observed().GetDeleted() && r.observed().GetProduct() == nil }, patience, 10*time.Millisecond)
+}
+
+func TestThePollGoesOnWhereItWas(t *testing.T) {
+	r := newRig(t)
+	stop := r.pull(100 * time.Millisecond)
+	for i := range 3 {
+		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(fmt.Sprintf("a%d", i)), Name: stripe.String("A")})
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return r.stored(mesh.StreamStripe) == 3 }, patience, 10*time.Millisecond)
+	stop()
+	for i := range 150 {
+		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(fmt.Sprintf("b%d", i)), Name: stripe.String("B")})
+		require.NoError(t, err)
+	}
+	r.pull(100 * time.Millisecond)
+	require.Eventually(t, func() bool { return r.stored(mesh.StreamStripe) == 153 }, patience, 10*time.Millisecond, "more than a page, none twice")
+	require.Never(t, func() bool { return r.stored(mesh.StreamStripe) != 153 }, 500*time.Millisecond, 50*time.Millisecond)
+}
+
+func TestALostCursorLeadsToAScan(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.mesh.Cursor("events.default").PutString(t.Context(), "evt_forgotten"))
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+	require.NoError(t, err)
+	r.pull(time.Hour)
+	r.seen("Mug")
+	require.Eventually(t, func() bool {
+		report := &meshv1.ScanReport{}
+		ok, err := r.mesh.Cursor("scan.default").Get(t.Context(), report)
+		return err == nil && ok && report.GetFinishedAt() != nil
+	}, patience, 10*time.Millisecond)
+}
+
+func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
+	r := newRig(t)
+	r.pull(time.Hour)
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Product = &catalogv1.Product{Id: "mug", Name: "As answered"}
+		catalog.RecordIntents(o, &catalogv1.Intent{
+			IdempotencyKey: "driftless-k1", Step: "update product mug", Traceparent: traceparent, Version: 7, At: timestamppb.Now(), Settled: true,
+		})
+		return nil
+	})
+	require.NoError(t, err)
+	echo := event{ID: "evt_1", Type: "product.updated", Created: time.Now().Unix() + 10, Key: "driftless-k1", Object: productObject("As in the event", 1)}
+	for range 3 {
+		require.Equal(t, http.StatusOK, r.send(echo.body(), secret))
+	}
+	require.Eventually(t, func() bool { return r.stored(mesh.StreamSync) == 1 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_1") }, patience, 5*time.Millisecond)
+	require.Equal(t, "As answered", r.observed().GetProduct().GetName())
+	require.Equal(t, "evt_1", r.observed().GetIntents()[0].GetConfirmedBy())
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamSync)
+	require.NoError(t, err)
+	msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, "mug"))
+	require.NoError(t, err)
+	require.Contains(t, msg.Header.Get("traceparent"), "0af7651916cd43dd8448eb211c80319c", "the call's own trace")
+}
