@@ -59,7 +59,8 @@
 //	bad_gateway     502 with a page of HTML; not executed, not remembered
 //	latency         the answer takes Delay longer; the object is busy meanwhile
 //	response_lost   executed and remembered, then the connection is closed without an answer
-//	reset           the connection is closed at once
+//	reset           the connection is closed at once; Go's HTTP client repeats such a request by itself if it has an
+//	                idempotency key and the connection had been used before
 //
 // and of webhooks, where Event is a pattern of event types:
 //
