@@ -1,9 +1,11 @@
 package ingestion
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -216,6 +218,8 @@ func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, erro
 		out.Ctx = t.ctx
 		b.out = append(b.out, out)
 	}
+	// A crash may come between two atomic batches, and what lies below the last stored version is not read again.
+	slices.SortStableFunc(b.out, func(x, y mesh.Outgoing) int { return cmp.Compare(x.Version, y.Version) })
 	return b, nil
 }
 
@@ -287,16 +291,14 @@ func (in *ingester) store(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// publish stores products on CATALOG in batches, and those that Stripe would refuse on DEAD.
+// publish stores products that Stripe would refuse on DEAD, and then the others on CATALOG in batches: once those are
+// stored, the changes before them are not read again after a crash.
 func (in *ingester) publish(ctx context.Context, out []mesh.Outgoing, dead []deadProduct) error {
-	if err := in.mesh.PublishPatiently(ctx, out); err != nil {
-		return err
-	}
 	for _, d := range dead {
 		if err := in.mesh.DeadLetter(d.ctx, d.letter); err != nil {
 			return fmt.Errorf("product %s: %w", d.letter.GetProductId(), err)
 		}
 		in.metrics.dead(ctx)
 	}
-	return nil
+	return in.mesh.PublishPatiently(ctx, out)
 }

@@ -128,7 +128,9 @@ func fromEvent(event stripeapi.Event) (func(*catalogv1.Observed) catalog.Order, 
 		if verb == "deleted" {
 			s.Price = nil
 		}
-		told := !slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(complete, name) })
+		// An update that names no attribute changed something that events do not show.
+		told := (verb != "updated" || len(event.Changed) > 0) &&
+			!slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(complete, name) })
 		return func(o *catalogv1.Observed) catalog.Order {
 			if !told && s.Price != nil {
 				return catalog.Unordered

@@ -303,3 +303,20 @@ func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, msg.Header.Get("traceparent"), "0af7651916cd43dd8448eb211c80319c", "the call's own trace")
 }
+
+func TestAPriceUpdateThatShowsNothingIsFetched(t *testing.T) {
+	r := newRig(t)
+	r.pull(200 * time.Millisecond)
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+	require.NoError(t, err)
+	price, err := r.stripe.Prices.New(&stripe.PriceParams{Product: stripe.String("mug"), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1)})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(r.observed().GetPrices()) == 1 }, patience, 10*time.Millisecond)
+	// Events never carry currency options.
+	params := &stripe.PriceParams{CurrencyOptions: map[string]*stripe.PriceCurrencyOptionsParams{"usd": {UnitAmount: stripe.Int64(2)}}}
+	_, err = r.stripe.Prices.Update(price.ID, params)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		return r.observed().GetPrices()[0].GetPrice().GetCurrencyOptions()["usd"].GetUnitAmount() == "2"
+	}, patience, 10*time.Millisecond)
+}
