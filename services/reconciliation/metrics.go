@@ -22,7 +22,9 @@ const refreshEvery = 5 * time.Second
 // metrics are the service's figures.
 type metrics struct {
 	drifted, repaired metric.Int64Counter
-	registration      metric.Registration
+	// writes is how long the ledger takes for a message, by stream.
+	writes       metric.Float64Histogram
+	registration metric.Registration
 }
 
 func newMetrics(r *reconciler) (*metrics, error) {
@@ -41,6 +43,11 @@ func newMetrics(r *reconciler) (*metrics, error) {
 	})
 	create(func() (err error) {
 		m.repaired, err = meter.Int64Counter("driftless.reconciliation.repaired", metric.WithDescription("drifted products that are equal again"))
+		return err
+	})
+	create(func() (err error) {
+		m.writes, err = meter.Float64Histogram("driftless.reconciliation.ledger.write.duration", metric.WithUnit("s"),
+			metric.WithDescription("time to take a message into account in the ledger, by stream"))
 		return err
 	})
 	create(func() (err error) {
@@ -78,6 +85,11 @@ func newMetrics(r *reconciler) (*metrics, error) {
 		return nil, fmt.Errorf("set up metrics: %w", err)
 	}
 	return m, nil
+}
+
+// wrote records how long a message took since begun, whether the ledger took it or not.
+func (m *metrics) wrote(ctx context.Context, stream string, begun time.Time) {
+	m.writes.Record(ctx, time.Since(begun).Seconds(), metric.WithAttributes(attribute.String("stream", stream)))
 }
 
 func (m *metrics) close() { _ = m.registration.Unregister() }

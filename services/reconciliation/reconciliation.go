@@ -108,7 +108,10 @@ func consume[T any, M interface {
 }](ctx context.Context, r *reconciler, c mesh.Consumer, handle func(context.Context, mesh.Message[M]) error) error {
 	return mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Reconciliation, Consumer: c, Concurrency: concurrency},
 		func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
-			if err := handle(ctx, msg); err != nil {
+			begun := time.Now()
+			err := handle(ctx, msg)
+			r.metrics.wrote(ctx, c.Stream, begun)
+			if err != nil {
 				return mesh.Retry(err)
 			}
 			return mesh.Ack()
