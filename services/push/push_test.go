@@ -138,6 +138,7 @@ func (r *rig) prices(product string) (active, archived int) {
 }
 
 func TestACallWhoseOutcomeIsUnknownIsNeverMadeTwice(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []stripesim.FaultKind{
 		stripesim.FaultResponseLost, stripesim.FaultErrorAfter, stripesim.FaultErrorBefore, stripesim.FaultReset, stripesim.FaultBadGateway,
 		stripesim.FaultUnavailable, stripesim.FaultLockTimeout, stripesim.FaultRateLimit,
