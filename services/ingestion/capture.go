@@ -48,13 +48,17 @@ func (in *ingester) capture(ctx context.Context, prepared wal.Prepared) error {
 			return nil
 		case <-time.After(reconnectDelay):
 		}
-		// The slot may have been lost meanwhile.
-		if again, err := in.bind(ctx); err == nil {
-			prepared = again
-			if prepared.Created {
-				in.requestReread()
+		// The slot may have been lost meanwhile, or the whole database.
+		again, err := in.bind(ctx)
+		for err != nil && ctx.Err() == nil {
+			in.logger.ErrorContext(ctx, "capture cannot go on yet", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(reconnectDelay):
+				again, err = in.bind(ctx)
 			}
 		}
+		prepared = again
 	}
 }
 
@@ -84,6 +88,7 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 		return errors.Join(err, reader.Close(context.WithoutCancel(ctx)))
 	}
 	in.progress.reading.Store(true)
+	in.requestReread()
 	chunks := make(chan *wal.Chunk, 64)
 	// Batches are read beside each other and stored in order: while Postgres works on one, another is decoded. A
 	// state read later than the next batch's is newer than its label says, which does no harm.

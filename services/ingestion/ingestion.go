@@ -46,8 +46,10 @@ type Config struct {
 
 // ingester holds what the parts of the service share.
 type ingester struct {
-	account  string
-	mesh     *mesh.Mesh
+	account string
+	mesh    *mesh.Mesh
+	// maxBody is what NATS takes in a message, in bytes.
+	maxBody  int
 	pool     *pgxpool.Pool
 	source   *wal.Source
 	mapping  *mapping.Mapping
@@ -127,7 +129,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		return nil, wal.Prepared{}, err
 	}
 	in := &ingester{
-		account: cfg.Account, mesh: m, pool: pool, mapping: checked, validate: validator, logger: cfg.Logger,
+		account: cfg.Account, mesh: m, maxBody: m.MaxBody(), pool: pool, mapping: checked, validate: validator, logger: cfg.Logger,
 		source:  &wal.Source{URL: cfg.DatabaseURL, Slot: cfg.Slot, Publication: cfg.Publication, Tables: queries.Watch},
 		metrics: newMetrics(), barriers: newBarriers(), progress: &progress{}, reread: make(chan struct{}, 1),
 	}
@@ -138,37 +140,67 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	return in, prepared, err
 }
 
-// bind checks the topology, prepares the log, and makes sure that the positions in CATALOG are of this log.
+// bind checks the topology, makes sure that the positions in CATALOG are of this log, and prepares the log.
 func (in *ingester) bind(ctx context.Context) (wal.Prepared, error) {
 	if err := in.mesh.Bind(ctx, mesh.IngestionCommand); err != nil {
 		return wal.Prepared{}, err
 	}
-	prepared, err := in.source.Prepare(ctx, in.pool)
+	found, err := in.source.Check(ctx, in.pool)
 	if err != nil {
-		return prepared, err
+		return found, err
 	}
 	last, err := in.mesh.Desired().LastLive(ctx, in.account)
 	if err != nil {
-		return prepared, err
+		return found, err
 	}
 	origin := in.mesh.Cursor("origin." + in.account)
 	known, err := origin.GetString(ctx)
 	switch {
 	case err != nil:
-		return prepared, err
-	case known != "" && known != prepared.SystemID:
-		return prepared, fmt.Errorf("CATALOG holds changes of another Postgres server (system %s, this one is %s), and their positions cannot be compared: set DATABASE_URL to that server, or use another account name or NATS server", known, prepared.SystemID)
-	case last > uint64(prepared.Current):
-		return prepared, fmt.Errorf("the catalog database (at %s) is behind what was captured from it (%s), as after a restore from a backup: use another account name, or purge stream CATALOG and start again", prepared.Current, pglogrepl.LSN(last))
+		return found, err
+	case known != "" && known != found.SystemID:
+		return found, fmt.Errorf("CATALOG holds changes of another Postgres server (system %s, this one is %s), and their positions cannot be compared: set DATABASE_URL to that server, or use another account name or NATS server", known, found.SystemID)
+	case last > uint64(found.Current):
+		return found, fmt.Errorf("the catalog database (at %s) is behind what was captured from it (%s), as after a restore from a backup: use another account name, or purge stream CATALOG and start again", found.Current, pglogrepl.LSN(last))
 	}
-	if prepared.Created {
-		// Also a snapshot that a lost slot interrupted starts over.
+	if err := origin.PutString(ctx, found.SystemID); err != nil {
+		return found, err
+	}
+	if err := in.wantWholeIfMapped(ctx); err != nil {
+		return found, err
+	}
+	if !found.Missing {
+		in.progress.reach(found.Confirmed)
+		return found, nil
+	}
+	// Before the slot is made, so that a crash leaves no slot without a reading of what was before it; and after, so
+	// that a reading under way starts over: what it read before the slot was there may have changed unseen.
+	if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {
+		return found, err
+	}
+	made, err := in.source.Create(ctx, in.pool)
+	if err != nil {
+		return made, err
+	}
+	in.progress.reach(made.Confirmed)
+	return made, in.wholeCursor().PutString(ctx, wholeWanted)
+}
+
+// wantWholeIfMapped asks for the whole catalog to be read if the mapping is not the one of the last start: what a
+// changed query now says of products shows in no change of rows.
+func (in *ingester) wantWholeIfMapped(ctx context.Context) error {
+	cursor := in.mesh.Cursor("mapping." + in.account)
+	known, err := cursor.GetString(ctx)
+	if err != nil || known == in.mapping.Fingerprint() {
+		return err
+	}
+	if known != "" {
+		in.logger.InfoContext(ctx, "the mapping has changed; reading the whole catalog again")
 		if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {
-			return prepared, err
+			return err
 		}
 	}
-	in.progress.reach(prepared.Confirmed)
-	return prepared, origin.PutString(ctx, prepared.SystemID)
+	return cursor.PutString(ctx, in.mapping.Fingerprint())
 }
 
 func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {

@@ -14,6 +14,9 @@ import (
 	"github.com/driftless-sync/driftless/services/mesh"
 )
 
+// mostFaults is how many faults a dead letter names.
+const mostFaults = 20
+
 // deadProduct is a product that Stripe would refuse.
 type deadProduct struct {
 	letter *meshv1.DeadLetter
@@ -36,6 +39,17 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 			return mesh.Outgoing{}, in.refused(change, faults)
 		}
 	}
+	if proto.Size(change) > in.maxBody/2 {
+		// They tell what was done to the rows; the state they led to is what counts.
+		change.RowImages = nil
+		if size := proto.Size(change); size > in.maxBody {
+			change.Product = nil
+			return mesh.Outgoing{}, in.refused(change, []catalog.Violation{{
+				Field:   "prices",
+				Message: fmt.Sprintf("the product and its %d prices take %d bytes in a message, and NATS takes %d: archive prices in fewer rows, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
+			}})
+		}
+	}
 	return mesh.Outgoing{
 		Subject: mesh.CatalogSubject(in.account, lane, change.GetProductId()), Body: change, Version: change.GetVersion(),
 	}, nil
@@ -43,9 +57,13 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 
 // refused is the letter for a product whose values break Stripe's rules; nothing of it is sent.
 func (in *ingester) refused(change *catalogv1.ProductChange, faults []catalog.Violation) *meshv1.DeadLetter {
-	lines := make([]string, len(faults))
+	lines := make([]string, 0, mostFaults+1)
 	for i, f := range faults {
-		lines[i] = f.String()
+		if i == mostFaults {
+			lines = append(lines, fmt.Sprintf("and %d more", len(faults)-i))
+			break
+		}
+		lines = append(lines, f.String())
 	}
 	// A letter must not fail to be written because its payload is too large.
 	payload, err := proto.Marshal(change)

@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,11 +35,21 @@ func (in *ingester) requestReread() {
 	}
 }
 
-// readWhole reads the whole catalog whenever that is wanted: at the first start, after the slot was lost or a table
-// truncated. A reading that was interrupted goes on where it was.
+// readWhole reads the whole catalog whenever that is wanted: at the first start, after the slot was lost, a table
+// truncated or the mapping changed. A reading that was interrupted goes on where it was; one during which another
+// became wanted starts over. Only the process that reads the log does it, and every session begins with a request.
 func (in *ingester) readWhole(ctx context.Context) error {
 	for {
-		if err := in.readIfWanted(ctx); err != nil && ctx.Err() == nil {
+		var err error
+		if in.progress.reading.Load() {
+			err = in.readIfWanted(ctx)
+		}
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, mesh.ErrMoved):
+			in.logger.InfoContext(ctx, "the catalog has to be read again from its beginning")
+			continue
+		default:
 			in.logger.ErrorContext(ctx, "reading the catalog was interrupted; it goes on shortly", "error", err)
 			select {
 			case <-ctx.Done():
@@ -56,7 +67,8 @@ func (in *ingester) readWhole(ctx context.Context) error {
 }
 
 func (in *ingester) readIfWanted(ctx context.Context) error {
-	position, err := in.wholeCursor().GetString(ctx)
+	cursor := in.wholeCursor()
+	position, revision, err := cursor.At(ctx)
 	if err != nil || position == wholeDone {
 		return err
 	}
@@ -64,12 +76,15 @@ func (in *ingester) readIfWanted(ctx context.Context) error {
 	if position == wholeWanted {
 		after = ""
 	}
-	if err := in.whole(ctx, catalogv1.Source_SOURCE_SNAPSHOT, after, func(last string) error {
-		return in.wholeCursor().PutString(ctx, wholeAfter+last)
-	}); err != nil {
+	// That another reading is wanted must not be overwritten by the progress of this one.
+	move := func(to string) error {
+		revision, err = cursor.Move(ctx, to, revision)
 		return err
 	}
-	return in.wholeCursor().PutString(ctx, wholeDone)
+	if err := in.whole(ctx, catalogv1.Source_SOURCE_SNAPSHOT, after, func(last string) error { return move(wholeAfter + last) }); err != nil {
+		return err
+	}
+	return move(wholeDone)
 }
 
 // whole publishes every product after the given id in the bulk lane, then the removal of those that CATALOG still

@@ -9,7 +9,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Cursor is a named position in the bucket CURSOR. One process at a time writes it.
+// ErrMoved: somebody else has put a position since it was read.
+var ErrMoved = errors.New("the cursor was moved meanwhile")
+
+// Cursor is a named position in the bucket CURSOR. Put is for cursors of which one goroutine at a time is the writer,
+// Move for those with several.
 type Cursor struct {
 	m    *Mesh
 	name string
@@ -22,6 +26,38 @@ func (m *Mesh) Cursor(name string) *Cursor { return &Cursor{m, name} }
 func (c *Cursor) GetString(ctx context.Context) (string, error) {
 	data, err := c.get(ctx)
 	return string(data), err
+}
+
+// At returns the position with its revision, for Move; "" and 0 if it was never put.
+func (c *Cursor) At(ctx context.Context) (position string, revision uint64, err error) {
+	kv, err := c.m.bucket(ctx, BucketCursor)
+	if err != nil {
+		return "", 0, err
+	}
+	entry, err := kv.Get(ctx, c.name)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return "", 0, nil
+	case err != nil:
+		return "", 0, fmt.Errorf("read cursor %s: %w", c.name, err)
+	}
+	return string(entry.Value()), entry.Revision(), nil
+}
+
+// Move stores the position if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
+func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (uint64, error) {
+	kv, err := c.m.bucket(ctx, BucketCursor)
+	if err != nil {
+		return 0, err
+	}
+	next, err := kv.Update(ctx, c.name, []byte(position), revision)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyExists):
+		return 0, fmt.Errorf("store cursor %s: %w", c.name, ErrMoved)
+	case err != nil:
+		return 0, fmt.Errorf("store cursor %s: %w", c.name, err)
+	}
+	return next, nil
 }
 
 // PutString stores the position.

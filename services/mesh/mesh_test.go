@@ -3,6 +3,7 @@ package mesh_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,6 +145,20 @@ func TestBatchesOfAnySizeKeepTheirOrder(t *testing.T) {
 	last, err := m.Desired().LastLive(t.Context(), "default")
 	require.NoError(t, err)
 	require.EqualValues(t, n, last)
+}
+
+func TestLargeMessagesGoInAsManyBatchesAsTheServerHolds(t *testing.T) {
+	m := start(t)
+	out := make([]mesh.Outgoing, 1000)
+	for i := range out {
+		c := change(fmt.Sprintf("p%d", i), uint64(i+1))
+		c.Product = &catalogv1.Product{Id: c.GetProductId(), Description: strings.Repeat("x", 512<<10)}
+		out[i] = mesh.Outgoing{Subject: mesh.CatalogSubject("default", mesh.Live, c.GetProductId()), Body: c, Version: uint64(i + 1)}
+	}
+	require.NoError(t, m.PublishBatch(t.Context(), out), "500 MB, and the server buffers 128")
+	tokens, err := m.Desired().Products(t.Context(), "default")
+	require.NoError(t, err)
+	require.Len(t, tokens, len(out))
 }
 
 func TestObservedIsComparedAndSet(t *testing.T) {

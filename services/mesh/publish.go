@@ -25,6 +25,16 @@ const VersionHeader = "Driftless-Version"
 // BatchLimit is how many messages JetStream takes in one atomic batch.
 const BatchLimit = 1000
 
+// batchBytes is how much of bodies goes into an atomic batch: the server buffers 128 MB of a stream's messages
+// (max_buffered_size), and a batch of which it dropped some is refused as incomplete.
+const batchBytes = 16 << 20
+
+// headerRoom is left of a message's size for its headers.
+const headerRoom = 4 << 10
+
+// MaxBody is the largest body, in bytes, that the server takes in a message.
+func (m *Mesh) MaxBody() int { return int(m.nc.MaxPayload()) - headerRoom }
+
 const scope = "github.com/driftless-sync/driftless/services/mesh"
 
 // Outgoing is a message to publish.
@@ -68,12 +78,12 @@ func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, 
 }
 
 // PublishBatch sends messages of one stream in order and returns when all are stored. They go as atomic batches
-// of up to BatchLimit: one write to disk each, however many messages. After an error the batches before the
-// failing one are stored.
+// of up to BatchLimit and 16 MiB: one write to disk each, however many messages. After an error the batches before
+// the failing one are stored.
 func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	for len(out) > 0 {
-		n := min(len(out), BatchLimit)
-		if err := m.publishBatch(ctx, out[:n]); err != nil {
+		n, err := m.publishBatch(ctx, out)
+		if err != nil {
 			return err
 		}
 		out = out[n:]
@@ -81,9 +91,12 @@ func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	return nil
 }
 
-func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing) (err error) {
-	msgs := make([]*nats.Msg, len(out))
+// publishBatch publishes as many of the first messages as one batch takes.
+func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing) (n int, err error) {
+	out = out[:min(len(out), BatchLimit)]
+	msgs := make([]*nats.Msg, 0, len(out))
 	spans := make([]trace.Span, 0, len(out))
+	bytes := 0
 	defer func() {
 		for _, s := range spans {
 			if err != nil {
@@ -92,16 +105,20 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing) (err error) {
 			s.End()
 		}
 	}()
-	for i, o := range out {
+	for _, o := range out {
+		if bytes >= batchBytes {
+			break
+		}
 		msgCtx := o.Ctx
 		if msgCtx == nil {
 			msgCtx = ctx
 		}
 		msg, span, err := m.outgoing(msgCtx, o)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		msgs[i] = msg
+		bytes += len(msg.Data)
+		msgs = append(msgs, msg)
 		spans = append(spans, span)
 	}
 	if len(msgs) == 1 {
@@ -111,9 +128,9 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing) (err error) {
 		_, err = jetstreamext.PublishMsgBatch(ctx, m.js, msgs)
 	}
 	if err != nil {
-		return fmt.Errorf("publish %d messages on %s: %w", len(out), out[0].Subject, err)
+		return 0, fmt.Errorf("publish %d messages on %s: %w", len(msgs), out[0].Subject, err)
 	}
-	return nil
+	return len(msgs), nil
 }
 
 func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span, error) {
@@ -143,7 +160,8 @@ func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span,
 }
 
 // PublishPatiently publishes like PublishBatch and tries again, every half second, until it succeeds or ctx ends:
-// for callers that have nowhere else to put the messages.
+// for callers that have nowhere else to put the messages. What the server would refuse again, a message over MaxBody
+// among it, it returns at once.
 func (m *Mesh) PublishPatiently(ctx context.Context, out []Outgoing) error {
 	for {
 		err := m.PublishBatch(ctx, out)
@@ -151,7 +169,7 @@ func (m *Mesh) PublishPatiently(ctx context.Context, out []Outgoing) error {
 			return err
 		}
 		var api *jetstream.APIError
-		if errors.As(err, &api) && api.Code == 400 {
+		if errors.As(err, &api) && api.Code == 400 || errors.Is(err, nats.ErrMaxPayload) {
 			return err
 		}
 		m.logger.Warn("publishing failed; trying again", "error", err)

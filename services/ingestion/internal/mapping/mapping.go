@@ -5,6 +5,8 @@ package mapping
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -63,6 +65,12 @@ UNION ALL SELECT 2, row_to_json(m)::text FROM (%s
 ) m WHERE $1::text IS NULL OR m.id > $1::text::%s ORDER BY m.id LIMIT $2`,
 		trim(m.Products), products.types["id"])
 	return out, nil
+}
+
+// Fingerprint changes with the queries, and with the types of their ids.
+func (m *Mapping) Fingerprint() string {
+	sum := sha256.Sum256([]byte(m.states + "\x00" + m.ids))
+	return hex.EncodeToString(sum[:16])
 }
 
 // Unmanaged are the fields that the queries do not return, as ProductChange names them.

@@ -27,7 +27,7 @@ type Source struct {
 	Tables      []config.WatchedTable
 }
 
-// Prepared is a source that is ready to be read.
+// Prepared is a source that can be read, once it has its slot.
 type Prepared struct {
 	// SystemID identifies the database cluster: positions of two clusters cannot be compared.
 	SystemID string
@@ -36,14 +36,14 @@ type Prepared struct {
 	Confirmed pglogrepl.LSN
 	// Current is the end of the log at the moment.
 	Current pglogrepl.LSN
-	// Created is true if the slot did not exist, or was unusable and has been made anew: what happened before it is
-	// known from a snapshot only.
-	Created bool
+	// Missing: the slot does not exist, or its log is gone; Create makes it, and what happened before it is known from
+	// a snapshot only.
+	Missing bool
 }
 
-// Prepare checks everything that reading the log needs, and makes or alters the publication and the slot. Its errors
+// Check checks everything that reading the log needs, and makes or alters the publication, not the slot. Its errors
 // say what is missing and the statement that mends it.
-func (s *Source) Prepare(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+func (s *Source) Check(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
 	if err := s.checkServer(ctx, pool); err != nil {
 		return Prepared{}, err
 	}
@@ -55,7 +55,37 @@ func (s *Source) Prepare(ctx context.Context, pool *pgxpool.Pool) (Prepared, err
 	if err := s.publish(ctx, pool); err != nil {
 		return Prepared{}, err
 	}
-	return s.slot(ctx, pool)
+	return s.look(ctx, pool)
+}
+
+// Create makes the slot, in place of one whose log is gone.
+func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+	out, err := s.look(ctx, pool)
+	if err != nil || !out.Missing {
+		return out, err
+	}
+	// The log it stood for is gone.
+	if _, err := pool.Exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", s.Slot); err != nil {
+		return out, fmt.Errorf("replication slot %s has lost its log and could not be dropped: %w", s.Slot, err)
+	}
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	made, err := pglogrepl.CreateReplicationSlot(ctx, conn, s.Slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	if err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "53400" {
+			return out, errors.New("the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop a slot that nobody uses (see pg_replication_slots)")
+		}
+		return out, fmt.Errorf("make replication slot %s: %w", s.Slot, err)
+	}
+	if out.Confirmed, err = pglogrepl.ParseLSN(made.ConsistentPoint); err != nil {
+		return out, fmt.Errorf("read the position of replication slot %s: %w", s.Slot, err)
+	}
+	out.Missing = false
+	return out, nil
 }
 
 func (s *Source) checkServer(ctx context.Context, pool *pgxpool.Pool) error {
@@ -75,18 +105,23 @@ func (s *Source) checkServer(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// checkTable checks that a table is there and that the log names the product of every change to it.
+// checkTable checks that a table is there and that the log names the product of every change to it; of a partitioned
+// table, that of every partition, since it is the partition's replica identity that the log follows.
 func checkTable(ctx context.Context, pool *pgxpool.Pool, t config.WatchedTable) error {
 	var exists, readable, hasColumn bool
-	var identity string
-	var columns []string
-	err := pool.QueryRow(ctx, `SELECT c.oid IS NOT NULL, coalesce(has_table_privilege(c.oid, 'SELECT'), false),
+	var kind string
+	var unidentified []string
+	// Of a partitioned table the root and its inner nodes hold no rows.
+	err := pool.QueryRow(ctx, `WITH watched AS (SELECT to_regclass($1)::oid AS oid)
+		SELECT c.oid IS NOT NULL, coalesce(has_table_privilege(c.oid, 'SELECT'), false), coalesce(c.relkind::text, ''),
 		EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped),
-		coalesce(c.relreplident::text, ''),
-		coalesce((SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
-			WHERE i.indrelid = c.oid AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)), '{}')
-		FROM (SELECT to_regclass($1)::oid AS oid) t LEFT JOIN pg_class c ON c.oid = t.oid`, t.Table, t.ProductID).
-		Scan(&exists, &readable, &hasColumn, &identity, &columns)
+		coalesce((SELECT array_agg(l.oid::regclass::text ORDER BY 1) FROM pg_class l
+			WHERE (l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid))) AND l.relkind <> 'p' AND l.relreplident <> 'f'
+			AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+				WHERE i.indrelid = l.oid AND a.attname = $2
+				AND (l.relreplident = 'd' AND i.indisprimary OR l.relreplident = 'i' AND i.indisreplident))), '{}')
+		FROM watched LEFT JOIN pg_class c ON c.oid = watched.oid`, t.Table, t.ProductID).
+		Scan(&exists, &readable, &kind, &hasColumn, &unidentified)
 	switch {
 	case err != nil:
 		return fmt.Errorf("look at watched table %s: %w", t.Table, err)
@@ -96,11 +131,25 @@ func checkTable(ctx context.Context, pool *pgxpool.Pool, t config.WatchedTable) 
 		return fmt.Errorf("watched table %s has no column %s: mend product_id under catalog.watch in the configuration", t.Table, t.ProductID)
 	case !readable:
 		return fmt.Errorf("watched table %s may not be read: run `GRANT SELECT ON %s TO` the role of DATABASE_URL", t.Table, t.Table)
-	case identity == "f" || slices.Contains(columns, t.ProductID):
+	case kind != "r" && kind != "p":
+		return fmt.Errorf("%s under catalog.watch is no table: name the tables whose rows it shows, a view has none in the log", t.Table)
+	case len(unidentified) == 0:
 		return nil
+	case kind == "p":
+		return fmt.Errorf("partitions of watched table %s have no usable replica identity: when a row is deleted or moves to another product, the log does not say to which product it belonged (column %s); run `%s`",
+			t.Table, t.ProductID, full(unidentified))
 	}
-	return fmt.Errorf("watched table %s has no usable replica identity: when a row is deleted or moves to another product, the log does not say to which product it belonged (column %s); run `ALTER TABLE %s REPLICA IDENTITY FULL;`",
-		t.Table, t.ProductID, t.Table)
+	return fmt.Errorf("watched table %s has no usable replica identity: when a row is deleted or moves to another product, the log does not say to which product it belonged (column %s); run `%s`",
+		t.Table, t.ProductID, full([]string{t.Table}))
+}
+
+// full is the statements that give tables a replica identity of all their columns.
+func full(tables []string) string {
+	statements := make([]string, len(tables))
+	for i, t := range tables {
+		statements[i] = "ALTER TABLE " + t + " REPLICA IDENTITY FULL;"
+	}
+	return strings.Join(statements, " ")
 }
 
 // publish makes the publication, or brings its tables up to date.
@@ -116,7 +165,7 @@ func (s *Source) publish(ctx context.Context, pool *pgxpool.Pool) error {
 	want = slices.Compact(want)
 	var complete bool
 	var have []string
-	err := pool.QueryRow(ctx, `SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate,
+	err := pool.QueryRow(ctx, `SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot,
 		coalesce((SELECT array_agg(format('%I.%I', t.schemaname, t.tablename) ORDER BY 1) FROM pg_publication_tables t WHERE t.pubname = p.pubname), '{}')
 		FROM pg_publication p WHERE p.pubname = $1`, s.Publication).Scan(&complete, &have)
 	tables := strings.Join(want, ", ")
@@ -124,13 +173,13 @@ func (s *Source) publish(ctx context.Context, pool *pgxpool.Pool) error {
 	var statements []string
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		statements = []string{"CREATE PUBLICATION " + name + " FOR TABLE " + tables}
+		statements = []string{"CREATE PUBLICATION " + name + " FOR TABLE " + tables + " WITH (publish_via_partition_root = true)"}
 	case err != nil:
 		return fmt.Errorf("look at publication %s: %w", s.Publication, err)
 	default:
 		slices.Sort(have)
 		if !complete {
-			statements = append(statements, "ALTER PUBLICATION "+name+" SET (publish = 'insert, update, delete, truncate')")
+			statements = append(statements, "ALTER PUBLICATION "+name+" SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)")
 		}
 		if !slices.Equal(want, have) {
 			statements = append(statements, "ALTER PUBLICATION "+name+" SET TABLE "+tables)
@@ -149,8 +198,8 @@ func (s *Source) publish(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// slot finds the slot or makes it.
-func (s *Source) slot(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+// look finds the slot.
+func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return Prepared{}, err
@@ -163,38 +212,23 @@ func (s *Source) slot(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 	out := Prepared{SystemID: system.SystemID, Current: system.XLogPos}
 
 	var plugin, confirmed, status string
-	var here, active bool
-	err = pool.QueryRow(ctx, `SELECT plugin, coalesce(database = current_database(), false), active, coalesce(confirmed_flush_lsn::text, ''), coalesce(wal_status, '')
-		FROM pg_replication_slots WHERE slot_name = $1`, s.Slot).Scan(&plugin, &here, &active, &confirmed, &status)
+	var here bool
+	err = pool.QueryRow(ctx, `SELECT plugin, coalesce(database = current_database(), false), coalesce(confirmed_flush_lsn::text, ''), coalesce(wal_status, '')
+		FROM pg_replication_slots WHERE slot_name = $1`, s.Slot).Scan(&plugin, &here, &confirmed, &status)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
+		out.Missing = true
 	case err != nil:
 		return out, fmt.Errorf("look at replication slot %s: %w", s.Slot, err)
 	case plugin != "pgoutput" || !here:
 		return out, fmt.Errorf("replication slot %s belongs to another use (plugin %s): choose another name with DRIFTLESS_SLOT", s.Slot, plugin)
 	case status == "lost" || confirmed == "":
-		// The log it stood for is gone.
-		if _, err := pool.Exec(ctx, "SELECT pg_drop_replication_slot($1)", s.Slot); err != nil {
-			return out, fmt.Errorf("replication slot %s has lost its log and could not be dropped: %w", s.Slot, err)
-		}
+		out.Missing = true
 	default:
 		if out.Confirmed, err = pglogrepl.ParseLSN(confirmed); err != nil {
 			return out, fmt.Errorf("read the position of replication slot %s: %w", s.Slot, err)
 		}
-		return out, nil
 	}
-	made, err := pglogrepl.CreateReplicationSlot(ctx, conn, s.Slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{SnapshotAction: "NOEXPORT_SNAPSHOT"})
-	if err != nil {
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) && pg.Code == "53400" {
-			return out, errors.New("the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop a slot that nobody uses (see pg_replication_slots)")
-		}
-		return out, fmt.Errorf("make replication slot %s: %w", s.Slot, err)
-	}
-	if out.Confirmed, err = pglogrepl.ParseLSN(made.ConsistentPoint); err != nil {
-		return out, fmt.Errorf("read the position of replication slot %s: %w", s.Slot, err)
-	}
-	out.Created = true
 	return out, nil
 }
 

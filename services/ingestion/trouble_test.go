@@ -1,0 +1,183 @@
+package ingestion_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// own makes tables of an operator and maps them.
+func (r *rig) own(products string) {
+	r.t.Helper()
+	r.exec(`CREATE TABLE items (id text PRIMARY KEY, name text, notes text)`)
+	r.exec(`CREATE TABLE tariffs (id text PRIMARY KEY, item text, metadata jsonb DEFAULT '{}')`)
+	r.exec(`ALTER TABLE items REPLICA IDENTITY FULL`)
+	r.exec(`ALTER TABLE tariffs REPLICA IDENTITY FULL`)
+	r.cfg.Mapping = &config.Mapping{
+		Products: products,
+		Prices:   `SELECT id, item AS product, 'eur' AS currency, 100 AS unit_amount, metadata FROM tariffs`,
+		Watch:    []config.WatchedTable{{Table: "items", ProductID: "id"}, {Table: "tariffs", ProductID: "item"}},
+	}
+}
+
+func (r *rig) eventually(what string, condition func() bool) {
+	r.t.Helper()
+	require.Eventually(r.t, condition, patience, 10*time.Millisecond, what)
+}
+
+func (r *rig) snapshot() string {
+	r.t.Helper()
+	position, err := r.mesh.Cursor("snapshot.default").GetString(r.t.Context())
+	require.NoError(r.t, err)
+	return position
+}
+
+// run starts ingestion and returns the error with which it ends at once.
+func (r *rig) run() error {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	cfg := r.cfg
+	cfg.HTTP = httpserver.Config{Addr: "127.0.0.1:0"}
+	return ingestion.Run(ctx, cfg)
+}
+
+func (r *rig) slots() (n int) {
+	r.t.Helper()
+	require.NoError(r.t, r.pool.QueryRow(r.t.Context(), `SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1`, r.cfg.Slot).Scan(&n))
+	return n
+}
+
+func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items WHERE (SELECT pg_advisory_xact_lock_shared(7))::text IS NOT NULL`)
+	r.exec(`INSERT INTO items SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 1500) i`)
+	conn, err := pgx.Connect(t.Context(), r.cfg.DatabaseURL)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	_, err = conn.Exec(t.Context(), `SELECT pg_advisory_lock(7)`)
+	require.NoError(t, err)
+	r.start()
+	r.eventually("the reading waits", func() bool {
+		var n int
+		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()`).Scan(&n))
+		return n == 1
+	})
+	// As the capture of a TRUNCATE does.
+	require.NoError(t, r.mesh.Cursor("snapshot.default").PutString(t.Context(), "wanted"))
+	_, err = conn.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
+	require.NoError(t, err)
+	r.eventually("done", func() bool { return r.snapshot() == "done" })
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	require.NoError(t, err)
+	info, err := stream.Info(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1000+1500, info.State.LastSeq, "the first page was read twice")
+}
+
+func TestAChangedMappingIsReadAgain(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.eventually("read", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" && r.snapshot() == "done" })
+	r.stop()
+	r.cfg.Mapping.Products = `SELECT id, upper(name) AS name FROM items`
+	r.start()
+	r.eventually("read again", func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" })
+}
+
+func TestASlotIsMadeOnlyForALogThatFits(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.mesh.Cursor("origin.default").PutString(t.Context(), "another"))
+	require.ErrorContains(t, r.run(), "another Postgres server")
+	require.Zero(t, r.slots(), "a slot that nobody reads would hold the log for ever")
+
+	require.NoError(t, r.mesh.Cursor("origin.default").PutString(t.Context(), ""))
+	r.start()
+	r.eventually("done", func() bool { return r.snapshot() == "done" })
+}
+
+func TestAReadingIsWantedBeforeTheSlotIsMade(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.eventually("done", func() bool { return r.snapshot() == "done" })
+	r.stop()
+	r.dropSlot()
+	// The new one cannot be made, as if the process died before.
+	var err error
+	for i := 0; err == nil; i++ {
+		_, err = r.pool.Exec(t.Context(), `SELECT pg_create_physical_replication_slot($1)`, fmt.Sprintf("taken_%d", i))
+	}
+	t.Cleanup(func() {
+		_, err := r.pool.Exec(context.WithoutCancel(t.Context()), `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'taken\_%'`)
+		require.NoError(t, err)
+	})
+	require.ErrorContains(t, err, "replication slots are in use")
+	require.ErrorContains(t, r.run(), "no replication slot left")
+	require.Equal(t, "wanted", r.snapshot())
+}
+
+func TestPartitionedTablesAreWatchedAsOne(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`DROP TABLE items`)
+	r.exec(`CREATE TABLE items (id text, region text, name text, PRIMARY KEY (id, region)) PARTITION BY LIST (region)`)
+	r.exec(`CREATE TABLE items_eu PARTITION OF items FOR VALUES IN ('eu')`)
+	r.exec(`CREATE TABLE items_us PARTITION OF items FOR VALUES IN ('us')`)
+	r.exec(`ALTER TABLE items_us REPLICA IDENTITY NOTHING`)
+	require.ErrorContains(t, r.run(), "run `ALTER TABLE items_us REPLICA IDENTITY FULL;`")
+	r.exec(`ALTER TABLE items_us REPLICA IDENTITY FULL`)
+	r.start()
+	r.exec(`INSERT INTO items VALUES ('a', 'eu', 'A'), ('b', 'us', 'B')`)
+	r.waitCaptured()
+	require.Equal(t, "A", r.newest("a").GetProduct().GetName())
+	require.Equal(t, "B", r.newest("b").GetProduct().GetName())
+	r.exec(`DELETE FROM items`)
+	r.waitCaptured()
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("a").GetOperation())
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("b").GetOperation())
+}
+
+func TestAViewCannotBeWatched(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`CREATE VIEW shown AS SELECT * FROM items`)
+	r.cfg.Mapping.Watch[0].Table = "shown"
+	require.ErrorContains(t, r.run(), "shown under catalog.watch is no table")
+}
+
+func TestWhatIsTooLargeForAMessageStopsNothing(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.start()
+	// Rows that are large in columns of no interest here.
+	r.exec(`INSERT INTO items VALUES ('notes', 'Notes', $1)`, strings.Repeat("x", 600<<10))
+	r.exec(`UPDATE items SET name = 'Noted', notes = notes || 'y'`)
+	// A product that is too large itself.
+	r.exec(`INSERT INTO items VALUES ('large', 'Large')`)
+	r.exec(`INSERT INTO tariffs SELECT 'large-' || i, 'large', m.metadata FROM generate_series(1, 60) i,
+		(SELECT jsonb_object_agg('k' || k, repeat('v', 490)) AS metadata FROM generate_series(1, 49) k) m`)
+	// And one whose faults would fill a message.
+	r.exec(`INSERT INTO items VALUES ('many', 'Many')`)
+	r.exec(`INSERT INTO tariffs SELECT 'many-' || i, 'many', '{"a": {}}' FROM generate_series(1, 60) i`)
+	r.waitCaptured()
+	require.Contains(t, r.dead("many").GetMessage(), "and 40 more")
+	require.Equal(t, "Noted", r.newest("notes").GetProduct().GetName())
+	require.Empty(t, r.newest("notes").GetRowImages())
+	letter := r.dead("large")
+	require.Equal(t, mesh.ReasonInvalidProduct, letter.GetReason())
+	require.Contains(t, letter.GetMessage(), "its 60 prices take")
+	require.Contains(t, letter.GetMessage(), "max_payload")
+}
