@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -183,8 +185,11 @@ func TestCommittedRowsArriveAsWholeProducts(t *testing.T) {
 	r.waitCaptured()
 	c = r.newest("mug")
 	require.Greater(t, c.GetVersion(), before)
-	require.Equal(t, "Mug", c.GetRowImages()[0].GetOldValues()["name"])
-	require.Equal(t, "Cup", c.GetRowImages()[0].GetNewValues()["name"])
+	image := c.GetRowImages()[0]
+	require.Equal(t, "Mug", image.GetOldValues()["name"])
+	require.Equal(t, "Cup", image.GetNewValues()["name"])
+	require.Equal(t, []string{"id", "name", "updated_at"}, slices.Sorted(maps.Keys(image.GetNewValues())), "what changed, and of which product")
+	require.Empty(t, image.GetNullColumns())
 
 	r.exec(`DELETE FROM driftless.products WHERE id = 'mug'`)
 	r.waitCaptured()

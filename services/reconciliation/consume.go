@@ -118,7 +118,14 @@ func changedColumns(row *catalogv1.RowImage) string {
 		return ""
 	}
 	var changed []string
-	for _, column := range slices.Sorted(maps.Keys(row.GetNewValues())) {
+	columns := slices.Collect(maps.Keys(row.GetNewValues()))
+	for _, column := range row.GetNullColumns() {
+		if _, had := row.GetOldValues()[column]; had {
+			columns = append(columns, column)
+		}
+	}
+	slices.Sort(columns)
+	for _, column := range columns {
 		if before, now := row.GetOldValues()[column], row.GetNewValues()[column]; before != now && !slices.Contains(bookkeeping, column) {
 			changed = append(changed, fmt.Sprintf("%s: %s -> %s", column, abridged(before), abridged(now)))
 		}

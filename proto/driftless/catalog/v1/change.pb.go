@@ -305,8 +305,9 @@ func (x *ProductChange) GetCapturedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// A row before and after, values in PostgreSQL's text form. A column that is NULL, or whose value the
-// log does not carry (unchanged TOAST), is listed by name instead.
+// A row before and after, values in PostgreSQL's text form. Of an update whose old row the log has, only the columns
+// that changed and the one that names the product. A column that has become or is NULL, or whose value the log does
+// not carry (unchanged TOAST), is listed by name instead.
 type RowImage struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Table            string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`

@@ -17,14 +17,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/config"
 )
 
 // Mapping is a checked mapping, ready to read with. Safe for concurrent use.
 type Mapping struct {
-	pool *pgxpool.Pool
-	// states reads products and prices by product id, in one statement and therefore one snapshot.
-	states string
+	pool     *pgxpool.Pool
+	products query[catalogv1.Product]
+	prices   query[priceRow]
 	// ids lists product ids in order, after a given one.
 	ids       string
 	unmanaged []string
@@ -43,7 +44,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 	if !slices.ContainsFunc([]string{"unit_amount", "unit_amount_decimal", "tiers", "custom_unit_amount"}, prices.has) {
 		return nil, errors.New("the mapping's prices query returns no amount: add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
 	}
-	out := &Mapping{pool: pool}
+	out := &Mapping{pool: pool, products: products.by("id"), prices: prices.by("product")}
 	for _, c := range slices.Sorted(maps.Keys(productColumns)) {
 		if !products.has(c) && !slices.Contains(alwaysManaged, c) {
 			out.unmanaged = append(out.unmanaged, c)
@@ -55,21 +56,15 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 			out.unmanaged = append(out.unmanaged, "prices."+c)
 		}
 	}
-	out.states = fmt.Sprintf(`SELECT 0, pg_current_snapshot()::text
-UNION ALL SELECT 1, row_to_json(m)::text FROM (%s
-) m WHERE m.id = ANY($1::text[]::%s[])
-UNION ALL SELECT 2, row_to_json(m)::text FROM (%s
-) m WHERE m.product = ANY($1::text[]::%s[])`,
-		trim(m.Products), products.types["id"], trim(m.Prices), prices.types["product"])
 	out.ids = fmt.Sprintf(`SELECT m.id::text FROM (%s
 ) m WHERE $1::text IS NULL OR m.id > $1::text::%s ORDER BY m.id LIMIT $2`,
 		trim(m.Products), products.types["id"])
 	return out, nil
 }
 
-// Fingerprint changes with the queries, and with the types of their ids.
+// Fingerprint changes with the queries and what they return.
 func (m *Mapping) Fingerprint() string {
-	sum := sha256.Sum256([]byte(m.states + "\x00" + m.ids))
+	sum := sha256.Sum256([]byte(m.products.read + "\x00" + m.prices.read))
 	return hex.EncodeToString(sum[:16])
 }
 
@@ -80,15 +75,44 @@ func trim(query string) string {
 	return strings.TrimRight(strings.TrimSpace(query), "; \n\t")
 }
 
-// description is what a query returns.
-type description struct{ types map[string]string }
+// query reads rows by the ids of their products.
+type query[R any] struct {
+	read    string
+	columns []named[R]
+}
 
-func (d description) has(column string) bool { _, ok := d.types[column]; return ok }
+type named[R any] struct {
+	column[R]
+	name string
+}
 
-func describe(ctx context.Context, pool *pgxpool.Pool, name, query string, known map[string]kind, required ...string) (description, error) {
+// description is what an operator's query returns.
+type description[R any] struct {
+	query   string
+	types   map[string]string
+	columns []named[R]
+}
+
+func (d description[R]) has(column string) bool { _, ok := d.types[column]; return ok }
+
+// by makes the query that reads rows by a column, every value as text.
+func (d description[R]) by(id string) query[R] {
+	values := make([]string, len(d.columns))
+	for i, c := range d.columns {
+		values[i] = "m." + c.name + "::text"
+		if c.kind.name == list.name {
+			values[i] = "to_json(m." + c.name + ")::text"
+		}
+	}
+	return query[R]{columns: d.columns, read: fmt.Sprintf("SELECT %s FROM (%s\n) m WHERE m.%s = ANY($1::text[]::%s[])",
+		strings.Join(values, ", "), trim(d.query), id, d.types[id])}
+}
+
+func describe[R any](ctx context.Context, pool *pgxpool.Pool, name, query string, known map[string]column[R], required ...string) (description[R], error) {
+	d := description[R]{query: query, types: map[string]string{}}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
-		return description{}, fmt.Errorf("connect to the catalog database: %w", err)
+		return d, fmt.Errorf("connect to the catalog database: %w", err)
 	}
 	defer conn.Release()
 	// A line break, so that a comment at the query's end does not swallow the parenthesis.
@@ -96,33 +120,33 @@ func describe(ctx context.Context, pool *pgxpool.Pool, name, query string, known
 	statement, err := conn.Conn().PgConn().Prepare(ctx, "", "SELECT * FROM ("+trim(query)+"\n) m", nil)
 	if err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-			return description{}, fmt.Errorf("the mapping's %s query is refused by Postgres: %s%s", name, pg.Message, hint(pg))
+			return d, fmt.Errorf("the mapping's %s query is refused by Postgres: %s%s", name, pg.Message, hint(pg))
 		}
-		return description{}, fmt.Errorf("the mapping's %s query: %w", name, err)
+		return d, fmt.Errorf("the mapping's %s query: %w", name, err)
 	}
-	d := description{map[string]string{}}
 	for _, f := range statement.Fields {
-		k, ok := known[f.Name]
+		c, ok := known[f.Name]
 		if !ok {
 			return d, fmt.Errorf("the mapping's %s query returns column %q, which is none of Stripe's fields%s; rename it with AS, or leave it out",
-				name, f.Name, nearest(f.Name, known))
+				name, f.Name, nearest(f.Name, slices.Sorted(maps.Keys(known))))
 		}
 		typeName, err := formatType(ctx, conn.Conn(), f.DataTypeOID)
 		if err != nil {
 			return d, err
 		}
-		if !k.takes(f.DataTypeOID) {
+		if !c.takes(f.DataTypeOID) {
 			return d, fmt.Errorf("the mapping's %s query returns column %q as %s, and it must be %s: cast it in the query",
-				name, f.Name, typeName, k.name)
+				name, f.Name, typeName, c.kind.name)
 		}
 		if d.has(f.Name) {
 			return d, fmt.Errorf("the mapping's %s query returns column %q twice", name, f.Name)
 		}
 		d.types[f.Name] = typeName
+		d.columns = append(d.columns, named[R]{c, f.Name})
 	}
 	for _, column := range required {
 		if !d.has(column) {
-			return d, fmt.Errorf("the mapping's %s query misses column %q: select it, of type %s", name, column, known[column].name)
+			return d, fmt.Errorf("the mapping's %s query misses column %q: select it, of type %s", name, column, known[column].kind.name)
 		}
 	}
 	return d, nil
@@ -147,9 +171,9 @@ func hint(e *pgconn.PgError) string {
 }
 
 // nearest suggests the known column that a misspelt one was probably meant to be.
-func nearest(name string, known map[string]kind) string {
+func nearest(name string, known []string) string {
 	best, distance := "", 4
-	for _, k := range slices.Sorted(maps.Keys(known)) {
+	for _, k := range known {
 		if d := levenshtein(name, k); d < distance {
 			best, distance = k, d
 		}

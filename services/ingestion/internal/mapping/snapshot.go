@@ -1,14 +1,9 @@
 package mapping
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/driftless-sync/driftless/services/catalog"
 )
 
 // Snapshot tells which transactions a reading saw (https://www.postgresql.org/docs/current/functions-info.html,
@@ -53,42 +48,4 @@ func (s Snapshot) Saw(xid uint32) bool {
 		full += 1 << 32
 	}
 	return full < s.xmax && !s.running[full]
-}
-
-// fault names the field of a row that does not decode: the first whose value fails by itself.
-func fault[R productRow | priceRow](path string, doc []byte, err error) catalog.Violation {
-	var all map[string]json.RawMessage
-	_ = json.Unmarshal(doc, &all)
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		alone, encodeErr := json.Marshal(map[string]json.RawMessage{name: all[name]})
-		var row R
-		if encodeErr == nil {
-			if fieldErr := json.Unmarshal(alone, &row); fieldErr != nil {
-				return catalog.Violation{Field: path + name, Message: fmt.Sprintf("%s does not have the form of Stripe's field: %v", abridged(all[name]), fieldErr)}
-			}
-		}
-	}
-	return catalog.Violation{Field: strings.TrimSuffix(path, "."), Message: err.Error()}
-}
-
-func abridged(value json.RawMessage) string {
-	const most = 60
-	if len(value) > most {
-		return string(value[:most]) + "..."
-	}
-	return string(value)
-}
-
-// rowIDs reads the id, and of a price the product, from a row of which something else does not decode.
-func rowIDs(doc []byte) (id, product string) {
-	var r struct {
-		ID      scalar `json:"id"`
-		Product scalar `json:"product"`
-	}
-	var all map[string]json.RawMessage
-	if json.Unmarshal(doc, &all) == nil {
-		_ = r.ID.UnmarshalJSON(all["id"])
-		_ = r.Product.UnmarshalJSON(all["product"])
-	}
-	return string(r.ID), string(r.Product)
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/jackc/pglogrepl"
@@ -102,13 +103,7 @@ func (d *decoder) row(id uint32, op catalogv1.RowOperation, before, after *pglog
 	if r.product < 0 {
 		return nil, nil
 	}
-	image := &catalogv1.RowImage{Table: r.name, Operation: op}
-	if before != nil {
-		image.OldValues = values(r, before, nil)
-	}
-	if after != nil {
-		image.NewValues = values(r, after, image)
-	}
+	image := rowImage(r, op, before, after)
 	old, hadOld := product(r, before)
 	current, hasCurrent := product(r, after)
 	if !hasCurrent && hadOld && op == catalogv1.RowOperation_ROW_OPERATION_UPDATE {
@@ -149,11 +144,33 @@ func product(r relation, tuple *pglogrepl.TupleData) (string, bool) {
 	return string(c.Data), c.DataType == pglogrepl.TupleDataTypeText
 }
 
-func values(r relation, tuple *pglogrepl.TupleData, image *catalogv1.RowImage) map[string]string {
-	out := make(map[string]string, len(tuple.Columns))
+// rowImage keeps what tells the change: of an update whose old row the log has, the columns that changed.
+func rowImage(r relation, op catalogv1.RowOperation, before, after *pglogrepl.TupleData) *catalogv1.RowImage {
+	image := &catalogv1.RowImage{Table: r.name, Operation: op}
+	changed := func(int) bool { return true }
+	if before != nil && after != nil && len(before.Columns) == len(after.Columns) {
+		changed = func(i int) bool {
+			b, a := before.Columns[i], after.Columns[i]
+			return i == r.product || a.DataType != pglogrepl.TupleDataTypeToast && (b.DataType != a.DataType || !bytes.Equal(b.Data, a.Data))
+		}
+	}
+	if before != nil {
+		image.OldValues = values(r, before, changed, nil)
+	}
+	if after != nil {
+		image.NewValues = values(r, after, changed, image)
+	}
+	return image
+}
+
+func values(r relation, tuple *pglogrepl.TupleData, wanted func(column int) bool, image *catalogv1.RowImage) map[string]string {
+	out := map[string]string{}
 	for i, c := range tuple.Columns {
 		if i >= len(r.columns) {
 			break
+		}
+		if !wanted(i) {
+			continue
 		}
 		switch c.DataType {
 		case pglogrepl.TupleDataTypeText:
