@@ -1,8 +1,9 @@
 package config
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
-	"net/url"
 	"strings"
 )
 
@@ -21,8 +22,8 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString hides the value from %#v.
-func (s Secret) GoString() string { return s.String() }
+// Format hides the value from every verb, %d and %#v included.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LogValue hides the value from logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
@@ -46,21 +47,11 @@ func (s Secrets) Reveal() []string {
 
 func (s Secrets) String() string { return Secret(s).String() }
 
-// GoString hides the values from %#v.
-func (s Secrets) GoString() string { return s.String() }
+// Format hides the values from every verb.
+func (s Secrets) Format(f fmt.State, verb rune) { Secret(s).Format(f, verb) }
 
 // LogValue hides the values from logs.
 func (s Secrets) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText hides the values from encoders.
 func (s Secrets) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// RedactURL hides the password in a URL, for messages.
-func RedactURL(s string) string {
-	u, err := url.Parse(s)
-	if err != nil {
-		// A broken URL cannot be told apart from its password.
-		return redacted
-	}
-	return u.Redacted()
-}

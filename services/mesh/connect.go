@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/config"
 )
 
 // Config tells how to reach the NATS servers.
@@ -57,7 +59,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 				logger.Warn("NATS connection lost; reconnecting", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { logger.Info("NATS connection restored", "url", redacted(nc.ConnectedUrl())) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { logger.Info("NATS connection restored", "url", config.RedactURL(nc.ConnectedUrl())) }),
 		// A missing permission shows only here: the call that needed it just times out.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("NATS", "error", err) }),
 	}
@@ -68,8 +70,12 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		opts = append(opts, nats.InProcessServer(cfg.InProcess))
 	}
 	nc, err := nats.Connect(cfg.URL, opts...)
+	if _, broken := errors.AsType[*url.Error](err); broken {
+		// Its text holds the URL, with the password.
+		return nil, fmt.Errorf("NATS_URL (%s) is no list of NATS servers: it must look like nats://user:password@host:4222, several separated by commas", config.RedactURL(cfg.URL))
+	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach NATS at %s: %w; start the server or set NATS_URL (and NATS_CREDS)", redacted(cfg.URL), err)
+		return nil, fmt.Errorf("cannot reach NATS at %s: %w; start the server or set NATS_URL (and NATS_CREDS)", config.RedactURL(cfg.URL), err)
 	}
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(10*time.Second))
 	if err != nil {
@@ -83,20 +89,11 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	if _, err := js.AccountInfo(ctx); err != nil {
 		nc.Close()
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", redacted(cfg.URL))
+			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", config.RedactURL(cfg.URL))
 		}
-		return nil, fmt.Errorf("JetStream at %s does not answer: %w", redacted(cfg.URL), err)
+		return nil, fmt.Errorf("JetStream at %s does not answer: %w", config.RedactURL(cfg.URL), err)
 	}
 	return m, nil
-}
-
-// redacted hides the password of a URL.
-func redacted(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.User == nil {
-		return s
-	}
-	return u.Redacted()
 }
 
 // JetStream gives the client underneath, for administration.

@@ -63,6 +63,22 @@ func TestTopologyIsAppliedOnceAndPlannedFromThenOn(t *testing.T) {
 	require.NoError(t, m.Bind(t.Context(), mesh.PushLive, mesh.ReconciliationObserved))
 }
 
+func TestConnectionErrorsHideEverySecret(t *testing.T) {
+	for name, url := range map[string]string{
+		"several servers": "nats://a:hush@127.0.0.1:1,nats://b:hush@127.0.0.1:2",
+		"a token":         "nats://hush@127.0.0.1:1",
+		"a broken URL":    "nats://a:hush%@127.0.0.1:1",
+		"a broken port":   "nats://a:hush/b@127.0.0.1:1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+			require.Error(t, err)
+			require.ErrorContains(t, err, "NATS_URL")
+			require.NotContains(t, err.Error(), "hush")
+		})
+	}
+}
+
 func TestTopologyMendsWhatDiffersAndKeepsPositions(t *testing.T) {
 	m := start(t)
 	publish(t, m, mesh.Live, "p", 1)

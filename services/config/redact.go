@@ -1,0 +1,77 @@
+package config
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// shown are the parameters of a database's address that tell where it is and nothing else.
+var shown = []string{"host", "hostaddr", "port", "user", "dbname", "sslmode"}
+
+var (
+	scheme  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+	keyword = regexp.MustCompile(`^\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^'\\\s]|\\.)*)(?:\s+|$)`)
+)
+
+// RedactURL is the address of a server for messages: passwords, tokens and all parameters but those that tell where
+// the server is are hidden. It knows URLs, several of NATS' separated by commas, and Postgres' "host=... password=...".
+// What it does not understand it hides as a whole.
+func RedactURL(s string) string {
+	switch {
+	case strings.HasPrefix(s, "postgres://"), strings.HasPrefix(s, "postgresql://"):
+		return redactOne(s, true)
+	case !scheme.MatchString(s) && strings.Contains(s, "="):
+		return redactKeywords(s)
+	}
+	servers := strings.Split(s, ",")
+	for i, server := range servers {
+		servers[i] = redactOne(strings.TrimSpace(server), false)
+	}
+	return strings.Join(servers, ",")
+}
+
+// redactOne redacts one URL, which may lack its scheme. A user without a password is a name in Postgres' URLs, and a
+// token in NATS'.
+func redactOne(s string, named bool) string {
+	full := s
+	if !scheme.MatchString(s) {
+		full = "nats://" + s
+	}
+	u, err := url.Parse(full)
+	// An unescaped "/", "?" or "#" in a password makes the rest of it look like a path.
+	if err != nil || u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(s, "@") {
+		return redacted
+	}
+	if _, has := u.User.Password(); u.User != nil && !has && !named {
+		u.User = url.User("xxxxx")
+	}
+	query := u.Query()
+	for name := range query {
+		if !slices.Contains(shown, name) {
+			query.Del(name)
+		}
+	}
+	u.RawQuery = query.Encode()
+	out := u.Redacted()
+	if full != s {
+		out = strings.TrimPrefix(out, "nats://")
+	}
+	return out
+}
+
+func redactKeywords(s string) string {
+	var parts []string
+	for rest := strings.TrimSpace(s); rest != ""; {
+		m := keyword.FindStringSubmatch(rest)
+		if m == nil {
+			return redacted
+		}
+		if slices.Contains(shown, m[1]) {
+			parts = append(parts, m[1]+"="+m[2])
+		}
+		rest = rest[len(m[0]):]
+	}
+	return strings.Join(parts, " ")
+}

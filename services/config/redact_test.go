@@ -1,0 +1,79 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRedactURL(t *testing.T) {
+	for name, c := range map[string]struct{ in, want string }{
+		"postgres":                   {"postgres://app:hush@db:5432/shop?sslmode=disable", "postgres://app:xxxxx@db:5432/shop?sslmode=disable"},
+		"postgres without password":  {"postgresql://app@db/shop", "postgresql://app@db/shop"},
+		"postgres on several hosts":  {"postgres://app:hu,sh@db1:5432,db2:5432/shop", "postgres://app:xxxxx@db1:5432,db2:5432/shop"},
+		"password as a parameter":    {"postgres://db/shop?password=hush&user=app", "postgres://db/shop?user=app"},
+		"password of a key":          {"postgres://app@db/shop?sslkey=/key&sslpassword=hush", "postgres://app@db/shop"},
+		"keywords":                   {"host=db port=5432 user=app password=hush dbname=shop", "host=db port=5432 user=app dbname=shop"},
+		"keywords with quotes":       {`host = db password = 'hu\' host=hush' dbname='a b'`, "host=db dbname='a b'"},
+		"keywords with a URL in it":  {"host=db password=a://hush", "host=db"},
+		"keywords that are no such":  {"host=db password='hush", redacted},
+		"nats":                       {"nats://app:hush@n1:4222", "nats://app:xxxxx@n1:4222"},
+		"nats token":                 {"nats://hush@n1:4222", "nats://xxxxx@n1:4222"},
+		"several nats servers":       {"nats://a:hush@n1:4222, nats://b:hush@n2:4222,tls://hush@n3", "nats://a:xxxxx@n1:4222,nats://b:xxxxx@n2:4222,tls://xxxxx@n3"},
+		"nats without scheme":        {"n1:4222,hush@n2:4222", "n1:4222,xxxxx@n2:4222"},
+		"nats without secrets":       {"nats://127.0.0.1:4222", "nats://127.0.0.1:4222"},
+		"a slash in the password":    {"postgres://app:12/hush@db/shop", redacted},
+		"a second @ and a slash":     {"postgres://app:h@12/hush@db/shop", redacted},
+		"a question mark in it":      {"postgres://app:12?hush@db/shop", redacted},
+		"a number sign in it":        {"postgres://app:12#hush@db/shop", redacted},
+		"a percent sign in it":       {"postgres://app:hu%sh@db/shop", redacted},
+		"a comma in that of a token": {"nats://a:hu,sh@n1:4222", redacted + ",xxxxx@n1:4222"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := RedactURL(c.in)
+			require.Equal(t, c.want, got)
+			require.NotContains(t, got, "hush")
+		})
+	}
+}
+
+func TestSecretsAreHiddenFromEveryVerbAndEncoder(t *testing.T) {
+	const value = "sk_test_abc"
+	v := struct {
+		One  Secret
+		Many Secrets
+		Ref  *Secret
+	}{value, value, new(Secret(value))}
+	for _, verb := range "vTtbcdoOqxXUeEfFgGs" {
+		for _, flags := range []string{"", "+", "#", "-20", "020", " "} {
+			format := "%" + flags + string(verb)
+			for _, arg := range []any{v, v.One, v.Many, &v, []Secret{v.One}, map[Secret]Secrets{v.One: v.Many}} {
+				got := fmt.Sprintf(format, arg)
+				require.NotContains(t, got, value, format)
+				require.NotContains(t, got, fmt.Sprintf("%x", value), format)
+				require.NotContains(t, got, fmt.Sprintf("%X", value), format)
+				require.NotContains(t, got, fmt.Sprintf("% x", value), format)
+				require.NotContains(t, got, fmt.Sprintf("%d", []byte(value[:4]))[1:12], format)
+			}
+		}
+	}
+	require.Equal(t, "[redacted] [redacted]", fmt.Sprintf("%x %#v", v.One, v.Many))
+
+	var log bytes.Buffer
+	for _, h := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+		slog.New(h).Info("x", "one", v.One, "many", v.Many, "all", v)
+	}
+	encoded, err := json.Marshal(v)
+	require.NoError(t, err)
+	log.Write(encoded)
+	if encoded, err = yaml.Marshal(v); err == nil {
+		log.Write(encoded)
+	}
+	require.NotContains(t, log.String(), value)
+	require.Contains(t, log.String(), redacted)
+}
