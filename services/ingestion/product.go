@@ -39,20 +39,26 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 			return mesh.Outgoing{}, in.refused(change, faults)
 		}
 	}
-	if proto.Size(change) > in.maxBody/2 {
+	out := mesh.Outgoing{
+		Subject: mesh.CatalogSubject(in.account, lane, change.GetProductId()), Body: change, Version: change.GetVersion(),
+	}
+	size, err := out.Encode()
+	if err == nil && size > in.maxBody/2 {
 		// They tell what was done to the rows; the state they led to is what counts.
 		change.RowImages = nil
-		if size := proto.Size(change); size > in.maxBody {
-			change.Product = nil
-			return mesh.Outgoing{}, in.refused(change, []catalog.Violation{{
-				Field:   "prices",
-				Message: fmt.Sprintf("the product and its %d prices take %d bytes in a message, and NATS takes %d: archive prices in fewer rows, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
-			}})
-		}
+		size, err = out.Encode()
 	}
-	return mesh.Outgoing{
-		Subject: mesh.CatalogSubject(in.account, lane, change.GetProductId()), Body: change, Version: change.GetVersion(),
-	}, nil
+	switch {
+	case err != nil:
+		return mesh.Outgoing{}, in.refused(change, []catalog.Violation{{Message: err.Error()}})
+	case size > in.maxBody:
+		change.Product = nil
+		return mesh.Outgoing{}, in.refused(change, []catalog.Violation{{
+			Field:   "prices",
+			Message: fmt.Sprintf("the product and its %d prices take %d bytes in a message, and NATS takes %d: archive prices in fewer rows, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
+		}})
+	}
+	return out, nil
 }
 
 // refused is the letter for a product whose values break Stripe's rules; nothing of it is sent.

@@ -48,6 +48,16 @@ type Outgoing struct {
 	Version uint64
 	// Ctx carries the trace that the message continues; nil means the caller's.
 	Ctx context.Context //nolint:containedctx // a batch carries messages of many traces
+
+	encoded []byte
+}
+
+// Encode encodes the body ahead of the publishing, which then sends what it is now, and returns its size in bytes.
+func (o *Outgoing) Encode() (size int, err error) {
+	if o.encoded, err = proto.Marshal(o.Body); err != nil {
+		return 0, fmt.Errorf("encode message for %s: %w", o.Subject, err)
+	}
+	return len(o.encoded), nil
 }
 
 // PublishOption refines Publish.
@@ -134,9 +144,10 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing) (n int, err err
 }
 
 func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span, error) {
-	data, err := proto.Marshal(o.Body)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode message for %s: %w", o.Subject, err)
+	if o.encoded == nil {
+		if _, err := o.Encode(); err != nil {
+			return nil, nil, err
+		}
 	}
 	stream, _ := splitSubject(o.Subject)
 	ctx, span := otel.Tracer(scope).Start(ctx, "send "+stream, trace.WithSpanKind(trace.SpanKindProducer))
@@ -146,9 +157,9 @@ func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span,
 			attribute.String("messaging.operation.name", "send"),
 			attribute.String("messaging.operation.type", "send"),
 			attribute.String("messaging.destination.name", o.Subject),
-			attribute.Int("messaging.message.body.size", len(data)))
+			attribute.Int("messaging.message.body.size", len(o.encoded)))
 	}
-	msg := &nats.Msg{Subject: o.Subject, Data: data, Header: nats.Header{}}
+	msg := &nats.Msg{Subject: o.Subject, Data: o.encoded, Header: nats.Header{}}
 	if o.ID != "" {
 		msg.Header.Set(jetstream.MsgIDHeader, o.ID)
 	}
