@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -16,7 +17,9 @@ type settings struct {
 	API
 	Stripe
 	Pull
+	Push
 	Ingestion
+	Reconciliation
 }
 
 func parse(t *testing.T, yaml string, args ...string) (settings, *Mapping, error) {
@@ -76,14 +79,105 @@ func TestBadInputSaysWhereAndWhat(t *testing.T) {
 		"unknown mapping key": {yaml: "catalog:\n  product: SELECT\n", want: "unknown field"},
 		"mapping not watched": {yaml: "catalog:\n  products: a\n  prices: b\n", want: "watch must name at least one table"},
 		"not a value":         {yaml: "slot: {a: b}\n", want: "slot must be a single value"},
-		"account":             {args: []string{"--account", "A B"}, want: `account "A B": must be`},
-		"share":               {args: []string{"--stripe-pull-share", "1.5"}, want: "stripe-pull-share 1.5"},
+		"account":             {args: []string{"--account", "A B"}, want: `--account: must be 1 to 32 lower-case letters, digits, - and _, not "A B"`},
+		"share":               {args: []string{"--stripe-pull-share", "1.5"}, want: "--stripe-pull-share: must lie between 0 and 1, not 1.5"},
+		"share is no number":  {args: []string{"--stripe-pull-share", "NaN"}, want: "must be a number, not NaN"},
+		"rate is infinite":    {args: []string{"--stripe-rate", "Inf"}, want: "must be a number, not +Inf"},
+		"no endpoint rate":    {args: []string{"--stripe-endpoint-rate", "0"}, want: "must be more than 0, not 0"},
+		"negative rate":       {args: []string{"--stripe-rate=-1"}, want: "must be 0 or more, not -1"},
+		"negative time":       {args: []string{"--grace-period=-1s"}, want: "--grace-period: must be 0 or more, not -1s"},
+		"no time":             {args: []string{"--poll-interval", "0s"}, want: "--poll-interval: must be more than 0, not 0s"},
+		"no concurrency":      {args: []string{"--push-concurrency", "0"}, want: "must be more than 0, not 0"},
+		"time in the file":    {yaml: "account: a\npoll_interval: soon\n", want: `driftless.yaml:2:1: poll_interval: expected duration but got "soon"`},
+		"number in the file":  {yaml: "stripe_rate: .nan\n", want: "driftless.yaml:1:1: stripe_rate: expected a float"},
+		"account in the file": {yaml: "account: A\n", want: `driftless.yaml:1:1: account: must be 1 to 32`},
+		"choice in the file":  {yaml: "drift_policy: ignore\n", want: `driftless.yaml:1:1: drift_policy: must be one of repair, report, not "ignore"`},
+		"nothing in the file": {yaml: "slot:\n", want: "driftless.yaml:1:1: slot must be a single value"},
 		"level":               {args: []string{"--log-level", "loud"}, want: "log-level"},
 		"missing file":        {args: []string{"--config", "/nowhere.yaml"}, want: "configuration file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := parse(t, c.yaml, c.args...)
 			require.ErrorContains(t, err, c.want)
+			require.NotContains(t, err.Error(), "--help")
+		})
+	}
+}
+
+func TestEnvironmentIsNamedAndChecked(t *testing.T) {
+	t.Setenv("DRIFTLESS_SCAN_INTERVAL", "-1h")
+	_, _, err := parse(t, "scan_interval: 1h\n")
+	require.EqualError(t, err, "DRIFTLESS_SCAN_INTERVAL: must be 0 or more, not -1h0m0s")
+	s, _, err := parse(t, "", "--scan-interval", "2h")
+	require.NoError(t, err, "a flag overrides what is wrong")
+	require.Equal(t, 2*time.Hour, s.ScanInterval)
+}
+
+func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
+	for _, name := range []string{"DRIFTLESS_SLOT", "DRIFTLESS_POLL_INTERVAL", "STRIPE_RATE", "DRIFTLESS_DRIFT_POLICY", "STRIPE_API_KEY", "NATS_URL", "DRIFTLESS_CONFIG"} {
+		t.Setenv(name, "")
+	}
+	s, _, err := parse(t, "")
+	require.NoError(t, err)
+	require.Equal(t, "driftless", s.Slot)
+	require.Equal(t, 10*time.Minute, s.PollInterval)
+	require.Equal(t, "repair", s.DriftPolicy)
+
+	s, _, err = parse(t, "slot: from_file\npoll_interval: 3s\nnats_url: nats://file\n")
+	require.NoError(t, err)
+	require.Equal(t, "from_file", s.Slot)
+	require.Equal(t, 3*time.Second, s.PollInterval)
+	require.Equal(t, "nats://file", s.NATSURL)
+
+	key := filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(key, []byte("sk_test_abc\n"), 0o600))
+	t.Setenv("STRIPE_API_KEY_FILE", key)
+	s, _, err = parse(t, "")
+	require.NoError(t, err)
+	require.Equal(t, "sk_test_abc", s.StripeAPIKey.Reveal())
+
+	require.NoError(t, os.WriteFile(key, []byte("\n"), 0o600))
+	_, _, err = parse(t, "")
+	require.ErrorContains(t, err, "STRIPE_API_KEY_FILE: "+key+" is empty")
+}
+
+func TestValuesInTheFileAreTakenAsWritten(t *testing.T) {
+	s, _, err := parse(t, `
+slot: 0123
+token: 1e3
+nats_creds: 0x1F
+publication: True
+stripe_api_key: "0777"
+database_url: |-
+  host=db
+  password=a
+stripe_webhook_secret: [007, whsec_b]
+stripe_rate: 1e1
+push_concurrency: 12
+`)
+	require.NoError(t, err)
+	require.Equal(t, "0123", s.Slot)
+	require.Equal(t, "1e3", s.Token.Reveal())
+	require.Equal(t, "0x1F", s.NATSCreds)
+	require.Equal(t, "True", s.Publication)
+	require.Equal(t, "0777", s.StripeAPIKey.Reveal())
+	require.Equal(t, "host=db\npassword=a", s.DatabaseURL.Reveal())
+	require.Equal(t, []string{"007", "whsec_b"}, s.StripeWebhookSecret.Reveal())
+	require.InDelta(t, 10, s.StripeRate, 0)
+	require.Equal(t, 12, s.PushConcurrency)
+}
+
+func TestErrorsOfTheFileShowNoneOfIt(t *testing.T) {
+	for name, yaml := range map[string]string{
+		"syntax":  "stripe_api_key: sk_live_hush\nslot: [a\n",
+		"mapping": "stripe_api_key: sk_live_hush\ncatalog:\n  product: SELECT\ntoken: hush\n",
+		"twice":   "stripe_api_key: sk_live_hush\nstripe_api_key: sk_live_hush\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := parse(t, yaml)
+			require.ErrorContains(t, err, "driftless.yaml:")
+			require.NotContains(t, err.Error(), "hush")
+			t.Log(err)
 		})
 	}
 }

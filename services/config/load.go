@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Mapping tells in SQL how the operator's tables are products and prices. It is under the key "catalog" of the
@@ -45,23 +45,7 @@ func Parse(settings any, name, description, version string, args []string) (*Map
 	if _, err := parser.Parse(args); err != nil {
 		return nil, err //nolint:wrapcheck // kong's errors name the flag and are read by people
 	}
-	return r.mapping, Check(settings)
-}
-
-// Check says which setting of a group, or of a struct that embeds groups, has a value that cannot be.
-func Check(settings any) error {
-	v := reflect.Indirect(reflect.ValueOf(settings))
-	if c, ok := reflect.TypeAssert[interface{ check() error }](v); ok {
-		return c.check() //nolint:wrapcheck // names the setting already
-	}
-	for i := range v.NumField() {
-		if v.Type().Field(i).Anonymous {
-			if err := Check(v.Field(i).Interface()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return r.mapping, nil
 }
 
 // Options make a command line of kong's read the environment, the secrets in files and the YAML file as Parse
@@ -72,48 +56,88 @@ func Options() (options []kong.Option, mapping func() *Mapping) {
 }
 
 // resolver finds the values of flags that are not given as such. kong gives a resolver the last word over the
-// environment, so it says nothing where the environment does.
+// environment, so it says nothing where the environment does. A variable that is set and empty says nothing.
 type resolver struct {
-	loaded  bool
-	values  map[string]any
+	values  map[string]fileValue
 	mapping *Mapping
 }
 
+// fileValue is a setting in the YAML file.
+type fileValue struct {
+	text string
+	// at is where it stands, with its key: "driftless.yaml:2:1: slot".
+	at string
+}
+
 func (r *resolver) options() []kong.Option {
-	return []kong.Option{kong.Resolvers(r), kong.UsageOnError()}
+	return []kong.Option{kong.Resolvers(r), kong.UsageOnError(), kong.WithBeforeResolve(r.read), kong.WithAfterApply(check)}
 }
 
 // Validate is kong's hook; the file is checked when it is read.
 func (r *resolver) Validate(*kong.Application) error { return nil }
 
-// Resolve returns a flag's value from a file named by <ENV>_FILE or from the YAML file.
-func (r *resolver) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	if !r.loaded {
-		if err := r.load(configPath(ctx)); err != nil {
-			return nil, err
-		}
-		r.loaded = true
+// read reads the YAML file once, and says which of its values cannot be. Resolve would be too late: kong puts the name
+// of a flag before its errors.
+func (r *resolver) read(ctx *kong.Context) error {
+	if r.values != nil {
+		return nil
 	}
+	if err := r.load(configPath(ctx)); err != nil {
+		return err
+	}
+	for _, flag := range ctx.Flags() {
+		if v, ok := r.values[flag.Name]; ok {
+			if err := accepts(flag, v.text); err != nil {
+				return fmt.Errorf("%s: %w", v.at, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Resolve returns a flag's value from a file named by <ENV>_FILE or from the YAML file.
+func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	empty := false
 	for _, env := range flag.Envs {
 		direct, isSet := os.LookupEnv(env)
 		if flag.Tag.Has("secret") {
-			path := os.Getenv(env + "_FILE")
-			if path != "" && direct != "" {
-				return nil, fmt.Errorf("both %s and %s_FILE are set: keep one", env, env)
-			}
-			if path != "" {
-				data, err := os.ReadFile(path)
-				if err != nil {
-					return nil, fmt.Errorf("%s_FILE: %w", env, err)
-				}
-				return strings.TrimRight(string(data), "\r\n"), nil
+			if text, err := secretFile(env, direct); text != "" || err != nil {
+				return text, err
 			}
 		}
-		if isSet {
-			return nil, nil //nolint:nilnil // kong's way of saying that there is no value
+		if direct != "" {
+			return nil, nil
 		}
+		empty = empty || isSet
 	}
-	return r.values[flag.Name], nil
+	if v, ok := r.values[flag.Name]; ok {
+		return v.text, nil
+	}
+	if empty && flag.HasDefault {
+		// kong has taken the empty value for one.
+		return flag.Default, nil
+	}
+	return nil, nil
+}
+
+// secretFile reads the file that <ENV>_FILE names; "" if it names none.
+func secretFile(env, direct string) (string, error) {
+	path := os.Getenv(env + "_FILE")
+	if path == "" {
+		return "", nil
+	}
+	if direct != "" {
+		return "", fmt.Errorf("both %s and %s_FILE are set: keep one", env, env)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("%s_FILE: %w", env, err)
+	}
+	text := strings.TrimRight(string(data), "\r\n")
+	if text == "" {
+		return "", fmt.Errorf("%s_FILE: %s is empty", env, path)
+	}
+	return text, nil
 }
 
 func configPath(ctx *kong.Context) string {
@@ -130,7 +154,7 @@ func configPath(ctx *kong.Context) string {
 // load reads the YAML file. Its keys are the flags' names with "_" for "-", those of every service: one file serves
 // them all.
 func (r *resolver) load(path string) error {
-	r.values = map[string]any{}
+	r.values = map[string]fileValue{}
 	if path == "" {
 		return nil
 	}
@@ -140,7 +164,7 @@ func (r *resolver) load(path string) error {
 	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return fmt.Errorf("configuration file %s: %w", path, err)
+		return fmt.Errorf("configuration file %w", fault(path, "", err))
 	}
 	for _, doc := range file.Docs {
 		if doc.Body == nil {
@@ -161,11 +185,11 @@ func (r *resolver) load(path string) error {
 
 func (r *resolver) entry(path string, entry *ast.MappingValueNode) error {
 	key := entry.Key.GetToken()
-	at := fmt.Sprintf("%s:%d:%d", path, key.Position.Line, key.Position.Column)
+	at := position(path, key)
 	if key.Value == "catalog" {
 		r.mapping = &Mapping{}
 		if err := yaml.NodeToValue(entry.Value, r.mapping, yaml.Strict()); err != nil {
-			return fmt.Errorf("%s: catalog: %w", at, err)
+			return fault(path, "catalog: ", err)
 		}
 		if err := r.mapping.check(); err != nil {
 			return fmt.Errorf("%s: catalog: %w", at, err)
@@ -176,22 +200,55 @@ func (r *resolver) entry(path string, entry *ast.MappingValueNode) error {
 	if !slices.Contains(names(), flag) || flag == "config" {
 		return fmt.Errorf("%s: unknown setting %q; see docs/configuration.md", at, key.Value)
 	}
-	var value any
-	if err := yaml.NodeToValue(entry.Value, &value); err != nil {
-		return fmt.Errorf("%s: %s: %w", at, key.Value, err)
+	text, ok := scalar(entry.Value)
+	if list, isList := entry.Value.(*ast.SequenceNode); isList {
+		text, ok = joined(list)
 	}
-	switch value.(type) {
-	case map[string]any, nil:
-		return fmt.Errorf("%s: %s must be a single value", at, key.Value)
-	case []any:
-		var parts []string
-		if err := yaml.NodeToValue(entry.Value, &parts); err != nil {
-			return fmt.Errorf("%s: %s: %w", at, key.Value, err)
-		}
-		value = strings.Join(parts, ",")
+	if !ok {
+		return fmt.Errorf("%s: %s must be a single value, or a list of such", at, key.Value)
 	}
-	r.values[flag] = fmt.Sprint(value)
+	r.values[flag] = fileValue{text: text, at: at + ": " + key.Value}
 	return nil
+}
+
+// scalar is a value as it is written: what YAML takes for the number 83 may be the password 0123.
+func scalar(node ast.Node) (text string, ok bool) {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, true
+	default:
+		return "", false
+	}
+}
+
+// joined is a list as the environment would have it.
+func joined(list *ast.SequenceNode) (text string, ok bool) {
+	parts := make([]string, len(list.Values))
+	for i, item := range list.Values {
+		if parts[i], ok = scalar(item); !ok {
+			return "", false
+		}
+	}
+	return strings.Join(parts, ","), true
+}
+
+// fault is an error of the YAML library's without the excerpt of the file, which may hold secrets.
+func fault(path, what string, err error) error {
+	if y, ok := errors.AsType[yaml.Error](err); ok {
+		return fmt.Errorf("%s: %s%s", position(path, y.GetToken()), what, y.GetMessage())
+	}
+	return fmt.Errorf("%s: %s%w", path, what, err)
+}
+
+func position(path string, t *token.Token) string {
+	if t == nil || t.Position == nil {
+		return path
+	}
+	return fmt.Sprintf("%s:%d:%d", path, t.Position.Line, t.Position.Column)
 }
 
 func (m *Mapping) check() error {
@@ -233,23 +290,4 @@ func fields(t reflect.Type) []reflect.StructField {
 		}
 	}
 	return out
-}
-
-var accountName = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
-
-func (m Mesh) check() error {
-	if !accountName.MatchString(m.Account) {
-		return fmt.Errorf("account %q: must be 1 to 32 lower-case letters, digits, - and _", m.Account)
-	}
-	return nil
-}
-
-func (s Stripe) check() error {
-	if s.StripePullShare <= 0 || s.StripePullShare >= 1 {
-		return fmt.Errorf("stripe-pull-share %v: must lie between 0 and 1", s.StripePullShare)
-	}
-	if s.StripeRate < 0 || s.StripeEndpointRate < 0 {
-		return errors.New("stripe-rate and stripe-endpoint-rate: must not be negative")
-	}
-	return nil
 }

@@ -45,9 +45,9 @@ func TestRedactURL(t *testing.T) {
 func TestSecretsAreHiddenFromEveryVerbAndEncoder(t *testing.T) {
 	const value = "sk_test_abc"
 	v := struct {
-		One  Secret
-		Many Secrets
-		Ref  *Secret
+		One  Secret  `json:"one"`
+		Many Secrets `json:"many"`
+		Ref  *Secret `json:"ref"`
 	}{value, value, new(Secret(value))}
 	for _, verb := range "vTtbcdoOqxXUeEfFgGs" {
 		for _, flags := range []string{"", "+", "#", "-20", "020", " "} {

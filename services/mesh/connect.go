@@ -59,7 +59,9 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 				logger.Warn("NATS connection lost; reconnecting", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { logger.Info("NATS connection restored", "url", config.RedactURL(nc.ConnectedUrl())) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			logger.Info("NATS connection restored", "url", config.RedactURL(nc.ConnectedUrl()))
+		}),
 		// A missing permission shows only here: the call that needed it just times out.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("NATS", "error", err) }),
 	}

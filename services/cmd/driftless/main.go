@@ -53,9 +53,6 @@ func run(args []string) int {
 		kong.Vars{"version": service.Version()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	parsed, err := parser.Parse(args)
 	if err == nil {
-		err = config.Check(&c)
-	}
-	if err == nil {
 		parsed.Bind(mapping())
 		err = parsed.Run()
 	}

@@ -1,0 +1,88 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+type rule struct {
+	holds func(reflect.Value) bool
+	must  string
+}
+
+var (
+	accountName  = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+	moreThanNone = rule{func(v reflect.Value) bool { return !v.IsZero() }, "be more than 0"}
+)
+
+// rules say what a setting must be beyond its type. That numbers and times are finite and not negative goes for all.
+var rules = map[string]rule{
+	"account":              {func(v reflect.Value) bool { return accountName.MatchString(v.String()) }, "be 1 to 32 lower-case letters, digits, - and _"},
+	"stripe-pull-share":    {func(v reflect.Value) bool { return 0 < v.Float() && v.Float() < 1 }, "lie between 0 and 1"},
+	"stripe-endpoint-rate": moreThanNone,
+	"push-concurrency":     moreThanNone,
+	"poll-interval":        moreThanNone,
+}
+
+// check says which flag has a value that cannot be, wherever that comes from.
+func check(ctx *kong.Context) error {
+	for _, flag := range ctx.Flags() {
+		if err := checkValue(flag.Name, flag.Target); err != nil {
+			return fmt.Errorf("%s: %w", origin(ctx, flag), err)
+		}
+	}
+	return nil
+}
+
+func checkValue(name string, v reflect.Value) error {
+	rule, has := rules[name]
+	var must string
+	switch {
+	case v.CanFloat() && (math.IsNaN(v.Float()) || math.IsInf(v.Float(), 0)):
+		must = "be a number"
+	case v.CanFloat() && v.Float() < 0, v.CanInt() && v.Int() < 0:
+		must = "be 0 or more"
+	case has && !rule.holds(v):
+		must = rule.must
+	default:
+		return nil
+	}
+	if v.Kind() == reflect.String {
+		return fmt.Errorf("must %s, not %q", must, v)
+	}
+	return fmt.Errorf("must %s, not %v", must, v)
+}
+
+// origin names the variable that a flag's value comes from, or else the flag.
+func origin(ctx *kong.Context, flag *kong.Flag) string {
+	for _, p := range ctx.Path {
+		if p.Flag == flag && !p.Resolved {
+			return "--" + flag.Name
+		}
+	}
+	for _, env := range flag.Envs {
+		if os.Getenv(env) != "" {
+			return env
+		}
+	}
+	return "--" + flag.Name
+}
+
+// accepts says why a flag does not take a value.
+func accepts(flag *kong.Flag, text string) error {
+	v := reflect.New(flag.Target.Type()).Elem()
+	scan := kong.Scan().PushTyped(text, kong.FlagValueToken)
+	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, v); err != nil {
+		return err //nolint:wrapcheck // the caller names file and key
+	}
+	if flag.Enum != "" && !flag.EnumMap()[text] {
+		return fmt.Errorf("must be one of %s, not %q", strings.Join(flag.EnumSlice(), ", "), text)
+	}
+	return checkValue(flag.Name, v)
+}
