@@ -337,6 +337,29 @@ func TestWorkFinishesHandlersBeforeItReturns(t *testing.T) {
 	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond, "acknowledged")
 }
 
+func TestNothingIsFetchedThatCannotBeHandledAtOnce(t *testing.T) {
+	m := start(t)
+	for i := range 20 {
+		publish(t, m, mesh.Live, fmt.Sprintf("p%d", i), uint64(i+1))
+	}
+	entered, release := make(chan struct{}, 20), make(chan struct{})
+	stop := work(t, m, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		entered <- struct{}{}
+		<-release
+		return mesh.Ack()
+	})
+	for range 4 {
+		<-entered
+	}
+	localtest.Holds(t, 300*time.Millisecond, func() bool {
+		c, err := m.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Name)
+		require.NoError(t, err)
+		return c.CachedInfo().NumAckPending == 4
+	}, "four are handled, and no other waits here while its ack wait runs")
+	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	stop()
+}
+
 func TestRetryDelayGrowsWithJitterUpToFifteenMinutes(t *testing.T) {
 	for attempt, most := range map[uint64]time.Duration{
 		0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 10: 512 * time.Second, 11: 15 * time.Minute, 1 << 40: 15 * time.Minute,

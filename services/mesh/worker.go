@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -73,44 +74,44 @@ func Work[T any, M interface {
 	if err != nil {
 		return fmt.Errorf("bind consumer %s of stream %s: %w", w.Consumer.Name, w.Consumer.Stream, err)
 	}
-	concurrency := max(w.Concurrency, 1)
-	// No more is fetched than can be handled soon: a message waiting here runs out its ack wait.
-	iter, err := cons.Messages(jetstream.PullMaxMessages(concurrency), jetstream.PullExpiry(30*time.Second),
-		jetstream.WithMessagesErrOnMissingHeartbeat(false))
-	if err != nil {
+	g, pulling := errgroup.WithContext(ctx)
+	handling, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(pulling, func() { time.AfterFunc(shutdownGrace, cancel) })()
+	for range max(w.Concurrency, 1) {
+		g.Go(func() error { return pull(pulling, handling, m, w, cons, handle) })
+	}
+	if err := g.Wait(); err != nil {
 		return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Name, w.Consumer.Stream, err)
 	}
-	stop := context.AfterFunc(ctx, iter.Stop)
-	defer stop()
+	return nil
+}
 
-	handlerCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	var handlers sync.WaitGroup
-	slots := make(chan struct{}, concurrency)
-	var failure error
+// pull handles one message after another. It asks for the next only when it can handle it at once: a message fetched
+// ahead would run out its ack wait behind a slow one, and be handled twice.
+func pull[T any, M interface {
+	*T
+	proto.Message
+}](pulling, handling context.Context, m *Mesh, w Worker, cons jetstream.Consumer, handle func(context.Context, Message[M]) Verdict) error {
+	iter, err := cons.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	if err != nil {
+		return err
+	}
+	defer iter.Stop()
+	defer context.AfterFunc(pulling, iter.Stop)()
 	for {
 		msg, err := iter.Next()
-		if err != nil {
-			if !errors.Is(err, jetstream.ErrMsgIteratorClosed) {
-				failure = fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Name, w.Consumer.Stream, err)
-			}
-			break
-		}
-		if ctx.Err() != nil {
+		switch {
+		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
+			return nil
+		case err != nil:
+			return err
+		case pulling.Err() != nil:
 			_ = msg.Nak()
 			continue
 		}
-		slots <- struct{}{}
-		handlers.Go(func() {
-			defer func() { <-slots }()
-			work(handlerCtx, m, w, msg, handle)
-		})
+		work(handling, m, w, msg, handle)
 	}
-	iter.Stop()
-	grace := time.AfterFunc(shutdownGrace, cancel)
-	defer grace.Stop()
-	handlers.Wait()
-	return failure
 }
 
 func work[T any, M interface {
