@@ -206,6 +206,9 @@ func TestDeadLetters(t *testing.T) {
 			got := sum(t, t.Context(), l)
 			require.Equal(t, map[ledger.State]uint64{c.state: 1}, got.Counts)
 			require.Equal(t, want, got.Letters)
+			listed, _, err := l.Differing(t.Context(), nil)
+			require.NoError(t, err)
+			require.Equal(t, c.state != ledger.InSync, len(listed) == 1, "a dead product is among those that differ")
 			for id, n := range got.History {
 				require.Equal(t, 1, n, id)
 			}

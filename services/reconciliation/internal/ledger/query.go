@@ -26,12 +26,13 @@ func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	return out, nil
 }
 
-// Differing returns the products that differ, of those named or of all, and how many were compared.
+// Differing returns the products that differ or are dead, of those named or of all, and how many were compared. What
+// ingestion has refused is dead and differs in nothing: CATALOG does not hold it.
 func (l *Ledger) Differing(ctx context.Context, ids []string) (products []*Product, compared uint64, err error) {
 	if ids == nil {
 		ids = []string{}
 	}
-	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND differs AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) ORDER BY product_id`, l.account, ids)
+	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND (differs OR state = 'dead') AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) ORDER BY product_id`, l.account, ids)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list products that differ: %w", err)
 	}
