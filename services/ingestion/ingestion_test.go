@@ -504,6 +504,20 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 	require.False(t, r.newest("mug").GetProduct().GetActive())
 }
 
+func TestWaitCapturedWaitsForTheWholeReading(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.waitCaptured()
+	// As while a reading is under way: nobody is told of this one, so that it stays.
+	cursor := r.mesh.Cursor("snapshot.default")
+	require.NoError(t, cursor.PutString(t.Context(), "after mug"))
+	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "300")
+	require.Equal(t, http.StatusGatewayTimeout, status, answer)
+	require.Contains(t, answer, "still being read as a whole")
+	require.NoError(t, cursor.PutString(t.Context(), "done"))
+	r.waitCaptured()
+}
+
 func TestTokenIsAskedFor(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Token = "secret"

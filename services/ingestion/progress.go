@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/nats-io/nuid"
@@ -64,7 +65,11 @@ func (b *barriers) reached(marks []string, lsn uint64) {
 	}
 }
 
-// waitCaptured writes a mark into the log and returns when it, and so everything committed before, is captured.
+// lookAgain is how often a call that waits looks how far the reading of the whole catalog is.
+const lookAgain = 100 * time.Millisecond
+
+// waitCaptured writes a mark into the log and returns when it, and so everything committed before, is captured, what is
+// captured by reading the catalog as a whole included.
 func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	mark := nuid.Next()
 	reached := in.barriers.add(mark)
@@ -74,8 +79,23 @@ func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	}
 	select {
 	case lsn := <-reached:
-		return lsn, nil
+		return lsn, in.awaitWhole(ctx)
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
+	}
+}
+
+// awaitWhole returns once no reading of the whole catalog is wanted or under way.
+func (in *ingester) awaitWhole(ctx context.Context) error {
+	for {
+		position, err := in.wholeCursor().GetString(ctx)
+		if err != nil || position == wholeDone {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the catalog is still being read as a whole: %w", context.Cause(ctx))
+		case <-time.After(lookAgain):
+		}
 	}
 }
