@@ -18,6 +18,9 @@ import (
 // ErrConflict is the error of UpdateAt when somebody else wrote in between.
 var ErrConflict = errors.New("the observed state has changed meanwhile")
 
+// ErrTooLarge is the error of a write of more than the server takes in a message.
+var ErrTooLarge = errors.New("too large for NATS, see max_payload of its configuration")
+
 // ErrNoChange, returned by the function given to Update, leaves the stored value as it is.
 var ErrNoChange = errors.New("no change")
 
@@ -119,6 +122,8 @@ func (s *ObservedStore) put(ctx context.Context, o *catalogv1.Observed, revision
 		return nil
 	case isWrongSequence(err):
 		return fmt.Errorf("product %s: %w", product, ErrConflict)
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("what Stripe holds of product %s, with all %d prices it ever had, is %w (%d bytes)", product, len(o.GetPrices()), ErrTooLarge, len(data))
 	default:
 		return fmt.Errorf("store observed state of product %s: %w", product, err)
 	}

@@ -61,10 +61,12 @@ var streams = []jetstream.StreamConfig{
 		AllowAtomicPublish: true,
 	},
 	{
-		Name:              StreamStripe,
-		Description:       "what was seen in Stripe, in order of arrival",
-		Subjects:          []string{"stripe.*.*"},
-		MaxMsgsPerSubject: 64,
+		Name:        StreamStripe,
+		Description: "what was seen in Stripe, in order of arrival",
+		Subjects:    []string{"stripe.*.*"},
+		// As long as Stripe remembers its events. No limit per product: events that pushed each other out unread would
+		// be lost, since the reading of /v1/events counts them as stored.
+		MaxAge: 30 * 24 * time.Hour,
 		// The same event arrives by webhook and by reading /v1/events; consumers must not count on this window.
 		Duplicates: time.Hour,
 	},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -21,10 +22,27 @@ import (
 // errUnordered: the event cannot be told to be newer than what is known.
 var errUnordered = errors.New("the order of the event cannot be told")
 
+// busyDelay is how long an event waits while another of its product is handled, or the call that caused it is not
+// recorded yet.
+const busyDelay = 250 * time.Millisecond
+
+// lock keeps two messages of this process off one product: all but one of their readings of Stripe would be in vain.
+func (p *puller) lock(product string) (unlock func(), ok bool) {
+	if _, busy := p.busy.LoadOrStore(product, nil); busy {
+		return nil, false
+	}
+	return func() { p.busy.Delete(product) }, true
+}
+
 // observe handles one event: the echo of a call of push's confirms that call, anything else is taken into what is
 // known of the product.
 func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeChange]) mesh.Verdict {
 	change := msg.Body
+	unlock, ok := p.lock(change.GetProductId())
+	if !ok {
+		return mesh.RetryIn(busyDelay, nil)
+	}
+	defer unlock()
 	observed, _, err := p.mesh.Observed().Get(ctx, p.account, change.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
@@ -32,15 +50,24 @@ func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeCha
 	if catalog.SeenEvent(observed, change.GetEventId()) {
 		return mesh.Ack()
 	}
-	if intent := catalog.FindIntent(observed, change.GetIdempotencyKey()); intent != nil {
-		err = p.confirm(ctx, change, intent)
-	} else {
+	intent := catalog.FindIntent(observed, change.GetIdempotencyKey())
+	switch claim := observed.GetClaim(); {
+	case intent == nil:
 		err = p.learn(ctx, change)
+	case !intent.GetAnswered() && claim != nil && time.Now().Before(claim.GetUntil().AsTime()):
+		// The call's answer is about to be recorded.
+		return mesh.RetryIn(busyDelay, nil)
+	default:
+		err = p.confirm(ctx, change, intent)
 	}
 	var undecodable *undecodableError
 	switch {
 	case err == nil:
 		return mesh.Ack()
+	case errors.Is(err, mesh.ErrTooLarge):
+		return mesh.Dead(&meshv1.DeadLetter{
+			Account: p.account, ProductId: change.GetProductId(), Reason: mesh.ReasonExhausted, Message: err.Error(),
+		})
 	case errors.As(err, &undecodable):
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: p.account, ProductId: change.GetProductId(), Reason: mesh.ReasonUndecodable, Message: err.Error(),
@@ -50,7 +77,8 @@ func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeCha
 	}
 }
 
-// confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer.
+// confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer, unless
+// that was never recorded: then it is fetched.
 func (p *puller) confirm(ctx context.Context, change *meshv1.StripeChange, intent *catalogv1.Intent) error {
 	trace.SpanFromContext(ctx).SetAttributes(attribute.String("driftless.confirms", intent.GetStep()))
 	outcome := &meshv1.Outcome{
@@ -63,11 +91,21 @@ func (p *puller) confirm(ctx context.Context, change *meshv1.StripeChange, inten
 		return err
 	}
 	p.metrics.observed(ctx, "confirmed")
-	_, err := p.mesh.Observed().Update(ctx, p.account, change.GetProductId(), func(o *catalogv1.Observed) error {
+	confirmed := func(o *catalogv1.Observed) {
 		if i := catalog.FindIntent(o, intent.GetIdempotencyKey()); i != nil {
 			i.ConfirmedBy = change.GetEventId()
 		}
 		catalog.RememberEvent(o, change.GetEventId())
+	}
+	if !intent.GetAnswered() {
+		event, _, err := stripeapi.DecodeEvent(change.GetEvent())
+		if err != nil {
+			return &undecodableError{err}
+		}
+		return p.refresh(ctx, event.ProductID, event.ObjectID, confirmed)
+	}
+	_, err := p.mesh.Observed().Update(ctx, p.account, change.GetProductId(), func(o *catalogv1.Observed) error {
+		confirmed(o)
 		return nil
 	})
 	return err

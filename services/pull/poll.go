@@ -73,7 +73,8 @@ func (p *puller) readEvents(ctx context.Context) error {
 			}
 			return err
 		}
-		if event.Livemode == p.livemode {
+		// Listed for a connected account, events need not name it.
+		if event.Livemode == p.livemode && (event.Account == "" || event.Account == p.stripeAccount) {
 			if err := p.take(ctx, event, meshv1.Via_VIA_POLL); err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,7 +65,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := &puller{
-		account: cfg.Account, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
+		account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, logger: cfg.Logger, metrics: newMetrics(),
 	}
 	if len(p.secrets) == 0 {
@@ -89,11 +90,15 @@ func Run(ctx context.Context, cfg Config) error {
 
 // puller holds what the parts of the service share. Safe for concurrent use.
 type puller struct {
-	account  string
-	livemode bool
-	mesh     *mesh.Mesh
-	stripe   *stripeapi.Client
-	secrets  []string
-	logger   *slog.Logger
-	metrics  *metrics
+	account string
+	// stripeAccount is the connected account whose events are taken; empty for the key's own.
+	stripeAccount string
+	livemode      bool
+	mesh          *mesh.Mesh
+	stripe        *stripeapi.Client
+	secrets       []string
+	logger        *slog.Logger
+	metrics       *metrics
+	// busy holds the products of which an event is being handled.
+	busy sync.Map
 }

@@ -110,13 +110,14 @@ type event struct {
 	Created  int64
 	Live     bool
 	Key      string
+	Account  string
 	Object   map[string]any
 	Previous map[string]any
 }
 
 func (e event) body() []byte {
 	data, err := json.Marshal(map[string]any{
-		"id": e.ID, "object": "event", "type": e.Type, "created": e.Created, "livemode": e.Live, "api_version": "2023-10-16",
+		"account": e.Account, "id": e.ID, "object": "event", "type": e.Type, "created": e.Created, "livemode": e.Live, "api_version": "2023-10-16",
 		"request": map[string]any{"id": "req_1", "idempotency_key": e.Key},
 		"data":    map[string]any{"object": e.Object, "previous_attributes": e.Previous},
 	})
@@ -171,19 +172,22 @@ func TestWebhooksAreCheckedBeforeTheyAreTaken(t *testing.T) {
 	good := event{ID: "evt_1", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}
 	live := good
 	live.Live = true
+	connected := good
+	connected.Account = "acct_other"
 	other := event{ID: "evt_2", Type: "customer.created", Created: 100, Object: map[string]any{"id": "cus_1", "object": "customer"}}
 	for name, c := range map[string]struct {
 		body   []byte
 		secret string
 		want   int
 	}{
-		"not signed":         {good.body(), "", http.StatusBadRequest},
-		"wrong secret":       {good.body(), "whsec_wrong", http.StatusBadRequest},
-		"not an event":       {[]byte(`{"a":1}`), secret, http.StatusBadRequest},
-		"no JSON":            {[]byte(`hello`), secret, http.StatusBadRequest},
-		"the other mode":     {live.body(), secret, http.StatusBadRequest},
-		"too large":          {[]byte(strings.Repeat("x", 1<<20+1)), secret, http.StatusRequestEntityTooLarge},
-		"about another kind": {other.body(), secret, http.StatusOK},
+		"not signed":             {good.body(), "", http.StatusBadRequest},
+		"wrong secret":           {good.body(), "whsec_wrong", http.StatusBadRequest},
+		"not an event":           {[]byte(`{"a":1}`), secret, http.StatusBadRequest},
+		"no JSON":                {[]byte(`hello`), secret, http.StatusBadRequest},
+		"the other mode":         {live.body(), secret, http.StatusBadRequest},
+		"too large":              {[]byte(strings.Repeat("x", 1<<20+1)), secret, http.StatusRequestEntityTooLarge},
+		"about another kind":     {other.body(), secret, http.StatusOK},
+		"of a connected account": {connected.body(), secret, http.StatusOK},
 	} {
 		require.Equal(t, c.want, r.send(c.body, c.secret), name)
 	}
@@ -284,7 +288,7 @@ func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{Id: "mug", Name: "As answered"}
 		catalog.RecordIntents(o, &catalogv1.Intent{
-			IdempotencyKey: "driftless-k1", Step: "update product mug", Traceparent: traceparent, Version: 7, At: timestamppb.Now(), Settled: true,
+			IdempotencyKey: "driftless-k1", Step: "update product mug", Traceparent: traceparent, Version: 7, At: timestamppb.Now(), Settled: true, Answered: true,
 		})
 		return nil
 	})
@@ -302,6 +306,50 @@ func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
 	msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, "mug"))
 	require.NoError(t, err)
 	require.Contains(t, msg.Header.Get("traceparent"), "0af7651916cd43dd8448eb211c80319c", "the call's own trace")
+}
+
+func TestTheEchoOfACallWithoutAnAnswerIsLookedAt(t *testing.T) {
+	r := newRig(t)
+	r.pull(time.Hour)
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
+	require.NoError(t, err)
+	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Product = &catalogv1.Product{Id: "mug", Name: "Before the call"}
+		o.Claim = &catalogv1.Claim{Holder: "slow", Until: timestamppb.New(time.Now().Add(time.Minute))}
+		catalog.RecordIntents(o, &catalogv1.Intent{IdempotencyKey: "driftless-k1", Step: "update product mug", Version: 7, At: timestamppb.Now(), Settled: true})
+		return nil
+	})
+	require.NoError(t, err)
+	echo := event{ID: "evt_1", Type: "product.updated", Created: time.Now().Unix() + 10, Key: "driftless-k1", Object: productObject("As in the event", 1)}
+	require.Equal(t, http.StatusOK, r.send(echo.body(), secret))
+	localtest.Holds(t, 300*time.Millisecond, func() bool { return r.observed().GetProduct().GetName() == "Before the call" }, "the push at work is about to record the answer")
+	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Claim = nil
+		return nil
+	})
+	require.NoError(t, err)
+	r.seen("The truth")
+	require.Equal(t, "evt_1", r.observed().GetIntents()[0].GetConfirmedBy())
+}
+
+func TestEveryEventOfAProductIsTaken(t *testing.T) {
+	r := newRig(t)
+	stop := r.pull(100 * time.Millisecond)
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+	require.NoError(t, err)
+	r.seen("Mug")
+	stop()
+	const n = 120
+	for range n {
+		_, err := r.stripe.Prices.New(&stripe.PriceParams{Product: stripe.String("mug"), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1)})
+		require.NoError(t, err)
+	}
+	r.pull(100 * time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.observed().GetPrices()) == n }, patience, 20*time.Millisecond)
+	stats, err := r.admin.Stats(t.Context())
+	require.NoError(t, err)
+	reads := stats.Endpoints["GET /v1/prices/{price}"].Requests
+	require.True(t, n <= reads && reads <= n+n/10, "each price is read once, and not %d times", reads)
 }
 
 func TestAPriceUpdateThatShowsNothingIsFetched(t *testing.T) {

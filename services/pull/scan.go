@@ -116,6 +116,12 @@ func (s *scan) correct(ctx context.Context, product, object string, apply func(*
 	if errors.Is(err, errUnordered) {
 		err = s.refresh(ctx, product, object, func(*catalogv1.Observed) {})
 	}
+	if errors.Is(err, mesh.ErrTooLarge) {
+		// One product must not end the scan of all.
+		return s.mesh.DeadLetter(ctx, &meshv1.DeadLetter{
+			Service: mesh.Pull, Account: s.account, ProductId: product, Reason: mesh.ReasonExhausted, Message: err.Error(), Attempts: 1,
+		})
+	}
 	if err != nil {
 		return err
 	}

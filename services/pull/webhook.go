@@ -51,7 +51,8 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 		p.refuse(r.Context(), w, http.StatusBadRequest, "livemode", fmt.Sprintf(
 			"the event has livemode %t, and the key in use %t: point this endpoint of Stripe's other mode elsewhere", event.Livemode, p.livemode))
 		return
-	case !ok:
+	case !ok, event.Account != p.stripeAccount:
+		// Of another kind, or of a connected account: product ids are often the same in every account.
 		p.metrics.received(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
 		return
 	}

@@ -23,6 +23,9 @@ const claimFor = 45 * time.Second
 // keyLife is how long a key is trusted to be remembered: Stripe may forget keys after 24 hours.
 const keyLife = 23 * time.Hour
 
+// errOutdated: the desired state that was read is older than the one that was applied last.
+var errOutdated = errors.New("a newer state of the product has been applied than CATALOG shows")
+
 // errLostClaim: the pass took so long that another process has taken the product over.
 var errLostClaim = errors.New("the claim on the product ran out and was taken over")
 
@@ -33,6 +36,8 @@ type plan struct {
 	// base is the observed state that the steps start from.
 	base  *catalogv1.Observed
 	until time.Time
+	// looked: Stripe was read before the steps were planned.
+	looked bool
 }
 
 type plannedStep struct {
@@ -53,6 +58,14 @@ func (p *pusher) claim(ctx context.Context, o order) (*plan, error) {
 		if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && time.Now().Before(c.GetUntil().AsTime()) {
 			return nil, errBusy
 		}
+		if observed.GetVersion() > o.change.GetVersion() {
+			// Another process has applied a newer state since this one was read.
+			if o.always {
+				return nil, errOutdated
+			}
+			p.metrics.superseded(ctx)
+			return nil, nil
+		}
 		known := observed.GetVersion() >= o.change.GetVersion() && !observed.GetStale() && observed.GetClaim() == nil
 		if known && !o.always {
 			if o.redelivered {
@@ -71,16 +84,16 @@ func (p *pusher) claim(ctx context.Context, o order) (*plan, error) {
 
 func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64) (*plan, error) {
 	steps := p.keyed(catalog.Diff(o.change, observed), observed)
-	if o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed) {
-		looked, err := p.look(ctx, o.change.GetProductId(), observed)
-		if err != nil {
+	looked := o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed)
+	if looked {
+		var err error
+		if observed, err = p.look(ctx, o.change.GetProductId(), observed); err != nil {
 			return nil, err
 		}
-		observed = looked
 		steps = p.keyed(catalog.Diff(o.change, observed), observed)
 	}
 	advances := observed.GetVersion() < o.change.GetVersion()
-	pl := &plan{change: o.change, steps: steps, base: observed, until: time.Now().Add(claimFor)}
+	pl := &plan{change: o.change, steps: steps, base: observed, until: time.Now().Add(claimFor), looked: looked}
 	stored, err := p.mesh.Observed().UpdateAt(ctx, p.account, o.change.GetProductId(), revision, func(stored *catalogv1.Observed) error {
 		proto.Reset(stored)
 		proto.Merge(stored, observed)
@@ -161,17 +174,28 @@ func (p *pusher) look(ctx context.Context, product string, observed *catalogv1.O
 	return o, nil
 }
 
-// renew extends the claim once half of it is used up.
-func (p *pusher) renew(ctx context.Context, pl *plan) error {
-	if time.Until(pl.until) > claimFor/2 {
+// claimLeft is how much of a claim is left at least when a call is made: the time the call may take, and some for
+// recording its answer and for clocks that differ.
+const claimLeft = stripeapi.RequestTimeout + 5*time.Second
+
+// renew makes sure that the claim outlasts the call of a step that is about to be made.
+func (p *pusher) renew(ctx context.Context, pl *plan, step int) error {
+	if time.Until(pl.until) > claimLeft {
 		return nil
 	}
-	until := time.Now().Add(claimFor)
+	now := time.Now()
+	until := now.Add(claimFor)
 	_, err := p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
 		if o.GetClaim().GetHolder() != p.holder {
 			return errLostClaim
 		}
 		o.Claim.Until = timestamppb.New(until)
+		for _, s := range pl.steps[step:] {
+			// Whoever finds the call unanswered counts from when it was made.
+			if intent := catalog.FindIntent(o, s.key); intent != nil {
+				intent.At = timestamppb.New(now)
+			}
+		}
 		return nil
 	})
 	if err == nil {
@@ -184,9 +208,15 @@ func (p *pusher) renew(ctx context.Context, pl *plan) error {
 func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, failure *failedStep) (*catalogv1.Observed, error) {
 	// The calls were made: they are recorded even if the service is being stopped.
 	ctx = context.WithoutCancel(ctx)
-	return p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
-		if o.GetClaim().GetHolder() != p.holder {
-			return fmt.Errorf("product %s: %w", pl.change.GetProductId(), errLostClaim)
+	lost := false
+	stored, err := p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
+		if lost = o.GetClaim().GetHolder() != p.holder; lost {
+			if len(applied) == 0 && (failure == nil || failure.notSent) {
+				return mesh.ErrNoChange
+			}
+			// Whoever has taken over did not see these calls.
+			o.Stale = true
+			return nil
 		}
 		o.Claim = nil
 		if !sameSightings(o, pl.base) {
@@ -195,9 +225,9 @@ func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, fa
 		}
 		for _, a := range applied {
 			o.Generation++
-			settleIntent(o, a.key)
 			// An answer from Stripe's memory tells what was, not what is.
 			o.Stale = o.GetStale() || a.Replayed
+			settleIntent(o, a.key, !o.GetStale())
 			if !o.GetStale() {
 				observe(o, a)
 			}
@@ -211,6 +241,10 @@ func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, fa
 		}
 		return nil
 	})
+	if err == nil && lost {
+		return nil, fmt.Errorf("product %s: %w", pl.change.GetProductId(), errLostClaim)
+	}
+	return stored, err
 }
 
 func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
@@ -222,7 +256,7 @@ func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
 	}
 	if f.Settled {
 		o.Generation++
-		settleIntent(o, pl.steps[f.index].key)
+		settleIntent(o, pl.steps[f.index].key, false)
 	}
 	o.Stale = o.GetStale() || f.Action == stripeapi.LookFirst
 }
@@ -278,9 +312,9 @@ func sameSightings(a, b *catalogv1.Observed) bool {
 		})
 }
 
-func settleIntent(o *catalogv1.Observed, key string) {
+func settleIntent(o *catalogv1.Observed, key string, answered bool) {
 	if intent := catalog.FindIntent(o, key); intent != nil {
-		intent.Settled = true
+		intent.Settled, intent.Answered = true, answered
 	}
 }
 

@@ -141,7 +141,9 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	}
 	if failure != nil {
 		p.metrics.failed(ctx, failure)
-		return failure.Action == stripeapi.LookFirst && failure.Status < 500, p.verdict(plan, applied, failure)
+		// A refusal may be of a call that Stripe's present state never asked for: it counts only after a look.
+		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || failure.Action == stripeapi.Refuse && !plan.looked
+		return again, p.verdict(plan, applied, failure)
 	}
 	if observed.GetStale() {
 		return true, errUnsettled
@@ -174,13 +176,10 @@ type failedStep struct {
 func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, failed *failedStep) {
 	created := map[string]string{}
 	for i, planned := range pl.steps {
-		if err := p.renew(ctx, pl); err != nil {
-			return done, &failedStep{Step: planned.Step, Failure: &stripeapi.Failure{Action: stripeapi.RetrySameKey, Err: err}, notSent: true, index: i}
-		}
 		step := resolved(planned.Step, created)
 		stepCtx, span := otel.Tracer(scope).Start(ctx, string(step.Kind))
 		span.SetAttributes(attribute.String("driftless.step", step.String()), attribute.String("driftless.idempotency_key", planned.key))
-		result, err := p.stripe.Apply(stepCtx, step, planned.key)
+		result, err := p.stripe.Apply(stepCtx, step, planned.key, func() error { return p.renew(ctx, pl, i) })
 		p.metrics.called(ctx, step.Kind, err)
 		if err != nil {
 			f := &failedStep{Step: step, Failure: stripeapi.Classify(err), index: i}

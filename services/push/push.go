@@ -84,7 +84,7 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 	change := msg.Body
 	newest, err := p.mesh.Desired().Newest(ctx, change.GetAccount(), change.GetProductId())
 	if err != nil {
-		return mesh.Retry(err)
+		return p.later(change.GetProductId(), err)
 	}
 	if newest.GetVersion() > change.GetVersion() {
 		p.metrics.superseded(ctx)
@@ -104,7 +104,7 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	}
 	newest, err := p.mesh.Desired().Newest(ctx, msg.Body.GetAccount(), sync.GetProductId())
 	if err != nil {
-		return mesh.Retry(err)
+		return p.later(sync.GetProductId(), err)
 	}
 	if newest == nil {
 		p.logger.WarnContext(ctx, "told to sync a product that the catalog never had", "product", sync.GetProductId())
@@ -128,8 +128,17 @@ func (p *pusher) settle(ctx context.Context, o order) mesh.Verdict {
 		p.failures.clear(product)
 		p.metrics.dead(ctx, refused.letter.GetReason())
 		return mesh.Dead(refused.letter)
+	case errors.Is(err, mesh.ErrTooLarge):
+		p.failures.clear(product)
+		p.metrics.dead(ctx, mesh.ReasonExhausted)
+		return mesh.Dead(p.letter(o.change, mesh.ReasonExhausted, err.Error()))
 	default:
-		// By failures, not by deliveries: a message that waited for its product has not failed.
-		return mesh.RetryIn(mesh.RetryDelay(p.failures.add(product)), err)
+		return p.later(product, err)
 	}
+}
+
+// later has the message delivered again, after a delay that grows with the failures of the product, not with the
+// deliveries: a message that waited for its product has not failed.
+func (p *pusher) later(product string, err error) mesh.Verdict {
+	return mesh.RetryIn(mesh.RetryDelay(p.failures.add(product)), err)
 }

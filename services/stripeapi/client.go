@@ -18,8 +18,8 @@ import (
 // DefaultBase is Stripe's own address.
 const DefaultBase = "https://api.stripe.com"
 
-// requestTimeout bounds one call. Stripe answers within seconds; a call given up here has an unknown outcome.
-const requestTimeout = 30 * time.Second
+// RequestTimeout bounds one call. Stripe answers within seconds; a call given up then has an unknown outcome.
+const RequestTimeout = 30 * time.Second
 
 // Config of a Client.
 type Config struct {
@@ -67,7 +67,7 @@ func New(cfg Config) *Client {
 	return &Client{
 		backend: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
 			URL:               stripe.String(base),
-			HTTPClient:        &http.Client{Timeout: requestTimeout, Transport: telemetry.HTTPTransport(transport)},
+			HTTPClient:        &http.Client{Timeout: RequestTimeout, Transport: telemetry.HTTPTransport(transport)},
 			MaxNetworkRetries: stripe.Int64(0),
 			EnableTelemetry:   stripe.Bool(false),
 			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
@@ -92,10 +92,16 @@ func (a *answer) seen() int64 {
 	return t.Unix()
 }
 
-// call makes one request. The endpoint is the operation as Stripe counts it, with {id} for the object's id.
-func (c *Client) call(ctx context.Context, endpoint, id, idempotencyKey string, body *form.Values) (*answer, error) {
+// call makes one request. The endpoint is the operation as Stripe counts it, with {id} for the object's id. Before,
+// if not nil, runs when the request's turn has come; its error is that the request is not made.
+func (c *Client) call(ctx context.Context, endpoint, id, idempotencyKey string, body *form.Values, before func() error) (*answer, error) {
 	if err := c.pacer.wait(ctx, endpoint); err != nil {
 		return nil, &NotSentError{fmt.Errorf("wait for a share of Stripe's rate limit: %w", err)}
+	}
+	if before != nil {
+		if err := before(); err != nil {
+			return nil, &NotSentError{err}
+		}
 	}
 	method, path, _ := strings.Cut(endpoint, " ")
 	path = strings.Replace(path, "{id}", url.PathEscape(id), 1)

@@ -45,6 +45,12 @@ func status(from, to int) func(*stripe.Error) bool {
 	return func(e *stripe.Error) bool { return e.HTTPStatusCode >= from && e.HTTPStatusCode <= to }
 }
 
+// shouldRetry says whether Stripe asks for the call to be made again (https://docs.stripe.com/error-low-level,
+// Stripe-Should-Retry).
+func shouldRetry(e *stripe.Error) bool {
+	return e.LastResponse != nil && e.LastResponse.Header.Get("Stripe-Should-Retry") == "true"
+}
+
 // rules is the table of failures; the first row that matches decides. Sources: docs.stripe.com/error-low-level,
 // /rate-limits, /api/idempotent_requests.
 var rules = []rule{
@@ -57,6 +63,7 @@ var rules = []rule{
 	{"401: the key is not valid", status(401, 401), Halt, true},
 	{"403: the key lacks a permission", status(403, 403), Halt, true},
 	{"500 and above: nobody knows whether the call was executed, and Stripe answers the same key with the same error", status(500, 599), LookFirst, false},
+	{"other 4xx with Stripe-Should-Retry: true: Stripe's own word that the same call may succeed", shouldRetry, RetrySameKey, false},
 	{"other 4xx: the request is wrong", status(400, 499), Refuse, false},
 }
 

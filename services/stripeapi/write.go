@@ -32,9 +32,10 @@ type Applied struct {
 	Took     time.Duration
 }
 
-// Apply makes the call of a step. Parameters that refer to a price must have been resolved. The error is for
+// Apply makes the call of a step. Parameters that refer to a price must have been resolved. Before runs when the
+// call's turn in the account's rate has come, just before it is made; if it fails, it is not made. The error is for
 // Classify.
-func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey string) (*Applied, error) {
+func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey string, before func() error) (*Applied, error) {
 	body := &form.Values{}
 	for _, p := range step.Params {
 		if p.PriceRef != "" {
@@ -52,7 +53,7 @@ func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey st
 		body.Add("expand[1]", "currency_options")
 	}
 	start := time.Now()
-	a, err := c.call(ctx, endpoints[step.Kind], id, idempotencyKey, body)
+	a, err := c.call(ctx, endpoints[step.Kind], id, idempotencyKey, body, before)
 	if err != nil {
 		return nil, err
 	}

@@ -338,7 +338,9 @@ type Intent struct {
 	// Of the product when the key was made.
 	Generation uint64 `protobuf:"varint,7,opt,name=generation,proto3" json:"generation,omitempty"`
 	// Whether the call's outcome is known. While it is not, the same step must be called with the same key.
-	Settled       bool `protobuf:"varint,8,opt,name=settled,proto3" json:"settled,omitempty"`
+	Settled bool `protobuf:"varint,8,opt,name=settled,proto3" json:"settled,omitempty"`
+	// Whether what the call did is part of the observed state: its echo says nothing new.
+	Answered      bool `protobuf:"varint,9,opt,name=answered,proto3" json:"answered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -429,6 +431,13 @@ func (x *Intent) GetSettled() bool {
 	return false
 }
 
+func (x *Intent) GetAnswered() bool {
+	if x != nil {
+		return x.Answered
+	}
+	return false
+}
+
 var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
@@ -462,7 +471,7 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\x05Claim\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion\"\x8a\x02\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"\xa6\x02\n" +
 	"\x06Intent\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
@@ -473,7 +482,8 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\a \x01(\x04R\n" +
 	"generation\x12\x18\n" +
-	"\asettled\x18\b \x01(\bR\asettledB\xe5\x01\n" +
+	"\asettled\x18\b \x01(\bR\asettled\x12\x1a\n" +
+	"\banswered\x18\t \x01(\bR\bansweredB\xe5\x01\n" +
 	"\x18com.driftless.catalog.v1B\rObservedProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/catalog/v1;catalogv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Catalog.V1\xca\x02\x14Driftless\\Catalog\\V1\xe2\x02 Driftless\\Catalog\\V1\\GPBMetadata\xea\x02\x16Driftless::Catalog::V1b\x06proto3"
 
 var (

@@ -1,0 +1,129 @@
+package push_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+func (r *rig) order(product string) {
+	r.t.Helper()
+	order := &meshv1.Command{Id: "o1", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: product, Look: true}}}
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, product), order))
+}
+
+func (r *rig) letter(product string) *meshv1.DeadLetter {
+	r.t.Helper()
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamDead)
+	require.NoError(r.t, err)
+	msg, err := stream.GetLastMsgForSubject(r.t.Context(), mesh.DeadSubject(mesh.Push, "default", product))
+	if err != nil {
+		return nil
+	}
+	letter := &meshv1.DeadLetter{}
+	require.NoError(r.t, proto.Unmarshal(msg.Data, letter))
+	return letter
+}
+
+func TestAnOrderNeverPutsAnOlderStateOverANewer(t *testing.T) {
+	r := newRig(t)
+	r.want(mug("Old", "1400"), 10)
+	// As another replica leaves it that applied version 20 after this one had read version 10.
+	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Version = 20
+		return nil
+	})
+	require.NoError(t, err)
+	r.push()
+	r.order("mug")
+	localtest.Holds(t, 300*time.Millisecond, func() bool {
+		_, err := r.stripe.Products.Get("mug", nil)
+		return err != nil
+	}, "the old state is not written")
+	r.want(mug("New", "1400"), 20)
+	require.Eventually(t, func() bool {
+		p, err := r.stripe.Products.Get("mug", nil)
+		return err == nil && p.Name == "New"
+	}, patience, 10*time.Millisecond, "the order waits for the newest state")
+}
+
+func TestARefusalCountsOnlyAfterALook(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	p := mug("Mug", "1400")
+	prices := p.Prices
+	p.Prices, p.DefaultPrice = nil, ""
+	r.want(p, 10)
+	r.applied("mug", 10)
+	// In the dashboard, and no event of it has arrived.
+	_, err := r.stripe.Products.Del("mug", nil)
+	require.NoError(t, err)
+	p = mug("Mug", "1400")
+	p.Prices = prices
+	r.want(p, 20)
+	r.applied("mug", 20)
+	require.Nil(t, r.letter("mug"))
+	active, _ := r.prices("mug")
+	require.Equal(t, 1, active)
+}
+
+func TestCallsMadeUnderALostClaimLeaveAProductInDoubt(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
+	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Method: http.MethodPost, Path: "/v1/prices", Delay: time.Second, Count: 1})
+	require.NoError(t, err)
+	r.want(mug("Mug", "1600"), 20)
+	require.Eventually(t, func() bool {
+		faults, err := r.admin.Faults(t.Context())
+		return err == nil && faults[0].ID == slow.ID && faults[0].Hits == 1
+	}, patience, 5*time.Millisecond, "the call is under way")
+	// Another process takes over, finds the product as it should be, and is done.
+	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Claim = nil
+		for _, i := range o.GetIntents() {
+			i.Settled = true
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	r.applied("mug", 20)
+	require.Eventually(t, func() bool {
+		active, archived := r.prices("mug")
+		return active == 1 && archived == 1
+	}, patience, 20*time.Millisecond, "the price of the slow call is known")
+}
+
+func TestAProductThatNoMessageHoldsIsDead(t *testing.T) {
+	r := newRig(t)
+	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		for i := 0; proto.Size(o) < 1<<20-1500; i++ {
+			o.Prices = append(o.Prices, &catalogv1.ObservedPrice{StripeId: fmt.Sprintf("price_%d", i), Price: &catalogv1.Price{
+				Active: new(false), Currency: "eur", UnitAmount: "1", Nickname: strings.Repeat("x", 400),
+			}})
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	p := mug("Mug", "1400")
+	for i := range 20 {
+		p.Prices = append(p.Prices, &catalogv1.Price{Id: fmt.Sprintf("mug-%d", i), Currency: "eur", UnitAmount: "1"})
+	}
+	r.push()
+	r.want(p, 10)
+	require.Eventually(t, func() bool { return r.letter("mug") != nil }, patience, 10*time.Millisecond)
+	require.Equal(t, mesh.ReasonExhausted, r.letter("mug").GetReason())
+	require.Contains(t, r.letter("mug").GetMessage(), "max_payload")
+}
