@@ -44,7 +44,10 @@ func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) 
 	if err != nil {
 		return nil, err
 	}
-	return controlv1connect.NewControlServiceClient(httpClient(c), found.Control, connect.WithInterceptors(explain("control", found.Control))), nil
+	if found.Control == "" {
+		return nil, errors.New("the address of the control API is not known: give it with --control")
+	}
+	return controlv1connect.NewControlServiceClient(httpClient(c), found.Control, connect.WithInterceptors(limit(), explain("control", found.Control))), nil
 }
 
 func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
@@ -52,11 +55,31 @@ func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ingestv1connect.NewIngestServiceClient(httpClient(c), found.Ingest, connect.WithInterceptors(explain("ingestion", found.Ingest))), nil
+	if found.Ingest == "" {
+		return nil, errors.New("the address of the ingestion API is not known: give it with --ingest")
+	}
+	return ingestv1connect.NewIngestServiceClient(httpClient(c), found.Ingest, connect.WithInterceptors(limit(), explain("ingestion", found.Ingest))), nil
 }
 
+// httpClient has no deadline of its own: limit gives one to each call.
 func httpClient(c *cli) *http.Client {
-	return &http.Client{Timeout: 2 * time.Minute, Transport: bearer{c.Token.Reveal()}}
+	return &http.Client{Transport: bearer{c.Token.Reveal()}}
+}
+
+// callLimit is how long a call may take that has no other deadline.
+const callLimit = 2 * time.Minute
+
+func limit() connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+			if _, has := ctx.Deadline(); !has {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, callLimit)
+				defer cancel()
+			}
+			return next(ctx, r)
+		}
+	}
 }
 
 type bearer struct{ token string }
@@ -73,8 +96,8 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 func patiently(ctx context.Context, call func() error) error {
 	for {
 		err := call()
-		if connect.CodeOf(err) != connect.CodeUnavailable || ctx.Err() != nil {
-			return waitError(ctx, err)
+		if err == nil || connect.CodeOf(err) != connect.CodeUnavailable {
+			return err
 		}
 		select {
 		case <-ctx.Done():

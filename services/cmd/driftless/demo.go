@@ -65,7 +65,7 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 		{"an edit on the Stripe side", d.editInStripe, d.edited},
 		{"an object deleted on the Stripe side", d.deleteInStripe, d.recreated},
 	} {
-		d.step(ctx, s.change, s.make, s.look)
+		d.step(ctx, s.change, s.make, s.look, d.mug(), d.deletable())
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -117,8 +117,8 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 	return d, nil
 }
 
-// step makes one change, waits until it has arrived, and looks in Stripe.
-func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, look func() (string, error)) {
+// step makes one change, waits until it has arrived in the products named, or in all, and looks in Stripe.
+func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, look func() (string, error), products ...string) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
 	defer cancel()
 	if !d.json {
@@ -127,7 +127,7 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 	start := time.Now()
 	detail, err := "", act(ctx)
 	for err == nil {
-		if err = waitConverged(ctx, d.control, d.ingest, nil); err != nil {
+		if _, err = waitConverged(ctx, d.control, d.ingest, products); err != nil {
 			break
 		}
 		// Stripe's side of a change reaches the mesh with its webhook, which may still be on its way.
@@ -144,8 +144,8 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 	mark := "✓"
 	if err != nil {
 		mark, r.Detail = "✗", err.Error()
-		if ctx.Err() != nil {
-			r.Detail = fmt.Sprintf("%v (%s)", context.Cause(ctx), err)
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			r.Detail = fmt.Sprintf("%v (%s)", cause, err)
 		}
 	}
 	d.results = append(d.results, r)
@@ -240,7 +240,7 @@ func (d *demo) deleteInStripe(ctx context.Context) error {
 	if err := d.upsert(ctx, &catalogv1.Product{Id: d.deletable(), Name: "Poster"}); err != nil {
 		return err
 	}
-	if err := waitConverged(ctx, d.control, d.ingest, nil); err != nil {
+	if _, err := waitConverged(ctx, d.control, d.ingest, []string{d.deletable()}); err != nil {
 		return err
 	}
 	_, err := d.stripe.Products.Del(d.deletable(), nil)

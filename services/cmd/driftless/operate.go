@@ -2,17 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
-	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 )
 
 type statusCmd struct {
@@ -52,8 +50,11 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 type planCmd struct {
 	address
 	Products      []string      `arg:"" optional:"" help:"Ids of products; all if none are given."`
-	WaitConverged time.Duration `name:"wait-converged" placeholder:"DURATION" help:"Wait until nothing differs and nothing is in flight; exit 2 if that takes longer than this."`
+	WaitConverged time.Duration `name:"wait-converged" placeholder:"DURATION" help:"Wait until everything committed is captured, nothing differs and nothing is in flight; exit 2 if that takes longer than this."`
 }
+
+// lastLook is how long the plan that is shown after a wait in vain may take.
+const lastLook = 10 * time.Second
 
 func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
@@ -61,38 +62,77 @@ func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if cmd.WaitConverged > 0 {
-		ingest, err := cmd.ingest(c)
-		if err != nil {
-			return err
-		}
-		waitCtx, cancel := context.WithTimeout(ctx, cmd.WaitConverged)
-		defer cancel()
-		if err := waitConverged(waitCtx, client, ingest, cmd.Products); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			return err
-		}
+		return cmd.wait(ctx, c, client)
 	}
-	resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: cmd.Products}))
+	plan, err := cmd.plan(ctx, client)
 	if err != nil {
 		return err
 	}
-	plan := resp.Msg
-	if c.Output == "json" {
-		if err := printJSON(plan); err != nil {
-			return err
-		}
-	} else {
-		printPlan(plan)
+	if err := show(c, plan); err != nil {
+		return err
 	}
-	if len(plan.GetProducts()) > 0 || cmd.WaitConverged > 0 && plan.GetInFlight() > 0 {
+	if len(plan.GetProducts()) > 0 {
 		return errDiffers
 	}
 	return nil
 }
 
+func (cmd *planCmd) plan(ctx context.Context, client controlv1connect.ControlServiceClient) (*controlv1.PlanResponse, error) {
+	resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: cmd.Products}))
+	if err != nil {
+		return nil, err
+	}
+	return resp.Msg, nil
+}
+
+// wait shows the plan once there is nothing to do, or once the time is up: then Stripe counts as different, whatever
+// the reason that the wait was in vain.
+func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.ControlServiceClient) error {
+	ingest, err := cmd.ingest(c)
+	if err != nil {
+		return err
+	}
+	waitCtx, cancel := context.WithTimeout(ctx, cmd.WaitConverged)
+	defer cancel()
+	plan, waitErr := waitConverged(waitCtx, client, ingest, cmd.Products)
+	switch {
+	case waitErr == nil:
+		return show(c, plan)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	// The service may have noticed first that the time is up.
+	case waitCtx.Err() == nil && connect.CodeOf(waitErr) != connect.CodeDeadlineExceeded:
+		return waitErr
+	}
+	fmt.Fprintf(os.Stderr, "driftless: not converged within %s: %v\n", cmd.WaitConverged, waitErr)
+	lookCtx, cancelLook := context.WithTimeout(ctx, lastLook)
+	defer cancelLook()
+	if plan, err = cmd.plan(lookCtx, client); err == nil {
+		if err := show(c, plan); err != nil {
+			return err
+		}
+	}
+	return errDiffers
+}
+
+func show(c *cli, plan *controlv1.PlanResponse) error {
+	if c.Output == "json" {
+		return printJSON(plan)
+	}
+	printPlan(plan)
+	return nil
+}
+
 func printPlan(plan *controlv1.PlanResponse) {
 	for _, p := range plan.GetProducts() {
-		state := strings.ToLower(strings.TrimPrefix(p.GetState().String(), "PRODUCT_STATE_"))
-		fmt.Printf("%s (%s, differs since %s)\n", p.GetProductId(), state, ago(p.GetDiffersSince()))
+		about := stateName(p.GetState())
+		if p.GetDiffersSince() != nil {
+			about += ", differs since " + ago(p.GetDiffersSince())
+		}
+		fmt.Printf("%s (%s)\n", p.GetProductId(), about)
+		if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
+			fmt.Println("  its newest state was refused: `driftless dead` shows why")
+		}
 		for _, s := range p.GetSteps() {
 			fmt.Printf("  %s\n", s.GetStep())
 			for _, param := range s.GetParameters() {
@@ -101,45 +141,6 @@ func printPlan(plan *controlv1.PlanResponse) {
 		}
 	}
 	fmt.Printf("%d of %d products differ; %d messages in flight\n", len(plan.GetProducts()), plan.GetCompared(), plan.GetInFlight())
-}
-
-// waitConverged returns once everything committed before the call is captured, nothing is in flight and nothing
-// differs.
-func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient, ingest interface {
-	WaitCaptured(context.Context, *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error)
-}, products []string,
-) error {
-	if err := patiently(ctx, func() error {
-		_, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
-		return err
-	}); err != nil {
-		return err
-	}
-	// Two answers in a row: a message may be between two consumers in one of them.
-	for calm := 0; calm < 2; {
-		resp, err := control.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
-		switch {
-		case err != nil && connect.CodeOf(err) != connect.CodeUnavailable && ctx.Err() == nil:
-			return err
-		case err == nil && len(resp.Msg.GetProducts()) == 0 && resp.Msg.GetInFlight() == 0:
-			calm++
-		default:
-			calm = 0
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	return nil
-}
-
-func waitError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }
 
 type driftCmd struct {
@@ -161,11 +162,7 @@ func (cmd *driftCmd) Run(ctx context.Context, c *cli) error {
 			drifted.Products = append(drifted.Products, p)
 		}
 	}
-	if c.Output == "json" {
-		err = printJSON(drifted)
-	} else {
-		printPlan(drifted)
-	}
+	err = show(c, drifted)
 	if err == nil && len(drifted.GetProducts()) > 0 {
 		return errDiffers
 	}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+)
+
+// stub answers as the services would in situations that are hard to bring about with the real ones. It is both their
+// handler and, with the methods that matter, their client.
+type stub struct {
+	controlv1connect.UnimplementedControlServiceHandler
+	ingestv1connect.UnimplementedIngestServiceHandler
+
+	plan         func() (*controlv1.PlanResponse, error)
+	getScan      func() (*controlv1.GetScanResponse, error)
+	waitCaptured func(context.Context) error
+}
+
+func (s *stub) Plan(context.Context, *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {
+	return answer(s.plan())
+}
+
+func (s *stub) StartScan(context.Context, *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
+	return connect.NewResponse(&controlv1.StartScanResponse{Id: "ours"}), nil
+}
+
+func (s *stub) GetScan(context.Context, *connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
+	return answer(s.getScan())
+}
+
+func (s *stub) WaitCaptured(ctx context.Context, _ *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
+	if s.waitCaptured != nil {
+		if err := s.waitCaptured(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return connect.NewResponse(&ingestv1.WaitCapturedResponse{}), nil
+}
+
+func answer[T any](msg *T, err error) (*connect.Response[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(msg), nil
+}
+
+// serve serves the stub until the test ends.
+func (s *stub) serve(t *testing.T) (url string) {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle(controlv1connect.NewControlServiceHandler(s))
+	mux.Handle(ingestv1connect.NewIngestServiceHandler(s))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
