@@ -184,46 +184,6 @@ func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 	return err
 }
 
-type scanCmd struct {
-	address
-	NoWait bool `name:"no-wait" help:"Only start the scan."`
-}
-
-func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
-	client, err := cmd.control(c)
-	if err != nil {
-		return err
-	}
-	started, err := client.StartScan(ctx, connect.NewRequest(&controlv1.StartScanRequest{}))
-	if err != nil || cmd.NoWait {
-		return err
-	}
-	for {
-		resp, err := client.GetScan(ctx, connect.NewRequest(&controlv1.GetScanRequest{}))
-		if err != nil && connect.CodeOf(err) != connect.CodeNotFound {
-			return err
-		}
-		if err == nil && resp.Msg.GetScan().GetId() == started.Msg.GetId() {
-			scan := resp.Msg.GetScan()
-			if c.Output == "text" {
-				fmt.Printf("\r%d products, %d prices, %d corrected, %d missing ", scan.GetProducts(), scan.GetPrices(), scan.GetCorrected(), scan.GetMissing())
-			}
-			if scan.GetFinishedAt() != nil {
-				if c.Output == "json" {
-					return printJSON(scan)
-				}
-				fmt.Printf("in %s\n", scan.GetFinishedAt().AsTime().Sub(scan.GetStartedAt().AsTime()).Round(time.Millisecond))
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-}
-
 type historyCmd struct {
 	address
 	Product string `arg:"" help:"Id of the product."`
