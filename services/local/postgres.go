@@ -205,6 +205,9 @@ func (p *Postgres) Pid() int { return p.process.cmd.Process.Pid }
 // Exited is closed when the server process has ended, by Close or by itself.
 func (p *Postgres) Exited() <-chan struct{} { return p.process.exited }
 
+// LogFile is where the server writes its log.
+func (p *Postgres) LogFile() string { return p.home.log() }
+
 // Close stops the server, waits for its end, and gives the data directory free. Sessions are ended, open transactions
 // rolled back. It may be called more than once.
 func (p *Postgres) Close() error { return p.close() }

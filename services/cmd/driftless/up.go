@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/config"
@@ -42,7 +43,7 @@ type upCmd struct {
 
 	Ports           string        `enum:"fixed,auto" default:"fixed" help:"fixed for the ports of the documentation, auto for free ones."`
 	JSON            bool          `name:"json" help:"Print where everything is as one line of JSON on standard output once it is ready."`
-	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products."`
+	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products, if Stripe is the simulator."`
 	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Least severe records of the services to show; info shows every call to Stripe."`
 	Without         []string      `help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
 	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"How long everything may take to be ready."`
@@ -52,6 +53,7 @@ type upCmd struct {
 const (
 	simulatorKey  = "sk_test_driftlesssimulator"
 	simulatorFile = "stripe.journal"
+	simulatorRate = 100.0 // calls per second
 )
 
 // Settings of a mesh on one machine that differ from those of production: the simulator has no read allowance to
@@ -92,7 +94,7 @@ type up struct {
 	started   time.Time
 
 	at       endpoints
-	ownsDB   bool
+	pg       *local.Postgres // nil if the database is not ours
 	sim      *stripesim.Config
 	webhook  string // the simulator's secret
 	services []*local.Service
@@ -143,7 +145,7 @@ func (u *up) startPostgres(ctx context.Context) error {
 			u.logger.Warn("stopping Postgres", "error", err)
 		}
 	})
-	u.at.Database, u.ownsDB = pg.URL(), true
+	u.at.Database, u.pg = pg.URL(), pg
 	return nil
 }
 
@@ -185,8 +187,8 @@ func (u *up) startStripe() error {
 	u.sim = &stripesim.Config{
 		Listener: listener, DataFile: filepath.Join(u.dataDir, simulatorFile), Logger: u.logger,
 		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
-		// As with a live key; the whole account is the mesh's.
-		Limits: stripesim.Limits{PerSecond: 100, PerEndpoint: 25},
+		// Those of live mode, although the key is a test key, with which Stripe allows a quarter of that.
+		Limits: stripesim.Limits{PerSecond: simulatorRate, PerEndpoint: 25},
 	}
 	u.webhook, u.at.Simulated = secret, true
 	return nil
@@ -270,8 +272,14 @@ func (u *up) serve(ctx context.Context) error {
 		return u.announce(serveCtx)
 	})
 	g.Go(func() error {
+		var exited <-chan struct{}
+		if u.pg != nil {
+			exited = u.pg.Exited()
+		}
 		select {
 		case <-serveCtx.Done():
+		case <-exited:
+			return fmt.Errorf("the private Postgres has ended; its log, %s, says why: start the mesh again when that is mended", u.pg.LogFile())
 		case <-simCtx.Done():
 			if serveCtx.Err() == nil {
 				return fmt.Errorf("the Stripe simulator ended: %w", context.Cause(simCtx))
@@ -328,12 +336,13 @@ func (u *up) environment() []string {
 		"DRIFTLESS_CONFIG":              u.cli.Config,
 		"STRIPE_RATE":                   formatRate(u.StripeRate),
 		"STRIPE_ENDPOINT_RATE":          formatRate(u.StripeEndpointRate),
-		"STRIPE_PULL_SHARE":             formatRate(u.StripePullShare),
 	}
 	if u.sim != nil {
 		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhook
+		// The simulator counts no reads.
+		set["STRIPE_READ_ALLOWANCE"] = "0"
 		if u.StripeRate == 0 {
-			set["STRIPE_RATE"] = "100"
+			set["STRIPE_RATE"] = formatRate(simulatorRate)
 		}
 		if u.PollInterval == 10*time.Minute {
 			set["DRIFTLESS_POLL_INTERVAL"] = localPollInterval.String()
@@ -397,7 +406,8 @@ func (u *up) announce(ctx context.Context) error {
 	if err := u.at.save(u.dataDir); err != nil {
 		return err
 	}
-	if u.Seed && u.ownsDB && u.ownTables && !slices.Contains(u.Without, mesh.Ingestion) {
+	// Never into somebody's Stripe account.
+	if u.Seed && u.sim != nil && u.pg != nil && u.ownTables && !slices.Contains(u.Without, mesh.Ingestion) {
 		if err := u.plant(ctx); err != nil {
 			return fmt.Errorf("seed the catalog: %w", err)
 		}
@@ -425,20 +435,37 @@ func (u *up) announce(ctx context.Context) error {
 	return nil
 }
 
-// plant writes the seed if the catalog never held anything.
+// plant writes the seed if the catalog is empty. One that has been seeded once, or was not empty at a start, is left
+// alone from then on, so that a catalog somebody empties stays empty.
 func (u *up) plant(ctx context.Context) error {
 	marker := filepath.Join(u.dataDir, "seeded")
 	if _, err := os.Stat(marker); err == nil {
 		return nil
 	}
-	client, err := address{Ingest: u.at.Ingest, Control: u.at.Control}.ingest(u.cli)
+	empty, err := u.empty(ctx)
 	if err != nil {
 		return err
 	}
-	if _, _, err := applyProducts(ctx, client, seed); err != nil {
-		return err
+	if empty {
+		client, err := address{Ingest: u.at.Ingest, Control: u.at.Control}.ingest(u.cli)
+		if err != nil {
+			return err
+		}
+		if _, _, err := applyProducts(ctx, client, seed); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(marker, nil, 0o600)
+}
+
+func (u *up) empty(ctx context.Context) (empty bool, err error) {
+	conn, err := pgx.Connect(ctx, u.at.Database)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close(ctx)
+	err = conn.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM driftless.products)").Scan(&empty)
+	return empty, err
 }
 
 // lineWriter keeps the lines of several services whole.

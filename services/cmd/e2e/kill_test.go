@@ -51,7 +51,8 @@ type meshProcess struct {
 	cmd  *exec.Cmd
 	log  *lockedBuffer
 	At   struct {
-		Pids map[string]int `json:"pids"`
+		Database string         `json:"database"`
+		Pids     map[string]int `json:"pids"`
 	}
 }
 
@@ -72,13 +73,16 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func up(t *testing.T, data string) *meshProcess {
+func up(t *testing.T, data string, with ...func(*exec.Cmd)) *meshProcess {
 	t.Helper()
 	dir, err := programs()
 	require.NoError(t, err)
 	p := &meshProcess{t: t, dir: dir, data: data, log: &lockedBuffer{}}
 	p.cmd = exec.Command(filepath.Join(dir, "driftless"), "up", "--ports", "auto", "--json", "--data-dir", data)
 	p.cmd.Env = append(os.Environ(), "DATABASE_URL=", "NATS_URL=", "STRIPE_API_KEY=")
+	for _, f := range with {
+		f(p.cmd)
+	}
 	p.cmd.Stderr = p.log
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
