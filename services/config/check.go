@@ -24,7 +24,6 @@ var (
 // rules say what a setting must be beyond its type. That numbers and times are finite and not negative goes for all.
 var rules = map[string]rule{
 	"account":              {func(v reflect.Value) bool { return accountName.MatchString(v.String()) }, "be 1 to 32 lower-case letters, digits, - and _"},
-	"stripe-pull-share":    {func(v reflect.Value) bool { return 0 < v.Float() && v.Float() < 1 }, "lie between 0 and 1"},
 	"stripe-endpoint-rate": moreThanNone,
 	"push-concurrency":     moreThanNone,
 	"poll-interval":        moreThanNone,

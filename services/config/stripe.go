@@ -26,28 +26,17 @@ func ModeOf(key string) (KeyMode, error) {
 	return "", errors.New("STRIPE_API_KEY must be a secret key (sk_test_..., sk_live_...) or a restricted one (rk_test_..., rk_live_...)")
 }
 
-// Rates are calls per second: in all, and of one endpoint.
-type Rates struct{ PerSecond, PerEndpoint float64 }
-
-// Rate of the whole account that Stripe allows, by mode (https://docs.stripe.com/rate-limits).
+// accountRate of calls per second that Stripe allows an account, by mode (https://docs.stripe.com/rate-limits).
 var accountRate = map[KeyMode]float64{LiveMode: 100, TestMode: 25}
 
-// PullRates is pull's share of the account's rates.
-func (s Stripe) PullRates() Rates { return s.rates(s.StripePullShare) }
-
-// PushRates is push's share of the account's rates.
-func (s Stripe) PushRates() Rates { return s.rates(1 - s.StripePullShare) }
-
-// rates of a share. Push and pull call different endpoints but for the few that push reads, so each may use most of
-// an endpoint's rate; those few are why it is not all.
-func (s Stripe) rates(share float64) Rates {
-	perSecond := s.StripeRate
-	if perSecond == 0 {
-		mode, err := ModeOf(s.StripeAPIKey.Reveal())
-		if err != nil {
-			mode = TestMode
-		}
-		perSecond = accountRate[mode]
+// Rate is how many calls a second all processes together may make with the account.
+func (s Stripe) Rate() float64 {
+	if s.StripeRate != 0 {
+		return s.StripeRate
 	}
-	return Rates{PerSecond: perSecond * share, PerEndpoint: s.StripeEndpointRate * share}
+	mode, err := ModeOf(s.StripeAPIKey.Reveal())
+	if err != nil {
+		mode = TestMode
+	}
+	return accountRate[mode]
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
@@ -15,12 +16,15 @@ var ErrMoved = errors.New("the cursor was moved meanwhile")
 // Cursor is a named position in the bucket CURSOR. Put is for cursors of which one goroutine at a time is the writer,
 // Move for those with several.
 type Cursor struct {
-	m    *Mesh
-	name string
+	m            *Mesh
+	bucket, name string
 }
 
 // Cursor names a position; the name holds letters, digits, "-", "_" and ".".
-func (m *Mesh) Cursor(name string) *Cursor { return &Cursor{m, name} }
+func (m *Mesh) Cursor(name string) *Cursor { return &Cursor{m, BucketCursor, name} }
+
+// Budget is what the processes that call Stripe share of an account's rates, in the bucket BUDGET.
+func (m *Mesh) Budget(account string) *Cursor { return &Cursor{m, BucketBudget, account} }
 
 // GetString returns the position, "" if it was never put.
 func (c *Cursor) GetString(ctx context.Context) (string, error) {
@@ -30,7 +34,7 @@ func (c *Cursor) GetString(ctx context.Context) (string, error) {
 
 // At returns the position with its revision, for Move; "" and 0 if it was never put.
 func (c *Cursor) At(ctx context.Context) (position string, revision uint64, err error) {
-	kv, err := c.m.bucket(ctx, BucketCursor)
+	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return "", 0, err
 	}
@@ -46,7 +50,7 @@ func (c *Cursor) At(ctx context.Context) (position string, revision uint64, err 
 
 // Move stores the position if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
 func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (uint64, error) {
-	kv, err := c.m.bucket(ctx, BucketCursor)
+	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return 0, err
 	}
@@ -58,6 +62,35 @@ func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (ui
 		return 0, fmt.Errorf("store cursor %s: %w", c.name, err)
 	}
 	return next, nil
+}
+
+// Load decodes the position into a message and returns its revision, for Store, and the server's time at which it was
+// stored; 0 if it was never put.
+func (c *Cursor) Load(ctx context.Context, into proto.Message) (revision uint64, stored time.Time, err error) {
+	kv, err := c.m.bucket(ctx, c.bucket)
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	entry, err := kv.Get(ctx, c.name)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return 0, time.Time{}, nil
+	case err != nil:
+		return 0, time.Time{}, fmt.Errorf("read %s of bucket %s: %w", c.name, c.bucket, err)
+	}
+	if err := proto.Unmarshal(entry.Value(), into); err != nil {
+		return 0, time.Time{}, fmt.Errorf("decode %s of bucket %s: %w", c.name, c.bucket, err)
+	}
+	return entry.Revision(), entry.Created(), nil
+}
+
+// Store stores a message if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
+func (c *Cursor) Store(ctx context.Context, position proto.Message, revision uint64) (uint64, error) {
+	data, err := proto.Marshal(position)
+	if err != nil {
+		return 0, fmt.Errorf("encode %s of bucket %s: %w", c.name, c.bucket, err)
+	}
+	return c.Move(ctx, string(data), revision)
 }
 
 // PutString stores the position.
@@ -87,7 +120,7 @@ func (c *Cursor) Put(ctx context.Context, position proto.Message) error {
 }
 
 func (c *Cursor) get(ctx context.Context) ([]byte, error) {
-	kv, err := c.m.bucket(ctx, BucketCursor)
+	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +135,7 @@ func (c *Cursor) get(ctx context.Context) ([]byte, error) {
 }
 
 func (c *Cursor) put(ctx context.Context, data []byte) error {
-	kv, err := c.m.bucket(ctx, BucketCursor)
+	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ const (
 const (
 	BucketObserved = "OBSERVED"
 	BucketCursor   = "CURSOR"
+	BucketBudget   = "BUDGET"
 )
 
 // Consumer names a durable consumer.
@@ -104,6 +105,7 @@ var streams = []jetstream.StreamConfig{
 var buckets = []jetstream.KeyValueConfig{
 	{Bucket: BucketObserved, Description: "what Stripe holds as far as is known; the claim of the push at work", History: 1},
 	{Bucket: BucketCursor, Description: "positions in /v1/events, of snapshots and of scans", History: 1},
+	{Bucket: BucketBudget, Description: "what the processes that call Stripe share of each account's rates", History: 1},
 }
 
 // consumers lists every durable consumer with its filter.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
@@ -28,7 +29,10 @@ type Config struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
 	NATS    mesh.Config
-	Stripe  stripeapi.Config
+	// Stripe without a budget: pull's calls share the account's.
+	Stripe stripeapi.Config
+	// Limits of the account, which all processes share.
+	Limits budget.Limits
 	// WebhookSecrets are the signing secrets of the endpoint: several while one is being replaced. Without any,
 	// webhooks are refused and changes are found by polling only.
 	WebhookSecrets []string
@@ -64,8 +68,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	shared := budget.New(m.Budget(cfg.Account), cfg.Limits, cfg.Logger)
+	defer shared.Close()
+	cfg.Stripe.Budget = shared
 	p := &puller{
-		account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
+		budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, logger: cfg.Logger, metrics: newMetrics(),
 	}
 	if len(p.secrets) == 0 {
@@ -96,6 +103,7 @@ type puller struct {
 	livemode      bool
 	mesh          *mesh.Mesh
 	stripe        *stripeapi.Client
+	budget        *budget.Budget
 	secrets       []string
 	logger        *slog.Logger
 	metrics       *metrics

@@ -10,6 +10,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/stripeapi"
@@ -27,9 +28,17 @@ func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 		})
 	}
 	s := &scan{puller: p, report: &meshv1.ScanReport{Id: msg.Body.GetId(), StartedAt: timestamppb.Now()}, products: map[string]bool{}, prices: map[string]bool{}}
-	err := s.run(ctx)
+	err := s.run(budget.InLane(ctx, budget.Bulk))
 	if err != nil {
 		s.report.Error = err.Error()
+		if errors.Is(err, errAllowance) {
+			// Not again and again: the next scan is for when there are reads left.
+			p.logger.ErrorContext(ctx, "scan given up", "scan", msg.Body.GetId(), "error", err)
+			if err := s.save(ctx); err != nil {
+				return mesh.Retry(err)
+			}
+			return mesh.Ack()
+		}
 		if stripeapi.Classify(err).Action == stripeapi.Halt {
 			p.logger.ErrorContext(ctx, "Stripe does not let pull scan; check STRIPE_API_KEY and its permissions", "error", err)
 		}
@@ -37,6 +46,22 @@ func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 		return mesh.Retry(err)
 	}
 	return mesh.Ack()
+}
+
+// errAllowance: the reads that Stripe allows are needed for what cannot wait.
+var errAllowance = errors.New("scans stop at nine tenths of Stripe's read allowance")
+
+// allowed says whether the scan may go on reading.
+func (s *scan) allowed(ctx context.Context) error {
+	made, allowed, err := s.budget.Reads(ctx)
+	if err != nil {
+		return err
+	}
+	if allowed > 0 && made >= allowed/10*9 {
+		return fmt.Errorf("%d of %d reads of 30 days are used up: %w; if Stripe allows the account more (500 for each of its transactions), set STRIPE_READ_ALLOWANCE",
+			made, allowed, errAllowance)
+	}
+	return nil
 }
 
 // scan reads everything Stripe holds and corrects what is known.
@@ -50,7 +75,7 @@ type scan struct {
 
 func (s *scan) run(ctx context.Context) error {
 	s.logger.InfoContext(ctx, "scan started", "scan", s.report.GetId())
-	if err := s.save(ctx); err != nil {
+	if err := errors.Join(s.save(ctx), s.allowed(ctx)); err != nil {
 		return err
 	}
 	// Archived objects are listed apart: the unfiltered list may leave them out.
@@ -168,7 +193,7 @@ func (s *scan) progress(ctx context.Context) error {
 	if time.Since(s.saved) < reportEvery {
 		return nil
 	}
-	return s.save(ctx)
+	return errors.Join(s.save(ctx), s.allowed(ctx))
 }
 
 func (s *scan) save(ctx context.Context) error {

@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/stripeapi"
@@ -27,7 +29,10 @@ type Config struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
 	NATS    mesh.Config
-	Stripe  stripeapi.Config
+	// Stripe without a budget: push's calls share the account's.
+	Stripe stripeapi.Config
+	// Limits of the account, which all processes share.
+	Limits budget.Limits
 	// HTTP serves health and metrics.
 	HTTP httpserver.Config
 	// Concurrency is how many products are worked on at once in the live lane; 0 means 32. The bulk lane gets a
@@ -53,6 +58,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := m.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushCommand); err != nil {
 		return err
 	}
+	shared := budget.New(m.Budget(cfg.Account), cfg.Limits, cfg.Logger)
+	defer shared.Close()
+	cfg.Stripe.Budget = shared
 	client := stripeapi.New(cfg.Stripe)
 	if err := stripeapi.CheckMode(ctx, m.Cursor("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
 		return err
@@ -60,20 +68,26 @@ func Run(ctx context.Context, cfg Config) error {
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
 
 	g, ctx := errgroup.WithContext(ctx)
-	work := func(c mesh.Consumer, concurrency int) {
-		g.Go(func() error {
-			return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: c, Concurrency: concurrency}, p.change)
-		})
-	}
-	work(mesh.PushLive, cfg.Concurrency)
-	work(mesh.PushBulk, max(cfg.Concurrency/4, 1))
 	g.Go(func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, p.command)
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: cfg.Concurrency}, p.change)
+	})
+	g.Go(func() error {
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.change))
+	})
+	g.Go(func() error {
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.command))
 	})
 	cfg.HTTP.Ready = m.Ready
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	cfg.Logger.Info("push is running", "account", cfg.Account)
 	return g.Wait()
+}
+
+// inBulk has a handler's calls to Stripe leave room for live ones.
+func inBulk[M proto.Message](handle func(context.Context, mesh.Message[M]) mesh.Verdict) func(context.Context, mesh.Message[M]) mesh.Verdict {
+	return func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
+		return handle(budget.InLane(ctx, budget.Bulk), msg)
+	}
 }
 
 // busyDelay is how long a message waits for a product that another process has claimed.

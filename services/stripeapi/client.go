@@ -11,6 +11,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/form"
 
+	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
@@ -29,27 +30,29 @@ type Config struct {
 	Base string
 	// StripeAccount is a connected account to act on; empty for the key's own.
 	StripeAccount string
-	// Limits of the account's calls that this client may use.
-	Limits Limits
+	// Budget gives every call its turn; nil means that calls are made at once.
+	Budget *budget.Budget
 	// Transport carries the calls; nil means a pooled one of its own.
 	Transport http.RoundTripper
 }
 
-// FromSettings is the configuration of a client that may use the given share of the account's rates.
-func FromSettings(s config.Stripe, r config.Rates) Config {
-	return Config{
-		Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase,
-		Limits: Limits{PerSecond: r.PerSecond, PerEndpoint: r.PerEndpoint},
-	}
+// FromSettings is the configuration of a client, without a budget.
+func FromSettings(s config.Stripe) Config {
+	return Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase}
 }
 
-// Client calls Stripe. Every call waits for its share of the account's rate; none is retried here: the queue does
+// LimitsFromSettings are the limits of the account that all processes share.
+func LimitsFromSettings(s config.Stripe) budget.Limits {
+	return budget.Limits{PerSecond: s.Rate(), PerEndpoint: s.StripeEndpointRate, ReadAllowance: s.StripeReadAllowance}
+}
+
+// Client calls Stripe. Every call waits for its turn in the account's budget; none is retried here: the queue does
 // that. A Client may be used concurrently.
 type Client struct {
 	backend stripe.Backend
 	key     string
 	account string
-	pacer   *pacer
+	budget  *budget.Budget
 }
 
 // New makes a client. It does not connect.
@@ -64,6 +67,10 @@ func New(cfg Config) *Client {
 		pooled.MaxIdleConnsPerHost = 128
 		transport = pooled
 	}
+	shared := cfg.Budget
+	if shared == nil {
+		shared = budget.New(nil, budget.Limits{}, nil)
+	}
 	return &Client{
 		backend: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
 			URL:               stripe.String(base),
@@ -72,7 +79,7 @@ func New(cfg Config) *Client {
 			EnableTelemetry:   stripe.Bool(false),
 			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 		}),
-		key: cfg.Key, account: cfg.StripeAccount, pacer: newPacer(cfg.Limits),
+		key: cfg.Key, account: cfg.StripeAccount, budget: shared,
 	}
 }
 
@@ -95,11 +102,13 @@ func (a *answer) seen() int64 {
 // call makes one request. The endpoint is the operation as Stripe counts it, with {id} for the object's id. Before,
 // if not nil, runs when the request's turn has come; its error is that the request is not made.
 func (c *Client) call(ctx context.Context, endpoint, id, idempotencyKey string, body *form.Values, before func() error) (*answer, error) {
-	if err := c.pacer.wait(ctx, endpoint); err != nil {
-		return nil, &NotSentError{fmt.Errorf("wait for a share of Stripe's rate limit: %w", err)}
+	done, err := c.budget.Wait(ctx, endpoint)
+	if err != nil {
+		return nil, &NotSentError{fmt.Errorf("wait for a turn within Stripe's rate limit: %w", err)}
 	}
 	if before != nil {
 		if err := before(); err != nil {
+			done("")
 			return nil, &NotSentError{err}
 		}
 	}
@@ -113,8 +122,9 @@ func (c *Client) call(ctx context.Context, endpoint, id, idempotencyKey string, 
 		params.SetStripeAccount(c.account)
 	}
 	a := &answer{}
-	if err := c.backend.CallRaw(method, path, c.key, body, params, a); err != nil {
-		c.pacer.failed(err)
+	err = c.backend.CallRaw(method, path, c.key, body, params, a)
+	done(RateLimited(err))
+	if err != nil {
 		return nil, err
 	}
 	return a, nil

@@ -336,6 +336,7 @@ func (u *up) environment() []string {
 		"DRIFTLESS_CONFIG":              u.cli.Config,
 		"STRIPE_RATE":                   formatRate(u.StripeRate),
 		"STRIPE_ENDPOINT_RATE":          formatRate(u.StripeEndpointRate),
+		"STRIPE_READ_ALLOWANCE":         strconv.FormatUint(u.StripeReadAllowance, 10),
 	}
 	if u.sim != nil {
 		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhook

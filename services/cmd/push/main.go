@@ -21,7 +21,7 @@ func main() {
 	}
 	service.Main(mesh.Push, "Writes the catalog's products and prices to Stripe.", &s, func(ctx context.Context, r service.Runtime) error {
 		return push.Run(ctx, push.Config{
-			Account: s.Account, NATS: r.NATS(mesh.Push, s.Mesh), Stripe: stripeapi.FromSettings(s.Stripe, s.PushRates()),
+			Account: s.Account, NATS: r.NATS(mesh.Push, s.Mesh), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
 			HTTP: r.HTTP(s.PushAddr), Concurrency: s.PushConcurrency, Logger: r.Logger,
 		})
 	})

@@ -1039,6 +1039,151 @@ func (x *ScanReport) GetError() string {
 	return ""
 }
 
+// What all processes that call Stripe share of an account's rates. Times are Unix nanoseconds by the clock of the NATS
+// server.
+type Budget struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From when the next call may be made, of all and by endpoint ("POST /v1/prices/{id}").
+	Next      int64            `protobuf:"varint,1,opt,name=next,proto3" json:"next,omitempty"`
+	Endpoints map[string]int64 `protobuf:"bytes,2,rep,name=endpoints,proto3" json:"endpoints,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// From when bulk may make its next call although live calls wait.
+	BulkNext int64 `protobuf:"varint,3,opt,name=bulk_next,json=bulkNext,proto3" json:"bulk_next,omitempty"`
+	// Until when bulk leaves room because live calls wait, by endpoint; "" for every one.
+	Waiting map[string]int64 `protobuf:"bytes,4,rep,name=waiting,proto3" json:"waiting,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Rates that were lowered because Stripe said that there were too many calls, by endpoint; "" for the sum of all.
+	Slowed map[string]*Slowdown `protobuf:"bytes,5,rep,name=slowed,proto3" json:"slowed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Calls that read, by day in UTC ("2026-11-24"), for Stripe's monthly read allowance.
+	Reads         map[string]uint64 `protobuf:"bytes,6,rep,name=reads,proto3" json:"reads,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Budget) Reset() {
+	*x = Budget{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Budget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Budget) ProtoMessage() {}
+
+func (x *Budget) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Budget.ProtoReflect.Descriptor instead.
+func (*Budget) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Budget) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *Budget) GetEndpoints() map[string]int64 {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *Budget) GetBulkNext() int64 {
+	if x != nil {
+		return x.BulkNext
+	}
+	return 0
+}
+
+func (x *Budget) GetWaiting() map[string]int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *Budget) GetSlowed() map[string]*Slowdown {
+	if x != nil {
+		return x.Slowed
+	}
+	return nil
+}
+
+func (x *Budget) GetReads() map[string]uint64 {
+	if x != nil {
+		return x.Reads
+	}
+	return nil
+}
+
+// A rate that recovers from where it was lowered to.
+type Slowdown struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Thousandths of the full rate, at the time.
+	Permille      uint32 `protobuf:"varint,1,opt,name=permille,proto3" json:"permille,omitempty"`
+	At            int64  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Slowdown) Reset() {
+	*x = Slowdown{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Slowdown) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Slowdown) ProtoMessage() {}
+
+func (x *Slowdown) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
+func (*Slowdown) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Slowdown) GetPermille() uint32 {
+	if x != nil {
+		return x.Permille
+	}
+	return 0
+}
+
+func (x *Slowdown) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
 var File_driftless_mesh_v1_mesh_proto protoreflect.FileDescriptor
 
 const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
@@ -1132,7 +1277,30 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06prices\x18\x05 \x01(\x04R\x06prices\x12\x1c\n" +
 	"\tcorrected\x18\x06 \x01(\x04R\tcorrected\x12\x18\n" +
 	"\amissing\x18\a \x01(\x04R\amissing\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error*9\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\xca\x04\n" +
+	"\x06Budget\x12\x12\n" +
+	"\x04next\x18\x01 \x01(\x03R\x04next\x12F\n" +
+	"\tendpoints\x18\x02 \x03(\v2(.driftless.mesh.v1.Budget.EndpointsEntryR\tendpoints\x12\x1b\n" +
+	"\tbulk_next\x18\x03 \x01(\x03R\bbulkNext\x12@\n" +
+	"\awaiting\x18\x04 \x03(\v2&.driftless.mesh.v1.Budget.WaitingEntryR\awaiting\x12=\n" +
+	"\x06slowed\x18\x05 \x03(\v2%.driftless.mesh.v1.Budget.SlowedEntryR\x06slowed\x12:\n" +
+	"\x05reads\x18\x06 \x03(\v2$.driftless.mesh.v1.Budget.ReadsEntryR\x05reads\x1a<\n" +
+	"\x0eEndpointsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a:\n" +
+	"\fWaitingEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aV\n" +
+	"\vSlowedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
+	"\x05value\x18\x02 \x01(\v2\x1b.driftless.mesh.v1.SlowdownR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"ReadsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"6\n" +
+	"\bSlowdown\x12\x1a\n" +
+	"\bpermille\x18\x01 \x01(\rR\bpermille\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at*9\n" +
 	"\x03Via\x12\x13\n" +
 	"\x0fVIA_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVIA_WEBHOOK\x10\x01\x12\f\n" +
@@ -1160,7 +1328,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -1173,31 +1341,42 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*Scan)(nil),                  // 8: driftless.mesh.v1.Scan
 	(*Backfill)(nil),              // 9: driftless.mesh.v1.Backfill
 	(*ScanReport)(nil),            // 10: driftless.mesh.v1.ScanReport
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
+	(*Budget)(nil),                // 11: driftless.mesh.v1.Budget
+	(*Slowdown)(nil),              // 12: driftless.mesh.v1.Slowdown
+	nil,                           // 13: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 14: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 15: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 16: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	11, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	11, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	17, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	17, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	4,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	11, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	11, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
-	12, // 7: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	11, // 8: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	11, // 9: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	11, // 10: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	17, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	17, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	18, // 7: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	17, // 8: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	17, // 9: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	17, // 10: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	7,  // 11: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	8,  // 12: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	9,  // 13: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	11, // 14: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	11, // 15: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	17, // 14: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	17, // 15: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	13, // 16: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	14, // 17: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	15, // 18: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	16, // 19: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	12, // 20: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -1216,7 +1395,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   9,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

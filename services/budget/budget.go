@@ -1,0 +1,385 @@
+// Package budget shares an account's rate of calls to Stripe among all processes that make them. Each call waits for
+// its turn; turns are taken from one record in the bucket BUDGET by compare-and-set, so that the sum of all processes,
+// however many come, go or crash, stays within the account's limits: a turn that nobody uses is lost, none is used
+// twice. Live calls go before bulk ones, in this process and in others.
+//
+// It knows endpoints by name only and makes no calls itself.
+package budget
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// Lane is how urgent a call is.
+type Lane int
+
+// Lanes: live calls are what people wait for, bulk is what may take hours.
+const (
+	Live Lane = iota
+	Bulk
+)
+
+// Limits are calls per second. Stripe counts per account, whoever calls, and per endpoint: per operation such as
+// POST /v1/prices, whichever object it is about (https://docs.stripe.com/rate-limits).
+type Limits struct {
+	// PerSecond in all; 0 means no limit.
+	PerSecond float64
+	// PerEndpoint for each operation; 0 means no limit.
+	PerEndpoint float64
+	// ReadAllowance is how many reads Stripe allows in 30 days; 0 means no limit.
+	ReadAllowance uint64
+}
+
+// Store keeps the shared record; a mesh's Budget is one.
+type Store interface {
+	// Load decodes the record and returns its revision, 0 if there is none, and when it was stored by the server's
+	// clock.
+	Load(ctx context.Context, into proto.Message) (revision uint64, stored time.Time, err error)
+	// Store writes the record if it still has the revision, else the error is mesh.ErrMoved.
+	Store(ctx context.Context, record proto.Message, revision uint64) (uint64, error)
+}
+
+// Reasons of Stripe for turning a call away (header Stripe-Rate-Limited-Reason).
+const (
+	reasonGlobalRate          = "global-rate"
+	reasonEndpointRate        = "endpoint-rate"
+	reasonGlobalConcurrency   = "global-concurrency"
+	reasonEndpointConcurrency = "endpoint-concurrency"
+)
+
+// Budget gives turns to the calls of this process. Its methods may be called concurrently.
+type Budget struct {
+	store  Store
+	limits Limits
+	paces  paces
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	waiting []*waiter
+	lowered []string
+	reads   uint64
+	running bool
+	wake    chan struct{}
+	// inFlight calls, and how many there may be; 0 for any number.
+	inFlight, most int
+	calmSince      time.Time
+
+	// ends the goroutine that gives out turns.
+	ctx  context.Context //nolint:containedctx // the budget's own life
+	stop context.CancelFunc
+	over sync.WaitGroup
+
+	// Of the goroutine that runs.
+	record   *meshv1.Budget
+	revision uint64
+	clock    clock
+}
+
+type waiter struct {
+	call
+	turn chan time.Time
+}
+
+// New makes the budget of an account; a nil store is for a process that shares with none.
+func New(store Store, limits Limits, logger *slog.Logger) *Budget {
+	if store == nil {
+		store = &alone{}
+	}
+	if logger == nil {
+		logger = slog.Default()
+	}
+	b := &Budget{store: store, limits: limits, paces: limits.paces(), logger: logger, wake: make(chan struct{}, 1)}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	return b
+}
+
+// Close ends the giving out of turns and records the reads that are not recorded yet. No call may wait any more.
+func (b *Budget) Close() {
+	b.stop()
+	b.over.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running = true
+	for range 10 {
+		if b.reads == 0 {
+			return
+		}
+		_, _, err := b.take(context.Background(), nil, nil, b.reads)
+		if err == nil {
+			b.reads = 0
+		} else if b.record = nil; !errors.Is(err, mesh.ErrMoved) {
+			return
+		}
+	}
+}
+
+type laneKey struct{}
+
+// InLane marks the calls that are made with the context; without a mark they are live.
+func InLane(ctx context.Context, lane Lane) context.Context {
+	return context.WithValue(ctx, laneKey{}, lane)
+}
+
+func laneOf(ctx context.Context) Lane {
+	lane, _ := ctx.Value(laneKey{}).(Lane)
+	return lane
+}
+
+// Wait returns when a call of the endpoint ("POST /v1/prices") may be made, or with ctx's error. Done is to be called
+// after the call with the reason for which Stripe turned it away as one too many, "" if it did not.
+func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason string), err error) {
+	isRead := strings.HasPrefix(endpoint, "GET ")
+	unlimited := b.limits.PerSecond <= 0 && b.limits.PerEndpoint <= 0
+	b.mu.Lock()
+	if isRead {
+		b.reads++
+	}
+	if unlimited {
+		if isRead {
+			b.start()
+		}
+		b.mu.Unlock()
+		return func(string) {}, nil
+	}
+	w := &waiter{call{endpoint, laneOf(ctx)}, make(chan time.Time, 1)}
+	b.waiting = append(b.waiting, w)
+	b.start()
+	b.mu.Unlock()
+	select {
+	case at := <-w.turn:
+		if err := sleep(ctx, time.Until(at)); err != nil {
+			b.ended(endpoint, "")
+			return nil, err
+		}
+		return func(reason string) { b.ended(endpoint, reason) }, nil
+	case <-ctx.Done():
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		before := len(b.waiting)
+		b.waiting = slices.DeleteFunc(b.waiting, func(x *waiter) bool { return x == w })
+		if len(b.waiting) == before {
+			// It got its turn at the same moment.
+			b.inFlight--
+		}
+		return nil, context.Cause(ctx)
+	}
+}
+
+// start makes sure that somebody gives out turns. The caller holds the lock.
+func (b *Budget) start() {
+	if !b.running {
+		b.running = true
+		b.over.Go(b.run)
+		return
+	}
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// calm is how long no call may have been turned away for concurrency before one more may be in flight.
+const calm = time.Second
+
+func (b *Budget) ended(endpoint, reason string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	switch reason {
+	case reasonGlobalRate:
+		b.lowered = append(b.lowered, "")
+	case reasonEndpointRate:
+		b.lowered = append(b.lowered, endpoint)
+	case reasonGlobalConcurrency, reasonEndpointConcurrency:
+		b.most = max(b.inFlight/2, 1)
+		b.calmSince = now
+		b.logger.Warn("Stripe refuses so many calls at once; making fewer", "at_once", b.most, "reason", reason)
+	default:
+		if b.most > 0 && now.Sub(b.calmSince) > calm {
+			b.calmSince = now
+			if b.most++; b.most > 2*b.inFlight+8 {
+				b.most = 0
+			}
+		}
+	}
+	b.inFlight--
+	if len(b.lowered) > 0 || len(b.waiting) > 0 {
+		b.start()
+	}
+}
+
+// flushReads is how many reads are counted before the record is written for them alone, and readsEvery after which time
+// at the latest.
+const (
+	flushReads = 100
+	readsEvery = 5 * time.Second
+)
+
+// run gives out turns until no call waits.
+func (b *Budget) run() {
+	written := time.Now()
+	for b.ctx.Err() == nil {
+		b.mu.Lock()
+		calls, waiters := b.next()
+		lowered, reads := b.lowered, b.reads
+		idle := len(calls) == 0 && len(lowered) == 0
+		if idle && (reads == 0 || reads < flushReads && time.Since(written) < readsEvery) {
+			if reads == 0 && len(b.waiting) == 0 {
+				b.running = false
+				b.mu.Unlock()
+				return
+			}
+			b.mu.Unlock()
+			// A call that ends wakes this up.
+			b.pause(max(readsEvery-time.Since(written), 100*time.Millisecond))
+			continue
+		}
+		b.mu.Unlock()
+		turns, wake, err := b.take(b.ctx, calls, lowered, reads)
+		switch {
+		case errors.Is(err, mesh.ErrMoved):
+			b.record = nil
+			// Several that lost the same race should not meet again at once.
+			b.pause(rand.N(2 * time.Millisecond))
+			continue
+		case err != nil && b.ctx.Err() == nil:
+			b.record = nil
+			b.logger.Warn("the budget of calls to Stripe cannot be reached; no calls are made meanwhile", "error", err)
+			b.pause(500 * time.Millisecond)
+			continue
+		case err != nil:
+			b.record = nil
+			return
+		}
+		written = time.Now()
+		b.mu.Lock()
+		b.lowered = b.lowered[len(lowered):]
+		b.reads -= reads
+		for _, t := range turns {
+			w := waiters[t.index]
+			if i := slices.Index(b.waiting, w); i >= 0 {
+				b.waiting = slices.Delete(b.waiting, i, i+1)
+				b.inFlight++
+				w.turn <- b.clock.local(t.at)
+			}
+		}
+		b.mu.Unlock()
+		if len(turns) < len(calls) {
+			b.pause(time.Until(b.clock.local(wake)))
+		}
+	}
+}
+
+// considered is how many waiting calls are looked at: more cannot get a turn at once.
+const considered = 256
+
+// next are the calls that may get a turn now. The caller holds the lock.
+func (b *Budget) next() (calls []call, waiters []*waiter) {
+	room := considered
+	if b.most > 0 {
+		room = b.most - b.inFlight
+	}
+	perEndpoint := map[call]int{}
+	for _, w := range b.waiting {
+		// Of each kind, a few: the others cannot have their turn before.
+		if perEndpoint[w.call]++; perEndpoint[w.call] > 16 {
+			continue
+		}
+		if len(calls) >= room {
+			break
+		}
+		calls, waiters = append(calls, w.call), append(waiters, w)
+	}
+	return calls, waiters
+}
+
+// take reserves turns in the shared record.
+func (b *Budget) take(ctx context.Context, calls []call, lowered []string, reads uint64) (turns []turn, wake int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if b.record == nil {
+		record := &meshv1.Budget{}
+		if b.revision, _, err = b.store.Load(ctx, record); err != nil {
+			return nil, 0, err
+		}
+		b.record = record
+	}
+	next := proto.CloneOf(b.record)
+	now := b.clock.now()
+	changed := false
+	for _, key := range lowered {
+		if lower(next, key, now) {
+			changed = true
+			b.logger.Warn("Stripe says that there are too many calls; slowing down", "endpoint", key, "permille", next.GetSlowed()[key].GetPermille())
+		}
+	}
+	if reads > 0 {
+		if next.Reads == nil {
+			next.Reads = map[string]uint64{}
+		}
+		next.Reads[time.Unix(0, now).UTC().Format(time.DateOnly)] += reads
+		changed = true
+	}
+	turns, wake, given := assign(next, b.paces, now, calls)
+	if !given && !changed {
+		return nil, wake, nil
+	}
+	sent := time.Now()
+	if b.revision, err = b.store.Store(ctx, next, b.revision); err != nil {
+		return nil, 0, err
+	}
+	b.record = next
+	b.clock.observe(ctx, b.store, sent, time.Now())
+	return turns, wake, nil
+}
+
+// pause waits, or until there is something new.
+func (b *Budget) pause(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-b.wake:
+	case <-b.ctx.Done():
+	}
+}
+
+// Reads is how many reads all processes made in the last 30 days, and how many Stripe allows; 0 for no limit.
+func (b *Budget) Reads(ctx context.Context) (made, allowed uint64, err error) {
+	record := &meshv1.Budget{}
+	if _, _, err := b.store.Load(ctx, record); err != nil {
+		return 0, 0, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return used(record, time.Now()) + b.reads, b.limits.ReadAllowance, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

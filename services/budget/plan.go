@@ -1,0 +1,224 @@
+package budget
+
+import (
+	"math"
+	"time"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+const (
+	// ahead is how far in advance calls get their turn: far enough that a write to NATS per call is not needed, near
+	// enough that a live call is not kept waiting by bulk calls that had theirs before it came.
+	ahead = 25 * time.Millisecond
+	// tolerance lets a turn be made up for that nobody could use when it came. With paceShare of 100 calls a second
+	// it allows, in any second, 98 * (1 s + 10 ms) + 1 = 99.98 calls.
+	tolerance = 10 * time.Millisecond
+	// paceShare of the limit is what is used: calls do not arrive at Stripe as evenly as they leave.
+	paceShare = 0.98
+	// bulkShare of the rate is bulk's even while live calls wait.
+	bulkShare = 0.1
+	// hold is how long the word that live calls wait holds without being repeated.
+	hold = 100 * time.Millisecond
+	// Recovery of a lowered rate, in thousandths per second, and how far and how often it is lowered.
+	recovery     = 50
+	lowerTo      = 0.7
+	lowestRate   = 50
+	lowerAtMost  = 300 * time.Millisecond
+	fullPermille = 1000
+	// keptDays of reads: Stripe counts 30.
+	keptDays = 31
+)
+
+// call is a call that waits for its turn.
+type call struct {
+	endpoint string
+	lane     Lane
+}
+
+// turn is when a call may be made.
+type turn struct {
+	index int
+	at    int64
+}
+
+// rates are the paces, in nanoseconds between calls; 0 for none.
+type paces struct{ all, endpoint float64 }
+
+func (l Limits) paces() paces {
+	pace := func(perSecond float64) float64 {
+		if perSecond <= 0 {
+			return 0
+		}
+		return float64(time.Second) / (perSecond * paceShare)
+	}
+	return paces{pace(l.PerSecond), pace(l.PerEndpoint)}
+}
+
+// assign gives turns to the calls that may be made within ahead of now, live before bulk and else first come first
+// served, and records them in the budget. Wake is when it is worth trying again for the others; changed says whether the
+// budget is another than before.
+func assign(b *meshv1.Budget, p paces, now int64, calls []call) (turns []turn, wake int64, changed bool) {
+	prune(b, now)
+	left := make([]int, len(calls))
+	for i := range left {
+		left[i] = i
+	}
+	horizon := now + int64(ahead)
+	wake = horizon
+	for len(left) > 0 {
+		at := max(now, b.GetNext()-int64(tolerance))
+		chosen := choose(b, calls, left, at)
+		if chosen < 0 {
+			at = earliest(b, calls, left)
+			chosen = choose(b, calls, left, at)
+		}
+		if at > horizon || chosen < 0 {
+			wake = max(at-int64(ahead)/2, now+int64(time.Millisecond))
+			break
+		}
+		c := calls[left[chosen]]
+		b.Next = max(b.GetNext(), at) + slowed(b, "", p.all, at)
+		if b.Endpoints == nil {
+			b.Endpoints = map[string]int64{}
+		}
+		b.Endpoints[c.endpoint] = max(b.GetEndpoints()[c.endpoint], at) + slowed(b, c.endpoint, p.endpoint, at)
+		if c.lane == Bulk {
+			b.BulkNext = at + int64(float64(slowed(b, "", p.all, at))/bulkShare)
+		}
+		turns = append(turns, turn{left[chosen], at})
+		left = append(left[:chosen], left[chosen+1:]...)
+		changed = true
+	}
+	return turns, wake, tellWaiting(b, calls, left, now) || changed
+}
+
+// choose picks the call that gets the turn at a time: the first live one whose endpoint is free, or the first such of
+// bulk if no live call wants the turn or bulk's share of turns has come. -1 if none may be made then.
+func choose(b *meshv1.Budget, calls []call, left []int, at int64) int {
+	live, bulk := -1, -1
+	for i, index := range left {
+		c := calls[index]
+		if b.GetEndpoints()[c.endpoint] > at {
+			continue
+		}
+		switch {
+		case c.lane == Bulk && bulk < 0 && (b.GetBulkNext() <= at || !liveWaits(b, c.endpoint, at)):
+			bulk = i
+		case c.lane == Live && live < 0:
+			live = i
+		}
+		if live >= 0 && bulk >= 0 {
+			break
+		}
+	}
+	if live < 0 || bulk >= 0 && b.GetBulkNext() <= at {
+		return bulk
+	}
+	return live
+}
+
+// earliest is when the first of the calls may be made.
+func earliest(b *meshv1.Budget, calls []call, left []int) int64 {
+	first := int64(math.MaxInt64)
+	for _, index := range left {
+		c := calls[index]
+		at := max(b.GetNext()-int64(tolerance), b.GetEndpoints()[c.endpoint])
+		if c.lane == Bulk && liveWaits(b, c.endpoint, at) {
+			free := max(b.GetWaiting()[""], b.GetWaiting()[c.endpoint])
+			at = max(at, min(b.GetBulkNext(), free))
+		}
+		first = min(first, at)
+	}
+	return first
+}
+
+// liveWaits says whether live calls that another process holds wait for turns that a bulk call would take.
+func liveWaits(b *meshv1.Budget, endpoint string, at int64) bool {
+	return b.GetWaiting()[""] > at || b.GetWaiting()[endpoint] > at
+}
+
+// tellWaiting notes for other processes that live calls wait, and for what.
+func tellWaiting(b *meshv1.Budget, calls []call, left []int, now int64) (changed bool) {
+	for _, index := range left {
+		c := calls[index]
+		if c.lane != Live {
+			continue
+		}
+		key := ""
+		if b.GetEndpoints()[c.endpoint] > b.GetNext() {
+			key = c.endpoint
+		}
+		if b.GetWaiting()[key]-now > int64(hold)/2 {
+			continue
+		}
+		if b.Waiting == nil {
+			b.Waiting = map[string]int64{}
+		}
+		b.Waiting[key] = now + int64(hold)
+		changed = true
+	}
+	return changed
+}
+
+// slowed is the pace of an endpoint, or of all, as it is while it recovers from having been lowered.
+func slowed(b *meshv1.Budget, key string, pace float64, at int64) int64 {
+	return int64(pace * fullPermille / float64(permille(b, key, at)))
+}
+
+func permille(b *meshv1.Budget, key string, at int64) int64 {
+	s, ok := b.GetSlowed()[key]
+	if !ok {
+		return fullPermille
+	}
+	since := max(at-s.GetAt(), 0)
+	return min(int64(s.GetPermille())+int64(float64(recovery)*float64(since)/float64(time.Second)), fullPermille)
+}
+
+// lower reduces a rate, once for all calls that were refused at about the same time.
+func lower(b *meshv1.Budget, key string, now int64) (changed bool) {
+	if s, ok := b.GetSlowed()[key]; ok && now-s.GetAt() < int64(lowerAtMost) {
+		return false
+	}
+	if b.Slowed == nil {
+		b.Slowed = map[string]*meshv1.Slowdown{}
+	}
+	b.Slowed[key] = &meshv1.Slowdown{Permille: uint32(max(float64(permille(b, key, now))*lowerTo, lowestRate)), At: now}
+	return true
+}
+
+// prune forgets what no longer counts.
+func prune(b *meshv1.Budget, now int64) {
+	for k, at := range b.GetEndpoints() {
+		if at <= now {
+			delete(b.Endpoints, k)
+		}
+	}
+	for k, at := range b.GetWaiting() {
+		if at <= now {
+			delete(b.Waiting, k)
+		}
+	}
+	for k := range b.GetSlowed() {
+		if permille(b, k, now) == fullPermille {
+			delete(b.Slowed, k)
+		}
+	}
+	oldest := time.Unix(0, now).UTC().AddDate(0, 0, -keptDays).Format(time.DateOnly)
+	for day := range b.GetReads() {
+		if day < oldest {
+			delete(b.Reads, day)
+		}
+	}
+}
+
+// Used is how many reads were made in the last 30 days.
+func used(b *meshv1.Budget, now time.Time) (n uint64) {
+	oldest := now.UTC().AddDate(0, 0, -29).Format(time.DateOnly)
+	for day, reads := range b.GetReads() {
+		if day >= oldest {
+			n += reads
+		}
+	}
+	return n
+}
