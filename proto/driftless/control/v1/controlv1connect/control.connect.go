@@ -58,7 +58,8 @@ const (
 type ControlServiceClient interface {
 	// Counts of products by state, and the backlog of every consumer.
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
-	// Products whose catalog and Stripe differ, with the steps that would make them equal.
+	// Products whose catalog and Stripe differ, with the steps that would make them equal, and products whose newest
+	// change could not be applied.
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
 	// Orders push to bring products to their newest desired state.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
@@ -178,7 +179,8 @@ func (c *controlServiceClient) ListDeadLetters(ctx context.Context, req *connect
 type ControlServiceHandler interface {
 	// Counts of products by state, and the backlog of every consumer.
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
-	// Products whose catalog and Stripe differ, with the steps that would make them equal.
+	// Products whose catalog and Stripe differ, with the steps that would make them equal, and products whose newest
+	// change could not be applied.
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
 	// Orders push to bring products to their newest desired state.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
