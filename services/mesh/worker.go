@@ -77,7 +77,8 @@ func Work[T any, M interface {
 	g, pulling := errgroup.WithContext(ctx)
 	handling, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	defer context.AfterFunc(pulling, func() { time.AfterFunc(shutdownGrace, cancel) })()
+	stop := context.AfterFunc(pulling, func() { time.AfterFunc(shutdownGrace, cancel) })
+	defer stop()
 	for range max(w.Concurrency, 1) {
 		g.Go(func() error { return pull(pulling, handling, m, w, cons, handle) })
 	}
@@ -98,7 +99,8 @@ func pull[T any, M interface {
 		return err
 	}
 	defer iter.Stop()
-	defer context.AfterFunc(pulling, iter.Stop)()
+	stop := context.AfterFunc(pulling, iter.Stop)
+	defer stop()
 	for {
 		msg, err := iter.Next()
 		switch {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -76,12 +77,39 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) erro
 	if err := os.MkdirAll(dataDir, 0o755); err != nil { //nolint:gosec // Postgres' own user must be able to enter it
 		return fmt.Errorf("data directory: %w", err)
 	}
+	if err := keepToOneStripe(dataDir, cmd.StripeAPIKey != ""); err != nil {
+		return err
+	}
 	u := &up{upCmd: cmd, cli: c, dataDir: dataDir, logger: logger, ownTables: mapping == nil, started: time.Now()}
 	defer u.stopParts()
 	if err := u.startParts(ctx); err != nil {
 		return err
 	}
 	return u.serve(ctx)
+}
+
+// keepToOneStripe remembers whether a data directory goes with the simulator or with Stripe itself, and refuses the
+// other: the catalog of the one, samples among it, has no business in the other.
+func keepToOneStripe(dataDir string, hasKey bool) error {
+	const simulator, stripe = "the simulator", "Stripe"
+	now := simulator
+	if hasKey {
+		now = stripe
+	}
+	path := filepath.Join(dataDir, "stripe")
+	known, err := os.ReadFile(path)
+	switch before := strings.TrimSpace(string(known)); {
+	case errors.Is(err, os.ErrNotExist):
+		if err := os.WriteFile(path, []byte(now+"\n"), 0o600); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("data directory: %w", err)
+	case before != now:
+		return fmt.Errorf("data directory %s was used with %s, and now STRIPE_API_KEY says %s: use another with --data-dir, or remove it", dataDir, before, now)
+	}
+	return nil
 }
 
 // up is a mesh on one machine while it runs.

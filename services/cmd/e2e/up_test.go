@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -53,6 +54,18 @@ func TestUpWithAKeyOfStripesSeedsNothing(t *testing.T) {
 		cmd.Env = append(cmd.Env, "STRIPE_API_KEY="+key, "STRIPE_API_BASE=http://"+listener.Addr().String())
 	})
 	require.Equal(t, "0", p.ask(countProducts), "the sample catalog is not for an account of Stripe's")
+}
+
+func TestADataDirectoryOfTheSimulatorIsNotForStripe(t *testing.T) {
+	data := dataDir(t)
+	up(t, data).stop()
+	dir, err := programs()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "driftless"), "up", "--data-dir", data)
+	cmd.Env = append(os.Environ(), "STRIPE_API_KEY="+key)
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "was used with the simulator, and now STRIPE_API_KEY says Stripe")
 }
 
 func TestUpSeedsAnEmptyCatalogOnlyAndEndsWithItsPostgres(t *testing.T) {

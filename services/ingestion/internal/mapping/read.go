@@ -23,7 +23,7 @@ func (m *Mapping) States(ctx context.Context, ids []string) (map[string]State, S
 	r := reading{states: make(map[string]State, len(ids))}
 	// One round trip; the first statement after BEGIN takes the snapshot of all.
 	batch := &pgx.Batch{}
-	batch.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	batch.Queue("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ")
 	batch.Queue("SELECT pg_current_snapshot()::text").QueryRow(func(row pgx.Row) error {
 		var text string
 		if err := row.Scan(&text); err != nil {
