@@ -11,6 +11,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
 type statusCmd struct {
@@ -35,8 +36,8 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 		[]string{"account", s.GetAccount()}, []string{"in sync", number(s.GetInSync())}, []string{"pending", number(s.GetPending())},
 		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())}, []string{"orphans", number(s.GetOrphans())})
 	if scan := s.GetLastScan(); scan != nil {
-		fmt.Printf("last scan: started %s, %d products, %d prices, %d corrected, %d missing\n",
-			ago(scan.GetStartedAt()), scan.GetProducts(), scan.GetPrices(), scan.GetCorrected(), scan.GetMissing())
+		fmt.Printf("last scan: %s, %d products, %d prices, %d corrected, %d missing\n",
+			scanState(scan), scan.GetProducts(), scan.GetPrices(), scan.GetCorrected(), scan.GetMissing())
 	}
 	fmt.Println()
 	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
@@ -45,6 +46,17 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	}
 	printTable(stdout, rows...)
 	return nil
+}
+
+func scanState(s *meshv1.ScanReport) string {
+	switch {
+	case s.GetFinishedAt() != nil:
+		return "finished " + ago(s.GetFinishedAt())
+	case s.GetError() != "":
+		return "started " + ago(s.GetStartedAt()) + ", failed (" + s.GetError() + ")"
+	default:
+		return "running, started " + ago(s.GetStartedAt())
+	}
 }
 
 type planCmd struct {
