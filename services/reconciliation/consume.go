@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/otel/trace"
@@ -25,8 +24,9 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 	if c := change.GetCommittedAt(); c != nil {
 		at = c.AsTime()
 	}
-	return r.ledger.Desire(ctx, change, msg.Sequence, ledger.Entry{
-		EventID: "CATALOG:" + strconv.FormatUint(msg.Sequence, 10), Product: change.GetProductId(), At: at, Kind: "catalog_change",
+	return r.ledger.Desire(ctx, change, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, ledger.Entry{
+		// With the time: a stream that is made anew counts from 1 again.
+		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence), Product: change.GetProductId(), At: at, Kind: "catalog_change",
 		Version: change.GetVersion(), Detail: describe(change), TraceID: traceID(ctx),
 	}, r.repaired)
 }
@@ -36,7 +36,7 @@ func (r *reconciler) observed(ctx context.Context, msg mesh.Message[*catalogv1.O
 	if msg.Body.GetAccount() != r.Account {
 		return nil
 	}
-	return r.ledger.Observe(ctx, msg.Body, msg.Sequence, r.repaired)
+	return r.ledger.Observe(ctx, msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, r.repaired)
 }
 
 // stripeEvent follows STRIPE, for the audit trail.

@@ -47,15 +47,21 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	url, _ := localtest.NATS(t)
-	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
-	require.NoError(t, err)
-	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
 	c := &clock{}
-	return &rig{t: t, mesh: m, clock: c, cfg: reconciliation.Config{
-		Account: "default", NATS: mesh.Config{URL: url, Name: "reconciliation"}, LedgerURL: localtest.Postgres(t), GracePeriod: grace, Now: c.now,
-	}}
+	r := &rig{t: t, clock: c, cfg: reconciliation.Config{Account: "default", LedgerURL: localtest.Postgres(t), GracePeriod: grace, Now: c.now}}
+	r.emptyNATS()
+	return r
+}
+
+// emptyNATS gives the services another NATS server, on which nothing has happened yet.
+func (r *rig) emptyNATS() {
+	r.t.Helper()
+	url, _ := localtest.NATS(r.t)
+	m, err := mesh.Connect(r.t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(r.t, err)
+	r.t.Cleanup(m.Close)
+	require.NoError(r.t, mesh.ApplyTopology(r.t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	r.mesh, r.cfg.NATS = m, mesh.Config{URL: url, Name: "reconciliation"}
 }
 
 func (r *rig) start() (stop func()) {
@@ -305,6 +311,26 @@ func TestARestartForgetsAndDoublesNothing(t *testing.T) {
 	r.eventually("a", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	r.eventually("b", controlv1.ProductState_PRODUCT_STATE_PENDING)
 	require.Equal(t, []string{"catalog_change"}, r.kinds("a"))
+}
+
+func TestStreamsMadeAnewAreFollowed(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	stop := r.start()
+	for _, name := range []string{"A", "B", "Mug"} {
+		r.observe("mug", name, 10)
+	}
+	r.desire("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	stop()
+
+	r.emptyNATS()
+	r.start()
+	r.observe("mug", "Renamed by hand", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	r.desire("mug", "Renamed by hand", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	require.Equal(t, []string{"catalog_change", "catalog_change"}, r.kinds("mug"))
 }
 
 func TestTwoReplicasShareTheWork(t *testing.T) {

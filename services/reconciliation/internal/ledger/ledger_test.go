@@ -34,7 +34,9 @@ func desire(version, sequence uint64, name string) message {
 		Product: &catalogv1.Product{Id: product, Name: name},
 	}
 	entry := ledger.Entry{EventID: fmt.Sprintf("CATALOG:%d", sequence), Product: product, At: noon, Kind: "catalog_change", Version: version}
-	return func(ctx context.Context, l *ledger.Ledger) error { return l.Desire(ctx, change, sequence, entry, nil) }
+	return func(ctx context.Context, l *ledger.Ledger) error {
+		return l.Desire(ctx, change, at(sequence), entry, nil)
+	}
 }
 
 func observe(revision, version uint64, name string) message {
@@ -42,7 +44,12 @@ func observe(revision, version uint64, name string) message {
 	if name != "" {
 		observed.Product = &catalogv1.Product{Id: product, Name: name, Active: proto.Bool(true)}
 	}
-	return func(ctx context.Context, l *ledger.Ledger) error { return l.Observe(ctx, observed, revision, nil) }
+	return func(ctx context.Context, l *ledger.Ledger) error { return l.Observe(ctx, observed, at(revision), nil) }
+}
+
+// at is where a stream that was made at noon, and took a message a second, holds the message of a sequence.
+func at(sequence uint64) ledger.Position {
+	return ledger.Position{Sequence: sequence, Stored: noon.Add(time.Duration(sequence) * time.Second)}
 }
 
 func bury(service string, version uint64) message {
@@ -214,6 +221,27 @@ func TestDeadLetters(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatAStreamMadeAnewStoresLaterIsNewer(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.Context(), localtest.Postgres(t), "default")
+	defer l.Close()
+	for _, m := range []message{desire(10, 7, "A"), observe(7, 10, "A")} {
+		require.NoError(t, m(t.Context(), l))
+	}
+	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: 10, Product: &catalogv1.Product{Id: product, Name: "B"}}
+	for _, anew := range []ledger.Position{
+		{Sequence: 1, Stored: at(7).Stored.Add(-time.Minute)},
+		{Sequence: 7, Stored: at(7).Stored},
+	} {
+		require.NoError(t, l.Observe(t.Context(), observed, anew, nil))
+		require.Equal(t, map[ledger.State]uint64{ledger.InSync: 1}, sum(t, t.Context(), l).Counts, "it is older, or the same")
+	}
+	require.NoError(t, l.Observe(t.Context(), observed, ledger.Position{Sequence: 1, Stored: at(8).Stored}, nil))
+	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, sum(t, t.Context(), l).Counts)
+	require.NoError(t, desire(10, 2, "B")(t.Context(), l))
+	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, sum(t, t.Context(), l).Counts, "stored before what is known")
 }
 
 func TestTheGrantThatIsMissingIsNamed(t *testing.T) {

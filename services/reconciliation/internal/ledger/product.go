@@ -39,11 +39,24 @@ type Product struct {
 	DriftedAt    time.Time
 	Repairs      int
 
-	desiredVersion   uint64
-	desiredSequence  uint64
-	observedRevision uint64
-	deadVersion      *uint64
-	repairAt         time.Time
+	desiredVersion uint64
+	desiredAt      Position
+	observedAt     Position
+	deadVersion    *uint64
+	repairAt       time.Time
+}
+
+// Position is where a stream holds a message.
+type Position struct {
+	Sequence uint64
+	// Stored is when the stream took the message.
+	Stored time.Time
+}
+
+// after says whether a message of a subject came after the other. A stream that was made anew, or restored from a
+// backup, gives numbers out again: then the time tells. It does not tell alone: a server's clock may step back.
+func (p Position) after(other Position) bool {
+	return p.Sequence > other.Sequence || p.Stored.Truncate(time.Microsecond).After(other.Stored)
 }
 
 // Steps are the calls that would make Stripe equal to the catalog.
@@ -54,9 +67,9 @@ type Repaired func(ctx context.Context, p *Product) error
 
 // Desire takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older than
 // what is known changes nothing but the trail; of equal versions the one stored later counts.
-func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, sequence uint64, entry Entry, repaired Repaired) error {
+func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, at Position, entry Entry, repaired Repaired) error {
 	return l.change(ctx, change.GetProductId(), entry, repaired, func(_ context.Context, _ pgx.Tx, p *Product) (bool, error) {
-		if change.GetVersion() < p.desiredVersion || change.GetVersion() == p.desiredVersion && sequence <= p.desiredSequence {
+		if change.GetVersion() < p.desiredVersion || change.GetVersion() == p.desiredVersion && !at.after(p.desiredAt) {
 			return false, nil
 		}
 		if change.GetVersion() > p.desiredVersion {
@@ -65,18 +78,18 @@ func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, se
 		}
 		kept := proto.CloneOf(change)
 		kept.RowImages = nil
-		p.Desired, p.desiredVersion, p.desiredSequence = kept, change.GetVersion(), sequence
+		p.Desired, p.desiredVersion, p.desiredAt = kept, change.GetVersion(), at
 		return true, nil
 	})
 }
 
-// Observe takes an observed state from OBSERVED into account; an older revision than the known one changes nothing.
-func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, revision uint64, repaired Repaired) error {
+// Observe takes an observed state from OBSERVED into account; an older one than the known one changes nothing.
+func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, at Position, repaired Repaired) error {
 	return l.change(ctx, observed.GetProductId(), Entry{}, repaired, func(_ context.Context, _ pgx.Tx, p *Product) (bool, error) {
-		if revision <= p.observedRevision {
+		if !at.after(p.observedAt) {
 			return false, nil
 		}
-		p.Observed, p.observedRevision = observed, revision
+		p.Observed, p.observedAt = observed, at
 		return true, nil
 	})
 }
@@ -204,11 +217,12 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, p *Product) error {
 	}
 	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.product SET desired = $3, desired_version = $4::text::numeric, desired_sequence = $5,
 		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
-		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric
+		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric,
+		desired_stored = $17, observed_stored = $18
 		WHERE account = $1 AND product_id = $2`,
-		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredSequence), observed, int64(p.observedRevision),
+		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredAt.Sequence), observed, int64(p.observedAt.Sequence),
 		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince), nullable(p.DriftedAt), p.Repairs,
-		nullable(p.repairAt), deadVersion); err != nil {
+		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored); err != nil {
 		return fmt.Errorf("store product %s: %w", p.ID, err)
 	}
 	return nil
@@ -221,8 +235,8 @@ func nullable(t time.Time) *time.Time {
 	return &t
 }
 
-const selectProducts = `SELECT product_id, desired, desired_version::text, desired_sequence, observed, observed_revision, state, differs,
-	differs_since, drifted_at, repairs, repair_at, dead_version::text FROM driftless_ledger.product`
+const selectProducts = `SELECT product_id, desired, desired_version::text, desired_sequence, desired_stored, observed, observed_revision,
+	observed_stored, state, differs, differs_since, drifted_at, repairs, repair_at, dead_version::text FROM driftless_ledger.product`
 
 func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	p := &Product{}
@@ -232,10 +246,11 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	var state string
 	var sequence, revision int64
 	var since, drifted, repairAt *time.Time
-	if err := row.Scan(&p.ID, &desired, &version, &sequence, &observed, &revision, &state, &p.Differs, &since, &drifted, &p.Repairs, &repairAt, &dead); err != nil {
+	if err := row.Scan(&p.ID, &desired, &version, &sequence, &p.desiredAt.Stored, &observed, &revision, &p.observedAt.Stored, &state, &p.Differs,
+		&since, &drifted, &p.Repairs, &repairAt, &dead); err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the product
 	}
-	p.State, p.desiredSequence, p.observedRevision = State(state), uint64(sequence), uint64(revision)
+	p.State, p.desiredAt.Sequence, p.observedAt.Sequence = State(state), uint64(sequence), uint64(revision)
 	var err error
 	if p.desiredVersion, err = strconv.ParseUint(version, 10, 64); err != nil {
 		return nil, err //nolint:wrapcheck // as above
