@@ -38,6 +38,8 @@ type Mesh struct {
 	mu      sync.Mutex
 	streams map[string]jetstream.Stream
 	buckets map[string]jetstream.KeyValue
+	// foreign accounts whose messages were seen.
+	foreign map[string]bool
 }
 
 // Connect dials NATS and checks that JetStream answers. A server that goes away later is reconnected to for
@@ -86,7 +88,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	m := &Mesh{
 		nc: nc, js: js, name: cfg.Name, logger: logger,
-		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{},
+		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, foreign: map[string]bool{},
 	}
 	if _, err := js.AccountInfo(ctx); err != nil {
 		nc.Close()

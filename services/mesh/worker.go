@@ -31,6 +31,9 @@ type Worker struct {
 	// Service is the service at work; it names its dead letters.
 	Service  string
 	Consumer Consumer
+	// Account whose messages are handled; all if empty. Those of others are acknowledged and left alone: after the account
+	// was renamed, nobody else would take them.
+	Account string
 	// Concurrency is how many messages are handled at once; 0 means 1.
 	Concurrency int
 }
@@ -151,6 +154,11 @@ func work[T any, M interface {
 		Subject: raw.Subject(), Stream: meta.Stream, Sequence: meta.Sequence.Stream,
 		Attempt: meta.NumDelivered, Header: raw.Headers(), PublishedAt: meta.Timestamp,
 	}
+	if foreign := msg.Account(); w.Account != "" && foreign != w.Account {
+		m.warnOfForeign(ctx, foreign, w.Account)
+		settle(ctx, m, w, raw, meta, Ack())
+		return
+	}
 	msg.Body = M(new(T))
 	var verdict Verdict
 	if err := proto.Unmarshal(raw.Data(), msg.Body); err != nil {
@@ -162,6 +170,20 @@ func work[T any, M interface {
 		verdict = handle(ctx, msg)
 	}
 	settle(ctx, m, w, raw, meta, verdict)
+}
+
+// warnOfForeign says, once for each account, that its messages are here.
+func (m *Mesh) warnOfForeign(ctx context.Context, foreign, own string) {
+	m.mu.Lock()
+	known := m.foreign[foreign]
+	m.foreign[foreign] = true
+	m.mu.Unlock()
+	if known {
+		return
+	}
+	m.logger.WarnContext(ctx, "messages of another account are left alone and acknowledged; they are old ones if DRIFTLESS_ACCOUNT was changed, "+
+		"but if another Driftless with that account uses these streams, each takes the other's messages: give every Driftless a NATS server, or a NATS account, of its own",
+		"account", own, "other", foreign)
 }
 
 // settle carries out a verdict. A message whose settling fails comes again: handlers are idempotent.

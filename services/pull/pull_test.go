@@ -310,9 +310,10 @@ func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
 
 func TestTheEchoOfACallWithoutAnAnswerIsLookedAt(t *testing.T) {
 	r := newRig(t)
-	r.pull(time.Hour)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
+	r.pull(time.Hour)
+	r.seen("The truth")
 	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{Id: "mug", Name: "Before the call"}
 		o.Claim = &catalogv1.Claim{Holder: "slow", Until: timestamppb.New(time.Now().Add(time.Minute))}

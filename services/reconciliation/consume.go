@@ -33,9 +33,6 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 
 // observed follows OBSERVED.
 func (r *reconciler) observed(ctx context.Context, msg mesh.Message[*catalogv1.Observed]) error {
-	if msg.Body.GetAccount() != r.Account {
-		return nil
-	}
 	return r.ledger.Observe(ctx, msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, r.repaired)
 }
 

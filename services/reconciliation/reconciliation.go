@@ -106,7 +106,7 @@ func consume[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, r *reconciler, c mesh.Consumer, handle func(context.Context, mesh.Message[M]) error) error {
-	return mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Reconciliation, Consumer: c, Concurrency: concurrency},
+	return mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Reconciliation, Consumer: c, Account: r.Account, Concurrency: concurrency},
 		func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
 			begun := time.Now()
 			err := handle(ctx, msg)
