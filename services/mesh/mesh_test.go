@@ -1,9 +1,11 @@
 package mesh_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -300,6 +302,58 @@ func TestUndecodableMessageBecomesADeadLetter(t *testing.T) {
 		_, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "broken"))
 		return err == nil
 	}, patience, 10*time.Millisecond)
+}
+
+func TestMessagesOfAnotherAccountAreLeftAloneWithOneWarning(t *testing.T) {
+	m := start(t)
+	var log bytes.Buffer
+	worker, err := mesh.Connect(t.Context(), mesh.Config{URL: m.Conn().ConnectedUrl(), Name: "worker", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	defer worker.Close()
+	for _, subject := range []string{"catalog.other.live.p", "catalog.other.live.q", "catalog.third.live.p", "catalog.other.live.broken"} {
+		data := []byte{}
+		if strings.HasSuffix(subject, "broken") {
+			data = []byte{0xff, 0xff}
+		}
+		_, err := m.JetStream().Publish(t.Context(), subject, data)
+		require.NoError(t, err)
+	}
+	publish(t, m, mesh.Live, "p", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	var handled atomic.Value
+	go func() {
+		done <- mesh.Work(ctx, worker, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Account: "default"}, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+			if !handled.CompareAndSwap(nil, msg.Subject) {
+				t.Error("handled too", msg.Subject)
+			}
+			return mesh.Ack()
+		})
+	}()
+	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+	require.Equal(t, "catalog.default.live.p", handled.Load())
+	require.Equal(t, 1, strings.Count(log.String(), "other=other"), log.String())
+	require.Equal(t, 1, strings.Count(log.String(), "other=third"), log.String())
+	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	require.Zero(t, stream.CachedInfo().State.Msgs, "what is another's to read is no dead letter of ours")
+}
+
+func TestTheAccountOfAMessageIsInItsSubject(t *testing.T) {
+	for subject, want := range map[string]string{
+		mesh.CatalogSubject("a", mesh.Bulk, "p"):                            "a",
+		mesh.StripeSubject("a", "p"):                                        "a",
+		mesh.SyncSubject("a", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "p"): "a",
+		mesh.DeadSubject(mesh.Push, "a", "p"):                               "a",
+		mesh.CommandSubject(mesh.Pull, "a", mesh.VerbScan, ""):              "a",
+		mesh.CommandSubject(mesh.Push, "a", mesh.VerbSync, "p"):             "a",
+		"$KV." + mesh.BucketObserved + ".a.p":                               "a",
+		"nonsense":                                                          "",
+	} {
+		require.Equal(t, want, mesh.Message[*meshv1.Command]{Subject: subject}.Account(), subject)
+	}
 }
 
 func TestTraceTravelsWithTheMessage(t *testing.T) {

@@ -333,6 +333,30 @@ func TestStreamsMadeAnewAreFollowed(t *testing.T) {
 	require.Equal(t, []string{"catalog_change", "catalog_change"}, r.kinds("mug"))
 }
 
+func TestAnotherAccountsMessagesAreNotTaken(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Account = "renamed"
+	r.desire("mug", "Mug", 10)
+	r.observe("mug", "Mug", 9)
+	now := timestamppb.Now()
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{Account: "default", ProductId: "mug", EventId: "evt_1", ReceivedAt: now}))
+	kind := meshv1.OutcomeKind_OUTCOME_KIND_APPLIED
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.SyncSubject("default", kind, "mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: now}))
+	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: "mug", Version: 10, Reason: mesh.ReasonRefused}))
+	r.start()
+	require.Eventually(t, func() bool {
+		for _, c := range ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetConsumers() {
+			if c.GetConsumer() == "reconciliation" && c.GetPending()+c.GetInFlight() > 0 {
+				return false
+			}
+		}
+		return true
+	}, patience, 10*time.Millisecond)
+	require.Empty(t, r.kinds("mug"))
+	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_UNSPECIFIED, r.state("mug"))
+	require.Empty(t, ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters())
+}
+
 func TestTwoReplicasShareTheWork(t *testing.T) {
 	r := newRig(t)
 	r.start()
