@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
@@ -294,14 +295,19 @@ func TestUndecodableMessageBecomesADeadLetter(t *testing.T) {
 		return mesh.Ack()
 	})
 	defer stop()
-	_, err := m.JetStream().PublishMsg(t.Context(), &nats.Msg{Subject: mesh.CatalogSubject("default", mesh.Live, "broken"), Data: []byte{0xff, 0xff}})
+	broken := &nats.Msg{Subject: mesh.CatalogSubject("default", mesh.Live, "bro/ken"), Data: []byte{0xff, 0xff}, Header: nats.Header{}}
+	broken.Header.Set(mesh.VersionHeader, "12345678901234567890")
+	_, err := m.JetStream().PublishMsg(t.Context(), broken)
 	require.NoError(t, err)
 	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
 	require.NoError(t, err)
+	letter := &meshv1.DeadLetter{}
 	require.Eventually(t, func() bool {
-		_, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "broken"))
-		return err == nil
+		msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "bro/ken"))
+		return err == nil && proto.Unmarshal(msg.Data, letter) == nil
 	}, patience, 10*time.Millisecond)
+	require.Equal(t, "bro/ken", letter.GetProductId())
+	require.Equal(t, uint64(12345678901234567890), letter.GetVersion())
 }
 
 func TestMessagesOfAnotherAccountAreLeftAloneWithOneWarning(t *testing.T) {

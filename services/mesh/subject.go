@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -54,6 +55,18 @@ func Token(id string) string {
 	}
 	if id == "" {
 		return "="
+	}
+	return id
+}
+
+// untoken gives the id of which Token made the token; what Token would not make stays as it is.
+func untoken(token string) string {
+	if token == "=" {
+		return ""
+	}
+	id, err := url.PathUnescape(strings.ReplaceAll(token, "=", "%"))
+	if err != nil || Token(id) != token {
+		return token
 	}
 	return id
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -163,7 +164,7 @@ func work[T any, M interface {
 	var verdict Verdict
 	if err := proto.Unmarshal(raw.Data(), msg.Body); err != nil {
 		verdict = Dead(&meshv1.DeadLetter{
-			Account: msg.Account(), ProductId: lastToken(raw.Subject()), Reason: ReasonUndecodable,
+			Account: msg.Account(), ProductId: untoken(lastToken(raw.Subject())), Reason: ReasonUndecodable,
 			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), msg.Body.ProtoReflect().Descriptor().FullName(), err),
 		})
 	} else {
@@ -207,6 +208,10 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 	case dead:
 		letter := v.letter
 		letter.Service = w.Service
+		if letter.GetVersion() == 0 {
+			// Without a usable header the letter is about no version.
+			letter.Version, _ = strconv.ParseUint(raw.Headers().Get(VersionHeader), 10, 64)
+		}
 		letter.Stream, letter.Subject, letter.Sequence = meta.Stream, raw.Subject(), meta.Sequence.Stream
 		letter.Attempts = uint32(min(meta.NumDelivered, 1<<31))
 		letter.FirstAt, letter.LastAt = timestamppb.New(meta.Timestamp), timestamppb.Now()

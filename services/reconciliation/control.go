@@ -117,14 +117,23 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 	return out
 }
 
-// SyncProducts orders push to bring products to their newest desired state.
+// SyncProducts orders push to bring products to their newest desired state. Their dead letters that are about no version
+// are settled by it: what fails again writes new ones.
 func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
 	ids := req.Msg.GetProductIds()
 	if len(ids) == 0 || len(ids) > maxNamed {
 		return nil, invalid("product_ids: must be between 1 and %d", maxNamed)
 	}
 	for _, id := range ids {
-		if err := c.order(ctx, id, req.Msg.GetLook(), operator, "asked for", nuid.Next()); err != nil {
+		command, at := nuid.Next(), c.Now()
+		if err := c.order(ctx, id, req.Msg.GetLook(), operator, "asked for", command); err != nil {
+			return nil, unavailable(err)
+		}
+		detail := "sync"
+		if req.Msg.GetLook() {
+			detail = "sync, with a look at Stripe"
+		}
+		if err := c.ledger.Record(ctx, ledger.Entry{EventID: "ORDER:" + command, Product: id, At: at, Kind: "ordered", Detail: detail, TraceID: traceID(ctx)}); err != nil {
 			return nil, unavailable(err)
 		}
 	}

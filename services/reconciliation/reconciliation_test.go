@@ -298,6 +298,29 @@ func TestADeadLetterStandsUntilANewerWish(t *testing.T) {
 	require.Empty(t, ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters())
 }
 
+func TestADeadLetterAboutNoVersionStandsUntilItIsSettled(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	r.start()
+	r.acked()
+	for _, id := range []string{"mug", "cup"} {
+		r.desire(id, "A", 10)
+		r.observe(id, "A", 10)
+		r.eventually(id, controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+		require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: mesh.Pull, Account: "default", ProductId: id, Reason: mesh.ReasonUndecodable}))
+		r.eventually(id, controlv1.ProductState_PRODUCT_STATE_DEAD)
+	}
+	kind := meshv1.OutcomeKind_OUTCOME_KIND_APPLIED
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.SyncSubject("default", kind, "mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: timestamppb.Now()}))
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	require.Len(t, ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters(), 1)
+
+	ask[controlv1.SyncProductsResponse](r, "SyncProducts", `{"product_ids":["cup"],"look":true}`)
+	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_IN_SYNC, r.state("cup"))
+	require.Empty(t, ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters())
+	require.Equal(t, []string{"ordered", "dead", "catalog_change"}, r.kinds("cup"))
+}
+
 func TestARestartForgetsAndDoublesNothing(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -70,9 +71,19 @@ type Entry struct {
 	TraceID string
 }
 
+// settling are the kinds of entries that settle the product's older dead letters that are about no version: it was brought
+// to its newest state since, or an operator has taken it up.
+var settling = []string{"applied", "repaired", "ordered"}
+
 // Record adds an entry.
 func (l *Ledger) Record(ctx context.Context, e Entry) error {
-	return l.record(ctx, l.pool, e)
+	if err := l.record(ctx, l.pool, e); err != nil {
+		return err
+	}
+	if !slices.Contains(settling, e.Kind) {
+		return nil
+	}
+	return l.settleUnversioned(ctx, e.Product)
 }
 
 type execer interface {

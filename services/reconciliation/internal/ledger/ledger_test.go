@@ -61,6 +61,12 @@ func bury(service string, version uint64) message {
 	return func(ctx context.Context, l *ledger.Ledger) error { return l.Bury(ctx, letter, entry) }
 }
 
+// record is an entry of the audit trail, so much after noon.
+func record(kind string, after time.Duration) message {
+	entry := ledger.Entry{EventID: kind + after.String(), Product: product, At: noon.Add(after), Kind: kind}
+	return func(ctx context.Context, l *ledger.Ledger) error { return l.Record(ctx, entry) }
+}
+
 // summary is what operators see of a ledger.
 type summary struct {
 	Counts  map[ledger.State]uint64
@@ -197,6 +203,42 @@ func TestDeadLetters(t *testing.T) {
 		},
 		"replaces the older one": {
 			[]message{desire(10, 1, "A"), bury(push, 10), bury(push, 12)}, ledger.Dead, []string{"push-12"},
+		},
+		"about no version stands": {
+			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0)}, ledger.Dead, []string{"push-0"},
+		},
+		"about no version outlives a newer wish and what is observed": {
+			[]message{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")}, ledger.Dead, []string{"push-0"},
+		},
+		"about no version keeps no product from drifting": {
+			[]message{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "B")}, ledger.Pending, []string{"push-0"},
+		},
+		"about no version of a product that nobody knows": {
+			[]message{bury(push, 0)}, ledger.Dead, []string{"push-0"},
+		},
+		"about no version stands beside one about a version": {
+			[]message{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)}, ledger.Dead, []string{"push-0", "push-10", "ingestion-0"},
+		},
+		"about no version outlives one about a version": {
+			[]message{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")}, ledger.Dead, []string{"push-0"},
+		},
+		"about no version is settled by a later success": {
+			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0), record("applied", time.Second)}, ledger.InSync, nil,
+		},
+		"about no version comes after the later success": {
+			[]message{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second), bury(push, 0)}, ledger.InSync, nil,
+		},
+		"about no version is not settled by an earlier success": {
+			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("applied", -time.Second)}, ledger.Dead, []string{"push-0"},
+		},
+		"about no version is not settled by an event": {
+			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("confirmed", time.Second)}, ledger.Dead, []string{"push-0"},
+		},
+		"about no version is settled by an operator": {
+			[]message{bury(push, 0), record("ordered", time.Second)}, ledger.InSync, nil,
+		},
+		"about no version that comes again after it was settled stays so": {
+			[]message{bury(push, 0), record("ordered", time.Second), bury(push, 0)}, ledger.InSync, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,8 +42,10 @@ type Product struct {
 	desiredVersion uint64
 	desiredAt      Position
 	observedAt     Position
-	deadVersion    *uint64
-	repairAt       time.Time
+	// deadVersion is that of the open dead letter that is about one; deadUnversioned says that one about none is open.
+	deadVersion     *uint64
+	deadUnversioned bool
+	repairAt        time.Time
 }
 
 // Position is where a stream holds a message.
@@ -95,13 +97,17 @@ func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, at P
 }
 
 // Bury takes a dead letter into account: the product is dead until a newer wish comes or the version is applied
-// after all. Of a product's letters only the one about the newest version stands, whatever the order they come in.
+// after all. Of a product's letters only the one about the newest version stands, whatever the order they come in. A letter
+// about no version stands beside it, the newest of each service, until an entry later than it settles it.
 func (l *Ledger) Bury(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) error {
 	body, err := proto.Marshal(letter)
 	if err != nil {
 		return fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
 	}
 	version := letter.GetVersion()
+	if version == 0 {
+		return l.buryUnversioned(ctx, letter, body, entry)
+	}
 	return l.change(ctx, letter.GetProductId(), entry, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
 		superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
 		var closed *time.Time
@@ -119,11 +125,60 @@ func (l *Ledger) Bury(ctx context.Context, letter *meshv1.DeadLetter, entry Entr
 			return false, nil
 		}
 		if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $4
-			WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND id <> $3`,
+			WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version > 0 AND id <> $3`,
 			l.account, letter.GetProductId(), letter.GetId(), l.now()); err != nil {
 			return false, fmt.Errorf("close older dead letters of product %s: %w", letter.GetProductId(), err)
 		}
 		p.deadVersion = &version
+		return true, nil
+	})
+}
+
+func (l *Ledger) buryUnversioned(ctx context.Context, letter *meshv1.DeadLetter, body []byte, entry Entry) error {
+	if err := l.change(ctx, letter.GetProductId(), entry, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+		tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, version, letter, at)
+			VALUES ($1, $2, $3, $4, 0, $5, $6) ON CONFLICT (id) DO NOTHING`,
+			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), body, letter.GetLastAt().AsTime())
+		if err != nil {
+			return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
+		}
+		if tag.RowsAffected() == 0 {
+			return false, nil
+		}
+		if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $4
+			WHERE account = $1 AND product_id = $2 AND service = $3 AND closed_at IS NULL AND version = 0 AND at < (
+				SELECT max(at) FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND service = $3 AND closed_at IS NULL AND version = 0)`,
+			l.account, letter.GetProductId(), letter.GetService(), l.now()); err != nil {
+			return false, fmt.Errorf("close older dead letters of product %s: %w", letter.GetProductId(), err)
+		}
+		p.deadUnversioned = true
+		return true, nil
+	}); err != nil {
+		return err
+	}
+	return l.settleUnversioned(ctx, letter.GetProductId())
+}
+
+// settleUnversioned closes the product's dead letters about no version of which a later entry tells that they are settled.
+// It is called after either side is stored, for another process may store the other side at the same time.
+func (l *Ledger) settleUnversioned(ctx context.Context, product string) error {
+	const settled = `account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0 AND at < (
+		SELECT max(at) FROM driftless_ledger.history WHERE account = $1 AND product_id = $2 AND kind = ANY($3))`
+	var some bool
+	if err := l.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE `+settled+`)`, l.account, product, settling).Scan(&some); err != nil {
+		return fmt.Errorf("look for dead letters of product %s: %w", product, err)
+	}
+	if !some {
+		return nil
+	}
+	return l.change(ctx, product, Entry{}, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+		if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $4 WHERE `+settled, l.account, product, settling, l.now()); err != nil {
+			return false, fmt.Errorf("close dead letters of product %s: %w", product, err)
+		}
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0)`,
+			l.account, product).Scan(&p.deadUnversioned); err != nil {
+			return false, fmt.Errorf("look for dead letters of product %s: %w", product, err)
+		}
 		return true, nil
 	})
 }
@@ -152,7 +207,7 @@ func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Re
 		}
 		before := p.State
 		closes := p.settle(l.now())
-		if before == Drifted && p.State == InSync && repaired != nil {
+		if before == Drifted && !p.Differs && p.deadVersion == nil && repaired != nil {
 			if err := repaired(ctx, p); err != nil {
 				return err
 			}
@@ -161,7 +216,7 @@ func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Re
 			p.DriftedAt, p.repairAt, p.Repairs = time.Time{}, time.Time{}, 0
 		}
 		if closes {
-			if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $3 WHERE account = $1 AND product_id = $2 AND closed_at IS NULL`,
+			if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $3 WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version > 0`,
 				l.account, id, l.now()); err != nil {
 				return fmt.Errorf("close dead letters of product %s: %w", id, err)
 			}
@@ -182,7 +237,8 @@ func (p *Product) settle(now time.Time) (closes bool) {
 		p.deadVersion, closes = nil, true
 	}
 	switch {
-	case p.deadVersion != nil:
+	case p.deadVersion != nil, p.deadUnversioned && !p.Differs:
+		// What differs and is dead for no version that is known goes on, and may drift: a repair may settle it.
 		p.State = Dead
 	case p.Desired == nil && p.Observed.GetProduct() != nil:
 		p.State = Orphan
@@ -218,11 +274,11 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.product SET desired = $3, desired_version = $4::text::numeric, desired_sequence = $5,
 		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
 		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric,
-		desired_stored = $17, observed_stored = $18
+		desired_stored = $17, observed_stored = $18, dead_unversioned = $19
 		WHERE account = $1 AND product_id = $2`,
 		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredAt.Sequence), observed, int64(p.observedAt.Sequence),
 		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince), nullable(p.DriftedAt), p.Repairs,
-		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored); err != nil {
+		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned); err != nil {
 		return fmt.Errorf("store product %s: %w", p.ID, err)
 	}
 	return nil
@@ -236,7 +292,7 @@ func nullable(t time.Time) *time.Time {
 }
 
 const selectProducts = `SELECT product_id, desired, desired_version::text, desired_sequence, desired_stored, observed, observed_revision,
-	observed_stored, state, differs, differs_since, drifted_at, repairs, repair_at, dead_version::text FROM driftless_ledger.product`
+	observed_stored, state, differs, differs_since, drifted_at, repairs, repair_at, dead_version::text, dead_unversioned FROM driftless_ledger.product`
 
 func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	p := &Product{}
@@ -247,7 +303,7 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	var sequence, revision int64
 	var since, drifted, repairAt *time.Time
 	if err := row.Scan(&p.ID, &desired, &version, &sequence, &p.desiredAt.Stored, &observed, &revision, &p.observedAt.Stored, &state, &p.Differs,
-		&since, &drifted, &p.Repairs, &repairAt, &dead); err != nil {
+		&since, &drifted, &p.Repairs, &repairAt, &dead, &p.deadUnversioned); err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the product
 	}
 	p.State, p.desiredAt.Sequence, p.observedAt.Sequence = State(state), uint64(sequence), uint64(revision)

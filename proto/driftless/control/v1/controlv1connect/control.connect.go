@@ -61,7 +61,7 @@ type ControlServiceClient interface {
 	// Products whose catalog and Stripe differ, with the steps that would make them equal, and products whose newest
 	// change could not be applied.
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
-	// Orders push to bring products to their newest desired state.
+	// Orders push to bring products to their newest desired state. Their dead letters of version 0 are settled by that.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
@@ -182,7 +182,7 @@ type ControlServiceHandler interface {
 	// Products whose catalog and Stripe differ, with the steps that would make them equal, and products whose newest
 	// change could not be applied.
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
-	// Orders push to bring products to their newest desired state.
+	// Orders push to bring products to their newest desired state. Their dead letters of version 0 are settled by that.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
