@@ -265,6 +265,49 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
+func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
+	t.Parallel()
+	now := noon
+	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", func() time.Time { return now })
+	require.NoError(t, err)
+	defer l.Close()
+	drift := func() (found, due int) {
+		count := func(n *int) func(context.Context, *ledger.Product) error {
+			return func(context.Context, *ledger.Product) error { *n++; return nil }
+		}
+		_, err := l.Drift(t.Context(), time.Minute, false, count(&found), count(&due))
+		require.NoError(t, err)
+		return found, due
+	}
+	state := func(want ledger.State) {
+		require.Equal(t, map[ledger.State]uint64{want: 1}, sum(t, t.Context(), l).Counts)
+	}
+	for _, m := range []message{desire(10, 1, "A"), observe(1, 10, "A"), observe(2, 10, "by hand")} {
+		require.NoError(t, m(t.Context(), l))
+	}
+	now = now.Add(2 * time.Minute)
+	found, _ := drift()
+	require.Equal(t, 1, found)
+	state(ledger.Drifted)
+
+	require.NoError(t, desire(11, 2, "B")(t.Context(), l))
+	state(ledger.Pending)
+	found, due := drift()
+	require.Zero(t, found+due, "the grace period has begun anew")
+	now = now.Add(2 * time.Minute)
+	found, due = drift()
+	require.Equal(t, 2, found+due)
+	state(ledger.Drifted)
+
+	repaired := 0
+	wish := &catalogv1.ProductChange{
+		Account: "default", ProductId: product, Version: 12, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: &catalogv1.Product{Id: product, Name: "by hand"},
+	}
+	require.NoError(t, l.Desire(t.Context(), wish, at(3), ledger.Entry{}, func(context.Context, *ledger.Product) error { repaired++; return nil }))
+	state(ledger.InSync)
+	require.Equal(t, 1, repaired, "the wish is what Stripe holds")
+}
+
 func TestWhatAStreamMadeAnewStoresLaterIsNewer(t *testing.T) {
 	t.Parallel()
 	l := open(t, t.Context(), localtest.Postgres(t), "default")

@@ -77,6 +77,9 @@ func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, at
 		if change.GetVersion() > p.desiredVersion {
 			// A new wish has its own time to arrive.
 			p.DiffersSince = time.Time{}
+			if p.State == Drifted {
+				p.State = Pending
+			}
 		}
 		kept := proto.CloneOf(change)
 		kept.RowImages = nil
@@ -202,10 +205,10 @@ func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Re
 		if err != nil {
 			return fmt.Errorf("ledger row of product %s: %w", id, err)
 		}
+		before := p.State
 		if changed, err := edit(ctx, tx, p); err != nil || !changed {
 			return err
 		}
-		before := p.State
 		closes := p.settle(l.now())
 		if before == Drifted && !p.Differs && p.deadVersion == nil && repaired != nil {
 			if err := repaired(ctx, p); err != nil {
