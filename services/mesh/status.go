@@ -14,6 +14,8 @@ type ConsumerStatus struct {
 	InFlight uint64
 	// Redelivered messages are among those in flight.
 	Redelivered uint64
+	// AckFloor is the sequence of the stream up to which every message for the consumer is acknowledged.
+	AckFloor uint64
 }
 
 // Consumers returns the backlog of every durable consumer of the mesh, in the order of the topology.
@@ -28,6 +30,7 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 		out = append(out, ConsumerStatus{
 			Consumer: c.Consumer, Pending: info.NumPending,
 			InFlight: uint64(max(info.NumAckPending, 0)), Redelivered: uint64(max(info.NumRedelivered, 0)),
+			AckFloor: info.AckFloor.Stream,
 		})
 	}
 	return out, nil

@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -31,30 +32,31 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 }
 
 func (r *reconciler) lookForDrift(ctx context.Context) error {
-	backlog, err := r.pushBacklog(ctx)
+	pushed, err := r.pushed(ctx)
 	if err != nil {
 		return err
 	}
 	for {
-		n, err := r.ledger.Drift(ctx, r.GracePeriod, backlog, r.drifted, r.repair)
+		n, err := r.ledger.Drift(ctx, r.GracePeriod, pushed, r.drifted, r.repair)
 		if err != nil || n == 0 {
 			return err
 		}
 	}
 }
 
-// pushBacklog says whether push has changes that it has not come to.
-func (r *reconciler) pushBacklog(ctx context.Context) (bool, error) {
+// pushed is the sequence of CATALOG up to which push is done with every message.
+func (r *reconciler) pushed(ctx context.Context) (uint64, error) {
 	consumers, err := r.mesh.Consumers(ctx)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
+	sequence := uint64(math.MaxUint64)
 	for _, c := range consumers {
 		if (c.Consumer == mesh.PushLive || c.Consumer == mesh.PushBulk) && c.Pending+c.InFlight > 0 {
-			return true, nil
+			sequence = min(sequence, c.AckFloor)
 		}
 	}
-	return false, nil
+	return sequence, nil
 }
 
 func (r *reconciler) drifted(ctx context.Context, p *ledger.Product) error {

@@ -256,6 +256,34 @@ func TestWhatPushHasNotComeToIsNoDrift(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 }
 
+func TestABacklogHidesTheDriftOfNoProductThatPushIsDoneWith(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive}, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+			if msg.Body.GetProductId() == "refused" {
+				return mesh.RetryIn(time.Hour, nil)
+			}
+			return mesh.Ack()
+		})
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	for i, id := range []string{"mug", "refused", "cup"} {
+		r.desire(id, "A", uint64(i+1))
+	}
+	r.observe("plate", "A", 4)
+	r.desire("plate", "A", 4)
+	r.eventually("plate", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	r.observe("plate", "Renamed by hand", 4)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+	r.eventually("plate", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+	localtest.Holds(t, 3*grace, func() bool {
+		return r.state("refused") == controlv1.ProductState_PRODUCT_STATE_PENDING && r.state("cup") == controlv1.ProductState_PRODUCT_STATE_PENDING
+	}, "push may still be about to apply them")
+}
+
 func TestReportOnlyRepairsNothing(t *testing.T) {
 	r := newRig(t)
 	r.cfg.ReportOnly = true

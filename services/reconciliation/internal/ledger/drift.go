@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,15 +22,16 @@ const (
 // before, that are due for a repair. found is told of each newly drifted product, and due of each due one, before
 // that is stored; an error of theirs leaves the rest for the next call.
 //
-// Not drift is what push has not come to: while push has a backlog, a product whose newest version has not been
-// applied is waiting its turn. Neither is a product that a push has claimed, nor a dead one.
-func (l *Ledger) Drift(ctx context.Context, grace time.Duration, backlog bool, found, due func(context.Context, *Product) error) (n int, err error) {
+// Not drift is what push has not come to: a product whose newest version has not been applied is waiting its turn
+// unless push is done with its message, as with every one of CATALOG up to the sequence pushed. Neither is a product
+// that a push has claimed, nor a dead one.
+func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, found, due func(context.Context, *Product) error) (n int, err error) {
 	now := l.now()
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND differs AND (
-			state = 'pending' AND differs_since <= $2 AND (claimed_until IS NULL OR claimed_until < $3) AND (NOT $4 OR observed_version >= desired_version)
+			state = 'pending' AND differs_since <= $2 AND (claimed_until IS NULL OR claimed_until < $3) AND (desired_sequence <= $4 OR observed_version >= desired_version)
 			OR state = 'drifted' AND repair_at <= $3) LIMIT $5 FOR UPDATE SKIP LOCKED`,
-			l.account, now.Add(-grace), now, backlog, driftPage)
+			l.account, now.Add(-grace), now, int64(min(pushed, math.MaxInt64)), driftPage)
 		if err != nil {
 			return fmt.Errorf("look for drift: %w", err)
 		}

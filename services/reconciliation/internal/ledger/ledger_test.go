@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"testing"
@@ -275,7 +276,7 @@ func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 		count := func(n *int) func(context.Context, *ledger.Product) error {
 			return func(context.Context, *ledger.Product) error { *n++; return nil }
 		}
-		_, err := l.Drift(t.Context(), time.Minute, false, count(&found), count(&due))
+		_, err := l.Drift(t.Context(), time.Minute, math.MaxUint64, count(&found), count(&due))
 		require.NoError(t, err)
 		return found, due
 	}
