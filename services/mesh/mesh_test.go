@@ -255,6 +255,39 @@ func pending(t *testing.T, m *mesh.Mesh, c mesh.Consumer) uint64 {
 	return 0
 }
 
+func TestConsumersAreListedStreamByStream(t *testing.T) {
+	m := start(t)
+	calls, err := m.Conn().SubscribeSync("$JS.API.CONSUMER.>")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, calls.Unsubscribe()) }()
+	for i := range 3 {
+		publish(t, m, mesh.Live, "p", uint64(i+1))
+	}
+	all, err := m.Consumers(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, m.Conn().Flush())
+	backlog, streams := map[mesh.Consumer]uint64{}, map[string]bool{}
+	for _, c := range all {
+		backlog[c.Consumer] = c.Pending
+		streams["$JS.API.CONSUMER.LIST."+c.Stream] = true
+	}
+	n, _, err := calls.Pending()
+	require.NoError(t, err)
+	require.Len(t, streams, n, "one call for each stream")
+	for range n {
+		call, err := calls.NextMsg(patience)
+		require.NoError(t, err)
+		require.True(t, streams[call.Subject], call.Subject)
+	}
+	require.EqualValues(t, 3, backlog[mesh.PushLive])
+	require.EqualValues(t, 3, backlog[mesh.ReconciliationCatalog])
+	require.Contains(t, backlog, mesh.ReconciliationObserved)
+
+	require.NoError(t, m.JetStream().DeleteConsumer(t.Context(), mesh.PushBulk.Stream, mesh.PushBulk.Name))
+	_, err = m.Consumers(t.Context())
+	require.ErrorContains(t, err, "CATALOG lists no consumer push-bulk")
+}
+
 func TestWorkCarriesOutVerdicts(t *testing.T) {
 	m := start(t)
 	var mu sync.Mutex

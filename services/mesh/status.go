@@ -3,6 +3,9 @@ package mesh
 import (
 	"context"
 	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ConsumerStatus is the backlog of a durable consumer.
@@ -18,15 +21,43 @@ type ConsumerStatus struct {
 	AckFloor uint64
 }
 
+// downstream says in which order streams are asked for their consumers, those that are not named in the middle: what a
+// service makes of a message is stored further down before the message is acknowledged, so that one of the two counts.
+var downstream = map[string]int{StreamCommand: -2, StreamCatalog: -1, "KV_" + BucketObserved: 1, StreamSync: 2, StreamDead: 2}
+
+func consumedStreams() []string {
+	var names []string
+	for _, c := range consumers {
+		if !slices.Contains(names, c.Stream) {
+			names = append(names, c.Stream)
+		}
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return downstream[a] - downstream[b] })
+	return names
+}
+
 // Consumers returns the backlog of every durable consumer of the mesh, in the order of the topology.
 func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
+	found := map[Consumer]*jetstream.ConsumerInfo{}
+	for _, name := range consumedStreams() {
+		stream, err := m.stream(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		list := stream.ListConsumers(ctx)
+		for info := range list.Info() {
+			found[Consumer{name, info.Name}] = info
+		}
+		if err := list.Err(); err != nil {
+			return nil, fmt.Errorf("list the consumers of stream %s: %w", name, err)
+		}
+	}
 	out := make([]ConsumerStatus, 0, len(consumers))
 	for _, c := range consumers {
-		cons, err := m.js.Consumer(ctx, c.Stream, c.Name)
-		if err != nil {
-			return nil, fmt.Errorf("read consumer %s of stream %s: %w", c.Name, c.Stream, err)
+		info, ok := found[c.Consumer]
+		if !ok {
+			return nil, fmt.Errorf("stream %s lists no consumer %s: run `driftless topology apply` if that persists", c.Stream, c.Name)
 		}
-		info := cons.CachedInfo()
 		out = append(out, ConsumerStatus{
 			Consumer: c.Consumer, Pending: info.NumPending,
 			InFlight: uint64(max(info.NumAckPending, 0)), Redelivered: uint64(max(info.NumRedelivered, 0)),
