@@ -22,6 +22,8 @@ import (
 const (
 	maxNamed     = 1000
 	defaultLimit = 100
+	// maxPlanned is how many products a plan may have.
+	maxPlanned = 10_000
 )
 
 // operator is the issuer of orders that come through the control API.
@@ -71,6 +73,13 @@ func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRe
 	if len(req.Msg.GetProductIds()) > maxNamed {
 		return nil, invalid("product_ids: must be at most %d", maxNamed)
 	}
+	if req.Msg.GetLimit() > maxPlanned {
+		return nil, invalid("limit: must be at most %d", maxPlanned)
+	}
+	limit := int(req.Msg.GetLimit())
+	if limit == 0 {
+		limit = maxPlanned
+	}
 	consumers, err := c.mesh.Consumers(ctx)
 	if err != nil {
 		return nil, unavailable(err)
@@ -79,13 +88,11 @@ func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRe
 	for _, s := range consumers {
 		out.InFlight += s.Pending + s.InFlight
 	}
-	products, compared, err := c.ledger.Differing(ctx, req.Msg.GetProductIds())
+	out.Truncated, out.Compared, err = c.ledger.Differing(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), limit, func(p *ledger.Product) {
+		out.Products = append(out.Products, plan(p))
+	})
 	if err != nil {
 		return nil, unavailable(err)
-	}
-	out.Compared = compared
-	for _, p := range products {
-		out.Products = append(out.Products, plan(p))
 	}
 	return connect.NewResponse(out), nil
 }

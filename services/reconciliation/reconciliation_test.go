@@ -189,6 +189,48 @@ func TestWhatAgreesIsInSyncAndWhatDiffersIsPlanned(t *testing.T) {
 	require.Equal(t, []string{"catalog_change"}, r.kinds("mug"))
 }
 
+func TestALongPlanIsReadInParts(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	r.start()
+	var want []string
+	for i := range 5 {
+		want = append(want, fmt.Sprintf("p%d", i))
+		r.desire(want[i], "P", uint64(i+1))
+	}
+	r.observe("same", "S", 6)
+	r.desire("same", "S", 6)
+	require.Eventually(t, func() bool { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetPending() == 5 }, patience, 10*time.Millisecond)
+	r.eventually("same", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+
+	whole := ask[controlv1.PlanResponse](r, "Plan", `{}`)
+	require.Len(t, whole.GetProducts(), 5)
+	require.False(t, whole.GetTruncated())
+	require.False(t, ask[controlv1.PlanResponse](r, "Plan", `{"limit":5}`).GetTruncated())
+	var got []string
+	for after, pages := "", 1; ; pages++ {
+		page := ask[controlv1.PlanResponse](r, "Plan", fmt.Sprintf(`{"limit":2,"after":%q}`, after))
+		require.EqualValues(t, 6, page.GetCompared())
+		for _, p := range page.GetProducts() {
+			got = append(got, p.GetProductId())
+		}
+		if !page.GetTruncated() {
+			require.Equal(t, 3, pages)
+			break
+		}
+		require.Len(t, page.GetProducts(), 2)
+		after = got[len(got)-1]
+	}
+	require.Equal(t, want, got)
+	named := ask[controlv1.PlanResponse](r, "Plan", `{"product_ids":["p1","p3","same"],"limit":1}`)
+	require.Equal(t, "p1", named.GetProducts()[0].GetProductId())
+	require.True(t, named.GetTruncated())
+
+	status, answer := r.call("Plan", `{"limit":10001}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, string(answer), "limit: must be at most 10000")
+}
+
 func TestAnOlderVersionChangesNothing(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour

@@ -304,7 +304,11 @@ func (x *ConsumerStatus) GetRedelivered() uint64 {
 type PlanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// These products only; all if empty.
-	ProductIds    []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	ProductIds []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// At most this many; 0 means 10000.
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Products with ids after this one only: the last of the answer before, to read on.
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,13 +350,30 @@ func (x *PlanRequest) GetProductIds() []string {
 	return nil
 }
 
+func (x *PlanRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *PlanRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 type PlanResponse struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Products []*ProductPlan         `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By id.
+	Products []*ProductPlan `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
 	// Products compared.
 	Compared uint64 `protobuf:"varint,2,opt,name=compared,proto3" json:"compared,omitempty"`
 	// Messages not yet taken into account by push, pull or reconciliation: the answer may change.
-	InFlight      uint64 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	InFlight uint64 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// There are more products after these; ask again with the last one's id in after.
+	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,6 +427,13 @@ func (x *PlanResponse) GetInFlight() uint64 {
 		return x.InFlight
 	}
 	return 0
+}
+
+func (x *PlanResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
 }
 
 type ProductPlan struct {
@@ -1124,14 +1152,17 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12\x18\n" +
 	"\apending\x18\x03 \x01(\x04R\apending\x12\x1b\n" +
 	"\tin_flight\x18\x04 \x01(\x04R\binFlight\x12 \n" +
-	"\vredelivered\x18\x05 \x01(\x04R\vredelivered\"9\n" +
+	"\vredelivered\x18\x05 \x01(\x04R\vredelivered\"o\n" +
 	"\vPlanRequest\x12*\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
-	"productIds\"\x86\x01\n" +
+	"productIds\x12\x1e\n" +
+	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"\xa4\x01\n" +
 	"\fPlanResponse\x12=\n" +
 	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductPlanR\bproducts\x12\x1a\n" +
 	"\bcompared\x18\x02 \x01(\x04R\bcompared\x12\x1b\n" +
-	"\tin_flight\x18\x03 \x01(\x04R\binFlight\"\xe0\x01\n" +
+	"\tin_flight\x18\x03 \x01(\x04R\binFlight\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"\xe0\x01\n" +
 	"\vProductPlan\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x128\n" +

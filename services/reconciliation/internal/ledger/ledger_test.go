@@ -83,14 +83,19 @@ func open(t require.TestingT, ctx context.Context, base, account string) *ledger
 	return l
 }
 
+func differing(t require.TestingT, ctx context.Context, l *ledger.Ledger) (products []*ledger.Product) { //nolint:revive // as above
+	more, _, err := l.Differing(ctx, nil, "", 100, func(p *ledger.Product) { products = append(products, p) })
+	require.NoError(t, err)
+	require.False(t, more)
+	return products
+}
+
 func sum(t require.TestingT, ctx context.Context, l *ledger.Ledger) summary { //nolint:revive // as above
 	out := summary{Letters: map[string]bool{}, History: map[string]int{}}
 	var err error
 	out.Counts, err = l.Counts(ctx)
 	require.NoError(t, err)
-	products, _, err := l.Differing(ctx, nil)
-	require.NoError(t, err)
-	for _, p := range products {
+	for _, p := range differing(t, ctx, l) {
 		out.Since = p.DiffersSince.UTC()
 		for _, s := range p.Steps() {
 			out.Steps = append(out.Steps, s.String())
@@ -256,9 +261,7 @@ func TestDeadLetters(t *testing.T) {
 			got := sum(t, t.Context(), l)
 			require.Equal(t, map[ledger.State]uint64{c.state: 1}, got.Counts)
 			require.Equal(t, want, got.Letters)
-			listed, _, err := l.Differing(t.Context(), nil)
-			require.NoError(t, err)
-			require.Equal(t, c.state != ledger.InSync, len(listed) == 1, "a dead product is among those that differ")
+			require.Equal(t, c.state != ledger.InSync, len(differing(t, t.Context(), l)) == 1, "a dead product is among those that differ")
 			for id, n := range got.History {
 				require.Equal(t, 1, n, id)
 			}

@@ -26,25 +26,39 @@ func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	return out, nil
 }
 
-// Differing returns the products that differ or are dead, of those named or of all, and how many were compared. What
+// Differing yields the products that differ or are dead, of those named or of all, by id: the first ones after the given
+// id, up to the limit. It returns whether there are more, and how many were compared, before or after that id. What
 // ingestion has refused is dead and differs in nothing: CATALOG does not hold it.
-func (l *Ledger) Differing(ctx context.Context, ids []string) (products []*Product, compared uint64, err error) {
+func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limit int, yield func(*Product)) (more bool, compared uint64, err error) {
 	if ids == nil {
 		ids = []string{}
 	}
-	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND (differs OR state = 'dead') AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) ORDER BY product_id`, l.account, ids)
+	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND (differs OR state = 'dead') AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))
+		AND product_id > $3 ORDER BY product_id LIMIT $4`, l.account, ids, after, limit+1)
 	if err != nil {
-		return nil, 0, fmt.Errorf("list products that differ: %w", err)
+		return false, 0, fmt.Errorf("list products that differ: %w", err)
 	}
-	if products, err = pgx.CollectRows(rows, scanProduct); err != nil {
-		return nil, 0, fmt.Errorf("list products that differ: %w", err)
+	defer rows.Close()
+	for n := 0; rows.Next(); n++ {
+		if more = n == limit; more {
+			break
+		}
+		p, err := scanProduct(rows)
+		if err != nil {
+			return false, 0, fmt.Errorf("list products that differ: %w", err)
+		}
+		yield(p)
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return false, 0, fmt.Errorf("list products that differ: %w", err)
 	}
 	var n int64
 	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product WHERE account = $1 AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))`,
 		l.account, ids).Scan(&n); err != nil {
-		return nil, 0, fmt.Errorf("count products: %w", err)
+		return false, 0, fmt.Errorf("count products: %w", err)
 	}
-	return products, uint64(n), nil
+	return more, uint64(n), nil
 }
 
 // History returns the newest entries about a product, newest first.
