@@ -132,7 +132,8 @@ func InLane(ctx context.Context, lane Lane) context.Context {
 	return context.WithValue(ctx, laneKey{}, lane)
 }
 
-func laneOf(ctx context.Context) Lane {
+// LaneOf is the lane that the calls made with the context are in.
+func LaneOf(ctx context.Context) Lane {
 	lane, _ := ctx.Value(laneKey{}).(Lane)
 	return lane
 }
@@ -153,7 +154,7 @@ func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason st
 		b.mu.Unlock()
 		return func(string) {}, nil
 	}
-	w := &waiter{call{endpoint, laneOf(ctx)}, make(chan time.Time, 1)}
+	w := &waiter{call{endpoint, LaneOf(ctx)}, make(chan time.Time, 1)}
 	b.waiting = append(b.waiting, w)
 	b.start()
 	b.mu.Unlock()

@@ -18,6 +18,7 @@ const (
 	StreamSync     = "SYNC"
 	StreamDead     = "DEAD"
 	StreamCommand  = "COMMAND"
+	StreamRetry    = "RETRY"
 	StreamAdvisory = "ADVISORY"
 )
 
@@ -36,6 +37,7 @@ var (
 	PushLive               = Consumer{StreamCatalog, "push-live"}
 	PushBulk               = Consumer{StreamCatalog, "push-bulk"}
 	PushCommand            = Consumer{StreamCommand, "push"}
+	PushRetry              = Consumer{StreamRetry, "push"}
 	PullStripe             = Consumer{StreamStripe, "pull"}
 	PullCommand            = Consumer{StreamCommand, "pull"}
 	IngestionCommand       = Consumer{StreamCommand, "ingestion"}
@@ -92,6 +94,14 @@ var streams = []jetstream.StreamConfig{
 		Retention:   jetstream.WorkQueuePolicy,
 	},
 	{
+		Name:        StreamRetry,
+		Description: "products that a service comes back to later: as schedules, and as what has come due",
+		Subjects:    []string{"retry.*.*.*", "retry.due.*.*.*"},
+		// What came due is of the newest failure; an older one says nothing more.
+		MaxMsgsPerSubject: 1,
+		AllowMsgSchedules: true,
+	},
+	{
 		Name:        StreamAdvisory,
 		Description: "the server's own word on messages that were given up: nothing vanishes silently",
 		Subjects: []string{
@@ -114,9 +124,11 @@ var consumers = []struct {
 	filter        string
 	maxAckPending int
 }{
-	{PushLive, "catalog.*.live.*", 1024},
-	{PushBulk, "catalog.*.bulk.*", 1024},
-	{PushCommand, "command.push.>", 1024},
+	// Messages that are to be tried again within seconds hold a place each.
+	{PushLive, "catalog.*.live.*", 8192},
+	{PushBulk, "catalog.*.bulk.*", 8192},
+	{PushCommand, "command.push.>", 8192},
+	{PushRetry, "retry.due.push.>", 1024},
 	{PullStripe, "", 1024},
 	{PullCommand, "command.pull.>", 16},
 	{IngestionCommand, "command.ingestion.>", 16},
@@ -289,6 +301,7 @@ func streamChanges(want, have jetstream.StreamConfig) []string {
 		setting{"duplicate window", want.Duplicates, have.Duplicates},
 		setting{"direct get", want.AllowDirect, have.AllowDirect},
 		setting{"atomic publish", want.AllowAtomicPublish, have.AllowAtomicPublish},
+		setting{"message schedules", want.AllowMsgSchedules, have.AllowMsgSchedules},
 		setting{"replicas", want.Replicas, have.Replicas},
 		setting{"description", want.Description, have.Description})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nuid"
@@ -57,6 +58,8 @@ type pusher struct {
 	metrics *metrics
 
 	failures *failures
+	// halts is true while the account is halted, as far as this process knows.
+	halts atomic.Bool
 
 	mu   sync.Mutex
 	busy map[string]bool
@@ -73,6 +76,13 @@ func (f *failures) add(product string) uint64 {
 	defer f.mu.Unlock()
 	f.counts[product]++
 	return f.counts[product]
+}
+
+// atLeast takes over the count of another process, or of this one before it was started again.
+func (f *failures) atLeast(product string, n uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.counts[product] = max(f.counts[product], n)
 }
 
 func (f *failures) clear(product string) {
@@ -191,6 +201,7 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 		}
 		span.SetAttributes(attribute.String("stripe.request_id", result.RequestID), attribute.Bool("stripe.idempotent_replayed", result.Replayed))
 		span.End()
+		p.recovered(ctx)
 		if step.Kind == catalog.CreatePrice {
 			created[step.PriceID] = result.ObjectID
 		}

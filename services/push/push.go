@@ -41,6 +41,9 @@ type Config struct {
 	Logger      *slog.Logger
 }
 
+// consumers of push.
+var consumers = []mesh.Consumer{mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry}
+
 // Run pushes until ctx ends. It returns an error at once if NATS cannot be reached, the topology is missing, or
 // the key is not accepted or of the wrong mode.
 func Run(ctx context.Context, cfg Config) error {
@@ -55,7 +58,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer m.Close()
-	if err := m.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushCommand); err != nil {
+	if err := m.Bind(ctx, consumers...); err != nil {
 		return err
 	}
 	shared := budget.New(m.Budget(cfg.Account), cfg.Limits, cfg.Logger)
@@ -66,6 +69,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
+	if err := p.resume(ctx); err != nil {
+		return err
+	}
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -76,6 +82,9 @@ func Run(ctx context.Context, cfg Config) error {
 	})
 	g.Go(func() error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.command))
+	})
+	g.Go(func() error {
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)}, p.retry)
 	})
 	cfg.HTTP.Ready = m.Ready
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
@@ -98,7 +107,7 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 	change := msg.Body
 	newest, err := p.mesh.Desired().Newest(ctx, change.GetAccount(), change.GetProductId())
 	if err != nil {
-		return p.later(change.GetProductId(), err)
+		return p.later(ctx, change, err)
 	}
 	if newest.GetVersion() > change.GetVersion() {
 		p.metrics.superseded(ctx)
@@ -118,13 +127,30 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	}
 	newest, err := p.mesh.Desired().Newest(ctx, msg.Body.GetAccount(), sync.GetProductId())
 	if err != nil {
-		return p.later(sync.GetProductId(), err)
+		return mesh.Retry(err)
 	}
 	if newest == nil {
 		p.logger.WarnContext(ctx, "told to sync a product that the catalog never had", "product", sync.GetProductId())
 		return mesh.Ack()
 	}
 	return p.settle(ctx, order{change: newest, look: sync.GetLook(), always: true})
+}
+
+// retry handles a product whose time to be tried again has come.
+func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
+	retry := msg.Body
+	if retry.GetLane() == string(mesh.Bulk) {
+		ctx = budget.InLane(ctx, budget.Bulk)
+	}
+	newest, err := p.mesh.Desired().Newest(ctx, retry.GetAccount(), retry.GetProductId())
+	if err != nil {
+		return mesh.Retry(err)
+	}
+	if newest == nil {
+		return mesh.Ack()
+	}
+	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts())
+	return p.settle(ctx, order{change: newest, redelivered: true})
 }
 
 // settle makes a pass over the product and turns its end into a verdict.
@@ -146,13 +172,35 @@ func (p *pusher) settle(ctx context.Context, o order) mesh.Verdict {
 		p.failures.clear(product)
 		p.metrics.dead(ctx, mesh.ReasonExhausted)
 		return mesh.Dead(p.letter(o.change, mesh.ReasonExhausted, err.Error()))
+	case stripeapi.Classify(err).Action == stripeapi.Halt:
+		return p.halt(ctx, err)
 	default:
-		return p.later(product, err)
+		return p.later(ctx, o.change, err)
 	}
 }
 
-// later has the message delivered again, after a delay that grows with the failures of the product, not with the
-// deliveries: a message that waited for its product has not failed.
-func (p *pusher) later(product string, err error) mesh.Verdict {
-	return mesh.RetryIn(mesh.RetryDelay(p.failures.add(product)), err)
+// heldDelay is the longest delay for which a message keeps its place in the consumer; what has longer to wait is
+// acknowledged and comes back from RETRY.
+const heldDelay = 10 * time.Second
+
+// later has the product tried again, after a delay that grows with its failures, not with the deliveries: a message
+// that waited for its product has not failed.
+func (p *pusher) later(ctx context.Context, change *catalogv1.ProductChange, err error) mesh.Verdict {
+	attempts := p.failures.add(change.GetProductId())
+	delay := mesh.RetryDelay(attempts)
+	if delay <= heldDelay {
+		return mesh.RetryIn(delay, err)
+	}
+	lane := mesh.Live
+	if budget.LaneOf(ctx) == budget.Bulk {
+		lane = mesh.Bulk
+	}
+	retry := &meshv1.Retry{
+		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts, Lane: string(lane), Error: err.Error(),
+	}
+	if failed := p.mesh.RetryLater(ctx, mesh.Push, retry, delay); failed != nil {
+		return mesh.RetryIn(delay, errors.Join(err, failed))
+	}
+	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempts", attempts, "in", delay, "error", err)
+	return mesh.Ack()
 }

@@ -272,6 +272,24 @@ func TestAKeyWithoutRightsKeepsTheQueue(t *testing.T) {
 		stats, err := r.admin.Stats(t.Context())
 		return err == nil && stats.Endpoints["POST /v1/products"].Statuses[http.StatusForbidden] > 0
 	}, patience, 10*time.Millisecond)
+	halted := func() string {
+		reason, err := r.mesh.Cursor("halted.default").GetString(t.Context())
+		require.NoError(t, err)
+		return reason
+	}
+	require.Eventually(t, func() bool { return halted() != "" }, patience, 10*time.Millisecond)
+	for i := range 20 {
+		p := mug("Mug", "1400")
+		p.Id = fmt.Sprintf("mug-%d", i)
+		r.want(p, 10)
+	}
+	before, err := r.admin.Stats(t.Context())
+	require.NoError(t, err)
+	localtest.Holds(t, 2*time.Second, func() bool {
+		now, err := r.admin.Stats(t.Context())
+		require.NoError(t, err)
+		return now.Endpoints["POST /v1/products"].Requests == before.Endpoints["POST /v1/products"].Requests
+	}, "the queue is not worn out")
 	stop()
 	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
 	require.NoError(t, err)
@@ -280,6 +298,35 @@ func TestAKeyWithoutRightsKeepsTheQueue(t *testing.T) {
 	require.Zero(t, info.State.Msgs, "nothing is given up")
 	r.push()
 	r.applied("mug", 10)
+	r.applied("mug-19", 10)
+	require.Eventually(t, func() bool { return halted() == "" }, patience, 10*time.Millisecond)
+}
+
+func TestLongDelaysHoldNoPlaceInTheQueue(t *testing.T) {
+	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultUnavailable, Method: http.MethodPost, Object: "mug", Count: 1})
+	r.want(mug("Mug", "1400"), 10)
+	// As after five failures, the last of which was another process's.
+	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Attempts: 5, Lane: "live"}
+	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, retry, 0))
+	cons, err := r.mesh.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Name)
+	require.NoError(t, err)
+	require.NoError(t, r.mesh.Pause(t.Context(), time.Now().Add(time.Hour), mesh.PushLive))
+	r.push()
+	require.Eventually(t, func() bool {
+		retrying, err := r.mesh.Retrying(t.Context(), mesh.Push, "default", "mug")
+		faults, adminErr := r.admin.Faults(t.Context())
+		return err == nil && retrying && adminErr == nil && faults[0].Hits == 1
+	}, patience, 20*time.Millisecond, "the sixth failure waits on RETRY")
+	info, err := cons.Info(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, info.NumAckPending)
+	// A newer wish for the same product takes the older one's place.
+	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, retry, 0))
+	r.applied("mug", 10)
+	require.Eventually(t, func() bool {
+		retrying, err := r.mesh.Retrying(t.Context(), mesh.Push, "default", "mug")
+		return err == nil && !retrying
+	}, patience, 20*time.Millisecond)
 }
 
 func TestAnOrderMakesAProductEqualAgain(t *testing.T) {

@@ -1039,6 +1039,103 @@ func (x *ScanReport) GetError() string {
 	return ""
 }
 
+// A product that push comes back to later, in place of a message that would wait unacknowledged for so long.
+type Retry struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Account   string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	ProductId string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// Of the desired state that failed; the newest one is what is tried again.
+	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Passes that failed since one succeeded.
+	Attempts uint64 `protobuf:"varint,4,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// "live" or "bulk".
+	Lane string `protobuf:"bytes,5,opt,name=lane,proto3" json:"lane,omitempty"`
+	// Why the last pass failed.
+	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	DueAt         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retry) Reset() {
+	*x = Retry{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retry) ProtoMessage() {}
+
+func (x *Retry) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retry.ProtoReflect.Descriptor instead.
+func (*Retry) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Retry) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Retry) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *Retry) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Retry) GetAttempts() uint64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Retry) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *Retry) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Retry) GetDueAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueAt
+	}
+	return nil
+}
+
 // What all processes that call Stripe share of an account's rates. Times are Unix nanoseconds by the clock of the NATS
 // server.
 type Budget struct {
@@ -1060,7 +1157,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1169,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1182,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -1142,7 +1239,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1251,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1264,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -1277,7 +1374,16 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06prices\x18\x05 \x01(\x04R\x06prices\x12\x1c\n" +
 	"\tcorrected\x18\x06 \x01(\x04R\tcorrected\x12\x18\n" +
 	"\amissing\x18\a \x01(\x04R\amissing\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\"\xca\x04\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\xd3\x01\n" +
+	"\x05Retry\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x02 \x01(\tR\tproductId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x1a\n" +
+	"\battempts\x18\x04 \x01(\x04R\battempts\x12\x12\n" +
+	"\x04lane\x18\x05 \x01(\tR\x04lane\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\x121\n" +
+	"\x06due_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\"\xca\x04\n" +
 	"\x06Budget\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x03R\x04next\x12F\n" +
 	"\tendpoints\x18\x02 \x03(\v2(.driftless.mesh.v1.Budget.EndpointsEntryR\tendpoints\x12\x1b\n" +
@@ -1328,7 +1434,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -1341,42 +1447,44 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*Scan)(nil),                  // 8: driftless.mesh.v1.Scan
 	(*Backfill)(nil),              // 9: driftless.mesh.v1.Backfill
 	(*ScanReport)(nil),            // 10: driftless.mesh.v1.ScanReport
-	(*Budget)(nil),                // 11: driftless.mesh.v1.Budget
-	(*Slowdown)(nil),              // 12: driftless.mesh.v1.Slowdown
-	nil,                           // 13: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 14: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 15: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 16: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*Retry)(nil),                 // 11: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 12: driftless.mesh.v1.Budget
+	(*Slowdown)(nil),              // 13: driftless.mesh.v1.Slowdown
+	nil,                           // 14: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 15: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 16: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 17: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	17, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	17, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	18, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	18, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	4,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	17, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	17, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
-	18, // 7: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	17, // 8: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	17, // 9: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	17, // 10: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	18, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	18, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	19, // 7: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	18, // 8: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	18, // 9: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	18, // 10: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	7,  // 11: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	8,  // 12: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	9,  // 13: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	17, // 14: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	17, // 15: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	13, // 16: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	14, // 17: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	15, // 18: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	16, // 19: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	12, // 20: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	18, // 14: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	18, // 15: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	18, // 16: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	14, // 17: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	15, // 18: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	16, // 19: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	17, // 20: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	13, // 21: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -1395,7 +1503,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,74 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+func retrySubject(service, account, product string) string {
+	return "retry." + service + "." + account + "." + Token(product)
+}
+
+// dueSubject is where a retry arrives when its time has come.
+func dueSubject(service, account, product string) string {
+	return "retry.due." + service + "." + account + "." + Token(product)
+}
+
+// RetryLater has a product come back to a service after a delay, on its consumer of RETRY, in place of an earlier wish
+// for the same product. JetStream keeps the schedule: it survives every process and holds nothing up. To the second.
+func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Retry, delay time.Duration) error {
+	due := time.Now().Add(delay)
+	retry.DueAt = timestamppb.New(due)
+	msg, span, err := m.outgoing(ctx, Outgoing{Subject: retrySubject(service, retry.GetAccount(), retry.GetProductId()), Body: retry, Version: retry.GetVersion()})
+	if err != nil {
+		return err
+	}
+	defer span.End()
+	if _, err := m.js.PublishMsg(ctx, msg, jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(dueSubject(service, retry.GetAccount(), retry.GetProductId()))); err != nil {
+		return fmt.Errorf("schedule a retry of product %s: %w", retry.GetProductId(), err)
+	}
+	return nil
+}
+
+// Retrying says whether a service is to come back to a product later.
+func (m *Mesh) Retrying(ctx context.Context, service, account, product string) (bool, error) {
+	stream, err := m.stream(ctx, StreamRetry)
+	if err != nil {
+		return false, err
+	}
+	switch _, err := stream.GetLastMsgForSubject(ctx, retrySubject(service, account, product)); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return false, nil
+	default:
+		return false, fmt.Errorf("look for a retry of product %s: %w", product, err)
+	}
+}
+
+// Pause keeps consumers from delivering anything, to any process, until a time; Resume ends that early.
+func (m *Mesh) Pause(ctx context.Context, until time.Time, consumers ...Consumer) error {
+	for _, c := range consumers {
+		if _, err := m.js.PauseConsumer(ctx, c.Stream, c.Name, until); err != nil {
+			return fmt.Errorf("pause consumer %s of stream %s: %w", c.Name, c.Stream, err)
+		}
+	}
+	return nil
+}
+
+// Resume ends a pause.
+func (m *Mesh) Resume(ctx context.Context, consumers ...Consumer) error {
+	for _, c := range consumers {
+		if _, err := m.js.ResumeConsumer(ctx, c.Stream, c.Name); err != nil {
+			return fmt.Errorf("resume consumer %s of stream %s: %w", c.Name, c.Stream, err)
+		}
+	}
+	return nil
+}
