@@ -59,6 +59,8 @@ func (m Message[M]) Account() string {
 	switch {
 	case kind == "catalog" || kind == "stripe" || kind == "sync":
 		return tokens[0]
+	case kind == "retry" && tokens[0] == "due" && len(tokens) > 2:
+		return tokens[2]
 	case len(tokens) > 1:
 		return tokens[1]
 	default:
