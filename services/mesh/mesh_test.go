@@ -389,6 +389,8 @@ func TestTheAccountOfAMessageIsInItsSubject(t *testing.T) {
 		mesh.CommandSubject(mesh.Pull, "a", mesh.VerbScan, ""):              "a",
 		mesh.CommandSubject(mesh.Push, "a", mesh.VerbSync, "p"):             "a",
 		"$KV." + mesh.BucketObserved + ".a.p":                               "a",
+		"retry.push.a.p":                                                    "a",
+		"retry.due.push.a.p":                                                "a",
 		"nonsense":                                                          "",
 	} {
 		require.Equal(t, want, mesh.Message[*meshv1.Command]{Subject: subject}.Account(), subject)
