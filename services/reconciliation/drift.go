@@ -59,7 +59,13 @@ func (r *reconciler) pushed(ctx context.Context) (uint64, error) {
 	return sequence, nil
 }
 
-func (r *reconciler) drifted(ctx context.Context, p *ledger.Product) error {
+// drifted says of a product that has differed for long whether that is drift, and reports it. It is not while push is to
+// come back to the product: its repair would be one more failing call.
+func (r *reconciler) drifted(ctx context.Context, p *ledger.Product) (bool, error) {
+	retrying, err := r.mesh.Retrying(ctx, mesh.Push, r.Account, p.ID)
+	if err != nil || retrying {
+		return false, err
+	}
 	steps := p.Steps()
 	words := make([]string, len(steps))
 	for i, s := range steps {
@@ -67,7 +73,7 @@ func (r *reconciler) drifted(ctx context.Context, p *ledger.Product) error {
 	}
 	r.metrics.drifted.Add(ctx, 1)
 	r.Logger.WarnContext(ctx, "drift", "product", p.ID, "since", p.DiffersSince, "steps", words)
-	return r.tell(ctx, &meshv1.Outcome{
+	return true, r.tell(ctx, &meshv1.Outcome{
 		Id:        fmt.Sprintf("drifted:%s:%s:%d", r.Account, p.ID, p.DiffersSince.UnixMicro()),
 		ProductId: p.ID, Kind: meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, Version: p.Desired.GetVersion(),
 		Detail: "to do: " + strings.Join(words, "; "),

@@ -326,6 +326,24 @@ func TestABacklogHidesTheDriftOfNoProductThatPushIsDoneWith(t *testing.T) {
 	}, "push may still be about to apply them")
 }
 
+func TestWhatPushIsToComeBackToIsNoDrift(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10}, 4*time.Second))
+	r.start()
+	r.acked()
+	r.desire("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING }, "pending")
+	// The schedule fires, and nobody takes the product up.
+	r.clock.advance(time.Minute)
+	require.Eventually(t, func() bool {
+		retrying, err := r.mesh.Retrying(t.Context(), mesh.Push, "default", "mug")
+		return err == nil && !retrying
+	}, patience, 10*time.Millisecond)
+	r.clock.advance(time.Minute)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+}
+
 func TestReportOnlyRepairsNothing(t *testing.T) {
 	r := newRig(t)
 	r.cfg.ReportOnly = true

@@ -276,10 +276,9 @@ func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	drift := func() (found, due int) {
-		count := func(n *int) func(context.Context, *ledger.Product) error {
-			return func(context.Context, *ledger.Product) error { *n++; return nil }
-		}
-		_, err := l.Drift(t.Context(), time.Minute, math.MaxUint64, count(&found), count(&due))
+		_, err := l.Drift(t.Context(), time.Minute, math.MaxUint64,
+			func(context.Context, *ledger.Product) (bool, error) { found++; return true, nil },
+			func(context.Context, *ledger.Product) error { due++; return nil })
 		require.NoError(t, err)
 		return found, due
 	}
