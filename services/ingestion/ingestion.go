@@ -86,7 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.capture(ctx, prepared) })
 	g.Go(func() error { return in.readWhole(ctx) })
 	g.Go(func() error {
-		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand}, in.command)
+		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Account: cfg.Account, Consumer: mesh.IngestionCommand}, in.command)
 	})
 	cfg.Logger.Info("ingestion is running", "account", cfg.Account, "slot", cfg.Slot)
 	return g.Wait()
@@ -159,9 +159,9 @@ func (in *ingester) bind(ctx context.Context) (wal.Prepared, error) {
 	case err != nil:
 		return found, err
 	case known != "" && known != found.SystemID:
-		return found, fmt.Errorf("CATALOG holds changes of another Postgres server (system %s, this one is %s), and their positions cannot be compared: set DATABASE_URL to that server, or use another account name or NATS server", known, found.SystemID)
+		return found, fmt.Errorf("CATALOG holds changes of another Postgres server (system %s, this one is %s), and their positions cannot be compared: set DATABASE_URL to that server, or, if the catalog has moved here, stop all services and start them with another DRIFTLESS_ACCOUNT; the catalog is then read as a whole", known, found.SystemID)
 	case last > uint64(found.Current):
-		return found, fmt.Errorf("the catalog database (at %s) is behind what was captured from it (%s), as after a restore from a backup: use another account name, or purge stream CATALOG and start again", found.Current, pglogrepl.LSN(last))
+		return found, fmt.Errorf("the catalog database (at %s) is behind what was captured from it (%s), as after a restore from a backup: new changes would count as old, also with CATALOG purged; stop all services and start them with another DRIFTLESS_ACCOUNT; the catalog is then read as a whole (see docs/operations.md)", found.Current, pglogrepl.LSN(last))
 	}
 	if err := origin.PutString(ctx, found.SystemID); err != nil {
 		return found, err

@@ -23,6 +23,9 @@ type Cursor struct {
 // Cursor names a position; the name holds letters, digits, "-", "_" and ".".
 func (m *Mesh) Cursor(name string) *Cursor { return &Cursor{m, BucketCursor, name} }
 
+// Halted is why an account is halted, in Stripe's words; "" if it is not. Push writes it.
+func (m *Mesh) Halted(account string) *Cursor { return m.Cursor("halted." + account) }
+
 // Budget is what the processes that call Stripe share of an account's rates, in the bucket BUDGET.
 func (m *Mesh) Budget(account string) *Cursor { return &Cursor{m, BucketBudget, account} }
 

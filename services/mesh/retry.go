@@ -53,6 +53,19 @@ func (m *Mesh) Retrying(ctx context.Context, service, account, product string) (
 	}
 }
 
+// RetryingCount is how many products a service is to come back to later.
+func (m *Mesh) RetryingCount(ctx context.Context, service, account string) (uint64, error) {
+	stream, err := m.stream(ctx, StreamRetry)
+	if err != nil {
+		return 0, err
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("retry."+service+"."+account+".*"))
+	if err != nil {
+		return 0, fmt.Errorf("count the retries: %w", err)
+	}
+	return uint64(len(info.State.Subjects)), nil
+}
+
 // Pause keeps consumers from delivering anything, to any process, until a time; Resume ends that early.
 func (m *Mesh) Pause(ctx context.Context, until time.Time, consumers ...Consumer) error {
 	for _, c := range consumers {

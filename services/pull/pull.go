@@ -86,10 +86,10 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return p.poll(ctx, cfg.PollInterval) })
 	g.Go(func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: 16}, p.observe)
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Account: cfg.Account, Consumer: mesh.PullStripe, Concurrency: 16}, p.observe)
 	})
 	g.Go(func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand, Concurrency: 1}, p.command)
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Account: cfg.Account, Consumer: mesh.PullCommand, Concurrency: 1}, p.command)
 	})
 	cfg.Logger.Info("pull is running", "account", cfg.Account, "webhook", WebhookPath)
 	return g.Wait()

@@ -10,9 +10,6 @@ import (
 // haltFor is how long nothing is delivered once Stripe has refused the key: then one message at a time asks again.
 const haltFor = time.Minute
 
-// halted is where the reason stands for which an account is halted; "" if it is not.
-func (p *pusher) halted() *mesh.Cursor { return p.mesh.Cursor("halted." + p.account) }
-
 // halt stops the deliveries to every push: with this key no call can succeed, and to try with each message would only
 // wear the queue out.
 func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
@@ -20,7 +17,7 @@ func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
 	if err := p.mesh.Pause(ctx, time.Now().Add(haltFor), consumers...); err != nil {
 		p.logger.WarnContext(ctx, "could not pause the consumers", "error", err)
 	}
-	if err := p.halted().PutString(ctx, cause.Error()); err != nil {
+	if err := p.mesh.Halted(p.account).PutString(ctx, cause.Error()); err != nil {
 		p.logger.WarnContext(ctx, "could not record that the account is halted", "error", err)
 	}
 	p.logger.ErrorContext(ctx, "Stripe does not accept the key for this; nothing is pushed until it does: check STRIPE_API_KEY and its permissions",
@@ -33,7 +30,7 @@ func (p *pusher) recovered(ctx context.Context) {
 	if !p.halts.CompareAndSwap(true, false) {
 		return
 	}
-	if err := p.halted().PutString(ctx, ""); err != nil {
+	if err := p.mesh.Halted(p.account).PutString(ctx, ""); err != nil {
 		p.halts.Store(true)
 		p.logger.WarnContext(ctx, "could not record that the account is no longer halted", "error", err)
 		return
@@ -43,7 +40,7 @@ func (p *pusher) recovered(ctx context.Context) {
 
 // resume gives a push that is started after a halt its chance at once: it may have another key.
 func (p *pusher) resume(ctx context.Context) error {
-	reason, err := p.halted().GetString(ctx)
+	reason, err := p.mesh.Halted(p.account).GetString(ctx)
 	if err != nil || reason == "" {
 		return err
 	}

@@ -273,7 +273,7 @@ func TestAKeyWithoutRightsKeepsTheQueue(t *testing.T) {
 		return err == nil && stats.Endpoints["POST /v1/products"].Statuses[http.StatusForbidden] > 0
 	}, patience, 10*time.Millisecond)
 	halted := func() string {
-		reason, err := r.mesh.Cursor("halted.default").GetString(t.Context())
+		reason, err := r.mesh.Halted("default").GetString(t.Context())
 		require.NoError(t, err)
 		return reason
 	}

@@ -12,8 +12,10 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/connectjson"
 	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
@@ -55,7 +57,20 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	halted, err := c.mesh.Halted(c.Account).GetString(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	retrying, err := c.mesh.RetryingCount(ctx, mesh.Push, c.Account)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	reads, err := budget.Reads(ctx, c.mesh.Budget(c.Account))
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	out := &controlv1.GetStatusResponse{
+		Halted: halted, Retrying: retrying, Reads: reads,
 		Account: c.Account, InSync: counts[ledger.InSync], Pending: counts[ledger.Pending], Drifted: counts[ledger.Drifted],
 		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan,
 	}

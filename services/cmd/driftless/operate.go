@@ -31,14 +31,19 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	if c.Output == "json" {
 		return printJSON(s)
 	}
+	if s.GetHalted() != "" {
+		fmt.Printf("HALTED: nothing is pushed, since Stripe does not accept the key: %s\nMend STRIPE_API_KEY or its permissions, and start push again.\n\n", s.GetHalted())
+	}
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	printTable(stdout,
 		[]string{"account", s.GetAccount()}, []string{"in sync", number(s.GetInSync())}, []string{"pending", number(s.GetPending())},
+		[]string{"- retrying", number(s.GetRetrying())},
 		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())}, []string{"orphans", number(s.GetOrphans())})
 	if scan := s.GetLastScan(); scan != nil {
 		fmt.Printf("last scan: %s, %d products, %d prices, %d corrected, %d missing\n",
 			scanState(scan), scan.GetProducts(), scan.GetPrices(), scan.GetCorrected(), scan.GetMissing())
 	}
+	fmt.Printf("reads of Stripe in the last 30 days: %d\n", s.GetReads())
 	fmt.Println()
 	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
 	for _, x := range s.GetConsumers() {
@@ -76,7 +81,7 @@ func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 	if cmd.WaitConverged > 0 {
 		return cmd.wait(ctx, c, client)
 	}
-	plan, err := cmd.plan(ctx, client)
+	plan, err := wholePlan(ctx, client, cmd.Products)
 	if err != nil {
 		return err
 	}
@@ -89,12 +94,27 @@ func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-func (cmd *planCmd) plan(ctx context.Context, client controlv1connect.ControlServiceClient) (*controlv1.PlanResponse, error) {
-	resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: cmd.Products}))
-	if err != nil {
-		return nil, err
+// wholePlan asks for the plan of some products, or of all, and reads on where the answer does not hold them all.
+func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient, products []string) (*controlv1.PlanResponse, error) {
+	request := &controlv1.PlanRequest{ProductIds: products}
+	var whole *controlv1.PlanResponse
+	for {
+		resp, err := client.Plan(ctx, connect.NewRequest(request))
+		if err != nil {
+			return nil, err
+		}
+		page := resp.Msg
+		if whole == nil {
+			whole = page
+		} else {
+			whole.Products = append(whole.GetProducts(), page.GetProducts()...)
+		}
+		if !page.GetTruncated() || len(page.GetProducts()) == 0 {
+			whole.Truncated = false
+			return whole, nil
+		}
+		request.After = page.GetProducts()[len(page.GetProducts())-1].GetProductId()
 	}
-	return resp.Msg, nil
 }
 
 // wait shows the plan once there is nothing to do, or once the time is up: then Stripe counts as different, whatever
@@ -119,7 +139,7 @@ func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.Co
 	fmt.Fprintf(os.Stderr, "driftless: not converged within %s: %v\n", cmd.WaitConverged, waitErr)
 	lookCtx, cancelLook := context.WithTimeout(ctx, lastLook)
 	defer cancelLook()
-	if plan, err = cmd.plan(lookCtx, client); err == nil {
+	if plan, err = wholePlan(lookCtx, client, cmd.Products); err == nil {
 		if err := show(c, plan); err != nil {
 			return err
 		}
@@ -164,12 +184,12 @@ func (cmd *driftCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{}))
+	plan, err := wholePlan(ctx, client, nil)
 	if err != nil {
 		return err
 	}
-	drifted := &controlv1.PlanResponse{Compared: resp.Msg.GetCompared(), InFlight: resp.Msg.GetInFlight()}
-	for _, p := range resp.Msg.GetProducts() {
+	drifted := &controlv1.PlanResponse{Compared: plan.GetCompared(), InFlight: plan.GetInFlight()}
+	for _, p := range plan.GetProducts() {
 		if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DRIFTED {
 			drifted.Products = append(drifted.Products, p)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 )
 
 func differing(state controlv1.ProductState) *controlv1.PlanResponse {
@@ -64,6 +66,18 @@ func TestExitCodesOfPlan(t *testing.T) {
 			require.Equal(t, c.want, run(append([]string{"plan", "--control", url, "--ingest", url}, c.args...)))
 		})
 	}
+}
+
+func TestALongPlanIsReadToItsEnd(t *testing.T) {
+	s := &stub{planAfter: func(after string) (*controlv1.PlanResponse, error) {
+		next := map[string]string{"": "a", "a": "b", "b": "c"}[after]
+		return &controlv1.PlanResponse{Products: []*controlv1.ProductPlan{{ProductId: next}}, Compared: 3, Truncated: next != "c"}, nil
+	}}
+	plan, err := wholePlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)), nil)
+	require.NoError(t, err)
+	require.Len(t, plan.GetProducts(), 3)
+	require.Equal(t, "c", plan.GetProducts()[2].GetProductId())
+	require.False(t, plan.GetTruncated())
 }
 
 func TestAWaitSaysWhatItWaitedFor(t *testing.T) {

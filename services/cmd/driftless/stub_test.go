@@ -21,11 +21,15 @@ type stub struct {
 	ingestv1connect.UnimplementedIngestServiceHandler
 
 	plan         func() (*controlv1.PlanResponse, error)
+	planAfter    func(after string) (*controlv1.PlanResponse, error)
 	getScan      func() (*controlv1.GetScanResponse, error)
 	waitCaptured func(context.Context) error
 }
 
-func (s *stub) Plan(context.Context, *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {
+func (s *stub) Plan(_ context.Context, req *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {
+	if s.planAfter != nil {
+		return answer(s.planAfter(req.Msg.GetAfter()))
+	}
 	return answer(s.plan())
 }
 

@@ -123,15 +123,21 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type GetStatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	InSync        uint64                 `protobuf:"varint,2,opt,name=in_sync,json=inSync,proto3" json:"in_sync,omitempty"`
-	Pending       uint64                 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
-	Drifted       uint64                 `protobuf:"varint,4,opt,name=drifted,proto3" json:"drifted,omitempty"`
-	Dead          uint64                 `protobuf:"varint,5,opt,name=dead,proto3" json:"dead,omitempty"`
-	Orphans       uint64                 `protobuf:"varint,6,opt,name=orphans,proto3" json:"orphans,omitempty"`
-	Consumers     []*ConsumerStatus      `protobuf:"bytes,7,rep,name=consumers,proto3" json:"consumers,omitempty"`
-	LastScan      *v1.ScanReport         `protobuf:"bytes,8,opt,name=last_scan,json=lastScan,proto3" json:"last_scan,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Account   string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	InSync    uint64                 `protobuf:"varint,2,opt,name=in_sync,json=inSync,proto3" json:"in_sync,omitempty"`
+	Pending   uint64                 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
+	Drifted   uint64                 `protobuf:"varint,4,opt,name=drifted,proto3" json:"drifted,omitempty"`
+	Dead      uint64                 `protobuf:"varint,5,opt,name=dead,proto3" json:"dead,omitempty"`
+	Orphans   uint64                 `protobuf:"varint,6,opt,name=orphans,proto3" json:"orphans,omitempty"`
+	Consumers []*ConsumerStatus      `protobuf:"bytes,7,rep,name=consumers,proto3" json:"consumers,omitempty"`
+	LastScan  *v1.ScanReport         `protobuf:"bytes,8,opt,name=last_scan,json=lastScan,proto3" json:"last_scan,omitempty"`
+	// Why nothing is pushed, in Stripe's words: it does not accept the key. Empty if it does.
+	Halted string `protobuf:"bytes,9,opt,name=halted,proto3" json:"halted,omitempty"`
+	// Products that failed and are tried again later; they are among those pending.
+	Retrying uint64 `protobuf:"varint,10,opt,name=retrying,proto3" json:"retrying,omitempty"`
+	// Calls in the last 30 days that count towards Stripe's read allowance.
+	Reads         uint64 `protobuf:"varint,11,opt,name=reads,proto3" json:"reads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -220,6 +226,27 @@ func (x *GetStatusResponse) GetLastScan() *v1.ScanReport {
 		return x.LastScan
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetHalted() string {
+	if x != nil {
+		return x.Halted
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetRetrying() uint64 {
+	if x != nil {
+		return x.Retrying
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetReads() uint64 {
+	if x != nil {
+		return x.Reads
+	}
+	return 0
 }
 
 // A durable consumer of the mesh.
@@ -1137,7 +1164,7 @@ var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xa8\x02\n" +
+	"\x10GetStatusRequest\"\xf2\x02\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -1146,7 +1173,11 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04dead\x18\x05 \x01(\x04R\x04dead\x12\x18\n" +
 	"\aorphans\x18\x06 \x01(\x04R\aorphans\x12B\n" +
 	"\tconsumers\x18\a \x03(\v2$.driftless.control.v1.ConsumerStatusR\tconsumers\x12:\n" +
-	"\tlast_scan\x18\b \x01(\v2\x1d.driftless.mesh.v1.ScanReportR\blastScan\"\x9d\x01\n" +
+	"\tlast_scan\x18\b \x01(\v2\x1d.driftless.mesh.v1.ScanReportR\blastScan\x12\x16\n" +
+	"\x06halted\x18\t \x01(\tR\x06halted\x12\x1a\n" +
+	"\bretrying\x18\n" +
+	" \x01(\x04R\bretrying\x12\x14\n" +
+	"\x05reads\x18\v \x01(\x04R\x05reads\"\x9d\x01\n" +
 	"\x0eConsumerStatus\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12\x18\n" +
