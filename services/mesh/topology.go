@@ -50,7 +50,7 @@ var (
 
 // ackWait is how long a message may go without a sign of life from its handler before it is given to another.
 // Work renews it three times in that span.
-const ackWait = 30 * time.Second
+const ackWait = 10 * time.Second
 
 // streams is the whole of the mesh's storage. Limits not named are JetStream's defaults: none.
 var streams = []jetstream.StreamConfig{

@@ -17,9 +17,6 @@ import (
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
-// claimFor is how long a claim holds unless it is renewed: longer than a call to Stripe may take.
-const claimFor = 45 * time.Second
-
 // keyLife is how long a key is trusted to be remembered: Stripe may forget keys after 24 hours.
 const keyLife = 23 * time.Hour
 
@@ -34,8 +31,8 @@ type plan struct {
 	change *catalogv1.ProductChange
 	steps  []plannedStep
 	// base is the observed state that the steps start from.
-	base  *catalogv1.Observed
-	until time.Time
+	base *catalogv1.Observed
+	hold hold
 	// looked: Stripe was read before the steps were planned.
 	looked bool
 }
@@ -93,7 +90,9 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		steps = p.keyed(catalog.Diff(o.change, observed), observed)
 	}
 	advances := observed.GetVersion() < o.change.GetVersion()
-	pl := &plan{change: o.change, steps: steps, base: observed, until: time.Now().Add(claimFor), looked: looked}
+	pl := &plan{change: o.change, steps: steps, base: observed, looked: looked}
+	pl.hold.extended(time.Now())
+	pl.hold.dated(time.Now())
 	stored, err := p.mesh.Observed().UpdateAt(ctx, p.account, o.change.GetProductId(), revision, func(stored *catalogv1.Observed) error {
 		proto.Reset(stored)
 		proto.Merge(stored, observed)
@@ -104,7 +103,7 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 			stored.Version = max(stored.GetVersion(), o.change.GetVersion())
 			return nil
 		}
-		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.until), Version: o.change.GetVersion()}
+		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.hold.end()), Version: o.change.GetVersion()}
 		traceparent := telemetry.Traceparent(ctx)
 		for _, s := range steps {
 			catalog.RecordIntents(stored, &catalogv1.Intent{
@@ -167,41 +166,11 @@ func (p *pusher) look(ctx context.Context, product string, observed *catalogv1.O
 	o.Generation++
 	for _, intent := range o.GetIntents() {
 		// A younger call may still be under way in Stripe: made again, it must have the same key.
-		if time.Since(intent.GetAt().AsTime()) > claimFor {
+		if time.Since(intent.GetAt().AsTime()) > callLife {
 			intent.Settled = true
 		}
 	}
 	return o, nil
-}
-
-// claimLeft is how much of a claim is left at least when a call is made: the time the call may take, and some for
-// recording its answer and for clocks that differ.
-const claimLeft = stripeapi.RequestTimeout + 5*time.Second
-
-// renew makes sure that the claim outlasts the call of a step that is about to be made.
-func (p *pusher) renew(ctx context.Context, pl *plan, step int) error {
-	if time.Until(pl.until) > claimLeft {
-		return nil
-	}
-	now := time.Now()
-	until := now.Add(claimFor)
-	_, err := p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
-		if o.GetClaim().GetHolder() != p.holder {
-			return errLostClaim
-		}
-		o.Claim.Until = timestamppb.New(until)
-		for _, s := range pl.steps[step:] {
-			// Whoever finds the call unanswered counts from when it was made.
-			if intent := catalog.FindIntent(o, s.key); intent != nil {
-				intent.At = timestamppb.New(now)
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		pl.until = until
-	}
-	return err
 }
 
 // record stores what the calls of a pass showed and releases the claim.

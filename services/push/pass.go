@@ -144,7 +144,9 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	if err != nil || plan == nil {
 		return false, err
 	}
+	stop := p.keep(ctx, plan)
 	applied, failure := p.apply(ctx, plan)
+	stop()
 	observed, err := p.record(ctx, plan, applied, failure)
 	if err != nil {
 		return false, err

@@ -1,0 +1,131 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+// claimFor is how long a claim holds without a sign of life: how long a product waits for the successor of a push that
+// died. Clocks of hosts may differ by less than that.
+const claimFor = 12 * time.Second
+
+// callLife is how long after it was planned a call may still take effect in Stripe: until then it is made again only
+// with its own key, whoever takes the product over.
+const callLife = stripeapi.RequestTimeout + 15*time.Second
+
+// hold is how far a claim reaches. Safe for concurrent use.
+type hold struct {
+	mu    sync.Mutex
+	since time.Time
+	// noted is when the intents of the calls still to be made were last dated.
+	noted time.Time
+	lost  bool
+}
+
+func (h *hold) extended(at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.since = at
+}
+
+func (h *hold) dated(at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.noted = at
+}
+
+func (h *hold) age() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Since(h.noted)
+}
+
+func (h *hold) end() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.since.Add(claimFor)
+}
+
+func (h *hold) lose() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lost = true
+}
+
+func (h *hold) isLost() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
+}
+
+// keep renews the claim of a plan until it is told to stop.
+func (p *pusher) keep(ctx context.Context, pl *plan) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(claimFor / 3)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			if err := p.extend(ctx, pl, len(pl.steps)); errors.Is(err, errLostClaim) {
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// extend renews the claim. The calls from a step on are about to be made: whoever finds one unanswered counts from now.
+func (p *pusher) extend(ctx context.Context, pl *plan, step int) error {
+	now := time.Now()
+	_, err := p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
+		if o.GetClaim().GetHolder() != p.holder {
+			return errLostClaim
+		}
+		o.Claim.Until = timestamppb.New(now.Add(claimFor))
+		for _, s := range pl.steps[step:] {
+			if intent := catalog.FindIntent(o, s.key); intent != nil {
+				intent.At = timestamppb.New(now)
+			}
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		pl.hold.extended(now)
+		if step < len(pl.steps) {
+			pl.hold.dated(now)
+		}
+	case errors.Is(err, errLostClaim):
+		pl.hold.lose()
+	}
+	return err
+}
+
+// renew makes sure, when the turn of a step's call has come, that the claim holds and the step's intent is not of long
+// ago.
+func (p *pusher) renew(ctx context.Context, pl *plan, step int) error {
+	switch {
+	case pl.hold.isLost():
+		return errLostClaim
+	case time.Until(pl.hold.end()) > claimFor/2 && pl.hold.age() < callLife-stripeapi.RequestTimeout-claimFor/2:
+		return nil
+	default:
+		return p.extend(ctx, pl, step)
+	}
+}
