@@ -24,6 +24,7 @@ var (
 // rules say what a setting must be beyond its type. That numbers and times are finite and not negative goes for all.
 var rules = map[string]rule{
 	"account":              {func(v reflect.Value) bool { return accountName.MatchString(v.String()) }, "be 1 to 32 lower-case letters, digits, - and _"},
+	"guard-share":          {func(v reflect.Value) bool { return v.Float() <= 1 }, "lie between 0 and 1"},
 	"stripe-endpoint-rate": moreThanNone,
 	"push-concurrency":     moreThanNone,
 	"poll-interval":        moreThanNone,

@@ -81,6 +81,7 @@ func TestBadInputSaysWhereAndWhat(t *testing.T) {
 		"not a value":         {yaml: "slot: {a: b}\n", want: "slot must be a single value"},
 		"account":             {args: []string{"--account", "A B"}, want: `--account: must be 1 to 32 lower-case letters, digits, - and _, not "A B"`},
 		"rate is no number":   {args: []string{"--stripe-rate", "NaN"}, want: "must be a number, not NaN"},
+		"share":               {args: []string{"--guard-share", "1.5"}, want: "--guard-share: must lie between 0 and 1, not 1.5"},
 		"rate is infinite":    {args: []string{"--stripe-rate", "Inf"}, want: "must be a number, not +Inf"},
 		"no endpoint rate":    {args: []string{"--stripe-endpoint-rate", "0"}, want: "must be more than 0, not 0"},
 		"negative rate":       {args: []string{"--stripe-rate=-1"}, want: "must be 0 or more, not -1"},

@@ -26,6 +26,9 @@ func (m *Mesh) Cursor(name string) *Cursor { return &Cursor{m, BucketCursor, nam
 // Halted is why an account is halted, in Stripe's words; "" if it is not. Push writes it.
 func (m *Mesh) Halted(account string) *Cursor { return m.Cursor("halted." + account) }
 
+// Guard is the record of the mass-change guard of an account, for Load and Store.
+func (m *Mesh) Guard(account string) *Cursor { return m.Cursor("guard." + account) }
+
 // Budget is what the processes that call Stripe share of an account's rates, in the bucket BUDGET.
 func (m *Mesh) Budget(account string) *Cursor { return &Cursor{m, BucketBudget, account} }
 

@@ -60,6 +60,19 @@ func (s *ObservedStore) Get(ctx context.Context, account, product string) (*cata
 	return o, msg.Sequence, nil
 }
 
+// Count is about how many products something is known of, of all accounts.
+func (s *ObservedStore) Count(ctx context.Context) (uint64, error) {
+	stream, err := s.m.stream(ctx, "KV_"+BucketObserved)
+	if err != nil {
+		return 0, err
+	}
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count what is known: %w", err)
+	}
+	return info.State.Msgs, nil
+}
+
 // Update changes what is known of a product: change gets the newest state, edits it in place, and is called again
 // when somebody else wrote in between, so it must not have other effects. ErrNoChange from it skips the write and
 // is not an error of Update. The state returned is the one stored. The trace of ctx travels with the value.

@@ -89,6 +89,11 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		}
 		steps = p.keyed(catalog.Diff(o.change, observed), observed)
 	}
+	if archives(steps, observed) {
+		if err := p.guard(ctx, o.change.GetProductId()); err != nil {
+			return nil, err
+		}
+	}
 	advances := observed.GetVersion() < o.change.GetVersion()
 	pl := &plan{change: o.change, steps: steps, base: observed, looked: looked}
 	pl.hold.extended(time.Now())

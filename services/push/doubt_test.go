@@ -1,6 +1,7 @@
 package push_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,12 +9,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/local/localtest"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/push"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -126,4 +130,57 @@ func TestAProductThatNoMessageHoldsIsDead(t *testing.T) {
 	require.Eventually(t, func() bool { return r.letter("mug") != nil }, patience, 10*time.Millisecond)
 	require.Equal(t, mesh.ReasonExhausted, r.letter("mug").GetReason())
 	require.Contains(t, r.letter("mug").GetMessage(), "max_payload")
+}
+
+func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
+	r := newRig(t)
+	r.run(func(ctx context.Context) error {
+		cfg := r.config(key)
+		cfg.Guard = push.GuardConfig{Share: 0.1, Least: 2}
+		return push.Run(ctx, cfg)
+	})
+	const products = 6
+	for i := range products {
+		p := mug("Mug", "1400")
+		p.Id = fmt.Sprintf("mug%d", i)
+		r.want(p, 10)
+	}
+	for i := range products {
+		r.applied(fmt.Sprintf("mug%d", i), 10)
+	}
+	for i := range products {
+		id := fmt.Sprintf("mug%d", i)
+		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, id), &catalogv1.ProductChange{
+			Account: "default", ProductId: id, Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
+		}, mesh.WithVersion(20)))
+	}
+	guard := func() *meshv1.Guard {
+		g := &meshv1.Guard{}
+		_, _, err := r.mesh.Guard("default").Load(t.Context(), g)
+		require.NoError(t, err)
+		return g
+	}
+	active := func() (n int) {
+		list := r.stripe.Products.List(&stripe.ProductListParams{Active: stripe.Bool(true)})
+		for list.Next() {
+			n++
+		}
+		require.NoError(t, list.Err())
+		return n
+	}
+	require.Eventually(t, func() bool { return len(guard().GetHeld()) == products-2 && active() == products-2 }, patience, 10*time.Millisecond)
+	localtest.Holds(t, 300*time.Millisecond, func() bool { return active() == products-2 }, "held")
+	require.Nil(t, r.letter("mug0"))
+
+	g := guard()
+	held := g.GetHeld()
+	g.ApprovedUntil = timestamppb.New(time.Now().Add(time.Minute))
+	revision, _, err := r.mesh.Guard("default").Load(t.Context(), &meshv1.Guard{})
+	require.NoError(t, err)
+	_, err = r.mesh.Guard("default").Store(t.Context(), g, revision)
+	require.NoError(t, err)
+	for _, id := range held {
+		r.order(id)
+	}
+	require.Eventually(t, func() bool { return active() == 0 && len(guard().GetHeld()) == 0 }, patience, 10*time.Millisecond)
 }

@@ -57,6 +57,8 @@ type pusher struct {
 	logger  *slog.Logger
 	metrics *metrics
 
+	guarded GuardConfig
+
 	failures *failures
 	// halts is true while the account is halted, as far as this process knows.
 	halts atomic.Bool

@@ -38,7 +38,9 @@ type Config struct {
 	// Concurrency is how many products are worked on at once in the live lane; 0 means 32. The bulk lane gets a
 	// quarter of it on top.
 	Concurrency int
-	Logger      *slog.Logger
+	// Guard against a catalog that suddenly loses many products; the zero value is none.
+	Guard  GuardConfig
+	Logger *slog.Logger
 }
 
 // consumers of push.
@@ -69,6 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
+	p.guarded = cfg.Guard
 	if err := p.resume(ctx); err != nil {
 		return err
 	}
@@ -150,20 +153,34 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		return mesh.Ack()
 	}
 	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts())
-	return p.settle(ctx, order{change: newest, redelivered: true})
+	o := order{change: newest, redelivered: true}
+	err = p.pass(ctx, o)
+	if held := new(heldError); !errors.As(err, &held) {
+		if err := p.released(ctx, retry.GetProductId()); err != nil {
+			return mesh.Retry(err)
+		}
+	}
+	return p.conclude(ctx, o, err)
 }
 
-// settle makes a pass over the product and turns its end into a verdict.
+// settle makes a pass over the product.
 func (p *pusher) settle(ctx context.Context, o order) mesh.Verdict {
-	err := p.pass(ctx, o)
+	return p.conclude(ctx, o, p.pass(ctx, o))
+}
+
+// conclude turns the end of a pass into a verdict.
+func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict {
 	product := o.change.GetProductId()
 	var refused *refusedError
+	var held *heldError
 	switch {
 	case err == nil:
 		p.failures.clear(product)
 		return mesh.Ack()
 	case errors.Is(err, errBusy):
 		return mesh.RetryIn(busyDelay, nil)
+	case errors.As(err, &held):
+		return p.heldBack(ctx, o.change, held)
 	case errors.As(err, &refused):
 		p.failures.clear(product)
 		p.metrics.dead(ctx, refused.letter.GetReason())

@@ -355,6 +355,8 @@ func (u *up) environment() []string {
 		"DRIFTLESS_SLOT":                u.Slot,
 		"DRIFTLESS_PUBLICATION":         u.Publication,
 		"DRIFTLESS_PUSH_CONCURRENCY":    strconv.Itoa(u.PushConcurrency),
+		"DRIFTLESS_GUARD_SHARE":         formatRate(u.GuardShare),
+		"DRIFTLESS_GUARD_LEAST":         strconv.FormatUint(u.GuardLeast, 10),
 		"DRIFTLESS_POLL_INTERVAL":       u.PollInterval.String(),
 		"DRIFTLESS_GRACE_PERIOD":        u.GracePeriod.String(),
 		"DRIFTLESS_SCAN_INTERVAL":       u.ScanInterval.String(),

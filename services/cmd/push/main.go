@@ -22,7 +22,8 @@ func main() {
 	service.Main(mesh.Push, "Writes the catalog's products and prices to Stripe.", &s, func(ctx context.Context, r service.Runtime) error {
 		return push.Run(ctx, push.Config{
 			Account: s.Account, NATS: r.NATS(mesh.Push, s.Mesh), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
-			HTTP: r.HTTP(s.PushAddr), Concurrency: s.PushConcurrency, Logger: r.Logger,
+			HTTP: r.HTTP(s.PushAddr), Concurrency: s.PushConcurrency,
+			Guard: push.GuardConfig{Share: s.GuardShare, Least: s.GuardLeast}, Logger: r.Logger,
 		})
 	})
 }

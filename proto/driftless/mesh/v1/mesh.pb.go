@@ -1281,6 +1281,113 @@ func (x *Slowdown) GetAt() int64 {
 	return 0
 }
 
+// What push has archived lately, and what it holds back for an operator to approve: a catalog that suddenly loses many
+// products must not archive a shop.
+type Guard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hour that is counted in.
+	Since    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
+	Archived uint64                 `protobuf:"varint,2,opt,name=archived,proto3" json:"archived,omitempty"`
+	// The products that were archived last, so that one that is tried again counts once.
+	Recent []string `protobuf:"bytes,3,rep,name=recent,proto3" json:"recent,omitempty"`
+	// Products whose archiving waits to be approved; the first thousand.
+	Held      []string               `protobuf:"bytes,4,rep,name=held,proto3" json:"held,omitempty"`
+	HeldSince *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=held_since,json=heldSince,proto3" json:"held_since,omitempty"`
+	// How many products the share was taken of, and how many might be archived in an hour.
+	Products uint64 `protobuf:"varint,6,opt,name=products,proto3" json:"products,omitempty"`
+	Allowed  uint64 `protobuf:"varint,7,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// Until when everything may be archived.
+	ApprovedUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=approved_until,json=approvedUntil,proto3" json:"approved_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Guard) Reset() {
+	*x = Guard{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Guard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Guard) ProtoMessage() {}
+
+func (x *Guard) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Guard.ProtoReflect.Descriptor instead.
+func (*Guard) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Guard) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Guard) GetArchived() uint64 {
+	if x != nil {
+		return x.Archived
+	}
+	return 0
+}
+
+func (x *Guard) GetRecent() []string {
+	if x != nil {
+		return x.Recent
+	}
+	return nil
+}
+
+func (x *Guard) GetHeld() []string {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *Guard) GetHeldSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HeldSince
+	}
+	return nil
+}
+
+func (x *Guard) GetProducts() uint64 {
+	if x != nil {
+		return x.Products
+	}
+	return 0
+}
+
+func (x *Guard) GetAllowed() uint64 {
+	if x != nil {
+		return x.Allowed
+	}
+	return 0
+}
+
+func (x *Guard) GetApprovedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ApprovedUntil
+	}
+	return nil
+}
+
 var File_driftless_mesh_v1_mesh_proto protoreflect.FileDescriptor
 
 const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
@@ -1406,7 +1513,17 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"6\n" +
 	"\bSlowdown\x12\x1a\n" +
 	"\bpermille\x18\x01 \x01(\rR\bpermille\x12\x0e\n" +
-	"\x02at\x18\x02 \x01(\x03R\x02at*9\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"\xb5\x02\n" +
+	"\x05Guard\x120\n" +
+	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
+	"\barchived\x18\x02 \x01(\x04R\barchived\x12\x16\n" +
+	"\x06recent\x18\x03 \x03(\tR\x06recent\x12\x12\n" +
+	"\x04held\x18\x04 \x03(\tR\x04held\x129\n" +
+	"\n" +
+	"held_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\x12\x1a\n" +
+	"\bproducts\x18\x06 \x01(\x04R\bproducts\x12\x18\n" +
+	"\aallowed\x18\a \x01(\x04R\aallowed\x12A\n" +
+	"\x0eapproved_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rapprovedUntil*9\n" +
 	"\x03Via\x12\x13\n" +
 	"\x0fVIA_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVIA_WEBHOOK\x10\x01\x12\f\n" +
@@ -1434,7 +1551,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -1450,41 +1567,45 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*Retry)(nil),                 // 11: driftless.mesh.v1.Retry
 	(*Budget)(nil),                // 12: driftless.mesh.v1.Budget
 	(*Slowdown)(nil),              // 13: driftless.mesh.v1.Slowdown
-	nil,                           // 14: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 15: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 16: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 17: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*Guard)(nil),                 // 14: driftless.mesh.v1.Guard
+	nil,                           // 15: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 16: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 17: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 18: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	18, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	18, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	19, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	19, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	4,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	18, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	18, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
-	19, // 7: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	18, // 8: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	18, // 9: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	18, // 10: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	19, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	19, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	20, // 7: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	19, // 8: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	19, // 9: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	19, // 10: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	7,  // 11: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	8,  // 12: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	9,  // 13: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	18, // 14: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	18, // 15: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	18, // 16: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	14, // 17: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	15, // 18: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	16, // 19: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	17, // 20: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	13, // 21: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	19, // 14: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	19, // 15: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	19, // 16: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	15, // 17: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	16, // 18: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	17, // 19: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	18, // 20: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	19, // 21: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	19, // 22: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	19, // 23: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	13, // 24: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -1503,7 +1624,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,141 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// GuardConfig says how many products may be archived in an hour before an operator is asked.
+type GuardConfig struct {
+	// Share of the products that Stripe holds, between 0 and 1; 0 switches the guard off.
+	Share float64
+	// Least is how many may be archived in any case.
+	Least uint64
+}
+
+const (
+	// guardWindow is what is counted in.
+	guardWindow = time.Hour
+	// keptRecent and keptHeld bound the record.
+	keptRecent = 1000
+	keptHeld   = 1000
+	// guardDelay is how long a product that is held waits to be tried again, unless an approval comes first.
+	guardDelay = 10 * time.Minute
+)
+
+// heldError is a product that is not archived until an operator approves it.
+type heldError struct{ archived, products uint64 }
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("%d of %d products were archived within an hour, and more are to be: held until `driftless approve`, or until the catalog wants the product again",
+		e.archived, e.products)
+}
+
+// heldBack has a product that is held tried again later, unless an approval comes first.
+func (p *pusher) heldBack(ctx context.Context, change *catalogv1.ProductChange, held *heldError) mesh.Verdict {
+	retry := &meshv1.Retry{
+		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Lane: string(mesh.Bulk), Error: held.Error(),
+	}
+	if err := p.mesh.RetryLater(ctx, mesh.Push, retry, guardDelay); err != nil {
+		return mesh.RetryIn(guardDelay, err)
+	}
+	return mesh.Ack()
+}
+
+// archives says whether the steps archive a product that is active.
+func archives(steps []plannedStep, observed *catalogv1.Observed) bool {
+	return observed.GetProduct().GetActive() && slices.ContainsFunc(steps, func(s plannedStep) bool {
+		active, ok := s.Param("active")
+		return s.Kind == catalog.UpdateProduct && ok && active == "false"
+	})
+}
+
+// guard lets a product be archived, or returns a heldError if that would be more than the catalog may lose in an hour
+// without anybody having a look.
+func (p *pusher) guard(ctx context.Context, product string) error {
+	if p.guarded.Share <= 0 {
+		return nil
+	}
+	products, err := p.mesh.Observed().Count(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		record := &meshv1.Guard{}
+		revision, _, err := p.mesh.Guard(p.account).Load(ctx, record)
+		if err != nil {
+			return err
+		}
+		before := proto.CloneOf(record)
+		verdict := admit(record, p.guarded, product, products, time.Now())
+		if proto.Equal(before, record) {
+			return verdict
+		}
+		_, err = p.mesh.Guard(p.account).Store(ctx, record, revision)
+		switch {
+		case errors.Is(err, mesh.ErrMoved):
+		case err != nil:
+			return err
+		default:
+			if verdict != nil && len(before.GetHeld()) == 0 {
+				p.logger.ErrorContext(ctx, "the catalog loses many products: they are not archived in Stripe until `driftless approve`",
+					"archived", record.GetArchived(), "of", record.GetProducts(), "allowed", record.GetAllowed())
+			}
+			return verdict
+		}
+	}
+}
+
+// admit counts a product that is to be archived, or holds it.
+func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now time.Time) error {
+	if g.GetSince() == nil || now.Sub(g.GetSince().AsTime()) > guardWindow && len(g.GetHeld()) == 0 {
+		g.Since, g.Archived, g.Recent = timestamppb.New(now), 0, nil
+	}
+	g.Products, g.Allowed = products, max(c.Least, uint64(c.Share*float64(products)))
+	approved := g.GetApprovedUntil() != nil && now.Before(g.GetApprovedUntil().AsTime())
+	if slices.Contains(g.GetRecent(), product) {
+		return nil
+	}
+	if !approved && g.GetArchived() >= g.GetAllowed() {
+		if len(g.GetHeld()) == 0 {
+			g.HeldSince = timestamppb.New(now)
+		}
+		if !slices.Contains(g.GetHeld(), product) && len(g.GetHeld()) < keptHeld {
+			g.Held = append(g.Held, product)
+		}
+		return &heldError{g.GetArchived(), products}
+	}
+	g.Archived++
+	g.Recent = append(g.Recent, product)
+	if over := len(g.GetRecent()) - keptRecent; over > 0 {
+		g.Recent = g.GetRecent()[over:]
+	}
+	g.Held = slices.DeleteFunc(g.Held, func(id string) bool { return id == product })
+	return nil
+}
+
+// released takes a product that is no longer to be archived off the list of those that are held.
+func (p *pusher) released(ctx context.Context, product string) error {
+	for {
+		record := &meshv1.Guard{}
+		revision, _, err := p.mesh.Guard(p.account).Load(ctx, record)
+		if err != nil || !slices.Contains(record.GetHeld(), product) {
+			return err
+		}
+		record.Held = slices.DeleteFunc(record.Held, func(id string) bool { return id == product })
+		if _, err = p.mesh.Guard(p.account).Store(ctx, record, revision); !errors.Is(err, mesh.ErrMoved) {
+			return err
+		}
+	}
+}
