@@ -2,9 +2,13 @@ package mesh
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -44,4 +48,32 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(), "message", letter.GetMessage())
 	return m.Publish(ctx, DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,
 		WithID(letter.GetId()), WithVersion(letter.GetVersion()))
+}
+
+// ForgetLetter removes a letter from DEAD. A newer one in its place stays, and one that is gone already is no error.
+func (m *Mesh) ForgetLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
+	stream, err := m.stream(ctx, StreamDead)
+	if err != nil {
+		return err
+	}
+	subject := DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId())
+	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the dead letter on %s: %w", subject, err)
+	}
+	stored := &meshv1.DeadLetter{}
+	if err := proto.Unmarshal(msg.Data, stored); err != nil {
+		return fmt.Errorf("the message on %s is no dead letter: %w", subject, err)
+	}
+	if stored.GetId() != letter.GetId() {
+		return nil
+	}
+	// By its sequence, not by its subject: what is stored there since then stays.
+	if err := stream.DeleteMsg(ctx, msg.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("remove the dead letter on %s: %w", subject, err)
+	}
+	return nil
 }

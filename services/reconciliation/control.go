@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/nats-io/nuid"
@@ -12,6 +13,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/connectjson"
 	"github.com/driftless-sync/driftless/services/httpserver"
@@ -69,8 +71,16 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	guard := &meshv1.Guard{}
+	if revision, _, err := c.mesh.Guard(c.Account).Load(ctx, guard); err != nil {
+		return nil, unavailable(err)
+	} else if revision == 0 {
+		guard = nil
+	} else {
+		guard.Recent = nil
+	}
 	out := &controlv1.GetStatusResponse{
-		Halted: halted, Retrying: retrying, Reads: reads,
+		Guard: guard, Halted: halted, Retrying: retrying, Reads: reads,
 		Account: c.Account, InSync: counts[ledger.InSync], Pending: counts[ledger.Pending], Drifted: counts[ledger.Drifted],
 		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan,
 	}
@@ -162,6 +172,42 @@ func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv
 	return connect.NewResponse(&controlv1.SyncProductsResponse{}), nil
 }
 
+// Approve lets push archive what the guard holds.
+func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.ApproveRequest]) (*connect.Response[controlv1.ApproveResponse], error) {
+	duration := time.Hour
+	if d := req.Msg.GetDuration(); d != nil {
+		if duration = d.AsDuration(); duration <= 0 || duration > 24*time.Hour {
+			return nil, invalid("duration: must be more than 0 and at most a day")
+		}
+	}
+	until := timestamppb.New(time.Now().Add(duration))
+	var held []string
+	for {
+		guard := &meshv1.Guard{}
+		revision, _, err := c.mesh.Guard(c.Account).Load(ctx, guard)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		held, guard.Held, guard.HeldSince, guard.ApprovedUntil = guard.GetHeld(), nil, nil, until
+		_, err = c.mesh.Guard(c.Account).Store(ctx, guard, revision)
+		if errors.Is(err, mesh.ErrMoved) {
+			continue
+		}
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		break
+	}
+	c.Logger.WarnContext(ctx, "mass change approved", "until", until.AsTime(), "held", len(held))
+	// Those that are not on the list come back by themselves.
+	for _, id := range held {
+		if err := c.order(ctx, id, false, operator, "approved", nuid.Next()); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	return connect.NewResponse(&controlv1.ApproveResponse{Until: until, ProductIds: held}), nil
+}
+
 // StartScan orders a full scan of Stripe.
 func (c control) StartScan(ctx context.Context, _ *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
 	id, err := c.scan(ctx, operator, "asked for")
@@ -211,7 +257,11 @@ func (c control) ListDeadLetters(ctx context.Context, req *connect.Request[contr
 	if err != nil {
 		return nil, err
 	}
-	letters, err := c.ledger.DeadLetters(ctx, limit)
+	if len(req.Msg.GetProductIds()) > maxNamed {
+		return nil, invalid("product_ids: must be at most %d", maxNamed)
+	}
+	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
+	letters, err := c.ledger.DeadLetters(ctx, of, limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}

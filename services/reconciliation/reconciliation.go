@@ -82,6 +82,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer l.Close()
 	r := &reconciler{Config: cfg, mesh: m, ledger: l}
+	l.Closed = r.forget
 	if r.metrics, err = newMetrics(r); err != nil {
 		return err
 	}

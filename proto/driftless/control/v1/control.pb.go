@@ -8,9 +8,11 @@ package controlv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v11 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	v1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -137,7 +139,9 @@ type GetStatusResponse struct {
 	// Products that failed and are tried again later; they are among those pending.
 	Retrying uint64 `protobuf:"varint,10,opt,name=retrying,proto3" json:"retrying,omitempty"`
 	// Calls in the last 30 days that count towards Stripe's read allowance.
-	Reads         uint64 `protobuf:"varint,11,opt,name=reads,proto3" json:"reads,omitempty"`
+	Reads uint64 `protobuf:"varint,11,opt,name=reads,proto3" json:"reads,omitempty"`
+	// What the mass-change guard has seen and holds; absent before push archives for the first time.
+	Guard         *v1.Guard `protobuf:"bytes,12,opt,name=guard,proto3" json:"guard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +253,111 @@ func (x *GetStatusResponse) GetReads() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetGuard() *v1.Guard {
+	if x != nil {
+		return x.Guard
+	}
+	return nil
+}
+
+type ApproveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long everything may be archived; an hour if absent, a day at most.
+	Duration      *durationpb.Duration `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRequest) Reset() {
+	*x = ApproveRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRequest) ProtoMessage() {}
+
+func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
+func (*ApproveRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ApproveRequest) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+type ApproveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"`
+	// The products that were held, and are now brought to their newest state; the first thousand.
+	ProductIds    []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveResponse) Reset() {
+	*x = ApproveResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveResponse) ProtoMessage() {}
+
+func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
+func (*ApproveResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ApproveResponse) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ApproveResponse) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
 // A durable consumer of the mesh.
 type ConsumerStatus struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -265,7 +374,7 @@ type ConsumerStatus struct {
 
 func (x *ConsumerStatus) Reset() {
 	*x = ConsumerStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[2]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +386,7 @@ func (x *ConsumerStatus) String() string {
 func (*ConsumerStatus) ProtoMessage() {}
 
 func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[2]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +399,7 @@ func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerStatus.ProtoReflect.Descriptor instead.
 func (*ConsumerStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{2}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ConsumerStatus) GetStream() string {
@@ -342,7 +451,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +463,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +476,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PlanRequest) GetProductIds() []string {
@@ -407,7 +516,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +528,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +541,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PlanResponse) GetProducts() []*ProductPlan {
@@ -476,7 +585,7 @@ type ProductPlan struct {
 
 func (x *ProductPlan) Reset() {
 	*x = ProductPlan{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -488,7 +597,7 @@ func (x *ProductPlan) String() string {
 func (*ProductPlan) ProtoMessage() {}
 
 func (x *ProductPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -501,7 +610,7 @@ func (x *ProductPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductPlan.ProtoReflect.Descriptor instead.
 func (*ProductPlan) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ProductPlan) GetProductId() string {
@@ -546,7 +655,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +667,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +680,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PlannedStep) GetKind() string {
@@ -605,7 +714,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +726,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +739,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Parameter) GetName() string {
@@ -658,7 +767,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +779,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +792,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -708,7 +817,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +829,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +842,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 type StartScanRequest struct {
@@ -744,7 +853,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +865,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +878,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 type StartScanResponse struct {
@@ -781,7 +890,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +902,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +915,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -824,7 +933,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +945,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +958,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 type GetScanResponse struct {
@@ -861,7 +970,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +982,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +995,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -907,7 +1016,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1028,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1041,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -958,7 +1067,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1079,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1092,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -996,7 +1105,7 @@ func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
 type HistoryEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
-	// catalog_change, stripe_event, applied, confirmed, drifted, repaired, dead, ordered.
+	// catalog_change, stripe_event, applied, confirmed, drifted, repaired, dead, ordered, dropped.
 	Kind          string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	Version       uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -1007,7 +1116,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1128,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1141,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -1073,14 +1182,20 @@ func (x *HistoryEntry) GetTraceId() string {
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most this many; 0 means 100.
-	Limit         uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Of these products only; of all if empty.
+	ProductIds []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// With this reason only.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Of this service only.
+	Service       string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1207,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1220,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -1113,6 +1228,27 @@ func (x *ListDeadLettersRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ListDeadLettersRequest) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *ListDeadLettersRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ListDeadLettersRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
 }
 
 type ListDeadLettersResponse struct {
@@ -1124,7 +1260,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1272,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1285,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -1159,12 +1295,532 @@ func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
 	return nil
 }
 
+type GetDeadLettersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDeadLettersRequest) Reset() {
+	*x = GetDeadLettersRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDeadLettersRequest) ProtoMessage() {}
+
+func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GetDeadLettersRequest) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+type GetDeadLettersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DeadLetters   []*DeadLetterDetail    `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDeadLettersResponse) Reset() {
+	*x = GetDeadLettersResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDeadLettersResponse) ProtoMessage() {}
+
+func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return nil
+}
+
+type DeadLetterDetail struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	DeadLetter *v1.DeadLetter         `protobuf:"bytes,1,opt,name=dead_letter,json=deadLetter,proto3" json:"dead_letter,omitempty"`
+	// The product as the catalog wanted it; absent if that is not known any more.
+	Wanted *v11.ProductChange `protobuf:"bytes,2,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	// The calls that would make Stripe equal to the catalog now. None for what never came to CATALOG.
+	Steps         []*PlannedStep `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterDetail) Reset() {
+	*x = DeadLetterDetail{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterDetail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterDetail) ProtoMessage() {}
+
+func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
+func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
+	if x != nil {
+		return x.DeadLetter
+	}
+	return nil
+}
+
+func (x *DeadLetterDetail) GetWanted() *v11.ProductChange {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *DeadLetterDetail) GetSteps() []*PlannedStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// Open dead letters: those that fit every field given. One that selects nothing and does not say all is invalid.
+type DeadLetterSelection struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ProductIds []string               `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	Reason     string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Service    string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	All        bool                   `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
+	// Of products with ids after this one only: the last of the answer before, to go on.
+	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterSelection) Reset() {
+	*x = DeadLetterSelection{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterSelection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterSelection) ProtoMessage() {}
+
+func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
+func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *DeadLetterSelection) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *DeadLetterSelection) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DeadLetterSelection) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *DeadLetterSelection) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *DeadLetterSelection) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type ReplayDeadLettersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Selection     *DeadLetterSelection   `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayDeadLettersRequest) Reset() {
+	*x = ReplayDeadLettersRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayDeadLettersRequest) ProtoMessage() {}
+
+func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+type ReplayDeadLettersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By product. A product that was named and has no such letter is among them, with an error.
+	Results []*DeadLetterResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// There are more products after these; go on with the last one's id in after.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayDeadLettersResponse) Reset() {
+	*x = ReplayDeadLettersResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayDeadLettersResponse) ProtoMessage() {}
+
+func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *ReplayDeadLettersResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type DropDeadLettersRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Selection *DeadLetterSelection   `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	// Why, for the history.
+	Why           string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropDeadLettersRequest) Reset() {
+	*x = DropDeadLettersRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropDeadLettersRequest) ProtoMessage() {}
+
+func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+func (x *DropDeadLettersRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+type DropDeadLettersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By product. A product that was named and has no such letter is among them, with an error.
+	Results []*DeadLetterResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// There are more products after these; go on with the last one's id in after.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropDeadLettersResponse) Reset() {
+	*x = DropDeadLettersResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropDeadLettersResponse) ProtoMessage() {}
+
+func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *DropDeadLettersResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// What became of one letter.
+type DeadLetterResult struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	LetterId  string                 `protobuf:"bytes,2,opt,name=letter_id,json=letterId,proto3" json:"letter_id,omitempty"`
+	Service   string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Reason    string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who was told to try again: push, or ingestion, which reads the catalog again. Empty if the letter was dropped.
+	Ordered string `protobuf:"bytes,5,opt,name=ordered,proto3" json:"ordered,omitempty"`
+	// Why the letter was not taken, and stands as before; empty if it was.
+	Error         string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterResult) Reset() {
+	*x = DeadLetterResult{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterResult) ProtoMessage() {}
+
+func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
+func (*DeadLetterResult) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *DeadLetterResult) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *DeadLetterResult) GetLetterId() string {
+	if x != nil {
+		return x.LetterId
+	}
+	return ""
+}
+
+func (x *DeadLetterResult) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *DeadLetterResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DeadLetterResult) GetOrdered() string {
+	if x != nil {
+		return x.Ordered
+	}
+	return ""
+}
+
+func (x *DeadLetterResult) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xf2\x02\n" +
+	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
+	"\x10GetStatusRequest\"\xa2\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -1177,7 +1833,14 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06halted\x18\t \x01(\tR\x06halted\x12\x1a\n" +
 	"\bretrying\x18\n" +
 	" \x01(\x04R\bretrying\x12\x14\n" +
-	"\x05reads\x18\v \x01(\x04R\x05reads\"\x9d\x01\n" +
+	"\x05reads\x18\v \x01(\x04R\x05reads\x12.\n" +
+	"\x05guard\x18\f \x01(\v2\x18.driftless.mesh.v1.GuardR\x05guard\"W\n" +
+	"\x0eApproveRequest\x12E\n" +
+	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x05*\x00R\bduration\"d\n" +
+	"\x0fApproveResponse\x120\n" +
+	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
+	"\vproduct_ids\x18\x02 \x03(\tR\n" +
+	"productIds\"\x9d\x01\n" +
 	"\x0eConsumerStatus\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12\x18\n" +
@@ -1231,26 +1894,71 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06detail\x18\x04 \x01(\tR\x06detail\x12\x19\n" +
-	"\btrace_id\x18\x05 \x01(\tR\atraceId\"8\n" +
+	"\btrace_id\x18\x05 \x01(\tR\atraceId\"\xa8\x01\n" +
 	"\x16ListDeadLettersRequest\x12\x1e\n" +
-	"\x05limit\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"[\n" +
+	"\x05limit\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x12*\n" +
+	"\vproduct_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
+	"productIds\x12\x1f\n" +
+	"\x06reason\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12!\n" +
+	"\aservice\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\"[\n" +
 	"\x17ListDeadLettersResponse\x12@\n" +
-	"\fdead_letters\x18\x01 \x03(\v2\x1d.driftless.mesh.v1.DeadLetterR\vdeadLetters*\xb0\x01\n" +
+	"\fdead_letters\x18\x01 \x03(\v2\x1d.driftless.mesh.v1.DeadLetterR\vdeadLetters\"?\n" +
+	"\x15GetDeadLettersRequest\x12&\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\"c\n" +
+	"\x16GetDeadLettersResponse\x12I\n" +
+	"\fdead_letters\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterDetailR\vdeadLetters\"\xc8\x01\n" +
+	"\x10DeadLetterDetail\x12>\n" +
+	"\vdead_letter\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.DeadLetterR\n" +
+	"deadLetter\x12;\n" +
+	"\x06wanted\x18\x02 \x01(\v2#.driftless.catalog.v1.ProductChangeR\x06wanted\x127\n" +
+	"\x05steps\x18\x03 \x03(\v2!.driftless.control.v1.PlannedStepR\x05steps\"\xdc\x02\n" +
+	"\x13DeadLetterSelection\x12*\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
+	"productIds\x12\x1f\n" +
+	"\x06reason\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12!\n" +
+	"\aservice\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\x12\x10\n" +
+	"\x03all\x18\x04 \x01(\bR\x03all\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n" +
+	"\tselection\x12Enothing is selected: name products, a reason or a service, or set all\x1aQthis.all || size(this.product_ids) > 0 || this.reason != '' || this.service != ''\"k\n" +
+	"\x18ReplayDeadLettersRequest\x12O\n" +
+	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\"{\n" +
+	"\x19ReplayDeadLettersResponse\x12@\n" +
+	"\aresults\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterResultR\aresults\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x85\x01\n" +
+	"\x16DropDeadLettersRequest\x12O\n" +
+	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\x12\x1a\n" +
+	"\x03why\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x03why\"y\n" +
+	"\x17DropDeadLettersResponse\x12@\n" +
+	"\aresults\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterResultR\aresults\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xb0\x01\n" +
+	"\x10DeadLetterResult\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x1b\n" +
+	"\tletter_id\x18\x02 \x01(\tR\bletterId\x12\x18\n" +
+	"\aservice\x18\x03 \x01(\tR\aservice\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\aordered\x18\x05 \x01(\tR\aordered\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error*\xb0\x01\n" +
 	"\fProductState\x12\x1d\n" +
 	"\x19PRODUCT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PRODUCT_STATE_IN_SYNC\x10\x01\x12\x19\n" +
 	"\x15PRODUCT_STATE_PENDING\x10\x02\x12\x19\n" +
 	"\x15PRODUCT_STATE_DRIFTED\x10\x03\x12\x16\n" +
 	"\x12PRODUCT_STATE_DEAD\x10\x04\x12\x18\n" +
-	"\x14PRODUCT_STATE_ORPHAN\x10\x052\xbc\x05\n" +
+	"\x14PRODUCT_STATE_ORPHAN\x10\x052\xef\b\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
-	"\fSyncProducts\x12).driftless.control.v1.SyncProductsRequest\x1a*.driftless.control.v1.SyncProductsResponse\"\x00\x12^\n" +
+	"\fSyncProducts\x12).driftless.control.v1.SyncProductsRequest\x1a*.driftless.control.v1.SyncProductsResponse\"\x00\x12X\n" +
+	"\aApprove\x12$.driftless.control.v1.ApproveRequest\x1a%.driftless.control.v1.ApproveResponse\"\x00\x12^\n" +
 	"\tStartScan\x12&.driftless.control.v1.StartScanRequest\x1a'.driftless.control.v1.StartScanResponse\"\x00\x12X\n" +
 	"\aGetScan\x12$.driftless.control.v1.GetScanRequest\x1a%.driftless.control.v1.GetScanResponse\"\x00\x12d\n" +
 	"\vListHistory\x12(.driftless.control.v1.ListHistoryRequest\x1a).driftless.control.v1.ListHistoryResponse\"\x00\x12p\n" +
-	"\x0fListDeadLetters\x12,.driftless.control.v1.ListDeadLettersRequest\x1a-.driftless.control.v1.ListDeadLettersResponse\"\x00B\xe4\x01\n" +
+	"\x0fListDeadLetters\x12,.driftless.control.v1.ListDeadLettersRequest\x1a-.driftless.control.v1.ListDeadLettersResponse\"\x00\x12m\n" +
+	"\x0eGetDeadLetters\x12+.driftless.control.v1.GetDeadLettersRequest\x1a,.driftless.control.v1.GetDeadLettersResponse\"\x00\x12v\n" +
+	"\x11ReplayDeadLetters\x12..driftless.control.v1.ReplayDeadLettersRequest\x1a/.driftless.control.v1.ReplayDeadLettersResponse\"\x00\x12p\n" +
+	"\x0fDropDeadLetters\x12,.driftless.control.v1.DropDeadLettersRequest\x1a-.driftless.control.v1.DropDeadLettersResponse\"\x00B\xe4\x01\n" +
 	"\x18com.driftless.control.v1B\fControlProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/control/v1;controlv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Control.V1\xca\x02\x14Driftless\\Control\\V1\xe2\x02 Driftless\\Control\\V1\\GPBMetadata\xea\x02\x16Driftless::Control::V1b\x06proto3"
 
 var (
@@ -1266,63 +1974,96 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_driftless_control_v1_control_proto_goTypes = []any{
-	(ProductState)(0),               // 0: driftless.control.v1.ProductState
-	(*GetStatusRequest)(nil),        // 1: driftless.control.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),       // 2: driftless.control.v1.GetStatusResponse
-	(*ConsumerStatus)(nil),          // 3: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),             // 4: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),            // 5: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),             // 6: driftless.control.v1.ProductPlan
-	(*PlannedStep)(nil),             // 7: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),               // 8: driftless.control.v1.Parameter
-	(*SyncProductsRequest)(nil),     // 9: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),    // 10: driftless.control.v1.SyncProductsResponse
-	(*StartScanRequest)(nil),        // 11: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),       // 12: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),          // 13: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),         // 14: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),      // 15: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),     // 16: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),            // 17: driftless.control.v1.HistoryEntry
-	(*ListDeadLettersRequest)(nil),  // 18: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil), // 19: driftless.control.v1.ListDeadLettersResponse
-	(*v1.ScanReport)(nil),           // 20: driftless.mesh.v1.ScanReport
-	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
-	(*v1.DeadLetter)(nil),           // 22: driftless.mesh.v1.DeadLetter
+	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
+	(*GetStatusRequest)(nil),          // 1: driftless.control.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),         // 2: driftless.control.v1.GetStatusResponse
+	(*ApproveRequest)(nil),            // 3: driftless.control.v1.ApproveRequest
+	(*ApproveResponse)(nil),           // 4: driftless.control.v1.ApproveResponse
+	(*ConsumerStatus)(nil),            // 5: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 6: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 7: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 8: driftless.control.v1.ProductPlan
+	(*PlannedStep)(nil),               // 9: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 10: driftless.control.v1.Parameter
+	(*SyncProductsRequest)(nil),       // 11: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 12: driftless.control.v1.SyncProductsResponse
+	(*StartScanRequest)(nil),          // 13: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 14: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 15: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 16: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 17: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 18: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 19: driftless.control.v1.HistoryEntry
+	(*ListDeadLettersRequest)(nil),    // 20: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 21: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 22: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 23: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 24: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 25: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 26: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 27: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 28: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 29: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 30: driftless.control.v1.DeadLetterResult
+	(*v1.ScanReport)(nil),             // 31: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 32: driftless.mesh.v1.Guard
+	(*durationpb.Duration)(nil),       // 33: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
+	(*v1.DeadLetter)(nil),             // 35: driftless.mesh.v1.DeadLetter
+	(*v11.ProductChange)(nil),         // 36: driftless.catalog.v1.ProductChange
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	3,  // 0: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	20, // 1: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	6,  // 2: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	0,  // 3: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	7,  // 4: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	21, // 5: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	8,  // 6: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	20, // 7: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	17, // 8: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	21, // 9: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	22, // 10: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	1,  // 11: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	4,  // 12: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	9,  // 13: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	11, // 14: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	13, // 15: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	15, // 16: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	18, // 17: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	2,  // 18: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	5,  // 19: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	10, // 20: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	12, // 21: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	14, // 22: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	16, // 23: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	19, // 24: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	18, // [18:25] is the sub-list for method output_type
-	11, // [11:18] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	5,  // 0: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	31, // 1: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	32, // 2: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	33, // 3: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	34, // 4: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	8,  // 5: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	0,  // 6: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	9,  // 7: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	34, // 8: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	10, // 9: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	31, // 10: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	19, // 11: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	34, // 12: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	35, // 13: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	24, // 14: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	35, // 15: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	36, // 16: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	9,  // 17: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	25, // 18: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	30, // 19: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	25, // 20: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	30, // 21: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	1,  // 22: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	6,  // 23: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	11, // 24: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	3,  // 25: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	13, // 26: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	15, // 27: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	17, // 28: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	20, // 29: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	22, // 30: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	26, // 31: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	28, // 32: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	2,  // 33: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	7,  // 34: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	12, // 35: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	4,  // 36: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	14, // 37: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	16, // 38: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	18, // 39: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	21, // 40: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	23, // 41: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	27, // 42: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	29, // 43: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	33, // [33:44] is the sub-list for method output_type
+	22, // [22:33] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -1336,7 +2077,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/migrate"
 )
 
@@ -22,6 +23,10 @@ var migrations embed.FS
 
 // Ledger is a connection to the ledger database. Safe for concurrent use, also by several processes.
 type Ledger struct {
+	// Closed is told of dead letters that have been closed, after that is stored, once at most; nil is told of none. Set it
+	// before the first use.
+	Closed func(context.Context, []*meshv1.DeadLetter)
+
 	pool    *pgxpool.Pool
 	account string
 	now     func() time.Time

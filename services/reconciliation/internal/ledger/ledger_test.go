@@ -101,7 +101,7 @@ func sum(t require.TestingT, ctx context.Context, l *ledger.Ledger) summary { //
 			out.Steps = append(out.Steps, s.String())
 		}
 	}
-	letters, err := l.DeadLetters(ctx, 100)
+	letters, err := l.DeadLetters(ctx, ledger.Letters{}, 100)
 	require.NoError(t, err)
 	for _, letter := range letters {
 		out.Letters[letter.GetId()] = true

@@ -46,6 +46,8 @@ type Product struct {
 	deadVersion     *uint64
 	deadUnversioned bool
 	repairAt        time.Time
+	// closed are the letters that the change under way closes.
+	closed []*meshv1.DeadLetter
 }
 
 // Position is where a stream holds a message.
@@ -99,96 +101,10 @@ func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, at P
 	})
 }
 
-// Bury takes a dead letter into account: the product is dead until a newer wish comes or the version is applied
-// after all. Of a product's letters only the one about the newest version stands, whatever the order they come in. A letter
-// about no version stands beside it, the newest of each service, until an entry later than it settles it.
-func (l *Ledger) Bury(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) error {
-	body, err := proto.Marshal(letter)
-	if err != nil {
-		return fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
-	}
-	version := letter.GetVersion()
-	if version == 0 {
-		return l.buryUnversioned(ctx, letter, body, entry)
-	}
-	return l.change(ctx, letter.GetProductId(), entry, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
-		superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
-		var closed *time.Time
-		if superseded {
-			closed = new(l.now())
-		}
-		tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, version, letter, at, closed_at)
-			VALUES ($1, $2, $3, $4, $5::text::numeric, $6, $7, $8) ON CONFLICT (id) DO NOTHING`,
-			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), number(version), body, letter.GetLastAt().AsTime(), closed)
-		if err != nil {
-			return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
-		}
-		// A letter that comes again has had its effect, and may have been closed since.
-		if superseded || tag.RowsAffected() == 0 {
-			return false, nil
-		}
-		if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $4
-			WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version > 0 AND id <> $3`,
-			l.account, letter.GetProductId(), letter.GetId(), l.now()); err != nil {
-			return false, fmt.Errorf("close older dead letters of product %s: %w", letter.GetProductId(), err)
-		}
-		p.deadVersion = &version
-		return true, nil
-	})
-}
-
-func (l *Ledger) buryUnversioned(ctx context.Context, letter *meshv1.DeadLetter, body []byte, entry Entry) error {
-	if err := l.change(ctx, letter.GetProductId(), entry, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
-		tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, version, letter, at)
-			VALUES ($1, $2, $3, $4, 0, $5, $6) ON CONFLICT (id) DO NOTHING`,
-			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), body, letter.GetLastAt().AsTime())
-		if err != nil {
-			return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
-		}
-		if tag.RowsAffected() == 0 {
-			return false, nil
-		}
-		if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $4
-			WHERE account = $1 AND product_id = $2 AND service = $3 AND closed_at IS NULL AND version = 0 AND at < (
-				SELECT max(at) FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND service = $3 AND closed_at IS NULL AND version = 0)`,
-			l.account, letter.GetProductId(), letter.GetService(), l.now()); err != nil {
-			return false, fmt.Errorf("close older dead letters of product %s: %w", letter.GetProductId(), err)
-		}
-		p.deadUnversioned = true
-		return true, nil
-	}); err != nil {
-		return err
-	}
-	return l.settleUnversioned(ctx, letter.GetProductId())
-}
-
-// settleUnversioned closes the product's dead letters about no version of which a later entry tells that they are settled.
-// It is called after either side is stored, for another process may store the other side at the same time.
-func (l *Ledger) settleUnversioned(ctx context.Context, product string) error {
-	const settled = `account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0 AND at < (
-		SELECT max(at) FROM driftless_ledger.history WHERE account = $1 AND product_id = $2 AND kind = ANY($3))`
-	var some bool
-	if err := l.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE `+settled+`)`, l.account, product, settling).Scan(&some); err != nil {
-		return fmt.Errorf("look for dead letters of product %s: %w", product, err)
-	}
-	if !some {
-		return nil
-	}
-	return l.change(ctx, product, Entry{}, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
-		if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $4 WHERE `+settled, l.account, product, settling, l.now()); err != nil {
-			return false, fmt.Errorf("close dead letters of product %s: %w", product, err)
-		}
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0)`,
-			l.account, product).Scan(&p.deadUnversioned); err != nil {
-			return false, fmt.Errorf("look for dead letters of product %s: %w", product, err)
-		}
-		return true, nil
-	})
-}
-
 // change edits a product's row under its lock, settles its state, and stores both with the entry in one transaction.
 func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Repaired, edit func(context.Context, pgx.Tx, *Product) (bool, error)) error {
-	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
+	var p *Product
+	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		if entry.EventID != "" {
 			if err := l.record(ctx, tx, entry); err != nil {
 				return err
@@ -201,7 +117,7 @@ func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Re
 		if err != nil {
 			return fmt.Errorf("ledger row of product %s: %w", id, err)
 		}
-		p, err := pgx.CollectExactlyOneRow(rows, scanProduct)
+		p, err = pgx.CollectExactlyOneRow(rows, scanProduct)
 		if err != nil {
 			return fmt.Errorf("ledger row of product %s: %w", id, err)
 		}
@@ -219,13 +135,18 @@ func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Re
 			p.DriftedAt, p.repairAt, p.Repairs = time.Time{}, time.Time{}, 0
 		}
 		if closes {
-			if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.dead_letter SET closed_at = $3 WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version > 0`,
-				l.account, id, l.now()); err != nil {
-				return fmt.Errorf("close dead letters of product %s: %w", id, err)
+			if err := l.close(ctx, tx, p, `version > 0`); err != nil {
+				return err
 			}
 		}
 		return l.store(ctx, tx, p)
-	})
+	}); err != nil {
+		return err //nolint:wrapcheck // what fails in it says where
+	}
+	if len(p.closed) > 0 && l.Closed != nil {
+		l.Closed(ctx, p.closed)
+	}
+	return nil
 }
 
 // settle works out the state from what is known. It reports whether an open dead letter is settled by that.

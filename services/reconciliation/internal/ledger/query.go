@@ -2,13 +2,11 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/proto"
-
-	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
 // Counts returns how many products are in which state.
@@ -84,22 +82,18 @@ func (l *Ledger) History(ctx context.Context, product string, limit int) ([]Entr
 	return entries, nil
 }
 
-// DeadLetters returns the newest open dead letters, newest first.
-func (l *Ledger) DeadLetters(ctx context.Context, limit int) ([]*meshv1.DeadLetter, error) {
-	rows, err := l.pool.Query(ctx, `SELECT letter FROM driftless_ledger.dead_letter WHERE account = $1 AND closed_at IS NULL ORDER BY at DESC LIMIT $2`, l.account, limit)
+// Product returns what is known of a product, nil if nothing is.
+func (l *Ledger) Product(ctx context.Context, id string) (*Product, error) {
+	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND product_id = $2`, l.account, id)
 	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
+		return nil, fmt.Errorf("read product %s: %w", id, err)
 	}
-	letters, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*meshv1.DeadLetter, error) {
-		var data []byte
-		if err := row.Scan(&data); err != nil {
-			return nil, err //nolint:wrapcheck // as below
-		}
-		letter := &meshv1.DeadLetter{}
-		return letter, proto.Unmarshal(data, letter)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
+	p, err := pgx.CollectExactlyOneRow(rows, scanProduct)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read product %s: %w", id, err)
 	}
-	return letters, nil
+	return p, nil
 }

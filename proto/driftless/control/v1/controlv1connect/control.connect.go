@@ -41,6 +41,8 @@ const (
 	// ControlServiceSyncProductsProcedure is the fully-qualified name of the ControlService's
 	// SyncProducts RPC.
 	ControlServiceSyncProductsProcedure = "/driftless.control.v1.ControlService/SyncProducts"
+	// ControlServiceApproveProcedure is the fully-qualified name of the ControlService's Approve RPC.
+	ControlServiceApproveProcedure = "/driftless.control.v1.ControlService/Approve"
 	// ControlServiceStartScanProcedure is the fully-qualified name of the ControlService's StartScan
 	// RPC.
 	ControlServiceStartScanProcedure = "/driftless.control.v1.ControlService/StartScan"
@@ -52,6 +54,15 @@ const (
 	// ControlServiceListDeadLettersProcedure is the fully-qualified name of the ControlService's
 	// ListDeadLetters RPC.
 	ControlServiceListDeadLettersProcedure = "/driftless.control.v1.ControlService/ListDeadLetters"
+	// ControlServiceGetDeadLettersProcedure is the fully-qualified name of the ControlService's
+	// GetDeadLetters RPC.
+	ControlServiceGetDeadLettersProcedure = "/driftless.control.v1.ControlService/GetDeadLetters"
+	// ControlServiceReplayDeadLettersProcedure is the fully-qualified name of the ControlService's
+	// ReplayDeadLetters RPC.
+	ControlServiceReplayDeadLettersProcedure = "/driftless.control.v1.ControlService/ReplayDeadLetters"
+	// ControlServiceDropDeadLettersProcedure is the fully-qualified name of the ControlService's
+	// DropDeadLetters RPC.
+	ControlServiceDropDeadLettersProcedure = "/driftless.control.v1.ControlService/DropDeadLetters"
 )
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
@@ -63,6 +74,8 @@ type ControlServiceClient interface {
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
 	// Orders push to bring products to their newest desired state. Their dead letters of version 0 are settled by that.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
+	// Lets push archive the products that the mass-change guard holds, and any others for a while.
+	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
@@ -71,6 +84,14 @@ type ControlServiceClient interface {
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
 	// Open dead letters, newest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
+	// A product's open dead letters, newest first, with what each was about.
+	GetDeadLetters(context.Context, *connect.Request[v1.GetDeadLettersRequest]) (*connect.Response[v1.GetDeadLettersResponse], error)
+	// Has the newest state of what was refused tried again. A letter stays open until that succeeds, and gives way to the
+	// next refusal; one of version 0 is settled by the order.
+	ReplayDeadLetters(context.Context, *connect.Request[v1.ReplayDeadLettersRequest]) (*connect.Response[v1.ReplayDeadLettersResponse], error)
+	// Closes dead letters, and forgets them, without trying anything again. What still differs is drift, by the usual
+	// rules; what is refused again is dead again.
+	DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error)
 }
 
 // NewControlServiceClient constructs a client for the driftless.control.v1.ControlService service.
@@ -102,6 +123,12 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("SyncProducts")),
 			connect.WithClientOptions(opts...),
 		),
+		approve: connect.NewClient[v1.ApproveRequest, v1.ApproveResponse](
+			httpClient,
+			baseURL+ControlServiceApproveProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("Approve")),
+			connect.WithClientOptions(opts...),
+		),
 		startScan: connect.NewClient[v1.StartScanRequest, v1.StartScanResponse](
 			httpClient,
 			baseURL+ControlServiceStartScanProcedure,
@@ -126,18 +153,40 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("ListDeadLetters")),
 			connect.WithClientOptions(opts...),
 		),
+		getDeadLetters: connect.NewClient[v1.GetDeadLettersRequest, v1.GetDeadLettersResponse](
+			httpClient,
+			baseURL+ControlServiceGetDeadLettersProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("GetDeadLetters")),
+			connect.WithClientOptions(opts...),
+		),
+		replayDeadLetters: connect.NewClient[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse](
+			httpClient,
+			baseURL+ControlServiceReplayDeadLettersProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ReplayDeadLetters")),
+			connect.WithClientOptions(opts...),
+		),
+		dropDeadLetters: connect.NewClient[v1.DropDeadLettersRequest, v1.DropDeadLettersResponse](
+			httpClient,
+			baseURL+ControlServiceDropDeadLettersProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("DropDeadLetters")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // controlServiceClient implements ControlServiceClient.
 type controlServiceClient struct {
-	getStatus       *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
-	plan            *connect.Client[v1.PlanRequest, v1.PlanResponse]
-	syncProducts    *connect.Client[v1.SyncProductsRequest, v1.SyncProductsResponse]
-	startScan       *connect.Client[v1.StartScanRequest, v1.StartScanResponse]
-	getScan         *connect.Client[v1.GetScanRequest, v1.GetScanResponse]
-	listHistory     *connect.Client[v1.ListHistoryRequest, v1.ListHistoryResponse]
-	listDeadLetters *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
+	getStatus         *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
+	plan              *connect.Client[v1.PlanRequest, v1.PlanResponse]
+	syncProducts      *connect.Client[v1.SyncProductsRequest, v1.SyncProductsResponse]
+	approve           *connect.Client[v1.ApproveRequest, v1.ApproveResponse]
+	startScan         *connect.Client[v1.StartScanRequest, v1.StartScanResponse]
+	getScan           *connect.Client[v1.GetScanRequest, v1.GetScanResponse]
+	listHistory       *connect.Client[v1.ListHistoryRequest, v1.ListHistoryResponse]
+	listDeadLetters   *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
+	getDeadLetters    *connect.Client[v1.GetDeadLettersRequest, v1.GetDeadLettersResponse]
+	replayDeadLetters *connect.Client[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse]
+	dropDeadLetters   *connect.Client[v1.DropDeadLettersRequest, v1.DropDeadLettersResponse]
 }
 
 // GetStatus calls driftless.control.v1.ControlService.GetStatus.
@@ -153,6 +202,11 @@ func (c *controlServiceClient) Plan(ctx context.Context, req *connect.Request[v1
 // SyncProducts calls driftless.control.v1.ControlService.SyncProducts.
 func (c *controlServiceClient) SyncProducts(ctx context.Context, req *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error) {
 	return c.syncProducts.CallUnary(ctx, req)
+}
+
+// Approve calls driftless.control.v1.ControlService.Approve.
+func (c *controlServiceClient) Approve(ctx context.Context, req *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error) {
+	return c.approve.CallUnary(ctx, req)
 }
 
 // StartScan calls driftless.control.v1.ControlService.StartScan.
@@ -175,6 +229,21 @@ func (c *controlServiceClient) ListDeadLetters(ctx context.Context, req *connect
 	return c.listDeadLetters.CallUnary(ctx, req)
 }
 
+// GetDeadLetters calls driftless.control.v1.ControlService.GetDeadLetters.
+func (c *controlServiceClient) GetDeadLetters(ctx context.Context, req *connect.Request[v1.GetDeadLettersRequest]) (*connect.Response[v1.GetDeadLettersResponse], error) {
+	return c.getDeadLetters.CallUnary(ctx, req)
+}
+
+// ReplayDeadLetters calls driftless.control.v1.ControlService.ReplayDeadLetters.
+func (c *controlServiceClient) ReplayDeadLetters(ctx context.Context, req *connect.Request[v1.ReplayDeadLettersRequest]) (*connect.Response[v1.ReplayDeadLettersResponse], error) {
+	return c.replayDeadLetters.CallUnary(ctx, req)
+}
+
+// DropDeadLetters calls driftless.control.v1.ControlService.DropDeadLetters.
+func (c *controlServiceClient) DropDeadLetters(ctx context.Context, req *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error) {
+	return c.dropDeadLetters.CallUnary(ctx, req)
+}
+
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
 	// Counts of products by state, and the backlog of every consumer.
@@ -184,6 +253,8 @@ type ControlServiceHandler interface {
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
 	// Orders push to bring products to their newest desired state. Their dead letters of version 0 are settled by that.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
+	// Lets push archive the products that the mass-change guard holds, and any others for a while.
+	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
@@ -192,6 +263,14 @@ type ControlServiceHandler interface {
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
 	// Open dead letters, newest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
+	// A product's open dead letters, newest first, with what each was about.
+	GetDeadLetters(context.Context, *connect.Request[v1.GetDeadLettersRequest]) (*connect.Response[v1.GetDeadLettersResponse], error)
+	// Has the newest state of what was refused tried again. A letter stays open until that succeeds, and gives way to the
+	// next refusal; one of version 0 is settled by the order.
+	ReplayDeadLetters(context.Context, *connect.Request[v1.ReplayDeadLettersRequest]) (*connect.Response[v1.ReplayDeadLettersResponse], error)
+	// Closes dead letters, and forgets them, without trying anything again. What still differs is drift, by the usual
+	// rules; what is refused again is dead again.
+	DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error)
 }
 
 // NewControlServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -219,6 +298,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("SyncProducts")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceApproveHandler := connect.NewUnaryHandler(
+		ControlServiceApproveProcedure,
+		svc.Approve,
+		connect.WithSchema(controlServiceMethods.ByName("Approve")),
+		connect.WithHandlerOptions(opts...),
+	)
 	controlServiceStartScanHandler := connect.NewUnaryHandler(
 		ControlServiceStartScanProcedure,
 		svc.StartScan,
@@ -243,6 +328,24 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("ListDeadLetters")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceGetDeadLettersHandler := connect.NewUnaryHandler(
+		ControlServiceGetDeadLettersProcedure,
+		svc.GetDeadLetters,
+		connect.WithSchema(controlServiceMethods.ByName("GetDeadLetters")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceReplayDeadLettersHandler := connect.NewUnaryHandler(
+		ControlServiceReplayDeadLettersProcedure,
+		svc.ReplayDeadLetters,
+		connect.WithSchema(controlServiceMethods.ByName("ReplayDeadLetters")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceDropDeadLettersHandler := connect.NewUnaryHandler(
+		ControlServiceDropDeadLettersProcedure,
+		svc.DropDeadLetters,
+		connect.WithSchema(controlServiceMethods.ByName("DropDeadLetters")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/driftless.control.v1.ControlService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ControlServiceGetStatusProcedure:
@@ -251,6 +354,8 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServicePlanHandler.ServeHTTP(w, r)
 		case ControlServiceSyncProductsProcedure:
 			controlServiceSyncProductsHandler.ServeHTTP(w, r)
+		case ControlServiceApproveProcedure:
+			controlServiceApproveHandler.ServeHTTP(w, r)
 		case ControlServiceStartScanProcedure:
 			controlServiceStartScanHandler.ServeHTTP(w, r)
 		case ControlServiceGetScanProcedure:
@@ -259,6 +364,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceListHistoryHandler.ServeHTTP(w, r)
 		case ControlServiceListDeadLettersProcedure:
 			controlServiceListDeadLettersHandler.ServeHTTP(w, r)
+		case ControlServiceGetDeadLettersProcedure:
+			controlServiceGetDeadLettersHandler.ServeHTTP(w, r)
+		case ControlServiceReplayDeadLettersProcedure:
+			controlServiceReplayDeadLettersHandler.ServeHTTP(w, r)
+		case ControlServiceDropDeadLettersProcedure:
+			controlServiceDropDeadLettersHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -280,6 +391,10 @@ func (UnimplementedControlServiceHandler) SyncProducts(context.Context, *connect
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.SyncProducts is not implemented"))
 }
 
+func (UnimplementedControlServiceHandler) Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Approve is not implemented"))
+}
+
 func (UnimplementedControlServiceHandler) StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.StartScan is not implemented"))
 }
@@ -294,4 +409,16 @@ func (UnimplementedControlServiceHandler) ListHistory(context.Context, *connect.
 
 func (UnimplementedControlServiceHandler) ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListDeadLetters is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) GetDeadLetters(context.Context, *connect.Request[v1.GetDeadLettersRequest]) (*connect.Response[v1.GetDeadLettersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.GetDeadLetters is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ReplayDeadLetters(context.Context, *connect.Request[v1.ReplayDeadLettersRequest]) (*connect.Response[v1.ReplayDeadLettersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ReplayDeadLetters is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.DropDeadLetters is not implemented"))
 }

@@ -1,0 +1,54 @@
+package reconciliation_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard())
+	_, err := r.mesh.Guard("default").Store(t.Context(), &meshv1.Guard{
+		Since: timestamppb.Now(), Archived: 10, Recent: []string{"x"}, Held: []string{"mug", "poster"}, HeldSince: timestamppb.Now(), Products: 100, Allowed: 10,
+	}, 0)
+	require.NoError(t, err)
+	require.Len(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard().GetHeld(), 2)
+
+	var mu sync.Mutex
+	ordered := map[string]string{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+			mu.Lock()
+			defer mu.Unlock()
+			ordered[msg.Body.GetSync().GetProductId()] = msg.Body.GetIssuer()
+			return mesh.Ack()
+		})
+	}()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+
+	status, answer := r.call("Approve", `{"duration":"100000s"}`)
+	require.Equal(t, 400, status, string(answer))
+	approved := ask[controlv1.ApproveResponse](r, "Approve", `{"duration":"600s"}`)
+	require.Equal(t, []string{"mug", "poster"}, approved.GetProductIds())
+	require.WithinDuration(t, time.Now().Add(10*time.Minute), approved.GetUntil().AsTime(), time.Minute)
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return ordered["mug"] == "operator" && ordered["poster"] == "operator"
+	}, patience, 10*time.Millisecond)
+	guard := ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard()
+	require.Empty(t, guard.GetHeld())
+	require.NotNil(t, guard.GetApprovedUntil())
+}

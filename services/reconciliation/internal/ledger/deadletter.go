@@ -1,0 +1,197 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+// Bury takes a dead letter into account: the product is dead until a newer wish comes or the version is applied
+// after all. Of a product's letters only the one about the newest version stands, whatever the order they come in. A letter
+// about no version stands beside it, the newest of each service, until an entry later than it settles it.
+func (l *Ledger) Bury(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) error {
+	body, err := proto.Marshal(letter)
+	if err != nil {
+		return fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
+	}
+	version := letter.GetVersion()
+	if version == 0 {
+		return l.buryUnversioned(ctx, letter, body, entry)
+	}
+	return l.change(ctx, letter.GetProductId(), entry, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+		superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
+		var closed *time.Time
+		if superseded {
+			closed = new(l.now())
+		}
+		tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at, closed_at)
+			VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (id) DO NOTHING`,
+			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), letter.GetReason(), number(version), body, letter.GetLastAt().AsTime(), closed)
+		if err != nil {
+			return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
+		}
+		// A letter that comes again has had its effect, and may have been closed since.
+		if superseded {
+			p.closed = append(p.closed, letter)
+		}
+		if superseded || tag.RowsAffected() == 0 {
+			return false, nil
+		}
+		if err := l.close(ctx, tx, p, `version > 0 AND id <> $3`, letter.GetId()); err != nil {
+			return false, err
+		}
+		p.deadVersion = &version
+		return true, nil
+	})
+}
+
+func (l *Ledger) buryUnversioned(ctx context.Context, letter *meshv1.DeadLetter, body []byte, entry Entry) error {
+	if err := l.change(ctx, letter.GetProductId(), entry, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+		tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at)
+			VALUES ($1, $2, $3, $4, $5, 0, $6, $7) ON CONFLICT (id) DO NOTHING`,
+			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), letter.GetReason(), body, letter.GetLastAt().AsTime())
+		if err != nil {
+			return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
+		}
+		if tag.RowsAffected() == 0 {
+			return false, nil
+		}
+		if err := l.close(ctx, tx, p, `service = $3 AND version = 0 AND at < (
+			SELECT max(at) FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND service = $3 AND closed_at IS NULL AND version = 0)`,
+			letter.GetService()); err != nil {
+			return false, err
+		}
+		p.deadUnversioned = true
+		return true, nil
+	}); err != nil {
+		return err
+	}
+	return l.settleUnversioned(ctx, letter.GetProductId())
+}
+
+// settleUnversioned closes the product's dead letters about no version of which a later entry tells that they are settled.
+// It is called after either side is stored, for another process may store the other side at the same time.
+func (l *Ledger) settleUnversioned(ctx context.Context, product string) error {
+	const settled = `version = 0 AND at < (SELECT max(at) FROM driftless_ledger.history WHERE account = $1 AND product_id = $2 AND kind = ANY($3))`
+	var some bool
+	if err := l.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND `+settled+`)`,
+		l.account, product, settling).Scan(&some); err != nil {
+		return fmt.Errorf("look for dead letters of product %s: %w", product, err)
+	}
+	if !some {
+		return nil
+	}
+	return l.change(ctx, product, Entry{}, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+		if err := l.close(ctx, tx, p, settled, settling); err != nil {
+			return false, err
+		}
+		return true, l.lookForUnversioned(ctx, tx, p)
+	})
+}
+
+// close closes those of the product's open letters of which a condition holds. Its arguments begin with $3; $1 is the
+// account and $2 the product.
+func (l *Ledger) close(ctx context.Context, tx pgx.Tx, p *Product, condition string, args ...any) error {
+	args = append([]any{l.account, p.ID}, args...)
+	rows, err := tx.Query(ctx, fmt.Sprintf(`UPDATE driftless_ledger.dead_letter SET closed_at = $%d
+		WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND %s RETURNING letter`, len(args)+1, condition), append(args, l.now())...)
+	if err != nil {
+		return fmt.Errorf("close dead letters of product %s: %w", p.ID, err)
+	}
+	closed, err := pgx.CollectRows(rows, scanLetter)
+	if err != nil {
+		return fmt.Errorf("close dead letters of product %s: %w", p.ID, err)
+	}
+	p.closed = append(p.closed, closed...)
+	return nil
+}
+
+func (l *Ledger) lookForUnversioned(ctx context.Context, tx pgx.Tx, p *Product) error {
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0)`,
+		l.account, p.ID).Scan(&p.deadUnversioned); err != nil {
+		return fmt.Errorf("look for dead letters of product %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+// Drop closes an open letter because somebody says so, with its entry in the audit trail. It returns whether the letter
+// was open. What is then known of the product decides its state, as if the letter had never come.
+func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) (dropped bool, err error) {
+	err = l.change(ctx, letter.GetProductId(), Entry{}, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+		if err := l.close(ctx, tx, p, `id = $3`, letter.GetId()); err != nil {
+			return false, err
+		}
+		if dropped = len(p.closed) > 0; !dropped {
+			return false, nil
+		}
+		if letter.GetVersion() > 0 {
+			p.deadVersion = nil
+		} else if err := l.lookForUnversioned(ctx, tx, p); err != nil {
+			return false, err
+		}
+		return true, l.record(ctx, tx, entry)
+	})
+	return dropped && err == nil, err
+}
+
+// Letters selects open dead letters: those that fit every field that is given.
+type Letters struct {
+	Products []string
+	Reason   string
+	Service  string
+	// After is the product after whose id, byte by byte, the selection begins.
+	After string
+}
+
+const openLetters = `SELECT letter FROM driftless_ledger.dead_letter WHERE account = $1 AND closed_at IS NULL
+	AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND ($3 = '' OR reason = $3) AND ($4 = '' OR service = $4) AND product_id COLLATE "C" > $5`
+
+func (l *Ledger) openLetters(ctx context.Context, of Letters, order string, limit int) ([]*meshv1.DeadLetter, error) {
+	if of.Products == nil {
+		of.Products = []string{}
+	}
+	rows, err := l.pool.Query(ctx, openLetters+` ORDER BY `+order+` LIMIT $6`, l.account, of.Products, of.Reason, of.Service, of.After, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	letters, err := pgx.CollectRows(rows, scanLetter)
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	return letters, nil
+}
+
+// DeadLetters returns the newest open dead letters of a selection, newest first.
+func (l *Ledger) DeadLetters(ctx context.Context, of Letters, limit int) ([]*meshv1.DeadLetter, error) {
+	return l.openLetters(ctx, of, `at DESC`, limit)
+}
+
+// DeadLettersByProduct returns the open dead letters of a selection by the bytes of the products' ids: those of the first
+// products, about as many as the limit says, and whether there are more products after these.
+func (l *Ledger) DeadLettersByProduct(ctx context.Context, of Letters, limit int) (letters []*meshv1.DeadLetter, more bool, err error) {
+	// A product has one letter about a version, and one about none of each service: the last one's may be cut off.
+	letters, err = l.openLetters(ctx, of, `product_id COLLATE "C", at`, limit+1)
+	if err != nil || len(letters) <= limit {
+		return letters, false, err
+	}
+	cut := letters[limit].GetProductId()
+	if letters[0].GetProductId() == cut {
+		return letters, true, nil
+	}
+	return slices.DeleteFunc(letters, func(letter *meshv1.DeadLetter) bool { return letter.GetProductId() == cut }), true, nil
+}
+
+func scanLetter(row pgx.CollectableRow) (*meshv1.DeadLetter, error) {
+	var data []byte
+	if err := row.Scan(&data); err != nil {
+		return nil, err //nolint:wrapcheck // the caller says what it was about
+	}
+	letter := &meshv1.DeadLetter{}
+	return letter, proto.Unmarshal(data, letter)
+}
