@@ -191,6 +191,9 @@ func (in *ingester) send(ctx context.Context, ids []string, states map[string]ma
 	return in.publish(ctx, out, dead)
 }
 
+// standbyDelay is how long an order waits for the replica that reads the log.
+const standbyDelay = time.Second
+
 // command handles an order; the only one for ingestion is to read products again.
 func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	backfill := msg.Body.GetBackfill()
@@ -199,6 +202,10 @@ func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Comman
 			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: mesh.ReasonUndecodable,
 			Message: fmt.Sprintf("ingestion does not know the command on %s", msg.Subject),
 		})
+	}
+	if !in.progress.reading.Load() {
+		// A replica that waits for the slot would label what it reads with where the log was when it began to wait.
+		return mesh.RetryIn(standbyDelay, nil)
 	}
 	var err error
 	if ids := backfill.GetProductIds(); len(ids) > 0 {
