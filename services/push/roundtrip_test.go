@@ -1,0 +1,60 @@
+package push_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/catalog/catalogtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+// Every field goes through form parameters, Stripe's JSON and back: what is read from Stripe after a change was pushed
+// differs in nothing from what the catalog wants.
+func TestWhatIsWrittenIsReadBack(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	client := stripeapi.New(stripeapi.Config{Key: key, Base: r.simURL})
+	var products atomic.Int64
+	rapid.Check(t, func(t *rapid.T) {
+		id := fmt.Sprintf("product-%d", products.Add(1))
+		change := catalogtest.Change(id).Draw(t, "change")
+		for edit := range rapid.IntRange(1, 3).Draw(t, "edits") {
+			if edit > 0 {
+				change = catalogtest.Edit(t, change)
+			}
+			change = proto.CloneOf(change)
+			change.Account, change.ProductId, change.Version = "default", id, uint64(edit+1)
+			require.NoError(t, r.mesh.Publish(r.t.Context(), mesh.CatalogSubject("default", mesh.Live, id), change, mesh.WithVersion(change.GetVersion())))
+			require.Eventually(t, func() bool {
+				o := r.observed(id)
+				return o.GetVersion() >= change.GetVersion() && o.GetClaim() == nil && !o.GetStale() || r.letter(id) != nil
+			}, patience, time.Millisecond, "version %d", change.GetVersion())
+			require.Nil(t, r.letter(id), "%v", change)
+
+			product, prices, err := client.Look(r.t.Context(), id)
+			require.NoError(t, err)
+			read := &catalogv1.Observed{Account: "default", ProductId: id}
+			catalog.ObserveWhole(read, product, prices)
+			// Whose metadata is whose is not Stripe's to tell.
+			known := r.observed(id)
+			read.ManagedMetadata = known.GetManagedMetadata()
+			for _, p := range read.GetPrices() {
+				for _, k := range known.GetPrices() {
+					if k.GetStripeId() == p.GetStripeId() {
+						p.ManagedMetadata = k.GetManagedMetadata()
+					}
+				}
+			}
+			require.Empty(t, catalog.Diff(change, read))
+		}
+	})
+}
