@@ -34,7 +34,7 @@ type cli struct {
 	Drift    driftCmd    `cmd:"" help:"List the products that have drifted; exit 2 if there are any."`
 	Scan     scanCmd     `cmd:"" help:"Read everything Stripe holds and correct what is known."`
 	History  historyCmd  `cmd:"" help:"Show everything recorded about a product."`
-	Dead     deadCmd     `cmd:"" help:"List what could not be applied, with the reason."`
+	Dead     deadCmd     `cmd:"" help:"Look at what could not be applied, have it tried again, or let it go."`
 	Topology topologyCmd `cmd:"" help:"Compare the streams, buckets and consumers with what is declared, or make them so."`
 }
 

@@ -163,14 +163,9 @@ func printPlan(plan *controlv1.PlanResponse) {
 		}
 		fmt.Printf("%s (%s)\n", p.GetProductId(), about)
 		if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
-			fmt.Println("  its newest state was refused: `driftless dead` shows why")
+			fmt.Printf("  its newest state was refused: `driftless dead show %s` shows why\n", p.GetProductId())
 		}
-		for _, s := range p.GetSteps() {
-			fmt.Printf("  %s\n", s.GetStep())
-			for _, param := range s.GetParameters() {
-				fmt.Printf("    %s = %s\n", param.GetName(), param.GetValue())
-			}
-		}
+		printSteps(p.GetSteps())
 	}
 	fmt.Printf("%d of %d products differ; %d messages in flight\n", len(plan.GetProducts()), plan.GetCompared(), plan.GetInFlight())
 }
@@ -237,38 +232,6 @@ func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
 	rows := [][]string{{"AT", "WHAT", "TRACE", "DETAIL"}}
 	for _, e := range resp.Msg.GetEntries() {
 		rows = append(rows, []string{e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), e.GetKind(), e.GetTraceId(), e.GetDetail()})
-	}
-	printTable(stdout, rows...)
-	return nil
-}
-
-type deadCmd struct {
-	List deadListCmd `cmd:"" default:"withargs" help:"List open dead letters."`
-}
-
-type deadListCmd struct {
-	address
-	Limit uint32 `default:"100" help:"At most this many, the newest."`
-}
-
-func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
-	client, err := cmd.control(c)
-	if err != nil {
-		return err
-	}
-	resp, err := client.ListDeadLetters(ctx, connect.NewRequest(&controlv1.ListDeadLettersRequest{Limit: cmd.Limit}))
-	if err != nil {
-		return err
-	}
-	if c.Output == "json" {
-		return printJSON(resp.Msg)
-	}
-	rows := [][]string{{"PRODUCT", "SERVICE", "REASON", "FIELD", "ATTEMPTS", "LAST", "MESSAGE"}}
-	for _, l := range resp.Msg.GetDeadLetters() {
-		rows = append(rows, []string{
-			l.GetProductId(), l.GetService(), l.GetReason(), l.GetField(),
-			strconv.FormatUint(uint64(l.GetAttempts()), 10), ago(l.GetLastAt()), l.GetMessage(),
-		})
 	}
 	printTable(stdout, rows...)
 	return nil

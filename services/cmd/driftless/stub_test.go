@@ -24,6 +24,26 @@ type stub struct {
 	planAfter    func(after string) (*controlv1.PlanResponse, error)
 	getScan      func() (*controlv1.GetScanResponse, error)
 	waitCaptured func(context.Context) error
+	list         func(*controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error)
+	get          func(*controlv1.GetDeadLettersRequest) (*controlv1.GetDeadLettersResponse, error)
+	replay       func(*controlv1.ReplayDeadLettersRequest) (*controlv1.ReplayDeadLettersResponse, error)
+	drop         func(*controlv1.DropDeadLettersRequest) (*controlv1.DropDeadLettersResponse, error)
+}
+
+func (s *stub) ListDeadLetters(_ context.Context, req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse], error) {
+	return answer(s.list(req.Msg))
+}
+
+func (s *stub) GetDeadLetters(_ context.Context, req *connect.Request[controlv1.GetDeadLettersRequest]) (*connect.Response[controlv1.GetDeadLettersResponse], error) {
+	return answer(s.get(req.Msg))
+}
+
+func (s *stub) ReplayDeadLetters(_ context.Context, req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse], error) {
+	return answer(s.replay(req.Msg))
+}
+
+func (s *stub) DropDeadLetters(_ context.Context, req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse], error) {
+	return answer(s.drop(req.Msg))
 }
 
 func (s *stub) Plan(_ context.Context, req *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {

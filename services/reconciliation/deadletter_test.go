@@ -1,0 +1,296 @@
+package reconciliation_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+func (r *rig) bury(service, id, reason string, version uint64) *meshv1.DeadLetter {
+	r.t.Helper()
+	letter := &meshv1.DeadLetter{
+		Service: service, Account: "default", ProductId: id, Version: version, Reason: reason, Message: "no", LastAt: timestamppb.Now(),
+	}
+	require.NoError(r.t, r.mesh.DeadLetter(r.t.Context(), letter))
+	require.Eventually(r.t, func() bool { return slices.Contains(r.letters(`{}`), service+" "+id) }, patience, 10*time.Millisecond)
+	return letter
+}
+
+// letters are the open letters of a selection: service and product.
+func (r *rig) letters(request string) []string {
+	r.t.Helper()
+	out := []string{}
+	for _, l := range ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", request).GetDeadLetters() {
+		out = append(out, l.GetService()+" "+l.GetProductId())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// stored says whether DEAD holds a letter of a service about a product.
+func (r *rig) stored(service, id string) bool {
+	r.t.Helper()
+	return r.last(mesh.StreamDead, mesh.DeadSubject(service, "default", id)) != nil
+}
+
+func (r *rig) last(stream, subject string) *jetstream.RawStreamMsg {
+	r.t.Helper()
+	s, err := r.mesh.JetStream().Stream(r.t.Context(), stream)
+	require.NoError(r.t, err)
+	msg, err := s.GetLastMsgForSubject(r.t.Context(), subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	require.NoError(r.t, err)
+	return msg
+}
+
+// ordered is the newest order on a subject of COMMAND.
+func (r *rig) ordered(subject string) *meshv1.Command {
+	r.t.Helper()
+	msg := r.last(mesh.StreamCommand, subject)
+	if msg == nil {
+		return nil
+	}
+	command := &meshv1.Command{}
+	require.NoError(r.t, proto.Unmarshal(msg.Data, command))
+	return command
+}
+
+func TestDeadLettersAreFiltered(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
+	r.bury(mesh.Push, "cup", mesh.ReasonExhausted, 11)
+	r.bury(mesh.Ingestion, "jar", mesh.ReasonInvalidProduct, 12)
+	for request, want := range map[string][]string{
+		`{}`:                              {"ingestion jar", "push cup", "push mug"},
+		`{"service":"push"}`:              {"push cup", "push mug"},
+		`{"reason":"refused_by_stripe"}`:  {"push mug"},
+		`{"product_ids":["jar","other"]}`: {"ingestion jar"},
+		`{"product_ids":["jar","mug"],"service":"push","reason":"refused_by_stripe"}`: {"push mug"},
+		`{"reason":"undecodable"}`: {},
+	} {
+		require.Equal(t, want, r.letters(request), request)
+	}
+}
+
+func TestALetterOfPushIsReplayedWithTheNewestState(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	r.start()
+	r.desire("mug", "Mug", 10)
+	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
+
+	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"product_ids":["mug"]}}`).GetResults()
+	require.Len(t, results, 1)
+	require.Equal(t, mesh.Push, results[0].GetOrdered())
+	require.Empty(t, results[0].GetError())
+	command := r.ordered(mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "mug"))
+	require.Equal(t, "operator", command.GetIssuer())
+	require.Equal(t, "mug", command.GetSync().GetProductId())
+	require.True(t, command.GetSync().GetLook())
+	require.Equal(t, "ordered", r.kinds("mug")[0])
+	require.Equal(t, []string{"push mug"}, r.letters(`{}`), "what comes of the order closes it")
+	require.True(t, r.stored(mesh.Push, "mug"))
+
+	// Refused again: the new letter takes the old one's place.
+	again := r.bury(mesh.Push, "mug", mesh.ReasonNotConverging, 10)
+	require.Eventually(t, func() bool {
+		open := ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters()
+		return len(open) == 1 && open[0].GetId() == again.GetId()
+	}, patience, 10*time.Millisecond)
+	require.True(t, r.stored(mesh.Push, "mug"))
+	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state("mug"))
+
+	// Applied: the letter is gone, from DEAD too.
+	r.observe("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	require.Empty(t, r.letters(`{}`))
+	require.Eventually(t, func() bool { return !r.stored(mesh.Push, "mug") }, patience, 10*time.Millisecond)
+}
+
+func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	r.start()
+	for i, id := range []string{"mug", "cup"} {
+		r.bury(mesh.Ingestion, id, mesh.ReasonInvalidProduct, uint64(20+i))
+	}
+	// Nobody could read it: its product may be one that the catalog never had, which ingestion would call removed.
+	r.bury(mesh.Ingestion, "unknown", mesh.ReasonUndecodable, 0)
+	r.bury(mesh.Pull, "jar", mesh.ReasonUndecodable, 0)
+
+	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"all":true}}`).GetResults()
+	by := map[string]string{}
+	for _, result := range results {
+		require.Empty(t, result.GetError())
+		by[result.GetProductId()] = result.GetOrdered()
+	}
+	require.Equal(t, map[string]string{"mug": mesh.Ingestion, "cup": mesh.Ingestion, "unknown": mesh.Push, "jar": mesh.Push}, by)
+	command := r.ordered(mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbBackfill, ""))
+	require.Equal(t, "operator", command.GetIssuer())
+	require.Equal(t, []string{"cup", "mug"}, command.GetBackfill().GetProductIds())
+	require.Equal(t, []string{"ordered", "dead"}, r.kinds("mug"))
+	require.True(t, r.ordered(mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "jar")).GetSync().GetLook())
+	require.Equal(t, []string{"ingestion cup", "ingestion mug"}, r.letters(`{}`), "letters about no version are settled by the order")
+	require.Eventually(t, func() bool { return !r.stored(mesh.Pull, "jar") }, patience, 10*time.Millisecond)
+
+	r.desire("mug", "Mug", 25)
+	r.observe("mug", "Mug", 25)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	require.Equal(t, []string{"ingestion cup"}, r.letters(`{}`))
+	require.Eventually(t, func() bool { return !r.stored(mesh.Ingestion, "mug") }, patience, 10*time.Millisecond)
+}
+
+func TestADroppedLetterIsForgotten(t *testing.T) {
+	r := newRig(t)
+	stop := r.start()
+	r.desire("mug", "Mug", 10)
+	r.observe("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	letter := r.bury(mesh.Ingestion, "mug", mesh.ReasonInvalidProduct, 20)
+	r.bury(mesh.Pull, "mug", mesh.ReasonUndecodable, 0)
+	r.bury(mesh.Pull, "cup", mesh.ReasonUndecodable, 0)
+
+	dropped := ask[controlv1.DropDeadLettersResponse](r, "DropDeadLetters", `{"selection":{"product_ids":["mug","other"],"service":"ingestion"},"why":"made by mistake"}`).GetResults()
+	require.Len(t, dropped, 2)
+	require.Equal(t, letter.GetId(), dropped[0].GetLetterId())
+	require.Empty(t, dropped[0].GetError())
+	require.Equal(t, "other", dropped[1].GetProductId())
+	require.Equal(t, "no such dead letter is open", dropped[1].GetError())
+	require.Equal(t, []string{"pull cup", "pull mug"}, r.letters(`{}`))
+	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state("mug"), "another letter is open")
+	require.False(t, r.stored(mesh.Ingestion, "mug"))
+	entry := ask[controlv1.ListHistoryResponse](r, "ListHistory", `{"product_id":"mug"}`).GetEntries()[0]
+	require.Equal(t, "dropped", entry.GetKind())
+	require.Equal(t, "by operator: invalid_product (made by mistake)", entry.GetDetail())
+
+	ask[controlv1.DropDeadLettersResponse](r, "DropDeadLetters", `{"selection":{"reason":"undecodable"}}`)
+	require.Empty(t, r.letters(`{}`))
+	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_IN_SYNC, r.state("mug"))
+
+	// A ledger that is made anew does not know them either.
+	stop()
+	r.cfg.LedgerURL = localtest.Postgres(t)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	require.Zero(t, stream.CachedInfo().State.Msgs)
+}
+
+func TestAProductThatStillDiffersAfterADropDriftsAndMayDieAgain(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.acked()
+	commands := r.commands("mug")
+	r.desire("mug", "Mug", 10)
+	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
+	require.Zero(t, commands.Load())
+
+	ask[controlv1.DropDeadLettersResponse](r, "DropDeadLetters", `{"selection":{"all":true}}`)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
+
+	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
+	r.clock.advance(time.Hour)
+	localtest.Holds(t, 3*grace, func() bool { return commands.Load() == 1 }, "the dead are not repaired")
+}
+
+func TestALongSelectionIsTakenInParts(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	r.start()
+	const n = 450
+	for i := range n {
+		require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
+			Service: mesh.Push, Account: "default", ProductId: fmt.Sprintf("p%d", i), Version: 1, Reason: mesh.ReasonRefused, LastAt: timestamppb.Now(),
+		}))
+	}
+	require.Eventually(t, func() bool { return len(r.letters(`{"limit":1000}`)) == n }, patience, 50*time.Millisecond)
+	seen := map[string]bool{}
+	for after, parts := "", 1; ; parts++ {
+		resp := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", fmt.Sprintf(`{"selection":{"all":true,"after":%q}}`, after))
+		for _, result := range resp.GetResults() {
+			require.False(t, seen[result.GetProductId()])
+			require.Empty(t, result.GetError())
+			seen[result.GetProductId()] = true
+			after = result.GetProductId()
+		}
+		if !resp.GetTruncated() {
+			require.Equal(t, 3, parts)
+			break
+		}
+	}
+	require.Len(t, seen, n)
+	named := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"product_ids":["p7","p7","none"]}}`).GetResults()
+	require.Len(t, named, 2)
+	require.Equal(t, "none", named[0].GetProductId())
+	require.NotEmpty(t, named[0].GetError())
+	require.Equal(t, "p7", named[1].GetProductId())
+}
+
+func TestALetterIsShownWithWhatItWasAbout(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	r.start()
+	r.desire("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	// Of a repair: the payload is the order, and CATALOG has the state.
+	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
+	shown := ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"mug"}`).GetDeadLetters()
+	require.Len(t, shown, 1)
+	require.Equal(t, "Mug", shown[0].GetWanted().GetProduct().GetName())
+	require.Equal(t, "create product mug", shown[0].GetSteps()[0].GetStep())
+
+	payload, err := proto.Marshal(&catalogv1.ProductChange{ProductId: "cup", Product: &catalogv1.Product{Id: "cup", Name: strings.Repeat("c", 6000)}})
+	require.NoError(t, err)
+	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
+		Service: mesh.Ingestion, Account: "default", ProductId: "cup", Version: 12, Reason: mesh.ReasonInvalidProduct, Payload: payload,
+	}))
+	r.eventually("cup", controlv1.ProductState_PRODUCT_STATE_DEAD)
+	shown = ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"cup"}`).GetDeadLetters()
+	require.Len(t, shown[0].GetWanted().GetProduct().GetName(), 6000)
+	require.Empty(t, shown[0].GetSteps(), "it never came to CATALOG")
+	require.Empty(t, ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"other"}`).GetDeadLetters())
+}
+
+func TestDeadLettersAreSelectedOnPurposeAndWithAToken(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Token = "secret"
+	r.start()
+	for _, method := range []string{"GetDeadLetters", "ReplayDeadLetters", "DropDeadLetters"} {
+		status, _ := r.call(method, `{"selection":{"all":true}}`)
+		require.Equal(t, http.StatusUnauthorized, status)
+	}
+	auth := []string{"Authorization", "Bearer secret"}
+	for _, method := range []string{"ReplayDeadLetters", "DropDeadLetters"} {
+		for _, body := range []string{`{}`, `{"selection":{}}`} {
+			status, answer := r.call(method, body, auth...)
+			require.Equal(t, http.StatusBadRequest, status)
+			require.Contains(t, string(answer), "nothing is selected")
+		}
+	}
+	status, answer := r.call("DropDeadLetters", fmt.Sprintf(`{"selection":{"all":true},"why":%q}`, strings.Repeat("y", 1001)), auth...)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, string(answer), "why: must be at most 1000")
+	status, _ = r.call("GetDeadLetters", `{}`, auth...)
+	require.Equal(t, http.StatusBadRequest, status)
+}
