@@ -204,6 +204,65 @@ func TestWhatStripeRefusesBecomesADeadLetterInItsWords(t *testing.T) {
 	require.Empty(t, resp.Msg.GetDeadLetters(), "a newer change that fits clears the letter")
 }
 
+func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
+	r := newRig(t, unlimited)
+	params := &stripe.ProductParams{ID: stripe.String("full"), Name: stripe.String("Full")}
+	for i := range 49 {
+		params.AddMetadata(fmt.Sprintf("theirs%d", i), "v")
+	}
+	_, err := r.stripe.Products.New(params)
+	require.NoError(t, err)
+	r.upsert(&catalogv1.Product{Id: "full", Name: "Full", Metadata: map[string]string{"a": "1", "b": "2"}})
+	letters := func() []*controlv1.DeadLetterDetail {
+		resp, err := r.control.GetDeadLetters(t.Context(), connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: "full"}))
+		require.NoError(t, err)
+		return resp.Msg.GetDeadLetters()
+	}
+	replay := func() {
+		resp, err := r.control.ReplayDeadLetters(t.Context(), connect.NewRequest(&controlv1.ReplayDeadLettersRequest{
+			Selection: &controlv1.DeadLetterSelection{ProductIds: []string{"full"}},
+		}))
+		require.NoError(t, err)
+		require.Len(t, resp.Msg.GetResults(), 1)
+		require.Empty(t, resp.Msg.GetResults()[0].GetError())
+	}
+	require.Eventually(t, func() bool { return len(letters()) == 1 }, patience, 50*time.Millisecond)
+	first := letters()[0]
+	require.Equal(t, mesh.ReasonRefused, first.GetDeadLetter().GetReason())
+	require.Equal(t, map[string]string{"a": "1", "b": "2"}, first.GetWanted().GetProduct().GetMetadata())
+
+	// Nothing is mended yet: the next refusal takes the letter's place, and tells what was wanted all the same.
+	replay()
+	require.Eventually(t, func() bool {
+		l := letters()
+		return len(l) == 1 && l[0].GetDeadLetter().GetId() != first.GetDeadLetter().GetId()
+	}, patience, 50*time.Millisecond)
+	require.Equal(t, "2", letters()[0].GetWanted().GetProduct().GetMetadata()["b"])
+
+	update := &stripe.ProductParams{}
+	update.AddMetadata("theirs0", "")
+	_, err = r.stripe.Products.Update("full", update)
+	require.NoError(t, err)
+	replay()
+	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, 50*time.Millisecond)
+	r.converged()
+	p, _ := r.stripeProduct("full")
+	require.Equal(t, "2", p.Metadata["b"])
+	require.Len(t, p.Metadata, 50)
+	dead, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		info, err := dead.Info(t.Context())
+		return err == nil && info.State.Msgs == 0
+	}, patience, 50*time.Millisecond)
+	kinds := []string{}
+	for _, e := range r.history("full") {
+		kinds = append(kinds, e.GetKind())
+	}
+	require.Contains(t, kinds, "ordered")
+	require.Contains(t, kinds, "applied")
+}
+
 func TestServicesThatRestartLoseNothing(t *testing.T) {
 	r := newRig(t, unlimited)
 	for i, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
