@@ -86,7 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.capture(ctx, prepared) })
 	g.Go(func() error { return in.readWhole(ctx) })
 	g.Go(func() error {
-		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Account: cfg.Account, Consumer: mesh.IngestionCommand}, in.command)
+		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand}, in.command)
 	})
 	cfg.Logger.Info("ingestion is running", "account", cfg.Account, "slot", cfg.Slot)
 	return g.Wait()
@@ -124,6 +124,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	if err != nil {
 		return nil, wal.Prepared{}, fmt.Errorf("set up validation: %w", err)
 	}
+	cfg.NATS.Account = cfg.Account
 	m, err := mesh.Connect(ctx, cfg.NATS)
 	if err != nil {
 		return nil, wal.Prepared{}, err

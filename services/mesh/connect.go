@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type Config struct {
 	URL string
 	// Creds is a credentials file; empty for none.
 	Creds string
+	// Account whose consumers are used; DefaultAccount if empty.
+	Account string
 	// Name of the client, seen in the server's monitoring: the service's name.
 	Name   string
 	Logger *slog.Logger
@@ -30,16 +33,16 @@ type Config struct {
 
 // Mesh is a connection to the streams. Its methods may be called concurrently.
 type Mesh struct {
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	name   string
-	logger *slog.Logger
+	nc   *nats.Conn
+	js   jetstream.JetStream
+	name string
+	// account whose consumers are used.
+	account string
+	logger  *slog.Logger
 
 	mu      sync.Mutex
 	streams map[string]jetstream.Stream
 	buckets map[string]jetstream.KeyValue
-	// foreign accounts whose messages were seen.
-	foreign map[string]bool
 }
 
 // Connect dials NATS and checks that JetStream answers. A server that goes away later is reconnected to for
@@ -87,8 +90,8 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, fmt.Errorf("set up JetStream: %w", err)
 	}
 	m := &Mesh{
-		nc: nc, js: js, name: cfg.Name, logger: logger,
-		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, foreign: map[string]bool{},
+		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), logger: logger,
+		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{},
 	}
 	if _, err := js.AccountInfo(ctx); err != nil {
 		nc.Close()
@@ -125,14 +128,14 @@ func (m *Mesh) Ready(context.Context) error {
 // Bind checks that the streams, buckets and the given consumers exist, and says which do not.
 func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
 	for _, c := range want {
-		if _, err := m.js.Consumer(ctx, c.Stream, c.Name); err != nil {
+		if _, err := m.js.Consumer(ctx, c.Stream, c.Durable(m.account)); err != nil {
 			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-				return fmt.Errorf("consumer %s of stream %s does not exist: run `driftless topology apply`", c.Name, c.Stream)
+				return fmt.Errorf("consumer %s of stream %s does not exist: run `driftless topology apply --account %s`", c.Durable(m.account), c.Stream, m.account)
 			}
-			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Name, c.Stream, err)
+			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
 	}
-	for _, b := range []string{BucketObserved, BucketCursor} {
+	for _, b := range []string{BucketObserved, BucketCursor, BucketBudget} {
 		if _, err := m.js.KeyValue(ctx, b); err != nil {
 			if errors.Is(err, jetstream.ErrBucketNotFound) {
 				return fmt.Errorf("bucket %s does not exist: run `driftless topology apply`", b)

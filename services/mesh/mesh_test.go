@@ -1,11 +1,9 @@
 package mesh_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -283,7 +281,7 @@ func TestConsumersAreListedStreamByStream(t *testing.T) {
 	require.EqualValues(t, 3, backlog[mesh.ReconciliationCatalog])
 	require.Contains(t, backlog, mesh.ReconciliationObserved)
 
-	require.NoError(t, m.JetStream().DeleteConsumer(t.Context(), mesh.PushBulk.Stream, mesh.PushBulk.Name))
+	require.NoError(t, m.JetStream().DeleteConsumer(t.Context(), mesh.PushBulk.Stream, mesh.PushBulk.Durable("default")))
 	_, err = m.Consumers(t.Context())
 	require.ErrorContains(t, err, "CATALOG lists no consumer push-bulk")
 }
@@ -343,41 +341,31 @@ func TestUndecodableMessageBecomesADeadLetter(t *testing.T) {
 	require.Equal(t, uint64(12345678901234567890), letter.GetVersion())
 }
 
-func TestMessagesOfAnotherAccountAreLeftAloneWithOneWarning(t *testing.T) {
+func TestEveryAccountHasConsumersOfItsOwn(t *testing.T) {
 	m := start(t)
-	var log bytes.Buffer
-	worker, err := mesh.Connect(t.Context(), mesh.Config{URL: m.Conn().ConnectedUrl(), Name: "worker", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	other, err := mesh.Connect(t.Context(), mesh.Config{URL: m.Conn().ConnectedUrl(), Name: "other", Account: "other"})
 	require.NoError(t, err)
-	defer worker.Close()
-	for _, subject := range []string{"catalog.other.live.p", "catalog.other.live.q", "catalog.third.live.p", "catalog.other.live.broken"} {
-		data := []byte{}
-		if strings.HasSuffix(subject, "broken") {
-			data = []byte{0xff, 0xff}
-		}
-		_, err := m.JetStream().Publish(t.Context(), subject, data)
-		require.NoError(t, err)
-	}
+	defer other.Close()
+	require.ErrorContains(t, other.Bind(t.Context(), mesh.PushLive), "run `driftless topology apply --account other`")
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{Accounts: []string{"default", "other"}}))
+	require.NoError(t, other.Bind(t.Context(), mesh.PushLive))
+
+	_, err = m.JetStream().Publish(t.Context(), "catalog.other.live.p", nil)
+	require.NoError(t, err)
 	publish(t, m, mesh.Live, "p", 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
+	require.EqualValues(t, 1, pending(t, m, mesh.PushLive))
+	require.EqualValues(t, 1, pending(t, other, mesh.PushLive))
 	var handled atomic.Value
-	go func() {
-		done <- mesh.Work(ctx, worker, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Account: "default"}, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
-			if !handled.CompareAndSwap(nil, msg.Subject) {
-				t.Error("handled too", msg.Subject)
-			}
-			return mesh.Ack()
-		})
-	}()
+	stop := work(t, m, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		if !handled.CompareAndSwap(nil, msg.Subject) {
+			t.Error("handled too", msg.Subject)
+		}
+		return mesh.Ack()
+	})
 	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond)
-	cancel()
-	require.NoError(t, <-done)
+	stop()
 	require.Equal(t, "catalog.default.live.p", handled.Load())
-	require.Equal(t, 1, strings.Count(log.String(), "other=other"), log.String())
-	require.Equal(t, 1, strings.Count(log.String(), "other=third"), log.String())
-	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
-	require.NoError(t, err)
-	require.Zero(t, stream.CachedInfo().State.Msgs, "what is another's to read is no dead letter of ours")
+	require.EqualValues(t, 1, pending(t, other, mesh.PushLive), "the other's is still there")
 }
 
 func TestTheAccountOfAMessageIsInItsSubject(t *testing.T) {
@@ -447,7 +435,7 @@ func TestNothingIsFetchedThatCannotBeHandledAtOnce(t *testing.T) {
 		<-entered
 	}
 	localtest.Holds(t, 300*time.Millisecond, func() bool {
-		c, err := m.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Name)
+		c, err := m.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Durable("default"))
 		require.NoError(t, err)
 		return c.CachedInfo().NumAckPending == 4
 	}, "four are handled, and no other waits here while its ack wait runs")

@@ -69,8 +69,8 @@ func (m *Mesh) RetryingCount(ctx context.Context, service, account string) (uint
 // Pause keeps consumers from delivering anything, to any process, until a time; Resume ends that early.
 func (m *Mesh) Pause(ctx context.Context, until time.Time, consumers ...Consumer) error {
 	for _, c := range consumers {
-		if _, err := m.js.PauseConsumer(ctx, c.Stream, c.Name, until); err != nil {
-			return fmt.Errorf("pause consumer %s of stream %s: %w", c.Name, c.Stream, err)
+		if _, err := m.js.PauseConsumer(ctx, c.Stream, c.Durable(m.account), until); err != nil {
+			return fmt.Errorf("pause consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
 	}
 	return nil
@@ -79,8 +79,8 @@ func (m *Mesh) Pause(ctx context.Context, until time.Time, consumers ...Consumer
 // Resume ends a pause.
 func (m *Mesh) Resume(ctx context.Context, consumers ...Consumer) error {
 	for _, c := range consumers {
-		if _, err := m.js.ResumeConsumer(ctx, c.Stream, c.Name); err != nil {
-			return fmt.Errorf("resume consumer %s of stream %s: %w", c.Name, c.Stream, err)
+		if _, err := m.js.ResumeConsumer(ctx, c.Stream, c.Durable(m.account)); err != nil {
+			return fmt.Errorf("resume consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
 	}
 	return nil

@@ -36,7 +36,7 @@ func consumedStreams() []string {
 	return names
 }
 
-// Consumers returns the backlog of every durable consumer of the mesh, in the order of the topology.
+// Consumers returns the backlog of every consumer of the account, in the order of the topology.
 func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 	found := map[Consumer]*jetstream.ConsumerInfo{}
 	for _, name := range consumedStreams() {
@@ -54,9 +54,9 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 	}
 	out := make([]ConsumerStatus, 0, len(consumers))
 	for _, c := range consumers {
-		info, ok := found[c.Consumer]
+		info, ok := found[Consumer{c.Stream, c.Durable(m.account)}]
 		if !ok {
-			return nil, fmt.Errorf("stream %s lists no consumer %s: run `driftless topology apply` if that persists", c.Stream, c.Name)
+			return nil, fmt.Errorf("stream %s lists no consumer %s: run `driftless topology apply --account %s` if that persists", c.Stream, c.Durable(m.account), m.account)
 		}
 		out = append(out, ConsumerStatus{
 			Consumer: c.Consumer, Pending: info.NumPending,

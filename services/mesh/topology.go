@@ -29,10 +29,13 @@ const (
 	BucketBudget   = "BUDGET"
 )
 
-// Consumer names a durable consumer.
+// Consumer is one that every account has of its own: as many durable consumers as there are accounts.
 type Consumer struct{ Stream, Name string }
 
-// The durable consumers of the mesh.
+// Durable is the name of an account's durable consumer.
+func (c Consumer) Durable(account string) string { return c.Name + "-" + account }
+
+// The consumers of the mesh.
 var (
 	PushLive               = Consumer{StreamCatalog, "push-live"}
 	PushBulk               = Consumer{StreamCatalog, "push-bulk"}
@@ -118,31 +121,58 @@ var buckets = []jetstream.KeyValueConfig{
 	{Bucket: BucketBudget, Description: "what the processes that call Stripe share of each account's rates", History: 1},
 }
 
-// consumers lists every durable consumer with its filter.
+// consumers lists every consumer with its filter, in which {account} stands for the account.
 var consumers = []struct {
 	Consumer
 	filter        string
 	maxAckPending int
 }{
 	// Messages that are to be tried again within seconds hold a place each.
-	{PushLive, "catalog.*.live.*", 8192},
-	{PushBulk, "catalog.*.bulk.*", 8192},
-	{PushCommand, "command.push.>", 8192},
-	{PushRetry, "retry.due.push.>", 1024},
-	{PullStripe, "", 1024},
-	{PullCommand, "command.pull.>", 16},
-	{IngestionCommand, "command.ingestion.>", 16},
-	{ReconciliationCatalog, "", 4096},
-	{ReconciliationStripe, "", 4096},
-	{ReconciliationSync, "", 4096},
-	{ReconciliationDead, "", 4096},
-	{ReconciliationObserved, "", 4096},
+	{PushLive, "catalog.{account}.live.*", 8192},
+	{PushBulk, "catalog.{account}.bulk.*", 8192},
+	{PushCommand, "command.push.{account}.>", 8192},
+	{PushRetry, "retry.due.push.{account}.*", 1024},
+	{PullStripe, "stripe.{account}.*", 1024},
+	{PullCommand, "command.pull.{account}.>", 16},
+	{IngestionCommand, "command.ingestion.{account}.>", 16},
+	{ReconciliationCatalog, "catalog.{account}.*.*", 4096},
+	{ReconciliationStripe, "stripe.{account}.*", 4096},
+	{ReconciliationSync, "sync.{account}.*.*", 4096},
+	{ReconciliationDead, "dead.*.{account}.*", 4096},
+	{ReconciliationObserved, "$KV.OBSERVED.{account}.*", 4096},
 }
 
 // TopologyOptions are what differs between installations.
 type TopologyOptions struct {
 	// Replicas of every stream; 0 means 1. Use 3 in a cluster.
 	Replicas int
+	// Accounts that get consumers; DefaultAccount if none is named. Those of accounts that are not named are left as they
+	// are.
+	Accounts []string
+}
+
+// DefaultAccount is the name of the account where only one is used.
+const DefaultAccount = "default"
+
+// durable is a consumer of an account as it should be.
+type durable struct {
+	stream string
+	config jetstream.ConsumerConfig
+}
+
+func (o TopologyOptions) durables() []durable {
+	accounts := o.Accounts
+	if len(accounts) == 0 {
+		accounts = []string{DefaultAccount}
+	}
+	var out []durable
+	for _, account := range accounts {
+		for _, c := range consumers {
+			filter := strings.ReplaceAll(c.filter, "{account}", account)
+			out = append(out, durable{c.Stream, consumerConfig(c.Durable(account), filter, c.maxAckPending)})
+		}
+	}
+	return out
 }
 
 // Difference is one way in which a server's topology is not the one declared here.
@@ -213,12 +243,12 @@ func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOption
 			return fmt.Errorf("apply bucket %s: %w", c.Bucket, err)
 		}
 	}
-	for _, c := range consumers {
-		if !differs("consumer", c.Stream+"/"+c.Name) {
+	for _, c := range o.durables() {
+		if !differs("consumer", c.stream+"/"+c.config.Durable) {
 			continue
 		}
-		if _, err := js.CreateOrUpdateConsumer(ctx, c.Stream, consumerConfig(c.Name, c.filter, c.maxAckPending)); err != nil {
-			return fmt.Errorf("apply consumer %s of %s: %w", c.Name, c.Stream, err)
+		if _, err := js.CreateOrUpdateConsumer(ctx, c.stream, c.config); err != nil {
+			return fmt.Errorf("apply consumer %s of %s: %w", c.config.Durable, c.stream, err)
 		}
 	}
 	return nil
@@ -264,10 +294,10 @@ func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions
 			return nil, err
 		}
 	}
-	for _, c := range consumers {
-		want := consumerConfig(c.Name, c.filter, c.maxAckPending)
+	for _, c := range o.durables() {
+		want := c.config
 		var changed []string
-		cons, err := js.Consumer(ctx, c.Stream, c.Name)
+		cons, err := js.Consumer(ctx, c.stream, want.Durable)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			err = jetstream.ErrConsumerNotFound
 		}
@@ -279,7 +309,7 @@ func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions
 				setting{"max deliver", want.MaxDeliver, have.MaxDeliver},
 				setting{"max ack pending", want.MaxAckPending, have.MaxAckPending})
 		}
-		if err := add("consumer", c.Stream+"/"+c.Name, err, changed); err != nil {
+		if err := add("consumer", c.stream+"/"+want.Durable, err, changed); err != nil {
 			return nil, err
 		}
 	}

@@ -32,9 +32,6 @@ type Worker struct {
 	// Service is the service at work; it names its dead letters.
 	Service  string
 	Consumer Consumer
-	// Account whose messages are handled; all if empty. Those of others are acknowledged and left alone: after the account
-	// was renamed, nobody else would take them.
-	Account string
 	// Concurrency is how many messages are handled at once; 0 means 1.
 	Concurrency int
 }
@@ -76,9 +73,9 @@ func Work[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, handle func(context.Context, Message[M]) Verdict) error {
-	cons, err := m.js.Consumer(ctx, w.Consumer.Stream, w.Consumer.Name)
+	cons, err := m.js.Consumer(ctx, w.Consumer.Stream, w.Consumer.Durable(m.account))
 	if err != nil {
-		return fmt.Errorf("bind consumer %s of stream %s: %w", w.Consumer.Name, w.Consumer.Stream, err)
+		return fmt.Errorf("bind consumer %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
 	}
 	g, pulling := errgroup.WithContext(ctx)
 	handling, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -89,7 +86,7 @@ func Work[T any, M interface {
 		g.Go(func() error { return pull(pulling, handling, m, w, cons, handle) })
 	}
 	if err := g.Wait(); err != nil {
-		return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Name, w.Consumer.Stream, err)
+		return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
 	}
 	return nil
 }
@@ -143,7 +140,7 @@ func work[T any, M interface {
 		attribute.String("messaging.operation.name", "process"),
 		attribute.String("messaging.operation.type", "process"),
 		attribute.String("messaging.destination.name", raw.Subject()),
-		attribute.String("messaging.consumer.group.name", w.Consumer.Name),
+		attribute.String("messaging.consumer.group.name", w.Consumer.Durable(m.account)),
 		attribute.String("nats.stream", meta.Stream),
 		attribute.Int64("nats.stream_sequence", int64(meta.Sequence.Stream)),
 		attribute.Int64("nats.delivered", int64(meta.NumDelivered)),
@@ -157,11 +154,6 @@ func work[T any, M interface {
 		Subject: raw.Subject(), Stream: meta.Stream, Sequence: meta.Sequence.Stream,
 		Attempt: meta.NumDelivered, Header: raw.Headers(), PublishedAt: meta.Timestamp,
 	}
-	if foreign := msg.Account(); w.Account != "" && foreign != w.Account {
-		m.warnOfForeign(ctx, foreign, w.Account)
-		settle(ctx, m, w, raw, meta, Ack())
-		return
-	}
 	msg.Body = M(new(T))
 	var verdict Verdict
 	if err := proto.Unmarshal(raw.Data(), msg.Body); err != nil {
@@ -173,20 +165,6 @@ func work[T any, M interface {
 		verdict = handle(ctx, msg)
 	}
 	settle(ctx, m, w, raw, meta, verdict)
-}
-
-// warnOfForeign says, once for each account, that its messages are here.
-func (m *Mesh) warnOfForeign(ctx context.Context, foreign, own string) {
-	m.mu.Lock()
-	known := m.foreign[foreign]
-	m.foreign[foreign] = true
-	m.mu.Unlock()
-	if known {
-		return
-	}
-	m.logger.WarnContext(ctx, "messages of another account are left alone and acknowledged; they are old ones if DRIFTLESS_ACCOUNT was changed, "+
-		"but if another Driftless with that account uses these streams, each takes the other's messages: give every Driftless a NATS server, or a NATS account, of its own",
-		"account", own, "other", foreign)
 }
 
 // settle carries out a verdict. A message whose settling fails comes again: handlers are idempotent.

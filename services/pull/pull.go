@@ -53,6 +53,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.PollInterval == 0 {
 		cfg.PollInterval = 10 * time.Minute
 	}
+	cfg.NATS.Account = cfg.Account
 	m, err := mesh.Connect(ctx, cfg.NATS)
 	if err != nil {
 		return err
@@ -86,10 +87,10 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return p.poll(ctx, cfg.PollInterval) })
 	g.Go(func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Account: cfg.Account, Consumer: mesh.PullStripe, Concurrency: 16}, p.observe)
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: 16}, p.observe)
 	})
 	g.Go(func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Account: cfg.Account, Consumer: mesh.PullCommand, Concurrency: 1}, p.command)
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand, Concurrency: 1}, p.command)
 	})
 	cfg.Logger.Info("pull is running", "account", cfg.Account, "webhook", WebhookPath)
 	return g.Wait()

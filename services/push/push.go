@@ -55,6 +55,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = 32
 	}
+	cfg.NATS.Account = cfg.Account
 	m, err := mesh.Connect(ctx, cfg.NATS)
 	if err != nil {
 		return err
@@ -78,16 +79,16 @@ func Run(ctx context.Context, cfg Config) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Account: cfg.Account, Consumer: mesh.PushLive, Concurrency: cfg.Concurrency}, p.change)
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: cfg.Concurrency}, p.change)
 	})
 	g.Go(func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Account: cfg.Account, Consumer: mesh.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.change))
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.change))
 	})
 	g.Go(func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Account: cfg.Account, Consumer: mesh.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.command))
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.command))
 	})
 	g.Go(func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Account: cfg.Account, Consumer: mesh.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)}, p.retry)
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)}, p.retry)
 	})
 	cfg.HTTP.Ready = m.Ready
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })

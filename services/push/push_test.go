@@ -30,6 +30,7 @@ const (
 	patience = 30 * time.Second
 	key      = "sk_test_push"
 	readOnly = "rk_test_readonly"
+	otherKey = "sk_test_other"
 )
 
 // rig is a mesh with a simulator and no other service than push.
@@ -58,7 +59,7 @@ func newRig(t *testing.T, faults ...stripesim.Fault) *rig {
 	r.run(func(ctx context.Context) error {
 		return stripesim.Run(ctx, stripesim.Config{
 			Listener: listener, Limits: stripesim.Limits{Off: true}, Faults: faults,
-			APIKeys: []stripesim.APIKey{{Key: key}, {Key: readOnly, ReadOnly: true}},
+			APIKeys: []stripesim.APIKey{{Key: key}, {Key: readOnly, ReadOnly: true}, {Key: otherKey, Account: "acct_other"}},
 		})
 	})
 	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
@@ -308,7 +309,7 @@ func TestLongDelaysHoldNoPlaceInTheQueue(t *testing.T) {
 	// As after five failures, the last of which was another process's.
 	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Attempts: 5, Lane: "live"}
 	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, retry, 0))
-	cons, err := r.mesh.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Name)
+	cons, err := r.mesh.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Durable("default"))
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.Pause(t.Context(), time.Now().Add(time.Hour), mesh.PushLive))
 	r.push()
@@ -357,4 +358,29 @@ func TestBadSettingsEndTheStart(t *testing.T) {
 	cfg = r.config(key)
 	cfg.NATS.URL = "nats://127.0.0.1:1"
 	require.ErrorContains(t, push.Run(t.Context(), cfg), "cannot reach NATS")
+}
+
+func TestAccountsOfOneMeshDoNotMix(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{Accounts: []string{"default", "other"}}))
+	r.push()
+	r.run(func(ctx context.Context) error {
+		cfg := r.config(otherKey)
+		cfg.Account = "other"
+		return push.Run(ctx, cfg)
+	})
+	r.want(mug("Ours", "1400"), 10)
+	theirs := mug("Theirs", "900")
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("other", mesh.Live, "mug"), &catalogv1.ProductChange{
+		Account: "other", ProductId: "mug", Version: 20, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: theirs,
+	}, mesh.WithVersion(20)))
+	r.applied("mug", 10)
+	require.Eventually(t, func() bool {
+		o, _, err := r.mesh.Observed().Get(t.Context(), "other", "mug")
+		return err == nil && o.GetVersion() == 20 && o.GetProduct().GetName() == "Theirs"
+	}, patience, 10*time.Millisecond)
+	p, err := r.stripe.Products.Get("mug", nil)
+	require.NoError(t, err)
+	require.Equal(t, "Ours", p.Name)
+	require.EqualValues(t, 10, r.observed("mug").GetVersion())
 }

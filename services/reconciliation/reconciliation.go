@@ -68,6 +68,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.LedgerURL == "" {
 		return errors.New("neither LEDGER_DATABASE_URL nor DATABASE_URL is set: give the ledger's Postgres database, like postgres://user:password@host:5432/database")
 	}
+	cfg.NATS.Account = cfg.Account
 	m, err := mesh.Connect(ctx, cfg.NATS)
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func consume[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, r *reconciler, c mesh.Consumer, handle func(context.Context, mesh.Message[M]) error) error {
-	return mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Reconciliation, Consumer: c, Account: r.Account, Concurrency: concurrency},
+	return mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Reconciliation, Consumer: c, Concurrency: concurrency},
 		func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
 			begun := time.Now()
 			err := handle(ctx, msg)

@@ -447,6 +447,7 @@ func TestStreamsMadeAnewAreFollowed(t *testing.T) {
 func TestAnotherAccountsMessagesAreNotTaken(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Account = "renamed"
+	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{Accounts: []string{"renamed"}}))
 	r.desire("mug", "Mug", 10)
 	r.observe("mug", "Mug", 9)
 	now := timestamppb.Now()

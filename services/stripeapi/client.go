@@ -38,7 +38,7 @@ type Config struct {
 
 // FromSettings is the configuration of a client, without a budget.
 func FromSettings(s config.Stripe) Config {
-	return Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase}
+	return Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase, StripeAccount: s.StripeAccount}
 }
 
 // LimitsFromSettings are the limits of the account that all processes share.

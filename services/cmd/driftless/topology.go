@@ -14,9 +14,14 @@ type topologyCmd struct {
 }
 
 type topologySettings struct {
-	NATSURL   string `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers; those of the mesh on the data directory if not given."`
-	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials of a user that may create streams."`
-	Replicas  int    `name:"replicas" env:"DRIFTLESS_REPLICAS" default:"1" help:"Replicas of every stream; 3 in a cluster."`
+	NATSURL   string   `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers; those of the mesh on the data directory if not given."`
+	NATSCreds string   `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials of a user that may create streams."`
+	Replicas  int      `name:"replicas" env:"DRIFTLESS_REPLICAS" default:"1" help:"Replicas of every stream; 3 in a cluster."`
+	Accounts  []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Names of the Stripe accounts that get consumers, separated by commas."`
+}
+
+func (s topologySettings) options() mesh.TopologyOptions {
+	return mesh.TopologyOptions{Replicas: s.Replicas, Accounts: s.Accounts}
 }
 
 func (s topologySettings) connect(ctx context.Context, c *cli) (*mesh.Mesh, error) {
@@ -39,7 +44,7 @@ func (cmd *topologyPlanCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	defer m.Close()
-	diffs, err := mesh.PlanTopology(ctx, m.JetStream(), mesh.TopologyOptions{Replicas: cmd.Replicas})
+	diffs, err := mesh.PlanTopology(ctx, m.JetStream(), cmd.options())
 	if err != nil {
 		return err
 	}
@@ -68,5 +73,5 @@ func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	defer m.Close()
-	return mesh.ApplyTopology(ctx, m.JetStream(), mesh.TopologyOptions{Replicas: cmd.Replicas})
+	return mesh.ApplyTopology(ctx, m.JetStream(), cmd.options())
 }

@@ -196,7 +196,7 @@ func (u *up) startNATS(ctx context.Context) error {
 		return err
 	}
 	defer m.Close()
-	return mesh.ApplyTopology(ctx, m.JetStream(), mesh.TopologyOptions{})
+	return mesh.ApplyTopology(ctx, m.JetStream(), mesh.TopologyOptions{Accounts: []string{u.Account}})
 }
 
 func (u *up) startStripe() error {
@@ -364,6 +364,7 @@ func (u *up) environment() []string {
 		"DRIFTLESS_LOG_LEVEL":           u.ServiceLogLevel,
 		"DRIFTLESS_LOG_FORMAT":          u.cli.LogFormat,
 		"DRIFTLESS_CONFIG":              u.cli.Config,
+		"STRIPE_ACCOUNT":                u.StripeAccount,
 		"STRIPE_RATE":                   formatRate(u.StripeRate),
 		"STRIPE_ENDPOINT_RATE":          formatRate(u.StripeEndpointRate),
 		"STRIPE_READ_ALLOWANCE":         strconv.FormatUint(u.StripeReadAllowance, 10),
