@@ -31,6 +31,7 @@ type cli struct {
 	Status   statusCmd   `cmd:"" help:"Show how many products are in which state, and every consumer's backlog."`
 	Plan     planCmd     `cmd:"" help:"Show the calls that would make Stripe equal to the catalog; exit 2 if there are any."`
 	Sync     syncCmd     `cmd:"" help:"Bring products to their newest desired state now."`
+	Approve  approveCmd  `cmd:"" help:"Let push archive the products that the mass-change guard holds."`
 	Drift    driftCmd    `cmd:"" help:"List the products that have drifted; exit 2 if there are any."`
 	Scan     scanCmd     `cmd:"" help:"Read everything Stripe holds and correct what is known."`
 	History  historyCmd  `cmd:"" help:"Show everything recorded about a product."`

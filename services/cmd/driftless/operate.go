@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
@@ -33,6 +34,10 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	}
 	if s.GetHalted() != "" {
 		fmt.Printf("HALTED: nothing is pushed, since Stripe does not accept the key: %s\nMend STRIPE_API_KEY or its permissions, and start push again.\n\n", s.GetHalted())
+	}
+	if g := s.GetGuard(); len(g.GetHeld()) > 0 {
+		fmt.Printf("HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nLook at `driftless plan`, then `driftless approve`, or mend the catalog.\n\n",
+			g.GetArchived()+uint64(len(g.GetHeld())), g.GetAllowed(), g.GetProducts(), len(g.GetHeld()), ago(g.GetHeldSince()))
 	}
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	printTable(stdout,
@@ -62,6 +67,31 @@ func scanState(s *meshv1.ScanReport) string {
 	default:
 		return "running, started " + ago(s.GetStartedAt())
 	}
+}
+
+type approveCmd struct {
+	address
+	For time.Duration `default:"1h" help:"How long push may archive any number of products; a day at most."`
+}
+
+func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Approve(ctx, connect.NewRequest(&controlv1.ApproveRequest{Duration: durationpb.New(cmd.For)}))
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return printJSON(resp.Msg)
+	}
+	for _, id := range resp.Msg.GetProductIds() {
+		fmt.Println(id)
+	}
+	fmt.Printf("%d products that were held are brought to their newest state; everything may be archived until %s\n",
+		len(resp.Msg.GetProductIds()), resp.Msg.GetUntil().AsTime().Local().Format(time.TimeOnly))
+	return nil
 }
 
 type planCmd struct {

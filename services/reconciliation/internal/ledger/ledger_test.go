@@ -269,6 +269,52 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
+func TestClosedLettersAreToldOnceAndDropsAreRecorded(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	l := open(t, ctx, localtest.Postgres(t), "default")
+	defer l.Close()
+	var closed []string
+	l.Closed = func(_ context.Context, letters []*meshv1.DeadLetter) {
+		for _, letter := range letters {
+			closed = append(closed, letter.GetId())
+		}
+	}
+	told := func(want ...string) {
+		t.Helper()
+		require.ElementsMatch(t, want, closed)
+		closed = nil
+	}
+	drop := func(service string, version uint64) bool {
+		letter := &meshv1.DeadLetter{Id: fmt.Sprintf("%s-%d", service, version), ProductId: product, Version: version}
+		dropped, err := l.Drop(ctx, letter, ledger.Entry{EventID: "DROP:" + letter.GetId(), Product: product, At: noon, Kind: "dropped"})
+		require.NoError(t, err)
+		return dropped
+	}
+	for _, m := range []message{desire(10, 1, "A"), bury("push", 10), bury("push", 0), bury("pull", 0)} {
+		require.NoError(t, m(ctx, l))
+	}
+	told()
+	require.NoError(t, bury("ingestion", 20)(ctx, l))
+	told("push-10")
+	require.NoError(t, record("applied", time.Second)(ctx, l))
+	told("push-0", "pull-0")
+
+	require.True(t, drop("ingestion", 20))
+	told("ingestion-20")
+	require.False(t, drop("ingestion", 20), "it is closed already")
+	told()
+	got := sum(t, ctx, l)
+	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, got.Counts, "as if the letter had never come")
+	require.Equal(t, 1, got.History["DROP:ingestion-20"])
+	require.NoError(t, bury("ingestion", 20)(ctx, l))
+	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, sum(t, ctx, l).Counts, "a dropped letter that comes again stays dropped")
+
+	require.NoError(t, desire(30, 2, "B")(ctx, l))
+	require.NoError(t, bury("push", 25)(ctx, l))
+	told("push-25")
+}
+
 func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 	t.Parallel()
 	now := noon
