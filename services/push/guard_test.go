@@ -1,7 +1,6 @@
 package push
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -22,7 +21,7 @@ func TestGuard(t *testing.T) {
 		require.NoError(t, archive(fmt.Sprint(i)), "tried again, it counts once")
 	}
 	var held *heldError
-	require.True(t, errors.As(archive("eleventh"), &held))
+	require.ErrorAs(t, archive("eleventh"), &held)
 	require.ErrorContains(t, held, "10 of 100 products")
 	require.Error(t, archive("eleventh"))
 	require.Equal(t, []string{"eleventh"}, g.GetHeld())
