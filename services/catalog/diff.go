@@ -18,7 +18,8 @@ import (
 // catalog is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without
 // Driftless's mark, metadata keys that Driftless did not write, and the fields that the desired state calls
 // unmanaged; a price that takes another's place takes those fields over. A price that the catalog has archived is
-// not created only to be archived.
+// not created only to be archived. A new product and its default price are made in one call if that can carry the
+// price; the price's lookup key and nickname, which it never can, follow in a second.
 func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
 	deleted := desired.GetOperation() == catalogv1.Operation_OPERATION_DELETE
 	if desired == nil || desired.GetProduct() == nil && !deleted || deleted && observed.GetProduct() == nil {
@@ -51,6 +52,8 @@ type differ struct {
 	current map[string]string
 	// retired are Stripe's ids of prices to be archived, with their catalog ids.
 	retired map[string]string
+	// inline is the price that the call that creates the product makes as well, nil if there is none.
+	inline *catalogv1.Price
 
 	createProduct, keepPrices, updateProduct, archivePrices []Step
 }
@@ -170,7 +173,32 @@ func (d *differ) canBecome(have, want *catalogv1.Price) bool {
 	return true
 }
 
+// madeWithProduct says whether a price to be created can be made by the call that creates the product.
+func (d *differ) madeWithProduct(want *catalogv1.Price) bool {
+	return d.have == nil && d.managed("default_price") && d.want.GetDefaultPrice() == want.GetId() && fitsDefaultPriceData(want)
+}
+
+// completePrice gives the price that is made with the product what that call cannot carry.
+func (d *differ) completePrice(want *catalogv1.Price) {
+	params := []Param{{Name: "lookup_key", Value: LookupKey(want)}, {Name: "transfer_lookup_key", Value: "true"}}
+	params = optional(params, "nickname", want.GetNickname())
+	d.keepPrices = append(d.keepPrices, Step{
+		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(params),
+		ManagedMetadata: d.managedByCreation(want),
+	})
+}
+
+// managedByCreation are the metadata keys of a new price that are Driftless's.
+func (d *differ) managedByCreation(want *catalogv1.Price) []string {
+	return managedAfter(priceMetadata(want), []string{PriceMarker}, d.managed("prices.metadata"))
+}
+
 func (d *differ) createPrice(want *catalogv1.Price) {
+	if d.madeWithProduct(want) {
+		d.inline = want
+		d.completePrice(want)
+		return
+	}
 	params := []Param{
 		{Name: "product", Value: d.productID},
 		{Name: "lookup_key", Value: LookupKey(want)},
@@ -179,18 +207,11 @@ func (d *differ) createPrice(want *catalogv1.Price) {
 	for _, f := range priceIdentity {
 		params = append(params, f.write(want)...)
 	}
-	params = append(params, currencyOptions(want.GetCurrencyOptions())...)
+	params = append(params, newPrice(want)...)
 	params = optional(params, "nickname", want.GetNickname())
-	if want.GetTaxBehavior() != "unspecified" {
-		params = append(params, Param{Name: "tax_behavior", Value: want.GetTaxBehavior()})
-	}
-	metadata := priceMetadata(want)
-	for k, v := range metadata {
-		params = append(params, Param{Name: "metadata[" + k + "]", Value: v})
-	}
 	d.keepPrices = append(d.keepPrices, Step{
 		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(params),
-		ManagedMetadata: managedAfter(metadata, []string{PriceMarker}, d.managed("prices.metadata")),
+		ManagedMetadata: d.managedByCreation(want),
 	})
 }
 
@@ -278,8 +299,14 @@ func (d *differ) newProduct() {
 			params = append(params, Param{Name: "metadata[" + k + "]", Value: d.want.GetMetadata()[k]})
 		}
 	}
-	d.createProduct = []Step{{Kind: CreateProduct, ProductID: d.productID, Params: sorted(params), ManagedMetadata: keys}}
-	if p, ok := d.defaultPrice(); ok {
+	create := Step{Kind: CreateProduct, ProductID: d.productID, ManagedMetadata: keys}
+	if d.inline != nil {
+		params = append(params, defaultPriceData(d.inline)...)
+		create.PriceID, create.PriceMetadata = d.inline.GetId(), d.managedByCreation(d.inline)
+	}
+	create.Params = sorted(params)
+	d.createProduct = []Step{create}
+	if p, ok := d.defaultPrice(); ok && d.inline == nil {
 		d.updateProduct = []Step{{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys, Params: []Param{p}}}
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // proPlan is a product as most are: a monthly and a yearly price, the first the default. In the model's account its
-// prices have the ids price_2 and price_3.
+// prices have the ids price_1 and price_3.
 func proPlan() *catalogv1.Product {
 	return &catalogv1.Product{
 		Id: "prod", Name: "Pro", Description: "For teams", Metadata: map[string]string{"colour": "red"}, DefaultPrice: "monthly",
@@ -25,6 +25,17 @@ func proPlan() *catalogv1.Product {
 
 func upsert(p *catalogv1.Product, unmanaged ...string) *catalogv1.ProductChange {
 	return &catalogv1.ProductChange{ProductId: "prod", Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p, UnmanagedFields: unmanaged}
+}
+
+// defaulted is a product with one price, a, its default.
+func defaulted(p *catalogv1.Price) *catalogv1.ProductChange {
+	p.Id = "a"
+	return upsert(&catalogv1.Product{Id: "prod", Name: "Pro", DefaultPrice: "a", Prices: []*catalogv1.Price{p}})
+}
+
+// afterTheProduct are the steps that make a product's default price by a call of its own.
+func afterTheProduct(params string) []string {
+	return []string{"create product prod: active=true id=prod name=Pro", "create price a: " + params, "update product prod: default_price=<a>"}
 }
 
 // line writes a step in one line: what it does, and its parameters.
@@ -47,6 +58,10 @@ func lines(steps []catalog.Step) []string {
 	return out
 }
 
+const createPlan = "create product prod with price monthly: active=true default_price_data[currency]=usd default_price_data[metadata][driftless_price]=monthly " +
+	"default_price_data[metadata][size]=L default_price_data[recurring][interval]=month default_price_data[recurring][interval_count]=1 " +
+	"default_price_data[unit_amount]=1000 description=For teams id=prod metadata[colour]=red name=Pro"
+
 const createMonthly = "create price monthly: billing_scheme=per_unit currency=usd lookup_key=monthly metadata[driftless_price]=monthly metadata[size]=L product=prod " +
 	"recurring[interval]=month recurring[interval_count]=1 recurring[usage_type]=licensed transfer_lookup_key=true "
 
@@ -57,13 +72,41 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 		observed *catalogv1.Observed
 		want     []string
 	}{
-		"it is created, then its prices, then one is made the default": {upsert(proPlan()), nil, []string{
-			"create product prod: active=true description=For teams id=prod metadata[colour]=red name=Pro",
-			createMonthly + "unit_amount=1000",
+		"it is created with its default price, which then gets its lookup key, and the other prices follow": {upsert(proPlan()), nil, []string{
+			createPlan,
+			"update price monthly: lookup_key=monthly transfer_lookup_key=true",
 			"create price yearly: billing_scheme=per_unit currency=usd lookup_key=yearly metadata[driftless_price]=yearly product=prod " +
 				"recurring[interval]=year recurring[interval_count]=1 recurring[usage_type]=licensed transfer_lookup_key=true unit_amount=10000",
-			"update product prod: default_price=<monthly>",
 		}},
+		"every field of a price that can be made with its product": {defaulted(&catalogv1.Price{
+			Currency: "usd", UnitAmountDecimal: "0.5", TaxBehavior: "exclusive", LookupKey: "key", Nickname: "List",
+			CurrencyOptions: map[string]*catalogv1.CurrencyOption{"jpy": {UnitAmount: "7", TaxBehavior: "inclusive"}, "eur": {UnitAmount: "6"}},
+		}), nil, []string{
+			"create product prod with price a: active=true default_price_data[currency]=usd default_price_data[currency_options][eur][unit_amount]=6 " +
+				"default_price_data[currency_options][jpy][tax_behavior]=inclusive default_price_data[currency_options][jpy][unit_amount]=7 " +
+				"default_price_data[metadata][driftless_price]=a default_price_data[tax_behavior]=exclusive default_price_data[unit_amount_decimal]=0.5 id=prod name=Pro",
+			"update price a: lookup_key=key nickname=List transfer_lookup_key=true",
+		}},
+		"also one whose amount customers choose": {defaulted(&catalogv1.Price{Currency: "usd", CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1"}}), nil, []string{
+			"create product prod with price a: active=true default_price_data[currency]=usd default_price_data[custom_unit_amount][enabled]=true " +
+				"default_price_data[custom_unit_amount][minimum]=1 default_price_data[metadata][driftless_price]=a id=prod name=Pro",
+			"update price a: lookup_key=a transfer_lookup_key=true",
+		}},
+		"a default price with tiers is made after the product": {
+			defaulted(&catalogv1.Price{Currency: "usd", TiersMode: "volume", Tiers: []*catalogv1.PriceTier{{UnitAmount: "5"}}}), nil,
+			afterTheProduct("billing_scheme=tiered currency=usd lookup_key=a metadata[driftless_price]=a product=prod tiers[0][unit_amount]=5 tiers[0][up_to]=inf " +
+				"tiers_mode=volume transfer_lookup_key=true"),
+		},
+		"so is one for packages": {
+			defaulted(&catalogv1.Price{Currency: "usd", UnitAmount: "5", TransformQuantity: &catalogv1.TransformQuantity{DivideBy: 10, Round: "up"}}), nil,
+			afterTheProduct("billing_scheme=per_unit currency=usd lookup_key=a metadata[driftless_price]=a product=prod transfer_lookup_key=true " +
+				"transform_quantity[divide_by]=10 transform_quantity[round]=up unit_amount=5"),
+		},
+		"and one by use": {
+			defaulted(&catalogv1.Price{Currency: "usd", UnitAmount: "5", Recurring: &catalogv1.Recurring{Interval: "month", UsageType: "metered", Meter: "mtr_1"}}), nil,
+			afterTheProduct("billing_scheme=per_unit currency=usd lookup_key=a metadata[driftless_price]=a product=prod recurring[interval]=month " +
+				"recurring[interval_count]=1 recurring[meter]=mtr_1 recurring[usage_type]=metered transfer_lookup_key=true unit_amount=5"),
+		},
 		"also if it was deleted there, with prices that somebody still remembers": {
 			upsert(&catalogv1.Product{Id: "prod", Name: "Pro"}),
 			&catalogv1.Observed{Deleted: true, Prices: []*catalogv1.ObservedPrice{{StripeId: "price_9", Price: &catalogv1.Price{Id: "monthly", Active: new(true)}}}},
@@ -186,7 +229,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		"an edit in the dashboard of a field left to others is not": {
 			dashboard: []dashboard{
 				call(catalog.UpdateProduct, "prod", "description", "By hand", "metadata[colour]", "blue", "default_price", "price_3"),
-				call(catalog.UpdatePrice, "price_2", "nickname", "By hand", "lookup_key", "by-hand"),
+				call(catalog.UpdatePrice, "price_1", "nickname", "By hand", "lookup_key", "by-hand"),
 			},
 			unmanaged: []string{"description", "metadata", "default_price", "prices.nickname", "prices.lookup_key"},
 		},
@@ -196,7 +239,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			want: []string{
 				createMonthly + "unit_amount=1200",
 				"update product prod: default_price=<monthly>",
-				"archive price monthly (price_2): active=false",
+				"archive price monthly (price_1): active=false",
 			},
 		},
 		"a new amount of a price that is not the default": {
@@ -210,9 +253,9 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		"an old amount is the old price again": {
 			between: monthly(func(p *catalogv1.Price) { p.UnitAmount = "1200" }),
 			want: []string{
-				"unarchive price monthly (price_2): active=true lookup_key=monthly transfer_lookup_key=true",
-				"update product prod: default_price=price_2",
-				"archive price monthly (price_5): active=false",
+				"unarchive price monthly (price_1): active=true lookup_key=monthly transfer_lookup_key=true",
+				"update product prod: default_price=price_1",
+				"archive price monthly (price_4): active=false",
 			},
 		},
 		"what can be changed about a price is changed": {
@@ -221,7 +264,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				p.CurrencyOptions = map[string]*catalogv1.CurrencyOption{"eur": {UnitAmount: "900"}}
 			}),
 			want: []string{
-				"update price monthly (price_2): currency_options[eur][unit_amount]=900 lookup_key=key metadata[size]= nickname=List tax_behavior=exclusive transfer_lookup_key=true",
+				"update price monthly (price_1): currency_options[eur][unit_amount]=900 lookup_key=key metadata[size]= nickname=List tax_behavior=exclusive transfer_lookup_key=true",
 			},
 		},
 		"tax_behavior moves once; another move is a new price": {
@@ -230,7 +273,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			want: []string{
 				strings.ReplaceAll(createMonthly, "transfer_", "tax_behavior=inclusive transfer_") + "unit_amount=1000",
 				"update product prod: default_price=<monthly>",
-				"archive price monthly (price_2): active=false",
+				"archive price monthly (price_1): active=false",
 			},
 		},
 		"a currency option cannot be taken away: a new price": {
@@ -240,7 +283,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			want: []string{
 				createMonthly + "unit_amount=1000",
 				"update product prod: default_price=<monthly>",
-				"archive price monthly (price_2): active=false",
+				"archive price monthly (price_1): active=false",
 			},
 		},
 		"another default": {
@@ -256,11 +299,11 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		},
 		"the default is archived in the catalog and another takes its place": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].Active = "yearly", new(false) },
-			want: []string{"update product prod: default_price=price_3", "archive price monthly (price_2): active=false"},
+			want: []string{"update product prod: default_price=price_3", "archive price monthly (price_1): active=false"},
 		},
 		"the default price left the catalog": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "", p.Prices[1:] },
-			want: []string{"update product prod: default_price=", "archive price monthly (price_2): active=false"},
+			want: []string{"update product prod: default_price=", "archive price monthly (price_1): active=false"},
 		},
 		"the default is left to others, but its price was replaced: it follows": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].UnitAmount = "yearly", "1200" },
@@ -268,19 +311,19 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			want: []string{
 				createMonthly + "unit_amount=1200",
 				"update product prod: default_price=<monthly>",
-				"archive price monthly (price_2): active=false",
+				"archive price monthly (price_1): active=false",
 			},
 		},
 		"the default is left to others, but its price left the catalog: it is cleared": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "yearly", p.Prices[1:] },
 			unmanaged: []string{"default_price"},
-			want:      []string{"update product prod: default_price=", "archive price monthly (price_2): active=false"},
+			want:      []string{"update product prod: default_price=", "archive price monthly (price_1): active=false"},
 		},
 		"two prices swap their lookup keys": {
 			before: func(p *catalogv1.Product) { p.Prices[0].LookupKey, p.Prices[1].LookupKey = "key-a", "key-b" },
 			edit:   func(p *catalogv1.Product) { p.Prices[0].LookupKey, p.Prices[1].LookupKey = "key-b", "key-a" },
 			want: []string{
-				"update price monthly (price_2): lookup_key=key-b transfer_lookup_key=true",
+				"update price monthly (price_1): lookup_key=key-b transfer_lookup_key=true",
 				"update price yearly (price_3): lookup_key=key-a transfer_lookup_key=true",
 			},
 		},
@@ -296,13 +339,13 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		"a price that somebody added is left alone, also as the default if that is": {
 			dashboard: []dashboard{
 				call(catalog.CreatePrice, "", "product", "prod", "currency", "usd", "unit_amount", "5"),
-				call(catalog.UpdateProduct, "prod", "default_price", "price_5"),
+				call(catalog.UpdateProduct, "prod", "default_price", "price_4"),
 			},
 			unmanaged: []string{"default_price"},
 		},
 		"a duplicate of a price, mark and all, is archived": {
 			dashboard: []dashboard{call(catalog.CreatePrice, "", "product", "prod", "currency", "usd", "unit_amount", "5", "metadata[driftless_price]", "monthly")},
-			want:      []string{"archive price monthly (price_5): active=false"},
+			want:      []string{"archive price monthly (price_4): active=false"},
 		},
 		"a price whose mark was removed is no longer known": {
 			dashboard: []dashboard{call(catalog.UpdatePrice, "price_3", "metadata", "")},
@@ -313,7 +356,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		},
 		"a price that takes another's place takes over what is left to others": {
 			dashboard: []dashboard{
-				call(catalog.UpdatePrice, "price_2", "nickname", "By hand", "tax_behavior", "exclusive", "metadata[tier]", "gold", "currency_options[eur][unit_amount]", "900"),
+				call(catalog.UpdatePrice, "price_1", "nickname", "By hand", "tax_behavior", "exclusive", "metadata[tier]", "gold", "currency_options[eur][unit_amount]", "900"),
 			},
 			edit: monthly(func(p *catalogv1.Price) { p.UnitAmount, p.Recurring = "1200", nil }),
 			unmanaged: []string{
@@ -325,7 +368,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 					"metadata[size]=L metadata[tier]=gold nickname=By hand product=prod recurring[interval]=month recurring[interval_count]=1 recurring[usage_type]=licensed " +
 					"tax_behavior=exclusive transfer_lookup_key=true unit_amount=1200",
 				"update product prod: default_price=<monthly>",
-				"archive price monthly (price_2): active=false",
+				"archive price monthly (price_1): active=false",
 			},
 		},
 		"an amount is managed in whichever of Stripe's fields the mapping gives it": {
@@ -334,7 +377,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			want: []string{
 				createMonthly + "unit_amount_decimal=1200.5",
 				"update product prod: default_price=<monthly>",
-				"archive price monthly (price_2): active=false",
+				"archive price monthly (price_1): active=false",
 			},
 		},
 
@@ -342,7 +385,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			deleted: true,
 			want: []string{
 				"update product prod: active=false default_price=",
-				"archive price monthly (price_2): active=false",
+				"archive price monthly (price_1): active=false",
 				"archive price yearly (price_3): active=false",
 			},
 		},
@@ -351,7 +394,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			unmanaged: []string{"active", "default_price", "prices.active"},
 			want: []string{
 				"update product prod: active=false default_price=",
-				"archive price monthly (price_2): active=false",
+				"archive price monthly (price_1): active=false",
 				"archive price yearly (price_3): active=false",
 			},
 		},
@@ -359,11 +402,11 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			deleted: true,
 			dashboard: []dashboard{
 				call(catalog.CreatePrice, "", "product", "prod", "currency", "usd", "unit_amount", "5"),
-				call(catalog.UpdateProduct, "prod", "default_price", "price_5"),
+				call(catalog.UpdateProduct, "prod", "default_price", "price_4"),
 			},
 			want: []string{
 				"update product prod: active=false",
-				"archive price monthly (price_2): active=false",
+				"archive price monthly (price_1): active=false",
 				"archive price yearly (price_3): active=false",
 			},
 		},
@@ -410,9 +453,9 @@ func TestAProductThatComesBackToTheCatalogIsSoldAgainAtItsOldPrices(t *testing.T
 		require.NoError(t, err)
 	}
 	require.Equal(t, []string{
-		"unarchive price monthly (price_2): active=true",
+		"unarchive price monthly (price_1): active=true",
 		"unarchive price yearly (price_3): active=true",
-		"update product prod: active=true default_price=price_2",
+		"update product prod: active=true default_price=price_1",
 	}, lines(catalog.Diff(upsert(proPlan()), s.Observed("prod"))))
 }
 
@@ -420,7 +463,8 @@ func TestManagedMetadataOfSteps(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}
 	steps := catalog.Diff(upsert(proPlan()), nil)
-	require.Equal(t, [][]string{{"colour"}, {"driftless_price", "size"}, {"driftless_price"}, {"colour"}}, managedKeys(steps))
+	require.Equal(t, [][]string{{"colour"}, {"driftless_price", "size"}, {"driftless_price"}}, managedKeys(steps))
+	require.Equal(t, []string{"driftless_price", "size"}, steps[0].PriceMetadata)
 	_, err := s.Pass(steps)
 	require.NoError(t, err)
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
@@ -88,6 +89,43 @@ var priceIdentity = []field[*catalogv1.Price]{
 	{"unit_amount", func(p *catalogv1.Price) []Param {
 		return amount("", "unit_amount", p.GetUnitAmount(), p.GetUnitAmountDecimal())
 	}},
+}
+
+// newPrice writes what a price is created with besides its identity and its names.
+func newPrice(p *catalogv1.Price) []Param {
+	out := currencyOptions(p.GetCurrencyOptions())
+	if p.GetTaxBehavior() != "unspecified" {
+		out = append(out, Param{Name: "tax_behavior", Value: p.GetTaxBehavior()})
+	}
+	for k, v := range priceMetadata(p) {
+		out = append(out, Param{Name: "metadata[" + k + "]", Value: v})
+	}
+	return out
+}
+
+// fitsDefaultPriceData says whether default_price_data, with which a product is created, can carry all of a price but
+// its lookup key and nickname.
+func fitsDefaultPriceData(p *catalogv1.Price) bool {
+	r := p.GetRecurring()
+	return p.GetBillingScheme() == "per_unit" && len(p.GetTiers()) == 0 && p.GetTiersMode() == "" && p.GetTransformQuantity() == nil &&
+		(r == nil || r.GetUsageType() == "licensed" && r.GetMeter() == "")
+}
+
+// defaultPriceData writes a price that fits it as a product's default_price_data.
+func defaultPriceData(p *catalogv1.Price) []Param {
+	var out []Param
+	for _, f := range priceIdentity {
+		out = append(out, f.write(p)...)
+	}
+	out = slices.DeleteFunc(out, func(p Param) bool { return p.Name == "billing_scheme" || p.Name == "recurring[usage_type]" })
+	out = append(out, newPrice(p)...)
+	for i := range out {
+		name, rest, nested := strings.Cut(out[i].Name, "[")
+		if out[i].Name = "default_price_data[" + name + "]"; nested {
+			out[i].Name += "[" + rest
+		}
+	}
+	return out
 }
 
 // currencyOption writes one currency option of a price.

@@ -120,7 +120,7 @@ func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
 				if step.Kind != catalog.UpdatePrice || priceField == "active" || priceField == "metadata" {
 					continue
 				}
-				if was := standing(before, step.PriceID); was.GetStripeId() != step.StripePriceID {
+				if was := standing(before, step.PriceID); step.StripePriceID == "" || was.GetStripeId() != step.StripePriceID {
 					continue
 				}
 				for _, p := range step.Params {

@@ -233,3 +233,23 @@ func deterministic(m proto.Message) string {
 	}
 	return string(b)
 }
+
+func TestANewProductTakesAsFewCallsAsStripeAllows(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		change := upsert(catalogtest.Product(productID).Draw(t, "product"))
+		steps := apply(t, &catalogtest.Stripe{}, change)
+		calls := 1
+		for _, p := range change.GetProduct().GetPrices() {
+			if p.Active != nil && !p.GetActive() {
+				continue
+			}
+			calls++
+			byItself := len(p.GetTiers()) > 0 || p.GetTransformQuantity() != nil || p.GetRecurring().GetUsageType() == "metered"
+			if p.GetId() == change.GetProduct().GetDefaultPrice() && byItself {
+				calls++
+			}
+		}
+		require.Len(t, steps, calls, words(steps))
+	})
+}

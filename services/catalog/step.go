@@ -31,14 +31,17 @@ type Param struct {
 type Step struct {
 	Kind      StepKind
 	ProductID string
-	// PriceID is the catalog's id of the price concerned; empty for product steps.
+	// PriceID is the catalog's id of the price concerned: of a CreateProduct, that of the default price that it makes
+	// as well; else empty for product steps.
 	PriceID string
-	// StripePriceID is Stripe's; only for UpdatePrice.
+	// StripePriceID is Stripe's; only for UpdatePrice, and empty there if an earlier step makes the price.
 	StripePriceID string
 	// Params in ascending order of their names.
 	Params []Param
 	// ManagedMetadata are the metadata keys of the object that are Driftless's once the step is done.
 	ManagedMetadata []string
+	// PriceMetadata are those keys of the default price that a CreateProduct makes as well.
+	PriceMetadata []string
 }
 
 // Param returns the value of a parameter.
@@ -55,13 +58,20 @@ func (s Step) Param(name string) (value string, ok bool) {
 func (s Step) String() string {
 	switch s.Kind {
 	case CreateProduct, UpdateProduct:
-		return strings.ReplaceAll(string(s.Kind), "_", " ") + " " + s.ProductID
+		words := strings.ReplaceAll(string(s.Kind), "_", " ") + " " + s.ProductID
+		if s.PriceID != "" {
+			words += " with price " + s.PriceID
+		}
+		return words
 	case UpdatePrice:
 		verb := "update"
 		if active, ok := s.Param("active"); ok {
 			if verb = "archive"; active == "true" {
 				verb = "unarchive"
 			}
+		}
+		if s.StripePriceID == "" {
+			return verb + " price " + s.PriceID
 		}
 		return fmt.Sprintf("%s price %s (%s)", verb, s.PriceID, s.StripePriceID)
 	default:

@@ -82,7 +82,7 @@ func TestAKeyIsForOneStepOnly(t *testing.T) {
 	t.Run("what is recorded after the call is no part of the call", func(t *testing.T) {
 		t.Parallel()
 		same := step
-		same.ManagedMetadata = nil
+		same.ManagedMetadata, same.PriceMetadata = nil, []string{"size"}
 		require.Equal(t, key, same.IdempotencyKey("default", 7))
 	})
 	for name, change := range map[string]func(*catalog.Step){
@@ -112,6 +112,8 @@ func TestStepInWords(t *testing.T) {
 	active := func(v string) []catalog.Param { return []catalog.Param{{Name: "active", Value: v}} }
 	for want, step := range map[string]catalog.Step{
 		"create product pro":                {Kind: catalog.CreateProduct, ProductID: "pro"},
+		"create product pro with price a":   {Kind: catalog.CreateProduct, ProductID: "pro", PriceID: "a"},
+		"update price a":                    {Kind: catalog.UpdatePrice, ProductID: "pro", PriceID: "a"},
 		"update product pro":                {Kind: catalog.UpdateProduct, ProductID: "pro", Params: active("false")},
 		"create price monthly":              {Kind: catalog.CreatePrice, ProductID: "pro", PriceID: "monthly"},
 		"update price monthly (price_1)":    {Kind: catalog.UpdatePrice, PriceID: "monthly", StripePriceID: "price_1"},

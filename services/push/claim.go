@@ -199,8 +199,9 @@ func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, fa
 		}
 		for _, a := range applied {
 			o.Generation++
-			// An answer from Stripe's memory tells what was, not what is.
-			o.Stale = o.GetStale() || a.Replayed
+			// An answer from Stripe's memory tells what was, not what is; one that does not show the price that was made
+			// with the product tells too little.
+			o.Stale = o.GetStale() || a.Replayed || a.PriceID != "" && a.Price == nil
 			settleIntent(o, a.key, !o.GetStale())
 			if !o.GetStale() {
 				observe(o, a)
@@ -236,12 +237,12 @@ func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
 }
 
 func observe(o *catalogv1.Observed, a appliedStep) {
-	switch {
-	case a.Product != nil:
+	if a.Product != nil {
 		s := *a.Product
 		s.Fetched = true
 		catalog.ObserveProduct(o, s)
-	case a.Price != nil:
+	}
+	if a.Price != nil {
 		s := *a.Price
 		s.Fetched = true
 		catalog.ObservePrice(o, s)
@@ -269,11 +270,18 @@ func manage(o *catalogv1.Observed, a appliedStep) {
 	switch a.Step.Kind {
 	case catalog.CreateProduct, catalog.UpdateProduct:
 		o.ManagedMetadata = a.ManagedMetadata
+		if a.Price != nil {
+			managePrice(o, a.Price.StripeID, a.PriceMetadata)
+		}
 	case catalog.CreatePrice, catalog.UpdatePrice:
-		for _, price := range o.GetPrices() {
-			if price.GetStripeId() == a.ObjectID {
-				price.ManagedMetadata = a.ManagedMetadata
-			}
+		managePrice(o, a.ObjectID, a.ManagedMetadata)
+	}
+}
+
+func managePrice(o *catalogv1.Observed, stripeID string, keys []string) {
+	for _, price := range o.GetPrices() {
+		if price.GetStripeId() == stripeID {
+			price.ManagedMetadata = keys
 		}
 	}
 }

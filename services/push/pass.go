@@ -206,8 +206,12 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 		span.SetAttributes(attribute.String("stripe.request_id", result.RequestID), attribute.Bool("stripe.idempotent_replayed", result.Replayed))
 		span.End()
 		p.recovered(ctx)
-		if step.Kind == catalog.CreatePrice {
+		switch step.Kind {
+		case catalog.CreatePrice:
 			created[step.PriceID] = result.ObjectID
+		case catalog.CreateProduct:
+			created[step.PriceID] = result.Product.Product.GetDefaultPrice()
+		case catalog.UpdateProduct, catalog.UpdatePrice:
 		}
 		p.logger.InfoContext(stepCtx, "applied", "step", step.String(), "object", result.ObjectID, "request", result.RequestID)
 		done = append(done, appliedStep{step, planned.key, result})
@@ -215,7 +219,7 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 	return done, nil
 }
 
-// resolved fills in the ids of prices that earlier steps created.
+// resolved fills in Stripe's ids of prices that earlier steps created.
 func resolved(step catalog.Step, created map[string]string) catalog.Step {
 	params := make([]catalog.Param, len(step.Params))
 	for i, param := range step.Params {
@@ -225,6 +229,9 @@ func resolved(step catalog.Step, created map[string]string) catalog.Step {
 		params[i] = param
 	}
 	step.Params = params
+	if step.Kind == catalog.UpdatePrice && step.StripePriceID == "" {
+		step.StripePriceID = created[step.PriceID]
+	}
 	return step
 }
 

@@ -3,8 +3,12 @@ package push_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -97,6 +101,27 @@ func mug(name, amount string) *catalogv1.Product {
 	}
 }
 
+// pack is a mug whose price no product can be created with.
+func pack(name, amount string) *catalogv1.Product {
+	p := mug(name, amount)
+	p.Prices[0].TransformQuantity = &catalogv1.TransformQuantity{DivideBy: 6, Round: "up"}
+	return p
+}
+
+// calls counts the requests by endpoint, those that only read left out.
+func (r *rig) calls() map[string]int {
+	r.t.Helper()
+	stats, err := r.admin.Stats(r.t.Context())
+	require.NoError(r.t, err)
+	out := map[string]int{}
+	for endpoint, s := range stats.Endpoints {
+		if strings.HasPrefix(endpoint, http.MethodPost) {
+			out[endpoint] = s.Requests
+		}
+	}
+	return out
+}
+
 func (r *rig) want(p *catalogv1.Product, version uint64) {
 	r.t.Helper()
 	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CatalogSubject("default", mesh.Live, p.GetId()), &catalogv1.ProductChange{
@@ -144,14 +169,22 @@ func TestACallWhoseOutcomeIsUnknownIsNeverMadeTwice(t *testing.T) {
 		stripesim.FaultResponseLost, stripesim.FaultErrorAfter, stripesim.FaultErrorBefore, stripesim.FaultReset, stripesim.FaultBadGateway,
 		stripesim.FaultUnavailable, stripesim.FaultLockTimeout, stripesim.FaultRateLimit,
 	} {
-		for _, path := range []string{"/v1/products", "/v1/prices", "/v1/products/{id}"} {
-			t.Run(fmt.Sprintf("%s on %s", kind, path), func(t *testing.T) {
+		for _, c := range []struct {
+			path    string
+			product *catalogv1.Product
+		}{
+			{"/v1/products", mug("Mug", "1400")},
+			{"/v1/prices/{price}", mug("Mug", "1400")},
+			{"/v1/prices", pack("Mugs", "1400")},
+			{"/v1/products/{id}", pack("Mugs", "1400")},
+		} {
+			t.Run(fmt.Sprintf("%s on %s", kind, c.path), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, stripesim.Fault{Kind: kind, Method: http.MethodPost, Path: path, Count: 1})
+				r := newRig(t, stripesim.Fault{Kind: kind, Method: http.MethodPost, Path: c.path, Count: 1})
 				r.push()
-				r.want(mug("Mug", "1400"), 10)
+				r.want(c.product, 10)
 				o := r.applied("mug", 10)
-				require.Empty(t, catalog.Diff(&catalogv1.ProductChange{Operation: catalogv1.Operation_OPERATION_UPSERT, ProductId: "mug", Product: mug("Mug", "1400")}, o))
+				require.Empty(t, catalog.Diff(&catalogv1.ProductChange{Operation: catalogv1.Operation_OPERATION_UPSERT, ProductId: "mug", Product: c.product}, o))
 				active, archived := r.prices("mug")
 				require.Equal(t, 1, active)
 				require.Zero(t, archived)
@@ -164,20 +197,114 @@ func TestACallWhoseOutcomeIsUnknownIsNeverMadeTwice(t *testing.T) {
 }
 
 func TestANewerWishAfterALostAnswerLooksFirst(t *testing.T) {
-	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultResponseLost, Method: http.MethodPost, Path: "/v1/prices", Count: 1})
-	stop := r.push()
-	r.want(mug("Mug", "1400"), 10)
-	require.Eventually(t, func() bool {
-		active, _ := r.prices("mug")
-		return active == 1 && len(r.observed("mug").GetPrices()) == 0 && r.observed("mug").GetClaim() == nil
-	}, patience, 5*time.Millisecond, "made in Stripe, and nobody knows")
-	stop()
-	r.want(mug("Mug", "1600"), 20)
+	t.Parallel()
+	for path, product := range map[string]func(name, amount string) *catalogv1.Product{"/v1/products": mug, "/v1/prices": pack} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, stripesim.Fault{Kind: stripesim.FaultResponseLost, Method: http.MethodPost, Path: path, Count: 1})
+			stop := r.push()
+			r.want(product("Mug", "1400"), 10)
+			require.Eventually(t, func() bool {
+				active, _ := r.prices("mug")
+				return active == 1 && len(r.observed("mug").GetPrices()) == 0 && r.observed("mug").GetClaim() == nil
+			}, patience, 5*time.Millisecond, "made in Stripe, and nobody knows")
+			stop()
+			r.want(product("Mug", "1600"), 20)
+			r.push()
+			r.applied("mug", 20)
+			active, archived := r.prices("mug")
+			require.Equal(t, 1, active)
+			require.Equal(t, 1, archived, "the price of the lost answer was found and archived")
+		})
+	}
+}
+
+func TestAProductIsCreatedWithItsDefaultPrice(t *testing.T) {
+	r := newRig(t)
 	r.push()
-	r.applied("mug", 20)
+	p := mug("Mug", "1400")
+	p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Keeps warm"}}
+	p.Prices[0].Nickname, p.Prices[0].Metadata = "List", map[string]string{"size": "L"}
+	p.Prices[0].CurrencyOptions = map[string]*catalogv1.CurrencyOption{"usd": {UnitAmount: "1500"}}
+	r.want(p, 10)
+	o := r.applied("mug", 10)
+	require.Equal(t, map[string]int{"POST /v1/products": 1, "POST /v1/prices/{price}": 1}, r.calls())
+	require.Equal(t, "Keeps warm", o.GetProduct().GetMarketingFeatures()[0].GetName())
+	require.Len(t, o.GetPrices(), 1)
+	price := o.GetPrices()[0]
+	require.Equal(t, o.GetProduct().GetDefaultPrice(), price.GetStripeId())
+	require.Equal(t, "1500", price.GetPrice().GetCurrencyOptions()["usd"].GetUnitAmount())
+	require.Equal(t, []string{catalog.PriceMarker, "size"}, price.GetManagedMetadata())
+
+	held, err := r.stripe.Prices.Get(price.GetStripeId(), nil)
+	require.NoError(t, err)
+	require.Equal(t, "mug-one", held.LookupKey)
+	require.Equal(t, "List", held.Nickname)
+	require.Equal(t, map[string]string{catalog.PriceMarker: "mug-one", "size": "L"}, held.Metadata)
+
+	confirms := map[string]string{}
+	events := r.stripe.Events.List(&stripe.EventListParams{})
+	for events.Next() {
+		confirms[string(events.Event().Type)] = catalog.FindIntent(o, events.Event().Request.IdempotencyKey).GetStep()
+	}
+	require.NoError(t, events.Err())
+	require.Equal(t, map[string]string{
+		"product.created": "create product mug with price mug-one", "price.created": "create product mug with price mug-one",
+		"price.updated": "update price mug-one",
+	}, confirms, "all of them are echoes")
+}
+
+func TestWhatAProductWasCreatedWithIsKnownToBeDriftlesss(t *testing.T) {
+	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultUnavailable, Method: http.MethodPost, Path: "/v1/prices/{price}", Count: 1})
+	stop := r.push()
+	p := mug("Mug", "1400")
+	p.Prices[0].Metadata = map[string]string{"size": "L"}
+	r.want(p, 10)
+	require.Eventually(t, func() bool {
+		o := r.observed("mug")
+		return len(o.GetPrices()) == 1 && o.GetClaim() == nil
+	}, patience, 5*time.Millisecond, "created, and not completed")
+	stop()
+	r.want(mug("Mug", "1400"), 20)
+	r.push()
+	o := r.applied("mug", 20)
+	held, err := r.stripe.Prices.Get(o.GetPrices()[0].GetStripeId(), nil)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{catalog.PriceMarker: "mug-one"}, held.Metadata)
+	require.Equal(t, "mug-one", held.LookupKey)
+}
+
+// unexpanded has Stripe answer with ids where more is asked for.
+type unexpanded struct{}
+
+func (unexpanded) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodPost {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return nil, err
+		}
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return nil, err
+		}
+		maps.DeleteFunc(form, func(name string, _ []string) bool { return strings.HasPrefix(name, "expand") })
+		written := form.Encode()
+		req = req.Clone(req.Context())
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(written)), int64(len(written))
+	}
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+func TestAPriceThatTheAnswerDoesNotShowIsLookedFor(t *testing.T) {
+	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultLockTimeout, Method: http.MethodPost, Path: "/v1/prices/{price}", Count: 1})
+	cfg := r.config(key)
+	cfg.Stripe.Transport = unexpanded{}
+	r.run(func(ctx context.Context) error { return push.Run(ctx, cfg) })
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
 	active, archived := r.prices("mug")
 	require.Equal(t, 1, active)
-	require.Equal(t, 1, archived, "the price of the lost answer was found and archived")
+	require.Zero(t, archived)
 }
 
 func TestAProductThatExistsIsTakenOver(t *testing.T) {

@@ -99,9 +99,15 @@ func (a *answer) seen() int64 {
 	return t.Unix()
 }
 
-// call makes one request. The endpoint is the operation as Stripe counts it, with {id} for the object's id. Before,
-// if not nil, runs when the request's turn has come; its error is that the request is not made.
-func (c *Client) call(ctx context.Context, endpoint, id, idempotencyKey string, body *form.Values, before func() error) (*answer, error) {
+// read makes a request that changes nothing.
+func (c *Client) read(ctx context.Context, endpoint, id string, body *form.Values) (*answer, error) {
+	return c.call(ctx, "", endpoint, id, "", body, nil)
+}
+
+// call makes one request, in a version of the API other than the pinned one if that is not empty. The endpoint is the
+// operation as Stripe counts it, with {id} for the object's id. Before, if not nil, runs when the request's turn has
+// come; its error is that the request is not made.
+func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey string, body *form.Values, before func() error) (*answer, error) {
 	done, err := c.budget.Wait(ctx, endpoint)
 	if err != nil {
 		return nil, &NotSentError{fmt.Errorf("wait for a turn within Stripe's rate limit: %w", err)}
@@ -120,6 +126,9 @@ func (c *Client) call(ctx context.Context, endpoint, id, idempotencyKey string, 
 	}
 	if c.account != "" {
 		params.SetStripeAccount(c.account)
+	}
+	if version != "" {
+		params.Headers = http.Header{"Stripe-Version": {version}}
 	}
 	a := &answer{}
 	err = c.backend.CallRaw(method, path, c.key, body, params, a)

@@ -175,6 +175,22 @@ func DecodePrice(data []byte, seen int64) (sighting catalog.PriceSighting, produ
 	return catalog.PriceSighting{Price: p, StripeID: j.ID, Created: j.Created, Seen: seen}, string(j.Product), nil
 }
 
+// decodeDefaultPrice reads the default price that Stripe shows in its JSON of a product; nil if it shows no more than an
+// id.
+func decodeDefaultPrice(data []byte, seen int64) (*catalog.PriceSighting, error) {
+	var j struct {
+		DefaultPrice json.RawMessage `json:"default_price"`
+	}
+	if err := json.Unmarshal(data, &j); err != nil {
+		return nil, fmt.Errorf("decode Stripe's product: %w", err)
+	}
+	if len(j.DefaultPrice) == 0 || j.DefaultPrice[0] != '{' {
+		return nil, nil
+	}
+	s, _, err := DecodePrice(j.DefaultPrice, seen)
+	return &s, err
+}
+
 func decodeTiers(in []tierJSON) []*catalogv1.PriceTier {
 	var out []*catalogv1.PriceTier
 	for _, t := range in {

@@ -20,7 +20,7 @@ const pageSize = 100
 
 // GetProduct reads a product; the sighting's Product is nil if Stripe holds none of this id.
 func (c *Client) GetProduct(ctx context.Context, id string) (catalog.ProductSighting, error) {
-	a, err := c.call(ctx, "GET /v1/products/{id}", id, "", nil, nil)
+	a, err := c.read(ctx, "GET /v1/products/{id}", id, nil)
 	if NotFound(err) {
 		return catalog.ProductSighting{Seen: errorSeen(err), Fetched: true}, nil
 	}
@@ -38,7 +38,7 @@ func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSi
 	body := &form.Values{}
 	body.Add("expand[0]", "tiers")
 	body.Add("expand[1]", "currency_options")
-	a, err := c.call(ctx, "GET /v1/prices/{id}", stripeID, "", body, nil)
+	a, err := c.read(ctx, "GET /v1/prices/{id}", stripeID, body)
 	if NotFound(err) {
 		return catalog.PriceSighting{StripeID: stripeID, Seen: errorSeen(err), Fetched: true}, nil
 	}
@@ -185,7 +185,7 @@ func (c *Client) LastEvent(ctx context.Context) (Event, bool, error) {
 	for i, t := range EventTypes {
 		body.Add("types["+strconv.Itoa(i)+"]", t)
 	}
-	a, err := c.call(ctx, "GET /v1/events", "", "", body, nil)
+	a, err := c.read(ctx, "GET /v1/events", "", body)
 	if err != nil {
 		return Event{}, false, fmt.Errorf("read the newest event: %w", err)
 	}
@@ -200,7 +200,7 @@ func (c *Client) LastEvent(ctx context.Context) (Event, bool, error) {
 func (c *Client) CheckKey(ctx context.Context) error {
 	body := &form.Values{}
 	body.Add("limit", "1")
-	_, err := c.call(ctx, "GET /v1/products", "", "", body, nil)
+	_, err := c.read(ctx, "GET /v1/products", "", body)
 	return err
 }
 
@@ -233,7 +233,7 @@ func (c *Client) list(ctx context.Context, endpoint, direction, cursor string, q
 			if cursor != "" {
 				body.Add(direction, cursor)
 			}
-			a, err := c.call(ctx, endpoint, "", "", body, nil)
+			a, err := c.read(ctx, endpoint, "", body)
 			if err != nil {
 				yield(listItem{}, err)
 				return

@@ -19,9 +19,16 @@ var endpoints = map[catalog.StepKind]string{
 	catalog.UpdatePrice:   "POST /v1/prices/{id}",
 }
 
+// inlinePriceVersion is the API version that brought metadata to default_price_data
+// (docs.stripe.com/changelog/acacia/2025-02-24/products-default-price-data-metadata-field). Older ones may take it too:
+// Stripe calls a new optional parameter backward-compatible, and does not say that it is not bound to a version. A
+// product differs from the pinned version's in the name of its features only, of which DecodeProduct reads both.
+const inlinePriceVersion = "2025-02-24.acacia"
+
 // Applied is the answer to a step.
 type Applied struct {
-	// One of them is set: what Stripe holds now.
+	// What Stripe holds now: the product or the price of the step. Of a product that was created with its default price,
+	// both, unless Stripe did not show the price.
 	Product *catalog.ProductSighting
 	Price   *catalog.PriceSighting
 	// ObjectID is Stripe's id of the object.
@@ -36,24 +43,35 @@ type Applied struct {
 // call's turn in the account's rate has come, just before it is made; if it fails, it is not made. The error is for
 // Classify.
 func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey string, before func() error) (*Applied, error) {
+	if step.Kind == catalog.UpdatePrice && step.StripePriceID == "" {
+		return nil, &NotSentError{fmt.Errorf("step %q is about a price that Stripe does not hold yet", step)}
+	}
+	withPrice := step.Kind == catalog.CreateProduct && step.PriceID != ""
+	version, spelt := "", pinnedName
+	if withPrice {
+		version, spelt = inlinePriceVersion, func(name string) string { return name }
+	}
 	body := &form.Values{}
 	for _, p := range step.Params {
 		if p.PriceRef != "" {
 			return nil, &NotSentError{fmt.Errorf("step %q refers to price %s, which Stripe does not hold yet", step, p.PriceRef)}
 		}
-		body.Add(pinnedName(p.Name), p.Value)
+		body.Add(spelt(p.Name), p.Value)
 	}
 	product := step.Kind == catalog.CreateProduct || step.Kind == catalog.UpdateProduct
 	id := step.StripePriceID
+	// What is not expanded, the answer leaves out.
 	if product {
 		id = step.ProductID
+		if withPrice {
+			body.Add("expand[0]", "default_price.currency_options")
+		}
 	} else {
-		// Else the answer leaves them out.
 		body.Add("expand[0]", "tiers")
 		body.Add("expand[1]", "currency_options")
 	}
 	start := time.Now()
-	a, err := c.call(ctx, endpoints[step.Kind], id, idempotencyKey, body, before)
+	a, err := c.call(ctx, version, endpoints[step.Kind], id, idempotencyKey, body, before)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +85,10 @@ func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey st
 			return nil, err
 		}
 		out.Product, out.ObjectID = &s, step.ProductID
-		return out, nil
+		if withPrice {
+			out.Price, err = decodeDefaultPrice(a.body(), a.seen())
+		}
+		return out, err
 	}
 	s, _, err := DecodePrice(a.body(), a.seen())
 	if err != nil {

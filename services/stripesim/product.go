@@ -90,8 +90,8 @@ var createProductParams = map[string]shape{
 	"default_price_data": {kind: hash, fields: map[string]shape{
 		"currency":           {kind: currencyCode, required: true},
 		"currency_options":   currencyOptionsParam,
-		"custom_unit_amount": customUnitAmountParam,
-		"metadata":           {kind: metadata},
+		"custom_unit_amount": versioned(customUnitAmountParam, "2024-09-30", ""),
+		"metadata":           {kind: metadata, from: "2025-02-24"},
 		"recurring": {kind: hash, fields: map[string]shape{
 			"interval": {kind: enumeration, choices: intervals, required: true}, "interval_count": {kind: integer},
 		}},

@@ -82,6 +82,7 @@ func TestProductRefusals(t *testing.T) {
 		"price of an update":      {"/v1/products/lamp", []string{"default_price_data[currency]", "usd"}, "parameter_unknown", "default_price_data", "default_price_data"},
 		"default price at once":   {"/v1/products", []string{"name", "x", "default_price", "price_1"}, "parameter_unknown", "default_price", "default_price"},
 		"lookup key of a default": {"/v1/products", []string{"name", "x", "default_price_data[currency]", "usd", "default_price_data[lookup_key]", "k"}, "parameter_unknown", "default_price_data[lookup_key]", "lookup_key"},
+		"its metadata, too early": {"/v1/products", []string{"name", "x", "default_price_data[currency]", "usd", "default_price_data[metadata][k]", "v"}, "parameter_unknown", "default_price_data[metadata]", "metadata"},
 		"long name":               {"/v1/products", []string{"name", strings.Repeat("ä", 5001)}, "", "name", "at most 5000 characters"},
 		"long description":        {"/v1/products/lamp", []string{"description", strings.Repeat("x", 40001)}, "", "description", "at most 40000 characters"},
 		"long unit label":         {"/v1/products/lamp", []string{"unit_label", "thirteen char"}, "", "unit_label", "at most 12 characters"},

@@ -39,6 +39,19 @@ func (f *form) has(name string) bool {
 	return false
 }
 
+// hash takes name[...] out, as a form of its own.
+func (f *form) hash(name string) *form {
+	out := &form{values: map[string]string{}}
+	for given, value := range f.values {
+		if rest, ok := strings.CutPrefix(given, name+"["); ok {
+			key, more, _ := strings.Cut(rest, "]")
+			out.values[key+more] = value
+			delete(f.values, given)
+		}
+	}
+	return out
+}
+
 func (f *form) take(name string) string {
 	v := f.values[name]
 	delete(f.values, name)

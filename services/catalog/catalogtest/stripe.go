@@ -73,8 +73,12 @@ func (s *Stripe) Pass(steps []catalog.Step) (done int, err error) {
 		if err != nil {
 			return i, fmt.Errorf("%s %v: %w", step, step.Params, err)
 		}
-		if step.Kind == catalog.CreatePrice {
+		switch step.Kind {
+		case catalog.CreatePrice:
 			created[step.PriceID] = id
+		case catalog.CreateProduct:
+			created[step.PriceID] = s.products[id].GetDefaultPrice()
+		case catalog.UpdateProduct, catalog.UpdatePrice:
 		}
 	}
 	return len(steps), nil
@@ -97,7 +101,9 @@ func (s *Stripe) apply(step catalog.Step, created map[string]string) (id string,
 	}
 	object := step.ProductID
 	if step.Kind == catalog.UpdatePrice {
-		object = step.StripePriceID
+		if object = step.StripePriceID; object == "" {
+			object = created[step.PriceID]
+		}
 	}
 	if id, err = s.Call(step.Kind, object, params...); err != nil {
 		return "", err
@@ -106,6 +112,9 @@ func (s *Stripe) apply(step catalog.Step, created map[string]string) (id string,
 		s.managed = map[string][]string{}
 	}
 	s.managed[id] = slices.Clone(step.ManagedMetadata)
+	if step.Kind == catalog.CreateProduct && step.PriceID != "" {
+		s.managed[s.products[id].GetDefaultPrice()] = slices.Clone(step.PriceMetadata)
+	}
 	return id, nil
 }
 
@@ -149,6 +158,13 @@ func (s *Stripe) createProduct(f *form) (string, error) {
 	if _, given := f.values["default_price"]; given {
 		return "", refuse("received unknown parameter: default_price")
 	}
+	var first *price
+	if f.has("default_price_data") {
+		var err error
+		if first, err = s.defaultPrice(p.Id, f.hash("default_price_data")); err != nil {
+			return "", err
+		}
+	}
 	if err := s.writeProduct(p, f); err != nil {
 		return "", err
 	}
@@ -156,7 +172,26 @@ func (s *Stripe) createProduct(f *form) (string, error) {
 		s.products = map[string]*product{}
 	}
 	s.products[p.Id] = &product{p, epoch + s.now}
+	if first != nil {
+		s.prices = append(s.prices, first)
+		p.DefaultPrice = first.id
+	}
 	return p.Id, nil
+}
+
+// defaultPriceFields are all that a product's default_price_data can hold.
+var defaultPriceFields = []string{
+	"currency", "currency_options", "custom_unit_amount", "metadata", "recurring[interval]", "recurring[interval_count]", "tax_behavior",
+	"unit_amount", "unit_amount_decimal",
+}
+
+func (s *Stripe) defaultPrice(product string, f *form) (*price, error) {
+	for name := range f.values {
+		if !slices.ContainsFunc(defaultPriceFields, func(field string) bool { return name == field || strings.HasPrefix(name, field+"[") }) {
+			return nil, refuse("received unknown parameter: default_price_data: %s", name)
+		}
+	}
+	return s.newPrice(product, f)
 }
 
 func (s *Stripe) updateProduct(id string, f *form) (string, error) {
@@ -251,13 +286,23 @@ func (s *Stripe) price(id string) *price {
 }
 
 func (s *Stripe) createPrice(f *form) (string, error) {
-	p := &price{Price: &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}, product: f.take("product"), created: epoch + s.now}
-	if s.products[p.product] == nil {
-		return "", refuse("no such product: %s", p.product)
+	product := f.take("product")
+	if s.products[product] == nil {
+		return "", refuse("no such product: %s", product)
 	}
+	p, err := s.newPrice(product, f)
+	if err != nil {
+		return "", err
+	}
+	s.prices = append(s.prices, p)
+	return p.id, nil
+}
+
+func (s *Stripe) newPrice(product string, f *form) (*price, error) {
+	p := &price{Price: &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}, product: product, created: epoch + s.now}
 	p.Currency = f.take("currency")
 	if len(p.Currency) != 3 || strings.ToLower(p.Currency) != p.Currency {
-		return "", refuse("invalid currency: %s", p.Currency)
+		return nil, refuse("invalid currency: %s", p.Currency)
 	}
 	p.BillingScheme = cmp.Or(f.take("billing_scheme"), "per_unit")
 	p.TiersMode = f.take("tiers_mode")
@@ -274,14 +319,13 @@ func (s *Stripe) createPrice(f *form) (string, error) {
 		}
 	}
 	if err := checkNewPrice(p.Price); err != nil {
-		return "", err
+		return nil, err
 	}
 	p.id = "price_" + strconv.FormatInt(s.now, 10)
 	if err := s.writePrice(p, f); err != nil {
-		return "", err
+		return nil, err
 	}
-	s.prices = append(s.prices, p)
-	return p.id, nil
+	return p, nil
 }
 
 func checkNewPrice(p *catalogv1.Price) error {

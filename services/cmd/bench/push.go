@@ -334,18 +334,20 @@ func (b *pushBench) bare(ctx context.Context, products, concurrency int) (time.D
 }
 
 func bareProduct(ctx context.Context, api *client.API, id string) error {
-	_, err := api.Products.New(&stripe.ProductParams{Params: stripe.Params{Context: ctx}, ID: stripe.String(id), Name: stripe.String("Product")})
+	params := &stripe.ProductParams{
+		Params: stripe.Params{Context: ctx, Headers: http.Header{"Stripe-Version": {"2025-02-24.acacia"}}}, ID: stripe.String(id), Name: stripe.String("Product"),
+		DefaultPriceData: &stripe.ProductDefaultPriceDataParams{Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1400)},
+	}
+	params.AddExtra("default_price_data[metadata]["+catalog.PriceMarker+"]", id+"-eur")
+	params.AddExpand("default_price.currency_options")
+	p, err := api.Products.New(params)
 	if err != nil {
 		return fmt.Errorf("bare call: %w", err)
 	}
-	price, err := api.Prices.New(&stripe.PriceParams{
-		Params: stripe.Params{Context: ctx}, Product: stripe.String(id), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1400),
-		LookupKey: stripe.String(id + "-eur"), Metadata: map[string]string{catalog.PriceMarker: id + "-eur"},
+	_, err = api.Prices.Update(p.DefaultPrice.ID, &stripe.PriceParams{
+		Params: stripe.Params{Context: ctx}, LookupKey: stripe.String(id + "-eur"), TransferLookupKey: stripe.Bool(true),
 	})
 	if err != nil {
-		return fmt.Errorf("bare call: %w", err)
-	}
-	if _, err := api.Products.Update(id, &stripe.ProductParams{Params: stripe.Params{Context: ctx}, DefaultPrice: stripe.String(price.ID)}); err != nil {
 		return fmt.Errorf("bare call: %w", err)
 	}
 	return nil
