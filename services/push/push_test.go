@@ -476,10 +476,8 @@ func TestBadSettingsEndTheStart(t *testing.T) {
 	cfg := r.config("pk_test_publishable")
 	require.ErrorContains(t, push.Run(t.Context(), cfg), "STRIPE_API_KEY must be a secret key")
 	stop := r.push()
-	require.Eventually(t, func() bool {
-		mode, err := r.mesh.Cursor("stripe-mode.default").GetString(t.Context())
-		return err == nil && mode == "test"
-	}, patience, 10*time.Millisecond)
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
 	stop()
 	require.ErrorContains(t, push.Run(t.Context(), r.config("sk_live_x")), "was set up in test mode: set a test key")
 	cfg = r.config(key)
