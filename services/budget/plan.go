@@ -8,14 +8,18 @@ import (
 )
 
 const (
-	// ahead is how far in advance calls get their turn: far enough that a write to NATS per call is not needed, near
-	// enough that a live call is not kept waiting by bulk calls that had theirs before it came.
-	ahead = 25 * time.Millisecond
-	// tolerance lets a turn be made up for that nobody could use when it came. With paceShare of 100 calls a second
-	// it allows, in any second, 98 * (1 s + 10 ms) + 1 = 99.98 calls.
-	tolerance = 10 * time.Millisecond
+	// ahead is how far in advance live calls get their turn: far enough that a write to NATS per call is not needed.
+	// Bulk calls get theirs shortly before it, so that a live call that comes is not behind them.
+	ahead     = 25 * time.Millisecond
+	aheadBulk = 5 * time.Millisecond
 	// paceShare of the limit is what is used: calls do not arrive at Stripe as evenly as they leave.
 	paceShare = 0.98
+	// tolerance lets a turn be made up for that nobody could use when it came, and liveTolerance lets a live call have a
+	// turn of its endpoint before it comes. With calls that are spaced by 1/(0.98 * limit) seconds, the one that is a
+	// limit's worth later comes 1/0.98 - 1 s = 20.4 ms after a second: as long as none is earlier by more, no second
+	// has more calls than the limit.
+	tolerance     = 10 * time.Millisecond
+	liveTolerance = 20 * time.Millisecond
 	// bulkShare of the rate is bulk's even while live calls wait.
 	bulkShare = 0.1
 	// hold is how long the word that live calls wait holds without being repeated.
@@ -64,8 +68,7 @@ func assign(b *meshv1.Budget, p paces, now int64, calls []call) (turns []turn, w
 	for i := range left {
 		left[i] = i
 	}
-	horizon := now + int64(ahead)
-	wake = horizon
+	wake = now + int64(ahead)
 	for len(left) > 0 {
 		at := max(now, b.GetNext()-int64(tolerance))
 		chosen := choose(b, calls, left, at)
@@ -73,11 +76,19 @@ func assign(b *meshv1.Budget, p paces, now int64, calls []call) (turns []turn, w
 			at = earliest(b, calls, left)
 			chosen = choose(b, calls, left, at)
 		}
-		if at > horizon || chosen < 0 {
-			wake = max(at-int64(ahead)/2, now+int64(time.Millisecond))
+		if chosen < 0 {
+			wake = max(at-int64(aheadBulk)/2, now+int64(time.Millisecond))
 			break
 		}
 		c := calls[left[chosen]]
+		lead := int64(aheadBulk)
+		if urgent(b, c, at) {
+			lead = int64(ahead)
+		}
+		if at > now+lead {
+			wake = max(at-lead/2, now+int64(time.Millisecond))
+			break
+		}
 		b.Next = max(b.GetNext(), at) + slowed(b, "", p.all, at)
 		if b.Endpoints == nil {
 			b.Endpoints = map[string]int64{}
@@ -99,7 +110,7 @@ func choose(b *meshv1.Budget, calls []call, left []int, at int64) int {
 	live, bulk := -1, -1
 	for i, index := range left {
 		c := calls[index]
-		if b.GetEndpoints()[c.endpoint] > at {
+		if free(b, c, at) > at {
 			continue
 		}
 		switch {
@@ -118,15 +129,30 @@ func choose(b *meshv1.Budget, calls []call, left []int, at int64) int {
 	return live
 }
 
+// urgent says whether a call is of those that get their turn first: live ones, and bulk ones whose share has come.
+func urgent(b *meshv1.Budget, c call, at int64) bool {
+	return c.lane == Live || b.GetBulkNext() <= at
+}
+
+// free is from when a call's endpoint has a turn for it.
+func free(b *meshv1.Budget, c call, at int64) int64 {
+	from := b.GetEndpoints()[c.endpoint]
+	if urgent(b, c, at) {
+		from -= int64(liveTolerance)
+	}
+	return from
+}
+
 // earliest is when the first of the calls may be made.
 func earliest(b *meshv1.Budget, calls []call, left []int) int64 {
 	first := int64(math.MaxInt64)
 	for _, index := range left {
 		c := calls[index]
-		at := max(b.GetNext()-int64(tolerance), b.GetEndpoints()[c.endpoint])
+		at := b.GetNext() - int64(tolerance)
+		at = max(at, free(b, c, at))
 		if c.lane == Bulk && liveWaits(b, c.endpoint, at) {
-			free := max(b.GetWaiting()[""], b.GetWaiting()[c.endpoint])
-			at = max(at, min(b.GetBulkNext(), free))
+			none := max(b.GetWaiting()[""], b.GetWaiting()[c.endpoint])
+			at = max(at, min(b.GetBulkNext(), none))
 		}
 		first = min(first, at)
 	}
