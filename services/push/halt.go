@@ -47,3 +47,20 @@ func (p *pusher) resume(ctx context.Context) error {
 	p.halts.Store(true)
 	return p.mesh.Resume(ctx, consumers...)
 }
+
+// watchHalts learns of the halts of other processes, one of which may be gone when Stripe accepts the key again.
+func (p *pusher) watchHalts(ctx context.Context) error {
+	ticker := time.NewTicker(haltFor / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		reason, err := p.mesh.Halted(p.account).GetString(ctx)
+		if err == nil && reason != "" {
+			p.halts.Store(true)
+		}
+	}
+}

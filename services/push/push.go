@@ -90,6 +90,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)}, p.retry)
 	})
+	g.Go(func() error { return p.watchHalts(ctx) })
 	cfg.HTTP.Ready = m.Ready
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	cfg.Logger.Info("push is running", "account", cfg.Account)
