@@ -338,7 +338,7 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit(t.Context()))
 
-	// Three calls, three events: product.created, price.created, product.updated.
+	// Two calls, three events: product.created, price.created, price.updated.
 	confirmations := func() (n int) {
 		for _, e := range r.history("mug") {
 			if e.GetKind() == "confirmed" {
@@ -354,7 +354,7 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 	require.NoError(t, err)
 	t.Log("\n" + tree)
 	for _, name := range []string{
-		"capture", "send catalog", "process catalog", "sync product", "create_product", "create_price", "update_product", "HTTP POST",
+		"capture", "send catalog", "process catalog", "sync product", "create_product", "update_price", "HTTP POST",
 		"receive webhook", "send stripe", "process stripe", "send sync", "process sync",
 	} {
 		require.Contains(t, tree, name)
