@@ -23,11 +23,24 @@ var (
 
 // rules say what a setting must be beyond its type. That numbers and times are finite and not negative goes for all.
 var rules = map[string]rule{
-	"account":              {func(v reflect.Value) bool { return accountName.MatchString(v.String()) }, "be 1 to 32 lower-case letters, digits, - and _"},
+	"account":              {isAccountName, "be 1 to 32 lower-case letters, digits, - and _"},
 	"guard-share":          {func(v reflect.Value) bool { return v.Float() <= 1 }, "lie between 0 and 1"},
 	"stripe-endpoint-rate": moreThanNone,
 	"push-concurrency":     moreThanNone,
 	"poll-interval":        moreThanNone,
+}
+
+// isAccountName takes a name, or a list of names.
+func isAccountName(v reflect.Value) bool {
+	if v.Kind() != reflect.Slice {
+		return accountName.MatchString(v.String())
+	}
+	for i := range v.Len() {
+		if !isAccountName(v.Index(i)) {
+			return false
+		}
+	}
+	return true
 }
 
 // check says which flag has a value that cannot be, wherever that comes from.

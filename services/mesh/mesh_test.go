@@ -478,3 +478,34 @@ func TestCursorsRememberPositions(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "s1", report.GetId())
 }
+
+func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
+	m := start(t)
+	later := func(product string, version uint64) {
+		require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: product, Version: version}, 2*time.Second))
+	}
+	later("a", 10)
+	later("b", 10)
+	later("b", 20)
+	later("c", 20)
+	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "a", 10))
+	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "c", 10), "it is about a newer version")
+	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "none", 10))
+	n, err := m.RetryingCount(t.Context(), mesh.Push, "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, n)
+
+	due := make(chan string, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry}, func(_ context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
+			due <- fmt.Sprint(msg.Body.GetProductId(), msg.Body.GetVersion())
+			return mesh.Ack()
+		})
+	}()
+	require.ElementsMatch(t, []string{"b20", "c20"}, []string{<-due, <-due})
+	localtest.Holds(t, 1500*time.Millisecond, func() bool { return len(due) == 0 }, "each once, and what was taken back not at all")
+	cancel()
+	require.NoError(t, <-done)
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -33,6 +34,30 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 	defer span.End()
 	if _, err := m.js.PublishMsg(ctx, msg, jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(dueSubject(service, retry.GetAccount(), retry.GetProductId()))); err != nil {
 		return fmt.Errorf("schedule a retry of product %s: %w", retry.GetProductId(), err)
+	}
+	return nil
+}
+
+// CancelRetry takes a wish of RetryLater back if it is about a version up to the given one.
+func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string, version uint64) error {
+	stream, err := m.stream(ctx, StreamRetry)
+	if err != nil {
+		return err
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, retrySubject(service, account, product))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	retry := &meshv1.Retry{}
+	if err == nil {
+		err = proto.Unmarshal(msg.Data, retry)
+	}
+	if err == nil && retry.GetVersion() <= version {
+		// This message and no other: a newer wish may have come meanwhile.
+		err = stream.DeleteMsg(ctx, msg.Sequence)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("cancel the retry of product %s: %w", product, err)
 	}
 	return nil
 }

@@ -183,4 +183,8 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 		r.order(id)
 	}
 	require.Eventually(t, func() bool { return active() == 0 && len(guard().GetHeld()) == 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		n, err := r.mesh.RetryingCount(t.Context(), mesh.Push, "default")
+		return err == nil && n == 0
+	}, patience, 10*time.Millisecond, "nothing is left to come back to")
 }

@@ -87,10 +87,13 @@ func (f *failures) atLeast(product string, n uint64) {
 	f.counts[product] = max(f.counts[product], n)
 }
 
-func (f *failures) clear(product string) {
+// clear forgets the failures of a product, and says whether there were any.
+func (f *failures) clear(product string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	_, had := f.counts[product]
 	delete(f.counts, product)
+	return had
 }
 
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {

@@ -177,7 +177,12 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 	var held *heldError
 	switch {
 	case err == nil:
-		p.failures.clear(product)
+		// A retry that is still to come would find nothing to do.
+		if p.failures.clear(product) || o.always {
+			if err := p.mesh.CancelRetry(ctx, mesh.Push, p.account, product, o.change.GetVersion()); err != nil {
+				p.logger.WarnContext(ctx, "a retry that is not needed stays", "product", product, "error", err)
+			}
+		}
 		return mesh.Ack()
 	case errors.Is(err, errBusy):
 		return mesh.RetryIn(busyDelay, nil)
