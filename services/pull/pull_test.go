@@ -20,6 +20,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/local/localtest"
@@ -44,6 +45,7 @@ type rig struct {
 	url    string
 	admin  stripesim.Admin
 	stripe *client.API
+	limits budget.Limits
 }
 
 func newRig(t *testing.T) *rig {
@@ -89,7 +91,7 @@ func (r *rig) pull(interval time.Duration) (stop func()) {
 	stop = r.run(func(ctx context.Context) error {
 		return pull.Run(ctx, pull.Config{
 			Account: "default", NATS: mesh.Config{URL: r.nats, Name: "pull"}, Stripe: stripeapi.Config{Key: key, Base: r.simURL},
-			WebhookSecrets: []string{"whsec_old", secret}, PollInterval: interval, HTTP: httpserver.Config{Listener: listener},
+			Limits: r.limits, WebhookSecrets: []string{"whsec_old", secret}, PollInterval: interval, HTTP: httpserver.Config{Listener: listener},
 		})
 	})
 	require.Eventually(r.t, func() bool {
@@ -368,4 +370,25 @@ func TestAPriceUpdateThatShowsNothingIsFetched(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return r.observed().GetPrices()[0].GetPrice().GetCurrencyOptions()["usd"].GetUnitAmount() == "2"
 	}, patience, 10*time.Millisecond)
+}
+
+func TestAScanLeavesReadsForWhatCannotWait(t *testing.T) {
+	r := newRig(t)
+	r.limits = budget.Limits{ReadAllowance: 100}
+	_, err := r.mesh.Budget("default").Store(t.Context(), &meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
+	require.NoError(t, err)
+	r.pull(time.Hour)
+	order := &meshv1.Command{Id: "s1", Account: "default", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, ""), order))
+	report := &meshv1.ScanReport{}
+	require.Eventually(t, func() bool {
+		_, err := r.mesh.Cursor("scan.default").Get(t.Context(), report)
+		return err == nil && report.GetError() != ""
+	}, patience, 10*time.Millisecond)
+	require.Contains(t, report.GetError(), "of 100 reads of 30 days are used up")
+	require.Contains(t, report.GetError(), "STRIPE_READ_ALLOWANCE")
+	require.Eventually(t, func() bool { return r.stored(mesh.StreamCommand) == 0 }, patience, 10*time.Millisecond, "given up, not tried again and again")
+	stats, err := r.admin.Stats(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, stats.Endpoints["GET /v1/products"].Requests)
 }
