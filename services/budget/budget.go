@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +52,13 @@ type Store interface {
 	Store(ctx context.Context, record proto.Message, revision uint64) (uint64, error)
 }
 
+// Bell tells the other processes that live calls have waited in vain; a mesh's BudgetBell is one. It needs no
+// compare-and-set: whoever is farther from the server than the others would lose that race too.
+type Bell interface {
+	PutString(ctx context.Context, s string) error
+	GetString(ctx context.Context) (string, error)
+}
+
 // Reasons of Stripe for turning a call away (header Stripe-Rate-Limited-Reason).
 const (
 	reasonGlobalRate          = "global-rate"
@@ -62,6 +70,7 @@ const (
 // Budget gives turns to the calls of this process. Its methods may be called concurrently.
 type Budget struct {
 	store  Store
+	bell   Bell
 	limits Limits
 	paces  paces
 	logger *slog.Logger
@@ -85,6 +94,10 @@ type Budget struct {
 	record   *meshv1.Budget
 	revision uint64
 	clock    clock
+	// lost races in a row; when the bell was last rung, and last listened for, and until when it asks for patience.
+	lost                 int
+	rung, heard, patient time.Time
+	taken                time.Time
 }
 
 type waiter struct {
@@ -92,15 +105,15 @@ type waiter struct {
 	turn chan time.Time
 }
 
-// New makes the budget of an account; a nil store is for a process that shares with none.
-func New(store Store, limits Limits, logger *slog.Logger) *Budget {
+// New makes the budget of an account; a nil store and bell are for a process that shares with none.
+func New(store Store, bell Bell, limits Limits, logger *slog.Logger) *Budget {
 	if store == nil {
 		store = &alone{}
 	}
 	if logger == nil {
 		logger = slog.Default()
 	}
-	b := &Budget{store: store, limits: limits, paces: limits.paces(), logger: logger, wake: make(chan struct{}, 1)}
+	b := &Budget{store: store, bell: bell, limits: limits, paces: limits.paces(), logger: logger, wake: make(chan struct{}, 1)}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -116,7 +129,7 @@ func (b *Budget) Close() {
 		if b.reads == 0 {
 			return
 		}
-		_, _, err := b.take(context.Background(), nil, nil, b.reads)
+		_, _, err := b.take(context.Background(), nil, 0, nil, b.reads)
 		if err == nil {
 			b.reads = 0
 		} else if b.record = nil; !errors.Is(err, mesh.ErrMoved) {
@@ -233,7 +246,7 @@ func (b *Budget) run() {
 	written := time.Now()
 	for b.ctx.Err() == nil {
 		b.mu.Lock()
-		calls, waiters := b.next()
+		calls, waiters, most := b.next()
 		lowered, reads := b.lowered, b.reads
 		idle := len(calls) == 0 && len(lowered) == 0
 		if idle && (reads == 0 || reads < flushReads && time.Since(written) < readsEvery) {
@@ -248,10 +261,19 @@ func (b *Budget) run() {
 			continue
 		}
 		b.mu.Unlock()
-		turns, wake, err := b.take(b.ctx, calls, lowered, reads)
+		if live(calls) == 0 {
+			if wait := b.room(); wait > 0 {
+				b.pause(wait)
+				continue
+			}
+		}
+		turns, wake, err := b.take(b.ctx, calls, most, lowered, reads)
 		switch {
 		case errors.Is(err, mesh.ErrMoved):
 			b.record = nil
+			if b.lost++; live(calls) > 0 && b.lost > 2 {
+				b.ring()
+			}
 			// Several that lost the same race should not meet again at once.
 			b.pause(rand.N(2 * time.Millisecond))
 			continue
@@ -265,6 +287,7 @@ func (b *Budget) run() {
 			return
 		}
 		written = time.Now()
+		b.lost, b.taken = 0, written
 		b.mu.Lock()
 		b.lowered = b.lowered[len(lowered):]
 		b.reads -= reads
@@ -287,27 +310,77 @@ func (b *Budget) run() {
 const considered = 256
 
 // next are the calls that may get a turn now. The caller holds the lock.
-func (b *Budget) next() (calls []call, waiters []*waiter) {
-	room := considered
-	if b.most > 0 {
-		room = b.most - b.inFlight
+func (b *Budget) next() (calls []call, waiters []*waiter, most int) {
+	if most = considered; b.most > 0 {
+		if most = b.most - b.inFlight; most <= 0 {
+			return nil, nil, 0
+		}
 	}
 	perEndpoint := map[call]int{}
-	for _, w := range b.waiting {
-		// Of each kind, a few: the others cannot have their turn before.
-		if perEndpoint[w.call]++; perEndpoint[w.call] > 16 {
-			continue
+	for _, lane := range []Lane{Live, Bulk} {
+		for _, w := range b.waiting {
+			if w.lane != lane || len(calls) == considered {
+				continue
+			}
+			// Of each kind, a few: the others cannot have their turn before.
+			if perEndpoint[w.call]++; perEndpoint[w.call] > 16 {
+				continue
+			}
+			calls, waiters = append(calls, w.call), append(waiters, w)
 		}
-		if len(calls) >= room {
-			break
-		}
-		calls, waiters = append(calls, w.call), append(waiters, w)
 	}
-	return calls, waiters
+	return calls, waiters, most
+}
+
+func live(calls []call) (n int) {
+	for _, c := range calls {
+		if c.lane == Live {
+			n++
+		}
+	}
+	return n
+}
+
+const (
+	// patience is how long the bell asks for, and gap the pause between the turns of a process with bulk calls then: time
+	// enough for two round trips of somebody far away.
+	patience = time.Second
+	gap      = 100 * time.Millisecond
+	// listenEvery and ringEvery bound what the bell costs.
+	listenEvery = 50 * time.Millisecond
+	ringEvery   = 300 * time.Millisecond
+)
+
+// ring asks the others for patience.
+func (b *Budget) ring() {
+	if b.bell == nil || time.Since(b.rung) < ringEvery {
+		return
+	}
+	b.rung = time.Now()
+	until := b.clock.now() + int64(patience)
+	if err := b.bell.PutString(b.ctx, strconv.FormatInt(until, 10)); err != nil && b.ctx.Err() == nil {
+		b.logger.Warn("live calls cannot make themselves heard", "error", err)
+	}
+}
+
+// room is how long to wait before turns are taken for bulk calls only, if somebody has rung for live ones.
+func (b *Budget) room() time.Duration {
+	if b.bell != nil && time.Since(b.heard) > listenEvery {
+		b.heard = time.Now()
+		if text, err := b.bell.GetString(b.ctx); err == nil && text != "" {
+			if until, err := strconv.ParseInt(text, 10, 64); err == nil {
+				b.patient = b.clock.local(min(until, b.clock.now()+int64(patience)))
+			}
+		}
+	}
+	if time.Now().Before(b.patient) {
+		return gap - time.Since(b.taken)
+	}
+	return 0
 }
 
 // take reserves turns in the shared record.
-func (b *Budget) take(ctx context.Context, calls []call, lowered []string, reads uint64) (turns []turn, wake int64, err error) {
+func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string, reads uint64) (turns []turn, wake int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if b.record == nil {
@@ -316,6 +389,14 @@ func (b *Budget) take(ctx context.Context, calls []call, lowered []string, reads
 			return nil, 0, err
 		}
 		b.record = record
+	}
+	if b.clock.measured.IsZero() {
+		// Turns are told by the server's clock: it must be known before the first.
+		sent := time.Now()
+		if b.revision, err = b.store.Store(ctx, b.record, b.revision); err != nil {
+			return nil, 0, err
+		}
+		b.clock.observe(ctx, b.store, sent, time.Now())
 	}
 	next := proto.CloneOf(b.record)
 	now := b.clock.now()
@@ -333,7 +414,7 @@ func (b *Budget) take(ctx context.Context, calls []call, lowered []string, reads
 		next.Reads[time.Unix(0, now).UTC().Format(time.DateOnly)] += reads
 		changed = true
 	}
-	turns, wake, given := assign(next, b.paces, now, calls)
+	turns, wake, given := assign(next, b.paces, now, calls, most)
 	if !given && !changed {
 		return nil, wake, nil
 	}

@@ -2,11 +2,13 @@ package budget_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/local/localtest"
@@ -59,7 +61,7 @@ func TestProcessesTogetherStayWithinTheLimit(t *testing.T) {
 	var wg sync.WaitGroup
 	start := time.Now()
 	for i := range 4 {
-		b := budget.New(open("process").Budget("default"), limits, nil)
+		b := budget.New(open("process").Budget("default"), nil, limits, nil)
 		t.Cleanup(b.Close)
 		wg.Go(func() {
 			ctx := ctx
@@ -83,7 +85,7 @@ func TestProcessesTogetherStayWithinTheLimit(t *testing.T) {
 }
 
 func TestACallThatNoLongerWaitsTakesNoTurn(t *testing.T) {
-	b := budget.New(nil, budget.Limits{PerSecond: 2}, nil)
+	b := budget.New(nil, nil, budget.Limits{PerSecond: 2}, nil)
 	t.Cleanup(b.Close)
 	done, err := b.Wait(t.Context(), "POST /v1/products")
 	require.NoError(t, err)
@@ -100,7 +102,7 @@ func TestACallThatNoLongerWaitsTakesNoTurn(t *testing.T) {
 }
 
 func TestFewerAtOnceWhenStripeRefusesConcurrency(t *testing.T) {
-	b := budget.New(nil, budget.Limits{PerSecond: 1000}, nil)
+	b := budget.New(nil, nil, budget.Limits{PerSecond: 1000}, nil)
 	t.Cleanup(b.Close)
 	var open []func(string)
 	for range 8 {
@@ -124,7 +126,7 @@ func TestFewerAtOnceWhenStripeRefusesConcurrency(t *testing.T) {
 func TestReadsAreCountedForAllProcesses(t *testing.T) {
 	open := connect(t)
 	for range 2 {
-		b := budget.New(open("process").Budget("default"), budget.Limits{}, nil)
+		b := budget.New(open("process").Budget("default"), nil, budget.Limits{}, nil)
 		for range 150 {
 			done, err := b.Wait(t.Context(), "GET /v1/products/{id}")
 			require.NoError(t, err)
@@ -135,10 +137,52 @@ func TestReadsAreCountedForAllProcesses(t *testing.T) {
 		}
 		b.Close()
 	}
-	b := budget.New(open("process").Budget("default"), budget.Limits{ReadAllowance: 1000}, nil)
+	b := budget.New(open("process").Budget("default"), nil, budget.Limits{ReadAllowance: 1000}, nil)
 	t.Cleanup(b.Close)
 	made, allowed, err := b.Reads(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 300, made)
 	require.EqualValues(t, 1000, allowed)
+}
+
+// far is a store that answers late, as one in another region does.
+type far struct {
+	store   budget.Store
+	latency time.Duration
+}
+
+func (f far) wait() { <-time.After(f.latency) }
+
+func (f far) Load(ctx context.Context, into proto.Message) (uint64, time.Time, error) {
+	f.wait()
+	return f.store.Load(ctx, into)
+}
+
+func (f far) Store(ctx context.Context, record proto.Message, revision uint64) (uint64, error) {
+	f.wait()
+	return f.store.Store(ctx, record, revision)
+}
+
+func TestALiveCallOfAProcessFarAwayIsHeard(t *testing.T) {
+	open := connect(t)
+	limits := budget.Limits{PerSecond: 100, PerEndpoint: 25}
+	near, away := open("near"), open("away")
+	b := budget.New(near.Budget("default"), near.BudgetBell("default"), limits, nil)
+	t.Cleanup(b.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() { calls(budget.InLane(ctx, budget.Bulk), b, fmt.Sprintf("POST /v1/bulk%d", i), 8) })
+	}
+	t.Cleanup(func() { cancel(); wg.Wait() })
+
+	a := budget.New(far{away.Budget("default"), 20 * time.Millisecond}, away.BudgetBell("default"), limits, nil)
+	t.Cleanup(a.Close)
+	for range 3 {
+		waitCtx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+		done, err := a.Wait(waitCtx, "POST /v1/prices")
+		stop()
+		require.NoError(t, err, "a live call waits behind bulk ones")
+		done("")
+	}
 }

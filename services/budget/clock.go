@@ -27,7 +27,8 @@ func (c *clock) local(at int64) time.Time { return time.Unix(0, at).Add(-c.ahead
 
 // observe compares the clocks by a record that was written between two moments of ours.
 func (c *clock) observe(ctx context.Context, store Store, sent, stored time.Time) {
-	if time.Since(c.measured) < measureEvery || stored.Sub(sent) > 50*time.Millisecond {
+	// A slow write says little; better little than nothing.
+	if time.Since(c.measured) < measureEvery || !c.measured.IsZero() && stored.Sub(sent) > 50*time.Millisecond {
 		return
 	}
 	_, at, err := store.Load(ctx, &meshv1.Budget{})

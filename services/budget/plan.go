@@ -20,6 +20,8 @@ const (
 	// has more calls than the limit.
 	tolerance     = 10 * time.Millisecond
 	liveTolerance = 20 * time.Millisecond
+	// skew is how far the clocks of two processes may differ after they were compared with the server's.
+	skew = 100 * time.Millisecond
 	// bulkShare of the rate is bulk's even while live calls wait.
 	bulkShare = 0.1
 	// hold is how long the word that live calls wait holds without being repeated.
@@ -62,14 +64,17 @@ func (l Limits) paces() paces {
 // assign gives turns to the calls that may be made within ahead of now, live before bulk and else first come first
 // served, and records them in the budget. Wake is when it is worth trying again for the others; changed says whether the
 // budget is another than before.
-func assign(b *meshv1.Budget, p paces, now int64, calls []call) (turns []turn, wake int64, changed bool) {
+//
+// At most so many turns are given.
+func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns []turn, wake int64, changed bool) {
 	prune(b, now)
+	changed = doubt(b, p, now)
 	left := make([]int, len(calls))
 	for i := range left {
 		left[i] = i
 	}
 	wake = now + int64(ahead)
-	for len(left) > 0 {
+	for len(left) > 0 && len(turns) < most {
 		at := max(now, b.GetNext()-int64(tolerance))
 		chosen := choose(b, calls, left, at)
 		if chosen < 0 {
@@ -211,6 +216,30 @@ func lower(b *meshv1.Budget, key string, now int64) (changed bool) {
 	}
 	b.Slowed[key] = &meshv1.Slowdown{Permille: uint32(max(float64(permille(b, key, now))*lowerTo, lowestRate)), At: now}
 	return true
+}
+
+// doubt takes back what no process whose clock is right can have written: one wrong clock must not stop the others.
+func doubt(b *meshv1.Budget, p paces, now int64) (changed bool) {
+	limit := func(at *int64, most int64) {
+		if *at > most {
+			*at, changed = most, true
+		}
+	}
+	soon := now + int64(ahead+skew)
+	limit(&b.Next, soon+slowed(b, "", p.all, now))
+	limit(&b.BulkNext, soon+int64(float64(slowed(b, "", p.all, now))/bulkShare))
+	for k, at := range b.GetEndpoints() {
+		limit(&at, soon+slowed(b, k, p.endpoint, now))
+		b.Endpoints[k] = at
+	}
+	for k, at := range b.GetWaiting() {
+		limit(&at, now+int64(hold+skew))
+		b.Waiting[k] = at
+	}
+	for _, s := range b.GetSlowed() {
+		limit(&s.At, now+int64(skew))
+	}
+	return changed
 }
 
 // prune forgets what no longer counts.

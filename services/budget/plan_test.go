@@ -43,7 +43,7 @@ func TestNoSecondHasMoreTurnsThanTheLimits(t *testing.T) {
 			for i := range calls {
 				calls[i] = call{rapid.SampledFrom(endpoints).Draw(t, "endpoint"), Lane(rapid.IntRange(0, 1).Draw(t, "lane"))}
 			}
-			turns, wake, _ := assign(b, limits.paces(), now, calls)
+			turns, wake, _ := assign(b, limits.paces(), now, calls, considered)
 			if wake <= now {
 				t.Fatalf("told to try again at once")
 			}
@@ -74,7 +74,7 @@ func simulate(limits Limits, during time.Duration, waiting []call) (turns map[ca
 	end := now + int64(during)
 	turns = map[call]int{}
 	for now < end {
-		got, wake, _ := assign(b, limits.paces(), now, waiting)
+		got, wake, _ := assign(b, limits.paces(), now, waiting, considered)
 		for _, turn := range got {
 			turns[waiting[turn.index]]++
 		}
@@ -125,7 +125,7 @@ func TestBulkOfOneProcessLeavesRoomForLiveOfAnother(t *testing.T) {
 	var turns [2]int
 	for now < end {
 		for i, calls := range [][]call{bulk, live} {
-			got, _, _ := assign(b, p, now, calls)
+			got, _, _ := assign(b, p, now, calls, considered)
 			turns[i] += len(got)
 		}
 		now += int64(10 * time.Millisecond)
@@ -157,4 +157,22 @@ func TestReadsOfThirtyDaysAreCounted(t *testing.T) {
 	require.EqualValues(t, 11, used(b, now))
 	prune(b, now.UnixNano())
 	require.Len(t, b.GetReads(), 3)
+}
+
+func TestAWrongClockStopsNobody(t *testing.T) {
+	b := &meshv1.Budget{}
+	p := Limits{PerSecond: 100, PerEndpoint: 25}.paces()
+	now := int64(1_000_000_000_000_000_000)
+	calls := repeat(4, call{"POST /v1/prices", Bulk})
+	hour := int64(time.Hour)
+	_, _, _ = assign(b, p, now+hour, repeat(30, call{"POST /v1/prices", Live}), considered)
+	require.True(t, lower(b, "", now+hour))
+	for range 100 {
+		var turns []turn
+		turns, now, _ = assign(b, p, now, calls, considered)
+		if len(turns) > 0 {
+			return
+		}
+	}
+	t.Fatal("no turn is given for an hour")
 }

@@ -60,7 +60,13 @@ func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (ui
 	if err != nil {
 		return 0, err
 	}
-	next, err := kv.Update(ctx, c.name, []byte(position), revision)
+	var next uint64
+	if revision == 0 {
+		// Also in place of a key that was deleted.
+		next, err = kv.Create(ctx, c.name, []byte(position))
+	} else {
+		next, err = kv.Update(ctx, c.name, []byte(position), revision)
+	}
 	switch {
 	case errors.Is(err, jetstream.ErrKeyExists):
 		return 0, fmt.Errorf("store cursor %s: %w", c.name, ErrMoved)
@@ -69,6 +75,9 @@ func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (ui
 	}
 	return next, nil
 }
+
+// BudgetBell is by which the processes that share an account's rates say that live calls wait in vain.
+func (m *Mesh) BudgetBell(account string) *Cursor { return &Cursor{m, BucketBudget, account + ".bell"} }
 
 // Load decodes the position into a message and returns its revision, for Store, and the server's time at which it was
 // stored; 0 if it was never put.

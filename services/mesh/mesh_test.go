@@ -479,6 +479,42 @@ func TestCursorsRememberPositions(t *testing.T) {
 	require.Equal(t, "s1", report.GetId())
 }
 
+func TestACursorCanBeStoredAfterItsKeyWasDeleted(t *testing.T) {
+	m := start(t)
+	budget := m.Budget("default")
+	_, err := budget.Store(t.Context(), &meshv1.Budget{Next: 1}, 0)
+	require.NoError(t, err)
+	_, err = budget.Store(t.Context(), &meshv1.Budget{Next: 2}, 0)
+	require.ErrorIs(t, err, mesh.ErrMoved)
+	kv, err := m.JetStream().KeyValue(t.Context(), mesh.BucketBudget)
+	require.NoError(t, err)
+	require.NoError(t, kv.Delete(t.Context(), "default"))
+	record := &meshv1.Budget{}
+	revision, _, err := budget.Load(t.Context(), record)
+	require.NoError(t, err)
+	require.Zero(t, revision)
+	revision, err = budget.Store(t.Context(), &meshv1.Budget{Next: 3}, 0)
+	require.NoError(t, err)
+	got, _, err := budget.Load(t.Context(), record)
+	require.NoError(t, err)
+	require.Equal(t, revision, got)
+	require.EqualValues(t, 3, record.GetNext())
+}
+
+func TestEachAccountsProductsAreCounted(t *testing.T) {
+	m := start(t)
+	for _, key := range []string{"default/a", "default/b", "other/a"} {
+		account, product, _ := strings.Cut(key, "/")
+		for range 2 {
+			_, err := m.Observed().Update(t.Context(), account, product, func(o *catalogv1.Observed) error { o.Generation++; return nil })
+			require.NoError(t, err)
+		}
+	}
+	n, err := m.Observed().Count(t.Context(), "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, n)
+}
+
 func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
 	m := start(t)
 	later := func(product string, version uint64) {

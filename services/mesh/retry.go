@@ -23,8 +23,14 @@ func dueSubject(service, account, product string) string {
 }
 
 // RetryLater has a product come back to a service after a delay, on its consumer of RETRY, in place of an earlier wish
-// for the same product. JetStream keeps the schedule: it survives every process and holds nothing up. To the second.
+// for the same product; that a look was wished for stays. JetStream keeps the schedule: it survives every process and
+// holds nothing up. To the second.
 func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Retry, delay time.Duration) error {
+	earlier, _, err := m.retryOf(ctx, service, retry.GetAccount(), retry.GetProductId())
+	if err != nil {
+		return err
+	}
+	retry.Look = retry.GetLook() || earlier.GetLook()
 	due := time.Now().Add(delay)
 	retry.DueAt = timestamppb.New(due)
 	msg, span, err := m.outgoing(ctx, Outgoing{Subject: retrySubject(service, retry.GetAccount(), retry.GetProductId()), Body: retry, Version: retry.GetVersion()})
@@ -38,25 +44,38 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 	return nil
 }
 
+// retryOf reads what RetryLater has stored for a product; nil if there is nothing.
+func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*meshv1.Retry, uint64, error) {
+	stream, err := m.stream(ctx, StreamRetry)
+	if err != nil {
+		return nil, 0, err
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, retrySubject(service, account, product))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("look for a retry of product %s: %w", product, err)
+	}
+	retry := &meshv1.Retry{}
+	if err := proto.Unmarshal(msg.Data, retry); err != nil {
+		return nil, 0, fmt.Errorf("read the retry of product %s: %w", product, err)
+	}
+	return retry, msg.Sequence, nil
+}
+
 // CancelRetry takes a wish of RetryLater back if it is about a version up to the given one.
 func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string, version uint64) error {
+	retry, sequence, err := m.retryOf(ctx, service, account, product)
+	if err != nil || retry == nil || retry.GetVersion() > version {
+		return err
+	}
 	stream, err := m.stream(ctx, StreamRetry)
 	if err != nil {
 		return err
 	}
-	msg, err := stream.GetLastMsgForSubject(ctx, retrySubject(service, account, product))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	retry := &meshv1.Retry{}
-	if err == nil {
-		err = proto.Unmarshal(msg.Data, retry)
-	}
-	if err == nil && retry.GetVersion() <= version {
-		// This message and no other: a newer wish may have come meanwhile.
-		err = stream.DeleteMsg(ctx, msg.Sequence)
-	}
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	// This message and no other: a newer wish may have come meanwhile.
+	if err := stream.DeleteMsg(ctx, sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("cancel the retry of product %s: %w", product, err)
 	}
 	return nil
@@ -64,18 +83,8 @@ func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string
 
 // Retrying says whether a service is to come back to a product later.
 func (m *Mesh) Retrying(ctx context.Context, service, account, product string) (bool, error) {
-	stream, err := m.stream(ctx, StreamRetry)
-	if err != nil {
-		return false, err
-	}
-	switch _, err := stream.GetLastMsgForSubject(ctx, retrySubject(service, account, product)); {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return false, nil
-	default:
-		return false, fmt.Errorf("look for a retry of product %s: %w", product, err)
-	}
+	retry, _, err := m.retryOf(ctx, service, account, product)
+	return retry != nil, err
 }
 
 // RetryingCount is how many products a service is to come back to later.

@@ -132,7 +132,7 @@ var consumers = []struct {
 	{PushBulk, "catalog.{account}.bulk.*", 8192},
 	{PushCommand, "command.push.{account}.>", 8192},
 	{PushRetry, "retry.due.push.{account}.*", 1024},
-	{PullStripe, "stripe.{account}.*", 1024},
+	{PullStripe, "stripe.{account}.*", 8192},
 	{PullCommand, "command.pull.{account}.>", 16},
 	{IngestionCommand, "command.ingestion.{account}.>", 16},
 	{ReconciliationCatalog, "catalog.{account}.*.*", 4096},

@@ -72,10 +72,18 @@ func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeCha
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: p.account, ProductId: change.GetProductId(), Reason: mesh.ReasonUndecodable, Message: err.Error(),
 		})
+	case stripeapi.Classify(err).Action == stripeapi.Refuse:
+		return mesh.Dead(&meshv1.DeadLetter{
+			Account: p.account, ProductId: change.GetProductId(), Reason: mesh.ReasonRefused, Message: err.Error(),
+		})
 	default:
-		return mesh.Retry(err)
+		// It keeps its place meanwhile, and events that need no reading are behind it.
+		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), longestDelay), err)
 	}
 }
+
+// longestDelay between the attempts at an event.
+const longestDelay = 30 * time.Second
 
 // confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer, unless
 // that was never recorded: then it is fetched.

@@ -188,3 +188,19 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 		return err == nil && n == 0
 	}, patience, 10*time.Millisecond, "nothing is left to come back to")
 }
+
+func TestAnOrderThatWaitedOnRetryIsCarriedOut(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
+	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
+	order := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "bulk", Look: true}
+	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, order, time.Hour))
+	// A later failure of the same product, which was no order.
+	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "live"}, 0))
+	require.Eventually(t, func() bool {
+		p, err := r.stripe.Products.Get("mug", nil)
+		return err == nil && p.Name == "Mug"
+	}, patience, 10*time.Millisecond)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -43,14 +44,34 @@ func (e *heldError) Error() string {
 }
 
 // heldBack has a product that is held tried again later, unless an approval comes first.
-func (p *pusher) heldBack(ctx context.Context, change *catalogv1.ProductChange, held *heldError) mesh.Verdict {
+func (p *pusher) heldBack(ctx context.Context, o order, held *heldError) mesh.Verdict {
 	retry := &meshv1.Retry{
-		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Lane: string(mesh.Bulk), Error: held.Error(),
+		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(), Lane: string(mesh.Bulk), Error: held.Error(), Look: o.look,
 	}
 	if err := p.mesh.RetryLater(ctx, mesh.Push, retry, guardDelay); err != nil {
 		return mesh.RetryIn(guardDelay, err)
 	}
 	return mesh.Ack()
+}
+
+// known is how many products something is known of, counted once in a while.
+type known struct {
+	mu sync.Mutex
+	n  uint64
+	at time.Time
+}
+
+func (k *known) count(ctx context.Context, store *mesh.ObservedStore, account string) (uint64, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if time.Since(k.at) < time.Minute {
+		return k.n, nil
+	}
+	n, err := store.Count(ctx, account)
+	if err == nil {
+		k.n, k.at = n, time.Now()
+	}
+	return n, err
 }
 
 // archives says whether the steps archive a product that is active.
@@ -67,7 +88,7 @@ func (p *pusher) guard(ctx context.Context, product string) error {
 	if p.guarded.Share <= 0 {
 		return nil
 	}
-	products, err := p.mesh.Observed().Count(ctx)
+	products, err := p.known.count(ctx, p.mesh.Observed(), p.account)
 	if err != nil {
 		return err
 	}

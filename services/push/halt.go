@@ -48,19 +48,32 @@ func (p *pusher) resume(ctx context.Context) error {
 	return p.mesh.Resume(ctx, consumers...)
 }
 
-// watchHalts learns of the halts of other processes, one of which may be gone when Stripe accepts the key again.
+// watchHalts learns of the halts of other processes, one of which may be gone when Stripe accepts the key again, and ends
+// those that nothing has renewed: with nothing left to write, no call would tell that the key is good.
 func (p *pusher) watchHalts(ctx context.Context) error {
 	ticker := time.NewTicker(haltFor / 2)
 	defer ticker.Stop()
+	var revision uint64
+	var since time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
-		}
-		reason, err := p.mesh.Halted(p.account).GetString(ctx)
-		if err == nil && reason != "" {
-			p.halts.Store(true)
+		case now := <-ticker.C:
+			reason, at, err := p.mesh.Halted(p.account).At(ctx)
+			switch {
+			case err != nil:
+			case reason == "":
+				p.halts.Store(false)
+			case at != revision:
+				revision, since = at, now
+				p.halts.Store(true)
+			case now.Sub(since) > 3*haltFor:
+				if _, err := p.mesh.Halted(p.account).Move(ctx, "", at); err == nil {
+					p.halts.Store(false)
+					p.logger.InfoContext(ctx, "Stripe has refused nothing for a while", "account", p.account)
+				}
+			}
 		}
 	}
 }

@@ -58,6 +58,7 @@ type pusher struct {
 	metrics *metrics
 
 	guarded GuardConfig
+	known   known
 
 	failures *failures
 	// halts is true while the account is halted, as far as this process knows.

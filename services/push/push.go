@@ -64,7 +64,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := m.Bind(ctx, consumers...); err != nil {
 		return err
 	}
-	shared := budget.New(m.Budget(cfg.Account), cfg.Limits, cfg.Logger)
+	shared := budget.New(m.Budget(cfg.Account), m.BudgetBell(cfg.Account), cfg.Limits, cfg.Logger)
 	defer shared.Close()
 	cfg.Stripe.Budget = shared
 	client := stripeapi.New(cfg.Stripe)
@@ -112,7 +112,7 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 	change := msg.Body
 	newest, err := p.mesh.Desired().Newest(ctx, change.GetAccount(), change.GetProductId())
 	if err != nil {
-		return p.later(ctx, change, err)
+		return p.later(ctx, order{change: change}, err)
 	}
 	if newest.GetVersion() > change.GetVersion() {
 		p.metrics.superseded(ctx)
@@ -155,9 +155,10 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		return mesh.Ack()
 	}
 	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts())
-	o := order{change: newest, redelivered: true}
+	// Always: the wish may have been an order, which a version that was applied before does not settle.
+	o := order{change: newest, redelivered: true, always: true, look: retry.GetLook()}
 	err = p.pass(ctx, o)
-	if held := new(heldError); !errors.As(err, &held) {
+	if refused := new(refusedError); err == nil || errors.As(err, &refused) {
 		if err := p.released(ctx, retry.GetProductId()); err != nil {
 			return mesh.Retry(err)
 		}
@@ -187,7 +188,7 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 	case errors.Is(err, errBusy):
 		return mesh.RetryIn(busyDelay, nil)
 	case errors.As(err, &held):
-		return p.heldBack(ctx, o.change, held)
+		return p.heldBack(ctx, o, held)
 	case errors.As(err, &refused):
 		p.failures.clear(product)
 		p.metrics.dead(ctx, refused.letter.GetReason())
@@ -199,7 +200,7 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
 		return p.halt(ctx, err)
 	default:
-		return p.later(ctx, o.change, err)
+		return p.later(ctx, o, err)
 	}
 }
 
@@ -209,7 +210,8 @@ const heldDelay = 10 * time.Second
 
 // later has the product tried again, after a delay that grows with its failures, not with the deliveries: a message
 // that waited for its product has not failed.
-func (p *pusher) later(ctx context.Context, change *catalogv1.ProductChange, err error) mesh.Verdict {
+func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
+	change := o.change
 	attempts := p.failures.add(change.GetProductId())
 	delay := mesh.RetryDelay(attempts)
 	if delay <= heldDelay {
@@ -221,6 +223,7 @@ func (p *pusher) later(ctx context.Context, change *catalogv1.ProductChange, err
 	}
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts, Lane: string(lane), Error: err.Error(),
+		Look: o.look,
 	}
 	if failed := p.mesh.RetryLater(ctx, mesh.Push, retry, delay); failed != nil {
 		return mesh.RetryIn(delay, errors.Join(err, failed))

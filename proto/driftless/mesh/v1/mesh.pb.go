@@ -1051,8 +1051,10 @@ type Retry struct {
 	// "live" or "bulk".
 	Lane string `protobuf:"bytes,5,opt,name=lane,proto3" json:"lane,omitempty"`
 	// Why the last pass failed.
-	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
-	DueAt         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"`
+	Error string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	DueAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"`
+	// Look at Stripe first, as an order said.
+	Look          bool `protobuf:"varint,8,opt,name=look,proto3" json:"look,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1134,6 +1136,13 @@ func (x *Retry) GetDueAt() *timestamppb.Timestamp {
 		return x.DueAt
 	}
 	return nil
+}
+
+func (x *Retry) GetLook() bool {
+	if x != nil {
+		return x.Look
+	}
+	return false
 }
 
 // What all processes that call Stripe share of an account's rates. Times are Unix nanoseconds by the clock of the NATS
@@ -1481,7 +1490,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06prices\x18\x05 \x01(\x04R\x06prices\x12\x1c\n" +
 	"\tcorrected\x18\x06 \x01(\x04R\tcorrected\x12\x18\n" +
 	"\amissing\x18\a \x01(\x04R\amissing\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\"\xd3\x01\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\xe7\x01\n" +
 	"\x05Retry\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -1490,7 +1499,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\battempts\x18\x04 \x01(\x04R\battempts\x12\x12\n" +
 	"\x04lane\x18\x05 \x01(\tR\x04lane\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x121\n" +
-	"\x06due_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\"\xca\x04\n" +
+	"\x06due_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\x12\x12\n" +
+	"\x04look\x18\b \x01(\bR\x04look\"\xca\x04\n" +
 	"\x06Budget\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x03R\x04next\x12F\n" +
 	"\tendpoints\x18\x02 \x03(\v2(.driftless.mesh.v1.Budget.EndpointsEntryR\tendpoints\x12\x1b\n" +
