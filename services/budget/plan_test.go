@@ -165,7 +165,8 @@ func TestAWrongClockStopsNobody(t *testing.T) {
 	now := int64(1_000_000_000_000_000_000)
 	calls := repeat(4, call{"POST /v1/prices", Bulk})
 	hour := int64(time.Hour)
-	_, _, _ = assign(b, p, now+hour, repeat(30, call{"POST /v1/prices", Live}), considered)
+	wrong, _, _ := assign(b, p, now+hour, repeat(30, call{"POST /v1/prices", Live}), considered)
+	require.NotEmpty(t, wrong)
 	require.True(t, lower(b, "", now+hour))
 	for range 100 {
 		var turns []turn
