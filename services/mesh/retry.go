@@ -64,10 +64,11 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	return retry, msg.Sequence, nil
 }
 
-// CancelRetry takes a wish of RetryLater back if it is about a version up to the given one.
-func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string, version uint64) error {
+// CancelRetry takes a wish of RetryLater back if it is about a version up to the given one, and is not for a look that
+// was not taken.
+func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string, version uint64, looked bool) error {
 	retry, sequence, err := m.retryOf(ctx, service, account, product)
-	if err != nil || retry == nil || retry.GetVersion() > version {
+	if err != nil || retry == nil || retry.GetVersion() > version || retry.GetLook() && !looked {
 		return err
 	}
 	stream, err := m.stream(ctx, StreamRetry)

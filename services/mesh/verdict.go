@@ -35,7 +35,7 @@ func RetryIn(d time.Duration, err error) Verdict {
 }
 
 // Dead gives the message up: the letter is stored on DEAD, then the message is terminated. Work fills in where
-// the message came from, its attempts, times, trace and payload.
+// the message came from, its attempts, times, trace and, if the letter has none, its payload.
 func Dead(letter *meshv1.DeadLetter) Verdict { return Verdict{decision: dead, letter: letter} }
 
 // Err is why the message is retried; nil when it is not or when nothing is wrong.

@@ -195,7 +195,10 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 		letter.Stream, letter.Subject, letter.Sequence = meta.Stream, raw.Subject(), meta.Sequence.Stream
 		letter.Attempts = uint32(min(meta.NumDelivered, 1<<31))
 		letter.FirstAt, letter.LastAt = timestamppb.New(meta.Timestamp), timestamppb.Now()
-		letter.Payload = raw.Data()
+		// A letter must not fail to be written because its payload is too large.
+		if letter.GetPayload() == nil && len(raw.Data()) <= m.MaxBody()/2 {
+			letter.Payload = raw.Data()
+		}
 		span.SetStatus(codes.Error, letter.GetMessage())
 		if err = m.DeadLetter(ctx, letter); err == nil {
 			err = raw.TermWithReason(letter.GetReason())

@@ -204,3 +204,17 @@ func TestAnOrderThatWaitedOnRetryIsCarriedOut(t *testing.T) {
 		return err == nil && p.Name == "Mug"
 	}, patience, 10*time.Millisecond)
 }
+
+func TestALetterHoldsWhatWasWantedWhoeverAskedForIt(t *testing.T) {
+	r := newRig(t)
+	p := mug("Mug", "1400")
+	p.TaxCode = "no such code"
+	r.want(p, 10)
+	require.NoError(t, r.mesh.Pause(t.Context(), time.Now().Add(time.Hour), mesh.PushLive))
+	r.push()
+	r.order("mug")
+	require.Eventually(t, func() bool { return r.letter("mug") != nil }, patience, 10*time.Millisecond)
+	change := &catalogv1.ProductChange{}
+	require.NoError(t, proto.Unmarshal(r.letter("mug").GetPayload(), change))
+	require.Equal(t, "no such code", change.GetProduct().GetTaxCode())
+}

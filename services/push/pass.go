@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -252,10 +253,15 @@ func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 	return &refusedError{letter}
 }
 
+// letter holds the state that was wanted, whatever message asked for it: a change, an order or a retry.
 func (p *pusher) letter(change *catalogv1.ProductChange, reason, message string) *meshv1.DeadLetter {
-	return &meshv1.DeadLetter{
+	letter := &meshv1.DeadLetter{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Reason: reason, Message: message,
 	}
+	if payload, err := proto.Marshal(change); err == nil && len(payload) <= p.mesh.MaxBody()/2 {
+		letter.Payload = payload
+	}
+	return letter
 }
 
 func describe(steps []catalog.Step) string {

@@ -180,7 +180,7 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 	case err == nil:
 		// A retry that is still to come would find nothing to do.
 		if p.failures.clear(product) || o.always {
-			if err := p.mesh.CancelRetry(ctx, mesh.Push, p.account, product, o.change.GetVersion()); err != nil {
+			if err := p.mesh.CancelRetry(ctx, mesh.Push, p.account, product, o.change.GetVersion(), o.look); err != nil {
 				p.logger.WarnContext(ctx, "a retry that is not needed stays", "product", product, "error", err)
 			}
 		}
