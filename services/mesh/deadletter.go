@@ -27,6 +27,8 @@ const (
 	ReasonExhausted = "exhausted"
 	// ReasonUndecodable: the message is not what its subject promises.
 	ReasonUndecodable = "undecodable"
+	// ReasonWriteBackFailed: the operator's tables could not be given Stripe's values; nothing was written.
+	ReasonWriteBackFailed = "write_back_failed"
 )
 
 // DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the

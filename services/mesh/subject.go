@@ -28,9 +28,10 @@ const (
 
 // Verbs of COMMAND.
 const (
-	VerbSync     = "sync"
-	VerbScan     = "scan"
-	VerbBackfill = "backfill"
+	VerbSync      = "sync"
+	VerbScan      = "scan"
+	VerbBackfill  = "backfill"
+	VerbWriteBack = "write-back"
 )
 
 // Token writes an id as one subject token that is also a valid bucket key: letters, digits, "-" and "_" stay,

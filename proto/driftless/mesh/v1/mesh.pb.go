@@ -7,6 +7,7 @@
 package meshv1
 
 import (
+	v1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -474,7 +475,8 @@ type DeadLetter struct {
 	Account   string                 `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,4,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	Version   uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// A class of failure, as documented: invalid_product, refused_by_stripe, not_converging, exhausted, undecodable.
+	// A class of failure, as documented: invalid_product, refused_by_stripe, not_converging, exhausted, undecodable,
+	// write_back_failed.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What happened, in Stripe's words where Stripe refused.
 	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
@@ -673,6 +675,7 @@ type Command struct {
 	//	*Command_Sync
 	//	*Command_Scan
 	//	*Command_Backfill
+	//	*Command_WriteBack
 	Verb          isCommand_Verb `protobuf_oneof:"verb"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -777,6 +780,15 @@ func (x *Command) GetBackfill() *Backfill {
 	return nil
 }
 
+func (x *Command) GetWriteBack() *WriteBack {
+	if x != nil {
+		if x, ok := x.Verb.(*Command_WriteBack); ok {
+			return x.WriteBack
+		}
+	}
+	return nil
+}
+
 type isCommand_Verb interface {
 	isCommand_Verb()
 }
@@ -793,11 +805,17 @@ type Command_Backfill struct {
 	Backfill *Backfill `protobuf:"bytes,8,opt,name=backfill,proto3,oneof"`
 }
 
+type Command_WriteBack struct {
+	WriteBack *WriteBack `protobuf:"bytes,9,opt,name=write_back,json=writeBack,proto3,oneof"`
+}
+
 func (*Command_Sync) isCommand_Verb() {}
 
 func (*Command_Scan) isCommand_Verb() {}
 
 func (*Command_Backfill) isCommand_Verb() {}
+
+func (*Command_WriteBack) isCommand_Verb() {}
 
 // To push: bring the product to its newest desired state.
 type SyncProduct struct {
@@ -935,6 +953,91 @@ func (x *Backfill) GetProductIds() []string {
 	return nil
 }
 
+// To ingestion: change the operator's tables so that the catalog has Stripe's values of some fields. A change of the
+// product that was committed to the catalog since the decision wins, and nothing is written. Success shows as a new
+// version on CATALOG, failure as a dead letter write_back_failed.
+type WriteBack struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// The newest catalog version that the decision rests on; 0 for a product that CATALOG has no state of.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The product as the catalog is to have it: its state at that version, with Stripe's values of the fields written
+	// back. Price ids are the catalog's.
+	Product *v1.Product `protobuf:"bytes,3,opt,name=product,proto3" json:"product,omitempty"`
+	// The fields that are written back, by Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname",
+	// "prices.mug-eur.metadata.size".
+	Fields []string `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
+	// The catalog has no such product: it is inserted with all of its prices, and fields says nothing.
+	Import        bool `protobuf:"varint,5,opt,name=import,proto3" json:"import,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteBack) Reset() {
+	*x = WriteBack{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteBack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteBack) ProtoMessage() {}
+
+func (x *WriteBack) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteBack.ProtoReflect.Descriptor instead.
+func (*WriteBack) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WriteBack) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *WriteBack) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *WriteBack) GetProduct() *v1.Product {
+	if x != nil {
+		return x.Product
+	}
+	return nil
+}
+
+func (x *WriteBack) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *WriteBack) GetImport() bool {
+	if x != nil {
+		return x.Import
+	}
+	return false
+}
+
 // How a scan went; in CURSOR under scan.<account>.
 type ScanReport struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -955,7 +1058,7 @@ type ScanReport struct {
 
 func (x *ScanReport) Reset() {
 	*x = ScanReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1070,7 @@ func (x *ScanReport) String() string {
 func (*ScanReport) ProtoMessage() {}
 
 func (x *ScanReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1083,7 @@ func (x *ScanReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReport.ProtoReflect.Descriptor instead.
 func (*ScanReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ScanReport) GetId() string {
@@ -1061,7 +1164,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1176,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1189,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Retry) GetAccount() string {
@@ -1166,7 +1269,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1281,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1294,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -1248,7 +1351,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1363,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1376,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -1313,7 +1416,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1428,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1441,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -1401,7 +1504,7 @@ var File_driftless_mesh_v1_mesh_proto protoreflect.FileDescriptor
 
 const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdriftless/mesh/v1/mesh.proto\x12\x11driftless.mesh.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x02\n" +
+	"\x1cdriftless/mesh/v1/mesh.proto\x12\x11driftless.mesh.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x02\n" +
 	"\fStripeChange\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -1460,7 +1563,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06stream\x18\x10 \x01(\tR\x06stream\x12\x18\n" +
 	"\asubject\x18\x11 \x01(\tR\asubject\x12\x1a\n" +
 	"\bsequence\x18\x12 \x01(\x04R\bsequence\x12\x18\n" +
-	"\apayload\x18\x13 \x01(\fR\apayload\"\xc4\x02\n" +
+	"\apayload\x18\x13 \x01(\fR\apayload\"\x83\x03\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x16\n" +
@@ -1469,7 +1572,9 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\tissued_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x124\n" +
 	"\x04sync\x18\x06 \x01(\v2\x1e.driftless.mesh.v1.SyncProductH\x00R\x04sync\x12-\n" +
 	"\x04scan\x18\a \x01(\v2\x17.driftless.mesh.v1.ScanH\x00R\x04scan\x129\n" +
-	"\bbackfill\x18\b \x01(\v2\x1b.driftless.mesh.v1.BackfillH\x00R\bbackfillB\x06\n" +
+	"\bbackfill\x18\b \x01(\v2\x1b.driftless.mesh.v1.BackfillH\x00R\bbackfill\x12=\n" +
+	"\n" +
+	"write_back\x18\t \x01(\v2\x1c.driftless.mesh.v1.WriteBackH\x00R\twriteBackB\x06\n" +
 	"\x04verb\"@\n" +
 	"\vSyncProduct\x12\x1d\n" +
 	"\n" +
@@ -1478,7 +1583,14 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04Scan\"+\n" +
 	"\bBackfill\x12\x1f\n" +
 	"\vproduct_ids\x18\x01 \x03(\tR\n" +
-	"productIds\"\x96\x02\n" +
+	"productIds\"\xad\x01\n" +
+	"\tWriteBack\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x127\n" +
+	"\aproduct\x18\x03 \x01(\v2\x1d.driftless.catalog.v1.ProductR\aproduct\x12\x16\n" +
+	"\x06fields\x18\x04 \x03(\tR\x06fields\x12\x16\n" +
+	"\x06import\x18\x05 \x01(\bR\x06import\"\x96\x02\n" +
 	"\n" +
 	"ScanReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
@@ -1561,7 +1673,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -1573,49 +1685,53 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*SyncProduct)(nil),           // 7: driftless.mesh.v1.SyncProduct
 	(*Scan)(nil),                  // 8: driftless.mesh.v1.Scan
 	(*Backfill)(nil),              // 9: driftless.mesh.v1.Backfill
-	(*ScanReport)(nil),            // 10: driftless.mesh.v1.ScanReport
-	(*Retry)(nil),                 // 11: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 12: driftless.mesh.v1.Budget
-	(*Slowdown)(nil),              // 13: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 14: driftless.mesh.v1.Guard
-	nil,                           // 15: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 16: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 17: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 18: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*WriteBack)(nil),             // 10: driftless.mesh.v1.WriteBack
+	(*ScanReport)(nil),            // 11: driftless.mesh.v1.ScanReport
+	(*Retry)(nil),                 // 12: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 13: driftless.mesh.v1.Budget
+	(*Slowdown)(nil),              // 14: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 15: driftless.mesh.v1.Guard
+	nil,                           // 16: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 17: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 18: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 19: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*v1.Product)(nil),            // 22: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	19, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	19, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	20, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	20, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	4,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	19, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	19, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
-	20, // 7: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	19, // 8: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	19, // 9: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	19, // 10: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	20, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	20, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	21, // 7: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	20, // 8: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	20, // 9: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	20, // 10: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	7,  // 11: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	8,  // 12: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	9,  // 13: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	19, // 14: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	19, // 15: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	19, // 16: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	15, // 17: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	16, // 18: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	17, // 19: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	18, // 20: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	19, // 21: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	19, // 22: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	19, // 23: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	13, // 24: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	10, // 14: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	22, // 15: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	20, // 16: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	20, // 17: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	20, // 18: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	16, // 19: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	17, // 20: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	18, // 21: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	19, // 22: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	20, // 23: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	20, // 24: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	20, // 25: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	14, // 26: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -1627,6 +1743,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 		(*Command_Sync)(nil),
 		(*Command_Scan)(nil),
 		(*Command_Backfill)(nil),
+		(*Command_WriteBack)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1634,7 +1751,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
