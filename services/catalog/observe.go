@@ -100,7 +100,7 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
 		}
 		o.Prices = append(o.Prices, &catalogv1.ObservedPrice{
 			StripeId: s.StripeID, Price: CanonicalPrice(s.Price), Created: s.Created, Seen: s.Seen,
-			ManagedMetadata: marks(s.Price),
+			ManagedMetadata: marks(s.Price), Changed: s.Seen,
 		})
 		return Applied
 	}
@@ -123,7 +123,7 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
 	if !s.Fetched && s.Seen <= known.GetSeen() {
 		return Unordered
 	}
-	known.Price, known.Seen = p, max(known.GetSeen(), s.Seen)
+	known.Price, known.Seen, known.Changed = p, max(known.GetSeen(), s.Seen), s.Seen
 	return Applied
 }
 

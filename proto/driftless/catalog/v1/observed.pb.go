@@ -50,7 +50,10 @@ type Observed struct {
 	// The latest calls, oldest first; an event that names the key of one is its echo.
 	Intents []*Intent `protobuf:"bytes,13,rep,name=intents,proto3" json:"intents,omitempty"`
 	// Ids of the latest Stripe events taken into account, oldest first.
-	RecentEvents  []string `protobuf:"bytes,14,rep,name=recent_events,json=recentEvents,proto3" json:"recent_events,omitempty"`
+	RecentEvents []string `protobuf:"bytes,14,rep,name=recent_events,json=recentEvents,proto3" json:"recent_events,omitempty"`
+	// What both sides held when they last agreed, of the fields that the policy does not simply have overwritten; absent if
+	// there are none.
+	Agreed        *Agreed `protobuf:"bytes,16,opt,name=agreed,proto3" json:"agreed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -183,6 +186,148 @@ func (x *Observed) GetRecentEvents() []string {
 	return nil
 }
 
+func (x *Observed) GetAgreed() *Agreed {
+	if x != nil {
+		return x.Agreed
+	}
+	return nil
+}
+
+// The base of a three-way comparison. Values are kept as hashes: all that is asked of them is whether they have changed.
+type Agreed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tells which fields are kept. While the policy keeps the same ones, a field that is absent was empty on both sides; else
+	// nothing is known of it.
+	FieldsKept uint64 `protobuf:"fixed64,1,opt,name=fields_kept,json=fieldsKept,proto3" json:"fields_kept,omitempty"`
+	// By name.
+	Fields        []*AgreedField `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Agreed) Reset() {
+	*x = Agreed{}
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Agreed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Agreed) ProtoMessage() {}
+
+func (x *Agreed) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Agreed.ProtoReflect.Descriptor instead.
+func (*Agreed) Descriptor() ([]byte, []int) {
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Agreed) GetFieldsKept() uint64 {
+	if x != nil {
+		return x.FieldsKept
+	}
+	return 0
+}
+
+func (x *Agreed) GetFields() []*AgreedField {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+type AgreedField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname".
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// 0 for empty. They differ where the difference was left as it is.
+	Catalog uint64 `protobuf:"fixed64,2,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	Stripe  uint64 `protobuf:"fixed64,3,opt,name=stripe,proto3" json:"stripe,omitempty"`
+	// A later value of Stripe's, and the second of Stripe's clock by which it was there.
+	Newer         uint64 `protobuf:"fixed64,4,opt,name=newer,proto3" json:"newer,omitempty"`
+	NewerAt       int64  `protobuf:"varint,5,opt,name=newer_at,json=newerAt,proto3" json:"newer_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgreedField) Reset() {
+	*x = AgreedField{}
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgreedField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgreedField) ProtoMessage() {}
+
+func (x *AgreedField) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgreedField.ProtoReflect.Descriptor instead.
+func (*AgreedField) Descriptor() ([]byte, []int) {
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AgreedField) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *AgreedField) GetCatalog() uint64 {
+	if x != nil {
+		return x.Catalog
+	}
+	return 0
+}
+
+func (x *AgreedField) GetStripe() uint64 {
+	if x != nil {
+		return x.Stripe
+	}
+	return 0
+}
+
+func (x *AgreedField) GetNewer() uint64 {
+	if x != nil {
+		return x.Newer
+	}
+	return 0
+}
+
+func (x *AgreedField) GetNewerAt() int64 {
+	if x != nil {
+		return x.NewerAt
+	}
+	return 0
+}
+
 type ObservedPrice struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	StripeId string                 `protobuf:"bytes,1,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
@@ -192,13 +337,15 @@ type ObservedPrice struct {
 	Created         int64    `protobuf:"varint,3,opt,name=created,proto3" json:"created,omitempty"`
 	Seen            int64    `protobuf:"varint,4,opt,name=seen,proto3" json:"seen,omitempty"`
 	ManagedMetadata []string `protobuf:"bytes,5,rep,name=managed_metadata,json=managedMetadata,proto3" json:"managed_metadata,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// When it was first seen as it is now.
+	Changed       int64 `protobuf:"varint,6,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ObservedPrice) Reset() {
 	*x = ObservedPrice{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[1]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -210,7 +357,7 @@ func (x *ObservedPrice) String() string {
 func (*ObservedPrice) ProtoMessage() {}
 
 func (x *ObservedPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[1]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -223,7 +370,7 @@ func (x *ObservedPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObservedPrice.ProtoReflect.Descriptor instead.
 func (*ObservedPrice) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{1}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ObservedPrice) GetStripeId() string {
@@ -261,6 +408,13 @@ func (x *ObservedPrice) GetManagedMetadata() []string {
 	return nil
 }
 
+func (x *ObservedPrice) GetChanged() int64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
 // Exclusive right to write a product to Stripe, until it is released or runs out.
 type Claim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -274,7 +428,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +440,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[2]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +453,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{2}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Claim) GetHolder() string {
@@ -347,7 +501,7 @@ type Intent struct {
 
 func (x *Intent) Reset() {
 	*x = Intent{}
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +513,7 @@ func (x *Intent) String() string {
 func (*Intent) ProtoMessage() {}
 
 func (x *Intent) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[3]
+	mi := &file_driftless_catalog_v1_observed_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +526,7 @@ func (x *Intent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intent.ProtoReflect.Descriptor instead.
 func (*Intent) Descriptor() ([]byte, []int) {
-	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{3}
+	return file_driftless_catalog_v1_observed_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Intent) GetIdempotencyKey() string {
@@ -442,7 +596,7 @@ var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\n" +
-	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x04\n" +
+	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x04\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -461,13 +615,25 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\x05stale\x18\v \x01(\bR\x05stale\x121\n" +
 	"\x05claim\x18\f \x01(\v2\x1b.driftless.catalog.v1.ClaimR\x05claim\x126\n" +
 	"\aintents\x18\r \x03(\v2\x1c.driftless.catalog.v1.IntentR\aintents\x12#\n" +
-	"\rrecent_events\x18\x0e \x03(\tR\frecentEvents\"\xb8\x01\n" +
+	"\rrecent_events\x18\x0e \x03(\tR\frecentEvents\x124\n" +
+	"\x06agreed\x18\x10 \x01(\v2\x1c.driftless.catalog.v1.AgreedR\x06agreed\"d\n" +
+	"\x06Agreed\x12\x1f\n" +
+	"\vfields_kept\x18\x01 \x01(\x06R\n" +
+	"fieldsKept\x129\n" +
+	"\x06fields\x18\x02 \x03(\v2!.driftless.catalog.v1.AgreedFieldR\x06fields\"\x86\x01\n" +
+	"\vAgreedField\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x18\n" +
+	"\acatalog\x18\x02 \x01(\x06R\acatalog\x12\x16\n" +
+	"\x06stripe\x18\x03 \x01(\x06R\x06stripe\x12\x14\n" +
+	"\x05newer\x18\x04 \x01(\x06R\x05newer\x12\x19\n" +
+	"\bnewer_at\x18\x05 \x01(\x03R\anewerAt\"\xd2\x01\n" +
 	"\rObservedPrice\x12\x1b\n" +
 	"\tstripe_id\x18\x01 \x01(\tR\bstripeId\x121\n" +
 	"\x05price\x18\x02 \x01(\v2\x1b.driftless.catalog.v1.PriceR\x05price\x12\x18\n" +
 	"\acreated\x18\x03 \x01(\x03R\acreated\x12\x12\n" +
 	"\x04seen\x18\x04 \x01(\x03R\x04seen\x12)\n" +
-	"\x10managed_metadata\x18\x05 \x03(\tR\x0fmanagedMetadata\"k\n" +
+	"\x10managed_metadata\x18\x05 \x03(\tR\x0fmanagedMetadata\x12\x18\n" +
+	"\achanged\x18\x06 \x01(\x03R\achanged\"k\n" +
 	"\x05Claim\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
@@ -498,29 +664,33 @@ func file_driftless_catalog_v1_observed_proto_rawDescGZIP() []byte {
 	return file_driftless_catalog_v1_observed_proto_rawDescData
 }
 
-var file_driftless_catalog_v1_observed_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_driftless_catalog_v1_observed_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_driftless_catalog_v1_observed_proto_goTypes = []any{
 	(*Observed)(nil),              // 0: driftless.catalog.v1.Observed
-	(*ObservedPrice)(nil),         // 1: driftless.catalog.v1.ObservedPrice
-	(*Claim)(nil),                 // 2: driftless.catalog.v1.Claim
-	(*Intent)(nil),                // 3: driftless.catalog.v1.Intent
-	(*Product)(nil),               // 4: driftless.catalog.v1.Product
-	(*Price)(nil),                 // 5: driftless.catalog.v1.Price
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Agreed)(nil),                // 1: driftless.catalog.v1.Agreed
+	(*AgreedField)(nil),           // 2: driftless.catalog.v1.AgreedField
+	(*ObservedPrice)(nil),         // 3: driftless.catalog.v1.ObservedPrice
+	(*Claim)(nil),                 // 4: driftless.catalog.v1.Claim
+	(*Intent)(nil),                // 5: driftless.catalog.v1.Intent
+	(*Product)(nil),               // 6: driftless.catalog.v1.Product
+	(*Price)(nil),                 // 7: driftless.catalog.v1.Price
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_driftless_catalog_v1_observed_proto_depIdxs = []int32{
-	4, // 0: driftless.catalog.v1.Observed.product:type_name -> driftless.catalog.v1.Product
-	1, // 1: driftless.catalog.v1.Observed.prices:type_name -> driftless.catalog.v1.ObservedPrice
-	2, // 2: driftless.catalog.v1.Observed.claim:type_name -> driftless.catalog.v1.Claim
-	3, // 3: driftless.catalog.v1.Observed.intents:type_name -> driftless.catalog.v1.Intent
-	5, // 4: driftless.catalog.v1.ObservedPrice.price:type_name -> driftless.catalog.v1.Price
-	6, // 5: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
-	6, // 6: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6, // 0: driftless.catalog.v1.Observed.product:type_name -> driftless.catalog.v1.Product
+	3, // 1: driftless.catalog.v1.Observed.prices:type_name -> driftless.catalog.v1.ObservedPrice
+	4, // 2: driftless.catalog.v1.Observed.claim:type_name -> driftless.catalog.v1.Claim
+	5, // 3: driftless.catalog.v1.Observed.intents:type_name -> driftless.catalog.v1.Intent
+	1, // 4: driftless.catalog.v1.Observed.agreed:type_name -> driftless.catalog.v1.Agreed
+	2, // 5: driftless.catalog.v1.Agreed.fields:type_name -> driftless.catalog.v1.AgreedField
+	7, // 6: driftless.catalog.v1.ObservedPrice.price:type_name -> driftless.catalog.v1.Price
+	8, // 7: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
+	8, // 8: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_driftless_catalog_v1_observed_proto_init() }
@@ -535,7 +705,7 @@ func file_driftless_catalog_v1_observed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_catalog_v1_observed_proto_rawDesc), len(file_driftless_catalog_v1_observed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -279,7 +279,9 @@ type Outcome struct {
 	Detail         string                 `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`
 	At             *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=at,proto3" json:"at,omitempty"`
 	// When the change was committed to the catalog, if known.
-	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	CommittedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	// What differed, of a drift, a repair or a write-back.
+	Differences   []*Difference `protobuf:"bytes,12,rep,name=differences,proto3" json:"differences,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,6 +393,94 @@ func (x *Outcome) GetCommittedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Outcome) GetDifferences() []*Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+// A difference between the catalog and Stripe.
+type Difference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// missing, extra, field, price_structure, default_price, archived_in_stripe or archived_in_catalog.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// In Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname"; empty for the product as a whole.
+	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
+	// Both values as text; empty for none.
+	Catalog string `protobuf:"bytes,3,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	Stripe  string `protobuf:"bytes,4,opt,name=stripe,proto3" json:"stripe,omitempty"`
+	// What the policy says: repair, write-back or report.
+	Action        string `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Difference) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Difference) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Difference) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *Difference) GetStripe() string {
+	if x != nil {
+		return x.Stripe
+	}
+	return ""
+}
+
+func (x *Difference) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
 type AppliedStep struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Step            string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
@@ -404,7 +494,7 @@ type AppliedStep struct {
 
 func (x *AppliedStep) Reset() {
 	*x = AppliedStep{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[2]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +506,7 @@ func (x *AppliedStep) String() string {
 func (*AppliedStep) ProtoMessage() {}
 
 func (x *AppliedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[2]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +519,7 @@ func (x *AppliedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedStep.ProtoReflect.Descriptor instead.
 func (*AppliedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{2}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AppliedStep) GetStep() string {
@@ -500,7 +590,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[3]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +602,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[3]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +615,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{3}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeadLetter) GetId() string {
@@ -683,7 +773,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[4]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +785,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[4]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +798,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{4}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Command) GetId() string {
@@ -822,14 +912,20 @@ type SyncProduct struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// Read the product from Stripe first instead of trusting what is known.
-	Look          bool `protobuf:"varint,2,opt,name=look,proto3" json:"look,omitempty"`
+	Look bool `protobuf:"varint,2,opt,name=look,proto3" json:"look,omitempty"`
+	// Fields that get the catalog's value whoever owns them: an operator has decided.
+	Overwrite []string `protobuf:"bytes,3,rep,name=overwrite,proto3" json:"overwrite,omitempty"`
+	// Fields that stay as Stripe has them: somebody has to decide, or has.
+	Leave []string `protobuf:"bytes,4,rep,name=leave,proto3" json:"leave,omitempty"`
+	// Archive the product if the catalog does not have it.
+	ArchiveExtra  bool `protobuf:"varint,5,opt,name=archive_extra,json=archiveExtra,proto3" json:"archive_extra,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SyncProduct) Reset() {
 	*x = SyncProduct{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[5]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +937,7 @@ func (x *SyncProduct) String() string {
 func (*SyncProduct) ProtoMessage() {}
 
 func (x *SyncProduct) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[5]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +950,7 @@ func (x *SyncProduct) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProduct.ProtoReflect.Descriptor instead.
 func (*SyncProduct) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{5}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SyncProduct) GetProductId() string {
@@ -871,6 +967,27 @@ func (x *SyncProduct) GetLook() bool {
 	return false
 }
 
+func (x *SyncProduct) GetOverwrite() []string {
+	if x != nil {
+		return x.Overwrite
+	}
+	return nil
+}
+
+func (x *SyncProduct) GetLeave() []string {
+	if x != nil {
+		return x.Leave
+	}
+	return nil
+}
+
+func (x *SyncProduct) GetArchiveExtra() bool {
+	if x != nil {
+		return x.ArchiveExtra
+	}
+	return false
+}
+
 // To pull: read every product and price in Stripe and bring OBSERVED up to date.
 type Scan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -880,7 +997,7 @@ type Scan struct {
 
 func (x *Scan) Reset() {
 	*x = Scan{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[6]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +1009,7 @@ func (x *Scan) String() string {
 func (*Scan) ProtoMessage() {}
 
 func (x *Scan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[6]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1022,7 @@ func (x *Scan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scan.ProtoReflect.Descriptor instead.
 func (*Scan) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{6}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{7}
 }
 
 // To ingestion: read these products again, or the whole catalog if none are named.
@@ -918,7 +1035,7 @@ type Backfill struct {
 
 func (x *Backfill) Reset() {
 	*x = Backfill{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1047,7 @@ func (x *Backfill) String() string {
 func (*Backfill) ProtoMessage() {}
 
 func (x *Backfill) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1060,7 @@ func (x *Backfill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backfill.ProtoReflect.Descriptor instead.
 func (*Backfill) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{7}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Backfill) GetProductIds() []string {
@@ -975,7 +1092,7 @@ type WriteBack struct {
 
 func (x *WriteBack) Reset() {
 	*x = WriteBack{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1104,7 @@ func (x *WriteBack) String() string {
 func (*WriteBack) ProtoMessage() {}
 
 func (x *WriteBack) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1117,7 @@ func (x *WriteBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteBack.ProtoReflect.Descriptor instead.
 func (*WriteBack) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WriteBack) GetProductId() string {
@@ -1058,7 +1175,7 @@ type ScanReport struct {
 
 func (x *ScanReport) Reset() {
 	*x = ScanReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1187,7 @@ func (x *ScanReport) String() string {
 func (*ScanReport) ProtoMessage() {}
 
 func (x *ScanReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1200,7 @@ func (x *ScanReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReport.ProtoReflect.Descriptor instead.
 func (*ScanReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ScanReport) GetId() string {
@@ -1157,14 +1274,17 @@ type Retry struct {
 	Error string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	DueAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"`
 	// Look at Stripe first, as an order said.
-	Look          bool `protobuf:"varint,8,opt,name=look,proto3" json:"look,omitempty"`
+	Look bool `protobuf:"varint,8,opt,name=look,proto3" json:"look,omitempty"`
+	// As in the order.
+	Overwrite     []string `protobuf:"bytes,9,rep,name=overwrite,proto3" json:"overwrite,omitempty"`
+	Leave         []string `protobuf:"bytes,10,rep,name=leave,proto3" json:"leave,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +1296,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +1309,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Retry) GetAccount() string {
@@ -1248,6 +1368,20 @@ func (x *Retry) GetLook() bool {
 	return false
 }
 
+func (x *Retry) GetOverwrite() []string {
+	if x != nil {
+		return x.Overwrite
+	}
+	return nil
+}
+
+func (x *Retry) GetLeave() []string {
+	if x != nil {
+		return x.Leave
+	}
+	return nil
+}
+
 // What all processes that call Stripe share of an account's rates. Times are Unix nanoseconds by the clock of the NATS
 // server.
 type Budget struct {
@@ -1269,7 +1403,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1281,7 +1415,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1294,7 +1428,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -1351,7 +1485,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +1497,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +1510,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -1416,7 +1550,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1562,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1575,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -1519,7 +1653,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"receivedAt\x12(\n" +
 	"\x03via\x18\t \x01(\x0e2\x16.driftless.mesh.v1.ViaR\x03via\x12\x14\n" +
 	"\x05event\x18\n" +
-	" \x01(\fR\x05event\"\x9d\x03\n" +
+	" \x01(\fR\x05event\"\xde\x03\n" +
 	"\aOutcome\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1d\n" +
@@ -1533,7 +1667,15 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06detail\x18\t \x01(\tR\x06detail\x12*\n" +
 	"\x02at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12=\n" +
-	"\fcommitted_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\"\xc2\x01\n" +
+	"\fcommitted_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\x12?\n" +
+	"\vdifferences\x18\f \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\"\x80\x01\n" +
+	"\n" +
+	"Difference\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
+	"\acatalog\x18\x03 \x01(\tR\acatalog\x12\x16\n" +
+	"\x06stripe\x18\x04 \x01(\tR\x06stripe\x12\x16\n" +
+	"\x06action\x18\x05 \x01(\tR\x06action\"\xc2\x01\n" +
 	"\vAppliedStep\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x1b\n" +
 	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12'\n" +
@@ -1575,11 +1717,14 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\bbackfill\x18\b \x01(\v2\x1b.driftless.mesh.v1.BackfillH\x00R\bbackfill\x12=\n" +
 	"\n" +
 	"write_back\x18\t \x01(\v2\x1c.driftless.mesh.v1.WriteBackH\x00R\twriteBackB\x06\n" +
-	"\x04verb\"@\n" +
+	"\x04verb\"\x99\x01\n" +
 	"\vSyncProduct\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12\x12\n" +
-	"\x04look\x18\x02 \x01(\bR\x04look\"\x06\n" +
+	"\x04look\x18\x02 \x01(\bR\x04look\x12\x1c\n" +
+	"\toverwrite\x18\x03 \x03(\tR\toverwrite\x12\x14\n" +
+	"\x05leave\x18\x04 \x03(\tR\x05leave\x12#\n" +
+	"\rarchive_extra\x18\x05 \x01(\bR\farchiveExtra\"\x06\n" +
 	"\x04Scan\"+\n" +
 	"\bBackfill\x12\x1f\n" +
 	"\vproduct_ids\x18\x01 \x03(\tR\n" +
@@ -1602,7 +1747,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06prices\x18\x05 \x01(\x04R\x06prices\x12\x1c\n" +
 	"\tcorrected\x18\x06 \x01(\x04R\tcorrected\x12\x18\n" +
 	"\amissing\x18\a \x01(\x04R\amissing\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\"\xe7\x01\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\x9b\x02\n" +
 	"\x05Retry\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -1612,7 +1757,10 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04lane\x18\x05 \x01(\tR\x04lane\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x121\n" +
 	"\x06due_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\x12\x12\n" +
-	"\x04look\x18\b \x01(\bR\x04look\"\xca\x04\n" +
+	"\x04look\x18\b \x01(\bR\x04look\x12\x1c\n" +
+	"\toverwrite\x18\t \x03(\tR\toverwrite\x12\x14\n" +
+	"\x05leave\x18\n" +
+	" \x03(\tR\x05leave\"\xca\x04\n" +
 	"\x06Budget\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x03R\x04next\x12F\n" +
 	"\tendpoints\x18\x02 \x03(\v2(.driftless.mesh.v1.Budget.EndpointsEntryR\tendpoints\x12\x1b\n" +
@@ -1673,65 +1821,67 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
 	(*StripeChange)(nil),          // 2: driftless.mesh.v1.StripeChange
 	(*Outcome)(nil),               // 3: driftless.mesh.v1.Outcome
-	(*AppliedStep)(nil),           // 4: driftless.mesh.v1.AppliedStep
-	(*DeadLetter)(nil),            // 5: driftless.mesh.v1.DeadLetter
-	(*Command)(nil),               // 6: driftless.mesh.v1.Command
-	(*SyncProduct)(nil),           // 7: driftless.mesh.v1.SyncProduct
-	(*Scan)(nil),                  // 8: driftless.mesh.v1.Scan
-	(*Backfill)(nil),              // 9: driftless.mesh.v1.Backfill
-	(*WriteBack)(nil),             // 10: driftless.mesh.v1.WriteBack
-	(*ScanReport)(nil),            // 11: driftless.mesh.v1.ScanReport
-	(*Retry)(nil),                 // 12: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 13: driftless.mesh.v1.Budget
-	(*Slowdown)(nil),              // 14: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 15: driftless.mesh.v1.Guard
-	nil,                           // 16: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 17: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 18: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 19: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*v1.Product)(nil),            // 22: driftless.catalog.v1.Product
+	(*Difference)(nil),            // 4: driftless.mesh.v1.Difference
+	(*AppliedStep)(nil),           // 5: driftless.mesh.v1.AppliedStep
+	(*DeadLetter)(nil),            // 6: driftless.mesh.v1.DeadLetter
+	(*Command)(nil),               // 7: driftless.mesh.v1.Command
+	(*SyncProduct)(nil),           // 8: driftless.mesh.v1.SyncProduct
+	(*Scan)(nil),                  // 9: driftless.mesh.v1.Scan
+	(*Backfill)(nil),              // 10: driftless.mesh.v1.Backfill
+	(*WriteBack)(nil),             // 11: driftless.mesh.v1.WriteBack
+	(*ScanReport)(nil),            // 12: driftless.mesh.v1.ScanReport
+	(*Retry)(nil),                 // 13: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 14: driftless.mesh.v1.Budget
+	(*Slowdown)(nil),              // 15: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 16: driftless.mesh.v1.Guard
+	nil,                           // 17: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 18: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 19: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 20: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*v1.Product)(nil),            // 23: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	20, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	20, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	21, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	21, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
-	4,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	20, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	20, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
-	21, // 7: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	20, // 8: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	20, // 9: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	20, // 10: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
-	7,  // 11: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
-	8,  // 12: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	9,  // 13: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	10, // 14: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
-	22, // 15: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	20, // 16: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	20, // 17: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	20, // 18: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	16, // 19: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	17, // 20: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	18, // 21: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	19, // 22: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	20, // 23: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	20, // 24: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	20, // 25: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	14, // 26: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	5,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
+	21, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	21, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	4,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
+	22, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	21, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	21, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	21, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	8,  // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
+	9,  // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
+	10, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	11, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	23, // 16: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	21, // 17: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	21, // 18: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	21, // 19: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	17, // 20: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	18, // 21: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	19, // 22: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	20, // 23: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	21, // 24: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	21, // 25: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	21, // 26: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	15, // 27: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -1739,7 +1889,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 	if File_driftless_mesh_v1_mesh_proto != nil {
 		return
 	}
-	file_driftless_mesh_v1_mesh_proto_msgTypes[4].OneofWrappers = []any{
+	file_driftless_mesh_v1_mesh_proto_msgTypes[5].OneofWrappers = []any{
 		(*Command_Sync)(nil),
 		(*Command_Scan)(nil),
 		(*Command_Backfill)(nil),
@@ -1751,7 +1901,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,516 @@
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// Decision is a difference and what is to be done about it.
+type Decision struct {
+	Difference
+	Action Action
+}
+
+// Resolution is what a policy makes of the differences of a product.
+type Resolution struct {
+	// Effective is what Stripe is to be brought to: the desired state, with Stripe's own values where those stay. It is the
+	// desired state itself where the policy changes nothing.
+	Effective *catalogv1.ProductChange
+	// Decisions are about all differences, in the order of their fields where they stay, and then in Diff's order.
+	Decisions []Decision
+}
+
+// Exceptions are fields, as differences name them, for which a person has decided otherwise than the policy, or has yet to.
+type Exceptions struct {
+	// Overwrite fields get the catalog's value.
+	Overwrite []string
+	// Leave fields stay as Stripe has them, a missing object included.
+	Leave []string
+}
+
+// Resolve applies a policy: Diff(Effective, observed) overwrites no field that Stripe owns, none whose newest value is
+// Stripe's, and none that is only to be reported and that the catalog has not changed since both sides agreed. What is not
+// in Stripe is created with the catalog's values, whoever owns them, and a product that leaves the catalog is archived.
+// Whole objects are the catalog's: where they differ and the policy's default is to report, that is reported, and yet part
+// of the effective state, so that the next change in the catalog brings it.
+//
+// Keys of metadata that Driftless did not write and that the catalog does not have differ from it only if Stripe, or the
+// newest value, owns them. Neither argument is modified.
+func Resolve(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed, x Exceptions) Resolution {
+	r := Resolution{Effective: desired}
+	if desired.GetProduct() != nil && observed.GetProduct() != nil && (!policy.plain() || len(x.Leave) > 0) {
+		r = newResolver(policy, desired, observed, x).resolve()
+	}
+	if slices.Contains(x.Leave, "") && observed.GetProduct() == nil {
+		r.Effective = nil
+		if desired.GetProduct() != nil {
+			return Resolution{Decisions: []Decision{{Difference{Kind: Missing, Catalog: desired.GetProduct().GetName()}, Report}}}
+		}
+	}
+	for _, d := range Compare(r.Effective, observed) {
+		action := Repair
+		if policy != nil && policy.report && !slices.Contains(x.Overwrite, d.Field) && objects(d, desired) {
+			action = Report
+		}
+		r.Decisions = append(r.Decisions, Decision{d, action})
+	}
+	return r
+}
+
+// objects says whether a difference is about a whole object, and not about a field that could stay as it is.
+func objects(d Difference, desired *catalogv1.ProductChange) bool {
+	switch d.Kind {
+	case Missing, Extra, PriceStructure:
+		return true
+	case ArchivedInCatalog:
+		if d.Price == "" {
+			return desired.GetProduct() == nil
+		}
+		return !slices.ContainsFunc(desired.GetProduct().GetPrices(), func(p *catalogv1.Price) bool { return p.GetId() == d.Price })
+	default:
+		return false
+	}
+}
+
+// Steps are the calls that bring Stripe to the effective state.
+func (r Resolution) Steps(observed *catalogv1.Observed) []Step { return Diff(r.Effective, observed) }
+
+// resolver settles the fields of a product that is on both sides.
+type resolver struct {
+	*differ
+	policy  *Policy
+	desired *catalogv1.ProductChange
+	agreed  *catalogv1.Agreed
+	x       Exceptions
+	out     Resolution
+	eff     *catalogv1.ProductChange
+	// all has archived prices' fields looked at too.
+	all bool
+}
+
+func newResolver(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed, x Exceptions) *resolver {
+	return &resolver{
+		differ: newDiffer(desired, observed), policy: policy, desired: desired, agreed: observed.GetAgreed(), x: x,
+		eff: proto.CloneOf(desired),
+	}
+}
+
+func (r *resolver) resolve() Resolution {
+	r.eachField(func(f boundField) {
+		if f.catalog == f.stripe {
+			return
+		}
+		action := r.settle(f)
+		if action == Repair {
+			return
+		}
+		r.out.Decisions = append(r.out.Decisions, Decision{f.difference(), action})
+		f.keep()
+	})
+	for _, id := range r.unwantedLeft() {
+		r.keepUnwanted(id)
+	}
+	r.dropInvalid()
+	r.out.Effective = r.eff
+	return r.out
+}
+
+// boundField is a field whose value may stay as Stripe has it.
+type boundField struct {
+	kind            Kind
+	name, price     string
+	rule            Rule
+	catalog, stripe string
+	// at is the second of Stripe's clock by which its value was there.
+	at int64
+	// keep gives the effective state Stripe's value.
+	keep func()
+}
+
+func (f boundField) difference() Difference {
+	return Difference{Kind: f.kind, Field: f.name, Price: f.price, Catalog: f.catalog, Stripe: f.stripe}
+}
+
+// settle says what is done about a field whose values differ.
+func (r *resolver) settle(f boundField) Action {
+	switch {
+	case slices.Contains(r.x.Leave, f.name):
+		return Report
+	case slices.Contains(r.x.Overwrite, f.name):
+		return Repair
+	}
+	if f.name == "default_price" && r.retires(f.stripe) {
+		return Repair
+	}
+	base, known := r.base(f.name)
+	if !known && f.rule.Owner == OwnerCatalog && r.observed.GetVersion() > 0 && r.desired.GetVersion() > r.observed.GetVersion() {
+		// The product was pushed under another policy: its new version counts as a whole.
+		return Repair
+	}
+	catalogMoved, stripeMoved := known && base.GetCatalog() != hash(f.catalog), known && base.GetStripe() != hash(f.stripe)
+	switch f.rule.Owner {
+	case OwnerStripe:
+	case OwnerNewest:
+		at := f.at
+		if base.GetNewer() != 0 && base.GetNewer() == hash(f.stripe) {
+			at = base.GetNewerAt()
+		}
+		if catalogMoved && !stripeMoved || catalogMoved == stripeMoved && at <= committed(r.desired) {
+			return Repair
+		}
+	default:
+		if f.rule.Action == Repair || catalogMoved {
+			return Repair
+		}
+	}
+	if f.rule.Action == WriteBack && !r.canWriteBack(f) {
+		return Report
+	}
+	return f.rule.Action
+}
+
+// retires says whether a price of Driftless's, which may be the default, is to be archived.
+func (r *resolver) retires(id string) bool {
+	if r.predecessor(id) == nil {
+		return false
+	}
+	price := priceOf(r.eff.GetProduct(), id)
+	return price == nil || price.Active != nil && !price.GetActive()
+}
+
+// canWriteBack says whether the catalog could have Stripe's value: it has no name for a price that is not its own.
+func (r *resolver) canWriteBack(f boundField) bool {
+	return f.name != "default_price" || f.stripe == "" || r.wanted(f.stripe) != nil
+}
+
+// committed is the second of the newest commit to the product.
+func committed(desired *catalogv1.ProductChange) int64 {
+	for _, t := range []*timestamppb.Timestamp{desired.GetCommittedAt(), desired.GetCapturedAt()} {
+		if t != nil {
+			return t.AsTime().Truncate(time.Second).Unix()
+		}
+	}
+	return 0
+}
+
+func (r *resolver) base(field string) (*catalogv1.AgreedField, bool) {
+	for _, f := range r.agreed.GetFields() {
+		if f.GetField() == field {
+			return f, true
+		}
+	}
+	return nil, r.policy != nil && r.agreed.GetFieldsKept() == r.policy.kept && r.policy.kept != 0
+}
+
+// bound says whether a field's value may stay as Stripe has it.
+func (r *resolver) bound(field string, rule Rule) bool {
+	return rule.Action != Repair || slices.Contains(r.x.Leave, field)
+}
+
+// eachField yields every field of both sides that is bound, with what both hold.
+func (r *resolver) eachField(yield func(boundField)) {
+	product := r.eff.GetProduct()
+	for _, f := range productFields {
+		want := f.write(r.want)
+		if rule := r.policy.Rule(f.name); want != nil && r.managed(f.name) && r.bound(f.name, rule) {
+			b := boundField{kind: FieldDiffers, name: f.name, rule: rule, catalog: valueText(want), stripe: valueText(f.write(r.have)), at: r.observed.GetProductUpdated()}
+			if f.name == "active" {
+				b.kind = archivedWhere(b.catalog)
+			}
+			b.keep = func() { setProduct(product, f.name, r.have) }
+			yield(b)
+		}
+	}
+	if r.managed("metadata") {
+		r.eachKey("", r.want.GetMetadata(), r.have.GetMetadata(), r.observed.GetManagedMetadata(), r.observed.GetProductUpdated(), func() *map[string]string { return &product.Metadata }, yield)
+	}
+	for _, want := range r.want.GetPrices() {
+		held, field := r.predecessor(want.GetId()), "prices."+want.GetId()
+		switch {
+		case want.GetActive() && (held == nil || !held.GetPrice().GetActive()) && slices.Contains(r.x.Leave, field):
+			price := priceOf(product, want.GetId())
+			yield(boundField{kind: Missing, name: field, price: want.GetId(), catalog: describePrice(r.leaveUnmanaged(want)), keep: func() { price.Active = new(false) }})
+		case held != nil:
+			r.eachPriceField(want, held, yield)
+		}
+	}
+	if rule := r.policy.Rule("default_price"); r.managed("default_price") && r.bound("default_price", rule) {
+		yield(boundField{
+			kind: WrongDefaultPrice, name: "default_price", rule: rule, catalog: r.want.GetDefaultPrice(), stripe: r.priceName(r.have.GetDefaultPrice()), at: r.observed.GetProductUpdated(),
+			keep: func() { r.eff.UnmanagedFields = append(r.eff.GetUnmanagedFields(), "default_price") },
+		})
+	}
+}
+
+// priceFields are those of an active price that Stripe changes in place, but for metadata.
+var priceFields = []string{"currency_options", "lookup_key", "nickname", "tax_behavior"}
+
+func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.ObservedPrice, yield func(boundField)) {
+	id, have, price := want.GetId(), held.GetPrice(), priceOf(r.eff.GetProduct(), want.GetId())
+	at := cmp.Or(r.changed(held.GetStripeId()), held.GetCreated())
+	one := func(name string, kind Kind) {
+		field, rule := priceField(id, name), r.policy.Rule("prices."+name)
+		if !r.managed("prices."+name) || !r.bound(field, rule) || name == "currency_options" && want.GetCurrency() != have.GetCurrency() {
+			return
+		}
+		b := boundField{kind: kind, name: field, price: id, rule: rule, catalog: priceText(name, want), stripe: priceText(name, have), at: at}
+		b.keep = func() { setPrice(price, name, have) }
+		if name == "lookup_key" {
+			if b.catalog = LookupKey(want); b.stripe == "" {
+				// Without a key nobody finds the price: the catalog's is written again.
+				return
+			}
+		}
+		yield(b)
+	}
+	one("active", archivedWhere(priceText("active", want)))
+	if !r.all && price.Active != nil && !price.GetActive() {
+		// What an archived price says can wait until it is wanted again: see Diff.
+		return
+	}
+	for _, name := range priceFields {
+		one(name, FieldDiffers)
+	}
+	for _, f := range priceIdentity {
+		field := priceField(id, f.name)
+		if slices.Contains(r.x.Leave, field) {
+			yield(boundField{
+				kind: PriceStructure, name: field, price: id, catalog: valueText(f.write(want)), stripe: valueText(f.write(have)),
+				keep: func() { keepStructure(price, have) },
+			})
+		}
+	}
+	if r.managed("prices.metadata") {
+		r.eachKey(id, want.GetMetadata(), have.GetMetadata(), held.GetManagedMetadata(), at, func() *map[string]string { return &price.Metadata }, yield)
+	}
+}
+
+// changed is when one of the product's Stripe prices came to be as it is.
+func (r *resolver) changed(stripeID string) int64 {
+	for _, p := range r.observed.GetPrices() {
+		if p.GetStripeId() == stripeID {
+			return p.GetChanged()
+		}
+	}
+	return 0
+}
+
+// eachKey yields the bound keys of a product's or a price's metadata.
+func (r *resolver) eachKey(price string, want, have map[string]string, managed []string, at int64, target func() *map[string]string, yield func(boundField)) {
+	keys := slices.Concat(slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(have)))
+	slices.Sort(keys)
+	for _, key := range slices.Compact(keys) {
+		name := "metadata." + key
+		field := name
+		if price != "" {
+			name, field = "prices."+name, priceField(price, name)
+		}
+		rule := r.policy.Rule(name)
+		_, wanted := want[key]
+		ours := wanted || slices.Contains(managed, key)
+		if slices.Contains(ownKeys, key) || !r.bound(field, rule) || !ours && rule.Owner == OwnerCatalog {
+			continue
+		}
+		yield(boundField{
+			kind: FieldDiffers, name: field, price: price, rule: rule, catalog: want[key], stripe: have[key], at: at,
+			keep: func() {
+				value, held := have[key]
+				switch m := target(); {
+				case !held:
+					delete(*m, key)
+				case ours:
+					if *m == nil {
+						*m = map[string]string{}
+					}
+					(*m)[key] = value
+				}
+			},
+		})
+	}
+}
+
+// unwantedLeft are the prices that the catalog does not have and that are left active.
+func (r *resolver) unwantedLeft() (ids []string) {
+	for _, h := range r.held {
+		id := h.GetPrice().GetId()
+		if id != "" && h.GetPrice().GetActive() && r.wanted(id) == nil && slices.Contains(r.x.Leave, priceField(id, "active")) && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (r *resolver) keepUnwanted(id string) {
+	kept := proto.CloneOf(r.predecessor(id).GetPrice())
+	delete(kept.Metadata, PriceMarker)
+	delete(kept.CurrencyOptions, kept.GetCurrency())
+	r.eff.Product.Prices = append(r.eff.GetProduct().GetPrices(), kept)
+	r.out.Decisions = append(r.out.Decisions, Decision{
+		Difference{Kind: ArchivedInCatalog, Field: priceField(id, "active"), Price: id, Catalog: "false", Stripe: "true"}, Report,
+	})
+}
+
+// dropInvalid wants a price as the catalog has it where Stripe's values would make one that breaks Stripe's rules.
+func (r *resolver) dropInvalid() {
+	if len(r.out.Decisions) == 0 {
+		return
+	}
+	r.dropTakenKeys()
+	for i, p := range r.eff.GetProduct().GetPrices() {
+		original := priceOf(r.desired.GetProduct(), p.GetId())
+		if v := (&validator{}); original != nil && !proto.Equal(original, p) {
+			if v.price("", p); len(v.violations) > 0 {
+				r.eff.Product.Prices[i] = proto.CloneOf(original)
+				r.out.Decisions = slices.DeleteFunc(r.out.Decisions, func(d Decision) bool { return d.Price == p.GetId() })
+			}
+		}
+	}
+}
+
+// dropTakenKeys wants a lookup key as the catalog has it where the one that would stay is that of another price.
+func (r *resolver) dropTakenKeys() {
+	prices := r.eff.GetProduct().GetPrices()
+	for _, p := range prices {
+		original := priceOf(r.desired.GetProduct(), p.GetId())
+		taken := slices.ContainsFunc(prices, func(other *catalogv1.Price) bool {
+			return other.GetId() != p.GetId() && LookupKey(other) == LookupKey(p)
+		})
+		if field := priceField(p.GetId(), "lookup_key"); original != nil && taken && p.GetLookupKey() != original.GetLookupKey() {
+			p.LookupKey = original.GetLookupKey()
+			r.out.Decisions = slices.DeleteFunc(r.out.Decisions, func(d Decision) bool { return d.Field == field })
+		}
+	}
+}
+
+func priceOf(p *catalogv1.Product, id string) *catalogv1.Price {
+	for _, price := range p.GetPrices() {
+		if price.GetId() == id {
+			return price
+		}
+	}
+	return nil
+}
+
+// setProduct gives a product one of another's fields.
+func setProduct(p *catalogv1.Product, field string, from *catalogv1.Product) {
+	switch field {
+	case "active":
+		p.Active = from.Active
+	case "description":
+		p.Description = from.GetDescription()
+	case "images":
+		p.Images = from.GetImages()
+	case "marketing_features":
+		p.MarketingFeatures = from.GetMarketingFeatures()
+	case "name":
+		p.Name = from.GetName()
+	case "package_dimensions":
+		p.PackageDimensions = from.GetPackageDimensions()
+	case "shippable":
+		p.Shippable = from.Shippable
+	case "statement_descriptor":
+		p.StatementDescriptor = from.GetStatementDescriptor()
+	case "tax_code":
+		p.TaxCode = from.GetTaxCode()
+	case "unit_label":
+		p.UnitLabel = from.GetUnitLabel()
+	case "url":
+		p.Url = from.GetUrl()
+	}
+}
+
+// setPrice gives a price one of another's fields.
+func setPrice(p *catalogv1.Price, field string, from *catalogv1.Price) {
+	switch field {
+	case "active":
+		p.Active = from.Active
+	case "currency_options":
+		p.CurrencyOptions = maps.Clone(from.GetCurrencyOptions())
+		delete(p.CurrencyOptions, p.GetCurrency())
+	case "lookup_key":
+		p.LookupKey = from.GetLookupKey()
+	case "nickname":
+		p.Nickname = from.GetNickname()
+	case "tax_behavior":
+		p.TaxBehavior = from.GetTaxBehavior()
+	}
+}
+
+// keepStructure gives a price what Stripe never changes of another, and its currency options, which must fit.
+func keepStructure(p, from *catalogv1.Price) {
+	p.BillingScheme, p.Currency, p.CustomUnitAmount, p.Recurring = from.GetBillingScheme(), from.GetCurrency(), from.GetCustomUnitAmount(), from.GetRecurring()
+	p.Tiers, p.TiersMode, p.TransformQuantity = from.GetTiers(), from.GetTiersMode(), from.GetTransformQuantity()
+	p.UnitAmount, p.UnitAmountDecimal, p.TaxBehavior = from.GetUnitAmount(), from.GetUnitAmountDecimal(), from.GetTaxBehavior()
+	setPrice(p, "currency_options", from)
+}
+
+// Agree records, in place, what both sides hold of the fields that the policy does not simply have overwritten, where they
+// agree. Push calls it in the write that ends a pass.
+func Agree(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
+	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil {
+		observed.Agreed = nil
+		return
+	}
+	r := newResolver(policy, desired, observed, Exceptions{})
+	r.all = true
+	next := &catalogv1.Agreed{FieldsKept: policy.kept}
+	r.eachField(func(f boundField) {
+		base, known := r.base(f.name)
+		entry := noted(f, base)
+		if f.catalog == f.stripe || !known {
+			// What differs and was not known counts from now.
+			entry.Catalog, entry.Stripe, entry.Newer, entry.NewerAt = hash(f.catalog), hash(f.stripe), 0, 0
+		}
+		next.Fields = appendEntry(next.GetFields(), entry)
+	})
+	slices.SortFunc(next.Fields, func(a, b *catalogv1.AgreedField) int { return strings.Compare(a.GetField(), b.GetField()) })
+	observed.Agreed = next
+}
+
+// NoteNewer records, in place, since when Stripe has values that are not the agreed ones: a write of Driftless's own must
+// not make them look younger. Push calls it in the write that plans a pass.
+func NoteNewer(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
+	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil || observed.GetAgreed().GetFieldsKept() != policy.kept {
+		return
+	}
+	r := newResolver(policy, desired, observed, Exceptions{})
+	r.all = true
+	next := &catalogv1.Agreed{FieldsKept: policy.kept}
+	seen := map[string]bool{}
+	r.eachField(func(f boundField) {
+		base, _ := r.base(f.name)
+		seen[f.name] = true
+		next.Fields = appendEntry(next.GetFields(), noted(f, base))
+	})
+	for _, f := range observed.GetAgreed().GetFields() {
+		if !seen[f.GetField()] {
+			next.Fields = append(next.Fields, f)
+		}
+	}
+	slices.SortFunc(next.Fields, func(a, b *catalogv1.AgreedField) int { return strings.Compare(a.GetField(), b.GetField()) })
+	observed.Agreed = next
+}
+
+// noted is the entry of a field with Stripe's newest value in it.
+func noted(f boundField, base *catalogv1.AgreedField) *catalogv1.AgreedField {
+	entry := &catalogv1.AgreedField{Field: f.name, Catalog: base.GetCatalog(), Stripe: base.GetStripe(), Newer: base.GetNewer(), NewerAt: base.GetNewerAt()}
+	if now := hash(f.stripe); now != entry.GetStripe() && now != entry.GetNewer() {
+		entry.Newer, entry.NewerAt = now, f.at
+	}
+	return entry
+}
+
+func appendEntry(entries []*catalogv1.AgreedField, e *catalogv1.AgreedField) []*catalogv1.AgreedField {
+	if e.GetCatalog() == 0 && e.GetStripe() == 0 && e.GetNewer() == 0 {
+		return entries
+	}
+	return append(entries, e)
+}

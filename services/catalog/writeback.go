@@ -1,0 +1,130 @@
+package catalog
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// TakeFromStripe returns the product as the catalog is to have it: its desired state with Stripe's values for the fields
+// given, as differences name them. taken are those of the fields that the catalog can have: structures of prices and whole
+// objects are not among them. Nil if one of the sides has no such product.
+func TakeFromStripe(desired *catalogv1.ProductChange, observed *catalogv1.Observed, fields []string) (product *catalogv1.Product, taken []string) {
+	if desired.GetProduct() == nil || observed.GetProduct() == nil {
+		return nil, nil
+	}
+	d := newDiffer(desired, observed)
+	product = proto.CloneOf(desired.GetProduct())
+	for _, field := range fields {
+		if d.take(product, field) {
+			taken = append(taken, field)
+		}
+	}
+	return product, taken
+}
+
+func (d *differ) take(p *catalogv1.Product, field string) bool {
+	switch key, ofMetadata := strings.CutPrefix(field, "metadata."); {
+	case ofMetadata:
+		p.Metadata = takeKey(p.GetMetadata(), d.have.GetMetadata(), key)
+		return true
+	case field == "default_price":
+		id := d.priceName(d.have.GetDefaultPrice())
+		if id != "" && d.wanted(id) == nil {
+			return false
+		}
+		p.DefaultPrice = id
+		return true
+	case isProductField(field):
+		setProduct(p, field, d.have)
+		return true
+	}
+	for _, price := range p.GetPrices() {
+		name, ok := strings.CutPrefix(field, "prices."+price.GetId()+".")
+		held := d.predecessor(price.GetId())
+		if !ok || held == nil {
+			continue
+		}
+		if currency, ok := strings.CutPrefix(name, "currency_options."); ok && currency != "" {
+			name = "currency_options"
+		}
+		if key, ok := strings.CutPrefix(name, "metadata."); ok {
+			price.Metadata = takeKey(price.GetMetadata(), held.GetPrice().GetMetadata(), key)
+			return true
+		}
+		if isPriceField(name) {
+			setPrice(price, name, held.GetPrice())
+			return true
+		}
+	}
+	return false
+}
+
+func takeKey(into, from map[string]string, key string) map[string]string {
+	value, ok := from[key]
+	if !ok {
+		delete(into, key)
+		return into
+	}
+	if into == nil {
+		into = map[string]string{}
+	}
+	into[key] = value
+	return into
+}
+
+func isProductField(name string) bool {
+	for _, f := range productFields {
+		if f.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func isPriceField(name string) bool {
+	if name == "active" {
+		return true
+	}
+	for _, f := range priceFields {
+		if f == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Import returns a product that is in Stripe only as the catalog would have it. A price of nobody's mark gets Stripe's id
+// for its own. Archived prices are left out.
+func Import(observed *catalogv1.Observed) *catalogv1.Product {
+	p := Canonical(observed.GetProduct())
+	if p == nil {
+		return nil
+	}
+	p.Id = observed.GetProductId()
+	for _, key := range ownKeys {
+		delete(p.Metadata, key)
+	}
+	byDefault := p.GetDefaultPrice()
+	p.DefaultPrice = ""
+	for _, held := range observed.GetPrices() {
+		price := CanonicalPrice(held.GetPrice())
+		if !price.GetActive() {
+			continue
+		}
+		for _, key := range ownKeys {
+			delete(price.Metadata, key)
+		}
+		delete(price.CurrencyOptions, price.GetCurrency())
+		if price.GetId() == "" {
+			price.Id = held.GetStripeId()
+		}
+		if held.GetStripeId() == byDefault {
+			p.DefaultPrice = price.GetId()
+		}
+		p.Prices = append(p.GetPrices(), price)
+	}
+	return p
+}
