@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -19,7 +17,6 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/mesh"
-	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 const scope = "github.com/driftless-sync/driftless/services/ingestion"
@@ -177,6 +174,8 @@ type touched struct {
 	chunk *wal.Chunk
 	rows  []*catalogv1.RowImage
 	ctx   context.Context //nolint:containedctx // the trace of the product's newest transaction
+	// older are the captures of the transactions before it.
+	older []trace.Span
 }
 
 // read reads the states of the products that a batch touched, in a snapshot that sees all of its transactions.
@@ -184,6 +183,7 @@ func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, erro
 	b := &batch{chunks: chunks}
 	products := map[string]*touched{}
 	var ids []string
+	var captures []context.Context
 	for _, c := range chunks {
 		b.version = c.CommitLSN
 		b.end = c.EndLSN
@@ -194,6 +194,7 @@ func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, erro
 		}
 		spanCtx, span := in.captureSpan(ctx, c)
 		b.spans = append(b.spans, span)
+		captures = append(captures, spanCtx)
 		for _, t := range c.Products {
 			p, ok := products[t.ID]
 			if !ok {
@@ -201,16 +202,23 @@ func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, erro
 				products[t.ID] = p
 				ids = append(ids, t.ID)
 			}
+			if ok {
+				p.older = append(p.older, trace.SpanFromContext(p.ctx))
+			}
 			p.chunk, p.ctx = c, spanCtx
 			p.rows = append(p.rows, t.Rows...)
 		}
 	}
+	begun := time.Now()
 	states, err := in.visibleStates(ctx, ids, chunks, b.truncated)
+	traceRead(captures, begun, err)
 	if err != nil {
+		b.endSpans(err)
 		return nil, err
 	}
 	for _, id := range ids {
 		t := products[id]
+		t.coalesce()
 		change := &catalogv1.ProductChange{
 			Account: in.account, ProductId: id, Version: uint64(t.chunk.CommitLSN), RowImages: t.rows,
 			Source: catalogv1.Source_SOURCE_WAL, CommittedAt: timestamppb.New(t.chunk.CommittedAt), CapturedAt: timestamppb.Now(),
@@ -226,21 +234,6 @@ func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, erro
 	// A crash may come between two atomic batches, and what lies below the last stored version is not read again.
 	slices.SortStableFunc(b.out, func(x, y mesh.Outgoing) int { return cmp.Compare(x.Version, y.Version) })
 	return b, nil
-}
-
-// captureSpan is the transaction's part in the trace that the application began, or the beginning of one. It starts
-// at the commit.
-func (in *ingester) captureSpan(ctx context.Context, c *wal.Chunk) (context.Context, trace.Span) {
-	start := c.CommittedAt
-	if start.After(time.Now()) {
-		start = time.Now()
-	}
-	//nolint:spancheck // store ends it
-	return otel.Tracer(scope).Start(telemetry.ContextWithTraceparent(ctx, c.Traceparent), "capture", trace.WithTimestamp(start),
-		trace.WithAttributes(
-			attribute.String("driftless.version", c.CommitLSN.String()),
-			attribute.Int("driftless.products", len(c.Products)),
-			attribute.Int64("db.postgresql.xid", int64(c.Xid))))
 }
 
 // visibleStates reads until the snapshot sees every transaction of the batch: a commit reaches the log, and so us, a
@@ -271,13 +264,13 @@ func (in *ingester) visibleStates(ctx context.Context, ids []string, chunks []*w
 
 // store publishes a batch and returns once JetStream has all of it.
 func (in *ingester) store(ctx context.Context, b *batch) error {
-	defer func() {
-		for _, s := range b.spans {
-			s.End()
-		}
-	}()
-	if err := in.publish(ctx, b.out, b.dead); err != nil {
+	err := in.publish(ctx, b.out, b.dead)
+	b.endSpans(err)
+	if err != nil {
 		return err
+	}
+	for _, o := range b.out {
+		in.crowd.stored(o.Subject, o.Ctx)
 	}
 	if b.truncated {
 		if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {

@@ -58,6 +58,7 @@ type ingester struct {
 	metrics  *metrics
 	barriers *barriers
 	progress *progress
+	crowd    *crowd
 	// reread asks for the whole catalog to be read again.
 	reread chan struct{}
 }
@@ -132,7 +133,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	in := &ingester{
 		account: cfg.Account, mesh: m, maxBody: m.MaxBody(), pool: pool, mapping: checked, validate: validator, logger: cfg.Logger,
 		source:  &wal.Source{URL: cfg.DatabaseURL, Slot: cfg.Slot, Publication: cfg.Publication, Tables: queries.Watch},
-		metrics: newMetrics(), barriers: newBarriers(), progress: &progress{}, reread: make(chan struct{}, 1),
+		metrics: newMetrics(), barriers: newBarriers(), progress: &progress{}, crowd: newCrowd(), reread: make(chan struct{}, 1),
 	}
 	prepared, err := in.bind(ctx)
 	if err != nil {

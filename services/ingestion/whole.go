@@ -205,7 +205,7 @@ func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Comman
 	}
 	if !in.progress.reading.Load() {
 		// A replica that waits for the slot would label what it reads with where the log was when it began to wait.
-		return mesh.RetryIn(standbyDelay, nil)
+		return mesh.Busy(standbyDelay)
 	}
 	var err error
 	if ids := backfill.GetProductIds(); len(ids) > 0 {

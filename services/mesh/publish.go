@@ -10,9 +10,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
@@ -34,8 +31,6 @@ const headerRoom = 4 << 10
 
 // MaxBody is the largest body, in bytes, that the server takes in a message.
 func (m *Mesh) MaxBody() int { return int(m.nc.MaxPayload()) - headerRoom }
-
-const scope = "github.com/driftless-sync/driftless/services/mesh"
 
 // Outgoing is a message to publish.
 type Outgoing struct {
@@ -81,7 +76,7 @@ func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, 
 	}
 	defer span.End()
 	if _, err := m.js.PublishMsg(ctx, msg); err != nil {
-		span.SetStatus(codes.Error, err.Error())
+		telemetry.Fail(span, err)
 		return fmt.Errorf("publish on %s: %w", subject, err)
 	}
 	return nil
@@ -109,9 +104,7 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing) (n int, err err
 	bytes := 0
 	defer func() {
 		for _, s := range spans {
-			if err != nil {
-				s.SetStatus(codes.Error, err.Error())
-			}
+			telemetry.Fail(s, err)
 			s.End()
 		}
 	}()
@@ -149,16 +142,7 @@ func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span,
 			return nil, nil, err
 		}
 	}
-	stream, _ := splitSubject(o.Subject)
-	ctx, span := otel.Tracer(scope).Start(ctx, "send "+stream, trace.WithSpanKind(trace.SpanKindProducer))
-	if span.IsRecording() {
-		span.SetAttributes(
-			attribute.String("messaging.system", "nats"),
-			attribute.String("messaging.operation.name", "send"),
-			attribute.String("messaging.operation.type", "send"),
-			attribute.String("messaging.destination.name", o.Subject),
-			attribute.Int("messaging.message.body.size", len(o.encoded)))
-	}
+	ctx, span := startSend(ctx, &o)
 	msg := &nats.Msg{Subject: o.Subject, Data: o.encoded, Header: nats.Header{}}
 	if o.ID != "" {
 		msg.Header.Set(jetstream.MsgIDHeader, o.ID)

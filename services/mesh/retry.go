@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 func retrySubject(service, account, product string) string {
@@ -38,7 +39,9 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 		return err
 	}
 	defer span.End()
+	span.SetAttributes(telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
 	if _, err := m.js.PublishMsg(ctx, msg, jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(dueSubject(service, retry.GetAccount(), retry.GetProductId()))); err != nil {
+		telemetry.Fail(span, err)
 		return fmt.Errorf("schedule a retry of product %s: %w", retry.GetProductId(), err)
 	}
 	return nil

@@ -55,6 +55,9 @@ var (
 // Work renews it three times in that span.
 const ackWait = 10 * time.Second
 
+// StatesKept is how many states of a product, in each lane, CATALOG keeps.
+const StatesKept = 16
+
 // streams is the whole of the mesh's storage. Limits not named are JetStream's defaults: none.
 var streams = []jetstream.StreamConfig{
 	{
@@ -62,7 +65,7 @@ var streams = []jetstream.StreamConfig{
 		Description: "desired state: the newest message of a product is what the catalog wants",
 		Subjects:    []string{"catalog.*.*.*"},
 		// The newest states of each product, and no age limit: a service that was away for a month finds them.
-		MaxMsgsPerSubject:  16,
+		MaxMsgsPerSubject:  StatesKept,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 	},

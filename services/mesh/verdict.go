@@ -20,6 +20,7 @@ type Verdict struct {
 	decision decision
 	delay    time.Duration
 	err      error
+	busy     bool
 	letter   *meshv1.DeadLetter
 }
 
@@ -32,6 +33,15 @@ func Retry(err error) Verdict { return Verdict{decision: retry, err: err} }
 // RetryIn has the message delivered again after d. A nil err means that nothing is wrong, only not yet possible.
 func RetryIn(d time.Duration, err error) Verdict {
 	return Verdict{decision: retry, delay: max(d, time.Millisecond), err: err}
+}
+
+// Busy has the message delivered again after d, because what it is about is being worked on: nothing was done with it.
+// Such a delivery leaves no span, and the handler must have left none either: the one that gets through says how many
+// came before.
+func Busy(d time.Duration) Verdict {
+	v := RetryIn(d, nil)
+	v.busy = true
+	return v
 }
 
 // Dead gives the message up: the letter is stored on DEAD, then the message is terminated. Work fills in where

@@ -11,8 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
@@ -50,20 +48,7 @@ type Message[M proto.Message] struct {
 }
 
 // Account is the account token of the subject.
-func (m Message[M]) Account() string {
-	kind, rest := splitSubject(m.Subject)
-	tokens := strings.Split(rest, ".")
-	switch {
-	case kind == "catalog" || kind == "stripe" || kind == "sync":
-		return tokens[0]
-	case kind == "retry" && tokens[0] == "due" && len(tokens) > 2:
-		return tokens[2]
-	case len(tokens) > 1:
-		return tokens[1]
-	default:
-		return ""
-	}
-}
+func (m Message[M]) Account() string { return aboutSubject(m.Subject).Account }
 
 // Work consumes until ctx ends: it takes each message's trace up in a span, decodes it, calls handle, keeps the
 // message from being redelivered meanwhile, and carries out the verdict. A message that does not decode becomes a
@@ -133,18 +118,7 @@ func work[T any, M interface {
 		m.logger.Error("message without JetStream metadata", "subject", raw.Subject(), "error", err)
 		return
 	}
-	kind, _ := splitSubject(raw.Subject())
-	ctx = telemetry.ExtractNATS(ctx, raw.Headers())
-	ctx, span := otel.Tracer(scope).Start(ctx, "process "+kind, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
-		attribute.String("messaging.system", "nats"),
-		attribute.String("messaging.operation.name", "process"),
-		attribute.String("messaging.operation.type", "process"),
-		attribute.String("messaging.destination.name", raw.Subject()),
-		attribute.String("messaging.consumer.group.name", w.Consumer.Durable(m.account)),
-		attribute.String("nats.stream", meta.Stream),
-		attribute.Int64("nats.stream_sequence", int64(meta.Sequence.Stream)),
-		attribute.Int64("nats.delivered", int64(meta.NumDelivered)),
-	))
+	ctx, span := startProcess(ctx, m, w, raw, meta)
 	defer span.End()
 
 	alive := keepAlive(raw)
@@ -179,11 +153,14 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 		if delay == 0 {
 			delay = RetryDelay(meta.NumDelivered)
 		}
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry), telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
+		if v.busy {
+			telemetry.Discard(span)
+		}
 		if v.err != nil {
-			span.SetStatus(codes.Error, v.err.Error())
+			telemetry.Fail(span, v.err)
 			m.logger.WarnContext(ctx, "will try again", "subject", raw.Subject(), "attempt", meta.NumDelivered, "in", delay, "error", v.err)
 		}
-		span.SetAttributes(attribute.String("driftless.retry_in", delay.String()))
 		err = raw.NakWithDelay(delay)
 	case dead:
 		letter := v.letter
@@ -200,6 +177,7 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 			letter.Payload = raw.Data()
 		}
 		span.SetStatus(codes.Error, letter.GetMessage())
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead), telemetry.DeadReasonKey.String(letter.GetReason()))
 		if err = m.DeadLetter(ctx, letter); err == nil {
 			err = raw.TermWithReason(letter.GetReason())
 		} else {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 // errUnordered: the event cannot be told to be newer than what is known.
@@ -40,23 +40,26 @@ func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeCha
 	change := msg.Body
 	unlock, ok := p.lock(change.GetProductId())
 	if !ok {
-		return mesh.RetryIn(busyDelay, nil)
+		return mesh.Busy(busyDelay)
 	}
 	defer unlock()
 	observed, _, err := p.mesh.Observed().Get(ctx, p.account, change.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
+	span := trace.SpanFromContext(ctx)
 	if catalog.SeenEvent(observed, change.GetEventId()) {
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSeen))
 		return mesh.Ack()
 	}
 	intent := catalog.FindIntent(observed, change.GetIdempotencyKey())
 	switch claim := observed.GetClaim(); {
 	case intent == nil:
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeObserved))
 		err = p.learn(ctx, change)
 	case !intent.GetAnswered() && claim != nil && time.Now().Before(claim.GetUntil().AsTime()):
 		// The call's answer is about to be recorded.
-		return mesh.RetryIn(busyDelay, nil)
+		return mesh.Busy(busyDelay)
 	default:
 		err = p.confirm(ctx, change, intent)
 	}
@@ -88,7 +91,7 @@ const longestDelay = 30 * time.Second
 // confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer, unless
 // that was never recorded: then it is fetched.
 func (p *puller) confirm(ctx context.Context, change *meshv1.StripeChange, intent *catalogv1.Intent) error {
-	trace.SpanFromContext(ctx).SetAttributes(attribute.String("driftless.confirms", intent.GetStep()))
+	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeConfirmed), telemetry.StepKey.String(intent.GetStep()))
 	outcome := &meshv1.Outcome{
 		Id: "confirmed:" + p.account + ":" + change.GetEventId(), Account: p.account, ProductId: change.GetProductId(),
 		Kind: meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, Version: intent.GetVersion(), EventId: change.GetEventId(),

@@ -10,8 +10,7 @@ import (
 
 	"github.com/stripe/stripe-go/v76/webhook"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -95,22 +94,38 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 	if err != nil {
 		return err
 	}
-	if intent := catalog.FindIntent(observed, event.IdempotencyKey); intent != nil {
-		ctx = telemetry.ContextWithTraceparent(ctx, intent.GetTraceparent())
+	if via == meshv1.Via_VIA_POLL && catalog.SeenEvent(observed, event.ID) {
+		// Events of the last minute are read again and again.
+		return nil
 	}
-	name, kind := "receive webhook", trace.SpanKindServer
-	if via == meshv1.Via_VIA_POLL {
-		name, kind = "read event", trace.SpanKindInternal
-	}
-	ctx, span := otel.Tracer(scope).Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(
-		attribute.String("stripe.event_id", event.ID), attribute.String("stripe.event_type", event.Type),
-		attribute.String("driftless.product", event.ProductID)))
+	intent := catalog.FindIntent(observed, event.IdempotencyKey)
+	ctx = telemetry.ContextWithTraceparent(ctx, intent.GetTraceparent())
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: p.account, Product: event.ProductID, Version: intent.GetVersion()})
+	ctx, span := startTake(ctx, via)
 	defer span.End()
+	span.SetAttributes(telemetry.StripeEventIDKey.String(event.ID), telemetry.StripeEventTypeKey.String(event.Type))
 	err = p.mesh.Publish(ctx, mesh.StripeSubject(p.account, event.ProductID), change, mesh.WithID(event.ID))
+	if via == meshv1.Via_VIA_WEBHOOK {
+		status := http.StatusOK
+		if err != nil {
+			status = http.StatusServiceUnavailable
+		}
+		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+	}
 	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
+		telemetry.Fail(span, err)
 		return err
 	}
 	p.metrics.received(ctx, via, "stored")
 	return nil
+}
+
+// startTake begins the span of an event's arrival.
+func startTake(ctx context.Context, via meshv1.Via) (context.Context, trace.Span) {
+	tracer := otel.Tracer(scope)
+	if via != meshv1.Via_VIA_WEBHOOK {
+		return tracer.Start(ctx, "read event")
+	}
+	return tracer.Start(ctx, "POST "+WebhookPath, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		semconv.HTTPRequestMethodPost, semconv.HTTPRoute(WebhookPath), semconv.URLPath(WebhookPath)))
 }

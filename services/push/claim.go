@@ -46,7 +46,14 @@ type plannedStep struct {
 
 // claim takes the product for this process and plans the calls, in one write: the claim, and the intent of every
 // call with its key and trace. A nil plan without error means that there is nothing to do.
-func (p *pusher) claim(ctx context.Context, o order) (*plan, error) {
+func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
+	ctx, span := startSpan(ctx, "claim product")
+	defer func() {
+		if pl != nil {
+			span.SetAttributes(telemetry.StepCountKey.Int(len(pl.steps)))
+		}
+		endSpan(span, err)
+	}()
 	for range 5 {
 		observed, revision, err := p.mesh.Observed().Get(ctx, p.account, o.change.GetProductId())
 		if err != nil {
@@ -61,6 +68,8 @@ func (p *pusher) claim(ctx context.Context, o order) (*plan, error) {
 				return nil, errOutdated
 			}
 			p.metrics.superseded(ctx)
+			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSuperseded))
+			appliedBy(ctx, observed, o.change.GetVersion())
 			return nil, nil
 		}
 		known := observed.GetVersion() >= o.change.GetVersion() && !observed.GetStale() && observed.GetClaim() == nil
@@ -68,6 +77,8 @@ func (p *pusher) claim(ctx context.Context, o order) (*plan, error) {
 			if o.redelivered {
 				return nil, p.tell(ctx, o.change, observed.GetGeneration(), nil)
 			}
+			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeUnchanged))
+			appliedBy(ctx, observed, o.change.GetVersion())
 			return nil, nil
 		}
 		pl, err := p.plan(ctx, o, observed, revision)
@@ -76,7 +87,7 @@ func (p *pusher) claim(ctx context.Context, o order) (*plan, error) {
 		}
 		return pl, err
 	}
-	return nil, errBusy
+	return nil, fmt.Errorf("five attempts to claim it were overtaken: %w", errBusy)
 }
 
 func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64) (*plan, error) {
@@ -109,10 +120,9 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 			return nil
 		}
 		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.hold.end()), Version: o.change.GetVersion()}
-		traceparent := telemetry.Traceparent(ctx)
 		for _, s := range steps {
 			catalog.RecordIntents(stored, &catalogv1.Intent{
-				IdempotencyKey: s.key, Step: s.String(), Traceparent: traceparent, Version: o.change.GetVersion(),
+				IdempotencyKey: s.key, Step: s.String(), Traceparent: o.traceparent, Version: o.change.GetVersion(),
 				At: timestamppb.Now(), Generation: s.generation,
 			})
 		}

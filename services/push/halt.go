@@ -4,7 +4,10 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 // haltFor is how long nothing is delivered once Stripe has refused the key: then one message at a time asks again.
@@ -14,6 +17,7 @@ const haltFor = time.Minute
 // wear the queue out.
 func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
 	p.halts.Store(true)
+	telemetry.Fail(trace.SpanFromContext(ctx), cause)
 	if err := p.mesh.Pause(ctx, time.Now().Add(haltFor), consumers...); err != nil {
 		p.logger.WarnContext(ctx, "could not pause the consumers", "error", err)
 	}

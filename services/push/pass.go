@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nuid"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -22,6 +21,7 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 const scope = "github.com/driftless-sync/driftless/services/push"
@@ -46,6 +46,8 @@ type order struct {
 	always bool
 	// redelivered messages may have been applied by an attempt that died before it could say so.
 	redelivered bool
+	// traceparent of the pass, which Stripe's events about its calls continue.
+	traceparent string
 }
 
 // pusher applies desired states. Safe for concurrent use.
@@ -57,6 +59,7 @@ type pusher struct {
 	stripe  *stripeapi.Client
 	logger  *slog.Logger
 	metrics *metrics
+	links   links
 
 	guarded GuardConfig
 	known   known
@@ -101,7 +104,7 @@ func (f *failures) clear(product string) bool {
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
 		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger, metrics: newMetrics(),
-		busy: map[string]bool{}, failures: &failures{counts: map[string]uint64{}},
+		links: links{mesh: m, account: account}, busy: map[string]bool{}, failures: &failures{counts: map[string]uint64{}},
 	}
 }
 
@@ -128,15 +131,20 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 		return errBusy
 	}
 	defer unlock()
-	ctx, span := otel.Tracer(scope).Start(ctx, "sync product")
-	defer span.End()
-	span.SetAttributes(attribute.String("driftless.product", product), attribute.Int64("driftless.version", int64(o.change.GetVersion())))
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: p.account, Product: product, Version: o.change.GetVersion()})
+	ctx, span := startSpan(ctx, "sync product")
+	defer func() { endSpan(span, err) }()
+	o.traceparent = telemetry.Traceparent(ctx)
 
 	// What can be known at once is not left to a redelivery: that the product existed already, that it changed
 	// under the pass.
-	for range 3 {
+	for n := range 3 {
 		var again bool
-		if again, err = p.round(ctx, o); !again {
+		again, err = p.round(ctx, o)
+		switch {
+		case !again && n > 0 && errors.Is(err, errBusy):
+			return fmt.Errorf("in the middle of it: %w", err)
+		case !again:
 			return err
 		}
 		o.look = true
@@ -154,6 +162,11 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	stop := p.keep(ctx, plan)
 	applied, failure := p.apply(ctx, plan)
 	stop()
+	defer func() {
+		if err == nil {
+			p.links.carries(ctx, o.change, plan.base.GetVersion())
+		}
+	}()
 	observed, err := p.record(ctx, plan, applied, failure)
 	if err != nil {
 		return false, err
@@ -196,19 +209,21 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 	created := map[string]string{}
 	for i, planned := range pl.steps {
 		step := resolved(planned.Step, created)
-		stepCtx, span := otel.Tracer(scope).Start(ctx, string(step.Kind))
-		span.SetAttributes(attribute.String("driftless.step", step.String()), attribute.String("driftless.idempotency_key", planned.key))
+		stepCtx, span := startSpan(ctx, string(step.Kind))
+		span.SetAttributes(telemetry.StepKey.String(step.String()), telemetry.IdempotencyKeyKey.String(planned.key))
 		result, err := p.stripe.Apply(stepCtx, step, planned.key, func() error { return p.renew(ctx, pl, i) })
 		p.metrics.called(ctx, step.Kind, err)
 		if err != nil {
 			f := &failedStep{Step: step, Failure: stripeapi.Classify(err), index: i}
 			var notSent *stripeapi.NotSentError
 			f.notSent = errors.As(err, &notSent)
-			span.RecordError(err)
-			span.End()
+			if f.RequestID != "" {
+				span.SetAttributes(telemetry.StripeRequestIDKey.String(f.RequestID))
+			}
+			endSpan(span, f)
 			return done, f
 		}
-		span.SetAttributes(attribute.String("stripe.request_id", result.RequestID), attribute.Bool("stripe.idempotent_replayed", result.Replayed))
+		span.SetAttributes(telemetry.StripeRequestIDKey.String(result.RequestID), telemetry.StripeReplayedKey.Bool(result.Replayed))
 		span.End()
 		p.recovered(ctx)
 		switch step.Kind {
@@ -296,6 +311,7 @@ func (p *pusher) tell(ctx context.Context, change *catalogv1.ProductChange, gene
 			Step: a.Step.String(), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID, Took: durationpb.New(a.Took),
 		})
 	}
+	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeApplied))
 	if err := p.mesh.Publish(ctx, mesh.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion())); err != nil {
 		return err
 	}

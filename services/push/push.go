@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 // Config of the service.
@@ -116,6 +118,7 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 	}
 	if newest.GetVersion() > change.GetVersion() {
 		p.metrics.superseded(ctx)
+		p.links.superseded(ctx, change)
 		return mesh.Ack()
 	}
 	return p.settle(ctx, order{change: change, redelivered: msg.Attempt > 1})
@@ -185,6 +188,8 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 			}
 		}
 		return mesh.Ack()
+	case err == errBusy: //nolint:errorlint // itself: nothing was done
+		return mesh.Busy(busyDelay)
 	case errors.Is(err, errBusy):
 		return mesh.RetryIn(busyDelay, nil)
 	case errors.As(err, &held):
@@ -228,6 +233,9 @@ func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
 	if failed := p.mesh.RetryLater(ctx, mesh.Push, retry, delay); failed != nil {
 		return mesh.RetryIn(delay, errors.Join(err, failed))
 	}
+	span := trace.SpanFromContext(ctx)
+	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry), telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
+	telemetry.Fail(span, err)
 	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempts", attempts, "in", delay, "error", err)
 	return mesh.Ack()
 }

@@ -113,6 +113,7 @@ func consume[T any, M interface {
 			begun := time.Now()
 			err := handle(ctx, msg)
 			r.metrics.wrote(ctx, c.Stream, begun)
+			traceWrite(ctx, begun, err)
 			if err != nil {
 				return mesh.Retry(err)
 			}

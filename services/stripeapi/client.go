@@ -10,6 +10,8 @@ import (
 
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/form"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/config"
@@ -18,6 +20,8 @@ import (
 
 // DefaultBase is Stripe's own address.
 const DefaultBase = "https://api.stripe.com"
+
+const scope = "github.com/driftless-sync/driftless/services/stripeapi"
 
 // RequestTimeout bounds one call. Stripe answers within seconds; a call given up then has an unknown outcome.
 const RequestTimeout = 30 * time.Second
@@ -104,13 +108,32 @@ func (c *Client) read(ctx context.Context, endpoint, id string, body *form.Value
 	return c.call(ctx, "", endpoint, id, "", body, nil)
 }
 
+// shortestWait is from how long a wait for a call's turn is a span.
+const shortestWait = time.Millisecond
+
+// turn waits until the account's budget lets a call be made.
+func (c *Client) turn(ctx context.Context, endpoint string) (done func(reason string), err error) {
+	begun := time.Now()
+	done, err = c.budget.Wait(ctx, endpoint)
+	if err != nil {
+		err = &NotSentError{fmt.Errorf("wait for a turn within Stripe's rate limit: %w", err)}
+	}
+	if err != nil || time.Since(begun) >= shortestWait {
+		_, span := otel.Tracer(scope).Start(ctx, "wait for budget", trace.WithTimestamp(begun))
+		telemetry.Fail(span, err)
+		span.End()
+	}
+	return done, err
+}
+
 // call makes one request, in a version of the API other than the pinned one if that is not empty. The endpoint is the
 // operation as Stripe counts it, with {id} for the object's id. Before, if not nil, runs when the request's turn has
 // come; its error is that the request is not made.
 func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey string, body *form.Values, before func() error) (*answer, error) {
-	done, err := c.budget.Wait(ctx, endpoint)
+	ctx = telemetry.ContextWithEndpoint(ctx, endpoint)
+	done, err := c.turn(ctx, endpoint)
 	if err != nil {
-		return nil, &NotSentError{fmt.Errorf("wait for a turn within Stripe's rate limit: %w", err)}
+		return nil, err
 	}
 	if before != nil {
 		if err := before(); err != nil {

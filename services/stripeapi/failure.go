@@ -3,6 +3,7 @@ package stripeapi
 import (
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/stripe/stripe-go/v76"
 )
@@ -83,6 +84,18 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.Err.Error() }
 func (f *Failure) Unwrap() error { return f.Err }
+
+// ErrorType is Stripe's code, or HTTP's status where it gave none: the error.type of spans.
+func (f *Failure) ErrorType() string {
+	switch {
+	case f.Code != "":
+		return f.Code
+	case f.Status != 0:
+		return strconv.Itoa(f.Status)
+	default:
+		return "no_answer"
+	}
+}
 
 // NotSentError is a call that was given up before it was made.
 type NotSentError struct{ Err error }

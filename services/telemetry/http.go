@@ -1,11 +1,13 @@
 package telemetry
 
 import (
+	"context"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -16,27 +18,44 @@ func HTTPServer(next http.Handler) http.Handler {
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path }))
 }
 
+type endpointKey struct{}
+
+// ContextWithEndpoint names the requests made with the returned context by their method and path with {id} for what
+// differs between objects ("POST /v1/products/{id}").
+func ContextWithEndpoint(ctx context.Context, endpoint string) context.Context {
+	return context.WithValue(ctx, endpointKey{}, endpoint)
+}
+
 // HTTPTransport makes a span of every request and adds Stripe's request id to it. The trace is not sent along: the
 // other side is a third party.
 func HTTPTransport(base http.RoundTripper) http.RoundTripper {
 	return otelhttp.NewTransport(requestID{base},
 		otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return "HTTP " + r.Method }))
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
+			if endpoint, ok := r.Context().Value(endpointKey{}).(string); ok {
+				return endpoint
+			}
+			return r.Method
+		}))
 }
 
 type requestID struct{ base http.RoundTripper }
 
 func (t requestID) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.base.RoundTrip(r)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // a transport passes its inner transport's error on
-	}
 	span := trace.SpanFromContext(r.Context())
+	if endpoint, ok := r.Context().Value(endpointKey{}).(string); ok && span.IsRecording() {
+		_, path, _ := strings.Cut(endpoint, " ")
+		span.SetAttributes(semconv.URLTemplate(path))
+	}
+	resp, err := t.base.RoundTrip(r)
+	if err != nil || !span.IsRecording() {
+		return resp, err //nolint:wrapcheck // a transport passes its inner transport's error on
+	}
 	if id := resp.Header.Get("Request-Id"); id != "" {
-		span.SetAttributes(attribute.String("stripe.request_id", id))
+		span.SetAttributes(StripeRequestIDKey.String(id))
 	}
 	if why := resp.Header.Get("Stripe-Rate-Limited-Reason"); why != "" {
-		span.SetAttributes(attribute.String("stripe.rate_limited_reason", why))
+		span.SetAttributes(StripeRateLimitedKey.String(why))
 	}
 	return resp, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -25,6 +26,8 @@ type Options struct {
 	// Service is the service.name of spans unless OTEL_SERVICE_NAME says otherwise.
 	Service string
 	Version string
+	// Logger is told when spans cannot be exported, and when they can again; slog.Default() if nil.
+	Logger *slog.Logger
 }
 
 // Telemetry is what a process reports with.
@@ -35,29 +38,24 @@ type Telemetry struct {
 }
 
 // Setup installs tracing and metrics for the whole process. Spans are exported by OTLP over HTTP if
-// OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) is set; otherwise they are made, so that
-// trace ids travel and appear in logs, but go nowhere. The standard OTEL_* variables are obeyed. Metrics are for
-// Handler to serve.
+// OTEL_EXPORTER_OTLP_ENDPOINT (or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) is set; otherwise only trace ids are made, which
+// travel, and appear in logs and histories. The standard OTEL_* variables are obeyed. A collector that is away or slow
+// costs spans and nothing else. Metrics are for Handler to serve.
 func Setup(ctx context.Context, o Options) (*Telemetry, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	otel.SetErrorHandler(&troubles{logger: o.Logger})
 	res, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", o.Service), attribute.String("service.version", o.Version)),
 		resource.WithFromEnv(), resource.WithTelemetrySDK())
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	traceOptions := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
-	exports, err := exportsTraces()
-	if err != nil {
+	t := &Telemetry{registry: prometheus.NewRegistry()}
+	if t.traces, err = tracerProvider(ctx, res, o.Logger); err != nil {
 		return nil, err
 	}
-	if exports {
-		exporter, err := otlptracehttp.New(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("set up the export of traces: %w", err)
-		}
-		traceOptions = append(traceOptions, sdktrace.WithBatcher(exporter))
-	}
-	t := &Telemetry{traces: sdktrace.NewTracerProvider(traceOptions...), registry: prometheus.NewRegistry()}
 	t.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(t.registry), otelprometheus.WithoutScopeInfo())
 	if err != nil {
@@ -68,6 +66,25 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	otel.SetMeterProvider(t.metrics)
 	otel.SetTextMapPropagator(traceContext)
 	return t, nil
+}
+
+func tracerProvider(ctx context.Context, res *resource.Resource, logger *slog.Logger) (*sdktrace.TracerProvider, error) {
+	sampler, err := configuredSampler()
+	if err != nil {
+		return nil, err
+	}
+	exports, err := exportsTraces()
+	if err != nil {
+		return nil, err
+	}
+	if never := sdktrace.NeverSample(); !exports || sampler == never {
+		return sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSampler(never)), nil
+	}
+	otlp, err := otlptracehttp.New(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("set up the export of traces: %w", err)
+	}
+	return NewTracerProvider(sampler, sdktrace.NewBatchSpanProcessor(&exporter{SpanExporter: otlp, logger: logger}), sdktrace.WithResource(res)), nil
 }
 
 func exportsTraces() (bool, error) {

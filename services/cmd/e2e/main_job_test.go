@@ -354,8 +354,8 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 	require.NoError(t, err)
 	t.Log("\n" + tree)
 	for _, name := range []string{
-		"capture", "send catalog", "process catalog", "sync product", "create_product", "update_price", "HTTP POST",
-		"receive webhook", "send stripe", "process stripe", "send sync", "process sync",
+		"capture", "read products", "send catalog", "process catalog", "sync product", "claim product", "create_product", "update_price",
+		"POST /v1/products", "POST /v1/prices/{id}", "POST /stripe/webhook", "send stripe", "process stripe", "send sync", "process sync", "write ledger",
 	} {
 		require.Contains(t, tree, name)
 	}
@@ -390,5 +390,5 @@ func TestTheCallersTraceGoesThroughTheAPI(t *testing.T) {
 	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
 	require.NoError(t, err)
 	require.Contains(t, tree, "UpsertProducts")
-	require.Contains(t, tree, "receive webhook")
+	require.Contains(t, tree, "POST /stripe/webhook")
 }

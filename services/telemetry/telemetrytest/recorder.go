@@ -12,6 +12,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 // Recorder holds the spans that ended since Start.
@@ -22,7 +24,7 @@ type Recorder struct{ exporter *tracetest.InMemoryExporter }
 func Start(t testing.TB) *Recorder {
 	t.Helper()
 	exporter := tracetest.NewInMemoryExporter()
-	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter)))
+	otel.SetTracerProvider(telemetry.NewTracerProvider(sdktrace.ParentBased(sdktrace.AlwaysSample()), sdktrace.NewSimpleSpanProcessor(exporter)))
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	return &Recorder{exporter}
 }

@@ -63,7 +63,7 @@ func mainError(name, description string, settings any, run func(context.Context,
 	slog.SetDefault(logger)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	t, err := telemetry.Setup(ctx, telemetry.Options{Service: "driftless-" + name, Version: Version()})
+	t, err := telemetry.Setup(ctx, telemetry.Options{Service: "driftless-" + name, Version: Version(), Logger: logger})
 	if err != nil {
 		return err //nolint:wrapcheck // names the setting
 	}
