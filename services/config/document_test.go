@@ -34,7 +34,7 @@ Every setting is a flag, an environment variable and a key of the YAML file name
 environment, that overrides the file, and that the default; an empty variable counts as not set. One file serves all
 services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" + `, and so on. The
 mapping of your own tables is under the key ` + "`catalog`" + ` of the file; see [mapping.md](mapping.md). Traces follow the standard
-` + "`OTEL_*`" + ` variables: they are exported over OTLP/HTTP if ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` is set.
+` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
 `)
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n## %s\n\n| key | environment | default | meaning |\n|---|---|---|---|\n", strings.ToUpper(g.title[:1])+g.title[1:])

@@ -18,6 +18,8 @@ type exporter struct {
 	sdktrace.SpanExporter
 
 	logger *slog.Logger
+	// ended cuts off what is being exported.
+	ended context.Context //nolint:containedctx // the exporter's own life
 
 	mu    sync.Mutex
 	since time.Time
@@ -25,10 +27,14 @@ type exporter struct {
 }
 
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.ended, cancel)()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
+	case err != nil && e.ended.Err() != nil:
 	case err != nil && e.since.IsZero():
 		e.since, e.lost = time.Now(), len(spans)
 		e.logger.WarnContext(ctx, "spans cannot be exported, and are lost until they can: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector", "error", shortened(err.Error()))

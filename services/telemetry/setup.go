@@ -35,6 +35,8 @@ type Telemetry struct {
 	traces   *sdktrace.TracerProvider
 	metrics  *sdkmetric.MeterProvider
 	registry *prometheus.Registry
+	// abandon cuts off the export of spans.
+	abandon context.CancelFunc
 }
 
 // Setup installs tracing and metrics for the whole process. Spans are exported by OTLP over HTTP if
@@ -52,8 +54,10 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	t := &Telemetry{registry: prometheus.NewRegistry()}
-	if t.traces, err = tracerProvider(ctx, res, o.Logger); err != nil {
+	ended, abandon := context.WithCancel(context.Background())
+	t := &Telemetry{registry: prometheus.NewRegistry(), abandon: abandon}
+	if t.traces, err = tracerProvider(ctx, ended, res, o.Logger); err != nil {
+		abandon()
 		return nil, err
 	}
 	t.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -68,7 +72,7 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	return t, nil
 }
 
-func tracerProvider(ctx context.Context, res *resource.Resource, logger *slog.Logger) (*sdktrace.TracerProvider, error) {
+func tracerProvider(ctx, ended context.Context, res *resource.Resource, logger *slog.Logger) (*sdktrace.TracerProvider, error) {
 	sampler, err := configuredSampler()
 	if err != nil {
 		return nil, err
@@ -84,7 +88,7 @@ func tracerProvider(ctx context.Context, res *resource.Resource, logger *slog.Lo
 	if err != nil {
 		return nil, fmt.Errorf("set up the export of traces: %w", err)
 	}
-	return NewTracerProvider(sampler, sdktrace.NewBatchSpanProcessor(&exporter{SpanExporter: otlp, logger: logger}), sdktrace.WithResource(res)), nil
+	return NewTracerProvider(sampler, sdktrace.NewBatchSpanProcessor(&exporter{SpanExporter: otlp, logger: logger, ended: ended}), sdktrace.WithResource(res)), nil
 }
 
 func exportsTraces() (bool, error) {
@@ -113,5 +117,6 @@ func (t *Telemetry) Handler() http.Handler {
 
 // Shutdown exports what is left and stops. ctx bounds it.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
+	defer t.abandon()
 	return errors.Join(t.traces.Shutdown(ctx), t.metrics.Shutdown(ctx))
 }
