@@ -127,6 +127,16 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
 	return Applied
 }
 
+// FindPrice returns what is known of one of Stripe's prices, nil if nothing is.
+func FindPrice(o *catalogv1.Observed, stripeID string) *catalogv1.ObservedPrice {
+	for _, p := range o.GetPrices() {
+		if p.GetStripeId() == stripeID {
+			return p
+		}
+	}
+	return nil
+}
+
 // marks are the metadata keys that are Driftless's whoever recorded them.
 func marks(p *catalogv1.Price) []string {
 	if _, ok := p.GetMetadata()[PriceMarker]; ok {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -91,7 +90,7 @@ func (s *ObservedStore) Update(ctx context.Context, account, product string, cha
 			}
 			return nil, err
 		}
-		err = s.put(ctx, o, revision)
+		_, err = s.Put(ctx, o, revision)
 		if !errors.Is(err, ErrConflict) {
 			return o, err
 		}
@@ -120,28 +119,31 @@ func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, r
 		}
 		return nil, err
 	}
-	return o, s.put(ctx, o, revision)
+	_, err = s.Put(ctx, o, revision)
+	return o, err
 }
 
-func (s *ObservedStore) put(ctx context.Context, o *catalogv1.Observed, revision uint64) error {
+// Put stores what is known of a product if it still has the revision that Get or GetMany returned, else the error is
+// ErrConflict. It returns the new revision. The trace of ctx travels with the value.
+func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision uint64) (uint64, error) {
 	product := o.GetProductId()
 	data, err := proto.Marshal(o)
 	if err != nil {
-		return fmt.Errorf("encode observed state of product %s: %w", product, err)
+		return 0, fmt.Errorf("encode observed state of product %s: %w", product, err)
 	}
 	// Not kv.Update: it would not carry the trace.
 	msg := &nats.Msg{Subject: observedSubject(o.GetAccount(), product), Data: data, Header: nats.Header{}}
 	telemetry.InjectNATS(ctx, msg.Header)
-	_, err = s.m.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(revision))
+	ack, err := s.m.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(revision))
 	switch {
 	case err == nil:
-		return nil
+		return ack.Sequence, nil
 	case isWrongSequence(err):
-		return fmt.Errorf("product %s: %w", product, ErrConflict)
+		return 0, fmt.Errorf("product %s: %w", product, ErrConflict)
 	case errors.Is(err, nats.ErrMaxPayload):
-		return fmt.Errorf("what Stripe holds of product %s, with all %d prices it ever had, is %w (%d bytes)", product, len(o.GetPrices()), ErrTooLarge, len(data))
+		return 0, fmt.Errorf("what Stripe holds of product %s, with all %d prices it ever had, is %w (%d bytes)", product, len(o.GetPrices()), ErrTooLarge, len(data))
 	default:
-		return fmt.Errorf("store observed state of product %s: %w", product, err)
+		return 0, fmt.Errorf("store observed state of product %s: %w", product, err)
 	}
 }
 
@@ -149,42 +151,4 @@ func (s *ObservedStore) put(ctx context.Context, o *catalogv1.Observed, revision
 func isWrongSequence(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
-}
-
-// All yields what is known of every product of the account, as it was when the iteration began or later. It ends
-// after the first error.
-func (s *ObservedStore) All(ctx context.Context, account string) iter.Seq2[*catalogv1.Observed, error] {
-	return func(yield func(*catalogv1.Observed, error) bool) {
-		kv, err := s.m.bucket(ctx, BucketObserved)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		watcher, err := kv.Watch(ctx, account+".*", jetstream.IgnoreDeletes())
-		if err != nil {
-			yield(nil, fmt.Errorf("read bucket %s: %w", BucketObserved, err))
-			return
-		}
-		defer func() { _ = watcher.Stop() }()
-		for {
-			select {
-			case <-ctx.Done():
-				yield(nil, context.Cause(ctx))
-				return
-			case entry, ok := <-watcher.Updates():
-				if !ok || entry == nil {
-					// A nil entry ends what the bucket held when the watch began.
-					return
-				}
-				o := &catalogv1.Observed{}
-				if err := proto.Unmarshal(entry.Value(), o); err != nil {
-					yield(nil, fmt.Errorf("message %d of bucket %s is no observed state: %w", entry.Revision(), BucketObserved, err))
-					return
-				}
-				if !yield(o, nil) {
-					return
-				}
-			}
-		}
-	}
 }

@@ -68,7 +68,7 @@ func (p *puller) readEvents(ctx context.Context) error {
 	next := from
 	for event, err := range p.stripe.EventsAfter(ctx, from.event(), from.since()) {
 		if err != nil {
-			if from.event() != "" && stripeapi.Classify(err).Action == stripeapi.LookFirst && stripeapi.NotFound(err) || lostCursor(err) {
+			if from.event() != "" && stripeapi.Classify(err).Action == stripeapi.LookFirst && stripeapi.NotFound(err) || stripeapi.LostCursor(err) {
 				return p.lostEvents(ctx, from, cursor)
 			}
 			return err
@@ -87,12 +87,6 @@ func (p *puller) readEvents(ctx context.Context) error {
 		return nil
 	}
 	return cursor.PutString(ctx, string(next))
-}
-
-// lostCursor says whether Stripe no longer knows the event that the cursor names: it keeps them for 30 days.
-func lostCursor(err error) bool {
-	f := stripeapi.Classify(err)
-	return f.Status == 400 && f.Param == "ending_before"
 }
 
 // lostEvents starts over after an absence longer than Stripe's memory: only a full scan can tell what happened.

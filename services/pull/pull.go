@@ -84,6 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 	cfg.HTTP.Handler, cfg.HTTP.Ready = mux, m.Ready
 
 	g, ctx := errgroup.WithContext(ctx)
+	p.running = ctx
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return p.poll(ctx, cfg.PollInterval) })
 	g.Go(func() error {
@@ -108,6 +109,8 @@ type puller struct {
 	secrets       []string
 	logger        *slog.Logger
 	metrics       *metrics
+	// running ends when the service is to end.
+	running context.Context //nolint:containedctx // what takes long in a handler ends with the service, not after the grace that the others have
 	// busy holds the products of which an event is being handled.
 	busy sync.Map
 }

@@ -4,20 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/budget"
-	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/stripeapi"
 )
 
-// reportEvery is how often a running scan says how far it is.
-const reportEvery = time.Second
+const (
+	// scanners is how many pages are read at once: enough for Stripe's 25 a second at half a second each.
+	scanners = 12
+	// saveEvery is how often a running scan records how far it is, and busyWait how long a scan that is taken up again
+	// waits for a sign that another process is still at it.
+	saveEvery = time.Second
+	busyWait  = 3 * time.Second
+	// tailAfter is how long the listing must have taken for what was created meanwhile to be listed, too: events tell of
+	// those objects as well.
+	tailAfter = 60
+)
 
 // command handles an order; the only one for pull is to scan.
 func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
@@ -27,29 +37,210 @@ func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 			Message: fmt.Sprintf("pull does not know the command on %s", msg.Subject),
 		})
 	}
-	s := &scan{puller: p, report: &meshv1.ScanReport{Id: msg.Body.GetId(), StartedAt: timestamppb.Now()}, products: map[string]bool{}, prices: map[string]bool{}}
-	err := s.run(budget.InLane(ctx, budget.Bulk))
-	if err != nil {
-		s.report.Error = err.Error()
-		if errors.Is(err, errAllowance) {
-			// Not again and again: the next scan is for when there are reads left.
-			p.logger.ErrorContext(ctx, "scan given up", "scan", msg.Body.GetId(), "error", err)
-			if err := s.save(ctx); err != nil {
-				return mesh.Retry(err)
-			}
-			return mesh.Ack()
-		}
-		if stripeapi.Classify(err).Action == stripeapi.Halt {
-			p.logger.ErrorContext(ctx, "Stripe does not let pull scan; check STRIPE_API_KEY and its permissions", "error", err)
-		}
-		_ = s.save(ctx)
+	s := &scan{puller: p, listed: newDifference(seed(msg.Body.GetId())), running: map[*span]bool{}}
+	s.free.L = &s.mu
+	switch err := s.begin(ctx, msg.Body); {
+	case errors.Is(err, errBusy):
+		return mesh.RetryIn(2*busyWait, nil)
+	case errors.Is(err, errOver):
+		return mesh.Ack()
+	case err != nil:
 		return mesh.Retry(err)
 	}
-	return mesh.Ack()
+	ctx, stop := context.WithCancelCause(budget.InLane(ctx, budget.Bulk))
+	defer stop(nil)
+	// A scan does not hold up the end of the service: it goes on where it was.
+	defer context.AfterFunc(p.running, func() { stop(errStopped) })()
+	err := s.run(ctx)
+	switch {
+	case err == nil:
+		return mesh.Ack()
+	case errors.Is(err, errTaken):
+		p.logger.WarnContext(ctx, "another process has taken up the scan", "scan", msg.Body.GetId())
+		return mesh.RetryIn(2*busyWait, nil)
+	case errors.Is(err, errStopped):
+		return mesh.RetryIn(time.Second, nil)
+	case errors.Is(err, errAllowance):
+		// Not again and again: the next scan is for when there are reads left.
+		p.logger.ErrorContext(ctx, "scan given up", "scan", msg.Body.GetId(), "error", err)
+		return mesh.Ack()
+	case stripeapi.Classify(err).Action == stripeapi.Halt:
+		p.logger.ErrorContext(ctx, "Stripe does not let pull scan; check STRIPE_API_KEY and its permissions", "error", err)
+	}
+	return mesh.Retry(err)
 }
 
-// errAllowance: the reads that Stripe allows are needed for what cannot wait.
-var errAllowance = errors.New("scans stop at nine tenths of Stripe's read allowance")
+var (
+	// errAllowance: the reads that Stripe allows are needed for what cannot wait.
+	errAllowance = errors.New("scans stop at nine tenths of Stripe's read allowance")
+	errBusy      = errors.New("another process is at the scan")
+	errTaken     = errors.New("another process has taken up the scan")
+	errOver      = errors.New("the scan is over")
+	errStopped   = errors.New("the service ends")
+)
+
+// scan reads everything Stripe holds and corrects what is known. It needs the same memory for any number of objects, and
+// records once a second from where it goes on if its process dies.
+type scan struct {
+	*puller
+	cursor *mesh.Cursor
+	// mostReads of single objects; 0 for any number.
+	mostReads uint64
+
+	mu sync.Mutex
+	// free is signalled when a span waits for a lister, or the last one is done.
+	free sync.Cond
+	// report, and everything that state has of the scan.
+	report   *meshv1.ScanReport
+	listed   *difference
+	waiting  []*span
+	running  map[*span]bool
+	idle     int
+	began    int64
+	tail     bool
+	revision uint64
+	end      uint64
+	stored   uint64
+	pace     pace
+
+	bucketMu sync.Mutex
+	bucketAt time.Time
+	bucket   uint64
+}
+
+func seed(id string) uint64 { return (&difference{}).key("scan", id) }
+
+// begin takes the scan up: from the start, or from where it was when it was interrupted.
+func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
+	s.cursor = s.mesh.Cursor("scan-state." + s.account)
+	state := &meshv1.ScanState{}
+	revision, _, err := s.cursor.Load(ctx, state)
+	if err != nil {
+		return err
+	}
+	if over(state.GetReport()) {
+		if state.GetReport().GetId() == order.GetId() {
+			return errOver
+		}
+	} else if revision != 0 {
+		if err := pause(ctx, busyWait); err != nil {
+			return err
+		}
+		now, _, err := s.cursor.Load(ctx, &meshv1.ScanState{})
+		if err != nil {
+			return err
+		}
+		if now != revision {
+			return errBusy
+		}
+	}
+	_, allowed, err := s.budget.Reads(ctx)
+	if err != nil {
+		return err
+	}
+	if allowed > 0 {
+		// A scan is for lists; what they do not show is for several scans if it is much.
+		s.mostReads = max(100, allowed/20)
+	}
+	s.stored = revision
+	if state.GetReport().GetId() == order.GetId() {
+		return s.resume(ctx, state)
+	}
+	s.report = &meshv1.ScanReport{
+		Id: order.GetId(), Issuer: order.GetIssuer(), Reason: order.GetReason(), StartedAt: timestamppb.Now(),
+		Phase: meshv1.ScanPhase_SCAN_PHASE_LISTING, Ranges: 1,
+	}
+	s.waiting = []*span{{}}
+	last := &meshv1.ScanReport{}
+	if _, err := s.mesh.Cursor("scan."+s.account).Get(ctx, last); err != nil {
+		return err
+	}
+	entries, err := s.mesh.Observed().Count(ctx, s.account)
+	if err != nil {
+		return err
+	}
+	s.report.Expected = max(entries, last.GetProducts()) + last.GetPrices()
+	s.logger.InfoContext(ctx, "scan started", "scan", s.report.GetId(), "by", s.report.GetIssuer(), "reason", s.report.GetReason())
+	return nil
+}
+
+// over says whether a scan will not go on.
+func over(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
+
+func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) {
+	if s.listed, err = unmarshalDifference(state.GetListed()); err != nil {
+		return err
+	}
+	s.report = state.GetReport()
+	s.report.Resumed++
+	s.report.Error = ""
+	for _, r := range state.GetRanges() {
+		s.waiting = append(s.waiting, spanOf(r))
+	}
+	s.began, s.tail, s.revision, s.end = state.GetBegan(), state.GetTail(), state.GetRevision(), state.GetEnd()
+	s.logger.InfoContext(ctx, "scan goes on where it was", "scan", s.report.GetId(), "products", s.report.GetProducts(), "prices", s.report.GetPrices())
+	return nil
+}
+
+// run carries the scan out, and records how it went.
+func (s *scan) run(ctx context.Context) error {
+	if err := errors.Join(s.save(ctx), s.allowed(ctx)); err != nil {
+		return s.ended(ctx, err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	ctx, done := context.WithCancelCause(ctx)
+	g.Go(func() error { return s.record(ctx) })
+	g.Go(func() error {
+		defer done(errOver)
+		for _, phase := range []func(context.Context) error{s.list, s.compare, s.confirm} {
+			if err := phase(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err := g.Wait()
+	if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errOver) {
+		err = context.Cause(ctx)
+	}
+	return s.ended(ctx, err)
+}
+
+// record saves the scan every second, until it is over.
+func (s *scan) record(ctx context.Context) error {
+	ticker := time.NewTicker(saveEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if err := errors.Join(s.save(ctx), s.allowed(ctx)); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+// ended records how the scan ended.
+func (s *scan) ended(ctx context.Context, err error) error {
+	// Also while the service ends.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	switch {
+	case errors.Is(err, errTaken):
+		return err
+	case err == nil:
+		s.report.FinishedAt = timestamppb.Now()
+		s.logger.InfoContext(ctx, "scan finished", "scan", s.report.GetId(), "products", s.report.GetProducts(), "prices", s.report.GetPrices(),
+			"corrected", s.report.GetCorrected(), "missing", s.report.GetMissing(), "missing_prices", s.report.GetMissingPrices(),
+			"unconfirmed", s.report.GetUnconfirmed(), "failed", s.report.GetFailed(), "list_calls", s.report.GetListCalls(), "reads", s.report.GetReads(),
+			"took", s.report.GetFinishedAt().AsTime().Sub(s.report.GetStartedAt().AsTime()))
+	case !errors.Is(err, errStopped):
+		s.report.Error = err.Error()
+	}
+	return errors.Join(err, s.save(ctx))
+}
 
 // allowed says whether the scan may go on reading.
 func (s *scan) allowed(ctx context.Context) error {
@@ -64,139 +255,64 @@ func (s *scan) allowed(ctx context.Context) error {
 	return nil
 }
 
-// scan reads everything Stripe holds and corrects what is known.
-type scan struct {
-	*puller
-	report *meshv1.ScanReport
-	saved  time.Time
-	// products and prices are the ids that Stripe listed.
-	products, prices map[string]bool
+// mayRead takes one of the reads of single objects that the scan may make.
+func (s *scan) mayRead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mostReads > 0 && s.report.GetReads() >= s.mostReads {
+		return false
+	}
+	s.report.Reads++
+	return true
 }
 
-func (s *scan) run(ctx context.Context) error {
-	s.logger.InfoContext(ctx, "scan started", "scan", s.report.GetId())
-	if err := errors.Join(s.save(ctx), s.allowed(ctx)); err != nil {
-		return err
-	}
-	// Archived objects are listed apart: the unfiltered list may leave them out.
-	for _, active := range []bool{true, false} {
-		for sighting, err := range s.stripe.ListProducts(ctx, active) {
-			if err != nil {
-				return err
-			}
-			if err := s.product(ctx, sighting); err != nil {
-				return err
-			}
-		}
-	}
-	for _, active := range []bool{true, false} {
-		for listed, err := range s.stripe.ListPrices(ctx, active, "") {
-			if err != nil {
-				return err
-			}
-			if err := s.price(ctx, listed); err != nil {
-				return err
-			}
-		}
-	}
-	if err := s.unlisted(ctx); err != nil {
-		return err
-	}
-	s.report.FinishedAt = timestamppb.Now()
-	s.logger.InfoContext(ctx, "scan finished", "scan", s.report.GetId(), "products", s.report.GetProducts(), "prices", s.report.GetPrices(),
-		"corrected", s.report.GetCorrected(), "missing", s.report.GetMissing(), "took", s.report.GetFinishedAt().AsTime().Sub(s.report.GetStartedAt().AsTime()))
-	return s.save(ctx)
+func (s *scan) count(change func(*meshv1.ScanReport)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.report)
 }
 
-func (s *scan) product(ctx context.Context, sighting catalog.ProductSighting) error {
-	id := sighting.Product.GetId()
-	s.products[id] = true
-	s.report.Products++
-	// A list is a moment in the past by the time it is read, like an event.
-	sighting.Fetched = false
-	return s.correct(ctx, id, id, func(o *catalogv1.Observed) catalog.Order { return catalog.ObserveProduct(o, sighting) })
-}
+// namedFailures is how many objects that fail the log names.
+const namedFailures = 100
 
-func (s *scan) price(ctx context.Context, listed stripeapi.ListedPrice) error {
-	s.prices[listed.StripeID] = true
-	s.report.Prices++
-	sighting := listed.PriceSighting
-	sighting.Fetched = false
-	return s.correct(ctx, listed.ProductID, sighting.StripeID, func(o *catalogv1.Observed) catalog.Order { return catalog.ObservePrice(o, sighting) })
-}
-
-// correct takes a sighting into what is known of a product, or fetches the object if their order cannot be told.
-func (s *scan) correct(ctx context.Context, product, object string, apply func(*catalogv1.Observed) catalog.Order) error {
-	var order catalog.Order
-	_, err := s.mesh.Observed().Update(ctx, s.account, product, func(o *catalogv1.Observed) error {
-		switch order = apply(o); order {
-		case catalog.Unchanged:
-			return mesh.ErrNoChange
-		case catalog.Unordered:
-			return errUnordered
-		default:
-			return nil
-		}
-	})
-	if errors.Is(err, errUnordered) {
-		err = s.refresh(ctx, product, object, func(*catalogv1.Observed) {})
+// fail counts an object that could not be taken into account: one must not end the scan of all.
+func (s *scan) fail(ctx context.Context, object string, err error) {
+	n := uint64(0)
+	s.count(func(r *meshv1.ScanReport) { r.Failed++; n = r.GetFailed() })
+	if n <= namedFailures {
+		s.logger.WarnContext(ctx, "an object could not be taken into account; the scan goes on", "object", object, "error", err)
 	}
-	if errors.Is(err, mesh.ErrTooLarge) {
-		// One product must not end the scan of all.
-		return s.mesh.DeadLetter(ctx, &meshv1.DeadLetter{
-			Service: mesh.Pull, Account: s.account, ProductId: product, Reason: mesh.ReasonExhausted, Message: err.Error(), Attempts: 1,
-		})
+}
+
+// save records the report, and from where the scan goes on; errTaken if another process does by now.
+func (s *scan) save(ctx context.Context) error {
+	s.mu.Lock()
+	state := s.state()
+	s.mu.Unlock()
+	revision, err := s.cursor.Store(ctx, state, s.stored)
+	if errors.Is(err, mesh.ErrMoved) {
+		return errTaken
 	}
 	if err != nil {
 		return err
 	}
-	if order != catalog.Unchanged {
-		s.report.Corrected++
-	}
-	return s.progress(ctx)
+	s.stored = revision
+	return s.mesh.Cursor("scan."+s.account).Put(ctx, state.GetReport())
 }
 
-// unlisted asks for every object that is known and was not listed: it may be gone, or have been made or moved
-// between the lists while they were read.
-func (s *scan) unlisted(ctx context.Context) error {
-	for o, err := range s.mesh.Observed().All(ctx, s.account) {
-		if err != nil {
-			return err
-		}
-		if o.GetProduct() == nil {
-			continue
-		}
-		id := o.GetProductId()
-		if !s.products[id] {
-			if err := s.refresh(ctx, id, id, func(after *catalogv1.Observed) {
-				if after.GetProduct() == nil {
-					s.report.Missing++
-				}
-			}); err != nil {
-				return err
-			}
-			continue
-		}
-		for _, price := range o.GetPrices() {
-			if s.prices[price.GetStripeId()] {
-				continue
-			}
-			if err := s.refresh(ctx, id, price.GetStripeId(), func(*catalogv1.Observed) {}); err != nil {
-				return err
-			}
-		}
+func (s *scan) state() *meshv1.ScanState {
+	s.report.At = timestamppb.Now()
+	s.pace.report(s.report)
+	out := &meshv1.ScanState{Report: proto.CloneOf(s.report)}
+	if over(s.report) {
+		return out
 	}
-	return nil
-}
-
-func (s *scan) progress(ctx context.Context) error {
-	if time.Since(s.saved) < reportEvery {
-		return nil
+	for _, x := range s.waiting {
+		out.Ranges = append(out.Ranges, x.state())
 	}
-	return errors.Join(s.save(ctx), s.allowed(ctx))
-}
-
-func (s *scan) save(ctx context.Context) error {
-	s.saved = time.Now()
-	return s.mesh.Cursor("scan."+s.account).Put(ctx, s.report)
+	for x := range s.running {
+		out.Ranges = append(out.Ranges, x.state())
+	}
+	out.Listed, out.Began, out.Tail, out.Revision, out.End = s.listed.marshal(), s.began, s.tail, s.revision, s.end
+	return out
 }

@@ -14,6 +14,7 @@ import (
 type productJSON struct {
 	ID                  string            `json:"id"`
 	Active              bool              `json:"active"`
+	Created             int64             `json:"created"`
 	DefaultPrice        reference         `json:"default_price"`
 	Deleted             bool              `json:"deleted"`
 	Description         string            `json:"description"`
@@ -121,8 +122,12 @@ func DecodeProduct(data []byte, seen int64) (catalog.ProductSighting, error) {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return catalog.ProductSighting{}, fmt.Errorf("decode Stripe's product: %w", err)
 	}
+	return j.sighting(seen), nil
+}
+
+func (j *productJSON) sighting(seen int64) catalog.ProductSighting {
 	if j.Deleted {
-		return catalog.ProductSighting{Seen: seen}, nil
+		return catalog.ProductSighting{Seen: seen}
 	}
 	p := &catalogv1.Product{
 		Id: j.ID, Active: new(j.Active), Name: j.Name, Description: j.Description, Images: j.Images, Metadata: j.Metadata,
@@ -137,7 +142,7 @@ func DecodeProduct(data []byte, seen int64) (catalog.ProductSighting, error) {
 			Height: d.Height.String(), Length: d.Length.String(), Weight: d.Weight.String(), Width: d.Width.String(),
 		}
 	}
-	return catalog.ProductSighting{Product: p, Updated: j.Updated, Seen: seen}, nil
+	return catalog.ProductSighting{Product: p, Updated: j.Updated, Seen: seen}
 }
 
 // DecodePrice reads a price, and the id of its product, from Stripe's JSON.
@@ -146,6 +151,10 @@ func DecodePrice(data []byte, seen int64) (sighting catalog.PriceSighting, produ
 	if err := json.Unmarshal(data, &j); err != nil {
 		return catalog.PriceSighting{}, "", fmt.Errorf("decode Stripe's price: %w", err)
 	}
+	return j.sighting(seen), string(j.Product), nil
+}
+
+func (j *priceJSON) sighting(seen int64) catalog.PriceSighting {
 	p := &catalogv1.Price{
 		Id: j.Metadata[catalog.PriceMarker], Active: new(j.Active), Currency: j.Currency,
 		UnitAmount: j.UnitAmount.String(), UnitAmountDecimal: j.UnitAmountDecimal.String(),
@@ -172,7 +181,7 @@ func DecodePrice(data []byte, seen int64) (sighting catalog.PriceSighting, produ
 			Tiers: decodeTiers(o.Tiers), CustomUnitAmount: decodeCustom(o.CustomUnitAmount),
 		}
 	}
-	return catalog.PriceSighting{Price: p, StripeID: j.ID, Created: j.Created, Seen: seen}, string(j.Product), nil
+	return catalog.PriceSighting{Price: p, StripeID: j.ID, Created: j.Created, Seen: seen}
 }
 
 // decodeDefaultPrice reads the default price that Stripe shows in its JSON of a product; nil if it shows no more than an

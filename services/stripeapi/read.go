@@ -68,41 +68,20 @@ func (c *Client) Look(ctx context.Context, product string) (catalog.ProductSight
 	return p, prices, nil
 }
 
-// ListProducts yields every product that is active, or every one that is archived, newest first. It ends after the
-// first error.
-func (c *Client) ListProducts(ctx context.Context, active bool) iter.Seq2[catalog.ProductSighting, error] {
-	query := func(body *form.Values) { body.Add("active", strconv.FormatBool(active)) }
-	return func(yield func(catalog.ProductSighting, error) bool) {
-		for item, err := range c.list(ctx, "GET /v1/products", "starting_after", "", query) {
-			if err != nil {
-				yield(catalog.ProductSighting{}, fmt.Errorf("list products: %w", err))
-				return
-			}
-			s, err := DecodeProduct(item.raw, item.seen)
-			s.Fetched = true
-			if !yield(s, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
 // ListedPrice is a price and the product it belongs to.
 type ListedPrice struct {
 	catalog.PriceSighting
 	ProductID string
 }
 
-// ListPrices yields the active, or the archived, prices with their tiers and currency options, of one product or,
-// with an empty id, of all. It ends after the first error.
+// ListPrices yields the active, or the archived, prices of a product with their tiers and currency options. It ends
+// after the first error.
 func (c *Client) ListPrices(ctx context.Context, active bool, product string) iter.Seq2[ListedPrice, error] {
 	query := func(body *form.Values) {
 		body.Add("active", strconv.FormatBool(active))
 		body.Add("expand[0]", "data.tiers")
 		body.Add("expand[1]", "data.currency_options")
-		if product != "" {
-			body.Add("product", product)
-		}
+		body.Add("product", product)
 	}
 	return func(yield func(ListedPrice, error) bool) {
 		for item, err := range c.list(ctx, "GET /v1/prices", "starting_after", "", query) {

@@ -338,7 +338,9 @@ type ObservedPrice struct {
 	Seen            int64    `protobuf:"varint,4,opt,name=seen,proto3" json:"seen,omitempty"`
 	ManagedMetadata []string `protobuf:"bytes,5,rep,name=managed_metadata,json=managedMetadata,proto3" json:"managed_metadata,omitempty"`
 	// When it was first seen as it is now.
-	Changed       int64 `protobuf:"varint,6,opt,name=changed,proto3" json:"changed,omitempty"`
+	Changed int64 `protobuf:"varint,6,opt,name=changed,proto3" json:"changed,omitempty"`
+	// When Stripe was last seen to hold a price that no list shows, as those made by a checkout; 0 if never. Unix seconds.
+	Unlisted      int64 `protobuf:"varint,7,opt,name=unlisted,proto3" json:"unlisted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +413,13 @@ func (x *ObservedPrice) GetManagedMetadata() []string {
 func (x *ObservedPrice) GetChanged() int64 {
 	if x != nil {
 		return x.Changed
+	}
+	return 0
+}
+
+func (x *ObservedPrice) GetUnlisted() int64 {
+	if x != nil {
+		return x.Unlisted
 	}
 	return 0
 }
@@ -626,14 +635,15 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\acatalog\x18\x02 \x01(\x06R\acatalog\x12\x16\n" +
 	"\x06stripe\x18\x03 \x01(\x06R\x06stripe\x12\x14\n" +
 	"\x05newer\x18\x04 \x01(\x06R\x05newer\x12\x19\n" +
-	"\bnewer_at\x18\x05 \x01(\x03R\anewerAt\"\xd2\x01\n" +
+	"\bnewer_at\x18\x05 \x01(\x03R\anewerAt\"\xee\x01\n" +
 	"\rObservedPrice\x12\x1b\n" +
 	"\tstripe_id\x18\x01 \x01(\tR\bstripeId\x121\n" +
 	"\x05price\x18\x02 \x01(\v2\x1b.driftless.catalog.v1.PriceR\x05price\x12\x18\n" +
 	"\acreated\x18\x03 \x01(\x03R\acreated\x12\x12\n" +
 	"\x04seen\x18\x04 \x01(\x03R\x04seen\x12)\n" +
 	"\x10managed_metadata\x18\x05 \x03(\tR\x0fmanagedMetadata\x12\x18\n" +
-	"\achanged\x18\x06 \x01(\x03R\achanged\"k\n" +
+	"\achanged\x18\x06 \x01(\x03R\achanged\x12\x1a\n" +
+	"\bunlisted\x18\a \x01(\x03R\bunlisted\"k\n" +
 	"\x05Claim\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +

@@ -139,6 +139,61 @@ func (OutcomeKind) EnumDescriptor() ([]byte, []int) {
 	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{1}
 }
 
+type ScanPhase int32
+
+const (
+	ScanPhase_SCAN_PHASE_UNSPECIFIED ScanPhase = 0
+	// Reading everything that Stripe lists.
+	ScanPhase_SCAN_PHASE_LISTING ScanPhase = 1
+	// Comparing what is known with what was listed.
+	ScanPhase_SCAN_PHASE_COMPARING ScanPhase = 2
+	// Reading what is known and was not listed.
+	ScanPhase_SCAN_PHASE_CONFIRMING ScanPhase = 3
+)
+
+// Enum value maps for ScanPhase.
+var (
+	ScanPhase_name = map[int32]string{
+		0: "SCAN_PHASE_UNSPECIFIED",
+		1: "SCAN_PHASE_LISTING",
+		2: "SCAN_PHASE_COMPARING",
+		3: "SCAN_PHASE_CONFIRMING",
+	}
+	ScanPhase_value = map[string]int32{
+		"SCAN_PHASE_UNSPECIFIED": 0,
+		"SCAN_PHASE_LISTING":     1,
+		"SCAN_PHASE_COMPARING":   2,
+		"SCAN_PHASE_CONFIRMING":  3,
+	}
+)
+
+func (x ScanPhase) Enum() *ScanPhase {
+	p := new(ScanPhase)
+	*p = x
+	return p
+}
+
+func (x ScanPhase) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ScanPhase) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftless_mesh_v1_mesh_proto_enumTypes[2].Descriptor()
+}
+
+func (ScanPhase) Type() protoreflect.EnumType {
+	return &file_driftless_mesh_v1_mesh_proto_enumTypes[2]
+}
+
+func (x ScanPhase) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ScanPhase.Descriptor instead.
+func (ScanPhase) EnumDescriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{2}
+}
+
 // A Stripe event about a product or one of its prices. On STRIPE, subject stripe.<account>.<product>.
 type StripeChange struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1167,8 +1222,38 @@ type ScanReport struct {
 	// Products whose observed state the scan corrected.
 	Corrected uint64 `protobuf:"varint,6,opt,name=corrected,proto3" json:"corrected,omitempty"`
 	// Products that Stripe no longer holds.
-	Missing       uint64 `protobuf:"varint,7,opt,name=missing,proto3" json:"missing,omitempty"`
-	Error         string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	Missing uint64 `protobuf:"varint,7,opt,name=missing,proto3" json:"missing,omitempty"`
+	Error   string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	// Who ordered it, and why.
+	Issuer string    `protobuf:"bytes,9,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Reason string    `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	Phase  ScanPhase `protobuf:"varint,11,opt,name=phase,proto3,enum=driftless.mesh.v1.ScanPhase" json:"phase,omitempty"`
+	// When this was written.
+	At *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
+	// Calls that listed, and calls that read one object.
+	ListCalls uint64 `protobuf:"varint,13,opt,name=list_calls,json=listCalls,proto3" json:"list_calls,omitempty"`
+	Reads     uint64 `protobuf:"varint,14,opt,name=reads,proto3" json:"reads,omitempty"`
+	// Ranges of creation times that are listed to their end, of those known so far.
+	RangesDone uint64 `protobuf:"varint,15,opt,name=ranges_done,json=rangesDone,proto3" json:"ranges_done,omitempty"`
+	Ranges     uint64 `protobuf:"varint,16,opt,name=ranges,proto3" json:"ranges,omitempty"`
+	// How many products and prices there may be, from what is known; 0 if nothing is.
+	Expected uint64 `protobuf:"varint,17,opt,name=expected,proto3" json:"expected,omitempty"`
+	// Objects listed, or entries compared, a second, lately.
+	PerSecond float64 `protobuf:"fixed64,18,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	// How long the rest may take at that rate; absent if that cannot be told.
+	Remaining *durationpb.Duration `protobuf:"bytes,19,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	// Prices that Stripe no longer holds.
+	MissingPrices uint64 `protobuf:"varint,20,opt,name=missing_prices,json=missingPrices,proto3" json:"missing_prices,omitempty"`
+	// Objects that were not listed and could not be looked at one by one within the read allowance. If there were too many
+	// to count, an estimate. The next scan goes on with them.
+	Unconfirmed uint64 `protobuf:"varint,21,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
+	// Objects that could not be read or taken into account; pull's log names them.
+	Failed uint64 `protobuf:"varint,22,opt,name=failed,proto3" json:"failed,omitempty"`
+	// How often the scan was taken up again after an interruption.
+	Resumed uint64 `protobuf:"varint,23,opt,name=resumed,proto3" json:"resumed,omitempty"`
+	// Entries of OBSERVED to compare with what was listed, and those compared.
+	Entries       uint64 `protobuf:"varint,24,opt,name=entries,proto3" json:"entries,omitempty"`
+	Compared      uint64 `protobuf:"varint,25,opt,name=compared,proto3" json:"compared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1259,6 +1344,428 @@ func (x *ScanReport) GetError() string {
 	return ""
 }
 
+func (x *ScanReport) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *ScanReport) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ScanReport) GetPhase() ScanPhase {
+	if x != nil {
+		return x.Phase
+	}
+	return ScanPhase_SCAN_PHASE_UNSPECIFIED
+}
+
+func (x *ScanReport) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *ScanReport) GetListCalls() uint64 {
+	if x != nil {
+		return x.ListCalls
+	}
+	return 0
+}
+
+func (x *ScanReport) GetReads() uint64 {
+	if x != nil {
+		return x.Reads
+	}
+	return 0
+}
+
+func (x *ScanReport) GetRangesDone() uint64 {
+	if x != nil {
+		return x.RangesDone
+	}
+	return 0
+}
+
+func (x *ScanReport) GetRanges() uint64 {
+	if x != nil {
+		return x.Ranges
+	}
+	return 0
+}
+
+func (x *ScanReport) GetExpected() uint64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *ScanReport) GetPerSecond() float64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+func (x *ScanReport) GetRemaining() *durationpb.Duration {
+	if x != nil {
+		return x.Remaining
+	}
+	return nil
+}
+
+func (x *ScanReport) GetMissingPrices() uint64 {
+	if x != nil {
+		return x.MissingPrices
+	}
+	return 0
+}
+
+func (x *ScanReport) GetUnconfirmed() uint64 {
+	if x != nil {
+		return x.Unconfirmed
+	}
+	return 0
+}
+
+func (x *ScanReport) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *ScanReport) GetResumed() uint64 {
+	if x != nil {
+		return x.Resumed
+	}
+	return 0
+}
+
+func (x *ScanReport) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *ScanReport) GetCompared() uint64 {
+	if x != nil {
+		return x.Compared
+	}
+	return 0
+}
+
+// From where a scan goes on when the process at it dies; in CURSOR under scan-state.<account>.
+type ScanState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Report *ScanReport            `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
+	// What is not yet listed.
+	Ranges []*ScanRange `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	// What was listed, as sums of ids; while it compares, less what is known.
+	Listed []byte `protobuf:"bytes,3,opt,name=listed,proto3" json:"listed,omitempty"`
+	// Compared, or confirmed, up to this revision of OBSERVED, and where that ends.
+	Revision uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	End      uint64 `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
+	// The second of Stripe's clock at which the first page was read.
+	Began int64 `protobuf:"varint,6,opt,name=began,proto3" json:"began,omitempty"`
+	// What was created since is listed, too.
+	Tail          bool `protobuf:"varint,7,opt,name=tail,proto3" json:"tail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanState) Reset() {
+	*x = ScanState{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanState) ProtoMessage() {}
+
+func (x *ScanState) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanState.ProtoReflect.Descriptor instead.
+func (*ScanState) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ScanState) GetReport() *ScanReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+func (x *ScanState) GetRanges() []*ScanRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+func (x *ScanState) GetListed() []byte {
+	if x != nil {
+		return x.Listed
+	}
+	return nil
+}
+
+func (x *ScanState) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ScanState) GetEnd() uint64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+func (x *ScanState) GetBegan() int64 {
+	if x != nil {
+		return x.Began
+	}
+	return 0
+}
+
+func (x *ScanState) GetTail() bool {
+	if x != nil {
+		return x.Tail
+	}
+	return false
+}
+
+// Objects by the second of their creation.
+type ScanRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 is the beginning, or the end, of time.
+	From          int64       `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	Before        int64       `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"`
+	Lists         []*ScanList `protobuf:"bytes,3,rep,name=lists,proto3" json:"lists,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanRange) Reset() {
+	*x = ScanRange{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanRange) ProtoMessage() {}
+
+func (x *ScanRange) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanRange.ProtoReflect.Descriptor instead.
+func (*ScanRange) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ScanRange) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ScanRange) GetBefore() int64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *ScanRange) GetLists() []*ScanList {
+	if x != nil {
+		return x.Lists
+	}
+	return nil
+}
+
+// One of the lists of a range: active products, archived products, active prices, archived prices, in this order.
+type ScanList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last object listed, and the second of its creation.
+	After         string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	Reached       int64  `protobuf:"varint,2,opt,name=reached,proto3" json:"reached,omitempty"`
+	Done          bool   `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanList) Reset() {
+	*x = ScanList{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanList) ProtoMessage() {}
+
+func (x *ScanList) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanList.ProtoReflect.Descriptor instead.
+func (*ScanList) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ScanList) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ScanList) GetReached() int64 {
+	if x != nil {
+		return x.Reached
+	}
+	return 0
+}
+
+func (x *ScanList) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+// How the last reading of /v1/events went; in CURSOR under poll.<account>.
+type PollReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent if it has not succeeded yet.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Events it found that had not been stored before it began.
+	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	// Up to which second of Stripe's clock all events have been read.
+	ReadUpTo *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=read_up_to,json=readUpTo,proto3" json:"read_up_to,omitempty"`
+	// Why the last attempt failed; empty if it did not.
+	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	FailedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=failed_at,json=failedAt,proto3" json:"failed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PollReport) Reset() {
+	*x = PollReport{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PollReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PollReport) ProtoMessage() {}
+
+func (x *PollReport) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PollReport.ProtoReflect.Descriptor instead.
+func (*PollReport) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PollReport) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *PollReport) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *PollReport) GetReadUpTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadUpTo
+	}
+	return nil
+}
+
+func (x *PollReport) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *PollReport) GetFailedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailedAt
+	}
+	return nil
+}
+
 // A product that push comes back to later, in place of a message that would wait unacknowledged for so long.
 type Retry struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1284,7 +1791,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1803,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1816,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Retry) GetAccount() string {
@@ -1403,7 +1910,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1415,7 +1922,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1428,7 +1935,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -1485,7 +1992,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +2004,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +2017,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -1550,7 +2057,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +2069,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +2082,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -1735,7 +2242,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x127\n" +
 	"\aproduct\x18\x03 \x01(\v2\x1d.driftless.catalog.v1.ProductR\aproduct\x12\x16\n" +
 	"\x06fields\x18\x04 \x03(\tR\x06fields\x12\x16\n" +
-	"\x06import\x18\x05 \x01(\bR\x06import\"\x96\x02\n" +
+	"\x06import\x18\x05 \x01(\bR\x06import\"\xb9\x06\n" +
 	"\n" +
 	"ScanReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
@@ -1747,7 +2254,52 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06prices\x18\x05 \x01(\x04R\x06prices\x12\x1c\n" +
 	"\tcorrected\x18\x06 \x01(\x04R\tcorrected\x12\x18\n" +
 	"\amissing\x18\a \x01(\x04R\amissing\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\"\x9b\x02\n" +
+	"\x05error\x18\b \x01(\tR\x05error\x12\x16\n" +
+	"\x06issuer\x18\t \x01(\tR\x06issuer\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\x122\n" +
+	"\x05phase\x18\v \x01(\x0e2\x1c.driftless.mesh.v1.ScanPhaseR\x05phase\x12*\n" +
+	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1d\n" +
+	"\n" +
+	"list_calls\x18\r \x01(\x04R\tlistCalls\x12\x14\n" +
+	"\x05reads\x18\x0e \x01(\x04R\x05reads\x12\x1f\n" +
+	"\vranges_done\x18\x0f \x01(\x04R\n" +
+	"rangesDone\x12\x16\n" +
+	"\x06ranges\x18\x10 \x01(\x04R\x06ranges\x12\x1a\n" +
+	"\bexpected\x18\x11 \x01(\x04R\bexpected\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\x12 \x01(\x01R\tperSecond\x127\n" +
+	"\tremaining\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\tremaining\x12%\n" +
+	"\x0emissing_prices\x18\x14 \x01(\x04R\rmissingPrices\x12 \n" +
+	"\vunconfirmed\x18\x15 \x01(\x04R\vunconfirmed\x12\x16\n" +
+	"\x06failed\x18\x16 \x01(\x04R\x06failed\x12\x18\n" +
+	"\aresumed\x18\x17 \x01(\x04R\aresumed\x12\x18\n" +
+	"\aentries\x18\x18 \x01(\x04R\aentries\x12\x1a\n" +
+	"\bcompared\x18\x19 \x01(\x04R\bcompared\"\xe8\x01\n" +
+	"\tScanState\x125\n" +
+	"\x06report\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.ScanReportR\x06report\x124\n" +
+	"\x06ranges\x18\x02 \x03(\v2\x1c.driftless.mesh.v1.ScanRangeR\x06ranges\x12\x16\n" +
+	"\x06listed\x18\x03 \x01(\fR\x06listed\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x10\n" +
+	"\x03end\x18\x05 \x01(\x04R\x03end\x12\x14\n" +
+	"\x05began\x18\x06 \x01(\x03R\x05began\x12\x12\n" +
+	"\x04tail\x18\a \x01(\bR\x04tail\"j\n" +
+	"\tScanRange\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\x03R\x06before\x121\n" +
+	"\x05lists\x18\x03 \x03(\v2\x1b.driftless.mesh.v1.ScanListR\x05lists\"N\n" +
+	"\bScanList\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x18\n" +
+	"\areached\x18\x02 \x01(\x03R\areached\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\"\xd9\x01\n" +
+	"\n" +
+	"PollReport\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x128\n" +
+	"\n" +
+	"read_up_to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadUpTo\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\x127\n" +
+	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\"\x9b\x02\n" +
 	"\x05Retry\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -1805,7 +2357,12 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x14OUTCOME_KIND_DRIFTED\x10\x03\x12\x19\n" +
 	"\x15OUTCOME_KIND_REPAIRED\x10\x04\x12\x1d\n" +
 	"\x19OUTCOME_KIND_WRITTEN_BACK\x10\x05\x12\x15\n" +
-	"\x11OUTCOME_KIND_DEAD\x10\x06B\xcc\x01\n" +
+	"\x11OUTCOME_KIND_DEAD\x10\x06*t\n" +
+	"\tScanPhase\x12\x1a\n" +
+	"\x16SCAN_PHASE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12SCAN_PHASE_LISTING\x10\x01\x12\x18\n" +
+	"\x14SCAN_PHASE_COMPARING\x10\x02\x12\x19\n" +
+	"\x15SCAN_PHASE_CONFIRMING\x10\x03B\xcc\x01\n" +
 	"\x15com.driftless.mesh.v1B\tMeshProtoP\x01ZBgithub.com/driftless-sync/driftless/proto/driftless/mesh/v1;meshv1\xa2\x02\x03DMX\xaa\x02\x11Driftless.Mesh.V1\xca\x02\x11Driftless\\Mesh\\V1\xe2\x02\x1dDriftless\\Mesh\\V1\\GPBMetadata\xea\x02\x13Driftless::Mesh::V1b\x06proto3"
 
 var (
@@ -1820,68 +2377,82 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 	return file_driftless_mesh_v1_mesh_proto_rawDescData
 }
 
-var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
-	(*StripeChange)(nil),          // 2: driftless.mesh.v1.StripeChange
-	(*Outcome)(nil),               // 3: driftless.mesh.v1.Outcome
-	(*Difference)(nil),            // 4: driftless.mesh.v1.Difference
-	(*AppliedStep)(nil),           // 5: driftless.mesh.v1.AppliedStep
-	(*DeadLetter)(nil),            // 6: driftless.mesh.v1.DeadLetter
-	(*Command)(nil),               // 7: driftless.mesh.v1.Command
-	(*SyncProduct)(nil),           // 8: driftless.mesh.v1.SyncProduct
-	(*Scan)(nil),                  // 9: driftless.mesh.v1.Scan
-	(*Backfill)(nil),              // 10: driftless.mesh.v1.Backfill
-	(*WriteBack)(nil),             // 11: driftless.mesh.v1.WriteBack
-	(*ScanReport)(nil),            // 12: driftless.mesh.v1.ScanReport
-	(*Retry)(nil),                 // 13: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 14: driftless.mesh.v1.Budget
-	(*Slowdown)(nil),              // 15: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 16: driftless.mesh.v1.Guard
-	nil,                           // 17: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 18: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 19: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 20: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*v1.Product)(nil),            // 23: driftless.catalog.v1.Product
+	(ScanPhase)(0),                // 2: driftless.mesh.v1.ScanPhase
+	(*StripeChange)(nil),          // 3: driftless.mesh.v1.StripeChange
+	(*Outcome)(nil),               // 4: driftless.mesh.v1.Outcome
+	(*Difference)(nil),            // 5: driftless.mesh.v1.Difference
+	(*AppliedStep)(nil),           // 6: driftless.mesh.v1.AppliedStep
+	(*DeadLetter)(nil),            // 7: driftless.mesh.v1.DeadLetter
+	(*Command)(nil),               // 8: driftless.mesh.v1.Command
+	(*SyncProduct)(nil),           // 9: driftless.mesh.v1.SyncProduct
+	(*Scan)(nil),                  // 10: driftless.mesh.v1.Scan
+	(*Backfill)(nil),              // 11: driftless.mesh.v1.Backfill
+	(*WriteBack)(nil),             // 12: driftless.mesh.v1.WriteBack
+	(*ScanReport)(nil),            // 13: driftless.mesh.v1.ScanReport
+	(*ScanState)(nil),             // 14: driftless.mesh.v1.ScanState
+	(*ScanRange)(nil),             // 15: driftless.mesh.v1.ScanRange
+	(*ScanList)(nil),              // 16: driftless.mesh.v1.ScanList
+	(*PollReport)(nil),            // 17: driftless.mesh.v1.PollReport
+	(*Retry)(nil),                 // 18: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 19: driftless.mesh.v1.Budget
+	(*Slowdown)(nil),              // 20: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 21: driftless.mesh.v1.Guard
+	nil,                           // 22: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 23: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 24: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 25: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*v1.Product)(nil),            // 28: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	21, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	21, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	26, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	26, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
-	5,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	21, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	21, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
-	4,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	22, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	21, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	21, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	21, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
-	8,  // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
-	9,  // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	10, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	11, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
-	23, // 16: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	21, // 17: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	21, // 18: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	21, // 19: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	17, // 20: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	18, // 21: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	19, // 22: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	20, // 23: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	21, // 24: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	21, // 25: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	21, // 26: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	15, // 27: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	6,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
+	26, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	26, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	5,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
+	27, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	26, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	26, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	26, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	9,  // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
+	10, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
+	11, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	12, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	28, // 16: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	26, // 17: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	26, // 18: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	2,  // 19: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
+	26, // 20: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	27, // 21: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	13, // 22: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
+	15, // 23: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
+	16, // 24: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
+	26, // 25: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	26, // 26: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	26, // 27: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	26, // 28: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	22, // 29: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	23, // 30: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	24, // 31: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	25, // 32: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	26, // 33: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	26, // 34: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	26, // 35: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	20, // 36: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -1900,8 +2471,8 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   19,
+			NumEnums:      3,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

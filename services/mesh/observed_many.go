@@ -1,0 +1,179 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// ObservedEntry is what is known of a product, and the revision of that knowledge: 0 if nothing is.
+type ObservedEntry struct {
+	Observed *catalogv1.Observed
+	Revision uint64
+}
+
+// readPatience is how long the answers to many reads may take in all if the context sets no other limit.
+const readPatience = 10 * time.Second
+
+// GetMany is Get for many products: their reads travel together. The entries are in the order of the ids.
+func (s *ObservedStore) GetMany(ctx context.Context, account string, products []string) ([]ObservedEntry, error) {
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, readPatience)
+		defer cancel()
+	}
+	inbox := s.m.nc.NewInbox()
+	sub, err := s.m.nc.SubscribeSync(inbox + ".*")
+	if err != nil {
+		return nil, fmt.Errorf("read what is known of %d products: %w", len(products), err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	for i, id := range products {
+		// Not one request for all of them: the server looks through its whole store for such a list.
+		msg := &nats.Msg{
+			Subject: "$JS.API.DIRECT.GET.KV_" + BucketObserved + "." + observedSubject(account, id), Reply: inbox + "." + strconv.Itoa(i),
+		}
+		if err := s.m.nc.PublishMsg(msg); err != nil {
+			return nil, fmt.Errorf("read what is known of product %s: %w", id, err)
+		}
+	}
+	out := make([]ObservedEntry, len(products))
+	for range products {
+		msg, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read what is known of %d products: %w", len(products), err)
+		}
+		i, err := strconv.Atoi(lastToken(msg.Subject))
+		if err != nil || i >= len(products) {
+			return nil, fmt.Errorf("an answer on %s that nobody asked for", msg.Subject)
+		}
+		if out[i], err = observedAnswer(account, products[i], msg); err != nil {
+			return nil, fmt.Errorf("read what is known of product %s: %w", products[i], err)
+		}
+	}
+	return out, nil
+}
+
+// observedAnswer reads the answer to a direct get.
+func observedAnswer(account, product string, msg *nats.Msg) (ObservedEntry, error) {
+	e := ObservedEntry{Observed: &catalogv1.Observed{Account: account, ProductId: product}}
+	switch status := msg.Header.Get("Status"); status {
+	case "":
+	case "404":
+		return e, nil
+	default:
+		return e, fmt.Errorf("JetStream: %s %s", status, msg.Header.Get("Description"))
+	}
+	var err error
+	if e.Revision, err = strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64); err != nil {
+		return e, errors.New("the answer has no sequence")
+	}
+	if msg.Header.Get("KV-Operation") != "" {
+		return e, nil
+	}
+	if err := proto.Unmarshal(msg.Data, e.Observed); err != nil {
+		return e, fmt.Errorf("message %d of bucket %s is no observed state: %w", e.Revision, BucketObserved, err)
+	}
+	return e, nil
+}
+
+// Revision is the newest revision in the bucket: an entry of a higher one was written later.
+func (s *ObservedStore) Revision(ctx context.Context) (uint64, error) {
+	stream, err := s.m.stream(ctx, "KV_"+BucketObserved)
+	if err != nil {
+		return 0, err
+	}
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the state of bucket %s: %w", BucketObserved, err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// idle is how long Range waits for the server before it asks where the bucket's end is.
+const idle = 5 * time.Second
+
+// Range yields what is known of the account's products whose newest revision is in [from, to], in the order of revisions,
+// as a stream of constant memory. What is written meanwhile gets a revision beyond to, and is not among them. It ends
+// after the first error.
+func (s *ObservedStore) Range(ctx context.Context, account string, from, to uint64) iter.Seq2[ObservedEntry, error] {
+	return func(yield func(ObservedEntry, error) bool) {
+		if err := s.each(ctx, account, max(from, 1), to, func(e ObservedEntry) bool { return yield(e, nil) }); err != nil {
+			yield(ObservedEntry{}, fmt.Errorf("read bucket %s: %w", BucketObserved, err))
+		}
+	}
+}
+
+func (s *ObservedStore) each(ctx context.Context, account string, from, to uint64, yield func(ObservedEntry) bool) error {
+	if from > to {
+		return nil
+	}
+	cons, err := s.m.js.OrderedConsumer(ctx, "KV_"+BucketObserved, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{"$KV." + BucketObserved + "." + account + ".*"},
+		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// It would go by itself, some minutes later.
+		_ = s.m.js.DeleteConsumer(context.WithoutCancel(ctx), "KV_"+BucketObserved, cons.CachedInfo().Name)
+	}()
+	if cons.CachedInfo().NumPending == 0 {
+		return nil
+	}
+	messages, err := cons.Messages(jetstream.PullMaxMessages(512))
+	if err != nil {
+		return err
+	}
+	defer messages.Stop()
+	stop := context.AfterFunc(ctx, messages.Stop)
+	defer stop()
+	for {
+		msg, err := messages.Next(jetstream.NextMaxWait(idle))
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, nats.ErrTimeout):
+			// What was left may have been written anew, and lie beyond the end.
+			now, err := cons.Info(ctx)
+			if err != nil {
+				return err
+			}
+			if now.NumPending == 0 {
+				return nil
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		if meta.Sequence.Stream > to {
+			return nil
+		}
+		if msg.Headers().Get("KV-Operation") == "" {
+			o := &catalogv1.Observed{}
+			if err := proto.Unmarshal(msg.Data(), o); err != nil {
+				return fmt.Errorf("message %d is no observed state: %w", meta.Sequence.Stream, err)
+			}
+			if !yield(ObservedEntry{o, meta.Sequence.Stream}) {
+				return nil
+			}
+		}
+		if meta.NumPending == 0 {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package pull
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// difference finds out which ids one of two large sets has and the other has not, in a space that depends on how much
+// they differ and not on how large they are: an invertible Bloom lookup table (Eppstein et al., "What's the Difference?
+// Efficient Set Reconciliation without Prior Context", 2011). What Stripe lists is added, what is known is removed; what
+// both have cancels out.
+//
+// Where the sets differ by more than it can tell, samples of ever fewer ids still tell some of them: which ids are in
+// a sample depends on the seed. Not safe for concurrent use.
+type difference struct {
+	seed   uint64
+	strata [strata][]cell
+}
+
+// Every sample has an eighth of the ids of the one before; the first has all. A table of n cells can tell about 0.8 n
+// ids from each other, so the samples are enough for sets that differ by millions.
+const (
+	strata     = 5
+	sampleBits = 3
+	allCells   = 16384
+	someCells  = 2048
+	// hashes is in how many cells of a table an id is.
+	hashes = 4
+)
+
+// cell is the sum of the ids in it: their number, their keys and the keys' check sums.
+type cell struct {
+	count int32
+	check uint32
+	key   uint64
+}
+
+func newDifference(seed uint64) *difference {
+	d := &difference{seed: seed}
+	for i := range d.strata {
+		d.strata[i] = make([]cell, cellsOf(i))
+	}
+	return d
+}
+
+func cellsOf(stratum int) int {
+	if stratum == 0 {
+		return allCells
+	}
+	return someCells
+}
+
+// key of an id. Kind keeps the ids of products and prices apart.
+func (d *difference) key(kind, id string) uint64 {
+	h := xxhash.NewWithSeed(d.seed)
+	_, _ = h.WriteString(kind)
+	_, _ = h.WriteString("/")
+	_, _ = h.WriteString(id)
+	return h.Sum64()
+}
+
+// add counts an id of the one set, remove one of the other.
+func (d *difference) add(key uint64)    { d.count(key, 1) }
+func (d *difference) remove(key uint64) { d.count(key, -1) }
+
+func (d *difference) count(key uint64, n int32) {
+	for i := range d.strata {
+		// The lowest bits choose the sample, those that place and check are mixed from all.
+		if key&(1<<(sampleBits*i)-1) != 0 {
+			return
+		}
+		put(d.strata[i], key, n)
+	}
+}
+
+func put(table []cell, key uint64, n int32) {
+	part := uint64(len(table) / hashes)
+	check := checkSum(key)
+	h := key
+	for j := range uint64(hashes) {
+		h = mix(h + 0x9e3779b97f4a7c15)
+		c := &table[j*part+h%part]
+		c.count += n
+		c.key ^= key
+		c.check ^= check
+	}
+}
+
+// mix is the finalizer of splitmix64.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func checkSum(key uint64) uint32 { return uint32(mix(key ^ 0x2545f4914f6cdd1d)) }
+
+// missing returns the keys that were removed and never added. share is of how many ids: 1 if these are all, else the
+// share of the ids that were looked at, the sets differing by too much to tell all.
+func (d *difference) missing() (keys map[uint64]bool, share float64) {
+	share = 1
+	for i := range d.strata {
+		keys, whole := decode(append([]cell(nil), d.strata[i]...))
+		if whole || i == strata-1 {
+			return keys, share
+		}
+		share /= 1 << sampleBits
+	}
+	return nil, 0
+}
+
+// decode takes ids that are alone in a cell out of the table until none are left. whole says that nothing is.
+func decode(table []cell) (missing map[uint64]bool, whole bool) {
+	missing = map[uint64]bool{}
+	part := uint64(len(table) / hashes)
+	alone := func(i uint64) bool {
+		return (table[i].count == 1 || table[i].count == -1) && table[i].check == checkSum(table[i].key)
+	}
+	var queue []uint64
+	for i := range uint64(len(table)) {
+		if alone(i) {
+			queue = append(queue, i)
+		}
+	}
+	for len(queue) > 0 {
+		i := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if !alone(i) {
+			continue
+		}
+		key, n := table[i].key, table[i].count
+		if n < 0 {
+			missing[key] = true
+		}
+		put(table, key, -n)
+		h := key
+		for j := range uint64(hashes) {
+			h = mix(h + 0x9e3779b97f4a7c15)
+			if at := j*part + h%part; alone(at) {
+				queue = append(queue, at)
+			}
+		}
+	}
+	for _, c := range table {
+		if c != (cell{}) {
+			return missing, false
+		}
+	}
+	return missing, true
+}
+
+// cellBytes is the length of a cell in marshal's form, and differenceBytes of the whole.
+const (
+	cellBytes       = 16
+	differenceBytes = 8 + cellBytes*(allCells+(strata-1)*someCells)
+)
+
+// marshal writes it for unmarshalDifference.
+func (d *difference) marshal() []byte {
+	out := binary.BigEndian.AppendUint64(make([]byte, 0, differenceBytes), d.seed)
+	for _, table := range d.strata {
+		for _, c := range table {
+			out = binary.BigEndian.AppendUint32(out, uint32(c.count))
+			out = binary.BigEndian.AppendUint32(out, c.check)
+			out = binary.BigEndian.AppendUint64(out, c.key)
+		}
+	}
+	return out
+}
+
+func unmarshalDifference(data []byte) (*difference, error) {
+	if len(data) != differenceBytes {
+		return nil, fmt.Errorf("the tables of a scan have %d bytes, not %d", differenceBytes, len(data))
+	}
+	d := newDifference(binary.BigEndian.Uint64(data))
+	data = data[8:]
+	for i := range d.strata {
+		for j := range d.strata[i] {
+			d.strata[i][j] = cell{
+				count: int32(binary.BigEndian.Uint32(data)), check: binary.BigEndian.Uint32(data[4:]), key: binary.BigEndian.Uint64(data[8:]),
+			}
+			data = data[cellBytes:]
+		}
+	}
+	return d, nil
+}

@@ -1,0 +1,213 @@
+package pull
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+// list reads everything that Stripe lists, in ranges of creation times that are split wherever there is much.
+func (s *scan) list(ctx context.Context) error {
+	if s.report.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_LISTING {
+		return nil
+	}
+	if err := s.listers(ctx); err != nil {
+		return err
+	}
+	if s.addTail() {
+		if err := s.listers(ctx); err != nil {
+			return err
+		}
+	}
+	// What was known by now is compared with what was listed; what becomes known later was seen later.
+	end, err := s.mesh.Observed().Revision(ctx)
+	if err != nil {
+		return err
+	}
+	entries, err := s.mesh.Observed().Count(ctx, s.account)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end, s.revision = end, 1
+	s.report.Phase, s.report.Entries = meshv1.ScanPhase_SCAN_PHASE_COMPARING, entries
+	return nil
+}
+
+// addTail adds the range of what was created while the listing went on, if that was long.
+func (s *scan) addTail() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tail || s.began == 0 || time.Now().Unix()-s.report.GetStartedAt().GetSeconds() < tailAfter {
+		return false
+	}
+	s.tail = true
+	s.report.Ranges++
+	// The first page was read in that second.
+	s.waiting = append(s.waiting, &span{from: s.began})
+	return true
+}
+
+func (s *scan) listers(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.free.Broadcast()
+	})()
+	for range scanners {
+		g.Go(func() error {
+			known := newRecent()
+			for {
+				x, err := s.claim(ctx)
+				if x == nil || err != nil {
+					return err
+				}
+				if err := s.listSpan(ctx, known, x); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// claim waits for a span to list; nil if all are listed.
+func (s *scan) claim(ctx context.Context) (*span, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle++
+	defer func() { s.idle-- }()
+	for len(s.waiting) == 0 {
+		if len(s.running) == 0 {
+			return nil, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		s.free.Wait()
+	}
+	// The one with the newest objects.
+	x := s.waiting[0]
+	s.waiting = s.waiting[1:]
+	s.running[x] = true
+	return x, nil
+}
+
+// listSpan lists a span to its end, or what is left of it after others have taken their share.
+func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.running, x)
+		if x.next() >= 0 {
+			// Given up: what is left is for the next attempt.
+			s.waiting = append(s.waiting, x)
+		} else {
+			s.report.RangesDone++
+		}
+		s.free.Broadcast()
+	}()
+	for i := x.next(); i >= 0; i = x.next() {
+		before, err := s.observedRevision(ctx)
+		if err != nil {
+			return err
+		}
+		page, err := s.page(ctx, x.listing(i))
+		if stripeapi.LostCursor(err) {
+			// The last object of the page before was deleted since.
+			s.mu.Lock()
+			s.waiting = append(s.waiting, x.again(i))
+			s.report.Ranges++
+			s.mu.Unlock()
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.take(ctx, known, before, page); err != nil {
+			return err
+		}
+		s.advance(x, i, page)
+	}
+	return nil
+}
+
+// page reads a page, patiently: Stripe, or the way to it, may fail for a while.
+func (s *scan) page(ctx context.Context, l stripeapi.Listing) (stripeapi.Page, error) {
+	const attempts = 6
+	for attempt := uint64(1); ; attempt++ {
+		s.count(func(r *meshv1.ScanReport) { r.ListCalls++ })
+		page, err := s.stripe.List(ctx, l)
+		if err == nil {
+			return page, nil
+		}
+		f := stripeapi.Classify(err)
+		if ctx.Err() != nil {
+			return page, context.Cause(ctx)
+		}
+		if attempt == attempts || f.Action == stripeapi.Halt || f.Action == stripeapi.Refuse {
+			return page, f
+		}
+		if err := pause(ctx, mesh.RetryDelay(attempt)); err != nil {
+			return page, err
+		}
+	}
+}
+
+// advance records a page that has been taken into account, and hands a part of the span over if somebody has nothing to
+// do.
+func (s *scan) advance(x *span, i int, page stripeapi.Page) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range page.Objects {
+		if o.ID == "" {
+			continue
+		}
+		if lists[i].Prices {
+			s.listed.add(s.listed.key(priceKind, o.ID))
+			s.report.Prices++
+		} else {
+			s.listed.add(s.listed.key(productKind, o.ID))
+			s.report.Products++
+		}
+	}
+	if s.began == 0 {
+		s.began = page.Seen
+	}
+	x.listed(i, page)
+	if s.idle <= len(s.waiting) {
+		return
+	}
+	if older, ok := x.split(); ok {
+		s.report.Ranges++
+		s.waiting = append(s.waiting, older)
+		s.free.Signal()
+	}
+}
+
+// revisionAge is how old the knowledge of the bucket's newest revision may be. An older one is never wrong, but takes
+// more of what was written for newer than a page.
+const revisionAge = 100 * time.Millisecond
+
+// observedRevision is a revision of OBSERVED that everything written later is above of.
+func (s *scan) observedRevision(ctx context.Context) (uint64, error) {
+	s.bucketMu.Lock()
+	defer s.bucketMu.Unlock()
+	if time.Since(s.bucketAt) < revisionAge {
+		return s.bucket, nil
+	}
+	at := time.Now()
+	revision, err := s.mesh.Observed().Revision(ctx)
+	if err != nil {
+		return 0, err
+	}
+	s.bucket, s.bucketAt = revision, at
+	return revision, nil
+}

@@ -1,0 +1,355 @@
+package pull_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/budget"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+// deaf lets pull read no events: only a scan can tell what happens in Stripe.
+func (r *rig) deaf() {
+	r.t.Helper()
+	never := strconv.FormatInt(time.Now().Add(240*time.Hour).Unix(), 10)
+	require.NoError(r.t, r.mesh.Cursor("events.default").PutString(r.t.Context(), "@"+never))
+}
+
+func (r *rig) order(id string) {
+	r.t.Helper()
+	order := &meshv1.Command{Id: id, Account: "default", Issuer: "test", Reason: "of the test", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, ""), order))
+}
+
+func (r *rig) report() *meshv1.ScanReport {
+	r.t.Helper()
+	report := &meshv1.ScanReport{}
+	_, err := r.mesh.Cursor("scan.default").Get(r.t.Context(), report)
+	require.NoError(r.t, err)
+	return report
+}
+
+// scan orders a scan and returns its report.
+func (r *rig) scan(id string) *meshv1.ScanReport {
+	r.t.Helper()
+	r.order(id)
+	return r.scanned(id)
+}
+
+func (r *rig) scanned(id string) *meshv1.ScanReport {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		report := r.report()
+		return report.GetId() == id && report.GetFinishedAt() != nil
+	}, 2*patience, 10*time.Millisecond, "scan %s", id)
+	return r.report()
+}
+
+func (r *rig) product(id string) {
+	r.t.Helper()
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(id), Name: stripe.String("Product " + id)})
+	require.NoError(r.t, err)
+}
+
+func (r *rig) price(product, catalogID string) string {
+	r.t.Helper()
+	params := &stripe.PriceParams{Product: stripe.String(product), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1400)}
+	if catalogID != "" {
+		params.AddMetadata(catalog.PriceMarker, catalogID)
+	}
+	p, err := r.stripe.Prices.New(params)
+	require.NoError(r.t, err)
+	return p.ID
+}
+
+func (r *rig) known(product string) *catalogv1.Observed {
+	r.t.Helper()
+	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", product)
+	require.NoError(r.t, err)
+	return o
+}
+
+func (r *rig) requests(endpoint string) int {
+	r.t.Helper()
+	stats, err := r.admin.Stats(r.t.Context())
+	require.NoError(r.t, err)
+	return stats.Endpoints[endpoint].Requests
+}
+
+func (r *rig) reads() int {
+	return r.requests("GET /v1/products/{id}") + r.requests("GET /v1/prices/{price}")
+}
+
+func (r *rig) listCalls() int { return r.requests("GET /v1/products") + r.requests("GET /v1/prices") }
+
+func TestTheFirstScanReadsListsOnlyAndTheNextWritesNothing(t *testing.T) {
+	r := newRig(t)
+	const n = 250
+	for i := range n {
+		id := fmt.Sprintf("p%d", i)
+		r.product(id)
+		r.price(id, id+"-eur")
+	}
+	archived := r.price("p7", "p7-old")
+	_, err := r.stripe.Prices.Update(archived, &stripe.PriceParams{Active: stripe.Bool(false)})
+	require.NoError(t, err)
+	_, err = r.stripe.Products.Update("p8", &stripe.ProductParams{Active: stripe.Bool(false)})
+	require.NoError(t, err)
+	r.deaf()
+	r.pull(time.Hour)
+	report := r.scan("s1")
+	require.EqualValues(t, n, report.GetProducts())
+	require.EqualValues(t, n+1, report.GetPrices())
+	require.Equal(t, "test", report.GetIssuer())
+	require.Equal(t, "of the test", report.GetReason())
+	require.Zero(t, r.reads(), "what a list shows in full is not read once more")
+	require.LessOrEqual(t, r.listCalls(), 20)
+	require.EqualValues(t, r.listCalls(), report.GetListCalls())
+	require.Len(t, r.known("p7").GetPrices(), 2)
+	require.False(t, r.known("p8").GetProduct().GetActive())
+	require.Equal(t, "p3-eur", r.known("p3").GetPrices()[0].GetPrice().GetId())
+
+	before, err := r.mesh.Observed().Revision(t.Context())
+	require.NoError(t, err)
+	report = r.scan("s2")
+	require.Zero(t, report.GetCorrected())
+	require.Zero(t, report.GetMissing())
+	require.Zero(t, r.reads())
+	after, err := r.mesh.Observed().Revision(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, before, after, "of a million equal products none is written")
+}
+
+func TestAScanFindsEveryKindOfSilentChange(t *testing.T) {
+	r := newRig(t)
+	for i := range 30 {
+		id := fmt.Sprintf("p%d", i)
+		r.product(id)
+	}
+	var prices []string
+	for i := range 10 {
+		prices = append(prices, r.price(fmt.Sprintf("p%d", i), fmt.Sprintf("p%d-eur", i)))
+	}
+	r.deaf()
+	r.pull(time.Hour)
+	r.scan("s1")
+	require.NoError(t, r.admin.EditProduct(t.Context(), "p1", url.Values{"name": {"Changed"}}))
+	require.NoError(t, r.admin.EditProduct(t.Context(), "p2", url.Values{"active": {"false"}}))
+	require.NoError(t, r.admin.EditPrice(t.Context(), prices[3], url.Values{"nickname": {"Changed"}}))
+	require.NoError(t, r.admin.EditPrice(t.Context(), prices[4], url.Values{"currency_options[usd][unit_amount]": {"99"}}))
+	require.NoError(t, r.admin.EditPrice(t.Context(), prices[5], url.Values{"active": {"false"}}))
+	require.NoError(t, r.admin.DeletePrice(t.Context(), prices[6]))
+	require.NoError(t, r.admin.DeleteProduct(t.Context(), "p7", true))
+	require.NoError(t, r.admin.DeleteProduct(t.Context(), "p20", false))
+	_, err := r.admin.CreateProduct(t.Context(), url.Values{"id": {"new"}, "name": {"New"}})
+	require.NoError(t, err)
+	_, err = r.admin.CreatePrice(t.Context(), url.Values{"product": {"p8"}, "currency": {"usd"}, "unit_amount": {"5"}}, false)
+	require.NoError(t, err)
+	report := r.scan("s2")
+	require.Equal(t, "Changed", r.known("p1").GetProduct().GetName())
+	require.False(t, r.known("p2").GetProduct().GetActive())
+	require.Equal(t, "Changed", r.known("p3").GetPrices()[0].GetPrice().GetNickname())
+	require.Equal(t, "99", r.known("p4").GetPrices()[0].GetPrice().GetCurrencyOptions()["usd"].GetUnitAmount())
+	require.False(t, r.known("p5").GetPrices()[0].GetPrice().GetActive())
+	require.Empty(t, r.known("p6").GetPrices())
+	require.NotNil(t, r.known("p6").GetProduct())
+	for _, id := range []string{"p7", "p20"} {
+		require.Nil(t, r.known(id).GetProduct(), id)
+		require.True(t, r.known(id).GetDeleted(), id)
+		require.Empty(t, r.known(id).GetPrices(), id)
+	}
+	require.Equal(t, "New", r.known("new").GetProduct().GetName())
+	require.Len(t, r.known("p8").GetPrices(), 2)
+	require.EqualValues(t, 2, report.GetMissing())
+	require.EqualValues(t, 1, report.GetMissingPrices())
+	require.Equal(t, 3, r.reads(), "only what no list shows is read")
+	require.EqualValues(t, 3, report.GetReads())
+}
+
+func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
+	r := newRig(t)
+	const n = 3000
+	for i := range n {
+		_, err := r.admin.CreateProduct(t.Context(), url.Values{"id": {fmt.Sprintf("p%d", i)}, "name": {"Product"}})
+		require.NoError(t, err)
+	}
+	r.deaf()
+	stop := r.pull(time.Hour)
+	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Delay: 400 * time.Millisecond, Path: "/v1/products"})
+	require.NoError(t, err)
+	r.order("s1")
+	require.Eventually(t, func() bool { return r.report().GetProducts() >= 400 }, patience, 10*time.Millisecond)
+	stop()
+	interrupted := r.report()
+	require.Nil(t, interrupted.GetFinishedAt())
+	require.Empty(t, interrupted.GetError(), "that the service ended is no failure")
+	require.NoError(t, r.admin.RemoveFault(t.Context(), slow.ID))
+	r.pull(time.Hour)
+	report := r.scanned("s1")
+	require.EqualValues(t, 1, report.GetResumed())
+	require.EqualValues(t, n, report.GetProducts(), "nothing is listed twice")
+	require.Zero(t, report.GetMissing())
+	entries, err := r.mesh.Observed().Count(t.Context(), "default")
+	require.NoError(t, err)
+	require.EqualValues(t, n, entries)
+	require.Zero(t, r.reads())
+}
+
+func TestPricesThatNoListShowsAreLookedAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.product("mug")
+	listed := r.price("mug", "mug-eur")
+	r.pull(100 * time.Millisecond)
+	var inline []string
+	for range 5 {
+		id, err := r.admin.CreatePrice(t.Context(), url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}}, true)
+		require.NoError(t, err)
+		inline = append(inline, id)
+	}
+	require.Eventually(t, func() bool { return len(r.observed().GetPrices()) == 6 }, patience, 10*time.Millisecond, "events tell of them")
+	require.NoError(t, r.admin.ResetStats(t.Context()))
+	report := r.scan("s1")
+	require.Zero(t, report.GetMissingPrices())
+	require.Equal(t, 5, r.reads())
+	require.Len(t, r.observed().GetPrices(), 6)
+	r.scan("s2")
+	require.Equal(t, 5, r.reads(), "a shop has thousands of them")
+	require.NotZero(t, catalog.FindPrice(r.observed(), inline[0]).GetUnlisted())
+	require.Zero(t, catalog.FindPrice(r.observed(), listed).GetUnlisted())
+}
+
+func TestAScanDoesNotSpendTheAllowanceOnWhatIsMissing(t *testing.T) {
+	r := newRig(t)
+	const n = 260
+	for i := range n {
+		r.product(fmt.Sprintf("p%d", i))
+	}
+	r.deaf()
+	r.limits = budget.Limits{ReadAllowance: 2000}
+	r.pull(time.Hour)
+	r.scan("s1")
+	for i := range n {
+		_, err := r.stripe.Products.Del(fmt.Sprintf("p%d", i), nil)
+		require.NoError(t, err)
+	}
+	for i, want := range []struct{ missing, unconfirmed int }{{100, 160}, {100, 60}, {60, 0}, {0, 0}} {
+		report := r.scan(fmt.Sprint("after-", i))
+		require.EqualValues(t, want.missing, report.GetMissing(), "scan %d", i)
+		require.EqualValues(t, want.unconfirmed, report.GetUnconfirmed(), "scan %d", i)
+	}
+}
+
+// TestOneBadObjectDoesNotEndAScan: a product that nobody can decode, on a page with others.
+func TestOneBadObjectDoesNotEndAScan(t *testing.T) {
+	r := newRig(t)
+	for i := range 5 {
+		r.product(fmt.Sprintf("p%d", i))
+	}
+	target, err := url.Parse(r.simURL)
+	require.NoError(t, err)
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
+		ModifyResponse: func(res *http.Response) error {
+			body, err := io.ReadAll(res.Body)
+			text := strings.ReplaceAll(string(body), `"name":"Product p3"`, `"name":{"x":1}`)
+			res.Body, res.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+			res.Header.Set("Content-Length", strconv.Itoa(len(text)))
+			return err
+		},
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	r.simURL = server.URL
+	r.deaf()
+	r.pull(time.Hour)
+	report := r.scan("s1")
+	require.EqualValues(t, 5, report.GetProducts())
+	require.EqualValues(t, 1, report.GetFailed())
+	require.Empty(t, report.GetError())
+	require.NotNil(t, r.known("p4").GetProduct())
+	require.Nil(t, r.known("p3").GetProduct())
+}
+
+func TestAScanOutlastsFailuresOfStripe(t *testing.T) {
+	r := newRig(t)
+	for i := range 120 {
+		r.product(fmt.Sprintf("p%d", i))
+	}
+	r.deaf()
+	r.pull(time.Hour)
+	for _, kind := range []stripesim.FaultKind{stripesim.FaultUnavailable, stripesim.FaultBadGateway, stripesim.FaultReset, stripesim.FaultRateLimit} {
+		_, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: kind, Count: 1, Path: "/v1/products"})
+		require.NoError(t, err)
+	}
+	report := r.scan("s1")
+	require.EqualValues(t, 120, report.GetProducts())
+	require.Empty(t, report.GetError())
+}
+
+// TestAScanSeesWhatChangesWhileItLists: products are made, edited and deleted all the time; at the end what is known is
+// what Stripe holds.
+func TestAScanSeesWhatChangesWhileItLists(t *testing.T) {
+	r := newRig(t)
+	for i := range 400 {
+		r.product(fmt.Sprintf("p%d", i))
+	}
+	r.pull(50 * time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	var made atomic.Int64
+	done := make(chan error, 1)
+	go func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(fmt.Sprintf("n%d", i)), Name: stripe.String("New")})
+			if err == nil {
+				_, err = r.stripe.Products.Update(fmt.Sprintf("p%d", i%300), &stripe.ProductParams{Name: stripe.String(fmt.Sprint("Edition ", i)), Active: stripe.Bool(i%3 > 0)})
+			}
+			if err == nil && i < 100 {
+				_, err = r.stripe.Products.Del(fmt.Sprintf("p%d", 300+i), nil)
+			}
+			if err != nil {
+				done <- err
+				return
+			}
+			made.Add(1)
+		}
+		done <- nil
+	}()
+	require.Eventually(t, func() bool { return made.Load() > 20 }, patience, time.Millisecond)
+	r.scan("s1")
+	r.scan("s2")
+	cancel()
+	require.NoError(t, <-done)
+	it := r.stripe.Products.List(&stripe.ProductListParams{ListParams: stripe.ListParams{Limit: stripe.Int64(100)}})
+	held := map[string]string{}
+	for it.Next() {
+		held[it.Product().ID] = fmt.Sprint(it.Product().Name, it.Product().Active)
+	}
+	require.NoError(t, it.Err())
+	require.Eventually(t, func() bool {
+		known := map[string]string{}
+		for e, err := range r.mesh.Observed().Range(t.Context(), "default", 0, ^uint64(0)) {
+			require.NoError(t, err)
+			if p := e.Observed.GetProduct(); p != nil {
+				known[p.GetId()] = fmt.Sprint(p.GetName(), p.GetActive())
+			}
+		}
+		return fmt.Sprint(known) == fmt.Sprint(held)
+	}, patience, 50*time.Millisecond)
+}
