@@ -8,12 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 // wholePage is how many products are read at once.
@@ -209,6 +211,11 @@ func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Comman
 	}
 	var err error
 	if ids := backfill.GetProductIds(); len(ids) > 0 {
+		if len(ids) == 1 {
+			about := telemetry.About{Account: in.account, Product: ids[0]}
+			telemetry.SetAbout(trace.SpanFromContext(ctx), about)
+			ctx = telemetry.ContextAbout(ctx, about)
+		}
 		err = in.states(ctx, ids, in.progress.label(), catalogv1.Source_SOURCE_BACKFILL)
 	} else {
 		err = in.whole(ctx, catalogv1.Source_SOURCE_BACKFILL, "", func(string) error { return nil })

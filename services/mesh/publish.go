@@ -75,9 +75,14 @@ func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, 
 		return err
 	}
 	defer span.End()
-	if _, err := m.js.PublishMsg(ctx, msg); err != nil {
+	stored, err := m.js.PublishMsg(ctx, msg)
+	if err != nil {
 		telemetry.Fail(span, err)
 		return fmt.Errorf("publish on %s: %w", subject, err)
+	}
+	if stored.Duplicate {
+		// Nobody will be given it.
+		telemetry.Discard(span)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 // lettersAtOnce is about how many letters one call replays or drops. A letter may be as large as a message.
@@ -102,9 +103,12 @@ func (c control) ReplayDeadLetters(ctx context.Context, req *connect.Request[con
 		case ordered != l.GetProductId():
 			ordered = l.GetProductId()
 			command := nuid.Next()
-			if failed = c.order(ctx, l.GetProductId(), true, operator, "replay of a dead letter", command); failed == nil {
-				failed = c.recordReplay(ctx, command, l)
+			replayCtx, span := c.startReplay(ctx, l)
+			if failed = c.order(replayCtx, l.GetProductId(), true, operator, "replay of a dead letter", command); failed == nil {
+				failed = c.recordReplay(replayCtx, command, l)
 			}
+			telemetry.Fail(span, failed)
+			span.End()
 		}
 		result.Ordered = mesh.Push
 		if failed != nil {
@@ -119,8 +123,18 @@ func (c control) ReplayDeadLetters(ctx context.Context, req *connect.Request[con
 func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLetter, results []*controlv1.DeadLetterResult) (err error) {
 	var ids []string
 	for _, l := range letters {
-		if retriedBy(l) == mesh.Ingestion && !slices.Contains(ids, l.GetProductId()) {
-			ids = append(ids, l.GetProductId())
+		if retriedBy(l) != mesh.Ingestion || slices.Contains(ids, l.GetProductId()) {
+			continue
+		}
+		ids = append(ids, l.GetProductId())
+		// One order is in one trace: that of a single letter, or that of the request, to which the letters' are linked.
+		replayCtx, span := c.startReplay(ctx, l)
+		defer func() {
+			telemetry.Fail(span, err)
+			span.End()
+		}()
+		if len(letters) == 1 {
+			ctx = replayCtx
 		}
 	}
 	if len(ids) == 0 {

@@ -8,6 +8,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
@@ -17,4 +18,17 @@ func traceWrite(ctx context.Context, begun time.Time, err error) {
 		semconv.DBSystemNamePostgreSQL, semconv.DBNamespace("driftless_ledger"), semconv.DBQuerySummary("write ledger")))
 	telemetry.Fail(span, err)
 	span.End()
+}
+
+// startReplay begins the replay of a dead letter, in the trace that it died in; the request for it is linked.
+func (c control) startReplay(ctx context.Context, l *meshv1.DeadLetter) (context.Context, trace.Span) {
+	request := trace.SpanContextFromContext(ctx)
+	ctx = telemetry.ContextWithTraceparent(ctx, l.GetTraceparent())
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: c.Account, Product: l.GetProductId(), Version: l.GetVersion()})
+	ctx, span := otel.Tracer(scope).Start(ctx, "replay dead letter", trace.WithAttributes(
+		telemetry.OutcomeKey.String(telemetry.OutcomeReplayed), telemetry.DeadReasonKey.String(l.GetReason())))
+	if request.IsValid() && request.TraceID() != span.SpanContext().TraceID() {
+		span.AddLink(trace.Link{SpanContext: request})
+	}
+	return ctx, span
 }

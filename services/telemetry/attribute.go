@@ -71,6 +71,8 @@ const (
 	OutcomeObserved = "observed"
 	// OutcomeSeen: Stripe's event was known already.
 	OutcomeSeen = "seen"
+	// OutcomeReplayed: a dead letter is tried again.
+	OutcomeReplayed = "replayed"
 	// OutcomeDrifted: catalog and Stripe have differed for too long.
 	OutcomeDrifted = "drifted"
 )

@@ -17,7 +17,7 @@ const mostOpen = 1 << 16
 const mostKept = 128
 
 // keepingSampler decides as the sampler that is configured does, but that
-//   - what tells of drift or of a dead letter begins a sampled trace;
+//   - what tells of drift or of a dead letter is sampled, and all that comes of it;
 //   - what it drops is recorded in this process, until it is known whether it fails;
 //   - once something has failed, what follows is sampled.
 type keepingSampler struct {
@@ -43,9 +43,12 @@ func (s keepingSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sam
 
 func (s keepingSampler) Description() string { return "Keeping{" + s.configured.Description() + "}" }
 
+// remarked are the outcomes that begin a sampled trace, or continue one as sampled.
+var remarked = []string{OutcomeDrifted, OutcomeDead, OutcomeReplayed}
+
 func remarkable(attributes []attribute.KeyValue) bool {
 	return slices.ContainsFunc(attributes, func(a attribute.KeyValue) bool {
-		return a.Key == OutcomeKey && (a.Value.AsString() == OutcomeDrifted || a.Value.AsString() == OutcomeDead)
+		return a.Key == OutcomeKey && slices.Contains(remarked, a.Value.AsString())
 	})
 }
 

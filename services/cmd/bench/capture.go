@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,33 +49,11 @@ type captureResult struct {
 const benchSlot = "driftless_bench"
 
 func (cmd *captureCmd) Run(ctx context.Context, c *cli) (err error) {
-	dir, err := os.MkdirTemp("", "driftless-bench-")
-	if err != nil {
-		return fmt.Errorf("make a data directory: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres' own user must be able to enter it
-		return fmt.Errorf("make a data directory: %w", err)
-	}
-	pg, err := local.StartPostgres(ctx, local.PostgresConfig{DataDir: filepath.Join(dir, "postgres")})
+	b, err := newCaptureBench(ctx, cmd)
 	if err != nil {
 		return err
 	}
-	defer pg.Close()
-	server, err := local.StartNATS(ctx, local.NATSConfig{DataDir: filepath.Join(dir, "nats")})
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	m, err := mesh.Connect(ctx, mesh.Config{URL: server.URL(), Name: "bench"})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	if err := mesh.ApplyTopology(ctx, m.JetStream(), mesh.TopologyOptions{}); err != nil {
-		return err
-	}
-	b := &captureBench{captureCmd: cmd, database: pg.URL(), nats: server.URL(), mesh: m}
+	defer func() { err = errors.Join(err, b.stop()) }()
 	result, err := b.measure(ctx)
 	if err != nil {
 		return err
@@ -105,46 +84,64 @@ type captureBench struct {
 	*captureCmd
 	database, nats string
 	mesh           *mesh.Mesh
+	close          []func() error
+}
+
+// newCaptureBench starts a Postgres and a NATS server.
+func newCaptureBench(ctx context.Context, cmd *captureCmd) (b *captureBench, err error) {
+	b = &captureBench{captureCmd: cmd}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.stop())
+		}
+	}()
+	dir, err := os.MkdirTemp("", "driftless-bench-")
+	if err != nil {
+		return b, fmt.Errorf("make a data directory: %w", err)
+	}
+	b.close = append(b.close, func() error { return os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres' own user must be able to enter it
+		return b, fmt.Errorf("make a data directory: %w", err)
+	}
+	pg, err := local.StartPostgres(ctx, local.PostgresConfig{DataDir: filepath.Join(dir, "postgres")})
+	if err != nil {
+		return b, err
+	}
+	b.close = append(b.close, pg.Close)
+	server, err := local.StartNATS(ctx, local.NATSConfig{DataDir: filepath.Join(dir, "nats")})
+	if err != nil {
+		return b, err
+	}
+	b.close = append(b.close, server.Close)
+	b.database, b.nats = pg.URL(), server.URL()
+	if b.mesh, err = mesh.Connect(ctx, mesh.Config{URL: b.nats, Name: "bench"}); err != nil {
+		return b, err
+	}
+	b.close = append(b.close, func() error { b.mesh.Close(); return nil })
+	return b, mesh.ApplyTopology(ctx, b.mesh.JetStream(), mesh.TopologyOptions{})
+}
+
+func (b *captureBench) stop() (err error) {
+	for _, f := range slices.Backward(b.close) {
+		err = errors.Join(err, f())
+	}
+	b.close = nil
+	return err
 }
 
 // measure lets ingestion make the tables and its slot, changes every product while it is away, and times how long it
 // takes to catch up.
 func (b *captureBench) measure(ctx context.Context) (*captureResult, error) {
-	stop, _, err := b.startIngestion(ctx)
+	conn, err := b.fill(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if err := stop(); err != nil {
-		return nil, err
-	}
-	conn, err := pgx.Connect(ctx, b.database)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	for _, statement := range []string{
-		fmt.Sprintf(`INSERT INTO driftless.products (id, name, description, metadata)
-			SELECT 'product-' || i, 'Product ' || i, repeat('Words about it. ', 8), '{"sku": "S-1"}' FROM generate_series(1, %d) i`, b.Products),
-		fmt.Sprintf(`INSERT INTO driftless.prices (id, product, currency, unit_amount)
-			SELECT 'price-' || i || '-' || j, 'product-' || i, 'eur', 1000 + j FROM generate_series(1, %d) i, generate_series(1, 2) j`, b.Products),
-		"ANALYZE driftless.products, driftless.prices",
-	} {
-		if _, err := conn.Exec(ctx, statement); err != nil {
-			return nil, fmt.Errorf("fill the catalog: %w", err)
-		}
-	}
-	// Not part of the measurement: the inserts above.
-	if err := b.catchUp(ctx, nil); err != nil {
-		return nil, err
-	}
 	if _, err := conn.Exec(ctx, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", benchSlot); err != nil {
 		return nil, fmt.Errorf("make a slot: %w", err)
 	}
-	for from := 1; from <= b.Products; from += b.Transaction {
-		if _, err := conn.Exec(ctx, `UPDATE driftless.products SET name = name || '!' FROM generate_series($1::int, $2::int) i WHERE id = 'product-' || i`,
-			from, from+b.Transaction-1); err != nil {
-			return nil, fmt.Errorf("change the catalog: %w", err)
-		}
+	if err := b.edit(ctx, conn); err != nil {
+		return nil, err
 	}
 	var end string
 	if err := conn.QueryRow(ctx, "SELECT pg_current_wal_flush_lsn()::text").Scan(&end); err != nil {
@@ -166,6 +163,47 @@ func (b *captureBench) measure(ctx context.Context) (*captureResult, error) {
 	r.RawPublishPerSecond = float64(b.Products) / took.Seconds()
 	r.RatioToSlower = r.CapturePerSecond / min(r.RawPublishPerSecond, r.PgRecvlogicalPerSec)
 	return r, nil
+}
+
+// fill makes the tables and fills them, and has that captured: it is not part of a measurement.
+func (b *captureBench) fill(ctx context.Context) (*pgx.Conn, error) {
+	stop, _, err := b.startIngestion(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := stop(); err != nil {
+		return nil, err
+	}
+	conn, err := pgx.Connect(ctx, b.database)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	for _, statement := range []string{
+		fmt.Sprintf(`INSERT INTO driftless.products (id, name, description, metadata)
+			SELECT 'product-' || i, 'Product ' || i, repeat('Words about it. ', 8), '{"sku": "S-1"}' FROM generate_series(1, %d) i`, b.Products),
+		fmt.Sprintf(`INSERT INTO driftless.prices (id, product, currency, unit_amount)
+			SELECT 'price-' || i || '-' || j, 'product-' || i, 'eur', 1000 + j FROM generate_series(1, %d) i, generate_series(1, 2) j`, b.Products),
+		"ANALYZE driftless.products, driftless.prices",
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return nil, errors.Join(fmt.Errorf("fill the catalog: %w", err), conn.Close(context.WithoutCancel(ctx)))
+		}
+	}
+	if err := b.catchUp(ctx, nil); err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, nil
+}
+
+// edit changes every product.
+func (b *captureBench) edit(ctx context.Context, conn *pgx.Conn) error {
+	for from := 1; from <= b.Products; from += b.Transaction {
+		if _, err := conn.Exec(ctx, `UPDATE driftless.products SET name = name || '!' FROM generate_series($1::int, $2::int) i WHERE id = 'product-' || i`,
+			from, from+b.Transaction-1); err != nil {
+			return fmt.Errorf("change the catalog: %w", err)
+		}
+	}
+	return nil
 }
 
 // catchUp runs ingestion until everything committed so far is captured, and stores how long that took from its being

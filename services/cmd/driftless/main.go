@@ -34,6 +34,7 @@ type cli struct {
 	Approve  approveCmd  `cmd:"" help:"Let push archive the products that the mass-change guard holds."`
 	Drift    driftCmd    `cmd:"" help:"List the products that have drifted; exit 2 if there are any."`
 	Scan     scanCmd     `cmd:"" help:"Read everything Stripe holds and correct what is known."`
+	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's newest change, from Jaeger, as a waterfall."`
 	History  historyCmd  `cmd:"" help:"Show everything recorded about a product."`
 	Dead     deadCmd     `cmd:"" help:"Look at what could not be applied, have it tried again, or let it go."`
 	Topology topologyCmd `cmd:"" help:"Compare the streams, buckets and consumers with what is declared, or make them so."`

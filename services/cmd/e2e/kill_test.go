@@ -52,6 +52,7 @@ type meshProcess struct {
 	log  *lockedBuffer
 	At   struct {
 		Database string         `json:"database"`
+		Stripe   string         `json:"stripe"`
 		Pids     map[string]int `json:"pids"`
 	}
 }

@@ -29,6 +29,9 @@ func Start(t testing.TB) *Recorder {
 	return &Recorder{exporter}
 }
 
+// Spans returns all that have ended.
+func (r *Recorder) Spans() []tracetest.SpanStub { return r.exporter.GetSpans() }
+
 // Trace returns the ended spans of one trace, in the order of their starts.
 func (r *Recorder) Trace(id trace.TraceID) []tracetest.SpanStub {
 	var out []tracetest.SpanStub

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/budget"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripesim"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+type tracingCmd struct {
+	Captured    int `default:"10000" help:"Products to capture in each measurement."`
+	Transaction int `default:"10" help:"Products changed by one transaction: each transaction is a trace."`
+	Pushed      int `default:"1000" help:"Products to push in each measurement: each is a trace."`
+	Concurrency int `default:"32" help:"Products pushed at once."`
+	Rounds      int `default:"3" help:"How often everything is measured; the medians count."`
+}
+
+type tracingResult struct {
+	Modes []*tracingMode `json:"modes"`
+	// Throughput at 1% and at 100%, as shares of that without tracing.
+	CaptureAt1   float64 `json:"capture_ratio_1_percent"`
+	CaptureAt100 float64 `json:"capture_ratio_100_percent"`
+	PushAt1      float64 `json:"push_ratio_1_percent"`
+	PushAt100    float64 `json:"push_ratio_100_percent"`
+}
+
+type tracingMode struct {
+	Sampled          string  `json:"sampled"`
+	CapturePerSecond float64 `json:"capture_per_second"`
+	PushPerSecond    float64 `json:"push_per_second"`
+	// SpanBytes that reached the collector in all rounds.
+	SpanBytes int64 `json:"span_bytes"`
+
+	share            string
+	captured, pushed []float64
+}
+
+// Run measures the modes in turn, round by round, so that what else the machine does strikes them alike.
+func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
+	capture, err := newCaptureBench(ctx, &captureCmd{Products: cmd.Captured, Transaction: cmd.Transaction})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, capture.stop()) }()
+	conn, err := capture.fill(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	push, err := newPushBench(ctx, stripesim.Config{Limits: stripesim.Limits{Off: true}}, budget.Limits{}, cmd.Concurrency)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, push.stop()) }()
+	sink, err := startSink()
+	if err != nil {
+		return err
+	}
+	defer sink.server.Close()
+	r := &tracingResult{Modes: []*tracingMode{{Sampled: "off"}, {Sampled: "1%", share: "0.01"}, {Sampled: "100%", share: "1"}}}
+	for round := range cmd.Rounds {
+		for _, m := range r.Modes {
+			if err := cmd.measure(ctx, m, sink, capture, conn, push, fmt.Sprintf("%s-%d", strings.TrimSuffix(m.Sampled, "%"), round)); err != nil {
+				return fmt.Errorf("tracing %s: %w", m.Sampled, err)
+			}
+		}
+	}
+	for _, m := range r.Modes {
+		m.CapturePerSecond, m.PushPerSecond = median(m.captured), median(m.pushed)
+	}
+	off := r.Modes[0]
+	r.CaptureAt1, r.CaptureAt100 = r.Modes[1].CapturePerSecond/off.CapturePerSecond, r.Modes[2].CapturePerSecond/off.CapturePerSecond
+	r.PushAt1, r.PushAt100 = r.Modes[1].PushPerSecond/off.PushPerSecond, r.Modes[2].PushPerSecond/off.PushPerSecond
+	return c.report(r.text(), r)
+}
+
+func (r *tracingResult) text() string {
+	var b strings.Builder
+	for _, m := range r.Modes {
+		fmt.Fprintf(&b, "tracing %-5s captured %.0f a second, pushed %.0f a second; %.1f MB of spans\n", m.Sampled+":", m.CapturePerSecond, m.PushPerSecond, float64(m.SpanBytes)/1e6)
+	}
+	fmt.Fprintf(&b, "of the throughput without tracing: at 1%% capture %.2f, push %.2f; at 100%% capture %.2f, push %.2f\n", r.CaptureAt1, r.PushAt1, r.CaptureAt100, r.PushAt100)
+	return b.String()
+}
+
+// measure takes one figure of each kind with tracing set up as a service sets it up.
+func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, capture *captureBench, conn *pgx.Conn, push *pushBench, prefix string) (err error) {
+	before := sink.bytes.Load()
+	endpoint := ""
+	if m.share != "" {
+		endpoint = sink.url
+	}
+	for name, value := range map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": m.share,
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("set up tracing: %w", err)
+		}
+	}
+	t, err := telemetry.Setup(ctx, telemetry.Options{Service: "driftless-bench", Logger: slog.Default()})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, t.Shutdown(ctx))
+		m.SpanBytes += sink.bytes.Load() - before
+	}()
+	if err := capture.edit(ctx, conn); err != nil {
+		return err
+	}
+	var took time.Duration
+	if err := capture.catchUp(ctx, &took); err != nil {
+		return err
+	}
+	m.captured = append(m.captured, float64(cmd.Captured)/took.Seconds())
+
+	products := make([]*catalogv1.Product, cmd.Pushed)
+	for i := range products {
+		products[i] = benchProduct(fmt.Sprintf("%s-%d", prefix, i), "Product", "1400")
+	}
+	if err := push.want(ctx, mesh.Live, 1, products...); err != nil {
+		return err
+	}
+	begun := time.Now()
+	push.push(ctx)
+	if err := push.done(ctx); err != nil {
+		return err
+	}
+	m.pushed = append(m.pushed, float64(cmd.Pushed)/time.Since(begun).Seconds())
+	return push.stopPush()
+}
+
+func median(figures []float64) float64 {
+	sorted := slices.Sorted(slices.Values(figures))
+	return sorted[len(sorted)/2]
+}
+
+// sink is a collector that takes everything and keeps nothing.
+type sink struct {
+	server *http.Server
+	url    string
+	bytes  atomic.Int64
+}
+
+func startSink() (*sink, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local address
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	s := &sink{url: "http://" + listener.Addr().String()}
+	s.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		s.bytes.Add(n)
+	})}
+	go func() { _ = s.server.Serve(listener) }()
+	return s, nil
+}
