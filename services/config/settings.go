@@ -15,9 +15,18 @@ type Log struct {
 
 // Mesh says how to reach the other services.
 type Mesh struct {
-	Account   string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Name of the Stripe account in subjects: lower-case letters, digits, - and _."`
-	NATSURL   string `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers with JetStream, separated by commas."`
-	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials file for NATS."`
+	Account string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Name of the Stripe account in subjects: lower-case letters, digits, - and _."`
+	NATS
+}
+
+// NATS says how to reach the servers, and who the client is. Files are read again at every connection.
+type NATS struct {
+	NATSURL   string `name:"nats-url" env:"NATS_URL" secret:"" placeholder:"URL" help:"NATS servers with JetStream, separated by commas; tls:// for TLS."`
+	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials file (.creds) for NATS."`
+	NATSNKey  string `name:"nats-nkey" env:"NATS_NKEY" placeholder:"FILE" help:"File with the seed of an nkey for NATS, instead of credentials."`
+	NATSCA    string `name:"nats-ca" env:"NATS_CA" placeholder:"FILE" help:"Certificates by which the NATS servers' are checked, if not the system's."`
+	NATSCert  string `name:"nats-cert" env:"NATS_CERT" placeholder:"FILE" help:"Client certificate for NATS."`
+	NATSKey   string `name:"nats-key" env:"NATS_KEY" placeholder:"FILE" help:"Key of the client certificate for NATS."`
 }
 
 // API protects the services' own interfaces.

@@ -20,8 +20,16 @@ import (
 type Config struct {
 	// URL of one server or several, separated by commas.
 	URL string
-	// Creds is a credentials file; empty for none.
+	// Creds is a credentials file of a user of decentralised authentication; empty for none. It is read at every
+	// connection, so that a replaced file counts from the next one on.
 	Creds string
+	// NKey is a file with the seed of a user's nkey; empty for none. Not beside Creds.
+	NKey string
+	// CA is a file with the certificates that the servers' are checked against; empty for the system's. With it, or with
+	// Cert and Key, the connection must be by TLS. These files too are read at every connection.
+	CA string
+	// Cert and Key are files with a client certificate and its key; empty for none.
+	Cert, Key string
 	// Account whose consumers are used; DefaultAccount if empty.
 	Account string
 	// Name of the client, seen in the server's monitoring: the service's name.
@@ -58,7 +66,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
 		nats.Timeout(5 * time.Second),
-		nats.CustomInboxPrefix("_INBOX_" + cfg.Name),
+		nats.CustomInboxPrefix(InboxPrefix(cfg.Name)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				logger.Warn("NATS connection lost; reconnecting", "error", err)
@@ -70,9 +78,11 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		// A missing permission shows only here: the call that needed it just times out.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("NATS", "error", err) }),
 	}
-	if cfg.Creds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.Creds))
+	identity, err := cfg.identity()
+	if err != nil {
+		return nil, err
 	}
+	opts = append(opts, identity...)
 	if cfg.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(cfg.InProcess))
 	}
@@ -125,7 +135,8 @@ func (m *Mesh) Ready(context.Context) error {
 	return nil
 }
 
-// Bind checks that the streams, buckets and the given consumers exist, and says which do not.
+// Bind checks that the given consumers, and the buckets of the service that the client is named for, exist, and says which
+// do not.
 func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
 	for _, c := range want {
 		if _, err := m.js.Consumer(ctx, c.Stream, c.Durable(m.account)); err != nil {
@@ -135,7 +146,7 @@ func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
 			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
 	}
-	for _, b := range []string{BucketObserved, BucketCursor, BucketBudget} {
+	for _, b := range bucketsOf(m.name) {
 		if _, err := m.js.KeyValue(ctx, b); err != nil {
 			if errors.Is(err, jetstream.ErrBucketNotFound) {
 				return fmt.Errorf("bucket %s does not exist: run `driftless topology apply`", b)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,6 +150,10 @@ var consumers = []struct {
 type TopologyOptions struct {
 	// Replicas of every stream; 0 means 1. Use 3 in a cluster.
 	Replicas int
+	// Placement of every stream in a cluster, or a super-cluster; anywhere if it names nothing.
+	Placement Placement
+	// AllowDataLoss carries out what would lose messages; without it ApplyTopology refuses such changes.
+	AllowDataLoss bool
 	// Accounts that get consumers; DefaultAccount if none is named. Those of accounts that are not named are left as they
 	// are.
 	Accounts []string
@@ -163,13 +168,31 @@ type durable struct {
 	config jetstream.ConsumerConfig
 }
 
-func (o TopologyOptions) durables() []durable {
-	accounts := o.Accounts
-	if len(accounts) == 0 {
-		accounts = []string{DefaultAccount}
+// Placement says on which servers of a cluster streams live.
+type Placement struct {
+	// Cluster of a super-cluster.
+	Cluster string
+	// Tags that a server must have, all of them (server_tags in its configuration).
+	Tags []string
+}
+
+func (o TopologyOptions) accounts() []string {
+	if len(o.Accounts) == 0 {
+		return []string{DefaultAccount}
 	}
+	return o.Accounts
+}
+
+func (o TopologyOptions) placement() *jetstream.Placement {
+	if o.Placement.Cluster == "" && len(o.Placement.Tags) == 0 {
+		return nil
+	}
+	return &jetstream.Placement{Cluster: o.Placement.Cluster, Tags: o.Placement.Tags}
+}
+
+func (o TopologyOptions) durables() []durable {
 	var out []durable
-	for _, account := range accounts {
+	for _, account := range o.accounts() {
 		for _, c := range consumers {
 			filter := strings.ReplaceAll(c.filter, "{account}", account)
 			out = append(out, durable{c.Stream, consumerConfig(c.Durable(account), filter, c.maxAckPending)})
@@ -186,19 +209,32 @@ type Difference struct {
 	Detail string `json:"detail"`
 	// Missing is true when nothing of that name exists.
 	Missing bool `json:"missing"`
+	// Loses says which messages the change would lose; empty for none.
+	Loses string `json:"loses,omitempty"`
 }
 
-func (d Difference) String() string { return d.Kind + " " + d.Name + ": " + d.Detail }
+func (d Difference) String() string {
+	s := d.Kind + " " + d.Name + ": " + d.Detail
+	if d.Loses != "" {
+		s += "; THIS LOSES " + d.Loses
+	}
+	return s
+}
+
+// ErrLoses is the error of ApplyTopology when a change would lose messages and that is not allowed.
+var ErrLoses = errors.New("would lose messages")
 
 func streamConfig(c jetstream.StreamConfig, o TopologyOptions) jetstream.StreamConfig {
 	c.Replicas = max(o.Replicas, 1)
 	c.Storage = jetstream.FileStorage
+	c.Placement = o.placement()
 	return c
 }
 
 func bucketConfig(c jetstream.KeyValueConfig, o TopologyOptions) jetstream.KeyValueConfig {
 	c.Replicas = max(o.Replicas, 1)
 	c.Storage = jetstream.FileStorage
+	c.Placement = o.placement()
 	return c
 }
 
@@ -216,11 +252,19 @@ func consumerConfig(name, filter string, maxAckPending int) jetstream.ConsumerCo
 }
 
 // ApplyTopology creates what is missing and updates what differs. One process does this, before the services
-// start; it is safe to repeat. Consumers that exist keep their position.
+// start; it is safe to repeat. Consumers that exist keep their position. It changes nothing at all, and returns ErrLoses,
+// if one of the changes would lose messages and the options do not allow that.
 func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) error {
 	diffs, err := PlanTopology(ctx, js, o)
 	if err != nil {
 		return err
+	}
+	if lossy := slices.DeleteFunc(slices.Clone(diffs), func(d Difference) bool { return d.Loses == "" }); len(lossy) > 0 && !o.AllowDataLoss {
+		whats := make([]string, len(lossy))
+		for i, d := range lossy {
+			whats[i] = d.Kind + " " + d.Name + " (" + d.Detail + "): " + d.Loses
+		}
+		return fmt.Errorf("nothing was changed: applying the topology %w: %s", ErrLoses, strings.Join(whats, "; "))
 	}
 	differs := func(kind, name string) bool {
 		for _, d := range diffs {
@@ -260,46 +304,54 @@ func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOption
 // PlanTopology compares the server with the declaration; no difference means that ApplyTopology would do nothing.
 func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) ([]Difference, error) {
 	var diffs []Difference
-	add := func(kind, name string, err error, changed []string) error {
+	add := func(kind, name string, err error, changed []string, loses string) error {
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrBucketNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
 			diffs = append(diffs, Difference{Kind: kind, Name: name, Detail: "missing", Missing: true})
 		case err != nil:
 			return fmt.Errorf("read %s %s: %w", kind, name, err)
 		case len(changed) > 0:
-			diffs = append(diffs, Difference{Kind: kind, Name: name, Detail: strings.Join(changed, ", ")})
+			diffs = append(diffs, Difference{Kind: kind, Name: name, Detail: strings.Join(changed, ", "), Loses: loses})
 		}
 		return nil
 	}
 	for _, want := range streams {
 		want = streamConfig(want, o)
 		var changed []string
+		var loses string
 		s, err := js.Stream(ctx, want.Name)
 		if err == nil {
 			changed = streamChanges(want, s.CachedInfo().Config)
+			loses, err = streamLoses(ctx, want, s)
 		}
-		if err := add("stream", want.Name, err, changed); err != nil {
+		if err := add("stream", want.Name, err, changed, loses); err != nil {
 			return nil, err
 		}
 	}
 	for _, want := range buckets {
 		want = bucketConfig(want, o)
 		var changed []string
+		var loses string
 		s, err := js.Stream(ctx, "KV_"+want.Bucket)
 		if err == nil {
 			have := s.CachedInfo().Config
 			changed = changes(
 				setting{"history", int64(want.History), have.MaxMsgsPerSubject},
 				setting{"replicas", want.Replicas, have.Replicas},
+				setting{"placement", placed(want.Placement), placed(have.Placement)},
 				setting{"description", want.Description, have.Description})
+			if h := have.MaxMsgsPerSubject; h < 0 || h > int64(want.History) {
+				loses = olderOf(s.CachedInfo())
+			}
 		}
-		if err := add("bucket", want.Bucket, err, changed); err != nil {
+		if err := add("bucket", want.Bucket, err, changed, loses); err != nil {
 			return nil, err
 		}
 	}
 	for _, c := range o.durables() {
 		want := c.config
 		var changed []string
+		var loses string
 		cons, err := js.Consumer(ctx, c.stream, want.Durable)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			err = jetstream.ErrConsumerNotFound
@@ -311,8 +363,12 @@ func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions
 				setting{"ack wait", want.AckWait, have.AckWait},
 				setting{"max deliver", want.MaxDeliver, have.MaxDeliver},
 				setting{"max ack pending", want.MaxAckPending, have.MaxAckPending})
+			if have.FilterSubject != want.FilterSubject {
+				// A changed filter does not go back to what was stored before.
+				loses = "sight of what is stored already and fits only the new filter, or was to be delivered by the old one (" + have.FilterSubject + ")"
+			}
 		}
-		if err := add("consumer", c.stream+"/"+want.Durable, err, changed); err != nil {
+		if err := add("consumer", c.stream+"/"+want.Durable, err, changed, loses); err != nil {
 			return nil, err
 		}
 	}
@@ -336,7 +392,24 @@ func streamChanges(want, have jetstream.StreamConfig) []string {
 		setting{"atomic publish", want.AllowAtomicPublish, have.AllowAtomicPublish},
 		setting{"message schedules", want.AllowMsgSchedules, have.AllowMsgSchedules},
 		setting{"replicas", want.Replicas, have.Replicas},
+		setting{"placement", placed(want.Placement), placed(have.Placement)},
 		setting{"description", want.Description, have.Description})
+}
+
+// placed is a placement to be compared; nil and empty are the same.
+func placed(p *jetstream.Placement) string {
+	if p == nil {
+		return "anywhere"
+	}
+	words := slices.Clone(p.Tags)
+	slices.Sort(words)
+	if p.Cluster != "" {
+		words = append(words, "cluster "+p.Cluster)
+	}
+	if len(words) == 0 {
+		return "anywhere"
+	}
+	return strings.Join(words, " and ")
 }
 
 type setting struct {

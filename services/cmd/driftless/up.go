@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/driftless-sync/driftless/services/cmd/internal/service"
 	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/local"
 	"github.com/driftless-sync/driftless/services/mesh"
@@ -191,7 +192,11 @@ func (u *up) startNATS(ctx context.Context) error {
 		})
 		u.at.NATS = server.URL()
 	}
-	m, err := mesh.Connect(ctx, mesh.Config{URL: u.at.NATS, Creds: u.NATSCreds, Name: "topology", Logger: u.logger})
+	settings := u.NATS
+	settings.NATSURL = u.at.NATS
+	client := service.NATS(mesh.TopologyUser, settings)
+	client.Logger = u.logger
+	m, err := mesh.Connect(ctx, client)
 	if err != nil {
 		return err
 	}
@@ -345,6 +350,7 @@ func programs() (string, error) {
 func (u *up) environment() []string {
 	set := map[string]string{
 		"DRIFTLESS_ACCOUNT": u.Account, "DATABASE_URL": u.at.Database, "NATS_URL": u.at.NATS, "NATS_CREDS": u.NATSCreds,
+		"NATS_NKEY": u.NATSNKey, "NATS_CA": u.NATSCA, "NATS_CERT": u.NATSCert, "NATS_KEY": u.NATSKey,
 		"STRIPE_API_KEY": u.StripeAPIKey.Reveal(), "STRIPE_API_BASE": u.at.Stripe, "DRIFTLESS_TOKEN": u.cli.Token.Reveal(),
 		"STRIPE_WEBHOOK_SECRET":         strings.Join(u.StripeWebhookSecret.Reveal(), ","),
 		"LEDGER_DATABASE_URL":           u.LedgerDatabaseURL.Reveal(),

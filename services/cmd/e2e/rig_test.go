@@ -4,6 +4,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -50,23 +51,36 @@ type rig struct {
 	ingest  ingestv1connect.IngestServiceClient
 	control controlv1connect.ControlServiceClient
 
-	natsURL, database, slot string
-	simURL                  string
-	listeners               map[string]net.Listener
-	stops                   map[string]func()
+	natsAddr, database, slot string
+	simURL                   string
+	listeners                map[string]net.Listener
+	stops                    map[string]func()
 }
 
 func newRig(t *testing.T, sim stripesim.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, listeners: map[string]net.Listener{}, stops: map[string]func(){}, slot: "e2e_" + strings.ToLower(t.Name())}
-	r.natsURL, _ = localtest.NATS(t)
+	// Every service under a user of its own, with what the topology permits it.
+	srv := localtest.NATSConfig(t, `%s
+		accounts { D { jetstream: enabled, users: [
+			{ user: e2e, password: e2e }
+			{ user: ingestion, password: e2e, permissions: $DRIFTLESS_INGESTION }
+			{ user: push, password: e2e, permissions: $DRIFTLESS_PUSH }
+			{ user: pull, password: e2e, permissions: $DRIFTLESS_PULL }
+			{ user: reconciliation, password: e2e, permissions: $DRIFTLESS_RECONCILIATION }
+			{ user: topology, password: e2e, permissions: $DRIFTLESS_TOPOLOGY }
+		] } }`, mesh.PermissionsFile(nil))
+	r.natsAddr = srv.Addr().String()
 	r.database = localtest.Postgres(t)
 	r.pool = localtest.Pool(t, r.database)
 	var err error
-	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.natsURL, Name: "e2e"})
+	r.mesh, err = mesh.Connect(t.Context(), r.nats("e2e"))
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{}))
+	topology, err := mesh.Connect(t.Context(), r.nats(mesh.TopologyUser))
+	require.NoError(t, err)
+	t.Cleanup(topology.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), topology.JetStream(), mesh.TopologyOptions{}))
 
 	sim.Listener = r.listen("sim")
 	r.simURL = "http://" + sim.Listener.Addr().String()
@@ -89,6 +103,29 @@ func newRig(t *testing.T, sim stripesim.Config) *rig {
 		}, patience, 20*time.Millisecond)
 	})
 	return r
+}
+
+// nats is how a client connects as the user of its name.
+func (r *rig) nats(name string) mesh.Config {
+	return mesh.Config{URL: "nats://" + name + ":e2e@" + r.natsAddr, Name: name, Logger: slog.New(&refusals{Handler: slog.Default().Handler(), t: r.t, user: name})}
+}
+
+// refusals fails the test with what NATS does not permit a user, which else shows as a time-out, or not at all.
+type refusals struct {
+	slog.Handler
+
+	t    *testing.T
+	user string
+}
+
+func (r *refusals) Handle(ctx context.Context, record slog.Record) error {
+	record.Attrs(func(a slog.Attr) bool {
+		if strings.Contains(strings.ToLower(a.Value.String()), "permissions violation") {
+			r.t.Errorf("%s: %s; its row in services/mesh/access.go lacks that", r.user, a.Value)
+		}
+		return true
+	})
+	return r.Handler.Handle(ctx, record)
 }
 
 // listen takes a port that stays the same over restarts of the service.
@@ -134,7 +171,7 @@ func (r *rig) startAll() {
 // start runs a service and waits until it is ready.
 func (r *rig) start(name string) {
 	r.t.Helper()
-	nats := mesh.Config{URL: r.natsURL, Name: name}
+	nats := r.nats(name)
 	server := httpserver.Config{Listener: r.listen(name)}
 	stripeClient := stripeapi.Config{Key: key, Base: r.simURL}
 	switch name {

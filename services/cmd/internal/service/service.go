@@ -2,6 +2,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -34,11 +35,17 @@ func (r Runtime) HTTP(addr string) httpserver.Config {
 
 // NATS is the configuration of the service's connection to the mesh.
 func (r Runtime) NATS(service string, m config.Mesh) mesh.Config {
-	url := m.NATSURL
-	if url == "" {
-		url = "nats://127.0.0.1:4222"
+	cfg := NATS(service, m.NATS)
+	cfg.Logger = r.Logger
+	return cfg
+}
+
+// NATS is the configuration of a client's connection to the mesh.
+func NATS(name string, n config.NATS) mesh.Config {
+	return mesh.Config{
+		URL: cmp.Or(n.NATSURL, "nats://127.0.0.1:4222"), Name: name,
+		Creds: n.NATSCreds, NKey: n.NATSNKey, CA: n.NATSCA, Cert: n.NATSCert, Key: n.NATSKey,
 	}
-	return mesh.Config{URL: url, Creds: m.NATSCreds, Name: service, Logger: r.Logger}
 }
 
 // Main runs a service as a process: settings is a pointer to a struct of config's groups, among them config.Log. It

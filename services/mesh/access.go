@@ -1,0 +1,216 @@
+package mesh
+
+import (
+	"slices"
+	"strings"
+)
+
+// TopologyUser is the client that makes and migrates streams, buckets and consumers. It reads and writes no message.
+const TopologyUser = "topology"
+
+// access is what one service does on the mesh: its row of the table in docs/architecture.md. {account} stands for the
+// account.
+type access struct {
+	service string
+	// consumes are its durable consumers, halts those that it may pause.
+	consumes, halts []Consumer
+	// publishes are the subjects of streams that it writes.
+	publishes []string
+	// newest are subjects of streams with direct get of which it reads the newest message.
+	newest []string
+	// looks are streams without direct get of which it reads messages, and prunes those of which it removes messages:
+	// JetStream cannot tell subjects apart there.
+	looks, prunes []string
+	// reads and writes are keys of buckets.
+	reads, writes []key
+	// browses are keys of buckets that it lists or counts, by a consumer that it makes for the moment.
+	browses []key
+	// counts are streams whose consumers it lists.
+	counts []string
+}
+
+type key struct{ bucket, name string }
+
+var accesses = []access{
+	{
+		service:   Ingestion,
+		consumes:  []Consumer{IngestionCommand},
+		publishes: []string{"catalog.{account}.*.*", "dead.ingestion.{account}.*"},
+		newest:    []string{"catalog.{account}.>"},
+		writes:    []key{{BucketCursor, "origin.{account}"}, {BucketCursor, "mapping.{account}"}, {BucketCursor, "snapshot.{account}"}},
+	},
+	{
+		service:   Push,
+		consumes:  []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
+		halts:     []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
+		publishes: []string{"sync.{account}.*.*", "dead.push.{account}.*", "retry.push.{account}.*"},
+		newest:    []string{"catalog.{account}.>"},
+		looks:     []string{StreamRetry},
+		prunes:    []string{StreamRetry},
+		browses:   []key{{BucketObserved, "{account}.*"}},
+		writes: []key{
+			{BucketObserved, "{account}.*"},
+			{BucketBudget, "{account}"},
+			{BucketBudget, "{account}.bell"},
+			{BucketCursor, "halted.{account}"},
+			{BucketCursor, "guard.{account}"},
+			{BucketCursor, "stripe-mode.{account}"},
+		},
+	},
+	{
+		service:  Pull,
+		consumes: []Consumer{PullStripe, PullCommand},
+		// It orders a scan of itself when Stripe's events do not reach back to where it stopped reading.
+		publishes: []string{"stripe.{account}.*", "sync.{account}.*.*", "dead.pull.{account}.*", "command.pull.{account}.>"},
+		browses:   []key{{BucketObserved, "{account}.*"}},
+		writes: []key{
+			{BucketObserved, "{account}.*"},
+			{BucketBudget, "{account}"},
+			{BucketBudget, "{account}.bell"},
+			{BucketCursor, "events.{account}"},
+			{BucketCursor, "scan.{account}"},
+			{BucketCursor, "stripe-mode.{account}"},
+		},
+	},
+	{
+		service:   Reconciliation,
+		consumes:  []Consumer{ReconciliationCatalog, ReconciliationStripe, ReconciliationSync, ReconciliationDead, ReconciliationObserved},
+		publishes: []string{"sync.{account}.*.*", "command.*.{account}.>"},
+		newest:    []string{"dead.*.{account}.*"},
+		looks:     []string{StreamRetry},
+		prunes:    []string{StreamDead},
+		counts:    consumedStreams(),
+		reads:     []key{{BucketBudget, "{account}"}, {BucketCursor, "halted.{account}"}, {BucketCursor, "scan.{account}"}},
+		writes:    []key{{BucketCursor, "guard.{account}"}},
+	},
+}
+
+// bucketsOf are the buckets that a service touches; all of them if it is none of the four.
+func bucketsOf(service string) []string {
+	all := []string{BucketObserved, BucketCursor, BucketBudget}
+	i := slices.IndexFunc(accesses, func(a access) bool { return a.service == service })
+	if i < 0 {
+		return all
+	}
+	a := accesses[i]
+	return slices.DeleteFunc(all, func(bucket string) bool {
+		return !slices.ContainsFunc(slices.Concat(a.reads, a.writes, a.browses), func(k key) bool { return k.bucket == bucket })
+	})
+}
+
+// Permissions are the subjects of NATS that one user of the mesh needs, and no others.
+type Permissions struct {
+	// User is the service, or TopologyUser.
+	User string `json:"user"`
+	// Publish lists what may be published, DenyPublish what of that may not.
+	Publish     []string `json:"publish"`
+	DenyPublish []string `json:"deny_publish,omitempty"`
+	// Subscribe lists what may be subscribed to: the inbox of answers and deliveries.
+	Subscribe []string `json:"subscribe"`
+}
+
+// InboxPrefix is where the answers to a client of that name arrive. It is a client's own, so that no other can be
+// permitted to listen.
+func InboxPrefix(name string) string { return "_INBOX_" + name }
+
+// UserPermissions are what the users of the mesh need for the accounts of the topology: the four services, and
+// TopologyUser.
+func UserPermissions(accounts []string) []Permissions {
+	accounts = TopologyOptions{Accounts: accounts}.accounts()
+	out := make([]Permissions, 0, len(accesses)+1)
+	for _, a := range accesses {
+		out = append(out, a.permissions(accounts))
+	}
+	return append(out, topologyPermissions())
+}
+
+func (a access) permissions(accounts []string) Permissions {
+	allow := []string{"$JS.API.INFO"}
+	var deny []string
+	info := func(stream string) { allow = append(allow, "$JS.API.STREAM.INFO."+stream) }
+	for _, bucket := range bucketsOf(a.service) {
+		info("KV_" + bucket)
+	}
+	for _, stream := range a.looks {
+		info(stream)
+		allow = append(allow, "$JS.API.STREAM.MSG.GET."+stream)
+	}
+	for _, stream := range a.prunes {
+		info(stream)
+		allow = append(allow, "$JS.API.STREAM.MSG.DELETE."+stream)
+	}
+	for _, stream := range a.counts {
+		info(stream)
+		allow = append(allow, "$JS.API.CONSUMER.LIST."+stream)
+	}
+	for _, account := range accounts {
+		of := func(s string) string { return strings.ReplaceAll(s, "{account}", account) }
+		for _, c := range a.consumes {
+			name := c.Stream + "." + c.Durable(account)
+			allow = append(allow, "$JS.API.CONSUMER.INFO."+name, "$JS.API.CONSUMER.MSG.NEXT."+name,
+				// Both forms of acknowledgement: the server's feature flag js_ack_fc_v2 chooses.
+				"$JS.ACK."+name+".>", "$JS.ACK.*.*."+name+".>")
+		}
+		for _, c := range a.halts {
+			allow = append(allow, "$JS.API.CONSUMER.PAUSE."+c.Stream+"."+c.Durable(account))
+		}
+		for _, s := range a.publishes {
+			allow = append(allow, of(s))
+		}
+		for _, s := range a.newest {
+			stream := streamOf(s)
+			info(stream)
+			allow = append(allow, "$JS.API.DIRECT.GET."+stream+"."+of(s))
+		}
+		for _, k := range slices.Concat(a.reads, a.writes) {
+			allow = append(allow, "$JS.API.DIRECT.GET.KV_"+k.bucket+".$KV."+k.bucket+"."+of(k.name))
+		}
+		for _, k := range a.writes {
+			allow = append(allow, "$KV."+k.bucket+"."+of(k.name))
+		}
+		for _, k := range a.browses {
+			stream := "KV_" + k.bucket
+			allow = append(allow, "$JS.API.CONSUMER.CREATE."+stream+".*.$KV."+k.bucket+"."+of(k.name),
+				"$JS.API.CONSUMER.DELETE."+stream+".*", "$JS.FC."+stream+".>")
+			// The consumers that it makes have names of chance; those that others work with are not among them.
+			for _, c := range consumers {
+				if c.Stream == stream {
+					deny = append(deny, "$JS.API.CONSUMER.CREATE."+stream+"."+c.Durable(account)+".>", "$JS.API.CONSUMER.DELETE."+stream+"."+c.Durable(account))
+				}
+			}
+		}
+	}
+	return Permissions{User: a.service, Publish: distinct(allow), DenyPublish: distinct(deny), Subscribe: []string{InboxPrefix(a.service) + ".>"}}
+}
+
+func topologyPermissions() Permissions {
+	allow := []string{"$JS.API.INFO"}
+	names := make([]string, 0, len(streams)+len(buckets))
+	for _, s := range streams {
+		names = append(names, s.Name)
+	}
+	for _, b := range buckets {
+		names = append(names, "KV_"+b.Bucket)
+	}
+	for _, name := range names {
+		allow = append(allow, "$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name,
+			"$JS.API.CONSUMER.INFO."+name+".*", "$JS.API.CONSUMER.CREATE."+name+".>")
+	}
+	return Permissions{User: TopologyUser, Publish: allow, Subscribe: []string{InboxPrefix(TopologyUser) + ".>"}}
+}
+
+// streamOf is the stream that a subject, or a pattern of subjects, belongs to: its first token tells.
+func streamOf(subject string) string {
+	kind, _, _ := strings.Cut(subject, ".")
+	for _, s := range streams {
+		if first, _, _ := strings.Cut(s.Subjects[0], "."); first == kind {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+func distinct(subjects []string) []string {
+	slices.Sort(subjects)
+	return slices.Compact(subjects)
+}
