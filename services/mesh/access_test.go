@@ -36,7 +36,9 @@ func TestPermissionFilesAreFresh(t *testing.T) {
 		}
 		have, err := os.ReadFile(path)
 		require.NoError(t, err)
-		require.True(t, want == string(have), "%s is stale; write it anew with: go test ./mesh -update", path)
+		if want != string(have) {
+			t.Errorf("%s is stale; write it anew with: go test ./mesh -update", path)
+		}
 	}
 }
 
@@ -67,6 +69,7 @@ func deployed(t *testing.T) *server.Server {
 // as is how a user of the deployed server connects: by TLS, with the server's certificate as authority. A test fails if
 // NATS refuses anything to it.
 func as(t *testing.T, srv *server.Server, user, ca string) mesh.Config {
+	t.Helper()
 	return mesh.Config{
 		URL:  "tls://" + user + ":" + user + "-secret@" + srv.Addr().String(),
 		Name: user, CA: ca, Logger: slog.New(refusals{t, user}),
@@ -266,7 +269,7 @@ func TestEachServiceIsRefusedWhatIsNotItsOwn(t *testing.T) {
 		patterns = append(patterns, p.Subscribe...)
 	}
 	for _, p := range patterns {
-		for _, word := range strings.Split(p, ".") {
+		for word := range strings.SplitSeq(p, ".") {
 			if word != "*" && word != ">" {
 				words = append(words, word)
 			}

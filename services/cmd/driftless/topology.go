@@ -36,14 +36,15 @@ func (s topologySettings) options() mesh.TopologyOptions {
 }
 
 func (s topologySettings) connect(ctx context.Context, c *cli) (*mesh.Mesh, error) {
+	client := service.NATS(mesh.TopologyUser, s.NATS)
 	if s.NATSURL == "" {
 		e, err := findMesh(c.DataDir)
 		if err != nil {
 			return nil, err
 		}
-		s.NATSURL = e.NATS
+		client.URL = e.NATS
 	}
-	return mesh.Connect(ctx, service.NATS(mesh.TopologyUser, s.NATS))
+	return mesh.Connect(ctx, client)
 }
 
 type topologyPlanCmd struct{ topologySettings }
