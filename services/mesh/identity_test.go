@@ -147,7 +147,7 @@ func TestCredentialsAreReplacedWithoutARestart(t *testing.T) {
 	parsed, err := jwt.DecodeAccountClaims(revoked)
 	require.NoError(t, err)
 	srv.UpdateAccountClaims(acc, parsed)
-	require.Eventually(t, func() bool { return connected(t, srv) == replacement && m.Ready(t.Context()) == nil }, time.Minute, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return connected(t, srv) == replacement && m.Ready(t.Context()) == nil }, 3*time.Minute, 10*time.Millisecond,
 		"the client does not come back with the new credentials")
 	_, err = m.JetStream().AccountInfo(t.Context())
 	require.NoError(t, err)

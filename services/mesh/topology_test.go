@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/local/localtest"
@@ -41,7 +42,7 @@ func cluster(t *testing.T) []*server.Server {
 			}
 		}
 		return servers[0].JetStreamIsLeader() || servers[1].JetStreamIsLeader() || servers[2].JetStreamIsLeader()
-	}, time.Minute, 20*time.Millisecond, "the cluster does not come together")
+	}, 3*time.Minute, 20*time.Millisecond, "the cluster does not come together")
 	return servers
 }
 
@@ -63,6 +64,14 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 		publish(t, m, mesh.Live, fmt.Sprint("p", i), uint64(i+1))
 	}
 	handled(ctx, t, m, mesh.Push, mesh.PushLive)
+	floor := func() string {
+		c, err := m.JetStream().Consumer(ctx, mesh.StreamCatalog, mesh.PushLive.Durable("default"))
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprint("acknowledged up to ", c.CachedInfo().AckFloor.Stream)
+	}
+	require.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute, 50*time.Millisecond, floor())
 
 	three := mesh.TopologyOptions{Replicas: 3}
 	diffs, err := mesh.PlanTopology(ctx, m.JetStream(), three)
@@ -76,18 +85,17 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 	diffs, err = mesh.PlanTopology(ctx, m.JetStream(), three)
 	require.NoError(t, err)
 	require.Empty(t, diffs)
+	caughtUp := func(c *jetstream.ClusterInfo) bool {
+		return c != nil && len(c.Replicas) == 2 && c.Replicas[0].Current && c.Replicas[1].Current
+	}
 	require.Eventually(t, func() bool {
 		s, err := m.JetStream().Stream(ctx, mesh.StreamCatalog)
-		if err != nil || s.CachedInfo().Cluster == nil || len(s.CachedInfo().Cluster.Replicas) != 2 {
+		if err != nil || !caughtUp(s.CachedInfo().Cluster) {
 			return false
 		}
-		for _, r := range s.CachedInfo().Cluster.Replicas {
-			if !r.Current {
-				return false
-			}
-		}
-		return true
-	}, time.Minute, 50*time.Millisecond, "the replicas do not catch up")
+		c, err := m.JetStream().Consumer(ctx, mesh.StreamCatalog, mesh.PushLive.Durable("default"))
+		return err == nil && caughtUp(c.CachedInfo().Cluster)
+	}, 3*time.Minute, 50*time.Millisecond, "the replicas do not catch up")
 
 	// With one server gone everything is still there, and goes on from where it was.
 	leader := servers[0]
@@ -97,14 +105,13 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 	require.Eventually(t, func() bool {
 		newest, err := m.Desired().Newest(ctx, "default", "p49")
 		return err == nil && newest.GetVersion() == 50
-	}, time.Minute, 50*time.Millisecond, "what was stored is not there any more")
-	require.Eventually(t, func() bool {
-		c, err := m.JetStream().Consumer(ctx, mesh.StreamCatalog, mesh.PushLive.Durable("default"))
-		return err == nil && c.CachedInfo().AckFloor.Stream == 1
-	}, time.Minute, 50*time.Millisecond, "the consumer has lost its place")
+	}, 3*time.Minute, 50*time.Millisecond, "what was stored is not there any more")
+	if !assert.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute, 50*time.Millisecond) {
+		require.FailNow(t, "the consumer has lost its place", floor())
+	}
 	require.Eventually(t, func() bool {
 		return m.Publish(ctx, mesh.CatalogSubject("default", mesh.Live, "p0"), change("p0", 51), mesh.WithVersion(51)) == nil
-	}, time.Minute, 50*time.Millisecond, "two of three servers do not store anything")
+	}, 3*time.Minute, 50*time.Millisecond, "two of three servers do not store anything")
 }
 
 func TestStreamsLiveWhereTheyAreToldTo(t *testing.T) {

@@ -83,8 +83,14 @@ func mainError(name, description string, settings any, run func(context.Context,
 	return err
 }
 
-// Version of the module or, in a build from a checkout, "devel".
+// version is set by the linker in a release (-X).
+var version string
+
+// Version of the release, of the module or, in a build from a checkout, "devel".
 func Version() string {
+	if version != "" {
+		return version
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
