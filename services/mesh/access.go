@@ -18,6 +18,9 @@ type access struct {
 	publishes []string
 	// newest are subjects of streams with direct get of which it reads the newest message.
 	newest []string
+	// batches are streams with direct get of which it reads many messages at once: the subject is in the request, where
+	// JetStream's permissions do not look.
+	batches []string
 	// looks are streams without direct get of which it reads messages, and prunes those of which it removes messages:
 	// JetStream cannot tell subjects apart there.
 	looks, prunes []string
@@ -45,6 +48,7 @@ var accesses = []access{
 		halts:     []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
 		publishes: []string{"sync.{account}.*.*", "dead.push.{account}.*", "retry.push.{account}.*"},
 		newest:    []string{"catalog.{account}.>"},
+		batches:   []string{StreamCatalog},
 		looks:     []string{StreamRetry},
 		prunes:    []string{StreamRetry},
 		browses:   []key{{BucketObserved, "{account}.*"}},
@@ -69,6 +73,7 @@ var accesses = []access{
 			{BucketBudget, "{account}.bell"},
 			{BucketCursor, "events.{account}"},
 			{BucketCursor, "scan.{account}"},
+			{BucketCursor, "scan-state.{account}"},
 			{BucketCursor, "stripe-mode.{account}"},
 		},
 	},
@@ -131,6 +136,9 @@ func (a access) permissions(accounts []string) Permissions {
 	for _, bucket := range bucketsOf(a.service) {
 		info("KV_" + bucket)
 	}
+	for _, stream := range a.batches {
+		allow = append(allow, "$JS.API.DIRECT.GET."+stream)
+	}
 	for _, stream := range a.looks {
 		info(stream)
 		allow = append(allow, "$JS.API.STREAM.MSG.GET."+stream)
@@ -170,12 +178,14 @@ func (a access) permissions(accounts []string) Permissions {
 		}
 		for _, k := range a.browses {
 			stream := "KV_" + k.bucket
-			allow = append(allow, "$JS.API.CONSUMER.CREATE."+stream+".*.$KV."+k.bucket+"."+of(k.name),
-				"$JS.API.CONSUMER.DELETE."+stream+".*", "$JS.FC."+stream+".>")
+			allow = append(allow, "$JS.API.CONSUMER.CREATE."+stream+".*.$KV."+k.bucket+"."+of(k.name), "$JS.API.CONSUMER.DELETE."+stream+".*",
+				"$JS.API.CONSUMER.INFO."+stream+".*", "$JS.API.CONSUMER.MSG.NEXT."+stream+".*")
 			// The consumers that it makes have names of chance; those that others work with are not among them.
 			for _, c := range consumers {
 				if c.Stream == stream {
-					deny = append(deny, "$JS.API.CONSUMER.CREATE."+stream+"."+c.Durable(account)+".>", "$JS.API.CONSUMER.DELETE."+stream+"."+c.Durable(account))
+					name := stream + "." + c.Durable(account)
+					deny = append(deny, "$JS.API.CONSUMER.CREATE."+name+".>", "$JS.API.CONSUMER.DELETE."+name, "$JS.API.CONSUMER.INFO."+name,
+						"$JS.API.CONSUMER.MSG.NEXT."+name)
 				}
 			}
 		}

@@ -143,6 +143,8 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	count, err := push.Observed().Count(ctx, "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, count)
+	_, err = push.Desired().History(ctx, "default", "mug")
+	require.NoError(t, err)
 	budgeted(ctx, t, push)
 	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 7}
 	require.NoError(t, push.RetryLater(ctx, mesh.Push, retry, time.Hour))
@@ -168,15 +170,20 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	handled(ctx, t, pull, mesh.Pull, mesh.PullStripe)
 	handled(ctx, t, pull, mesh.Pull, mesh.PullCommand)
 	known := 0
-	for _, err := range pull.Observed().All(ctx, "default") {
+	end, err := pull.Observed().Revision(ctx)
+	require.NoError(t, err)
+	for _, err := range pull.Observed().Range(ctx, "default", 0, end) {
 		require.NoError(t, err)
 		known++
 	}
 	require.Equal(t, 1, known)
+	many, err := pull.Observed().GetMany(ctx, "default", []string{"mug", "hat"})
+	require.NoError(t, err)
+	require.Len(t, many, 2)
 	_, err = pull.Observed().Update(ctx, "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
 	require.NoError(t, err)
 	budgeted(ctx, t, pull)
-	for _, cursor := range []string{"events.default", "scan.default", "stripe-mode.default"} {
+	for _, cursor := range []string{"events.default", "scan.default", "scan-state.default", "stripe-mode.default"} {
 		require.NoError(t, pull.Cursor(cursor).PutString(ctx, "here"))
 	}
 	require.NoError(t, pull.DeadLetter(ctx, &meshv1.DeadLetter{Service: mesh.Pull, Account: "default", ProductId: "sock"}))
