@@ -48,9 +48,12 @@ type Mesh struct {
 	account string
 	logger  *slog.Logger
 
-	mu      sync.Mutex
-	streams map[string]jetstream.Stream
-	buckets map[string]jetstream.KeyValue
+	mu         sync.Mutex
+	streams    map[string]jetstream.Stream
+	buckets    map[string]jetstream.KeyValue
+	committers map[string]*committer
+
+	senders sync.WaitGroup
 }
 
 // Connect dials NATS and checks that JetStream answers. A server that goes away later is reconnected to for
@@ -101,7 +104,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	m := &Mesh{
 		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), logger: logger,
-		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{},
+		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{},
 	}
 	if _, err := js.AccountInfo(ctx); err != nil {
 		nc.Close()
@@ -125,6 +128,7 @@ func (m *Mesh) Close() {
 		_ = m.nc.FlushTimeout(2 * time.Second)
 	}
 	m.nc.Close()
+	m.senders.Wait()
 }
 
 // Ready says whether the connection is up; for readiness probes.

@@ -255,12 +255,16 @@ func pending(t *testing.T, m *mesh.Mesh, c mesh.Consumer) uint64 {
 
 func TestConsumersAreListedStreamByStream(t *testing.T) {
 	m := start(t)
-	calls, err := m.Conn().SubscribeSync("$JS.API.CONSUMER.>")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, calls.Unsubscribe()) }()
 	for i := range 3 {
 		publish(t, m, mesh.Live, "p", uint64(i+1))
 	}
+	// The server counts what is new for a consumer a moment after it has stored it.
+	for _, c := range []mesh.Consumer{mesh.PushLive, mesh.ReconciliationCatalog} {
+		require.Eventually(t, func() bool { return pending(t, m, c) == 3 }, patience, 10*time.Millisecond)
+	}
+	calls, err := m.Conn().SubscribeSync("$JS.API.CONSUMER.>")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, calls.Unsubscribe()) }()
 	all, err := m.Consumers(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, m.Conn().Flush())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -79,10 +80,22 @@ func (s *ObservedStore) Count(ctx context.Context, account string) (uint64, erro
 // when somebody else wrote in between, so it must not have other effects. ErrNoChange from it skips the write and
 // is not an error of Update. The state returned is the one stored. The trace of ctx travels with the value.
 func (s *ObservedStore) Update(ctx context.Context, account, product string, change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+	return s.update(ctx, account, product, nil, 0, change)
+}
+
+// UpdateFrom is Update by somebody who has read, or written, the state before: if it still has that revision, it need
+// not be read. The state given is not changed.
+func (s *ObservedStore) UpdateFrom(ctx context.Context, known *catalogv1.Observed, revision uint64, change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+	return s.update(ctx, known.GetAccount(), known.GetProductId(), proto.CloneOf(known), revision, change)
+}
+
+func (s *ObservedStore) update(ctx context.Context, account, product string, o *catalogv1.Observed, revision uint64, change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
 	for attempt := 0; ; attempt++ {
-		o, revision, err := s.Get(ctx, account, product)
-		if err != nil {
-			return nil, err
+		if o == nil {
+			var err error
+			if o, revision, err = s.Get(ctx, account, product); err != nil {
+				return nil, err
+			}
 		}
 		if err := change(o); err != nil {
 			if errors.Is(err, ErrNoChange) {
@@ -90,10 +103,11 @@ func (s *ObservedStore) Update(ctx context.Context, account, product string, cha
 			}
 			return nil, err
 		}
-		_, err = s.Put(ctx, o, revision)
+		_, err := s.Put(ctx, o, revision)
 		if !errors.Is(err, ErrConflict) {
 			return o, err
 		}
+		o = nil
 		// The first few at once, then ever more politely.
 		select {
 		case <-ctx.Done():
@@ -133,11 +147,12 @@ func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision
 	}
 	// Not kv.Update: it would not carry the trace.
 	msg := &nats.Msg{Subject: observedSubject(o.GetAccount(), product), Data: data, Header: nats.Header{}}
+	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
 	telemetry.InjectNATS(ctx, msg.Header)
-	ack, err := s.m.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(revision))
-	switch {
+	stored := s.m.committer("KV_"+BucketObserved).put(ctx, msg)
+	switch err := stored.err; {
 	case err == nil:
-		return ack.Sequence, nil
+		return stored.sequence, nil
 	case isWrongSequence(err):
 		return 0, fmt.Errorf("product %s: %w", product, ErrConflict)
 	case errors.Is(err, nats.ErrMaxPayload):

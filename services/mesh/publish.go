@@ -75,16 +75,26 @@ func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, 
 		return err
 	}
 	defer span.End()
-	stored, err := m.js.PublishMsg(ctx, msg)
+	duplicate, err := m.store(ctx, subject, msg)
 	if err != nil {
 		telemetry.Fail(span, err)
 		return fmt.Errorf("publish on %s: %w", subject, err)
 	}
-	if stored.Duplicate {
+	if duplicate {
 		// Nobody will be given it.
 		telemetry.Discard(span)
 	}
 	return nil
+}
+
+// store stores a message, in company where there is any, and says whether it was there already.
+func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplicate bool, err error) {
+	if kind, _ := splitSubject(subject); kind == "sync" {
+		s := m.committer(StreamSync).put(ctx, msg)
+		return s.duplicate, s.err
+	}
+	ack, err := m.js.PublishMsg(ctx, msg)
+	return err == nil && ack.Duplicate, err
 }
 
 // PublishBatch sends messages of one stream in order and returns when all are stored. They go as atomic batches

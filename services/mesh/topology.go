@@ -85,6 +85,8 @@ var streams = []jetstream.StreamConfig{
 		Description: "the audit trail",
 		Subjects:    []string{"sync.*.*.*"},
 		MaxAge:      30 * 24 * time.Hour,
+		// Many processes' outcomes of the same moment are one write to disk.
+		AllowAtomicPublish: true,
 	},
 	{
 		Name:        StreamDead,
@@ -124,6 +126,9 @@ var buckets = []jetstream.KeyValueConfig{
 	{Bucket: BucketCursor, Description: "positions in /v1/events, of snapshots and of scans", History: 1},
 	{Bucket: BucketBudget, Description: "what the processes that call Stripe share of each account's rates", History: 1},
 }
+
+// batched are the buckets whose writes may come as atomic batches; the others' writers are few.
+var batched = map[string]bool{BucketObserved: true}
 
 // consumers lists every consumer with its filter, in which {account} stands for the account.
 var consumers = []struct {
@@ -289,6 +294,9 @@ func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOption
 		if _, err := js.CreateOrUpdateKeyValue(ctx, bucketConfig(c, o)); err != nil {
 			return fmt.Errorf("apply bucket %s: %w", c.Bucket, err)
 		}
+		if err := allowBatches(ctx, js, c.Bucket); err != nil {
+			return fmt.Errorf("apply bucket %s: %w", c.Bucket, err)
+		}
 	}
 	for _, c := range o.durables() {
 		if !differs("consumer", c.stream+"/"+c.config.Durable) {
@@ -299,6 +307,21 @@ func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOption
 		}
 	}
 	return nil
+}
+
+// allowBatches sets what a bucket's configuration has no word for.
+func allowBatches(ctx context.Context, js jetstream.JetStream, bucket string) error {
+	s, err := js.Stream(ctx, "KV_"+bucket)
+	if err != nil {
+		return err
+	}
+	config := s.CachedInfo().Config
+	if config.AllowAtomicPublish == batched[bucket] {
+		return nil
+	}
+	config.AllowAtomicPublish = batched[bucket]
+	_, err = js.UpdateStream(ctx, config)
+	return err
 }
 
 // PlanTopology compares the server with the declaration; no difference means that ApplyTopology would do nothing.
@@ -339,6 +362,7 @@ func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions
 				setting{"history", int64(want.History), have.MaxMsgsPerSubject},
 				setting{"replicas", want.Replicas, have.Replicas},
 				setting{"placement", placed(want.Placement), placed(have.Placement)},
+				setting{"atomic publish", batched[want.Bucket], have.AllowAtomicPublish},
 				setting{"description", want.Description, have.Description})
 			if h := have.MaxMsgsPerSubject; h < 0 || h > int64(want.History) {
 				loses = olderOf(s.CachedInfo())

@@ -32,6 +32,9 @@ type plan struct {
 	steps  []plannedStep
 	// base is the observed state that the steps start from.
 	base *catalogv1.Observed
+	// claimed is the state stored with the claim, and revision its own.
+	claimed  *catalogv1.Observed
+	revision uint64
 	hold hold
 	// looked: Stripe was read before the steps were planned.
 	looked bool
@@ -109,16 +112,13 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	pl := &plan{change: o.change, steps: steps, base: observed, looked: looked}
 	pl.hold.extended(time.Now())
 	pl.hold.dated(time.Now())
-	stored, err := p.mesh.Observed().UpdateAt(ctx, p.account, o.change.GetProductId(), revision, func(stored *catalogv1.Observed) error {
-		proto.Reset(stored)
-		proto.Merge(stored, observed)
-		// Before the calls: a key of metadata that was written and not recorded could never be removed.
-		catalog.ManageMetadata(stored, o.change)
-		if len(steps) == 0 {
-			stored.Claim = nil
-			stored.Version = max(stored.GetVersion(), o.change.GetVersion())
-			return nil
-		}
+	stored := proto.CloneOf(observed)
+	// Before the calls: a key of metadata that was written and not recorded could never be removed.
+	catalog.ManageMetadata(stored, o.change)
+	if len(steps) == 0 {
+		stored.Claim = nil
+		stored.Version = max(stored.GetVersion(), o.change.GetVersion())
+	} else {
 		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.hold.end()), Version: o.change.GetVersion()}
 		for _, s := range steps {
 			catalog.RecordIntents(stored, &catalogv1.Intent{
@@ -126,11 +126,12 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 				At: timestamppb.Now(), Generation: s.generation,
 			})
 		}
-		return nil
-	})
-	if err != nil {
+	}
+	var err error
+	if pl.revision, err = p.mesh.Observed().Put(ctx, stored, revision); err != nil {
 		return nil, err
 	}
+	pl.claimed = stored
 	if len(steps) > 0 {
 		return pl, nil
 	}
@@ -193,7 +194,7 @@ func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, fa
 	// The calls were made: they are recorded even if the service is being stopped.
 	ctx = context.WithoutCancel(ctx)
 	lost := false
-	stored, err := p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
+	stored, err := p.mesh.Observed().UpdateFrom(ctx, pl.claimed, pl.revision, func(o *catalogv1.Observed) error {
 		if lost = o.GetClaim().GetHolder() != p.holder; lost {
 			if len(applied) == 0 && (failure == nil || failure.notSent) {
 				return mesh.ErrNoChange

@@ -32,7 +32,7 @@ import (
 
 type pushCmd struct {
 	Products    int   `default:"3000" help:"Products to create with no limit."`
-	Concurrency int   `default:"32" help:"Products worked on at once."`
+	Concurrency int   `default:"128" help:"Products worked on at once where there is no limit, by push as by the bare loop."`
 	Replicas    []int `default:"1,2,4" help:"How many processes share the limit."`
 	Seconds     int   `default:"15" help:"How long to push at the limit."`
 	Backfill    int   `default:"100000" help:"Products of the backfill beside which live changes are made; 0 to leave that out."`
@@ -40,6 +40,13 @@ type pushCmd struct {
 }
 
 type pushResult struct {
+	// LimitUtilisation is the least share of Stripe's limit that was used, over all numbers of replicas;
+	// RateLimitedAfterFirstSecond how many calls were turned away, the first second of each aside; BareLoopRatio the pushes
+	// per second with no limit against a bare loop of the same calls.
+	LimitUtilisation            float64 `json:"limit_utilisation"`
+	RateLimitedAfterFirstSecond int     `json:"rate_limited_after_first_second"`
+	BareLoopRatio               float64 `json:"bare_loop_ratio"`
+
 	Unlimited  unlimitedResult  `json:"unlimited"`
 	AtTheLimit []limitResult    `json:"at_the_limit"`
 	Latency    []latencyResult  `json:"latency,omitempty"`
@@ -88,12 +95,17 @@ func (cmd *pushCmd) Run(ctx context.Context, c *cli) error {
 	if r.Unlimited, r.Calls, err = cmd.unlimited(ctx); err != nil {
 		return fmt.Errorf("with no limit: %w", err)
 	}
-	for _, n := range cmd.Replicas {
+	r.BareLoopRatio = r.Unlimited.Ratio
+	for i, n := range cmd.Replicas {
 		at, err := cmd.atTheLimit(ctx, n)
 		if err != nil {
 			return fmt.Errorf("at the limit with %d replicas: %w", n, err)
 		}
 		r.AtTheLimit = append(r.AtTheLimit, at)
+		r.RateLimitedAfterFirstSecond += at.RateLimitedLater
+		if i == 0 || at.Ratio < r.LimitUtilisation {
+			r.LimitUtilisation = at.Ratio
+		}
 	}
 	if cmd.Backfill > 0 {
 		for _, backfill := range []int{0, cmd.Backfill} {
@@ -129,7 +141,7 @@ type pushBench struct {
 	sim    string
 	admin  stripesim.Admin
 	limits budget.Limits
-	// concurrency of each push.
+	// concurrency of each push; 0 for its default.
 	concurrency int
 	transport   http.RoundTripper
 	close       []func() error
@@ -237,7 +249,7 @@ func (b *pushBench) done(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
@@ -356,7 +368,7 @@ func bareProduct(ctx context.Context, api *client.API, id string) error {
 // atTheLimit changes amounts, each of which is a call to three endpoints, and creates products, a call to a fourth:
 // together they use up all that Stripe allows.
 func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult, err error) {
-	b, err := newPushBench(ctx, stripesim.Config{Limits: stripesim.Limits{Off: true}}, budget.Limits{}, cmd.Concurrency)
+	b, err := newPushBench(ctx, stripesim.Config{Limits: stripesim.Limits{Off: true}}, budget.Limits{}, 0)
 	if err != nil {
 		return r, err
 	}
@@ -426,7 +438,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 // latency of live changes, alone or beside a backfill.
 func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult, err error) {
 	rec := &recorder{next: http.DefaultTransport, at: map[string]time.Time{}}
-	b, err := newPushBench(ctx, stripesim.Config{}, budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate}, cmd.Concurrency)
+	b, err := newPushBench(ctx, stripesim.Config{}, budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate}, 0)
 	if err != nil {
 		return r, err
 	}

@@ -1,0 +1,175 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+)
+
+// worthBatching is from how many messages on one atomic batch is cheaper than as many single ones. A server that keeps
+// a stream alone stages every batch in a file of its own before it stores it: that costs it as much as a dozen writes.
+const worthBatching = 16
+
+// committer is the group commit of a stream: what the goroutines of this process write to it while a write is under
+// way is gathered and goes together, in one atomic batch and so with one write to disk. A message that comes alone
+// goes at once, alone: nothing ever waits for company. Safe for concurrent use.
+type committer struct {
+	js     jetstream.JetStream
+	stream string
+
+	// senders is waited for when the connection is closed.
+	senders *sync.WaitGroup
+
+	mu      sync.Mutex
+	waiting []*commit
+	sending bool
+	// singlyUntil is when batches are tried again with a stream that takes none; of the sender.
+	singlyUntil time.Time
+}
+
+// commit is a message on its way into a stream.
+type commit struct {
+	msg  *nats.Msg
+	done chan stored
+}
+
+// stored is the end of a commit.
+type stored struct {
+	sequence uint64
+	// duplicate: a message of the same id was there already.
+	duplicate bool
+	err       error
+}
+
+// committer of a stream; there is one for each.
+func (m *Mesh) committer(stream string) *committer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.committers[stream]
+	if !ok {
+		c = &committer{js: m.js, stream: stream, senders: &m.senders}
+		m.committers[stream] = c
+	}
+	return c
+}
+
+// put stores a message, whose expectations are among its headers. An error of the server is about this message alone.
+// When ctx ends first the message may still be stored, as with any publish.
+func (c *committer) put(ctx context.Context, msg *nats.Msg) stored {
+	waiting := &commit{msg, make(chan stored, 1)}
+	c.mu.Lock()
+	c.waiting = append(c.waiting, waiting)
+	if !c.sending {
+		c.sending = true
+		c.senders.Go(c.send)
+	}
+	c.mu.Unlock()
+	select {
+	case s := <-waiting.done:
+		return s
+	case <-ctx.Done():
+		return stored{err: context.Cause(ctx)}
+	}
+}
+
+// send works off what waits, until nothing does.
+func (c *committer) send() {
+	for {
+		c.mu.Lock()
+		var group []*commit
+		group, c.waiting = gather(c.waiting)
+		if len(group) == 0 {
+			c.sending = false
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		if len(group) < worthBatching || time.Now().Before(c.singlyUntil) || !c.together(group) {
+			c.singly(group)
+		}
+	}
+}
+
+// gather takes from those that wait as many as one batch holds. No two are of one subject: within a batch, the server
+// cannot check what the second expects.
+func gather(waiting []*commit) (group, rest []*commit) {
+	subjects, bytes := make(map[string]bool, len(waiting)), 0
+	for _, w := range waiting {
+		if len(group) == BatchLimit || bytes >= batchBytes || subjects[w.msg.Subject] {
+			rest = append(rest, w)
+			continue
+		}
+		subjects[w.msg.Subject] = true
+		bytes += len(w.msg.Data)
+		group = append(group, w)
+	}
+	return group, rest
+}
+
+// together stores a group as one atomic batch. It returns false if the server has refused that: one of the messages
+// was not what the stream expected, and none was stored.
+func (c *committer) together(group []*commit) bool {
+	msgs := make([]*nats.Msg, len(group))
+	for i, w := range group {
+		// A copy: sent on its own later, the message must not carry the headers of a batch.
+		msgs[i] = &nats.Msg{Subject: w.msg.Subject, Data: w.msg.Data, Header: nats.Header{}}
+		for name, values := range w.msg.Header {
+			msgs[i].Header[name] = values
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.js.Options().DefaultTimeout)
+	defer cancel()
+	// Without asking for an ack of the first message: a server that takes no batches says so at the commit.
+	ack, err := jetstreamext.PublishMsgBatch(ctx, c.js, msgs, jetstreamext.BatchFlowControl{})
+	refused, isRefused := errors.AsType[*jetstream.APIError](err)
+	switch {
+	case isRefused:
+		if refused.ErrorCode == jetstreamext.JSErrCodeBatchPublishNotEnabled {
+			// The topology is of an earlier version.
+			c.singlyUntil = time.Now().Add(time.Minute)
+		}
+		return false
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrNoResponders):
+		// The commit was not sent, or reached nobody.
+		return false
+	case err != nil:
+		// Whether it was stored nobody knows: to send again could lose a compare-and-set against itself.
+		for _, w := range group {
+			w.done <- stored{err: fmt.Errorf("store %d messages in stream %s: %w", len(group), c.stream, err)}
+		}
+		return true
+	}
+	for i, w := range group {
+		w.done <- stored{sequence: ack.Sequence - uint64(len(group)-1-i)}
+	}
+	return true
+}
+
+// singly stores each message of a group on its own, all at the same time.
+func (c *committer) singly(group []*commit) {
+	if len(group) == 1 {
+		group[0].done <- c.single(group[0].msg)
+		return
+	}
+	var wg sync.WaitGroup
+	for _, w := range group {
+		wg.Go(func() { w.done <- c.single(w.msg) })
+	}
+	wg.Wait()
+}
+
+func (c *committer) single(msg *nats.Msg) stored {
+	ctx, cancel := context.WithTimeout(context.Background(), c.js.Options().DefaultTimeout)
+	defer cancel()
+	ack, err := c.js.PublishMsg(ctx, msg)
+	if err != nil {
+		return stored{err: err}
+	}
+	return stored{sequence: ack.Sequence, duplicate: ack.Duplicate}
+}
