@@ -45,9 +45,8 @@ type Limits struct {
 
 // Store keeps the shared record; a mesh's Budget is one.
 type Store interface {
-	// Load decodes the record and returns its revision, 0 if there is none, and when it was stored by the server's
-	// clock.
-	Load(ctx context.Context, into proto.Message) (revision uint64, stored time.Time, err error)
+	// Load decodes the record and returns its revision, 0 if there is none.
+	Load(ctx context.Context, into proto.Message) (revision uint64, err error)
 	// Store writes the record if it still has the revision, else the error is mesh.ErrMoved.
 	Store(ctx context.Context, record proto.Message, revision uint64) (uint64, error)
 }
@@ -71,6 +70,7 @@ const (
 type Budget struct {
 	store  Store
 	bell   Bell
+	clock  *mesh.Clock
 	limits Limits
 	paces  paces
 	logger *slog.Logger
@@ -93,7 +93,6 @@ type Budget struct {
 	// Of the goroutine that runs.
 	record   *meshv1.Budget
 	revision uint64
-	clock    clock
 	// lost races in a row; when the bell was last rung, and last listened for, and until when it asks for patience.
 	lost                 int
 	rung, heard, patient time.Time
@@ -105,15 +104,19 @@ type waiter struct {
 	turn chan time.Time
 }
 
-// New makes the budget of an account; a nil store and bell are for a process that shares with none.
-func New(store Store, bell Bell, limits Limits, logger *slog.Logger) *Budget {
+// New makes the budget of an account, whose turns are told by the clock. A nil store, bell and clock are for a process
+// that shares with none.
+func New(store Store, bell Bell, clock *mesh.Clock, limits Limits, logger *slog.Logger) *Budget {
 	if store == nil {
 		store = &alone{}
 	}
 	if logger == nil {
 		logger = slog.Default()
 	}
-	b := &Budget{store: store, bell: bell, limits: limits, paces: limits.paces(), logger: logger, wake: make(chan struct{}, 1)}
+	if clock == nil {
+		clock = &mesh.Clock{}
+	}
+	b := &Budget{store: store, bell: bell, clock: clock, limits: limits, paces: limits.paces(), logger: logger, wake: make(chan struct{}, 1)}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -296,12 +299,12 @@ func (b *Budget) run() {
 			if i := slices.Index(b.waiting, w); i >= 0 {
 				b.waiting = slices.Delete(b.waiting, i, i+1)
 				b.inFlight++
-				w.turn <- b.clock.local(t.at)
+				w.turn <- b.local(t.at)
 			}
 		}
 		b.mu.Unlock()
 		if len(turns) < len(calls) {
-			b.pause(time.Until(b.clock.local(wake)))
+			b.pause(time.Until(b.local(wake)))
 		}
 	}
 }
@@ -357,7 +360,11 @@ func (b *Budget) ring() {
 		return
 	}
 	b.rung = time.Now()
-	until := b.clock.now() + int64(patience)
+	now, err := b.clock.Now(b.ctx)
+	if err != nil {
+		return
+	}
+	until := now.Add(patience).UnixNano()
 	if err := b.bell.PutString(b.ctx, strconv.FormatInt(until, 10)); err != nil && b.ctx.Err() == nil {
 		b.logger.Warn("live calls cannot make themselves heard", "error", err)
 	}
@@ -368,8 +375,10 @@ func (b *Budget) room() time.Duration {
 	if b.bell != nil && time.Since(b.heard) > listenEvery {
 		b.heard = time.Now()
 		if text, err := b.bell.GetString(b.ctx); err == nil && text != "" {
-			if until, err := strconv.ParseInt(text, 10, 64); err == nil {
-				b.patient = b.clock.local(min(until, b.clock.now()+int64(patience)))
+			until, err := strconv.ParseInt(text, 10, 64)
+			now, unknown := b.clock.Now(b.ctx)
+			if err == nil && unknown == nil {
+				b.patient = b.local(min(until, now.Add(patience).UnixNano()))
 			}
 		}
 	}
@@ -379,27 +388,26 @@ func (b *Budget) room() time.Duration {
 	return 0
 }
 
+// local is when a moment of the shared record is, by our clock.
+func (b *Budget) local(at int64) time.Time { return b.clock.Local(time.Unix(0, at)) }
+
 // take reserves turns in the shared record.
 func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string, reads uint64) (turns []turn, wake int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if b.record == nil {
 		record := &meshv1.Budget{}
-		if b.revision, _, err = b.store.Load(ctx, record); err != nil {
+		if b.revision, err = b.store.Load(ctx, record); err != nil {
 			return nil, 0, err
 		}
 		b.record = record
 	}
-	if b.clock.measured.IsZero() {
-		// Turns are told by the server's clock: it must be known before the first.
-		sent := time.Now()
-		if b.revision, err = b.store.Store(ctx, b.record, b.revision); err != nil {
-			return nil, 0, err
-		}
-		b.clock.observe(ctx, b.store, sent, time.Now())
+	at, err := b.clock.Now(ctx)
+	if err != nil {
+		return nil, 0, err
 	}
 	next := proto.CloneOf(b.record)
-	now := b.clock.now()
+	now := at.UnixNano()
 	changed := false
 	for _, key := range lowered {
 		if lower(next, key, now) {
@@ -418,12 +426,10 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 	if !given && !changed {
 		return nil, wake, nil
 	}
-	sent := time.Now()
 	if b.revision, err = b.store.Store(ctx, next, b.revision); err != nil {
 		return nil, 0, err
 	}
 	b.record = next
-	b.clock.observe(ctx, b.store, sent, time.Now())
 	return turns, wake, nil
 }
 
@@ -445,7 +451,7 @@ func (b *Budget) pause(d time.Duration) {
 // least every hundred reads and every five seconds.
 func Reads(ctx context.Context, store Store) (uint64, error) {
 	record := &meshv1.Budget{}
-	if _, _, err := store.Load(ctx, record); err != nil {
+	if _, err := store.Load(ctx, record); err != nil {
 		return 0, err
 	}
 	return used(record, time.Now()), nil

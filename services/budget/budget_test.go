@@ -61,7 +61,8 @@ func TestProcessesTogetherStayWithinTheLimit(t *testing.T) {
 	var wg sync.WaitGroup
 	start := time.Now()
 	for i := range 4 {
-		b := budget.New(open("process").Budget("default"), nil, limits, nil)
+		m := open("process")
+		b := budget.New(m.Budget("default"), nil, m.Clock(), limits, nil)
 		t.Cleanup(b.Close)
 		wg.Go(func() {
 			ctx := ctx
@@ -85,7 +86,7 @@ func TestProcessesTogetherStayWithinTheLimit(t *testing.T) {
 }
 
 func TestACallThatNoLongerWaitsTakesNoTurn(t *testing.T) {
-	b := budget.New(nil, nil, budget.Limits{PerSecond: 2}, nil)
+	b := budget.New(nil, nil, nil, budget.Limits{PerSecond: 2}, nil)
 	t.Cleanup(b.Close)
 	done, err := b.Wait(t.Context(), "POST /v1/products")
 	require.NoError(t, err)
@@ -102,7 +103,7 @@ func TestACallThatNoLongerWaitsTakesNoTurn(t *testing.T) {
 }
 
 func TestFewerAtOnceWhenStripeRefusesConcurrency(t *testing.T) {
-	b := budget.New(nil, nil, budget.Limits{PerSecond: 1000}, nil)
+	b := budget.New(nil, nil, nil, budget.Limits{PerSecond: 1000}, nil)
 	t.Cleanup(b.Close)
 	var open []func(string)
 	for range 8 {
@@ -126,7 +127,8 @@ func TestFewerAtOnceWhenStripeRefusesConcurrency(t *testing.T) {
 func TestReadsAreCountedForAllProcesses(t *testing.T) {
 	open := connect(t)
 	for range 2 {
-		b := budget.New(open("process").Budget("default"), nil, budget.Limits{}, nil)
+		m := open("process")
+		b := budget.New(m.Budget("default"), nil, m.Clock(), budget.Limits{}, nil)
 		for range 150 {
 			done, err := b.Wait(t.Context(), "GET /v1/products/{id}")
 			require.NoError(t, err)
@@ -137,7 +139,8 @@ func TestReadsAreCountedForAllProcesses(t *testing.T) {
 		}
 		b.Close()
 	}
-	b := budget.New(open("process").Budget("default"), nil, budget.Limits{ReadAllowance: 1000}, nil)
+	m := open("process")
+	b := budget.New(m.Budget("default"), nil, m.Clock(), budget.Limits{ReadAllowance: 1000}, nil)
 	t.Cleanup(b.Close)
 	made, allowed, err := b.Reads(t.Context())
 	require.NoError(t, err)
@@ -153,7 +156,7 @@ type far struct {
 
 func (f far) wait() { <-time.After(f.latency) }
 
-func (f far) Load(ctx context.Context, into proto.Message) (uint64, time.Time, error) {
+func (f far) Load(ctx context.Context, into proto.Message) (uint64, error) {
 	f.wait()
 	return f.store.Load(ctx, into)
 }
@@ -167,7 +170,7 @@ func TestALiveCallOfAProcessFarAwayIsHeard(t *testing.T) {
 	open := connect(t)
 	limits := budget.Limits{PerSecond: 100, PerEndpoint: 25}
 	near, away := open("near"), open("away")
-	b := budget.New(near.Budget("default"), near.BudgetBell("default"), limits, nil)
+	b := budget.New(near.Budget("default"), near.BudgetBell("default"), near.Clock(), limits, nil)
 	t.Cleanup(b.Close)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -176,7 +179,7 @@ func TestALiveCallOfAProcessFarAwayIsHeard(t *testing.T) {
 	}
 	t.Cleanup(func() { cancel(); wg.Wait() })
 
-	a := budget.New(far{away.Budget("default"), 20 * time.Millisecond}, away.BudgetBell("default"), limits, nil)
+	a := budget.New(far{away.Budget("default"), 20 * time.Millisecond}, away.BudgetBell("default"), away.Clock(), limits, nil)
 	t.Cleanup(a.Close)
 	for range 3 {
 		waitCtx, stop := context.WithTimeout(t.Context(), 5*time.Second)

@@ -37,6 +37,8 @@ type Config struct {
 	Logger *slog.Logger
 	// InProcess connects to a server in the same process instead of to URL.
 	InProcess nats.InProcessConnProvider
+	// Now is this host's clock; time.Now if nil.
+	Now func() time.Time
 }
 
 // Mesh is a connection to the streams. Its methods may be called concurrently.
@@ -47,6 +49,7 @@ type Mesh struct {
 	// account whose consumers are used.
 	account string
 	logger  *slog.Logger
+	clock   *Clock
 
 	mu         sync.Mutex
 	streams    map[string]jetstream.Stream
@@ -106,6 +109,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), logger: logger,
 		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{},
 	}
+	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
 	if _, err := js.AccountInfo(ctx); err != nil {
 		nc.Close()
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {

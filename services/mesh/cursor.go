@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
@@ -79,24 +78,23 @@ func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (ui
 // BudgetBell is by which the processes that share an account's rates say that live calls wait in vain.
 func (m *Mesh) BudgetBell(account string) *Cursor { return &Cursor{m, BucketBudget, account + ".bell"} }
 
-// Load decodes the position into a message and returns its revision, for Store, and the server's time at which it was
-// stored; 0 if it was never put.
-func (c *Cursor) Load(ctx context.Context, into proto.Message) (revision uint64, stored time.Time, err error) {
+// Load decodes the position into a message and returns its revision, for Store; 0 if it was never put.
+func (c *Cursor) Load(ctx context.Context, into proto.Message) (revision uint64, err error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
-		return 0, time.Time{}, err
+		return 0, err
 	}
 	entry, err := kv.Get(ctx, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return 0, time.Time{}, nil
+		return 0, nil
 	case err != nil:
-		return 0, time.Time{}, fmt.Errorf("read %s of bucket %s: %w", c.name, c.bucket, err)
+		return 0, fmt.Errorf("read %s of bucket %s: %w", c.name, c.bucket, err)
 	}
 	if err := proto.Unmarshal(entry.Value(), into); err != nil {
-		return 0, time.Time{}, fmt.Errorf("decode %s of bucket %s: %w", c.name, c.bucket, err)
+		return 0, fmt.Errorf("decode %s of bucket %s: %w", c.name, c.bucket, err)
 	}
-	return entry.Revision(), entry.Created(), nil
+	return entry.Revision(), nil
 }
 
 // Store stores a message if the cursor still has the revision, and returns the new one; ErrMoved if it has not.

@@ -25,14 +25,18 @@ func dueSubject(service, account, product string) string {
 
 // RetryLater has a product come back to a service after a delay, on its consumer of RETRY, in place of an earlier wish
 // for the same product; that a look was wished for stays. JetStream keeps the schedule: it survives every process and
-// holds nothing up. To the second.
+// holds nothing up. To the second, by the server's clock.
 func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Retry, delay time.Duration) error {
 	earlier, _, err := m.retryOf(ctx, service, retry.GetAccount(), retry.GetProductId())
 	if err != nil {
 		return err
 	}
 	retry.Look = retry.GetLook() || earlier.GetLook()
-	due := time.Now().Add(delay)
+	now, err := m.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	due := now.Add(delay)
 	retry.DueAt = timestamppb.New(due)
 	msg, span, err := m.outgoing(ctx, Outgoing{Subject: retrySubject(service, retry.GetAccount(), retry.GetProductId()), Body: retry, Version: retry.GetVersion()})
 	if err != nil {
@@ -104,8 +108,13 @@ func (m *Mesh) RetryingCount(ctx context.Context, service, account string) (uint
 	return uint64(len(info.State.Subjects)), nil
 }
 
-// Pause keeps consumers from delivering anything, to any process, until a time; Resume ends that early.
-func (m *Mesh) Pause(ctx context.Context, until time.Time, consumers ...Consumer) error {
+// Pause keeps consumers from delivering anything, to any process, for a time; Resume ends that early.
+func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...Consumer) error {
+	now, err := m.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	until := now.Add(d)
 	for _, c := range consumers {
 		if _, err := m.js.PauseConsumer(ctx, c.Stream, c.Durable(m.account), until); err != nil {
 			return fmt.Errorf("pause consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)

@@ -53,11 +53,15 @@ func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeCha
 		return mesh.Ack()
 	}
 	intent := catalog.FindIntent(observed, change.GetIdempotencyKey())
+	now, err := p.mesh.Clock().Now(ctx)
+	if err != nil {
+		return mesh.Retry(err)
+	}
 	switch claim := observed.GetClaim(); {
 	case intent == nil:
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeObserved))
 		err = p.learn(ctx, change)
-	case !intent.GetAnswered() && claim != nil && time.Now().Before(claim.GetUntil().AsTime()):
+	case !intent.GetAnswered() && claim != nil && now.Before(claim.GetUntil().AsTime()):
 		// The call's answer is about to be recorded.
 		return mesh.Busy(busyDelay)
 	default:

@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	shared := budget.New(m.Budget(cfg.Account), m.BudgetBell(cfg.Account), cfg.Limits, cfg.Logger)
+	shared := budget.New(m.Budget(cfg.Account), m.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
 	defer shared.Close()
 	cfg.Stripe.Budget = shared
 	p := &puller{

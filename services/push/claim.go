@@ -58,11 +58,15 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 		endSpan(span, err)
 	}()
 	for range 5 {
+		now, err := p.mesh.Clock().Now(ctx)
+		if err != nil {
+			return nil, err
+		}
 		observed, revision, err := p.mesh.Observed().Get(ctx, p.account, o.change.GetProductId())
 		if err != nil {
 			return nil, err
 		}
-		if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && time.Now().Before(c.GetUntil().AsTime()) {
+		if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && now.Before(c.GetUntil().AsTime()) {
 			return nil, errBusy
 		}
 		if observed.GetVersion() > o.change.GetVersion() {
@@ -84,7 +88,7 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 			appliedBy(ctx, observed, o.change.GetVersion())
 			return nil, nil
 		}
-		pl, err := p.plan(ctx, o, observed, revision)
+		pl, err := p.plan(ctx, o, observed, revision, now)
 		if errors.Is(err, mesh.ErrConflict) {
 			continue
 		}
@@ -93,25 +97,28 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 	return nil, fmt.Errorf("five attempts to claim it were overtaken: %w", errBusy)
 }
 
-func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64) (*plan, error) {
+func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64, now time.Time) (*plan, error) {
 	steps := p.keyed(catalog.Diff(o.change, observed), observed)
-	looked := o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed)
+	looked := o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed, now)
 	if looked {
 		var err error
 		if observed, err = p.look(ctx, o.change.GetProductId(), observed); err != nil {
 			return nil, err
 		}
+		if now, err = p.mesh.Clock().Now(ctx); err != nil {
+			return nil, err
+		}
 		steps = p.keyed(catalog.Diff(o.change, observed), observed)
 	}
 	if archives(steps, observed) {
-		if err := p.guard(ctx, o.change.GetProductId()); err != nil {
+		if err := p.guard(ctx, o.change.GetProductId(), now); err != nil {
 			return nil, err
 		}
 	}
 	advances := observed.GetVersion() < o.change.GetVersion()
 	pl := &plan{change: o.change, steps: steps, base: observed, looked: looked}
-	pl.hold.extended(time.Now())
-	pl.hold.dated(time.Now())
+	pl.hold.extended(now)
+	pl.hold.dated(now)
 	stored := proto.CloneOf(observed)
 	// Before the calls: a key of metadata that was written and not recorded could never be removed.
 	catalog.ManageMetadata(stored, o.change)
@@ -123,7 +130,7 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		for _, s := range steps {
 			catalog.RecordIntents(stored, &catalogv1.Intent{
 				IdempotencyKey: s.key, Step: s.String(), Traceparent: o.traceparent, Version: o.change.GetVersion(),
-				At: timestamppb.Now(), Generation: s.generation,
+				At: timestamppb.New(now), Generation: s.generation,
 			})
 		}
 	}
@@ -158,13 +165,13 @@ func (p *pusher) keyed(steps []catalog.Step, observed *catalogv1.Observed) []pla
 
 // uncertain says whether a call of unknown outcome would not simply be made again: its effect is anybody's guess
 // until Stripe is asked.
-func uncertain(steps []plannedStep, observed *catalogv1.Observed) bool {
+func uncertain(steps []plannedStep, observed *catalogv1.Observed, now time.Time) bool {
 	return slices.ContainsFunc(observed.GetIntents(), func(intent *catalogv1.Intent) bool {
 		if intent.GetSettled() {
 			return false
 		}
 		again := slices.ContainsFunc(steps, func(s plannedStep) bool { return s.key == intent.GetIdempotencyKey() })
-		return !again || time.Since(intent.GetAt().AsTime()) > keyLife
+		return !again || now.Sub(intent.GetAt().AsTime()) > keyLife
 	})
 }
 
@@ -176,13 +183,17 @@ func (p *pusher) look(ctx context.Context, product string, observed *catalogv1.O
 	if err != nil {
 		return nil, fmt.Errorf("look at product %s: %w", product, stripeapi.Classify(err))
 	}
+	now, err := p.mesh.Clock().Now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	o := proto.CloneOf(observed)
 	catalog.ObserveWhole(o, seen, prices)
 	o.Stale, o.Claim = false, nil
 	o.Generation++
 	for _, intent := range o.GetIntents() {
 		// A younger call may still be under way in Stripe: made again, it must have the same key.
-		if time.Since(intent.GetAt().AsTime()) > callLife {
+		if now.Sub(intent.GetAt().AsTime()) > callLife {
 			intent.Settled = true
 		}
 	}

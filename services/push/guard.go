@@ -19,7 +19,7 @@ import (
 
 // GuardConfig says how many products may be archived in an hour before an operator is asked.
 type GuardConfig struct {
-	// Share of the products that Stripe holds, between 0 and 1; 0 switches the guard off.
+	// Share of the products that are active in Stripe, between 0 and 1; 0 switches the guard off.
 	Share float64
 	// Least is how many may be archived in any case.
 	Least uint64
@@ -54,24 +54,34 @@ func (p *pusher) heldBack(ctx context.Context, o order, held *heldError) mesh.Ve
 	return mesh.Ack()
 }
 
-// known is how many products something is known of, counted once in a while.
-type known struct {
+// countEvery is how often the active products are counted while the guard needs to know: all states are read for it.
+const countEvery = 10 * time.Minute
+
+// total is of how many products a share may be archived, counted once in a while.
+type total struct {
 	mu sync.Mutex
 	n  uint64
 	at time.Time
 }
 
-func (k *known) count(ctx context.Context, store *mesh.ObservedStore, account string) (uint64, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if time.Since(k.at) < time.Minute {
-		return k.n, nil
+// count the products that are active in Stripe, and those that the guard has let be archived since its hour began.
+func (c *total) count(ctx context.Context, store *mesh.ObservedStore, account string, archived uint64) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.at.IsZero() && time.Since(c.at) < countEvery {
+		return c.n, nil
 	}
-	n, err := store.Count(ctx, account)
-	if err == nil {
-		k.n, k.at = n, time.Now()
+	n := archived
+	for o, err := range store.All(ctx, account) {
+		if err != nil {
+			return 0, fmt.Errorf("count the active products: %w", err)
+		}
+		if o.GetProduct().GetActive() && !o.GetDeleted() {
+			n++
+		}
 	}
-	return n, err
+	c.n, c.at = n, time.Now()
+	return n, nil
 }
 
 // archives says whether the steps archive a product that is active.
@@ -84,22 +94,25 @@ func archives(steps []plannedStep, observed *catalogv1.Observed) bool {
 
 // guard lets a product be archived, or returns a heldError if that would be more than the catalog may lose in an hour
 // without anybody having a look.
-func (p *pusher) guard(ctx context.Context, product string) error {
+func (p *pusher) guard(ctx context.Context, product string, now time.Time) error {
 	if p.guarded.Share <= 0 {
 		return nil
 	}
-	products, err := p.known.count(ctx, p.mesh.Observed(), p.account)
-	if err != nil {
-		return err
-	}
 	for {
 		record := &meshv1.Guard{}
-		revision, _, err := p.mesh.Guard(p.account).Load(ctx, record)
+		revision, err := p.mesh.Guard(p.account).Load(ctx, record)
 		if err != nil {
 			return err
 		}
 		before := proto.CloneOf(record)
-		verdict := admit(record, p.guarded, product, products, time.Now())
+		products := record.GetProducts()
+		if record.GetArchived() >= p.guarded.Least {
+			// Up to there, the share does not matter.
+			if products, err = p.total.count(ctx, p.mesh.Observed(), p.account, record.GetArchived()); err != nil {
+				return err
+			}
+		}
+		verdict := admit(record, p.guarded, product, products, now)
 		if proto.Equal(before, record) {
 			return verdict
 		}
@@ -150,7 +163,7 @@ func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now 
 func (p *pusher) released(ctx context.Context, product string) error {
 	for {
 		record := &meshv1.Guard{}
-		revision, _, err := p.mesh.Guard(p.account).Load(ctx, record)
+		revision, err := p.mesh.Guard(p.account).Load(ctx, record)
 		if err != nil || !slices.Contains(record.GetHeld(), product) {
 			return err
 		}

@@ -18,7 +18,7 @@ const haltFor = time.Minute
 func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
 	p.halts.Store(true)
 	telemetry.Fail(trace.SpanFromContext(ctx), cause)
-	if err := p.mesh.Pause(ctx, time.Now().Add(haltFor), consumers...); err != nil {
+	if err := p.mesh.Pause(ctx, haltFor, consumers...); err != nil {
 		p.logger.WarnContext(ctx, "could not pause the consumers", "error", err)
 	}
 	if err := p.mesh.Halted(p.account).PutString(ctx, cause.Error()); err != nil {

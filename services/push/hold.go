@@ -14,14 +14,14 @@ import (
 )
 
 // claimFor is how long a claim holds without a sign of life: how long a product waits for the successor of a push that
-// died. Clocks of hosts may differ by less than that.
+// died.
 const claimFor = 12 * time.Second
 
 // callLife is how long after it was planned a call may still take effect in Stripe: until then it is made again only
 // with its own key, whoever takes the product over.
 const callLife = stripeapi.RequestTimeout + 15*time.Second
 
-// hold is how far a claim reaches. Safe for concurrent use.
+// hold is how far a claim reaches, by the server's clock. Safe for concurrent use.
 type hold struct {
 	mu    sync.Mutex
 	since time.Time
@@ -42,10 +42,10 @@ func (h *hold) dated(at time.Time) {
 	h.noted = at
 }
 
-func (h *hold) age() time.Duration {
+func (h *hold) age(now time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return time.Since(h.noted)
+	return now.Sub(h.noted)
 }
 
 func (h *hold) end() time.Time {
@@ -92,8 +92,11 @@ func (p *pusher) keep(ctx context.Context, pl *plan) (stop func()) {
 
 // extend renews the claim. The calls from a step on are about to be made: whoever finds one unanswered counts from now.
 func (p *pusher) extend(ctx context.Context, pl *plan, step int) error {
-	now := time.Now()
-	_, err := p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
+	now, err := p.mesh.Clock().Now(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = p.mesh.Observed().Update(ctx, p.account, pl.change.GetProductId(), func(o *catalogv1.Observed) error {
 		if o.GetClaim().GetHolder() != p.holder {
 			return errLostClaim
 		}
@@ -120,10 +123,13 @@ func (p *pusher) extend(ctx context.Context, pl *plan, step int) error {
 // renew makes sure, when the turn of a step's call has come, that the claim holds and the step's intent is not of long
 // ago.
 func (p *pusher) renew(ctx context.Context, pl *plan, step int) error {
+	now, err := p.mesh.Clock().Now(ctx)
 	switch {
+	case err != nil:
+		return err
 	case pl.hold.isLost():
 		return errLostClaim
-	case time.Until(pl.hold.end()) > claimFor/2 && pl.hold.age() < callLife-stripeapi.RequestTimeout-claimFor/2:
+	case pl.hold.end().Sub(now) > claimFor/2 && pl.hold.age(now) < callLife-stripeapi.RequestTimeout-claimFor/2:
 		return nil
 	default:
 		return p.extend(ctx, pl, step)

@@ -62,7 +62,7 @@ type pusher struct {
 	links   links
 
 	guarded GuardConfig
-	known   known
+	total   total
 
 	failures *failures
 	// halts is true while the account is halted, as far as this process knows.

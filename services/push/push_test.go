@@ -438,7 +438,7 @@ func TestLongDelaysHoldNoPlaceInTheQueue(t *testing.T) {
 	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, retry, 0))
 	cons, err := r.mesh.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Durable("default"))
 	require.NoError(t, err)
-	require.NoError(t, r.mesh.Pause(t.Context(), time.Now().Add(time.Hour), mesh.PushLive))
+	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, mesh.PushLive))
 	r.push()
 	require.Eventually(t, func() bool {
 		retrying, err := r.mesh.Retrying(t.Context(), mesh.Push, "default", "mug")

@@ -72,7 +72,7 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 		return nil, unavailable(err)
 	}
 	guard := &meshv1.Guard{}
-	if revision, _, err := c.mesh.Guard(c.Account).Load(ctx, guard); err != nil {
+	if revision, err := c.mesh.Guard(c.Account).Load(ctx, guard); err != nil {
 		return nil, unavailable(err)
 	} else if revision == 0 {
 		guard = nil
@@ -180,11 +180,15 @@ func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.App
 			return nil, invalid("duration: must be more than 0 and at most a day")
 		}
 	}
-	until := timestamppb.New(time.Now().Add(duration))
+	now, err := c.mesh.Clock().Now(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	until := timestamppb.New(now.Add(duration))
 	var held []string
 	for {
 		guard := &meshv1.Guard{}
-		revision, _, err := c.mesh.Guard(c.Account).Load(ctx, guard)
+		revision, err := c.mesh.Guard(c.Account).Load(ctx, guard)
 		if err != nil {
 			return nil, unavailable(err)
 		}

@@ -73,7 +73,7 @@ func New(cfg Config) *Client {
 	}
 	shared := cfg.Budget
 	if shared == nil {
-		shared = budget.New(nil, nil, budget.Limits{}, nil)
+		shared = budget.New(nil, nil, nil, budget.Limits{}, nil)
 	}
 	return &Client{
 		backend: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
