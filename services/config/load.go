@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -58,13 +59,17 @@ func Options() (options []kong.Option, mapping func() *Mapping) {
 // resolver finds the values of flags that are not given as such. kong gives a resolver the last word over the
 // environment, so it says nothing where the environment does. A variable that is set and empty says nothing.
 type resolver struct {
-	values  map[string]fileValue
-	mapping *Mapping
+	section
+	// accounts by name, and where they stand.
+	accounts   map[string]*section
+	accountsAt string
 }
 
 // fileValue is a setting in the YAML file.
 type fileValue struct {
 	text string
+	// file holds the value, a secret, if that is not empty.
+	file string
 	// at is where it stands, with its key: "driftless.yaml:2:1: slot".
 	at string
 }
@@ -85,14 +90,20 @@ func (r *resolver) read(ctx *kong.Context) error {
 	if err := r.load(configPath(ctx)); err != nil {
 		return err
 	}
-	for _, flag := range ctx.Flags() {
-		if v, ok := r.values[flag.Name]; ok {
-			if err := accepts(flag, v.text); err != nil {
-				return fmt.Errorf("%s: %w", v.at, err)
+	sections := []*section{&r.section}
+	for _, name := range slices.Sorted(maps.Keys(r.accounts)) {
+		sections = append(sections, r.accounts[name])
+	}
+	for _, s := range sections {
+		for _, flag := range ctx.Flags() {
+			if v, ok := s.values[flag.Name]; ok && v.file == "" {
+				if err := accepts(flag, v.text); err != nil {
+					return fmt.Errorf("%s: %w", v.at, err)
+				}
 			}
 		}
 	}
-	return nil
+	return r.choose(ctx)
 }
 
 // Resolve returns a flag's value from a file named by <ENV>_FILE or from the YAML file.
@@ -111,6 +122,9 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 		empty = empty || isSet
 	}
 	if v, ok := r.values[flag.Name]; ok {
+		if v.file != "" {
+			return readSecret(v.at, v.file)
+		}
 		return v.text, nil
 	}
 	if empty && flag.HasDefault {
@@ -129,15 +143,30 @@ func secretFile(env, direct string) (string, error) {
 	if direct != "" {
 		return "", fmt.Errorf("both %s and %s_FILE are set: keep one", env, env)
 	}
+	return readSecret(env+"_FILE", path)
+}
+
+// readSecret reads a file that holds nothing but a secret; by is what names it.
+func readSecret(by, path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("%s_FILE: %w", env, err)
+		return "", fmt.Errorf("%s: %w", by, err)
 	}
 	text := strings.TrimRight(string(data), "\r\n")
 	if text == "" {
-		return "", fmt.Errorf("%s_FILE: %s is empty", env, path)
+		return "", fmt.Errorf("%s: %s is empty", by, path)
 	}
 	return text, nil
+}
+
+// firstSet is the value of the first variable that has one.
+func firstSet(envs []string) string {
+	for _, env := range envs {
+		if v := os.Getenv(env); v != "" {
+			return v
+		}
+	}
+	return ""
 }
 
 func configPath(ctx *kong.Context) string {
@@ -175,7 +204,11 @@ func (r *resolver) load(path string) error {
 			return fmt.Errorf("configuration file %s: must hold settings as \"key: value\"", path)
 		}
 		for _, entry := range entries.Values {
-			if err := r.entry(path, entry); err != nil {
+			read := r.entry
+			if entry.Key.GetToken().Value == "accounts" {
+				read = r.accountsEntry
+			}
+			if err := read(path, entry); err != nil {
 				return err
 			}
 		}
@@ -183,20 +216,34 @@ func (r *resolver) load(path string) error {
 	return nil
 }
 
-func (r *resolver) entry(path string, entry *ast.MappingValueNode) error {
+func (s *section) entry(path string, entry *ast.MappingValueNode) error {
 	key := entry.Key.GetToken()
 	at := position(path, key)
 	if key.Value == "catalog" {
-		r.mapping = &Mapping{}
-		if err := yaml.NodeToValue(entry.Value, r.mapping, yaml.Strict()); err != nil {
+		s.mapping = &Mapping{}
+		if err := yaml.NodeToValue(entry.Value, s.mapping, yaml.Strict()); err != nil {
 			return fault(path, "catalog: ", err)
 		}
-		if err := r.mapping.check(); err != nil {
+		if err := s.mapping.check(); err != nil {
 			return fmt.Errorf("%s: catalog: %w", at, err)
 		}
 		return nil
 	}
 	flag := strings.ReplaceAll(key.Value, "_", "-")
+	if secret, ok := strings.CutSuffix(flag, "-file"); ok && slices.Contains(secrets(), secret) {
+		text, ok := scalar(entry.Value)
+		switch {
+		case !ok || text == "":
+			return fmt.Errorf("%s: %s must be the path of a file", at, key.Value)
+		case s.has(secret):
+			return fmt.Errorf("%s: %s: the file has %s too: keep one", at, key.Value, strings.TrimSuffix(key.Value, "_file"))
+		}
+		s.values[secret] = fileValue{file: text, at: at + ": " + key.Value}
+		return nil
+	}
+	if s.has(flag) && s.values[flag].file != "" {
+		return fmt.Errorf("%s: %s: the file has %s_file too: keep one", at, key.Value, key.Value)
+	}
 	if !slices.Contains(names(), flag) || flag == "config" {
 		return fmt.Errorf("%s: unknown setting %q; see docs/configuration.md", at, key.Value)
 	}
@@ -207,8 +254,13 @@ func (r *resolver) entry(path string, entry *ast.MappingValueNode) error {
 	if !ok {
 		return fmt.Errorf("%s: %s must be a single value, or a list of such", at, key.Value)
 	}
-	r.values[flag] = fileValue{text: text, at: at + ": " + key.Value}
+	s.values[flag] = fileValue{text: text, at: at + ": " + key.Value}
 	return nil
+}
+
+func (s *section) has(flag string) bool {
+	_, ok := s.values[flag]
+	return ok
 }
 
 // scalar is a value as it is written: what YAML takes for the number 83 may be the password 0123.
@@ -269,11 +321,23 @@ func (m *Mapping) check() error {
 }
 
 // names are the flags of all settings.
-func names() []string {
+func names() []string { return named(func(reflect.StructField) bool { return true }) }
+
+// secrets are the flags of those settings that are secret.
+func secrets() []string {
+	return named(func(f reflect.StructField) bool {
+		_, secret := f.Tag.Lookup("secret")
+		return secret
+	})
+}
+
+func named(which func(reflect.StructField) bool) []string {
 	var out []string
 	for _, g := range groups {
 		for _, f := range fields(reflect.TypeOf(g.fields)) {
-			out = append(out, f.Tag.Get("name"))
+			if which(f) {
+				out = append(out, f.Tag.Get("name"))
+			}
 		}
 	}
 	return out
