@@ -26,6 +26,33 @@ func TestDocumentIsFresh(t *testing.T) {
 	require.Equal(t, want, string(have), "write it anew with: go test ./config -update")
 }
 
+// severalAccounts has "~" for the backtick.
+const severalAccounts = `
+## Several accounts
+
+One file serves the services of several Stripe accounts: under ~accounts~, by its name, an account has settings, and a mapping, that
+go before those of the top level. A service takes those of the account named by ~DRIFTLESS_ACCOUNT~, and does not start if there
+is none of that name. ~driftless topology apply~ makes the consumers of all.
+
+~~~yaml
+nats_url: nats://nats:4222
+accounts:
+  eu:
+    stripe_api_key_file: /run/secrets/stripe-eu
+    catalog: # its queries say which products the account gets
+      products: SELECT id, name FROM shop.products WHERE region = 'eu'
+      prices: SELECT p.id, p.product, p.currency, p.unit_amount FROM shop.prices p JOIN shop.products s ON s.id = p.product WHERE s.region = 'eu'
+      watch: [{table: shop.products, product_id: id}, {table: shop.prices, product_id: product}]
+  connected:
+    stripe_api_key_file: /run/secrets/stripe-platform
+    stripe_account: acct_1NfYYZLkdIwHu7ix
+    stripe_rate: 20
+~~~
+
+A secret is read from a file where its key ends in ~_file~. Every account but ~default~ has a replication slot and a publication
+of its own, ~driftless_<account>~, unless it names others.
+`
+
 func document() string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
@@ -36,6 +63,7 @@ services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` 
 mapping of your own tables is under the key ` + "`catalog`" + ` of the file; see [mapping.md](mapping.md). Traces follow the standard
 ` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
 `)
+	b.WriteString(strings.ReplaceAll(severalAccounts, "~", "`"))
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n## %s\n\n| key | environment | default | meaning |\n|---|---|---|---|\n", strings.ToUpper(g.title[:1])+g.title[1:])
 		for _, f := range fields(reflect.TypeOf(g.fields)) {
