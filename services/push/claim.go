@@ -35,7 +35,7 @@ type plan struct {
 	// claimed is the state stored with the claim, and revision its own.
 	claimed  *catalogv1.Observed
 	revision uint64
-	hold hold
+	hold     hold
 	// looked: Stripe was read before the steps were planned.
 	looked bool
 }
