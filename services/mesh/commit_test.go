@@ -171,12 +171,9 @@ func TestATopologyOfAnEarlierVersionTakesNoBatches(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	n := 0
-	for _, err := range m.Observed().All(t.Context(), "default") {
-		require.NoError(t, err)
-		n++
-	}
-	require.Equal(t, 200, n)
+	n, err := m.Observed().Count(t.Context(), "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 200, n)
 
 	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
 	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})

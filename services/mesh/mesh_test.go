@@ -505,7 +505,7 @@ func TestACursorCanBeStoredAfterItsKeyWasDeleted(t *testing.T) {
 	require.EqualValues(t, 3, record.GetNext())
 }
 
-func TestEachAccountsProductsAreItsOwn(t *testing.T) {
+func TestEachAccountsProductsAreCounted(t *testing.T) {
 	m := start(t)
 	for _, key := range []string{"default/a", "default/b", "other/a"} {
 		account, product, _ := strings.Cut(key, "/")
@@ -514,13 +514,9 @@ func TestEachAccountsProductsAreItsOwn(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	n := 0
-	for o, err := range m.Observed().All(t.Context(), "default") {
-		require.NoError(t, err)
-		require.EqualValues(t, 2, o.GetGeneration())
-		n++
-	}
-	require.Equal(t, 2, n)
+	n, err := m.Observed().Count(t.Context(), "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, n)
 }
 
 func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {

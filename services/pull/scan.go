@@ -114,7 +114,7 @@ func seed(id string) uint64 { return (&difference{}).key("scan", id) }
 func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 	s.cursor = s.mesh.Cursor("scan-state." + s.account)
 	state := &meshv1.ScanState{}
-	revision, _, err := s.cursor.Load(ctx, state)
+	revision, err := s.cursor.Load(ctx, state)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 		if err := pause(ctx, busyWait); err != nil {
 			return err
 		}
-		now, _, err := s.cursor.Load(ctx, &meshv1.ScanState{})
+		now, err := s.cursor.Load(ctx, &meshv1.ScanState{})
 		if err != nil {
 			return err
 		}

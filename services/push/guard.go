@@ -71,12 +71,16 @@ func (c *total) count(ctx context.Context, store *mesh.ObservedStore, account st
 	if !c.at.IsZero() && time.Since(c.at) < countEvery {
 		return c.n, nil
 	}
+	newest, err := store.Revision(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count the active products: %w", err)
+	}
 	n := archived
-	for o, err := range store.All(ctx, account) {
+	for entry, err := range store.Range(ctx, account, 1, newest) {
 		if err != nil {
 			return 0, fmt.Errorf("count the active products: %w", err)
 		}
-		if o.GetProduct().GetActive() && !o.GetDeleted() {
+		if o := entry.Observed; o.GetProduct().GetActive() && !o.GetDeleted() {
 			n++
 		}
 	}
