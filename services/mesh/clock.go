@@ -99,7 +99,7 @@ func (c *Clock) measure(ctx context.Context) error {
 
 // serverTime reads the server's clock.
 func (m *Mesh) serverTime(ctx context.Context) (time.Time, error) {
-	s, err := m.stream(ctx, "KV_"+BucketBudget)
+	s, err := m.stream(ctx, "KV_"+BucketCursor)
 	if err != nil {
 		return time.Time{}, err
 	}
