@@ -16,23 +16,6 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// Mapping tells in SQL how the operator's tables are products and prices. It is under the key "catalog" of the
-// YAML file; without it the built-in tables are used.
-type Mapping struct {
-	// Products is a query whose columns are Stripe's fields of a product: id and name, and any others.
-	Products string `yaml:"products"`
-	// Prices is a query whose columns are Stripe's fields of a price: id, product, currency and an amount.
-	Prices string `yaml:"prices"`
-	// Watch are the tables whose changes concern products.
-	Watch []WatchedTable `yaml:"watch"`
-}
-
-// WatchedTable is a table and its column that holds the id of the product that a row is about.
-type WatchedTable struct {
-	Table     string `yaml:"table"`
-	ProductID string `yaml:"product_id"`
-}
-
 // Parse fills settings, a pointer to a struct of this package's groups, from arguments, environment and file, and
 // returns the file's mapping, nil if there is none. It prints --help and --version itself and ends the process
 // there, as command-line tools do.
@@ -301,23 +284,6 @@ func position(path string, t *token.Token) string {
 		return path
 	}
 	return fmt.Sprintf("%s:%d:%d", path, t.Position.Line, t.Position.Column)
-}
-
-func (m *Mapping) check() error {
-	switch {
-	case strings.TrimSpace(m.Products) == "":
-		return errors.New("products must be a query")
-	case strings.TrimSpace(m.Prices) == "":
-		return errors.New("prices must be a query")
-	case len(m.Watch) == 0:
-		return errors.New("watch must name at least one table, or no change would be seen")
-	}
-	for i, w := range m.Watch {
-		if w.Table == "" || w.ProductID == "" {
-			return fmt.Errorf("watch[%d] must have table and product_id, the column with the product's id", i)
-		}
-	}
-	return nil
 }
 
 // names are the flags of all settings.

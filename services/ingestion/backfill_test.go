@@ -45,9 +45,15 @@ func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
 	cfg.HTTP = httpserver.Config{Listener: listener}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
+	var one int
+	r.eventually("one takes orders", func() bool {
+		before := one
+		one = r.waiting()
+		return one > 0 && one == before
+	})
 	go func() { done <- ingestion.Run(ctx, cfg) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
-	r.eventually("both take orders", func() bool { return r.waiting() == 2 })
+	r.eventually("both take orders", func() bool { return r.waiting() == 2*one })
 
 	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
 	r.eventually("captured", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })

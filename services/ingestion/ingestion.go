@@ -1,5 +1,6 @@
 // Package ingestion is the service between the catalog database and CATALOG: it captures committed changes from the
-// write-ahead log, reads the catalog as a whole when it must, and serves the API that writes the built-in tables.
+// write-ahead log, reads the catalog as a whole when it must, writes back what Stripe has of a product where it is ordered to, and
+// serves the API that writes the built-in tables.
 //
 // It alone touches the catalog database. It holds no Stripe key, and decides nothing about Stripe but whether a
 // product could be accepted there.
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -23,6 +25,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 	"github.com/driftless-sync/driftless/services/mesh"
 )
 
@@ -53,6 +56,7 @@ type ingester struct {
 	pool     *pgxpool.Pool
 	source   *wal.Source
 	mapping  *mapping.Mapping
+	writer   *writeback.Writer
 	validate *validation.Validator
 	logger   *slog.Logger
 	metrics  *metrics
@@ -61,6 +65,8 @@ type ingester struct {
 	crowd    *crowd
 	// reread asks for the whole catalog to be read again.
 	reread chan struct{}
+	// backfilling is held while an order to read products again is carried out.
+	backfilling sync.Mutex
 }
 
 // Run ingests until ctx ends. It returns an error at once if the catalog database, its settings, the mapping or NATS
@@ -87,7 +93,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.capture(ctx, prepared) })
 	g.Go(func() error { return in.readWhole(ctx) })
 	g.Go(func() error {
-		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand}, in.command)
+		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand, Concurrency: commandConcurrency}, in.command)
 	})
 	cfg.Logger.Info("ingestion is running", "account", cfg.Account, "slot", cfg.Slot)
 	return g.Wait()
@@ -125,13 +131,19 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	if err != nil {
 		return nil, wal.Prepared{}, fmt.Errorf("set up validation: %w", err)
 	}
+	writer, err := writeback.New(ctx, writeback.Config{
+		Pool: pool, Mapping: checked, Statements: queries.WriteBack, BuiltIn: cfg.Mapping == nil, Validate: validator.Product,
+	})
+	if err != nil {
+		return nil, wal.Prepared{}, err
+	}
 	cfg.NATS.Account = cfg.Account
 	m, err := mesh.Connect(ctx, cfg.NATS)
 	if err != nil {
 		return nil, wal.Prepared{}, err
 	}
 	in := &ingester{
-		account: cfg.Account, mesh: m, maxBody: m.MaxBody(), pool: pool, mapping: checked, validate: validator, logger: cfg.Logger,
+		account: cfg.Account, mesh: m, maxBody: m.MaxBody(), pool: pool, mapping: checked, writer: writer, validate: validator, logger: cfg.Logger,
 		source:  &wal.Source{URL: cfg.DatabaseURL, Slot: cfg.Slot, Publication: cfg.Publication, Tables: queries.Watch},
 		metrics: newMetrics(), barriers: newBarriers(), progress: &progress{}, crowd: newCrowd(), reread: make(chan struct{}, 1),
 	}

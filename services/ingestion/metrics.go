@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
 // metrics are the service's figures.
 type metrics struct {
-	products, wholeProducts, deadLetters metric.Int64Counter
-	lag                                  metric.Float64Histogram
+	products, wholeProducts, deadLetters, writeBacks metric.Int64Counter
+	lag                                              metric.Float64Histogram
 }
 
 func newMetrics() *metrics {
@@ -33,6 +34,7 @@ func newMetrics() *metrics {
 		products:      counter("driftless.ingestion.products", "products captured from the write-ahead log"),
 		wholeProducts: counter("driftless.ingestion.products_read", "products read in snapshots and backfills"),
 		deadLetters:   counter("driftless.ingestion.dead_letters", "products that Stripe would refuse"),
+		writeBacks:    counter("driftless.ingestion.write_backs", "orders to write Stripe's values to the catalog, by result: written, done already, superseded by the catalog, failed"),
 		lag:           lag,
 	}
 }
@@ -47,4 +49,7 @@ func (m *metrics) captured(ctx context.Context, b *batch) {
 }
 
 func (m *metrics) read(ctx context.Context, n int) { m.wholeProducts.Add(ctx, int64(n)) }
-func (m *metrics) dead(ctx context.Context)        { m.deadLetters.Add(ctx, 1) }
+func (m *metrics) wroteBack(ctx context.Context, result string) {
+	m.writeBacks.Add(ctx, 1, metric.WithAttributes(attribute.String("result", result)))
+}
+func (m *metrics) dead(ctx context.Context) { m.deadLetters.Add(ctx, 1) }

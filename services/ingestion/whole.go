@@ -3,19 +3,15 @@ package ingestion
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/mesh"
-	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 // wholePage is how many products are read at once.
@@ -191,37 +187,4 @@ func (in *ingester) send(ctx context.Context, ids []string, states map[string]ma
 		out = append(out, o)
 	}
 	return in.publish(ctx, out, dead)
-}
-
-// standbyDelay is how long an order waits for the replica that reads the log.
-const standbyDelay = time.Second
-
-// command handles an order; the only one for ingestion is to read products again.
-func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-	backfill := msg.Body.GetBackfill()
-	if backfill == nil {
-		return mesh.Dead(&meshv1.DeadLetter{
-			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: mesh.ReasonUndecodable,
-			Message: fmt.Sprintf("ingestion does not know the command on %s", msg.Subject),
-		})
-	}
-	if !in.progress.reading.Load() {
-		// A replica that waits for the slot would label what it reads with where the log was when it began to wait.
-		return mesh.Busy(standbyDelay)
-	}
-	var err error
-	if ids := backfill.GetProductIds(); len(ids) > 0 {
-		if len(ids) == 1 {
-			about := telemetry.About{Account: in.account, Product: ids[0]}
-			telemetry.SetAbout(trace.SpanFromContext(ctx), about)
-			ctx = telemetry.ContextAbout(ctx, about)
-		}
-		err = in.states(ctx, ids, in.progress.label(), catalogv1.Source_SOURCE_BACKFILL)
-	} else {
-		err = in.whole(ctx, catalogv1.Source_SOURCE_BACKFILL, "", func(string) error { return nil })
-	}
-	if err != nil {
-		return mesh.Retry(err)
-	}
-	return mesh.Ack()
 }

@@ -57,9 +57,18 @@ func (c control) GetDeadLetters(ctx context.Context, req *connect.Request[contro
 	return connect.NewResponse(out), nil
 }
 
-// wanted is the state that a letter is about: the one that it carries, or else the one of its version that CATALOG held, as
-// with a letter of a repair, which carries the order.
+// wanted is the state that a letter is about: the one that it carries, that of a write-back included, or else the one of its
+// version that CATALOG held, as with a letter of a repair, which carries the order.
 func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductChange {
+	if l.GetReason() == mesh.ReasonWriteBackFailed {
+		command := &meshv1.Command{}
+		if err := proto.Unmarshal(l.GetPayload(), command); err == nil && command.GetWriteBack().GetProductId() == l.GetProductId() {
+			return &catalogv1.ProductChange{
+				Account: l.GetAccount(), ProductId: l.GetProductId(), Version: l.GetVersion(),
+				Operation: catalogv1.Operation_OPERATION_UPSERT, Product: command.GetWriteBack().GetProduct(),
+			}
+		}
+	}
 	if l.GetStream() == mesh.StreamCatalog || l.GetStream() == "" && l.GetService() == mesh.Ingestion {
 		change := &catalogv1.ProductChange{}
 		if err := proto.Unmarshal(l.GetPayload(), change); err == nil && change.GetProductId() == l.GetProductId() {
@@ -74,9 +83,15 @@ func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductCha
 
 // retriedBy is the service that is told to try again. A product that ingestion refused never came to CATALOG, so only
 // ingestion can read its newest state. All else is push's, which looks at Stripe: what pull could not take is read by that.
-// A message that nobody could read may name a product that the catalog never had; ingestion would call that one removed.
+// A message that nobody could read may name a product that the catalog never had; ingestion would call that one removed. So
+// may a write-back that failed, and what it rested on may be past: once push has looked at Stripe, what then differs is decided
+// anew.
 func retriedBy(l *meshv1.DeadLetter) string {
-	if l.GetService() == mesh.Ingestion && l.GetReason() != mesh.ReasonUndecodable {
+	switch l.GetReason() {
+	case mesh.ReasonUndecodable, mesh.ReasonWriteBackFailed:
+		return mesh.Push
+	}
+	if l.GetService() == mesh.Ingestion {
 		return mesh.Ingestion
 	}
 	return mesh.Push

@@ -159,6 +159,38 @@ func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
 	require.Eventually(t, func() bool { return !r.stored(mesh.Ingestion, "mug") }, patience, 10*time.Millisecond)
 }
 
+func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
+	r := newRig(t)
+	r.cfg.GracePeriod = time.Hour
+	r.start()
+	r.desire("mug", "Mug", 10)
+	payload, err := proto.Marshal(&meshv1.Command{Verb: &meshv1.Command_WriteBack{WriteBack: &meshv1.WriteBack{
+		ProductId: "mug", Version: 10, Product: &catalogv1.Product{Id: "mug", Name: "By hand"}, Fields: []string{"name"},
+	}}})
+	require.NoError(t, err)
+	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
+		Service: mesh.Ingestion, Account: "default", ProductId: "mug", Version: 10, Reason: mesh.ReasonWriteBackFailed, Payload: payload,
+		Stream: mesh.StreamCommand, Message: "refused",
+	}))
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
+	detail := ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"mug"}`).GetDeadLetters()
+	require.Len(t, detail, 1)
+	require.Equal(t, "By hand", detail[0].GetWanted().GetProduct().GetName())
+
+	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"all":true}}`).GetResults()
+	require.Len(t, results, 1)
+	require.Equal(t, mesh.Push, results[0].GetOrdered(), "a look at Stripe, and what then differs is judged as always")
+	require.True(t, r.ordered(mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "mug")).GetSync().GetLook())
+	require.Nil(t, r.ordered(mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbBackfill, "")))
+	require.Equal(t, []string{"ingestion mug"}, r.letters(`{}`))
+
+	// Written back after all.
+	r.desire("mug", "By hand", 11)
+	r.observe("mug", "By hand", 11)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	require.Empty(t, r.letters(`{}`))
+}
+
 func TestADroppedLetterIsForgotten(t *testing.T) {
 	r := newRig(t)
 	stop := r.start()

@@ -26,6 +26,8 @@ const (
 	QueueTimeKey = attribute.Key("driftless.queue.time_ms")
 	// RetryDelayKey: milliseconds until the work is tried again.
 	RetryDelayKey = attribute.Key("driftless.retry.delay_ms")
+	// FieldsKey: the fields that are written back to the catalog, in Stripe's names.
+	FieldsKey = attribute.Key("driftless.fields")
 	// StepKey: a step of a plan, in words.
 	StepKey = attribute.Key("driftless.step")
 	// StepCountKey: how many calls a plan has.
@@ -59,6 +61,8 @@ const (
 	OutcomeApplied = "applied"
 	// OutcomeUnchanged: there was nothing to do.
 	OutcomeUnchanged = "unchanged"
+	// OutcomeWrittenBack: the catalog was given Stripe's values.
+	OutcomeWrittenBack = "written_back"
 	// OutcomeSuperseded: a newer state carries the change.
 	OutcomeSuperseded = "superseded"
 	// OutcomeRetry: it failed, or cannot be done yet, and is tried again.

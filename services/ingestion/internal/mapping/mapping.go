@@ -128,7 +128,7 @@ func describe[R any](ctx context.Context, pool *pgxpool.Pool, name, query string
 		c, ok := known[f.Name]
 		if !ok {
 			return d, fmt.Errorf("the mapping's %s query returns column %q, which is none of Stripe's fields%s; rename it with AS, or leave it out",
-				name, f.Name, nearest(f.Name, slices.Sorted(maps.Keys(known))))
+				name, f.Name, Nearest(f.Name, slices.Sorted(maps.Keys(known))))
 		}
 		typeName, err := formatType(ctx, conn.Conn(), f.DataTypeOID)
 		if err != nil {
@@ -170,8 +170,8 @@ func hint(e *pgconn.PgError) string {
 	return ""
 }
 
-// nearest suggests the known column that a misspelt one was probably meant to be.
-func nearest(name string, known []string) string {
+// Nearest suggests the known column that a misspelt one was probably meant to be.
+func Nearest(name string, known []string) string {
 	best, distance := "", 4
 	for _, k := range known {
 		if d := levenshtein(name, k); d < distance {

@@ -51,21 +51,24 @@ func (m *Mapping) States(ctx context.Context, ids []string) (map[string]State, S
 // eachRow decodes rows and hands them on with the faults of their values.
 func eachRow[R any](rows pgx.Rows, columns []named[R], take func(decode func(*R) []catalog.Violation)) error {
 	for rows.Next() {
-		take(func(row *R) (faults []catalog.Violation) {
-			for i, value := range rows.RawValues() {
-				if value == nil {
-					continue
-				}
-				if err := columns[i].set(row, value); err != nil {
-					faults = append(faults, catalog.Violation{
-						Field: columns[i].name, Message: fmt.Sprintf("%s does not have the form of Stripe's field: %v", abridged(value), err),
-					})
-				}
-			}
-			return faults
-		})
+		take(func(row *R) (faults []catalog.Violation) { return decode(row, columns, rows.RawValues()) })
 	}
 	return rows.Err()
+}
+
+// decode sets a row's values and returns the faults of those that have another form.
+func decode[R any](row *R, columns []named[R], values [][]byte) (faults []catalog.Violation) {
+	for i, value := range values {
+		if value == nil {
+			continue
+		}
+		if err := columns[i].set(row, value); err != nil {
+			faults = append(faults, catalog.Violation{
+				Field: columns[i].name, Message: fmt.Sprintf("%s does not have the form of Stripe's field: %v", abridged(value), err),
+			})
+		}
+	}
+	return faults
 }
 
 // reading gathers what is read.

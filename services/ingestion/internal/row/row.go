@@ -1,8 +1,8 @@
-package api
+// Package row writes products and prices as rows: columns with Stripe's field names, values as JSON. It knows no
+// database.
+package row
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
@@ -19,8 +19,8 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return []byte(digits), nil
 }
 
-// The rows have the columns' names; what is not given is NULL.
-type productRow struct {
+// Product is a row of the products; what is not given is NULL.
+type Product struct {
 	ID                  string            `json:"id"`
 	Name                string            `json:"name"`
 	Active              bool              `json:"active"`
@@ -44,7 +44,8 @@ type dimensions struct {
 	Width  number `json:"width"`
 }
 
-type priceRow struct {
+// Price is a row of the prices; what is not given is NULL.
+type Price struct {
 	ID                string            `json:"id"`
 	Product           string            `json:"product"`
 	Active            bool              `json:"active"`
@@ -99,41 +100,9 @@ type custom struct {
 	Preset  number `json:"preset,omitempty"`
 }
 
-// batch is what the statements take of a call.
-type batch struct {
-	// products and prices are arrays of rows, as JSON.
-	products, prices     []byte
-	productIDs, priceIDs []string
-	// places of the prices in the call, by their ids.
-	places map[string]place
-}
-
-type place struct{ path, product string }
-
-func batchOf(products []*catalogv1.Product) (*batch, error) {
-	b := &batch{priceIDs: []string{}, places: map[string]place{}}
-	productRows, priceRows := make([]productRow, 0, len(products)), []priceRow{}
-	for i, p := range products {
-		productRows = append(productRows, rowOf(p))
-		b.productIDs = append(b.productIDs, p.GetId())
-		for j, price := range p.GetPrices() {
-			priceRows = append(priceRows, priceRowOf(price, p.GetId()))
-			b.priceIDs = append(b.priceIDs, price.GetId())
-			b.places[price.GetId()] = place{fmt.Sprintf("products[%d].prices[%d]", i, j), p.GetId()}
-		}
-	}
-	var err error
-	if b.products, err = json.Marshal(productRows); err != nil {
-		return nil, fmt.Errorf("encode products: %w", err)
-	}
-	if b.prices, err = json.Marshal(priceRows); err != nil {
-		return nil, fmt.Errorf("encode prices: %w", err)
-	}
-	return b, nil
-}
-
-func rowOf(p *catalogv1.Product) productRow {
-	r := productRow{
+// OfProduct is the row of a product, without its prices.
+func OfProduct(p *catalogv1.Product) Product {
+	r := Product{
 		ID: p.GetId(), Name: p.GetName(), Active: p.Active == nil || p.GetActive(), Description: p.GetDescription(),
 		Images: p.GetImages(), Metadata: p.GetMetadata(), Shippable: p.Shippable,
 		StatementDescriptor: p.GetStatementDescriptor(), TaxCode: p.GetTaxCode(), UnitLabel: p.GetUnitLabel(),
@@ -148,8 +117,9 @@ func rowOf(p *catalogv1.Product) productRow {
 	return r
 }
 
-func priceRowOf(p *catalogv1.Price, product string) priceRow {
-	r := priceRow{
+// OfPrice is the row of a product's price.
+func OfPrice(p *catalogv1.Price, product string) Price {
+	r := Price{
 		ID: p.GetId(), Product: product, Active: p.Active == nil || p.GetActive(), Currency: p.GetCurrency(),
 		UnitAmount: number(p.GetUnitAmount()), UnitAmountDecimal: number(p.GetUnitAmountDecimal()),
 		BillingScheme: p.GetBillingScheme(), Tiers: tiersOf(p.GetTiers()), TiersMode: p.GetTiersMode(),

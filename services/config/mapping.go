@@ -1,0 +1,99 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Mapping tells in SQL how the operator's tables are products and prices. It is under the key "catalog" of the
+// YAML file; without it the built-in tables are used.
+type Mapping struct {
+	// Products is a query whose columns are Stripe's fields of a product: id and name, and any others.
+	Products string `yaml:"products"`
+	// Prices is a query whose columns are Stripe's fields of a price: id, product, currency and an amount.
+	Prices string `yaml:"prices"`
+	// Watch are the tables whose changes concern products.
+	Watch []WatchedTable `yaml:"watch"`
+	// WriteBack are statements that change the tables as Stripe was changed.
+	WriteBack WriteBack `yaml:"write_back"`
+}
+
+// WriteBack are the statements by which a product, or a price, in the operator's tables gets Stripe's values. Parameters
+// are named for the columns of the mapping's queries: @id, @description. One that is left out cannot be done.
+type WriteBack struct {
+	// Product changes a product, once for each time that some of its fields are written back.
+	Product string `yaml:"product"`
+	// Price changes a price.
+	Price string `yaml:"price"`
+	// ImportProduct inserts a product that is in Stripe only, before its prices.
+	ImportProduct string `yaml:"import_product"`
+	// ImportPrice inserts a price.
+	ImportPrice string `yaml:"import_price"`
+}
+
+// WatchedTable is a table and its column that holds the id of the product that a row is about.
+type WatchedTable struct {
+	Table     string `yaml:"table"`
+	ProductID string `yaml:"product_id"`
+}
+
+func (m *Mapping) check() error {
+	switch {
+	case strings.TrimSpace(m.Products) == "":
+		return errors.New("products must be a query")
+	case strings.TrimSpace(m.Prices) == "":
+		return errors.New("prices must be a query")
+	case len(m.Watch) == 0:
+		return errors.New("watch must name at least one table, or no change would be seen")
+	}
+	for i, w := range m.Watch {
+		if w.Table == "" || w.ProductID == "" {
+			return fmt.Errorf("watch[%d] must have table and product_id, the column with the product's id", i)
+		}
+	}
+	return nil
+}
+
+// parameter finds the named parameters of a statement. It takes what is in a string or a comment for one, too: whether a
+// statement works is known once ingestion has asked the database.
+var parameter = regexp.MustCompile(`@([A-Za-z_]\w*)`)
+
+// WritesBack says why a field cannot be written back: the mapping has no statement for it, or one that does not use it.
+// The field has Stripe's name, with "prices." in front for those of prices: "description", "metadata.color",
+// "prices.nickname". A nil mapping is that of the built-in tables, where every field can.
+func (m *Mapping) WritesBack(field string) error {
+	if m == nil {
+		return nil
+	}
+	key, statement, query := "write_back.product", m.WriteBack.Product, "products"
+	column, ofPrice := strings.CutPrefix(field, "prices.")
+	if ofPrice {
+		key, statement, query = "write_back.price", m.WriteBack.Price, "prices"
+	}
+	column, _, _ = strings.Cut(column, ".")
+	uses := slices.ContainsFunc(parameter.FindAllStringSubmatch(statement, -1), func(found []string) bool { return found[1] == column })
+	switch {
+	case strings.TrimSpace(statement) == "":
+		return fmt.Errorf("%s cannot be written back: set catalog.%s to the statement that changes it (see docs/mapping.md)", field, key)
+	case !uses:
+		return fmt.Errorf("%s cannot be written back: catalog.%s does not use @%s; the %s query must return it, too", field, key, column, query)
+	}
+	return nil
+}
+
+// Imports says why products that are in Stripe only cannot be imported: the mapping has no statement that inserts them. A nil
+// mapping is that of the built-in tables, where they can.
+func (m *Mapping) Imports() error {
+	switch {
+	case m == nil:
+		return nil
+	case strings.TrimSpace(m.WriteBack.ImportProduct) == "":
+		return errors.New("products cannot be imported: set catalog.write_back.import_product to the statement that inserts one (see docs/mapping.md)")
+	case strings.TrimSpace(m.WriteBack.ImportPrice) == "":
+		return errors.New("products cannot be imported: set catalog.write_back.import_price to the statement that inserts a price (see docs/mapping.md)")
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/row"
+)
+
+// batch is what the statements take of a call.
+type batch struct {
+	// products and prices are arrays of rows, as JSON.
+	products, prices     []byte
+	productIDs, priceIDs []string
+	// places of the prices in the call, by their ids.
+	places map[string]place
+}
+
+type place struct{ path, product string }
+
+func batchOf(products []*catalogv1.Product) (*batch, error) {
+	b := &batch{priceIDs: []string{}, places: map[string]place{}}
+	productRows, priceRows := make([]row.Product, 0, len(products)), []row.Price{}
+	for i, p := range products {
+		productRows = append(productRows, row.OfProduct(p))
+		b.productIDs = append(b.productIDs, p.GetId())
+		for j, price := range p.GetPrices() {
+			priceRows = append(priceRows, row.OfPrice(price, p.GetId()))
+			b.priceIDs = append(b.priceIDs, price.GetId())
+			b.places[price.GetId()] = place{fmt.Sprintf("products[%d].prices[%d]", i, j), p.GetId()}
+		}
+	}
+	var err error
+	if b.products, err = json.Marshal(productRows); err != nil {
+		return nil, fmt.Errorf("encode products: %w", err)
+	}
+	if b.prices, err = json.Marshal(priceRows); err != nil {
+		return nil, fmt.Errorf("encode prices: %w", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,83 @@
+package mapping
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// Row is a row that a query returns, by column: its value as PostgreSQL writes it, lists as JSON; nil for NULL.
+type Row map[string]*string
+
+// Product is a product's state with the rows that it was made of.
+type Product struct {
+	State
+	// Row is nil if the products query does not return the product.
+	Row Row
+	// Prices are the rows of the prices by their ids.
+	Prices map[string]Row
+}
+
+// Product reads one product within a transaction, as of the transaction's snapshot.
+func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, error) {
+	out := Product{Prices: map[string]Row{}}
+	r := reading{states: map[string]State{}}
+	if err := rowsOf(ctx, tx, m.products, id, func(row Row, values [][]byte) {
+		out.Row = row
+		r.product(func(p *catalogv1.Product) []catalog.Violation { return decode(p, m.products.columns, values) })
+	}); err != nil {
+		return out, fmt.Errorf("read product %s: %w", id, err)
+	}
+	if err := rowsOf(ctx, tx, m.prices, id, func(row Row, values [][]byte) {
+		if price := row["id"]; price != nil {
+			out.Prices[*price] = row
+		}
+		r.price(func(p *priceRow) []catalog.Violation { return decode(p, m.prices.columns, values) })
+	}); err != nil {
+		return out, fmt.Errorf("read the prices of product %s: %w", id, err)
+	}
+	out.State = r.states[id]
+	return out, nil
+}
+
+// rowsOf reads the rows of a product. What take is given of the values is good until it returns.
+func rowsOf[R any](ctx context.Context, tx pgx.Tx, q query[R], id string, take func(row Row, values [][]byte)) error {
+	rows, err := tx.Query(ctx, q.read, []string{id})
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		values, row := rows.RawValues(), Row{}
+		for i, c := range q.columns {
+			row[c.name] = nil
+			if values[i] != nil {
+				row[c.name] = new(string(values[i]))
+			}
+		}
+		take(row, values)
+	}
+	return rows.Err()
+}
+
+// Columns are the columns that the queries return, of products and of prices.
+func (m *Mapping) Columns() (products, prices []string) {
+	for _, c := range m.products.columns {
+		products = append(products, c.name)
+	}
+	for _, c := range m.prices.columns {
+		prices = append(prices, c.name)
+	}
+	return products, prices
+}
+
+// KnownColumns are those that a query for products, or for prices, may return.
+func KnownColumns() (products, prices []string) {
+	return slices.Sorted(maps.Keys(productColumns)), slices.Sorted(maps.Keys(priceColumns))
+}

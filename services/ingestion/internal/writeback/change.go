@@ -1,0 +1,126 @@
+package writeback
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// ordered is a product with the values that another one has in some fields. Fields have Stripe's names: "description",
+// "metadata.color", "prices.mug-eur.nickname"; "prices.mug-eur" is the whole price, one that the product lacks included. What
+// lies deeper than a key of metadata is taken for the field that it lies in.
+func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Product, error) {
+	out := proto.CloneOf(product)
+	for _, field := range fields {
+		rest, ofPrice := strings.CutPrefix(field, "prices.")
+		if !ofPrice {
+			if err := copyField(out.ProtoReflect(), from.ProtoReflect(), field, "id", "prices"); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		id, rest, ok := cutPriceID(rest, from)
+		if !ok {
+			return nil, fmt.Errorf("%s is a field of no price of the product", field)
+		}
+		at := slices.IndexFunc(out.GetPrices(), func(p *catalogv1.Price) bool { return p.GetId() == id })
+		switch {
+		case rest == "" && at < 0:
+			out.Prices = append(out.Prices, proto.CloneOf(price(from, id)))
+		case rest == "":
+			out.Prices[at] = proto.CloneOf(price(from, id))
+		case at < 0:
+			return nil, fmt.Errorf("the catalog has no price %s, of which %s is a field", id, field)
+		default:
+			if err := copyField(out.GetPrices()[at].ProtoReflect(), price(from, id).ProtoReflect(), rest, "id"); err != nil {
+				return nil, fmt.Errorf("price %s: %w", id, err)
+			}
+		}
+	}
+	return out, nil
+}
+
+// cutPriceID cuts the id of one of the product's prices, which may hold dots, from what follows it: the longest that fits.
+func cutPriceID(path string, product *catalogv1.Product) (id, rest string, ok bool) {
+	for _, p := range product.GetPrices() {
+		after, found := strings.CutPrefix(path, p.GetId())
+		if !found || after != "" && after[0] != '.' || ok && len(p.GetId()) < len(id) {
+			continue
+		}
+		id, rest, ok = p.GetId(), strings.TrimPrefix(after, "."), true
+	}
+	return id, rest, ok
+}
+
+func price(p *catalogv1.Product, id string) *catalogv1.Price {
+	for _, price := range p.GetPrices() {
+		if price.GetId() == id {
+			return price
+		}
+	}
+	return nil
+}
+
+// amountFields are Stripe's two forms of one value.
+var amountFields = []protoreflect.Name{"unit_amount", "unit_amount_decimal"}
+
+// copyField gives a message another's value of a field, or of a key of it.
+func copyField(to, from protoreflect.Message, path string, except ...protoreflect.Name) error {
+	name, key, _ := strings.Cut(path, ".")
+	field := to.Descriptor().Fields().ByName(protoreflect.Name(name))
+	switch {
+	case field == nil || slices.Contains(except, field.Name()):
+		return fmt.Errorf("%s is none of the fields that can be written back", name)
+	case slices.Contains(amountFields, field.Name()):
+		for _, n := range amountFields {
+			copyWhole(to, from, to.Descriptor().Fields().ByName(n))
+		}
+	case field.IsMap() && key != "":
+		if name == "currency_options" {
+			key, _, _ = strings.Cut(key, ".")
+		}
+		k := protoreflect.ValueOfString(key).MapKey()
+		if v := proto.Clone(from.Interface()).ProtoReflect().Get(field).Map(); v.Has(k) {
+			to.Mutable(field).Map().Set(k, v.Get(k))
+		} else {
+			to.Mutable(field).Map().Clear(k)
+		}
+	default:
+		copyWhole(to, from, field)
+	}
+	return nil
+}
+
+// copyWhole copies deeply, so that the two share no list or map.
+func copyWhole(to, from protoreflect.Message, field protoreflect.FieldDescriptor) {
+	if !from.Has(field) {
+		to.Clear(field)
+		return
+	}
+	to.Set(field, proto.Clone(from.Interface()).ProtoReflect().Get(field))
+}
+
+// withoutFields is a product without the fields that a mapping does not provide.
+func withoutFields(p *catalogv1.Product, unmanaged []string) *catalogv1.Product {
+	out := proto.CloneOf(p)
+	for _, name := range unmanaged {
+		of := []protoreflect.Message{out.ProtoReflect()}
+		if rest, ofPrice := strings.CutPrefix(name, "prices."); ofPrice {
+			of, name = nil, rest
+			for _, price := range out.GetPrices() {
+				of = append(of, price.ProtoReflect())
+			}
+		}
+		for _, m := range of {
+			if field := m.Descriptor().Fields().ByName(protoreflect.Name(name)); field != nil {
+				m.Clear(field)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,165 @@
+package writeback
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// difference is a field in which a product is not as wanted.
+type difference struct {
+	// price is the id of the price that the field is of; "" for one of the product itself.
+	price string
+	// column is the field without a key; "" for a price that one of the two lacks.
+	column string
+	// key of metadata or currency options.
+	key string
+	// have and want are the values for people.
+	have, want string
+}
+
+// field names the field as orders do.
+func (d difference) field() string {
+	var parts []string
+	if d.price != "" {
+		parts = append(parts, "prices", d.price)
+	}
+	for _, s := range []string{d.column, d.key} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+func (d difference) String() string {
+	return fmt.Sprintf("%s is %s instead of %s", d.field(), d.have, d.want)
+}
+
+// differences are the fields in which a product is not as wanted, values of one meaning being equal however they are spelt.
+func differences(have, want *catalogv1.Product) []difference {
+	have, want = catalog.Canonical(have), catalog.Canonical(want)
+	out := messageDifferences(have.ProtoReflect(), want.ProtoReflect(), "prices")
+	held := map[string]*catalogv1.Price{}
+	for _, p := range have.GetPrices() {
+		held[p.GetId()] = p
+	}
+	for _, w := range want.GetPrices() {
+		h, ok := held[w.GetId()]
+		delete(held, w.GetId())
+		if !ok {
+			out = append(out, difference{price: w.GetId(), have: "missing", want: "there"})
+			continue
+		}
+		for _, d := range messageDifferences(h.ProtoReflect(), w.ProtoReflect()) {
+			d.price = w.GetId()
+			out = append(out, d)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(held)) {
+		out = append(out, difference{price: id, have: "there", want: "missing"})
+	}
+	return out
+}
+
+func messageDifferences(have, want protoreflect.Message, except ...protoreflect.Name) []difference {
+	var out []difference
+	fields := want.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		h, w := have.Get(field), want.Get(field)
+		switch {
+		case slices.Contains(except, field.Name()):
+		case field.IsMap():
+			out = append(out, mapDifferences(field, h.Map(), w.Map())...)
+		case have.Has(field) != want.Has(field) || !h.Equal(w):
+			out = append(out, difference{column: string(field.Name()), have: shown(have, field), want: shown(want, field)})
+		}
+	}
+	return out
+}
+
+func mapDifferences(field protoreflect.FieldDescriptor, have, want protoreflect.Map) []difference {
+	keys := map[string]bool{}
+	for _, m := range []protoreflect.Map{have, want} {
+		m.Range(func(k protoreflect.MapKey, _ protoreflect.Value) bool {
+			keys[k.String()] = true
+			return true
+		})
+	}
+	var out []difference
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		k := protoreflect.ValueOfString(key).MapKey()
+		if have.Has(k) && want.Has(k) && have.Get(k).Equal(want.Get(k)) {
+			continue
+		}
+		out = append(out, difference{column: string(field.Name()), key: key, have: shownKey(have, k), want: shownKey(want, k)})
+	}
+	return out
+}
+
+func shownKey(m protoreflect.Map, k protoreflect.MapKey) string {
+	if !m.Has(k) {
+		return "absent"
+	}
+	return item(m.Get(k))
+}
+
+// shown is a field's value for people.
+func shown(m protoreflect.Message, field protoreflect.FieldDescriptor) string {
+	switch {
+	case !m.Has(field):
+		return "absent"
+	case field.IsList():
+		list := m.Get(field).List()
+		items := make([]string, list.Len())
+		for i := range items {
+			items[i] = item(list.Get(i))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	default:
+		return item(m.Get(field))
+	}
+}
+
+func item(v protoreflect.Value) string {
+	switch v := v.Interface().(type) {
+	case protoreflect.Message:
+		return encoded(v.Interface())
+	case string:
+		return fmt.Sprintf("%q", abridged(v))
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+func encoded(m proto.Message) string {
+	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return err.Error()
+	}
+	// protojson varies its spaces.
+	var compact bytes.Buffer
+	if json.Compact(&compact, data) != nil {
+		return abridged(string(data))
+	}
+	return abridged(compact.String())
+}
+
+func abridged(s string) string {
+	const most = 80
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "..."
+	}
+	return s
+}

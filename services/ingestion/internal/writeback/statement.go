@@ -1,0 +1,221 @@
+package writeback
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+)
+
+// statement is one of the operator's, as PostgreSQL understands it.
+type statement struct {
+	// key in the configuration.
+	key string
+	// sql with PostgreSQL's parameters $1, $2; params are their names.
+	sql    string
+	params []string
+	// declared are the types that PostgreSQL is told of the parameters, 0 where the statement says it; types are those it
+	// took.
+	declared, types []uint32
+}
+
+// declared are the types of parameters that a statement rarely determines: what is done with a flag, an amount or a
+// structure is an expression. Other parameters are of the type of the column that they are put into or compared with.
+var declared = map[string]uint32{
+	"active": pgtype.BoolOID, "shippable": pgtype.BoolOID,
+	"unit_amount": pgtype.NumericOID, "unit_amount_decimal": pgtype.NumericOID,
+	"metadata": pgtype.JSONBOID, "package_dimensions": pgtype.JSONBOID, "recurring": pgtype.JSONBOID, "tiers": pgtype.JSONBOID,
+	"transform_quantity": pgtype.JSONBOID, "currency_options": pgtype.JSONBOID, "custom_unit_amount": pgtype.JSONBOID,
+}
+
+// lists are the columns with several values.
+var lists = []string{"images", "marketing_features"}
+
+var candidate = regexp.MustCompile(`@([A-Za-z_]\w*)`)
+
+// use says what a statement is for.
+type use struct {
+	key string
+	// query names the mapping's query whose columns are the parameters, known all columns that it may return.
+	query          string
+	columns, known []string
+	required       []string
+}
+
+// newStatement finds the parameters of a statement and has PostgreSQL parse it.
+func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statement, error) {
+	s := &statement{key: u.key}
+	// What looks like a parameter in a string or a comment is none: pgx knows.
+	candidates := pgx.NamedArgs{}
+	for _, found := range candidate.FindAllStringSubmatch(source, -1) {
+		candidates[found[1]] = found[1]
+	}
+	sql, args, err := candidates.RewriteQuery(ctx, tx.Conn(), strings.TrimRight(strings.TrimSpace(source), "; \n\t"), nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", u.key, err)
+	}
+	s.sql = sql
+	for _, arg := range args {
+		name, _ := arg.(string)
+		s.params = append(s.params, name)
+		s.declared = append(s.declared, declared[name])
+		switch {
+		case slices.Contains(u.columns, name):
+		case slices.Contains(u.known, name):
+			return nil, fmt.Errorf("%s uses @%s, and the mapping's %s query does not return %s: add that column to the query, or leave the parameter out", u.key, name, u.query, name)
+		default:
+			return nil, fmt.Errorf("%s uses @%s, which is none of Stripe's fields%s: its parameters are the columns of the mapping's %s query", u.key, name, mapping.Nearest(name, u.columns), u.query)
+		}
+	}
+	for _, name := range u.required {
+		if !slices.Contains(s.params, name) {
+			return nil, fmt.Errorf("%s does not use @%s: without it the statement would not be about one %s", u.key, name, strings.TrimSuffix(u.query, "s"))
+		}
+	}
+	description, err := tx.Conn().PgConn().Prepare(ctx, checkedName, s.sql, s.declared)
+	if err != nil {
+		return nil, s.refused(ctx, tx, err)
+	}
+	s.types = description.ParamOIDs
+	return s, nil
+}
+
+// checkedName names the prepared statement that is being checked.
+const checkedName = "driftless_write_back"
+
+// mayRun has PostgreSQL look, without running the statement that newStatement has just prepared, whether the role may. A
+// parse does not tell: rights are looked at when a plan is made ready.
+func (s *statement) mayRun(ctx context.Context, tx pgx.Tx) error {
+	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(s.params)), ", ")
+	if _, err := tx.Exec(ctx, "EXPLAIN EXECUTE "+checkedName+" ("+nulls+")", pgx.QueryExecModeSimpleProtocol); err != nil {
+		return s.refused(ctx, tx, err)
+	}
+	return nil
+}
+
+// run runs the statement with the values of a row and returns how many rows it has changed.
+func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row) (int64, error) {
+	values := make([][]byte, len(s.params))
+	for i, name := range s.params {
+		value := row[name]
+		if value == nil {
+			continue
+		}
+		text := *value
+		if slices.Contains(lists, name) && isTextArray(s.types[i]) {
+			var err error
+			if text, err = arrayOf(text); err != nil {
+				return 0, fmt.Errorf("%s: @%s: %w", s.key, name, err)
+			}
+		}
+		values[i] = []byte(text)
+	}
+	// In text form, so that PostgreSQL reads each value as what its column is.
+	result := tx.Conn().PgConn().ExecParams(ctx, s.sql, values, s.declared, nil, nil).Read()
+	if result.Err != nil {
+		return 0, result.Err
+	}
+	return result.CommandTag.RowsAffected(), nil
+}
+
+func isTextArray(oid uint32) bool { return oid == pgtype.TextArrayOID || oid == pgtype.VarcharArrayOID }
+
+// arrayOf writes a list in JSON as PostgreSQL's text form of text[].
+func arrayOf(list string) (string, error) {
+	names, err := namesOf(list)
+	if err != nil {
+		return "", err
+	}
+	out, err := pgtype.NewMap().Encode(pgtype.TextArrayOID, pgtype.TextFormatCode, names, nil)
+	if err != nil {
+		return "", fmt.Errorf("write a list: %w", err)
+	}
+	return string(out), nil
+}
+
+// namesOf reads a list of strings, or of objects with a name.
+func namesOf(list string) ([]string, error) {
+	var items []json.RawMessage
+	if err := json.Unmarshal([]byte(list), &items); err != nil {
+		return nil, fmt.Errorf("read a list: %w", err)
+	}
+	names := make([]string, len(items))
+	for i, item := range items {
+		var named struct {
+			Name string `json:"name"`
+		}
+		err := json.Unmarshal(item, &names[i])
+		if err != nil {
+			if err = json.Unmarshal(item, &named); err == nil {
+				names[i] = named.Name
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read a list: %w", err)
+		}
+	}
+	return names, nil
+}
+
+// ordinal is a parameter in PostgreSQL's messages.
+var ordinal = regexp.MustCompile(`\$(\d+)`)
+
+// refused is PostgreSQL's refusal in the words of the one who wrote the statement, with what mends it where that is known.
+// What is no refusal stays as it is.
+func (s *statement) refused(ctx context.Context, tx pgx.Tx, err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return fmt.Errorf("%s: %w", s.key, err)
+	}
+	words := ordinal.ReplaceAllStringFunc(pg.Message, func(found string) string {
+		if n, err := strconv.Atoi(found[1:]); err == nil && n >= 1 && n <= len(s.params) {
+			return "@" + s.params[n-1]
+		}
+		return found
+	})
+	for _, more := range []string{pg.Detail, pg.Hint} {
+		if more != "" {
+			words += "; " + more
+		}
+	}
+	switch pg.Code {
+	case codeInsufficientPrivilege:
+		words += "; " + grants(ctx, tx.Conn().Config().Copy(), s.sql)
+	case codeIndeterminateType, codeAmbiguousParameter, codeAmbiguousFunction:
+		words += "; say of which type the parameter is, as in @name::text"
+	}
+	return &refusal{key: s.key, words: words, cause: pg}
+}
+
+// refusal is a statement that PostgreSQL does not carry out.
+type refusal struct {
+	key, words string
+	cause      *pgconn.PgError
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%s is refused by Postgres: %s", r.key, r.words) }
+
+func (r *refusal) Unwrap() error { return r.cause }
+
+// SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+const (
+	codeSerializationFailure  = "40001"
+	codeDeadlock              = "40P01"
+	codeLockNotAvailable      = "55P03"
+	codeUniqueViolation       = "23505"
+	codeReadOnlyTransaction   = "25006"
+	codeInsufficientPrivilege = "42501"
+	codeIndeterminateType     = "42P18"
+	codeAmbiguousParameter    = "42P08"
+	codeAmbiguousFunction     = "42725"
+)

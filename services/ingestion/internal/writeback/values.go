@@ -1,0 +1,136 @@
+package writeback
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/row"
+)
+
+// columns are those of the mapping's two queries.
+type columns struct{ products, prices []string }
+
+// productRow is the row of a product as wanted: what the mapping reads now, with the values of the columns in which that
+// differs. Without a row it is a new one. What is not to change so keeps its form, too.
+func productRow(present mapping.Row, want *catalogv1.Product, diffs []difference, of []string) (mapping.Row, error) {
+	return changed(present, row.OfProduct(want), want.GetMetadata(), diffs, of)
+}
+
+// priceRow is productRow for one of a product's prices.
+func priceRow(present mapping.Row, want *catalogv1.Price, product string, diffs []difference, of []string) (mapping.Row, error) {
+	return changed(present, row.OfPrice(want, product), want.GetMetadata(), diffs, of)
+}
+
+func changed(present mapping.Row, want any, metadata map[string]string, diffs []difference, of []string) (mapping.Row, error) {
+	all, err := rowOf(want)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(of, "unit_amount") != slices.Contains(of, "unit_amount_decimal") {
+		// One column holds whichever amount there is.
+		for _, pair := range [][2]string{{"unit_amount", "unit_amount_decimal"}, {"unit_amount_decimal", "unit_amount"}} {
+			if all[pair[0]] == nil {
+				all[pair[0]] = all[pair[1]]
+			}
+		}
+	}
+	if all["marketing_features"], err = featuresLike(present["marketing_features"], all["marketing_features"]); err != nil {
+		return nil, err
+	}
+	if present == nil {
+		return all, nil
+	}
+	out := maps.Clone(present)
+	for _, d := range diffs {
+		switch d.column {
+		case "":
+			// The whole price.
+			return all, nil
+		case "metadata":
+			if out["metadata"], err = withKey(out["metadata"], d.key, metadata); err != nil {
+				return nil, err
+			}
+		case "unit_amount", "unit_amount_decimal":
+			out["unit_amount"], out["unit_amount_decimal"] = all["unit_amount"], all["unit_amount_decimal"]
+		default:
+			out[d.column] = all[d.column]
+		}
+	}
+	return out, nil
+}
+
+// rowOf gives the columns of a row of package row as text.
+func rowOf(v any) (mapping.Row, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode a row: %w", err)
+	}
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(data, &values); err != nil {
+		return nil, fmt.Errorf("encode a row: %w", err)
+	}
+	out := mapping.Row{}
+	for column, value := range values {
+		text := string(value)
+		if value[0] == '"' {
+			if err := json.Unmarshal(value, &text); err != nil {
+				return nil, fmt.Errorf("encode column %s: %w", column, err)
+			}
+		}
+		if text != "null" || value[0] == '"' {
+			out[column] = &text
+		}
+	}
+	return out, nil
+}
+
+// withKey is a JSON object with one of its keys as in metadata, or without it; the others stay as they are.
+func withKey(object *string, key string, metadata map[string]string) (*string, error) {
+	values := map[string]json.RawMessage{}
+	if object != nil {
+		if err := json.Unmarshal([]byte(*object), &values); err != nil {
+			return nil, fmt.Errorf("read column metadata: %w", err)
+		}
+	}
+	delete(values, key)
+	if value, ok := metadata[key]; ok {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("encode metadata %s: %w", key, err)
+		}
+		values[key] = text
+	}
+	out, err := json.Marshal(values)
+	if err != nil {
+		return nil, fmt.Errorf("encode metadata: %w", err)
+	}
+	return new(string(out)), nil
+}
+
+// featuresLike writes a list of features as objects with a name, as Stripe does, unless the present list is one of strings.
+func featuresLike(present, features *string) (*string, error) {
+	var strings []string
+	if features == nil || present != nil && json.Unmarshal([]byte(*present), &strings) == nil && len(strings) > 0 {
+		return features, nil
+	}
+	names, err := namesOf(*features)
+	if err != nil {
+		return nil, err
+	}
+	type feature struct {
+		Name string `json:"name"`
+	}
+	objects := make([]feature, len(names))
+	for i, name := range names {
+		objects[i] = feature{name}
+	}
+	out, err := json.Marshal(objects)
+	if err != nil {
+		return nil, fmt.Errorf("encode marketing_features: %w", err)
+	}
+	return new(string(out)), nil
+}

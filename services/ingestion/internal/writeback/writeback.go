@@ -1,0 +1,377 @@
+// Package writeback changes the operator's tables as Stripe was changed, with the statements that the configuration gives. A
+// change is one transaction: it is made only if the mapping reads the product as the order supposes it, and only if it reads
+// it as ordered afterwards. The package decides nothing about who is right, and touches only what its statements name.
+package writeback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// attempts of a transaction that another got in the way of.
+const attempts = 5
+
+// mostRows is how many rows a statement may change: one that changes more is not about one product or price.
+const mostRows = 1000
+
+// Config of a Writer.
+type Config struct {
+	Pool       *pgxpool.Pool
+	Mapping    *mapping.Mapping
+	Statements config.WriteBack
+	// BuiltIn: the statements are those of the built-in tables. What the role may do there is not asked at start: who edits
+	// them with a role of his own needs no write-back.
+	BuiltIn bool
+	// Validate returns why Stripe would refuse a product.
+	Validate func(*catalogv1.Product) []catalog.Violation
+}
+
+// Writer writes back. Safe for concurrent use.
+type Writer struct {
+	Config
+	columns columns
+	// A statement that is not configured is nil.
+	product, price, importProduct, importPrice *statement
+}
+
+// New checks the statements against the database. Its errors name the statement's key in the configuration and what mends it.
+func New(ctx context.Context, cfg Config) (*Writer, error) {
+	w := &Writer{Config: cfg}
+	w.columns.products, w.columns.prices = cfg.Mapping.Columns()
+	products, prices := mapping.KnownColumns()
+	conn, err := cfg.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("check the statements of catalog.write_back: %w", err)
+	}
+	defer conn.Release()
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("check the statements of catalog.write_back: %w", err)
+	}
+	defer func() {
+		_ = tx.Rollback(context.WithoutCancel(ctx))
+		// A rollback leaves what is prepared.
+		_ = conn.Conn().PgConn().Deallocate(context.WithoutCancel(ctx), checkedName)
+	}()
+	for _, s := range []struct {
+		into   **statement
+		source string
+		use    use
+	}{
+		{&w.product, cfg.Statements.Product, use{"catalog.write_back.product", "products", w.columns.products, products, []string{"id"}}},
+		{&w.price, cfg.Statements.Price, use{"catalog.write_back.price", "prices", w.columns.prices, prices, []string{"id"}}},
+		{&w.importProduct, cfg.Statements.ImportProduct, use{"catalog.write_back.import_product", "products", w.columns.products, products, []string{"id"}}},
+		{&w.importPrice, cfg.Statements.ImportPrice, use{"catalog.write_back.import_price", "prices", w.columns.prices, prices, []string{"id", "product"}}},
+	} {
+		if strings.TrimSpace(s.source) == "" {
+			continue
+		}
+		if *s.into, err = newStatement(ctx, tx, s.use, s.source); err != nil {
+			return nil, err
+		}
+		if !cfg.BuiltIn {
+			if err := (*s.into).mayRun(ctx, tx); err != nil {
+				return nil, err
+			}
+		}
+		if err := tx.Conn().PgConn().Deallocate(ctx, checkedName); err != nil {
+			return nil, fmt.Errorf("check %s: %w", s.use.key, err)
+		}
+	}
+	return w, nil
+}
+
+// Order says what is to be written.
+type Order struct {
+	ProductID string
+	// Known is the product in the version of the catalog that the order rests on; nil if that has none.
+	Known *catalogv1.Product
+	// Wanted is the product with Stripe's values; only Fields of it are written, unless Import is set.
+	Wanted *catalogv1.Product
+	Fields []string
+	// Import inserts the product.
+	Import bool
+}
+
+// Result of an order that has not failed.
+type Result string
+
+const (
+	// Written: the tables were changed.
+	Written Result = "written"
+	// Done: the tables had the values already, as when an order comes again.
+	Done Result = "done"
+	// Superseded: somebody has changed the product since the version that the order rests on; nothing was written.
+	Superseded Result = "superseded"
+)
+
+// Failure is why an order cannot be carried out, however often it is tried, until somebody mends what it says.
+type Failure struct {
+	// Field that could not be written, in Stripe's names; "" if it is about none in particular.
+	Field   string
+	Message string
+	cause   error
+}
+
+func (f *Failure) Error() string { return f.Message }
+
+func (f *Failure) Unwrap() error { return f.cause }
+
+// Write carries an order out. What fails for good is a *Failure; any other error may pass. An order that was carried out may
+// be given again.
+func (w *Writer) Write(ctx context.Context, order Order) (result Result, err error) {
+	for range attempts {
+		// What somebody commits to the same rows since our snapshot makes Postgres refuse the statement: then the product
+		// is read anew, and found to have changed.
+		err = pgx.BeginTxFunc(ctx, w.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+			result, err = w.attempt(ctx, tx, order)
+			return err
+		})
+		pg, ok := errors.AsType[*pgconn.PgError](err)
+		// A product that was inserted since the snapshot is seen in the next one.
+		again := ok && (pg.Code == codeSerializationFailure || pg.Code == codeDeadlock || order.Import && pg.Code == codeUniqueViolation)
+		if !again {
+			break
+		}
+	}
+	if err != nil {
+		return "", w.classify(order, err)
+	}
+	return result, nil
+}
+
+// limits keep a transaction of the operator's that holds a row, or a statement that reads a large table, from holding up the
+// orders behind this one.
+const limits = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'"
+
+func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, error) {
+	if _, err := tx.Exec(ctx, limits); err != nil {
+		return "", fmt.Errorf("prepare the transaction: %w", err)
+	}
+	present, err := w.Mapping.Product(ctx, tx, order.ProductID)
+	if err != nil {
+		return "", err
+	}
+	want, diffs, result, err := w.judge(present, order)
+	if result != "" || err != nil {
+		return result, err
+	}
+	if trace := telemetry.Traceparent(ctx); trace != "" {
+		if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", wal.TraceparentPrefix, trace); err != nil {
+			return "", fmt.Errorf("write the trace into the log: %w", err)
+		}
+	}
+	ran, err := w.run(ctx, tx, present, want, diffs)
+	if err != nil {
+		return "", err
+	}
+	return Written, w.verify(ctx, tx, order.ProductID, want, ran)
+}
+
+// judge compares the product as it is with the order. It returns a result if there is nothing to write, or else the product as
+// wanted and where the present one differs; of an import nothing differs.
+func (w *Writer) judge(present mapping.Product, order Order) (want *catalogv1.Product, diffs []difference, result Result, err error) {
+	var base *catalogv1.Product
+	if len(present.Faults) == 0 {
+		base = present.Product
+	}
+	switch {
+	case order.Import:
+		want = withoutFields(order.Wanted, w.Mapping.Unmanaged())
+		switch {
+		case present.Product == nil:
+		case base != nil && len(differences(base, want)) == 0:
+			return nil, nil, Done, nil
+		default:
+			return nil, nil, Superseded, nil
+		}
+	case base == nil:
+		return nil, nil, Superseded, nil
+	default:
+		if want, err = ordered(base, order.Wanted, order.Fields); err != nil {
+			return nil, nil, "", &Failure{Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err)}
+		}
+		if diffs = differences(base, want); len(diffs) == 0 {
+			return nil, nil, Done, nil
+		}
+		if !same(base, order.Known) {
+			return nil, nil, Superseded, nil
+		}
+		for _, d := range diffs {
+			if err := w.provided(d); err != nil {
+				return nil, nil, "", &Failure{Field: d.field(), Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err)}
+			}
+		}
+	}
+	if faults := w.Validate(want); len(faults) > 0 {
+		return nil, nil, "", &Failure{
+			Field:   faults[0].Field,
+			Message: fmt.Sprintf("product %s cannot be written back, since it would not be valid in the catalog: %s", order.ProductID, faults[0]),
+		}
+	}
+	return want, diffs, "", nil
+}
+
+// same says whether two states that the mapping has read are the same.
+func same(a, b *catalogv1.Product) bool {
+	if b == nil {
+		return false
+	}
+	a, b = proto.CloneOf(a), proto.CloneOf(b)
+	for _, p := range []*catalogv1.Product{a, b} {
+		slices.SortFunc(p.GetPrices(), func(x, y *catalogv1.Price) int { return strings.Compare(x.GetId(), y.GetId()) })
+	}
+	return proto.Equal(a, b)
+}
+
+// provided says why a field cannot be written back: what the mapping does not read cannot be found written.
+func (w *Writer) provided(d difference) error {
+	query, columns := "products", w.columns.products
+	if d.price != "" {
+		query, columns = "prices", w.columns.prices
+	}
+	isAmount := d.column == "unit_amount" || d.column == "unit_amount_decimal"
+	if d.column == "" || isAmount || slices.Contains(columns, d.column) {
+		return nil
+	}
+	return fmt.Errorf("the mapping's %s query does not return %s: add that column to it", query, d.column)
+}
+
+// ran is a statement that has run, and how many rows it has changed.
+type ran struct {
+	key  string
+	rows int64
+}
+
+// run runs the statements that the differences ask for; with none the product is inserted.
+func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, want *catalogv1.Product, diffs []difference) (out []ran, err error) {
+	run := func(s *statement, key, field string, row mapping.Row, err error) error {
+		switch {
+		case err != nil:
+			return &Failure{Field: field, Message: fmt.Sprintf("product %s cannot be written back: %v", want.GetId(), err)}
+		case s == nil:
+			return &Failure{Field: field, Message: fmt.Sprintf("product %s cannot be written back: set catalog.write_back.%s to the statement that does it in your tables (see docs/mapping.md)", want.GetId(), key)}
+		}
+		rows, err := s.run(ctx, tx, row)
+		if err != nil {
+			return s.refused(ctx, tx, err)
+		}
+		if rows > mostRows {
+			return &Failure{Field: field, Message: fmt.Sprintf("product %s was not written back: %s would have changed %d rows; does its WHERE name one by @id?", want.GetId(), s.key, rows)}
+		}
+		out = append(out, ran{s.key, rows})
+		return nil
+	}
+	if present.Row == nil {
+		row, err := productRow(nil, want, nil, w.columns.products)
+		if err := run(w.importProduct, "import_product", "", row, err); err != nil {
+			return nil, err
+		}
+		for _, p := range want.GetPrices() {
+			row, err := priceRow(nil, p, want.GetId(), nil, w.columns.prices)
+			if err := run(w.importPrice, "import_price", "prices."+p.GetId(), row, err); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	of := map[string][]difference{}
+	for _, d := range diffs {
+		of[d.price] = append(of[d.price], d)
+	}
+	if own := of[""]; len(own) > 0 {
+		row, err := productRow(present.Row, want, own, w.columns.products)
+		if err := run(w.product, "product", own[0].field(), row, err); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range want.GetPrices() {
+		own := of[p.GetId()]
+		if len(own) == 0 {
+			continue
+		}
+		s, key := w.price, "price"
+		if present.Prices[p.GetId()] == nil {
+			s, key = w.importPrice, "import_price"
+		}
+		row, err := priceRow(present.Prices[p.GetId()], p, want.GetId(), own, w.columns.prices)
+		if err := run(s, key, own[0].field(), row, err); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// verify reads the product as the statements have left it.
+func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalogv1.Product, ran []ran) error {
+	did := make([]string, len(ran))
+	for i, r := range ran {
+		did[i] = fmt.Sprintf("%s changed %d rows", r.key, r.rows)
+	}
+	read, err := w.Mapping.Product(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	failed := func(field, what string) error {
+		return &Failure{Field: field, Message: fmt.Sprintf("product %s was not written back: %s, and then %s; nothing was kept", id, strings.Join(did, ", "), what)}
+	}
+	switch {
+	case read.Product == nil:
+		return failed("", "the mapping does not read the product")
+	case len(read.Faults) > 0:
+		return failed(read.Faults[0].Field, "the mapping reads "+read.Faults[0].String())
+	}
+	diffs := differences(read.Product, want)
+	if len(diffs) == 0 {
+		return nil
+	}
+	const most = 5
+	words := make([]string, 0, most)
+	for _, d := range diffs[:min(len(diffs), most)] {
+		words = append(words, d.String())
+	}
+	return failed(diffs[0].field(), "the mapping reads that "+strings.Join(words, "; "))
+}
+
+// passing are classes of SQLSTATEs, and single ones, that say nothing about the order: the connection, the server's
+// resources, a server that shuts down or takes no writes, a row that somebody holds.
+var passing = []string{"08", "53", "57P", codeSerializationFailure, codeDeadlock, codeLockNotAvailable, codeReadOnlyTransaction}
+
+// classify makes a *Failure of what would fail again.
+func (w *Writer) classify(order Order, err error) error {
+	if failure, ok := errors.AsType[*Failure](err); ok {
+		return failure
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || slices.ContainsFunc(passing, func(code string) bool { return strings.HasPrefix(pg.Code, code) }) {
+		return fmt.Errorf("write product %s back: %w", order.ProductID, err)
+	}
+	message := err.Error()
+	if _, ok := errors.AsType[*refusal](err); !ok {
+		// At the end of the transaction, where what was deferred is checked.
+		message = "the transaction is refused by Postgres: " + pg.Message
+		if pg.Detail != "" {
+			message += "; " + pg.Detail
+		}
+	}
+	var field string
+	if !order.Import && len(order.Fields) == 1 {
+		field = order.Fields[0]
+	}
+	return &Failure{Field: field, Message: fmt.Sprintf("product %s was not written back: %s", order.ProductID, message), cause: err}
+}

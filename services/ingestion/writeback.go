@@ -1,0 +1,68 @@
+package ingestion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// writeBack changes the operator's tables as Stripe was changed, unless the catalog has changed since that was decided. Any
+// replica may: what the order rests on is in CATALOG and in the tables.
+func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, order *meshv1.WriteBack) mesh.Verdict {
+	id := order.GetProductId()
+	if id == "" || order.GetProduct().GetId() != id {
+		return mesh.Dead(&meshv1.DeadLetter{
+			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: mesh.ReasonUndecodable,
+			Message: fmt.Sprintf("the order to write product %q back holds product %q", id, order.GetProduct().GetId()),
+		})
+	}
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: in.account, Product: id, Version: order.GetVersion()})
+	ctx, span := otel.Tracer(scope).Start(ctx, "write back", trace.WithAttributes(telemetry.FieldsKey.StringSlice(order.GetFields())))
+	defer span.End()
+
+	newest, err := in.mesh.Desired().Newest(ctx, in.account, id)
+	if err != nil {
+		return mesh.Retry(err)
+	}
+	result := writeback.Superseded
+	if newest.GetVersion() == order.GetVersion() {
+		result, err = in.writer.Write(ctx, writeback.Order{
+			ProductID: id, Known: newest.GetProduct(), Wanted: order.GetProduct(), Fields: order.GetFields(), Import: order.GetImport(),
+		})
+	}
+	if failure, ok := errors.AsType[*writeback.Failure](err); ok {
+		telemetry.Fail(span, err)
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead))
+		in.metrics.wroteBack(ctx, "failed")
+		return mesh.Dead(&meshv1.DeadLetter{
+			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: mesh.ReasonWriteBackFailed,
+			Field: failure.Field, Message: failure.Message,
+		})
+	}
+	if err != nil {
+		telemetry.Fail(span, err)
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry))
+		return mesh.Retry(err)
+	}
+	outcome, words := telemetry.OutcomeWrittenBack, "wrote a product back to the catalog"
+	switch result {
+	case writeback.Done:
+		outcome, words = telemetry.OutcomeUnchanged, "a product has the values already that were to be written back"
+	case writeback.Superseded:
+		outcome, words = telemetry.OutcomeSuperseded, "the catalog has changed a product since its write-back was decided; nothing is written"
+	case writeback.Written:
+	}
+	span.SetAttributes(telemetry.OutcomeKey.String(outcome))
+	in.metrics.wroteBack(ctx, string(result))
+	in.logger.InfoContext(ctx, words, "product", id, "fields", order.GetFields(), "import", order.GetImport(), "version", order.GetVersion(),
+		"issuer", command.GetIssuer(), "reason", command.GetReason())
+	return mesh.Ack()
+}

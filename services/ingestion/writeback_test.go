@@ -1,0 +1,226 @@
+package ingestion_test
+
+import (
+	"context"
+	"regexp"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/telemetry/telemetrytest"
+)
+
+// writeBack orders fields of a product to be written back, as of what CATALOG has.
+func (r *rig) writeBack(product string, edit func(*catalogv1.Product), fields ...string) *meshv1.WriteBack {
+	r.t.Helper()
+	newest := r.newest(product)
+	order := &meshv1.WriteBack{ProductId: product, Version: newest.GetVersion(), Product: proto.CloneOf(newest.GetProduct()), Fields: fields}
+	edit(order.Product)
+	return order
+}
+
+// order puts an order on COMMAND.
+func (r *rig) order(order *meshv1.WriteBack) {
+	r.t.Helper()
+	r.orderFrom(r.t.Context(), order)
+}
+
+// orderFrom does so in the trace of ctx.
+func (r *rig) orderFrom(ctx context.Context, order *meshv1.WriteBack) {
+	r.t.Helper()
+	require.NoError(r.t, r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbWriteBack, order.GetProductId()), &meshv1.Command{
+		Account: "default", Issuer: mesh.Reconciliation, Reason: "test", Verb: &meshv1.Command_WriteBack{WriteBack: order},
+	}))
+}
+
+// settled waits until every order is carried out.
+func (r *rig) settled() {
+	r.t.Helper()
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamCommand)
+	require.NoError(r.t, err)
+	r.eventually("the orders are carried out", func() bool {
+		info, err := stream.Info(r.t.Context())
+		return err == nil && info.State.Msgs == 0
+	})
+}
+
+// versions is how many states of a product CATALOG has been given.
+func (r *rig) versions(product string) (n uint64) {
+	r.t.Helper()
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamCatalog)
+	require.NoError(r.t, err)
+	info, err := stream.Info(r.t.Context(), jetstream.WithSubjectFilter("catalog.*.*."+mesh.Token(product)))
+	require.NoError(r.t, err)
+	for _, messages := range info.State.Subjects {
+		n += messages
+	}
+	return n
+}
+
+func TestAWriteBackIsOneNewVersionInTheSameTrace(t *testing.T) {
+	recorder := telemetrytest.Start(t)
+	r := newRig(t)
+	r.start()
+	r.exec(`INSERT INTO driftless.products (id, name, metadata) VALUES ('mug', 'Mug', '{"sku": "M1"}')`)
+	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('mug-eur', 'mug', 'eur', 1400)`)
+	r.waitCaptured()
+	before := r.versions("mug")
+
+	ctx, span := otel.Tracer("test").Start(t.Context(), "decide")
+	order := r.writeBack("mug", func(p *catalogv1.Product) {
+		p.Description, p.Metadata["color"], p.Prices[0].Nickname = "Blue", "blue", "Euro"
+	}, "description", "metadata.color", "prices.mug-eur.nickname")
+	r.orderFrom(ctx, order)
+	span.End()
+	r.settled()
+	r.waitCaptured()
+	newest := r.newest("mug")
+	require.True(t, proto.Equal(order.GetProduct(), newest.GetProduct()), "%v", newest.GetProduct())
+	require.Greater(t, newest.GetVersion(), order.GetVersion())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, newest.GetSource())
+	require.Equal(t, before+1, r.versions("mug"), "one transaction")
+	require.Nil(t, r.dead("mug"))
+
+	r.eventually("one trace", func() bool {
+		tree, err := telemetrytest.Tree(recorder.Trace(span.SpanContext().TraceID()), [8]byte{})
+		return err == nil && regexp.MustCompile(`(?s)decide\n +send command\n.*write back\n +capture\n.*send catalog`).MatchString(tree)
+	})
+
+	// As after a crash between the commit and the acknowledgement, when the change is captured and when it is not yet.
+	r.order(order)
+	order.Version = newest.GetVersion()
+	r.order(order)
+	r.settled()
+	r.waitCaptured()
+	require.Equal(t, before+1, r.versions("mug"), "an order that comes again writes nothing")
+	require.Nil(t, r.dead("mug"))
+}
+
+func TestAWriteBackRestsOnTheNewestVersion(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
+	r.waitCaptured()
+	order := r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description")
+
+	// Back to what it was: equal, and not what the order was decided on.
+	r.exec(`UPDATE driftless.products SET name = 'Cup' WHERE id = 'mug'`)
+	r.exec(`UPDATE driftless.products SET name = 'Mug' WHERE id = 'mug'`)
+	r.waitCaptured()
+	r.order(order)
+	r.settled()
+	r.waitCaptured()
+	require.Empty(t, r.newest("mug").GetProduct().GetDescription())
+
+	r.order(r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description"))
+	r.settled()
+	r.waitCaptured()
+	require.Equal(t, "Blue", r.newest("mug").GetProduct().GetDescription())
+
+	// Of a product that left the catalog nothing is written.
+	order = r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Green" }, "description")
+	r.exec(`DELETE FROM driftless.products`)
+	r.waitCaptured()
+	r.order(order)
+	order = proto.CloneOf(order)
+	order.Version = r.newest("mug").GetVersion()
+	r.order(order)
+	r.settled()
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.newest("mug").GetOperation())
+	require.Nil(t, r.dead("mug"))
+}
+
+func TestAProductOfStripeIsImported(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	order := &meshv1.WriteBack{ProductId: "prod_1", Import: true, Product: &catalogv1.Product{
+		Id: "prod_1", Active: new(true), Name: "Plate", Prices: []*catalogv1.Price{{Id: "plate", Active: new(true), Currency: "eur", UnitAmount: "900"}},
+	}}
+	r.order(order)
+	r.settled()
+	r.waitCaptured()
+	require.True(t, proto.Equal(order.GetProduct(), r.newest("prod_1").GetProduct()), "%v", r.newest("prod_1"))
+
+	order = proto.CloneOf(order)
+	order.Product.Name = "Another"
+	r.order(order)
+	order = proto.CloneOf(order)
+	order.Version = r.newest("prod_1").GetVersion()
+	r.order(order)
+	r.settled()
+	r.waitCaptured()
+	require.Equal(t, "Plate", r.newest("prod_1").GetProduct().GetName(), "the catalog has it")
+	require.Nil(t, r.dead("prod_1"))
+}
+
+func TestAWriteBackThatFailsIsADeadLetter(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.start()
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.waitCaptured()
+	order := r.writeBack("mug", func(p *catalogv1.Product) { p.Name = "Cup" }, "name")
+	r.order(order)
+	r.settled()
+	letter := r.dead("mug")
+	require.Equal(t, mesh.ReasonWriteBackFailed, letter.GetReason())
+	require.Equal(t, order.GetVersion(), letter.GetVersion())
+	require.Equal(t, "name", letter.GetField())
+	require.Contains(t, letter.GetMessage(), "set catalog.write_back.product")
+	require.NotEmpty(t, letter.GetPayload())
+
+	r.stop()
+	r.cfg.Mapping.WriteBack.Product = `UPDATE items SET name = @name WHERE id = @id`
+	r.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ask the copy desk'; END $$`)
+	r.exec(`CREATE TRIGGER refuse BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	r.start()
+	r.order(order)
+	r.settled()
+	require.Contains(t, r.dead("mug").GetMessage(), "catalog.write_back.product is refused by Postgres: ask the copy desk")
+
+	r.exec(`DROP TRIGGER refuse ON items`)
+	r.order(order)
+	r.settled()
+	r.waitCaptured()
+	require.Equal(t, "Cup", r.newest("mug").GetProduct().GetName())
+
+	r.order(&meshv1.WriteBack{ProductId: "mug", Version: r.newest("mug").GetVersion()})
+	r.settled()
+	require.Equal(t, mesh.ReasonUndecodable, r.dead("mug").GetReason())
+}
+
+func TestAWrongWriteBackStatementEndsTheStart(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.cfg.Mapping.WriteBack = config.WriteBack{Product: `UPDATE items SET name = @nmae WHERE id = @id`}
+	require.ErrorContains(t, r.run(), "catalog.write_back.product uses @nmae")
+	require.Zero(t, r.slots(), "a slot that nobody reads would hold the log for ever")
+}
+
+func TestAWriteBackThatFindsNoDatabaseWaits(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
+	r.waitCaptured()
+	order := r.writeBack("mug", func(p *catalogv1.Product) { p.Description = "Blue" }, "description")
+	// The session that writes is ended in the middle, twice.
+	r.exec(`CREATE SEQUENCE breaks`)
+	r.exec(`CREATE FUNCTION sever() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF nextval('breaks') <= 2 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NEW; END $$`)
+	r.exec(`CREATE TRIGGER sever BEFORE UPDATE ON driftless.products FOR EACH ROW EXECUTE FUNCTION sever()`)
+	r.order(order)
+	r.settled()
+	r.waitCaptured()
+	require.Equal(t, "Blue", r.newest("mug").GetProduct().GetDescription())
+	require.Nil(t, r.dead("mug"))
+	var breaks int
+	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT last_value FROM breaks`).Scan(&breaks))
+	require.Equal(t, 3, breaks)
+}
