@@ -154,7 +154,7 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	require.NoError(t, push.CancelRetry(ctx, mesh.Push, "default", "mug", 7, false))
 	require.NoError(t, push.RetryLater(ctx, mesh.Push, retry, time.Second))
 	require.NoError(t, handledRetry(ctx, push))
-	require.NoError(t, push.Pause(ctx, time.Now().Add(time.Minute), mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry))
+	require.NoError(t, push.Pause(ctx, time.Minute, mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry))
 	require.NoError(t, push.Halted("default").PutString(ctx, "no"))
 	require.NoError(t, push.Resume(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry))
 	_, err = push.Guard("default").Store(ctx, &meshv1.Guard{}, 0)
@@ -212,13 +212,13 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	_, err = rec.Halted("default").GetString(ctx)
 	require.NoError(t, err)
 	guard := &meshv1.Guard{}
-	revision, _, err := rec.Guard("default").Load(ctx, guard)
+	revision, err := rec.Guard("default").Load(ctx, guard)
 	require.NoError(t, err)
 	_, err = rec.Guard("default").Store(ctx, guard, revision)
 	require.NoError(t, err)
 	_, err = rec.Cursor("scan.default").GetString(ctx)
 	require.NoError(t, err)
-	_, _, err = rec.Budget("default").Load(ctx, &meshv1.Budget{})
+	_, err = rec.Budget("default").Load(ctx, &meshv1.Budget{})
 	require.NoError(t, err)
 }
 
@@ -253,7 +253,7 @@ func handledRetry(ctx context.Context, m *mesh.Mesh) error {
 func budgeted(ctx context.Context, t *testing.T, m *mesh.Mesh) {
 	t.Helper()
 	record := &meshv1.Budget{}
-	revision, _, err := m.Budget("default").Load(ctx, record)
+	revision, err := m.Budget("default").Load(ctx, record)
 	require.NoError(t, err)
 	_, err = m.Budget("default").Store(ctx, record, revision)
 	require.NoError(t, err)
