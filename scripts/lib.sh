@@ -80,3 +80,25 @@ need_tools() {
 		mv "$dir/$name.new" "$dir/$name"
 	done
 }
+
+# Puts promtool in PATH: from Debian's package of Prometheus, unpacked and not installed, if there is none.
+need_promtool() {
+	local dir=$root/.build/promtool
+	command -v promtool >/dev/null && return
+	if [[ ! -x $dir/usr/bin/promtool ]]; then
+		command -v apt-get >/dev/null || die "promtool is not installed: get it with Prometheus, https://prometheus.io/download"
+		say "unpacking promtool from Debian's package (once)"
+		rm -rf "$dir"
+		mkdir -p "$dir"
+		(
+			cd "$dir"
+			# Without apt's lists, as in a fresh container, it is not known yet.
+			apt-get download -qq prometheus >/dev/null 2>&1 || {
+				apt-get update -qq >/dev/null && apt-get download -qq prometheus >/dev/null
+			} || die "Debian's package of Prometheus cannot be had: as root, run apt-get update, or install promtool"
+			dpkg-deb -x prometheus_*.deb .
+			rm -- prometheus_*.deb
+		)
+	fi
+	PATH=$dir/usr/bin:$PATH
+}

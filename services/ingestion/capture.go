@@ -285,7 +285,7 @@ func (in *ingester) store(ctx context.Context, b *batch) error {
 		in.requestReread()
 	}
 	in.barriers.reached(b.barriers, uint64(b.version))
-	in.metrics.captured(ctx, b)
+	counted(ctx, b)
 	return nil
 }
 
@@ -296,7 +296,6 @@ func (in *ingester) publish(ctx context.Context, out []mesh.Outgoing, dead []dea
 		if err := in.mesh.DeadLetter(d.ctx, d.letter); err != nil {
 			return fmt.Errorf("product %s: %w", d.letter.GetProductId(), err)
 		}
-		in.metrics.dead(ctx)
 	}
 	return in.mesh.PublishPatiently(ctx, out)
 }

@@ -28,7 +28,7 @@ func TestABatchIsInTheOrderOfVersions(t *testing.T) {
 	require.NoError(t, err)
 	v, err := validation.New()
 	require.NoError(t, err)
-	in := &ingester{account: "default", maxBody: 1 << 20, mapping: m, validate: v, metrics: newMetrics()}
+	in := &ingester{account: "default", maxBody: 1 << 20, mapping: m, validate: v}
 	var chunks []*wal.Chunk
 	for lsn := range 10 {
 		c := &wal.Chunk{Xid: 3, CommitLSN: pglogrepl.LSN(lsn + 1), EndLSN: pglogrepl.LSN(lsn + 1)}

@@ -59,7 +59,6 @@ type ingester struct {
 	writer   *writeback.Writer
 	validate *validation.Validator
 	logger   *slog.Logger
-	metrics  *metrics
 	barriers *barriers
 	progress *progress
 	crowd    *crowd
@@ -92,6 +91,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return in.capture(ctx, prepared) })
 	g.Go(func() error { return in.readWhole(ctx) })
+	g.Go(func() error { return in.watchLag(ctx) })
 	g.Go(func() error {
 		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand, Concurrency: commandConcurrency}, in.command)
 	})
@@ -144,8 +144,8 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	}
 	in := &ingester{
 		account: cfg.Account, mesh: m, maxBody: m.MaxBody(), pool: pool, mapping: checked, writer: writer, validate: validator, logger: cfg.Logger,
-		source:  &wal.Source{URL: cfg.DatabaseURL, Slot: cfg.Slot, Publication: cfg.Publication, Tables: queries.Watch},
-		metrics: newMetrics(), barriers: newBarriers(), progress: &progress{}, crowd: newCrowd(), reread: make(chan struct{}, 1),
+		source:   &wal.Source{URL: cfg.DatabaseURL, Slot: cfg.Slot, Publication: cfg.Publication, Tables: queries.Watch},
+		barriers: newBarriers(), progress: &progress{}, crowd: newCrowd(), reread: make(chan struct{}, 1),
 	}
 	prepared, err := in.bind(ctx)
 	if err != nil {

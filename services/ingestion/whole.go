@@ -12,6 +12,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 )
 
 // wholePage is how many products are read at once.
@@ -109,7 +110,7 @@ func (in *ingester) whole(ctx context.Context, source catalogv1.Source, after st
 		}
 		after = ids[len(ids)-1]
 		n += len(ids)
-		in.metrics.read(ctx, len(ids))
+		metrics.CatalogReadProducts.Add(ctx, int64(len(ids)))
 		if err := reached(after); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
@@ -41,7 +42,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	if failure, ok := errors.AsType[*writeback.Failure](err); ok {
 		telemetry.Fail(span, err)
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead))
-		in.metrics.wroteBack(ctx, "failed")
+		metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Is("failed"))
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: mesh.ReasonWriteBackFailed,
 			Field: failure.Field, Message: failure.Message,
@@ -61,7 +62,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	case writeback.Written:
 	}
 	span.SetAttributes(telemetry.OutcomeKey.String(outcome))
-	in.metrics.wroteBack(ctx, string(result))
+	metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Is(string(result)))
 	in.logger.InfoContext(ctx, words, "product", id, "fields", order.GetFields(), "import", order.GetImport(), "version", order.GetVersion(),
 		"issuer", command.GetIssuer(), "reason", command.GetReason())
 	return mesh.Ack()

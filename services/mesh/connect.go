@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/metrics"
 )
 
 // Config tells how to reach the NATS servers.
@@ -75,6 +76,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nats.CustomInboxPrefix(InboxPrefix(cfg.Name)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
+				metrics.Disconnects.Add(ctx, 1)
 				logger.Warn("NATS connection lost; reconnecting", "error", err)
 			}
 		}),

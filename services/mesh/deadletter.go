@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
@@ -31,6 +32,11 @@ const (
 	ReasonWriteBackFailed = "write_back_failed"
 )
 
+// Reasons are all of them.
+func Reasons() []string {
+	return []string{ReasonInvalidProduct, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonUndecodable, ReasonWriteBackFailed}
+}
+
 // DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the
 // id, the times and the trace where they are missing. The letter's service, account and product must be set.
 func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
@@ -47,6 +53,7 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 	if letter.GetTraceparent() == "" && trace.SpanContextFromContext(ctx).IsValid() {
 		letter.Traceparent = telemetry.Traceparent(ctx)
 	}
+	metrics.DeadLetters.Add(ctx, 1, metrics.DeadReason.Is(letter.GetReason()))
 	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(), "message", letter.GetMessage())
 	return m.Publish(ctx, DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,
 		WithID(letter.GetId()), WithVersion(letter.GetVersion()))

@@ -8,7 +8,12 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 )
+
+func TestMetricsKnowEveryReason(t *testing.T) {
+	require.ElementsMatch(t, mesh.Reasons(), metrics.DeadReason.Values)
+}
 
 func TestALetterIsForgottenUnlessANewerOneIsInItsPlace(t *testing.T) {
 	m := start(t)

@@ -2,8 +2,10 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -19,6 +21,10 @@ type ConsumerStatus struct {
 	Redelivered uint64
 	// AckFloor is the sequence of the stream up to which every message for the consumer is acknowledged.
 	AckFloor uint64
+	// Paused consumers deliver nothing.
+	Paused bool
+
+	filter string
 }
 
 // downstream says in which order streams are asked for their consumers, those that are not named in the middle: what a
@@ -61,8 +67,58 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 		out = append(out, ConsumerStatus{
 			Consumer: c.Consumer, Pending: info.NumPending,
 			InFlight: uint64(max(info.NumAckPending, 0)), Redelivered: uint64(max(info.NumRedelivered, 0)),
-			AckFloor: info.AckFloor.Stream,
+			AckFloor: info.AckFloor.Stream, Paused: info.Paused, filter: info.Config.FilterSubject,
 		})
+	}
+	return out, nil
+}
+
+// Oldest is when the stream stored the oldest message of the consumer's that is not acknowledged; zero if there is none.
+func (m *Mesh) Oldest(ctx context.Context, c ConsumerStatus) (time.Time, error) {
+	if c.Pending+c.InFlight == 0 {
+		return time.Time{}, nil
+	}
+	stream, err := m.stream(ctx, c.Stream)
+	if err != nil {
+		return time.Time{}, err
+	}
+	// The first one at or after the floor that is there still: others may have been replaced by newer ones of their subject.
+	msg, err := stream.GetMsg(ctx, c.AckFloor+1, jetstream.WithGetMsgSubject(c.filter))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, fmt.Errorf("look for the oldest message of consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
+	}
+	return msg.Time, nil
+}
+
+// StreamStatus is how much a stream holds.
+type StreamStatus struct {
+	Name            string
+	Messages, Bytes uint64
+}
+
+// Streams returns how much every stream and bucket holds, of all accounts together.
+func (m *Mesh) Streams(ctx context.Context) ([]StreamStatus, error) {
+	var names []string
+	for _, c := range streams {
+		names = append(names, c.Name)
+	}
+	for _, c := range buckets {
+		names = append(names, "KV_"+c.Bucket)
+	}
+	out := make([]StreamStatus, 0, len(names))
+	for _, name := range names {
+		stream, err := m.stream(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read stream %s: %w", name, err)
+		}
+		out = append(out, StreamStatus{name, info.State.Msgs, info.State.Bytes})
 	}
 	return out, nil
 }

@@ -118,6 +118,7 @@ func work[T any, M interface {
 		m.logger.Error("message without JetStream metadata", "subject", raw.Subject(), "error", err)
 		return
 	}
+	begun := time.Now()
 	ctx, span := startProcess(ctx, m, w, raw, meta)
 	defer span.End()
 
@@ -139,6 +140,7 @@ func work[T any, M interface {
 		verdict = handle(ctx, msg)
 	}
 	settle(ctx, m, w, raw, meta, verdict)
+	count(ctx, w.Consumer, meta.NumDelivered, verdict, begun)
 }
 
 // settle carries out a verdict. A message whose settling fails comes again: handlers are idempotent.

@@ -2,45 +2,37 @@ package pull
 
 import (
 	"context"
-
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
+	"log/slog"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/budget"
+	"github.com/driftless-sync/driftless/services/metrics"
 )
 
-// metrics are the service's figures.
-type metrics struct{ events, refusals, observations metric.Int64Counter }
-
-func newMetrics() *metrics {
-	meter := otel.Meter(scope)
-	counter := func(name, description string) metric.Int64Counter {
-		c, err := meter.Int64Counter(name, metric.WithDescription(description))
-		if err != nil {
-			otel.Handle(err)
-		}
-		return c
-	}
-	return &metrics{
-		events:       counter("driftless.pull.events", "events taken from Stripe, by way and result"),
-		refusals:     counter("driftless.pull.webhooks_refused", "webhooks answered with an error, by reason"),
-		observations: counter("driftless.pull.observations", "events taken into account, by what became of them"),
-	}
-}
-
-func (m *metrics) received(ctx context.Context, via meshv1.Via, result string) {
+func countReceived(ctx context.Context, via meshv1.Via, result string) {
 	way := "webhook"
 	if via == meshv1.Via_VIA_POLL {
 		way = "poll"
 	}
-	m.events.Add(ctx, 1, metric.WithAttributes(attribute.String("via", way), attribute.String("result", result)))
+	metrics.Events.Add(ctx, 1, metrics.Via.Is(way), metrics.EventResult.Is(result))
 }
 
-func (m *metrics) refused(ctx context.Context, why string) {
-	m.refusals.Add(ctx, 1, metric.WithAttributes(attribute.String("why", why)))
+func countObserved(ctx context.Context, result string) {
+	metrics.Observations.Add(ctx, 1, metrics.Observation.Is(result))
 }
 
-func (m *metrics) observed(ctx context.Context, result string) {
-	m.observations.Add(ctx, 1, metric.WithAttributes(attribute.String("result", result)))
+// observeReads reports how much of Stripe's read allowance is used up.
+func observeReads(shared *budget.Budget, logger *slog.Logger) (stop func()) {
+	return metrics.Observe(func(ctx context.Context, report metrics.Report) {
+		made, allowed, err := shared.Reads(ctx)
+		if err != nil {
+			logger.WarnContext(ctx, "could not count the reads of Stripe", "error", err)
+			return
+		}
+		report(metrics.StripeReadsUsed, float64(made))
+		if allowed > 0 {
+			report(metrics.StripeReadsAllowed, float64(allowed))
+			report(metrics.StripeReadsLeft, max(float64(allowed)-float64(made), 0))
+		}
+	}, metrics.StripeReadsUsed, metrics.StripeReadsAllowed, metrics.StripeReadsLeft)
 }

@@ -15,6 +15,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/stripeapi"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
@@ -100,12 +101,16 @@ func (p *puller) confirm(ctx context.Context, change *meshv1.StripeChange, inten
 		Id: "confirmed:" + p.account + ":" + change.GetEventId(), Account: p.account, ProductId: change.GetProductId(),
 		Kind: meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, Version: intent.GetVersion(), EventId: change.GetEventId(),
 		IdempotencyKey: intent.GetIdempotencyKey(), Detail: change.GetType() + " confirms: " + intent.GetStep(), At: timestamppb.Now(),
+		CommittedAt: intent.GetCommittedAt(),
 	}
 	subject := mesh.SyncSubject(p.account, outcome.GetKind(), outcome.GetProductId())
 	if err := p.mesh.Publish(ctx, subject, outcome, mesh.WithID(outcome.GetId()), mesh.WithVersion(outcome.GetVersion())); err != nil {
 		return err
 	}
-	p.metrics.observed(ctx, "confirmed")
+	countObserved(ctx, "confirmed")
+	if committed := intent.GetCommittedAt(); committed != nil {
+		metrics.ChangeConfirmed.Record(ctx, time.Since(committed.AsTime()).Seconds())
+	}
 	confirmed := func(o *catalogv1.Observed) {
 		if i := catalog.FindIntent(o, intent.GetIdempotencyKey()); i != nil {
 			i.ConfirmedBy = change.GetEventId()
@@ -146,11 +151,11 @@ func (p *puller) learn(ctx context.Context, change *meshv1.StripeChange) error {
 		return nil
 	})
 	if errors.Is(err, errUnordered) {
-		p.metrics.observed(ctx, "fetched")
+		countObserved(ctx, "fetched")
 		return p.fetch(ctx, event)
 	}
 	if err == nil {
-		p.metrics.observed(ctx, map[catalog.Order]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order])
+		countObserved(ctx, map[catalog.Order]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order])
 	}
 	return err
 }

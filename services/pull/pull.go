@@ -71,14 +71,16 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	shared := budget.New(m.Budget(cfg.Account), m.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
 	defer shared.Close()
+	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
 	p := &puller{
 		budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
-		secrets: cfg.WebhookSecrets, logger: cfg.Logger, metrics: newMetrics(),
+		secrets: cfg.WebhookSecrets, logger: cfg.Logger,
 	}
 	if len(p.secrets) == 0 {
 		cfg.Logger.Warn("no webhook secret: webhooks are refused and changes in Stripe are found by polling only; set STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
 	}
+	defer observeReads(shared, cfg.Logger)()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+WebhookPath, p.webhook)
 	cfg.HTTP.Handler, cfg.HTTP.Ready = mux, m.Ready
@@ -108,7 +110,6 @@ type puller struct {
 	budget        *budget.Budget
 	secrets       []string
 	logger        *slog.Logger
-	metrics       *metrics
 	// running ends when the service is to end.
 	running context.Context //nolint:containedctx // what takes long in a handler ends with the service, not after the grace that the others have
 	// busy holds the products of which an event is being handled.

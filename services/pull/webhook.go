@@ -17,6 +17,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/stripeapi"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
@@ -52,7 +53,7 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	case !ok, event.Account != p.stripeAccount:
 		// Of another kind, or of a connected account: product ids are often the same in every account.
-		p.metrics.received(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
+		countReceived(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
 		return
 	}
 	if err := p.take(r.Context(), event, meshv1.Via_VIA_WEBHOOK); err != nil {
@@ -62,7 +63,7 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *puller) refuse(ctx context.Context, w http.ResponseWriter, status int, why, message string) {
-	p.metrics.refused(ctx, why)
+	metrics.WebhooksRejected.Add(ctx, 1, metrics.RejectReason.Is(why))
 	if status != http.StatusServiceUnavailable {
 		p.logger.WarnContext(ctx, "webhook refused", "why", message)
 	}
@@ -116,7 +117,10 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 		telemetry.Fail(span, err)
 		return err
 	}
-	p.metrics.received(ctx, via, "stored")
+	countReceived(ctx, via, "stored")
+	if via == meshv1.Via_VIA_WEBHOOK {
+		metrics.WebhookAge.Record(ctx, time.Since(time.Unix(event.Created, 0)).Seconds())
+	}
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/stripeapi"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
@@ -74,7 +75,7 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 			if o.always {
 				return nil, errOutdated
 			}
-			p.metrics.superseded(ctx)
+			metrics.ChangeSuperseded.Add(ctx, 1)
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSuperseded))
 			appliedBy(ctx, observed, o.change.GetVersion())
 			return nil, nil
@@ -127,10 +128,14 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		stored.Version = max(stored.GetVersion(), o.change.GetVersion())
 	} else {
 		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.hold.end()), Version: o.change.GetVersion()}
+		var committed *timestamppb.Timestamp
+		if advances {
+			committed = o.change.GetCommittedAt()
+		}
 		for _, s := range steps {
 			catalog.RecordIntents(stored, &catalogv1.Intent{
 				IdempotencyKey: s.key, Step: s.String(), Traceparent: o.traceparent, Version: o.change.GetVersion(),
-				At: timestamppb.New(now), Generation: s.generation,
+				At: timestamppb.New(now), Generation: s.generation, CommittedAt: committed,
 			})
 		}
 	}
@@ -141,6 +146,9 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	pl.claimed = stored
 	if len(steps) > 0 {
 		return pl, nil
+	}
+	if advances {
+		countApplied(ctx, o.change)
 	}
 	if advances || o.redelivered {
 		return nil, p.tell(ctx, o.change, stored.GetGeneration(), nil)
@@ -178,7 +186,7 @@ func uncertain(steps []plannedStep, observed *catalogv1.Observed, now time.Time)
 // look reads the product from Stripe and returns the observed state with that truth in it. Calls of unknown
 // outcome that have had their time are settled by it.
 func (p *pusher) look(ctx context.Context, product string, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
-	p.metrics.looked(ctx)
+	metrics.PushLooks.Add(ctx, 1)
 	seen, prices, err := p.stripe.Look(ctx, product)
 	if err != nil {
 		return nil, fmt.Errorf("look at product %s: %w", product, stripeapi.Classify(err))

@@ -4,63 +4,40 @@ import (
 	"context"
 	"time"
 
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
-
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/metrics"
+	"github.com/driftless-sync/driftless/services/stripeapi"
 )
 
-// metrics are the service's figures. Creating an instrument fails only for an invalid name, and a failed one
-// counts nothing.
-type metrics struct {
-	calls, supersededTotal, looks, failures, deadTotal metric.Int64Counter
-	lag                                                metric.Float64Histogram
-}
-
-func newMetrics() *metrics {
-	meter := otel.Meter(scope)
-	counter := func(name, description string) metric.Int64Counter {
-		c, err := meter.Int64Counter(name, metric.WithDescription(description))
-		if err != nil {
-			otel.Handle(err)
-		}
-		return c
-	}
-	lag, err := meter.Float64Histogram("driftless.push.lag", metric.WithUnit("s"),
-		metric.WithDescription("from the commit in the catalog to everything applied in Stripe"),
-		metric.WithExplicitBucketBoundaries(.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600))
-	if err != nil {
-		otel.Handle(err)
-	}
-	return &metrics{
-		calls:           counter("driftless.push.calls", "calls to Stripe, by step and result"),
-		supersededTotal: counter("driftless.push.superseded", "changes skipped because a newer one of the product was there"),
-		looks:           counter("driftless.push.looks", "times a product was read from Stripe before writing it"),
-		failures:        counter("driftless.push.failures", "passes that ended early, by what is done about it"),
-		deadTotal:       counter("driftless.push.dead_letters", "changes given up, by reason"),
-		lag:             lag,
-	}
-}
-
-func (m *metrics) called(ctx context.Context, kind catalog.StepKind, err error) {
+func countStep(ctx context.Context, kind catalog.StepKind, err error) {
 	result := "ok"
 	if err != nil {
 		result = "failed"
 	}
-	m.calls.Add(ctx, 1, metric.WithAttributes(attribute.String("step", string(kind)), attribute.String("result", result)))
+	metrics.StripeSteps.Add(ctx, 1, metrics.Step.Is(string(kind)), metrics.StepResult.Is(result))
 }
 
-func (m *metrics) superseded(ctx context.Context) { m.supersededTotal.Add(ctx, 1) }
-func (m *metrics) looked(ctx context.Context)     { m.looks.Add(ctx, 1) }
-
-func (m *metrics) failed(ctx context.Context, f *failedStep) {
-	action := f.Action.String()
-	m.failures.Add(ctx, 1, metric.WithAttributes(attribute.String("action", action)))
+// actions are the names of what is done about a failure.
+var actions = map[stripeapi.Action]string{
+	stripeapi.RetrySameKey: "retry", stripeapi.LookFirst: "look", stripeapi.Halt: "halt", stripeapi.Refuse: "dead",
 }
 
-func (m *metrics) dead(ctx context.Context, reason string) {
-	m.deadTotal.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", reason)))
+func countFailure(ctx context.Context, f *failedStep) {
+	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.Is(actions[f.Action]))
 }
 
-func (m *metrics) applied(ctx context.Context, lag time.Duration) { m.lag.Record(ctx, lag.Seconds()) }
+// countApplied records how long a version took that has been applied for the first time: a repair of one that was
+// applied before says nothing about that.
+func countApplied(ctx context.Context, change *catalogv1.ProductChange) {
+	committed := change.GetCommittedAt()
+	if committed == nil {
+		return
+	}
+	lane := "live"
+	if budget.LaneOf(ctx) == budget.Bulk {
+		lane = "bulk"
+	}
+	metrics.ChangeApplied.Record(ctx, time.Since(committed.AsTime()).Seconds(), metrics.Lane.Is(lane))
+}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel/trace"
@@ -54,12 +53,11 @@ type order struct {
 type pusher struct {
 	account string
 	// holder names this process in claims.
-	holder  string
-	mesh    *mesh.Mesh
-	stripe  *stripeapi.Client
-	logger  *slog.Logger
-	metrics *metrics
-	links   links
+	holder string
+	mesh   *mesh.Mesh
+	stripe *stripeapi.Client
+	logger *slog.Logger
+	links  links
 
 	guarded GuardConfig
 	total   total
@@ -103,7 +101,7 @@ func (f *failures) clear(product string) bool {
 
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
-		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger, metrics: newMetrics(),
+		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger,
 		links: links{mesh: m, account: account}, busy: map[string]bool{}, failures: &failures{counts: map[string]uint64{}},
 	}
 }
@@ -172,7 +170,7 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 		return false, err
 	}
 	if failure != nil {
-		p.metrics.failed(ctx, failure)
+		countFailure(ctx, failure)
 		// A refusal may be of a call that Stripe's present state never asked for: it counts only after a look.
 		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || failure.Action == stripeapi.Refuse && !plan.looked
 		return again, p.verdict(plan, applied, failure)
@@ -183,6 +181,9 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	if left := catalog.Diff(o.change, observed); len(left) > 0 {
 		return false, &refusedError{p.letter(o.change, mesh.ReasonNotConverging,
 			fmt.Sprintf("Stripe accepted every call and still holds something else; still to do: %s", describe(left)))}
+	}
+	if plan.base.GetVersion() < o.change.GetVersion() {
+		countApplied(ctx, o.change)
 	}
 	return false, p.tell(ctx, o.change, observed.GetGeneration(), applied)
 }
@@ -212,7 +213,7 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 		stepCtx, span := startSpan(ctx, string(step.Kind))
 		span.SetAttributes(telemetry.StepKey.String(step.String()), telemetry.IdempotencyKeyKey.String(planned.key))
 		result, err := p.stripe.Apply(stepCtx, step, planned.key, func() error { return p.renew(ctx, pl, i) })
-		p.metrics.called(ctx, step.Kind, err)
+		countStep(ctx, step.Kind, err)
 		if err != nil {
 			f := &failedStep{Step: step, Failure: stripeapi.Classify(err), index: i}
 			var notSent *stripeapi.NotSentError
@@ -312,11 +313,5 @@ func (p *pusher) tell(ctx context.Context, change *catalogv1.ProductChange, gene
 		})
 	}
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeApplied))
-	if err := p.mesh.Publish(ctx, mesh.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion())); err != nil {
-		return err
-	}
-	if c := change.GetCommittedAt(); c != nil {
-		p.metrics.applied(ctx, time.Since(c.AsTime()))
-	}
-	return nil
+	return p.mesh.Publish(ctx, mesh.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/stripeapi"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
@@ -68,6 +69,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	shared := budget.New(m.Budget(cfg.Account), m.BudgetBell(cfg.Account), m.Clock(), cfg.Limits, cfg.Logger)
 	defer shared.Close()
+	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
 	client := stripeapi.New(cfg.Stripe)
 	if err := stripeapi.CheckMode(ctx, m.Cursor("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
@@ -117,7 +119,7 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 		return p.later(ctx, order{change: change}, err)
 	}
 	if newest.GetVersion() > change.GetVersion() {
-		p.metrics.superseded(ctx)
+		metrics.ChangeSuperseded.Add(ctx, 1)
 		p.links.superseded(ctx, change)
 		return mesh.Ack()
 	}
@@ -196,11 +198,9 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 		return p.heldBack(ctx, o, held)
 	case errors.As(err, &refused):
 		p.failures.clear(product)
-		p.metrics.dead(ctx, refused.letter.GetReason())
 		return mesh.Dead(refused.letter)
 	case errors.Is(err, mesh.ErrTooLarge):
 		p.failures.clear(product)
-		p.metrics.dead(ctx, mesh.ReasonExhausted)
 		return mesh.Dead(p.letter(o.change, mesh.ReasonExhausted, err.Error()))
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
 		return p.halt(ctx, err)

@@ -14,6 +14,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -77,7 +78,7 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 
 // repaired publishes that a drifted product is equal again.
 func (r *reconciler) repaired(ctx context.Context, p *ledger.Product) error {
-	r.metrics.repaired.Add(ctx, 1)
+	metrics.DriftRepaired.Add(ctx, 1)
 	return r.tell(ctx, &meshv1.Outcome{
 		Id:        fmt.Sprintf("repaired:%s:%s:%d", r.Account, p.ID, p.DriftedAt.UnixMicro()),
 		ProductId: p.ID, Kind: meshv1.OutcomeKind_OUTCOME_KIND_REPAIRED, Version: p.Desired.GetVersion(),

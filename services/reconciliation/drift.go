@@ -12,6 +12,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -71,7 +72,7 @@ func (r *reconciler) drifted(ctx context.Context, p *ledger.Product) (bool, erro
 	for i, s := range steps {
 		words[i] = s.String()
 	}
-	r.metrics.drifted.Add(ctx, 1)
+	metrics.DriftFound.Add(ctx, 1)
 	r.Logger.WarnContext(ctx, "drift", "product", p.ID, "since", p.DiffersSince, "steps", words)
 	return true, r.tell(ctx, &meshv1.Outcome{
 		Id:        fmt.Sprintf("drifted:%s:%s:%d", r.Account, p.ID, p.DiffersSince.UnixMicro()),

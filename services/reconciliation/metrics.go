@@ -2,122 +2,184 @@ package reconciliation
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
-
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 const scope = "github.com/driftless-sync/driftless/services/reconciliation"
 
-// refreshEvery bounds how often a scrape of the metrics asks the ledger and JetStream.
+// refreshEvery bounds how often the metrics ask the ledger and JetStream.
 const refreshEvery = 5 * time.Second
 
-// metrics are the service's figures.
-type metrics struct {
-	drifted, repaired metric.Int64Counter
-	// writes is how long the ledger takes for a message, by stream.
-	writes       metric.Float64Histogram
-	registration metric.Registration
+// figuresTimeout bounds what a scrape waits for.
+const figuresTimeout = 5 * time.Second
+
+// gauges are what this service reports of the whole account.
+var gauges = []metrics.Gauge{
+	metrics.Products, metrics.OldestUnsynced, metrics.DriftOldest, metrics.DeadLettersOpen,
+	metrics.ConsumerPending, metrics.ConsumerInFlight, metrics.ConsumerRedelivered, metrics.ConsumerOldest, metrics.ConsumerPaused,
+	metrics.StreamMessages, metrics.StreamSize, metrics.RetriesWaiting, metrics.GuardHeld, metrics.Halted,
+	metrics.ScanRunning, metrics.ScanObjects, metrics.ScanFailed, metrics.ScanFinished, metrics.ScanInterval,
 }
 
-func newMetrics(r *reconciler) (*metrics, error) {
-	meter := otel.Meter(scope)
-	m := &metrics{}
-	var err error
-	create := func(instrument func() error) {
-		if err == nil {
-			err = instrument()
-		}
-	}
-	var products, pending, inFlight metric.Int64ObservableGauge
-	create(func() (err error) {
-		m.drifted, err = meter.Int64Counter("driftless.reconciliation.drifted", metric.WithDescription("products found to have drifted"))
-		return err
-	})
-	create(func() (err error) {
-		m.repaired, err = meter.Int64Counter("driftless.reconciliation.repaired", metric.WithDescription("drifted products that are equal again"))
-		return err
-	})
-	create(func() (err error) {
-		m.writes, err = meter.Float64Histogram("driftless.reconciliation.ledger.write.duration", metric.WithUnit("s"),
-			metric.WithDescription("time to take a message into account in the ledger, by stream"))
-		return err
-	})
-	create(func() (err error) {
-		products, err = meter.Int64ObservableGauge("driftless.reconciliation.products", metric.WithDescription("products, by state"))
-		return err
-	})
-	create(func() (err error) {
-		pending, err = meter.Int64ObservableGauge("driftless.consumer.pending", metric.WithDescription("messages not yet delivered, by consumer"))
-		return err
-	})
-	create(func() (err error) {
-		inFlight, err = meter.Int64ObservableGauge("driftless.consumer.in_flight", metric.WithDescription("messages delivered and not acknowledged, by consumer"))
-		return err
-	})
-	figures := &figures{reconciler: r}
-	create(func() (err error) {
-		m.registration, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-			counts, consumers, err := figures.get(ctx)
-			if err != nil {
-				return err
-			}
-			for _, s := range []ledger.State{ledger.InSync, ledger.Pending, ledger.Drifted, ledger.Dead, ledger.Orphan} {
-				o.ObserveInt64(products, int64(counts[s]), metric.WithAttributes(attribute.String("state", string(s))))
-			}
-			for _, c := range consumers {
-				at := metric.WithAttributes(attribute.String("stream", c.Stream), attribute.String("consumer", c.Name))
-				o.ObserveInt64(pending, int64(c.Pending), at)
-				o.ObserveInt64(inFlight, int64(c.InFlight), at)
-			}
-			return nil
-		}, products, pending, inFlight)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("set up metrics: %w", err)
-	}
-	return m, nil
+// observe reports the gauges until the returned function is called.
+func (r *reconciler) observe() (stop func()) {
+	f := &figures{reconciler: r}
+	return metrics.Observe(f.report, gauges...)
 }
-
-// wrote records how long a message took since begun, whether the ledger took it or not.
-func (m *metrics) wrote(ctx context.Context, stream string, begun time.Time) {
-	m.writes.Record(ctx, time.Since(begun).Seconds(), metric.WithAttributes(attribute.String("stream", stream)))
-}
-
-func (m *metrics) close() { _ = m.registration.Unregister() }
 
 // figures are what the gauges show, no older than refreshEvery.
 type figures struct {
 	*reconciler
 
-	mu        sync.Mutex
-	at        time.Time
-	counts    map[ledger.State]uint64
-	consumers []mesh.ConsumerStatus
+	mu    sync.Mutex
+	at    time.Time
+	known []func(metrics.Report)
 }
 
-func (f *figures) get(ctx context.Context) (map[ledger.State]uint64, []mesh.ConsumerStatus, error) {
+// report shows what is known. What the ledger or JetStream do not tell at the moment is absent, and the rest is not.
+func (f *figures) report(ctx context.Context, report metrics.Report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.at) < refreshEvery {
-		return f.counts, f.consumers, nil
+	if time.Since(f.at) >= refreshEvery {
+		f.at, f.known = time.Now(), f.read(ctx)
 	}
+	for _, show := range f.known {
+		show(report)
+	}
+}
+
+func (f *figures) read(ctx context.Context) (known []func(metrics.Report)) {
+	ctx, cancel := context.WithTimeout(ctx, figuresTimeout)
+	defer cancel()
+	for _, read := range []func(context.Context) (func(metrics.Report), error){f.products, f.ages, f.letters, f.consumers, f.streams, f.retries, f.holds, f.scans} {
+		show, err := read(ctx)
+		if err != nil {
+			f.Logger.WarnContext(ctx, "some metrics are not known at the moment", "error", err)
+			continue
+		}
+		known = append(known, show)
+	}
+	return known
+}
+
+func (f *figures) products(ctx context.Context) (func(metrics.Report), error) {
 	counts, err := f.ledger.Counts(ctx)
-	if err != nil {
-		return nil, nil, err
+	return func(report metrics.Report) {
+		for _, s := range metrics.State.Values {
+			report(metrics.Products, float64(counts[ledger.State(s)]), metrics.State.Is(s))
+		}
+	}, err
+}
+
+func (f *figures) ages(ctx context.Context) (func(metrics.Report), error) {
+	ages, err := f.ledger.Ages(ctx)
+	return func(report metrics.Report) {
+		report(metrics.OldestUnsynced, f.age(ages.Unsynced))
+		report(metrics.DriftOldest, f.age(ages.Drift))
+	}, err
+}
+
+// age is how long ago something was, in seconds; 0 if it was not.
+func (f *figures) age(since time.Time) float64 {
+	if since.IsZero() {
+		return 0
 	}
+	return max(f.Now().Sub(since).Seconds(), 0)
+}
+
+func (f *figures) letters(ctx context.Context) (func(metrics.Report), error) {
+	counts, err := f.ledger.OpenLetters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, reason := range metrics.DeadReason.Values {
+		counts[reason] += 0
+	}
+	return func(report metrics.Report) {
+		for reason, n := range counts {
+			report(metrics.DeadLettersOpen, float64(n), metrics.DeadReason.Is(reason))
+		}
+	}, nil
+}
+
+func (f *figures) consumers(ctx context.Context) (func(metrics.Report), error) {
 	consumers, err := f.mesh.Consumers(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	f.at, f.counts, f.consumers = time.Now(), counts, consumers
-	return counts, consumers, nil
+	oldest := make([]time.Time, len(consumers))
+	for i, c := range consumers {
+		if oldest[i], err = f.mesh.Oldest(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	return func(report metrics.Report) {
+		for i, c := range consumers {
+			at := []metrics.Attribute{metrics.Stream.Is(c.Stream), metrics.Consumer.Is(c.Name)}
+			report(metrics.ConsumerPending, float64(c.Pending), at...)
+			report(metrics.ConsumerInFlight, float64(c.InFlight), at...)
+			report(metrics.ConsumerRedelivered, float64(c.Redelivered), at...)
+			report(metrics.ConsumerOldest, f.age(oldest[i]), at...)
+			report(metrics.ConsumerPaused, flag(c.Paused), at...)
+		}
+	}, nil
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (f *figures) streams(ctx context.Context) (func(metrics.Report), error) {
+	streams, err := f.mesh.Streams(ctx)
+	return func(report metrics.Report) {
+		for _, s := range streams {
+			report(metrics.StreamMessages, float64(s.Messages), metrics.Stream.Is(s.Name))
+			report(metrics.StreamSize, float64(s.Bytes), metrics.Stream.Is(s.Name))
+		}
+	}, err
+}
+
+func (f *figures) retries(ctx context.Context) (func(metrics.Report), error) {
+	n, err := f.mesh.RetryingCount(ctx, mesh.Push, f.Account)
+	return func(report metrics.Report) { report(metrics.RetriesWaiting, float64(n)) }, err
+}
+
+func (f *figures) holds(ctx context.Context) (func(metrics.Report), error) {
+	halted, err := f.mesh.Halted(f.Account).GetString(ctx)
+	if err != nil {
+		return nil, err
+	}
+	guard := &meshv1.Guard{}
+	_, _, err = f.mesh.Guard(f.Account).Load(ctx, guard)
+	return func(report metrics.Report) {
+		report(metrics.Halted, flag(halted != ""))
+		report(metrics.GuardHeld, float64(len(guard.GetHeld())))
+	}, err
+}
+
+func (f *figures) scans(ctx context.Context) (func(metrics.Report), error) {
+	scan, err := f.lastScan(ctx)
+	return func(report metrics.Report) {
+		if f.ScanInterval > 0 {
+			report(metrics.ScanInterval, f.ScanInterval.Seconds())
+		}
+		if scan == nil {
+			return
+		}
+		report(metrics.ScanRunning, flag(scan.GetFinishedAt() == nil && scan.GetError() == ""))
+		report(metrics.ScanFailed, flag(scan.GetError() != ""))
+		report(metrics.ScanObjects, float64(scan.GetProducts()+scan.GetPrices()))
+		if done := scan.GetFinishedAt(); done != nil && scan.GetError() == "" {
+			report(metrics.ScanFinished, float64(done.AsTime().Unix()))
+		}
+	}, err
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -48,9 +49,8 @@ const concurrency = 4
 // reconciler holds what the parts of the service share.
 type reconciler struct {
 	Config
-	mesh    *mesh.Mesh
-	ledger  *ledger.Ledger
-	metrics *metrics
+	mesh   *mesh.Mesh
+	ledger *ledger.Ledger
 }
 
 // Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or the topology
@@ -84,10 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer l.Close()
 	r := &reconciler{Config: cfg, mesh: m, ledger: l}
 	l.Closed = r.forget
-	if r.metrics, err = newMetrics(r); err != nil {
-		return err
-	}
-	defer r.metrics.close()
+	defer r.observe()()
 
 	r.HTTP.Handler = r.controlAPI()
 	r.HTTP.Ready = func(ctx context.Context) error { return errors.Join(m.Ready(ctx), l.Ready(ctx)) }
@@ -112,7 +109,7 @@ func consume[T any, M interface {
 		func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
 			begun := time.Now()
 			err := handle(ctx, msg)
-			r.metrics.wrote(ctx, c.Stream, begun)
+			metrics.LedgerWriteDuration.Record(ctx, time.Since(begun).Seconds(), metrics.Stream.Is(c.Stream))
 			traceWrite(ctx, begun, err)
 			if err != nil {
 				return mesh.Retry(err)

@@ -133,11 +133,13 @@ func (c *Client) turn(ctx context.Context, endpoint string) (done func(reason st
 // operation as Stripe counts it, with {id} for the object's id. Before, if not nil, runs when the request's turn has
 // come; its error is that the request is not made.
 func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey string, body *form.Values, before func() error) (*answer, error) {
+	waiting := time.Now()
 	ctx = telemetry.ContextWithEndpoint(ctx, endpoint)
 	done, err := c.turn(ctx, endpoint)
 	if err != nil {
 		return nil, err
 	}
+	countWait(ctx, waiting)
 	if before != nil {
 		if err := before(); err != nil {
 			done("")
@@ -157,7 +159,9 @@ func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey
 		params.Headers = http.Header{"Stripe-Version": {version}}
 	}
 	a := &answer{}
+	begun := time.Now()
 	err = c.backend.CallRaw(method, path, c.key, body, params, a)
+	countRequest(ctx, endpoint, begun, err)
 	done(RateLimited(err))
 	if err != nil {
 		return nil, err

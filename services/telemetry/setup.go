@@ -5,20 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
-	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/driftless-sync/driftless/services/metrics"
 )
 
 // Options of Setup.
@@ -28,6 +26,8 @@ type Options struct {
 	Version string
 	// Logger is told when spans cannot be exported, and when they can again; slog.Default() if nil.
 	Logger *slog.Logger
+	// Component and Account are labels of every metric: the service's name in subjects, and the Stripe account's.
+	Component, Account string
 }
 
 // Telemetry is what a process reports with.
@@ -37,6 +37,8 @@ type Telemetry struct {
 	registry *prometheus.Registry
 	// abandon cuts off the export of spans.
 	abandon context.CancelFunc
+	// unobserve ends the reporting of what the process is.
+	unobserve func()
 }
 
 // Setup installs tracing and metrics for the whole process. Spans are exported by OTLP over HTTP if
@@ -55,19 +57,19 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 	ended, abandon := context.WithCancel(context.Background())
-	t := &Telemetry{registry: prometheus.NewRegistry(), abandon: abandon}
+	t := &Telemetry{abandon: abandon}
 	if t.traces, err = tracerProvider(ctx, ended, res, o.Logger); err != nil {
 		abandon()
 		return nil, err
 	}
-	t.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(t.registry), otelprometheus.WithoutScopeInfo())
-	if err != nil {
-		return nil, fmt.Errorf("set up metrics: %w", err)
+	if t.metrics, t.registry, err = meter(o, res); err != nil {
+		abandon()
+		return nil, err
 	}
-	t.metrics = sdkmetric.NewMeterProvider(sdkmetric.WithResource(res), sdkmetric.WithReader(reader))
 	otel.SetTracerProvider(t.traces)
 	otel.SetMeterProvider(t.metrics)
+	t.unobserve = observeBuild(o.Version)
+	metrics.Begin(ctx, o.Component)
 	otel.SetTextMapPropagator(traceContext)
 	return t, nil
 }
@@ -110,13 +112,9 @@ func exportsTraces() (bool, error) {
 	return true, nil
 }
 
-// Handler serves the metrics in Prometheus' format.
-func (t *Telemetry) Handler() http.Handler {
-	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{})
-}
-
 // Shutdown exports what is left and stops. ctx bounds it.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	defer t.abandon()
+	t.unobserve()
 	return errors.Join(t.traces.Shutdown(ctx), t.metrics.Shutdown(ctx))
 }

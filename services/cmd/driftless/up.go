@@ -378,7 +378,9 @@ func (u *up) environment() []string {
 	if u.sim != nil {
 		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhook
 		// The simulator counts no reads.
-		set["STRIPE_READ_ALLOWANCE"] = "0"
+		if u.StripeReadAllowance == 10_000 {
+			set["STRIPE_READ_ALLOWANCE"] = "0"
+		}
 		if u.StripeRate == 0 {
 			set["STRIPE_RATE"] = formatRate(simulatorRate)
 		}

@@ -51,6 +51,11 @@ type meshProcess struct {
 	cmd  *exec.Cmd
 	log  *lockedBuffer
 	At   struct {
+		Ingest   string         `json:"ingest"`
+		Push     string         `json:"push"`
+		Webhook  string         `json:"webhook"`
+		Control  string         `json:"control"`
+		Stripe   string         `json:"stripe"`
 		Database string         `json:"database"`
 		Stripe   string         `json:"stripe"`
 		Pids     map[string]int `json:"pids"`

@@ -503,7 +503,9 @@ type Intent struct {
 	// Whether the call's outcome is known. While it is not, the same step must be called with the same key.
 	Settled bool `protobuf:"varint,8,opt,name=settled,proto3" json:"settled,omitempty"`
 	// Whether what the call did is part of the observed state: its echo says nothing new.
-	Answered      bool `protobuf:"varint,9,opt,name=answered,proto3" json:"answered,omitempty"`
+	Answered bool `protobuf:"varint,9,opt,name=answered,proto3" json:"answered,omitempty"`
+	// When the version was committed to the catalog; absent for a version that was applied in full before, as by a repair.
+	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -601,6 +603,13 @@ func (x *Intent) GetAnswered() bool {
 	return false
 }
 
+func (x *Intent) GetCommittedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CommittedAt
+	}
+	return nil
+}
+
 var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
@@ -647,7 +656,7 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\x05Claim\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion\"\xa6\x02\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"\xe5\x02\n" +
 	"\x06Intent\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
@@ -659,7 +668,9 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"generation\x18\a \x01(\x04R\n" +
 	"generation\x12\x18\n" +
 	"\asettled\x18\b \x01(\bR\asettled\x12\x1a\n" +
-	"\banswered\x18\t \x01(\bR\bansweredB\xe5\x01\n" +
+	"\banswered\x18\t \x01(\bR\banswered\x12=\n" +
+	"\fcommitted_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAtB\xe5\x01\n" +
 	"\x18com.driftless.catalog.v1B\rObservedProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/catalog/v1;catalogv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Catalog.V1\xca\x02\x14Driftless\\Catalog\\V1\xe2\x02 Driftless\\Catalog\\V1\\GPBMetadata\xea\x02\x16Driftless::Catalog::V1b\x06proto3"
 
 var (
@@ -687,20 +698,21 @@ var file_driftless_catalog_v1_observed_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_driftless_catalog_v1_observed_proto_depIdxs = []int32{
-	6, // 0: driftless.catalog.v1.Observed.product:type_name -> driftless.catalog.v1.Product
-	3, // 1: driftless.catalog.v1.Observed.prices:type_name -> driftless.catalog.v1.ObservedPrice
-	4, // 2: driftless.catalog.v1.Observed.claim:type_name -> driftless.catalog.v1.Claim
-	5, // 3: driftless.catalog.v1.Observed.intents:type_name -> driftless.catalog.v1.Intent
-	1, // 4: driftless.catalog.v1.Observed.agreed:type_name -> driftless.catalog.v1.Agreed
-	2, // 5: driftless.catalog.v1.Agreed.fields:type_name -> driftless.catalog.v1.AgreedField
-	7, // 6: driftless.catalog.v1.ObservedPrice.price:type_name -> driftless.catalog.v1.Price
-	8, // 7: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
-	8, // 8: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	6,  // 0: driftless.catalog.v1.Observed.product:type_name -> driftless.catalog.v1.Product
+	3,  // 1: driftless.catalog.v1.Observed.prices:type_name -> driftless.catalog.v1.ObservedPrice
+	4,  // 2: driftless.catalog.v1.Observed.claim:type_name -> driftless.catalog.v1.Claim
+	5,  // 3: driftless.catalog.v1.Observed.intents:type_name -> driftless.catalog.v1.Intent
+	1,  // 4: driftless.catalog.v1.Observed.agreed:type_name -> driftless.catalog.v1.Agreed
+	2,  // 5: driftless.catalog.v1.Agreed.fields:type_name -> driftless.catalog.v1.AgreedField
+	7,  // 6: driftless.catalog.v1.ObservedPrice.price:type_name -> driftless.catalog.v1.Price
+	8,  // 7: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
+	8,  // 8: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
+	8,  // 9: driftless.catalog.v1.Intent.committed_at:type_name -> google.protobuf.Timestamp
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_driftless_catalog_v1_observed_proto_init() }

@@ -48,8 +48,8 @@ func NATS(name string, n config.NATS) mesh.Config {
 	}
 }
 
-// Main runs a service as a process: settings is a pointer to a struct of config's groups, among them config.Log. It
-// ends the process: with 0 after SIGINT or SIGTERM, with 1 and one sentence if the service cannot do its work.
+// Main runs a service as a process: settings is a pointer to a struct of config's groups, among them config.Log and
+// config.Mesh. It ends the process: with 0 after SIGINT or SIGTERM, with 1 and one sentence if the service cannot do its work.
 func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
 	if err := mainError(name, description, settings, run); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -62,7 +62,9 @@ func mainError(name, description string, settings any, run func(context.Context,
 	if err != nil {
 		return err //nolint:wrapcheck // names the setting
 	}
-	log := reflect.ValueOf(settings).Elem().FieldByName("Log").Interface().(config.Log) //nolint:forcetypeassert // a mistake of the caller's
+	groups := reflect.ValueOf(settings).Elem()
+	log := groups.FieldByName("Log").Interface().(config.Log)    //nolint:forcetypeassert // a mistake of the caller's
+	nats := groups.FieldByName("Mesh").Interface().(config.Mesh) //nolint:forcetypeassert // as above
 	logger, err := telemetry.NewLogger(os.Stderr, log.LogLevel, log.LogFormat)
 	if err != nil {
 		return err //nolint:wrapcheck // names the setting
@@ -70,7 +72,9 @@ func mainError(name, description string, settings any, run func(context.Context,
 	slog.SetDefault(logger)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	t, err := telemetry.Setup(ctx, telemetry.Options{Service: "driftless-" + name, Version: Version(), Logger: logger})
+	t, err := telemetry.Setup(ctx, telemetry.Options{
+		Service: "driftless-" + name, Version: Version(), Component: name, Account: nats.Account, Logger: logger,
+	})
 	if err != nil {
 		return err //nolint:wrapcheck // names the setting
 	}
