@@ -159,7 +159,7 @@ func (f *figures) holds(ctx context.Context) (func(metrics.Report), error) {
 		return nil, err
 	}
 	guard := &meshv1.Guard{}
-	_, _, err = f.mesh.Guard(f.Account).Load(ctx, guard)
+	_, err = f.mesh.Guard(f.Account).Load(ctx, guard)
 	return func(report metrics.Report) {
 		report(metrics.Halted, flag(halted != ""))
 		report(metrics.GuardHeld, float64(len(guard.GetHeld())))
