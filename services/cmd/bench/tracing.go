@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,11 +45,15 @@ type tracingMode struct {
 	Sampled          string  `json:"sampled"`
 	CapturePerSecond float64 `json:"capture_per_second"`
 	PushPerSecond    float64 `json:"push_per_second"`
+	// Processor time of this process for each product, in milliseconds; that of NATS and the simulator is in it. It tells
+	// the cost also on a machine that has other work to do.
+	CaptureCPU float64 `json:"capture_cpu_ms"`
+	PushCPU    float64 `json:"push_cpu_ms"`
 	// SpanBytes that reached the collector in all rounds.
 	SpanBytes int64 `json:"span_bytes"`
 
-	share            string
-	captured, pushed []float64
+	share                                 string
+	captured, pushed, captureCPU, pushCPU []float64
 }
 
 // Run measures the modes in turn, round by round, so that what else the machine does strikes them alike.
@@ -83,6 +88,7 @@ func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 	}
 	for _, m := range r.Modes {
 		m.CapturePerSecond, m.PushPerSecond = median(m.captured), median(m.pushed)
+		m.CaptureCPU, m.PushCPU = median(m.captureCPU), median(m.pushCPU)
 	}
 	off := r.Modes[0]
 	r.CaptureAt1, r.CaptureAt100 = r.Modes[1].CapturePerSecond/off.CapturePerSecond, r.Modes[2].CapturePerSecond/off.CapturePerSecond
@@ -93,7 +99,8 @@ func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 func (r *tracingResult) text() string {
 	var b strings.Builder
 	for _, m := range r.Modes {
-		fmt.Fprintf(&b, "tracing %-5s captured %.0f a second, pushed %.0f a second; %.1f MB of spans\n", m.Sampled+":", m.CapturePerSecond, m.PushPerSecond, float64(m.SpanBytes)/1e6)
+		fmt.Fprintf(&b, "tracing %-5s captured %.0f a second (%.3f ms of processor time each), pushed %.0f a second (%.2f ms); %.1f MB of spans\n",
+			m.Sampled+":", m.CapturePerSecond, m.CaptureCPU, m.PushPerSecond, m.PushCPU, float64(m.SpanBytes)/1e6)
 	}
 	fmt.Fprintf(&b, "of the throughput without tracing: at 1%% capture %.2f, push %.2f; at 100%% capture %.2f, push %.2f\n", r.CaptureAt1, r.PushAt1, r.CaptureAt100, r.PushAt100)
 	return b.String()
@@ -125,9 +132,11 @@ func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, 
 		return err
 	}
 	var took time.Duration
+	used := processorTime()
 	if err := capture.catchUp(ctx, &took); err != nil {
 		return err
 	}
+	m.captureCPU = append(m.captureCPU, millisEach(processorTime()-used, cmd.Captured))
 	m.captured = append(m.captured, float64(cmd.Captured)/took.Seconds())
 
 	products := make([]*catalogv1.Product, cmd.Pushed)
@@ -138,12 +147,25 @@ func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, 
 		return err
 	}
 	begun := time.Now()
+	used = processorTime()
 	push.push(ctx)
 	if err := push.done(ctx); err != nil {
 		return err
 	}
+	m.pushCPU = append(m.pushCPU, millisEach(processorTime()-used, cmd.Pushed))
 	m.pushed = append(m.pushed, float64(cmd.Pushed)/time.Since(begun).Seconds())
 	return push.stopPush()
+}
+
+func millisEach(d time.Duration, n int) float64 { return float64(d.Microseconds()) / 1000 / float64(n) }
+
+// processorTime is what this process has used, 0 where the system does not tell.
+func processorTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func median(figures []float64) float64 {
