@@ -103,7 +103,8 @@ func (s *Sim) atDashboard(r *http.Request, do func(d *Dashboard, form url.Values
 		return nil, badRequest(err)
 	}
 	d := s.Dashboard()
-	d.Account, d.Live = r.URL.Query().Get("account"), r.URL.Query().Get("livemode") == "true"
+	q := r.URL.Query()
+	d.Account, d.Live, d.Silent = q.Get("account"), q.Get("livemode") == "true", q.Get("silent") == "true"
 	id, err := do(d, r.PostForm)
 	if err != nil {
 		return nil, err

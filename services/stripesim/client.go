@@ -22,6 +22,7 @@ type Admin struct {
 	// Account and Live choose what the Dashboard's calls work on, as in Dashboard.
 	Account string
 	Live    bool
+	Silent  bool
 }
 
 // AddFault sets a fault and returns it with its id.
@@ -141,6 +142,9 @@ func (a Admin) dashboard(ctx context.Context, method, path string, query, form u
 	}
 	if a.Live {
 		query.Set("livemode", "true")
+	}
+	if a.Silent {
+		query.Set("silent", "true")
 	}
 	var out idAnswer
 	err := a.do(ctx, method, "/_sim/dashboard"+path+"?"+query.Encode(), "application/x-www-form-urlencoded", strings.NewReader(form.Encode()), &out)

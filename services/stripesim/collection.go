@@ -1,6 +1,9 @@
 package stripesim
 
-import "slices"
+import (
+	"slices"
+	"sort"
+)
 
 // collection keeps objects in the order of their creation. What it holds is never modified, only replaced, so that
 // a reader may keep it after the account's lock is gone.
@@ -9,6 +12,34 @@ type collection[T any] struct {
 	items []*T // nil where an object was deleted
 	// gone are the places of deleted objects: a list's cursor may still name one.
 	gone map[string]int
+	// newest is the latest second in which one was created, and disordered says that one was put behind a newer one: the
+	// clock was set back.
+	newest     int64
+	disordered bool
+}
+
+// dated is an object with the second of its creation.
+type dated interface{ second() int64 }
+
+func (p *product) second() int64 { return p.Created }
+func (p *price) second() int64   { return p.Created }
+func (e *event) second() int64   { return e.Created }
+
+// since is the place of the first object created in or after a second; ok is false if the order of creation does not
+// tell it.
+func (c *collection[T]) since(second int64) (place int, ok bool) {
+	if c.disordered {
+		return 0, false
+	}
+	return sort.Search(len(c.items), func(i int) bool {
+		for ; i < len(c.items); i++ {
+			if c.items[i] != nil {
+				d, isDated := any(c.items[i]).(dated)
+				return !isDated || d.second() >= second
+			}
+		}
+		return true
+	}), true
 }
 
 func (c *collection[T]) get(id string) *T {
@@ -27,6 +58,10 @@ func (c *collection[T]) put(id string, v *T) {
 		c.at, c.gone = map[string]int{}, map[string]int{}
 	}
 	delete(c.gone, id)
+	if d, ok := any(v).(dated); ok && v != nil {
+		c.disordered = c.disordered || d.second() < c.newest
+		c.newest = max(c.newest, d.second())
+	}
 	c.at[id] = len(c.items)
 	c.items = append(c.items, v)
 }

@@ -14,6 +14,8 @@ type Dashboard struct {
 	Account string
 	// Live works on live mode's objects instead of test mode's.
 	Live bool
+	// Silent leaves no events, and so no webhooks: as of what happened longer ago than Stripe remembers.
+	Silent bool
 }
 
 // Dashboard works on the account of the configuration, in test mode, unless told otherwise.
@@ -109,6 +111,7 @@ func (d *Dashboard) post(path string, params url.Values, inline bool) (json.RawM
 func (d *Dashboard) run(c *call) (json.RawMessage, error) {
 	c.now, c.requestID, c.version = d.sim.cfg.Clock(), newID("req_", 14), d.sim.cfg.APIVersion
 	c.who = identity{account: d.Account, live: d.Live}
+	c.silent = d.Silent
 	setDefault(&c.who.account, d.sim.cfg.Account)
 	if bad := c.check(false); bad != nil {
 		return nil, bad

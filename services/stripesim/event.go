@@ -52,6 +52,9 @@ type eventData struct {
 
 // event tells of a change. previous is nil unless the event is an update.
 func (t *tx) event(c *call, kind string, object any, previous map[string]any) {
+	if c.silent {
+		return
+	}
 	e := &event{ID: newID("evt_1", 23), Type: kind, Created: c.now.Unix(), Version: t.sim.cfg.APIVersion, Object: encode(object)}
 	if previous != nil {
 		e.Previous = encode(previous)
@@ -167,6 +170,7 @@ func (t *tx) listEvents(c *call) (any, *refusal) {
 	if r != nil {
 		return nil, r
 	}
+	page.within(within)
 	one, several := c.form.text("type"), c.form.get("types")
 	if one != "" && several != nil {
 		return nil, invalid("parameters_exclusive", "types", "You may only specify one of these parameters: type, types.")

@@ -45,10 +45,12 @@ type page[T any] struct {
 	// only are the places to look at, oldest first, if a filter tells them.
 	only     []int
 	narrowed bool
+	// first and end bound the places by a range of times.
+	first, end int
 }
 
 func readPage[T any](c *call, what string, from *collection[T]) (*page[T], *refusal) {
-	p := &page[T]{from: from, limit: defaultPage, at: len(from.items)}
+	p := &page[T]{from: from, limit: defaultPage, at: len(from.items), end: len(from.items)}
 	if n, sent := c.form.integer("limit"); sent {
 		if n < 1 || n > largestPage {
 			bound, word := int64(1), "greater"
@@ -86,6 +88,32 @@ func (p *page[T]) narrow(places []int) {
 	p.only, p.narrowed = places, true
 }
 
+// within restricts the list to objects created in a range, as far as their order tells which those are.
+func (p *page[T]) within(s span) {
+	for _, lower := range []struct {
+		second *int64
+		plus   int64
+	}{{s.gte, 0}, {s.at, 0}, {s.gt, 1}} {
+		if lower.second == nil {
+			continue
+		}
+		if place, ok := p.from.since(*lower.second + lower.plus); ok {
+			p.first = max(p.first, place)
+		}
+	}
+	for _, upper := range []struct {
+		second *int64
+		plus   int64
+	}{{s.lt, 0}, {s.at, 1}, {s.lte, 1}} {
+		if upper.second == nil {
+			continue
+		}
+		if place, ok := p.from.since(*upper.second + upper.plus); ok {
+			p.end = min(p.end, place)
+		}
+	}
+}
+
 // collect returns the page, newest first, and whether there are more in its direction.
 func (p *page[T]) collect(match func(*T) bool) (found []*T, more bool) {
 	for i := range p.walk {
@@ -119,15 +147,19 @@ func (p *page[T]) walk(yield func(int) bool) {
 			start--
 		}
 	}
+	first := 0
+	if !p.narrowed {
+		first, count = p.first, p.end
+	}
 	if p.newer {
-		for i := start + 1; i < count; i++ {
+		for i := max(start+1, first); i < count; i++ {
 			if !yield(place(i)) {
 				return
 			}
 		}
 		return
 	}
-	for i := start - 1; i >= 0; i-- {
+	for i := min(start, count) - 1; i >= first; i-- {
 		if !yield(place(i)) {
 			return
 		}

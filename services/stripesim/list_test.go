@@ -1,9 +1,11 @@
 package stripesim_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,4 +166,55 @@ func TestPagesMakeTheWhole(t *testing.T) {
 		require.Equal(r, all, forwards)
 		require.Equal(r, all, backwards)
 	})
+}
+
+// TestRangesOfCreationAreListedWhateverTheClockDid compares every bound with what a plain look at all objects says.
+func TestRangesOfCreationAreListedWhateverTheClockDid(t *testing.T) {
+	t.Parallel()
+	for name, times := range map[string][]int64{
+		"in order":           {10, 10, 11, 15, 15, 15, 20},
+		"the clock set back": {10, 20, 15, 15, 30, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var now atomic.Int64
+			h := start(t, stripesim.Config{Clock: func() time.Time { return time.Unix(now.Load(), 0) }, Limits: stripesim.Limits{Off: true}})
+			for i, at := range times {
+				now.Store(at)
+				h.made("/v1/products", "name", "P", "id", fmt.Sprint("p", i))
+			}
+			h.ask(http.MethodDelete, "/v1/products/p2", nil).ok()
+			for bound, holds := range map[string]func(created, at int64) bool{
+				"created[gte]": func(c, at int64) bool { return c >= at }, "created[gt]": func(c, at int64) bool { return c > at },
+				"created[lte]": func(c, at int64) bool { return c <= at }, "created[lt]": func(c, at int64) bool { return c < at },
+				"created": func(c, at int64) bool { return c == at },
+			} {
+				for at := int64(4); at < 32; at++ {
+					var want []string
+					for i := len(times) - 1; i >= 0; i-- {
+						if i != 2 && holds(times[i], at) {
+							want = append(want, fmt.Sprint("p", i))
+						}
+					}
+					var got []string
+					after := ""
+					for {
+						params := []string{bound, fmt.Sprint(at), "limit", "2"}
+						if after != "" {
+							params = append(params, "starting_after", after)
+						}
+						answer := h.get("/v1/products", params...).ok()
+						for _, p := range answer.list() {
+							after = fmt.Sprint(p["id"])
+							got = append(got, after)
+						}
+						if answer.at("has_more") != true {
+							break
+						}
+					}
+					require.Equal(t, want, got, "%s %d", bound, at)
+				}
+			}
+		})
+	}
 }

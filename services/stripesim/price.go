@@ -363,6 +363,7 @@ func (t *tx) listPrices(c *call) (any, *refusal) {
 	if r != nil {
 		return nil, r
 	}
+	page.within(within)
 	if id := c.form.text("product"); id != "" {
 		page.narrow(t.prices.places(t.pricesOf[id]))
 	}

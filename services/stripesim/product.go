@@ -366,6 +366,7 @@ func (t *tx) listProducts(c *call) (any, *refusal) {
 	if r != nil {
 		return nil, r
 	}
+	page.within(within)
 	if ids := c.form.get("ids"); ids != nil {
 		if page.cursor != "" {
 			return nil, invalid("parameters_exclusive", "ids", "You may not pass ids together with starting_after or ending_before.")

@@ -30,8 +30,8 @@ type call struct {
 	requestID  string
 	key        string // Idempotency-Key
 	who        identity
-	// inline makes a price as a checkout does.
-	inline bool
+	// inline makes a price as a checkout does; silent leaves no events.
+	inline, silent bool
 	// executed: the operation ran, whatever its result.
 	executed bool
 	fault    FaultKind

@@ -37,6 +37,7 @@ type cli struct {
 	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's newest change, from Jaeger, as a waterfall."`
 	History  historyCmd  `cmd:"" help:"Show everything recorded about a product."`
 	Dead     deadCmd     `cmd:"" help:"Look at what could not be applied, have it tried again, or let it go."`
+	Webhook  webhookCmd  `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
 	Topology topologyCmd `cmd:"" help:"Compare the streams, buckets and consumers with what is declared, or make them so."`
 }
 

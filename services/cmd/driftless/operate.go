@@ -45,8 +45,10 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 		[]string{"- retrying", number(s.GetRetrying())},
 		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())}, []string{"orphans", number(s.GetOrphans())})
 	if scan := s.GetLastScan(); scan != nil {
-		fmt.Printf("last scan: %s, %d products, %d prices, %d corrected, %d missing\n",
-			scanState(scan), scan.GetProducts(), scan.GetPrices(), scan.GetCorrected(), scan.GetMissing())
+		fmt.Printf("last scan: %s, %s\n", scanState(scan), scanFound(scan))
+		if why := scan.GetReason(); why != "" {
+			fmt.Printf("- ordered by %s: %s\n", scan.GetIssuer(), why)
+		}
 	}
 	fmt.Printf("reads of Stripe in the last 30 days: %d\n", s.GetReads())
 	fmt.Println()
@@ -65,7 +67,7 @@ func scanState(s *meshv1.ScanReport) string {
 	case s.GetError() != "":
 		return "started " + ago(s.GetStartedAt()) + ", failed (" + s.GetError() + ")"
 	default:
-		return "running, started " + ago(s.GetStartedAt())
+		return "running, started " + ago(s.GetStartedAt()) + " (" + scanLine(s) + ")"
 	}
 }
 

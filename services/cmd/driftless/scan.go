@@ -15,7 +15,7 @@ import (
 
 type scanCmd struct {
 	address
-	NoWait  bool          `name:"no-wait" help:"Only start the scan."`
+	NoWait  bool          `name:"no-wait" help:"Only start the scan; status shows how far it is."`
 	Timeout time.Duration `default:"1h" help:"How long to wait for its end, 0 for as long as it takes; the scan itself goes on."`
 }
 
@@ -37,21 +37,11 @@ func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 			fmt.Errorf("the scan has not ended within %s; it goes on, and `driftless status` shows how far it is", cmd.Timeout))
 	}
 	defer cancel()
-	shown := false
-	report, err := awaitScan(waitCtx, client, started.Msg.GetId(), func(r *meshv1.ScanReport) {
-		if c.Output == "text" {
-			fmt.Printf("\r%d products, %d prices, %d corrected, %d missing ", r.GetProducts(), r.GetPrices(), r.GetCorrected(), r.GetMissing())
-			shown = true
-		}
-	})
+	bar := &scanProgress{out: stdout, terminal: isTerminal(stdout), quiet: c.Output == "json"}
+	report, err := awaitScan(waitCtx, client, started.Msg.GetId(), bar.show)
+	bar.end(report, err)
 	if c.Output == "json" && report != nil {
 		err = errors.Join(err, printJSON(report))
-	}
-	switch {
-	case shown && err == nil:
-		fmt.Printf("in %s\n", report.GetFinishedAt().AsTime().Sub(report.GetStartedAt().AsTime()).Round(time.Millisecond))
-	case shown:
-		fmt.Println()
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: the scan goes on", context.Cause(ctx))
