@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -45,13 +43,9 @@ func footprints(ctx context.Context, database, nats string) (map[string]footprin
 }
 
 func measureService(ctx context.Context, program, name, database, nats string) (f footprint, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local address
+	addr, err := freeAddr()
 	if err != nil {
-		return f, fmt.Errorf("find a free port: %w", err)
-	}
-	addr := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return f, fmt.Errorf("find a free port: %w", err)
+		return f, err
 	}
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "NATS_URL="+nats, "STRIPE_API_KEY=sk_test_bench", "STRIPE_API_BASE=http://127.0.0.1:1",
@@ -81,21 +75,6 @@ func measureService(ctx context.Context, program, name, database, nats string) (
 		return f, context.Cause(ctx)
 	case <-time.After(idle):
 	}
-	f.ResidentMB, err = resident(cmd.Process.Pid)
+	f.ResidentMB, err = memory(cmd.Process.Pid, "VmRSS")
 	return f, err
-}
-
-// resident reads a process's resident memory, in megabytes.
-func resident(pid int) (float64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, fmt.Errorf("read a process's memory: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 64)
-			return kb / 1024, err
-		}
-	}
-	return 0, fmt.Errorf("process %d does not say how much memory it has", pid)
 }

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a service's program at work.
+type process struct {
+	cmd  *exec.Cmd
+	url  string
+	took time.Duration
+}
+
+// startProcess starts a service's program, which is beside this one, and waits until it is ready.
+func startProcess(ctx context.Context, name, addr string, env ...string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the services' programs: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), name))
+	cmd.Env = append(append(os.Environ(), "DRIFTLESS_LOG_LEVEL=error", "DRIFTLESS_"+strings.ToUpper(name)+"_ADDR="+addr), env...)
+	cmd.Stderr = os.Stderr
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &process{cmd: cmd, url: "http://" + addr}
+	for !ready(ctx, p.url) {
+		if time.Since(start) > 2*time.Minute {
+			return nil, errors.Join(fmt.Errorf("%s was not ready within two minutes", name), p.stop())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), p.stop())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	p.took = time.Since(start)
+	return p, nil
+}
+
+func (p *process) stop() error {
+	err := p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Wait() // how it ended says nothing about the measurement
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+// peak is the most memory that the process had resident so far, in megabytes.
+func (p *process) peak() (float64, error) { return memory(p.cmd.Process.Pid, "VmHWM") }
+
+// freeAddr is a local address that nobody listens on.
+func freeAddr() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local address
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	addr := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return addr, nil
+}
+
+// memory reads a figure of a process's memory, in megabytes.
+func memory(pid int, figure string) (float64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read a process's memory: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, figure+":"); ok {
+			kb, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 64)
+			return kb / 1024, err
+		}
+	}
+	return 0, fmt.Errorf("process %d does not say how much memory it has", pid)
+}
