@@ -16,9 +16,10 @@ import (
 
 // process is a service's program at work.
 type process struct {
-	cmd  *exec.Cmd
-	url  string
-	took time.Duration
+	cmd   *exec.Cmd
+	url   string
+	took  time.Duration
+	ended chan error
 }
 
 // startProcess starts a service's program, which is beside this one, and waits until it is ready.
@@ -34,12 +35,15 @@ func startProcess(ctx context.Context, name, addr string, env ...string) (*proce
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &process{cmd: cmd, url: "http://" + addr}
+	p := &process{cmd: cmd, url: "http://" + addr, ended: make(chan error, 1)}
+	go func() { p.ended <- cmd.Wait() }()
 	for !ready(ctx, p.url) {
 		if time.Since(start) > 2*time.Minute {
 			return nil, errors.Join(fmt.Errorf("%s was not ready within two minutes", name), p.stop())
 		}
 		select {
+		case err := <-p.ended:
+			return nil, fmt.Errorf("%s has ended: %w", name, err)
 		case <-ctx.Done():
 			return nil, errors.Join(context.Cause(ctx), p.stop())
 		case <-time.After(5 * time.Millisecond):
@@ -51,7 +55,7 @@ func startProcess(ctx context.Context, name, addr string, env ...string) (*proce
 
 func (p *process) stop() error {
 	err := p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Wait() // how it ended says nothing about the measurement
+	<-p.ended // how it ended says nothing about the measurement
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}
