@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// barWidth of a progress bar, in characters.
-	barWidth = 24
+	// scanBarWidth of the progress bar, in characters.
+	scanBarWidth = 24
 	// lineEvery is how often progress is written where it does not overwrite itself.
 	lineEvery = 5 * time.Second
 )
@@ -80,8 +80,8 @@ func scanLine(r *meshv1.ScanReport) string {
 	fmt.Fprintf(&b, "%-10s ", what)
 	if all > 0 {
 		share := min(float64(done)/float64(all), 1)
-		filled := int(share * barWidth)
-		fmt.Fprintf(&b, "[%s%s] %3.0f%%  %d of %d", strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), share*100, done, max(all, done))
+		filled := int(share * scanBarWidth)
+		fmt.Fprintf(&b, "[%s%s] %3.0f%%  %d of %d", strings.Repeat("#", filled), strings.Repeat(".", scanBarWidth-filled), share*100, done, max(all, done))
 	} else {
 		fmt.Fprintf(&b, "%d objects", done)
 	}
