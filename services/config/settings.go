@@ -10,7 +10,7 @@ type File struct {
 // Log says how the process logs.
 type Log struct {
 	LogLevel  string `name:"log-level" env:"DRIFTLESS_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least severe records to log: debug, info, warn or error."`
-	LogFormat string `name:"log-format" env:"DRIFTLESS_LOG_FORMAT" default:"text" enum:"text,json" help:"Form of log records: text or json."`
+	LogFormat string `name:"log-format" env:"DRIFTLESS_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"Form of log records: text or json; auto is text on a terminal, else json."`
 }
 
 // Mesh says how to reach the other services.

@@ -234,7 +234,7 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 			created[step.PriceID] = result.Product.Product.GetDefaultPrice()
 		case catalog.UpdateProduct, catalog.UpdatePrice:
 		}
-		p.logger.InfoContext(stepCtx, "applied", "step", step.String(), "object", result.ObjectID, "request", result.RequestID)
+		p.logger.DebugContext(stepCtx, "applied", "step", step.String(), "object", result.ObjectID, "request", result.RequestID)
 		done = append(done, appliedStep{step, planned.key, result})
 	}
 	return done, nil

@@ -5,26 +5,40 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"go.opentelemetry.io/otel/trace"
 )
 
-// NewLogger writes records as text or JSON, with the ids of the trace they were made in. The level is debug, info,
-// warn or error.
+// NewLogger writes records as text or JSON, with the ids of the trace they were made in; "auto" is as LogFormat says. The
+// level is debug, info, warn or error. Of warnings and errors that repeat themselves only some are written.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("log level %q: must be debug, info, warn or error", level)
 	}
 	o := &slog.HandlerOptions{Level: l}
-	switch format {
+	switch LogFormat(w, format) {
 	case "text":
-		return slog.New(traced{slog.NewTextHandler(w, o)}), nil
+		return slog.New(newLimited(traced{slog.NewTextHandler(w, o)})), nil
 	case "json":
-		return slog.New(traced{slog.NewJSONHandler(w, o)}), nil
+		return slog.New(newLimited(traced{slog.NewJSONHandler(w, o)})), nil
 	default:
-		return nil, fmt.Errorf("log format %q: must be text or json", format)
+		return nil, fmt.Errorf("log format %q: must be auto, text or json", format)
 	}
+}
+
+// LogFormat resolves "auto": text for people at a terminal, else JSON, for what collects logs.
+func LogFormat(w io.Writer, format string) string {
+	if format != "auto" {
+		return format
+	}
+	if f, ok := w.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return "text"
+		}
+	}
+	return "json"
 }
 
 // traced adds the ids of the current span to records.

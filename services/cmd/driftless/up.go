@@ -46,7 +46,7 @@ type upCmd struct {
 	Ports           string        `enum:"fixed,auto" default:"fixed" help:"fixed for the ports of the documentation, auto for free ones."`
 	JSON            bool          `name:"json" help:"Print where everything is as one line of JSON on standard output once it is ready."`
 	Seed            bool          `negatable:"" default:"true" help:"Fill an empty catalog in the private Postgres with about 40 products, if Stripe is the simulator."`
-	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Least severe records of the services to show; info shows every call to Stripe."`
+	ServiceLogLevel string        `name:"service-log-level" enum:"debug,info,warn,error" default:"warn" help:"Least severe records of the services to show; debug shows every call to Stripe."`
 	Without         []string      `help:"Services not to start: ingestion, push, pull, reconciliation." placeholder:"SERVICE"`
 	Timeout         time.Duration `name:"ready-timeout" default:"60s" help:"How long everything may take to be ready."`
 }
@@ -283,7 +283,7 @@ func (u *up) serve(ctx context.Context) error {
 	}
 
 	g, serveCtx := errgroup.WithContext(ctx)
-	out := &lineWriter{w: os.Stderr}
+	out := &lineWriter{w: os.Stderr, json: telemetry.LogFormat(os.Stderr, u.cli.LogFormat) == "json"}
 	bin, err := programs()
 	if err != nil {
 		return err
@@ -368,7 +368,7 @@ func (u *up) environment() []string {
 		"DRIFTLESS_SCAN_INTERVAL":       u.ScanInterval.String(),
 		"DRIFTLESS_DRIFT_POLICY":        u.DriftPolicy,
 		"DRIFTLESS_LOG_LEVEL":           u.ServiceLogLevel,
-		"DRIFTLESS_LOG_FORMAT":          u.cli.LogFormat,
+		"DRIFTLESS_LOG_FORMAT":          telemetry.LogFormat(os.Stderr, u.cli.LogFormat),
 		"DRIFTLESS_CONFIG":              u.cli.Config,
 		"STRIPE_ACCOUNT":                u.StripeAccount,
 		"STRIPE_RATE":                   formatRate(u.StripeRate),
@@ -512,6 +512,8 @@ func (u *up) empty(ctx context.Context) (empty bool, err error) {
 type lineWriter struct {
 	mu sync.Mutex
 	w  *os.File
+	// json records name their service themselves.
+	json bool
 }
 
 type namedWriter struct {
@@ -525,7 +527,11 @@ func (w *lineWriter) named(name string) namedWriter { return namedWriter{w, name
 func (w namedWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, err := fmt.Fprintf(w.w, "[%s] %s", w.name, line); err != nil {
+	prefix := "[" + w.name + "] "
+	if w.json && bytes.HasPrefix(line, []byte("{")) {
+		prefix = ""
+	}
+	if _, err := fmt.Fprintf(w.w, "%s%s", prefix, line); err != nil {
 		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
 	}
 	return len(line), nil

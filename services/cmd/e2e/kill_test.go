@@ -57,7 +57,6 @@ type meshProcess struct {
 		Control  string         `json:"control"`
 		Stripe   string         `json:"stripe"`
 		Database string         `json:"database"`
-		Stripe   string         `json:"stripe"`
 		Pids     map[string]int `json:"pids"`
 	}
 }
