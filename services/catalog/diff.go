@@ -16,7 +16,7 @@ import (
 // The order keeps Stripe's rules: a new price exists before the product's default moves to it, and the default has
 // moved before the old price is archived, so that there is always a price to sell at. A product that left the
 // catalog is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without
-// Driftless's mark, metadata keys that Driftless did not write, and the fields that the desired state calls
+// Driftless's mark whose Stripe id is no price's id in the catalog, metadata keys that Driftless did not write, and the fields that the desired state calls
 // unmanaged; a price that takes another's place takes those fields over. A price that the catalog has archived is
 // not created only to be archived. A new product and its default price are made in one call if that can carry the
 // price; the price's lookup key and nickname, which it never can, follow in a second.
@@ -79,6 +79,10 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 			held := &catalogv1.ObservedPrice{
 				StripeId: p.GetStripeId(), Price: canonicalPrice(p.GetPrice()), Created: p.GetCreated(),
 				ManagedMetadata: p.GetManagedMetadata(),
+			}
+			if id := held.GetStripeId(); held.GetPrice().GetId() == "" && d.wanted(id) != nil {
+				// A product that was imported: see Import.
+				held.Price.Id = id
 			}
 			d.held = append(d.held, held)
 		}

@@ -171,3 +171,21 @@ func TestWhatStripeNormalisesIsNoDifference(t *testing.T) {
 	}
 	require.Empty(t, catalog.Compare(desired, observed))
 }
+
+// An imported product is Stripe's own: its prices get Driftless's mark, and nothing is made anew.
+func TestWhatWasImportedIsNotMadeAnew(t *testing.T) {
+	t.Parallel()
+	observed := &catalogv1.Observed{ProductId: "stray", Product: &catalogv1.Product{Id: "stray", Name: "Stray", Active: new(true), DefaultPrice: "price_1"}}
+	for _, id := range []string{"price_1", "price_2"} {
+		observed.Prices = append(observed.Prices, &catalogv1.ObservedPrice{StripeId: id, Price: &catalogv1.Price{Currency: "eur", UnitAmount: "1400", Active: new(id == "price_1")}})
+	}
+	p := catalog.Import(observed)
+	require.Equal(t, "price_1", p.GetDefaultPrice())
+	require.Len(t, p.GetPrices(), 1, "an archived price is left out")
+	require.Empty(t, catalog.Validate(p))
+	steps := catalog.Diff(&catalogv1.ProductChange{ProductId: "stray", Product: p}, observed)
+	require.Len(t, steps, 1)
+	require.Equal(t, catalog.UpdatePrice, steps[0].Kind)
+	mark, _ := steps[0].Param("metadata[driftless_price]")
+	require.Equal(t, "price_1", mark)
+}

@@ -20,6 +20,7 @@ type settings struct {
 	Push
 	Ingestion
 	Reconciliation
+	Policy
 }
 
 func parse(t *testing.T, yaml string, args ...string) (settings, *Mapping, error) {
@@ -69,32 +70,56 @@ func TestMappingIsReadFromTheFile(t *testing.T) {
 	require.Equal(t, &Mapping{Products: "SELECT 1", Prices: "SELECT 2", Watch: []WatchedTable{{"app.items", "sku"}}}, m)
 }
 
+func TestPolicyIsReadFromFileFlagAndEnvironmentAlike(t *testing.T) {
+	s, _, err := parse(t, "policy:\n  description: stripe\n  metadata.seo_*: {owner: newest, action: report}\n  \"metadata.a=b,c\": {owner: stripe}\nextras: import\n")
+	require.NoError(t, err)
+	require.Equal(t, FieldRules{
+		{Field: "description", Owner: "stripe", At: "2:3"},
+		{Field: "metadata.seo_*", Owner: "newest", Action: "report", At: "3:3"},
+		{Field: "metadata.a=b,c", Owner: "stripe", At: "4:3"},
+	}, s.Policy.Policy)
+	require.Equal(t, "import", s.Extras)
+	again, _, err := parse(t, "", "--policy", s.Policy.Policy.String())
+	require.NoError(t, err)
+	require.Equal(t, s.Policy.Policy, again.Policy.Policy, "as up hands it to the services")
+
+	t.Setenv("DRIFTLESS_POLICY", "url=catalog:report, prices.nickname=stripe")
+	s, _, err = parse(t, "policy: {description: stripe}\n")
+	require.NoError(t, err)
+	require.Equal(t, FieldRules{{Field: "url", Owner: "catalog", Action: "report"}, {Field: "prices.nickname", Owner: "stripe"}}, s.Policy.Policy)
+}
+
 func TestBadInputSaysWhereAndWhat(t *testing.T) {
 	for name, c := range map[string]struct {
 		yaml string
 		args []string
 		want string
 	}{
-		"unknown key":         {yaml: "account: a\nslott: x\n", want: `driftless.yaml:2:1: unknown setting "slott"`},
-		"unknown mapping key": {yaml: "catalog:\n  product: SELECT\n", want: "unknown field"},
-		"mapping not watched": {yaml: "catalog:\n  products: a\n  prices: b\n", want: "watch must name at least one table"},
-		"not a value":         {yaml: "slot: {a: b}\n", want: "slot must be a single value"},
-		"account":             {args: []string{"--account", "A B"}, want: `--account: must be 1 to 32 lower-case letters, digits, - and _, not "A B"`},
-		"rate is no number":   {args: []string{"--stripe-rate", "NaN"}, want: "must be a number, not NaN"},
-		"share":               {args: []string{"--guard-share", "1.5"}, want: "--guard-share: must lie between 0 and 1, not 1.5"},
-		"rate is infinite":    {args: []string{"--stripe-rate", "Inf"}, want: "must be a number, not +Inf"},
-		"no endpoint rate":    {args: []string{"--stripe-endpoint-rate", "0"}, want: "must be more than 0, not 0"},
-		"negative rate":       {args: []string{"--stripe-rate=-1"}, want: "must be 0 or more, not -1"},
-		"negative time":       {args: []string{"--grace-period=-1s"}, want: "--grace-period: must be 0 or more, not -1s"},
-		"no time":             {args: []string{"--poll-interval", "0s"}, want: "--poll-interval: must be more than 0, not 0s"},
-		"no concurrency":      {args: []string{"--push-concurrency", "0"}, want: "must be more than 0, not 0"},
-		"time in the file":    {yaml: "account: a\npoll_interval: soon\n", want: `driftless.yaml:2:1: poll_interval: expected duration but got "soon"`},
-		"number in the file":  {yaml: "stripe_rate: .nan\n", want: "driftless.yaml:1:1: stripe_rate: expected a float"},
-		"account in the file": {yaml: "account: A\n", want: `driftless.yaml:1:1: account: must be 1 to 32`},
-		"choice in the file":  {yaml: "drift_policy: ignore\n", want: `driftless.yaml:1:1: drift_policy: must be one of repair, report, not "ignore"`},
-		"nothing in the file": {yaml: "slot:\n", want: "driftless.yaml:1:1: slot must be a single value"},
-		"level":               {args: []string{"--log-level", "loud"}, want: "log-level"},
-		"missing file":        {args: []string{"--config", "/nowhere.yaml"}, want: "configuration file"},
+		"unknown key":          {yaml: "account: a\nslott: x\n", want: `driftless.yaml:2:1: unknown setting "slott"`},
+		"unknown mapping key":  {yaml: "catalog:\n  product: SELECT\n", want: "unknown field"},
+		"mapping not watched":  {yaml: "catalog:\n  products: a\n  prices: b\n", want: "watch must name at least one table"},
+		"not a value":          {yaml: "slot: {a: b}\n", want: "slot must be a single value"},
+		"account":              {args: []string{"--account", "A B"}, want: `--account: must be 1 to 32 lower-case letters, digits, - and _, not "A B"`},
+		"rate is no number":    {args: []string{"--stripe-rate", "NaN"}, want: "must be a number, not NaN"},
+		"share":                {args: []string{"--guard-share", "1.5"}, want: "--guard-share: must lie between 0 and 1, not 1.5"},
+		"rate is infinite":     {args: []string{"--stripe-rate", "Inf"}, want: "must be a number, not +Inf"},
+		"no endpoint rate":     {args: []string{"--stripe-endpoint-rate", "0"}, want: "must be more than 0, not 0"},
+		"negative rate":        {args: []string{"--stripe-rate=-1"}, want: "must be 0 or more, not -1"},
+		"negative time":        {args: []string{"--grace-period=-1s"}, want: "--grace-period: must be 0 or more, not -1s"},
+		"no time":              {args: []string{"--poll-interval", "0s"}, want: "--poll-interval: must be more than 0, not 0s"},
+		"no concurrency":       {args: []string{"--push-concurrency", "0"}, want: "must be more than 0, not 0"},
+		"time in the file":     {yaml: "account: a\npoll_interval: soon\n", want: `driftless.yaml:2:1: poll_interval: expected duration but got "soon"`},
+		"number in the file":   {yaml: "stripe_rate: .nan\n", want: "driftless.yaml:1:1: stripe_rate: expected a float"},
+		"account in the file":  {yaml: "account: A\n", want: `driftless.yaml:1:1: account: must be 1 to 32`},
+		"choice in the file":   {yaml: "drift_policy: ignore\n", want: `driftless.yaml:1:1: drift_policy: must be one of repair, report, not "ignore"`},
+		"policy is no mapping": {yaml: "policy: [a]\n", want: "driftless.yaml:1:9: policy: must be a mapping"},
+		"rule is a list":       {yaml: "policy:\n  url: [a]\n", want: "driftless.yaml:2:3: policy: url must be an owner, or have an owner and an action"},
+		"rule's key":           {yaml: "policy:\n  url: {owner: stripe, todo: report}\n", want: `driftless.yaml:2:24: policy: url: there are owner and action, both single values, not "todo"`},
+		"rule in a flag":       {args: []string{"--policy", "description"}, want: `"description" must be FIELD=OWNER or FIELD=OWNER:ACTION`},
+		"extras":               {args: []string{"--extras", "delete"}, want: `--extras must be one of`},
+		"nothing in the file":  {yaml: "slot:\n", want: "driftless.yaml:1:1: slot must be a single value"},
+		"level":                {args: []string{"--log-level", "loud"}, want: "log-level"},
+		"missing file":         {args: []string{"--config", "/nowhere.yaml"}, want: "configuration file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := parse(t, c.yaml, c.args...)

@@ -230,6 +230,16 @@ func (s *section) entry(path string, entry *ast.MappingValueNode) error {
 	if !slices.Contains(names(), flag) || flag == "config" {
 		return fmt.Errorf("%s: unknown setting %q; see docs/configuration.md", at, key.Value)
 	}
+	if flag == "policy" {
+		if _, plain := scalar(entry.Value); !plain {
+			rules, err := policyEntry(path, entry.Value)
+			if err != nil {
+				return err
+			}
+			s.values[flag] = fileValue{text: rules.String(), at: at + ": " + key.Value}
+			return nil
+		}
+	}
 	text, ok := scalar(entry.Value)
 	if list, isList := entry.Value.(*ast.SequenceNode); isList {
 		text, ok = joined(list)

@@ -73,7 +73,7 @@ type Reconciliation struct {
 	ReconciliationAddr string        `name:"reconciliation-addr" env:"DRIFTLESS_RECONCILIATION_ADDR" default:"127.0.0.1:8082" help:"Where reconciliation serves the control API, health and metrics."`
 	GracePeriod        time.Duration `name:"grace-period" env:"DRIFTLESS_GRACE_PERIOD" default:"30s" help:"How long catalog and Stripe may differ before that is drift."`
 	ScanInterval       time.Duration `name:"scan-interval" env:"DRIFTLESS_SCAN_INTERVAL" default:"24h" help:"Time between full scans of Stripe; 0 for none."`
-	DriftPolicy        string        `name:"drift-policy" env:"DRIFTLESS_DRIFT_POLICY" default:"repair" enum:"repair,report" help:"What to do about drift: repair it, or only report it."`
+	HistoryRetention   time.Duration `name:"history-retention" env:"DRIFTLESS_HISTORY_RETENTION" default:"9600h" help:"How long the audit trail, settled drift and closed dead letters are kept; 0 for ever. The default is 400 days."`
 }
 
 // groups are all settings, as they are documented.
@@ -92,6 +92,7 @@ var groups = []struct {
 	{"push", Push{}},
 	{"pull", Pull{}},
 	{"reconciliation", Reconciliation{}},
+	{"policy (push and reconciliation)", Policy{}},
 	{"driftless up", Local{}},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,6 +33,9 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 		return err
 	}
 	retry.Look = retry.GetLook() || earlier.GetLook()
+	if earlier.GetVersion() == retry.GetVersion() {
+		retry.Overwrite, retry.Leave = union(earlier.GetOverwrite(), retry.GetOverwrite()), union(earlier.GetLeave(), retry.GetLeave())
+	}
 	now, err := m.clock.Now(ctx)
 	if err != nil {
 		return err
@@ -49,6 +53,12 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 		return fmt.Errorf("schedule a retry of product %s: %w", retry.GetProductId(), err)
 	}
 	return nil
+}
+
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // retryOf reads what RetryLater has stored for a product; nil if there is nothing.

@@ -99,7 +99,7 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 }
 
 func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64, now time.Time) (*plan, error) {
-	steps := p.keyed(catalog.Diff(o.change, observed), observed)
+	steps := p.keyed(p.steps(o, observed), observed)
 	looked := o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed, now)
 	if looked {
 		var err error
@@ -109,7 +109,7 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		if now, err = p.mesh.Clock().Now(ctx); err != nil {
 			return nil, err
 		}
-		steps = p.keyed(catalog.Diff(o.change, observed), observed)
+		steps = p.keyed(p.steps(o, observed), observed)
 	}
 	if archives(steps, observed) {
 		if err := p.guard(ctx, o.change.GetProductId(), now); err != nil {
@@ -124,9 +124,11 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	// Before the calls: a key of metadata that was written and not recorded could never be removed.
 	catalog.ManageMetadata(stored, o.change)
 	if len(steps) == 0 {
+		catalog.Agree(p.policy, o.change, stored)
 		stored.Claim = nil
 		stored.Version = max(stored.GetVersion(), o.change.GetVersion())
 	} else {
+		catalog.NoteNewer(p.policy, o.change, stored)
 		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.hold.end()), Version: o.change.GetVersion()}
 		var committed *timestamppb.Timestamp
 		if advances {
@@ -154,6 +156,11 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		return nil, p.tell(ctx, o.change, stored.GetGeneration(), nil)
 	}
 	return nil, nil
+}
+
+// steps are the calls that the policy has made.
+func (p *pusher) steps(o order, observed *catalogv1.Observed) []catalog.Step {
+	return catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)
 }
 
 // keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key it was called with;
@@ -242,6 +249,7 @@ func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, fa
 		case failure != nil:
 			p.recordFailure(o, pl, failure)
 		case !o.GetStale():
+			catalog.Agree(p.policy, pl.change, o)
 			o.Version = max(o.GetVersion(), pl.change.GetVersion())
 		}
 		return nil

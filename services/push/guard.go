@@ -47,6 +47,7 @@ func (e *heldError) Error() string {
 func (p *pusher) heldBack(ctx context.Context, o order, held *heldError) mesh.Verdict {
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(), Lane: string(mesh.Bulk), Error: held.Error(), Look: o.look,
+		Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
 	}
 	if err := p.mesh.RetryLater(ctx, mesh.Push, retry, guardDelay); err != nil {
 		return mesh.RetryIn(guardDelay, err)

@@ -47,6 +47,8 @@ type order struct {
 	redelivered bool
 	// traceparent of the pass, which Stripe's events about its calls continue.
 	traceparent string
+	// exceptions from the policy.
+	exceptions catalog.Exceptions
 }
 
 // pusher applies desired states. Safe for concurrent use.
@@ -59,6 +61,7 @@ type pusher struct {
 	logger *slog.Logger
 	links  links
 
+	policy  *catalog.Policy
 	guarded GuardConfig
 	total   total
 
@@ -178,7 +181,7 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	if observed.GetStale() {
 		return true, errUnsettled
 	}
-	if left := catalog.Diff(o.change, observed); len(left) > 0 {
+	if left := p.steps(o, observed); len(left) > 0 {
 		return false, &refusedError{p.letter(o.change, mesh.ReasonNotConverging,
 			fmt.Sprintf("Stripe accepted every call and still holds something else; still to do: %s", describe(left)))}
 	}

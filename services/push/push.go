@@ -20,6 +20,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/budget"
+	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
@@ -41,6 +42,8 @@ type Config struct {
 	// Concurrency is how many products are worked on at once in the live lane; 0 means 32. The bulk lane gets a
 	// quarter of it on top.
 	Concurrency int
+	// Policy says which of Stripe's values stay; nil has the catalog own everything. Reconciliation must have the same.
+	Policy *catalog.Policy
 	// Guard against a catalog that suddenly loses many products; the zero value is none.
 	Guard  GuardConfig
 	Logger *slog.Logger
@@ -76,7 +79,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
-	p.guarded = cfg.Guard
+	p.guarded, p.policy = cfg.Guard, cfg.Policy
 	if err := p.resume(ctx); err != nil {
 		return err
 	}
@@ -139,11 +142,17 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	if err != nil {
 		return mesh.Retry(err)
 	}
+	if newest == nil && sync.GetArchiveExtra() {
+		// Nobody has a say in the product but the operator, who wants no extras.
+		newest = &catalogv1.ProductChange{Account: msg.Body.GetAccount(), ProductId: sync.GetProductId(), Operation: catalogv1.Operation_OPERATION_DELETE}
+	}
 	if newest == nil {
 		p.logger.WarnContext(ctx, "told to sync a product that the catalog never had", "product", sync.GetProductId())
 		return mesh.Ack()
 	}
-	return p.settle(ctx, order{change: newest, look: sync.GetLook(), always: true})
+	return p.settle(ctx, order{
+		change: newest, look: sync.GetLook(), always: true, exceptions: catalog.Exceptions{Overwrite: sync.GetOverwrite(), Leave: sync.GetLeave()},
+	})
 }
 
 // retry handles a product whose time to be tried again has come.
@@ -161,7 +170,10 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	}
 	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts())
 	// Always: the wish may have been an order, which a version that was applied before does not settle.
-	o := order{change: newest, redelivered: true, always: true, look: retry.GetLook()}
+	o := order{
+		change: newest, redelivered: true, always: true, look: retry.GetLook(),
+		exceptions: catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()},
+	}
 	err = p.pass(ctx, o)
 	if refused := new(refusedError); err == nil || errors.As(err, &refused) {
 		if err := p.released(ctx, retry.GetProductId()); err != nil {
@@ -228,7 +240,7 @@ func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
 	}
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts, Lane: string(lane), Error: err.Error(),
-		Look: o.look,
+		Look: o.look, Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
 	}
 	if failed := p.mesh.RetryLater(ctx, mesh.Push, retry, delay); failed != nil {
 		return mesh.RetryIn(delay, errors.Join(err, failed))

@@ -11,10 +11,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
-	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -29,25 +28,33 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 		// With the time: a stream that is made anew counts from 1 again.
 		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence), Product: change.GetProductId(), At: at, Kind: "catalog_change",
 		Version: change.GetVersion(), Detail: describe(change), TraceID: traceID(ctx),
-	}, r.repaired)
+	})
 }
 
 // observed follows OBSERVED.
 func (r *reconciler) observed(ctx context.Context, msg mesh.Message[*catalogv1.Observed]) error {
-	return r.ledger.Observe(ctx, msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, r.repaired)
+	return r.ledger.Observe(ctx, msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt})
 }
 
 // stripeEvent follows STRIPE, for the audit trail.
 func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.StripeChange]) error {
 	c := msg.Body
+	about := aboutEvent(c)
 	detail := fmt.Sprintf("%s %s of %s", c.GetEventId(), c.GetType(), c.GetObjectId())
-	if !strings.HasPrefix(c.GetIdempotencyKey(), catalog.KeyPrefix) {
+	if about.GetCausedBy() != causedByDriftless {
 		detail += ", by others"
 	}
-	return r.ledger.Record(ctx, ledger.Entry{
+	data, err := ledger.EncodeData(about)
+	if err != nil {
+		return err
+	}
+	if err := r.ledger.Record(ctx, ledger.Entry{
 		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(), Product: c.GetProductId(), At: c.GetReceivedAt().AsTime(),
-		Kind: "stripe_event", Detail: detail, TraceID: traceID(ctx),
-	})
+		Kind: "stripe_event", Detail: detail, TraceID: traceID(ctx), Data: data,
+	}); err != nil {
+		return err
+	}
+	return r.ledger.BlameEvent(ctx, c.GetProductId(), c.GetEventId())
 }
 
 // outcome follows SYNC, for the audit trail.
@@ -61,9 +68,15 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		}
 		detail = strings.Join(steps, "; ")
 	}
+	data, err := ledger.EncodeData(&controlv1.HistoryEntry{
+		Differences: o.GetDifferences(), Steps: o.GetSteps(), StripeEventId: o.GetEventId(), IdempotencyKey: o.GetIdempotencyKey(),
+	})
+	if err != nil {
+		return err
+	}
 	return r.ledger.Record(ctx, ledger.Entry{
 		EventID: "SYNC:" + o.GetId(), Product: o.GetProductId(), At: o.GetAt().AsTime(), Kind: mesh.OutcomeName(o.GetKind()),
-		Version: o.GetVersion(), Detail: detail, TraceID: traceID(ctx),
+		Version: o.GetVersion(), Detail: detail, TraceID: traceID(ctx), Data: data,
 	})
 }
 
@@ -73,16 +86,6 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 	return r.ledger.Bury(ctx, l, ledger.Entry{
 		EventID: "DEAD:" + l.GetId(), Product: l.GetProductId(), At: l.GetLastAt().AsTime(), Kind: "dead", Version: l.GetVersion(),
 		Detail: l.GetReason() + ": " + l.GetMessage(), TraceID: traceID(ctx),
-	})
-}
-
-// repaired publishes that a drifted product is equal again.
-func (r *reconciler) repaired(ctx context.Context, p *ledger.Product) error {
-	metrics.DriftRepaired.Add(ctx, 1)
-	return r.tell(ctx, &meshv1.Outcome{
-		Id:        fmt.Sprintf("repaired:%s:%s:%d", r.Account, p.ID, p.DriftedAt.UnixMicro()),
-		ProductId: p.ID, Kind: meshv1.OutcomeKind_OUTCOME_KIND_REPAIRED, Version: p.Desired.GetVersion(),
-		Detail: fmt.Sprintf("equal again after %s", r.Now().Sub(p.DriftedAt)),
 	})
 }
 

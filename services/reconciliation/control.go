@@ -9,12 +9,14 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/nats-io/nuid"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/budget"
+	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/connectjson"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
@@ -51,6 +53,10 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	drift, err := c.ledger.DriftCounts(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	consumers, err := c.mesh.Consumers(ctx)
 	if err != nil {
 		return nil, unavailable(err)
@@ -83,6 +89,9 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 		Guard: guard, Halted: halted, Retrying: retrying, Reads: reads,
 		Account: c.Account, InSync: counts[ledger.InSync], Pending: counts[ledger.Pending], Drifted: counts[ledger.Drifted],
 		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan,
+	}
+	for _, d := range drift {
+		out.Drift = append(out.Drift, &controlv1.DriftCount{Kind: d.Kind, State: d.State, Count: d.N})
 	}
 	for _, s := range consumers {
 		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
@@ -145,6 +154,11 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 			step.Parameters = append(step.Parameters, &controlv1.Parameter{Name: param.Name, Value: value})
 		}
 		out.Steps = append(out.Steps, step)
+	}
+	for _, d := range p.Decisions {
+		if d.Action == catalog.WriteBack {
+			out.WriteBacks = append(out.WriteBacks, difference(&ledger.Drift{Difference: d.Difference, Action: d.Action}))
+		}
 	}
 	return out
 }
@@ -248,9 +262,14 @@ func (c control) ListHistory(ctx context.Context, req *connect.Request[controlv1
 	}
 	out := &controlv1.ListHistoryResponse{}
 	for _, e := range entries {
-		out.Entries = append(out.Entries, &controlv1.HistoryEntry{
-			At: timestamppb.New(e.At), Kind: e.Kind, Version: e.Version, Detail: e.Detail, TraceId: e.TraceID,
-		})
+		entry := &controlv1.HistoryEntry{}
+		if e.Data != nil {
+			if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(e.Data, entry); err != nil {
+				return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("entry %s of the history: %w", e.EventID, err))
+			}
+		}
+		entry.At, entry.Kind, entry.Version, entry.Detail, entry.TraceId = timestamppb.New(e.At), e.Kind, e.Version, e.Detail, e.TraceID
+		out.Entries = append(out.Entries, entry)
 	}
 	return connect.NewResponse(out), nil
 }

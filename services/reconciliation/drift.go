@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,14 +12,18 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// watchDrift looks for drift several times in a grace period, until ctx ends.
+// longestLook is the longest time between looks for drift.
+const longestLook = 15 * time.Second
+
+// watchDrift looks for drift several times in a grace period, and when some was found, until ctx ends.
 func (r *reconciler) watchDrift(ctx context.Context) error {
-	ticker := time.NewTicker(max(r.GracePeriod/4, 50*time.Millisecond))
+	ticker := time.NewTicker(min(max(r.GracePeriod/4, 50*time.Millisecond), longestLook))
 	defer ticker.Stop()
 	for {
 		if err := r.lookForDrift(ctx); err != nil && ctx.Err() == nil {
@@ -28,6 +33,7 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+		case <-r.wake:
 		}
 	}
 }
@@ -38,7 +44,7 @@ func (r *reconciler) lookForDrift(ctx context.Context) error {
 		return err
 	}
 	for {
-		n, err := r.ledger.Drift(ctx, r.GracePeriod, pushed, r.drifted, r.repair)
+		n, err := r.ledger.Drift(ctx, r.GracePeriod, pushed, r.isDrift, r.act)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -60,43 +66,133 @@ func (r *reconciler) pushed(ctx context.Context) (uint64, error) {
 	return sequence, nil
 }
 
-// drifted says of a product that has differed for long whether that is drift, and reports it. It is not while push is to
-// come back to the product: its repair would be one more failing call.
-func (r *reconciler) drifted(ctx context.Context, p *ledger.Product) (bool, error) {
+// isDrift says of a product that has differed for long whether that is drift. It is not while push is to come back to the
+// product: its repair would be one more failing call.
+func (r *reconciler) isDrift(ctx context.Context, p *ledger.Product) (bool, error) {
 	retrying, err := r.mesh.Retrying(ctx, mesh.Push, r.Account, p.ID)
-	if err != nil || retrying {
-		return false, err
+	return err == nil && !retrying, err
+}
+
+// due wakes watchDrift.
+func (r *reconciler) due() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
-	steps := p.Steps()
-	words := make([]string, len(steps))
-	for i, s := range steps {
-		words[i] = s.String()
-	}
+}
+
+// found publishes new drift.
+func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) error {
+	words := inWords(drift)
 	metrics.DriftFound.Add(ctx, 1)
-	r.Logger.WarnContext(ctx, "drift", "product", p.ID, "since", p.DiffersSince, "steps", words)
-	return true, r.tell(ctx, &meshv1.Outcome{
-		Id:        fmt.Sprintf("drifted:%s:%s:%d", r.Account, p.ID, p.DiffersSince.UnixMicro()),
+	r.Logger.WarnContext(ctx, "drift", "product", p.ID, "differences", words)
+	for _, d := range drift {
+		if d.State == ledger.Waiting {
+			r.Logger.ErrorContext(ctx, "drift waits for a person: `driftless drift resolve`", "product", p.ID, "field", d.Field, "why", d.Detail)
+		}
+	}
+	return r.tell(ctx, &meshv1.Outcome{
+		Id:        fmt.Sprintf("drifted:%s:%s:%d:%d", r.Account, p.ID, drift[0].Since.UnixMicro(), drift[0].ID),
 		ProductId: p.ID, Kind: meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, Version: p.Desired.GetVersion(),
-		Detail: "to do: " + strings.Join(words, "; "),
+		Detail: strings.Join(words, "; "), Differences: differences(drift),
 	})
 }
 
-// repair orders push to bring the product to its newest desired state, with a look at Stripe: what is known of it
-// has been wrong once.
-func (r *reconciler) repair(ctx context.Context, p *ledger.Product) error {
-	if r.ReportOnly {
-		return nil
+// settled publishes that drift is gone.
+func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) error {
+	for _, how := range []struct {
+		state ledger.DriftState
+		kind  meshv1.OutcomeKind
+	}{{ledger.Repaired, meshv1.OutcomeKind_OUTCOME_KIND_REPAIRED}, {ledger.WrittenBack, meshv1.OutcomeKind_OUTCOME_KIND_WRITTEN_BACK}} {
+		of := slices.DeleteFunc(slices.Clone(drift), func(d *ledger.Drift) bool { return d.State != how.state })
+		if len(of) == 0 {
+			continue
+		}
+		metrics.DriftRepaired.Add(ctx, 1)
+		name := mesh.OutcomeName(how.kind)
+		if err := r.tell(ctx, &meshv1.Outcome{
+			Id:        fmt.Sprintf("%s:%s:%s:%d:%d", name, r.Account, p.ID, of[0].Since.UnixMicro(), of[0].ID),
+			ProductId: p.ID, Kind: how.kind, Version: p.Desired.GetVersion(), Differences: differences(of),
+			Detail: fmt.Sprintf("equal again after %s: %s", r.Now().Sub(of[0].Since).Round(time.Millisecond), strings.Join(inWords(of), "; ")),
+		}); err != nil {
+			return err
+		}
 	}
-	return r.order(ctx, p.ID, true, mesh.Reconciliation, "drift",
-		fmt.Sprintf("repair:%s:%s:%d:%d", r.Account, p.ID, p.DriftedAt.UnixMicro(), p.Repairs))
+	return nil
+}
+
+// act orders what a product's drift asks for, with a look at Stripe: what is known of it has been wrong once. It returns why
+// what was to be written back cannot be, for a person to decide.
+func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Orders) (cannot string, err error) {
+	id := func(what string) string {
+		return fmt.Sprintf("%s:%s:%s:%d:%d", what, r.Account, p.ID, p.DriftedAt.UnixMicro(), p.Repairs)
+	}
+	if o.Repair || o.Archive {
+		sync := &meshv1.SyncProduct{ProductId: p.ID, Look: true, Overwrite: o.Overwrite, Leave: o.Leave, ArchiveExtra: o.Archive}
+		if err := r.send(ctx, sync, mesh.Reconciliation, "drift", id("repair")); err != nil {
+			return "", err
+		}
+	}
+	if len(o.WriteBack) > 0 || o.Import {
+		return r.writeBack(ctx, p, o, id("write-back"))
+	}
+	return "", nil
+}
+
+// writeBack orders ingestion to take Stripe's values into the catalog.
+func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Orders, id string) (cannot string, err error) {
+	order := &meshv1.WriteBack{ProductId: p.ID, Version: p.Desired.GetVersion(), Import: o.Import}
+	if o.Import {
+		order.Product = catalog.Import(p.Observed)
+	} else if order.Product, order.Fields = catalog.TakeFromStripe(p.Desired, p.Observed, o.WriteBack); len(order.Fields) == 0 {
+		return "the catalog cannot have Stripe's value", nil
+	}
+	if violations := catalog.Validate(order.Product); len(violations) > 0 {
+		return fmt.Sprintf("with Stripe's values the product could not be in the catalog: %s", violations[0]), nil
+	}
+	command := &meshv1.Command{
+		Id: id, Account: r.Account, Issuer: mesh.Reconciliation, Reason: "drift", IssuedAt: timestamppb.New(r.Now()),
+		Verb: &meshv1.Command_WriteBack{WriteBack: order},
+	}
+	return "", r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Ingestion, r.Account, mesh.VerbWriteBack, p.ID), command, mesh.WithID(id), mesh.WithVersion(order.Version))
 }
 
 func (r *reconciler) order(ctx context.Context, product string, look bool, issuer, reason, id string) error {
+	return r.send(ctx, &meshv1.SyncProduct{ProductId: product, Look: look}, issuer, reason, id)
+}
+
+func (r *reconciler) send(ctx context.Context, sync *meshv1.SyncProduct, issuer, reason, id string) error {
 	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
-		Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: product, Look: look}},
+		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()), Verb: &meshv1.Command_Sync{Sync: sync},
 	}
-	return r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Push, r.Account, mesh.VerbSync, product), command, mesh.WithID(id))
+	return r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Push, r.Account, mesh.VerbSync, sync.GetProductId()), command, mesh.WithID(id))
+}
+
+// inWords says what differs: `description: "A" in the catalog, "B" in Stripe`.
+func inWords(drift []*ledger.Drift) []string {
+	words := make([]string, len(drift))
+	for i, d := range drift {
+		words[i] = strings.ReplaceAll(string(d.Kind), "_", " ")
+		if d.Field != "" {
+			words[i] += " " + d.Field
+		}
+		if d.Catalog != "" || d.Stripe != "" {
+			words[i] += fmt.Sprintf(": %q in the catalog, %q in Stripe", abridged(d.Catalog), abridged(d.Stripe))
+		}
+	}
+	return words
+}
+
+func differences(drift []*ledger.Drift) []*meshv1.Difference {
+	out := make([]*meshv1.Difference, len(drift))
+	for i, d := range drift {
+		out[i] = difference(d)
+	}
+	return out
+}
+
+func difference(d *ledger.Drift) *meshv1.Difference {
+	return &meshv1.Difference{Kind: string(d.Kind), Field: d.Field, Catalog: d.Catalog, Stripe: d.Stripe, Action: string(d.Action)}
 }
 
 // scan orders a full scan of Stripe and returns its id.

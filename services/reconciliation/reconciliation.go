@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
@@ -36,12 +37,27 @@ type Config struct {
 	GracePeriod time.Duration
 	// ScanInterval is the time between full scans of Stripe; 0 means never.
 	ScanInterval time.Duration
-	// ReportOnly leaves drift as it is, reported.
-	ReportOnly bool
-	Logger     *slog.Logger
+	// Policy says who is right where the sides differ; nil has the catalog own everything. Push must have the same.
+	Policy *catalog.Policy
+	// Extras is what is done about active products in Stripe that the catalog never had; empty means ExtrasIgnore.
+	Extras Extras
+	// HistoryRetention is how long the audit trail is kept, and drift and dead letters that are settled; 0 means for ever.
+	HistoryRetention time.Duration
+	Logger           *slog.Logger
 	// Now is the clock by which drift is judged; time.Now if nil.
 	Now func() time.Time
 }
+
+// Extras says what is done about active products in Stripe that the catalog never had.
+type Extras string
+
+// What can be done about extras.
+const (
+	ExtrasIgnore  Extras = "ignore"
+	ExtrasReport  Extras = "report"
+	ExtrasArchive Extras = "archive"
+	ExtrasImport  Extras = "import"
+)
 
 // concurrency of each consumer: the ledger's row locks keep messages about one product apart.
 const concurrency = 4
@@ -51,6 +67,8 @@ type reconciler struct {
 	Config
 	mesh   *mesh.Mesh
 	ledger *ledger.Ledger
+	// wake has drift that was found be acted upon at once.
+	wake chan struct{}
 }
 
 // Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or the topology
@@ -82,8 +100,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer l.Close()
-	r := &reconciler{Config: cfg, mesh: m, ledger: l}
-	l.Closed = r.forget
+	r := &reconciler{Config: cfg, mesh: m, ledger: l, wake: make(chan struct{}, 1)}
+	l.Closed, l.Found, l.Settled, l.Due = r.forget, r.found, r.settled, r.due
+	l.Policy, l.Extras = cfg.Policy, string(cfg.Extras)
 	defer r.observe()()
 
 	r.HTTP.Handler = r.controlAPI()
@@ -96,6 +115,8 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationSync, r.outcome) })
 	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationDead, r.deadLetter) })
 	g.Go(func() error { return r.watchDrift(ctx) })
+	g.Go(func() error { return r.prune(ctx) })
+	g.Go(func() error { return r.fillReadable(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })
 	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)
 	return g.Wait()

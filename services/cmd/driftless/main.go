@@ -32,10 +32,10 @@ type cli struct {
 	Plan     planCmd     `cmd:"" help:"Show the calls that would make Stripe equal to the catalog; exit 2 if there are any."`
 	Sync     syncCmd     `cmd:"" help:"Bring products to their newest desired state now."`
 	Approve  approveCmd  `cmd:"" help:"Let push archive the products that the mass-change guard holds."`
-	Drift    driftCmd    `cmd:"" help:"List the products that have drifted; exit 2 if there are any."`
+	Drift    driftCmd    `cmd:"" help:"List what has drifted, and decide about it; exit 2 if there is any."`
 	Scan     scanCmd     `cmd:"" help:"Read everything Stripe holds and correct what is known."`
 	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's newest change, from Jaeger, as a waterfall."`
-	History  historyCmd  `cmd:"" help:"Show everything recorded about a product."`
+	History  historyCmd  `cmd:"" help:"Show everything recorded about a product, field by field."`
 	Dead     deadCmd     `cmd:"" help:"Look at what could not be applied, have it tried again, or let it go."`
 	Webhook  webhookCmd  `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
 	Topology topologyCmd `cmd:"" help:"Compare the streams, buckets and consumers with what is declared, or make them so."`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -44,6 +45,9 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 		[]string{"account", s.GetAccount()}, []string{"in sync", number(s.GetInSync())}, []string{"pending", number(s.GetPending())},
 		[]string{"- retrying", number(s.GetRetrying())},
 		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())}, []string{"orphans", number(s.GetOrphans())})
+	for _, d := range s.GetDrift() {
+		fmt.Printf("drift: %d %s (%s)\n", d.GetCount(), strings.ReplaceAll(d.GetKind(), "_", " "), d.GetState())
+	}
 	if scan := s.GetLastScan(); scan != nil {
 		fmt.Printf("last scan: %s, %s\n", scanState(scan), scanFound(scan))
 		if why := scan.GetReason(); why != "" {
@@ -198,34 +202,11 @@ func printPlan(plan *controlv1.PlanResponse) {
 			fmt.Printf("  its newest state was refused: `driftless dead show %s` shows why\n", p.GetProductId())
 		}
 		printSteps(p.GetSteps())
-	}
-	fmt.Printf("%d of %d products differ; %d messages in flight\n", len(plan.GetProducts()), plan.GetCompared(), plan.GetInFlight())
-}
-
-type driftCmd struct {
-	address
-}
-
-func (cmd *driftCmd) Run(ctx context.Context, c *cli) error {
-	client, err := cmd.control(c)
-	if err != nil {
-		return err
-	}
-	plan, err := wholePlan(ctx, client, nil)
-	if err != nil {
-		return err
-	}
-	drifted := &controlv1.PlanResponse{Compared: plan.GetCompared(), InFlight: plan.GetInFlight()}
-	for _, p := range plan.GetProducts() {
-		if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DRIFTED {
-			drifted.Products = append(drifted.Products, p)
+		for _, d := range p.GetWriteBacks() {
+			fmt.Printf("  write back to the catalog: %s\n", differenceLine(d))
 		}
 	}
-	err = show(c, drifted)
-	if err == nil && len(drifted.GetProducts()) > 0 {
-		return errDiffers
-	}
-	return err
+	fmt.Printf("%d of %d products differ; %d messages in flight\n", len(plan.GetProducts()), plan.GetCompared(), plan.GetInFlight())
 }
 
 type syncCmd struct {
@@ -241,30 +222,4 @@ func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 	}
 	_, err = client.SyncProducts(ctx, connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: cmd.Products, Look: cmd.Look}))
 	return err
-}
-
-type historyCmd struct {
-	address
-	Product string `arg:"" help:"Id of the product."`
-	Limit   uint32 `default:"100" help:"At most this many entries, the newest."`
-}
-
-func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
-	client, err := cmd.control(c)
-	if err != nil {
-		return err
-	}
-	resp, err := client.ListHistory(ctx, connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: cmd.Product, Limit: cmd.Limit}))
-	if err != nil {
-		return err
-	}
-	if c.Output == "json" {
-		return printJSON(resp.Msg)
-	}
-	rows := [][]string{{"AT", "WHAT", "TRACE", "DETAIL"}}
-	for _, e := range resp.Msg.GetEntries() {
-		rows = append(rows, []string{e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), e.GetKind(), e.GetTraceId(), e.GetDetail()})
-	}
-	printTable(stdout, rows...)
-	return nil
 }

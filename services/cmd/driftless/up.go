@@ -42,6 +42,7 @@ type upCmd struct {
 	config.Push
 	config.Pull
 	config.Reconciliation
+	config.Policy
 
 	Ports           string        `enum:"fixed,auto" default:"fixed" help:"fixed for the ports of the documentation, auto for free ones."`
 	JSON            bool          `name:"json" help:"Print where everything is as one line of JSON on standard output once it is ready."`
@@ -367,6 +368,9 @@ func (u *up) environment() []string {
 		"DRIFTLESS_GRACE_PERIOD":        u.GracePeriod.String(),
 		"DRIFTLESS_SCAN_INTERVAL":       u.ScanInterval.String(),
 		"DRIFTLESS_DRIFT_POLICY":        u.DriftPolicy,
+		"DRIFTLESS_POLICY":              u.Policy.Policy.String(),
+		"DRIFTLESS_EXTRAS":              u.Extras,
+		"DRIFTLESS_HISTORY_RETENTION":   u.HistoryRetention.String(),
 		"DRIFTLESS_LOG_LEVEL":           u.ServiceLogLevel,
 		"DRIFTLESS_LOG_FORMAT":          telemetry.LogFormat(os.Stderr, u.cli.LogFormat),
 		"DRIFTLESS_CONFIG":              u.cli.Config,

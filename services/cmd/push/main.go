@@ -18,12 +18,17 @@ func main() {
 		config.Mesh
 		config.Stripe
 		config.Push
+		config.Policy
 	}
 	service.Main(mesh.Push, "Writes the catalog's products and prices to Stripe.", &s, func(ctx context.Context, r service.Runtime) error {
+		policy, err := service.Policy(s.Policy, s.Config)
+		if err != nil {
+			return err //nolint:wrapcheck // names the rule
+		}
 		return push.Run(ctx, push.Config{
 			Account: s.Account, NATS: r.NATS(mesh.Push, s.Mesh), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
 			HTTP: r.HTTP(s.PushAddr), Concurrency: s.PushConcurrency,
-			Guard: push.GuardConfig{Share: s.GuardShare, Least: s.GuardLeast}, Logger: r.Logger,
+			Policy: policy, Guard: push.GuardConfig{Share: s.GuardShare, Least: s.GuardLeast}, Logger: r.Logger,
 		})
 	})
 }

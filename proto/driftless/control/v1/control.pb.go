@@ -88,6 +88,57 @@ func (ProductState) EnumDescriptor() ([]byte, []int) {
 	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{0}
 }
 
+type Keep int32
+
+const (
+	Keep_KEEP_UNSPECIFIED Keep = 0
+	// The catalog's value goes to Stripe. An extra product is archived.
+	Keep_KEEP_CATALOG Keep = 1
+	// Stripe's value goes to the catalog. An extra product is imported.
+	Keep_KEEP_STRIPE Keep = 2
+)
+
+// Enum value maps for Keep.
+var (
+	Keep_name = map[int32]string{
+		0: "KEEP_UNSPECIFIED",
+		1: "KEEP_CATALOG",
+		2: "KEEP_STRIPE",
+	}
+	Keep_value = map[string]int32{
+		"KEEP_UNSPECIFIED": 0,
+		"KEEP_CATALOG":     1,
+		"KEEP_STRIPE":      2,
+	}
+)
+
+func (x Keep) Enum() *Keep {
+	p := new(Keep)
+	*p = x
+	return p
+}
+
+func (x Keep) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Keep) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftless_control_v1_control_proto_enumTypes[1].Descriptor()
+}
+
+func (Keep) Type() protoreflect.EnumType {
+	return &file_driftless_control_v1_control_proto_enumTypes[1]
+}
+
+func (x Keep) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Keep.Descriptor instead.
+func (Keep) EnumDescriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{1}
+}
+
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -141,7 +192,9 @@ type GetStatusResponse struct {
 	// Calls in the last 30 days that count towards Stripe's read allowance.
 	Reads uint64 `protobuf:"varint,11,opt,name=reads,proto3" json:"reads,omitempty"`
 	// What the mass-change guard has seen and holds; absent before push archives for the first time.
-	Guard         *v1.Guard `protobuf:"bytes,12,opt,name=guard,proto3" json:"guard,omitempty"`
+	Guard *v1.Guard `protobuf:"bytes,12,opt,name=guard,proto3" json:"guard,omitempty"`
+	// Open drift, by kind and state.
+	Drift         []*DriftCount `protobuf:"bytes,13,rep,name=drift,proto3" json:"drift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -260,6 +313,532 @@ func (x *GetStatusResponse) GetGuard() *v1.Guard {
 	return nil
 }
 
+func (x *GetStatusResponse) GetDrift() []*DriftCount {
+	if x != nil {
+		return x.Drift
+	}
+	return nil
+}
+
+type DriftCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Count         uint64                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DriftCount) Reset() {
+	*x = DriftCount{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DriftCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DriftCount) ProtoMessage() {}
+
+func (x *DriftCount) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DriftCount.ProtoReflect.Descriptor instead.
+func (*DriftCount) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DriftCount) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *DriftCount) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *DriftCount) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// A difference that is drift.
+type Drift struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// With the action that the policy, or an operator, has decided on.
+	Difference *v1.Difference         `protobuf:"bytes,2,opt,name=difference,proto3" json:"difference,omitempty"`
+	Since      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// dashboard, api_key (another program's), or unknown.
+	CausedBy string `protobuf:"bytes,4,opt,name=caused_by,json=causedBy,proto3" json:"caused_by,omitempty"`
+	// The Stripe event that told of it, if one did.
+	EventId string `protobuf:"bytes,5,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// found, repairing, waiting (for a person) or ignored; repaired or written_back once it is settled.
+	State     string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	SettledAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=settled_at,json=settledAt,proto3" json:"settled_at,omitempty"`
+	// Orders to repair it, or to write it back, so far.
+	Attempts uint32 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Why it waits.
+	Detail        string `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drift) Reset() {
+	*x = Drift{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drift) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drift) ProtoMessage() {}
+
+func (x *Drift) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drift.ProtoReflect.Descriptor instead.
+func (*Drift) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Drift) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *Drift) GetDifference() *v1.Difference {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+func (x *Drift) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Drift) GetCausedBy() string {
+	if x != nil {
+		return x.CausedBy
+	}
+	return ""
+}
+
+func (x *Drift) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *Drift) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Drift) GetSettledAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SettledAt
+	}
+	return nil
+}
+
+func (x *Drift) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Drift) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+type ListDriftRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of these products only; of all if empty.
+	ProductIds []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// Of these kinds, and in these states, only.
+	Kinds  []string `protobuf:"bytes,2,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	States []string `protobuf:"bytes,3,rep,name=states,proto3" json:"states,omitempty"`
+	// What was settled too, the newest first; for named products only.
+	Settled bool `protobuf:"varint,4,opt,name=settled,proto3" json:"settled,omitempty"`
+	// At most this many; 0 means 1000.
+	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Of products with ids after this one only: the last of the answer before, to read on.
+	After         string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDriftRequest) Reset() {
+	*x = ListDriftRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDriftRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDriftRequest) ProtoMessage() {}
+
+func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDriftRequest.ProtoReflect.Descriptor instead.
+func (*ListDriftRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListDriftRequest) GetProductIds() []string {
+	if x != nil {
+		return x.ProductIds
+	}
+	return nil
+}
+
+func (x *ListDriftRequest) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListDriftRequest) GetStates() []string {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ListDriftRequest) GetSettled() bool {
+	if x != nil {
+		return x.Settled
+	}
+	return false
+}
+
+func (x *ListDriftRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListDriftRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type ListDriftResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Drift []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	// There is more after these; ask again with the last one's product in after.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDriftResponse) Reset() {
+	*x = ListDriftResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDriftResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDriftResponse) ProtoMessage() {}
+
+func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDriftResponse.ProtoReflect.Descriptor instead.
+func (*ListDriftResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListDriftResponse) GetDrift() []*Drift {
+	if x != nil {
+		return x.Drift
+	}
+	return nil
+}
+
+func (x *ListDriftResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type IgnoreDriftRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// All that is open if empty; "-" is the product as a whole.
+	Fields        []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IgnoreDriftRequest) Reset() {
+	*x = IgnoreDriftRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IgnoreDriftRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IgnoreDriftRequest) ProtoMessage() {}
+
+func (x *IgnoreDriftRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IgnoreDriftRequest.ProtoReflect.Descriptor instead.
+func (*IgnoreDriftRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *IgnoreDriftRequest) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *IgnoreDriftRequest) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+type IgnoreDriftResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Drift         []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IgnoreDriftResponse) Reset() {
+	*x = IgnoreDriftResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IgnoreDriftResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IgnoreDriftResponse) ProtoMessage() {}
+
+func (x *IgnoreDriftResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IgnoreDriftResponse.ProtoReflect.Descriptor instead.
+func (*IgnoreDriftResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *IgnoreDriftResponse) GetDrift() []*Drift {
+	if x != nil {
+		return x.Drift
+	}
+	return nil
+}
+
+type ResolveDriftRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// As in IgnoreDriftRequest.
+	Fields        []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	Keep          Keep     `protobuf:"varint,3,opt,name=keep,proto3,enum=driftless.control.v1.Keep" json:"keep,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveDriftRequest) Reset() {
+	*x = ResolveDriftRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveDriftRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveDriftRequest) ProtoMessage() {}
+
+func (x *ResolveDriftRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveDriftRequest.ProtoReflect.Descriptor instead.
+func (*ResolveDriftRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ResolveDriftRequest) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ResolveDriftRequest) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *ResolveDriftRequest) GetKeep() Keep {
+	if x != nil {
+		return x.Keep
+	}
+	return Keep_KEEP_UNSPECIFIED
+}
+
+type ResolveDriftResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Drift         []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveDriftResponse) Reset() {
+	*x = ResolveDriftResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveDriftResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveDriftResponse) ProtoMessage() {}
+
+func (x *ResolveDriftResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveDriftResponse.ProtoReflect.Descriptor instead.
+func (*ResolveDriftResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ResolveDriftResponse) GetDrift() []*Drift {
+	if x != nil {
+		return x.Drift
+	}
+	return nil
+}
+
 type ApproveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How long everything may be archived; an hour if absent, a day at most.
@@ -270,7 +849,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[2]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +861,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[2]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +874,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{2}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApproveRequest) GetDuration() *durationpb.Duration {
@@ -316,7 +895,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +907,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[3]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +920,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApproveResponse) GetUntil() *timestamppb.Timestamp {
@@ -374,7 +953,7 @@ type ConsumerStatus struct {
 
 func (x *ConsumerStatus) Reset() {
 	*x = ConsumerStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -386,7 +965,7 @@ func (x *ConsumerStatus) String() string {
 func (*ConsumerStatus) ProtoMessage() {}
 
 func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[4]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -399,7 +978,7 @@ func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerStatus.ProtoReflect.Descriptor instead.
 func (*ConsumerStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConsumerStatus) GetStream() string {
@@ -451,7 +1030,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -463,7 +1042,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[5]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -476,7 +1055,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PlanRequest) GetProductIds() []string {
@@ -516,7 +1095,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +1107,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[6]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +1120,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PlanResponse) GetProducts() []*ProductPlan {
@@ -577,15 +1156,17 @@ type ProductPlan struct {
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	State     ProductState           `protobuf:"varint,2,opt,name=state,proto3,enum=driftless.control.v1.ProductState" json:"state,omitempty"`
 	// In the order in which they would be applied.
-	Steps         []*PlannedStep         `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
-	DiffersSince  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=differs_since,json=differsSince,proto3" json:"differs_since,omitempty"`
+	Steps        []*PlannedStep         `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	DiffersSince *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=differs_since,json=differsSince,proto3" json:"differs_since,omitempty"`
+	// What is to be written back to the catalog.
+	WriteBacks    []*v1.Difference `protobuf:"bytes,5,rep,name=write_backs,json=writeBacks,proto3" json:"write_backs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ProductPlan) Reset() {
 	*x = ProductPlan{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +1178,7 @@ func (x *ProductPlan) String() string {
 func (*ProductPlan) ProtoMessage() {}
 
 func (x *ProductPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[7]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +1191,7 @@ func (x *ProductPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductPlan.ProtoReflect.Descriptor instead.
 func (*ProductPlan) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ProductPlan) GetProductId() string {
@@ -641,6 +1222,13 @@ func (x *ProductPlan) GetDiffersSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ProductPlan) GetWriteBacks() []*v1.Difference {
+	if x != nil {
+		return x.WriteBacks
+	}
+	return nil
+}
+
 type PlannedStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// create_product, update_product, create_price, update_price.
@@ -655,7 +1243,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +1255,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[8]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +1268,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PlannedStep) GetKind() string {
@@ -714,7 +1302,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +1314,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[9]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +1327,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Parameter) GetName() string {
@@ -767,7 +1355,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +1367,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +1380,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -817,7 +1405,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +1417,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +1430,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 type StartScanRequest struct {
@@ -853,7 +1441,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1453,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1466,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 type StartScanResponse struct {
@@ -890,7 +1478,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1490,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1503,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -933,7 +1521,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1533,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1546,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 type GetScanResponse struct {
@@ -970,7 +1558,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1570,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1583,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -1016,7 +1604,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1616,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1629,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -1067,7 +1655,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +1667,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +1680,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -1105,18 +1693,32 @@ func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
 type HistoryEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
-	// catalog_change, stripe_event, applied, confirmed, drifted, repaired, dead, ordered, dropped.
-	Kind          string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Version       uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
-	TraceId       string `protobuf:"bytes,5,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// catalog_change, stripe_event, applied, confirmed, drifted, repaired, written_back, dead, ordered, ignored, resolved,
+	// dropped.
+	Kind    string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Detail  string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	TraceId string `protobuf:"bytes,5,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	// Of a catalog_change, what the catalog changed; of a stripe_event, what Stripe says changed.
+	Changes []*FieldChange `protobuf:"bytes,6,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Of drifted, repaired and written_back.
+	Differences []*v1.Difference `protobuf:"bytes,7,rep,name=differences,proto3" json:"differences,omitempty"`
+	// Of applied.
+	Steps []*v1.AppliedStep `protobuf:"bytes,8,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Of a stripe_event: driftless (the echo of a call of ours), dashboard or api_key.
+	CausedBy      string `protobuf:"bytes,9,opt,name=caused_by,json=causedBy,proto3" json:"caused_by,omitempty"`
+	StripeEventId string `protobuf:"bytes,10,opt,name=stripe_event_id,json=stripeEventId,proto3" json:"stripe_event_id,omitempty"`
+	// Stripe's id of the product or price.
+	StripeObjectId  string `protobuf:"bytes,11,opt,name=stripe_object_id,json=stripeObjectId,proto3" json:"stripe_object_id,omitempty"`
+	StripeRequestId string `protobuf:"bytes,12,opt,name=stripe_request_id,json=stripeRequestId,proto3" json:"stripe_request_id,omitempty"`
+	IdempotencyKey  string `protobuf:"bytes,13,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1730,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1743,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -1179,6 +1781,123 @@ func (x *HistoryEntry) GetTraceId() string {
 	return ""
 }
 
+func (x *HistoryEntry) GetChanges() []*FieldChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *HistoryEntry) GetDifferences() []*v1.Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *HistoryEntry) GetSteps() []*v1.AppliedStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *HistoryEntry) GetCausedBy() string {
+	if x != nil {
+		return x.CausedBy
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetStripeEventId() string {
+	if x != nil {
+		return x.StripeEventId
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetStripeObjectId() string {
+	if x != nil {
+		return x.StripeObjectId
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetStripeRequestId() string {
+	if x != nil {
+		return x.StripeRequestId
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// A field before and after, as text; empty for none.
+type FieldChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Field         string                 `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	Old           string                 `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
+	New           string                 `protobuf:"bytes,3,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldChange) Reset() {
+	*x = FieldChange{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldChange) ProtoMessage() {}
+
+func (x *FieldChange) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
+func (*FieldChange) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *FieldChange) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *FieldChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *FieldChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most this many; 0 means 100.
@@ -1195,7 +1914,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1926,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1939,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -1260,7 +1979,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1991,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +2004,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -1304,7 +2023,7 @@ type GetDeadLettersRequest struct {
 
 func (x *GetDeadLettersRequest) Reset() {
 	*x = GetDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +2035,7 @@ func (x *GetDeadLettersRequest) String() string {
 func (*GetDeadLettersRequest) ProtoMessage() {}
 
 func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +2048,7 @@ func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetDeadLettersRequest) GetProductId() string {
@@ -1348,7 +2067,7 @@ type GetDeadLettersResponse struct {
 
 func (x *GetDeadLettersResponse) Reset() {
 	*x = GetDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +2079,7 @@ func (x *GetDeadLettersResponse) String() string {
 func (*GetDeadLettersResponse) ProtoMessage() {}
 
 func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +2092,7 @@ func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
@@ -1396,7 +2115,7 @@ type DeadLetterDetail struct {
 
 func (x *DeadLetterDetail) Reset() {
 	*x = DeadLetterDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +2127,7 @@ func (x *DeadLetterDetail) String() string {
 func (*DeadLetterDetail) ProtoMessage() {}
 
 func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +2140,7 @@ func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
 func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
@@ -1460,7 +2179,7 @@ type DeadLetterSelection struct {
 
 func (x *DeadLetterSelection) Reset() {
 	*x = DeadLetterSelection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +2191,7 @@ func (x *DeadLetterSelection) String() string {
 func (*DeadLetterSelection) ProtoMessage() {}
 
 func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +2204,7 @@ func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
 func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DeadLetterSelection) GetProductIds() []string {
@@ -1532,7 +2251,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +2263,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +2276,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -1579,7 +2298,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +2310,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +2323,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -1632,7 +2351,7 @@ type DropDeadLettersRequest struct {
 
 func (x *DropDeadLettersRequest) Reset() {
 	*x = DropDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +2363,7 @@ func (x *DropDeadLettersRequest) String() string {
 func (*DropDeadLettersRequest) ProtoMessage() {}
 
 func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +2376,7 @@ func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -1686,7 +2405,7 @@ type DropDeadLettersResponse struct {
 
 func (x *DropDeadLettersResponse) Reset() {
 	*x = DropDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +2417,7 @@ func (x *DropDeadLettersResponse) String() string {
 func (*DropDeadLettersResponse) ProtoMessage() {}
 
 func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +2430,7 @@ func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -1745,7 +2464,7 @@ type DeadLetterResult struct {
 
 func (x *DeadLetterResult) Reset() {
 	*x = DeadLetterResult{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +2476,7 @@ func (x *DeadLetterResult) String() string {
 func (*DeadLetterResult) ProtoMessage() {}
 
 func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +2489,7 @@ func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
 func (*DeadLetterResult) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeadLetterResult) GetProductId() string {
@@ -1820,7 +2539,7 @@ var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xa2\x03\n" +
+	"\x10GetStatusRequest\"\xda\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -1834,7 +2553,52 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\bretrying\x18\n" +
 	" \x01(\x04R\bretrying\x12\x14\n" +
 	"\x05reads\x18\v \x01(\x04R\x05reads\x12.\n" +
-	"\x05guard\x18\f \x01(\v2\x18.driftless.mesh.v1.GuardR\x05guard\"W\n" +
+	"\x05guard\x18\f \x01(\v2\x18.driftless.mesh.v1.GuardR\x05guard\x126\n" +
+	"\x05drift\x18\r \x03(\v2 .driftless.control.v1.DriftCountR\x05drift\"L\n" +
+	"\n" +
+	"DriftCount\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\xd4\x02\n" +
+	"\x05Drift\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12=\n" +
+	"\n" +
+	"difference\x18\x02 \x01(\v2\x1d.driftless.mesh.v1.DifferenceR\n" +
+	"difference\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1b\n" +
+	"\tcaused_by\x18\x04 \x01(\tR\bcausedBy\x12\x19\n" +
+	"\bevent_id\x18\x05 \x01(\tR\aeventId\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x129\n" +
+	"\n" +
+	"settled_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tsettledAt\x12\x1a\n" +
+	"\battempts\x18\b \x01(\rR\battempts\x12\x16\n" +
+	"\x06detail\x18\t \x01(\tR\x06detail\"\xd0\x01\n" +
+	"\x10ListDriftRequest\x12*\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
+	"productIds\x12\x1e\n" +
+	"\x05kinds\x18\x02 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10\x14R\x05kinds\x12 \n" +
+	"\x06states\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10\x14R\x06states\x12\x18\n" +
+	"\asettled\x18\x04 \x01(\bR\asettled\x12\x1e\n" +
+	"\x05limit\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x14\n" +
+	"\x05after\x18\x06 \x01(\tR\x05after\"d\n" +
+	"\x11ListDriftResponse\x121\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"_\n" +
+	"\x12IgnoreDriftRequest\x12&\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\x12!\n" +
+	"\x06fields\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06fields\"H\n" +
+	"\x13IgnoreDriftResponse\x121\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\x9c\x01\n" +
+	"\x13ResolveDriftRequest\x12&\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\x12!\n" +
+	"\x06fields\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06fields\x12:\n" +
+	"\x04keep\x18\x03 \x01(\x0e2\x1a.driftless.control.v1.KeepB\n" +
+	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04keep\"I\n" +
+	"\x14ResolveDriftResponse\x121\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"W\n" +
 	"\x0eApproveRequest\x12E\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x05*\x00R\bduration\"d\n" +
 	"\x0fApproveResponse\x120\n" +
@@ -1856,13 +2620,15 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductPlanR\bproducts\x12\x1a\n" +
 	"\bcompared\x18\x02 \x01(\x04R\bcompared\x12\x1b\n" +
 	"\tin_flight\x18\x03 \x01(\x04R\binFlight\x12\x1c\n" +
-	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"\xe0\x01\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"\xa0\x02\n" +
 	"\vProductPlan\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x128\n" +
 	"\x05state\x18\x02 \x01(\x0e2\".driftless.control.v1.ProductStateR\x05state\x127\n" +
 	"\x05steps\x18\x03 \x03(\v2!.driftless.control.v1.PlannedStepR\x05steps\x12?\n" +
-	"\rdiffers_since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fdiffersSince\"v\n" +
+	"\rdiffers_since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fdiffersSince\x12>\n" +
+	"\vwrite_backs\x18\x05 \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\n" +
+	"writeBacks\"v\n" +
 	"\vPlannedStep\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12?\n" +
@@ -1888,13 +2654,26 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"product_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\x12\x1e\n" +
 	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"S\n" +
 	"\x13ListHistoryResponse\x12<\n" +
-	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\"\x9b\x01\n" +
+	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\"\x93\x04\n" +
 	"\fHistoryEntry\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06detail\x18\x04 \x01(\tR\x06detail\x12\x19\n" +
-	"\btrace_id\x18\x05 \x01(\tR\atraceId\"\xa8\x01\n" +
+	"\btrace_id\x18\x05 \x01(\tR\atraceId\x12;\n" +
+	"\achanges\x18\x06 \x03(\v2!.driftless.control.v1.FieldChangeR\achanges\x12?\n" +
+	"\vdifferences\x18\a \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\x124\n" +
+	"\x05steps\x18\b \x03(\v2\x1e.driftless.mesh.v1.AppliedStepR\x05steps\x12\x1b\n" +
+	"\tcaused_by\x18\t \x01(\tR\bcausedBy\x12&\n" +
+	"\x0fstripe_event_id\x18\n" +
+	" \x01(\tR\rstripeEventId\x12(\n" +
+	"\x10stripe_object_id\x18\v \x01(\tR\x0estripeObjectId\x12*\n" +
+	"\x11stripe_request_id\x18\f \x01(\tR\x0fstripeRequestId\x12'\n" +
+	"\x0fidempotency_key\x18\r \x01(\tR\x0eidempotencyKey\"G\n" +
+	"\vFieldChange\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\"\xa8\x01\n" +
 	"\x16ListDeadLettersRequest\x12\x1e\n" +
 	"\x05limit\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x12*\n" +
 	"\vproduct_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
@@ -1946,7 +2725,11 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x15PRODUCT_STATE_PENDING\x10\x02\x12\x19\n" +
 	"\x15PRODUCT_STATE_DRIFTED\x10\x03\x12\x16\n" +
 	"\x12PRODUCT_STATE_DEAD\x10\x04\x12\x18\n" +
-	"\x14PRODUCT_STATE_ORPHAN\x10\x052\xef\b\n" +
+	"\x14PRODUCT_STATE_ORPHAN\x10\x05*?\n" +
+	"\x04Keep\x12\x14\n" +
+	"\x10KEEP_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fKEEP_CATALOG\x10\x01\x12\x0f\n" +
+	"\vKEEP_STRIPE\x10\x022\x9e\v\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -1954,7 +2737,10 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aApprove\x12$.driftless.control.v1.ApproveRequest\x1a%.driftless.control.v1.ApproveResponse\"\x00\x12^\n" +
 	"\tStartScan\x12&.driftless.control.v1.StartScanRequest\x1a'.driftless.control.v1.StartScanResponse\"\x00\x12X\n" +
 	"\aGetScan\x12$.driftless.control.v1.GetScanRequest\x1a%.driftless.control.v1.GetScanResponse\"\x00\x12d\n" +
-	"\vListHistory\x12(.driftless.control.v1.ListHistoryRequest\x1a).driftless.control.v1.ListHistoryResponse\"\x00\x12p\n" +
+	"\vListHistory\x12(.driftless.control.v1.ListHistoryRequest\x1a).driftless.control.v1.ListHistoryResponse\"\x00\x12^\n" +
+	"\tListDrift\x12&.driftless.control.v1.ListDriftRequest\x1a'.driftless.control.v1.ListDriftResponse\"\x00\x12d\n" +
+	"\vIgnoreDrift\x12(.driftless.control.v1.IgnoreDriftRequest\x1a).driftless.control.v1.IgnoreDriftResponse\"\x00\x12g\n" +
+	"\fResolveDrift\x12).driftless.control.v1.ResolveDriftRequest\x1a*.driftless.control.v1.ResolveDriftResponse\"\x00\x12p\n" +
 	"\x0fListDeadLetters\x12,.driftless.control.v1.ListDeadLettersRequest\x1a-.driftless.control.v1.ListDeadLettersResponse\"\x00\x12m\n" +
 	"\x0eGetDeadLetters\x12+.driftless.control.v1.GetDeadLettersRequest\x1a,.driftless.control.v1.GetDeadLettersResponse\"\x00\x12v\n" +
 	"\x11ReplayDeadLetters\x12..driftless.control.v1.ReplayDeadLettersRequest\x1a/.driftless.control.v1.ReplayDeadLettersResponse\"\x00\x12p\n" +
@@ -1973,97 +2759,127 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_driftless_control_v1_control_proto_rawDescData
 }
 
-var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
-	(*GetStatusRequest)(nil),          // 1: driftless.control.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),         // 2: driftless.control.v1.GetStatusResponse
-	(*ApproveRequest)(nil),            // 3: driftless.control.v1.ApproveRequest
-	(*ApproveResponse)(nil),           // 4: driftless.control.v1.ApproveResponse
-	(*ConsumerStatus)(nil),            // 5: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),               // 6: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),              // 7: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),               // 8: driftless.control.v1.ProductPlan
-	(*PlannedStep)(nil),               // 9: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 10: driftless.control.v1.Parameter
-	(*SyncProductsRequest)(nil),       // 11: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 12: driftless.control.v1.SyncProductsResponse
-	(*StartScanRequest)(nil),          // 13: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 14: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 15: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 16: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 17: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 18: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 19: driftless.control.v1.HistoryEntry
-	(*ListDeadLettersRequest)(nil),    // 20: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 21: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 22: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 23: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 24: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 25: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 26: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 27: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 28: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 29: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 30: driftless.control.v1.DeadLetterResult
-	(*v1.ScanReport)(nil),             // 31: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 32: driftless.mesh.v1.Guard
-	(*durationpb.Duration)(nil),       // 33: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
-	(*v1.DeadLetter)(nil),             // 35: driftless.mesh.v1.DeadLetter
-	(*v11.ProductChange)(nil),         // 36: driftless.catalog.v1.ProductChange
+	(Keep)(0),                         // 1: driftless.control.v1.Keep
+	(*GetStatusRequest)(nil),          // 2: driftless.control.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),         // 3: driftless.control.v1.GetStatusResponse
+	(*DriftCount)(nil),                // 4: driftless.control.v1.DriftCount
+	(*Drift)(nil),                     // 5: driftless.control.v1.Drift
+	(*ListDriftRequest)(nil),          // 6: driftless.control.v1.ListDriftRequest
+	(*ListDriftResponse)(nil),         // 7: driftless.control.v1.ListDriftResponse
+	(*IgnoreDriftRequest)(nil),        // 8: driftless.control.v1.IgnoreDriftRequest
+	(*IgnoreDriftResponse)(nil),       // 9: driftless.control.v1.IgnoreDriftResponse
+	(*ResolveDriftRequest)(nil),       // 10: driftless.control.v1.ResolveDriftRequest
+	(*ResolveDriftResponse)(nil),      // 11: driftless.control.v1.ResolveDriftResponse
+	(*ApproveRequest)(nil),            // 12: driftless.control.v1.ApproveRequest
+	(*ApproveResponse)(nil),           // 13: driftless.control.v1.ApproveResponse
+	(*ConsumerStatus)(nil),            // 14: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 15: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 16: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 17: driftless.control.v1.ProductPlan
+	(*PlannedStep)(nil),               // 18: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 19: driftless.control.v1.Parameter
+	(*SyncProductsRequest)(nil),       // 20: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 21: driftless.control.v1.SyncProductsResponse
+	(*StartScanRequest)(nil),          // 22: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 23: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 24: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 25: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 26: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 27: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 28: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 29: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 30: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 31: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 32: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 33: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 34: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 35: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 36: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 37: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 38: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 39: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 40: driftless.control.v1.DeadLetterResult
+	(*v1.ScanReport)(nil),             // 41: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 42: driftless.mesh.v1.Guard
+	(*v1.Difference)(nil),             // 43: driftless.mesh.v1.Difference
+	(*timestamppb.Timestamp)(nil),     // 44: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 45: google.protobuf.Duration
+	(*v1.AppliedStep)(nil),            // 46: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 47: driftless.mesh.v1.DeadLetter
+	(*v11.ProductChange)(nil),         // 48: driftless.catalog.v1.ProductChange
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	5,  // 0: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	31, // 1: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	32, // 2: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
-	33, // 3: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	34, // 4: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	8,  // 5: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	0,  // 6: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	9,  // 7: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	34, // 8: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	10, // 9: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	31, // 10: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	19, // 11: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	34, // 12: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	35, // 13: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	24, // 14: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	35, // 15: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	36, // 16: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	9,  // 17: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	25, // 18: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	30, // 19: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	25, // 20: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	30, // 21: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	1,  // 22: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	6,  // 23: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	11, // 24: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	3,  // 25: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	13, // 26: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	15, // 27: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	17, // 28: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	20, // 29: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	22, // 30: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	26, // 31: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	28, // 32: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	2,  // 33: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	7,  // 34: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	12, // 35: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	4,  // 36: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	14, // 37: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	16, // 38: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	18, // 39: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	21, // 40: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	23, // 41: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	27, // 42: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	29, // 43: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	33, // [33:44] is the sub-list for method output_type
-	22, // [22:33] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	14, // 0: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	41, // 1: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	42, // 2: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	4,  // 3: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
+	43, // 4: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	44, // 5: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	44, // 6: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	5,  // 7: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	5,  // 8: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,  // 9: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	5,  // 10: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	45, // 11: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	44, // 12: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	17, // 13: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	0,  // 14: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	18, // 15: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	44, // 16: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	43, // 17: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	19, // 18: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	41, // 19: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	28, // 20: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	44, // 21: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	29, // 22: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	43, // 23: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	46, // 24: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	47, // 25: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	34, // 26: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	47, // 27: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	48, // 28: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	18, // 29: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	35, // 30: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	40, // 31: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	35, // 32: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	40, // 33: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	2,  // 34: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	15, // 35: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	20, // 36: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	12, // 37: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	22, // 38: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	24, // 39: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	26, // 40: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	6,  // 41: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	8,  // 42: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	10, // 43: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	30, // 44: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	32, // 45: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	36, // 46: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	38, // 47: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	3,  // 48: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	16, // 49: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	21, // 50: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	13, // 51: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	23, // 52: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	25, // 53: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	27, // 54: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	7,  // 55: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	9,  // 56: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	11, // 57: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	31, // 58: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	33, // 59: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	37, // 60: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	39, // 61: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	48, // [48:62] is the sub-list for method output_type
+	34, // [34:48] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -2076,8 +2892,8 @@ func file_driftless_control_v1_control_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   30,
+			NumEnums:      2,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,7 +24,7 @@ func (l *Ledger) Bury(ctx context.Context, letter *meshv1.DeadLetter, entry Entr
 	if version == 0 {
 		return l.buryUnversioned(ctx, letter, body, entry)
 	}
-	return l.change(ctx, letter.GetProductId(), entry, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+	return l.change(ctx, letter.GetProductId(), entry, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
 		superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
 		var closed *time.Time
 		if superseded {
@@ -47,12 +47,15 @@ func (l *Ledger) Bury(ctx context.Context, letter *meshv1.DeadLetter, entry Entr
 			return false, err
 		}
 		p.deadVersion = &version
+		if letter.GetReason() == writeBackFailed {
+			return true, l.waitForPerson(ctx, tx, p, letter.GetMessage())
+		}
 		return true, nil
 	})
 }
 
 func (l *Ledger) buryUnversioned(ctx context.Context, letter *meshv1.DeadLetter, body []byte, entry Entry) error {
-	if err := l.change(ctx, letter.GetProductId(), entry, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+	if err := l.change(ctx, letter.GetProductId(), entry, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
 		tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at)
 			VALUES ($1, $2, $3, $4, $5, 0, $6, $7) ON CONFLICT (id) DO NOTHING`,
 			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), letter.GetReason(), body, letter.GetLastAt().AsTime())
@@ -87,7 +90,7 @@ func (l *Ledger) settleUnversioned(ctx context.Context, product string) error {
 	if !some {
 		return nil
 	}
-	return l.change(ctx, product, Entry{}, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+	return l.change(ctx, product, Entry{}, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
 		if err := l.close(ctx, tx, p, settled, settling); err != nil {
 			return false, err
 		}
@@ -123,7 +126,7 @@ func (l *Ledger) lookForUnversioned(ctx context.Context, tx pgx.Tx, p *Product) 
 // Drop closes an open letter because somebody says so, with its entry in the audit trail. It returns whether the letter
 // was open. What is then known of the product decides its state, as if the letter had never come.
 func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) (dropped bool, err error) {
-	err = l.change(ctx, letter.GetProductId(), Entry{}, nil, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+	err = l.change(ctx, letter.GetProductId(), Entry{}, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
 		if err := l.close(ctx, tx, p, `id = $3`, letter.GetId()); err != nil {
 			return false, err
 		}

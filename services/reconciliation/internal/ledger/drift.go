@@ -4,10 +4,90 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/driftless-sync/driftless/services/catalog"
 )
+
+// DriftState is what became of a difference that is drift.
+type DriftState string
+
+// The states. Waiting is for a person to decide: the sides keep overwriting each other, or what was to be written back
+// cannot be. The last two are settled.
+const (
+	Found       DriftState = "found"
+	Repairing   DriftState = "repairing"
+	Waiting     DriftState = "waiting"
+	Ignored     DriftState = "ignored"
+	Repaired    DriftState = "repaired"
+	WrittenBack DriftState = "written_back"
+)
+
+// A field that drifts again after it was settled this often within the window is left for a person: two sides keep
+// overwriting each other.
+const (
+	Rounds       = 3
+	RoundsWindow = time.Hour
+)
+
+// Drift is a difference that is drift.
+type Drift struct {
+	ID      int64
+	Product string
+	catalog.Difference
+	Action   catalog.Action
+	Since    time.Time
+	CausedBy string
+	// EventID is Stripe's of the event that told of it.
+	EventID string
+	State   DriftState
+	// Decided is the side that a person has chosen, "catalog" or "stripe".
+	Decided   string
+	Detail    string
+	Attempts  int
+	SettledAt time.Time
+}
+
+// active says whether something is to be done about it by the policy, or by what a person has decided.
+func (d *Drift) active() bool { return d.State == Found || d.State == Repairing }
+
+// Orders are what is to be done about a product's drift.
+type Orders struct {
+	// Repair has push bring the product to its desired state; Leave and Overwrite are the exceptions.
+	Repair           bool
+	Overwrite, Leave []string
+	// WriteBack are fields that the catalog is to take from Stripe.
+	WriteBack []string
+	// Archive and Import are about a product that the catalog does not have.
+	Archive, Import bool
+}
+
+// none says whether there is nothing to do.
+func (o Orders) none() bool { return !o.Repair && len(o.WriteBack) == 0 && !o.Archive && !o.Import }
+
+// orders are what the open drift asks for.
+func (l *Ledger) orders(p *Product) Orders {
+	var o Orders
+	for _, d := range p.open {
+		switch {
+		case !d.active():
+			o.Leave = append(o.Leave, d.Field)
+		case d.Kind == catalog.Extra && d.Field == "":
+			o.Archive = d.Decided == "catalog" || d.Decided == "" && l.Extras == "archive"
+			o.Import = d.Decided == "stripe" || d.Decided == "" && l.Extras == "import"
+		case d.Decided == "stripe", d.Decided == "" && d.Action == catalog.WriteBack:
+			o.WriteBack = append(o.WriteBack, d.Field)
+		case d.Decided == "catalog":
+			o.Repair, o.Overwrite = true, append(o.Overwrite, d.Field)
+		case d.Action == catalog.Repair:
+			o.Repair = true
+		}
+	}
+	return o
+}
 
 // driftPage is how many products one call takes.
 const driftPage = 500
@@ -19,18 +99,18 @@ const (
 )
 
 // Drift calls products drifted that have differed for longer than grace, and returns those, and the ones drifted
-// before, that are due for a repair. found is asked about each newly drifted product, and due is told of each due one,
-// before that is stored; an error of theirs leaves the rest for the next call. If found says that it is no drift, the
-// product is left alone for another grace period.
+// before, that are due for a repair. asked is asked about each newly drifted product, and due is told what is to be done about each
+// due one, before that is stored; an error of theirs leaves the rest for the next call. If asked says that it is no drift, the
+// product is left alone for another grace period. What due returns is the detail of drift that then waits for a person.
 //
 // Not drift is what push has not come to: a product whose newest version has not been applied is waiting its turn
 // unless push is done with its message, as with every one of CATALOG up to the sequence pushed. Neither is a product
 // that a push has claimed, nor a dead one.
-func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, found func(context.Context, *Product) (bool, error), due func(context.Context, *Product) error) (n int, err error) {
+func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, asked func(context.Context, *Product) (bool, error), due func(context.Context, *Product, Orders) (cannot string, err error)) (n int, err error) {
 	now := l.now()
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
-		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND differs AND (
-			state = 'pending' AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3) AND (desired_sequence <= $4 OR observed_version >= desired_version)
+		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
+			state IN ('pending', 'orphan') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3) AND (desired_sequence <= $4 OR observed_version >= desired_version)
 			OR state = 'drifted' AND repair_at <= $3) LIMIT $5 FOR UPDATE SKIP LOCKED`,
 			l.account, now.Add(-grace), now, int64(min(pushed, math.MaxInt64)), driftPage)
 		if err != nil {
@@ -41,13 +121,17 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, 
 			return fmt.Errorf("look for drift: %w", err)
 		}
 		for _, p := range products {
-			if p.State == Pending {
-				drift, err := found(ctx, p)
+			n++
+			if err := l.loadOpen(ctx, tx, p); err != nil {
+				return err
+			}
+			l.resolve(p)
+			if p.State != Drifted {
+				drift, err := asked(ctx, p)
 				if err != nil {
 					return err
 				}
 				if !drift {
-					n++
 					p.repairAt = now.Add(grace)
 					if err := l.store(ctx, tx, p); err != nil {
 						return err
@@ -55,18 +139,224 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, 
 					continue
 				}
 				p.State, p.DriftedAt = Drifted, now
+				if err := l.find(ctx, tx, p, p.Decisions); err != nil {
+					return err
+				}
 			}
-			if err := due(ctx, p); err != nil {
+			if err := l.act(ctx, tx, p, due); err != nil {
 				return err
 			}
-			p.repairAt = now.Add(min(firstRepair<<min(p.Repairs, 10), lastRepair))
-			p.Repairs++
 			if err := l.store(ctx, tx, p); err != nil {
 				return err
 			}
-			n++
 		}
 		return nil
 	})
 	return n, err
+}
+
+// act has done what a product's drift asks for.
+func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product, due func(context.Context, *Product, Orders) (string, error)) error {
+	p.repairAt = time.Time{}
+	orders := l.orders(p)
+	if orders.none() {
+		return nil
+	}
+	cannot, err := due(ctx, p, orders)
+	if err != nil {
+		return err
+	}
+	p.repairAt = l.now().Add(min(firstRepair<<min(p.Repairs, 10), lastRepair))
+	p.Repairs++
+	for _, d := range p.open {
+		if !d.active() || d.Decided == "" && d.Action == catalog.Report {
+			continue
+		}
+		writeBack := slices.Contains(orders.WriteBack, d.Field) || orders.Import
+		if d.State, d.Detail = Repairing, ""; cannot != "" && writeBack {
+			d.State, d.Decided, d.Detail = Waiting, "", cannot
+		}
+		d.Attempts++
+		if err := l.storeDrift(ctx, tx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find opens what is drift from now on of what differs, and tells of it.
+func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []catalog.Decision) error {
+	var found []*Drift
+	for _, decision := range differing {
+		if slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == decision.Field }) {
+			continue
+		}
+		d := &Drift{Product: p.ID, Difference: decision.Difference, Action: decision.Action, Since: l.now(), CausedBy: "unknown", State: Found}
+		var settled int
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.drift WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at > $4 AND counts`,
+			l.account, p.ID, d.Field, l.now().Add(-RoundsWindow)).Scan(&settled); err != nil {
+			return fmt.Errorf("count the rounds of product %s: %w", p.ID, err)
+		}
+		if settled >= Rounds && d.Action != catalog.Report {
+			d.State = Waiting
+			d.Detail = fmt.Sprintf("settled %d times within %s, and different again: two sides keep overwriting each other", settled, RoundsWindow)
+		}
+		if err := tx.QueryRow(ctx, `INSERT INTO driftless_ledger.drift (account, product_id, kind, field, catalog_value, stripe_value, action, since, events, state, detail)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id`,
+			l.account, p.ID, string(d.Kind), d.Field, d.Catalog, d.Stripe, string(d.Action), d.Since, append([]string{}, p.news...), string(d.State), d.Detail).Scan(&d.ID); err != nil {
+			return fmt.Errorf("store drift of product %s: %w", p.ID, err)
+		}
+		if err := l.blame(ctx, tx, p.ID, d); err != nil {
+			return err
+		}
+		p.open = append(p.open, d)
+		found = append(found, d)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	p.State, p.repairAt = Drifted, l.now()
+	if p.DriftedAt.IsZero() {
+		p.DriftedAt = l.now()
+	}
+	if l.Found == nil {
+		return nil
+	}
+	return l.Found(ctx, p, found)
+}
+
+// settleOpen compares what is open with what differs now: what does not differ any more is settled.
+func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
+	var settled []*Drift
+	again := false
+	for _, d := range p.open {
+		i := slices.IndexFunc(p.Decisions, func(x catalog.Decision) bool { return x.Field == d.Field && x.Kind == d.Kind })
+		if i < 0 {
+			d.SettledAt = l.now()
+			d.State = Repaired
+			if d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack && d.Attempts > 0 || d.Kind == catalog.Extra && d.Field == "" && p.Desired != nil {
+				d.State = WrittenBack
+			}
+			settled = append(settled, d)
+		} else {
+			now := p.Decisions[i]
+			moved := d.Stripe != now.Stripe || d.Catalog != now.Catalog
+			if !moved && d.Action == now.Action {
+				continue
+			}
+			d.Catalog, d.Stripe = now.Catalog, now.Stripe
+			reopened := moved && d.State == Ignored
+			if reopened {
+				d.State, again = Found, true
+			}
+			// What a person decided shows in the decision, and is no policy.
+			if d.Decided == "" && d.active() && !reopened {
+				d.Action = now.Action
+			}
+		}
+		if err := l.storeDrift(ctx, tx, d); err != nil {
+			return err
+		}
+	}
+	p.open = slices.DeleteFunc(p.open, func(d *Drift) bool { return !d.SettledAt.IsZero() })
+	if again {
+		l.resolve(p)
+		if p.State != Dead {
+			p.State, p.DriftedAt, p.repairAt = Drifted, l.now(), l.now()
+		}
+	}
+	if len(settled) == 0 || l.Settled == nil {
+		return nil
+	}
+	return l.Settled(ctx, p, settled)
+}
+
+// writeBackFailed is the reason of a dead letter of a write-back: mesh.ReasonWriteBackFailed.
+const writeBackFailed = "write_back_failed"
+
+// waitForPerson leaves what could not be written back to a person.
+func (l *Ledger) waitForPerson(ctx context.Context, tx pgx.Tx, p *Product, why string) error {
+	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.drift SET state = 'waiting', decided = '', detail = $3
+		WHERE account = $1 AND product_id = $2 AND settled_at IS NULL AND state = 'repairing' AND (decided = 'stripe' OR decided = '' AND action = 'write-back')`,
+		l.account, p.ID, why); err != nil {
+		return fmt.Errorf("store drift of product %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+func (l *Ledger) storeDrift(ctx context.Context, tx pgx.Tx, d *Drift) error {
+	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.drift SET catalog_value = $2, stripe_value = $3, action = $4, state = $5, decided = $6, detail = $7,
+		attempts = $8, settled_at = $9 WHERE id = $1`,
+		d.ID, d.Catalog, d.Stripe, string(d.Action), string(d.State), d.Decided, d.Detail, d.Attempts, nullable(d.SettledAt)); err != nil {
+		return fmt.Errorf("store drift of product %s: %w", d.Product, err)
+	}
+	return nil
+}
+
+// blame looks for the event that caused a difference among those that were new when it was found. One of Driftless's own
+// calls is no cause.
+func (l *Ledger) blame(ctx context.Context, tx pgx.Tx, product string, d *Drift) error {
+	rows, err := tx.Query(ctx, `UPDATE driftless_ledger.drift d SET caused_by = e.caused_by, event_id = e.event_id
+		FROM (SELECT h.data->>'caused_by' AS caused_by, h.data->>'stripe_event_id' AS event_id FROM driftless_ledger.history h, driftless_ledger.drift x
+			WHERE x.id = $1 AND h.event_id = ANY (SELECT 'STRIPE:' || $2::text || ':' || e FROM unnest(x.events) e)
+			AND h.data->>'caused_by' IN ('dashboard', 'api_key') ORDER BY h.at DESC, h.id DESC LIMIT 1) e
+		WHERE d.id = $1 RETURNING d.caused_by, d.event_id`, d.ID, l.account)
+	if err != nil {
+		return fmt.Errorf("look for the cause of drift of product %s: %w", product, err)
+	}
+	if _, err := pgx.ForEachRow(rows, []any{&d.CausedBy, &d.EventID}, func() error { return nil }); err != nil {
+		return fmt.Errorf("look for the cause of drift of product %s: %w", product, err)
+	}
+	return nil
+}
+
+// BlameEvent tells open drift of the product that waits to know its cause about an event that has been recorded.
+func (l *Ledger) BlameEvent(ctx context.Context, product, event string) error {
+	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
+		rows, err := tx.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = $2 AND caused_by = 'unknown' AND events @> ARRAY[$3]::text[]`, l.account, product, event)
+		if err != nil {
+			return fmt.Errorf("look for drift of product %s: %w", product, err)
+		}
+		waiting, err := pgx.CollectRows(rows, scanDrift)
+		if err != nil {
+			return fmt.Errorf("look for drift of product %s: %w", product, err)
+		}
+		for _, d := range waiting {
+			if err := l.blame(ctx, tx, product, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+const selectDrift = `SELECT id, product_id, kind, field, catalog_value, stripe_value, action, since, caused_by, event_id, state, decided, detail, attempts, settled_at
+	FROM driftless_ledger.drift`
+
+func scanDrift(row pgx.CollectableRow) (*Drift, error) {
+	d := &Drift{}
+	var settled *time.Time
+	if err := row.Scan(&d.ID, &d.Product, &d.Kind, &d.Field, &d.Catalog, &d.Stripe, &d.Action, &d.Since, &d.CausedBy, &d.EventID, &d.State, &d.Decided,
+		&d.Detail, &d.Attempts, &settled); err != nil {
+		return nil, err //nolint:wrapcheck // the caller names the product
+	}
+	if settled != nil {
+		d.SettledAt = *settled
+	}
+	return d, nil
+}
+
+// loadOpen reads a product's open drift.
+func (l *Ledger) loadOpen(ctx context.Context, db execer, p *Product) error {
+	if p.openDrift == 0 {
+		return nil
+	}
+	rows, err := db.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = $2 AND settled_at IS NULL ORDER BY id`, l.account, p.ID)
+	if err != nil {
+		return fmt.Errorf("read drift of product %s: %w", p.ID, err)
+	}
+	if p.open, err = pgx.CollectRows(rows, scanDrift); err != nil {
+		return fmt.Errorf("read drift of product %s: %w", p.ID, err)
+	}
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/migrate"
 )
 
@@ -23,6 +24,19 @@ var migrations embed.FS
 
 // Ledger is a connection to the ledger database. Safe for concurrent use, also by several processes.
 type Ledger struct {
+	// Policy says who is right where the sides differ; nil has the catalog own everything. Extras is what is done about active
+	// products that the catalog never had: ignore (or empty), report, archive or import. Set them before the first use, like
+	// the functions below.
+	Policy *catalog.Policy
+	Extras string
+
+	// Found is told of a product's new drift, and Settled of drift that is gone, before that is stored: an error of theirs keeps it
+	// from being stored. Nil is told of none.
+	Found, Settled func(context.Context, *Product, []*Drift) error
+
+	// Due is called after a product was stored about whose drift something is to be done: see Drift. Nil is not called.
+	Due func()
+
 	// Closed is told of dead letters that have been closed, after that is stored, once at most; nil is told of none. Set it
 	// before the first use.
 	Closed func(context.Context, []*meshv1.DeadLetter)
@@ -74,6 +88,8 @@ type Entry struct {
 	Version uint64
 	Detail  string
 	TraceID string
+	// Data is a driftless.control.v1.HistoryEntry as JSON, what it has beyond the fields here; nil for nothing.
+	Data []byte
 }
 
 // settling are the kinds of entries that settle the product's older dead letters that are about no version: it was brought
@@ -96,9 +112,9 @@ type execer interface {
 }
 
 func (l *Ledger) record(ctx context.Context, db execer, e Entry) error {
-	rows, err := db.Query(ctx, `INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id)
-		VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8) ON CONFLICT (event_id) DO NOTHING`,
-		e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID)
+	rows, err := db.Query(ctx, `INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id, data)
+		VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (event_id) DO NOTHING`,
+		e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID, e.Data)
 	if err == nil {
 		rows.Close()
 		err = rows.Err()

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,6 +39,8 @@ type Product struct {
 	DiffersSince time.Time
 	DriftedAt    time.Time
 	Repairs      int
+	// Decisions are about all differences, those that are only to be reported included.
+	Decisions []catalog.Decision
 
 	desiredVersion uint64
 	desiredAt      Position
@@ -46,6 +49,19 @@ type Product struct {
 	deadVersion     *uint64
 	deadUnversioned bool
 	repairAt        time.Time
+	// effective is the desired state with those of Stripe's values that stay.
+	effective *catalogv1.ProductChange
+	// unsettled says whether there are any differences.
+	unsettled bool
+	// open is the drift that is open, openDrift the number of its rows that is stored.
+	open      []*Drift
+	openDrift int
+	// byOthers tells, of a change of the observed state, which differences others have made with it.
+	byOthers func() []catalog.Decision
+	// news are the ids of Stripe events that the change under way takes into account.
+	news []string
+	// data of the entry in the audit trail.
+	data []byte
 	// closed are the letters that the change under way closes.
 	closed []*meshv1.DeadLetter
 }
@@ -63,18 +79,51 @@ func (p Position) after(other Position) bool {
 	return p.Sequence > other.Sequence || p.Stored.Truncate(time.Microsecond).After(other.Stored)
 }
 
-// Steps are the calls that would make Stripe equal to the catalog.
-func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.Desired, p.Observed) }
+// Steps are the calls that bring Stripe to where the policy wants it.
+func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.Observed) }
 
-// Repaired is told of a product that had drifted and is equal again, before that is stored.
-type Repaired func(ctx context.Context, p *Product) error
+// resolve works out what differs, and what the policy and the decisions of people say about it.
+func (l *Ledger) resolve(p *Product) {
+	var x catalog.Exceptions
+	for _, d := range p.open {
+		switch {
+		case d.Decided == "catalog":
+			x.Overwrite = append(x.Overwrite, d.Field)
+		case !d.active() || d.Decided == "stripe":
+			x.Leave = append(x.Leave, d.Field)
+		}
+	}
+	r := catalog.Resolve(l.Policy, p.Desired, p.Observed, x)
+	p.effective, p.Decisions = r.Effective, r.Decisions
+	p.Differs = len(p.Steps()) > 0 || slices.ContainsFunc(r.Decisions, func(d catalog.Decision) bool { return d.Action == catalog.WriteBack })
+	if action, ok := extraActions[l.Extras]; ok && isExtra(p) {
+		p.Decisions = append(p.Decisions, catalog.Decision{
+			Difference: catalog.Difference{Kind: catalog.Extra, Stripe: p.Observed.GetProduct().GetName()}, Action: action,
+		})
+		p.Differs = action != catalog.Report
+	}
+	p.unsettled = len(p.Decisions) > 0
+}
+
+// extraActions are what the settings of extras mean: to archive one repairs Stripe, to import it writes it back.
+var extraActions = map[string]catalog.Action{"report": catalog.Report, "archive": catalog.Repair, "import": catalog.WriteBack}
+
+// isExtra says whether a product is active in Stripe and the catalog never had it. One that push has been at is a product
+// whose state the ledger has yet to learn.
+func isExtra(p *Product) bool {
+	o := p.Observed
+	return p.Desired == nil && o.GetProduct().GetActive() && o.GetVersion() == 0 && o.GetClaim() == nil && len(o.GetIntents()) == 0
+}
 
 // Desire takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older than
 // what is known changes nothing but the trail; of equal versions the one stored later counts.
-func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, at Position, entry Entry, repaired Repaired) error {
-	return l.change(ctx, change.GetProductId(), entry, repaired, func(_ context.Context, _ pgx.Tx, p *Product) (bool, error) {
+func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, at Position, entry Entry) error {
+	return l.change(ctx, change.GetProductId(), entry, func(_ context.Context, _ pgx.Tx, p *Product) (_ bool, err error) {
 		if change.GetVersion() < p.desiredVersion || change.GetVersion() == p.desiredVersion && !at.after(p.desiredAt) {
 			return false, nil
+		}
+		if p.data, err = changesOf(p.Desired, change); err != nil {
+			return false, err
 		}
 		if change.GetVersion() > p.desiredVersion {
 			// A new wish has its own time to arrive.
@@ -91,25 +140,27 @@ func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, at
 }
 
 // Observe takes an observed state from OBSERVED into account; an older one than the known one changes nothing.
-func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, at Position, repaired Repaired) error {
-	return l.change(ctx, observed.GetProductId(), Entry{}, repaired, func(_ context.Context, _ pgx.Tx, p *Product) (bool, error) {
+func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, at Position) error {
+	return l.change(ctx, observed.GetProductId(), Entry{}, func(_ context.Context, _ pgx.Tx, p *Product) (bool, error) {
 		if !at.after(p.observedAt) {
 			return false, nil
 		}
+		before := p.Observed
 		p.Observed, p.observedAt = observed, at
+		p.byOthers = func() []catalog.Decision { return l.byOthers(p, before) }
+		for _, id := range observed.GetRecentEvents() {
+			if !catalog.SeenEvent(before, id) {
+				p.news = append(p.news, id)
+			}
+		}
 		return true, nil
 	})
 }
 
 // change edits a product's row under its lock, settles its state, and stores both with the entry in one transaction.
-func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Repaired, edit func(context.Context, pgx.Tx, *Product) (bool, error)) error {
+func (l *Ledger) change(ctx context.Context, id string, entry Entry, edit func(context.Context, pgx.Tx, *Product) (bool, error)) error {
 	var p *Product
 	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		if entry.EventID != "" {
-			if err := l.record(ctx, tx, entry); err != nil {
-				return err
-			}
-		}
 		if _, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.product (account, product_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, l.account, id); err != nil {
 			return fmt.Errorf("ledger row of product %s: %w", id, err)
 		}
@@ -121,13 +172,30 @@ func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Re
 		if err != nil {
 			return fmt.Errorf("ledger row of product %s: %w", id, err)
 		}
-		before := p.State
-		if changed, err := edit(ctx, tx, p); err != nil || !changed {
+		changed, err := edit(ctx, tx, p)
+		if err != nil {
 			return err
 		}
-		closes := p.settle(l.now())
-		if before == Drifted && !p.Differs && p.deadVersion == nil && repaired != nil {
-			if err := repaired(ctx, p); err != nil {
+		if entry.EventID != "" {
+			if p.data != nil {
+				entry.Data = p.data
+			}
+			if err := l.record(ctx, tx, entry); err != nil {
+				return err
+			}
+		}
+		if !changed {
+			return nil
+		}
+		if err := l.loadOpen(ctx, tx, p); err != nil {
+			return err
+		}
+		closes := l.settle(p)
+		if err := l.settleOpen(ctx, tx, p); err != nil {
+			return err
+		}
+		if p.byOthers != nil && p.unsettled && p.State != Dead {
+			if err := l.find(ctx, tx, p, p.byOthers()); err != nil {
 				return err
 			}
 		}
@@ -143,19 +211,40 @@ func (l *Ledger) change(ctx context.Context, id string, entry Entry, repaired Re
 	}); err != nil {
 		return err //nolint:wrapcheck // what fails in it says where
 	}
+	if l.Due != nil && p.State == Drifted && !p.repairAt.IsZero() && !p.repairAt.After(l.now()) {
+		l.Due()
+	}
 	if len(p.closed) > 0 && l.Closed != nil {
 		l.Closed(ctx, p.closed)
 	}
 	return nil
 }
 
+// byOthers are the differences that a change of the observed state has brought to a product that push had brought to its
+// newest version: others have made them. It is nobody's drift while push is at the product, or while the ledger knows an older
+// version than push has applied.
+func (l *Ledger) byOthers(p *Product, before *catalogv1.Observed) []catalog.Decision {
+	if isExtra(p) {
+		return p.Decisions
+	}
+	o := p.Observed
+	if before == nil || o.GetClaim() != nil || o.GetStale() || o.GetVersion() == 0 || o.GetVersion() != p.desiredVersion || before.GetVersion() != o.GetVersion() {
+		return nil
+	}
+	earlier := &Product{Desired: p.Desired, Observed: before, open: p.open}
+	l.resolve(earlier)
+	return slices.DeleteFunc(slices.Clone(p.Decisions), func(d catalog.Decision) bool {
+		return slices.ContainsFunc(earlier.Decisions, func(e catalog.Decision) bool { return e.Difference == d.Difference })
+	})
+}
+
 // settle works out the state from what is known. It reports whether an open dead letter is settled by that.
-func (p *Product) settle(now time.Time) (closes bool) {
-	p.Differs = len(p.Steps()) > 0
-	if !p.Differs {
+func (l *Ledger) settle(p *Product) (closes bool) {
+	l.resolve(p)
+	if !p.unsettled {
 		p.DiffersSince = time.Time{}
 	} else if p.DiffersSince.IsZero() {
-		p.DiffersSince = now
+		p.DiffersSince = l.now()
 	}
 	if p.deadVersion != nil && (p.desiredVersion > *p.deadVersion || !p.Differs && p.Observed.GetVersion() >= *p.deadVersion) {
 		p.deadVersion, closes = nil, true
@@ -164,14 +253,19 @@ func (p *Product) settle(now time.Time) (closes bool) {
 	case p.deadVersion != nil, p.deadUnversioned && !p.Differs:
 		// What differs and is dead for no version that is known goes on, and may drift: a repair may settle it.
 		p.State = Dead
-	case p.Desired == nil && p.Observed.GetProduct() != nil:
+	case p.Desired == nil && p.Observed.GetProduct() != nil && (p.State != Drifted || !p.unsettled):
 		p.State = Orphan
-	case !p.Differs:
+	case !p.unsettled, len(p.open) > 0 && !slices.ContainsFunc(p.Decisions, func(d catalog.Decision) bool { return !p.ignores(d.Field) }):
 		p.State = InSync
 	case p.State != Drifted:
 		p.State = Pending
 	}
 	return closes
+}
+
+// ignores says whether somebody has said that a difference is none.
+func (p *Product) ignores(field string) bool {
+	return slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == field && d.State == Ignored })
 }
 
 func (l *Ledger) store(ctx context.Context, tx pgx.Tx, p *Product) error {
@@ -187,6 +281,10 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, p *Product) error {
 			return fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
 	}
+	desiredJSON, observedJSON, err := readable(p)
+	if err != nil {
+		return err
+	}
 	var claimed *time.Time
 	if c := p.Observed.GetClaim(); c != nil {
 		claimed = new(c.GetUntil().AsTime())
@@ -198,11 +296,13 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.product SET desired = $3, desired_version = $4::text::numeric, desired_sequence = $5,
 		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
 		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric,
-		desired_stored = $17, observed_stored = $18, dead_unversioned = $19
+		desired_stored = $17, observed_stored = $18, dead_unversioned = $19, unsettled = $20, open_drift = $21,
+		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7
 		WHERE account = $1 AND product_id = $2`,
 		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredAt.Sequence), observed, int64(p.observedAt.Sequence),
 		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince), nullable(p.DriftedAt), p.Repairs,
-		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned); err != nil {
+		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned,
+		p.unsettled, len(p.open), desiredJSON, observedJSON); err != nil {
 		return fmt.Errorf("store product %s: %w", p.ID, err)
 	}
 	return nil
@@ -216,7 +316,7 @@ func nullable(t time.Time) *time.Time {
 }
 
 const selectProducts = `SELECT product_id, desired, desired_version::text, desired_sequence, desired_stored, observed, observed_revision,
-	observed_stored, state, differs, differs_since, drifted_at, repairs, repair_at, dead_version::text, dead_unversioned FROM driftless_ledger.product`
+	observed_stored, state, differs, differs_since, drifted_at, repairs, repair_at, dead_version::text, dead_unversioned, unsettled, open_drift FROM driftless_ledger.product`
 
 func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	p := &Product{}
@@ -227,7 +327,7 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	var sequence, revision int64
 	var since, drifted, repairAt *time.Time
 	if err := row.Scan(&p.ID, &desired, &version, &sequence, &p.desiredAt.Stored, &observed, &revision, &p.observedAt.Stored, &state, &p.Differs,
-		&since, &drifted, &p.Repairs, &repairAt, &dead, &p.deadUnversioned); err != nil {
+		&since, &drifted, &p.Repairs, &repairAt, &dead, &p.deadUnversioned, &p.unsettled, &p.openDrift); err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the product
 	}
 	p.State, p.desiredAt.Sequence, p.observedAt.Sequence = State(state), uint64(sequence), uint64(revision)

@@ -45,6 +45,10 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 		if err != nil {
 			return false, 0, fmt.Errorf("list products that differ: %w", err)
 		}
+		if err := l.loadOpen(ctx, l.pool, p); err != nil {
+			return false, 0, err
+		}
+		l.resolve(p)
 		yield(p)
 	}
 	rows.Close()
@@ -61,7 +65,7 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 
 // History returns the newest entries about a product, newest first.
 func (l *Ledger) History(ctx context.Context, product string, limit int) ([]Entry, error) {
-	rows, err := l.pool.Query(ctx, `SELECT event_id, at, kind, version::text, detail, trace_id FROM driftless_ledger.history
+	rows, err := l.pool.Query(ctx, `SELECT event_id, at, kind, version::text, detail, trace_id, data FROM driftless_ledger.history
 		WHERE account = $1 AND product_id = $2 ORDER BY at DESC, id DESC LIMIT $3`, l.account, product, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list the history of product %s: %w", product, err)
@@ -69,7 +73,7 @@ func (l *Ledger) History(ctx context.Context, product string, limit int) ([]Entr
 	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Entry, error) {
 		e := Entry{Product: product}
 		var version string
-		if err := row.Scan(&e.EventID, &e.At, &e.Kind, &version, &e.Detail, &e.TraceID); err != nil {
+		if err := row.Scan(&e.EventID, &e.At, &e.Kind, &version, &e.Detail, &e.TraceID, &e.Data); err != nil {
 			return e, err //nolint:wrapcheck // the caller names the product
 		}
 		var err error
@@ -95,5 +99,9 @@ func (l *Ledger) Product(ctx context.Context, id string) (*Product, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read product %s: %w", id, err)
 	}
+	if err := l.loadOpen(ctx, l.pool, p); err != nil {
+		return nil, err
+	}
+	l.resolve(p)
 	return p, nil
 }

@@ -51,6 +51,15 @@ const (
 	// ControlServiceListHistoryProcedure is the fully-qualified name of the ControlService's
 	// ListHistory RPC.
 	ControlServiceListHistoryProcedure = "/driftless.control.v1.ControlService/ListHistory"
+	// ControlServiceListDriftProcedure is the fully-qualified name of the ControlService's ListDrift
+	// RPC.
+	ControlServiceListDriftProcedure = "/driftless.control.v1.ControlService/ListDrift"
+	// ControlServiceIgnoreDriftProcedure is the fully-qualified name of the ControlService's
+	// IgnoreDrift RPC.
+	ControlServiceIgnoreDriftProcedure = "/driftless.control.v1.ControlService/IgnoreDrift"
+	// ControlServiceResolveDriftProcedure is the fully-qualified name of the ControlService's
+	// ResolveDrift RPC.
+	ControlServiceResolveDriftProcedure = "/driftless.control.v1.ControlService/ResolveDrift"
 	// ControlServiceListDeadLettersProcedure is the fully-qualified name of the ControlService's
 	// ListDeadLetters RPC.
 	ControlServiceListDeadLettersProcedure = "/driftless.control.v1.ControlService/ListDeadLetters"
@@ -82,6 +91,13 @@ type ControlServiceClient interface {
 	GetScan(context.Context, *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error)
 	// Everything recorded about one product, newest first.
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
+	// Differences that are drift, by product: the open ones, or those of some products that were settled as well.
+	ListDrift(context.Context, *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error)
+	// Leaves open drift as it is, until one of its values changes: nothing is done about it. not_found if there is none.
+	IgnoreDrift(context.Context, *connect.Request[v1.IgnoreDriftRequest]) (*connect.Response[v1.IgnoreDriftResponse], error)
+	// Decides open drift, whatever the policy says: the catalog's values go to Stripe, or Stripe's to the catalog. not_found
+	// if there is none; failed_precondition for what the catalog cannot take from Stripe.
+	ResolveDrift(context.Context, *connect.Request[v1.ResolveDriftRequest]) (*connect.Response[v1.ResolveDriftResponse], error)
 	// Open dead letters, newest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// A product's open dead letters, newest first, with what each was about.
@@ -147,6 +163,24 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("ListHistory")),
 			connect.WithClientOptions(opts...),
 		),
+		listDrift: connect.NewClient[v1.ListDriftRequest, v1.ListDriftResponse](
+			httpClient,
+			baseURL+ControlServiceListDriftProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ListDrift")),
+			connect.WithClientOptions(opts...),
+		),
+		ignoreDrift: connect.NewClient[v1.IgnoreDriftRequest, v1.IgnoreDriftResponse](
+			httpClient,
+			baseURL+ControlServiceIgnoreDriftProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("IgnoreDrift")),
+			connect.WithClientOptions(opts...),
+		),
+		resolveDrift: connect.NewClient[v1.ResolveDriftRequest, v1.ResolveDriftResponse](
+			httpClient,
+			baseURL+ControlServiceResolveDriftProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ResolveDrift")),
+			connect.WithClientOptions(opts...),
+		),
 		listDeadLetters: connect.NewClient[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse](
 			httpClient,
 			baseURL+ControlServiceListDeadLettersProcedure,
@@ -183,6 +217,9 @@ type controlServiceClient struct {
 	startScan         *connect.Client[v1.StartScanRequest, v1.StartScanResponse]
 	getScan           *connect.Client[v1.GetScanRequest, v1.GetScanResponse]
 	listHistory       *connect.Client[v1.ListHistoryRequest, v1.ListHistoryResponse]
+	listDrift         *connect.Client[v1.ListDriftRequest, v1.ListDriftResponse]
+	ignoreDrift       *connect.Client[v1.IgnoreDriftRequest, v1.IgnoreDriftResponse]
+	resolveDrift      *connect.Client[v1.ResolveDriftRequest, v1.ResolveDriftResponse]
 	listDeadLetters   *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
 	getDeadLetters    *connect.Client[v1.GetDeadLettersRequest, v1.GetDeadLettersResponse]
 	replayDeadLetters *connect.Client[v1.ReplayDeadLettersRequest, v1.ReplayDeadLettersResponse]
@@ -224,6 +261,21 @@ func (c *controlServiceClient) ListHistory(ctx context.Context, req *connect.Req
 	return c.listHistory.CallUnary(ctx, req)
 }
 
+// ListDrift calls driftless.control.v1.ControlService.ListDrift.
+func (c *controlServiceClient) ListDrift(ctx context.Context, req *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error) {
+	return c.listDrift.CallUnary(ctx, req)
+}
+
+// IgnoreDrift calls driftless.control.v1.ControlService.IgnoreDrift.
+func (c *controlServiceClient) IgnoreDrift(ctx context.Context, req *connect.Request[v1.IgnoreDriftRequest]) (*connect.Response[v1.IgnoreDriftResponse], error) {
+	return c.ignoreDrift.CallUnary(ctx, req)
+}
+
+// ResolveDrift calls driftless.control.v1.ControlService.ResolveDrift.
+func (c *controlServiceClient) ResolveDrift(ctx context.Context, req *connect.Request[v1.ResolveDriftRequest]) (*connect.Response[v1.ResolveDriftResponse], error) {
+	return c.resolveDrift.CallUnary(ctx, req)
+}
+
 // ListDeadLetters calls driftless.control.v1.ControlService.ListDeadLetters.
 func (c *controlServiceClient) ListDeadLetters(ctx context.Context, req *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error) {
 	return c.listDeadLetters.CallUnary(ctx, req)
@@ -261,6 +313,13 @@ type ControlServiceHandler interface {
 	GetScan(context.Context, *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error)
 	// Everything recorded about one product, newest first.
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
+	// Differences that are drift, by product: the open ones, or those of some products that were settled as well.
+	ListDrift(context.Context, *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error)
+	// Leaves open drift as it is, until one of its values changes: nothing is done about it. not_found if there is none.
+	IgnoreDrift(context.Context, *connect.Request[v1.IgnoreDriftRequest]) (*connect.Response[v1.IgnoreDriftResponse], error)
+	// Decides open drift, whatever the policy says: the catalog's values go to Stripe, or Stripe's to the catalog. not_found
+	// if there is none; failed_precondition for what the catalog cannot take from Stripe.
+	ResolveDrift(context.Context, *connect.Request[v1.ResolveDriftRequest]) (*connect.Response[v1.ResolveDriftResponse], error)
 	// Open dead letters, newest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
 	// A product's open dead letters, newest first, with what each was about.
@@ -322,6 +381,24 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("ListHistory")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceListDriftHandler := connect.NewUnaryHandler(
+		ControlServiceListDriftProcedure,
+		svc.ListDrift,
+		connect.WithSchema(controlServiceMethods.ByName("ListDrift")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceIgnoreDriftHandler := connect.NewUnaryHandler(
+		ControlServiceIgnoreDriftProcedure,
+		svc.IgnoreDrift,
+		connect.WithSchema(controlServiceMethods.ByName("IgnoreDrift")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceResolveDriftHandler := connect.NewUnaryHandler(
+		ControlServiceResolveDriftProcedure,
+		svc.ResolveDrift,
+		connect.WithSchema(controlServiceMethods.ByName("ResolveDrift")),
+		connect.WithHandlerOptions(opts...),
+	)
 	controlServiceListDeadLettersHandler := connect.NewUnaryHandler(
 		ControlServiceListDeadLettersProcedure,
 		svc.ListDeadLetters,
@@ -362,6 +439,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceGetScanHandler.ServeHTTP(w, r)
 		case ControlServiceListHistoryProcedure:
 			controlServiceListHistoryHandler.ServeHTTP(w, r)
+		case ControlServiceListDriftProcedure:
+			controlServiceListDriftHandler.ServeHTTP(w, r)
+		case ControlServiceIgnoreDriftProcedure:
+			controlServiceIgnoreDriftHandler.ServeHTTP(w, r)
+		case ControlServiceResolveDriftProcedure:
+			controlServiceResolveDriftHandler.ServeHTTP(w, r)
 		case ControlServiceListDeadLettersProcedure:
 			controlServiceListDeadLettersHandler.ServeHTTP(w, r)
 		case ControlServiceGetDeadLettersProcedure:
@@ -405,6 +488,18 @@ func (UnimplementedControlServiceHandler) GetScan(context.Context, *connect.Requ
 
 func (UnimplementedControlServiceHandler) ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListHistory is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ListDrift(context.Context, *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListDrift is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) IgnoreDrift(context.Context, *connect.Request[v1.IgnoreDriftRequest]) (*connect.Response[v1.IgnoreDriftResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.IgnoreDrift is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ResolveDrift(context.Context, *connect.Request[v1.ResolveDriftRequest]) (*connect.Response[v1.ResolveDriftResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ResolveDrift is not implemented"))
 }
 
 func (UnimplementedControlServiceHandler) ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error) {

@@ -1,0 +1,63 @@
+package catalog
+
+import (
+	"maps"
+	"slices"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// Change is a field of a product before and after, as text; empty for none.
+type Change struct{ Field, Old, New string }
+
+// Changes says field by field what makes one state of a product another, in Stripe's names; nil is no product. Of a price
+// that comes or goes it says the whole: "prices.mug-eur", "" -> "1400 eur".
+func Changes(before, after *catalogv1.Product) []Change {
+	b, a := canonicalProduct(before), canonicalProduct(after)
+	var out []Change
+	add := func(field, before, after string) {
+		if before != after {
+			out = append(out, Change{field, before, after})
+		}
+	}
+	text := func(p *catalogv1.Product, name string) string {
+		if p == nil {
+			return ""
+		}
+		return productText(name, p)
+	}
+	for _, f := range productFields {
+		add(f.name, text(b, f.name), text(a, f.name))
+	}
+	changedKeys("metadata.", b.GetMetadata(), a.GetMetadata(), add)
+	add("default_price", b.GetDefaultPrice(), a.GetDefaultPrice())
+	for _, old := range b.GetPrices() {
+		if priceOf(a, old.GetId()) == nil {
+			add("prices."+old.GetId(), describePrice(old), "")
+		}
+	}
+	for _, price := range a.GetPrices() {
+		id := price.GetId()
+		old := priceOf(b, id)
+		if old == nil {
+			add("prices."+id, "", describePrice(price))
+			continue
+		}
+		for _, name := range slices.Concat([]string{"active"}, priceFields) {
+			add(priceField(id, name), priceText(name, old), priceText(name, price))
+		}
+		for _, f := range priceIdentity {
+			add(priceField(id, f.name), valueText(f.write(old)), valueText(f.write(price)))
+		}
+		changedKeys(priceField(id, "metadata."), old.GetMetadata(), price.GetMetadata(), add)
+	}
+	return out
+}
+
+func changedKeys(prefix string, before, after map[string]string, add func(field, before, after string)) {
+	keys := slices.Concat(slices.Collect(maps.Keys(before)), slices.Collect(maps.Keys(after)))
+	slices.Sort(keys)
+	for _, k := range slices.Compact(keys) {
+		add(prefix+k, before[k], after[k])
+	}
+}

@@ -1,0 +1,133 @@
+package reconciliation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/nats-io/nuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// ListDrift shows the differences that are drift.
+func (c control) ListDrift(ctx context.Context, req *connect.Request[controlv1.ListDriftRequest]) (*connect.Response[controlv1.ListDriftResponse], error) {
+	msg := req.Msg
+	switch {
+	case len(msg.GetProductIds()) > maxNamed:
+		return nil, invalid("product_ids: must be at most %d", maxNamed)
+	case msg.GetSettled() && len(msg.GetProductIds()) == 0:
+		return nil, invalid("settled: product_ids must be given with it")
+	case msg.GetLimit() > maxPlanned:
+		return nil, invalid("limit: must be at most %d", maxPlanned)
+	}
+	limit := int(msg.GetLimit())
+	if limit == 0 {
+		limit = maxNamed
+	}
+	drifts, more, err := c.ledger.Drifts(ctx, ledger.DriftFilter{
+		Products: msg.GetProductIds(), Kinds: msg.GetKinds(), States: msg.GetStates(), After: msg.GetAfter(), Settled: msg.GetSettled(),
+	}, limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.ListDriftResponse{Drift: shown(drifts), Truncated: more}), nil
+}
+
+func shown(drifts []*ledger.Drift) []*controlv1.Drift {
+	out := make([]*controlv1.Drift, len(drifts))
+	for i, d := range drifts {
+		out[i] = &controlv1.Drift{
+			ProductId: d.Product, Difference: difference(d), Since: timestamppb.New(d.Since), CausedBy: d.CausedBy, EventId: d.EventID,
+			State: string(d.State), Attempts: uint32(d.Attempts), Detail: d.Detail,
+		}
+		if !d.SettledAt.IsZero() {
+			out[i].SettledAt = timestamppb.New(d.SettledAt)
+		}
+	}
+	return out
+}
+
+// IgnoreDrift leaves open drift as it is.
+func (c control) IgnoreDrift(ctx context.Context, req *connect.Request[controlv1.IgnoreDriftRequest]) (*connect.Response[controlv1.IgnoreDriftResponse], error) {
+	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "ignored", "until a value changes", func(_ *ledger.Product, d *ledger.Drift) error {
+		d.State, d.Decided = ledger.Ignored, ""
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&controlv1.IgnoreDriftResponse{Drift: shown(drifts)}), nil
+}
+
+// ResolveDrift decides which side's values are kept, whatever the policy says.
+func (c control) ResolveDrift(ctx context.Context, req *connect.Request[controlv1.ResolveDriftRequest]) (*connect.Response[controlv1.ResolveDriftResponse], error) {
+	keep, ok := map[controlv1.Keep]string{controlv1.Keep_KEEP_CATALOG: "catalog", controlv1.Keep_KEEP_STRIPE: "stripe"}[req.Msg.GetKeep()]
+	if !ok {
+		return nil, invalid("keep: must be KEEP_CATALOG or KEEP_STRIPE")
+	}
+	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved", "keep "+keep, func(p *ledger.Product, d *ledger.Drift) error {
+		if keep == "stripe" {
+			if err := takeable(p, d); err != nil {
+				return connect.NewError(connect.CodeFailedPrecondition, err)
+			}
+		}
+		d.State, d.Decided = ledger.Found, keep
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: shown(drifts)}), nil
+}
+
+// takeable says why the catalog cannot take a difference from Stripe.
+func takeable(p *ledger.Product, d *ledger.Drift) error {
+	if d.Kind == catalog.Extra && d.Field == "" {
+		return nil
+	}
+	if _, taken := catalog.TakeFromStripe(p.Desired, p.Observed, []string{d.Field}); len(taken) > 0 {
+		return nil
+	}
+	what := "product " + p.ID
+	if d.Field != "" {
+		what = d.Field + " of product " + p.ID
+	}
+	return fmt.Errorf("%s (%s) cannot be taken from Stripe: change the catalog, or keep the catalog's", what, strings.ReplaceAll(string(d.Kind), "_", " "))
+}
+
+// whole is how a request names the product as a whole, whose field is empty.
+const whole = "-"
+
+func (c control) decide(ctx context.Context, product string, fields []string, kind, detail string, decide func(*ledger.Product, *ledger.Drift) error) ([]*ledger.Drift, error) {
+	if product == "" {
+		return nil, invalid("product_id: must be given")
+	}
+	named := make([]string, len(fields))
+	for i, f := range fields {
+		if f != whole {
+			named[i] = f
+		}
+	}
+	if len(fields) > 0 {
+		detail += ": " + strings.Join(fields, ", ")
+	}
+	drifts, err := c.ledger.Decide(ctx, product, named, ledger.Entry{
+		EventID: "DECISION:" + nuid.Next(), Product: product, At: c.Now(), Kind: kind, Detail: detail, TraceID: traceID(ctx),
+	}, decide)
+	if refused := new(connect.Error); errors.As(err, &refused) {
+		return nil, refused
+	}
+	switch {
+	case err != nil:
+		return nil, unavailable(err)
+	case len(drifts) == 0:
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("product %s has no such open drift: see `driftless drift`", product))
+	}
+	return drifts, nil
+}

@@ -1,0 +1,333 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// bench is a ledger with a clock, and the orders that it has given.
+type bench struct {
+	*ledger.Ledger
+	t        *testing.T
+	now      time.Time
+	sequence uint64
+	orders   []ledger.Orders
+	cannot   string
+}
+
+func newBench(t *testing.T, policy map[string]catalog.Rule) *bench {
+	b := &bench{t: t, now: noon}
+	var err error
+	b.Ledger, err = ledger.Open(t.Context(), localtest.Postgres(t), "default", func() time.Time { return b.now })
+	require.NoError(t, err)
+	t.Cleanup(b.Close)
+	b.Policy, err = catalog.NewPolicy(catalog.Repair, policy)
+	require.NoError(t, err)
+	return b
+}
+
+func (b *bench) both(description string) {
+	b.t.Helper()
+	b.want(description)
+	b.hold(description, "")
+}
+
+func (b *bench) want(description string) {
+	b.t.Helper()
+	b.sequence++
+	change := &catalogv1.ProductChange{
+		Account: "default", ProductId: product, Version: b.sequence, Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description},
+	}
+	require.NoError(b.t, b.Desire(b.t.Context(), change, at(b.sequence), ledger.Entry{}))
+}
+
+// hold has Stripe hold a description of the newest version, and an event told of it.
+func (b *bench) hold(description, event string) {
+	b.t.Helper()
+	version := b.sequence
+	p, err := b.Product(b.t.Context(), product)
+	require.NoError(b.t, err)
+	if p != nil {
+		version = p.Desired.GetVersion()
+	}
+	b.sequence++
+	observed := &catalogv1.Observed{
+		Account: "default", ProductId: product, Version: version,
+		Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
+	}
+	if event != "" {
+		observed.RecentEvents = []string{event}
+	}
+	require.NoError(b.t, b.Observe(b.t.Context(), observed, at(b.sequence)))
+}
+
+func (b *bench) look() {
+	b.t.Helper()
+	_, err := b.Drift(b.t.Context(), time.Minute, math.MaxUint64,
+		func(context.Context, *ledger.Product) (bool, error) { return true, nil },
+		func(_ context.Context, _ *ledger.Product, o ledger.Orders) (string, error) {
+			b.orders = append(b.orders, o)
+			return b.cannot, nil
+		})
+	require.NoError(b.t, err)
+}
+
+func (b *bench) drift() []*ledger.Drift {
+	b.t.Helper()
+	drift, more, err := b.Drifts(b.t.Context(), ledger.DriftFilter{Products: []string{product}, Settled: true}, 100)
+	require.NoError(b.t, err)
+	require.False(b.t, more)
+	return drift
+}
+
+func (b *bench) newest() *ledger.Drift {
+	b.t.Helper()
+	require.NotEmpty(b.t, b.drift())
+	return b.drift()[0]
+}
+
+func TestDriftIsFoundRepairedAndSettled(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.both("A")
+	require.Empty(t, b.drift())
+	b.hold("by hand", "")
+	d := b.newest()
+	require.Equal(t, catalog.Difference{Kind: catalog.FieldDiffers, Field: "description", Catalog: "A", Stripe: "by hand"}, d.Difference)
+	require.Equal(t, ledger.Found, d.State)
+	require.Equal(t, noon, d.Since.UTC())
+	b.look()
+	require.Equal(t, []ledger.Orders{{Repair: true}}, b.orders)
+	require.Equal(t, ledger.Repairing, b.newest().State)
+	b.now = b.now.Add(time.Second)
+	b.look()
+	require.Len(t, b.orders, 1, "the repair has its time")
+	b.hold("A", "")
+	d = b.newest()
+	require.Equal(t, ledger.Repaired, d.State)
+	require.Equal(t, b.now, d.SettledAt.UTC())
+	counts, err := b.DriftCounts(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, counts)
+}
+
+func TestWhatPushIsAboutToDoIsNoDrift(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.both("A")
+	b.want("B")
+	require.Empty(t, b.drift())
+	b.now = b.now.Add(59 * time.Second)
+	b.look()
+	require.Empty(t, b.drift())
+}
+
+func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
+	t.Parallel()
+	for name, eventFirst := range map[string]bool{"event first": true, "difference first": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, nil)
+			b.both("A")
+			event := func(id, cause string) {
+				data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: cause, StripeEventId: id})
+				require.NoError(t, err)
+				require.NoError(t, b.Record(t.Context(), ledger.Entry{EventID: "STRIPE:default:" + id, Product: product, At: b.now, Kind: "stripe_event", Data: data}))
+				require.NoError(t, b.BlameEvent(t.Context(), product, id))
+			}
+			if eventFirst {
+				event("evt_1", "dashboard")
+			}
+			b.hold("by hand", "evt_1")
+			if !eventFirst {
+				require.Equal(t, "unknown", b.newest().CausedBy)
+				event("evt_other", "api_key")
+				require.Equal(t, "unknown", b.newest().CausedBy)
+				event("evt_1", "dashboard")
+			}
+			require.Equal(t, "dashboard", b.newest().CausedBy)
+			require.Equal(t, "evt_1", b.newest().EventID)
+			event("evt_2", "driftless")
+			b.hold("A", "")
+			b.hold("again", "evt_2")
+			require.Equal(t, "unknown", b.newest().CausedBy, "a call of Driftless's own is no cause")
+		})
+	}
+}
+
+// Another system writes its value whenever Driftless has written the catalog's.
+func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
+	t.Parallel()
+	for name, rule := range map[string]catalog.Rule{"repair": {}, "write-back": {Owner: catalog.OwnerStripe}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, map[string]catalog.Rule{"description": rule})
+			current := "A"
+			b.both(current)
+			for i := range ledger.Rounds {
+				theirs := fmt.Sprintf("theirs %d", i)
+				b.hold(theirs, "")
+				b.look()
+				require.Equal(t, ledger.Repairing, b.newest().State)
+				if rule.Owner == catalog.OwnerStripe {
+					current = theirs
+					b.want(current)
+					require.Equal(t, ledger.WrittenBack, b.newest().State)
+					b.hold(current, "")
+				} else {
+					b.hold(current, "")
+					require.Equal(t, ledger.Repaired, b.newest().State)
+				}
+				b.now = b.now.Add(time.Minute)
+			}
+			given := len(b.orders)
+			b.hold("theirs", "")
+			require.Equal(t, ledger.Waiting, b.newest().State)
+			require.Contains(t, b.newest().Detail, "two sides keep overwriting each other")
+			b.now = b.now.Add(2 * time.Hour)
+			b.look()
+			require.Len(t, b.orders, given, "nothing is done")
+			p, err := b.Product(t.Context(), product)
+			require.NoError(t, err)
+			require.Equal(t, ledger.Drifted, p.State)
+			require.Empty(t, p.Steps(), "the field is left alone")
+
+			decided, err := b.Decide(t.Context(), product, nil, ledger.Entry{EventID: "d1" + name, Product: product, At: b.now, Kind: "resolved"}, func(_ *ledger.Product, d *ledger.Drift) error {
+				d.State, d.Decided = ledger.Found, "catalog"
+				return nil
+			})
+			require.NoError(t, err)
+			require.Len(t, decided, 1)
+			b.look()
+			require.Equal(t, ledger.Orders{Repair: true, Overwrite: []string{"description"}}, b.orders[len(b.orders)-1])
+			b.hold(current, "")
+			b.hold("theirs", "")
+			require.Equal(t, ledger.Found, b.newest().State, "the rounds count anew")
+		})
+	}
+}
+
+func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.both("A")
+	b.hold("by hand", "")
+	_, err := b.Decide(t.Context(), product, []string{"description"}, ledger.Entry{EventID: "i1", Product: product, At: b.now, Kind: "ignored"}, func(_ *ledger.Product, d *ledger.Drift) error {
+		d.State = ledger.Ignored
+		return nil
+	})
+	require.NoError(t, err)
+	p, err := b.Product(t.Context(), product)
+	require.NoError(t, err)
+	require.Equal(t, ledger.InSync, p.State)
+	b.now = b.now.Add(time.Hour)
+	b.look()
+	require.Empty(t, b.orders)
+	b.hold("by another hand", "")
+	require.Equal(t, ledger.Found, b.newest().State)
+	b.now = b.now.Add(time.Hour)
+	b.look()
+	require.Len(t, b.orders, 1)
+}
+
+func TestWhatCannotBeWrittenBackWaits(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
+	b.both("A")
+	b.hold("theirs", "")
+	b.cannot = "too long for the catalog"
+	b.look()
+	require.Equal(t, ledger.Waiting, b.newest().State)
+	require.Equal(t, "too long for the catalog", b.newest().Detail)
+}
+
+func TestExtras(t *testing.T) {
+	t.Parallel()
+	for extras, want := range map[string][]ledger.Orders{"ignore": nil, "report": nil, "archive": {{Archive: true}}, "import": {{Import: true}}} {
+		t.Run(extras, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, nil)
+			b.Extras = extras
+			require.NoError(t, observe(1, 0, "Stray")(t.Context(), b.Ledger))
+			b.look()
+			require.Equal(t, want, b.orders)
+			if extras == "ignore" {
+				require.Empty(t, b.drift())
+				return
+			}
+			require.Equal(t, catalog.Extra, b.newest().Kind)
+			require.NoError(t, desire(10, 2, "Stray")(t.Context(), b.Ledger))
+			require.Equal(t, ledger.WrittenBack, b.newest().State, "the catalog has it")
+		})
+	}
+}
+
+func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
+	t.Parallel()
+	url := localtest.Postgres(t)
+	l := open(t, t.Context(), url, "default")
+	defer l.Close()
+	change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: 7, Product: &catalogv1.Product{
+		Id: product, Name: "Mug", Metadata: map[string]string{"color": "red"}, Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: "1400"}},
+	}}
+	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: 7, ProductUpdated: 1_700_000_000, Product: &catalogv1.Product{
+		Id: product, Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1",
+	}, Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Created: 1_600_000_000, Price: &catalogv1.Price{Id: "eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(true)}}}}
+	require.NoError(t, l.Desire(t.Context(), change, at(1), ledger.Entry{EventID: "c1", Product: product, At: noon, Kind: "catalog_change", Version: 7}))
+	require.NoError(t, l.Observe(t.Context(), observed, at(2)))
+	pool := localtest.Pool(t, url)
+	one := func(sql string) (out string) {
+		t.Helper()
+		require.NoError(t, pool.QueryRow(t.Context(), sql).Scan(&out))
+		return out
+	}
+	require.Equal(t, "mug Mug t price_1 2023-11-14", one(`SELECT concat_ws(' ', id, name, active, default_price, (updated AT TIME ZONE 'UTC')::date) FROM driftless_ledger.stripe_products`))
+	require.Equal(t, "price_1 mug eur eur 1400 t", one(`SELECT concat_ws(' ', id, product, catalog_price, currency, unit_amount, active) FROM driftless_ledger.stripe_prices`))
+	require.Equal(t, "mug Mug red 7", one(`SELECT concat_ws(' ', id, name, metadata->>'color', version) FROM driftless_ledger.catalog_products`))
+	require.Equal(t, "eur mug eur 1400", one(`SELECT concat_ws(' ', id, product, currency, unit_amount) FROM driftless_ledger.catalog_prices`))
+	require.Equal(t, "Mug", one(`SELECT c->>'new' FROM driftless_ledger.product_history, jsonb_array_elements(changes) c WHERE c->>'field' = 'name'`))
+	require.Equal(t, "metadata.color", one(`SELECT field FROM driftless_ledger.drifts UNION ALL SELECT 'metadata.color' LIMIT 1`))
+
+	// Rows of a program that knows no JSON.
+	_, err := pool.Exec(t.Context(), `UPDATE driftless_ledger.product SET desired_json = NULL, observed_json = NULL, desired_json_of = 0, observed_json_of = 0`)
+	require.NoError(t, err)
+	last, err := l.Readable(t.Context(), "")
+	require.NoError(t, err)
+	require.Equal(t, product, last)
+	require.Equal(t, "price_1", one(`SELECT id FROM driftless_ledger.stripe_prices`))
+	last, err = l.Readable(t.Context(), "")
+	require.NoError(t, err)
+	require.Empty(t, last)
+}
+
+func TestWhatIsOlderThanTheRetentionIsDeleted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.both("A")
+	require.NoError(t, record("applied", 0)(t.Context(), b.Ledger))
+	require.NoError(t, record("confirmed", time.Hour)(t.Context(), b.Ledger))
+	b.hold("by hand", "")
+	b.hold("A", "")
+	b.now = b.now.Add(90 * time.Minute)
+	b.hold("by hand", "")
+	n, err := b.Prune(t.Context(), time.Hour)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, n, "an entry and a settled drift")
+	entries, err := b.History(t.Context(), product, 10)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.Len(t, b.drift(), 1)
+}

@@ -1,0 +1,70 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// readable writes what a product's sides hold as the JSON that the views show; nil for a side that holds nothing.
+func readable(p *Product) (desired, observed []byte, err error) {
+	if product := p.Desired.GetProduct(); product != nil {
+		if desired, err = encodeReadable(&catalogv1.ProductChange{Product: product}); err != nil {
+			return nil, nil, fmt.Errorf("encode product %s: %w", p.ID, err)
+		}
+	}
+	if o := p.Observed; o.GetProduct() != nil {
+		shown := proto.CloneOf(o)
+		shown.Intents, shown.RecentEvents, shown.Claim, shown.Agreed = nil, nil, nil, nil
+		if observed, err = encodeReadable(shown); err != nil {
+			return nil, nil, fmt.Errorf("encode product %s: %w", p.ID, err)
+		}
+	}
+	return desired, observed, nil
+}
+
+func encodeReadable(m proto.Message) ([]byte, error) {
+	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m) //nolint:wrapcheck // the caller names the product
+}
+
+// Readable brings the JSON of one batch of products, those after an id, up to date: that of an older program's rows is missing
+// or behind. It returns the last id of the batch, empty if there are no more.
+func (l *Ledger) Readable(ctx context.Context, after string) (last string, err error) {
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
+		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND product_id > $2
+			AND (desired IS NOT NULL AND desired_json_of <> desired_sequence OR observed IS NOT NULL AND observed_json_of <> observed_revision)
+			ORDER BY product_id LIMIT $3 FOR UPDATE`, l.account, after, driftPage)
+		if err != nil {
+			return fmt.Errorf("look for products without JSON: %w", err)
+		}
+		products, err := pgx.CollectRows(rows, scanProduct)
+		if err != nil {
+			return fmt.Errorf("look for products without JSON: %w", err)
+		}
+		for _, p := range products {
+			if err := l.storeReadable(ctx, tx, p); err != nil {
+				return err
+			}
+			last = p.ID
+		}
+		return nil
+	})
+	return last, err
+}
+
+func (l *Ledger) storeReadable(ctx context.Context, tx pgx.Tx, p *Product) error {
+	desired, observed, err := readable(p)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision
+		WHERE account = $1 AND product_id = $2`, l.account, p.ID, desired, observed); err != nil {
+		return fmt.Errorf("store product %s: %w", p.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,32 @@
+package ledger
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// EncodeData writes what an entry of the audit trail has beyond its columns.
+func EncodeData(e *controlv1.HistoryEntry) ([]byte, error) {
+	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode an entry of the audit trail: %w", err)
+	}
+	return data, nil
+}
+
+// changesOf is the data of an entry about a change in the catalog.
+func changesOf(before, after *catalogv1.ProductChange) ([]byte, error) {
+	e := &controlv1.HistoryEntry{}
+	for _, c := range catalog.Changes(before.GetProduct(), after.GetProduct()) {
+		e.Changes = append(e.Changes, &controlv1.FieldChange{Field: c.Field, Old: c.Old, New: c.New})
+	}
+	if len(e.Changes) == 0 {
+		return nil, nil
+	}
+	return EncodeData(e)
+}

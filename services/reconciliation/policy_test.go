@@ -1,0 +1,145 @@
+package reconciliation_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/reconciliation"
+)
+
+func (r *rig) under(rules map[string]catalog.Rule) {
+	r.t.Helper()
+	var err error
+	r.cfg.Policy, err = catalog.NewPolicy(catalog.Repair, rules)
+	require.NoError(r.t, err)
+	// An hour: what is found at once is found without the grace period.
+	r.cfg.GracePeriod = time.Hour
+}
+
+// write-backs that ingestion is told to make.
+func (r *rig) writeBacks() chan *meshv1.WriteBack {
+	r.t.Helper()
+	out := make(chan *meshv1.WriteBack, 10)
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+			if w := msg.Body.GetWriteBack(); w != nil {
+				out <- w
+			}
+			return mesh.Ack()
+		})
+	}()
+	r.t.Cleanup(func() { cancel(); <-done })
+	return out
+}
+
+func (r *rig) drift(product string) []*controlv1.Drift {
+	r.t.Helper()
+	return ask[controlv1.ListDriftResponse](r, "ListDrift", fmt.Sprintf(`{"product_ids":[%q],"settled":true}`, product)).GetDrift()
+}
+
+func (r *rig) eventuallyDrift(product, state string) *controlv1.Drift {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		drift := r.drift(product)
+		return len(drift) > 0 && drift[0].GetState() == state
+	}, patience, 10*time.Millisecond, state)
+	return r.drift(product)[0]
+}
+
+func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
+	r := newRig(t)
+	r.under(map[string]catalog.Rule{"name": {Owner: catalog.OwnerStripe}})
+	orders := r.writeBacks()
+	r.start()
+	r.desire("mug", "Mug", 10)
+	r.observe("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+
+	event := `{"id":"evt_1","type":"product.updated","request":{"id":"req_1","idempotency_key":null},"data":{"object":{"id":"mug","name":"By hand"},"previous_attributes":{"name":"Mug","updated":1}}}`
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{
+		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug", ReceivedAt: timestamppb.Now(), Event: []byte(event),
+	}))
+	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Product.Name = "By hand"
+		catalog.RememberEvent(o, "evt_1")
+		return nil
+	})
+	require.NoError(t, err)
+	order := <-orders
+	require.Equal(t, "By hand", order.GetProduct().GetName())
+	require.Equal(t, []string{"name"}, order.GetFields())
+	require.EqualValues(t, 10, order.GetVersion())
+	require.Eventually(t, func() bool { return r.drift("mug")[0].GetCausedBy() == "dashboard" }, patience, 10*time.Millisecond)
+	require.Equal(t, "evt_1", r.drift("mug")[0].GetEventId())
+	require.Len(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts()[0].GetWriteBacks(), 1)
+
+	r.desire("mug", "By hand", 11)
+	d := r.eventuallyDrift("mug", "written_back")
+	require.Equal(t, "Mug", d.GetDifference().GetCatalog())
+	require.Equal(t, "By hand", d.GetDifference().GetStripe())
+	require.Eventually(t, func() bool {
+		seen := map[string]*controlv1.HistoryEntry{}
+		for _, e := range ask[controlv1.ListHistoryResponse](r, "ListHistory", `{"product_id":"mug"}`).GetEntries() {
+			seen[e.GetKind()] = e
+		}
+		return seen["written_back"] != nil && seen["drifted"].GetDifferences()[0].GetField() == "name" &&
+			seen["stripe_event"].GetChanges()[0].GetNew() == "By hand" && seen["stripe_event"].GetStripeRequestId() == "req_1" &&
+			seen["catalog_change"].GetChanges() != nil
+	}, patience, 20*time.Millisecond)
+}
+
+func TestAPersonDecides(t *testing.T) {
+	r := newRig(t)
+	r.under(map[string]catalog.Rule{"name": {Action: catalog.Report}})
+	orders := r.writeBacks()
+	commands := r.commands("mug")
+	r.start()
+	r.desire("mug", "Mug", 10)
+	r.observe("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	r.observe("mug", "By hand", 10)
+	require.Equal(t, "report", r.eventuallyDrift("mug", "found").GetDifference().GetAction())
+	require.Empty(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts(), "nothing would be done")
+	require.Equal(t, []*controlv1.DriftCount{{Kind: "field", State: "found", Count: 1}}[0].GetKind(), ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetDrift()[0].GetKind())
+
+	status, answer := r.call("ResolveDrift", `{"product_id":"cup","keep":"KEEP_STRIPE"}`)
+	require.Equal(t, http.StatusNotFound, status, string(answer))
+	status, _ = r.call("ResolveDrift", `{"product_id":"mug"}`)
+	require.Equal(t, http.StatusBadRequest, status)
+
+	require.Len(t, ask[controlv1.IgnoreDriftResponse](r, "IgnoreDrift", `{"product_id":"mug"}`).GetDrift(), 1)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	ask[controlv1.ResolveDriftResponse](r, "ResolveDrift", `{"product_id":"mug","fields":["name"],"keep":"KEEP_STRIPE"}`)
+	require.Equal(t, "By hand", (<-orders).GetProduct().GetName())
+	ask[controlv1.ResolveDriftResponse](r, "ResolveDrift", `{"product_id":"mug","keep":"KEEP_CATALOG"}`)
+	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
+	r.observe("mug", "Mug", 10)
+	r.eventuallyDrift("mug", "repaired")
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+}
+
+func TestAnExtraIsImported(t *testing.T) {
+	r := newRig(t)
+	r.under(nil)
+	r.cfg.Extras = reconciliation.ExtrasImport
+	orders := r.writeBacks()
+	r.start()
+	r.observe("stray", "Stray", 0)
+	order := <-orders
+	require.True(t, order.GetImport())
+	require.Equal(t, "Stray", order.GetProduct().GetName())
+	require.Equal(t, "extra", r.eventuallyDrift("stray", "repairing").GetDifference().GetKind())
+}
