@@ -28,12 +28,18 @@ func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step
 	d := newDiffer(desired, observed)
 	if deleted {
 		// Whatever else the product holds stays as the record of what it was.
-		d.want = &catalogv1.Product{Id: desired.GetProductId(), Active: new(false)}
+		d.deleted, d.want = true, &catalogv1.Product{Id: desired.GetProductId(), Active: new(false)}
 		d.managed = func(f string) bool { return f == "active" }
 	}
 	d.prices()
 	d.product()
-	return slices.Concat(d.createProduct, d.keepPrices, d.updateProduct, d.archivePrices)
+	steps := slices.Concat(d.createProduct, d.keepPrices, d.updateProduct, d.archivePrices)
+	if d.stripeID != d.productID {
+		for i := range steps {
+			steps[i].StripeProductID = d.stripeID
+		}
+	}
+	return steps
 }
 
 // differ collects the steps of one product by the phase they belong to.
@@ -46,6 +52,10 @@ type differ struct {
 	// someUnmanaged is false if every field is Driftless's.
 	someUnmanaged bool
 	productID     string
+	// stripeID is Stripe's id of the product.
+	stripeID string
+	// deleted: the product has left the catalog.
+	deleted bool
 
 	// current is Stripe's id of the active price that stands for a catalog price once the steps are done, empty if
 	// that price is yet to be created.
@@ -69,6 +79,7 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 		observed:  observed,
 		managed:   func(f string) bool { return !unmanaged[f] },
 		productID: desired.GetProductId(),
+		stripeID:  cmp.Or(observed.GetStripeId(), desired.GetProductId()),
 
 		someUnmanaged: len(unmanaged) > 0,
 		current:       map[string]string{},
@@ -157,24 +168,27 @@ func (d *differ) match(want *catalogv1.Price) *catalogv1.ObservedPrice {
 	return nil
 }
 
-func (d *differ) canBecome(have, want *catalogv1.Price) bool {
+func (d *differ) canBecome(have, want *catalogv1.Price) bool { return len(d.misfits(have, want)) == 0 }
+
+// misfits names the fields in which a held price can never become the wanted one.
+func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
 	for _, f := range priceIdentity {
 		if !slices.Equal(f.write(have), f.write(want)) {
-			return false
+			fields = append(fields, f.name)
 		}
 	}
 	// Stripe lets tax_behavior move off unspecified only.
 	if have.GetTaxBehavior() != "unspecified" && have.GetTaxBehavior() != want.GetTaxBehavior() {
-		return false
+		fields = append(fields, "tax_behavior")
 	}
-	for currency, h := range have.GetCurrencyOptions() {
-		w := want.GetCurrencyOptions()[currency]
+	for _, currency := range slices.Sorted(maps.Keys(have.GetCurrencyOptions())) {
+		h, w := have.GetCurrencyOptions()[currency], want.GetCurrencyOptions()[currency]
 		// An option can be added or given another amount; that one can be taken away is nowhere promised.
 		if w == nil || h.GetTaxBehavior() != "unspecified" && h.GetTaxBehavior() != w.GetTaxBehavior() {
-			return false
+			fields = append(fields, "currency_options."+currency)
 		}
 	}
-	return true
+	return fields
 }
 
 // madeWithProduct says whether a price to be created can be made by the call that creates the product.
@@ -204,7 +218,7 @@ func (d *differ) createPrice(want *catalogv1.Price) {
 		return
 	}
 	params := []Param{
-		{Name: "product", Value: d.productID},
+		{Name: "product", Value: d.stripeID},
 		{Name: "lookup_key", Value: LookupKey(want)},
 		{Name: "transfer_lookup_key", Value: "true"},
 	}
@@ -268,9 +282,8 @@ func (d *differ) product() {
 			params = append(params, want...)
 		}
 	}
-	if d.managed("metadata") {
-		params = append(params, metadataChanges(d.want.GetMetadata(), d.have.GetMetadata(), d.observed.GetManagedMetadata(), true)...)
-	}
+	metadata, managed := d.productMetadata()
+	params = append(params, metadataChanges(metadata, d.have.GetMetadata(), d.observed.GetManagedMetadata(), managed)...)
 	if p, ok := d.defaultPrice(); ok {
 		params = append(params, p)
 	}
@@ -279,12 +292,12 @@ func (d *differ) product() {
 	}
 	d.updateProduct = []Step{{
 		Kind: UpdateProduct, ProductID: d.productID, Params: sorted(params),
-		ManagedMetadata: managedAfter(d.want.GetMetadata(), d.observed.GetManagedMetadata(), d.managed("metadata")),
+		ManagedMetadata: managedAfter(metadata, d.observed.GetManagedMetadata(), managed),
 	}}
 }
 
 func (d *differ) newProduct() {
-	params := text("id", d.productID)
+	params := text("id", d.stripeID)
 	for _, f := range productFields {
 		// Stripe makes no product without a name, whoever is to look after it.
 		if !d.managed(f.name) && f.name != "name" {
@@ -296,12 +309,10 @@ func (d *differ) newProduct() {
 			}
 		}
 	}
-	var keys []string
-	if d.managed("metadata") {
-		keys = slices.Sorted(maps.Keys(d.want.GetMetadata()))
-		for _, k := range keys {
-			params = append(params, Param{Name: "metadata[" + k + "]", Value: d.want.GetMetadata()[k]})
-		}
+	metadata, _ := d.productMetadata()
+	keys := slices.Sorted(maps.Keys(metadata))
+	for _, k := range keys {
+		params = append(params, Param{Name: "metadata[" + k + "]", Value: metadata[k]})
 	}
 	create := Step{Kind: CreateProduct, ProductID: d.productID, ManagedMetadata: keys}
 	if d.inline != nil {

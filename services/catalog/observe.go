@@ -113,6 +113,11 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
 		return Applied
 	}
 	p := CanonicalPrice(s.Price)
+	if p.GetId() != "" {
+		known.AdoptedAs = ""
+	} else {
+		p.Id = known.GetAdoptedAs()
+	}
 	if s.Partial {
 		p.Tiers, p.CurrencyOptions = known.GetPrice().GetTiers(), known.GetPrice().GetCurrencyOptions()
 	}
@@ -214,6 +219,9 @@ func ManageMetadata(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 	}
 	if !slices.Contains(desired.GetUnmanagedFields(), "metadata") {
 		o.ManagedMetadata = union(o.GetManagedMetadata(), desired.GetProduct().GetMetadata())
+	}
+	if StripeID(o) != o.GetProductId() && desired.GetProduct() != nil {
+		o.ManagedMetadata = union(o.GetManagedMetadata(), map[string]string{ProductMarker: ""})
 	}
 	prices := !slices.Contains(desired.GetUnmanagedFields(), "prices.metadata")
 	for _, want := range desired.GetProduct().GetPrices() {

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
@@ -31,6 +32,8 @@ type Param struct {
 type Step struct {
 	Kind      StepKind
 	ProductID string
+	// StripeProductID is Stripe's id of the product; empty if it is ProductID.
+	StripeProductID string
 	// PriceID is the catalog's id of the price concerned: of a CreateProduct, that of the default price that it makes
 	// as well; else empty for product steps.
 	PriceID string
@@ -54,11 +57,17 @@ func (s Step) Param(name string) (value string, ok bool) {
 	return "", false
 }
 
+// StripeProduct is Stripe's id of the product.
+func (s Step) StripeProduct() string { return cmp.Or(s.StripeProductID, s.ProductID) }
+
 // String says what the step does, in words: "create price pro-monthly".
 func (s Step) String() string {
 	switch s.Kind {
 	case CreateProduct, UpdateProduct:
 		words := strings.ReplaceAll(string(s.Kind), "_", " ") + " " + s.ProductID
+		if s.StripeProductID != "" {
+			words += " (" + s.StripeProductID + ")"
+		}
 		if s.PriceID != "" {
 			words += " with price " + s.PriceID
 		}
@@ -88,7 +97,7 @@ const KeyPrefix = "driftless-"
 // other inputs, so that a lost response is answered from Stripe's memory instead of being executed again.
 func (s Step) IdempotencyKey(account string, generation uint64) string {
 	h := sha256.New()
-	for _, part := range []string{account, s.ProductID, string(s.Kind), s.PriceID, s.StripePriceID, strconv.FormatUint(generation, 10)} {
+	for _, part := range []string{account, s.StripeProduct(), string(s.Kind), s.PriceID, s.StripePriceID, strconv.FormatUint(generation, 10)} {
 		fmt.Fprintf(h, "%d:%s,", len(part), part)
 	}
 	for _, p := range s.Params {

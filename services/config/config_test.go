@@ -64,6 +64,22 @@ func TestConfigFileFromEnvironment(t *testing.T) {
 	require.Equal(t, []string{"whsec_a", "whsec_b"}, s.StripeWebhookSecret.Reveal())
 }
 
+func TestASwitchThatIsOnCanBeSwitchedOff(t *testing.T) {
+	s, _, err := parse(t, "")
+	require.NoError(t, err)
+	require.True(t, s.PushCreate)
+	s, _, err = parse(t, "push_create: false\n")
+	require.NoError(t, err)
+	require.False(t, s.PushCreate, "by the file")
+	s, _, err = parse(t, "", "--no-push-create")
+	require.NoError(t, err)
+	require.False(t, s.PushCreate, "by a flag")
+	t.Setenv("DRIFTLESS_PUSH_CREATE", "false")
+	s, _, err = parse(t, "")
+	require.NoError(t, err)
+	require.False(t, s.PushCreate, "by the environment")
+}
+
 func TestMappingIsReadFromTheFile(t *testing.T) {
 	_, m, err := parse(t, "catalog:\n  products: SELECT 1\n  prices: SELECT 2\n  watch:\n    - {table: app.items, product_id: sku}\n")
 	require.NoError(t, err)

@@ -28,6 +28,10 @@ type access struct {
 	reads, writes []key
 	// browses are keys of buckets that it lists or counts, by a consumer that it makes for the moment.
 	browses []key
+	// watches are keys of buckets that it follows, and forgets buckets from which it removes keys without a trace:
+	// JetStream cannot tell keys apart there.
+	watches []key
+	forgets []string
 	// counts are streams whose consumers it lists.
 	counts []string
 }
@@ -58,8 +62,11 @@ var accesses = []access{
 			{BucketBudget, "{account}.bell"},
 			{BucketCursor, "halted.{account}"},
 			{BucketCursor, "guard.{account}"},
+			{BucketCursor, "creations-held.{account}"},
 			{BucketCursor, "stripe-mode.{account}"},
+			{BucketLink, "{account}.*"},
 		},
+		forgets: []string{BucketObserved},
 	},
 	{
 		service:  Pull,
@@ -76,6 +83,9 @@ var accesses = []access{
 			{BucketCursor, "scan-state.{account}"},
 			{BucketCursor, "stripe-mode.{account}"},
 		},
+		reads:   []key{{BucketLink, "{account}.*"}},
+		watches: []key{{BucketLink, "{account}.*"}},
+		forgets: []string{BucketObserved},
 	},
 	{
 		service:   Reconciliation,
@@ -85,14 +95,20 @@ var accesses = []access{
 		looks:     []string{StreamRetry},
 		prunes:    []string{StreamDead},
 		counts:    consumedStreams(),
-		reads:     []key{{BucketBudget, "{account}"}, {BucketCursor, "halted.{account}"}, {BucketCursor, "scan.{account}"}},
+		reads: []key{
+			{BucketBudget, "{account}"},
+			{BucketCursor, "halted.{account}"},
+			{BucketCursor, "scan.{account}"},
+			{BucketCursor, "creations-held.{account}"},
+			{BucketLink, "{account}.*"},
+		},
 		writes:    []key{{BucketCursor, "guard.{account}"}},
 	},
 }
 
 // bucketsOf are the buckets that a service touches; all of them if it is none of the four.
 func bucketsOf(service string) []string {
-	all := []string{BucketObserved, BucketCursor, BucketBudget}
+	all := []string{BucketObserved, BucketCursor, BucketBudget, BucketLink}
 	i := slices.IndexFunc(accesses, func(a access) bool { return a.service == service })
 	if i < 0 {
 		return all
@@ -147,6 +163,9 @@ func (a access) permissions(accounts []string) Permissions {
 		info(stream)
 		allow = append(allow, "$JS.API.STREAM.MSG.DELETE."+stream)
 	}
+	for _, bucket := range a.forgets {
+		allow = append(allow, "$JS.API.STREAM.PURGE.KV_"+bucket)
+	}
 	for _, stream := range a.counts {
 		info(stream)
 		allow = append(allow, "$JS.API.CONSUMER.LIST."+stream)
@@ -175,6 +194,11 @@ func (a access) permissions(accounts []string) Permissions {
 		}
 		for _, k := range a.writes {
 			allow = append(allow, "$KV."+k.bucket+"."+of(k.name))
+		}
+		for _, k := range a.watches {
+			stream := "KV_" + k.bucket
+			allow = append(allow, "$JS.API.CONSUMER.CREATE."+stream+".*.$KV."+k.bucket+"."+of(k.name), "$JS.API.CONSUMER.DELETE."+stream+".*",
+				"$JS.API.CONSUMER.INFO."+stream+".*", "$JS.FC."+stream+".>")
 		}
 		for _, k := range a.browses {
 			stream := "KV_" + k.bucket

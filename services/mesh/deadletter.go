@@ -26,6 +26,8 @@ const (
 	ReasonNotConverging = "not_converging"
 	// ReasonExhausted: an error of unknown nature stayed through every attempt.
 	ReasonExhausted = "exhausted"
+	// ReasonLinked: Stripe holds a product under the id, and it stands for another product of the catalog.
+	ReasonLinked = "linked_elsewhere"
 	// ReasonUndecodable: the message is not what its subject promises.
 	ReasonUndecodable = "undecodable"
 	// ReasonWriteBackFailed: the operator's tables could not be given Stripe's values; nothing was written.

@@ -137,6 +137,18 @@ func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, r
 	return o, err
 }
 
+// Forget removes what is known under an id of Stripe's that is not the catalog's, and leaves no trace of it in the bucket.
+func (s *ObservedStore) Forget(ctx context.Context, account, stripeID string) error {
+	stream, err := s.m.stream(ctx, "KV_"+BucketObserved)
+	if err != nil {
+		return err
+	}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(observedSubject(account, stripeID))); err != nil {
+		return fmt.Errorf("forget what is known of %s: %w", stripeID, err)
+	}
+	return nil
+}
+
 // Put stores what is known of a product if it still has the revision that Get or GetMany returned, else the error is
 // ErrConflict. It returns the new revision. The trace of ctx travels with the value.
 func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision uint64) (uint64, error) {

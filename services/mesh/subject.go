@@ -32,6 +32,7 @@ const (
 	VerbScan      = "scan"
 	VerbBackfill  = "backfill"
 	VerbWriteBack = "write-back"
+	VerbAdopt     = "adopt"
 )
 
 // Token writes an id as one subject token that is also a valid bucket key: letters, digits, "-" and "_" stay,

@@ -28,6 +28,7 @@ const (
 	BucketObserved = "OBSERVED"
 	BucketCursor   = "CURSOR"
 	BucketBudget   = "BUDGET"
+	BucketLink     = "LINK"
 )
 
 // Consumer is one that every account has of its own: as many durable consumers as there are accounts.
@@ -125,6 +126,7 @@ var buckets = []jetstream.KeyValueConfig{
 	{Bucket: BucketObserved, Description: "what Stripe holds as far as is known; the claim of the push at work", History: 1},
 	{Bucket: BucketCursor, Description: "positions in /v1/events, of snapshots and of scans", History: 1},
 	{Bucket: BucketBudget, Description: "what the processes that call Stripe share of each account's rates", History: 1},
+	{Bucket: BucketLink, Description: "which product of the catalog a Stripe product of another id stands for", History: 1},
 }
 
 // batched are the buckets whose writes may come as atomic batches; the others' writers are few.

@@ -39,12 +39,18 @@ func (p *puller) lock(product string) (unlock func(), ok bool) {
 // known of the product.
 func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeChange]) mesh.Verdict {
 	change := msg.Body
-	unlock, ok := p.lock(change.GetProductId())
+	event, _, err := stripeapi.DecodeEvent(change.GetEvent())
+	if err != nil {
+		return mesh.Dead(p.letter(change.GetProductId(), mesh.ReasonUndecodable, err))
+	}
+	// Not the product of the message, which may be older than the link.
+	of := p.known(event.ProductID)
+	unlock, ok := p.lock(of.product)
 	if !ok {
 		return mesh.Busy(busyDelay)
 	}
 	defer unlock()
-	observed, _, err := p.mesh.Observed().Get(ctx, p.account, change.GetProductId())
+	observed, _, err := of.get(ctx)
 	if err != nil {
 		return mesh.Retry(err)
 	}
@@ -61,33 +67,36 @@ func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeCha
 	switch claim := observed.GetClaim(); {
 	case intent == nil:
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeObserved))
-		err = p.learn(ctx, change)
+		err = p.learn(ctx, of, event)
 	case !intent.GetAnswered() && claim != nil && now.Before(claim.GetUntil().AsTime()):
 		// The call's answer is about to be recorded.
 		return mesh.Busy(busyDelay)
 	default:
-		err = p.confirm(ctx, change, intent)
+		err = p.confirm(ctx, of, event, intent)
 	}
 	var undecodable *undecodableError
 	switch {
 	case err == nil:
 		return mesh.Ack()
+	case errors.Is(err, errShadowed):
+		p.logger.WarnContext(ctx, "an event about a product that nothing is known under is left alone", "event", event.ID, "error", err)
+		return mesh.Ack()
+	case errors.Is(err, errLinking):
+		return mesh.Busy(min(mesh.RetryDelay(msg.Attempt), longestDelay))
 	case errors.Is(err, mesh.ErrTooLarge):
-		return mesh.Dead(&meshv1.DeadLetter{
-			Account: p.account, ProductId: change.GetProductId(), Reason: mesh.ReasonExhausted, Message: err.Error(),
-		})
+		return mesh.Dead(p.letter(of.product, mesh.ReasonExhausted, err))
 	case errors.As(err, &undecodable):
-		return mesh.Dead(&meshv1.DeadLetter{
-			Account: p.account, ProductId: change.GetProductId(), Reason: mesh.ReasonUndecodable, Message: err.Error(),
-		})
+		return mesh.Dead(p.letter(of.product, mesh.ReasonUndecodable, err))
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
-		return mesh.Dead(&meshv1.DeadLetter{
-			Account: p.account, ProductId: change.GetProductId(), Reason: mesh.ReasonRefused, Message: err.Error(),
-		})
+		return mesh.Dead(p.letter(of.product, mesh.ReasonRefused, err))
 	default:
 		// It keeps its place meanwhile, and events that need no reading are behind it.
 		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), longestDelay), err)
 	}
+}
+
+func (p *puller) letter(product, reason string, err error) *meshv1.DeadLetter {
+	return &meshv1.DeadLetter{Account: p.account, ProductId: product, Reason: reason, Message: err.Error()}
 }
 
 // longestDelay between the attempts at an event.
@@ -95,12 +104,12 @@ const longestDelay = 30 * time.Second
 
 // confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer, unless
 // that was never recorded: then it is fetched.
-func (p *puller) confirm(ctx context.Context, change *meshv1.StripeChange, intent *catalogv1.Intent) error {
+func (p *puller) confirm(ctx context.Context, of known, event stripeapi.Event, intent *catalogv1.Intent) error {
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeConfirmed), telemetry.StepKey.String(intent.GetStep()))
 	outcome := &meshv1.Outcome{
-		Id: "confirmed:" + p.account + ":" + change.GetEventId(), Account: p.account, ProductId: change.GetProductId(),
-		Kind: meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, Version: intent.GetVersion(), EventId: change.GetEventId(),
-		IdempotencyKey: intent.GetIdempotencyKey(), Detail: change.GetType() + " confirms: " + intent.GetStep(), At: timestamppb.Now(),
+		Id: "confirmed:" + p.account + ":" + event.ID, Account: p.account, ProductId: of.product,
+		Kind: meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, Version: intent.GetVersion(), EventId: event.ID,
+		IdempotencyKey: intent.GetIdempotencyKey(), Detail: event.Type + " confirms: " + intent.GetStep(), At: timestamppb.Now(),
 		CommittedAt: intent.GetCommittedAt(),
 	}
 	subject := mesh.SyncSubject(p.account, outcome.GetKind(), outcome.GetProductId())
@@ -113,37 +122,28 @@ func (p *puller) confirm(ctx context.Context, change *meshv1.StripeChange, inten
 	}
 	confirmed := func(o *catalogv1.Observed) {
 		if i := catalog.FindIntent(o, intent.GetIdempotencyKey()); i != nil {
-			i.ConfirmedBy = change.GetEventId()
+			i.ConfirmedBy = event.ID
 		}
-		catalog.RememberEvent(o, change.GetEventId())
+		catalog.RememberEvent(o, event.ID)
 	}
 	if !intent.GetAnswered() {
-		event, _, err := stripeapi.DecodeEvent(change.GetEvent())
-		if err != nil {
-			return &undecodableError{err}
-		}
-		return p.refresh(ctx, event.ProductID, event.ObjectID, confirmed)
+		return p.refresh(ctx, of, event.ObjectID, confirmed)
 	}
-	_, err := p.mesh.Observed().Update(ctx, p.account, change.GetProductId(), func(o *catalogv1.Observed) error {
+	return of.update(ctx, func(o *catalogv1.Observed) error {
 		confirmed(o)
 		return nil
 	})
-	return err
 }
 
 // learn takes an event that somebody else caused into what is known. What cannot be ordered, or is incomplete, is
 // settled by fetching the object once.
-func (p *puller) learn(ctx context.Context, change *meshv1.StripeChange) error {
-	event, _, err := stripeapi.DecodeEvent(change.GetEvent())
-	if err != nil {
-		return &undecodableError{err}
-	}
+func (p *puller) learn(ctx context.Context, of known, event stripeapi.Event) error {
 	apply, err := fromEvent(event)
 	if err != nil {
 		return &undecodableError{err}
 	}
 	var order catalog.Order
-	_, err = p.mesh.Observed().Update(ctx, p.account, change.GetProductId(), func(o *catalogv1.Observed) error {
+	err = of.update(ctx, func(o *catalogv1.Observed) error {
 		if order = apply(o); order == catalog.Unordered {
 			return errUnordered
 		}
@@ -152,7 +152,7 @@ func (p *puller) learn(ctx context.Context, change *meshv1.StripeChange) error {
 	})
 	if errors.Is(err, errUnordered) {
 		countObserved(ctx, "fetched")
-		return p.fetch(ctx, event)
+		return p.fetch(ctx, of, event)
 	}
 	if err == nil {
 		countObserved(ctx, map[catalog.Order]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order])
@@ -202,21 +202,21 @@ func fromEvent(event stripeapi.Event) (func(*catalogv1.Observed) catalog.Order, 
 
 // fetch reads the event's object and stores it against the state that was known before the reading, so that nothing
 // learnt meanwhile is overwritten.
-func (p *puller) fetch(ctx context.Context, event stripeapi.Event) error {
-	return p.refresh(ctx, event.ProductID, event.ObjectID, func(o *catalogv1.Observed) { catalog.RememberEvent(o, event.ID) })
+func (p *puller) fetch(ctx context.Context, of known, event stripeapi.Event) error {
+	return p.refresh(ctx, of, event.ObjectID, func(o *catalogv1.Observed) { catalog.RememberEvent(o, event.ID) })
 }
 
-// refresh fetches a product, or one of its prices, into what is known of it.
-func (p *puller) refresh(ctx context.Context, product, object string, also func(*catalogv1.Observed)) error {
+// refresh fetches a product, or one of its prices, into what is known of it. The object is Stripe's id.
+func (p *puller) refresh(ctx context.Context, of known, object string, also func(*catalogv1.Observed)) error {
 	var err error
 	for range 5 {
-		_, revision, getErr := p.mesh.Observed().Get(ctx, p.account, product)
+		_, revision, getErr := of.get(ctx)
 		if getErr != nil {
 			return getErr
 		}
 		var apply func(*catalogv1.Observed)
-		if object == product {
-			s, err := p.stripe.GetProduct(ctx, product)
+		if object == of.stripeID {
+			s, err := p.stripe.GetProduct(ctx, of.stripeID)
 			if err != nil {
 				return stripeapi.Classify(err)
 			}
@@ -228,7 +228,7 @@ func (p *puller) refresh(ctx context.Context, product, object string, also func(
 			}
 			apply = func(o *catalogv1.Observed) { catalog.ObservePrice(o, s) }
 		}
-		_, err = p.mesh.Observed().UpdateAt(ctx, p.account, product, revision, func(o *catalogv1.Observed) error {
+		err = of.updateAt(ctx, revision, func(o *catalogv1.Observed) error {
 			apply(o)
 			also(o)
 			return nil

@@ -73,8 +73,12 @@ func Run(ctx context.Context, cfg Config) error {
 	defer shared.Close()
 	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
+	links, err := m.Links().Watch(ctx, cfg.Account)
+	if err != nil {
+		return err
+	}
 	p := &puller{
-		budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
+		links: links, budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, logger: cfg.Logger,
 	}
 	if len(p.secrets) == 0 {
@@ -88,6 +92,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g, ctx := errgroup.WithContext(ctx)
 	p.running = ctx
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
+	g.Go(func() error { return links.Follow(ctx) })
 	g.Go(func() error { return p.poll(ctx, cfg.PollInterval) })
 	g.Go(func() error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: 16}, p.observe)
@@ -108,6 +113,7 @@ type puller struct {
 	mesh          *mesh.Mesh
 	stripe        *stripeapi.Client
 	budget        *budget.Budget
+	links         *mesh.Links
 	secrets       []string
 	logger        *slog.Logger
 	// running ends when the service is to end.

@@ -46,9 +46,10 @@ func (r *recent) put(product string, e *entry) {
 	}
 }
 
-// shown are the objects of one product on a page.
+// shown are the objects of one of Stripe's products on a page.
 type shown struct {
-	product string
+	known
+
 	objects []stripeapi.Listed
 }
 
@@ -61,7 +62,9 @@ func (s *scan) take(ctx context.Context, known *recent, before uint64, page stri
 	for _, p := range products {
 		if e := known.entries[p.product]; e != nil {
 			entries[p.product] = e
-		} else {
+		} else if _, twice := entries[p.product]; !twice {
+			// Of a product that has the catalog's id and one that stands for it, both may be listed.
+			entries[p.product] = nil
 			unread = append(unread, p.product)
 		}
 	}
@@ -79,6 +82,10 @@ func (s *scan) take(ctx context.Context, known *recent, before uint64, page stri
 	var stale []string
 	for _, p := range products {
 		e := entries[p.product]
+		if p.is(e.observed) != nil {
+			// Push reads a product that is being adopted itself; of one whose id is taken, nothing can be known.
+			continue
+		}
 		changed, doubtful := e.apply(p.objects, before)
 		if !changed && len(doubtful) == 0 {
 			continue
@@ -105,16 +112,15 @@ func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []shown {
 	at := make(map[string]int, len(page.Objects))
 	out := make([]shown, 0, len(page.Objects))
 	for _, o := range page.Objects {
-		product := s.productOf(o.ProductID)
-		if o.Err != nil || product == "" {
+		if o.Err != nil || o.ProductID == "" {
 			s.fail(ctx, o.ID, errors.Join(errUnreadable, o.Err))
 			continue
 		}
-		i, ok := at[product]
+		i, ok := at[o.ProductID]
 		if !ok {
 			i = len(out)
-			at[product] = i
-			out = append(out, shown{product: product})
+			at[o.ProductID] = i
+			out = append(out, shown{known: s.known(o.ProductID)})
 		}
 		out[i].objects = append(out[i].objects, o)
 	}
@@ -159,6 +165,9 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		if err == nil {
 			e.revision = revision
 			s.count(func(r *meshv1.ScanReport) { r.Corrected++ })
+			if err = p.stored(ctx, e.observed, nil); errors.Is(err, errLinking) {
+				return false, nil
+			}
 			break
 		}
 		if errors.Is(err, mesh.ErrTooLarge) {
@@ -174,6 +183,9 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		if e.observed, e.revision, err = s.mesh.Observed().Get(ctx, s.account, p.product); err != nil {
 			return false, err
 		}
+		if p.is(e.observed) != nil {
+			return false, nil
+		}
 		e.others = e.revision
 		if changed, doubtful = e.apply(p.objects, before); changed {
 			err = mesh.ErrConflict
@@ -183,7 +195,7 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		return false, err
 	}
 	for _, id := range doubtful {
-		if err := s.look(ctx, p.product, id, func(*catalogv1.Observed) {}); err != nil {
+		if err := s.look(ctx, p.known, id, func(*catalogv1.Observed) {}); err != nil {
 			return false, err
 		}
 	}
@@ -194,15 +206,15 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 var errNoReads = errors.New("the scan has made the reads of single objects that it may make")
 
 // look reads one object into what is known of its product. An object that cannot be read is counted and passed over.
-func (s *scan) look(ctx context.Context, product, object string, also func(*catalogv1.Observed)) error {
+func (s *scan) look(ctx context.Context, of known, object string, also func(*catalogv1.Observed)) error {
 	const attempts = 4
 	for attempt := uint64(1); ; attempt++ {
 		if !s.mayRead() {
 			s.count(func(r *meshv1.ScanReport) { r.Unconfirmed++ })
 			return nil
 		}
-		err := s.refresh(ctx, product, object, also)
-		if err == nil {
+		err := s.refresh(ctx, of, object, also)
+		if err == nil || errors.Is(err, errLinking) || errors.Is(err, errShadowed) {
 			return nil
 		}
 		if ctx.Err() != nil {

@@ -30,7 +30,7 @@ const (
 // keys of the objects that Stripe holds as far as is known, and that its lists should show.
 func (s *scan) keys(o *catalogv1.Observed, yield func(key uint64, price *catalogv1.ObservedPrice)) {
 	if o.GetProduct() != nil {
-		yield(s.listed.key(productKind, stripeID(o)), nil)
+		yield(s.listed.key(productKind, catalog.StripeID(o)), nil)
 	}
 	for _, price := range o.GetPrices() {
 		if !restsUnlisted(price) {
@@ -117,10 +117,10 @@ func (s *scan) confirmAll(ctx context.Context, keys map[uint64]bool, batch []*ca
 
 // confirmProduct looks at what was not listed of one product.
 func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *catalogv1.Observed) error {
-	product := o.GetProductId()
+	of := known{s.puller, catalog.StripeID(o), o.GetProductId()}
 	gone := false
-	if o.GetProduct() != nil && keys[s.listed.key(productKind, stripeID(o))] {
-		err := s.look(ctx, product, stripeID(o), func(after *catalogv1.Observed) { gone = after.GetProduct() == nil })
+	if o.GetProduct() != nil && keys[s.listed.key(productKind, catalog.StripeID(o))] {
+		err := s.look(ctx, of, of.stripeID, func(after *catalogv1.Observed) { gone = after.GetProduct() == nil })
 		if err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 			continue
 		}
 		gone := false
-		err := s.look(ctx, product, price.GetStripeId(), func(after *catalogv1.Observed) {
+		err := s.look(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) {
 			held := catalog.FindPrice(after, price.GetStripeId())
 			if gone = held == nil; !gone && held.GetPrice().GetId() == "" {
 				held.Unlisted = time.Now().Unix()

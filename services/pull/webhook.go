@@ -86,12 +86,13 @@ func (p *puller) verify(body []byte, header string) error {
 
 // take stores an event on STRIPE, in the trace of the call that caused it if that was one of push's.
 func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via) error {
+	of := p.known(event.ProductID)
 	change := &meshv1.StripeChange{
-		Account: p.account, ProductId: event.ProductID, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
+		Account: p.account, ProductId: of.product, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
 		IdempotencyKey: event.IdempotencyKey, CreatedAt: timestamppb.New(time.Unix(event.Created, 0)),
 		ReceivedAt: timestamppb.Now(), Via: via, Event: event.Raw,
 	}
-	observed, _, err := p.mesh.Observed().Get(ctx, p.account, event.ProductID)
+	observed, _, err := of.get(ctx)
 	if err != nil {
 		return err
 	}
@@ -101,11 +102,11 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 	}
 	intent := catalog.FindIntent(observed, event.IdempotencyKey)
 	ctx = telemetry.ContextWithTraceparent(ctx, intent.GetTraceparent())
-	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: p.account, Product: event.ProductID, Version: intent.GetVersion()})
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: p.account, Product: of.product, Version: intent.GetVersion()})
 	ctx, span := startTake(ctx, via)
 	defer span.End()
 	span.SetAttributes(telemetry.StripeEventIDKey.String(event.ID), telemetry.StripeEventTypeKey.String(event.Type))
-	err = p.mesh.Publish(ctx, mesh.StripeSubject(p.account, event.ProductID), change, mesh.WithID(event.ID))
+	err = p.mesh.Publish(ctx, mesh.StripeSubject(p.account, of.product), change, mesh.WithID(event.ID))
 	if via == meshv1.Via_VIA_WEBHOOK {
 		status := http.StatusOK
 		if err != nil {

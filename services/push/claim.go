@@ -103,13 +103,16 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	looked := o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed, now)
 	if looked {
 		var err error
-		if observed, err = p.look(ctx, o.change.GetProductId(), observed); err != nil {
+		if observed, err = p.look(ctx, observed); err != nil {
 			return nil, err
 		}
 		if now, err = p.mesh.Clock().Now(ctx); err != nil {
 			return nil, err
 		}
 		steps = p.keyed(p.steps(o, observed), observed)
+	}
+	if err := p.unhindered(ctx, o, steps, observed); err != nil {
+		return nil, err
 	}
 	if archives(steps, observed) {
 		if err := p.guard(ctx, o.change.GetProductId(), now); err != nil {
@@ -192,11 +195,11 @@ func uncertain(steps []plannedStep, observed *catalogv1.Observed, now time.Time)
 
 // look reads the product from Stripe and returns the observed state with that truth in it. Calls of unknown
 // outcome that have had their time are settled by it.
-func (p *pusher) look(ctx context.Context, product string, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
+func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
 	metrics.PushLooks.Add(ctx, 1)
-	seen, prices, err := p.stripe.Look(ctx, product)
+	seen, prices, err := p.stripe.Look(ctx, catalog.StripeID(observed))
 	if err != nil {
-		return nil, fmt.Errorf("look at product %s: %w", product, stripeapi.Classify(err))
+		return nil, fmt.Errorf("look at product %s: %w", observed.GetProductId(), stripeapi.Classify(err))
 	}
 	now, err := p.mesh.Clock().Now(ctx)
 	if err != nil {

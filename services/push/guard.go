@@ -44,13 +44,13 @@ func (e *heldError) Error() string {
 }
 
 // heldBack has a product that is held tried again later, unless an approval comes first.
-func (p *pusher) heldBack(ctx context.Context, o order, held *heldError) mesh.Verdict {
+func (p *pusher) heldBack(ctx context.Context, o order, held error, delay time.Duration) mesh.Verdict {
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(), Lane: string(mesh.Bulk), Error: held.Error(), Look: o.look,
 		Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
 	}
-	if err := p.mesh.RetryLater(ctx, mesh.Push, retry, guardDelay); err != nil {
-		return mesh.RetryIn(guardDelay, err)
+	if err := p.mesh.RetryLater(ctx, mesh.Push, retry, delay); err != nil {
+		return mesh.RetryIn(delay, err)
 	}
 	return mesh.Ack()
 }

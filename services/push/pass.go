@@ -49,6 +49,8 @@ type order struct {
 	traceparent string
 	// exceptions from the policy.
 	exceptions catalog.Exceptions
+	// adopted: an operator has approved what stands for the product; what is still missing is to be created.
+	adopted bool
 }
 
 // pusher applies desired states. Safe for concurrent use.
@@ -61,9 +63,10 @@ type pusher struct {
 	logger *slog.Logger
 	links  links
 
-	policy  *catalog.Policy
-	guarded GuardConfig
-	total   total
+	policy        *catalog.Policy
+	guarded       GuardConfig
+	holdCreations bool
+	total         total
 
 	failures *failures
 	// halts is true while the account is halted, as far as this process knows.

@@ -45,8 +45,11 @@ type Config struct {
 	// Policy says which of Stripe's values stay; nil has the catalog own everything. Reconciliation must have the same.
 	Policy *catalog.Policy
 	// Guard against a catalog that suddenly loses many products; the zero value is none.
-	Guard  GuardConfig
-	Logger *slog.Logger
+	Guard GuardConfig
+	// HoldCreations keeps products that Stripe does not hold, and prices of products that Driftless has not written yet,
+	// from being created: while the products that an account has already are adopted, they must not come to be twice.
+	HoldCreations bool
+	Logger        *slog.Logger
 }
 
 // consumers of push.
@@ -79,7 +82,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
-	p.guarded, p.policy = cfg.Guard, cfg.Policy
+	p.guarded, p.policy, p.holdCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
 	if err := p.resume(ctx); err != nil {
 		return err
 	}
@@ -129,8 +132,11 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 	return p.settle(ctx, order{change: change, redelivered: msg.Attempt > 1})
 }
 
-// command handles an order to bring a product to its newest desired state.
+// command handles an order to bring a product to its newest desired state, or to adopt one.
 func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+	if msg.Body.GetAdopt() != nil {
+		return p.adopt(ctx, msg)
+	}
 	sync := msg.Body.GetSync()
 	if sync == nil {
 		return mesh.Dead(&meshv1.DeadLetter{
@@ -207,7 +213,9 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 	case errors.Is(err, errBusy):
 		return mesh.RetryIn(busyDelay, nil)
 	case errors.As(err, &held):
-		return p.heldBack(ctx, o, held)
+		return p.heldBack(ctx, o, held, guardDelay)
+	case errors.Is(err, errCreationHeld):
+		return p.heldBack(ctx, o, err, creationDelay)
 	case errors.As(err, &refused):
 		p.failures.clear(product)
 		return mesh.Dead(refused.letter)

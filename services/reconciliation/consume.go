@@ -33,7 +33,18 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 
 // observed follows OBSERVED.
 func (r *reconciler) observed(ctx context.Context, msg mesh.Message[*catalogv1.Observed]) error {
-	return r.ledger.Observe(ctx, msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt})
+	if err := r.ledger.Observe(ctx, msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}); err != nil {
+		return err
+	}
+	if catalog.Ours(msg.Body) || msg.Body.GetProduct() == nil {
+		return nil
+	}
+	// A product that was adopted while this was on its way is none by itself any more.
+	linked, err := r.mesh.Links().Product(ctx, r.Account, msg.Body.GetProductId())
+	if err != nil || linked == "" || linked == msg.Body.GetProductId() {
+		return err
+	}
+	return r.ledger.Forget(ctx, msg.Body.GetProductId())
 }
 
 // stripeEvent follows STRIPE, for the audit trail.
@@ -67,6 +78,11 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 			steps[i] = fmt.Sprintf("%s [%s, %s]", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId())
 		}
 		detail = strings.Join(steps, "; ")
+	}
+	if o.GetKind() == meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED && o.GetStripeId() != o.GetProductId() {
+		if err := r.ledger.Forget(ctx, o.GetStripeId()); err != nil {
+			return err
+		}
 	}
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{
 		Differences: o.GetDifferences(), Steps: o.GetSteps(), StripeEventId: o.GetEventId(), IdempotencyKey: o.GetIdempotencyKey(),

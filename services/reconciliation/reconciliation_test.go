@@ -532,3 +532,35 @@ func TestBadSettingsEndTheStart(t *testing.T) {
 	cfg.LedgerURL = ""
 	require.ErrorContains(t, reconciliation.Run(t.Context(), cfg), "LEDGER_DATABASE_URL")
 }
+
+func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	orphans := func() uint64 { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetOrphans() }
+	for _, id := range []string{"prod_1", "prod_2", "prod_3"} {
+		r.observe(id, "Mug", 0)
+	}
+	r.desire("mug", "Mug", 1)
+	require.Eventually(t, func() bool { return orphans() == 3 }, patience, 10*time.Millisecond)
+
+	// As push does it: the link, the record under the catalog's id, the end of the other, and the word of it.
+	require.NoError(t, r.mesh.Links().Link(t.Context(), "default", "prod_1", "mug"))
+	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.StripeId, o.Version = "prod_1", 1
+		o.Product = &catalogv1.Product{Id: "prod_1", Name: "Mug", Metadata: map[string]string{"driftless_product": "mug"}}
+		return nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, r.mesh.Observed().Forget(t.Context(), "default", "prod_1"))
+	outcome := &meshv1.Outcome{
+		Id: "adopted:1", Account: "default", ProductId: "mug", StripeId: "prod_1", Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, At: timestamppb.Now(),
+	}
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.SyncSubject("default", outcome.GetKind(), "mug"), outcome))
+	require.Eventually(t, func() bool { return orphans() == 2 && r.state("mug") == controlv1.ProductState_PRODUCT_STATE_IN_SYNC }, patience, 10*time.Millisecond)
+	require.Contains(t, r.kinds("mug"), "adopted")
+
+	// What was on its way when another was linked does not come to stay.
+	require.NoError(t, r.mesh.Links().Link(t.Context(), "default", "prod_2", "cup"))
+	r.observe("prod_2", "Cup", 0)
+	require.Eventually(t, func() bool { return orphans() == 1 }, patience, 10*time.Millisecond)
+}

@@ -62,7 +62,7 @@ func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey st
 	id := step.StripePriceID
 	// What is not expanded, the answer leaves out.
 	if product {
-		id = step.ProductID
+		id = step.StripeProduct()
 		if withPrice {
 			body.Add("expand[0]", "default_price.currency_options")
 		}
@@ -84,7 +84,7 @@ func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey st
 		if err != nil {
 			return nil, err
 		}
-		out.Product, out.ObjectID = &s, step.ProductID
+		out.Product, out.ObjectID = &s, step.StripeProduct()
 		if withPrice {
 			out.Price, err = decodeDefaultPrice(a.body(), a.seen())
 		}

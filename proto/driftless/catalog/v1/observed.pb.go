@@ -23,7 +23,7 @@ const (
 )
 
 // What Stripe holds of one product, as far as is known, and who is at work on it.
-// In the bucket OBSERVED, key <account>.<product>.
+// In the bucket OBSERVED, key <account>.<product>; the product is the catalog's, or Stripe's if it stands for none.
 type Observed struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Account   string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -51,6 +51,8 @@ type Observed struct {
 	Intents []*Intent `protobuf:"bytes,13,rep,name=intents,proto3" json:"intents,omitempty"`
 	// Ids of the latest Stripe events taken into account, oldest first.
 	RecentEvents []string `protobuf:"bytes,14,rep,name=recent_events,json=recentEvents,proto3" json:"recent_events,omitempty"`
+	// Stripe's id of the product; empty if it is product_id. An adopted product has it in any case.
+	StripeId string `protobuf:"bytes,15,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
 	// What both sides held when they last agreed, of the fields that the policy does not simply have overwritten; absent if
 	// there are none.
 	Agreed        *Agreed `protobuf:"bytes,16,opt,name=agreed,proto3" json:"agreed,omitempty"`
@@ -184,6 +186,13 @@ func (x *Observed) GetRecentEvents() []string {
 		return x.RecentEvents
 	}
 	return nil
+}
+
+func (x *Observed) GetStripeId() string {
+	if x != nil {
+		return x.StripeId
+	}
+	return ""
 }
 
 func (x *Observed) GetAgreed() *Agreed {
@@ -340,7 +349,9 @@ type ObservedPrice struct {
 	// When it was first seen as it is now.
 	Changed int64 `protobuf:"varint,6,opt,name=changed,proto3" json:"changed,omitempty"`
 	// When Stripe was last seen to hold a price that no list shows, as those made by a checkout; 0 if never. Unix seconds.
-	Unlisted      int64 `protobuf:"varint,7,opt,name=unlisted,proto3" json:"unlisted,omitempty"`
+	Unlisted int64 `protobuf:"varint,7,opt,name=unlisted,proto3" json:"unlisted,omitempty"`
+	// The catalog's id that an adoption gave the price, until Stripe holds it in metadata: price.id has it too.
+	AdoptedAs     string `protobuf:"bytes,8,opt,name=adopted_as,json=adoptedAs,proto3" json:"adopted_as,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -422,6 +433,13 @@ func (x *ObservedPrice) GetUnlisted() int64 {
 		return x.Unlisted
 	}
 	return 0
+}
+
+func (x *ObservedPrice) GetAdoptedAs() string {
+	if x != nil {
+		return x.AdoptedAs
+	}
+	return ""
 }
 
 // Exclusive right to write a product to Stripe, until it is released or runs out.
@@ -614,7 +632,7 @@ var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\n" +
-	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x04\n" +
+	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x04\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -633,7 +651,8 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\x05stale\x18\v \x01(\bR\x05stale\x121\n" +
 	"\x05claim\x18\f \x01(\v2\x1b.driftless.catalog.v1.ClaimR\x05claim\x126\n" +
 	"\aintents\x18\r \x03(\v2\x1c.driftless.catalog.v1.IntentR\aintents\x12#\n" +
-	"\rrecent_events\x18\x0e \x03(\tR\frecentEvents\x124\n" +
+	"\rrecent_events\x18\x0e \x03(\tR\frecentEvents\x12\x1b\n" +
+	"\tstripe_id\x18\x0f \x01(\tR\bstripeId\x124\n" +
 	"\x06agreed\x18\x10 \x01(\v2\x1c.driftless.catalog.v1.AgreedR\x06agreed\"d\n" +
 	"\x06Agreed\x12\x1f\n" +
 	"\vfields_kept\x18\x01 \x01(\x06R\n" +
@@ -644,7 +663,7 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\acatalog\x18\x02 \x01(\x06R\acatalog\x12\x16\n" +
 	"\x06stripe\x18\x03 \x01(\x06R\x06stripe\x12\x14\n" +
 	"\x05newer\x18\x04 \x01(\x06R\x05newer\x12\x19\n" +
-	"\bnewer_at\x18\x05 \x01(\x03R\anewerAt\"\xee\x01\n" +
+	"\bnewer_at\x18\x05 \x01(\x03R\anewerAt\"\x8d\x02\n" +
 	"\rObservedPrice\x12\x1b\n" +
 	"\tstripe_id\x18\x01 \x01(\tR\bstripeId\x121\n" +
 	"\x05price\x18\x02 \x01(\v2\x1b.driftless.catalog.v1.PriceR\x05price\x12\x18\n" +
@@ -652,7 +671,9 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\x04seen\x18\x04 \x01(\x03R\x04seen\x12)\n" +
 	"\x10managed_metadata\x18\x05 \x03(\tR\x0fmanagedMetadata\x12\x18\n" +
 	"\achanged\x18\x06 \x01(\x03R\achanged\x12\x1a\n" +
-	"\bunlisted\x18\a \x01(\x03R\bunlisted\"k\n" +
+	"\bunlisted\x18\a \x01(\x03R\bunlisted\x12\x1d\n" +
+	"\n" +
+	"adopted_as\x18\b \x01(\tR\tadoptedAs\"k\n" +
 	"\x05Claim\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +

@@ -88,6 +88,10 @@ const (
 	OutcomeKind_OUTCOME_KIND_REPAIRED     OutcomeKind = 4
 	OutcomeKind_OUTCOME_KIND_WRITTEN_BACK OutcomeKind = 5
 	OutcomeKind_OUTCOME_KIND_DEAD         OutcomeKind = 6
+	// A product of the catalog stands for one that Stripe held already.
+	OutcomeKind_OUTCOME_KIND_ADOPTED OutcomeKind = 7
+	// An order to adopt could not be carried out; nothing was changed.
+	OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED OutcomeKind = 8
 )
 
 // Enum value maps for OutcomeKind.
@@ -100,15 +104,19 @@ var (
 		4: "OUTCOME_KIND_REPAIRED",
 		5: "OUTCOME_KIND_WRITTEN_BACK",
 		6: "OUTCOME_KIND_DEAD",
+		7: "OUTCOME_KIND_ADOPTED",
+		8: "OUTCOME_KIND_ADOPTION_REFUSED",
 	}
 	OutcomeKind_value = map[string]int32{
-		"OUTCOME_KIND_UNSPECIFIED":  0,
-		"OUTCOME_KIND_APPLIED":      1,
-		"OUTCOME_KIND_CONFIRMED":    2,
-		"OUTCOME_KIND_DRIFTED":      3,
-		"OUTCOME_KIND_REPAIRED":     4,
-		"OUTCOME_KIND_WRITTEN_BACK": 5,
-		"OUTCOME_KIND_DEAD":         6,
+		"OUTCOME_KIND_UNSPECIFIED":      0,
+		"OUTCOME_KIND_APPLIED":          1,
+		"OUTCOME_KIND_CONFIRMED":        2,
+		"OUTCOME_KIND_DRIFTED":          3,
+		"OUTCOME_KIND_REPAIRED":         4,
+		"OUTCOME_KIND_WRITTEN_BACK":     5,
+		"OUTCOME_KIND_DEAD":             6,
+		"OUTCOME_KIND_ADOPTED":          7,
+		"OUTCOME_KIND_ADOPTION_REFUSED": 8,
 	}
 )
 
@@ -196,9 +204,10 @@ func (ScanPhase) EnumDescriptor() ([]byte, []int) {
 
 // A Stripe event about a product or one of its prices. On STRIPE, subject stripe.<account>.<product>.
 type StripeChange struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Account   string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	ProductId string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The catalog's id, as far as was known when the event came; else Stripe's.
+	ProductId string `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// Stripe's event id.
 	EventId string `protobuf:"bytes,3,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// product.updated, price.created, ...
@@ -336,7 +345,9 @@ type Outcome struct {
 	// When the change was committed to the catalog, if known.
 	CommittedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
 	// What differed, of a drift, a repair or a write-back.
-	Differences   []*Difference `protobuf:"bytes,12,rep,name=differences,proto3" json:"differences,omitempty"`
+	Differences []*Difference `protobuf:"bytes,12,rep,name=differences,proto3" json:"differences,omitempty"`
+	// Of an adoption: Stripe's id of the product.
+	StripeId      string `protobuf:"bytes,20,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -453,6 +464,13 @@ func (x *Outcome) GetDifferences() []*Difference {
 		return x.Differences
 	}
 	return nil
+}
+
+func (x *Outcome) GetStripeId() string {
+	if x != nil {
+		return x.StripeId
+	}
+	return ""
 }
 
 // A difference between the catalog and Stripe.
@@ -821,6 +839,7 @@ type Command struct {
 	//	*Command_Scan
 	//	*Command_Backfill
 	//	*Command_WriteBack
+	//	*Command_Adopt
 	Verb          isCommand_Verb `protobuf_oneof:"verb"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -934,6 +953,15 @@ func (x *Command) GetWriteBack() *WriteBack {
 	return nil
 }
 
+func (x *Command) GetAdopt() *Adopt {
+	if x != nil {
+		if x, ok := x.Verb.(*Command_Adopt); ok {
+			return x.Adopt
+		}
+	}
+	return nil
+}
+
 type isCommand_Verb interface {
 	isCommand_Verb()
 }
@@ -954,6 +982,10 @@ type Command_WriteBack struct {
 	WriteBack *WriteBack `protobuf:"bytes,9,opt,name=write_back,json=writeBack,proto3,oneof"`
 }
 
+type Command_Adopt struct {
+	Adopt *Adopt `protobuf:"bytes,10,opt,name=adopt,proto3,oneof"`
+}
+
 func (*Command_Sync) isCommand_Verb() {}
 
 func (*Command_Scan) isCommand_Verb() {}
@@ -961,6 +993,8 @@ func (*Command_Scan) isCommand_Verb() {}
 func (*Command_Backfill) isCommand_Verb() {}
 
 func (*Command_WriteBack) isCommand_Verb() {}
+
+func (*Command_Adopt) isCommand_Verb() {}
 
 // To push: bring the product to its newest desired state.
 type SyncProduct struct {
@@ -1043,6 +1077,81 @@ func (x *SyncProduct) GetArchiveExtra() bool {
 	return false
 }
 
+// To push: let a product of the catalog stand for one that Stripe holds already, under its own id or another, and bring
+// it to its newest desired state. Its outcome is published under "adopted:" or "adoption_refused:" and the command's id.
+type Adopt struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// Stripe's id of the product.
+	StripeId string `protobuf:"bytes,2,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
+	// Stripe's ids of the prices that are to stand for prices of the catalog, by the catalog's id. What is not named is
+	// made, or left alone.
+	Prices map[string]string `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Prices of the catalog among those named that differ in what Stripe never changes: Stripe's price is archived and
+	// another made. Any other one that differs so is refused.
+	Replace       []string `protobuf:"bytes,4,rep,name=replace,proto3" json:"replace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Adopt) Reset() {
+	*x = Adopt{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Adopt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Adopt) ProtoMessage() {}
+
+func (x *Adopt) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Adopt.ProtoReflect.Descriptor instead.
+func (*Adopt) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Adopt) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *Adopt) GetStripeId() string {
+	if x != nil {
+		return x.StripeId
+	}
+	return ""
+}
+
+func (x *Adopt) GetPrices() map[string]string {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
+func (x *Adopt) GetReplace() []string {
+	if x != nil {
+		return x.Replace
+	}
+	return nil
+}
+
 // To pull: read every product and price in Stripe and bring OBSERVED up to date.
 type Scan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1052,7 +1161,7 @@ type Scan struct {
 
 func (x *Scan) Reset() {
 	*x = Scan{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1173,7 @@ func (x *Scan) String() string {
 func (*Scan) ProtoMessage() {}
 
 func (x *Scan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[7]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1186,7 @@ func (x *Scan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scan.ProtoReflect.Descriptor instead.
 func (*Scan) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{7}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
 }
 
 // To ingestion: read these products again, or the whole catalog if none are named.
@@ -1090,7 +1199,7 @@ type Backfill struct {
 
 func (x *Backfill) Reset() {
 	*x = Backfill{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1211,7 @@ func (x *Backfill) String() string {
 func (*Backfill) ProtoMessage() {}
 
 func (x *Backfill) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[8]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1224,7 @@ func (x *Backfill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backfill.ProtoReflect.Descriptor instead.
 func (*Backfill) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Backfill) GetProductIds() []string {
@@ -1147,7 +1256,7 @@ type WriteBack struct {
 
 func (x *WriteBack) Reset() {
 	*x = WriteBack{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1268,7 @@ func (x *WriteBack) String() string {
 func (*WriteBack) ProtoMessage() {}
 
 func (x *WriteBack) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1281,7 @@ func (x *WriteBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteBack.ProtoReflect.Descriptor instead.
 func (*WriteBack) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WriteBack) GetProductId() string {
@@ -1260,7 +1369,7 @@ type ScanReport struct {
 
 func (x *ScanReport) Reset() {
 	*x = ScanReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1381,7 @@ func (x *ScanReport) String() string {
 func (*ScanReport) ProtoMessage() {}
 
 func (x *ScanReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1394,7 @@ func (x *ScanReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReport.ProtoReflect.Descriptor instead.
 func (*ScanReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScanReport) GetId() string {
@@ -1484,7 +1593,7 @@ type ScanState struct {
 
 func (x *ScanState) Reset() {
 	*x = ScanState{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1605,7 @@ func (x *ScanState) String() string {
 func (*ScanState) ProtoMessage() {}
 
 func (x *ScanState) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1618,7 @@ func (x *ScanState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanState.ProtoReflect.Descriptor instead.
 func (*ScanState) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScanState) GetReport() *ScanReport {
@@ -1574,7 +1683,7 @@ type ScanRange struct {
 
 func (x *ScanRange) Reset() {
 	*x = ScanRange{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1695,7 @@ func (x *ScanRange) String() string {
 func (*ScanRange) ProtoMessage() {}
 
 func (x *ScanRange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1708,7 @@ func (x *ScanRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRange.ProtoReflect.Descriptor instead.
 func (*ScanRange) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ScanRange) GetFrom() int64 {
@@ -1636,7 +1745,7 @@ type ScanList struct {
 
 func (x *ScanList) Reset() {
 	*x = ScanList{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1757,7 @@ func (x *ScanList) String() string {
 func (*ScanList) ProtoMessage() {}
 
 func (x *ScanList) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1770,7 @@ func (x *ScanList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanList.ProtoReflect.Descriptor instead.
 func (*ScanList) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ScanList) GetAfter() string {
@@ -1703,7 +1812,7 @@ type PollReport struct {
 
 func (x *PollReport) Reset() {
 	*x = PollReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1824,7 @@ func (x *PollReport) String() string {
 func (*PollReport) ProtoMessage() {}
 
 func (x *PollReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1837,7 @@ func (x *PollReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollReport.ProtoReflect.Descriptor instead.
 func (*PollReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PollReport) GetAt() *timestamppb.Timestamp {
@@ -1791,7 +1900,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1803,7 +1912,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1816,7 +1925,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Retry) GetAccount() string {
@@ -1910,7 +2019,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2031,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2044,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -1992,7 +2101,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2113,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,7 +2126,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -2057,7 +2166,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2178,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2191,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -2160,7 +2269,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"receivedAt\x12(\n" +
 	"\x03via\x18\t \x01(\x0e2\x16.driftless.mesh.v1.ViaR\x03via\x12\x14\n" +
 	"\x05event\x18\n" +
-	" \x01(\fR\x05event\"\xde\x03\n" +
+	" \x01(\fR\x05event\"\xfb\x03\n" +
 	"\aOutcome\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1d\n" +
@@ -2175,7 +2284,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x02at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12=\n" +
 	"\fcommitted_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\x12?\n" +
-	"\vdifferences\x18\f \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\"\x80\x01\n" +
+	"\vdifferences\x18\f \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\x12\x1b\n" +
+	"\tstripe_id\x18\x14 \x01(\tR\bstripeId\"\x80\x01\n" +
 	"\n" +
 	"Difference\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
@@ -2212,7 +2322,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06stream\x18\x10 \x01(\tR\x06stream\x12\x18\n" +
 	"\asubject\x18\x11 \x01(\tR\asubject\x12\x1a\n" +
 	"\bsequence\x18\x12 \x01(\x04R\bsequence\x12\x18\n" +
-	"\apayload\x18\x13 \x01(\fR\apayload\"\x83\x03\n" +
+	"\apayload\x18\x13 \x01(\fR\apayload\"\xb5\x03\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x16\n" +
@@ -2223,7 +2333,9 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04scan\x18\a \x01(\v2\x17.driftless.mesh.v1.ScanH\x00R\x04scan\x129\n" +
 	"\bbackfill\x18\b \x01(\v2\x1b.driftless.mesh.v1.BackfillH\x00R\bbackfill\x12=\n" +
 	"\n" +
-	"write_back\x18\t \x01(\v2\x1c.driftless.mesh.v1.WriteBackH\x00R\twriteBackB\x06\n" +
+	"write_back\x18\t \x01(\v2\x1c.driftless.mesh.v1.WriteBackH\x00R\twriteBack\x120\n" +
+	"\x05adopt\x18\n" +
+	" \x01(\v2\x18.driftless.mesh.v1.AdoptH\x00R\x05adoptB\x06\n" +
 	"\x04verb\"\x99\x01\n" +
 	"\vSyncProduct\x12\x1d\n" +
 	"\n" +
@@ -2231,7 +2343,16 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04look\x18\x02 \x01(\bR\x04look\x12\x1c\n" +
 	"\toverwrite\x18\x03 \x03(\tR\toverwrite\x12\x14\n" +
 	"\x05leave\x18\x04 \x03(\tR\x05leave\x12#\n" +
-	"\rarchive_extra\x18\x05 \x01(\bR\farchiveExtra\"\x06\n" +
+	"\rarchive_extra\x18\x05 \x01(\bR\farchiveExtra\"\xd6\x01\n" +
+	"\x05Adopt\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x1b\n" +
+	"\tstripe_id\x18\x02 \x01(\tR\bstripeId\x12<\n" +
+	"\x06prices\x18\x03 \x03(\v2$.driftless.mesh.v1.Adopt.PricesEntryR\x06prices\x12\x18\n" +
+	"\areplace\x18\x04 \x03(\tR\areplace\x1a9\n" +
+	"\vPricesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x06\n" +
 	"\x04Scan\"+\n" +
 	"\bBackfill\x12\x1f\n" +
 	"\vproduct_ids\x18\x01 \x03(\tR\n" +
@@ -2349,7 +2470,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x03Via\x12\x13\n" +
 	"\x0fVIA_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVIA_WEBHOOK\x10\x01\x12\f\n" +
-	"\bVIA_POLL\x10\x02*\xcc\x01\n" +
+	"\bVIA_POLL\x10\x02*\x89\x02\n" +
 	"\vOutcomeKind\x12\x1c\n" +
 	"\x18OUTCOME_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14OUTCOME_KIND_APPLIED\x10\x01\x12\x1a\n" +
@@ -2357,7 +2478,9 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x14OUTCOME_KIND_DRIFTED\x10\x03\x12\x19\n" +
 	"\x15OUTCOME_KIND_REPAIRED\x10\x04\x12\x1d\n" +
 	"\x19OUTCOME_KIND_WRITTEN_BACK\x10\x05\x12\x15\n" +
-	"\x11OUTCOME_KIND_DEAD\x10\x06*t\n" +
+	"\x11OUTCOME_KIND_DEAD\x10\x06\x12\x18\n" +
+	"\x14OUTCOME_KIND_ADOPTED\x10\a\x12!\n" +
+	"\x1dOUTCOME_KIND_ADOPTION_REFUSED\x10\b*t\n" +
 	"\tScanPhase\x12\x1a\n" +
 	"\x16SCAN_PHASE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SCAN_PHASE_LISTING\x10\x01\x12\x18\n" +
@@ -2378,7 +2501,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -2390,69 +2513,73 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*DeadLetter)(nil),            // 7: driftless.mesh.v1.DeadLetter
 	(*Command)(nil),               // 8: driftless.mesh.v1.Command
 	(*SyncProduct)(nil),           // 9: driftless.mesh.v1.SyncProduct
-	(*Scan)(nil),                  // 10: driftless.mesh.v1.Scan
-	(*Backfill)(nil),              // 11: driftless.mesh.v1.Backfill
-	(*WriteBack)(nil),             // 12: driftless.mesh.v1.WriteBack
-	(*ScanReport)(nil),            // 13: driftless.mesh.v1.ScanReport
-	(*ScanState)(nil),             // 14: driftless.mesh.v1.ScanState
-	(*ScanRange)(nil),             // 15: driftless.mesh.v1.ScanRange
-	(*ScanList)(nil),              // 16: driftless.mesh.v1.ScanList
-	(*PollReport)(nil),            // 17: driftless.mesh.v1.PollReport
-	(*Retry)(nil),                 // 18: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 19: driftless.mesh.v1.Budget
-	(*Slowdown)(nil),              // 20: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 21: driftless.mesh.v1.Guard
-	nil,                           // 22: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 23: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 24: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 25: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
-	(*v1.Product)(nil),            // 28: driftless.catalog.v1.Product
+	(*Adopt)(nil),                 // 10: driftless.mesh.v1.Adopt
+	(*Scan)(nil),                  // 11: driftless.mesh.v1.Scan
+	(*Backfill)(nil),              // 12: driftless.mesh.v1.Backfill
+	(*WriteBack)(nil),             // 13: driftless.mesh.v1.WriteBack
+	(*ScanReport)(nil),            // 14: driftless.mesh.v1.ScanReport
+	(*ScanState)(nil),             // 15: driftless.mesh.v1.ScanState
+	(*ScanRange)(nil),             // 16: driftless.mesh.v1.ScanRange
+	(*ScanList)(nil),              // 17: driftless.mesh.v1.ScanList
+	(*PollReport)(nil),            // 18: driftless.mesh.v1.PollReport
+	(*Retry)(nil),                 // 19: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 20: driftless.mesh.v1.Budget
+	(*Slowdown)(nil),              // 21: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 22: driftless.mesh.v1.Guard
+	nil,                           // 23: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 24: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 25: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 26: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 27: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
+	(*v1.Product)(nil),            // 30: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	26, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	26, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	28, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	28, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	6,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	26, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	26, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	28, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	28, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	5,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	27, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	26, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	26, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	26, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	29, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	28, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	28, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	28, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	9,  // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
-	10, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	11, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	12, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
-	28, // 16: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	26, // 17: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	26, // 18: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	2,  // 19: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	26, // 20: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	27, // 21: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
-	13, // 22: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
-	15, // 23: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
-	16, // 24: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	26, // 25: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	26, // 26: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	26, // 27: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	26, // 28: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	22, // 29: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	23, // 30: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	24, // 31: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	25, // 32: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	26, // 33: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	26, // 34: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	26, // 35: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	20, // 36: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	11, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
+	12, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	13, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	10, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
+	23, // 17: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	30, // 18: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	28, // 19: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	28, // 20: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	2,  // 21: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
+	28, // 22: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	29, // 23: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	14, // 24: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
+	16, // 25: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
+	17, // 26: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
+	28, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	28, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	28, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	28, // 30: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	24, // 31: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	25, // 32: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	26, // 33: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	27, // 34: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	28, // 35: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	28, // 36: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	28, // 37: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	21, // 38: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -2465,6 +2592,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 		(*Command_Scan)(nil),
 		(*Command_Backfill)(nil),
 		(*Command_WriteBack)(nil),
+		(*Command_Adopt)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2472,7 +2600,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

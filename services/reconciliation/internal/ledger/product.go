@@ -157,6 +157,15 @@ func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, at P
 	})
 }
 
+// Forget drops what Stripe holds under an id that the catalog never had: it stands for a product of the catalog. What
+// happened to it stays in the history.
+func (l *Ledger) Forget(ctx context.Context, stripeID string) error {
+	if _, err := l.pool.Exec(ctx, `DELETE FROM driftless_ledger.product WHERE account = $1 AND product_id = $2 AND desired IS NULL`, l.account, stripeID); err != nil {
+		return fmt.Errorf("forget product %s: %w", stripeID, err)
+	}
+	return nil
+}
+
 // change edits a product's row under its lock, settles its state, and stores both with the entry in one transaction.
 func (l *Ledger) change(ctx context.Context, id string, entry Entry, edit func(context.Context, pgx.Tx, *Product) (bool, error)) error {
 	var p *Product

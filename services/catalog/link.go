@@ -1,0 +1,146 @@
+package catalog
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// ProductMarker is the metadata key under which a Stripe product of another id carries the catalog's id of the product
+// that stands for it, so that the link can be found again whatever happens to the records here.
+const ProductMarker = "driftless_product"
+
+// StripeID is the id under which Stripe holds the product, or would.
+func StripeID(o *catalogv1.Observed) string { return cmp.Or(o.GetStripeId(), o.GetProductId()) }
+
+// Ours says whether Driftless has brought the product to a state of the catalog, or adopted it: before that, what Stripe
+// holds may be somebody's whom nobody has asked yet.
+func Ours(o *catalogv1.Observed) bool { return o.GetVersion() > 0 || o.GetStripeId() != "" }
+
+// Adoption says which of Stripe's objects are to stand for a product of the catalog and its prices.
+type Adoption struct {
+	// StripeID of the product.
+	StripeID string
+	// Prices are Stripe's ids by the catalog's ids of prices.
+	Prices map[string]string
+	// Replace are the catalog's ids of those prices whose Stripe price may be archived and replaced, since it differs in
+	// what Stripe never changes.
+	Replace []string
+}
+
+// Adopt records, in place, that Stripe's objects stand for the catalog's, as Stripe was just read to hold them. Diff then
+// has the steps that mark them and make them equal. It changes nothing and returns an error that says why, in words for
+// an operator, if the catalog has no such product or price, Stripe holds none, or either stands for another already.
+// To repeat an adoption that has been recorded is no error.
+func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, product ProductSighting, prices []PriceSighting) error {
+	switch {
+	case change.GetProduct() == nil:
+		return fmt.Errorf("the catalog holds no product %s", o.GetProductId())
+	case o.GetStripeId() != "" && o.GetStripeId() != a.StripeID:
+		return fmt.Errorf("product %s stands for %s in Stripe already", o.GetProductId(), o.GetStripeId())
+	case o.GetStripeId() == "" && o.GetProduct() != nil && o.GetProductId() != a.StripeID:
+		return fmt.Errorf("Stripe holds a product under the catalog's id %s already", o.GetProductId())
+	case product.Product == nil:
+		return fmt.Errorf("Stripe holds no product %s", a.StripeID)
+	}
+	if marked := product.Product.GetMetadata()[ProductMarker]; marked != "" && marked != o.GetProductId() {
+		return fmt.Errorf("%s carries the mark of another product of the catalog: metadata %s is %s", a.StripeID, ProductMarker, marked)
+	}
+	if n := MetadataKeys(change.GetProduct(), a.StripeID); n > maxMetadata {
+		return fmt.Errorf("the product would have %d keys of metadata with its mark, and Stripe takes %d", n, maxMetadata)
+	}
+	if err := adoptable(change, a, prices); err != nil {
+		return err
+	}
+	if a.StripeID != o.GetProductId() && o.GetStripeId() == "" {
+		// What was known is of another product of Stripe's.
+		o.Product, o.ProductUpdated, o.ProductSeen, o.Deleted, o.Prices, o.ManagedMetadata = nil, 0, 0, false, nil, nil
+	}
+	o.StripeId = a.StripeID
+	ObserveWhole(o, product, prices)
+	for id, stripeID := range a.Prices {
+		for _, held := range o.GetPrices() {
+			if held.GetStripeId() == stripeID && held.GetPrice().GetId() == "" {
+				held.AdoptedAs, held.Price.Id = id, id
+			}
+		}
+	}
+	return nil
+}
+
+// maxMetadata is how many keys of metadata Stripe takes on an object.
+const maxMetadata = 50
+
+// MetadataKeys is how many keys of metadata Driftless writes on the product under an id of Stripe's.
+func MetadataKeys(p *catalogv1.Product, stripeID string) int {
+	n := len(p.GetMetadata())
+	if _, has := p.GetMetadata()[ProductMarker]; !has && stripeID != p.GetId() {
+		n++
+	}
+	return n
+}
+
+func adoptable(change *catalogv1.ProductChange, a Adoption, prices []PriceSighting) error {
+	taken := map[string]string{}
+	for _, id := range slices.Sorted(maps.Keys(a.Prices)) {
+		stripeID := a.Prices[id]
+		i := slices.IndexFunc(prices, func(s PriceSighting) bool { return s.StripeID == stripeID && s.Price != nil })
+		if i < 0 {
+			return fmt.Errorf("%s holds no price %s in Stripe", a.StripeID, stripeID)
+		}
+		if other, twice := taken[stripeID]; twice {
+			return fmt.Errorf("price %s is given to both %s and %s", stripeID, other, id)
+		}
+		taken[stripeID] = id
+		if marked := prices[i].Price.GetId(); marked != "" && marked != id {
+			return fmt.Errorf("price %s carries the mark of another price of the catalog: metadata %s is %s", stripeID, PriceMarker, marked)
+		}
+		differs, ok := StructureDiffers(change, id, prices[i].Price)
+		if !ok {
+			return fmt.Errorf("the catalog sells product %s at no price %s", change.GetProductId(), id)
+		}
+		if len(differs) > 0 && !slices.Contains(a.Replace, id) {
+			return fmt.Errorf("price %s differs from %s in what Stripe never changes (%s): it would be replaced", stripeID, id, strings.Join(differs, ", "))
+		}
+	}
+	return nil
+}
+
+// StructureDiffers names the fields in which a price of Stripe's cannot become the catalog's price of this id, because
+// Stripe never changes them; fields that the catalog does not manage are left out. ok is false if the desired state has
+// no such active price.
+func StructureDiffers(change *catalogv1.ProductChange, id string, held *catalogv1.Price) (fields []string, ok bool) {
+	held = CanonicalPrice(held)
+	held.Id = id
+	d := newDiffer(change, &catalogv1.Observed{Product: &catalogv1.Product{}, Prices: []*catalogv1.ObservedPrice{{Price: held}}})
+	for _, want := range d.want.GetPrices() {
+		if want = d.leaveUnmanaged(want); want.GetId() == id && want.GetActive() {
+			return d.misfits(d.held[0].GetPrice(), want), true
+		}
+	}
+	return nil, false
+}
+
+// productMetadata is what the product's metadata is to hold, and whether that is all that Driftless may hold there; the
+// mark is written even where the mapping leaves metadata to others.
+func (d *differ) productMetadata() (want map[string]string, managed bool) {
+	managed = d.managed("metadata")
+	if managed {
+		want = d.want.GetMetadata()
+	}
+	if d.linked() {
+		want = maps.Clone(want)
+		if want == nil {
+			want = map[string]string{}
+		}
+		want[ProductMarker] = d.productID
+	}
+	return want, managed
+}
+
+// linked says whether the product carries its mark in Stripe: one that has left the catalog keeps what it has.
+func (d *differ) linked() bool { return d.stripeID != d.productID && !d.deleted }

@@ -1,0 +1,23 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+// AdoptionID is the id of the outcome of an order to adopt, by the order's id.
+func AdoptionID(kind meshv1.OutcomeKind, command string) string {
+	return OutcomeName(kind) + ":" + command
+}
+
+// DescribeAdoption says in words what stands for what: "prod_1, price_2 for mug-eur".
+func DescribeAdoption(a *meshv1.Adopt) string {
+	words := []string{a.GetStripeId()}
+	for _, id := range slices.Sorted(maps.Keys(a.GetPrices())) {
+		words = append(words, a.GetPrices()[id]+" for "+id)
+	}
+	return strings.Join(words, ", ")
+}

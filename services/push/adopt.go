@@ -1,0 +1,182 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+// unadoptableError is an order to adopt that cannot be carried out.
+type unadoptableError struct{ err error }
+
+func (e *unadoptableError) Error() string { return e.err.Error() }
+func (e *unadoptableError) Unwrap() error { return e.err }
+
+// adopt handles an order to let a product of the catalog stand for one that Stripe holds already, and brings it to its
+// newest desired state. An order that comes again finds done what has been done.
+func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+	adopt := msg.Body.GetAdopt()
+	change, err := p.mesh.Desired().Newest(ctx, p.account, adopt.GetProductId())
+	if err != nil {
+		return mesh.Retry(err)
+	}
+	switch unadoptable := new(unadoptableError); {
+	case change.GetProduct() == nil:
+		err = &unadoptableError{fmt.Errorf("the catalog holds no product %s", adopt.GetProductId())}
+	default:
+		if err = p.link(ctx, change, adopt); err != nil && !errors.As(err, &unadoptable) {
+			err = fmt.Errorf("adopt %s as product %s: %w", adopt.GetStripeId(), adopt.GetProductId(), err)
+		}
+	}
+	refused := new(unadoptableError)
+	switch {
+	case err == nil:
+		if err := p.tellAdoption(ctx, msg.Body, change, nil); err != nil {
+			return mesh.Retry(err)
+		}
+		return p.settle(ctx, order{change: change, always: true, adopted: true})
+	case errors.As(err, &refused):
+		if err := p.unlink(ctx, adopt); err != nil {
+			return mesh.Retry(err)
+		}
+		if err := p.tellAdoption(ctx, msg.Body, change, refused); err != nil {
+			return mesh.Retry(err)
+		}
+		p.logger.WarnContext(ctx, "cannot adopt", "product", adopt.GetProductId(), "stripe", adopt.GetStripeId(), "error", refused)
+		return mesh.Ack()
+	case errors.Is(err, errBusy), errors.Is(err, mesh.ErrConflict):
+		return mesh.Busy(busyDelay)
+	case stripeapi.Classify(err).Action == stripeapi.Halt:
+		return p.halt(ctx, err)
+	default:
+		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), heldDelay), err)
+	}
+}
+
+// link records what stands for the product: first the link, so that pull brings what it learns to the product, then what
+// Stripe holds, as read after that; at last what was known under Stripe's id goes.
+func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adopt *meshv1.Adopt) error {
+	product, stripeID := adopt.GetProductId(), adopt.GetStripeId()
+	unlock, ok := p.lock(product)
+	if !ok {
+		return errBusy
+	}
+	defer unlock()
+	observed, revision, err := p.mesh.Observed().Get(ctx, p.account, product)
+	if err != nil {
+		return err
+	}
+	if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && time.Now().Before(c.GetUntil().AsTime()) {
+		return errBusy
+	}
+	generation := observed.GetGeneration()
+	var events []string
+	if stripeID != product {
+		orphan, err := p.orphan(ctx, stripeID)
+		if err != nil {
+			return err
+		}
+		generation, events = max(generation, orphan.GetGeneration()), orphan.GetRecentEvents()
+		if err := p.uncreated(ctx, observed); err != nil {
+			return err
+		}
+		if err := p.mesh.Links().Link(ctx, p.account, stripeID, product); errors.Is(err, mesh.ErrLinked) {
+			return &unadoptableError{err}
+		} else if err != nil {
+			return err
+		}
+	}
+	metrics.PushLooks.Add(ctx, 1)
+	seen, prices, err := p.stripe.Look(ctx, stripeID)
+	if err != nil {
+		return stripeapi.Classify(err)
+	}
+	if _, err := p.mesh.Observed().UpdateAt(ctx, p.account, product, revision, func(o *catalogv1.Observed) error {
+		if err := catalog.Adopt(o, change, catalog.Adoption{StripeID: stripeID, Prices: adopt.GetPrices(), Replace: adopt.GetReplace()}, seen, prices); err != nil {
+			return &unadoptableError{err}
+		}
+		for _, event := range events {
+			catalog.RememberEvent(o, event)
+		}
+		// Of calls on either of them, none may be answered from Stripe's memory.
+		o.Stale, o.Claim, o.Generation = false, nil, generation+1
+		return nil
+	}); err != nil {
+		return err
+	}
+	if stripeID == product {
+		return nil
+	}
+	return p.mesh.Observed().Forget(ctx, p.account, stripeID)
+}
+
+// orphan is what is known under Stripe's id, which must not be the id of a product that the catalog has or had.
+func (p *pusher) orphan(ctx context.Context, stripeID string) (*catalogv1.Observed, error) {
+	namesake, err := p.mesh.Desired().Newest(ctx, p.account, stripeID)
+	if err != nil {
+		return nil, err
+	}
+	if namesake != nil {
+		return nil, &unadoptableError{fmt.Errorf("the catalog has, or had, a product of the id %s itself", stripeID)}
+	}
+	orphan, _, err := p.mesh.Observed().Get(ctx, p.account, stripeID)
+	return orphan, err
+}
+
+// uncreated makes sure that Stripe has no product of the catalog's id, made by a call of which the answer never came.
+func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed) error {
+	if observed.GetStripeId() != "" {
+		return nil
+	}
+	open := slices.ContainsFunc(observed.GetIntents(), func(i *catalogv1.Intent) bool { return !i.GetSettled() })
+	if !open && !observed.GetStale() && observed.GetClaim() == nil {
+		return nil
+	}
+	for _, i := range observed.GetIntents() {
+		if !i.GetSettled() && time.Since(i.GetAt().AsTime()) < callLife {
+			return errBusy
+		}
+	}
+	seen, err := p.stripe.GetProduct(ctx, observed.GetProductId())
+	if err != nil {
+		return stripeapi.Classify(err)
+	}
+	if seen.Product != nil {
+		return &unadoptableError{fmt.Errorf("Stripe holds a product under the catalog's id %s already", observed.GetProductId())}
+	}
+	return nil
+}
+
+// unlink takes the link of an order back that could not be carried out, unless it had been before.
+func (p *pusher) unlink(ctx context.Context, adopt *meshv1.Adopt) error {
+	observed, _, err := p.mesh.Observed().Get(ctx, p.account, adopt.GetProductId())
+	if err != nil || catalog.StripeID(observed) == adopt.GetStripeId() {
+		return err
+	}
+	return p.mesh.Links().Unlink(ctx, p.account, adopt.GetStripeId(), adopt.GetProductId())
+}
+
+// tellAdoption publishes what became of the order.
+func (p *pusher) tellAdoption(ctx context.Context, command *meshv1.Command, change *catalogv1.ProductChange, refused *unadoptableError) error {
+	adopt := command.GetAdopt()
+	out := &meshv1.Outcome{
+		Account: p.account, ProductId: adopt.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, Version: change.GetVersion(),
+		Detail: mesh.DescribeAdoption(adopt), StripeId: adopt.GetStripeId(), At: timestamppb.Now(),
+	}
+	if refused != nil {
+		out.Kind = meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED
+		out.Detail += ": " + refused.Error()
+	}
+	out.Id = mesh.AdoptionID(out.GetKind(), command.GetId())
+	return p.mesh.Publish(ctx, mesh.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
+}
