@@ -50,8 +50,8 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 	if marked := product.Product.GetMetadata()[ProductMarker]; marked != "" && marked != o.GetProductId() {
 		return fmt.Errorf("%s carries the mark of another product of the catalog: metadata %s is %s", a.StripeID, ProductMarker, marked)
 	}
-	if n := MetadataKeys(change.GetProduct(), a.StripeID); n > maxMetadata {
-		return fmt.Errorf("the product would have %d keys of metadata with its mark, and Stripe takes %d", n, maxMetadata)
+	if n := MetadataKeys(change.GetProduct(), a.StripeID); n > MaxMetadata {
+		return fmt.Errorf("the product would have %d keys of metadata with its mark, and Stripe takes %d", n, MaxMetadata)
 	}
 	if err := adoptable(change, a, prices); err != nil {
 		return err
@@ -72,8 +72,8 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 	return nil
 }
 
-// maxMetadata is how many keys of metadata Stripe takes on an object.
-const maxMetadata = 50
+// MaxMetadata is how many keys of metadata Stripe takes on an object.
+const MaxMetadata = 50
 
 // MetadataKeys is how many keys of metadata Driftless writes on the product under an id of Stripe's.
 func MetadataKeys(p *catalogv1.Product, stripeID string) int {

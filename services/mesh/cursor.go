@@ -25,6 +25,9 @@ func (m *Mesh) Cursor(name string) *Cursor { return &Cursor{m, BucketCursor, nam
 // Halted is why an account is halted, in Stripe's words; "" if it is not. Push writes it.
 func (m *Mesh) Halted(account string) *Cursor { return m.Cursor("halted." + account) }
 
+// CreationsHeld is why push creates nothing in an account; "" if it does. Push writes it.
+func (m *Mesh) CreationsHeld(account string) *Cursor { return m.Cursor("creations-held." + account) }
+
 // Guard is the record of the mass-change guard of an account, for Load and Store.
 func (m *Mesh) Guard(account string) *Cursor { return m.Cursor("guard." + account) }
 

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,6 +104,15 @@ func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string
 func (m *Mesh) Retrying(ctx context.Context, service, account, product string) (bool, error) {
 	retry, _, err := m.retryOf(ctx, service, account, product)
 	return retry != nil, err
+}
+
+// RetryReason is why a service is to come back to a product later; "" if it is not.
+func (m *Mesh) RetryReason(ctx context.Context, service, account, product string) (string, error) {
+	retry, _, err := m.retryOf(ctx, service, account, product)
+	if err != nil || retry == nil {
+		return "", err
+	}
+	return cmp.Or(retry.GetError(), "it has failed"), nil
 }
 
 // RetryingCount is how many products a service is to come back to later.

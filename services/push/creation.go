@@ -39,3 +39,13 @@ func (p *pusher) unhindered(ctx context.Context, o order, steps []plannedStep, o
 		return nil
 	}
 }
+
+// tellCreations says whether creations are held, for operators.
+func (p *pusher) tellCreations(ctx context.Context) error {
+	why := ""
+	if p.holdCreations {
+		why = errCreationHeld.Error()
+		p.logger.WarnContext(ctx, "what Stripe does not hold is not created", "account", p.account, "why", why)
+	}
+	return p.mesh.CreationsHeld(p.account).PutString(ctx, why)
+}

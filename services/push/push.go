@@ -86,6 +86,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := p.resume(ctx); err != nil {
 		return err
 	}
+	if err := p.tellCreations(ctx); err != nil {
+		return err
+	}
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

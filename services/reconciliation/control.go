@@ -85,8 +85,12 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 	} else {
 		guard.Recent = nil
 	}
+	creations, err := c.mesh.CreationsHeld(c.Account).GetString(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	out := &controlv1.GetStatusResponse{
-		Guard: guard, Halted: halted, Retrying: retrying, Reads: reads,
+		CreationsHeld: creations != "", Guard: guard, Halted: halted, Retrying: retrying, Reads: reads,
 		Account: c.Account, InSync: counts[ledger.InSync], Pending: counts[ledger.Pending], Drifted: counts[ledger.Drifted],
 		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan,
 	}
@@ -121,6 +125,9 @@ func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRe
 	out := &controlv1.PlanResponse{}
 	for _, s := range consumers {
 		out.InFlight += s.Pending + s.InFlight
+		if s.Consumer == mesh.PushCommand {
+			out.Orders = s.Pending + s.InFlight
+		}
 	}
 	out.Truncated, out.Compared, err = c.ledger.Differing(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), limit, func(p *ledger.Product) {
 		out.Products = append(out.Products, plan(p))
@@ -128,7 +135,28 @@ func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRe
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	if len(req.Msg.GetProductIds()) > 0 {
+		for _, p := range out.GetProducts() {
+			if err := c.explain(ctx, p); err != nil {
+				return nil, unavailable(err)
+			}
+		}
+	}
 	return connect.NewResponse(out), nil
+}
+
+// explain says why a product still differs, if that is known.
+func (c control) explain(ctx context.Context, p *controlv1.ProductPlan) error {
+	if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
+		letters, err := c.ledger.DeadLetters(ctx, ledger.Letters{Products: []string{p.GetProductId()}}, 1)
+		for _, l := range letters {
+			p.Refused = l.GetMessage()
+		}
+		return err
+	}
+	var err error
+	p.Waiting, err = c.mesh.RetryReason(ctx, mesh.Push, c.Account, p.GetProductId())
+	return err
 }
 
 var states = map[ledger.State]controlv1.ProductState{

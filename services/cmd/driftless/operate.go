@@ -40,6 +40,9 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 		fmt.Printf("HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nLook at `driftless plan`, then `driftless approve`, or mend the catalog.\n\n",
 			g.GetArchived()+uint64(len(g.GetHeld())), g.GetAllowed(), g.GetProducts(), len(g.GetHeld()), ago(g.GetHeldSince()))
 	}
+	if s.GetCreationsHeld() {
+		fmt.Print("HOLDING: what Stripe does not hold is not created (push_create is off). Look at `driftless adopt plan`.\n\n")
+	}
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	printTable(stdout,
 		[]string{"account", s.GetAccount()}, []string{"in sync", number(s.GetInSync())}, []string{"pending", number(s.GetPending())},
@@ -207,19 +210,4 @@ func printPlan(plan *controlv1.PlanResponse) {
 		}
 	}
 	fmt.Printf("%d of %d products differ; %d messages in flight\n", len(plan.GetProducts()), plan.GetCompared(), plan.GetInFlight())
-}
-
-type syncCmd struct {
-	address
-	Products []string `arg:"" help:"Ids of products."`
-	Look     bool     `help:"Read the products from Stripe first instead of trusting what is known."`
-}
-
-func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
-	client, err := cmd.control(c)
-	if err != nil {
-		return err
-	}
-	_, err = client.SyncProducts(ctx, connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: cmd.Products, Look: cmd.Look}))
-	return err
 }

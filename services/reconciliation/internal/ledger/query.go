@@ -63,6 +63,54 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 	return more, uint64(n), nil
 }
 
+// Known yields the products of which something is known, of those named or of all, by id: the first ones after the given
+// id, up to the limit. It returns the id to go on after, "" if there are no more.
+func (l *Ledger) Known(ctx context.Context, ids []string, after string, limit int, yield func(*Product)) (next string, err error) {
+	if ids == nil {
+		ids = []string{}
+	}
+	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))
+		AND product_id > $3 ORDER BY product_id LIMIT $4`, l.account, ids, after, limit)
+	if err != nil {
+		return "", fmt.Errorf("list products: %w", err)
+	}
+	defer rows.Close()
+	n := 0
+	for ; rows.Next(); n++ {
+		p, err := scanProduct(rows)
+		if err != nil {
+			return "", fmt.Errorf("list products: %w", err)
+		}
+		next = p.ID
+		yield(p)
+	}
+	if err := rows.Err(); err != nil {
+		return "", fmt.Errorf("list products: %w", err)
+	}
+	if n < limit {
+		next = ""
+	}
+	return next, nil
+}
+
+// Adoption is what became of an order to adopt.
+type Adoption struct {
+	EventID, Product, Kind, Detail string
+}
+
+// Adoptions returns what the entries of these ids say: those of outcomes that are recorded yet.
+func (l *Ledger) Adoptions(ctx context.Context, eventIDs []string) ([]Adoption, error) {
+	rows, err := l.pool.Query(ctx, `SELECT event_id, product_id, kind, detail FROM driftless_ledger.history WHERE account = $1 AND event_id = ANY($2)`, l.account, eventIDs)
+	if err != nil {
+		return nil, fmt.Errorf("look for adoptions: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Adoption])
+	if err != nil {
+		return nil, fmt.Errorf("look for adoptions: %w", err)
+	}
+	return out, nil
+}
+
 // History returns the newest entries about a product, newest first.
 func (l *Ledger) History(ctx context.Context, product string, limit int) ([]Entry, error) {
 	rows, err := l.pool.Query(ctx, `SELECT event_id, at, kind, version::text, detail, trace_id, data FROM driftless_ledger.history

@@ -41,6 +41,15 @@ const (
 	// ControlServiceSyncProductsProcedure is the fully-qualified name of the ControlService's
 	// SyncProducts RPC.
 	ControlServiceSyncProductsProcedure = "/driftless.control.v1.ControlService/SyncProducts"
+	// ControlServiceListProductsProcedure is the fully-qualified name of the ControlService's
+	// ListProducts RPC.
+	ControlServiceListProductsProcedure = "/driftless.control.v1.ControlService/ListProducts"
+	// ControlServiceAdoptProductsProcedure is the fully-qualified name of the ControlService's
+	// AdoptProducts RPC.
+	ControlServiceAdoptProductsProcedure = "/driftless.control.v1.ControlService/AdoptProducts"
+	// ControlServiceListAdoptionsProcedure is the fully-qualified name of the ControlService's
+	// ListAdoptions RPC.
+	ControlServiceListAdoptionsProcedure = "/driftless.control.v1.ControlService/ListAdoptions"
 	// ControlServiceApproveProcedure is the fully-qualified name of the ControlService's Approve RPC.
 	ControlServiceApproveProcedure = "/driftless.control.v1.ControlService/Approve"
 	// ControlServiceStartScanProcedure is the fully-qualified name of the ControlService's StartScan
@@ -83,6 +92,13 @@ type ControlServiceClient interface {
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
 	// Orders push to bring products to their newest desired state. Their dead letters of version 0 are settled by that.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
+	// Products with what both sides hold of them.
+	ListProducts(context.Context, *connect.Request[v1.ListProductsRequest]) (*connect.Response[v1.ListProductsResponse], error)
+	// Orders push to let products of the catalog stand for products that Stripe holds already. ListAdoptions tells what
+	// becomes of the orders.
+	AdoptProducts(context.Context, *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error)
+	// What has become of orders to adopt; those still under way are left out.
+	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
 	// Lets push archive the products that the mass-change guard holds, and any others for a while.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
@@ -137,6 +153,24 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+ControlServiceSyncProductsProcedure,
 			connect.WithSchema(controlServiceMethods.ByName("SyncProducts")),
+			connect.WithClientOptions(opts...),
+		),
+		listProducts: connect.NewClient[v1.ListProductsRequest, v1.ListProductsResponse](
+			httpClient,
+			baseURL+ControlServiceListProductsProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ListProducts")),
+			connect.WithClientOptions(opts...),
+		),
+		adoptProducts: connect.NewClient[v1.AdoptProductsRequest, v1.AdoptProductsResponse](
+			httpClient,
+			baseURL+ControlServiceAdoptProductsProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("AdoptProducts")),
+			connect.WithClientOptions(opts...),
+		),
+		listAdoptions: connect.NewClient[v1.ListAdoptionsRequest, v1.ListAdoptionsResponse](
+			httpClient,
+			baseURL+ControlServiceListAdoptionsProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("ListAdoptions")),
 			connect.WithClientOptions(opts...),
 		),
 		approve: connect.NewClient[v1.ApproveRequest, v1.ApproveResponse](
@@ -213,6 +247,9 @@ type controlServiceClient struct {
 	getStatus         *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
 	plan              *connect.Client[v1.PlanRequest, v1.PlanResponse]
 	syncProducts      *connect.Client[v1.SyncProductsRequest, v1.SyncProductsResponse]
+	listProducts      *connect.Client[v1.ListProductsRequest, v1.ListProductsResponse]
+	adoptProducts     *connect.Client[v1.AdoptProductsRequest, v1.AdoptProductsResponse]
+	listAdoptions     *connect.Client[v1.ListAdoptionsRequest, v1.ListAdoptionsResponse]
 	approve           *connect.Client[v1.ApproveRequest, v1.ApproveResponse]
 	startScan         *connect.Client[v1.StartScanRequest, v1.StartScanResponse]
 	getScan           *connect.Client[v1.GetScanRequest, v1.GetScanResponse]
@@ -239,6 +276,21 @@ func (c *controlServiceClient) Plan(ctx context.Context, req *connect.Request[v1
 // SyncProducts calls driftless.control.v1.ControlService.SyncProducts.
 func (c *controlServiceClient) SyncProducts(ctx context.Context, req *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error) {
 	return c.syncProducts.CallUnary(ctx, req)
+}
+
+// ListProducts calls driftless.control.v1.ControlService.ListProducts.
+func (c *controlServiceClient) ListProducts(ctx context.Context, req *connect.Request[v1.ListProductsRequest]) (*connect.Response[v1.ListProductsResponse], error) {
+	return c.listProducts.CallUnary(ctx, req)
+}
+
+// AdoptProducts calls driftless.control.v1.ControlService.AdoptProducts.
+func (c *controlServiceClient) AdoptProducts(ctx context.Context, req *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error) {
+	return c.adoptProducts.CallUnary(ctx, req)
+}
+
+// ListAdoptions calls driftless.control.v1.ControlService.ListAdoptions.
+func (c *controlServiceClient) ListAdoptions(ctx context.Context, req *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error) {
+	return c.listAdoptions.CallUnary(ctx, req)
 }
 
 // Approve calls driftless.control.v1.ControlService.Approve.
@@ -305,6 +357,13 @@ type ControlServiceHandler interface {
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
 	// Orders push to bring products to their newest desired state. Their dead letters of version 0 are settled by that.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
+	// Products with what both sides hold of them.
+	ListProducts(context.Context, *connect.Request[v1.ListProductsRequest]) (*connect.Response[v1.ListProductsResponse], error)
+	// Orders push to let products of the catalog stand for products that Stripe holds already. ListAdoptions tells what
+	// becomes of the orders.
+	AdoptProducts(context.Context, *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error)
+	// What has become of orders to adopt; those still under way are left out.
+	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
 	// Lets push archive the products that the mass-change guard holds, and any others for a while.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
@@ -355,6 +414,24 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		ControlServiceSyncProductsProcedure,
 		svc.SyncProducts,
 		connect.WithSchema(controlServiceMethods.ByName("SyncProducts")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceListProductsHandler := connect.NewUnaryHandler(
+		ControlServiceListProductsProcedure,
+		svc.ListProducts,
+		connect.WithSchema(controlServiceMethods.ByName("ListProducts")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceAdoptProductsHandler := connect.NewUnaryHandler(
+		ControlServiceAdoptProductsProcedure,
+		svc.AdoptProducts,
+		connect.WithSchema(controlServiceMethods.ByName("AdoptProducts")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceListAdoptionsHandler := connect.NewUnaryHandler(
+		ControlServiceListAdoptionsProcedure,
+		svc.ListAdoptions,
+		connect.WithSchema(controlServiceMethods.ByName("ListAdoptions")),
 		connect.WithHandlerOptions(opts...),
 	)
 	controlServiceApproveHandler := connect.NewUnaryHandler(
@@ -431,6 +508,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServicePlanHandler.ServeHTTP(w, r)
 		case ControlServiceSyncProductsProcedure:
 			controlServiceSyncProductsHandler.ServeHTTP(w, r)
+		case ControlServiceListProductsProcedure:
+			controlServiceListProductsHandler.ServeHTTP(w, r)
+		case ControlServiceAdoptProductsProcedure:
+			controlServiceAdoptProductsHandler.ServeHTTP(w, r)
+		case ControlServiceListAdoptionsProcedure:
+			controlServiceListAdoptionsHandler.ServeHTTP(w, r)
 		case ControlServiceApproveProcedure:
 			controlServiceApproveHandler.ServeHTTP(w, r)
 		case ControlServiceStartScanProcedure:
@@ -472,6 +555,18 @@ func (UnimplementedControlServiceHandler) Plan(context.Context, *connect.Request
 
 func (UnimplementedControlServiceHandler) SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.SyncProducts is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ListProducts(context.Context, *connect.Request[v1.ListProductsRequest]) (*connect.Response[v1.ListProductsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListProducts is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) AdoptProducts(context.Context, *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.AdoptProducts is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.ListAdoptions is not implemented"))
 }
 
 func (UnimplementedControlServiceHandler) Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error) {

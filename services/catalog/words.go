@@ -1,0 +1,65 @@
+package catalog
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/shopspring/decimal"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// Currencies whose minor unit is not a hundredth (https://docs.stripe.com/currencies#zero-decimal). ISK and UGX have none
+// either, and Stripe still counts them in hundredths.
+var (
+	zeroDecimal = strings.Fields("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf")
+	threePlaces = strings.Fields("bhd jod kwd omr tnd")
+)
+
+// Money writes an amount of minor units, whole or with decimals, as people do: "14.00 EUR", "1400 JPY". What is no number
+// is written as it is.
+func Money(minor, currency string) string {
+	places := int32(2)
+	switch {
+	case slices.Contains(zeroDecimal, currency):
+		places = 0
+	case slices.Contains(threePlaces, currency):
+		places = 3
+	}
+	d, err := decimal.NewFromString(minor)
+	if err != nil {
+		return minor + " " + strings.ToUpper(currency)
+	}
+	d = d.Shift(-places)
+	// The places of the currency, and as many more as it takes.
+	return d.StringFixed(max(places, -d.Exponent())) + " " + strings.ToUpper(currency)
+}
+
+// PriceInWords writes what a price costs and how often: "14.00 EUR / month".
+func PriceInWords(p *catalogv1.Price) string {
+	p = canonicalPrice(p)
+	words := ""
+	switch c := p.GetCustomUnitAmount(); {
+	case len(p.GetTiers()) > 0 || p.GetTiersMode() != "":
+		words = strings.TrimSpace(strconv.Itoa(len(p.GetTiers()))+" "+p.GetTiersMode()) + " tiers in " + strings.ToUpper(p.GetCurrency())
+	case c != nil:
+		words = "customer's choice in " + strings.ToUpper(p.GetCurrency())
+	default:
+		words = Money(p.GetUnitAmount()+p.GetUnitAmountDecimal(), p.GetCurrency())
+	}
+	if t := p.GetTransformQuantity(); t != nil {
+		words += " per " + strconv.FormatUint(t.GetDivideBy(), 10)
+	}
+	if r := p.GetRecurring(); r != nil {
+		every := " / " + r.GetInterval()
+		if n := r.GetIntervalCount(); n > 1 {
+			every = " / " + strconv.FormatUint(uint64(n), 10) + " " + r.GetInterval() + "s"
+		}
+		words += every
+		if r.GetUsageType() == "metered" {
+			words += ", metered"
+		}
+	}
+	return words
+}

@@ -1,0 +1,108 @@
+package reconciliation
+
+import (
+	"context"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/nats-io/nuid"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// listPage is how many products one answer of ListProducts is made from.
+const listPage = 1000
+
+// ListProducts shows products with what both sides hold of them.
+func (c control) ListProducts(ctx context.Context, req *connect.Request[controlv1.ListProductsRequest]) (*connect.Response[controlv1.ListProductsResponse], error) {
+	if len(req.Msg.GetProductIds()) > maxNamed {
+		return nil, invalid("product_ids: must be at most %d", maxNamed)
+	}
+	out := &controlv1.ListProductsResponse{}
+	var err error
+	out.Next, err = c.ledger.Known(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
+		if req.Msg.GetAdoptable() && !adoptable(p) {
+			return
+		}
+		detail := &controlv1.ProductDetail{ProductId: p.ID, State: states[p.State], Desired: p.Desired}
+		if p.Observed != nil {
+			detail.Observed = proto.CloneOf(p.Observed)
+			detail.Observed.Intents, detail.Observed.RecentEvents, detail.Observed.Claim = nil, nil, nil
+		}
+		out.Products = append(out.Products, detail)
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(out), nil
+}
+
+// adoptable says whether a product may stand for one of the other side's: one that the catalog wants and Driftless has
+// not written yet, or one of Stripe's that the catalog never had.
+func adoptable(p *ledger.Product) bool {
+	if p.Desired == nil {
+		return p.Observed.GetProduct() != nil
+	}
+	return p.Desired.GetProduct() != nil && !catalog.Ours(p.Observed)
+}
+
+// AdoptProducts orders push to adopt.
+func (c control) AdoptProducts(ctx context.Context, req *connect.Request[controlv1.AdoptProductsRequest]) (*connect.Response[controlv1.AdoptProductsResponse], error) {
+	adoptions := req.Msg.GetAdoptions()
+	if len(adoptions) == 0 || len(adoptions) > maxNamed {
+		return nil, invalid("adoptions: must be between 1 and %d", maxNamed)
+	}
+	for i, a := range adoptions {
+		if a.GetProductId() == "" || a.GetStripeId() == "" {
+			return nil, invalid("adoptions[%d]: product_id and stripe_id must be given", i)
+		}
+	}
+	out := &controlv1.AdoptProductsResponse{}
+	for _, a := range adoptions {
+		command := &meshv1.Command{
+			Id: nuid.Next(), Account: c.Account, Issuer: operator, Reason: "approved", IssuedAt: timestamppb.New(c.Now()),
+			Verb: &meshv1.Command_Adopt{Adopt: a},
+		}
+		if err := c.mesh.Publish(ctx, mesh.CommandSubject(mesh.Push, c.Account, mesh.VerbAdopt, a.GetProductId()), command, mesh.WithID(command.GetId())); err != nil {
+			return nil, unavailable(err)
+		}
+		if err := c.ledger.Record(ctx, ledger.Entry{
+			EventID: "ORDER:" + command.GetId(), Product: a.GetProductId(), At: c.Now(), Kind: "ordered", Detail: "adopt " + mesh.DescribeAdoption(a), TraceID: traceID(ctx),
+		}); err != nil {
+			return nil, unavailable(err)
+		}
+		out.Orders = append(out.Orders, &controlv1.AdoptionOrder{ProductId: a.GetProductId(), Id: command.GetId()})
+	}
+	return connect.NewResponse(out), nil
+}
+
+// ListAdoptions tells what has become of orders to adopt.
+func (c control) ListAdoptions(ctx context.Context, req *connect.Request[controlv1.ListAdoptionsRequest]) (*connect.Response[controlv1.ListAdoptionsResponse], error) {
+	if len(req.Msg.GetIds()) == 0 || len(req.Msg.GetIds()) > maxNamed {
+		return nil, invalid("ids: must be between 1 and %d", maxNamed)
+	}
+	refused := mesh.OutcomeName(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED)
+	var events []string
+	for _, id := range req.Msg.GetIds() {
+		for _, kind := range []meshv1.OutcomeKind{meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED} {
+			events = append(events, "SYNC:"+mesh.AdoptionID(kind, id))
+		}
+	}
+	found, err := c.ledger.Adoptions(ctx, events)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := &controlv1.ListAdoptionsResponse{}
+	for _, a := range found {
+		out.Adoptions = append(out.Adoptions, &controlv1.Adoption{
+			Id: a.EventID[strings.LastIndexByte(a.EventID, ':')+1:], ProductId: a.Product, Refused: a.Kind == refused, Detail: a.Detail,
+		})
+	}
+	return connect.NewResponse(out), nil
+}
