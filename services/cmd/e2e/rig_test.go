@@ -51,6 +51,9 @@ type rig struct {
 	ingest  ingestv1connect.IngestServiceClient
 	control controlv1connect.ControlServiceClient
 
+	// holdCreations of a push that is started from then on.
+	holdCreations bool
+
 	natsAddr, database, slot string
 	simURL                   string
 	listeners                map[string]net.Listener
@@ -181,7 +184,7 @@ func (r *rig) start(name string) {
 		})
 	case mesh.Push:
 		r.run(name, func(ctx context.Context) error {
-			return push.Run(ctx, push.Config{Account: "default", NATS: nats, Stripe: stripeClient, HTTP: server})
+			return push.Run(ctx, push.Config{Account: "default", NATS: nats, Stripe: stripeClient, HTTP: server, HoldCreations: r.holdCreations})
 		})
 	case mesh.Pull:
 		r.run(name, func(ctx context.Context) error {
