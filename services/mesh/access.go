@@ -102,7 +102,7 @@ var accesses = []access{
 			{BucketCursor, "creations-held.{account}"},
 			{BucketLink, "{account}.*"},
 		},
-		writes:    []key{{BucketCursor, "guard.{account}"}},
+		writes: []key{{BucketCursor, "guard.{account}"}},
 	},
 }
 

@@ -76,7 +76,11 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 	if err != nil {
 		return err
 	}
-	if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && time.Now().Before(c.GetUntil().AsTime()) {
+	now, err := p.mesh.Clock().Now(ctx)
+	if err != nil {
+		return err
+	}
+	if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && now.Before(c.GetUntil().AsTime()) {
 		return errBusy
 	}
 	generation := observed.GetGeneration()
@@ -87,7 +91,7 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 			return err
 		}
 		generation, events = max(generation, orphan.GetGeneration()), orphan.GetRecentEvents()
-		if err := p.uncreated(ctx, observed); err != nil {
+		if err := p.uncreated(ctx, observed, now); err != nil {
 			return err
 		}
 		if err := p.mesh.Links().Link(ctx, p.account, stripeID, product); errors.Is(err, mesh.ErrLinked) {
@@ -134,7 +138,7 @@ func (p *pusher) orphan(ctx context.Context, stripeID string) (*catalogv1.Observ
 }
 
 // uncreated makes sure that Stripe has no product of the catalog's id, made by a call of which the answer never came.
-func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed) error {
+func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed, now time.Time) error {
 	if observed.GetStripeId() != "" {
 		return nil
 	}
@@ -143,7 +147,7 @@ func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed) er
 		return nil
 	}
 	for _, i := range observed.GetIntents() {
-		if !i.GetSettled() && time.Since(i.GetAt().AsTime()) < callLife {
+		if !i.GetSettled() && now.Sub(i.GetAt().AsTime()) < callLife {
 			return errBusy
 		}
 	}

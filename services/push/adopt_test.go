@@ -178,7 +178,7 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 			require.Empty(t, linked)
 
 			// The state and the order, twice: both orders and the change find a product that is one.
-			require.NoError(t, r.mesh.Pause(t.Context(), time.Now().Add(time.Hour), mesh.PushLive))
+			require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, mesh.PushLive))
 			r.want(mug("Mug", "1400"), 10)
 			for _, id := range []string{"a", "b"} {
 				r.adopt(id, &meshv1.Adopt{ProductId: "mug", StripeId: stripeID, Prices: map[string]string{"mug-one": price}})
@@ -213,7 +213,7 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 	r.applied("mug", 10)
 	cup := mug("Cup", "900")
 	cup.Id, cup.DefaultPrice, cup.Prices[0].Id = "cup", "", "cup-one"
-	require.NoError(t, r.mesh.Pause(t.Context(), time.Now().Add(time.Hour), mesh.PushLive))
+	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, mesh.PushLive))
 	r.want(cup, 11)
 	refused := func(want string, adopt *meshv1.Adopt) {
 		t.Helper()

@@ -251,7 +251,7 @@ func (r *adoptReport) add(p adoption.Proposal, want, held string) {
 			if i > 0 {
 				row = []string{"", "", "", ""}
 			}
-			for j, line := range wrapped(reservation.Detail, 56) {
+			for j, line := range inLines(reservation.Detail, 56) {
 				if j > 0 {
 					row = []string{"", "", "", ""}
 				}
@@ -312,8 +312,8 @@ func shortened(s string, n int) string {
 	return s
 }
 
-// wrapped breaks a text into lines of about n characters.
-func wrapped(s string, n int) []string {
+// inLines breaks a text into lines of about n characters.
+func inLines(s string, n int) []string {
 	var lines []string
 	for _, word := range strings.Fields(s) {
 		if last := len(lines) - 1; last >= 0 && len([]rune(lines[last]))+1+len([]rune(word)) <= n {
