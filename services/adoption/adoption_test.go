@@ -110,18 +110,21 @@ func TestMatches(t *testing.T) {
 		"empty names":          {[]adoption.Wanted{{ID: "mug"}}, []adoption.Held{{ID: "prod_1"}}, ""},
 		"a name twice":         {[]adoption.Wanted{{ID: "mug", Name: "Mug"}}, []adoption.Held{{ID: "prod_1", Name: "Mug"}, {ID: "prod_2", Name: "Mug"}}, "mug one of [prod_1 prod_2] by name, doubtful"},
 		"a name twice in the catalog": {
-			[]adoption.Wanted{{ID: "mug", Name: "Mug"}, {ID: "mug2", Name: "Mug"}}, []adoption.Held{{ID: "prod_1", Name: "Mug"}},
+			[]adoption.Wanted{{ID: "mug", Name: "Mug"}, {ID: "mug2", Name: "Mug"}},
+			[]adoption.Held{{ID: "prod_1", Name: "Mug"}},
 			"mug=prod_1 by name, rivals [mug2], doubtful; mug2=prod_1 by name, rivals [mug], doubtful",
 		},
 		"metadata against a name": {
 			[]adoption.Wanted{{ID: "mug", Name: "Cup"}, {ID: "cup", Name: "Mug"}}, []adoption.Held{{ID: "prod_1", Name: "Mug", Value: "mug"}}, "mug=prod_1 by metadata",
 		},
 		"metadata against a lookup key": {
-			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}}, []adoption.Held{{ID: "prod_1", Value: "mug"}, {ID: "prod_2", LookupKeys: []string{"m"}}},
+			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}},
+			[]adoption.Held{{ID: "prod_1", Value: "mug"}, {ID: "prod_2", LookupKeys: []string{"m"}}},
 			"mug=prod_1 by metadata, contrary prod_2, doubtful",
 		},
 		"lookup keys of two": {
-			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m", "n"}}}, []adoption.Held{{ID: "prod_1", LookupKeys: []string{"m"}}, {ID: "prod_2", LookupKeys: []string{"n"}}},
+			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m", "n"}}},
+			[]adoption.Held{{ID: "prod_1", LookupKeys: []string{"m"}}, {ID: "prod_2", LookupKeys: []string{"n"}}},
 			"mug one of [prod_1 prod_2] by lookup_key, doubtful",
 		},
 	} {

@@ -12,9 +12,17 @@ import (
 func TestMoneyIsWrittenInTheCurrencysPlaces(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][3]string{
-		{"1400", "eur", "14.00 EUR"}, {"5", "usd", "0.05 USD"}, {"0", "eur", "0.00 EUR"}, {"1400", "jpy", "1400 JPY"},
-		{"1400", "kwd", "1.400 KWD"}, {"500", "isk", "5.00 ISK"}, {"0.5", "usd", "0.005 USD"}, {"1400.25", "eur", "14.0025 EUR"},
-		{"1.5", "jpy", "1.5 JPY"}, {"999999999999", "eur", "9999999999.99 EUR"}, {"", "eur", " EUR"},
+		{"1400", "eur", "14.00 EUR"},
+		{"5", "usd", "0.05 USD"},
+		{"0", "eur", "0.00 EUR"},
+		{"1400", "jpy", "1400 JPY"},
+		{"1400", "kwd", "1.400 KWD"},
+		{"500", "isk", "5.00 ISK"},
+		{"0.5", "usd", "0.005 USD"},
+		{"1400.25", "eur", "14.0025 EUR"},
+		{"1.5", "jpy", "1.5 JPY"},
+		{"999999999999", "eur", "9999999999.99 EUR"},
+		{"", "eur", " EUR"},
 	} {
 		require.Equal(t, c[2], catalog.Money(c[0], c[1]))
 	}

@@ -13,6 +13,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/stripeapi"
 )
 
