@@ -35,11 +35,3 @@ func bar(done, whole int) string {
 	}
 	return "[" + strings.Repeat("#", n) + strings.Repeat(".", width-n) + "]"
 }
-
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
-}
-
-// colours says whether what is printed may be coloured (https://no-color.org).
-func colours() bool { return os.Getenv("NO_COLOR") == "" && isTerminal(stdout) }
