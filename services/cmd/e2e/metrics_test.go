@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os/exec"
 	"regexp"
@@ -108,7 +109,7 @@ func TestWhatTheServicesExposeIsWhatIsDeclared(t *testing.T) {
 
 	for service, families := range p.scrape() {
 		for name, family := range families {
-			if !strings.HasPrefix(name, "driftless_") {
+			if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || name == "target_info" {
 				continue
 			}
 			m, ok := declared[name]
@@ -157,7 +158,13 @@ var exemplar = regexp.MustCompile(`(?m)^driftless_change_applied_duration_second
 
 // TestExemplarsLeadToTraces: the histogram's exemplar is the trace of a change, which its history names.
 func TestExemplarsLeadToTraces(t *testing.T) {
-	p := up(t, dataDir(t), func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "--no-seed") })
+	// Only what somebody collects is sampled.
+	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(collector.Close)
+	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
+		cmd.Args = append(cmd.Args, "--no-seed")
+		cmd.Env = append(cmd.Env, "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL)
+	})
 	p.ask(`INSERT INTO driftless.products (id, name) VALUES ('plain', 'Plain') RETURNING id`)
 	require.NoError(t, p.command("plan", "--wait-converged", "60s").Run())
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.At.Push+"/metrics", nil)
@@ -175,4 +182,20 @@ func TestExemplarsLeadToTraces(t *testing.T) {
 	history, err := p.command("history", "plain").Output()
 	require.NoError(t, err)
 	require.Contains(t, string(history), string(found[1]))
+}
+
+// TestAThousandChangesAreNotAThousandLines: at info no line is written per message.
+func TestAThousandChangesAreNotAThousandLines(t *testing.T) {
+	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
+		cmd.Args = append(cmd.Args, "--no-seed", "--service-log-level", "info")
+		cmd.Env = append(cmd.Env, "STRIPE_RATE=2000", "STRIPE_ENDPOINT_RATE=2000")
+	})
+	require.NoError(t, stripesim.Admin{BaseURL: p.At.Stripe}.SetLimits(t.Context(), stripesim.Limits{Off: true}))
+	p.ask(`WITH made AS (INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'Product ' || i FROM generate_series(1, 1000) i RETURNING id)
+		SELECT count(*)::text FROM made`)
+	require.NoError(t, p.command("plan", "--wait-converged", "120s").Run())
+	require.Equal(t, "1000", p.ask(countProducts))
+	written := p.log.String()
+	require.Contains(t, written, `"msg":"push is running"`, "info is shown, as JSON")
+	require.Less(t, strings.Count(written, "\n"), 60, written)
 }

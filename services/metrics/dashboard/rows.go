@@ -1,0 +1,181 @@
+package dashboard
+
+// Rows are what the dashboard shows, from the top. Of what replicas share the greatest is taken.
+var Rows = []Row{
+	{Title: "Is it healthy?", Panels: []Panel{
+		{Title: "Late changes, 1 h", Help: "Share of the live changes that took more than 5 s while Stripe was up; 1% may.", Unit: "percentunit", Stat: true, Bad: new(0.01), Queries: []Query{
+			{`max(driftless:changes_late:ratio1h{account=~"$account"})`, ""},
+		}},
+		{Title: "Late changes, 30 d", Help: "The service level: at most 1%.", Unit: "percentunit", Stat: true, Bad: new(0.01), Queries: []Query{
+			{`max(driftless:changes_late:ratio30d{account=~"$account"})`, ""},
+		}},
+		{Title: "Oldest unsynced", Help: "How long the product has differed that has the longest.", Unit: "s", Stat: true, Bad: new(300.0), Queries: []Query{
+			{`max(driftless_change_oldest_unsynced_age_seconds{account=~"$account"})`, ""},
+		}},
+		{Title: "Oldest drift", Help: "The service level: never more than 15 minutes.", Unit: "s", Stat: true, Bad: new(900.0), Queries: []Query{
+			{`max(driftless_drift_oldest_age_seconds{account=~"$account"})`, ""},
+		}},
+		{Title: "Dead letters", Help: "driftless dead", Unit: "short", Stat: true, Bad: new(1.0), Queries: []Query{
+			{`sum(max by (account, reason) (driftless_dead_letters_open{account=~"$account"}))`, ""},
+		}},
+		{Title: "Halted", Help: "1: Stripe does not accept the key.", Unit: "bool_yes_no", Stat: true, Bad: new(1.0), Queries: []Query{
+			{`max(driftless_halted{account=~"$account"})`, ""},
+		}},
+		{Title: "Held by the guard", Help: "driftless approve", Unit: "short", Stat: true, Bad: new(1.0), Queries: []Query{
+			{`sum(max by (account) (driftless_guard_held{account=~"$account"}))`, ""},
+		}},
+		{Title: "Stripe is up", Help: "As Driftless sees it: less than 5% of the requests failed in the last 20 minutes.", Unit: "bool_yes_no", Stat: true, Bad: new(1.0), Below: true, Queries: []Query{
+			{`min(driftless:stripe_up{account=~"$account"})`, ""},
+		}},
+		{Title: "From commit to Stripe", Help: "Live changes. Points are traces.", Unit: "s", Exemplars: true, Queries: []Query{
+			{`histogram_quantile(0.5, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p50"},
+			{`histogram_quantile(0.95, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p95"},
+			{`histogram_quantile(0.99, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p99"},
+		}},
+		{Title: "From commit to confirmation", Help: "By the webhook or event of each call.", Unit: "s", Exemplars: true, Queries: []Query{
+			{`histogram_quantile(0.5, sum by (le) (rate(driftless_change_confirmed_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p50"},
+			{`histogram_quantile(0.95, sum by (le) (rate(driftless_change_confirmed_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p95"},
+			{`histogram_quantile(0.99, sum by (le) (rate(driftless_change_confirmed_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p99"},
+		}},
+		{Title: "Products by state", Unit: "short", Queries: []Query{
+			{`sum by (state) (max by (account, state) (driftless_products{account=~"$account"}))`, "{{state}}"},
+		}},
+	}},
+	{Title: "Push", Panels: []Panel{
+		{Title: "Waiting", Help: "Not yet delivered, in flight, and to be tried again later.", Unit: "short", Queries: []Query{
+			{`sum by (consumer) (max by (account, stream, consumer) (driftless_consumer_pending{account=~"$account", consumer=~"push.*"}))`, "{{consumer}} pending"},
+			{`sum by (consumer) (max by (account, stream, consumer) (driftless_consumer_in_flight{account=~"$account", consumer=~"push.*"}))`, "{{consumer}} in flight"},
+			{`sum(max by (account) (driftless_retry_waiting{account=~"$account"}))`, "retrying later"},
+		}},
+		{Title: "Oldest waiting", Unit: "s", Queries: []Query{
+			{`max by (consumer) (driftless_consumer_oldest_age_seconds{account=~"$account", consumer=~"push.*"})`, "{{consumer}}"},
+		}},
+		{Title: "Changes a second", Unit: "ops", Queries: []Query{
+			{`sum by (lane) (rate(driftless_change_applied_duration_seconds_count{account=~"$account"}[$__rate_interval]))`, "applied, {{lane}}"},
+			{`sum(rate(driftless_change_superseded_total{account=~"$account"}[$__rate_interval]))`, "superseded"},
+		}},
+		{Title: "Steps a second", Help: "Calls of plans, by what they do.", Unit: "ops", Queries: []Query{
+			{`sum by (step, result) (rate(driftless_push_steps_total{account=~"$account"}[$__rate_interval]))`, "{{step}} {{result}}"},
+			{`sum(rate(driftless_push_looks_total{account=~"$account"}[$__rate_interval]))`, "looks"},
+		}},
+		{Title: "Failures a second", Help: "By what is done about them.", Unit: "ops", Queries: []Query{
+			{`sum by (action) (rate(driftless_push_failures_total{account=~"$account"}[$__rate_interval]))`, "{{action}}"},
+		}},
+		{Title: "Dead letters written", Help: "In five minutes.", Unit: "short", Queries: []Query{
+			{`sum by (component, reason) (increase(driftless_dead_letters_total{account=~"$account"}[5m])) > 0`, "{{component}} {{reason}}"},
+		}},
+	}},
+	{Title: "Stripe", Panels: []Panel{
+		{Title: "Requests a second", Help: "Against what the account allows.", Unit: "reqps", Queries: []Query{
+			{`sum by (component, result) (rate(driftless_stripe_request_duration_seconds_count{account=~"$account"}[$__rate_interval]))`, "{{component}} {{result}}"},
+			{`sum(max by (account) (driftless_stripe_budget_limit_per_second{account=~"$account"}))`, "limit"},
+		}},
+		{Title: "Requests by operation", Unit: "reqps", Queries: []Query{
+			{`sum by (operation) (rate(driftless_stripe_request_duration_seconds_count{account=~"$account"}[$__rate_interval]))`, "{{operation}}"},
+		}},
+		{Title: "Time of a request", Help: "95th percentile.", Unit: "s", Exemplars: true, Queries: []Query{
+			{`histogram_quantile(0.95, sum by (le, operation) (rate(driftless_stripe_request_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{operation}}"},
+		}},
+		{Title: "Waiting for a turn", Help: "In the budget, 95th percentile.", Unit: "s", Queries: []Query{
+			{`histogram_quantile(0.95, sum by (le, lane) (rate(driftless_stripe_budget_wait_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{lane}}"},
+		}},
+		{Title: "Turned away (429)", Help: "In five minutes, by Stripe's reason.", Unit: "short", Queries: []Query{
+			{`sum by (reason) (increase(driftless_stripe_rate_limited_total{account=~"$account"}[5m]))`, "{{reason}}"},
+		}},
+		{Title: "Reads of 30 days", Unit: "short", Queries: []Query{
+			{`sum(max by (account) (driftless_stripe_reads_used{account=~"$account"}))`, "used"},
+			{`sum(min by (account) (driftless_stripe_reads_left{account=~"$account"}))`, "left"},
+			{`sum(max by (account) (driftless_stripe_reads_allowed{account=~"$account"}))`, "allowed"},
+		}},
+	}},
+	{Title: "Pull", Panels: []Panel{
+		{Title: "Events a second", Unit: "ops", Queries: []Query{
+			{`sum by (via, result) (rate(driftless_event_received_total{account=~"$account"}[$__rate_interval]))`, "{{via}} {{result}}"},
+		}},
+		{Title: "Age of webhooks", Help: "From Stripe's making of the event, to the second.", Unit: "s", Queries: []Query{
+			{`histogram_quantile(0.5, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p50"},
+			{`histogram_quantile(0.95, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p95"},
+			{`histogram_quantile(0.99, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p99"},
+		}},
+		{Title: "Webhooks refused", Help: "In five minutes.", Unit: "short", Queries: []Query{
+			{`sum by (reason) (increase(driftless_webhook_rejected_total{account=~"$account"}[5m]))`, "{{reason}}"},
+		}},
+		{Title: "What events were", Unit: "ops", Queries: []Query{
+			{`sum by (result) (rate(driftless_event_observed_total{account=~"$account"}[$__rate_interval]))`, "{{result}}"},
+		}},
+		{Title: "Scan", Help: "Objects read by the newest scan; 1 while one runs; 1 if the newest failed.", Unit: "short", Queries: []Query{
+			{`max by (account) (driftless_scan_objects{account=~"$account"})`, "objects {{account}}"},
+			{`max by (account) (driftless_scan_running{account=~"$account"})`, "running {{account}}"},
+			{`max by (account) (driftless_scan_failed{account=~"$account"})`, "failed {{account}}"},
+		}},
+		{Title: "Since the last scan", Unit: "s", Queries: []Query{
+			{`time() - max by (account) (max_over_time(driftless_scan_finished_timestamp_seconds{account=~"$account"}[2d]))`, "{{account}}"},
+			{`max by (account) (driftless_scan_interval_seconds{account=~"$account"})`, "interval {{account}}"},
+		}},
+	}},
+	{Title: "Reconciliation", Panels: []Panel{
+		{Title: "Drift", Help: "Found and repaired in five minutes.", Unit: "short", Queries: []Query{
+			{`sum(increase(driftless_drift_found_total{account=~"$account"}[5m]))`, "found"},
+			{`sum(increase(driftless_drift_repaired_total{account=~"$account"}[5m]))`, "repaired"},
+		}},
+		{Title: "Time in the ledger", Help: "For a message, 95th percentile.", Unit: "s", Queries: []Query{
+			{`histogram_quantile(0.95, sum by (le, stream) (rate(driftless_ledger_write_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{stream}}"},
+		}},
+		{Title: "Waiting", Unit: "short", Queries: []Query{
+			{`sum by (stream) (max by (account, stream, consumer) (driftless_consumer_pending{account=~"$account", consumer="reconciliation"}))`, "{{stream}}"},
+		}},
+	}},
+	{Title: "Ingestion", Panels: []Panel{
+		{Title: "Capture", Help: "From commit to CATALOG.", Unit: "s", Exemplars: true, Queries: []Query{
+			{`histogram_quantile(0.5, sum by (le) (rate(driftless_capture_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p50"},
+			{`histogram_quantile(0.95, sum by (le) (rate(driftless_capture_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p95"},
+			{`histogram_quantile(0.99, sum by (le) (rate(driftless_capture_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p99"},
+		}},
+		{Title: "Products a second", Unit: "ops", Queries: []Query{
+			{`sum(rate(driftless_capture_products_total{account=~"$account"}[$__rate_interval]))`, "captured"},
+			{`sum(rate(driftless_catalog_read_products_total{account=~"$account"}[$__rate_interval]))`, "read as a whole"},
+			{`sum by (result) (rate(driftless_catalog_write_backs_total{account=~"$account"}[$__rate_interval]))`, "written back: {{result}}"},
+		}},
+		{Title: "Behind", Help: "Age of the oldest log that is not captured.", Unit: "s", Queries: []Query{
+			{`max by (account) (driftless_replication_lag_duration_seconds{account=~"$account"})`, "{{account}}"},
+		}},
+		{Title: "Log", Help: "Not captured, kept by the database for the slot, and until the slot would lose its own.", Unit: "bytes", Queries: []Query{
+			{`max by (account) (driftless_replication_lag_bytes{account=~"$account"})`, "not captured {{account}}"},
+			{`max by (account) (driftless_replication_retained_bytes{account=~"$account"})`, "kept {{account}}"},
+			{`min by (account) (driftless_replication_headroom_bytes{account=~"$account"})`, "until lost {{account}}"},
+		}},
+		{Title: "Slot read", Help: "1 while an ingestion reads it.", Unit: "short", Queries: []Query{
+			{`max by (account) (driftless_replication_active{account=~"$account"})`, "{{account}}"},
+		}},
+	}},
+	{Title: "NATS", Panels: []Panel{
+		{Title: "Backlog of all consumers", Unit: "short", Queries: []Query{
+			{`sum by (stream, consumer) (max by (account, stream, consumer) (driftless_consumer_pending{account=~"$account"} + driftless_consumer_in_flight{account=~"$account"}))`, "{{stream}} {{consumer}}"},
+		}},
+		{Title: "Oldest message", Unit: "s", Queries: []Query{
+			{`max by (stream, consumer) (driftless_consumer_oldest_age_seconds{account=~"$account"})`, "{{stream}} {{consumer}}"},
+		}},
+		{Title: "Delivered again", Help: "A second; and what of that is in flight.", Unit: "short", Queries: []Query{
+			{`sum by (consumer) (rate(driftless_message_redeliveries_total{account=~"$account"}[$__rate_interval]))`, "{{consumer}} a second"},
+			{`sum by (consumer) (max by (account, stream, consumer) (driftless_consumer_redelivered{account=~"$account"}))`, "{{consumer}} in flight"},
+		}},
+		{Title: "Handling of a message", Help: "95th percentile.", Unit: "s", Queries: []Query{
+			{`histogram_quantile(0.95, sum by (le, component, consumer) (rate(driftless_message_process_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "{{component}} {{consumer}}"},
+		}},
+		{Title: "Streams", Help: "Messages, of all accounts.", Unit: "short", Queries: []Query{
+			{"max by (stream) (driftless_stream_messages)", "{{stream}}"},
+		}},
+		{Title: "Size", Help: "Of all accounts.", Unit: "bytes", Queries: []Query{
+			{"max by (stream) (driftless_stream_size_bytes)", "{{stream}}"},
+		}},
+		{Title: "Paused", Help: "1 while a consumer delivers nothing.", Unit: "short", Queries: []Query{
+			{`max by (stream, consumer) (driftless_consumer_paused{account=~"$account"}) > 0`, "{{stream}} {{consumer}}"},
+		}},
+		{Title: "Connections lost", Help: "In five minutes.", Unit: "short", Queries: []Query{
+			{`sum by (component) (increase(driftless_nats_disconnects_total{account=~"$account"}[5m]))`, "{{component}}"},
+		}},
+		{Title: "Processes", Help: "By version.", Unit: "short", Queries: []Query{
+			{`count by (component, version) (driftless_build_info{account=~"$account"})`, "{{component}} {{version}}"},
+		}},
+	}},
+}
