@@ -50,6 +50,14 @@ var (
 		Name: "result", Meaning: "written; the catalog had the values already; the catalog has changed since the decision; the tables do not take it",
 		Values: []string{"written", "done", "superseded", "failed"},
 	}
+	// DriftKind is in what the sides differ, DriftState what is being done about it.
+	DriftKind = Label{Name: "kind", Meaning: "in what the sides differ, as `driftless drift` shows it", Values: []string{
+		"missing", "extra", "field", "price_structure", "default_price", "archived_in_stripe", "archived_in_catalog",
+	}}
+	DriftState = Label{
+		Name: "state", Meaning: "found; being repaired or written back; waiting for a person; ignored by a person's decision",
+		Values: []string{"found", "repairing", "waiting", "ignored"},
+	}
 	// Via is how an event came.
 	Via = Label{Name: "via", Meaning: "how the event came: sent by Stripe, or read from /v1/events", Values: []string{"webhook", "poll"}}
 	// EventResult is what was done with an event on arrival.

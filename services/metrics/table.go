@@ -133,8 +133,10 @@ var (
 var (
 	Products = gauge("driftless.products", "{product}", fromReconciliation,
 		"Products in the ledger.", State)
+	DriftOpen = gauge("driftless.drift.open", "{difference}", fromReconciliation,
+		"Differences that are drift and stand.", DriftKind, DriftState)
 	DriftOldest = gauge("driftless.drift.oldest.age", "s", fromReconciliation,
-		"How long ago the oldest drift that still stands was found; 0 when there is none.")
+		"Age of the oldest drift that stands and is not ignored; 0 when there is none.")
 	DeadLettersOpen = gauge("driftless.dead_letters.open", "{letter}", fromReconciliation,
 		"Dead letters that are open.", DeadReason)
 	ConsumerPending = gauge("driftless.consumer.pending", "{message}", fromReconciliation,

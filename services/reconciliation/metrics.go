@@ -21,7 +21,7 @@ const figuresTimeout = 5 * time.Second
 
 // gauges are what this service reports of the whole account.
 var gauges = []metrics.Gauge{
-	metrics.Products, metrics.OldestUnsynced, metrics.DriftOldest, metrics.DeadLettersOpen,
+	metrics.Products, metrics.OldestUnsynced, metrics.DriftOldest, metrics.DriftOpen, metrics.DeadLettersOpen,
 	metrics.ConsumerPending, metrics.ConsumerInFlight, metrics.ConsumerRedelivered, metrics.ConsumerOldest, metrics.ConsumerPaused,
 	metrics.StreamMessages, metrics.StreamSize, metrics.RetriesWaiting, metrics.GuardHeld, metrics.Halted,
 	metrics.ScanRunning, metrics.ScanObjects, metrics.ScanFailed, metrics.ScanFinished, metrics.ScanInterval,
@@ -57,7 +57,7 @@ func (f *figures) report(ctx context.Context, report metrics.Report) {
 func (f *figures) read(ctx context.Context) (known []func(metrics.Report)) {
 	ctx, cancel := context.WithTimeout(ctx, figuresTimeout)
 	defer cancel()
-	for _, read := range []func(context.Context) (func(metrics.Report), error){f.products, f.ages, f.letters, f.consumers, f.streams, f.retries, f.holds, f.scans} {
+	for _, read := range []func(context.Context) (func(metrics.Report), error){f.products, f.drift, f.ages, f.letters, f.consumers, f.streams, f.retries, f.holds, f.scans} {
 		show, err := read(ctx)
 		if err != nil {
 			f.Logger.WarnContext(ctx, "some metrics are not known at the moment", "error", err)
@@ -73,6 +73,24 @@ func (f *figures) products(ctx context.Context) (func(metrics.Report), error) {
 	return func(report metrics.Report) {
 		for _, s := range metrics.State.Values {
 			report(metrics.Products, float64(counts[ledger.State(s)]), metrics.State.Is(s))
+		}
+	}, err
+}
+
+func (f *figures) drift(ctx context.Context) (func(metrics.Report), error) {
+	counts, err := f.ledger.DriftCounts(ctx)
+	open := map[ledger.DriftCount]uint64{}
+	for _, kind := range metrics.DriftKind.Values {
+		for _, state := range metrics.DriftState.Values {
+			open[ledger.DriftCount{Kind: kind, State: state}] = 0
+		}
+	}
+	for _, c := range counts {
+		open[ledger.DriftCount{Kind: c.Kind, State: c.State}] = c.N
+	}
+	return func(report metrics.Report) {
+		for of, n := range open {
+			report(metrics.DriftOpen, float64(n), metrics.DriftKind.Is(of.Kind), metrics.DriftState.Is(of.State))
 		}
 	}, err
 }

@@ -162,7 +162,9 @@ func TestTheDashboardAsksForWhatIsExposed(t *testing.T) {
 	for _, m := range metrics.All() {
 		name, err := m.Prometheus()
 		require.NoError(t, err)
-		require.True(t, slices.ContainsFunc(asked, func(a string) bool { return a == name || strings.TrimSuffix(strings.TrimSuffix(a, "_bucket"), "_count") == name }),
+		require.True(t, slices.ContainsFunc(asked, func(a string) bool {
+			return a == name || strings.TrimSuffix(strings.TrimSuffix(a, "_bucket"), "_count") == name
+		}),
 			"neither dashboard nor rules ask for %s", name)
 	}
 }

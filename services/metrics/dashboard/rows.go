@@ -114,6 +114,9 @@ var Rows = []Row{
 		}},
 	}},
 	{Title: "Reconciliation", Panels: []Panel{
+		{Title: "Open drift", Help: "By what is being done about it.", Unit: "short", Queries: []Query{
+			{`sum by (kind, state) (max by (account, kind, state) (driftless_drift_open{account=~"$account"})) > 0`, "{{kind}} {{state}}"},
+		}},
 		{Title: "Drift", Help: "Found and repaired in five minutes.", Unit: "short", Queries: []Query{
 			{`sum(increase(driftless_drift_found_total{account=~"$account"}[5m]))`, "found"},
 			{`sum(increase(driftless_drift_repaired_total{account=~"$account"}[5m]))`, "repaired"},

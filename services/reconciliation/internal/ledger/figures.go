@@ -12,16 +12,16 @@ import (
 type Ages struct {
 	// Unsynced is since when the product has differed that has the longest. Dead ones are not counted.
 	Unsynced time.Time
-	// Drift is when the oldest drift that still stands was found.
+	// Drift is since when the oldest drift stands that nobody has decided to ignore.
 	Drift time.Time
 }
 
-// Ages reads two indexes' ends, however many products there are.
+// Ages reads an index's end and the drift that is open, however many products there are.
 func (l *Ledger) Ages(ctx context.Context) (Ages, error) {
 	var unsynced, drift *time.Time
 	err := l.pool.QueryRow(ctx, `SELECT
 		(SELECT min(differs_since) FROM driftless_ledger.product WHERE account = $1 AND differs AND state <> 'dead'),
-		(SELECT min(drifted_at) FROM driftless_ledger.product WHERE account = $1 AND state = 'drifted')`, l.account).Scan(&unsynced, &drift)
+		(SELECT min(since) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL AND state <> 'ignored')`, l.account).Scan(&unsynced, &drift)
 	if err != nil {
 		return Ages{}, fmt.Errorf("look for what has differed the longest: %w", err)
 	}
