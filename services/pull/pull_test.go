@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -391,4 +392,96 @@ func TestAScanLeavesReadsForWhatCannotWait(t *testing.T) {
 	stats, err := r.admin.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, stats.Endpoints["GET /v1/products"].Requests)
+}
+
+func TestACursorOlderThanStripesMemoryLeadsToAScanThatSaysWhy(t *testing.T) {
+	for name, cursor := range map[string]string{
+		"at an event":  "evt_old@" + strconv.FormatInt(time.Now().Add(-31*24*time.Hour).Unix(), 10),
+		"at no event":  "@" + strconv.FormatInt(time.Now().Add(-31*24*time.Hour).Unix(), 10),
+		"just too old": "evt_old@" + strconv.FormatInt(time.Now().Add(-30*24*time.Hour+time.Hour).Unix(), 10),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			require.NoError(t, r.mesh.Cursor("events.default").PutString(t.Context(), cursor))
+			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+			require.NoError(t, err)
+			r.pull(100 * time.Millisecond)
+			r.seen("Mug")
+			report := &meshv1.ScanReport{}
+			require.Eventually(t, func() bool {
+				_, err := r.mesh.Cursor("scan.default").Get(t.Context(), report)
+				return err == nil && report.GetFinishedAt() != nil
+			}, patience, 10*time.Millisecond)
+			require.Equal(t, mesh.Pull, report.GetIssuer())
+			require.Contains(t, report.GetReason(), "older than Stripe's memory")
+			id := report.GetId()
+			localtest.Holds(t, 500*time.Millisecond, func() bool {
+				_, err := r.mesh.Cursor("scan.default").Get(t.Context(), report)
+				return err == nil && report.GetId() == id && r.stored(mesh.StreamCommand) == 0
+			}, "once is enough")
+		})
+	}
+}
+
+func TestHowTheReadingOfEventsGoesIsRecorded(t *testing.T) {
+	r := newRig(t)
+	poll := func() *meshv1.PollReport {
+		report := &meshv1.PollReport{}
+		_, err := r.mesh.Cursor("poll.default").Get(t.Context(), report)
+		require.NoError(t, err)
+		return report
+	}
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+	require.NoError(t, err)
+	r.pull(50 * time.Millisecond)
+	require.Eventually(t, func() bool { return poll().GetEvents() == 1 && poll().GetError() == "" }, patience, 10*time.Millisecond)
+	require.WithinDuration(t, time.Now(), poll().GetReadUpTo().AsTime(), time.Minute)
+	fault, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultUnavailable, Path: "/v1/events"})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return poll().GetError() != "" }, patience, 10*time.Millisecond)
+	require.NotNil(t, poll().GetAt(), "when it last succeeded stays known")
+	require.NoError(t, r.admin.RemoveFault(t.Context(), fault.ID))
+	require.Eventually(t, func() bool { return poll().GetError() == "" }, patience, 10*time.Millisecond)
+}
+
+// TestTwinEventsOfOneChangeDoNotUndoWhatCameAfter: Stripe may tell of one change twice, under two ids, and late.
+func TestTwinEventsOfOneChangeDoNotUndoWhatCameAfter(t *testing.T) {
+	r := newRig(t)
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
+	require.NoError(t, err)
+	r.pull(time.Hour)
+	r.seen("The truth")
+	first := time.Now().Unix() + 100
+	change := event{ID: "evt_1", Type: "product.updated", Created: first, Object: productObject("First", first), Previous: map[string]any{"name": ""}}
+	twin := change
+	twin.ID = "evt_2"
+	require.Equal(t, http.StatusOK, r.send(change.body(), secret))
+	r.seen("First")
+	before := r.requests("GET /v1/products/{id}")
+	require.Equal(t, http.StatusOK, r.send(twin.body(), secret))
+	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_2") }, patience, 5*time.Millisecond)
+	require.Equal(t, "First", r.observed().GetProduct().GetName())
+	require.Equal(t, before, r.requests("GET /v1/products/{id}"), "a twin says nothing new, and costs no reading")
+	later := event{ID: "evt_3", Type: "product.updated", Created: first + 10, Object: productObject("Second", first+10), Previous: map[string]any{"name": "First"}}
+	require.Equal(t, http.StatusOK, r.send(later.body(), secret))
+	r.seen("Second")
+	twin.ID = "evt_4"
+	require.Equal(t, http.StatusOK, r.send(twin.body(), secret))
+	// It is older than what is known: only Stripe can tell.
+	r.seen("The truth")
+}
+
+// TestADeletionThatCameBeforeTheCreationIsNotUndone: events come in any order, and the one of a deletion looks like any other.
+func TestADeletionThatCameBeforeTheCreationIsNotUndone(t *testing.T) {
+	r := newRig(t)
+	r.pull(time.Hour)
+	now := time.Now().Unix()
+	gone := event{ID: "evt_gone", Type: "product.deleted", Created: now, Object: productObject("Mug", now)}
+	made := event{ID: "evt_made", Type: "product.created", Created: now, Object: productObject("Mug", now)}
+	require.Equal(t, http.StatusOK, r.send(gone.body(), secret))
+	require.Eventually(t, func() bool { return r.observed().GetDeleted() }, patience, 5*time.Millisecond)
+	require.Equal(t, http.StatusOK, r.send(made.body(), secret))
+	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_made") }, patience, 5*time.Millisecond)
+	require.Nil(t, r.observed().GetProduct(), "Stripe was asked, and holds none")
+	require.True(t, r.observed().GetDeleted())
 }

@@ -236,6 +236,8 @@ type Event struct {
 	Changed []string
 	// Raw is the whole event, as Stripe sent it.
 	Raw json.RawMessage
+	// Seen is the second of Stripe's clock at which the event was listed; 0 of one that came otherwise.
+	Seen int64
 }
 
 // DecodeEvent reads an event about a product or price; ok is false for one about anything else.

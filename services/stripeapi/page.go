@@ -70,13 +70,9 @@ func (c *Client) List(ctx context.Context, l Listing) (Page, error) {
 	if err != nil {
 		return Page{}, fmt.Errorf("list %s: %w", what, err)
 	}
-	raw, err := decodePage(a)
+	page, err := decodeObjects(a.body(), l.Prices, a.seen())
 	if err != nil {
 		return Page{}, err
-	}
-	page := Page{Objects: make([]Listed, len(raw.Data)), More: raw.HasMore && len(raw.Data) > 0, Seen: a.seen()}
-	for i, data := range raw.Data {
-		page.Objects[i] = listed(data, l.Prices, page.Seen)
 	}
 	if page.More && page.Objects[len(page.Objects)-1].ID == "" {
 		return Page{}, fmt.Errorf("list %s: the last object of the page has no id, so that the next page cannot be asked for", what)
@@ -84,19 +80,69 @@ func (c *Client) List(ctx context.Context, l Listing) (Page, error) {
 	return page, nil
 }
 
+// decodeObjects reads the objects of a list in one go, or one by one if one of them is not what it should be.
+func decodeObjects(data []byte, prices bool, seen int64) (Page, error) {
+	page := Page{Seen: seen}
+	var err error
+	if prices {
+		var whole struct {
+			Data    []priceJSON `json:"data"`
+			HasMore bool        `json:"has_more"`
+		}
+		err = json.Unmarshal(data, &whole)
+		page.Objects, page.More = make([]Listed, len(whole.Data)), whole.HasMore && len(whole.Data) > 0
+		for i := range whole.Data {
+			page.Objects[i] = whole.Data[i].listed(seen)
+		}
+	} else {
+		var whole struct {
+			Data    []productJSON `json:"data"`
+			HasMore bool          `json:"has_more"`
+		}
+		err = json.Unmarshal(data, &whole)
+		page.Objects, page.More = make([]Listed, len(whole.Data)), whole.HasMore && len(whole.Data) > 0
+		for i := range whole.Data {
+			page.Objects[i] = whole.Data[i].listed(seen)
+		}
+	}
+	if err == nil {
+		return page, nil
+	}
+	var raw struct {
+		Data    []json.RawMessage `json:"data"`
+		HasMore bool              `json:"has_more"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return Page{}, fmt.Errorf("decode Stripe's list: %w", err)
+	}
+	page.Objects, page.More = make([]Listed, len(raw.Data)), raw.HasMore && len(raw.Data) > 0
+	for i, object := range raw.Data {
+		page.Objects[i] = listed(object, prices, seen)
+	}
+	return page, nil
+}
+
+func (j *productJSON) listed(seen int64) Listed {
+	s := j.sighting(seen)
+	return Listed{ID: j.ID, Created: j.Created, ProductID: j.ID, Product: &s}
+}
+
+func (j *priceJSON) listed(seen int64) Listed {
+	s := j.sighting(seen)
+	return Listed{ID: j.ID, Created: j.Created, ProductID: string(j.Product), Price: &s}
+}
+
 func listed(data json.RawMessage, prices bool, seen int64) Listed {
 	var out Listed
 	if prices {
 		var j priceJSON
 		if out.Err = json.Unmarshal(data, &j); out.Err == nil {
-			s := j.sighting(seen)
-			return Listed{ID: j.ID, Created: j.Created, ProductID: string(j.Product), Price: &s}
+			return j.listed(seen)
 		}
 	} else {
 		var j productJSON
 		if out.Err = json.Unmarshal(data, &j); out.Err == nil {
-			s := j.sighting(seen)
-			return Listed{ID: j.ID, Created: j.Created, ProductID: j.ID, Product: &s}
+			return j.listed(seen)
 		}
 	}
 	// Enough to name it and to go on behind it.

@@ -154,6 +154,7 @@ func yieldEvent(item listItem, err error, yield func(Event, error) bool) bool {
 		yield(Event{}, err)
 		return false
 	}
+	e.Seen = item.seen
 	return !ok || yield(e, nil)
 }
 
