@@ -79,6 +79,7 @@ var accesses = []access{
 			{BucketBudget, "{account}"},
 			{BucketBudget, "{account}.bell"},
 			{BucketCursor, "events.{account}"},
+			{BucketCursor, "poll.{account}"},
 			{BucketCursor, "scan.{account}"},
 			{BucketCursor, "scan-state.{account}"},
 			{BucketCursor, "stripe-mode.{account}"},
@@ -98,6 +99,7 @@ var accesses = []access{
 		reads: []key{
 			{BucketBudget, "{account}"},
 			{BucketCursor, "halted.{account}"},
+			{BucketCursor, "poll.{account}"},
 			{BucketCursor, "scan.{account}"},
 			{BucketCursor, "creations-held.{account}"},
 			{BucketLink, "{account}.*"},

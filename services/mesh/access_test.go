@@ -183,7 +183,7 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	_, err = pull.Observed().Update(ctx, "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
 	require.NoError(t, err)
 	budgeted(ctx, t, pull)
-	for _, cursor := range []string{"events.default", "scan.default", "scan-state.default", "stripe-mode.default"} {
+	for _, cursor := range []string{"events.default", "poll.default", "scan.default", "scan-state.default", "stripe-mode.default"} {
 		require.NoError(t, pull.Cursor(cursor).PutString(ctx, "here"))
 	}
 	require.NoError(t, pull.DeadLetter(ctx, &meshv1.DeadLetter{Service: mesh.Pull, Account: "default", ProductId: "sock"}))

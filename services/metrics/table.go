@@ -95,6 +95,8 @@ var (
 		"Reads that Stripe allows in 30 days; absent if there is no limit.")
 	StripeReadsLeft = gauge("driftless.stripe.reads.left", "{request}", fromPull,
 		"Reads left of what Stripe allows; absent if there is no limit.")
+	StripeEventsAge = gauge("driftless.stripe.events.age", "s", fromPull,
+		"Time since Stripe's events were last read to their end; since the start if they were not yet.")
 )
 
 // Push.

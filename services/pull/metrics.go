@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/budget"
@@ -19,6 +20,13 @@ func countReceived(ctx context.Context, via meshv1.Via, result string) {
 
 func countObserved(ctx context.Context, result string) {
 	metrics.Observations.Add(ctx, 1, metrics.Observation.Is(result))
+}
+
+// observePolls reports how long ago Stripe's events were read. Read says when, in Unix nanoseconds.
+func observePolls(read func() int64) (stop func()) {
+	return metrics.Observe(func(_ context.Context, report metrics.Report) {
+		report(metrics.StripeEventsAge, time.Since(time.Unix(0, read())).Seconds())
+	}, metrics.StripeEventsAge)
 }
 
 // observeReads reports how much of Stripe's read allowance is used up.

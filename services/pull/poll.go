@@ -119,6 +119,7 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	}
 	report.At, report.Events, report.ReadUpTo = timestamppb.Now(), events, timestamppb.New(time.Unix(newest, 0))
 	report.Error, report.FailedAt = "", nil
+	p.polled.Store(report.GetAt().AsTime().UnixNano())
 	if next == from {
 		return nil
 	}

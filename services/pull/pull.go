@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -81,6 +82,8 @@ func Run(ctx context.Context, cfg Config) error {
 		links: links, budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, logger: cfg.Logger,
 	}
+	p.polled.Store(time.Now().UnixNano())
+	defer observePolls(p.polled.Load)()
 	if len(p.secrets) == 0 {
 		cfg.Logger.Warn("no webhook secret: webhooks are refused and changes in Stripe are found by polling only; set STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
 	}
@@ -116,6 +119,8 @@ type puller struct {
 	links         *mesh.Links
 	secrets       []string
 	logger        *slog.Logger
+	// polled is when Stripe's events were last read to their end, in Unix nanoseconds.
+	polled atomic.Int64
 	// running ends when the service is to end.
 	running context.Context //nolint:containedctx // what takes long in a handler ends with the service, not after the grace that the others have
 	// busy holds the products of which an event is being handled.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
 
@@ -315,7 +316,7 @@ func TestAScanSeesWhatChangesWhileItLists(t *testing.T) {
 	var made atomic.Int64
 	done := make(chan error, 1)
 	go func() {
-		for i := 0; ctx.Err() == nil; i++ {
+		for i := 0; ctx.Err() == nil && i < 400; i++ {
 			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(fmt.Sprintf("n%d", i)), Name: stripe.String("New")})
 			if err == nil {
 				_, err = r.stripe.Products.Update(fmt.Sprintf("p%d", i%300), &stripe.ProductParams{Name: stripe.String(fmt.Sprint("Edition ", i)), Active: stripe.Bool(i%3 > 0)})
@@ -331,6 +332,7 @@ func TestAScanSeesWhatChangesWhileItLists(t *testing.T) {
 		}
 		done <- nil
 	}()
+	defer cancel()
 	require.Eventually(t, func() bool { return made.Load() > 20 }, patience, time.Millisecond)
 	r.scan("s1")
 	r.scan("s2")
@@ -342,14 +344,14 @@ func TestAScanSeesWhatChangesWhileItLists(t *testing.T) {
 		held[it.Product().ID] = fmt.Sprint(it.Product().Name, it.Product().Active)
 	}
 	require.NoError(t, it.Err())
-	require.Eventually(t, func() bool {
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		known := map[string]string{}
 		for e, err := range r.mesh.Observed().Range(t.Context(), "default", 0, ^uint64(0)) {
-			require.NoError(t, err)
+			require.NoError(c, err)
 			if p := e.Observed.GetProduct(); p != nil {
 				known[p.GetId()] = fmt.Sprint(p.GetName(), p.GetActive())
 			}
 		}
-		return fmt.Sprint(known) == fmt.Sprint(held)
-	}, patience, 50*time.Millisecond)
+		assert.Equal(c, held, known)
+	}, 4*patience, 100*time.Millisecond)
 }

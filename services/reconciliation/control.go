@@ -65,6 +65,12 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	poll := &meshv1.PollReport{}
+	if ok, err := c.mesh.Cursor("poll."+c.Account).Get(ctx, poll); err != nil {
+		return nil, unavailable(err)
+	} else if !ok {
+		poll = nil
+	}
 	halted, err := c.mesh.Halted(c.Account).GetString(ctx)
 	if err != nil {
 		return nil, unavailable(err)
@@ -92,7 +98,7 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 	out := &controlv1.GetStatusResponse{
 		CreationsHeld: creations != "", Guard: guard, Halted: halted, Retrying: retrying, Reads: reads,
 		Account: c.Account, InSync: counts[ledger.InSync], Pending: counts[ledger.Pending], Drifted: counts[ledger.Drifted],
-		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan,
+		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan, LastPoll: poll,
 	}
 	for _, d := range drift {
 		out.Drift = append(out.Drift, &controlv1.DriftCount{Kind: d.Kind, State: d.State, Count: d.N})

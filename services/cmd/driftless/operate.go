@@ -57,6 +57,9 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 			fmt.Printf("- ordered by %s: %s\n", scan.GetIssuer(), why)
 		}
 	}
+	if poll := s.GetLastPoll(); poll != nil {
+		fmt.Println(pollLine(poll))
+	}
 	fmt.Printf("reads of Stripe in the last 30 days: %d\n", s.GetReads())
 	fmt.Println()
 	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
@@ -65,6 +68,18 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	}
 	printTable(stdout, rows...)
 	return nil
+}
+
+// pollLine says in words how the reading of Stripe's events goes.
+func pollLine(p *meshv1.PollReport) string {
+	line := "Stripe's events: not read yet"
+	if p.GetAt() != nil {
+		line = "Stripe's events: read " + ago(p.GetAt())
+	}
+	if p.GetError() != "" {
+		line += "; FAILING since then, at last " + ago(p.GetFailedAt()) + ": " + p.GetError()
+	}
+	return line
 }
 
 func scanState(s *meshv1.ScanReport) string {

@@ -197,6 +197,8 @@ type GetStatusResponse struct {
 	Drift []*DriftCount `protobuf:"bytes,13,rep,name=drift,proto3" json:"drift,omitempty"`
 	// Push creates nothing that Stripe does not hold: products are being adopted (push_create is off).
 	CreationsHeld bool `protobuf:"varint,20,opt,name=creations_held,json=creationsHeld,proto3" json:"creations_held,omitempty"`
+	// How the last reading of Stripe's events went; absent before the first.
+	LastPoll      *v1.PollReport `protobuf:"bytes,40,opt,name=last_poll,json=lastPoll,proto3" json:"last_poll,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -327,6 +329,13 @@ func (x *GetStatusResponse) GetCreationsHeld() bool {
 		return x.CreationsHeld
 	}
 	return false
+}
+
+func (x *GetStatusResponse) GetLastPoll() *v1.PollReport {
+	if x != nil {
+		return x.LastPoll
+	}
+	return nil
 }
 
 type DriftCount struct {
@@ -3065,7 +3074,7 @@ var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\x81\x04\n" +
+	"\x10GetStatusRequest\"\xbd\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -3081,7 +3090,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05reads\x18\v \x01(\x04R\x05reads\x12.\n" +
 	"\x05guard\x18\f \x01(\v2\x18.driftless.mesh.v1.GuardR\x05guard\x126\n" +
 	"\x05drift\x18\r \x03(\v2 .driftless.control.v1.DriftCountR\x05drift\x12%\n" +
-	"\x0ecreations_held\x18\x14 \x01(\bR\rcreationsHeld\"L\n" +
+	"\x0ecreations_held\x18\x14 \x01(\bR\rcreationsHeld\x12:\n" +
+	"\tlast_poll\x18( \x01(\v2\x1d.driftless.mesh.v1.PollReportR\blastPoll\"L\n" +
 	"\n" +
 	"DriftCount\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
@@ -3379,96 +3389,98 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*DeadLetterResult)(nil),          // 49: driftless.control.v1.DeadLetterResult
 	(*v1.ScanReport)(nil),             // 50: driftless.mesh.v1.ScanReport
 	(*v1.Guard)(nil),                  // 51: driftless.mesh.v1.Guard
-	(*v1.Difference)(nil),             // 52: driftless.mesh.v1.Difference
-	(*timestamppb.Timestamp)(nil),     // 53: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 54: google.protobuf.Duration
-	(*v11.ProductChange)(nil),         // 55: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 56: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 57: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 58: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 59: driftless.mesh.v1.DeadLetter
+	(*v1.PollReport)(nil),             // 52: driftless.mesh.v1.PollReport
+	(*v1.Difference)(nil),             // 53: driftless.mesh.v1.Difference
+	(*timestamppb.Timestamp)(nil),     // 54: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 55: google.protobuf.Duration
+	(*v11.ProductChange)(nil),         // 56: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 57: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 58: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 59: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 60: driftless.mesh.v1.DeadLetter
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	14, // 0: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
 	50, // 1: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
 	51, // 2: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	4,  // 3: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	52, // 4: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	53, // 5: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	53, // 6: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	5,  // 7: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	5,  // 8: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,  // 9: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	5,  // 10: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	54, // 11: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	53, // 12: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	17, // 13: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	0,  // 14: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	18, // 15: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	53, // 16: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	52, // 17: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	19, // 18: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	22, // 19: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 20: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	55, // 21: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	56, // 22: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	57, // 23: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	25, // 24: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	28, // 25: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	50, // 26: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	37, // 27: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	53, // 28: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	38, // 29: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	52, // 30: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	58, // 31: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	59, // 32: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	43, // 33: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	59, // 34: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	55, // 35: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	18, // 36: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	44, // 37: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	49, // 38: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	44, // 39: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	49, // 40: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	2,  // 41: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	15, // 42: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	29, // 43: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	20, // 44: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	23, // 45: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	26, // 46: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	12, // 47: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	31, // 48: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	33, // 49: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	35, // 50: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	6,  // 51: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	8,  // 52: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	10, // 53: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	39, // 54: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	41, // 55: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	45, // 56: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	47, // 57: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	3,  // 58: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	16, // 59: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	30, // 60: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	21, // 61: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	24, // 62: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	27, // 63: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	13, // 64: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	32, // 65: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	34, // 66: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	36, // 67: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	7,  // 68: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	9,  // 69: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	11, // 70: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	40, // 71: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	42, // 72: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	46, // 73: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	48, // 74: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	58, // [58:75] is the sub-list for method output_type
-	41, // [41:58] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	52, // 4: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	53, // 5: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	54, // 6: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	54, // 7: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	5,  // 8: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	5,  // 9: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,  // 10: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	5,  // 11: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	55, // 12: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	54, // 13: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	17, // 14: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	0,  // 15: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	18, // 16: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	54, // 17: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	53, // 18: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	19, // 19: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	22, // 20: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,  // 21: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	56, // 22: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	57, // 23: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	58, // 24: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	25, // 25: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	28, // 26: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	50, // 27: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	37, // 28: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	54, // 29: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	38, // 30: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	53, // 31: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	59, // 32: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	60, // 33: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	43, // 34: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	60, // 35: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	56, // 36: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	18, // 37: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	44, // 38: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	49, // 39: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	44, // 40: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	49, // 41: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	2,  // 42: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	15, // 43: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	29, // 44: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	20, // 45: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	23, // 46: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	26, // 47: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	12, // 48: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	31, // 49: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	33, // 50: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	35, // 51: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	6,  // 52: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	8,  // 53: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	10, // 54: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	39, // 55: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	41, // 56: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	45, // 57: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	47, // 58: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	3,  // 59: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	16, // 60: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	30, // 61: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	21, // 62: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	24, // 63: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	27, // 64: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	13, // 65: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	32, // 66: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	34, // 67: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	36, // 68: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	7,  // 69: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	9,  // 70: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	11, // 71: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	40, // 72: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	42, // 73: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	46, // 74: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	48, // 75: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	59, // [59:76] is the sub-list for method output_type
+	42, // [42:59] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
