@@ -34,6 +34,11 @@ type API struct {
 	Token Secret `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token that the ingestion API and the control API ask for; none if empty."`
 }
 
+// Migrations says who makes the tables of ingestion and of the ledger.
+type Migrations struct {
+	Migrations string `name:"migrations" env:"DRIFTLESS_MIGRATIONS" default:"run" enum:"run,check" help:"Whether the services make their tables, or only check what driftless migrate has made: run or check."`
+}
+
 // Stripe says how to reach Stripe and how fast.
 type Stripe struct {
 	StripeAPIKey        Secret  `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Secret or restricted key. Push needs to write products and prices, pull to read them and events."`
@@ -88,6 +93,7 @@ var groups = []struct {
 		Mesh
 	}{}},
 	{"Interfaces of Driftless", API{}},
+	{"Tables (ingestion and reconciliation)", Migrations{}},
 	{"Stripe (push and pull)", Stripe{}},
 	{"ingestion", Ingestion{}},
 	{"push", Push{}},

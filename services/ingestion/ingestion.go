@@ -40,6 +40,8 @@ type Config struct {
 	Mapping *config.Mapping
 	// Slot and Publication in the catalog database; made if absent.
 	Slot, Publication string
+	// CheckMigrations has the built-in tables checked instead of made: Migrate made them.
+	CheckMigrations bool
 	// HTTP serves the API, health and metrics.
 	HTTP httpserver.Config
 	// Token that the API asks for; none if empty.
@@ -118,7 +120,11 @@ func prepare(ctx context.Context, cfg Config) (*ingester, wal.Prepared, error) {
 func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester, wal.Prepared, error) {
 	queries := cfg.Mapping
 	if queries == nil {
-		if err := builtin.Migrate(ctx, cfg.DatabaseURL); err != nil {
+		makeTables := builtin.Migrate
+		if cfg.CheckMigrations {
+			makeTables = builtin.Check
+		}
+		if err := makeTables(ctx, cfg.DatabaseURL); err != nil {
 			return nil, wal.Prepared{}, err
 		}
 		queries = builtin.Mapping()

@@ -28,7 +28,8 @@ var update = flag.Bool("update", false, "write the files that are generated from
 // TestPermissionFilesAreFresh holds the committed files to the topology.
 func TestPermissionFilesAreFresh(t *testing.T) {
 	for path, accounts := range map[string][]string{
-		"../../deploy/nats/permissions.conf": nil,
+		"../../deploy/nats/permissions.conf":                      nil,
+		"../../deploy/helm/driftless/files/nats/permissions.conf": {"{account}"},
 	} {
 		want := mesh.PermissionsFile(accounts)
 		if *update {

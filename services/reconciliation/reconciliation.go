@@ -29,6 +29,8 @@ type Config struct {
 	NATS    mesh.Config
 	// LedgerURL is the ledger's Postgres database.
 	LedgerURL string
+	// CheckMigrations has the ledger's tables checked instead of made: Migrate made them.
+	CheckMigrations bool
 	// HTTP serves the control API, health and metrics.
 	HTTP httpserver.Config
 	// Token that the control API asks for; none if empty.
@@ -95,7 +97,14 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := m.Bind(ctx, mesh.ReconciliationCatalog, mesh.ReconciliationObserved, mesh.ReconciliationStripe, mesh.ReconciliationSync, mesh.ReconciliationDead); err != nil {
 		return err
 	}
-	l, err := ledger.Open(ctx, cfg.LedgerURL, cfg.Account, cfg.Now)
+	makeTables := func(ctx context.Context, url string) error { return ledger.Migrate(ctx, url, "") }
+	if cfg.CheckMigrations {
+		makeTables = ledger.Check
+	}
+	if err := makeTables(ctx, cfg.LedgerURL); err != nil {
+		return err
+	}
+	l, err := ledger.OpenMigrated(ctx, cfg.LedgerURL, cfg.Account, cfg.Now)
 	if err != nil {
 		return err
 	}

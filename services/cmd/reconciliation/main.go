@@ -17,6 +17,7 @@ func main() {
 		config.Log
 		config.Mesh
 		config.API
+		config.Migrations
 		config.Reconciliation
 		config.Policy
 
@@ -31,6 +32,7 @@ func main() {
 			Account: s.Account, NATS: r.NATS(mesh.Reconciliation, s.Mesh),
 			LedgerURL: cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(), HTTP: r.HTTP(s.ReconciliationAddr), Token: s.Token.Reveal(),
 			GracePeriod: s.GracePeriod, ScanInterval: s.ScanInterval, Policy: policy, Extras: reconciliation.Extras(s.Extras), HistoryRetention: s.HistoryRetention, Logger: r.Logger,
+			CheckMigrations: s.Migrations.Migrations == "check",
 		})
 	})
 }

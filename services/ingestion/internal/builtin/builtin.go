@@ -19,8 +19,21 @@ import (
 var migrations embed.FS
 
 // Migrate makes the tables or brings them up to date. Several processes may call it at once.
-func Migrate(ctx context.Context, url string) error {
-	err := migrate.Up(ctx, migrate.Config{URL: url, Schema: schema, Table: "ingestion_migrations", Files: migrations})
+func Migrate(ctx context.Context, url string) error { return MigrateFor(ctx, url, "") }
+
+// Check says whether the tables are up to date, without changing anything.
+func Check(ctx context.Context, url string) error {
+	return up(ctx, url, migrate.Config{CheckOnly: true})
+}
+
+// MigrateFor is Migrate, and grants a role what it needs to work with the tables; none if empty.
+func MigrateFor(ctx context.Context, url, role string) error {
+	return up(ctx, url, migrate.Config{GrantTo: role})
+}
+
+func up(ctx context.Context, url string, cfg migrate.Config) error {
+	cfg.URL, cfg.Schema, cfg.Table, cfg.Files = url, schema, "ingestion_migrations", migrations
+	err := migrate.Up(ctx, cfg)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
 		return lacking(ctx, url, pg)
 	}

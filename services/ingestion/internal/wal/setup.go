@@ -52,7 +52,7 @@ func (s *Source) Check(ctx context.Context, pool *pgxpool.Pool) (Prepared, error
 			return Prepared{}, err
 		}
 	}
-	if err := s.publish(ctx, pool); err != nil {
+	if err := s.Publish(ctx, pool); err != nil {
 		return Prepared{}, err
 	}
 	return s.look(ctx, pool)
@@ -152,8 +152,8 @@ func full(tables []string) string {
 	return strings.Join(statements, " ")
 }
 
-// publish makes the publication, or brings its tables up to date.
-func (s *Source) publish(ctx context.Context, pool *pgxpool.Pool) error {
+// Publish makes the publication, or brings its tables up to date.
+func (s *Source) Publish(ctx context.Context, pool *pgxpool.Pool) error {
 	want := make([]string, len(s.Tables))
 	for i, t := range s.Tables {
 		if err := pool.QueryRow(ctx, `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

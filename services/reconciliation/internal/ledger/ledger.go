@@ -46,11 +46,41 @@ type Ledger struct {
 	now     func() time.Time
 }
 
+func schema(url string) migrate.Config {
+	return migrate.Config{URL: url, Schema: "driftless_ledger", Table: "migrations", Files: migrations}
+}
+
+// Migrate makes the schema or brings it up to date, and grants a role what it needs to work with it; none if empty.
+func Migrate(ctx context.Context, url, grantTo string) error {
+	cfg := schema(url)
+	cfg.GrantTo = grantTo
+	return up(ctx, cfg)
+}
+
+// Check says whether the schema is up to date, without changing anything.
+func Check(ctx context.Context, url string) error {
+	cfg := schema(url)
+	cfg.CheckOnly = true
+	return up(ctx, cfg)
+}
+
+func up(ctx context.Context, cfg migrate.Config) error {
+	if err := migrate.Up(ctx, cfg); err != nil {
+		return fmt.Errorf("the ledger (LEDGER_DATABASE_URL, or else DATABASE_URL): %w", err)
+	}
+	return nil
+}
+
 // Open brings the schema up to date and connects. now is the clock; time.Now if nil.
 func Open(ctx context.Context, url, account string, now func() time.Time) (*Ledger, error) {
-	if err := migrate.Up(ctx, migrate.Config{URL: url, Schema: "driftless_ledger", Table: "migrations", Files: migrations}); err != nil {
-		return nil, fmt.Errorf("the ledger (LEDGER_DATABASE_URL, or else DATABASE_URL): %w", err)
+	if err := Migrate(ctx, url, ""); err != nil {
+		return nil, err
 	}
+	return OpenMigrated(ctx, url, account, now)
+}
+
+// OpenMigrated connects to a ledger whose schema is up to date.
+func OpenMigrated(ctx context.Context, url, account string, now func() time.Time) (*Ledger, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("LEDGER_DATABASE_URL must look like postgres://user:password@host:5432/database")

@@ -1,0 +1,23 @@
+package ingestion
+
+import (
+	"context"
+
+	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+)
+
+// Migrate makes the built-in tables or brings them up to date, and their publication, ahead of a service that may not.
+// grantTo is the role of that service; empty for the role of the URL.
+func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
+	if err := builtin.MigrateFor(ctx, databaseURL, grantTo); err != nil {
+		return err
+	}
+	pool, err := connect(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	source := wal.Source{URL: databaseURL, Publication: publication, Tables: builtin.Mapping().Watch}
+	return source.Publish(ctx, pool)
+}
