@@ -93,7 +93,6 @@ func (s *scan) claim(ctx context.Context) (*span, error) {
 		}
 		s.free.Wait()
 	}
-	// The one with the newest objects.
 	x := s.waiting[0]
 	s.waiting = s.waiting[1:]
 	s.running[x] = true
