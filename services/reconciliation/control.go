@@ -189,6 +189,13 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 		}
 		out.Steps = append(out.Steps, step)
 	}
+	for _, change := range p.Outline() {
+		planned := &controlv1.PlannedChange{Verb: string(change.Verb), PriceId: change.Price, Before: change.Before, After: change.After}
+		for _, d := range change.Differences {
+			planned.Differences = append(planned.Differences, difference(&ledger.Drift{Difference: d}))
+		}
+		out.Changes = append(out.Changes, planned)
+	}
 	for _, d := range p.Decisions {
 		if d.Action == catalog.WriteBack {
 			out.WriteBacks = append(out.WriteBacks, difference(&ledger.Drift{Difference: d.Difference, Action: d.Action}))

@@ -205,24 +205,6 @@ func show(c *cli, plan *controlv1.PlanResponse) error {
 	if c.Output == "json" {
 		return printJSON(plan)
 	}
-	printPlan(plan)
+	printPlan(stdout, plan, colours())
 	return nil
-}
-
-func printPlan(plan *controlv1.PlanResponse) {
-	for _, p := range plan.GetProducts() {
-		about := stateName(p.GetState())
-		if p.GetDiffersSince() != nil {
-			about += ", differs since " + ago(p.GetDiffersSince())
-		}
-		fmt.Printf("%s (%s)\n", p.GetProductId(), about)
-		if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
-			fmt.Printf("  its newest state was refused: `driftless dead show %s` shows why\n", p.GetProductId())
-		}
-		printSteps(p.GetSteps())
-		for _, d := range p.GetWriteBacks() {
-			fmt.Printf("  write back to the catalog: %s\n", differenceLine(d))
-		}
-	}
-	fmt.Printf("%d of %d products differ; %d messages in flight\n", len(plan.GetProducts()), plan.GetCompared(), plan.GetInFlight())
 }

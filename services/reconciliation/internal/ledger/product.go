@@ -82,6 +82,9 @@ func (p Position) after(other Position) bool {
 // Steps are the calls that bring Stripe to where the policy wants it.
 func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.Observed) }
 
+// Outline tells what the steps do.
+func (p *Product) Outline() []catalog.Planned { return catalog.Outline(p.effective, p.Observed) }
+
 // resolve works out what differs, and what the policy and the decisions of people say about it.
 func (l *Ledger) resolve(p *Product) {
 	var x catalog.Exceptions

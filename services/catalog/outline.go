@@ -1,0 +1,134 @@
+package catalog
+
+import (
+	"slices"
+	"strings"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// Verb is what is done to a product or a price as a whole.
+type Verb string
+
+// The verbs. Replaced is a price of which Stripe never changes what differs: another takes its place.
+const (
+	Created    Verb = "create"
+	Updated    Verb = "update"
+	Archived   Verb = "archive"
+	Unarchived Verb = "unarchive"
+	Replaced   Verb = "replace"
+)
+
+// Planned is what the steps of Diff do to the product, or to one of its prices, as a person would tell it.
+type Planned struct {
+	Verb Verb
+	// Price is the catalog's id of the price concerned, empty if the product is.
+	Price string
+	// Before and After say what a price costs, "14.00 EUR / month", or what a product is called; empty where there is
+	// nothing.
+	Before, After string
+	// Differences are the fields that change; of a new product, all that it gets. None of a new price.
+	Differences []Difference
+}
+
+// Outline tells what Diff would do, the product first and then its prices in the order in which they are come to. It is
+// empty exactly when Diff is.
+func Outline(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Planned {
+	steps := Diff(desired, observed)
+	if len(steps) == 0 {
+		return nil
+	}
+	d := newDiffer(desired, observed)
+	if steps[0].Kind == CreateProduct {
+		return d.outlineNew(steps[0])
+	}
+	return d.outline(Compare(desired, observed))
+}
+
+func (d *differ) outlineNew(step Step) []Planned {
+	product := Planned{Verb: Created, After: d.want.GetName()}
+	for _, g := range grouped(step.Params) {
+		if g.name != "default_price_data" && g.name != "id" {
+			product.Differences = append(product.Differences, Difference{Kind: FieldDiffers, Field: g.field, Catalog: valueText(g.params)})
+		}
+	}
+	if id := d.want.GetDefaultPrice(); id != "" && d.managed("default_price") {
+		product.Differences = append(product.Differences, Difference{Kind: WrongDefaultPrice, Field: "default_price", Catalog: id})
+	}
+	out := []Planned{product}
+	for _, p := range d.want.GetPrices() {
+		if p = d.leaveUnmanaged(p); p.GetActive() {
+			out = append(out, Planned{Verb: Created, Price: p.GetId(), After: PriceInWords(p)})
+		}
+	}
+	return out
+}
+
+func (d *differ) outline(differences []Difference) []Planned {
+	product := Planned{Verb: Updated, Before: d.have.GetName(), After: d.want.GetName()}
+	if d.want == nil || !d.managed("name") {
+		product.After = product.Before
+	}
+	var prices []Planned
+	for _, x := range differences {
+		if x.Price == "" {
+			switch x.Kind {
+			case ArchivedInCatalog:
+				product.Verb = Archived
+			case ArchivedInStripe:
+				product.Verb = Unarchived
+			default:
+				product.Differences = append(product.Differences, x)
+			}
+			continue
+		}
+		i := slices.IndexFunc(prices, func(c Planned) bool { return c.Price == x.Price && c.Verb == d.priceVerb(x) })
+		if i < 0 {
+			i = len(prices)
+			prices = append(prices, d.pricePlanned(x))
+		}
+		switch x.Kind {
+		case FieldDiffers, PriceStructure:
+			prices[i].Differences = append(prices[i].Differences, x)
+		default:
+		}
+	}
+	if product.Verb == Updated && len(product.Differences) == 0 {
+		return prices
+	}
+	return append([]Planned{product}, prices...)
+}
+
+func (d *differ) priceVerb(x Difference) Verb {
+	switch x.Kind {
+	case Missing:
+		return Created
+	case PriceStructure:
+		return Replaced
+	case Extra, ArchivedInCatalog:
+		return Archived
+	case ArchivedInStripe:
+		return Unarchived
+	default:
+		return Updated
+	}
+}
+
+func (d *differ) pricePlanned(x Difference) Planned {
+	c := Planned{Verb: d.priceVerb(x), Price: x.Price}
+	if want := d.wanted(x.Price); want != nil && c.Verb != Archived {
+		c.After = PriceInWords(d.leaveUnmanaged(want))
+	}
+	if held := d.predecessor(x.Price); held != nil && c.Verb != Created {
+		c.Before = PriceInWords(held.GetPrice())
+	}
+	return c
+}
+
+// FieldOf is the field of a difference without the price that it belongs to: "nickname".
+func (x Difference) FieldOf() string {
+	if x.Price == "" {
+		return x.Field
+	}
+	return strings.TrimPrefix(x.Field, "prices."+x.Price+".")
+}

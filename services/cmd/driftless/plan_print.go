@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+// signs of what is done, with the colour of each (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
+var signs = map[string]struct{ sign, colour string }{
+	"create":    {"+", "32"},
+	"update":    {"~", "33"},
+	"unarchive": {"^", "33"},
+	"replace":   {"±", "35"},
+	"archive":   {"-", "31"},
+}
+
+// planPrinter writes a plan for people.
+type planPrinter struct {
+	io.Writer
+
+	colours bool
+	// Products by what is done to them.
+	create, change, archive, refused int
+}
+
+func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
+	p := &planPrinter{Writer: w, colours: colours}
+	for _, product := range plan.GetProducts() {
+		p.product(product)
+	}
+	if len(plan.GetProducts()) > 0 {
+		fmt.Fprintln(p)
+	}
+	switch {
+	case len(plan.GetProducts()) == 0:
+		fmt.Fprintf(p, "No differences: %d products compared", plan.GetCompared())
+	default:
+		fmt.Fprintf(p, "Plan: %d to create, %d to change, %d to archive", p.create, p.change, p.archive)
+		if p.refused > 0 {
+			fmt.Fprintf(p, ", %d refused", p.refused)
+		}
+		fmt.Fprintf(p, "; %d products compared", plan.GetCompared())
+	}
+	if n := plan.GetInFlight(); n > 0 {
+		fmt.Fprintf(p, ", %d messages in flight: this may change", n)
+	}
+	fmt.Fprintln(p, ".")
+}
+
+// product writes what is done to one product.
+func (p *planPrinter) product(plan *controlv1.ProductPlan) {
+	about := stateName(plan.GetState())
+	if plan.GetDiffersSince() != nil {
+		about += ", differs since " + ago(plan.GetDiffersSince())
+	}
+	verb, name := "update", ""
+	if changes := plan.GetChanges(); len(changes) > 0 && changes[0].GetPriceId() == "" {
+		verb = changes[0].GetVerb()
+		if name = changes[0].GetAfter(); name != "" {
+			name = fmt.Sprintf("  %q", name)
+		}
+	}
+	switch {
+	case plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD && len(plan.GetChanges()) == 0:
+		p.refused++
+		verb = ""
+	case verb == "create":
+		p.create++
+	case verb == "archive":
+		p.archive++
+	default:
+		p.change++
+	}
+	p.line("", verb, plan.GetProductId()+name+"  ("+about+")")
+	if plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
+		fmt.Fprintf(p, "    its newest state was refused: `driftless dead show %s` shows why\n", plan.GetProductId())
+	}
+	for _, change := range plan.GetChanges() {
+		p.planned(change)
+	}
+	for _, d := range plan.GetWriteBacks() {
+		fmt.Fprintf(p, "    write back to the catalog: %s\n", differenceLine(d))
+	}
+}
+
+func (p *planPrinter) planned(c *controlv1.PlannedChange) {
+	indent := "    "
+	if c.GetPriceId() != "" {
+		price := "price " + c.GetPriceId()
+		switch c.GetVerb() {
+		case "create":
+			p.line(indent, "create", price+"  "+c.GetAfter())
+		case "archive":
+			p.line(indent, "archive", "archive "+price+"  "+c.GetBefore())
+		case "replace":
+			p.line(indent, "replace", price+"  "+c.GetBefore()+" -> "+c.GetAfter()+"  (a new price takes its place)")
+		case "unarchive":
+			p.line(indent, "unarchive", "unarchive "+price+"  "+c.GetAfter())
+		default:
+			p.line(indent, "update", price+"  "+c.GetAfter())
+		}
+		indent += "    "
+	}
+	for _, d := range c.GetDifferences() {
+		p.difference(indent, c, d)
+	}
+}
+
+// difference writes one field: `~ name: "Mug" -> "Mug XL"`.
+func (p *planPrinter) difference(indent string, c *controlv1.PlannedChange, d *meshv1.Difference) {
+	field := strings.TrimPrefix(d.GetField(), "prices."+c.GetPriceId()+".")
+	before, after := fmt.Sprintf("%q", d.GetStripe()), fmt.Sprintf("%q", d.GetCatalog())
+	switch {
+	case c.GetVerb() == "replace" && strings.HasPrefix(field, "unit_amount"):
+		// The price's own line says it, in the currency's places.
+	case d.GetStripe() == "":
+		p.line(indent, "create", field+": "+after)
+	case d.GetCatalog() == "":
+		p.line(indent, "archive", field+": "+before)
+	default:
+		p.line(indent, "update", field+": "+before+" -> "+after)
+	}
+}
+
+func (p *planPrinter) line(indent, verb, text string) {
+	sign := signs[verb]
+	if sign.sign == "" {
+		sign.sign = "!"
+	}
+	mark := sign.sign
+	if p.colours && sign.colour != "" {
+		mark = "\x1b[" + sign.colour + "m" + mark + "\x1b[0m"
+	}
+	fmt.Fprintf(p, "%s%s %s\n", indent, mark, text)
+}
+
+// colours says whether what is printed may be coloured (https://no-color.org).
+func colours() bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(stdout)
+}
