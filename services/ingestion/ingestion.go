@@ -64,6 +64,7 @@ type ingester struct {
 	barriers *barriers
 	progress *progress
 	crowd    *crowd
+	gate     *mesh.Gate
 	// reread asks for the whole catalog to be read again.
 	reread chan struct{}
 	// backfilling is held while an order to read products again is carried out.
@@ -90,11 +91,15 @@ func Run(ctx context.Context, cfg Config) error {
 	cfg.HTTP.Ready = in.ready
 
 	g, ctx := errgroup.WithContext(ctx)
+	work := func(run func(context.Context) error) {
+		g.Go(func() error { return in.gate.Run(ctx, run) })
+	}
+	g.Go(func() error { return in.gate.Keep(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
-	g.Go(func() error { return in.capture(ctx, prepared) })
-	g.Go(func() error { return in.readWhole(ctx) })
+	work(func(ctx context.Context) error { return in.capture(ctx, prepared) })
+	work(in.readWhole)
 	g.Go(func() error { return in.watchLag(ctx) })
-	g.Go(func() error {
+	work(func(ctx context.Context) error {
 		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand, Concurrency: commandConcurrency}, in.command)
 	})
 	cfg.Logger.Info("ingestion is running", "account", cfg.Account, "slot", cfg.Slot)
@@ -154,6 +159,9 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		barriers: newBarriers(), progress: &progress{}, crowd: newCrowd(), reread: make(chan struct{}, 1),
 	}
 	prepared, err := in.bind(ctx)
+	if err == nil {
+		in.gate, err = m.Gate(ctx, mesh.Ingestion)
+	}
 	if err != nil {
 		m.Close()
 	}
@@ -247,7 +255,7 @@ func (in *ingester) ready(ctx context.Context) error {
 	if err := in.mesh.Ready(ctx); err != nil {
 		return err
 	}
-	if !in.progress.reading.Load() {
+	if !in.progress.reading.Load() && !in.gate.Shut() {
 		return errors.New("the write-ahead log is not being read")
 	}
 	return nil

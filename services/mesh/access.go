@@ -45,6 +45,7 @@ var accesses = []access{
 		publishes: []string{"catalog.{account}.*.*", "dead.ingestion.{account}.*"},
 		newest:    []string{"catalog.{account}.>"},
 		writes:    []key{{BucketCursor, "origin.{account}"}, {BucketCursor, "mapping.{account}"}, {BucketCursor, "snapshot.{account}"}},
+		reads:     []key{{BucketCursor, "paused.{account}.ingestion"}},
 	},
 	{
 		service:   Push,
@@ -56,6 +57,7 @@ var accesses = []access{
 		looks:     []string{StreamRetry},
 		prunes:    []string{StreamRetry},
 		browses:   []key{{BucketObserved, "{account}.*"}},
+		reads:     []key{{BucketCursor, "paused.{account}.push"}},
 		writes: []key{
 			{BucketObserved, "{account}.*"},
 			{BucketBudget, "{account}"},
@@ -84,7 +86,7 @@ var accesses = []access{
 			{BucketCursor, "scan-state.{account}"},
 			{BucketCursor, "stripe-mode.{account}"},
 		},
-		reads:   []key{{BucketLink, "{account}.*"}},
+		reads:   []key{{BucketCursor, "paused.{account}.pull"}, {BucketLink, "{account}.*"}},
 		watches: []key{{BucketLink, "{account}.*"}},
 		forgets: []string{BucketObserved},
 	},
@@ -104,7 +106,7 @@ var accesses = []access{
 			{BucketCursor, "creations-held.{account}"},
 			{BucketLink, "{account}.*"},
 		},
-		writes: []key{{BucketCursor, "guard.{account}"}},
+		writes: []key{{BucketCursor, "guard.{account}"}, {BucketCursor, "paused.{account}.*"}},
 	},
 }
 

@@ -92,15 +92,25 @@ func Run(ctx context.Context, cfg Config) error {
 	mux.HandleFunc("POST "+WebhookPath, p.webhook)
 	cfg.HTTP.Handler, cfg.HTTP.Ready = mux, m.Ready
 
+	gate, err := m.Gate(ctx, mesh.Pull)
+	if err != nil {
+		return err
+	}
+
 	g, ctx := errgroup.WithContext(ctx)
 	p.running = ctx
+	work := func(run func(context.Context) error) {
+		g.Go(func() error { return gate.Run(ctx, run) })
+	}
+	g.Go(func() error { return gate.Keep(ctx) })
+	// Webhooks are stored also while the service is paused: Stripe would give them up.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return links.Follow(ctx) })
-	g.Go(func() error { return p.poll(ctx, cfg.PollInterval) })
-	g.Go(func() error {
+	work(func(ctx context.Context) error { return p.poll(ctx, cfg.PollInterval) })
+	work(func(ctx context.Context) error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: 16}, p.observe)
 	})
-	g.Go(func() error {
+	work(func(ctx context.Context) error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand, Concurrency: 1}, p.command)
 	})
 	cfg.Logger.Info("pull is running", "account", cfg.Account, "webhook", WebhookPath)

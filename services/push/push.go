@@ -90,17 +90,26 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 
+	gate, err := m.Gate(ctx, mesh.Push)
+	if err != nil {
+		return err
+	}
+
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
+	work := func(run func(context.Context) error) {
+		g.Go(func() error { return gate.Run(ctx, run) })
+	}
+	g.Go(func() error { return gate.Keep(ctx) })
+	work(func(ctx context.Context) error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: cfg.Concurrency}, p.change)
 	})
-	g.Go(func() error {
+	work(func(ctx context.Context) error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.change))
 	})
-	g.Go(func() error {
+	work(func(ctx context.Context) error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.command))
 	})
-	g.Go(func() error {
+	work(func(ctx context.Context) error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)}, p.retry)
 	})
 	g.Go(func() error { return p.watchHalts(ctx) })

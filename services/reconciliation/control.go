@@ -95,8 +95,12 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	paused, err := c.allPaused(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	out := &controlv1.GetStatusResponse{
-		CreationsHeld: creations != "", Guard: guard, Halted: halted, Retrying: retrying, Reads: reads,
+		CreationsHeld: creations != "", Paused: paused, Guard: guard, Halted: halted, Retrying: retrying, Reads: reads,
 		Account: c.Account, InSync: counts[ledger.InSync], Pending: counts[ledger.Pending], Drifted: counts[ledger.Drifted],
 		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan, LastPoll: poll,
 	}

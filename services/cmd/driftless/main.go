@@ -33,6 +33,8 @@ type cli struct {
 	Sync     syncCmd     `cmd:"" help:"Bring products to their newest desired state now."`
 	Approve  approveCmd  `cmd:"" help:"Let push archive the products that the mass-change guard holds."`
 	Adopt    adoptCmd    `cmd:"" help:"Let the catalog's products stand for products that Stripe holds already."`
+	Pause    pauseCmd    `cmd:"" help:"Have push, pull or ingestion stop working; what comes for them waits."`
+	Resume   resumeCmd   `cmd:"" help:"End a pause."`
 	Drift    driftCmd    `cmd:"" help:"List what has drifted, and decide about it; exit 2 if there is any."`
 	Scan     scanCmd     `cmd:"" help:"Read everything Stripe holds and correct what is known."`
 	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's newest change, from Jaeger, as a waterfall."`

@@ -36,6 +36,9 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	if s.GetHalted() != "" {
 		fmt.Printf("HALTED: nothing is pushed, since Stripe does not accept the key: %s\nMend STRIPE_API_KEY or its permissions, and start push again.\n\n", s.GetHalted())
 	}
+	for _, p := range s.GetPaused() {
+		fmt.Printf("PAUSED: %s, since %s, until %s\n\n", p.GetService(), ago(p.GetSince()), pauseEnd(p))
+	}
 	if g := s.GetGuard(); len(g.GetHeld()) > 0 {
 		fmt.Printf("HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nLook at `driftless plan`, then `driftless approve`, or mend the catalog.\n\n",
 			g.GetArchived()+uint64(len(g.GetHeld())), g.GetAllowed(), g.GetProducts(), len(g.GetHeld()), ago(g.GetHeldSince()))

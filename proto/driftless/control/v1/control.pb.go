@@ -198,7 +198,9 @@ type GetStatusResponse struct {
 	// Push creates nothing that Stripe does not hold: products are being adopted (push_create is off).
 	CreationsHeld bool `protobuf:"varint,20,opt,name=creations_held,json=creationsHeld,proto3" json:"creations_held,omitempty"`
 	// How the last reading of Stripe's events went; absent before the first.
-	LastPoll      *v1.PollReport `protobuf:"bytes,40,opt,name=last_poll,json=lastPoll,proto3" json:"last_poll,omitempty"`
+	LastPoll *v1.PollReport `protobuf:"bytes,40,opt,name=last_poll,json=lastPoll,proto3" json:"last_poll,omitempty"`
+	// The services that are paused.
+	Paused        []*PausedService `protobuf:"bytes,21,rep,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -334,6 +336,13 @@ func (x *GetStatusResponse) GetCreationsHeld() bool {
 func (x *GetStatusResponse) GetLastPoll() *v1.PollReport {
 	if x != nil {
 		return x.LastPoll
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetPaused() []*PausedService {
+	if x != nil {
+		return x.Paused
 	}
 	return nil
 }
@@ -857,6 +866,258 @@ func (x *ResolveDriftResponse) GetDrift() []*Drift {
 	return nil
 }
 
+// A service that is paused.
+type PausedService struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "push", "pull" or "ingestion".
+	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Since   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// When the pause ends by itself; absent if only a resume ends it.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PausedService) Reset() {
+	*x = PausedService{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PausedService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PausedService) ProtoMessage() {}
+
+func (x *PausedService) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PausedService.ProtoReflect.Descriptor instead.
+func (*PausedService) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PausedService) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *PausedService) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *PausedService) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type PauseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "push", "pull", "ingestion"; all three if none is named.
+	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// How long; until Resume if absent.
+	Duration      *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseRequest) Reset() {
+	*x = PauseRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseRequest) ProtoMessage() {}
+
+func (x *PauseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
+func (*PauseRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PauseRequest) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *PauseRequest) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+type PauseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The services that are paused by it.
+	Paused        []*PausedService `protobuf:"bytes,1,rep,name=paused,proto3" json:"paused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseResponse) Reset() {
+	*x = PauseResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseResponse) ProtoMessage() {}
+
+func (x *PauseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
+func (*PauseResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PauseResponse) GetPaused() []*PausedService {
+	if x != nil {
+		return x.Paused
+	}
+	return nil
+}
+
+type ResumeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "push", "pull", "ingestion"; all three if none is named.
+	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeRequest) Reset() {
+	*x = ResumeRequest{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRequest) ProtoMessage() {}
+
+func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
+func (*ResumeRequest) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ResumeRequest) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+type ResumeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The services that were paused.
+	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeResponse) Reset() {
+	*x = ResumeResponse{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeResponse) ProtoMessage() {}
+
+func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
+func (*ResumeResponse) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ResumeResponse) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
 type ApproveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How long everything may be archived; an hour if absent, a day at most.
@@ -867,7 +1128,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +1140,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[10]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +1153,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ApproveRequest) GetDuration() *durationpb.Duration {
@@ -913,7 +1174,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1186,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[11]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1199,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ApproveResponse) GetUntil() *timestamppb.Timestamp {
@@ -971,7 +1232,7 @@ type ConsumerStatus struct {
 
 func (x *ConsumerStatus) Reset() {
 	*x = ConsumerStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1244,7 @@ func (x *ConsumerStatus) String() string {
 func (*ConsumerStatus) ProtoMessage() {}
 
 func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[12]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1257,7 @@ func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerStatus.ProtoReflect.Descriptor instead.
 func (*ConsumerStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ConsumerStatus) GetStream() string {
@@ -1048,7 +1309,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1321,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[13]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1334,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PlanRequest) GetProductIds() []string {
@@ -1115,7 +1376,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1388,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[14]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1401,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlanResponse) GetProducts() []*ProductPlan {
@@ -1199,7 +1460,7 @@ type ProductPlan struct {
 
 func (x *ProductPlan) Reset() {
 	*x = ProductPlan{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1472,7 @@ func (x *ProductPlan) String() string {
 func (*ProductPlan) ProtoMessage() {}
 
 func (x *ProductPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[15]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1485,7 @@ func (x *ProductPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductPlan.ProtoReflect.Descriptor instead.
 func (*ProductPlan) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ProductPlan) GetProductId() string {
@@ -1301,7 +1562,7 @@ type PlannedChange struct {
 
 func (x *PlannedChange) Reset() {
 	*x = PlannedChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1574,7 @@ func (x *PlannedChange) String() string {
 func (*PlannedChange) ProtoMessage() {}
 
 func (x *PlannedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[16]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1587,7 @@ func (x *PlannedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedChange.ProtoReflect.Descriptor instead.
 func (*PlannedChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PlannedChange) GetVerb() string {
@@ -1378,7 +1639,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1651,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[17]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1664,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PlannedStep) GetKind() string {
@@ -1437,7 +1698,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1710,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[18]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1723,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Parameter) GetName() string {
@@ -1494,7 +1755,7 @@ type ListProductsRequest struct {
 
 func (x *ListProductsRequest) Reset() {
 	*x = ListProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1767,7 @@ func (x *ListProductsRequest) String() string {
 func (*ListProductsRequest) ProtoMessage() {}
 
 func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[19]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1780,7 @@ func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsRequest.ProtoReflect.Descriptor instead.
 func (*ListProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListProductsRequest) GetProductIds() []string {
@@ -1555,7 +1816,7 @@ type ListProductsResponse struct {
 
 func (x *ListProductsResponse) Reset() {
 	*x = ListProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1828,7 @@ func (x *ListProductsResponse) String() string {
 func (*ListProductsResponse) ProtoMessage() {}
 
 func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[20]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1841,7 @@ func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsResponse.ProtoReflect.Descriptor instead.
 func (*ListProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListProductsResponse) GetProducts() []*ProductDetail {
@@ -1611,7 +1872,7 @@ type ProductDetail struct {
 
 func (x *ProductDetail) Reset() {
 	*x = ProductDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1884,7 @@ func (x *ProductDetail) String() string {
 func (*ProductDetail) ProtoMessage() {}
 
 func (x *ProductDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[21]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1897,7 @@ func (x *ProductDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDetail.ProtoReflect.Descriptor instead.
 func (*ProductDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ProductDetail) GetProductId() string {
@@ -1676,7 +1937,7 @@ type AdoptProductsRequest struct {
 
 func (x *AdoptProductsRequest) Reset() {
 	*x = AdoptProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1949,7 @@ func (x *AdoptProductsRequest) String() string {
 func (*AdoptProductsRequest) ProtoMessage() {}
 
 func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[22]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1962,7 @@ func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsRequest.ProtoReflect.Descriptor instead.
 func (*AdoptProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AdoptProductsRequest) GetAdoptions() []*v1.Adopt {
@@ -1721,7 +1982,7 @@ type AdoptProductsResponse struct {
 
 func (x *AdoptProductsResponse) Reset() {
 	*x = AdoptProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1733,7 +1994,7 @@ func (x *AdoptProductsResponse) String() string {
 func (*AdoptProductsResponse) ProtoMessage() {}
 
 func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[23]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1746,7 +2007,7 @@ func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsResponse.ProtoReflect.Descriptor instead.
 func (*AdoptProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AdoptProductsResponse) GetOrders() []*AdoptionOrder {
@@ -1767,7 +2028,7 @@ type AdoptionOrder struct {
 
 func (x *AdoptionOrder) Reset() {
 	*x = AdoptionOrder{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +2040,7 @@ func (x *AdoptionOrder) String() string {
 func (*AdoptionOrder) ProtoMessage() {}
 
 func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[24]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +2053,7 @@ func (x *AdoptionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptionOrder.ProtoReflect.Descriptor instead.
 func (*AdoptionOrder) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AdoptionOrder) GetProductId() string {
@@ -1819,7 +2080,7 @@ type ListAdoptionsRequest struct {
 
 func (x *ListAdoptionsRequest) Reset() {
 	*x = ListAdoptionsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +2092,7 @@ func (x *ListAdoptionsRequest) String() string {
 func (*ListAdoptionsRequest) ProtoMessage() {}
 
 func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +2105,7 @@ func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListAdoptionsRequest) GetIds() []string {
@@ -1863,7 +2124,7 @@ type ListAdoptionsResponse struct {
 
 func (x *ListAdoptionsResponse) Reset() {
 	*x = ListAdoptionsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +2136,7 @@ func (x *ListAdoptionsResponse) String() string {
 func (*ListAdoptionsResponse) ProtoMessage() {}
 
 func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +2149,7 @@ func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListAdoptionsResponse) GetAdoptions() []*Adoption {
@@ -1913,7 +2174,7 @@ type Adoption struct {
 
 func (x *Adoption) Reset() {
 	*x = Adoption{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1925,7 +2186,7 @@ func (x *Adoption) String() string {
 func (*Adoption) ProtoMessage() {}
 
 func (x *Adoption) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1938,7 +2199,7 @@ func (x *Adoption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adoption.ProtoReflect.Descriptor instead.
 func (*Adoption) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Adoption) GetId() string {
@@ -1980,7 +2241,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +2253,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +2266,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -2030,7 +2291,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2303,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2316,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 type StartScanRequest struct {
@@ -2066,7 +2327,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2339,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2352,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 type StartScanResponse struct {
@@ -2103,7 +2364,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2376,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2389,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -2146,7 +2407,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2419,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2432,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 type GetScanResponse struct {
@@ -2183,7 +2444,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +2456,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +2469,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -2229,7 +2490,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +2502,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2254,7 +2515,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -2280,7 +2541,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2553,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2566,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -2343,7 +2604,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2616,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2629,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -2474,7 +2735,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2486,7 +2747,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2499,7 +2760,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FieldChange) GetField() string {
@@ -2539,7 +2800,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2551,7 +2812,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2825,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -2604,7 +2865,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2877,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2890,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -2648,7 +2909,7 @@ type GetDeadLettersRequest struct {
 
 func (x *GetDeadLettersRequest) Reset() {
 	*x = GetDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2921,7 @@ func (x *GetDeadLettersRequest) String() string {
 func (*GetDeadLettersRequest) ProtoMessage() {}
 
 func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2934,7 @@ func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetDeadLettersRequest) GetProductId() string {
@@ -2692,7 +2953,7 @@ type GetDeadLettersResponse struct {
 
 func (x *GetDeadLettersResponse) Reset() {
 	*x = GetDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +2965,7 @@ func (x *GetDeadLettersResponse) String() string {
 func (*GetDeadLettersResponse) ProtoMessage() {}
 
 func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +2978,7 @@ func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
@@ -2740,7 +3001,7 @@ type DeadLetterDetail struct {
 
 func (x *DeadLetterDetail) Reset() {
 	*x = DeadLetterDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +3013,7 @@ func (x *DeadLetterDetail) String() string {
 func (*DeadLetterDetail) ProtoMessage() {}
 
 func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +3026,7 @@ func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
 func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
@@ -2804,7 +3065,7 @@ type DeadLetterSelection struct {
 
 func (x *DeadLetterSelection) Reset() {
 	*x = DeadLetterSelection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +3077,7 @@ func (x *DeadLetterSelection) String() string {
 func (*DeadLetterSelection) ProtoMessage() {}
 
 func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +3090,7 @@ func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
 func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DeadLetterSelection) GetProductIds() []string {
@@ -2876,7 +3137,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2888,7 +3149,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2901,7 +3162,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -2923,7 +3184,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2935,7 +3196,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2948,7 +3209,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -2976,7 +3237,7 @@ type DropDeadLettersRequest struct {
 
 func (x *DropDeadLettersRequest) Reset() {
 	*x = DropDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3249,7 @@ func (x *DropDeadLettersRequest) String() string {
 func (*DropDeadLettersRequest) ProtoMessage() {}
 
 func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3262,7 @@ func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -3030,7 +3291,7 @@ type DropDeadLettersResponse struct {
 
 func (x *DropDeadLettersResponse) Reset() {
 	*x = DropDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +3303,7 @@ func (x *DropDeadLettersResponse) String() string {
 func (*DropDeadLettersResponse) ProtoMessage() {}
 
 func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3316,7 @@ func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -3089,7 +3350,7 @@ type DeadLetterResult struct {
 
 func (x *DeadLetterResult) Reset() {
 	*x = DeadLetterResult{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3362,7 @@ func (x *DeadLetterResult) String() string {
 func (*DeadLetterResult) ProtoMessage() {}
 
 func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3375,7 @@ func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
 func (*DeadLetterResult) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DeadLetterResult) GetProductId() string {
@@ -3164,7 +3425,7 @@ var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xbd\x04\n" +
+	"\x10GetStatusRequest\"\xfa\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -3181,7 +3442,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05guard\x18\f \x01(\v2\x18.driftless.mesh.v1.GuardR\x05guard\x126\n" +
 	"\x05drift\x18\r \x03(\v2 .driftless.control.v1.DriftCountR\x05drift\x12%\n" +
 	"\x0ecreations_held\x18\x14 \x01(\bR\rcreationsHeld\x12:\n" +
-	"\tlast_poll\x18( \x01(\v2\x1d.driftless.mesh.v1.PollReportR\blastPoll\"L\n" +
+	"\tlast_poll\x18( \x01(\v2\x1d.driftless.mesh.v1.PollReportR\blastPoll\x12;\n" +
+	"\x06paused\x18\x15 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\"L\n" +
 	"\n" +
 	"DriftCount\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
@@ -3225,7 +3487,20 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04keep\x18\x03 \x01(\x0e2\x1a.driftless.control.v1.KeepB\n" +
 	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04keep\"I\n" +
 	"\x14ResolveDriftResponse\x121\n" +
-	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"W\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\x8d\x01\n" +
+	"\rPausedService\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"k\n" +
+	"\fPauseRequest\x12\x1a\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\x12?\n" +
+	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\bduration\"L\n" +
+	"\rPauseResponse\x12;\n" +
+	"\x06paused\x18\x01 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\"+\n" +
+	"\rResumeRequest\x12\x1a\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\",\n" +
+	"\x0eResumeResponse\x12\x1a\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\"W\n" +
 	"\x0eApproveRequest\x12E\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x05*\x00R\bduration\"d\n" +
 	"\x0fApproveResponse\x120\n" +
@@ -3398,7 +3673,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x04Keep\x12\x14\n" +
 	"\x10KEEP_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKEEP_CATALOG\x10\x01\x12\x0f\n" +
-	"\vKEEP_STRIPE\x10\x022\xdf\r\n" +
+	"\vKEEP_STRIPE\x10\x022\x8a\x0f\n" +
 	"\x0eControlService\x12^\n" +
 	"\tGetStatus\x12&.driftless.control.v1.GetStatusRequest\x1a'.driftless.control.v1.GetStatusResponse\"\x00\x12O\n" +
 	"\x04Plan\x12!.driftless.control.v1.PlanRequest\x1a\".driftless.control.v1.PlanResponse\"\x00\x12g\n" +
@@ -3406,7 +3681,9 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\fListProducts\x12).driftless.control.v1.ListProductsRequest\x1a*.driftless.control.v1.ListProductsResponse\"\x00\x12j\n" +
 	"\rAdoptProducts\x12*.driftless.control.v1.AdoptProductsRequest\x1a+.driftless.control.v1.AdoptProductsResponse\"\x00\x12j\n" +
 	"\rListAdoptions\x12*.driftless.control.v1.ListAdoptionsRequest\x1a+.driftless.control.v1.ListAdoptionsResponse\"\x00\x12X\n" +
-	"\aApprove\x12$.driftless.control.v1.ApproveRequest\x1a%.driftless.control.v1.ApproveResponse\"\x00\x12^\n" +
+	"\aApprove\x12$.driftless.control.v1.ApproveRequest\x1a%.driftless.control.v1.ApproveResponse\"\x00\x12R\n" +
+	"\x05Pause\x12\".driftless.control.v1.PauseRequest\x1a#.driftless.control.v1.PauseResponse\"\x00\x12U\n" +
+	"\x06Resume\x12#.driftless.control.v1.ResumeRequest\x1a$.driftless.control.v1.ResumeResponse\"\x00\x12^\n" +
 	"\tStartScan\x12&.driftless.control.v1.StartScanRequest\x1a'.driftless.control.v1.StartScanResponse\"\x00\x12X\n" +
 	"\aGetScan\x12$.driftless.control.v1.GetScanRequest\x1a%.driftless.control.v1.GetScanResponse\"\x00\x12d\n" +
 	"\vListHistory\x12(.driftless.control.v1.ListHistoryRequest\x1a).driftless.control.v1.ListHistoryResponse\"\x00\x12^\n" +
@@ -3432,7 +3709,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -3446,141 +3723,155 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*IgnoreDriftResponse)(nil),       // 9: driftless.control.v1.IgnoreDriftResponse
 	(*ResolveDriftRequest)(nil),       // 10: driftless.control.v1.ResolveDriftRequest
 	(*ResolveDriftResponse)(nil),      // 11: driftless.control.v1.ResolveDriftResponse
-	(*ApproveRequest)(nil),            // 12: driftless.control.v1.ApproveRequest
-	(*ApproveResponse)(nil),           // 13: driftless.control.v1.ApproveResponse
-	(*ConsumerStatus)(nil),            // 14: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),               // 15: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),              // 16: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),               // 17: driftless.control.v1.ProductPlan
-	(*PlannedChange)(nil),             // 18: driftless.control.v1.PlannedChange
-	(*PlannedStep)(nil),               // 19: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 20: driftless.control.v1.Parameter
-	(*ListProductsRequest)(nil),       // 21: driftless.control.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),      // 22: driftless.control.v1.ListProductsResponse
-	(*ProductDetail)(nil),             // 23: driftless.control.v1.ProductDetail
-	(*AdoptProductsRequest)(nil),      // 24: driftless.control.v1.AdoptProductsRequest
-	(*AdoptProductsResponse)(nil),     // 25: driftless.control.v1.AdoptProductsResponse
-	(*AdoptionOrder)(nil),             // 26: driftless.control.v1.AdoptionOrder
-	(*ListAdoptionsRequest)(nil),      // 27: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 28: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 29: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 30: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 31: driftless.control.v1.SyncProductsResponse
-	(*StartScanRequest)(nil),          // 32: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 33: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 34: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 35: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 36: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 37: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 38: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 39: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 40: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 41: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 42: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 43: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 44: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 45: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 46: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 47: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 48: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 49: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 50: driftless.control.v1.DeadLetterResult
-	(*v1.ScanReport)(nil),             // 51: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 52: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 53: driftless.mesh.v1.PollReport
-	(*v1.Difference)(nil),             // 54: driftless.mesh.v1.Difference
-	(*timestamppb.Timestamp)(nil),     // 55: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 56: google.protobuf.Duration
-	(*v11.ProductChange)(nil),         // 57: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 58: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 59: driftless.mesh.v1.Adopt
-	(*v1.AppliedStep)(nil),            // 60: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 61: driftless.mesh.v1.DeadLetter
+	(*PausedService)(nil),             // 12: driftless.control.v1.PausedService
+	(*PauseRequest)(nil),              // 13: driftless.control.v1.PauseRequest
+	(*PauseResponse)(nil),             // 14: driftless.control.v1.PauseResponse
+	(*ResumeRequest)(nil),             // 15: driftless.control.v1.ResumeRequest
+	(*ResumeResponse)(nil),            // 16: driftless.control.v1.ResumeResponse
+	(*ApproveRequest)(nil),            // 17: driftless.control.v1.ApproveRequest
+	(*ApproveResponse)(nil),           // 18: driftless.control.v1.ApproveResponse
+	(*ConsumerStatus)(nil),            // 19: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 20: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 21: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 22: driftless.control.v1.ProductPlan
+	(*PlannedChange)(nil),             // 23: driftless.control.v1.PlannedChange
+	(*PlannedStep)(nil),               // 24: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 25: driftless.control.v1.Parameter
+	(*ListProductsRequest)(nil),       // 26: driftless.control.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),      // 27: driftless.control.v1.ListProductsResponse
+	(*ProductDetail)(nil),             // 28: driftless.control.v1.ProductDetail
+	(*AdoptProductsRequest)(nil),      // 29: driftless.control.v1.AdoptProductsRequest
+	(*AdoptProductsResponse)(nil),     // 30: driftless.control.v1.AdoptProductsResponse
+	(*AdoptionOrder)(nil),             // 31: driftless.control.v1.AdoptionOrder
+	(*ListAdoptionsRequest)(nil),      // 32: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 33: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 34: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 35: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 36: driftless.control.v1.SyncProductsResponse
+	(*StartScanRequest)(nil),          // 37: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 38: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 39: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 40: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 41: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 42: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 43: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 44: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 45: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 46: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 47: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 48: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 49: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 50: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 51: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 52: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 53: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 54: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 55: driftless.control.v1.DeadLetterResult
+	(*v1.ScanReport)(nil),             // 56: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 57: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 58: driftless.mesh.v1.PollReport
+	(*v1.Difference)(nil),             // 59: driftless.mesh.v1.Difference
+	(*timestamppb.Timestamp)(nil),     // 60: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 61: google.protobuf.Duration
+	(*v11.ProductChange)(nil),         // 62: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 63: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 64: driftless.mesh.v1.Adopt
+	(*v1.AppliedStep)(nil),            // 65: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 66: driftless.mesh.v1.DeadLetter
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	14, // 0: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	51, // 1: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	52, // 2: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	19, // 0: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	56, // 1: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	57, // 2: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	4,  // 3: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	53, // 4: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
-	54, // 5: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	55, // 6: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	55, // 7: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	5,  // 8: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	5,  // 9: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,  // 10: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	5,  // 11: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	56, // 12: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	55, // 13: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	17, // 14: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	0,  // 15: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	19, // 16: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	55, // 17: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	54, // 18: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	18, // 19: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	54, // 20: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	20, // 21: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	23, // 22: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 23: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	57, // 24: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	58, // 25: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	59, // 26: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	26, // 27: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	29, // 28: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	51, // 29: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	38, // 30: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	55, // 31: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	39, // 32: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	54, // 33: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	60, // 34: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	61, // 35: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	44, // 36: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	61, // 37: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	57, // 38: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	19, // 39: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	45, // 40: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	50, // 41: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	45, // 42: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	50, // 43: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	2,  // 44: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	15, // 45: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	30, // 46: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	21, // 47: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	24, // 48: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	27, // 49: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	12, // 50: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	32, // 51: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	34, // 52: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	36, // 53: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	6,  // 54: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	8,  // 55: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	10, // 56: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	40, // 57: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	42, // 58: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	46, // 59: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	48, // 60: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	3,  // 61: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	16, // 62: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	31, // 63: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	22, // 64: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	25, // 65: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	28, // 66: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	13, // 67: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	33, // 68: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	35, // 69: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	37, // 70: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	7,  // 71: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	9,  // 72: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	11, // 73: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	41, // 74: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	43, // 75: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	47, // 76: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	49, // 77: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	61, // [61:78] is the sub-list for method output_type
-	44, // [44:61] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	58, // 4: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	12, // 5: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
+	59, // 6: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	60, // 7: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	60, // 8: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	5,  // 9: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	5,  // 10: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,  // 11: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	5,  // 12: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	60, // 13: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	60, // 14: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	61, // 15: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	12, // 16: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	61, // 17: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	60, // 18: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	22, // 19: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	0,  // 20: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	24, // 21: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	60, // 22: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	59, // 23: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	23, // 24: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	59, // 25: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	25, // 26: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	28, // 27: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,  // 28: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	62, // 29: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	63, // 30: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	64, // 31: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	31, // 32: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	34, // 33: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	56, // 34: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	43, // 35: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	60, // 36: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	44, // 37: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	59, // 38: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	65, // 39: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	66, // 40: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	49, // 41: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	66, // 42: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	62, // 43: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	24, // 44: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	50, // 45: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	55, // 46: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	50, // 47: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	55, // 48: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	2,  // 49: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	20, // 50: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	35, // 51: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	26, // 52: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	29, // 53: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	32, // 54: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	17, // 55: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	13, // 56: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	15, // 57: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	37, // 58: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	39, // 59: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	41, // 60: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	6,  // 61: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	8,  // 62: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	10, // 63: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	45, // 64: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	47, // 65: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	51, // 66: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	53, // 67: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	3,  // 68: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	21, // 69: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	36, // 70: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	27, // 71: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	30, // 72: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	33, // 73: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	18, // 74: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	14, // 75: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	16, // 76: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	38, // 77: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	40, // 78: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	42, // 79: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	7,  // 80: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	9,  // 81: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	11, // 82: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	46, // 83: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	48, // 84: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	52, // 85: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	54, // 86: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	68, // [68:87] is the sub-list for method output_type
+	49, // [49:68] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -3594,7 +3885,7 @@ func file_driftless_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   49,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -2250,6 +2250,60 @@ func (x *Guard) GetApprovedUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+// A pause of a service, which an operator has asked for.
+type Pause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
+	// When it ends by itself; absent if only a resume ends it.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Pause) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Pause) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 var File_driftless_mesh_v1_mesh_proto protoreflect.FileDescriptor
 
 const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
@@ -2466,7 +2520,10 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"held_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\x12\x1a\n" +
 	"\bproducts\x18\x06 \x01(\x04R\bproducts\x12\x18\n" +
 	"\aallowed\x18\a \x01(\x04R\aallowed\x12A\n" +
-	"\x0eapproved_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rapprovedUntil*9\n" +
+	"\x0eapproved_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rapprovedUntil\"k\n" +
+	"\x05Pause\x120\n" +
+	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until*9\n" +
 	"\x03Via\x12\x13\n" +
 	"\x0fVIA_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVIA_WEBHOOK\x10\x01\x12\f\n" +
@@ -2501,7 +2558,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -2526,60 +2583,63 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*Budget)(nil),                // 20: driftless.mesh.v1.Budget
 	(*Slowdown)(nil),              // 21: driftless.mesh.v1.Slowdown
 	(*Guard)(nil),                 // 22: driftless.mesh.v1.Guard
-	nil,                           // 23: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 24: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 25: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 26: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 27: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
-	(*v1.Product)(nil),            // 30: driftless.catalog.v1.Product
+	(*Pause)(nil),                 // 23: driftless.mesh.v1.Pause
+	nil,                           // 24: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 25: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 26: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 27: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 28: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(*v1.Product)(nil),            // 31: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	28, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	28, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	29, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	29, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	6,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	28, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	28, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	29, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	29, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	5,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	29, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	28, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	28, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	28, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	30, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	29, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	29, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	29, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	9,  // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	11, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	12, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
 	13, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
 	10, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
-	23, // 17: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	30, // 18: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	28, // 19: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	28, // 20: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	24, // 17: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	31, // 18: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	29, // 19: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	29, // 20: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 21: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	28, // 22: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	29, // 23: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	29, // 22: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	30, // 23: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
 	14, // 24: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
 	16, // 25: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
 	17, // 26: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	28, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	28, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	28, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	28, // 30: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	24, // 31: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	25, // 32: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	26, // 33: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	27, // 34: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	28, // 35: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	28, // 36: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	28, // 37: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	21, // 38: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	29, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	29, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	29, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	29, // 30: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	25, // 31: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	26, // 32: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	27, // 33: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	28, // 34: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	29, // 35: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	29, // 36: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	29, // 37: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	29, // 38: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	29, // 39: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	21, // 40: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -2600,7 +2660,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -52,6 +52,10 @@ const (
 	ControlServiceListAdoptionsProcedure = "/driftless.control.v1.ControlService/ListAdoptions"
 	// ControlServiceApproveProcedure is the fully-qualified name of the ControlService's Approve RPC.
 	ControlServiceApproveProcedure = "/driftless.control.v1.ControlService/Approve"
+	// ControlServicePauseProcedure is the fully-qualified name of the ControlService's Pause RPC.
+	ControlServicePauseProcedure = "/driftless.control.v1.ControlService/Pause"
+	// ControlServiceResumeProcedure is the fully-qualified name of the ControlService's Resume RPC.
+	ControlServiceResumeProcedure = "/driftless.control.v1.ControlService/Resume"
 	// ControlServiceStartScanProcedure is the fully-qualified name of the ControlService's StartScan
 	// RPC.
 	ControlServiceStartScanProcedure = "/driftless.control.v1.ControlService/StartScan"
@@ -101,6 +105,11 @@ type ControlServiceClient interface {
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
 	// Lets push archive the products that the mass-change guard holds, and any others for a while.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
+	// Has services stop their work within a second or two, all of their replicas, and over restarts too: what comes for them
+	// waits. What they have begun they finish. A pause of a service that is paused takes the place of the earlier one.
+	Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error)
+	// Ends pauses. That of a service that is not paused does nothing.
+	Resume(context.Context, *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
@@ -179,6 +188,18 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("Approve")),
 			connect.WithClientOptions(opts...),
 		),
+		pause: connect.NewClient[v1.PauseRequest, v1.PauseResponse](
+			httpClient,
+			baseURL+ControlServicePauseProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("Pause")),
+			connect.WithClientOptions(opts...),
+		),
+		resume: connect.NewClient[v1.ResumeRequest, v1.ResumeResponse](
+			httpClient,
+			baseURL+ControlServiceResumeProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("Resume")),
+			connect.WithClientOptions(opts...),
+		),
 		startScan: connect.NewClient[v1.StartScanRequest, v1.StartScanResponse](
 			httpClient,
 			baseURL+ControlServiceStartScanProcedure,
@@ -251,6 +272,8 @@ type controlServiceClient struct {
 	adoptProducts     *connect.Client[v1.AdoptProductsRequest, v1.AdoptProductsResponse]
 	listAdoptions     *connect.Client[v1.ListAdoptionsRequest, v1.ListAdoptionsResponse]
 	approve           *connect.Client[v1.ApproveRequest, v1.ApproveResponse]
+	pause             *connect.Client[v1.PauseRequest, v1.PauseResponse]
+	resume            *connect.Client[v1.ResumeRequest, v1.ResumeResponse]
 	startScan         *connect.Client[v1.StartScanRequest, v1.StartScanResponse]
 	getScan           *connect.Client[v1.GetScanRequest, v1.GetScanResponse]
 	listHistory       *connect.Client[v1.ListHistoryRequest, v1.ListHistoryResponse]
@@ -296,6 +319,16 @@ func (c *controlServiceClient) ListAdoptions(ctx context.Context, req *connect.R
 // Approve calls driftless.control.v1.ControlService.Approve.
 func (c *controlServiceClient) Approve(ctx context.Context, req *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error) {
 	return c.approve.CallUnary(ctx, req)
+}
+
+// Pause calls driftless.control.v1.ControlService.Pause.
+func (c *controlServiceClient) Pause(ctx context.Context, req *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error) {
+	return c.pause.CallUnary(ctx, req)
+}
+
+// Resume calls driftless.control.v1.ControlService.Resume.
+func (c *controlServiceClient) Resume(ctx context.Context, req *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error) {
+	return c.resume.CallUnary(ctx, req)
 }
 
 // StartScan calls driftless.control.v1.ControlService.StartScan.
@@ -366,6 +399,11 @@ type ControlServiceHandler interface {
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
 	// Lets push archive the products that the mass-change guard holds, and any others for a while.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
+	// Has services stop their work within a second or two, all of their replicas, and over restarts too: what comes for them
+	// waits. What they have begun they finish. A pause of a service that is paused takes the place of the earlier one.
+	Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error)
+	// Ends pauses. That of a service that is not paused does nothing.
+	Resume(context.Context, *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
@@ -438,6 +476,18 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		ControlServiceApproveProcedure,
 		svc.Approve,
 		connect.WithSchema(controlServiceMethods.ByName("Approve")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServicePauseHandler := connect.NewUnaryHandler(
+		ControlServicePauseProcedure,
+		svc.Pause,
+		connect.WithSchema(controlServiceMethods.ByName("Pause")),
+		connect.WithHandlerOptions(opts...),
+	)
+	controlServiceResumeHandler := connect.NewUnaryHandler(
+		ControlServiceResumeProcedure,
+		svc.Resume,
+		connect.WithSchema(controlServiceMethods.ByName("Resume")),
 		connect.WithHandlerOptions(opts...),
 	)
 	controlServiceStartScanHandler := connect.NewUnaryHandler(
@@ -516,6 +566,10 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServiceListAdoptionsHandler.ServeHTTP(w, r)
 		case ControlServiceApproveProcedure:
 			controlServiceApproveHandler.ServeHTTP(w, r)
+		case ControlServicePauseProcedure:
+			controlServicePauseHandler.ServeHTTP(w, r)
+		case ControlServiceResumeProcedure:
+			controlServiceResumeHandler.ServeHTTP(w, r)
 		case ControlServiceStartScanProcedure:
 			controlServiceStartScanHandler.ServeHTTP(w, r)
 		case ControlServiceGetScanProcedure:
@@ -571,6 +625,14 @@ func (UnimplementedControlServiceHandler) ListAdoptions(context.Context, *connec
 
 func (UnimplementedControlServiceHandler) Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Approve is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Pause is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) Resume(context.Context, *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Resume is not implemented"))
 }
 
 func (UnimplementedControlServiceHandler) StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error) {

@@ -1,0 +1,42 @@
+package ingestion_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+func TestAPausedIngestionCapturesNothingAndMissesNothing(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	name := func(want string) func() bool {
+		return func() bool {
+			change, err := r.mesh.Desired().Newest(t.Context(), "default", "mug")
+			return err == nil && change.GetProduct().GetName() == want
+		}
+	}
+	r.exec("INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')")
+	require.Eventually(t, name("Mug"), patience, 10*time.Millisecond)
+	_, err := r.mesh.PauseService(t.Context(), mesh.Ingestion, 0)
+	require.NoError(t, err)
+	var active bool
+	require.Eventually(t, func() bool {
+		err := r.pool.QueryRow(t.Context(), "SELECT active FROM pg_replication_slots WHERE slot_name = $1", r.cfg.Slot).Scan(&active)
+		return err == nil && !active
+	}, patience, 10*time.Millisecond, "the log is not read")
+	r.exec("UPDATE driftless.products SET name = 'Large mug'")
+	localtest.Holds(t, 1200*time.Millisecond, name("Mug"), "paused")
+	resp, err := http.Get(r.url + "/readyz")
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode, "its API takes changes meanwhile")
+
+	_, err = r.mesh.ResumeService(t.Context(), mesh.Ingestion)
+	require.NoError(t, err)
+	require.Eventually(t, name("Large mug"), patience, 10*time.Millisecond)
+}

@@ -1,0 +1,33 @@
+package push_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+func TestAPausedPushCallsNobody(t *testing.T) {
+	r := newRig(t)
+	stop := r.push()
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
+	_, err := r.mesh.PauseService(t.Context(), mesh.Push, 0)
+	require.NoError(t, err)
+	stop()
+
+	// It is started again, and ends a halt: that is another matter.
+	require.NoError(t, r.mesh.Halted("default").PutString(t.Context(), "an earlier key"))
+	before := r.calls()
+	r.push()
+	r.want(mug("Large mug", "1400"), 20)
+	localtest.Holds(t, 1500*time.Millisecond, func() bool { return r.observed("mug").GetVersion() == 10 }, "paused")
+	require.Equal(t, before, r.calls())
+
+	_, err = r.mesh.ResumeService(t.Context(), mesh.Push)
+	require.NoError(t, err)
+	r.applied("mug", 20)
+}

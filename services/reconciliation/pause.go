@@ -1,0 +1,85 @@
+package reconciliation
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// Pause has services stop their work.
+func (c control) Pause(ctx context.Context, req *connect.Request[controlv1.PauseRequest]) (*connect.Response[controlv1.PauseResponse], error) {
+	services, err := pausable(req.Msg.GetServices())
+	if err != nil {
+		return nil, err
+	}
+	if d := req.Msg.GetDuration(); d != nil && d.AsDuration() <= 0 {
+		return nil, invalid("duration: must be more than 0")
+	}
+	out := &controlv1.PauseResponse{}
+	for _, service := range services {
+		pause, err := c.mesh.PauseService(ctx, service, req.Msg.GetDuration().AsDuration())
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		c.Logger.WarnContext(ctx, "paused", "paused_service", service, "for", req.Msg.GetDuration().AsDuration())
+		out.Paused = append(out.Paused, paused(service, pause))
+	}
+	return connect.NewResponse(out), nil
+}
+
+// Resume ends pauses.
+func (c control) Resume(ctx context.Context, req *connect.Request[controlv1.ResumeRequest]) (*connect.Response[controlv1.ResumeResponse], error) {
+	services, err := pausable(req.Msg.GetServices())
+	if err != nil {
+		return nil, err
+	}
+	out := &controlv1.ResumeResponse{}
+	for _, service := range services {
+		was, err := c.mesh.ResumeService(ctx, service)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if was {
+			c.Logger.InfoContext(ctx, "resumed", "paused_service", service)
+			out.Services = append(out.Services, service)
+		}
+	}
+	return connect.NewResponse(out), nil
+}
+
+// pausable are the services that a request names: all if none.
+func pausable(named []string) ([]string, error) {
+	for _, service := range named {
+		if !slices.Contains(mesh.Pausable, service) {
+			return nil, invalid("services: %q cannot be paused, only %s", service, strings.Join(mesh.Pausable, ", "))
+		}
+	}
+	if len(named) == 0 {
+		return mesh.Pausable, nil
+	}
+	return named, nil
+}
+
+func paused(service string, pause *meshv1.Pause) *controlv1.PausedService {
+	return &controlv1.PausedService{Service: service, Since: pause.GetSince(), Until: pause.GetUntil()}
+}
+
+// allPaused are the services that are paused.
+func (c control) allPaused(ctx context.Context) (out []*controlv1.PausedService, err error) {
+	for _, service := range mesh.Pausable {
+		pause, err := c.mesh.Paused(ctx, service)
+		if err != nil {
+			return nil, err
+		}
+		if pause != nil {
+			out = append(out, paused(service, pause))
+		}
+	}
+	return out, nil
+}
