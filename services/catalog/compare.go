@@ -47,23 +47,6 @@ type Difference struct {
 	Catalog, Stripe string
 }
 
-// rule is the field as a policy names it.
-func (d Difference) rule() string {
-	if d.Price == "" {
-		return d.Field
-	}
-	_, name := splitField(d.Price, d.Field)
-	if strings.HasPrefix(name, "currency_options.") {
-		name = "currency_options"
-	}
-	return "prices." + name
-}
-
-func splitField(price, field string) (prefix, name string) {
-	prefix = "prices." + price
-	return prefix, strings.TrimPrefix(strings.TrimPrefix(field, prefix), ".")
-}
-
 func priceField(price, name string) string { return "prices." + price + "." + name }
 
 // Compare says field by field what Diff would change: it returns none exactly when Diff returns no steps. It leaves alone
@@ -121,11 +104,11 @@ func (c *comparer) product(s Step) {
 	for _, group := range grouped(s.Params) {
 		name, field := group.name, group.field
 		d := Difference{Kind: FieldDiffers, Field: field, Catalog: valueText(group.params)}
-		switch {
-		case name == "active":
+		switch name {
+		case "active":
 			d.Stripe = strconv.FormatBool(c.have.GetActive())
 			d.Kind = archivedWhere(d.Catalog)
-		case name == "default_price":
+		case "default_price":
 			d.Kind, d.Stripe = WrongDefaultPrice, c.priceName(c.have.GetDefaultPrice())
 			if p := group.params[0]; p.PriceRef != "" {
 				d.Catalog = p.PriceRef
@@ -136,7 +119,7 @@ func (c *comparer) product(s Step) {
 				// It only follows a price that another takes the place of.
 				continue
 			}
-		case name == "metadata":
+		case "metadata":
 			d.Stripe = c.have.GetMetadata()[strings.TrimPrefix(field, "metadata.")]
 		default:
 			d.Stripe = productText(name, c.have)
@@ -154,8 +137,8 @@ func archivedWhere(wanted string) Kind {
 }
 
 // priceName is the catalog's id of one of the product's Stripe prices, or else Stripe's.
-func (c *differ) priceName(stripeID string) string {
-	for _, h := range c.held {
+func (d *differ) priceName(stripeID string) string {
+	for _, h := range d.held {
 		if h.GetStripeId() == stripeID && h.GetPrice().GetId() != "" {
 			return h.GetPrice().GetId()
 		}
@@ -164,8 +147,8 @@ func (c *differ) priceName(stripeID string) string {
 }
 
 // predecessor is the Stripe price that stands for a catalog's price, whether or not it fits; nil if there is none.
-func (c *differ) predecessor(id string) *catalogv1.ObservedPrice {
-	for _, h := range c.held {
+func (d *differ) predecessor(id string) *catalogv1.ObservedPrice {
+	for _, h := range d.held {
 		if h.GetPrice().GetId() == id {
 			return h
 		}
@@ -173,8 +156,8 @@ func (c *differ) predecessor(id string) *catalogv1.ObservedPrice {
 	return nil
 }
 
-func (c *differ) wanted(id string) *catalogv1.Price {
-	for _, p := range c.want.GetPrices() {
+func (d *differ) wanted(id string) *catalogv1.Price {
+	for _, p := range d.want.GetPrices() {
 		if p.GetId() == id {
 			return p
 		}

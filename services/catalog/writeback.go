@@ -85,15 +85,7 @@ func isProductField(name string) bool {
 }
 
 func isPriceField(name string) bool {
-	if name == "active" {
-		return true
-	}
-	for _, f := range priceFields {
-		if f == name {
-			return true
-		}
-	}
-	return false
+	return name == "active" || slices.Contains(priceFields, name)
 }
 
 // Import returns a product that is in Stripe only as the catalog would have it. A price of nobody's mark gets Stripe's id

@@ -37,7 +37,7 @@ var (
 )
 
 // String writes the rules as a flag or a variable has them.
-func (r FieldRules) String() string {
+func (r FieldRules) String() string { //nolint:recvcheck // kong decodes into a pointer, and formats values
 	parts := make([]string, len(r))
 	for i, rule := range r {
 		parts[i] = escaper.Replace(rule.Field) + "=" + rule.Owner

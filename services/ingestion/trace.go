@@ -29,9 +29,9 @@ func (in *ingester) captureSpan(ctx context.Context, c *wal.Chunk) (context.Cont
 		about.Product = c.Products[0].ID
 	}
 	ctx = telemetry.ContextAbout(telemetry.ContextWithTraceparent(ctx, c.Traceparent), about)
-	ctx, span := otel.Tracer(scope).Start(ctx, "capture", trace.WithTimestamp(start))
+	ctx, span := otel.Tracer(scope).Start(ctx, "capture", trace.WithTimestamp(start)) //nolint:spancheck // store ends it
 	span.SetAttributes(telemetry.ProductCountKey.Int(len(c.Products)), attribute.Int64("db.postgresql.xid", int64(c.Xid)))
-	return ctx, span //nolint:spancheck // store ends it
+	return ctx, span //nolint:spancheck // as above
 }
 
 // endSpans ends the spans of a batch's transactions, with the error that kept them from being captured.
@@ -105,7 +105,7 @@ func (c *crowd) stored(product string, ctx context.Context) { //nolint:revive //
 	}
 	now := time.Now()
 	c.sweep(now)
-	kept := append(c.captures[product], captured{sent, now})
+	kept := append(slices.Clip(c.captures[product]), captured{sent, now})
 	if len(kept) > mesh.StatesKept {
 		out := kept[0]
 		kept = kept[1:]

@@ -63,7 +63,8 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	}
 	span.SetAttributes(telemetry.OutcomeKey.String(outcome))
 	metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Is(string(result)))
-	in.logger.InfoContext(ctx, words, "product", id, "fields", order.GetFields(), "import", order.GetImport(), "version", order.GetVersion(),
+	in.logger.InfoContext(ctx, words, //nolint:sloglint // one of the three above
+		"product", id, "fields", order.GetFields(), "import", order.GetImport(), "version", order.GetVersion(),
 		"issuer", command.GetIssuer(), "reason", command.GetReason())
 	return mesh.Ack()
 }

@@ -199,8 +199,8 @@ func TestAWriteBackThatFailsIsADeadLetter(t *testing.T) {
 func TestAWrongWriteBackStatementEndsTheStart(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
-	r.cfg.Mapping.WriteBack = config.WriteBack{Product: `UPDATE items SET name = @nmae WHERE id = @id`}
-	require.ErrorContains(t, r.run(), "catalog.write_back.product uses @nmae")
+	r.cfg.Mapping.WriteBack = config.WriteBack{Product: `UPDATE items SET name = @names WHERE id = @id`}
+	require.ErrorContains(t, r.run(), "catalog.write_back.product uses @names")
 	require.Zero(t, r.slots(), "a slot that nobody reads would hold the log for ever")
 }
 

@@ -119,9 +119,7 @@ func (c *committer) together(group []*commit) bool {
 	for i, w := range group {
 		// A copy: sent on its own later, the message must not carry the headers of a batch.
 		msgs[i] = &nats.Msg{Subject: w.msg.Subject, Data: w.msg.Data, Header: nats.Header{}}
-		for name, values := range w.msg.Header {
-			msgs[i].Header[name] = values
-		}
+		maps.Copy(msgs[i].Header, w.msg.Header)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.js.Options().DefaultTimeout)
 	defer cancel()

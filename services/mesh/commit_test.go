@@ -24,6 +24,7 @@ func TestGroupCommitInACluster(t *testing.T) {
 }
 
 func groupCommit(t *testing.T, url string, replicas int) {
+	t.Helper()
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)

@@ -145,9 +145,9 @@ func (c Counter) begin(ctx context.Context, labels []Label, values []Attribute) 
 }
 
 // declare keeps a declaration. That its instrument can be made, a test says.
-func declare[I any](m Metric, make func() (I, error)) (Metric, I) {
+func declare[I any](m Metric, create func() (I, error)) (Metric, I) {
 	all = append(all, m)
-	instrument, err := make()
+	instrument, err := create()
 	if err != nil {
 		otel.Handle(fmt.Errorf("metric %s: %w", m.Name, err))
 	}
@@ -162,9 +162,10 @@ func counter(name, unit string, services []string, meaning string, labels ...Lab
 	return Counter{m, i}
 }
 
-func histogram(name, unit string, services []string, buckets []float64, meaning string, labels ...Label) Histogram {
-	m, i := declare(Metric{Name: name, Kind: KindHistogram, Unit: unit, Services: services, Labels: labels, Meaning: meaning, Buckets: buckets}, func() (metric.Float64Histogram, error) {
-		return meter.Float64Histogram(name, metric.WithUnit(unit), metric.WithDescription(meaning), metric.WithExplicitBucketBoundaries(buckets...))
+// seconds is a histogram of durations.
+func seconds(name string, services []string, buckets []float64, meaning string, labels ...Label) Histogram {
+	m, i := declare(Metric{Name: name, Kind: KindHistogram, Unit: "s", Services: services, Labels: labels, Meaning: meaning, Buckets: buckets}, func() (metric.Float64Histogram, error) {
+		return meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(meaning), metric.WithExplicitBucketBoundaries(buckets...))
 	})
 	return Histogram{m, i}
 }

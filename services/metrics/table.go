@@ -35,7 +35,7 @@ var (
 var (
 	BuildInfo = gauge("driftless.build.info", "", fromAll, "1, with what the process is.", Version, GoVersion)
 
-	MessageDuration = histogram("driftless.message.process.duration", "s", fromAll, work,
+	MessageDuration = seconds("driftless.message.process.duration", fromAll, work,
 		"Time to handle a delivery.", Stream, Consumer, Verdict)
 	Redeliveries = counter("driftless.message.redeliveries", "{message}", fromAll,
 		"Deliveries that were not a message's first.", Stream, Consumer)
@@ -47,9 +47,9 @@ var (
 
 // The way of a change.
 var (
-	ChangeApplied = histogram("driftless.change.applied.duration", "s", fromPush, arrival,
+	ChangeApplied = seconds("driftless.change.applied.duration", fromPush, arrival,
 		"From a change's commit to everything applied in Stripe, once for each version that is applied; versions that a newer one overtook are not counted.", Lane)
-	ChangeConfirmed = histogram("driftless.change.confirmed.duration", "s", fromPull, arrival,
+	ChangeConfirmed = seconds("driftless.change.confirmed.duration", fromPull, arrival,
 		"From a change's commit to Stripe's event that confirms a call made for it, once for each call.")
 	ChangeSuperseded = counter("driftless.change.superseded", "{change}", fromPush,
 		"Changes skipped because a newer one of the product was there.")
@@ -59,7 +59,7 @@ var (
 
 // Ingestion.
 var (
-	CaptureDuration = histogram("driftless.capture.duration", "s", fromIngestion, capture,
+	CaptureDuration = seconds("driftless.capture.duration", fromIngestion, capture,
 		"From a transaction's commit to its products being stored on CATALOG.")
 	CaptureProducts = counter("driftless.capture.products", "{product}", fromIngestion,
 		"Products captured from the write-ahead log.")
@@ -81,11 +81,11 @@ var (
 
 // Stripe.
 var (
-	StripeRequestDuration = histogram("driftless.stripe.request.duration", "s", fromStripeSide, request,
+	StripeRequestDuration = seconds("driftless.stripe.request.duration", fromStripeSide, request,
 		"Requests to Stripe and the time that they took.", Operation, Answer)
 	StripeRateLimited = counter("driftless.stripe.rate_limited", "{request}", fromStripeSide,
 		"Requests that Stripe answered with 429.", Operation, LimitReason)
-	StripeBudgetWait = histogram("driftless.stripe.budget.wait.duration", "s", fromStripeSide, work,
+	StripeBudgetWait = seconds("driftless.stripe.budget.wait.duration", fromStripeSide, work,
 		"Time that requests waited for their turn in the account's budget; its count is the budget used.", Lane)
 	StripeBudgetLimit = gauge("driftless.stripe.budget.limit", "{request}/s", fromStripeSide,
 		"Requests a second that all processes together may make; 0 for no limit.")
@@ -113,7 +113,7 @@ var (
 var (
 	Events = counter("driftless.event.received", "{event}", fromPull,
 		"Events of Stripe's that arrived.", Via, EventResult)
-	WebhookAge = histogram("driftless.webhook.age", "s", fromPull, late,
+	WebhookAge = seconds("driftless.webhook.age", fromPull, late,
 		"From Stripe's making of an event, to the second, to its being stored when it came by webhook.")
 	WebhooksRejected = counter("driftless.webhook.rejected", "{webhook}", fromPull,
 		"Webhooks answered with an error.", RejectReason)
@@ -123,7 +123,7 @@ var (
 
 // Reconciliation, for itself.
 var (
-	LedgerWriteDuration = histogram("driftless.ledger.write.duration", "s", fromReconciliation, work,
+	LedgerWriteDuration = seconds("driftless.ledger.write.duration", fromReconciliation, work,
 		"Time to take a message into account in the ledger.", Stream)
 	DriftFound = counter("driftless.drift.found", "{product}", fromReconciliation,
 		"Products found to have drifted.")

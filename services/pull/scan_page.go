@@ -202,8 +202,6 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 	return len(doubtful) == 0, nil
 }
 
-// errNoReads says that the reads of single objects that a scan may make are used up.
-var errNoReads = errors.New("the scan has made the reads of single objects that it may make")
 
 // look reads one object into what is known of its product. An object that cannot be read is counted and passed over.
 func (s *scan) look(ctx context.Context, of known, object string, also func(*catalogv1.Observed)) error {

@@ -21,7 +21,7 @@ const (
 	// unlistedFor is how long it is not asked again whether Stripe still holds a price of others that no list shows:
 	// checkouts make such prices by the thousand.
 	unlistedFor = 30 * 24 * time.Hour
-	// confirmers is how many objects are looked at at once.
+	// confirmers is how many objects are read at the same time.
 	confirmers = 8
 	// confirmBatch is how many products with something unlisted are worked off before the scan says how far it is.
 	confirmBatch = 32

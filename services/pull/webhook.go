@@ -129,8 +129,9 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 func startTake(ctx context.Context, via meshv1.Via) (context.Context, trace.Span) {
 	tracer := otel.Tracer(scope)
 	if via != meshv1.Via_VIA_WEBHOOK {
-		return tracer.Start(ctx, "read event")
+		return tracer.Start(ctx, "read event") //nolint:spancheck // the caller ends it
 	}
-	return tracer.Start(ctx, "POST "+WebhookPath, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+	return tracer.Start(ctx, "POST "+WebhookPath, //nolint:spancheck // as above
+		 trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 		semconv.HTTPRequestMethodPost, semconv.HTTPRoute(WebhookPath), semconv.URLPath(WebhookPath)))
 }

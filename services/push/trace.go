@@ -102,7 +102,7 @@ func carriedBy(span trace.Span, by trace.SpanContext) {
 }
 
 func startSpan(ctx context.Context, name string) (context.Context, trace.Span) {
-	return otel.Tracer(scope).Start(ctx, name)
+	return otel.Tracer(scope).Start(ctx, name) //nolint:spancheck // endSpan ends it
 }
 
 // endSpan ends a span with the error of what it is about, nil for none. A product that another is at work on was not

@@ -137,6 +137,14 @@ func (c control) ReplayDeadLetters(ctx context.Context, req *connect.Request[con
 // replayByIngestion has ingestion read the products of its letters again, all by one order.
 func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLetter, results []*controlv1.DeadLetterResult) (err error) {
 	var ids []string
+	var spans []trace.Span
+	defer func() {
+		for _, span := range spans {
+			telemetry.Fail(span, err)
+			span.End()
+		}
+	}()
+	order := ctx
 	for _, l := range letters {
 		if retriedBy(l) != mesh.Ingestion || slices.Contains(ids, l.GetProductId()) {
 			continue
@@ -144,17 +152,15 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 		ids = append(ids, l.GetProductId())
 		// One order is in one trace: that of a single letter, or that of the request, to which the letters' are linked.
 		replayCtx, span := c.startReplay(ctx, l)
-		defer func() {
-			telemetry.Fail(span, err)
-			span.End()
-		}()
+		spans = append(spans, span)
 		if len(letters) == 1 {
-			ctx = replayCtx
+			order = replayCtx
 		}
 	}
 	if len(ids) == 0 {
 		return nil
 	}
+	ctx = order
 	command := nuid.Next()
 	err = c.backfill(ctx, ids, operator, "replay of dead letters", command)
 	for i, l := range letters {

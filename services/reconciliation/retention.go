@@ -9,10 +9,13 @@ import (
 func (r *reconciler) fillReadable(ctx context.Context) error {
 	for after := ""; ; {
 		last, err := r.ledger.Readable(ctx, after)
-		if err != nil && ctx.Err() == nil {
-			r.Logger.WarnContext(ctx, "the ledger's views lack some products until the next start", "error", err)
+		if err != nil {
+			if ctx.Err() == nil {
+				r.Logger.WarnContext(ctx, "the ledger's views lack some products until the next start", "error", err)
+			}
+			return nil //nolint:nilerr // what the views lack is no reason to stop
 		}
-		if after = last; after == "" || err != nil {
+		if after = last; after == "" {
 			return nil
 		}
 	}

@@ -191,8 +191,8 @@ func TestRangesOfCreationAreListedWhateverTheClockDid(t *testing.T) {
 			} {
 				for at := int64(4); at < 32; at++ {
 					var want []string
-					for i := len(times) - 1; i >= 0; i-- {
-						if i != 2 && holds(times[i], at) {
+					for i, made := range slices.Backward(times) {
+						if i != 2 && holds(made, at) {
 							want = append(want, fmt.Sprint("p", i))
 						}
 					}

@@ -208,9 +208,9 @@ func (b *reconcileBench) bare(ctx context.Context) error {
 		for products.Next() {
 			b.result.Objects++
 		}
-		withAll := params
-		withAll.Expand = []*string{stripe.String("data.tiers"), stripe.String("data.currency_options")}
-		prices := api.Prices.List(&stripe.PriceListParams{ListParams: withAll, Active: stripe.Bool(active)})
+		prices := api.Prices.List(&stripe.PriceListParams{
+			ListParams: params, Active: stripe.Bool(active), Expand: []*string{stripe.String("data.tiers"), stripe.String("data.currency_options")},
+		})
 		for prices.Next() {
 			b.result.Objects++
 		}

@@ -33,7 +33,7 @@ import (
 
 const (
 	worldKey    = "sk_test_bench"
-	worldSecret = "whsec_bench"
+	worldSecret = "whsec_bench" //nolint:gosec // the simulator's
 	// worldVersion is the catalog version of every product.
 	worldVersion = 1000
 )
@@ -92,7 +92,8 @@ func newWorld(ctx context.Context, products int) (w *world, err error) {
 			return w, err
 		}
 	}
-	return w, w.startSim(ctx)
+	err = w.startSim(ctx)
+	return w, err
 }
 
 func (w *world) stop() (err error) {

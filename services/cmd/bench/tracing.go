@@ -77,7 +77,7 @@ func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 	if err != nil {
 		return err
 	}
-	defer sink.server.Close()
+	defer func() { _ = sink.server.Close() }()
 	r := &tracingResult{Modes: []*tracingMode{{Sampled: "off"}, {Sampled: "1%", share: "0.01"}, {Sampled: "100%", share: "1"}}}
 	for round := range cmd.Rounds {
 		for _, m := range r.Modes {

@@ -21,7 +21,7 @@ func Cluster(t testing.TB) (urls string) {
 	var routes []*url.URL
 	var ports []int
 	for range size {
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local address
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		address, ok := listener.Addr().(*net.TCPAddr)
 		require.True(t, ok)

@@ -183,10 +183,11 @@ func (s *statement) refused(ctx context.Context, tx pgx.Tx, err error) error {
 		}
 		return found
 	})
-	for _, more := range []string{pg.Detail, pg.Hint} {
-		if more != "" {
-			words += "; " + more
-		}
+	if pg.Detail != "" {
+		words += "; " + pg.Detail
+	}
+	if pg.Hint != "" {
+		words += "; " + pg.Hint
 	}
 	switch pg.Code {
 	case codeInsufficientPrivilege:

@@ -32,7 +32,7 @@ func TestOnlyTheFieldsThatAreOrderedAreWritten(t *testing.T) {
 	require.Equal(t, writeback.Written, r.write(w, order))
 	require.Equal(t, "Green", r.value(`SELECT blurb FROM shop.items WHERE sku = 'mug'`))
 	require.Equal(t, "Mug", r.value(`SELECT title FROM shop.items WHERE sku = 'mug'`))
-	require.Equal(t, `{"stock": 7, "seo_title": "The mug"}`, r.value(`SELECT tags FROM shop.items WHERE sku = 'mug'`), "a number stays one")
+	require.JSONEq(t, `{"stock": 7, "seo_title": "The mug"}`, r.value(`SELECT tags FROM shop.items WHERE sku = 'mug'`), "a number stays one")
 	require.Equal(t, "Euro", r.value(`SELECT label FROM shop.tariffs WHERE code = 'mug-eur'`))
 	require.Equal(t, "Red", r.value(`SELECT blurb FROM shop.items WHERE sku = 'cup'`))
 
@@ -284,7 +284,7 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 			want: []string{"products query does not return unit_label"}, field: "unit_label",
 		},
 		"a field that is none": {
-			fields: []string{"descritpion"}, want: []string{"descritpion is none of the fields"},
+			fields: []string{"descriptionn"}, want: []string{"descriptionn is none of the fields"},
 		},
 		"a price that is not the product's": {
 			fields: []string{"prices.cup-eur.nickname"}, want: []string{"prices.cup-eur.nickname"},
@@ -332,7 +332,7 @@ func TestARightThatIsMissingIsNamedWithItsGrant(t *testing.T) {
 	r.exec(`GRANT SELECT ON ALL TABLES IN SCHEMA shop TO clerk`)
 	cfg, err := pgx.ParseConfig(r.url)
 	require.NoError(t, err)
-	pool := localtest.Pool(t, fmt.Sprintf("postgres://clerk:clerk@%s:%d/%s", cfg.Host, cfg.Port, cfg.Database))
+	pool := localtest.Pool(t, "postgres://clerk:clerk@"+net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))+"/"+cfg.Database)
 	for _, grant := range []string{
 		"GRANT UPDATE ON shop.items TO clerk;", "GRANT UPDATE ON shop.tariffs TO clerk;", "GRANT INSERT ON shop.items TO clerk;", "GRANT INSERT ON shop.tariffs TO clerk;",
 	} {
@@ -342,6 +342,7 @@ func TestARightThatIsMissingIsNamedWithItsGrant(t *testing.T) {
 	}
 	r.exec(`CREATE SCHEMA archive`)
 	r.exec(`CREATE TABLE archive.items (LIKE shop.items)`)
+	//nolint:unqueryvet // the tables are alike by LIKE
 	r.queries.WriteBack.Product = `WITH kept AS (INSERT INTO archive.items SELECT * FROM shop.items WHERE sku = @id RETURNING sku)
 		UPDATE shop.items i SET blurb = @description FROM kept WHERE i.sku = kept.sku`
 	_, err = r.open(pool)
@@ -365,7 +366,7 @@ func TestAWrongStatementEndsTheStartWithWhatMendsIt(t *testing.T) {
 		product, price string
 		want           []string
 	}{
-		"unknown parameter":   {product: `UPDATE shop.items SET title = @nmae WHERE sku = @id`, want: []string{"catalog.write_back.product", "@nmae", `"name" is`}},
+		"unknown parameter":   {product: `UPDATE shop.items SET title = @names WHERE sku = @id`, want: []string{"catalog.write_back.product", "@names", `"name" is`}},
 		"column not returned": {product: `UPDATE shop.items SET note = @unit_label WHERE sku = @id`, want: []string{"products query does not return unit_label", "add that column"}},
 		"no id":               {price: `UPDATE shop.tariffs SET label = @nickname`, want: []string{"catalog.write_back.price does not use @id", "one price"}},
 		"id in a comment":     {price: `UPDATE shop.tariffs SET label = @nickname /* WHERE code = @id */`, want: []string{"does not use @id"}},
@@ -518,7 +519,9 @@ func TestTheBuiltInTablesAreWrittenBack(t *testing.T) {
 		price(p, "mug-eur").CurrencyOptions = map[string]*catalogv1.CurrencyOption{"usd": {UnitAmount: "1500"}}
 	}, "metadata.color", "active", "marketing_features", "package_dimensions", "prices.mug-eur.nickname", "prices.mug-eur.tax_behavior",
 		"prices.mug-eur.currency_options.usd.unit_amount")))
+	//nolint:testifylint // not JSON as a whole
 	require.Equal(t, `{"sku": 1, "color": "blue"} {Blue} {} f`, r.value(`SELECT concat_ws(' ', metadata, marketing_features, images, active) FROM driftless.products`))
+	//nolint:testifylint // not JSON as a whole
 	require.Equal(t, `1400.00 Euro inclusive {"usd": {"unit_amount": 1500}}`, r.value(`SELECT concat_ws(' ', unit_amount, nickname, tax_behavior, currency_options) FROM driftless.prices`))
 	require.Equal(t, writeback.Written, r.write(w, writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}))
 }

@@ -28,6 +28,7 @@ type bench struct {
 }
 
 func newBench(t *testing.T, policy map[string]catalog.Rule) *bench {
+	t.Helper()
 	b := &bench{t: t, now: noon}
 	var err error
 	b.Ledger, err = ledger.Open(t.Context(), localtest.Postgres(t), "default", func() time.Time { return b.now })
