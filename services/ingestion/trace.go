@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel"

@@ -202,7 +202,6 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 	return len(doubtful) == 0, nil
 }
 
-
 // look reads one object into what is known of its product. An object that cannot be read is counted and passed over.
 func (s *scan) look(ctx context.Context, of known, object string, also func(*catalogv1.Observed)) error {
 	const attempts = 4

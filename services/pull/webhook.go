@@ -132,6 +132,6 @@ func startTake(ctx context.Context, via meshv1.Via) (context.Context, trace.Span
 		return tracer.Start(ctx, "read event") //nolint:spancheck // the caller ends it
 	}
 	return tracer.Start(ctx, "POST "+WebhookPath, //nolint:spancheck // as above
-		 trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		semconv.HTTPRequestMethodPost, semconv.HTTPRoute(WebhookPath), semconv.URLPath(WebhookPath)))
+		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+			semconv.HTTPRequestMethodPost, semconv.HTTPRoute(WebhookPath), semconv.URLPath(WebhookPath)))
 }
