@@ -42,7 +42,7 @@ type Reservation struct {
 }
 
 // Proposal is a match with its prices.
-type Proposal struct {
+type Proposal struct { //nolint:recvcheck // built by pointer, read by value
 	Match
 
 	// Prices are Stripe's ids of prices by the catalog's ids, those that carry their mark already left out.

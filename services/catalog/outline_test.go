@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,7 +65,7 @@ create old:  -> 900 JPY
 
 	second := upsert(product("Mug XL", "1600"))
 	second.Product.Metadata = nil
-	second.Product.Prices = append(second.GetProduct().GetPrices()[:1], &catalogv1.Price{Id: "new", Currency: "kwd", UnitAmount: "1500", Recurring: &catalogv1.Recurring{Interval: "month"}})
+	second.Product.Prices = append(slices.Clip(second.GetProduct().GetPrices()[:1]), &catalogv1.Price{Id: "new", Currency: "kwd", UnitAmount: "1500", Recurring: &catalogv1.Recurring{Interval: "month"}})
 	second.Product.Prices[0].Nickname = "List"
 	require.Equal(t, `update : Mug -> Mug XL; metadata.size "L" -> ""; name "Mug" -> "Mug XL"
 replace eur: 14.00 EUR -> 16.00 EUR; unit_amount "1400" -> "1600"

@@ -39,7 +39,7 @@ func Money(minor, currency string) string {
 // PriceInWords writes what a price costs and how often: "14.00 EUR / month".
 func PriceInWords(p *catalogv1.Price) string {
 	p = canonicalPrice(p)
-	words := ""
+	var words string
 	switch c := p.GetCustomUnitAmount(); {
 	case len(p.GetTiers()) > 0 || p.GetTiersMode() != "":
 		words = strings.TrimSpace(strconv.Itoa(len(p.GetTiers()))+" "+p.GetTiersMode()) + " tiers in " + strings.ToUpper(p.GetCurrency())

@@ -19,7 +19,7 @@ type Policy struct {
 
 // FieldRules are rules by field, in the order in which they are given. What they may say is for the catalog's rules to
 // check, not for this package.
-type FieldRules []FieldRule
+type FieldRules []FieldRule //nolint:recvcheck // kong decodes into a pointer, and formats values
 
 // FieldRule says who owns a field and what is done about differences.
 type FieldRule struct {
@@ -37,7 +37,7 @@ var (
 )
 
 // String writes the rules as a flag or a variable has them.
-func (r FieldRules) String() string { //nolint:recvcheck // kong decodes into a pointer, and formats values
+func (r FieldRules) String() string {
 	parts := make([]string, len(r))
 	for i, rule := range r {
 		parts[i] = escaper.Replace(rule.Field) + "=" + rule.Owner

@@ -184,7 +184,7 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 			return false, err
 		}
 		if p.is(e.observed) != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // the conflict was with somebody who made the two equal
 		}
 		e.others = e.revision
 		if changed, doubtful = e.apply(p.objects, before); changed {

@@ -145,23 +145,21 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 			span.End()
 		}
 	}()
-	order := ctx
 	for _, l := range letters {
 		if retriedBy(l) != mesh.Ingestion || slices.Contains(ids, l.GetProductId()) {
 			continue
 		}
 		ids = append(ids, l.GetProductId())
 		// One order is in one trace: that of a single letter, or that of the request, to which the letters' are linked.
-		replayCtx, span := c.startReplay(ctx, l)
+		_, span := c.startReplay(ctx, l)
 		spans = append(spans, span)
-		if len(letters) == 1 {
-			order = replayCtx
-		}
 	}
 	if len(ids) == 0 {
 		return nil
 	}
-	ctx = order
+	if len(letters) == 1 {
+		ctx = trace.ContextWithSpan(ctx, spans[0])
+	}
 	command := nuid.Next()
 	err = c.backfill(ctx, ids, operator, "replay of dead letters", command)
 	for i, l := range letters {

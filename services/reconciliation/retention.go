@@ -13,7 +13,7 @@ func (r *reconciler) fillReadable(ctx context.Context) error {
 			if ctx.Err() == nil {
 				r.Logger.WarnContext(ctx, "the ledger's views lack some products until the next start", "error", err)
 			}
-			return nil //nolint:nilerr // what the views lack is no reason to stop
+			return nil
 		}
 		if after = last; after == "" {
 			return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -238,7 +239,7 @@ func (r *adoptReport) add(p adoption.Proposal, want, held string) {
 		}{entryOf(p), want, held, p.Create, reasons, p.Candidates})
 		return
 	}
-	prices := fmt.Sprintf("%d", len(p.Prices))
+	prices := strconv.Itoa(len(p.Prices))
 	if len(p.Create) > 0 {
 		prices += fmt.Sprintf(", %d new", len(p.Create))
 	}
@@ -315,7 +316,7 @@ func shortened(s string, n int) string {
 // inLines breaks a text into lines of about n characters.
 func inLines(s string, n int) []string {
 	var lines []string
-	for _, word := range strings.Fields(s) {
+	for word := range strings.FieldsSeq(s) {
 		if last := len(lines) - 1; last >= 0 && len([]rune(lines[last]))+1+len([]rune(word)) <= n {
 			lines[last] += " " + word
 		} else {

@@ -297,7 +297,7 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 		if len(waiting) == 0 {
 			break
 		}
-		a.progress.show("%d of %d adopted, %d refused", a.adopted+a.already, a.approved, a.refused)
+		a.progress.showf("%d of %d adopted, %d refused", a.adopted+a.already, a.approved, a.refused)
 		select {
 		case <-waitCtx.Done():
 			return context.Cause(waitCtx)

@@ -9,7 +9,7 @@ import (
 // progress is a line at the foot of a terminal that says how far something is. Elsewhere it is not shown.
 type progress struct{ width int }
 
-func (p *progress) show(format string, args ...any) {
+func (p *progress) showf(format string, args ...any) {
 	if !isTerminal(os.Stderr) {
 		return
 	}

@@ -163,7 +163,7 @@ type syncShow struct {
 
 func (s *syncShow) progress(equal int) {
 	if !s.json {
-		s.line.show("%s %d of %d products equal", bar(equal, s.total), equal, s.total)
+		s.line.showf("%s %d of %d products equal", bar(equal, s.total), equal, s.total)
 	}
 }
 

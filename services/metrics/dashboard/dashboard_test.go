@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
@@ -101,7 +102,7 @@ func check(t *testing.T, expr string, known map[string][]metrics.Label) (asked [
 			allowed = append(allowed, l.Name)
 		}
 		for _, m := range selector.LabelMatchers {
-			if m.Name != labels.MetricName {
+			if m.Name != model.MetricNameLabel {
 				checkMatcher(t, expr, m, with)
 			}
 		}

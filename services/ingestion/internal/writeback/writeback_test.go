@@ -523,7 +523,6 @@ func TestTheBuiltInTablesAreWrittenBack(t *testing.T) {
 		"prices.mug-eur.currency_options.usd.unit_amount")))
 	//nolint:testifylint // not JSON as a whole
 	require.Equal(t, `{"sku": 1, "color": "blue"} {Blue} {} f`, r.value(`SELECT concat_ws(' ', metadata, marketing_features, images, active) FROM driftless.products`))
-	//nolint:testifylint // not JSON as a whole
 	require.Equal(t, `1400.00 Euro inclusive {"usd": {"unit_amount": 1500}}`, r.value(`SELECT concat_ws(' ', unit_amount, nickname, tax_behavior, currency_options) FROM driftless.prices`))
 	require.Equal(t, writeback.Written, r.write(w, writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}))
 }
