@@ -188,7 +188,9 @@ func TestChangesAreTracesInJaeger(t *testing.T) {
 		failed := slices.DeleteFunc(spansOf(found, "process catalog"), func(s *jaeger.Span) bool { return s.Error() == "" })
 		require.Len(t, failed, 1)
 		require.NotEmpty(t, failed[0].Attributes[string(telemetry.RetryDelayKey)], "the delay of the retry")
-		require.Contains(t, m.printed("trace", "cup", "--jaeger", m.query), "tried again after")
+		out := m.printed("trace", "cup", "--jaeger", m.query)
+		t.Log("\n" + out)
+		require.Contains(t, out, "tried again after")
 	})
 
 	t.Run("a coalesced burst", func(t *testing.T) { m.burst(t) })
@@ -273,7 +275,9 @@ func (m *inJaeger) burst(t *testing.T) {
 	require.Positive(t, carries, "the pass links to what it carried")
 	for _, f := range traces {
 		if next(f) != "" {
-			require.Contains(t, m.printed("trace", "--trace-id", f.ID, "--jaeger", m.query), "carried by trace "+next(f))
+			out := m.printed("trace", "--trace-id", f.ID, "--jaeger", m.query)
+			t.Log("\n" + out)
+			require.Contains(t, out, "carried by trace "+next(f))
 			break
 		}
 	}
