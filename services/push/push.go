@@ -268,6 +268,6 @@ func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
 	span := trace.SpanFromContext(ctx)
 	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry), telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
 	telemetry.Fail(span, err)
-	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempts", attempts, "in", delay, "error", err)
+	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempt", attempts, "in", delay, "error", err)
 	return mesh.Ack()
 }
