@@ -78,37 +78,54 @@ func (m Match) Certain() bool {
 func Matches(wanted []Wanted, held []Held) []Match {
 	x := newIndex(held)
 	claims := map[string]*claim{}
-	proposals := make([]Match, 0, len(wanted))
+	byRank := make([][]*proposal, len(ranks))
 	for _, w := range wanted {
-		m, ok := x.match(w)
-		if !ok {
-			continue
-		}
-		proposals = append(proposals, m)
-		for _, id := range m.stripeIDs() {
-			claims[id] = claims[id].or(&claim{rank: slices.Index(ranks, m.Why), by: []string{w.ID}, sole: m.StripeID != ""})
+		if m, ok := x.match(w); ok {
+			rank := slices.Index(ranks, m.Why)
+			byRank[rank] = append(byRank[rank], &proposal{Match: m, ids: m.stripeIDs()})
 		}
 	}
-	out := proposals[:0]
-	for _, m := range proposals {
-		rank := slices.Index(ranks, m.Why)
-		ids := slices.DeleteFunc(m.stripeIDs(), func(id string) bool { return claims[id].settles(rank) })
-		if len(ids) == 0 {
-			continue
+	var out []Match
+	// The strongest reasons first: what they settle leaves weaker ones fewer candidates, perhaps one.
+	for rank, proposals := range byRank {
+		for _, p := range proposals {
+			p.ids = slices.DeleteFunc(p.ids, func(id string) bool { return claims[id] != nil && claims[id].settles(rank) })
 		}
-		m.StripeID, m.Candidates = "", ids
-		if len(ids) == 1 {
-			m.StripeID, m.Candidates = ids[0], nil
-			m.Rivals = slices.DeleteFunc(slices.Clone(claims[ids[0]].by), func(id string) bool { return id == m.Product })
-			slices.Sort(m.Rivals)
+		for _, p := range proposals {
+			for _, id := range p.ids {
+				claims[id] = claims[id].or(&claim{rank: rank, by: []string{p.Product}, sole: len(p.ids) == 1})
+			}
 		}
-		out = append(out, m)
+		for _, p := range proposals {
+			if len(p.ids) > 0 {
+				out = append(out, p.among(claims))
+			}
+		}
 	}
 	slices.SortFunc(out, func(a, b Match) int { return strings.Compare(a.Product, b.Product) })
 	return out
 }
 
 var ranks = []Why{ByID, ByMetadata, ByLookupKey, ByName}
+
+// proposal is a match with those of Stripe's products that still come into question.
+type proposal struct {
+	Match
+
+	ids []string
+}
+
+// among is the match, with its rivals among all claims of reasons as strong or stronger.
+func (p *proposal) among(claims map[string]*claim) Match {
+	m := p.Match
+	m.StripeID, m.Candidates = "", p.ids
+	if len(p.ids) == 1 {
+		m.StripeID, m.Candidates = p.ids[0], nil
+		m.Rivals = slices.DeleteFunc(slices.Clone(claims[m.StripeID].by), func(id string) bool { return id == m.Product })
+		slices.Sort(m.Rivals)
+	}
+	return m
+}
 
 // claim is the strongest reason for which a product of Stripe's is proposed, and for whom.
 type claim struct {
