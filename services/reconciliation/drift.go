@@ -16,6 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 // longestLook is the longest time between looks for drift.
@@ -82,7 +83,12 @@ func (r *reconciler) due() {
 }
 
 // found publishes new drift.
-func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) error {
+func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledger.Drift) (err error) {
+	ctx, span := r.startDrift(ctx, "find drift", p)
+	defer func() {
+		telemetry.Fail(span, err)
+		span.End()
+	}()
 	words := inWords(drift)
 	metrics.DriftFound.Add(ctx, 1)
 	r.Logger.WarnContext(ctx, "drift", "product", p.ID, "differences", words)
@@ -124,6 +130,11 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 // act orders what a product's drift asks for, with a look at Stripe: what is known of it has been wrong once. It returns why
 // what was to be written back cannot be, for a person to decide.
 func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Orders) (cannot string, err error) {
+	ctx, span := r.startDrift(ctx, "mend drift", p)
+	defer func() {
+		telemetry.Fail(span, err)
+		span.End()
+	}()
 	id := func(what string) string {
 		return fmt.Sprintf("%s:%s:%s:%d:%d", what, r.Account, p.ID, p.DriftedAt.UnixMicro(), p.Repairs)
 	}

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
@@ -18,6 +19,12 @@ func traceWrite(ctx context.Context, begun time.Time, err error) {
 		semconv.DBSystemNamePostgreSQL, semconv.DBNamespace("driftless_ledger"), semconv.DBQuerySummary("write ledger")))
 	telemetry.Fail(span, err)
 	span.End()
+}
+
+// startDrift begins the span of what is found or done about a product's drift. It is sampled whatever the share is.
+func (r *reconciler) startDrift(ctx context.Context, name string, p *ledger.Product) (context.Context, trace.Span) {
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: r.Account, Product: p.ID, Version: p.Desired.GetVersion()})
+	return otel.Tracer(scope).Start(ctx, name, trace.WithAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))) //nolint:spancheck // the caller ends it
 }
 
 // startReplay begins the replay of a dead letter, in the trace that it died in; the request for it is linked.
