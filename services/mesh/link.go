@@ -104,7 +104,8 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*Links, error) {
 	if err != nil {
 		return nil, err
 	}
-	watcher, err := kv.Watch(ctx, account+".*")
+	// Follow ends the watch: one that ended with this context could look, for a moment, like a lost connection.
+	watcher, err := kv.Watch(context.WithoutCancel(ctx), account+".*")
 	if err != nil {
 		return nil, fmt.Errorf("watch bucket %s: %w", BucketLink, err)
 	}
@@ -112,6 +113,7 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*Links, error) {
 	for {
 		select {
 		case <-ctx.Done():
+			_ = watcher.Stop()
 			return nil, context.Cause(ctx)
 		case entry, ok := <-watcher.Updates():
 			switch {

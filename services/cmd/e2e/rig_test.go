@@ -14,7 +14,6 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/client"
@@ -222,24 +221,31 @@ func (r *rig) upsert(products ...*catalogv1.Product) {
 // converged waits until everything committed is captured, nothing is in flight and nothing differs.
 func (r *rig) converged() {
 	r.t.Helper()
+	r.convergedWithin(patience)
+}
+
+func (r *rig) convergedWithin(atMost time.Duration) {
+	r.t.Helper()
 	_, err := r.ingest.WaitCaptured(r.t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(r.t, err)
 	calm := 0
-	var last *controlv1.PlanResponse
-	if !assert.Eventually(r.t, func() bool {
+	last := ""
+	// In this goroutine: testify's would go on asking after the time is up.
+	for deadline := time.Now().Add(atMost); calm < 2; {
+		require.True(r.t, time.Now().Before(deadline), "not converged: %s", last)
 		resp, err := r.control.Plan(r.t.Context(), connect.NewRequest(&controlv1.PlanRequest{}))
-		if err != nil {
-			return false
+		switch {
+		case err != nil:
+			last = err.Error()
+		case len(resp.Msg.GetProducts()) > 0 || resp.Msg.GetInFlight() > 0:
+			calm, last = 0, fmt.Sprintf("%d products differ, %d messages in flight", len(resp.Msg.GetProducts()), resp.Msg.GetInFlight())
+		default:
+			calm++
 		}
-		last = resp.Msg
-		if len(last.GetProducts()) > 0 || last.GetInFlight() > 0 {
-			calm = 0
-			return false
+		select {
+		case <-r.t.Context().Done():
+		case <-time.After(50 * time.Millisecond):
 		}
-		calm++
-		return calm >= 2
-	}, patience, 50*time.Millisecond) {
-		require.FailNow(r.t, "not converged", "%v", last)
 	}
 }
 

@@ -97,6 +97,9 @@ var Rows = []Row{
 			{`histogram_quantile(0.95, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p95"},
 			{`histogram_quantile(0.99, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p99"},
 		}},
+		{Title: "Age of the reading of events", Help: "Since Stripe's events were last read to their end.", Unit: "s", Queries: []Query{
+			{`max by (account) (driftless_stripe_events_age_seconds{account=~"$account"})`, "{{account}}"},
+		}},
 		{Title: "Webhooks refused", Help: "In five minutes.", Unit: "short", Queries: []Query{
 			{`sum by (reason) (increase(driftless_webhook_rejected_total{account=~"$account"}[5m]))`, "{{reason}}"},
 		}},
