@@ -58,6 +58,13 @@ func Work[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, handle func(context.Context, Message[M]) Verdict) error {
+	return consume(ctx, m, w, func(pulling, handling context.Context, cons jetstream.Consumer) error {
+		return pull(pulling, handling, m, w, cons, handle)
+	})
+}
+
+// consume runs the worker's pulls until ctx ends, and lets the handlers at work finish.
+func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling context.Context, cons jetstream.Consumer) error) error {
 	cons, err := m.js.Consumer(ctx, w.Consumer.Stream, w.Consumer.Durable(m.account))
 	if err != nil {
 		return fmt.Errorf("bind consumer %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
@@ -68,7 +75,7 @@ func Work[T any, M interface {
 	stop := context.AfterFunc(pulling, func() { time.AfterFunc(shutdownGrace, cancel) })
 	defer stop()
 	for range max(w.Concurrency, 1) {
-		g.Go(func() error { return pull(pulling, handling, m, w, cons, handle) })
+		g.Go(func() error { return pull(pulling, handling, cons) })
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
@@ -108,39 +115,64 @@ func work[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, handle func(context.Context, Message[M]) Verdict) {
+	d, ok := take[T, M](ctx, m, w, raw)
+	if !ok {
+		return
+	}
+	defer d.span.End()
+	alive := keepAlive(raw)
+	defer alive()
+	if d.undecodable == nil {
+		d.settle(m, w, handle(d.ctx, d.msg))
+	} else {
+		d.settle(m, w, Dead(d.undecodable))
+	}
+}
+
+// delivery is a message on its way through a handler.
+type delivery[M proto.Message] struct {
+	ctx   context.Context //nolint:containedctx // that of the message's span
+	span  trace.Span
+	begun time.Time
+	raw   jetstream.Msg
+	meta  *jetstream.MsgMetadata
+	msg   Message[M]
+	// undecodable is the letter of a message that is none.
+	undecodable *meshv1.DeadLetter
+}
+
+// take begins the span of a message and decodes it. It settles what is no message for a handler and returns false.
+func take[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg) (d delivery[M], ok bool) {
 	if op := raw.Headers().Get("KV-Operation"); op != "" {
 		// A key's removal carries no state.
 		_ = raw.Ack()
-		return
+		return d, false
 	}
 	meta, err := raw.Metadata()
 	if err != nil {
 		m.logger.Error("message without JetStream metadata", "subject", raw.Subject(), "error", err)
-		return
+		return d, false
 	}
-	begun := time.Now()
-	ctx, span := startProcess(ctx, m, w, raw, meta)
-	defer span.End()
-
-	alive := keepAlive(raw)
-	defer alive()
-
-	msg := Message[M]{
-		Subject: raw.Subject(), Stream: meta.Stream, Sequence: meta.Sequence.Stream,
+	d = delivery[M]{begun: time.Now(), raw: raw, meta: meta, msg: Message[M]{
+		Body: M(new(T)), Subject: raw.Subject(), Stream: meta.Stream, Sequence: meta.Sequence.Stream,
 		Attempt: meta.NumDelivered, Header: raw.Headers(), PublishedAt: meta.Timestamp,
+	}}
+	d.ctx, d.span = startProcess(ctx, m, w, raw, meta)
+	if err := proto.Unmarshal(raw.Data(), d.msg.Body); err != nil {
+		d.undecodable = &meshv1.DeadLetter{
+			Account: d.msg.Account(), ProductId: untoken(lastToken(raw.Subject())), Reason: ReasonUndecodable,
+			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), d.msg.Body.ProtoReflect().Descriptor().FullName(), err),
+		}
 	}
-	msg.Body = M(new(T))
-	var verdict Verdict
-	if err := proto.Unmarshal(raw.Data(), msg.Body); err != nil {
-		verdict = Dead(&meshv1.DeadLetter{
-			Account: msg.Account(), ProductId: untoken(lastToken(raw.Subject())), Reason: ReasonUndecodable,
-			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), msg.Body.ProtoReflect().Descriptor().FullName(), err),
-		})
-	} else {
-		verdict = handle(ctx, msg)
-	}
-	settle(ctx, m, w, raw, meta, verdict)
-	count(ctx, w.Consumer, meta.NumDelivered, verdict, begun)
+	return d, true
+}
+
+func (d delivery[M]) settle(m *Mesh, w Worker, v Verdict) {
+	settle(d.ctx, m, w, d.raw, d.meta, v)
+	count(d.ctx, w.Consumer, d.meta.NumDelivered, v, d.begun)
 }
 
 // settle carries out a verdict. A message whose settling fails comes again: handlers are idempotent.
@@ -191,8 +223,8 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 	}
 }
 
-// keepAlive renews the message's ack wait until the returned function is called.
-func keepAlive(raw jetstream.Msg) (stop func()) {
+// keepAlive renews the messages' ack wait until the returned function is called.
+func keepAlive(raw ...jetstream.Msg) (stop func()) {
 	ticker := time.NewTicker(ackWait / 3)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
@@ -200,7 +232,9 @@ func keepAlive(raw jetstream.Msg) (stop func()) {
 		for {
 			select {
 			case <-ticker.C:
-				_ = raw.InProgress()
+				for _, r := range raw {
+					_ = r.InProgress()
+				}
 			case <-done:
 				return
 			}

@@ -124,7 +124,7 @@ var (
 // Reconciliation, for itself.
 var (
 	LedgerWriteDuration = seconds("driftless.ledger.write.duration", fromReconciliation, work,
-		"Time to take a message into account in the ledger.", Stream)
+		"Time to take the messages that came together into account in the ledger: one transaction.", Stream)
 	DriftFound = counter("driftless.drift.found", "{product}", fromReconciliation,
 		"Products found to have drifted.")
 	DriftRepaired = counter("driftless.drift.repaired", "{product}", fromReconciliation,

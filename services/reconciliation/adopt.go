@@ -72,9 +72,9 @@ func (c control) AdoptProducts(ctx context.Context, req *connect.Request[control
 		if err := c.mesh.Publish(ctx, mesh.CommandSubject(mesh.Push, c.Account, mesh.VerbAdopt, a.GetProductId()), command, mesh.WithID(command.GetId())); err != nil {
 			return nil, unavailable(err)
 		}
-		if err := c.ledger.Record(ctx, ledger.Entry{
+		if err := c.ledger.Apply(ctx, ledger.Record(ledger.Entry{
 			EventID: "ORDER:" + command.GetId(), Product: a.GetProductId(), At: c.Now(), Kind: "ordered", Detail: "adopt " + mesh.DescribeAdoption(a), TraceID: traceID(ctx),
-		}); err != nil {
+		})); err != nil {
 			return nil, unavailable(err)
 		}
 		out.Orders = append(out.Orders, &controlv1.AdoptionOrder{ProductId: a.GetProductId(), Id: command.GetId()})

@@ -19,37 +19,39 @@ import (
 )
 
 // desired follows CATALOG.
-func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) error {
+func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) (ledger.Change, error) {
 	change := msg.Body
 	at := msg.PublishedAt
 	if c := change.GetCommittedAt(); c != nil {
 		at = c.AsTime()
 	}
-	return r.ledger.Desire(ctx, change, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, ledger.Entry{
+	return ledger.Desire(change, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, ledger.Entry{
 		// With the time: a stream that is made anew counts from 1 again.
 		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence), Product: change.GetProductId(), At: at, Kind: "catalog_change",
 		Version: change.GetVersion(), Detail: describe(change), TraceID: traceID(ctx),
-	})
+	}), nil
 }
 
 // observed follows OBSERVED.
-func (r *reconciler) observed(ctx context.Context, msg mesh.Message[*catalogv1.Observed]) error {
-	if err := r.ledger.Observe(ctx, msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}); err != nil {
-		return err
-	}
-	if catalog.Ours(msg.Body) || msg.Body.GetProduct() == nil {
+func (r *reconciler) observed(_ context.Context, msg mesh.Message[*catalogv1.Observed]) (ledger.Change, error) {
+	return ledger.Observe(msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}), nil
+}
+
+// forgetAdopted drops what was observed under an id of Stripe's own, if a product was adopted while that was on its way: it is
+// none by itself any more.
+func (r *reconciler) forgetAdopted(ctx context.Context, o *catalogv1.Observed) error {
+	if catalog.Ours(o) || o.GetProduct() == nil {
 		return nil
 	}
-	// A product that was adopted while this was on its way is none by itself any more.
-	linked, err := r.mesh.Links().Product(ctx, r.Account, msg.Body.GetProductId())
-	if err != nil || linked == "" || linked == msg.Body.GetProductId() {
+	linked, err := r.mesh.Links().Product(ctx, r.Account, o.GetProductId())
+	if err != nil || linked == "" || linked == o.GetProductId() {
 		return err
 	}
-	return r.ledger.Forget(ctx, msg.Body.GetProductId())
+	return r.ledger.Forget(ctx, o.GetProductId())
 }
 
 // stripeEvent follows STRIPE, for the audit trail.
-func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.StripeChange]) error {
+func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.StripeChange]) (ledger.Change, error) {
 	c := msg.Body
 	about := aboutEvent(c)
 	detail := fmt.Sprintf("%s %s of %s", c.GetEventId(), c.GetType(), c.GetObjectId())
@@ -58,19 +60,16 @@ func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.S
 	}
 	data, err := ledger.EncodeData(about)
 	if err != nil {
-		return err
+		return ledger.Change{}, err
 	}
-	if err := r.ledger.Record(ctx, ledger.Entry{
+	return ledger.RecordEvent(ledger.Entry{
 		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(), Product: c.GetProductId(), At: c.GetReceivedAt().AsTime(),
 		Kind: "stripe_event", Detail: detail, TraceID: traceID(ctx), Data: data,
-	}); err != nil {
-		return err
-	}
-	return r.ledger.BlameEvent(ctx, c.GetProductId(), c.GetEventId())
+	}, c.GetEventId()), nil
 }
 
 // outcome follows SYNC, for the audit trail.
-func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outcome]) error {
+func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outcome]) (ledger.Change, error) {
 	o := msg.Body
 	detail := o.GetDetail()
 	if len(o.GetSteps()) > 0 {
@@ -80,30 +79,33 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		}
 		detail = strings.Join(steps, "; ")
 	}
-	if o.GetKind() == meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED && o.GetStripeId() != o.GetProductId() {
-		if err := r.ledger.Forget(ctx, o.GetStripeId()); err != nil {
-			return err
-		}
-	}
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{
 		Differences: o.GetDifferences(), Steps: o.GetSteps(), StripeEventId: o.GetEventId(), IdempotencyKey: o.GetIdempotencyKey(),
 	})
 	if err != nil {
-		return err
+		return ledger.Change{}, err
 	}
-	return r.ledger.Record(ctx, ledger.Entry{
+	return ledger.Record(ledger.Entry{
 		EventID: "SYNC:" + o.GetId(), Product: o.GetProductId(), At: o.GetAt().AsTime(), Kind: mesh.OutcomeName(o.GetKind()),
 		Version: o.GetVersion(), Detail: detail, TraceID: traceID(ctx), Data: data,
-	})
+	}), nil
+}
+
+// forgetStripeID drops what was known under the id of Stripe's own of a product that was adopted.
+func (r *reconciler) forgetStripeID(ctx context.Context, o *meshv1.Outcome) error {
+	if o.GetKind() != meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED || o.GetStripeId() == o.GetProductId() {
+		return nil
+	}
+	return r.ledger.Forget(ctx, o.GetStripeId())
 }
 
 // deadLetter follows DEAD.
-func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.DeadLetter]) error {
+func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.DeadLetter]) (ledger.Change, error) {
 	l := msg.Body
-	return r.ledger.Bury(ctx, l, ledger.Entry{
+	return ledger.Bury(l, ledger.Entry{
 		EventID: "DEAD:" + l.GetId(), Product: l.GetProductId(), At: l.GetLastAt().AsTime(), Kind: "dead", Version: l.GetVersion(),
 		Detail: l.GetReason() + ": " + l.GetMessage(), TraceID: traceID(ctx),
-	})
+	}), nil
 }
 
 func (r *reconciler) tell(ctx context.Context, o *meshv1.Outcome) error {

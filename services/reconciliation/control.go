@@ -224,7 +224,7 @@ func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv
 		if req.Msg.GetLook() {
 			detail = "sync, with a look at Stripe"
 		}
-		if err := c.ledger.Record(ctx, ledger.Entry{EventID: "ORDER:" + command, Product: id, At: at, Kind: "ordered", Detail: detail, TraceID: traceID(ctx)}); err != nil {
+		if err := c.ledger.Apply(ctx, ledger.Record(ledger.Entry{EventID: "ORDER:" + command, Product: id, At: at, Kind: "ordered", Detail: detail, TraceID: traceID(ctx)})); err != nil {
 			return nil, unavailable(err)
 		}
 	}

@@ -179,10 +179,10 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 }
 
 func (c control) recordReplay(ctx context.Context, command string, l *meshv1.DeadLetter) error {
-	return c.ledger.Record(ctx, ledger.Entry{
+	return c.ledger.Apply(ctx, ledger.Record(ledger.Entry{
 		EventID: "ORDER:" + command + ":" + l.GetProductId(), Product: l.GetProductId(), At: c.Now(), Kind: "ordered", Version: l.GetVersion(),
 		Detail: fmt.Sprintf("replay by %s of what was dead: %s", retriedBy(l), l.GetReason()), TraceID: traceID(ctx),
-	})
+	}))
 }
 
 // backfill orders ingestion to read products from the catalog again.

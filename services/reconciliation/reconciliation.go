@@ -13,12 +13,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
-	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -61,8 +59,12 @@ const (
 	ExtrasImport  Extras = "import"
 )
 
-// concurrency of each consumer: the ledger's row locks keep messages about one product apart.
-const concurrency = 4
+// Of each consumer, so many transactions at once, of so many messages each: the ledger's row locks keep messages about one
+// product apart.
+const (
+	concurrency = 2
+	batchSize   = 128
+)
 
 // reconciler holds what the parts of the service share.
 type reconciler struct {
@@ -118,32 +120,15 @@ func Run(ctx context.Context, cfg Config) error {
 	r.HTTP.Ready = func(ctx context.Context) error { return errors.Join(m.Ready(ctx), l.Ready(ctx)) }
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return httpserver.Run(ctx, r.HTTP) })
-	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationCatalog, r.desired) })
-	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationObserved, r.observed) })
-	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationStripe, r.stripeEvent) })
-	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationSync, r.outcome) })
-	g.Go(func() error { return consume(ctx, r, mesh.ReconciliationDead, r.deadLetter) })
+	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationCatalog, r.desired, nil) })
+	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationObserved, r.observed, r.forgetAdopted) })
+	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationStripe, r.stripeEvent, nil) })
+	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationSync, r.outcome, r.forgetStripeID) })
+	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationDead, r.deadLetter, nil) })
 	g.Go(func() error { return r.watchDrift(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
 	g.Go(func() error { return r.fillReadable(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })
 	cfg.Logger.Info("reconciliation is running", "account", cfg.Account, "grace", cfg.GracePeriod)
 	return g.Wait()
-}
-
-func consume[T any, M interface {
-	*T
-	proto.Message
-}](ctx context.Context, r *reconciler, c mesh.Consumer, handle func(context.Context, mesh.Message[M]) error) error {
-	return mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Reconciliation, Consumer: c, Concurrency: concurrency},
-		func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
-			begun := time.Now()
-			err := handle(ctx, msg)
-			metrics.LedgerWriteDuration.Record(ctx, time.Since(begun).Seconds(), metrics.Stream.Is(c.Stream))
-			traceWrite(ctx, begun, err)
-			if err != nil {
-				return mesh.Retry(err)
-			}
-			return mesh.Ack()
-		})
 }

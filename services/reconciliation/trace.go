@@ -13,10 +13,13 @@ import (
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
-// traceWrite is the span of what a message changed in the ledger: one transaction.
-func traceWrite(ctx context.Context, begun time.Time, err error) {
+// traceWrite is the span of what a message changed in the ledger, in one transaction with others.
+func traceWrite(ctx context.Context, begun time.Time, messages int, err error) {
 	_, span := otel.Tracer(scope).Start(ctx, "write ledger", trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(begun), trace.WithAttributes(
 		semconv.DBSystemNamePostgreSQL, semconv.DBNamespace("driftless_ledger"), semconv.DBQuerySummary("write ledger")))
+	if messages > 1 {
+		span.SetAttributes(semconv.DBOperationBatchSize(messages))
+	}
 	telemetry.Fail(span, err)
 	span.End()
 }

@@ -15,94 +15,120 @@ import (
 // Bury takes a dead letter into account: the product is dead until a newer wish comes or the version is applied
 // after all. Of a product's letters only the one about the newest version stands, whatever the order they come in. A letter
 // about no version stands beside it, the newest of each service, until an entry later than it settles it.
-func (l *Ledger) Bury(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) error {
+func Bury(letter *meshv1.DeadLetter, entry Entry) Change {
+	c := Change{Product: letter.GetProductId(), Entry: entry}
+	if letter.GetVersion() == 0 {
+		c.edit = func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
+			return l.buryUnversioned(ctx, tx, p, letter)
+		}
+	} else {
+		c.edit = func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
+			return l.bury(ctx, tx, p, letter)
+		}
+	}
+	return c
+}
+
+func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1.DeadLetter) (changed bool, err error) {
+	version := letter.GetVersion()
+	superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
+	var closed *time.Time
+	if superseded {
+		closed = new(l.now())
+	}
+	isNew, err := l.storeLetter(ctx, tx, letter, closed)
+	if err != nil {
+		return false, err
+	}
+	// A letter that comes again has had its effect, and may have been closed since.
+	if superseded {
+		p.closed = append(p.closed, letter)
+	}
+	if superseded || !isNew {
+		return false, nil
+	}
+	if err := l.close(ctx, tx, p, `version > 0 AND id <> $3`, letter.GetId()); err != nil {
+		return false, err
+	}
+	p.deadVersion = &version
+	if letter.GetReason() == writeBackFailed {
+		return true, l.waitForPerson(ctx, tx, p, letter.GetMessage())
+	}
+	return true, nil
+}
+
+func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1.DeadLetter) (changed bool, err error) {
+	if isNew, err := l.storeLetter(ctx, tx, letter, nil); err != nil || !isNew {
+		return false, err
+	}
+	if err := l.close(ctx, tx, p, `service = $3 AND version = 0 AND at < (
+		SELECT max(at) FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND service = $3 AND closed_at IS NULL AND version = 0)`,
+		letter.GetService()); err != nil {
+		return false, err
+	}
+	p.deadUnversioned = true
+	return true, nil
+}
+
+// storeLetter says whether the letter is a new one.
+func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.DeadLetter, closed *time.Time) (isNew bool, err error) {
 	body, err := proto.Marshal(letter)
 	if err != nil {
-		return fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
+		return false, fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
 	}
-	version := letter.GetVersion()
-	if version == 0 {
-		return l.buryUnversioned(ctx, letter, body, entry)
+	tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at, closed_at)
+		VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (id) DO NOTHING`,
+		letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), letter.GetReason(), number(letter.GetVersion()), body,
+		letter.GetLastAt().AsTime(), closed)
+	if err != nil {
+		return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
 	}
-	return l.change(ctx, letter.GetProductId(), entry, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
-		superseded := p.desiredVersion > version || p.deadVersion != nil && *p.deadVersion > version
-		var closed *time.Time
-		if superseded {
-			closed = new(l.now())
-		}
-		tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at, closed_at)
-			VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (id) DO NOTHING`,
-			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), letter.GetReason(), number(version), body, letter.GetLastAt().AsTime(), closed)
-		if err != nil {
-			return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
-		}
-		// A letter that comes again has had its effect, and may have been closed since.
-		if superseded {
-			p.closed = append(p.closed, letter)
-		}
-		if superseded || tag.RowsAffected() == 0 {
-			return false, nil
-		}
-		if err := l.close(ctx, tx, p, `version > 0 AND id <> $3`, letter.GetId()); err != nil {
-			return false, err
-		}
-		p.deadVersion = &version
-		if letter.GetReason() == writeBackFailed {
-			return true, l.waitForPerson(ctx, tx, p, letter.GetMessage())
-		}
-		return true, nil
-	})
+	return tag.RowsAffected() > 0, nil
 }
 
-func (l *Ledger) buryUnversioned(ctx context.Context, letter *meshv1.DeadLetter, body []byte, entry Entry) error {
-	if err := l.change(ctx, letter.GetProductId(), entry, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
-		tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at)
-			VALUES ($1, $2, $3, $4, $5, 0, $6, $7) ON CONFLICT (id) DO NOTHING`,
-			letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), letter.GetReason(), body, letter.GetLastAt().AsTime())
-		if err != nil {
-			return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
+// settleUnversioned closes dead letters about no version of which a later entry tells that they are settled, those of the
+// products that changes are about. It is called after either side is stored, for another process may store the other side at the
+// same time.
+func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error {
+	var products []string
+	for _, c := range changes {
+		if c.settles() {
+			products = append(products, c.Product)
 		}
-		if tag.RowsAffected() == 0 {
-			return false, nil
-		}
-		if err := l.close(ctx, tx, p, `service = $3 AND version = 0 AND at < (
-			SELECT max(at) FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND service = $3 AND closed_at IS NULL AND version = 0)`,
-			letter.GetService()); err != nil {
-			return false, err
-		}
-		p.deadUnversioned = true
-		return true, nil
-	}); err != nil {
-		return err
 	}
-	return l.settleUnversioned(ctx, letter.GetProductId())
-}
-
-// settleUnversioned closes the product's dead letters about no version of which a later entry tells that they are settled.
-// It is called after either side is stored, for another process may store the other side at the same time.
-func (l *Ledger) settleUnversioned(ctx context.Context, product string) error {
-	const settled = `version = 0 AND at < (SELECT max(at) FROM driftless_ledger.history WHERE account = $1 AND product_id = $2 AND kind = ANY($3))`
-	var some bool
-	if err := l.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND `+settled+`)`,
-		l.account, product, settling).Scan(&some); err != nil {
-		return fmt.Errorf("look for dead letters of product %s: %w", product, err)
-	}
-	if !some {
+	if len(products) == 0 {
 		return nil
 	}
-	return l.change(ctx, product, Entry{}, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
-		if err := l.close(ctx, tx, p, settled, settling); err != nil {
-			return false, err
-		}
-		return true, l.lookForUnversioned(ctx, tx, p)
-	})
+	const settled = `version = 0 AND at < (SELECT max(at) FROM driftless_ledger.history h WHERE h.account = d.account AND h.product_id = d.product_id AND kind = ANY(%s))`
+	rows, err := l.pool.Query(ctx, `SELECT DISTINCT product_id FROM driftless_ledger.dead_letter d
+		WHERE account = $1 AND product_id = ANY($2) AND closed_at IS NULL AND `+fmt.Sprintf(settled, "$3"), l.account, products, settling)
+	if err != nil {
+		return fmt.Errorf("look for dead letters that are settled: %w", err)
+	}
+	products, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look for dead letters that are settled: %w", err)
+	}
+	if len(products) == 0 {
+		return nil
+	}
+	closing := make([]Change, len(products))
+	for i, product := range products {
+		closing[i] = Change{Product: product, edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
+			if err := l.close(ctx, tx, p, fmt.Sprintf(settled, "$3"), settling); err != nil {
+				return false, err
+			}
+			return true, l.lookForUnversioned(ctx, tx, p)
+		}}
+	}
+	return l.Apply(ctx, closing...)
 }
 
 // close closes those of the product's open letters of which a condition holds. Its arguments begin with $3; $1 is the
 // account and $2 the product.
 func (l *Ledger) close(ctx context.Context, tx pgx.Tx, p *Product, condition string, args ...any) error {
 	args = append([]any{l.account, p.ID}, args...)
-	rows, err := tx.Query(ctx, fmt.Sprintf(`UPDATE driftless_ledger.dead_letter SET closed_at = $%d
+	rows, err := tx.Query(ctx, fmt.Sprintf(`UPDATE driftless_ledger.dead_letter d SET closed_at = $%d
 		WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND %s RETURNING letter`, len(args)+1, condition), append(args, l.now())...)
 	if err != nil {
 		return fmt.Errorf("close dead letters of product %s: %w", p.ID, err)
@@ -126,7 +152,7 @@ func (l *Ledger) lookForUnversioned(ctx context.Context, tx pgx.Tx, p *Product) 
 // Drop closes an open letter because somebody says so, with its entry in the audit trail. It returns whether the letter
 // was open. What is then known of the product decides its state, as if the letter had never come.
 func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) (dropped bool, err error) {
-	err = l.change(ctx, letter.GetProductId(), Entry{}, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+	err = l.Apply(ctx, Change{Product: letter.GetProductId(), edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
 		if err := l.close(ctx, tx, p, `id = $3`, letter.GetId()); err != nil {
 			return false, err
 		}
@@ -139,7 +165,7 @@ func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entr
 			return false, err
 		}
 		return true, l.record(ctx, tx, entry)
-	})
+	}})
 	return dropped && err == nil, err
 }
 

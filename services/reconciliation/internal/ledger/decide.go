@@ -64,7 +64,7 @@ func (l *Ledger) DriftCounts(ctx context.Context) ([]DriftCount, error) {
 // trail. decide edits one; an error of its changes nothing. Rounds before do not count any more. It returns what was decided
 // about; nothing if there is no such drift.
 func (l *Ledger) Decide(ctx context.Context, product string, fields []string, entry Entry, decide func(*Product, *Drift) error) (decided []*Drift, err error) {
-	err = l.change(ctx, product, Entry{}, func(ctx context.Context, tx pgx.Tx, p *Product) (bool, error) {
+	err = l.Apply(ctx, Change{Product: product, edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
 		decided = nil
 		if err := l.loadOpen(ctx, tx, p); err != nil {
 			return false, err
@@ -93,6 +93,6 @@ func (l *Ledger) Decide(ctx context.Context, product string, fields []string, en
 			p.State, p.repairAt, p.Repairs = Drifted, l.now(), 0
 		}
 		return true, l.record(ctx, tx, entry)
-	})
+	}})
 	return decided, err
 }

@@ -310,19 +310,29 @@ func (l *Ledger) blame(ctx context.Context, tx pgx.Tx, product string, d *Drift)
 	return nil
 }
 
-// BlameEvent tells open drift of the product that waits to know its cause about an event that has been recorded.
-func (l *Ledger) BlameEvent(ctx context.Context, product, event string) error {
+// blameEvents tells drift that waits to know its cause about the events that have been recorded. That is a transaction of its own:
+// one that finds drift at the same time looks for events too, and one of the two sees what the other has stored.
+func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
+	var events, products []string
+	for _, c := range changes {
+		if c.event != "" {
+			events, products = append(events, c.event), append(products, c.Product)
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
-		rows, err := tx.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = $2 AND caused_by = 'unknown' AND events @> ARRAY[$3]::text[]`, l.account, product, event)
+		rows, err := tx.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND caused_by = 'unknown' AND events && $3`, l.account, products, events)
 		if err != nil {
-			return fmt.Errorf("look for drift of product %s: %w", product, err)
+			return fmt.Errorf("look for drift that events caused: %w", err)
 		}
 		waiting, err := pgx.CollectRows(rows, scanDrift)
 		if err != nil {
-			return fmt.Errorf("look for drift of product %s: %w", product, err)
+			return fmt.Errorf("look for drift that events caused: %w", err)
 		}
 		for _, d := range waiting {
-			if err := l.blame(ctx, tx, product, d); err != nil {
+			if err := l.blame(ctx, tx, d.Product, d); err != nil {
 				return err
 			}
 		}
@@ -346,9 +356,14 @@ func scanDrift(row pgx.CollectableRow) (*Drift, error) {
 	return d, nil
 }
 
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
 // loadOpen reads a product's open drift.
-func (l *Ledger) loadOpen(ctx context.Context, db execer, p *Product) error {
-	if p.openDrift == 0 {
+func (l *Ledger) loadOpen(ctx context.Context, db querier, p *Product) error {
+	if p.openDrift == 0 && len(p.open) == 0 {
 		return nil
 	}
 	rows, err := db.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = $2 AND settled_at IS NULL ORDER BY id`, l.account, p.ID)

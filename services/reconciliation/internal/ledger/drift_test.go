@@ -52,7 +52,7 @@ func (b *bench) want(description string) {
 		Account: "default", ProductId: product, Version: b.sequence, Operation: catalogv1.Operation_OPERATION_UPSERT,
 		Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description},
 	}
-	require.NoError(b.t, b.Desire(b.t.Context(), change, at(b.sequence), ledger.Entry{}))
+	require.NoError(b.t, b.Apply(b.t.Context(), ledger.Desire(change, at(b.sequence), ledger.Entry{})))
 }
 
 // hold has Stripe hold a description of the newest version, and an event told of it.
@@ -72,7 +72,7 @@ func (b *bench) hold(description, event string) {
 	if event != "" {
 		observed.RecentEvents = []string{event}
 	}
-	require.NoError(b.t, b.Observe(b.t.Context(), observed, at(b.sequence)))
+	require.NoError(b.t, b.Apply(b.t.Context(), ledger.Observe(observed, at(b.sequence))))
 }
 
 func (b *bench) look() {
@@ -146,8 +146,7 @@ func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
 			event := func(id, cause string) {
 				data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: cause, StripeEventId: id})
 				require.NoError(t, err)
-				require.NoError(t, b.Record(t.Context(), ledger.Entry{EventID: "STRIPE:default:" + id, Product: product, At: b.now, Kind: "stripe_event", Data: data}))
-				require.NoError(t, b.BlameEvent(t.Context(), product, id))
+				require.NoError(t, b.Apply(t.Context(), ledger.RecordEvent(ledger.Entry{EventID: "STRIPE:default:" + id, Product: product, At: b.now, Kind: "stripe_event", Data: data}, id)))
 			}
 			if eventFirst {
 				event("evt_1", "dashboard")
@@ -262,7 +261,7 @@ func TestExtras(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
 			b.Extras = extras
-			require.NoError(t, observe(1, 0, "Stray")(t.Context(), b.Ledger))
+			require.NoError(t, b.Apply(t.Context(), observe(1, 0, "Stray")))
 			b.look()
 			require.Equal(t, want, b.orders)
 			if extras == "ignore" {
@@ -270,7 +269,7 @@ func TestExtras(t *testing.T) {
 				return
 			}
 			require.Equal(t, catalog.Extra, b.newest().Kind)
-			require.NoError(t, desire(10, 2, "Stray")(t.Context(), b.Ledger))
+			require.NoError(t, b.Apply(t.Context(), desire(10, 2, "Stray")))
 			require.Equal(t, ledger.WrittenBack, b.newest().State, "the catalog has it")
 		})
 	}
@@ -287,8 +286,8 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: 7, ProductUpdated: 1_700_000_000, Product: &catalogv1.Product{
 		Id: product, Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1",
 	}, Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Created: 1_600_000_000, Price: &catalogv1.Price{Id: "eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(true)}}}}
-	require.NoError(t, l.Desire(t.Context(), change, at(1), ledger.Entry{EventID: "c1", Product: product, At: noon, Kind: "catalog_change", Version: 7}))
-	require.NoError(t, l.Observe(t.Context(), observed, at(2)))
+	require.NoError(t, l.Apply(t.Context(), ledger.Desire(change, at(1), ledger.Entry{EventID: "c1", Product: product, At: noon, Kind: "catalog_change", Version: 7})))
+	require.NoError(t, l.Apply(t.Context(), ledger.Observe(observed, at(2))))
 	pool := localtest.Pool(t, url)
 	one := func(sql string) (out string) {
 		t.Helper()
@@ -318,8 +317,8 @@ func TestWhatIsOlderThanTheRetentionIsDeleted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.both("A")
-	require.NoError(t, record("applied", 0)(t.Context(), b.Ledger))
-	require.NoError(t, record("confirmed", time.Hour)(t.Context(), b.Ledger))
+	require.NoError(t, b.Apply(t.Context(), record("applied", 0)))
+	require.NoError(t, b.Apply(t.Context(), record("confirmed", time.Hour)))
 	b.hold("by hand", "")
 	b.hold("A", "")
 	b.now = b.now.Add(90 * time.Minute)

@@ -7,7 +7,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -126,31 +125,26 @@ type Entry struct {
 // to its newest state since, or an operator has taken it up.
 var settling = []string{"applied", "repaired", "ordered"}
 
-// Record adds an entry.
-func (l *Ledger) Record(ctx context.Context, e Entry) error {
-	if err := l.record(ctx, l.pool, e); err != nil {
-		return err
-	}
-	if !slices.Contains(settling, e.Kind) {
+// record adds entries.
+func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error {
+	if len(entries) == 0 {
 		return nil
 	}
-	return l.settleUnversioned(ctx, e.Product)
-}
-
-type execer interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-func (l *Ledger) record(ctx context.Context, db execer, e Entry) error {
-	rows, err := db.Query(ctx, `INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id, data)
-		VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (event_id) DO NOTHING`,
-		e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID, e.Data)
-	if err == nil {
-		rows.Close()
-		err = rows.Err()
+	batch := &pgx.Batch{}
+	for _, e := range entries {
+		batch.Queue(`INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id, data)
+			VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (event_id) DO NOTHING`,
+			e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID, e.Data)
 	}
-	if err != nil {
-		return fmt.Errorf("record %s of product %s: %w", e.Kind, e.Product, err)
+	results := tx.SendBatch(ctx, batch)
+	for _, e := range entries {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close()
+			return fmt.Errorf("record %s of product %s: %w", e.Kind, e.Product, err)
+		}
+	}
+	if err := results.Close(); err != nil {
+		return fmt.Errorf("record entries: %w", err)
 	}
 	return nil
 }

@@ -26,26 +26,21 @@ const product = "mug"
 // noon is when everything happens: what the order of messages may change is not the time.
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// message is one that the ledger takes into account.
-type message func(ctx context.Context, l *ledger.Ledger) error
-
-func desire(version, sequence uint64, name string) message {
+func desire(version, sequence uint64, name string) ledger.Change {
 	change := &catalogv1.ProductChange{
 		Account: "default", ProductId: product, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
 		Product: &catalogv1.Product{Id: product, Name: name},
 	}
 	entry := ledger.Entry{EventID: fmt.Sprintf("CATALOG:%d", sequence), Product: product, At: noon, Kind: "catalog_change", Version: version}
-	return func(ctx context.Context, l *ledger.Ledger) error {
-		return l.Desire(ctx, change, at(sequence), entry)
-	}
+	return ledger.Desire(change, at(sequence), entry)
 }
 
-func observe(revision, version uint64, name string) message {
+func observe(revision, version uint64, name string) ledger.Change {
 	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: version}
 	if name != "" {
 		observed.Product = &catalogv1.Product{Id: product, Name: name, Active: proto.Bool(true)}
 	}
-	return func(ctx context.Context, l *ledger.Ledger) error { return l.Observe(ctx, observed, at(revision)) }
+	return ledger.Observe(observed, at(revision))
 }
 
 // at is where a stream that was made at noon, and took a message a second, holds the message of a sequence.
@@ -53,19 +48,19 @@ func at(sequence uint64) ledger.Position {
 	return ledger.Position{Sequence: sequence, Stored: noon.Add(time.Duration(sequence) * time.Second)}
 }
 
-func bury(service string, version uint64) message {
+func bury(service string, version uint64) ledger.Change {
 	letter := &meshv1.DeadLetter{
 		Id: fmt.Sprintf("%s-%d", service, version), Service: service, Account: "default", ProductId: product, Version: version,
 		LastAt: timestamppb.New(noon),
 	}
 	entry := ledger.Entry{EventID: "DEAD:" + letter.GetId(), Product: product, At: noon, Kind: "dead", Version: version}
-	return func(ctx context.Context, l *ledger.Ledger) error { return l.Bury(ctx, letter, entry) }
+	return ledger.Bury(letter, entry)
 }
 
 // record is an entry of the audit trail, so much after noon.
-func record(kind string, after time.Duration) message {
+func record(kind string, after time.Duration) ledger.Change {
 	entry := ledger.Entry{EventID: kind + after.String(), Product: product, At: noon.Add(after), Kind: kind}
-	return func(ctx context.Context, l *ledger.Ledger) error { return l.Record(ctx, entry) }
+	return ledger.Record(entry)
 }
 
 // summary is what operators see of a ledger.
@@ -121,7 +116,7 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 	ctx := t.Context()
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
-		var messages []message
+		var messages []ledger.Change
 		names := rapid.SampledFrom([]string{"A", "B"})
 		for i := range rapid.IntRange(0, 4).Draw(t, "desired") {
 			version := rapid.Uint64Range(1, 4).Draw(t, "desired version")
@@ -138,13 +133,15 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 		inOrder := open(t, ctx, base, account())
 		defer inOrder.Close()
 		for _, m := range messages {
-			require.NoError(t, m(ctx, inOrder))
+			require.NoError(t, inOrder.Apply(ctx, m))
 		}
 		otherwise := open(t, ctx, base, account())
 		defer otherwise.Close()
 		delivered := append(rapid.Permutation(messages).Draw(t, "order"), drawn(t, messages)...)
-		for _, m := range delivered {
-			require.NoError(t, m(ctx, otherwise))
+		for len(delivered) > 0 {
+			n := rapid.IntRange(1, len(delivered)).Draw(t, "together")
+			require.NoError(t, otherwise.Apply(ctx, delivered[:n]...))
+			delivered = delivered[n:]
 		}
 		want, got := sum(t, ctx, inOrder), sum(t, ctx, otherwise)
 		// Whether others have made a difference shows only if the wish is known before it.
@@ -162,11 +159,11 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 	})
 }
 
-func drawn(t *rapid.T, messages []message) []message {
+func drawn(t *rapid.T, messages []ledger.Change) []ledger.Change {
 	if len(messages) == 0 {
 		return nil
 	}
-	var out []message
+	var out []ledger.Change
 	for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(messages)-1), 0, 5).Draw(t, "again") {
 		out = append(out, messages[i])
 	}
@@ -177,81 +174,81 @@ func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	const push, ingestion = "push", "ingestion"
 	for name, c := range map[string]struct {
-		messages []message
+		messages []ledger.Change
 		state    ledger.State
 		open     []string
 	}{
 		"stands": {
-			[]message{desire(10, 1, "A"), bury(push, 10)}, ledger.Dead, []string{"push-10"},
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10)}, ledger.Dead, []string{"push-10"},
 		},
 		"comes before the change it is about": {
-			[]message{bury(push, 10), desire(10, 1, "A")}, ledger.Dead, []string{"push-10"},
+			[]ledger.Change{bury(push, 10), desire(10, 1, "A")}, ledger.Dead, []string{"push-10"},
 		},
 		"is closed by a newer wish": {
-			[]message{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B")}, ledger.Pending, nil,
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B")}, ledger.Pending, nil,
 		},
 		"comes after the newer wish that closes it": {
-			[]message{desire(10, 1, "A"), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
+			[]ledger.Change{desire(10, 1, "A"), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
 		},
 		"is closed when its version is applied after all": {
-			[]message{desire(10, 1, "A"), bury(push, 10), observe(1, 10, "A")}, ledger.InSync, nil,
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), observe(1, 10, "A")}, ledger.InSync, nil,
 		},
 		"comes after its version was applied": {
-			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 10)}, ledger.InSync, nil,
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 10)}, ledger.InSync, nil,
 		},
 		"is not closed by an older version's success": {
-			[]message{desire(9, 1, "A"), bury(ingestion, 10), observe(1, 9, "A")}, ledger.Dead, []string{"ingestion-10"},
+			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 10), observe(1, 9, "A")}, ledger.Dead, []string{"ingestion-10"},
 		},
 		"of ingestion outlives the older wish": {
-			[]message{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")}, ledger.Dead, []string{"ingestion-20"},
+			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")}, ledger.Dead, []string{"ingestion-20"},
 		},
 		"of ingestion is closed by a newer wish": {
-			[]message{desire(9, 1, "A"), bury(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
+			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
 		},
 		"of ingestion outlives push's older letter": {
-			[]message{desire(10, 1, "A"), bury(ingestion, 20), bury(push, 10), desire(11, 2, "B")}, ledger.Dead, []string{"ingestion-20"},
+			[]ledger.Change{desire(10, 1, "A"), bury(ingestion, 20), bury(push, 10), desire(11, 2, "B")}, ledger.Dead, []string{"ingestion-20"},
 		},
 		"that comes again after it was closed stays closed": {
-			[]message{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
 		},
 		"replaces the older one": {
-			[]message{desire(10, 1, "A"), bury(push, 10), bury(push, 12)}, ledger.Dead, []string{"push-12"},
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 12)}, ledger.Dead, []string{"push-12"},
 		},
 		"about no version stands": {
-			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0)}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version outlives a newer wish and what is observed": {
-			[]message{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version keeps no product from drifting": {
-			[]message{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "B")}, ledger.Pending, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "B")}, ledger.Pending, []string{"push-0"},
 		},
 		"about no version of a product that nobody knows": {
-			[]message{bury(push, 0)}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{bury(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version stands beside one about a version": {
-			[]message{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)}, ledger.Dead, []string{"push-0", "push-10", "ingestion-0"},
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)}, ledger.Dead, []string{"push-0", "push-10", "ingestion-0"},
 		},
 		"about no version outlives one about a version": {
-			[]message{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version is settled by a later success": {
-			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0), record("applied", time.Second)}, ledger.InSync, nil,
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0), record("applied", time.Second)}, ledger.InSync, nil,
 		},
 		"about no version comes after the later success": {
-			[]message{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second), bury(push, 0)}, ledger.InSync, nil,
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second), bury(push, 0)}, ledger.InSync, nil,
 		},
 		"about no version is not settled by an earlier success": {
-			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("applied", -time.Second)}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("applied", -time.Second)}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version is not settled by an event": {
-			[]message{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("confirmed", time.Second)}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("confirmed", time.Second)}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version is settled by an operator": {
-			[]message{bury(push, 0), record("ordered", time.Second)}, ledger.InSync, nil,
+			[]ledger.Change{bury(push, 0), record("ordered", time.Second)}, ledger.InSync, nil,
 		},
 		"about no version that comes again after it was settled stays so": {
-			[]message{bury(push, 0), record("ordered", time.Second), bury(push, 0)}, ledger.InSync, nil,
+			[]ledger.Change{bury(push, 0), record("ordered", time.Second), bury(push, 0)}, ledger.InSync, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -259,13 +256,17 @@ func TestDeadLetters(t *testing.T) {
 			l := open(t, t.Context(), localtest.Postgres(t), "default")
 			defer l.Close()
 			for _, m := range c.messages {
-				require.NoError(t, m(t.Context(), l))
+				require.NoError(t, l.Apply(t.Context(), m))
 			}
 			want := map[string]bool{}
 			for _, id := range c.open {
 				want[id] = true
 			}
 			got := sum(t, t.Context(), l)
+			together := open(t, t.Context(), localtest.Postgres(t), "default")
+			defer together.Close()
+			require.NoError(t, together.Apply(t.Context(), c.messages...))
+			require.Equal(t, got, sum(t, t.Context(), together), "in one transaction it ends as in several")
 			require.Equal(t, map[ledger.State]uint64{c.state: 1}, got.Counts)
 			require.Equal(t, want, got.Letters)
 			require.Equal(t, c.state != ledger.InSync, len(differing(t, t.Context(), l)) == 1, "a dead product is among those that differ")
@@ -298,13 +299,13 @@ func TestClosedLettersAreToldOnceAndDropsAreRecorded(t *testing.T) {
 		require.NoError(t, err)
 		return dropped
 	}
-	for _, m := range []message{desire(10, 1, "A"), bury("push", 10), bury("push", 0), bury("pull", 0)} {
-		require.NoError(t, m(ctx, l))
+	for _, m := range []ledger.Change{desire(10, 1, "A"), bury("push", 10), bury("push", 0), bury("pull", 0)} {
+		require.NoError(t, l.Apply(ctx, m))
 	}
 	told()
-	require.NoError(t, bury("ingestion", 20)(ctx, l))
+	require.NoError(t, l.Apply(ctx, bury("ingestion", 20)))
 	told("push-10")
-	require.NoError(t, record("applied", time.Second)(ctx, l))
+	require.NoError(t, l.Apply(ctx, record("applied", time.Second)))
 	told("push-0", "pull-0")
 
 	require.True(t, drop("ingestion", 20))
@@ -314,11 +315,11 @@ func TestClosedLettersAreToldOnceAndDropsAreRecorded(t *testing.T) {
 	got := sum(t, ctx, l)
 	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, got.Counts, "as if the letter had never come")
 	require.Equal(t, 1, got.History["DROP:ingestion-20"])
-	require.NoError(t, bury("ingestion", 20)(ctx, l))
+	require.NoError(t, l.Apply(ctx, bury("ingestion", 20)))
 	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, sum(t, ctx, l).Counts, "a dropped letter that comes again stays dropped")
 
-	require.NoError(t, desire(30, 2, "B")(ctx, l))
-	require.NoError(t, bury("push", 25)(ctx, l))
+	require.NoError(t, l.Apply(ctx, desire(30, 2, "B")))
+	require.NoError(t, l.Apply(ctx, bury("push", 25)))
 	told("push-25")
 }
 
@@ -338,15 +339,15 @@ func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 	state := func(want ledger.State) {
 		require.Equal(t, map[ledger.State]uint64{want: 1}, sum(t, t.Context(), l).Counts)
 	}
-	for _, m := range []message{desire(10, 1, "A"), observe(1, 10, "A"), observe(2, 10, "by hand")} {
-		require.NoError(t, m(t.Context(), l))
+	for _, m := range []ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), observe(2, 10, "by hand")} {
+		require.NoError(t, l.Apply(t.Context(), m))
 	}
 	state(ledger.Drifted)
 	found, due := drift()
 	require.Zero(t, found, "what others did is drift at once")
 	require.Equal(t, 1, due)
 
-	require.NoError(t, desire(11, 2, "B")(t.Context(), l))
+	require.NoError(t, l.Apply(t.Context(), desire(11, 2, "B")))
 	state(ledger.Pending)
 	found, due = drift()
 	require.Zero(t, found+due, "the grace period has begun anew")
@@ -363,7 +364,7 @@ func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 	wish := &catalogv1.ProductChange{
 		Account: "default", ProductId: product, Version: 12, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: &catalogv1.Product{Id: product, Name: "by hand"},
 	}
-	require.NoError(t, l.Desire(t.Context(), wish, at(3), ledger.Entry{}))
+	require.NoError(t, l.Apply(t.Context(), ledger.Desire(wish, at(3), ledger.Entry{})))
 	state(ledger.InSync)
 	require.Equal(t, 1, repaired, "the wish is what Stripe holds")
 }
@@ -372,20 +373,20 @@ func TestWhatAStreamMadeAnewStoresLaterIsNewer(t *testing.T) {
 	t.Parallel()
 	l := open(t, t.Context(), localtest.Postgres(t), "default")
 	defer l.Close()
-	for _, m := range []message{desire(10, 7, "A"), observe(7, 10, "A")} {
-		require.NoError(t, m(t.Context(), l))
+	for _, m := range []ledger.Change{desire(10, 7, "A"), observe(7, 10, "A")} {
+		require.NoError(t, l.Apply(t.Context(), m))
 	}
 	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: 10, Product: &catalogv1.Product{Id: product, Name: "B"}}
 	for _, anew := range []ledger.Position{
 		{Sequence: 1, Stored: at(7).Stored.Add(-time.Minute)},
 		{Sequence: 7, Stored: at(7).Stored},
 	} {
-		require.NoError(t, l.Observe(t.Context(), observed, anew))
+		require.NoError(t, l.Apply(t.Context(), ledger.Observe(observed, anew)))
 		require.Equal(t, map[ledger.State]uint64{ledger.InSync: 1}, sum(t, t.Context(), l).Counts, "it is older, or the same")
 	}
-	require.NoError(t, l.Observe(t.Context(), observed, ledger.Position{Sequence: 1, Stored: at(8).Stored}))
+	require.NoError(t, l.Apply(t.Context(), ledger.Observe(observed, ledger.Position{Sequence: 1, Stored: at(8).Stored})))
 	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts, "changed by others after its version was applied")
-	require.NoError(t, desire(10, 2, "B")(t.Context(), l))
+	require.NoError(t, l.Apply(t.Context(), desire(10, 2, "B")))
 	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts, "stored before what is known")
 }
 

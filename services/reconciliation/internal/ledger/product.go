@@ -57,7 +57,7 @@ type Product struct {
 	open      []*Drift
 	openDrift int
 	// byOthers tells, of a change of the observed state, which differences others have made with it.
-	byOthers func() []catalog.Decision
+	byOthers func(*Ledger) []catalog.Decision
 	// news are the ids of Stripe events that the change under way takes into account.
 	news []string
 	// data of the entry in the audit trail.
@@ -120,8 +120,8 @@ func isExtra(p *Product) bool {
 
 // Desire takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older than
 // what is known changes nothing but the trail; of equal versions the one stored later counts.
-func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, at Position, entry Entry) error {
-	return l.change(ctx, change.GetProductId(), entry, func(_ context.Context, _ pgx.Tx, p *Product) (_ bool, err error) {
+func Desire(change *catalogv1.ProductChange, at Position, entry Entry) Change {
+	return Change{Product: change.GetProductId(), Entry: entry, edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (_ bool, err error) {
 		if change.GetVersion() < p.desiredVersion || change.GetVersion() == p.desiredVersion && !at.after(p.desiredAt) {
 			return false, nil
 		}
@@ -139,25 +139,25 @@ func (l *Ledger) Desire(ctx context.Context, change *catalogv1.ProductChange, at
 		kept.RowImages = nil
 		p.Desired, p.desiredVersion, p.desiredAt = kept, change.GetVersion(), at
 		return true, nil
-	})
+	}}
 }
 
 // Observe takes an observed state from OBSERVED into account; an older one than the known one changes nothing.
-func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, at Position) error {
-	return l.change(ctx, observed.GetProductId(), Entry{}, func(_ context.Context, _ pgx.Tx, p *Product) (bool, error) {
+func Observe(observed *catalogv1.Observed, at Position) Change {
+	return Change{Product: observed.GetProductId(), edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (bool, error) {
 		if !at.after(p.observedAt) {
 			return false, nil
 		}
 		before := p.Observed
 		p.Observed, p.observedAt = observed, at
-		p.byOthers = func() []catalog.Decision { return l.byOthers(p, before) }
+		p.byOthers = func(l *Ledger) []catalog.Decision { return l.byOthers(p, before) }
 		for _, id := range observed.GetRecentEvents() {
 			if !catalog.SeenEvent(before, id) {
 				p.news = append(p.news, id)
 			}
 		}
 		return true, nil
-	})
+	}}
 }
 
 // Forget drops what Stripe holds under an id that the catalog never had: it stands for a product of the catalog. What
@@ -165,69 +165,6 @@ func (l *Ledger) Observe(ctx context.Context, observed *catalogv1.Observed, at P
 func (l *Ledger) Forget(ctx context.Context, stripeID string) error {
 	if _, err := l.pool.Exec(ctx, `DELETE FROM driftless_ledger.product WHERE account = $1 AND product_id = $2 AND desired IS NULL`, l.account, stripeID); err != nil {
 		return fmt.Errorf("forget product %s: %w", stripeID, err)
-	}
-	return nil
-}
-
-// change edits a product's row under its lock, settles its state, and stores both with the entry in one transaction.
-func (l *Ledger) change(ctx context.Context, id string, entry Entry, edit func(context.Context, pgx.Tx, *Product) (bool, error)) error {
-	var p *Product
-	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.product (account, product_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, l.account, id); err != nil {
-			return fmt.Errorf("ledger row of product %s: %w", id, err)
-		}
-		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND product_id = $2 FOR UPDATE`, l.account, id)
-		if err != nil {
-			return fmt.Errorf("ledger row of product %s: %w", id, err)
-		}
-		p, err = pgx.CollectExactlyOneRow(rows, scanProduct)
-		if err != nil {
-			return fmt.Errorf("ledger row of product %s: %w", id, err)
-		}
-		changed, err := edit(ctx, tx, p)
-		if err != nil {
-			return err
-		}
-		if entry.EventID != "" {
-			if p.data != nil {
-				entry.Data = p.data
-			}
-			if err := l.record(ctx, tx, entry); err != nil {
-				return err
-			}
-		}
-		if !changed {
-			return nil
-		}
-		if err := l.loadOpen(ctx, tx, p); err != nil {
-			return err
-		}
-		closes := l.settle(p)
-		if err := l.settleOpen(ctx, tx, p); err != nil {
-			return err
-		}
-		if p.byOthers != nil && p.unsettled && p.State != Dead {
-			if err := l.find(ctx, tx, p, p.byOthers()); err != nil {
-				return err
-			}
-		}
-		if p.State != Drifted {
-			p.DriftedAt, p.repairAt, p.Repairs = time.Time{}, time.Time{}, 0
-		}
-		if closes {
-			if err := l.close(ctx, tx, p, `version > 0`); err != nil {
-				return err
-			}
-		}
-		return l.store(ctx, tx, p)
-	}); err != nil {
-		return err //nolint:wrapcheck // what fails in it says where
-	}
-	if l.Due != nil && p.State == Drifted && !p.repairAt.IsZero() && !p.repairAt.After(l.now()) {
-		l.Due()
-	}
-	if len(p.closed) > 0 && l.Closed != nil {
-		l.Closed(ctx, p.closed)
 	}
 	return nil
 }
@@ -280,22 +217,56 @@ func (p *Product) ignores(field string) bool {
 	return slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == field && d.State == Ignored })
 }
 
-func (l *Ledger) store(ctx context.Context, tx pgx.Tx, p *Product) error {
+// store writes products' rows.
+func (l *Ledger) store(ctx context.Context, tx pgx.Tx, products ...*Product) error {
+	if len(products) == 0 {
+		return nil
+	}
+	batch := &pgx.Batch{}
+	for _, p := range products {
+		values, err := l.row(p)
+		if err != nil {
+			return err
+		}
+		batch.Queue(updateProduct, values...)
+	}
+	results := tx.SendBatch(ctx, batch)
+	for _, p := range products {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close()
+			return fmt.Errorf("store product %s: %w", p.ID, err)
+		}
+	}
+	if err := results.Close(); err != nil {
+		return fmt.Errorf("store products: %w", err)
+	}
+	return nil
+}
+
+const updateProduct = `UPDATE driftless_ledger.product SET desired = $3, desired_version = $4::text::numeric, desired_sequence = $5,
+		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
+		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric,
+		desired_stored = $17, observed_stored = $18, dead_unversioned = $19, unsettled = $20, open_drift = $21,
+		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7
+		WHERE account = $1 AND product_id = $2`
+
+// row is what updateProduct takes.
+func (l *Ledger) row(p *Product) ([]any, error) {
 	var desired, observed []byte
 	var err error
 	if p.Desired != nil {
 		if desired, err = proto.Marshal(p.Desired); err != nil {
-			return fmt.Errorf("encode product %s: %w", p.ID, err)
+			return nil, fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
 	}
 	if p.Observed != nil {
 		if observed, err = proto.Marshal(p.Observed); err != nil {
-			return fmt.Errorf("encode product %s: %w", p.ID, err)
+			return nil, fmt.Errorf("encode product %s: %w", p.ID, err)
 		}
 	}
 	desiredJSON, observedJSON, err := readable(p)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var claimed *time.Time
 	if c := p.Observed.GetClaim(); c != nil {
@@ -305,19 +276,12 @@ func (l *Ledger) store(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if p.deadVersion != nil {
 		deadVersion = new(number(*p.deadVersion))
 	}
-	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.product SET desired = $3, desired_version = $4::text::numeric, desired_sequence = $5,
-		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
-		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric,
-		desired_stored = $17, observed_stored = $18, dead_unversioned = $19, unsettled = $20, open_drift = $21,
-		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7
-		WHERE account = $1 AND product_id = $2`,
+	return []any{
 		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredAt.Sequence), observed, int64(p.observedAt.Sequence),
 		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince), nullable(p.DriftedAt), p.Repairs,
 		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned,
-		p.unsettled, len(p.open), desiredJSON, observedJSON); err != nil {
-		return fmt.Errorf("store product %s: %w", p.ID, err)
-	}
-	return nil
+		p.unsettled, len(p.open), desiredJSON, observedJSON,
+	}, nil
 }
 
 func nullable(t time.Time) *time.Time {

@@ -1,0 +1,114 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+)
+
+// Delivery is one message of a batch.
+type Delivery[M proto.Message] struct {
+	Message[M]
+	// Context is that of the message's span.
+	Context context.Context //nolint:containedctx // each message is of another trace
+}
+
+// WorkBatches is Work for a handler that takes at once the messages that have come together, at most so many: what one
+// transaction stores costs little more for a hundred than for one. It waits for no batch to fill. The handler returns the verdict
+// of each message, in their order. The worker's concurrency counts batches.
+func WorkBatches[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, m *Mesh, w Worker, most int, handle func(context.Context, []Delivery[M]) []Verdict) error {
+	return consume(ctx, m, w, func(pulling, handling context.Context, cons jetstream.Consumer) error {
+		for pulling.Err() == nil {
+			batch, err := fetch(pulling, cons, most)
+			if err != nil {
+				return err
+			}
+			if pulling.Err() != nil {
+				for _, raw := range batch {
+					_ = raw.Nak()
+				}
+				return nil
+			}
+			workBatch(handling, m, w, batch, handle)
+		}
+		return nil
+	})
+}
+
+// fetchWait is how long one request for messages waits.
+const fetchWait = 30 * time.Second
+
+// fetchPause is how long it waits before it asks again after it could not.
+const fetchPause = 250 * time.Millisecond
+
+// fetch waits for a message and takes with it those that are there already. Nothing is fetched ahead: it would run out its ack
+// wait behind a slow batch.
+func fetch(ctx context.Context, cons jetstream.Consumer, most int) ([]jetstream.Msg, error) {
+	waiting, cancel := context.WithTimeout(ctx, fetchWait)
+	defer cancel()
+	first, err := messages(cons.Fetch(1, jetstream.FetchContext(waiting)))
+	if err != nil || len(first) == 0 || most <= 1 {
+		return first, err
+	}
+	more, err := messages(cons.FetchNoWait(most - 1))
+	if err != nil {
+		// The next request tells of it, if it lasts.
+		return first, nil //nolint:nilerr // what is there is handled
+	}
+	return append(first, more...), nil
+}
+
+// messages are those of a fetch. What passes is no error: that none came in time, that the connection is about to come back, or
+// that a server is about to take over from another. After that it waits a moment.
+func messages(batch jetstream.MessageBatch, err error) (out []jetstream.Msg, _ error) {
+	if err == nil {
+		for raw := range batch.Messages() {
+			out = append(out, raw)
+		}
+		err = batch.Error()
+	}
+	switch {
+	case len(out) > 0, err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return out, nil
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound):
+		return nil, fmt.Errorf("ask for messages: %w", err)
+	}
+	time.Sleep(fetchPause)
+	return nil, nil
+}
+
+func workBatch[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, m *Mesh, w Worker, batch []jetstream.Msg, handle func(context.Context, []Delivery[M]) []Verdict) {
+	taken := make([]delivery[M], 0, len(batch))
+	handed := make([]Delivery[M], 0, len(batch))
+	for _, raw := range batch {
+		d, ok := take[T, M](ctx, m, w, raw)
+		if !ok {
+			continue
+		}
+		defer d.span.End()
+		if d.undecodable != nil {
+			d.settle(m, w, Dead(d.undecodable))
+			continue
+		}
+		taken, handed = append(taken, d), append(handed, Delivery[M]{Message: d.msg, Context: d.ctx})
+	}
+	if len(handed) == 0 {
+		return
+	}
+	alive := keepAlive(batch...)
+	defer alive()
+	for i, verdict := range handle(ctx, handed) {
+		taken[i].settle(m, w, verdict)
+	}
+}
