@@ -88,15 +88,7 @@ func observedAnswer(account, product string, msg *nats.Msg) (ObservedEntry, erro
 
 // Revision is the newest revision in the bucket: an entry of a higher one was written later.
 func (s *ObservedStore) Revision(ctx context.Context) (uint64, error) {
-	stream, err := s.m.stream(ctx, "KV_"+BucketObserved)
-	if err != nil {
-		return 0, err
-	}
-	info, err := stream.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("read the state of bucket %s: %w", BucketObserved, err)
-	}
-	return info.State.LastSeq, nil
+	return s.m.LastSequence(ctx, "KV_"+BucketObserved)
 }
 
 // idle is how long Range waits for the server before it asks where the bucket's end is.

@@ -73,6 +73,19 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 	return out, nil
 }
 
+// LastSequence is that of the newest message of a stream.
+func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) {
+	s, err := m.stream(ctx, stream)
+	if err != nil {
+		return 0, err
+	}
+	info, err := s.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the state of stream %s: %w", stream, err)
+	}
+	return info.State.LastSeq, nil
+}
+
 // Oldest is when the stream stored the oldest message of the consumer's that is not acknowledged; zero if there is none.
 func (m *Mesh) Oldest(ctx context.Context, c ConsumerStatus) (time.Time, error) {
 	if c.Pending+c.InFlight == 0 {

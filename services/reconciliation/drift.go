@@ -3,7 +3,6 @@ package reconciliation
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +39,7 @@ func (r *reconciler) watchDrift(ctx context.Context) error {
 }
 
 func (r *reconciler) lookForDrift(ctx context.Context) error {
-	pushed, err := r.pushed(ctx)
+	pushed, err := r.progress.look(ctx, r.mesh)
 	if err != nil {
 		return err
 	}
@@ -50,21 +49,6 @@ func (r *reconciler) lookForDrift(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// pushed is the sequence of CATALOG up to which push is done with every message.
-func (r *reconciler) pushed(ctx context.Context) (uint64, error) {
-	consumers, err := r.mesh.Consumers(ctx)
-	if err != nil {
-		return 0, err
-	}
-	sequence := uint64(math.MaxUint64)
-	for _, c := range consumers {
-		if (c.Consumer == mesh.PushLive || c.Consumer == mesh.PushBulk) && c.Pending+c.InFlight > 0 {
-			sequence = min(sequence, c.AckFloor)
-		}
-	}
-	return sequence, nil
 }
 
 // isDrift says of a product that has differed for long whether that is drift. It is not while push is to come back to the

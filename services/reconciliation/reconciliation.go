@@ -71,6 +71,8 @@ type reconciler struct {
 	Config
 	mesh   *mesh.Mesh
 	ledger *ledger.Ledger
+	// progress is of the goroutine that looks for drift.
+	progress progress
 	// wake has drift that was found be acted upon at once.
 	wake chan struct{}
 }

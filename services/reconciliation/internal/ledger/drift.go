@@ -104,13 +104,15 @@ const (
 // product is left alone for another grace period. What due returns is the detail of drift that then waits for a person.
 //
 // Not drift is what push has not come to: a product whose newest version has not been applied is waiting its turn
-// unless push is done with its message, as with every one of CATALOG up to the sequence pushed. Neither is a product
-// that a push has claimed, nor a dead one.
+// unless push is done with its message, and the ledger knows what came of it, as with every one of CATALOG up to the sequence
+// pushed; math.MaxUint64 for all there is. Neither is a product of which push has applied a version that the ledger does not know
+// yet, one that a push has claimed, or a dead one.
 func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, asked func(context.Context, *Product) (bool, error), due func(context.Context, *Product, Orders) (cannot string, err error)) (n int, err error) {
 	now := l.now()
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
-			state IN ('pending', 'orphan') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3) AND (desired_sequence <= $4 OR observed_version >= desired_version)
+			state IN ('pending', 'orphan') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3)
+				AND (desired_sequence <= $4 AND observed_version <= desired_version OR observed_version = desired_version OR $4 = 9223372036854775807)
 			OR state = 'drifted' AND repair_at <= $3) LIMIT $5 FOR UPDATE SKIP LOCKED`,
 			l.account, now.Add(-grace), now, int64(min(pushed, math.MaxInt64)), driftPage)
 		if err != nil {

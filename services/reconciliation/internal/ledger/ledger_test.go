@@ -114,6 +114,7 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 	t.Parallel()
 	base := localtest.Postgres(t)
 	ctx := t.Context()
+	require.NoError(t, ledger.Migrate(ctx, base, ""))
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		var messages []ledger.Change
@@ -130,12 +131,17 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 		}
 
 		account := func() string { runs++; return fmt.Sprintf("account%d", runs) }
-		inOrder := open(t, ctx, base, account())
+		reopen := func(account string) *ledger.Ledger {
+			l, err := ledger.OpenMigrated(ctx, base, account, func() time.Time { return noon })
+			require.NoError(t, err)
+			return l
+		}
+		inOrder := reopen(account())
 		defer inOrder.Close()
 		for _, m := range messages {
 			require.NoError(t, inOrder.Apply(ctx, m))
 		}
-		otherwise := open(t, ctx, base, account())
+		otherwise := reopen(account())
 		defer otherwise.Close()
 		delivered := append(rapid.Permutation(messages).Draw(t, "order"), drawn(t, messages)...)
 		for len(delivered) > 0 {

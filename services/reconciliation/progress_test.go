@@ -1,0 +1,92 @@
+package reconciliation
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// handle has a consumer's next messages acknowledged.
+func handle[T any, M interface {
+	*T
+	proto.Message
+}](t *testing.T, m *mesh.Mesh, c mesh.Consumer, n int, then func(M)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	require.NoError(t, mesh.Work(ctx, m, mesh.Worker{Service: mesh.Reconciliation, Consumer: c}, func(_ context.Context, msg mesh.Message[M]) mesh.Verdict {
+		if then != nil {
+			then(msg.Body)
+		}
+		if n--; n == 0 {
+			cancel()
+		}
+		return mesh.Ack()
+	}))
+	require.Zero(t, n)
+	require.Eventually(t, func() bool {
+		all, err := m.Consumers(t.Context())
+		require.NoError(t, err)
+		for _, status := range all {
+			if status.Consumer == c {
+				return status.InFlight == 0
+			}
+		}
+		return false
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
+	url, _ := localtest.NATS(t)
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+
+	p := &progress{}
+	judged := func() uint64 {
+		t.Helper()
+		sequence, err := p.look(t.Context(), m)
+		require.NoError(t, err)
+		return sequence
+	}
+	publish := func(product string, version uint64) {
+		change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: version}
+		require.NoError(t, m.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, product), change, mesh.WithVersion(version)))
+	}
+	push := func(change *catalogv1.ProductChange) {
+		_, err := m.Observed().Update(t.Context(), "default", change.GetProductId(), func(o *catalogv1.Observed) error {
+			o.Version = change.GetVersion()
+			return nil
+		})
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, uint64(everything), judged(), "there is nothing to wait for")
+
+	publish("a", 1)
+	publish("b", 2)
+	publish("c", 3)
+	handle[catalogv1.ProductChange](t, m, mesh.ReconciliationCatalog, 3, nil)
+	require.EqualValues(t, 0, judged(), "push has come to nothing")
+	handle(t, m, mesh.PushLive, 2, push)
+	require.EqualValues(t, 0, judged(), "the ledger does not know what push has stored")
+	handle[catalogv1.Observed](t, m, mesh.ReconciliationObserved, 2, nil)
+	require.EqualValues(t, 2, judged())
+
+	handle(t, m, mesh.PushLive, 1, push)
+	require.EqualValues(t, 2, judged(), "push is done, and the ledger is behind")
+	handle[catalogv1.Observed](t, m, mesh.ReconciliationObserved, 1, nil)
+	require.EqualValues(t, uint64(everything), judged())
+
+	publish("d", 4)
+	handle(t, m, mesh.PushLive, 1, push)
+	handle[catalogv1.Observed](t, m, mesh.ReconciliationObserved, 1, nil)
+	require.NotEqualValues(t, uint64(everything), judged(), "the ledger does not know what the catalog wants")
+}
