@@ -44,7 +44,13 @@ func (c *Clock) Now(ctx context.Context) (time.Time, error) {
 		return here, nil
 	}
 	if since := here.Sub(c.tried); c.tried.IsZero() || since > measureEvery || c.here.IsZero() && since > measureAgain {
-		if err := c.measure(ctx); err != nil && c.here.IsZero() {
+		tried := c.tried
+		err := c.measure(ctx)
+		if err != nil && ctx.Err() != nil {
+			// Who asked did not wait for the answer: that says nothing of the server.
+			c.tried = tried
+		}
+		if err != nil && c.here.IsZero() {
 			return time.Time{}, fmt.Errorf("learn the time of the NATS server: %w", err)
 		}
 		here = c.ours()

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -68,4 +69,14 @@ func TestPausesAndRetriesDoNotDependOnTheHostsClock(t *testing.T) {
 			require.Greater(t, came.Sub(sent), time.Second, "a clock that is behind does not have it come at once")
 		})
 	}
+}
+
+func TestWhoAsksInVainDoesNotKeepOthersFromTheTime(t *testing.T) {
+	clock := off(t, start(t), 0).Clock()
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	_, err := clock.Now(gone)
+	require.Error(t, err)
+	_, err = clock.Now(t.Context())
+	require.NoError(t, err)
 }

@@ -314,8 +314,8 @@ func TestTenThousandRowsReachStripe(t *testing.T) {
 	require.Eventually(t, func() bool {
 		stats, err := r.admin.Stats(t.Context())
 		return err == nil && stats.Objects.Products == n
-	}, 10*time.Minute, 100*time.Millisecond)
-	r.convergedWithin(10 * time.Minute)
+	}, 3*time.Minute, 100*time.Millisecond)
+	r.convergedWithin(time.Minute)
 }
 
 // TestOneChangeIsOneTrace follows a change from the application's own transaction to the webhooks that confirm it.
