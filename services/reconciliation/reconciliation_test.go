@@ -330,13 +330,17 @@ func TestABacklogHidesTheDriftOfNoProductThatPushIsDoneWith(t *testing.T) {
 
 func TestWhatPushIsToComeBackToIsNoDrift(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10}, 4*time.Second))
+	later := func(delay time.Duration) {
+		require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10}, delay))
+	}
+	later(time.Hour)
 	r.start()
 	r.acked()
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
 	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING }, "pending")
 	// The schedule fires, and nobody takes the product up.
+	later(time.Second)
 	r.clock.advance(time.Minute)
 	require.Eventually(t, func() bool {
 		retrying, err := r.mesh.Retrying(t.Context(), mesh.Push, "default", "mug")
