@@ -356,22 +356,15 @@ func (b *reconcileBench) found(ctx context.Context) error {
 	begun, last := time.Now(), time.Now()
 	for {
 		byKind := map[string]int{}
+		drifted, err := b.drifted(ctx)
+		if err != nil {
+			return err
+		}
 		found := 0
-		request := &controlv1.PlanRequest{}
-		for more := true; more; {
-			plan, err := b.control.Plan(ctx, connect.NewRequest(request))
-			if err != nil {
-				return fmt.Errorf("ask for the plan: %w", err)
-			}
-			products := plan.Msg.GetProducts()
-			for _, p := range products {
-				if kind, ok := b.planted[p.GetProductId()]; ok {
-					byKind[kind]++
-					found++
-				}
-			}
-			if more = plan.Msg.GetTruncated() && len(products) > 0; more {
-				request.After = products[len(products)-1].GetProductId()
+		for id, kind := range b.planted {
+			if drifted[id] {
+				byKind[kind]++
+				found++
 			}
 		}
 		status, err := b.control.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
@@ -406,6 +399,24 @@ func (b *reconcileBench) found(ctx context.Context) error {
 	return nil
 }
 
+// drifted are the products, of those named or of all, of which reconciliation says that they have drifted.
+func (b *reconcileBench) drifted(ctx context.Context, ids ...string) (map[string]bool, error) {
+	out := map[string]bool{}
+	request := &controlv1.ListDriftRequest{ProductIds: ids, Limit: 10_000}
+	for more := true; more; {
+		list, err := b.control.ListDrift(ctx, connect.NewRequest(request))
+		if err != nil {
+			return nil, fmt.Errorf("ask for the drift: %w", err)
+		}
+		for _, d := range list.Msg.GetDrift() {
+			out[d.GetProductId()] = true
+			request.After = d.GetProductId()
+		}
+		more = list.Msg.GetTruncated() && len(list.Msg.GetDrift()) > 0
+	}
+	return out, nil
+}
+
 // detect measures how long it takes from a change in Stripe's dashboard until reconciliation shows it.
 func (b *reconcileBench) detect(ctx context.Context) (err error) {
 	if b.result.DetectWebhookMS, err = b.detectAll(ctx, 1, b.Samples); err != nil {
@@ -434,11 +445,11 @@ func (b *reconcileBench) detectAll(ctx context.Context, first, samples int) (flo
 			return 0, err
 		}
 		for {
-			plan, err := b.control.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: []string{id}}))
+			drifted, err := b.drifted(ctx, id)
 			if err != nil {
-				return 0, fmt.Errorf("ask for the plan: %w", err)
+				return 0, err
 			}
-			if len(plan.Msg.GetProducts()) > 0 {
+			if drifted[id] {
 				break
 			}
 			if time.Since(begun) > time.Minute+2*b.Poll {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -122,11 +123,11 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, 
 		if err != nil {
 			return fmt.Errorf("look for drift: %w", err)
 		}
+		if err := l.loadOpen(ctx, tx, products...); err != nil {
+			return err
+		}
 		for _, p := range products {
 			n++
-			if err := l.loadOpen(ctx, tx, p); err != nil {
-				return err
-			}
 			l.resolve(p)
 			if p.State != Drifted {
 				drift, err := asked(ctx, p)
@@ -363,17 +364,28 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// loadOpen reads a product's open drift.
-func (l *Ledger) loadOpen(ctx context.Context, db querier, p *Product) error {
-	if p.openDrift == 0 && len(p.open) == 0 {
+// loadOpen reads the open drift of products.
+func (l *Ledger) loadOpen(ctx context.Context, db querier, products ...*Product) error {
+	of := map[string]*Product{}
+	for _, p := range products {
+		if p.openDrift > 0 || len(p.open) > 0 {
+			of[p.ID], p.open = p, nil
+		}
+	}
+	if len(of) == 0 {
 		return nil
 	}
-	rows, err := db.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = $2 AND settled_at IS NULL ORDER BY id`, l.account, p.ID)
+	rows, err := db.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND settled_at IS NULL ORDER BY product_id, id`,
+		l.account, slices.Collect(maps.Keys(of)))
 	if err != nil {
-		return fmt.Errorf("read drift of product %s: %w", p.ID, err)
+		return fmt.Errorf("read the drift of products: %w", err)
 	}
-	if p.open, err = pgx.CollectRows(rows, scanDrift); err != nil {
-		return fmt.Errorf("read drift of product %s: %w", p.ID, err)
+	open, err := pgx.CollectRows(rows, scanDrift)
+	if err != nil {
+		return fmt.Errorf("read the drift of products: %w", err)
+	}
+	for _, d := range open {
+		of[d.Product].open = append(of[d.Product].open, d)
 	}
 	return nil
 }

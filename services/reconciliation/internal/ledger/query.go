@@ -36,24 +36,19 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 	if err != nil {
 		return false, 0, fmt.Errorf("list products that differ: %w", err)
 	}
-	defer rows.Close()
-	for n := 0; rows.Next(); n++ {
-		if more = n == limit; more {
-			break
-		}
-		p, err := scanProduct(rows)
-		if err != nil {
-			return false, 0, fmt.Errorf("list products that differ: %w", err)
-		}
-		if err := l.loadOpen(ctx, l.pool, p); err != nil {
-			return false, 0, err
-		}
+	products, err := pgx.CollectRows(rows, scanProduct)
+	if err != nil {
+		return false, 0, fmt.Errorf("list products that differ: %w", err)
+	}
+	if more = len(products) > limit; more {
+		products = products[:limit]
+	}
+	if err := l.loadOpen(ctx, l.pool, products...); err != nil {
+		return false, 0, err
+	}
+	for _, p := range products {
 		l.resolve(p)
 		yield(p)
-	}
-	rows.Close()
-	if err := rows.Err(); err != nil {
-		return false, 0, fmt.Errorf("list products that differ: %w", err)
 	}
 	var n int64
 	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product WHERE account = $1 AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))`,
