@@ -522,8 +522,10 @@ func TestEachAccountsProductsAreCounted(t *testing.T) {
 
 func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
 	m := start(t)
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	failing := telemetry.ContextWithTraceparent(t.Context(), traceparent)
 	later := func(product string, version uint64) {
-		require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: product, Version: version}, 2*time.Second))
+		require.NoError(t, m.RetryLater(failing, mesh.Push, &meshv1.Retry{Account: "default", ProductId: product, Version: version}, 2*time.Second))
 	}
 	later("a", 10)
 	later("b", 10)
@@ -549,12 +551,13 @@ func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry}, func(_ context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
-			due <- fmt.Sprint(msg.Body.GetProductId(), msg.Body.GetVersion())
+		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry}, func(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
+			due <- fmt.Sprint(msg.Body.GetProductId(), msg.Body.GetVersion(), " ", trace.SpanContextFromContext(ctx).TraceID())
 			return mesh.Ack()
 		})
 	}()
-	require.ElementsMatch(t, []string{"b20", "c20"}, []string{<-due, <-due})
+	const inTrace = " 0af7651916cd43dd8448eb211c80319c"
+	require.ElementsMatch(t, []string{"b20" + inTrace, "c20" + inTrace}, []string{<-due, <-due}, "in the trace of what failed")
 	localtest.Holds(t, 1500*time.Millisecond, func() bool { return len(due) == 0 }, "each once, and what was taken back not at all")
 	cancel()
 	require.NoError(t, <-done)

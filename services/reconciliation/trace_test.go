@@ -1,0 +1,54 @@
+package reconciliation_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/telemetry"
+)
+
+// TestDriftIsTracedThoughNothingElseIs has no trace sampled.
+func TestDriftIsTracedThoughNothingElseIs(t *testing.T) {
+	exporter := tracetest.NewInMemoryExporter()
+	before := otel.GetTracerProvider()
+	otel.SetTracerProvider(telemetry.NewTracerProvider(sdktrace.ParentBased(sdktrace.NeverSample()), sdktrace.NewSimpleSpanProcessor(exporter)))
+	otel.SetTextMapPropagator(propagation.TraceContext{})
+	t.Cleanup(func() { otel.SetTracerProvider(before) })
+
+	r := newRig(t)
+	r.start()
+	r.acked()
+	commands := r.commands("mug")
+	r.observe("mug", "Mug", 10)
+	r.desire("mug", "Mug", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+	require.Empty(t, exporter.GetSpans(), "all went well")
+	r.observe("mug", "Renamed by hand", 10)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
+	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
+
+	spans := func(name string) (found []tracetest.SpanStub) {
+		for _, s := range exporter.GetSpans() {
+			if s.Name == name {
+				found = append(found, s)
+			}
+		}
+		return found
+	}
+	require.Eventually(t, func() bool { return len(spans("find drift")) == 1 && len(spans("mend drift")) == 1 }, patience, 10*time.Millisecond)
+	find, mend := spans("find drift")[0], spans("mend drift")[0]
+	for _, s := range []tracetest.SpanStub{find, mend} {
+		require.Contains(t, s.Attributes, telemetry.ProductIDKey.String("mug"))
+		require.Contains(t, s.Attributes, telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))
+	}
+	// What is told and ordered is in those traces, for the history and the repair to lead there.
+	require.Equal(t, find.SpanContext.TraceID(), spans("send sync")[0].SpanContext.TraceID())
+	require.Equal(t, mend.SpanContext.TraceID(), spans("send command")[0].SpanContext.TraceID())
+}
