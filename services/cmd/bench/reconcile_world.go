@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,7 +51,9 @@ type world struct {
 	sim                          *stripesim.Sim
 	// silent is somebody whose changes leave no event; loud one whose changes do.
 	silent, loud *stripesim.Dashboard
-	close        []func() error
+	// past is how far in the past the simulator is, in nanoseconds.
+	past  atomic.Int64
+	close []func() error
 }
 
 func newWorld(ctx context.Context, products int) (w *world, err error) {
@@ -112,6 +115,7 @@ func (w *world) startSim(ctx context.Context) error {
 	w.simURL = "http://" + listener.Addr().String()
 	w.sim, err = stripesim.New(stripesim.Config{
 		Limits: stripesim.Limits{Off: true}, RequestLog: -1, Logger: slog.New(slog.DiscardHandler),
+		Clock:    func() time.Time { return time.Now().Add(-time.Duration(w.past.Load())) },
 		Webhooks: []stripesim.Webhook{{URL: "http://" + w.pullAddr + "/stripe/webhook", Secrets: []string{worldSecret}}},
 	})
 	if err != nil {
@@ -150,8 +154,13 @@ func wanted(id string) *catalogv1.ProductChange {
 }
 
 // fillStripe makes every product and its price.
+//
+// A catalog grows over years: a scan lists ranges of creation times at once.
 func (w *world) fillStripe(ctx context.Context) error {
+	const years = 3 * 365 * 24 * time.Hour
+	defer w.past.Store(0)
 	for i := range w.products {
+		w.past.Store(int64(float64(years) * (1 - float64(i)/float64(w.products))))
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
