@@ -49,40 +49,40 @@ const fetchWait = 30 * time.Second
 // fetchPause is how long it waits before it asks again after it could not.
 const fetchPause = 250 * time.Millisecond
 
-// fetch waits for a message and takes with it those that are there already. Nothing is fetched ahead: it would run out its ack
-// wait behind a slow batch.
+// fetch waits for a message and takes with it those that are there already; none if none came in time. Nothing is fetched ahead:
+// it would run out its ack wait behind a slow batch.
 func fetch(ctx context.Context, cons jetstream.Consumer, most int) ([]jetstream.Msg, error) {
 	waiting, cancel := context.WithTimeout(ctx, fetchWait)
 	defer cancel()
-	first, err := messages(cons.Fetch(1, jetstream.FetchContext(waiting)))
-	if err != nil || len(first) == 0 || most <= 1 {
-		return first, err
-	}
-	more, err := messages(cons.FetchNoWait(most - 1))
-	if err != nil {
-		// The next request tells of it, if it lasts.
-		return first, nil //nolint:nilerr // what is there is handled
-	}
-	return append(first, more...), nil
-}
-
-// messages are those of a fetch. What passes is no error: that none came in time, that the connection is about to come back, or
-// that a server is about to take over from another. After that it waits a moment.
-func messages(batch jetstream.MessageBatch, err error) (out []jetstream.Msg, _ error) {
-	if err == nil {
-		for raw := range batch.Messages() {
-			out = append(out, raw)
-		}
-		err = batch.Error()
+	batch, err := messages(cons.Fetch(1, jetstream.FetchContext(waiting)))
+	if len(batch) > 0 && most > 1 {
+		// If that fails, the next request tells of it.
+		more, _ := messages(cons.FetchNoWait(most - 1))
+		return append(batch, more...), nil
 	}
 	switch {
-	case len(out) > 0, err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return out, nil
+	case len(batch) > 0, err == nil, waiting.Err() != nil:
+		return batch, nil
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound):
 		return nil, fmt.Errorf("ask for messages: %w", err)
 	}
-	time.Sleep(fetchPause)
+	// The connection is about to come back, or a server to take over from another.
+	select {
+	case <-ctx.Done():
+	case <-time.After(fetchPause):
+	}
 	return nil, nil
+}
+
+// messages are those of a request, and the error that ended it.
+func messages(batch jetstream.MessageBatch, err error) (out []jetstream.Msg, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	for raw := range batch.Messages() {
+		out = append(out, raw)
+	}
+	return out, batch.Error()
 }
 
 func workBatch[T any, M interface {
