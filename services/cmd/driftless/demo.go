@@ -25,8 +25,9 @@ import (
 
 type demoCmd struct {
 	address
-	StripeAPIKey config.Secret `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Test key; not needed with the simulator."`
-	Timeout      time.Duration `default:"60s" help:"How long each change may take to arrive."`
+	StripeAPIKey  config.Secret `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Test key; not needed with the simulator of the mesh on the data directory."`
+	StripeAPIBase string        `name:"stripe-api-base" env:"STRIPE_API_BASE" default:"https://api.stripe.com" help:"Address of the API, for a mesh that is named by --control and --ingest."`
+	Timeout       time.Duration `default:"60s" help:"How long each change may take to arrive."`
 }
 
 // demo makes changes as an application and as somebody in Stripe's dashboard would, and looks in Stripe for what
@@ -87,13 +88,15 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 }
 
 func (cmd *demoCmd) connect(c *cli) (*demo, error) {
-	mesh, err := findMesh(c.DataDir)
-	if err != nil {
-		return nil, err
-	}
-	key := cmd.StripeAPIKey.Reveal()
-	if mesh.Simulated {
-		key = simulatorKey
+	key, base := cmd.StripeAPIKey.Reveal(), cmd.StripeAPIBase
+	if cmd.Control == "" || cmd.Ingest == "" {
+		mesh, err := findMesh(c.DataDir)
+		if err != nil {
+			return nil, err
+		}
+		if base = mesh.Stripe; mesh.Simulated {
+			key = simulatorKey
+		}
 	}
 	mode, err := config.ModeOf(key)
 	if err != nil {
@@ -110,7 +113,7 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 		return nil, err
 	}
 	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(mesh.Stripe), EnableTelemetry: stripe.Bool(false), MaxNetworkRetries: stripe.Int64(5),
+		URL: stripe.String(base), EnableTelemetry: stripe.Bool(false), MaxNetworkRetries: stripe.Int64(5),
 		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})
 	d.stripe = stripeclient.New(key, &stripe.Backends{API: backend})
