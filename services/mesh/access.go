@@ -42,8 +42,8 @@ var accesses = []access{
 	{
 		service:   Ingestion,
 		consumes:  []Consumer{IngestionCommand},
-		publishes: []string{"catalog.{account}.*.*", "dead.ingestion.{account}.*"},
-		newest:    []string{"catalog.{account}.>"},
+		publishes: []string{"catalog.{account}.*.*", "fence.{account}.*", "dead.ingestion.{account}.*"},
+		newest:    []string{"catalog.{account}.>", "fence.{account}.*"},
 		writes:    []key{{BucketCursor, "origin.{account}"}, {BucketCursor, "mapping.{account}"}, {BucketCursor, "snapshot.{account}"}},
 		reads:     []key{{BucketCursor, "paused.{account}.ingestion"}},
 	},
@@ -241,8 +241,10 @@ func topologyPermissions() Permissions {
 func streamOf(subject string) string {
 	kind, _, _ := strings.Cut(subject, ".")
 	for _, s := range streams {
-		if first, _, _ := strings.Cut(s.Subjects[0], "."); first == kind {
-			return s.Name
+		for _, taken := range s.Subjects {
+			if first, _, _ := strings.Cut(taken, "."); first == kind {
+				return s.Name
+			}
 		}
 	}
 	return ""

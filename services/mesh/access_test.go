@@ -113,17 +113,24 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	// ingestion: desired states in a batch and its dead letters; its positions; its commands.
 	in := clients[mesh.Ingestion]
 	require.NoError(t, in.Bind(ctx, mesh.IngestionCommand))
-	require.NoError(t, in.PublishBatch(ctx, []mesh.Outgoing{
+	fence, err := in.Fence(ctx, "default")
+	require.NoError(t, err)
+	require.NoError(t, fence.Raise(ctx))
+	require.NoError(t, fence.Publish(ctx, mesh.Live, []mesh.Outgoing{
 		{Subject: mesh.CatalogSubject("default", mesh.Live, "mug"), Body: change("mug", 7), Version: 7},
+		{Subject: mesh.CatalogSubject("default", mesh.Live, "cap"), Body: change("cap", 7), Version: 7},
+	}))
+	require.NoError(t, fence.Publish(ctx, mesh.Bulk, []mesh.Outgoing{
 		{Subject: mesh.CatalogSubject("default", mesh.Bulk, "hat"), Body: change("hat", 7), Version: 7},
 	}))
+	require.NoError(t, fence.Held(ctx, mesh.Live))
 	require.NoError(t, in.DeadLetter(ctx, &meshv1.DeadLetter{Service: mesh.Ingestion, Account: "default", ProductId: "sock", Reason: mesh.ReasonInvalidProduct}))
 	last, err := in.Desired().LastLive(ctx, "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 7, last)
 	products, err := in.Desired().Products(ctx, "default")
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"mug", "hat"}, products)
+	require.ElementsMatch(t, []string{"mug", "cap", "hat"}, products)
 	for _, cursor := range []string{"origin.default", "mapping.default", "snapshot.default"} {
 		require.NoError(t, in.Cursor(cursor).PutString(ctx, "here"))
 		at, err := in.Cursor(cursor).GetString(ctx)

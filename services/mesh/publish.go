@@ -2,10 +2,9 @@ package mesh
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -102,7 +101,7 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 // the failing one are stored.
 func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	for len(out) > 0 {
-		n, err := m.publishBatch(ctx, out)
+		n, err := m.publishBatch(ctx, out, nil)
 		if err != nil {
 			return err
 		}
@@ -111,8 +110,8 @@ func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	return nil
 }
 
-// publishBatch publishes as many of the first messages as one batch takes.
-func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing) (n int, err error) {
+// publishBatch publishes as many of the first messages as one batch takes, if the stream is as the headers expect.
+func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.Header) (n int, err error) {
 	out = out[:min(len(out), BatchLimit)]
 	msgs := make([]*nats.Msg, 0, len(out))
 	spans := make([]trace.Span, 0, len(out))
@@ -139,6 +138,8 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing) (n int, err err
 		msgs = append(msgs, msg)
 		spans = append(spans, span)
 	}
+	// What the first expects stands for all: they are stored together or not at all.
+	maps.Copy(msgs[0].Header, expected)
 	if len(msgs) == 1 {
 		_, err = m.js.PublishMsg(ctx, msgs[0])
 	} else {
@@ -167,26 +168,4 @@ func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span,
 	}
 	telemetry.InjectNATS(ctx, msg.Header)
 	return msg, span, nil
-}
-
-// PublishPatiently publishes like PublishBatch and tries again, every half second, until it succeeds or ctx ends:
-// for callers that have nowhere else to put the messages. What the server would refuse again, a message over MaxBody
-// among it, it returns at once.
-func (m *Mesh) PublishPatiently(ctx context.Context, out []Outgoing) error {
-	for {
-		err := m.PublishBatch(ctx, out)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		var api *jetstream.APIError
-		if errors.As(err, &api) && api.Code == 400 || errors.Is(err, nats.ErrMaxPayload) {
-			return err
-		}
-		m.logger.Warn("publishing failed; trying again", "error", err)
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
 }

@@ -78,6 +78,11 @@ func CatalogSubject(account string, lane Lane, product string) string {
 	return "catalog." + account + "." + string(lane) + "." + Token(product)
 }
 
+// FenceSubject is where the fence of a lane is raised; see Fence.
+func FenceSubject(account string, lane Lane) string {
+	return "fence." + account + "." + string(lane)
+}
+
 // StripeSubject is where what Stripe said about a product is published.
 func StripeSubject(account, product string) string {
 	return "stripe." + account + "." + Token(product)

@@ -65,7 +65,8 @@ var streams = []jetstream.StreamConfig{
 	{
 		Name:        StreamCatalog,
 		Description: "desired state: the newest message of a product is what the catalog wants",
-		Subjects:    []string{"catalog.*.*.*"},
+		// The fence is here because JetStream compares within one stream.
+		Subjects: []string{"catalog.*.*.*", "fence.*.*"},
 		// The newest states of each product, and no age limit: a service that was away for a month finds them.
 		MaxMsgsPerSubject:  StatesKept,
 		AllowDirect:        true,
