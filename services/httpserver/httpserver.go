@@ -24,7 +24,9 @@ type Config struct {
 	// Metrics serves /metrics; nil answers 404.
 	Metrics http.Handler
 	// Ready says why the service cannot do its work now; nil means that it always can.
-	Ready  func(context.Context) error
+	Ready func(context.Context) error
+	// Role says which part a ready service plays among its replicas; nil, or "", if all play the same.
+	Role   func() string
 	Logger *slog.Logger
 }
 
@@ -72,15 +74,19 @@ func Run(ctx context.Context, cfg Config) error {
 
 func mux(cfg Config) http.Handler {
 	m := http.NewServeMux()
-	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok", "") })
+	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, health{Status: "ok"}) })
 	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if cfg.Ready != nil {
 			if err := cfg.Ready(r.Context()); err != nil {
-				answer(w, http.StatusServiceUnavailable, "not ready", err.Error())
+				answer(w, http.StatusServiceUnavailable, health{Status: "not ready", Reason: err.Error()})
 				return
 			}
 		}
-		answer(w, http.StatusOK, "ready", "")
+		role := ""
+		if cfg.Role != nil {
+			role = cfg.Role()
+		}
+		answer(w, http.StatusOK, health{Status: "ready", Role: role})
 	})
 	if cfg.Metrics != nil {
 		m.Handle("GET /metrics", cfg.Metrics)
@@ -91,13 +97,16 @@ func mux(cfg Config) http.Handler {
 	return m
 }
 
-func answer(w http.ResponseWriter, status int, state, reason string) {
+type health struct {
+	Status string `json:"status"`
+	Role   string `json:"role,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func answer(w http.ResponseWriter, status int, h health) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct {
-		Status string `json:"status"`
-		Reason string `json:"reason,omitempty"`
-	}{state, reason})
+	_ = json.NewEncoder(w).Encode(h)
 }
 
 // BearerToken lets only requests with "Authorization: Bearer <token>" through; with an empty token, all. The

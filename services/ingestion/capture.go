@@ -27,35 +27,40 @@ const readAhead = 2
 // reconnectDelay is the pause before the log is read again after an error.
 const reconnectDelay = time.Second
 
-// capture reads the log until ctx ends, starting over from the confirmed position after every error.
+// publishPatience is how long a batch may wait for JetStream. Then the replica gives the slot back: another may reach NATS.
+const publishPatience = 30 * time.Second
+
+// capture reads the log, whenever it is this replica's turn, until ctx ends. After every error it starts over from the
+// confirmed position.
 func (in *ingester) capture(ctx context.Context, prepared wal.Prepared) error {
+	defer in.turns.standing.Store(false)
 	for {
 		err := in.session(ctx, prepared)
-		in.progress.reading.Store(false)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil //nolint:nilerr // told to stop
-		}
-		if errors.Is(err, wal.ErrSlotInUse) {
-			in.logger.WarnContext(ctx, "another ingestion reads this slot; waiting for it to end", "slot", in.source.Slot, "error", err)
-		} else {
+		case errors.Is(err, wal.ErrSlotInUse):
+			in.standBy(ctx)
+		case errors.Is(err, mesh.ErrOvertaken):
+			in.turns.standing.Store(false)
+			in.logger.WarnContext(ctx, "another ingestion took over while this one was paused or cut off; what it had read and not yet published is read again by the one whose turn it is", "error", err)
+			in.pause(ctx, reconnectDelay)
+		default:
+			in.turns.standing.Store(false)
 			in.logger.ErrorContext(ctx, "capture was interrupted; it goes on from the confirmed position", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(reconnectDelay):
+			in.pause(ctx, reconnectDelay)
 		}
 		// The slot may have been lost meanwhile, or the whole database.
-		again, err := in.bind(ctx)
-		for err != nil && ctx.Err() == nil {
-			in.logger.ErrorContext(ctx, "capture cannot go on yet", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(reconnectDelay):
-				again, err = in.bind(ctx)
+		for ctx.Err() == nil {
+			if prepared, err = in.bind(ctx); err == nil {
+				break
 			}
+			in.turns.standing.Store(false)
+			if ctx.Err() == nil {
+				in.logger.ErrorContext(ctx, "capture cannot go on yet", "error", err)
+			}
+			in.pause(ctx, reconnectDelay)
 		}
-		prepared = again
 	}
 }
 
@@ -75,17 +80,48 @@ type batch struct {
 // session is one reading of the log: reading, mapping and publishing run beside each other, and the position moves
 // only behind what JetStream has stored.
 func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
+	// Before the slot is won: whoever wins it later, and raises the fence first, is not shut out by this one.
+	fence, err := in.mesh.Fence(ctx, in.account)
+	if err != nil {
+		return err
+	}
 	reader, err := in.source.Open(ctx, in.pool, prepared.Confirmed)
 	if err != nil {
 		return err
 	}
-	// What the stream holds beyond the confirmed position was published before a crash and need not be again.
-	published, err := in.mesh.Desired().LastLive(ctx, in.account)
+	published, err := in.begin(ctx, fence)
 	if err != nil {
 		return errors.Join(err, reader.Close(context.WithoutCancel(ctx)))
 	}
-	in.progress.reading.Store(true)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	t := &turn{fence: fence, end: end}
+	in.turns.turn.Store(t)
+	defer in.turns.turn.Store(nil)
+	in.turns.standing.Store(false)
+	in.logger.InfoContext(ctx, "reading the log", "slot", in.source.Slot, "from", prepared.Confirmed)
 	in.requestReread()
+	err = in.stream(ctx, reader, t, published)
+	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrOvertaken) {
+		return cause
+	}
+	return err
+}
+
+// begin begins a turn, once the slot is won. It returns the version up to which the log is in CATALOG: what was published
+// beyond the confirmed position need not be again.
+func (in *ingester) begin(ctx context.Context, fence *mesh.Fence) (published uint64, err error) {
+	if err := fence.Raise(ctx); err != nil {
+		return 0, err
+	}
+	if err := in.wantWholeIfMapped(ctx); err != nil {
+		return 0, err
+	}
+	return in.mesh.Desired().LastLive(ctx, in.account)
+}
+
+// stream reads, maps and publishes until ctx ends or one of that fails.
+func (in *ingester) stream(ctx context.Context, reader *wal.Reader, t *turn, published uint64) error {
 	chunks := make(chan *wal.Chunk, 64)
 	// Batches are read beside each other and stored in order: while Postgres works on one, another is decoded. A
 	// state read later than the next batch's is newer than its label says, which does no harm.
@@ -109,9 +145,8 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 			if uint64(chunk.CommitLSN) < published {
 				chunk.Products = nil
 			}
-			select {
-			case chunks <- chunk:
-			case <-ctx.Done():
+			if err := hand(ctx, chunk, chunks, reader); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -139,7 +174,7 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 			if b == nil {
 				return nil
 			}
-			if err := in.store(ctx, b); err != nil {
+			if err := in.store(ctx, t, b); err != nil {
 				return err
 			}
 			if b.end > 0 {
@@ -149,6 +184,22 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// hand gives a chunk to those who read states. While they are behind, the server hears that this replica lives.
+func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reader *wal.Reader) error {
+	for {
+		select {
+		case chunks <- chunk:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wal.StatusEvery):
+			if err := reader.Tell(ctx); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // gather takes what else has arrived: the more the capture is behind, the more changes of a product become one.
@@ -263,8 +314,10 @@ func (in *ingester) visibleStates(ctx context.Context, ids []string, chunks []*w
 }
 
 // store publishes a batch and returns once JetStream has all of it.
-func (in *ingester) store(ctx context.Context, b *batch) error {
-	err := in.publish(ctx, b.out, b.dead)
+func (in *ingester) store(ctx context.Context, t *turn, b *batch) error {
+	patient, cancel := context.WithTimeout(ctx, publishPatience)
+	err := in.publish(patient, t, mesh.Live, b.out, b.dead)
+	cancel()
 	b.endSpans(err)
 	if err != nil {
 		return err
@@ -291,11 +344,16 @@ func (in *ingester) store(ctx context.Context, b *batch) error {
 
 // publish stores products that Stripe would refuse on DEAD, and then the others on CATALOG in batches: once those are
 // stored, the changes before them are not read again after a crash.
-func (in *ingester) publish(ctx context.Context, out []mesh.Outgoing, dead []deadProduct) error {
+func (in *ingester) publish(ctx context.Context, t *turn, lane mesh.Lane, out []mesh.Outgoing, dead []deadProduct) error {
+	if len(dead) > 0 {
+		if err := t.fence.Held(ctx, lane); err != nil {
+			return t.check(err)
+		}
+	}
 	for _, d := range dead {
 		if err := in.mesh.DeadLetter(d.ctx, d.letter); err != nil {
 			return fmt.Errorf("product %s: %w", d.letter.GetProductId(), err)
 		}
 	}
-	return in.mesh.PublishPatiently(ctx, out)
+	return t.check(t.fence.Publish(ctx, lane, out))
 }

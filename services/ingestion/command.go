@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,7 +37,8 @@ func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Comman
 
 // backfill reads products again.
 func (in *ingester) backfill(ctx context.Context, order *meshv1.Backfill) mesh.Verdict {
-	if !in.progress.reading.Load() {
+	t := in.turns.mine()
+	if t == nil {
 		// A replica that waits for the slot would label what it reads with where the log was when it began to wait.
 		return mesh.Busy(standbyDelay)
 	}
@@ -52,11 +54,14 @@ func (in *ingester) backfill(ctx context.Context, order *meshv1.Backfill) mesh.V
 			telemetry.SetAbout(trace.SpanFromContext(ctx), about)
 			ctx = telemetry.ContextAbout(ctx, about)
 		}
-		err = in.states(ctx, ids, in.progress.label(), catalogv1.Source_SOURCE_BACKFILL)
+		err = in.states(ctx, t, ids, in.progress.label(), catalogv1.Source_SOURCE_BACKFILL)
 	} else {
-		err = in.whole(ctx, catalogv1.Source_SOURCE_BACKFILL, "", func(string) error { return nil })
+		err = in.whole(ctx, t, catalogv1.Source_SOURCE_BACKFILL, "", func(string) error { return nil })
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, mesh.ErrOvertaken):
+		return mesh.Busy(standbyDelay)
+	case err != nil:
 		return mesh.Retry(err)
 	}
 	return mesh.Ack()

@@ -27,6 +27,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
 )
 
 // Config of the service.
@@ -63,6 +64,7 @@ type ingester struct {
 	logger   *slog.Logger
 	barriers *barriers
 	progress *progress
+	turns    turns
 	crowd    *crowd
 	gate     *mesh.Gate
 	// reread asks for the whole catalog to be read again.
@@ -89,6 +91,8 @@ func Run(ctx context.Context, cfg Config) error {
 		Token: cfg.Token, Logger: cfg.Logger,
 	})
 	cfg.HTTP.Ready = in.ready
+	cfg.HTTP.Role = in.turns.role
+	defer metrics.Observe(in.turns.report, metrics.IngestionActive)()
 
 	g, ctx := errgroup.WithContext(ctx)
 	work := func(run func(context.Context) error) {
@@ -129,7 +133,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		if cfg.CheckMigrations {
 			makeTables = builtin.Check
 		}
-		if err := makeTables(ctx, cfg.DatabaseURL); err != nil {
+		if err := alone(ctx, cfg.DatabaseURL, func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
 			return nil, wal.Prepared{}, err
 		}
 		queries = builtin.Mapping()
@@ -169,7 +173,15 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 }
 
 // bind checks the topology, makes sure that the positions in CATALOG are of this log, and prepares the log.
-func (in *ingester) bind(ctx context.Context) (wal.Prepared, error) {
+func (in *ingester) bind(ctx context.Context) (prepared wal.Prepared, err error) {
+	err = alone(ctx, in.source.URL, func() error {
+		prepared, err = in.bindAlone(ctx)
+		return err
+	})
+	return prepared, err
+}
+
+func (in *ingester) bindAlone(ctx context.Context) (wal.Prepared, error) {
 	if err := in.mesh.Bind(ctx, mesh.IngestionCommand); err != nil {
 		return wal.Prepared{}, err
 	}
@@ -194,9 +206,6 @@ func (in *ingester) bind(ctx context.Context) (wal.Prepared, error) {
 	if err := origin.PutString(ctx, found.SystemID); err != nil {
 		return found, err
 	}
-	if err := in.wantWholeIfMapped(ctx); err != nil {
-		return found, err
-	}
 	if !found.Missing {
 		in.progress.reach(found.Confirmed)
 		return found, nil
@@ -214,8 +223,9 @@ func (in *ingester) bind(ctx context.Context) (wal.Prepared, error) {
 	return made, in.wholeCursor().PutString(ctx, wholeWanted)
 }
 
-// wantWholeIfMapped asks for the whole catalog to be read if the mapping is not the one of the last start: what a
-// changed query now says of products shows in no change of rows.
+// wantWholeIfMapped asks for the whole catalog to be read if the mapping is not that of the turn before: what a changed query
+// says of products shows in no change of rows. It is asked for once the slot is won: one with the old mapping, whose turn it
+// still was, would read the catalog by that.
 func (in *ingester) wantWholeIfMapped(ctx context.Context) error {
 	cursor := in.mesh.Cursor("mapping." + in.account)
 	known, err := cursor.GetString(ctx)
@@ -251,11 +261,13 @@ func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
+// ready says why the replica can do nothing now. One that stands by is ready: its API writes to the database, and a rolling
+// update that waited for it to read the log would wait for the one before it to end.
 func (in *ingester) ready(ctx context.Context) error {
 	if err := in.mesh.Ready(ctx); err != nil {
 		return err
 	}
-	if !in.progress.reading.Load() && !in.gate.Shut() {
+	if in.turns.role() == "" && !in.gate.Shut() {
 		return errors.New("the write-ahead log is not being read")
 	}
 	return nil

@@ -9,8 +9,6 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/nats-io/nuid"
-
-	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 )
 
 // progress is how far the log has been captured. A state read from the database now may be labelled with it: every
@@ -18,7 +16,6 @@ import (
 // as a label: a commit is in the log a moment before others see it.
 type progress struct {
 	captured atomic.Uint64
-	reading  atomic.Bool
 }
 
 func (p *progress) reach(lsn pglogrepl.LSN) {
@@ -65,23 +62,36 @@ func (b *barriers) reached(marks []string, lsn uint64) {
 	}
 }
 
-// lookAgain is how often a call that waits looks how far the reading of the whole catalog is.
+// lookAgain is how often a call that waits looks how far others are: the one that reads the log, the reading of the whole
+// catalog.
 const lookAgain = 100 * time.Millisecond
 
 // waitCaptured writes a mark into the log and returns when it, and so everything committed before, is captured, what is
-// captured by reading the catalog as a whole included.
+// captured by reading the catalog as a whole included. Any replica may: the one that reads the log comes upon the mark, and
+// another sees by the slot that it has been passed.
 func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	mark := nuid.Next()
 	reached := in.barriers.add(mark)
 	defer in.barriers.remove(mark)
-	if _, err := in.pool.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", wal.BarrierPrefix, mark); err != nil {
-		return 0, fmt.Errorf("write a mark into the log: %w", err)
+	end, err := in.source.Mark(ctx, in.pool, mark)
+	if err != nil {
+		return 0, err
 	}
-	select {
-	case lsn := <-reached:
-		return lsn, in.awaitWhole(ctx)
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+	for {
+		select {
+		case lsn := <-reached:
+			return lsn, in.awaitWhole(ctx)
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		case <-time.After(lookAgain):
+		}
+		confirmed, err := in.source.Confirmed(ctx, in.pool)
+		if err != nil {
+			return 0, err
+		}
+		if confirmed >= end {
+			return uint64(confirmed), in.awaitWhole(ctx)
+		}
 	}
 }
 

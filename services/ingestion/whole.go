@@ -18,6 +18,9 @@ import (
 // wholePage is how many products are read at once.
 const wholePage = mesh.BatchLimit
 
+// lookForWhole is how often is looked whether another reading is wanted of which nobody has told this process.
+const lookForWhole = 10 * time.Second
+
 // Values of the cursor of whole readings: wanted, "after <product id>", done.
 const (
 	wholeWanted = "wanted"
@@ -36,15 +39,17 @@ func (in *ingester) requestReread() {
 
 // readWhole reads the whole catalog whenever that is wanted: at the first start, after the slot was lost, a table
 // truncated or the mapping changed. A reading that was interrupted goes on where it was; one during which another
-// became wanted starts over. Only the process that reads the log does it, and every session begins with a request.
+// became wanted starts over. Only the replica that reads the log does it, and every turn begins with a request.
 func (in *ingester) readWhole(ctx context.Context) error {
 	for {
 		var err error
-		if in.progress.reading.Load() {
-			err = in.readIfWanted(ctx)
+		if t := in.turns.mine(); t != nil {
+			err = in.readIfWanted(ctx, t)
 		}
 		switch {
 		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, mesh.ErrOvertaken):
+			// The one whose turn it is goes on with it.
 		case errors.Is(err, mesh.ErrMoved):
 			in.logger.InfoContext(ctx, "the catalog has to be read again from its beginning")
 			continue
@@ -61,11 +66,12 @@ func (in *ingester) readWhole(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-in.reread:
+		case <-time.After(lookForWhole):
 		}
 	}
 }
 
-func (in *ingester) readIfWanted(ctx context.Context) error {
+func (in *ingester) readIfWanted(ctx context.Context, t *turn) error {
 	cursor := in.wholeCursor()
 	position, revision, err := cursor.At(ctx)
 	if err != nil || position == wholeDone {
@@ -80,7 +86,7 @@ func (in *ingester) readIfWanted(ctx context.Context) error {
 		revision, err = cursor.Move(ctx, to, revision)
 		return err
 	}
-	if err := in.whole(ctx, catalogv1.Source_SOURCE_SNAPSHOT, after, func(last string) error { return move(wholeAfter + last) }); err != nil {
+	if err := in.whole(ctx, t, catalogv1.Source_SOURCE_SNAPSHOT, after, func(last string) error { return move(wholeAfter + last) }); err != nil {
 		return err
 	}
 	return move(wholeDone)
@@ -88,7 +94,7 @@ func (in *ingester) readIfWanted(ctx context.Context) error {
 
 // whole publishes every product after the given id in the bulk lane, then the removal of those that CATALOG still
 // wants and the mapping no longer returns.
-func (in *ingester) whole(ctx context.Context, source catalogv1.Source, after string, reached func(last string) error) error {
+func (in *ingester) whole(ctx context.Context, t *turn, source catalogv1.Source, after string, reached func(last string) error) error {
 	start, n := time.Now(), 0
 	logged := start
 	seen := map[string]bool{}
@@ -102,7 +108,7 @@ func (in *ingester) whole(ctx context.Context, source catalogv1.Source, after st
 		if len(ids) == 0 {
 			break
 		}
-		if err := in.states(ctx, ids, label, source); err != nil {
+		if err := in.states(ctx, t, ids, label, source); err != nil {
 			return err
 		}
 		for _, id := range ids {
@@ -119,7 +125,7 @@ func (in *ingester) whole(ctx context.Context, source catalogv1.Source, after st
 			in.logger.InfoContext(ctx, "reading the catalog", "products", n, "per_second", int(float64(n)/time.Since(start).Seconds()))
 		}
 	}
-	removed, err := in.sweep(ctx, source, seen)
+	removed, err := in.sweep(ctx, t, source, seen)
 	if err != nil {
 		return err
 	}
@@ -128,7 +134,7 @@ func (in *ingester) whole(ctx context.Context, source catalogv1.Source, after st
 }
 
 // sweep publishes the removal of products that CATALOG wants and the catalog no longer has.
-func (in *ingester) sweep(ctx context.Context, source catalogv1.Source, seen map[string]bool) (removed int, err error) {
+func (in *ingester) sweep(ctx context.Context, t *turn, source catalogv1.Source, seen map[string]bool) (removed int, err error) {
 	tokens, err := in.mesh.Desired().Products(ctx, in.account)
 	if err != nil {
 		return 0, err
@@ -156,7 +162,7 @@ func (in *ingester) sweep(ctx context.Context, source catalogv1.Source, seen map
 		}
 		// Those that the reading did not come to because it was resumed are as they were.
 		gone := slices.DeleteFunc(page, func(id string) bool { return states[id].Product != nil })
-		if err := in.send(ctx, gone, states, label, source); err != nil {
+		if err := in.send(ctx, t, gone, states, label, source); err != nil {
 			return removed, err
 		}
 		removed += len(gone)
@@ -165,15 +171,15 @@ func (in *ingester) sweep(ctx context.Context, source catalogv1.Source, seen map
 }
 
 // states publishes the present states of products, labelled with a position taken before.
-func (in *ingester) states(ctx context.Context, ids []string, label uint64, source catalogv1.Source) error {
+func (in *ingester) states(ctx context.Context, t *turn, ids []string, label uint64, source catalogv1.Source) error {
 	states, _, err := in.mapping.States(ctx, ids)
 	if err != nil {
 		return err
 	}
-	return in.send(ctx, ids, states, label, source)
+	return in.send(ctx, t, ids, states, label, source)
 }
 
-func (in *ingester) send(ctx context.Context, ids []string, states map[string]mapping.State, label uint64, source catalogv1.Source) error {
+func (in *ingester) send(ctx context.Context, t *turn, ids []string, states map[string]mapping.State, label uint64, source catalogv1.Source) error {
 	var out []mesh.Outgoing
 	var dead []deadProduct
 	for _, id := range ids {
@@ -187,5 +193,5 @@ func (in *ingester) send(ctx context.Context, ids []string, states map[string]ma
 		}
 		out = append(out, o)
 	}
-	return in.publish(ctx, out, dead)
+	return in.publish(ctx, t, mesh.Bulk, out, dead)
 }

@@ -75,6 +75,8 @@ var (
 		"Log that the database keeps for the slot.")
 	ReplicationHeadroom = gauge("driftless.replication.headroom", "By", fromIngestion,
 		"Log that may still be written before the slot loses its own (`max_slot_wal_keep_size`); absent without such a limit.")
+	IngestionActive = gauge("driftless.ingestion.active", "", fromIngestion,
+		"1 in the process that reads the slot, 0 in those that stand by.")
 	ReplicationActive = gauge("driftless.replication.active", "", fromIngestion,
 		"1 while an ingestion reads the slot.")
 )

@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// statusEvery is how often the server is told the confirmed position when nothing else makes us.
-const statusEvery = time.Second
+// StatusEvery is how often the server is told the confirmed position when nothing else makes us.
+const StatusEvery = time.Second
 
 // ErrSlotInUse: another process reads the slot.
 var ErrSlotInUse = errors.New("the replication slot is in use by another process")
@@ -64,7 +64,7 @@ func (s *Source) Open(ctx context.Context, pool *pgxpool.Pool, from pglogrepl.LS
 // Close ends the reading.
 func (r *Reader) Close(ctx context.Context) error {
 	// The last word on what was captured, so that it does not come again.
-	_ = r.tell(ctx)
+	_ = r.Tell(ctx)
 	return r.conn.Close(ctx)
 }
 
@@ -80,10 +80,10 @@ func (r *Reader) Confirm(lsn pglogrepl.LSN) {
 
 // Read returns the next chunk, or nil after at most a second without one.
 func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
-	deadline := time.Now().Add(statusEvery)
+	deadline := time.Now().Add(StatusEvery)
 	for {
-		if time.Since(r.told) >= statusEvery {
-			if err := r.tell(ctx); err != nil {
+		if time.Since(r.told) >= StatusEvery {
+			if err := r.Tell(ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -133,14 +133,15 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 			r.delivered = max(r.delivered, k.ServerWALEnd)
 		}
 		if k.ReplyRequested {
-			return nil, r.tell(ctx)
+			return nil, r.Tell(ctx)
 		}
 	}
 	return nil, nil
 }
 
-// tell sends the confirmed position.
-func (r *Reader) tell(ctx context.Context) error {
+// Tell sends the confirmed position, and so a sign of life: for the goroutine that calls Read, when it cannot for a while. The
+// server takes the slot from who is silent for longer than wal_sender_timeout.
+func (r *Reader) Tell(ctx context.Context) error {
 	lsn := pglogrepl.LSN(r.confirmed.Load())
 	if err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{WALWritePosition: lsn, ReplyRequested: false}); err != nil {
 		return fmt.Errorf("confirm position %s: %w", lsn, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -232,6 +233,13 @@ func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 	return out, nil
 }
 
+// senderTimeout is the setting of how long the server waits for a sign of life before it ends the connection, and so frees the
+// slot. What DATABASE_URL says of it stands.
+const senderTimeout = "wal_sender_timeout"
+
+// silence is after what time without an answer either side takes the other for gone. Signs of life come every StatusEvery.
+const silence = 10 * time.Second
+
 // connect opens a connection that speaks the replication protocol.
 func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	cfg, err := pgconn.ParseConfig(s.URL)
@@ -239,6 +247,10 @@ func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		return nil, errors.New("DATABASE_URL is no Postgres URL: it must look like postgres://user:password@host:5432/database")
 	}
 	cfg.RuntimeParams["replication"] = "database"
+	if _, set := cfg.RuntimeParams[senderTimeout]; !set {
+		cfg.RuntimeParams[senderTimeout] = silence.String()
+	}
+	cfg.DialFunc = dial
 	cfg.RuntimeParams["application_name"] = "driftless-ingestion"
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {

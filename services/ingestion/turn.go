@@ -1,0 +1,93 @@
+package ingestion
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
+)
+
+// Roles of a replica, as /readyz tells them.
+const (
+	roleActive  = "active"
+	roleStandby = "standby"
+)
+
+// standbyPoll is how often a replica that stands by looks whether the slot is free.
+const standbyPoll = 500 * time.Millisecond
+
+// turn is a replica's time as the one that reads the log and publishes what it reads: from when it won the slot until the
+// reading ends.
+type turn struct {
+	fence *mesh.Fence
+	// end ends it with a reason.
+	end context.CancelCauseFunc
+}
+
+// check ends the turn if an error says that another replica has the next one already, and returns the error.
+func (t *turn) check(err error) error {
+	if errors.Is(err, mesh.ErrOvertaken) {
+		t.end(err)
+	}
+	return err
+}
+
+// turns is which part the replica plays. The zero value plays none: it is starting, or cannot do what it needs to. Safe for
+// concurrent use.
+type turns struct {
+	turn     atomic.Pointer[turn]
+	standing atomic.Bool
+}
+
+// mine is the replica's turn; nil if it has none.
+func (t *turns) mine() *turn { return t.turn.Load() }
+
+func (t *turns) role() string {
+	switch {
+	case t.mine() != nil:
+		return roleActive
+	case t.standing.Load():
+		return roleStandby
+	default:
+		return ""
+	}
+}
+
+func (t *turns) report(_ context.Context, report metrics.Report) {
+	active := 0.0
+	if t.role() == roleActive {
+		active = 1
+	}
+	report(metrics.IngestionActive, active)
+}
+
+// standBy returns when nobody reads the slot any more, or ctx ends.
+func (in *ingester) standBy(ctx context.Context) {
+	if !in.turns.standing.Swap(true) {
+		in.logger.InfoContext(ctx, "another ingestion reads the log; this one stands by, and takes over when that ends", "slot", in.source.Slot)
+	}
+	for in.pause(ctx, standbyPoll) {
+		taken, err := in.source.Taken(ctx, in.pool)
+		if err != nil && ctx.Err() == nil {
+			in.logger.WarnContext(ctx, "standing by, but the catalog database does not answer", "error", err)
+		}
+		in.turns.standing.Store(err == nil)
+		// Whoever cannot publish must not take the slot from those who can.
+		if err == nil && !taken && in.mesh.Ready(ctx) == nil {
+			return
+		}
+	}
+}
+
+// pause waits, and returns false if ctx ended meanwhile.
+func (in *ingester) pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
