@@ -49,7 +49,7 @@ func (in *ingester) readWhole(ctx context.Context) error {
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case errors.Is(err, mesh.ErrOvertaken):
-			// The one whose turn it is goes on with it.
+			in.logger.InfoContext(ctx, "leaving the reading of the catalog to the turn after this one")
 		case errors.Is(err, mesh.ErrMoved):
 			in.logger.InfoContext(ctx, "the catalog has to be read again from its beginning")
 			continue

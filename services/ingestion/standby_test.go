@@ -1,0 +1,232 @@
+package ingestion_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/ingestion"
+)
+
+// replica is one more ingestion on the rig.
+type replica struct {
+	url  string
+	stop func()
+}
+
+// begin starts a replica, and does not wait for it.
+func (r *rig) begin(cfg ingestion.Config) *replica {
+	r.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(r.t, err)
+	cfg.HTTP = httpserver.Config{Listener: listener}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- ingestion.Run(ctx, cfg) }()
+	one := &replica{url: "http://" + listener.Addr().String()}
+	one.stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(r.t, <-done)
+	})
+	r.t.Cleanup(one.stop)
+	return one
+}
+
+// role is what a replica's /readyz says; "" while it is not ready.
+func (one *replica) role() string {
+	resp, err := http.Get(one.url + "/readyz")
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	var body struct {
+		Role string `json:"role"`
+	}
+	if resp.StatusCode != http.StatusOK || json.NewDecoder(resp.Body).Decode(&body) != nil {
+		return ""
+	}
+	return body.Role
+}
+
+func (r *rig) plays(one *replica, role string) {
+	r.t.Helper()
+	r.eventually(role, func() bool { return one.role() == role })
+}
+
+func TestAStandbyIsReadyAndServesTheAPI(t *testing.T) {
+	r := newRig(t)
+	active := r.begin(r.cfg)
+	r.plays(active, "active")
+	standby := r.begin(r.cfg)
+	r.plays(standby, "standby")
+
+	r.url = standby.url
+	status, answer := r.call("UpsertProducts", `{"products":[{"id":"mug","name":"Mug"}]}`)
+	require.Equal(t, http.StatusOK, status, answer)
+	r.waitCaptured()
+	captured := r.newest("mug")
+	require.Equal(t, "Mug", captured.GetProduct().GetName(), "what was committed before the call is captured")
+	var position struct {
+		Version uint64 `json:"version,string"`
+	}
+	_, answer = r.call("WaitCaptured", "{}")
+	require.NoError(t, json.Unmarshal([]byte(answer), &position))
+	require.GreaterOrEqual(t, position.Version, captured.GetVersion())
+
+	active.stop()
+	r.plays(standby, "active")
+	status, answer = r.call("UpsertProducts", `{"products":[{"id":"mug","name":"Cup"}]}`)
+	require.Equal(t, http.StatusOK, status, answer)
+	r.waitCaptured()
+	require.Equal(t, "Cup", r.newest("mug").GetProduct().GetName())
+}
+
+func TestAWaitOnAStandbyEndsWithTheCallersPatience(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.stop()
+	// Somebody reads the slot, and captures nothing.
+	conn, err := pgconn.Connect(t.Context(), r.cfg.DatabaseURL+"&replication=database")
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	r.eventually("the slot is free", func() bool {
+		return pglogrepl.StartReplication(t.Context(), conn, r.cfg.Slot, 0, pglogrepl.StartReplicationOptions{
+			PluginArgs: []string{"proto_version '1'", "publication_names 'driftless'"},
+		}) == nil
+	})
+	standby := r.begin(r.cfg)
+	r.plays(standby, "standby")
+	r.url = standby.url
+	_, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "300")
+	require.Contains(t, answer, "deadline_exceeded")
+	require.NoError(t, conn.Close(t.Context()))
+	r.plays(standby, "active")
+	r.waitCaptured()
+}
+
+func TestFirstStartsAtTheSameTimeMakeEverythingOnce(t *testing.T) {
+	r := newRig(t)
+	var replicas []*replica
+	for range 4 {
+		replicas = append(replicas, r.begin(r.cfg))
+	}
+	r.eventually("one reads, the others stand by", func() bool {
+		roles := map[string]int{}
+		for _, one := range replicas {
+			roles[one.role()]++
+		}
+		return roles["active"] == 1 && roles["standby"] == 3
+	})
+	require.Equal(t, 1, r.slots())
+	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
+	r.eventually("captured", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })
+	require.EqualValues(t, 1, r.messages("catalog.default.live.*"))
+}
+
+// A rolling update to a changed mapping: the one whose turn it still is would read the catalog by the old one.
+func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	before := r.begin(r.cfg)
+	r.plays(before, "active")
+	r.eventually("read", func() bool { return r.snapshot() == "done" })
+	known, err := r.mesh.Cursor("mapping.default").GetString(t.Context())
+	require.NoError(t, err)
+
+	changed := *r.cfg.Mapping
+	changed.Products = `SELECT id, upper(name) AS name FROM items`
+	cfg := r.cfg
+	cfg.Mapping = &changed
+	after := r.begin(cfg)
+	r.plays(after, "standby")
+	still, err := r.mesh.Cursor("mapping.default").GetString(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, known, still)
+	before.stop()
+	r.plays(after, "active")
+	r.eventually("read again", func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" && r.snapshot() == "done" })
+}
+
+// said is what a replica logs.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) contains(words string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(s.text.String(), words)
+}
+
+// One replica reads a page of the catalog, and is held up between the reading and the publishing, as by a pause of its
+// machine, until another has taken over and has published the same products.
+func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items WHERE (SELECT pg_advisory_xact_lock_shared(7))::text IS NOT NULL`)
+	r.exec(`INSERT INTO items SELECT 'p' || i, 'old' FROM generate_series(1, 5) i`)
+	gate, err := pgx.Connect(t.Context(), r.cfg.DatabaseURL)
+	require.NoError(t, err)
+	defer gate.Close(context.WithoutCancel(t.Context()))
+	_, err = gate.Exec(t.Context(), `SELECT pg_advisory_lock(7)`)
+	require.NoError(t, err)
+	said := &said{}
+	observed := r.cfg
+	observed.Logger = slog.New(slog.NewTextHandler(said, nil))
+	elder := r.begin(observed)
+	r.plays(elder, "active")
+	held := func() (n int) {
+		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database() AND query LIKE '%items%'`).Scan(&n))
+		return n
+	}
+	r.eventually("the elder reads the catalog", func() bool { return held() == 1 })
+
+	ungated := *r.cfg.Mapping
+	ungated.Products = `SELECT id, name FROM items`
+	cfg := r.cfg
+	cfg.Mapping = &ungated
+	younger := r.begin(cfg)
+	r.plays(younger, "standby")
+	r.eventually("the younger has taken over", func() bool {
+		if elder.role() == "active" {
+			r.exec(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active`, r.cfg.Slot)
+		}
+		return younger.role() == "active"
+	})
+	r.exec(`UPDATE items SET name = 'new'`)
+	r.eventually("the younger has published", func() bool { return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" })
+	// The elder's reading began before.
+	require.Equal(t, 1, held())
+	stored := r.messages("catalog.default.>")
+	_, err = gate.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
+	require.NoError(t, err)
+	r.eventually("the elder goes on", func() bool {
+		return said.contains("leaving the reading of the catalog") || r.messages("catalog.default.>") > stored
+	})
+	elder.stop()
+	for i := range 5 {
+		require.Equal(t, "new", r.newest(fmt.Sprintf("p%d", i+1)).GetProduct().GetName())
+	}
+	require.Equal(t, stored, r.messages("catalog.default.>"))
+	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p1").GetOperation())
+}
