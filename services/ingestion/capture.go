@@ -27,9 +27,6 @@ const readAhead = 2
 // reconnectDelay is the pause before the log is read again after an error.
 const reconnectDelay = time.Second
 
-// publishPatience is how long a batch may wait for JetStream. Then the replica gives the slot back: another may reach NATS.
-const publishPatience = 30 * time.Second
-
 // capture reads the log, whenever it is this replica's turn, until ctx ends. After every error it starts over from the
 // confirmed position.
 func (in *ingester) capture(ctx context.Context, prepared wal.Prepared) error {
@@ -151,6 +148,7 @@ func (in *ingester) stream(ctx context.Context, reader *wal.Reader, t *turn, pub
 		}
 		return nil
 	})
+	g.Go(func() error { return in.reachNATS(ctx) })
 	g.Go(func() error {
 		defer close(batches)
 		for chunk := range chunks {
@@ -188,6 +186,11 @@ func (in *ingester) stream(ctx context.Context, reader *wal.Reader, t *turn, pub
 
 // hand gives a chunk to those who read states. While they are behind, the server hears that this replica lives.
 func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reader *wal.Reader) error {
+	select {
+	case chunks <- chunk:
+		return nil
+	default:
+	}
 	for {
 		select {
 		case chunks <- chunk:
@@ -315,9 +318,7 @@ func (in *ingester) visibleStates(ctx context.Context, ids []string, chunks []*w
 
 // store publishes a batch and returns once JetStream has all of it.
 func (in *ingester) store(ctx context.Context, t *turn, b *batch) error {
-	patient, cancel := context.WithTimeout(ctx, publishPatience)
-	err := in.publish(patient, t, mesh.Live, b.out, b.dead)
-	cancel()
+	err := in.publish(ctx, t, mesh.Live, b.out, b.dead)
 	b.endSpans(err)
 	if err != nil {
 		return err

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -229,4 +231,69 @@ func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 	}
 	require.Equal(t, stored, r.messages("catalog.default.>"))
 	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p1").GetOperation())
+}
+
+// relay passes connections on to a server until it is cut.
+type relay struct {
+	listener net.Listener
+	mu       sync.Mutex
+	conns    []net.Conn
+	done     sync.WaitGroup
+}
+
+func newRelay(t *testing.T, server string) *relay {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := &relay{listener: listener}
+	r.done.Go(func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", server)
+			if err != nil {
+				_ = from.Close()
+				continue
+			}
+			r.mu.Lock()
+			r.conns = append(r.conns, from, to)
+			r.mu.Unlock()
+			for _, way := range [][2]net.Conn{{from, to}, {to, from}} {
+				r.done.Go(func() { _, _ = io.Copy(way[0], way[1]) })
+			}
+		}
+	})
+	t.Cleanup(r.cut)
+	return r
+}
+
+// cut ends every connection, and takes no more.
+func (r *relay) cut() {
+	_ = r.listener.Close()
+	r.mu.Lock()
+	for _, c := range r.conns {
+		_ = c.Close()
+	}
+	r.mu.Unlock()
+	r.done.Wait()
+}
+
+func TestAReplicaThatIsCutOffFromNATSGivesTheSlotBack(t *testing.T) {
+	r := newRig(t)
+	server, err := url.Parse(r.cfg.NATS.URL)
+	require.NoError(t, err)
+	relay := newRelay(t, server.Host)
+	cfg := r.cfg
+	cfg.NATS.URL = "nats://" + relay.listener.Addr().String()
+	cutOff := r.begin(cfg)
+	r.plays(cutOff, "active")
+	standby := r.begin(r.cfg)
+	r.plays(standby, "standby")
+	relay.cut()
+	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
+	r.eventually("captured by the other", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })
+	require.Equal(t, "active", standby.role())
+	require.Empty(t, cutOff.role(), "it is not ready")
 }

@@ -3,6 +3,7 @@ package ingestion
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,10 @@ const (
 
 // standbyPoll is how often a replica that stands by looks whether the slot is free.
 const standbyPoll = 500 * time.Millisecond
+
+// natsPatience is how long the replica that reads the log may be without NATS before it gives the slot back: another may reach
+// it.
+const natsPatience = 5 * time.Second
 
 // turn is a replica's time as the one that reads the log and publishes what it reads: from when it won the slot until the
 // reading ends.
@@ -80,6 +85,22 @@ func (in *ingester) standBy(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// reachNATS returns an error once NATS has been away for so long that the slot is better given back.
+func (in *ingester) reachNATS(ctx context.Context) error {
+	var away time.Time
+	for in.pause(ctx, time.Second) {
+		switch {
+		case in.mesh.Ready(ctx) == nil:
+			away = time.Time{}
+		case away.IsZero():
+			away = time.Now()
+		case time.Since(away) > natsPatience:
+			return fmt.Errorf("NATS has been away for %s: giving the replication slot back to whoever reaches it", natsPatience)
+		}
+	}
+	return nil
 }
 
 // pause waits, and returns false if ctx ended meanwhile.

@@ -150,8 +150,9 @@ var Rows = []Row{
 			{`max by (account) (driftless_replication_retained_bytes{account=~"$account"})`, "kept {{account}}"},
 			{`min by (account) (driftless_replication_headroom_bytes{account=~"$account"})`, "until lost {{account}}"},
 		}},
-		{Title: "Slot read", Help: "1 while an ingestion reads it.", Unit: "short", Queries: []Query{
-			{`max by (account) (driftless_replication_active{account=~"$account"})`, "{{account}}"},
+		{Title: "Who reads the slot", Help: "Read: 1 while an ingestion reads it. Standing by: replicas that would take over.", Unit: "short", Queries: []Query{
+			{`max by (account) (driftless_replication_active{account=~"$account"})`, "read {{account}}"},
+			{`count by (account) (driftless_ingestion_active{account=~"$account"} == 0)`, "standing by {{account}}"},
 		}},
 	}},
 	{Title: "NATS", Panels: []Panel{

@@ -274,6 +274,25 @@ func TestServicesAndPoliciesFindTheirPods(t *testing.T) {
 	})
 }
 
+// TestAnUpdateTakesNoPodAwayBeforeAnotherIsReady: every service has replicas that are ready beside each other, standbys of
+// ingestion too.
+func TestAnUpdateTakesNoPodAwayBeforeAnotherIsReady(t *testing.T) {
+	each(t, func(t *testing.T, _ map[string]any, all []object) {
+		updated := 0
+		for _, o := range all {
+			d, ok := o.decoded.(*appsv1.Deployment)
+			if !ok {
+				continue
+			}
+			updated++
+			require.Equal(t, appsv1.RollingUpdateDeploymentStrategyType, d.Spec.Strategy.Type, o.name)
+			require.Zero(t, d.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue(), o.name)
+			require.Positive(t, d.Spec.Strategy.RollingUpdate.MaxSurge.IntValue(), o.name)
+		}
+		require.Equal(t, 4, updated)
+	})
+}
+
 // TestEverySettingIsOne: what the chart sets must be what the programs read.
 func TestEverySettingIsOne(t *testing.T) {
 	configuration, err := os.ReadFile(root + "/docs/configuration.md")
