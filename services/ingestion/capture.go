@@ -35,7 +35,7 @@ func (in *ingester) capture(ctx context.Context, prepared wal.Prepared) error {
 		err := in.session(ctx, prepared)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // told to stop
+			return nil
 		case errors.Is(err, wal.ErrSlotInUse):
 			in.standBy(ctx)
 		case errors.Is(err, mesh.ErrOvertaken):

@@ -174,6 +174,13 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 
 // bind checks the topology, makes sure that the positions in CATALOG are of this log, and prepares the log.
 func (in *ingester) bind(ctx context.Context) (prepared wal.Prepared, err error) {
+	// Not while others wait for the lock: without NATS it takes long.
+	if err := in.mesh.Ready(ctx); err != nil {
+		return prepared, err
+	}
+	if err := in.mesh.Bind(ctx, mesh.IngestionCommand); err != nil {
+		return prepared, err
+	}
 	err = alone(ctx, in.source.URL, func() error {
 		prepared, err = in.bindAlone(ctx)
 		return err
@@ -182,9 +189,6 @@ func (in *ingester) bind(ctx context.Context) (prepared wal.Prepared, err error)
 }
 
 func (in *ingester) bindAlone(ctx context.Context) (wal.Prepared, error) {
-	if err := in.mesh.Bind(ctx, mesh.IngestionCommand); err != nil {
-		return wal.Prepared{}, err
-	}
 	found, err := in.source.Check(ctx, in.pool)
 	if err != nil {
 		return found, err

@@ -87,7 +87,7 @@ func (l *fencedLane) raise(ctx context.Context, js jetstream.JetStream) error {
 			l.sequence = ack.Sequence
 			return nil
 		case errors.Is(err, jetstream.ErrNoStreamResponse):
-			return fmt.Errorf("stream %s does not take %s: run `driftless topology apply`", StreamCatalog, l.subject)
+			return fmt.Errorf("no stream takes %s: if that lasts, run `driftless topology apply`, which lets %s take it", l.subject, StreamCatalog)
 		case wrongSequence(err):
 			return fmt.Errorf("raise %s: %w", l.subject, ErrOvertaken)
 		case !inFlight(err):
