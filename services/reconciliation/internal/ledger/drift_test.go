@@ -168,6 +168,21 @@ func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
 	}
 }
 
+// The event is recorded while the transaction that finds the difference has looked for it and is not stored yet.
+func TestTheCauseIsFoundThoughEventAndDifferenceComeAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.both("A")
+	data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: "dashboard", StripeEventId: "evt_1"})
+	require.NoError(t, err)
+	b.Found = func(context.Context, *ledger.Product, []*ledger.Drift) error {
+		return b.Apply(t.Context(), ledger.RecordEvent(ledger.Entry{EventID: "STRIPE:default:evt_1", Product: product, At: b.now, Kind: "stripe_event", Data: data}, "evt_1"))
+	}
+	b.hold("by hand", "evt_1")
+	require.Equal(t, "dashboard", b.newest().CausedBy)
+	require.Equal(t, "evt_1", b.newest().EventID)
+}
+
 // Another system writes its value whenever Driftless has written the catalog's.
 func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
 	t.Parallel()
