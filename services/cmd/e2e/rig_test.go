@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -57,6 +58,9 @@ type rig struct {
 	// policy and extras of push and reconciliation; nil and empty for the defaults.
 	policy *catalog.Policy
 	extras reconciliation.Extras
+	// asProcesses has the services run as processes, which can be killed, with these settings in their environment.
+	asProcesses []string
+	processes   map[string]*os.Process
 
 	natsAddr, database, slot string
 	simURL                   string
@@ -192,6 +196,11 @@ func (r *rig) startAll() {
 // start runs a service and waits until it is ready.
 func (r *rig) start(name string) {
 	r.t.Helper()
+	if r.asProcesses != nil {
+		r.spawn(name)
+		r.ready(name)
+		return
+	}
 	nats := r.nats(name)
 	server := httpserver.Config{Listener: r.listen(name)}
 	stripeClient := stripeapi.Config{Key: key, Base: r.simURL}
@@ -217,6 +226,11 @@ func (r *rig) start(name string) {
 			})
 		})
 	}
+	r.ready(name)
+}
+
+func (r *rig) ready(name string) {
+	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		resp, err := http.Get(r.url(name) + "/readyz")
 		if err != nil {
