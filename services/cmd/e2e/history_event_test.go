@@ -302,7 +302,8 @@ func (e historyEvent) edit(h *historyRig, id string) (field, before string, err 
 func (e historyEvent) noticed(h *historyRig, id string) error {
 	h.settle()
 	var inCatalog bool
-	require.NoError(h.t, h.pool.QueryRow(h.t.Context(), `SELECT EXISTS (SELECT FROM driftless.products WHERE id = $1)`, id).Scan(&inCatalog))
+	require.NoError(h.t, h.pool.QueryRow(h.t.Context(), `SELECT EXISTS (SELECT FROM driftless.products WHERE id = $1 AND ($2 <> 'metadata.sku' OR $3 OR metadata ? 'sku'))`,
+		id, e.field, h.keys).Scan(&inCatalog))
 	if !inCatalog {
 		return errors.New("the catalog does not have it")
 	}

@@ -99,7 +99,9 @@ func (h *historyRig) compare(id string, tell func(field, catalog, stripe string)
 	p := products[0]
 	tell("name", p.Name, held.Name)
 	tell("description", p.Description, held.Description)
-	tell("metadata.sku", p.Sku, held.Metadata["sku"])
+	if p.Sku != "" || h.keys {
+		tell("metadata.sku", p.Sku, held.Metadata["sku"])
+	}
 	tell("active", strconv.FormatBool(p.Active), strconv.FormatBool(held.Active))
 	marks := h.comparePrices(id, tell)
 	byDefault := ""

@@ -52,7 +52,7 @@ func TestHistoriesEndWithBothSidesEqual(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := &historyRig{
 				rig:    newRig(t, unlimited, processes("DRIFTLESS_DRIFT_POLICY="+c.drift, "DRIFTLESS_POLICY="+c.rules, "DRIFTLESS_EXTRAS="+c.extras)),
-				extras: c.extras,
+				extras: c.extras, keys: strings.Contains(c.rules, "metadata="),
 			}
 			for i := range count {
 				h.live(seed + i)
@@ -66,6 +66,8 @@ type historyRig struct {
 	*rig
 
 	extras string
+	// keys of metadata that the catalog does not have are differences, because it is not their owner.
+	keys bool
 	// name of the history, with which its products' ids begin.
 	name string
 	// known are the products that the catalog has had, and strays those that were made in Stripe.

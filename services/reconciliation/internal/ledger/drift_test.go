@@ -258,6 +258,36 @@ func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {
 	require.Len(t, b.orders, 1)
 }
 
+func TestDriftThatIsOnlyReportedOrIgnoredHasNoAge(t *testing.T) {
+	t.Parallel()
+	for name, rule := range map[string]catalog.Rule{"repaired": {}, "written back": {Owner: catalog.OwnerStripe}, "reported": {Action: catalog.Report}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, map[string]catalog.Rule{"description": rule})
+			age := func() time.Time {
+				ages, err := b.Ages(t.Context())
+				require.NoError(t, err)
+				return ages.Drift.UTC()
+			}
+			b.both("A")
+			b.hold("by hand", "")
+			b.look()
+			require.Equal(t, name == "reported", age().IsZero())
+			decide := func(state ledger.DriftState, side string) {
+				_, err := b.Decide(t.Context(), product, nil, ledger.Entry{EventID: "decision" + side, Product: product, At: noon, Kind: "resolved"}, func(_ *ledger.Product, d *ledger.Drift) error {
+					d.State, d.Decided = state, side
+					return nil
+				})
+				require.NoError(t, err)
+			}
+			decide(ledger.Ignored, "")
+			require.True(t, age().IsZero())
+			decide(ledger.Found, "catalog")
+			require.Equal(t, noon, age(), "somebody has decided that it be settled")
+		})
+	}
+}
+
 func TestWhatCannotBeWrittenBackWaits(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
