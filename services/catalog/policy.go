@@ -170,20 +170,6 @@ func (p *Policy) plain() bool {
 	return p == nil || !p.report && !slices.ContainsFunc(slices.Collect(maps.Values(p.rules)), func(r Rule) bool { return r != Rule{OwnerCatalog, Repair} })
 }
 
-// WritesBack says whether any field of products or prices may be written back to the catalog.
-func (p *Policy) WritesBack() (products, prices bool) {
-	if p == nil {
-		return false, false
-	}
-	for field, rule := range p.rules {
-		if rule.Action == WriteBack {
-			ofPrice := strings.HasPrefix(field, "prices.")
-			products, prices = products || !ofPrice, prices || ofPrice
-		}
-	}
-	return products, prices
-}
-
 // digest tells policies apart that have the agreed values of different fields kept.
 func (p *Policy) digest() uint64 {
 	h := fnv.New64a()

@@ -140,7 +140,7 @@ var (
 	DriftOpen = gauge("driftless.drift.open", "{difference}", fromReconciliation,
 		"Differences that are drift and stand.", DriftKind, DriftState)
 	DriftOldest = gauge("driftless.drift.oldest.age", "s", fromReconciliation,
-		"Age of the oldest drift that stands and is not ignored; 0 when there is none.")
+		"Age of the oldest drift that stands and is to be settled, which is not what is only reported or ignored; 0 when there is none.")
 	DeadLettersOpen = gauge("driftless.dead_letters.open", "{letter}", fromReconciliation,
 		"Dead letters that are open.", DeadReason)
 	ConsumerPending = gauge("driftless.consumer.pending", "{message}", fromReconciliation,

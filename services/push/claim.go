@@ -219,7 +219,7 @@ func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catal
 }
 
 // record stores what the calls of a pass showed and releases the claim.
-func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, failure *failedStep) (*catalogv1.Observed, error) {
+func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appliedStep, failure *failedStep) (*catalogv1.Observed, error) {
 	// The calls were made: they are recorded even if the service is being stopped.
 	ctx = context.WithoutCancel(ctx)
 	lost := false
@@ -247,6 +247,10 @@ func (p *pusher) record(ctx context.Context, pl *plan, applied []appliedStep, fa
 				observe(o, a)
 			}
 			manage(o, a)
+		}
+		if !ord.again && !o.GetStale() && len(repeated(p.steps(ord, o), applied)) > 0 {
+			// Stripe does not take what it accepts, or somebody was quick: the next round tells.
+			o.Stale = true
 		}
 		switch {
 		case failure != nil:

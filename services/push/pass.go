@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,8 @@ type order struct {
 	traceparent string
 	// exceptions from the policy.
 	exceptions catalog.Exceptions
+	// again: it is not the pass's first round.
+	again bool
 	// adopted: an operator has approved what stands for the product; what is still missing is to be created.
 	adopted bool
 }
@@ -151,7 +154,7 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 		case !again:
 			return err
 		}
-		o.look = true
+		o.look, o.again = true, true
 	}
 	return fmt.Errorf("product %s: three rounds did not settle it: %w", product, err)
 }
@@ -171,7 +174,7 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 			p.links.carries(ctx, o.change, plan.base.GetVersion())
 		}
 	}()
-	observed, err := p.record(ctx, plan, applied, failure)
+	observed, err := p.record(ctx, o, plan, applied, failure)
 	if err != nil {
 		return false, err
 	}
@@ -184,7 +187,8 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	if observed.GetStale() {
 		return true, errUnsettled
 	}
-	if left := p.steps(o, observed); len(left) > 0 {
+	// What else is left to do somebody has changed, unseen until now: it is the ledger's to find, and to tell of.
+	if left := repeated(p.steps(o, observed), applied); len(left) > 0 {
 		return false, &refusedError{p.letter(o.change, mesh.ReasonNotConverging,
 			fmt.Sprintf("Stripe accepted every call and still holds something else; still to do: %s", describe(left)))}
 	}
@@ -192,6 +196,17 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 		countApplied(ctx, o.change)
 	}
 	return false, p.tell(ctx, o.change, observed.GetGeneration(), applied)
+}
+
+// repeated are those of the steps left to do that set what one of the calls has just set.
+func repeated(left []catalog.Step, applied []appliedStep) []catalog.Step {
+	return slices.DeleteFunc(slices.Clone(left), func(l catalog.Step) bool {
+		return !slices.ContainsFunc(applied, func(a appliedStep) bool {
+			sets := func(param catalog.Param) bool { value, ok := a.Param(param.Name); return ok && value == param.Value }
+			return l.Kind == a.Kind && l.PriceID == a.PriceID && l.StripePriceID == a.StripePriceID &&
+				(l.Kind == catalog.CreateProduct || l.Kind == catalog.CreatePrice || slices.ContainsFunc(l.Params, sets))
+		})
+	})
 }
 
 // appliedStep is a call that succeeded.

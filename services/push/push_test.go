@@ -509,3 +509,20 @@ func TestAccountsOfOneMeshDoNotMix(t *testing.T) {
 	require.Equal(t, "Ours", p.Name)
 	require.EqualValues(t, 10, r.observed("mug").GetVersion())
 }
+
+// The answer to a call shows what somebody else has changed before, and nothing had told of: no fault of the call's.
+func TestWhatOthersChangedUnseenIsNoFailure(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	r.want(mug("Mug", "1400"), 1)
+	r.applied("mug", 1)
+	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Description: stripe.String("by hand")})
+	require.NoError(t, err)
+	r.want(mug("Mug XL", "1400"), 2)
+	require.Equal(t, "by hand", r.applied("mug", 2).GetProduct().GetDescription(), "it is seen now, for the ledger to tell of")
+	letters, err := r.mesh.LastSequence(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	require.Zero(t, letters, "nothing is refused")
+	r.command(&meshv1.SyncProduct{ProductId: "mug", Look: true})
+	require.Eventually(t, r.description(""), patience, 20*time.Millisecond)
+}

@@ -72,6 +72,9 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) erro
 		return err
 	}
 	slog.SetDefault(logger)
+	if _, err := service.Policy(cmd.Policy, c.Config, mapping); err != nil {
+		return err
+	}
 	dataDir, err := filepath.Abs(c.DataDir)
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)

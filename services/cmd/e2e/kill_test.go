@@ -15,12 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// programsDir is where programs has built, empty if no test has asked for them.
+var programsDir string
+
 // programs builds Driftless once and returns the folder.
 var programs = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "driftless-programs-")
 	if err != nil {
 		return "", err
 	}
+	programsDir = dir
 	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "../driftless", "../ingestion", "../push", "../pull", "../reconciliation").CombinedOutput()
 	if err != nil {
 		return "", &buildError{out, err}
@@ -37,8 +41,8 @@ func (e *buildError) Error() string { return e.err.Error() + ": " + string(e.out
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := programs(); err == nil {
-		_ = os.RemoveAll(dir)
+	if programsDir != "" {
+		_ = os.RemoveAll(programsDir)
 	}
 	os.Exit(code)
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +25,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/local/localtest"
@@ -52,6 +55,12 @@ type rig struct {
 
 	// holdCreations of a push that is started from then on.
 	holdCreations bool
+	// policy and extras of push and reconciliation; nil and empty for the defaults.
+	policy *catalog.Policy
+	extras reconciliation.Extras
+	// asProcesses has the services run as processes, which can be killed, with these settings in their environment.
+	asProcesses []string
+	processes   map[string]*os.Process
 
 	natsAddr, database, slot string
 	simURL                   string
@@ -59,9 +68,12 @@ type rig struct {
 	stops                    map[string]func()
 }
 
-func newRig(t *testing.T, sim stripesim.Config) *rig {
+func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
 	t.Helper()
-	r := &rig{t: t, listeners: map[string]net.Listener{}, stops: map[string]func(){}, slot: "e2e_" + strings.ToLower(t.Name())}
+	r := &rig{t: t, listeners: map[string]net.Listener{}, stops: map[string]func(){}, slot: slotName(t.Name())}
+	for _, set := range with {
+		set(r)
+	}
 	// Every service under a user of its own, with what the topology permits it.
 	srv := localtest.NATSConfig(t, `%s
 		accounts { D { jetstream: enabled, users: [
@@ -105,6 +117,17 @@ func newRig(t *testing.T, sim stripesim.Config) *rig {
 		}, patience, 20*time.Millisecond)
 	})
 	return r
+}
+
+// slotName is a test's name as Postgres takes it for a replication slot.
+func slotName(test string) string {
+	name := regexp.MustCompile(`[^a-z0-9_]+`).ReplaceAllString(strings.ToLower("e2e_"+test), "_")
+	return name[max(0, len(name)-63):]
+}
+
+// under has push and reconciliation go by a policy.
+func under(policy *catalog.Policy, extras reconciliation.Extras) func(*rig) {
+	return func(r *rig) { r.policy, r.extras = policy, extras }
 }
 
 // nats is how a client connects as the user of its name.
@@ -173,6 +196,11 @@ func (r *rig) startAll() {
 // start runs a service and waits until it is ready.
 func (r *rig) start(name string) {
 	r.t.Helper()
+	if r.asProcesses != nil {
+		r.spawn(name)
+		r.ready(name)
+		return
+	}
 	nats := r.nats(name)
 	server := httpserver.Config{Listener: r.listen(name)}
 	stripeClient := stripeapi.Config{Key: key, Base: r.simURL}
@@ -183,7 +211,7 @@ func (r *rig) start(name string) {
 		})
 	case mesh.Push:
 		r.run(name, func(ctx context.Context) error {
-			return push.Run(ctx, push.Config{Account: "default", NATS: nats, Stripe: stripeClient, HTTP: server, HoldCreations: r.holdCreations})
+			return push.Run(ctx, push.Config{Account: "default", NATS: nats, Stripe: stripeClient, HTTP: server, HoldCreations: r.holdCreations, Policy: r.policy})
 		})
 	case mesh.Pull:
 		r.run(name, func(ctx context.Context) error {
@@ -193,9 +221,16 @@ func (r *rig) start(name string) {
 		})
 	case mesh.Reconciliation:
 		r.run(name, func(ctx context.Context) error {
-			return reconciliation.Run(ctx, reconciliation.Config{Account: "default", NATS: nats, LedgerURL: r.database, HTTP: server, GracePeriod: time.Second})
+			return reconciliation.Run(ctx, reconciliation.Config{
+				Account: "default", NATS: nats, LedgerURL: r.database, HTTP: server, GracePeriod: time.Second, Policy: r.policy, Extras: r.extras,
+			})
 		})
 	}
+	r.ready(name)
+}
+
+func (r *rig) ready(name string) {
+	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		resp, err := http.Get(r.url(name) + "/readyz")
 		if err != nil {

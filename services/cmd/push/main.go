@@ -21,7 +21,7 @@ func main() {
 		config.Policy
 	}
 	service.Main(mesh.Push, "Writes the catalog's products and prices to Stripe.", &s, func(ctx context.Context, r service.Runtime) error {
-		policy, err := service.Policy(s.Policy, s.Config)
+		policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 		if err != nil {
 			return err //nolint:wrapcheck // names the rule
 		}

@@ -24,7 +24,7 @@ func main() {
 		DatabaseURL config.Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's database, which holds the ledger too if --ledger-database-url is not given."`
 	}
 	service.Main(mesh.Reconciliation, "Finds and mends drift between the catalog and Stripe, and serves the control API.", &s, func(ctx context.Context, r service.Runtime) error {
-		policy, err := service.Policy(s.Policy, s.Config)
+		policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 		if err != nil {
 			return err //nolint:wrapcheck // names the rule
 		}

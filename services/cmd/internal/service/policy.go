@@ -7,14 +7,19 @@ import (
 	"github.com/driftless-sync/driftless/services/config"
 )
 
-// Policy makes the policy of the settings; file is the one that they may be from. Its error says where the rule stands and
-// what a rule can be.
-func Policy(settings config.Policy, file string) (*catalog.Policy, error) {
+// Policy makes the policy of the settings; file is the one that they may be from, with the mapping, nil for the built-in tables.
+// Its error says where the rule stands and what a rule can be, or which statement the mapping lacks to write back, or to
+// import, what the policy asks for.
+func Policy(settings config.Policy, file string, mapping *config.Mapping) (*catalog.Policy, error) {
 	otherwise := catalog.Action(settings.DriftPolicy)
 	rules := map[string]catalog.Rule{}
 	for _, r := range settings.Policy {
 		rule := catalog.Rule{Owner: catalog.Owner(r.Owner), Action: catalog.Action(r.Action)}
-		if _, err := catalog.NewPolicy(otherwise, map[string]catalog.Rule{r.Field: rule}); err != nil {
+		alone, err := catalog.NewPolicy(otherwise, map[string]catalog.Rule{r.Field: rule})
+		if err == nil && alone.Rule(r.Field).Action == catalog.WriteBack {
+			err = mapping.WritesBack(r.Field)
+		}
+		if err != nil {
 			if r.At != "" {
 				return nil, fmt.Errorf("%s:%s: policy: %w", file, r.At, err)
 			}
@@ -28,6 +33,11 @@ func Policy(settings config.Policy, file string) (*catalog.Policy, error) {
 	p, err := catalog.NewPolicy(otherwise, rules)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
+	}
+	if settings.Extras == "import" {
+		if err := mapping.Imports(); err != nil {
+			return nil, fmt.Errorf("extras: import: %w", err)
+		}
 	}
 	return p, nil
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -74,7 +75,7 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	}); err != nil {
 		return err //nolint:wrapcheck // what fails in it says where
 	}
-	if err := l.blameEvents(ctx, changes); err != nil {
+	if err := errors.Join(l.blameLate(ctx, products), l.blameEvents(ctx, changes)); err != nil {
 		return err
 	}
 	due := false

@@ -13,6 +13,9 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 )
 
+// unknownCause is the cause of drift of which no event has told.
+const unknownCause = "unknown"
+
 // DriftState is what became of a difference that is drift.
 type DriftState string
 
@@ -194,7 +197,7 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 		if slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == decision.Field }) {
 			continue
 		}
-		d := &Drift{Product: p.ID, Difference: decision.Difference, Action: decision.Action, Since: l.now(), CausedBy: "unknown", State: Found}
+		d := &Drift{Product: p.ID, Difference: decision.Difference, Action: decision.Action, Since: l.now(), CausedBy: unknownCause, State: Found}
 		var settled int
 		if err := tx.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.drift WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at > $4 AND counts`,
 			l.account, p.ID, d.Field, l.now().Add(-RoundsWindow)).Scan(&settled); err != nil {
@@ -211,6 +214,9 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 		}
 		if err := l.blame(ctx, tx, p.ID, d); err != nil {
 			return err
+		}
+		if d.CausedBy == unknownCause && len(p.news) > 0 {
+			p.unexplained = append(p.unexplained, d)
 		}
 		p.open = append(p.open, d)
 		found = append(found, d)
@@ -313,8 +319,30 @@ func (l *Ledger) blame(ctx context.Context, tx pgx.Tx, product string, d *Drift)
 	return nil
 }
 
-// blameEvents tells drift that waits to know its cause about the events that have been recorded. That is a transaction of its own:
-// one that finds drift at the same time looks for events too, and one of the two sees what the other has stored.
+// blameLate looks once more for the causes of drift that was found without one, after what found it has been stored: an event that
+// was recorded meanwhile has not seen the drift, as blame has not seen the event. Of two that look after they have stored, the later
+// one sees both.
+func (l *Ledger) blameLate(ctx context.Context, products map[string]*Product) error {
+	for _, p := range products {
+		if len(p.unexplained) == 0 {
+			continue
+		}
+		if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+			for _, d := range p.unexplained {
+				if err := l.blame(ctx, tx, p.ID, d); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err //nolint:wrapcheck // what fails in it says where
+		}
+	}
+	return nil
+}
+
+// blameEvents tells drift that waits to know its cause about the events that have been recorded, after they have been stored: see
+// blameLate.
 func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
 	var events, products []string
 	for _, c := range changes {

@@ -168,6 +168,21 @@ func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
 	}
 }
 
+// The event is recorded while the transaction that finds the difference has looked for it and is not stored yet.
+func TestTheCauseIsFoundThoughEventAndDifferenceComeAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.both("A")
+	data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: "dashboard", StripeEventId: "evt_1"})
+	require.NoError(t, err)
+	b.Found = func(context.Context, *ledger.Product, []*ledger.Drift) error {
+		return b.Apply(t.Context(), ledger.RecordEvent(ledger.Entry{EventID: "STRIPE:default:evt_1", Product: product, At: b.now, Kind: "stripe_event", Data: data}, "evt_1"))
+	}
+	b.hold("by hand", "evt_1")
+	require.Equal(t, "dashboard", b.newest().CausedBy)
+	require.Equal(t, "evt_1", b.newest().EventID)
+}
+
 // Another system writes its value whenever Driftless has written the catalog's.
 func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
 	t.Parallel()
@@ -241,6 +256,36 @@ func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {
 	b.now = b.now.Add(time.Hour)
 	b.look()
 	require.Len(t, b.orders, 1)
+}
+
+func TestDriftThatIsOnlyReportedOrIgnoredHasNoAge(t *testing.T) {
+	t.Parallel()
+	for name, rule := range map[string]catalog.Rule{"repaired": {}, "written back": {Owner: catalog.OwnerStripe}, "reported": {Action: catalog.Report}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, map[string]catalog.Rule{"description": rule})
+			age := func() time.Time {
+				ages, err := b.Ages(t.Context())
+				require.NoError(t, err)
+				return ages.Drift.UTC()
+			}
+			b.both("A")
+			b.hold("by hand", "")
+			b.look()
+			require.Equal(t, name == "reported", age().IsZero())
+			decide := func(state ledger.DriftState, side string) {
+				_, err := b.Decide(t.Context(), product, nil, ledger.Entry{EventID: "decision" + side, Product: product, At: noon, Kind: "resolved"}, func(_ *ledger.Product, d *ledger.Drift) error {
+					d.State, d.Decided = state, side
+					return nil
+				})
+				require.NoError(t, err)
+			}
+			decide(ledger.Ignored, "")
+			require.True(t, age().IsZero())
+			decide(ledger.Found, "catalog")
+			require.Equal(t, noon, age(), "somebody has decided that it be settled")
+		})
+	}
 }
 
 func TestWhatCannotBeWrittenBackWaits(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 type Ages struct {
 	// Unsynced is since when the product has differed that has the longest. Dead ones are not counted.
 	Unsynced time.Time
-	// Drift is since when the oldest drift stands that nobody has decided to ignore.
+	// Drift is since when the oldest drift stands that is to be settled. What is only reported, by policy, or ignored, because somebody
+	// has decided so, is to stay.
 	Drift time.Time
 }
 
@@ -21,7 +22,7 @@ func (l *Ledger) Ages(ctx context.Context) (Ages, error) {
 	var unsynced, drift *time.Time
 	err := l.pool.QueryRow(ctx, `SELECT
 		(SELECT min(differs_since) FROM driftless_ledger.product WHERE account = $1 AND differs AND state <> 'dead'),
-		(SELECT min(since) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL AND state <> 'ignored')`, l.account).Scan(&unsynced, &drift)
+		(SELECT min(since) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL AND state <> 'ignored' AND (action <> 'report' OR decided <> ''))`, l.account).Scan(&unsynced, &drift)
 	if err != nil {
 		return Ages{}, fmt.Errorf("look for what has differed the longest: %w", err)
 	}

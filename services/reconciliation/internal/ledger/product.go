@@ -60,6 +60,8 @@ type Product struct {
 	byOthers func(*Ledger) []catalog.Decision
 	// news are the ids of Stripe events that the change under way takes into account.
 	news []string
+	// unexplained is drift that was found, and whose cause may be an event that is being recorded.
+	unexplained []*Drift
 	// data of the entry in the audit trail.
 	data []byte
 	// closed are the letters that the change under way closes.
