@@ -96,9 +96,9 @@ func workBatch[T any, M interface {
 		if !ok {
 			continue
 		}
-		defer d.span.End()
 		if d.undecodable != nil {
 			d.settle(m, w, Dead(d.undecodable))
+			d.span.End()
 			continue
 		}
 		taken, handed = append(taken, d), append(handed, Delivery[M]{Message: d.msg, Context: d.ctx})
@@ -110,5 +110,6 @@ func workBatch[T any, M interface {
 	defer alive()
 	for i, verdict := range handle(ctx, handed) {
 		taken[i].settle(m, w, verdict)
+		taken[i].span.End()
 	}
 }

@@ -68,7 +68,7 @@ func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
 		})
 		require.NoError(t, err)
 	}
-	require.EqualValues(t, uint64(everything), judged(), "there is nothing to wait for")
+	require.Equal(t, uint64(everything), judged(), "there is nothing to wait for")
 
 	publish("a", 1)
 	publish("b", 2)
@@ -83,10 +83,10 @@ func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
 	handle(t, m, mesh.PushLive, 1, push)
 	require.EqualValues(t, 2, judged(), "push is done, and the ledger is behind")
 	handle[catalogv1.Observed](t, m, mesh.ReconciliationObserved, 1, nil)
-	require.EqualValues(t, uint64(everything), judged())
+	require.Equal(t, uint64(everything), judged())
 
 	publish("d", 4)
 	handle(t, m, mesh.PushLive, 1, push)
 	handle[catalogv1.Observed](t, m, mesh.ReconciliationObserved, 1, nil)
-	require.NotEqualValues(t, uint64(everything), judged(), "the ledger does not know what the catalog wants")
+	require.NotEqual(t, uint64(everything), judged(), "the ledger does not know what the catalog wants")
 }
