@@ -517,7 +517,7 @@ func TestWaitCapturedWaitsForTheWholeReading(t *testing.T) {
 	// As while a reading is under way: nobody is told of this one, so that it stays.
 	cursor := r.mesh.Cursor("snapshot.default")
 	require.NoError(t, cursor.PutString(t.Context(), "after mug"))
-	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "300")
+	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "2000")
 	require.Equal(t, http.StatusGatewayTimeout, status, answer)
 	require.Contains(t, answer, "still being read as a whole")
 	require.NoError(t, cursor.PutString(t.Context(), "done"))

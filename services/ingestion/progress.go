@@ -97,10 +97,15 @@ func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 
 // awaitWhole returns once no reading of the whole catalog is wanted or under way.
 func (in *ingester) awaitWhole(ctx context.Context) error {
-	for {
+	for underWay := false; ; underWay = true {
 		position, err := in.wholeCursor().GetString(ctx)
-		if err != nil || position == wholeDone {
+		switch {
+		case err != nil && underWay && ctx.Err() != nil:
+			return fmt.Errorf("the catalog is still being read as a whole: %w", context.Cause(ctx))
+		case err != nil:
 			return err
+		case position == wholeDone:
+			return nil
 		}
 		select {
 		case <-ctx.Done():

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -277,9 +278,7 @@ func TestEveryKindOfDriftUnderEveryPolicy(t *testing.T) {
 	with := func(base map[string]outcome, more map[string]outcome) map[string]outcome {
 		out := map[string]outcome{}
 		for _, m := range []map[string]outcome{base, more} {
-			for id, o := range m {
-				out[id] = o
-			}
+			maps.Copy(out, m)
 		}
 		return out
 	}

@@ -294,6 +294,31 @@ func TestAnUpdateTakesNoPodAwayBeforeAnotherIsReady(t *testing.T) {
 }
 
 // TestEverySettingIsOne: what the chart sets must be what the programs read.
+// The alerts and the dashboard in the chart are links to those of the repository: a lost link would switch on nothing.
+func TestAlertsAndDashboardAreThoseOfTheRepository(t *testing.T) {
+	rendered, err := render(t, valuesOf(t, dir+"/ci/production-values.yaml"))
+	require.NoError(t, err)
+	var rules, dashboards int
+	for _, o := range objects(t, rendered) {
+		switch made := o.decoded.(type) {
+		case *monitoring.PrometheusRule:
+			for _, group := range made.Spec.Groups {
+				rules += len(group.Rules)
+			}
+		case *corev1.ConfigMap:
+			if made.Labels["grafana_dashboard"] == "" {
+				continue
+			}
+			dashboards++
+			want, err := os.ReadFile(root + "/deploy/grafana/driftless.json")
+			require.NoError(t, err)
+			require.JSONEq(t, string(want), made.Data["driftless.json"])
+		}
+	}
+	require.Greater(t, rules, 20)
+	require.Equal(t, 1, dashboards)
+}
+
 func TestEverySettingIsOne(t *testing.T) {
 	configuration, err := os.ReadFile(root + "/docs/configuration.md")
 	require.NoError(t, err)
