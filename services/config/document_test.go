@@ -62,6 +62,9 @@ environment, that overrides the file, and that the default; an empty variable co
 services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" + `, and so on. The
 mapping of your own tables is under the key ` + "`catalog`" + ` of the file; see [mapping.md](mapping.md). Traces follow the standard
 ` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
+
+` + "`driftless config check --config FILE`" + ` checks everything that a service would refuse at its start, of all accounts in the file, and
+asks no server.
 `)
 	b.WriteString(strings.ReplaceAll(severalAccounts, "~", "`"))
 	for _, g := range groups {
