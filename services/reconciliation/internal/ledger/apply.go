@@ -146,6 +146,11 @@ func (l *Ledger) changed(ctx context.Context, tx pgx.Tx, p *Product) error {
 	if err := l.settleOpen(ctx, tx, p); err != nil {
 		return err
 	}
+	if p.State == Drifted && p.unsettled && len(p.open) == 0 {
+		// What had drifted is settled. What differs now is another difference, with a time of its own to arrive.
+		p.State, p.DiffersSince = Pending, time.Time{}
+		l.settle(p)
+	}
 	if p.byOthers != nil && p.unsettled && p.State != Dead {
 		if err := l.find(ctx, tx, p, p.byOthers(l)); err != nil {
 			return err
@@ -153,6 +158,8 @@ func (l *Ledger) changed(ctx context.Context, tx pgx.Tx, p *Product) error {
 	}
 	if p.State != Drifted {
 		p.DriftedAt, p.repairAt, p.Repairs = time.Time{}, time.Time{}, 0
+	} else if p.repairAt.IsZero() && p.unopened() {
+		p.repairAt = l.now().Add(firstRepair)
 	}
 	if closes {
 		return l.close(ctx, tx, p, `version > 0`)

@@ -148,9 +148,17 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, 
 				if err := l.find(ctx, tx, p, p.Decisions); err != nil {
 					return err
 				}
+			} else if p.unopened() && p.pushed() {
+				// Beside drift that stands, which waits for a person perhaps, more has come to differ.
+				if err := l.find(ctx, tx, p, p.Decisions); err != nil {
+					return err
+				}
 			}
 			if err := l.act(ctx, tx, p, due); err != nil {
 				return err
+			}
+			if p.repairAt.IsZero() && p.unopened() {
+				p.repairAt = now.Add(max(grace, firstRepair))
 			}
 			if err := l.store(ctx, tx, p); err != nil {
 				return err

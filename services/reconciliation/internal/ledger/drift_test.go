@@ -376,3 +376,55 @@ func TestWhatIsOlderThanTheRetentionIsDeleted(t *testing.T) {
 	require.Len(t, entries, 1)
 	require.Len(t, b.drift(), 1)
 }
+
+// beside has Stripe hold a description, and a name beside it that nobody can date: push, or somebody, has to look.
+func (b *bench) beside(description, name string) {
+	b.t.Helper()
+	p, err := b.Product(b.t.Context(), product)
+	require.NoError(b.t, err)
+	b.sequence++
+	require.NoError(b.t, b.Apply(b.t.Context(), ledger.Observe(&catalogv1.Observed{
+		Account: "default", ProductId: product, Version: p.Desired.GetVersion(), Stale: true,
+		Product: &catalogv1.Product{Id: product, Name: name, Description: description, Active: proto.Bool(true)},
+	}, at(b.sequence))))
+}
+
+func (b *bench) open() map[string]ledger.DriftState {
+	out := map[string]ledger.DriftState{}
+	for _, d := range b.drift() {
+		if d.SettledAt.IsZero() {
+			out[d.Field] = d.State
+		}
+	}
+	return out
+}
+
+func TestADifferenceThatComesAsDriftIsSettledIsFound(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.both("A")
+	b.hold("by hand", "")
+	b.look()
+	require.Equal(t, map[string]ledger.DriftState{"description": ledger.Repairing}, b.open())
+	b.beside("A", "Cup")
+	require.Empty(t, b.open(), "it has its own time to arrive")
+	b.now = b.now.Add(2 * time.Minute)
+	b.look()
+	require.Equal(t, map[string]ledger.DriftState{"name": ledger.Repairing}, b.open())
+	require.Equal(t, []ledger.Orders{{Repair: true}, {Repair: true}}, b.orders)
+}
+
+func TestADifferenceBesideDriftThatWaitsIsFound(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
+	b.cannot = "the catalog does not take it"
+	b.both("A")
+	b.hold("by hand", "")
+	b.look()
+	require.Equal(t, map[string]ledger.DriftState{"description": ledger.Waiting}, b.open())
+	b.beside("by hand", "Cup")
+	b.now = b.now.Add(2 * time.Minute)
+	b.look()
+	require.Equal(t, map[string]ledger.DriftState{"description": ledger.Waiting, "name": ledger.Repairing}, b.open())
+	require.True(t, b.orders[len(b.orders)-1].Repair)
+}

@@ -214,6 +214,18 @@ func (l *Ledger) settle(p *Product) (closes bool) {
 	return closes
 }
 
+// unopened says whether something differs beside the drift that is open.
+func (p *Product) unopened() bool {
+	return slices.ContainsFunc(p.Decisions, func(x catalog.Decision) bool {
+		return !slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == x.Field })
+	})
+}
+
+// pushed says whether push is done with the version that the ledger knows, and not at the product.
+func (p *Product) pushed() bool {
+	return p.Observed.GetVersion() == p.desiredVersion && p.Observed.GetClaim() == nil
+}
+
 // ignores says whether somebody has said that a difference is none.
 func (p *Product) ignores(field string) bool {
 	return slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == field && d.State == Ignored })
