@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -309,9 +308,6 @@ func TestEveryKindOfDriftUnderEveryPolicy(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name == "newest" && os.Getenv(historiesVariable) == "" {
-				t.Skipf("%s is not set: an observation between a write-back and the capture of it may have the ledger call it a repair, though both sides end right", historiesVariable)
-			}
 			r := &driftRig{newRig(t, unlimited, under(c.policy, c.extras))}
 			r.begin()
 			for id, h := range happenings {

@@ -266,8 +266,9 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 			if reopened {
 				d.State, again = Found, true
 			}
-			// What a person decided shows in the decision, and is no policy.
-			if d.Decided == "" && d.active() && !reopened {
+			// What a person decided shows in the decision, and is no policy. Who is right nobody can tell by a version of the catalog that
+			// is older than the one that push has applied.
+			if d.Decided == "" && d.active() && !reopened && p.Observed.GetVersion() <= p.desiredVersion {
 				d.Action = now.Action
 			}
 		}

@@ -428,3 +428,34 @@ func TestADifferenceBesideDriftThatWaitsIsFound(t *testing.T) {
 	require.Equal(t, map[string]ledger.DriftState{"description": ledger.Waiting, "name": ledger.Repairing}, b.open())
 	require.True(t, b.orders[len(b.orders)-1].Repair)
 }
+
+// OBSERVED and CATALOG are read by consumers of their own: what push has recorded about a write-back may be known before it is.
+func TestAWriteBackIsOneThoughPushIsKnownToHaveSeenItFirst(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerNewest}})
+	change := func(version uint64, description string) *catalogv1.ProductChange {
+		return &catalogv1.ProductChange{
+			Account: "default", ProductId: product, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description},
+		}
+	}
+	held := func(version uint64, description string) *catalogv1.Observed {
+		return &catalogv1.Observed{
+			Account: "default", ProductId: product, Version: version,
+			Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description, Active: proto.Bool(true)},
+		}
+	}
+	agreed := held(10, "A")
+	catalog.Agree(b.Policy, change(10, "A"), agreed)
+	edited := held(10, "B")
+	edited.Agreed = agreed.GetAgreed()
+	require.NoError(t, b.Apply(t.Context(), ledger.Desire(change(10, "A"), at(1), ledger.Entry{}), ledger.Observe(agreed, at(2)), ledger.Observe(edited, at(3))))
+	b.look()
+	require.Equal(t, []ledger.Orders{{WriteBack: []string{"description"}}}, b.orders)
+	pushed := held(20, "B")
+	catalog.Agree(b.Policy, change(20, "B"), pushed)
+	require.NoError(t, b.Apply(t.Context(), ledger.Observe(pushed, at(4))))
+	require.NoError(t, b.Apply(t.Context(), ledger.Desire(change(20, "B"), at(5), ledger.Entry{})))
+	require.Equal(t, ledger.WrittenBack, b.newest().State)
+	require.Equal(t, catalog.WriteBack, b.newest().Action)
+}
