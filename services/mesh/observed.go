@@ -176,6 +176,5 @@ func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision
 
 // isWrongSequence says whether JetStream refused a compare-and-set because the subject has moved on.
 func isWrongSequence(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+	return wrongSequence(err) || inFlight(err)
 }

@@ -75,9 +75,7 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	}); err != nil {
 		return err //nolint:wrapcheck // what fails in it says where
 	}
-	if err := errors.Join(l.blameLate(ctx, products), l.blameEvents(ctx, changes)); err != nil {
-		return err
-	}
+	// First: what fails after it is done again with the changes, and this is not.
 	due := false
 	for _, p := range products {
 		due = due || p.State == Drifted && !p.repairAt.IsZero() && !p.repairAt.After(l.now())
@@ -88,7 +86,7 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	if due && l.Due != nil {
 		l.Due()
 	}
-	return l.settleUnversioned(ctx, changes)
+	return errors.Join(l.blameLate(ctx, products), l.blameEvents(ctx, changes), l.settleUnversioned(ctx, changes))
 }
 
 // lock returns the rows of the products that changes edit, locked in the order of their ids: two transactions about the same
