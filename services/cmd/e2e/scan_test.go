@@ -89,7 +89,7 @@ func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
 	})
 	again := r.listCalls() - whole
 	t.Logf("killed after %d of %d products; %d calls listed all undisturbed, %d with the kill", then, products, whole, again)
-	require.EqualValues(t, 1, report.GetResumed())
+	require.NotZero(t, report.GetResumed())
 	require.EqualValues(t, products-deleted, report.GetProducts(), "each is counted once")
 	// Of those corrected since the last record nobody has taken count.
 	require.LessOrEqual(t, report.GetCorrected(), uint64(edited))
