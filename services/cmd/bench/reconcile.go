@@ -40,11 +40,15 @@ type reconcileResult struct {
 
 	BareListPerSecond float64 `json:"bare_list_per_second"`
 	BareListCalls     int     `json:"bare_list_calls"`
-	ScanSeconds       float64 `json:"scan_seconds"`
-	ScanPerSecond     float64 `json:"scan_per_second"`
-	BareListRatio     float64 `json:"bare_list_ratio"`
-	ListCalls         uint64  `json:"list_calls"`
-	Reads             uint64  `json:"reads"`
+	// ScanSeconds is the whole scan; ListSeconds, CompareSeconds and ConfirmSeconds are its phases.
+	ScanSeconds    float64 `json:"scan_seconds"`
+	ListSeconds    float64 `json:"list_seconds"`
+	CompareSeconds float64 `json:"compare_seconds"`
+	ConfirmSeconds float64 `json:"confirm_seconds"`
+	ScanPerSecond  float64 `json:"scan_per_second"`
+	BareListRatio  float64 `json:"bare_list_ratio"`
+	ListCalls      uint64  `json:"list_calls"`
+	Reads          uint64  `json:"reads"`
 
 	ComparePerSecond float64 `json:"compare_per_second"`
 
@@ -80,6 +84,7 @@ func (cmd *reconcileCmd) Run(ctx context.Context, c *cli) (err error) {
 		{"filling both sides", b.fill},
 		{"listing with bare stripe-go", b.bare},
 		{"starting the services", b.start},
+		{"bringing the ledger's views up to date", b.readable},
 		{"planting drift", b.plant},
 		{"scanning", b.scan},
 		{"looking for the drift", b.found},
@@ -103,6 +108,7 @@ func (r *reconcileResult) text() string {
 	}
 	row("products on both sides, and objects in Stripe", "%d, %d", r.Products, r.Objects)
 	row("full scan", "%.1f s, %.0f objects a second, %d list calls, %d reads", r.ScanSeconds, r.ScanPerSecond, r.ListCalls, r.Reads)
+	row("- listing, comparing, confirming", "%.1f s, %.1f s, %.1f s", r.ListSeconds, r.CompareSeconds, r.ConfirmSeconds)
 	row("bare stripe-go loop over the same lists", "%.0f objects a second, %d calls", r.BareListPerSecond, r.BareListCalls)
 	row("scan's rate to the bare loop's", "%.2f", r.BareListRatio)
 	row("comparison alone (decode and diff), one core", "%.0f products a second", r.ComparePerSecond)
@@ -252,6 +258,20 @@ func (b *reconcileBench) start(ctx context.Context) (err error) {
 	return nil
 }
 
+// readable waits until the ledger has encoded what its views show, as it does once after an upgrade.
+func (b *reconcileBench) readable(ctx context.Context) error {
+	for behind := true; behind; {
+		if err := b.world.ledger.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.product
+			WHERE desired_json_of <> desired_sequence OR observed_json_of <> observed_revision)`).Scan(&behind); err != nil {
+			return fmt.Errorf("ask the ledger: %w", err)
+		}
+		if err := rest(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // plant changes products in Stripe, in turn in each of the ways in which the two sides can come to differ. Nothing tells
 // of it.
 func (b *reconcileBench) plant(ctx context.Context) error {
@@ -324,6 +344,8 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("order a scan: %w", err)
 	}
+	begun := time.Now()
+	took := map[meshv1.ScanPhase]time.Duration{}
 	report := &meshv1.ScanReport{}
 	for report.GetId() != started.Msg.GetId() || report.GetFinishedAt() == nil {
 		if err := rest(ctx, 50*time.Millisecond); err != nil {
@@ -333,6 +355,8 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 		if _, err := b.world.mesh.Cursor("scan."+benchAccount).Get(ctx, report); err != nil {
 			return err
 		}
+		took[report.GetPhase()] += time.Since(begun)
+		begun = time.Now()
 		if report.GetId() == started.Msg.GetId() && report.GetError() != "" {
 			return errors.New(report.GetError())
 		}
@@ -342,6 +366,8 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 	}
 	r := b.result
 	r.ScanSeconds = report.GetFinishedAt().AsTime().Sub(report.GetStartedAt().AsTime()).Seconds()
+	r.ListSeconds, r.CompareSeconds = took[meshv1.ScanPhase_SCAN_PHASE_LISTING].Seconds(), took[meshv1.ScanPhase_SCAN_PHASE_COMPARING].Seconds()
+	r.ConfirmSeconds = took[meshv1.ScanPhase_SCAN_PHASE_CONFIRMING].Seconds()
 	r.ScanPerSecond = float64(report.GetProducts()+report.GetPrices()) / r.ScanSeconds
 	r.BareListRatio = r.ScanPerSecond / r.BareListPerSecond
 	r.ListCalls, r.Reads = report.GetListCalls(), report.GetReads()

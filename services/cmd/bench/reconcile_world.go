@@ -48,7 +48,9 @@ type world struct {
 	// pullAddr and reconciliationAddr are where the services will be.
 	pullAddr, reconciliationAddr string
 	mesh                         *mesh.Mesh
-	sim                          *stripesim.Sim
+	// ledger is a connection to the ledger's database.
+	ledger *pgx.Conn
+	sim    *stripesim.Sim
 	// silent is somebody whose changes leave no event; loud one whose changes do.
 	silent, loud *stripesim.Dashboard
 	// past is how far in the past the simulator is, in nanoseconds.
@@ -77,6 +79,10 @@ func newWorld(ctx context.Context, products int) (w *world, err error) {
 	}
 	w.close = append(w.close, pg.Close)
 	w.database = pg.URL()
+	if w.ledger, err = pgx.Connect(ctx, w.database); err != nil {
+		return w, fmt.Errorf("connect to the ledger: %w", err)
+	}
+	w.close = append(w.close, func() error { return w.ledger.Close(context.WithoutCancel(ctx)) })
 	server, err := local.StartNATS(ctx, local.NATSConfig{DataDir: filepath.Join(dir, "nats")})
 	if err != nil {
 		return w, err
@@ -189,11 +195,6 @@ type row struct {
 
 // fillMesh lets CATALOG, OBSERVED and the ledger know what both sides hold. It returns the rows of the last page.
 func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
-	conn, err := pgx.Connect(ctx, w.database)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
 	js := w.mesh.JetStream()
 	if err := allowBatches(ctx, js, "KV_"+mesh.BucketObserved); err != nil {
 		return nil, err
@@ -225,13 +226,13 @@ func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 			products.After, prices.After = p.Objects[n-1].ID, q.Objects[n-1].ID
 		}
 		if len(rows) >= mesh.BatchLimit || !more {
-			if err := w.know(ctx, conn, rows); err != nil {
+			if err := w.know(ctx, rows); err != nil {
 				return nil, err
 			}
 			sample, rows = rows, nil
 		}
 	}
-	if _, err := conn.Exec(ctx, "ANALYZE driftless_ledger.product"); err != nil {
+	if _, err := w.ledger.Exec(ctx, "ANALYZE driftless_ledger.product"); err != nil {
 		return nil, fmt.Errorf("fill the ledger: %w", err)
 	}
 	return sample, nil
@@ -274,7 +275,7 @@ func allowBatches(ctx context.Context, js jetstream.JetStream, stream string) er
 }
 
 // know stores rows in both streams and in the ledger.
-func (w *world) know(ctx context.Context, conn *pgx.Conn, rows []row) error {
+func (w *world) know(ctx context.Context, rows []row) error {
 	catalogEnd, err := w.end(ctx, mesh.StreamCatalog)
 	if err != nil {
 		return err
@@ -300,7 +301,7 @@ func (w *world) know(ctx context.Context, conn *pgx.Conn, rows []row) error {
 	observedEnd := ack.Sequence - uint64(len(rows))
 	version := pgtype.Numeric{Int: big.NewInt(worldVersion), Valid: true}
 	stored := time.Now()
-	_, err = conn.CopyFrom(ctx, pgx.Identifier{"driftless_ledger", "product"}, []string{
+	_, err = w.ledger.CopyFrom(ctx, pgx.Identifier{"driftless_ledger", "product"}, []string{
 		"account", "product_id", "desired", "desired_version", "desired_sequence", "desired_stored",
 		"observed", "observed_revision", "observed_version", "observed_stored", "state",
 	}, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {

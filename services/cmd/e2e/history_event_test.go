@@ -106,7 +106,6 @@ func (e historyEvent) do(h *historyRig) error {
 	one, club := id+"-one", id+"-club"
 	switch e.what {
 	case "insert":
-		h.known[id] = true
 		h.exec(`WITH p AS (INSERT INTO driftless.products (id, name, description, metadata, default_price) VALUES ($1, 'A', 'A', '{"sku": "A"}', $2) ON CONFLICT DO NOTHING RETURNING id)
 			INSERT INTO driftless.prices (id, product, currency, unit_amount, nickname) SELECT x.price, p.id, 'eur', x.amount, 'A' FROM p, (VALUES ($2, 1000), ($3, 900)) x (price, amount)`, id, one, club)
 	case "remove":
@@ -293,7 +292,7 @@ func (e historyEvent) edit(h *historyRig, id string) (field, before string, err 
 	before = map[string]string{"description": p.Description, "name": p.Name, "metadata.sku": p.Metadata["sku"]}[e.field]
 	parameter := e.field
 	if parameter == "metadata.sku" {
-		parameter = "metadata[sku]"
+		parameter, h.theirKeys[id] = "metadata[sku]", true
 	}
 	return e.field, before, e.editProduct(h, id, url.Values{parameter: {e.value}})
 }

@@ -99,7 +99,8 @@ func (h *historyRig) compare(id string, tell func(field, catalog, stripe string)
 	p := products[0]
 	tell("name", p.Name, held.Name)
 	tell("description", p.Description, held.Description)
-	if p.Sku != "" || h.keys {
+	// A key that the catalog does not have is others', if any of them has written it.
+	if p.Sku != "" || h.keys || !h.theirKeys[id] {
 		tell("metadata.sku", p.Sku, held.Metadata["sku"])
 	}
 	tell("active", strconv.FormatBool(p.Active), strconv.FormatBool(held.Active))

@@ -56,7 +56,7 @@ func TestHistoriesEndWithBothSidesEqual(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := &historyRig{
 				rig:    newRig(t, unlimited, processes("DRIFTLESS_DRIFT_POLICY="+c.drift, "DRIFTLESS_POLICY="+c.rules, "DRIFTLESS_EXTRAS="+c.extras)),
-				extras: c.extras, keys: strings.Contains(c.rules, "metadata="),
+				extras: c.extras, keys: strings.Contains(c.rules, "metadata="), strays: map[string]bool{}, theirKeys: map[string]bool{},
 			}
 			for i := range count {
 				h.live(seed + i)
@@ -74,8 +74,8 @@ type historyRig struct {
 	keys bool
 	// name of the history, with which its products' ids begin.
 	name string
-	// known are the products that the catalog has had, and strays those that were made in Stripe.
-	known, strays map[string]bool
+	// strays are the products that were made in Stripe, and theirKeys those whose metadata others have written, in all histories.
+	strays, theirKeys map[string]bool
 	// silent says whether something has happened in Stripe that no event tells of.
 	silent bool
 }
@@ -84,7 +84,7 @@ type historyRig struct {
 func (h *historyRig) live(seed int) {
 	h.t.Helper()
 	h.t.Logf("history of seed %d; to repeat it: %s=%d go test ./cmd/e2e -run '^%s$'", seed, seedVariable, seed, h.t.Name())
-	h.name, h.known, h.strays, h.silent = fmt.Sprintf("h%d", seed), map[string]bool{}, map[string]bool{}, false
+	h.name, h.silent = fmt.Sprintf("h%d", seed), false
 	past := histories.Example(seed)
 	for _, f := range past.faults {
 		_, err := h.admin.AddFault(h.t.Context(), f)

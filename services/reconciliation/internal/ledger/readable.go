@@ -32,6 +32,9 @@ func encodeReadable(m proto.Message) ([]byte, error) {
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m) //nolint:wrapcheck // the caller names the product
 }
 
+const storeReadable = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision
+	WHERE account = $1 AND product_id = $2`
+
 // Readable brings the JSON of one batch of products, those after an id, up to date: that of an older program's rows is missing
 // or behind. It returns the last id of the batch, empty if there are no more.
 func (l *Ledger) Readable(ctx context.Context, after string) (last string, err error) {
@@ -46,25 +49,19 @@ func (l *Ledger) Readable(ctx context.Context, after string) (last string, err e
 		if err != nil {
 			return fmt.Errorf("look for products without JSON: %w", err)
 		}
+		batch := &pgx.Batch{}
 		for _, p := range products {
-			if err := l.storeReadable(ctx, tx, p); err != nil {
+			desired, observed, err := readable(p)
+			if err != nil {
 				return err
 			}
+			batch.Queue(storeReadable, l.account, p.ID, desired, observed)
 			last = p.ID
+		}
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("store the JSON of products up to %s: %w", last, err)
 		}
 		return nil
 	})
 	return last, err
-}
-
-func (l *Ledger) storeReadable(ctx context.Context, tx pgx.Tx, p *Product) error {
-	desired, observed, err := readable(p)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision
-		WHERE account = $1 AND product_id = $2`, l.account, p.ID, desired, observed); err != nil {
-		return fmt.Errorf("store product %s: %w", p.ID, err)
-	}
-	return nil
 }
