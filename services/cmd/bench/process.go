@@ -36,7 +36,10 @@ func startProcess(ctx context.Context, name, addr string, env ...string) (*proce
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p := &process{cmd: cmd, url: "http://" + addr, ended: make(chan error, 1)}
-	go func() { p.ended <- cmd.Wait() }()
+	go func() {
+		p.ended <- cmd.Wait()
+		close(p.ended)
+	}()
 	for !ready(ctx, p.url) {
 		if time.Since(start) > 2*time.Minute {
 			return nil, errors.Join(fmt.Errorf("%s was not ready within two minutes", name), p.stop())
@@ -53,6 +56,7 @@ func startProcess(ctx context.Context, name, addr string, env ...string) (*proce
 	return p, nil
 }
 
+// stop ends the process, unless that is done already.
 func (p *process) stop() error {
 	err := p.cmd.Process.Signal(syscall.SIGTERM)
 	if ended := <-p.ended; ended != nil && err == nil {

@@ -50,6 +50,11 @@ type reconcileResult struct {
 	ListCalls      uint64  `json:"list_calls"`
 	Reads          uint64  `json:"reads"`
 
+	// Of a scan that keeps to Stripe's limits: its list calls a second, those that Stripe allows, and their ratio.
+	LimitedListPerSecond float64 `json:"limited_list_per_second"`
+	ListLimit            float64 `json:"list_limit"`
+	ListLimitRatio       float64 `json:"list_limit_ratio"`
+
 	ComparePerSecond float64 `json:"compare_per_second"`
 
 	DriftPlanted       int            `json:"drift_planted"`
@@ -89,6 +94,7 @@ func (cmd *reconcileCmd) Run(ctx context.Context, c *cli) (err error) {
 		{"scanning", b.scan},
 		{"looking for the drift", b.found},
 		{"timing the detection of changes", b.detect},
+		{"scanning at Stripe's limits", b.limited},
 	} {
 		begun := time.Now()
 		fmt.Fprintf(os.Stderr, "%s ...", step.what)
@@ -111,6 +117,7 @@ func (r *reconcileResult) text() string {
 	row("- listing, comparing, confirming", "%.1f s, %.1f s, %.1f s", r.ListSeconds, r.CompareSeconds, r.ConfirmSeconds)
 	row("bare stripe-go loop over the same lists", "%.0f objects a second, %d calls", r.BareListPerSecond, r.BareListCalls)
 	row("scan's rate to the bare loop's", "%.2f", r.BareListRatio)
+	row("a scan at Stripe's limits", "%.1f list calls a second of %.0f, ratio %.2f", r.LimitedListPerSecond, r.ListLimit, r.ListLimitRatio)
 	row("comparison alone (decode and diff), one core", "%.0f products a second", r.ComparePerSecond)
 	row("drift planted and found", "%d, %d; in the ledger %.1f s after the scan", r.DriftPlanted, r.DriftFound, r.SettleSeconds)
 	for _, kind := range slices.Sorted(maps.Keys(r.DriftPlantedByKind)) {
