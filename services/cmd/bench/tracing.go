@@ -25,16 +25,16 @@ import (
 )
 
 type tracingCmd struct {
-	Captured    int `default:"10000" help:"Products to capture in each measurement."`
+	Captured    int `default:"20000" help:"Products to capture in each measurement."`
 	Transaction int `default:"10" help:"Products changed by one transaction: each transaction is a trace."`
 	Pushed      int `default:"1000" help:"Products to push in each measurement: each is a trace."`
 	Concurrency int `default:"32" help:"Products pushed at once."`
-	Rounds      int `default:"3" help:"How often everything is measured; the medians count."`
+	Rounds      int `default:"12" help:"How often everything is measured; the medians count."`
 }
 
 type tracingResult struct {
 	Modes []*tracingMode `json:"modes"`
-	// Throughput at 1% and at 100%, as shares of that without tracing.
+	// Throughput at 1% and at 100%, as shares of that without tracing in the same round: the medians.
 	CaptureAt1   float64 `json:"capture_ratio_1_percent"`
 	CaptureAt100 float64 `json:"capture_ratio_100_percent"`
 	PushAt1      float64 `json:"push_ratio_1_percent"`
@@ -56,7 +56,8 @@ type tracingMode struct {
 	captured, pushed, captureCPU, pushCPU []float64
 }
 
-// Run measures the modes in turn, round by round, so that what else the machine does strikes them alike.
+// Run measures the modes in turn, round by round and each time in another order, so that what else the machine does, and what
+// went before, strikes them alike.
 func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 	capture, err := newCaptureBench(ctx, &captureCmd{Products: cmd.Captured, Transaction: cmd.Transaction})
 	if err != nil {
@@ -80,7 +81,8 @@ func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 	defer func() { _ = sink.server.Close() }()
 	r := &tracingResult{Modes: []*tracingMode{{Sampled: "off"}, {Sampled: "1%", share: "0.01"}, {Sampled: "100%", share: "1"}}}
 	for round := range cmd.Rounds {
-		for _, m := range r.Modes {
+		for i := range r.Modes {
+			m := r.Modes[(i+round)%len(r.Modes)]
 			if err := cmd.measure(ctx, m, sink, capture, conn, push, fmt.Sprintf("%s-%d", strings.TrimSuffix(m.Sampled, "%"), round)); err != nil {
 				return fmt.Errorf("tracing %s: %w", m.Sampled, err)
 			}
@@ -91,8 +93,8 @@ func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 		m.CaptureCPU, m.PushCPU = median(m.captureCPU), median(m.pushCPU)
 	}
 	off := r.Modes[0]
-	r.CaptureAt1, r.CaptureAt100 = r.Modes[1].CapturePerSecond/off.CapturePerSecond, r.Modes[2].CapturePerSecond/off.CapturePerSecond
-	r.PushAt1, r.PushAt100 = r.Modes[1].PushPerSecond/off.PushPerSecond, r.Modes[2].PushPerSecond/off.PushPerSecond
+	r.CaptureAt1, r.CaptureAt100 = share(r.Modes[1].captured, off.captured), share(r.Modes[2].captured, off.captured)
+	r.PushAt1, r.PushAt100 = share(r.Modes[1].pushed, off.pushed), share(r.Modes[2].pushed, off.pushed)
 	return c.report(r.text(), r)
 }
 
@@ -168,9 +170,23 @@ func processorTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
+// share is the median of what the figures are of those of the same round.
+func share(figures, of []float64) float64 {
+	shares := make([]float64, len(figures))
+	for i := range figures {
+		shares[i] = figures[i] / of[i]
+	}
+	return median(shares)
+}
+
+// median of some figures: of an even number, the mean of the two in the middle.
 func median(figures []float64) float64 {
 	sorted := slices.Sorted(slices.Values(figures))
-	return sorted[len(sorted)/2]
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 0 {
+		return (sorted[middle-1] + sorted[middle]) / 2
+	}
+	return sorted[middle]
 }
 
 // sink is a collector that takes everything and keeps nothing.
