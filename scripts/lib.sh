@@ -49,6 +49,11 @@ need_postgres() {
 	apt_install "no PostgreSQL server found" postgresql
 }
 
+# Installs what go test -race needs beside Go.
+need_race() {
+	command -v "$(go env CC)" >/dev/null || apt_install "the race detector needs a C compiler" gcc libc6-dev
+}
+
 # Builds all programs into .build/bin; at once if nothing changed.
 build_programs() {
 	need_go

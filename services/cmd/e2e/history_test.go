@@ -31,11 +31,11 @@ const (
 // ledger explains whatever still differs, has seen every difference that others made to what was at rest, and nobody does
 // anything any more.
 //
-// It takes minutes, and runs only where DRIFTLESS_HISTORIES says how many histories each policy gets. DRIFTLESS_HISTORY_SEED is which
-// is the first, 1 if it is not set: a seed gives the same events again, not the same moments.
+// It takes minutes, and runs only where DRIFTLESS_HISTORIES says how many histories each policy gets, as scripts/chaos does.
+// DRIFTLESS_HISTORY_SEED is which is the first, 1 if it is not set: a seed gives the same events again, not the same moments.
 func TestHistoriesEndWithBothSidesEqual(t *testing.T) {
 	if os.Getenv(historiesVariable) == "" {
-		t.Skipf("%s is not set: how many histories each policy is to go through, a minute each", historiesVariable)
+		t.Skipf("%s is not set: how many histories each policy is to go through, half a minute each: scripts/chaos", historiesVariable)
 	}
 	count, seed := 1, 1
 	for name, to := range map[string]*int{historiesVariable: &count, seedVariable: &seed} {
