@@ -45,6 +45,12 @@ func (s *DesiredStore) NewestByToken(ctx context.Context, account, token string)
 	}
 }
 
+// NewestIn returns the newest desired state of a product in one lane, nil if that has none.
+func (s *DesiredStore) NewestIn(ctx context.Context, account string, lane Lane, product string) (*catalogv1.ProductChange, error) {
+	change, _, err := s.last(ctx, "catalog."+account+"."+string(lane)+"."+Token(product))
+	return change, err
+}
+
 func (s *DesiredStore) last(ctx context.Context, subject string) (*catalogv1.ProductChange, uint64, error) {
 	stream, err := s.m.stream(ctx, StreamCatalog)
 	if err != nil {

@@ -57,16 +57,16 @@ func (v Verdict) Letter() *meshv1.DeadLetter { return v.letter }
 // Retried says whether the message will come again.
 func (v Verdict) Retried() bool { return v.decision == retry }
 
-// maxRetryDelay is where RetryDelay stops growing.
-const maxRetryDelay = 15 * time.Minute
+// MaxRetryDelay is where RetryDelay stops growing.
+const MaxRetryDelay = 15 * time.Minute
 
 // RetryDelay is how long to wait before the next delivery of a message that has been delivered attempt times:
 // 1 s, 2 s, 4 s, ... doubling up to 15 minutes from the eleventh on, each spread evenly over 50 % to 100 % of
 // that so that what failed together does not come back together.
 func RetryDelay(attempt uint64) time.Duration {
-	d := maxRetryDelay
+	d := MaxRetryDelay
 	if attempt = max(attempt, 1); attempt <= 10 {
-		d = min(time.Second<<(attempt-1), maxRetryDelay)
+		d = min(time.Second<<(attempt-1), MaxRetryDelay)
 	}
 	return d/2 + rand.N(d/2)
 }

@@ -140,7 +140,7 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		for _, s := range steps {
 			catalog.RecordIntents(stored, &catalogv1.Intent{
 				IdempotencyKey: s.key, Step: s.String(), Traceparent: o.traceparent, Version: o.change.GetVersion(),
-				At: timestamppb.New(now), Generation: s.generation, CommittedAt: committed,
+				At: timestamppb.New(now), FirstAt: firstAt(observed, s.key, now), Generation: s.generation, CommittedAt: committed,
 			})
 		}
 	}
@@ -189,8 +189,32 @@ func uncertain(steps []plannedStep, observed *catalogv1.Observed, now time.Time)
 			return false
 		}
 		again := slices.ContainsFunc(steps, func(s plannedStep) bool { return s.key == intent.GetIdempotencyKey() })
-		return !again || now.Sub(intent.GetAt().AsTime()) > keyLife
+		return !again || now.Sub(firstCalled(intent)) > keyLife
 	})
+}
+
+// unknown is the call of a key whose outcome was unknown before the plan, nil if there is none.
+func unknown(before *catalogv1.Observed, key string) *catalogv1.Intent {
+	if intent := catalog.FindIntent(before, key); intent != nil && !intent.GetSettled() {
+		return intent
+	}
+	return nil
+}
+
+// firstAt is when Stripe may have seen a key first that is to be used now.
+func firstAt(before *catalogv1.Observed, key string, now time.Time) *timestamppb.Timestamp {
+	if intent := unknown(before, key); intent != nil {
+		return timestamppb.New(firstCalled(intent))
+	}
+	return timestamppb.New(now)
+}
+
+// firstCalled is also of an intent that an older program has recorded.
+func firstCalled(intent *catalogv1.Intent) time.Time {
+	if first := intent.GetFirstAt(); first != nil {
+		return first.AsTime()
+	}
+	return intent.GetAt().AsTime()
 }
 
 // look reads the product from Stripe and returns the observed state with that truth in it. Calls of unknown
@@ -269,8 +293,8 @@ func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appl
 
 func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
 	for i, s := range pl.steps[f.index:] {
-		// What was not sent needs no memory; what may have been executed does.
-		if i > 0 || f.notSent || f.NotExecuted {
+		// What was not sent needs no memory; what may have been executed does, by this attempt or by an earlier one with the same key.
+		if (i > 0 || f.notSent || f.NotExecuted) && unknown(pl.base, s.key) == nil {
 			dropIntent(o, s.key)
 		}
 	}

@@ -226,3 +226,85 @@ func TestALetterHoldsWhatWasWantedWhoeverAskedForIt(t *testing.T) {
 	require.NoError(t, proto.Unmarshal(r.letter("mug").GetPayload(), change))
 	require.Equal(t, "no such code", change.GetProduct().GetTaxCode())
 }
+
+func TestATurnedAwayRetryDoesNotForgetTheCallBeforeIt(t *testing.T) {
+	r := newRig(t,
+		stripesim.Fault{Kind: stripesim.FaultResponseLost, Method: http.MethodPost, Path: "/v1/prices", Count: 1},
+		stripesim.Fault{Kind: stripesim.FaultRateLimit, Method: http.MethodPost, Path: "/v1/prices", Count: 1})
+	r.push()
+	r.want(pack("Mugs", "1400"), 10)
+	r.applied("mug", 10)
+	faults, err := r.admin.Faults(t.Context())
+	require.NoError(t, err)
+	for _, f := range faults {
+		require.Equal(t, 1, f.Hits, f)
+	}
+	active, archived := r.prices("mug")
+	require.Equal(t, 1, active+archived, "one price was made")
+}
+
+func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
+	r := newRig(t)
+	bulk := func(p *catalogv1.Product, version uint64) {
+		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Bulk, p.GetId()), &catalogv1.ProductChange{
+			Account: "default", ProductId: p.GetId(), Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
+		}, mesh.WithVersion(version)))
+	}
+	bare := func(id string) *catalogv1.Product {
+		p := mug("Mug", "1400")
+		p.Id, p.Prices, p.DefaultPrice = id, nil, ""
+		return p
+	}
+	// The bulk lane does not come on: what is before mug there never gets an answer.
+	_, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Method: http.MethodPost, Object: "stuck", Delay: time.Minute})
+	require.NoError(t, err)
+	r.run(func(ctx context.Context) error {
+		cfg := r.config(key)
+		cfg.Concurrency = 1
+		return push.Run(ctx, cfg)
+	})
+	bulk(bare("stuck"), 11)
+	require.Eventually(t, func() bool { return len(r.observed("stuck").GetIntents()) > 0 }, patience, 10*time.Millisecond)
+	bulk(bare("mug"), 11)
+	r.want(bare("mug"), 10)
+	r.applied("mug", 11)
+}
+
+func TestTheGuardLetsGoOfWhatAnOrderSettles(t *testing.T) {
+	r := newRig(t)
+	r.run(func(ctx context.Context) error {
+		cfg := r.config(key)
+		cfg.Guard = push.GuardConfig{Share: 0.1, Least: 1}
+		return push.Run(ctx, cfg)
+	})
+	cup := func(i int) *catalogv1.Product {
+		p := mug("Cup", "1400")
+		p.Id = fmt.Sprintf("cup%d", i)
+		p.Prices, p.DefaultPrice = nil, ""
+		return p
+	}
+	for i := range 3 {
+		r.want(cup(i), 10)
+		r.applied(cup(i).GetId(), 10)
+	}
+	for i := range 3 {
+		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, cup(i).GetId()), &catalogv1.ProductChange{
+			Account: "default", ProductId: cup(i).GetId(), Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
+		}, mesh.WithVersion(20)))
+	}
+	held := func() []string {
+		g := &meshv1.Guard{}
+		_, err := r.mesh.Guard("default").Load(t.Context(), g)
+		require.NoError(t, err)
+		return g.GetHeld()
+	}
+	require.Eventually(t, func() bool { return len(held()) == 2 }, patience, 10*time.Millisecond)
+	for _, id := range held() {
+		p := cup(0)
+		p.Id = id
+		r.want(p, 30)
+		r.applied(id, 30)
+		r.order(id)
+	}
+	require.Eventually(t, func() bool { return len(held()) == 0 }, patience, 10*time.Millisecond, "nothing else would take them off the list")
+}

@@ -79,39 +79,10 @@ type pusher struct {
 	busy map[string]bool
 }
 
-// failures counts the passes of each product that failed since one succeeded.
-type failures struct {
-	mu     sync.Mutex
-	counts map[string]uint64
-}
-
-func (f *failures) add(product string) uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.counts[product]++
-	return f.counts[product]
-}
-
-// atLeast takes over the count of another process, or of this one before it was started again.
-func (f *failures) atLeast(product string, n uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.counts[product] = max(f.counts[product], n)
-}
-
-// clear forgets the failures of a product, and says whether there were any.
-func (f *failures) clear(product string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, had := f.counts[product]
-	delete(f.counts, product)
-	return had
-}
-
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
 		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger,
-		links: links{mesh: m, account: account}, busy: map[string]bool{}, failures: &failures{counts: map[string]uint64{}},
+		links: links{mesh: m, account: account}, busy: map[string]bool{}, failures: newFailures(),
 	}
 }
 

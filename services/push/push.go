@@ -137,6 +137,16 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 		return p.later(ctx, order{change: change}, err)
 	}
 	if newest.GetVersion() > change.GetVersion() {
+		if budget.LaneOf(ctx) == budget.Live {
+			live, err := p.mesh.Desired().NewestIn(ctx, change.GetAccount(), mesh.Live, change.GetProductId())
+			if err != nil {
+				return p.later(ctx, order{change: change}, err)
+			}
+			if live.GetVersion() <= change.GetVersion() {
+				// The newer one is of a reading of the whole catalog: a live change does not wait for all that is before it.
+				return p.settle(ctx, order{change: newest, redelivered: msg.Attempt > 1})
+			}
+		}
 		metrics.ChangeSuperseded.Add(ctx, 1)
 		p.links.superseded(ctx, change)
 		return mesh.Ack()
@@ -186,7 +196,7 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	if newest == nil {
 		return mesh.Ack()
 	}
-	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts())
+	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts(), time.Now())
 	// Always: the wish may have been an order, which a version that was applied before does not settle.
 	o := order{
 		change: newest, redelivered: true, always: true, look: retry.GetLook(),
@@ -215,6 +225,10 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 	case err == nil:
 		// A retry that is still to come would find nothing to do.
 		if p.failures.clear(product) || o.always {
+			// The retry would have done this.
+			if err := p.released(ctx, product); err != nil {
+				return mesh.Retry(err)
+			}
 			if err := p.mesh.CancelRetry(ctx, mesh.Push, p.account, product, o.change.GetVersion(), o.look); err != nil {
 				p.logger.WarnContext(ctx, "a retry that is not needed stays", "product", product, "error", err)
 			}
@@ -249,7 +263,7 @@ const heldDelay = 10 * time.Second
 // that waited for its product has not failed.
 func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
 	change := o.change
-	attempts := p.failures.add(change.GetProductId())
+	attempts := p.failures.add(change.GetProductId(), time.Now())
 	delay := mesh.RetryDelay(attempts)
 	if delay <= heldDelay {
 		return mesh.RetryIn(delay, err)

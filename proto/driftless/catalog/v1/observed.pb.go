@@ -523,7 +523,9 @@ type Intent struct {
 	// Whether what the call did is part of the observed state: its echo says nothing new.
 	Answered bool `protobuf:"varint,9,opt,name=answered,proto3" json:"answered,omitempty"`
 	// When the version was committed to the catalog; absent for a version that was applied in full before, as by a repair.
-	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	CommittedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	// When a call with this key may first have been made: Stripe's memory of the key counts from then. At is the last time.
+	FirstAt       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=first_at,json=firstAt,proto3" json:"first_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -628,6 +630,13 @@ func (x *Intent) GetCommittedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Intent) GetFirstAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstAt
+	}
+	return nil
+}
+
 var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
@@ -677,7 +686,7 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\x05Claim\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion\"\xe5\x02\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"\x9c\x03\n" +
 	"\x06Intent\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
@@ -691,7 +700,8 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\asettled\x18\b \x01(\bR\asettled\x12\x1a\n" +
 	"\banswered\x18\t \x01(\bR\banswered\x12=\n" +
 	"\fcommitted_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAtB\xe5\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\x125\n" +
+	"\bfirst_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\afirstAtB\xe5\x01\n" +
 	"\x18com.driftless.catalog.v1B\rObservedProtoP\x01ZHgithub.com/driftless-sync/driftless/proto/driftless/catalog/v1;catalogv1\xa2\x02\x03DCX\xaa\x02\x14Driftless.Catalog.V1\xca\x02\x14Driftless\\Catalog\\V1\xe2\x02 Driftless\\Catalog\\V1\\GPBMetadata\xea\x02\x16Driftless::Catalog::V1b\x06proto3"
 
 var (
@@ -729,11 +739,12 @@ var file_driftless_catalog_v1_observed_proto_depIdxs = []int32{
 	8,  // 7: driftless.catalog.v1.Claim.until:type_name -> google.protobuf.Timestamp
 	8,  // 8: driftless.catalog.v1.Intent.at:type_name -> google.protobuf.Timestamp
 	8,  // 9: driftless.catalog.v1.Intent.committed_at:type_name -> google.protobuf.Timestamp
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 10: driftless.catalog.v1.Intent.first_at:type_name -> google.protobuf.Timestamp
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_driftless_catalog_v1_observed_proto_init() }
