@@ -51,4 +51,23 @@ func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
 	guard := ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard()
 	require.Empty(t, guard.GetHeld())
 	require.NotNil(t, guard.GetApprovedUntil())
+
+	status, answer = r.call("Approve", `{}`)
+	require.Equal(t, 400, status, string(answer))
+	require.Contains(t, string(answer), "the guard holds nothing")
+	require.Nil(t, ask[controlv1.ApproveResponse](r, "Approve", `{"duration":"0s"}`).GetUntil())
+	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard().GetApprovedUntil(), "it is over at once")
+}
+
+func TestAPlanNamesWhatIsNobodysAndWhatStandsStill(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	plan := ask[controlv1.PlanResponse](r, "Plan", `{"product_ids":["no-mug"]}`)
+	require.Equal(t, []string{"no-mug"}, plan.GetUnknown())
+	require.Empty(t, plan.GetPaused())
+	ask[controlv1.PauseResponse](r, "Pause", `{"services":["ingestion"]}`)
+	plan = ask[controlv1.PlanResponse](r, "Plan", `{}`)
+	require.Empty(t, plan.GetUnknown())
+	require.Len(t, plan.GetPaused(), 1)
+	require.Equal(t, "ingestion", plan.GetPaused()[0].GetService())
 }

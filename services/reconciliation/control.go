@@ -41,10 +41,22 @@ type control struct{ *reconciler }
 var _ controlv1connect.ControlServiceHandler = control{}
 
 func (r *reconciler) controlAPI() http.Handler {
-	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler())
+	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(), connect.WithInterceptors(r.connected()))
 	mux := http.NewServeMux()
 	mux.Handle(path, handler)
 	return httpserver.BearerToken(r.Token, telemetry.HTTPServer(mux))
+}
+
+// connected has calls answered at once that would wait for NATS.
+func (r *reconciler) connected() connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			if err := r.mesh.Ready(ctx); err != nil {
+				return nil, unavailable(fmt.Errorf("reconciliation has no connection to its streams: %w", err))
+			}
+			return next(ctx, req)
+		}
+	}
 }
 
 // GetStatus counts products by state and shows every consumer's backlog.
@@ -145,7 +157,16 @@ func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRe
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	if out.Paused, err = c.allPaused(ctx); err != nil {
+		return nil, unavailable(err)
+	}
+	if out.Halted, err = c.mesh.Halted(c.Account).GetString(ctx); err != nil {
+		return nil, unavailable(err)
+	}
 	if len(req.Msg.GetProductIds()) > 0 {
+		if out.Unknown, err = c.ledger.Unknown(ctx, req.Msg.GetProductIds()); err != nil {
+			return nil, unavailable(err)
+		}
 		for _, p := range out.GetProducts() {
 			if err := c.explain(ctx, p); err != nil {
 				return nil, unavailable(err)
@@ -231,19 +252,22 @@ func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv
 	return connect.NewResponse(&controlv1.SyncProductsResponse{}), nil
 }
 
-// Approve lets push archive what the guard holds.
+// Approve lets push archive what the guard holds, and whatever else the catalog loses until then.
 func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.ApproveRequest]) (*connect.Response[controlv1.ApproveResponse], error) {
-	duration := time.Hour
-	if d := req.Msg.GetDuration(); d != nil {
-		if duration = d.AsDuration(); duration <= 0 || duration > 24*time.Hour {
-			return nil, invalid("duration: must be more than 0 and at most a day")
+	duration, asked := time.Hour, req.Msg.GetDuration() != nil
+	if asked {
+		if duration = req.Msg.GetDuration().AsDuration(); duration < 0 || duration > 24*time.Hour {
+			return nil, invalid("duration: must be at most a day; 0 ends an approval")
 		}
 	}
 	now, err := c.mesh.Clock().Now(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	until := timestamppb.New(now.Add(duration))
+	var until *timestamppb.Timestamp
+	if duration > 0 {
+		until = timestamppb.New(now.Add(duration))
+	}
 	var held []string
 	for {
 		guard := &meshv1.Guard{}
@@ -251,7 +275,13 @@ func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.App
 		if err != nil {
 			return nil, unavailable(err)
 		}
-		held, guard.Held, guard.HeldSince, guard.ApprovedUntil = guard.GetHeld(), nil, nil, until
+		if !asked && len(guard.GetHeld()) == 0 {
+			return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the guard holds nothing; to let everything be archived for a while all the same, say for how long"))
+		}
+		guard.ApprovedUntil = until
+		if until != nil {
+			held, guard.Held, guard.HeldSince = guard.GetHeld(), nil, nil
+		}
 		_, err = c.mesh.Guard(c.Account).Store(ctx, guard, revision)
 		if errors.Is(err, mesh.ErrMoved) {
 			continue
@@ -260,6 +290,10 @@ func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.App
 			return nil, unavailable(err)
 		}
 		break
+	}
+	if until == nil {
+		c.Logger.WarnContext(ctx, "approval of a mass change ended")
+		return connect.NewResponse(&controlv1.ApproveResponse{}), nil
 	}
 	c.Logger.WarnContext(ctx, "mass change approved", "until", until.AsTime(), "held", len(held))
 	// Those that are not on the list come back by themselves.

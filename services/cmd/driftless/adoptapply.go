@@ -308,11 +308,11 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	for _, p := range left {
+	for _, p := range left.GetProducts() {
 		a.differing++
 		if !a.json {
 			a.progress.clear()
-			fmt.Printf("%s is adopted and differs: %s\n", p.GetProductId(), reasonOf(p))
+			fmt.Printf("%s is adopted and differs: %s\n", p.GetProductId(), reasonOf(p, left))
 		}
 	}
 	return nil

@@ -43,6 +43,9 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 		fmt.Printf("HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nLook at `driftless plan`, then `driftless approve`, or mend the catalog.\n\n",
 			g.GetArchived()+uint64(len(g.GetHeld())), g.GetAllowed(), g.GetProducts(), len(g.GetHeld()), ago(g.GetHeldSince()))
 	}
+	if until := s.GetGuard().GetApprovedUntil(); until != nil && until.AsTime().After(time.Now()) {
+		fmt.Printf("APPROVED: any number of products may be archived until %s. `driftless approve --for 0s` ends that.\n\n", until.AsTime().Local().Format(time.TimeOnly))
+	}
 	if s.GetCreationsHeld() {
 		fmt.Print("HOLDING: what Stripe does not hold is not created (push_create is off). Look at `driftless adopt plan`.\n\n")
 	}
@@ -98,7 +101,7 @@ func scanState(s *meshv1.ScanReport) string {
 
 type approveCmd struct {
 	address
-	For time.Duration `default:"1h" help:"How long push may archive any number of products; a day at most."`
+	For *time.Duration `placeholder:"DURATION" help:"How long push may archive any number of products, a day at most: an hour if it holds any. 0 ends an approval."`
 }
 
 func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
@@ -106,12 +109,20 @@ func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	resp, err := client.Approve(ctx, connect.NewRequest(&controlv1.ApproveRequest{Duration: durationpb.New(cmd.For)}))
+	request := &controlv1.ApproveRequest{}
+	if cmd.For != nil {
+		request.Duration = durationpb.New(*cmd.For)
+	}
+	resp, err := client.Approve(ctx, connect.NewRequest(request))
 	if err != nil {
 		return err
 	}
 	if c.Output == "json" {
 		return printJSON(resp.Msg)
+	}
+	if resp.Msg.GetUntil() == nil {
+		fmt.Println("the guard holds again what is too much")
+		return nil
 	}
 	for _, id := range resp.Msg.GetProductIds() {
 		fmt.Println(id)
@@ -148,7 +159,15 @@ func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 	if len(plan.GetProducts()) > 0 {
 		return errDiffers
 	}
-	return nil
+	return unknown(plan.GetUnknown())
+}
+
+// unknown is an error that names products that are nobody's, nil if there are none.
+func unknown(products []string) error {
+	if len(products) == 0 {
+		return nil
+	}
+	return fmt.Errorf("neither the catalog nor Stripe has, or had, %s: is the id right?", strings.Join(products, ", "))
 }
 
 // wholePlan asks for the plan of some products, or of all, and reads on where the answer does not hold them all.

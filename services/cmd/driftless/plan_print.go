@@ -50,6 +50,12 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 		fmt.Fprintf(p, ", %d messages in flight: this may change", n)
 	}
 	fmt.Fprintln(p, ".")
+	for _, pause := range plan.GetPaused() {
+		fmt.Fprintf(p, "%s is paused since %s, until %s: this is not up to date.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause))
+	}
+	if plan.GetHalted() != "" {
+		fmt.Fprintln(p, "Push is halted:", plan.GetHalted())
+	}
 }
 
 // product writes what is done to one product.

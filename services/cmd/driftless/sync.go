@@ -83,29 +83,34 @@ func (cmd *syncCmd) page(ctx context.Context, client controlv1connect.ControlSer
 		s.equal += len(page)
 		return nil
 	}
-	left, err := awaitEqual(ctx, client, page, func(equal int) { s.progress(s.equal + equal) })
+	plan, err := awaitEqual(ctx, client, page, func(equal int) { s.progress(s.equal + equal) })
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
 	differs := map[string]*controlv1.ProductPlan{}
-	for _, p := range left {
+	for _, p := range plan.GetProducts() {
 		differs[p.GetProductId()] = p
 	}
 	for _, id := range page {
-		s.tell(id, differs[id])
+		switch {
+		case slices.Contains(plan.GetUnknown(), id):
+			s.tell(id, "neither the catalog nor Stripe has, or had, it: is the id right?")
+		case differs[id] != nil:
+			s.tell(id, reasonOf(differs[id], plan))
+		default:
+			s.tell(id, "")
+		}
 	}
 	return nil
 }
 
-// awaitEqual returns the products that differ once push has done with the orders about these products what it can: those
-// that are left are refused, held, or wait to be tried again. It returns what differs, and an error, if ctx ends before.
-func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClient, products []string, show func(equal int)) ([]*controlv1.ProductPlan, error) {
+// awaitEqual returns the plan of some products once push has done with the orders about them what it can: those that are left
+// are refused, held, or wait to be tried again. It returns what differs, and an error, if ctx ends before.
+func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClient, products []string, show func(equal int)) (plan *controlv1.PlanResponse, err error) {
 	if len(products) == 0 {
 		return nil, nil
 	}
-	var last []*controlv1.ProductPlan
 	for calm := 0; ; {
-		var plan *controlv1.PlanResponse
 		err := patiently(ctx, func() error {
 			resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
 			if err == nil {
@@ -114,9 +119,9 @@ func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClien
 			return err
 		})
 		if err != nil {
-			return last, err
+			return plan, err
 		}
-		last = plan.GetProducts()
+		last := plan.GetProducts()
 		show(len(products) - len(last))
 		open := slices.ContainsFunc(last, func(p *controlv1.ProductPlan) bool {
 			return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD && p.GetWaiting() == ""
@@ -128,18 +133,19 @@ func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClien
 		}
 		// Two answers in a row: a message may be between two consumers in one of them.
 		if calm == 2 {
-			return last, nil
+			return plan, nil
 		}
 		select {
 		case <-ctx.Done():
-			return last, context.Cause(ctx)
+			return plan, context.Cause(ctx)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// reasonOf says why a product differs.
-func reasonOf(p *controlv1.ProductPlan) string {
+// reasonOf says why a product of a plan differs.
+func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
+	pause := slices.IndexFunc(of.GetPaused(), func(s *controlv1.PausedService) bool { return s.GetService() == "push" })
 	switch {
 	case p.GetRefused() != "":
 		return "refused: " + p.GetRefused()
@@ -147,6 +153,10 @@ func reasonOf(p *controlv1.ProductPlan) string {
 		return "tried again later: " + p.GetWaiting()
 	case p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD:
 		return "refused: driftless dead show " + p.GetProductId()
+	case of.GetHalted() != "":
+		return "push is halted: " + of.GetHalted()
+	case pause >= 0:
+		return "push is paused, since " + ago(of.GetPaused()[pause].GetSince()) + ": driftless resume push"
 	default:
 		return strings.ToLower(stateName(p.GetState())) + ", push has not come to it"
 	}
@@ -167,14 +177,14 @@ func (s *syncShow) progress(equal int) {
 	}
 }
 
-// tell says how one product has ended; a nil plan is one that does not differ.
-func (s *syncShow) tell(id string, p *controlv1.ProductPlan) {
-	result, reason := "equal", ""
-	if p == nil {
+// tell says how one product has ended: without a reason, it does not differ.
+func (s *syncShow) tell(id, reason string) {
+	result := "equal"
+	if reason == "" {
 		s.equal++
 	} else {
 		s.differing++
-		result, reason = "differs", reasonOf(p)
+		result = "differs"
 	}
 	if s.json {
 		s.list.add(struct {

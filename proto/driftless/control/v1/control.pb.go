@@ -1120,7 +1120,7 @@ func (x *ResumeResponse) GetServices() []string {
 
 type ApproveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long everything may be archived; an hour if absent, a day at most.
+	// How long everything may be archived, a day at most; 0 ends an approval. If absent an hour, if the guard holds anything.
 	Duration      *durationpb.Duration `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1165,6 +1165,7 @@ func (x *ApproveRequest) GetDuration() *durationpb.Duration {
 
 type ApproveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent if an approval was ended.
 	Until *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"`
 	// The products that were held, and are now brought to their newest state; the first thousand.
 	ProductIds    []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
@@ -1369,7 +1370,12 @@ type PlanResponse struct {
 	// There are more products after these; ask again with the last one's id in after.
 	Truncated bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// Orders to push that it has not worked off yet.
-	Orders        uint64 `protobuf:"varint,20,opt,name=orders,proto3" json:"orders,omitempty"`
+	Orders uint64 `protobuf:"varint,20,opt,name=orders,proto3" json:"orders,omitempty"`
+	// Of the products that were named, those of which neither the catalog nor Stripe has, or had, anything.
+	Unknown []string `protobuf:"bytes,21,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// Services that are paused, and why push does nothing at all, if that is so: the answer may be of an earlier time.
+	Paused        []*PausedService `protobuf:"bytes,22,rep,name=paused,proto3" json:"paused,omitempty"`
+	Halted        string           `protobuf:"bytes,23,opt,name=halted,proto3" json:"halted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1437,6 +1443,27 @@ func (x *PlanResponse) GetOrders() uint64 {
 		return x.Orders
 	}
 	return 0
+}
+
+func (x *PlanResponse) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetPaused() []*PausedService {
+	if x != nil {
+		return x.Paused
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetHalted() string {
+	if x != nil {
+		return x.Halted
+	}
+	return ""
 }
 
 type ProductPlan struct {
@@ -3502,7 +3529,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0eResumeResponse\x12\x1a\n" +
 	"\bservices\x18\x01 \x03(\tR\bservices\"W\n" +
 	"\x0eApproveRequest\x12E\n" +
-	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x05*\x00R\bduration\"d\n" +
+	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\bduration\"d\n" +
 	"\x0fApproveResponse\x120\n" +
 	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
 	"\vproduct_ids\x18\x02 \x03(\tR\n" +
@@ -3517,13 +3544,16 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
 	"productIds\x12\x1e\n" +
 	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after\"\xbc\x01\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"\xab\x02\n" +
 	"\fPlanResponse\x12=\n" +
 	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductPlanR\bproducts\x12\x1a\n" +
 	"\bcompared\x18\x02 \x01(\x04R\bcompared\x12\x1b\n" +
 	"\tin_flight\x18\x03 \x01(\x04R\binFlight\x12\x1c\n" +
 	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12\x16\n" +
-	"\x06orders\x18\x14 \x01(\x04R\x06orders\"\x93\x03\n" +
+	"\x06orders\x18\x14 \x01(\x04R\x06orders\x12\x18\n" +
+	"\aunknown\x18\x15 \x03(\tR\aunknown\x12;\n" +
+	"\x06paused\x18\x16 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\x12\x16\n" +
+	"\x06halted\x18\x17 \x01(\tR\x06halted\"\x93\x03\n" +
 	"\vProductPlan\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x128\n" +
@@ -3800,78 +3830,79 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	61, // 17: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
 	60, // 18: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
 	22, // 19: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	0,  // 20: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	24, // 21: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	60, // 22: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	59, // 23: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	23, // 24: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	59, // 25: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	25, // 26: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	28, // 27: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 28: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	62, // 29: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	63, // 30: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	64, // 31: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	31, // 32: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	34, // 33: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	56, // 34: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	43, // 35: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	60, // 36: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	44, // 37: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	59, // 38: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	65, // 39: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	66, // 40: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	49, // 41: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	66, // 42: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	62, // 43: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	24, // 44: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	50, // 45: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	55, // 46: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	50, // 47: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	55, // 48: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	2,  // 49: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	20, // 50: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	35, // 51: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	26, // 52: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	29, // 53: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	32, // 54: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	17, // 55: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	13, // 56: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	15, // 57: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	37, // 58: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	39, // 59: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	41, // 60: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	6,  // 61: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	8,  // 62: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	10, // 63: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	45, // 64: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	47, // 65: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	51, // 66: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	53, // 67: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	3,  // 68: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	21, // 69: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	36, // 70: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	27, // 71: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	30, // 72: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	33, // 73: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	18, // 74: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	14, // 75: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	16, // 76: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	38, // 77: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	40, // 78: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	42, // 79: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	7,  // 80: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	9,  // 81: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	11, // 82: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	46, // 83: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	48, // 84: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	52, // 85: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	54, // 86: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	68, // [68:87] is the sub-list for method output_type
-	49, // [49:68] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	12, // 20: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	0,  // 21: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	24, // 22: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	60, // 23: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	59, // 24: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	23, // 25: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	59, // 26: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	25, // 27: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	28, // 28: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,  // 29: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	62, // 30: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	63, // 31: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	64, // 32: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	31, // 33: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	34, // 34: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	56, // 35: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	43, // 36: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	60, // 37: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	44, // 38: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	59, // 39: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	65, // 40: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	66, // 41: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	49, // 42: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	66, // 43: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	62, // 44: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	24, // 45: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	50, // 46: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	55, // 47: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	50, // 48: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	55, // 49: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	2,  // 50: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	20, // 51: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	35, // 52: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	26, // 53: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	29, // 54: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	32, // 55: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	17, // 56: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	13, // 57: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	15, // 58: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	37, // 59: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	39, // 60: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	41, // 61: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	6,  // 62: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	8,  // 63: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	10, // 64: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	45, // 65: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	47, // 66: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	51, // 67: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	53, // 68: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	3,  // 69: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	21, // 70: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	36, // 71: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	27, // 72: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	30, // 73: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	33, // 74: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	18, // 75: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	14, // 76: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	16, // 77: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	38, // 78: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	40, // 79: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	42, // 80: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	7,  // 81: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	9,  // 82: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	11, // 83: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	46, // 84: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	48, // 85: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	52, // 86: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	54, // 87: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	69, // [69:88] is the sub-list for method output_type
+	50, // [50:69] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }

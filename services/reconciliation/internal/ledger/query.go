@@ -58,6 +58,20 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 	return more, uint64(n), nil
 }
 
+// Unknown returns those of some products of which the ledger has nothing.
+func (l *Ledger) Unknown(ctx context.Context, ids []string) ([]string, error) {
+	rows, err := l.pool.Query(ctx, `SELECT DISTINCT id FROM unnest($2::text[]) id
+		WHERE NOT EXISTS (SELECT FROM driftless_ledger.product WHERE account = $1 AND product_id = id) ORDER BY id`, l.account, ids)
+	if err != nil {
+		return nil, fmt.Errorf("look for products: %w", err)
+	}
+	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for products: %w", err)
+	}
+	return unknown, nil
+}
+
 // Known yields the products of which something is known, of those named or of all, by id: the first ones after the given
 // id, up to the limit. It returns the id to go on after, "" if there are no more.
 func (l *Ledger) Known(ctx context.Context, ids []string, after string, limit int, yield func(*Product)) (next string, err error) {
