@@ -14,6 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/local/localtest"
 	"github.com/driftless-sync/driftless/services/mesh"
 )
 
@@ -57,6 +58,18 @@ func (r *rig) slots() (n int) {
 	r.t.Helper()
 	require.NoError(r.t, r.pool.QueryRow(r.t.Context(), `SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1`, r.cfg.Slot).Scan(&n))
 	return n
+}
+
+func TestAConnectionThatIsClosedForGoodEndsIngestion(t *testing.T) {
+	r := newRig(t)
+	line := localtest.LineTo(t, r.cfg.NATS.URL)
+	cfg := r.cfg
+	cfg.NATS.InProcess, cfg.HTTP = line, httpserver.Config{Addr: "127.0.0.1:0"}
+	done := make(chan error, 1)
+	go func() { done <- ingestion.Run(t.Context(), cfg) }()
+	r.eventually("at work", func() bool { return r.snapshot() == "done" })
+	line.Abuse(t)
+	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }
 
 func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {

@@ -485,3 +485,22 @@ func TestADeletionThatCameBeforeTheCreationIsNotUndone(t *testing.T) {
 	require.Nil(t, r.observed().GetProduct(), "Stripe was asked, and holds none")
 	require.True(t, r.observed().GetDeleted())
 }
+
+func TestAConnectionThatIsClosedForGoodEndsPull(t *testing.T) {
+	r := newRig(t)
+	line := localtest.LineTo(t, r.nats)
+	done := make(chan error, 1)
+	go func() {
+		done <- pull.Run(t.Context(), pull.Config{
+			Account: "default", NATS: mesh.Config{URL: r.nats, Name: "pull", InProcess: line}, Stripe: stripeapi.Config{Key: key, Base: r.simURL},
+			HTTP: httpserver.Config{Addr: "127.0.0.1:0"},
+		})
+	}()
+	body := event{ID: "evt_1", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body()
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{
+		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug", Event: body,
+	}))
+	r.seen("Mug")
+	line.Abuse(t)
+	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
+}

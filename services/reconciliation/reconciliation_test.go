@@ -568,3 +568,24 @@ func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
 	r.observe("prod_2", "Cup", 0)
 	require.Eventually(t, func() bool { return orphans() == 1 }, patience, 10*time.Millisecond)
 }
+
+func TestAConnectionThatIsClosedForGoodEndsReconciliation(t *testing.T) {
+	r := newRig(t)
+	line := localtest.LineTo(t, r.cfg.NATS.URL)
+	cfg := r.cfg
+	cfg.NATS.InProcess, cfg.HTTP = line, httpserver.Config{Addr: "127.0.0.1:0"}
+	done := make(chan error, 1)
+	go func() { done <- reconciliation.Run(t.Context(), cfg) }()
+	r.desire("mug", "Mug", 1)
+	require.Eventually(t, func() bool {
+		consumers, err := r.mesh.Consumers(t.Context())
+		for _, c := range consumers {
+			if c.Consumer == mesh.ReconciliationCatalog {
+				return err == nil && c.Pending == 0 && c.InFlight == 0
+			}
+		}
+		return false
+	}, patience, 10*time.Millisecond, "at work")
+	line.Abuse(t)
+	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
+}
