@@ -167,6 +167,24 @@ func TestAViewCannotBeWatched(t *testing.T) {
 	require.ErrorContains(t, r.run(), "shown under catalog.watch is no table")
 }
 
+func TestAnIDThatIsTooLongForASubjectStopsNothing(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.start()
+	long, gone := strings.Repeat("é", 700), strings.Repeat("ü", 700)
+	r.exec(`INSERT INTO items VALUES ($1, 'Long'), ($2, 'Gone')`, long, gone)
+	r.exec(`DELETE FROM items WHERE id = $1`, gone)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.waitCaptured()
+	require.Equal(t, "Mug", r.newest("mug").GetProduct().GetName())
+	letter := r.dead(long)
+	require.Equal(t, mesh.ReasonInvalidProduct, letter.GetReason())
+	require.Equal(t, long, letter.GetProductId())
+	removal := r.newest(gone)
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, removal.GetOperation())
+	require.Equal(t, gone, removal.GetProductId())
+}
+
 func TestWhatIsTooLargeForAMessageStopsNothing(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,7 +166,7 @@ func take[T any, M interface {
 	d.ctx, d.span = startProcess(ctx, m, w, raw, meta)
 	if err := proto.Unmarshal(raw.Data(), d.msg.Body); err != nil {
 		d.undecodable = &meshv1.DeadLetter{
-			Account: d.msg.Account(), ProductId: untoken(lastToken(raw.Subject())), Reason: ReasonUndecodable,
+			Account: d.msg.Account(), ProductId: cmp.Or(untoken(lastToken(raw.Subject())), "unknown"), Reason: ReasonUndecodable,
 			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), d.msg.Body.ProtoReflect().Descriptor().FullName(), err),
 		}
 	}

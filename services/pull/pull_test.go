@@ -504,3 +504,18 @@ func TestAConnectionThatIsClosedForGoodEndsPull(t *testing.T) {
 	line.Abuse(t)
 	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }
+
+func TestAProductWithALongIDStopsNothing(t *testing.T) {
+	r := newRig(t)
+	r.pull(time.Hour)
+	long := strings.Repeat("é", 2500)
+	object := productObject("Long", 100)
+	object["id"] = long
+	require.Equal(t, http.StatusOK, r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: object}.body(), secret))
+	require.Eventually(t, func() bool {
+		o, _, err := r.mesh.Observed().Get(t.Context(), "default", long)
+		return err == nil && o.GetProductId() == long && o.GetProduct().GetName() == "Long"
+	}, patience, 5*time.Millisecond)
+	require.Equal(t, http.StatusOK, r.send(event{ID: "evt_2", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body(), secret))
+	r.seen("Mug")
+}
