@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -509,6 +510,29 @@ func TestScansAreOrderedAndReported(t *testing.T) {
 	require.NotNil(t, command.GetScan())
 	require.NoError(t, r.mesh.Cursor("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
 	require.EqualValues(t, 3, ask[controlv1.GetScanResponse](r, "GetScan", `{}`).GetScan().GetProducts())
+}
+
+func TestAScheduledScanIsOrderedOnceByAllReplicas(t *testing.T) {
+	r := newRig(t)
+	r.cfg.ScanInterval = time.Hour
+	stop := r.start()
+	r.start()
+	subject := mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, "")
+	commands, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCommand)
+	require.NoError(t, err)
+	orders := func() uint64 {
+		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter(subject))
+		require.NoError(t, err)
+		return info.State.Subjects[subject]
+	}
+	require.Eventually(t, func() bool { return orders() == 1 }, patience, 10*time.Millisecond)
+	stop()
+	stop = r.start()
+	localtest.Holds(t, 2*grace, func() bool { return orders() == 1 }, "one order, however many replicas and restarts")
+	require.NoError(t, r.mesh.Cursor("scan.default").Put(t.Context(), &meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
+	stop()
+	r.start()
+	require.Eventually(t, func() bool { return orders() == 2 }, patience, 10*time.Millisecond, "the scan after that one")
 }
 
 func TestTheControlAPIRefusesWhatItDoesNotKnow(t *testing.T) {
