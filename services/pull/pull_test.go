@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -268,6 +271,42 @@ func TestThePollGoesOnWhereItWas(t *testing.T) {
 	r.pull(100 * time.Millisecond)
 	require.Eventually(t, func() bool { return r.stored(mesh.StreamStripe) == 153 }, patience, 10*time.Millisecond, "more than a page, none twice")
 	localtest.Holds(t, 500*time.Millisecond, func() bool { return r.stored(mesh.StreamStripe) == 153 }, "later readings store nothing again")
+}
+
+// An import of half an hour ago may be more than memory holds.
+func TestManyEventsSinceASecondAreHandledPageByPageOldestFirst(t *testing.T) {
+	r := newRig(t)
+	const n = 250
+	for i := range n {
+		r.product(fmt.Sprintf("p%d", i))
+	}
+	target, err := url.Parse(r.simURL)
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var stored []uint64
+	proxy := &httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
+		req.SetURL(target)
+		if req.In.URL.Path == "/v1/events" {
+			mu.Lock()
+			defer mu.Unlock()
+			stored = append(stored, r.stored(mesh.StreamStripe))
+		}
+	}}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	r.simURL = server.URL
+	r.pull(time.Hour)
+	require.Eventually(t, func() bool { return r.stored(mesh.StreamStripe) == n }, patience, 10*time.Millisecond)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, []uint64{0, 0, 0, 50, 150}, stored, "on the way to the oldest nothing is kept; from there each page is stored before the next is read")
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamStripe)
+	require.NoError(t, err)
+	for i := range n {
+		msg, err := stream.GetMsg(t.Context(), uint64(i+1))
+		require.NoError(t, err)
+		require.Equal(t, mesh.StripeSubject("default", fmt.Sprintf("p%d", i)), msg.Subject)
+	}
 }
 
 func TestALostCursorLeadsToAScan(t *testing.T) {
