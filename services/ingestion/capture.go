@@ -114,7 +114,14 @@ func (in *ingester) begin(ctx context.Context, fence *mesh.Fence) (published uin
 	if err := in.wantWholeIfMapped(ctx); err != nil {
 		return 0, err
 	}
-	return in.mesh.Desired().LastLive(ctx, in.account)
+	published, err = in.mesh.Desired().LastLive(ctx, in.account)
+	if err != nil {
+		return 0, err
+	}
+	// Readings saw everything up to there before it was published. Labelled with the confirmed position, what this turn reads
+	// of products changed since would count as older than that.
+	in.progress.reach(pglogrepl.LSN(published))
+	return published, nil
 }
 
 // stream reads, maps and publishes until ctx ends or one of that fails.

@@ -98,6 +98,7 @@ func Run(ctx context.Context, cfg Config) error {
 	work := func(run func(context.Context) error) {
 		g.Go(func() error { return in.gate.Run(ctx, run) })
 	}
+	g.Go(func() error { return in.mesh.Closed(ctx) })
 	g.Go(func() error { return in.gate.Keep(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	work(func(ctx context.Context) error { return in.capture(ctx, prepared) })

@@ -21,6 +21,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/mesh"
 )
 
 // replica is one more ingestion on the rig.
@@ -161,6 +162,34 @@ func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
 	before.stop()
 	r.plays(after, "active")
 	r.eventually("read again", func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" && r.snapshot() == "done" })
+}
+
+// The log beyond the confirmed position is not published again, so that only the reading of the whole catalog brings those
+// products into the new mapping.
+func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('pot', 'Pot')`)
+	r.start()
+	r.eventually("read", func() bool { return r.newest("mug") != nil && r.snapshot() == "done" })
+	r.stop()
+	// As a replica leaves it that is killed before it could confirm the position.
+	for id, name := range map[string]string{"mug": "Mug 2", "pot": "Pot 2"} {
+		r.exec(`UPDATE items SET name = $2 WHERE id = $1`, id, name)
+		var version uint64
+		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&version))
+		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, id), &catalogv1.ProductChange{
+			Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Source: catalogv1.Source_SOURCE_WAL, Product: &catalogv1.Product{Id: id, Name: name},
+		}, mesh.WithVersion(version)))
+	}
+
+	r.cfg.Mapping.Products = `SELECT id, upper(name) AS name FROM items`
+	r.start()
+	r.eventually("both are read by the new mapping", func() bool {
+		return r.newest("mug").GetProduct().GetName() == "MUG 2" && r.newest("pot").GetProduct().GetName() == "POT 2"
+	})
+	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.newest("mug").GetSource())
 }
 
 // said is what a replica logs.

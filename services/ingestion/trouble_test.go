@@ -14,6 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/local/localtest"
 	"github.com/driftless-sync/driftless/services/mesh"
 )
 
@@ -57,6 +58,18 @@ func (r *rig) slots() (n int) {
 	r.t.Helper()
 	require.NoError(r.t, r.pool.QueryRow(r.t.Context(), `SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1`, r.cfg.Slot).Scan(&n))
 	return n
+}
+
+func TestAConnectionThatIsClosedForGoodEndsIngestion(t *testing.T) {
+	r := newRig(t)
+	line := localtest.LineTo(t, r.cfg.NATS.URL)
+	cfg := r.cfg
+	cfg.NATS.InProcess, cfg.HTTP = line, httpserver.Config{Addr: "127.0.0.1:0"}
+	done := make(chan error, 1)
+	go func() { done <- ingestion.Run(t.Context(), cfg) }()
+	r.eventually("at work", func() bool { return r.snapshot() == "done" })
+	line.Abuse(t)
+	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }
 
 func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
@@ -152,6 +165,24 @@ func TestAViewCannotBeWatched(t *testing.T) {
 	r.exec(`CREATE VIEW shown AS SELECT id, name FROM items`)
 	r.cfg.Mapping.Watch[0].Table = "shown"
 	require.ErrorContains(t, r.run(), "shown under catalog.watch is no table")
+}
+
+func TestAnIDThatIsTooLongForASubjectStopsNothing(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.start()
+	long, gone := strings.Repeat("é", 700), strings.Repeat("ü", 700)
+	r.exec(`INSERT INTO items VALUES ($1, 'Long'), ($2, 'Gone')`, long, gone)
+	r.exec(`DELETE FROM items WHERE id = $1`, gone)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.waitCaptured()
+	require.Equal(t, "Mug", r.newest("mug").GetProduct().GetName())
+	letter := r.dead(long)
+	require.Equal(t, mesh.ReasonInvalidProduct, letter.GetReason())
+	require.Equal(t, long, letter.GetProductId())
+	removal := r.newest(gone)
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, removal.GetOperation())
+	require.Equal(t, gone, removal.GetProductId())
 }
 
 func TestWhatIsTooLargeForAMessageStopsNothing(t *testing.T) {

@@ -28,6 +28,10 @@ func WorkBatches[T any, M interface {
 	return consume(ctx, m, w, func(pulling, handling context.Context, cons jetstream.Consumer) error {
 		for pulling.Err() == nil {
 			batch, err := fetch(pulling, cons, most)
+			if errors.Is(err, nats.ErrConnectionClosed) {
+				// Of which consume tells.
+				return nil
+			}
 			if err != nil {
 				return err
 			}

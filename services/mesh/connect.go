@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,6 +59,10 @@ type Mesh struct {
 	committers map[string]*committer
 
 	senders sync.WaitGroup
+
+	// closing is set by Close; closed is closed with the connection.
+	closing atomic.Bool
+	closed  chan struct{}
 }
 
 // Connect dials NATS and checks that JetStream answers. A server that goes away later is reconnected to for
@@ -67,9 +72,14 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	if logger == nil {
 		logger = slog.Default()
 	}
+	closed := make(chan struct{})
+	// Of the client's goroutine for callbacks: why it could not connect again, told once.
+	var refusal string
 	opts := []nats.Option{
 		nats.Name("driftless-" + cfg.Name),
 		nats.MaxReconnects(-1),
+		// Credentials that are refused may be good again later, or their file be replaced.
+		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
 		nats.Timeout(5 * time.Second),
@@ -80,9 +90,17 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 				logger.Warn("NATS connection lost; reconnecting", "error", err)
 			}
 		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil && err.Error() != refusal {
+				refusal = err.Error()
+				logger.Warn("NATS cannot be reached again yet; trying on", "error", err)
+			}
+		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			refusal = ""
 			logger.Info("NATS connection restored", "url", config.RedactURL(nc.ConnectedUrl()))
 		}),
+		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
 		// A missing permission shows only here: the call that needed it just times out.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("NATS", "error", err) }),
 	}
@@ -109,7 +127,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	m := &Mesh{
 		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), logger: logger,
-		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{},
+		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{}, closed: closed,
 	}
 	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
 	if _, err := js.AccountInfo(ctx); err != nil {
@@ -130,11 +148,35 @@ func (m *Mesh) Conn() *nats.Conn { return m.nc }
 
 // Close flushes what is buffered and disconnects.
 func (m *Mesh) Close() {
+	m.closing.Store(true)
 	if m.nc.IsConnected() {
 		_ = m.nc.FlushTimeout(2 * time.Second)
 	}
 	m.nc.Close()
 	m.senders.Wait()
+}
+
+// Closed returns nil once ctx has ended, and an error once the connection is closed by anything but Close: what cannot be mended by
+// connecting again, such as a line that is too long for the server, closes it for good.
+func (m *Mesh) Closed(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-m.closed:
+	}
+	if m.closing.Load() {
+		return nil
+	}
+	return m.closedError()
+}
+
+// closedError says why the connection is closed for good, and what to do.
+func (m *Mesh) closedError() error {
+	why := m.nc.LastError()
+	if why == nil {
+		why = nats.ErrConnectionClosed
+	}
+	return fmt.Errorf("the connection to NATS was closed for good: %w; start the service again, and if that happens again, compare the limits of the NATS server with its defaults and see its log", why)
 }
 
 // Ready says whether the connection is up; for readiness probes.

@@ -82,6 +82,7 @@ func (s *LinkStore) Unlink(ctx context.Context, account, stripeID, product strin
 
 // Links are an account's links, held in memory. Safe for concurrent use.
 type Links struct {
+	m       *Mesh
 	watcher jetstream.KeyWatcher
 
 	mu       sync.RWMutex
@@ -109,7 +110,7 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*Links, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch bucket %s: %w", BucketLink, err)
 	}
-	l := &Links{watcher: watcher, products: map[string]string{}}
+	l := &Links{m: s.m, watcher: watcher, products: map[string]string{}}
 	for {
 		select {
 		case <-ctx.Done():
@@ -118,7 +119,7 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*Links, error) {
 		case entry, ok := <-watcher.Updates():
 			switch {
 			case !ok:
-				return nil, errUnwatched
+				return nil, s.m.closedError()
 			case entry == nil:
 				// That ends what the bucket held when the watch began.
 				return l, nil
@@ -128,8 +129,6 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*Links, error) {
 		}
 	}
 }
-
-var errUnwatched = errors.New("bucket " + BucketLink + " is no longer watched: the connection was closed")
 
 // Follow keeps the links up to date, within a moment, until ctx ends.
 func (l *Links) Follow(ctx context.Context) error {
@@ -143,7 +142,7 @@ func (l *Links) Follow(ctx context.Context) error {
 			case !ok && ctx.Err() != nil:
 				return nil
 			case !ok:
-				return errUnwatched
+				return l.m.closedError()
 			case entry != nil:
 				l.take(entry)
 			}

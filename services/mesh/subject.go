@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"strings"
@@ -36,8 +38,25 @@ const (
 )
 
 // Token writes an id as one subject token that is also a valid bucket key: letters, digits, "-" and "_" stay,
-// every other byte becomes "=" and two hexadecimal digits. Distinct ids give distinct tokens.
+// every other byte becomes "=" and two hexadecimal digits. What would be longer than longestToken is shortened to its
+// beginning, "==" and the id's SHA-256: "==" is in no other token. Distinct ids give distinct tokens.
 func Token(id string) string {
+	token := escape(id)
+	if len(token) <= longestToken {
+		return token
+	}
+	sum := sha256.Sum256([]byte(id))
+	return token[:longestToken-len(shortened)-2*len(sum)] + shortened + hex.EncodeToString(sum[:])
+}
+
+// longestToken keeps subjects far from what the server takes in a line, 4096 bytes by default: it closes the connection of a client that
+// sends a longer one, and the ids of products are anybody's.
+const longestToken = 512
+
+// shortened stands between the beginning of an id and its hash.
+const shortened = "=="
+
+func escape(id string) string {
 	plain := func(c byte) bool {
 		return c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 	}
@@ -61,9 +80,10 @@ func Token(id string) string {
 	return id
 }
 
-// untoken gives the id of which Token made the token; what Token would not make stays as it is.
+// untoken gives the id of which Token made the token, "" if it is shortened: only the message's body tells the id then. What
+// Token would not make stays as it is.
 func untoken(token string) string {
-	if token == "=" {
+	if token == "=" || strings.Contains(token, shortened) {
 		return ""
 	}
 	id, err := url.PathUnescape(strings.ReplaceAll(token, "=", "%"))

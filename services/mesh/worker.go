@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +53,8 @@ func (m Message[M]) Account() string { return aboutSubject(m.Subject).Account }
 
 // Work consumes until ctx ends: it takes each message's trace up in a span, decodes it, calls handle, keeps the
 // message from being redelivered meanwhile, and carries out the verdict. A message that does not decode becomes a
-// dead letter. It returns nil once ctx has ended and the handlers at work have finished; handle's context
-// outlives ctx by a grace period.
+// dead letter. It returns nil once ctx has ended and the handlers at work have finished, and an error once the connection is
+// closed for good; handle's context outlives ctx by a grace period.
 func Work[T any, M interface {
 	*T
 	proto.Message
@@ -63,7 +64,7 @@ func Work[T any, M interface {
 	})
 }
 
-// consume runs the worker's pulls until ctx ends, and lets the handlers at work finish.
+// consume runs the worker's pulls until ctx ends or the connection is closed for good, and lets the handlers at work finish.
 func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling context.Context, cons jetstream.Consumer) error) error {
 	cons, err := m.js.Consumer(ctx, w.Consumer.Stream, w.Consumer.Durable(m.account))
 	if err != nil {
@@ -74,6 +75,7 @@ func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling
 	defer cancel()
 	stop := context.AfterFunc(pulling, func() { time.AfterFunc(shutdownGrace, cancel) })
 	defer stop()
+	g.Go(func() error { return m.Closed(pulling) })
 	for range max(w.Concurrency, 1) {
 		g.Go(func() error { return pull(pulling, handling, cons) })
 	}
@@ -100,6 +102,7 @@ func pull[T any, M interface {
 		msg, err := iter.Next()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
+			// By the end of the context or of the connection; consume tells the latter.
 			return nil
 		case err != nil:
 			return err
@@ -163,7 +166,7 @@ func take[T any, M interface {
 	d.ctx, d.span = startProcess(ctx, m, w, raw, meta)
 	if err := proto.Unmarshal(raw.Data(), d.msg.Body); err != nil {
 		d.undecodable = &meshv1.DeadLetter{
-			Account: d.msg.Account(), ProductId: untoken(lastToken(raw.Subject())), Reason: ReasonUndecodable,
+			Account: d.msg.Account(), ProductId: cmp.Or(untoken(lastToken(raw.Subject())), "unknown"), Reason: ReasonUndecodable,
 			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), d.msg.Body.ProtoReflect().Descriptor().FullName(), err),
 		}
 	}

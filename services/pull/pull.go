@@ -102,6 +102,7 @@ func Run(ctx context.Context, cfg Config) error {
 	work := func(run func(context.Context) error) {
 		g.Go(func() error { return gate.Run(ctx, run) })
 	}
+	g.Go(func() error { return m.Closed(ctx) })
 	g.Go(func() error { return gate.Keep(ctx) })
 	// Webhooks are stored also while the service is paused: Stripe would give them up.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -270,6 +273,42 @@ func TestThePollGoesOnWhereItWas(t *testing.T) {
 	localtest.Holds(t, 500*time.Millisecond, func() bool { return r.stored(mesh.StreamStripe) == 153 }, "later readings store nothing again")
 }
 
+// An import of half an hour ago may be more than memory holds.
+func TestManyEventsSinceASecondAreHandledPageByPageOldestFirst(t *testing.T) {
+	r := newRig(t)
+	const n = 250
+	for i := range n {
+		r.product(fmt.Sprintf("p%d", i))
+	}
+	target, err := url.Parse(r.simURL)
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var stored []uint64
+	proxy := &httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
+		req.SetURL(target)
+		if req.In.URL.Path == "/v1/events" {
+			mu.Lock()
+			defer mu.Unlock()
+			stored = append(stored, r.stored(mesh.StreamStripe))
+		}
+	}}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	r.simURL = server.URL
+	r.pull(time.Hour)
+	require.Eventually(t, func() bool { return r.stored(mesh.StreamStripe) == n }, patience, 10*time.Millisecond)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, []uint64{0, 0, 0, 50, 150}, stored, "on the way to the oldest nothing is kept; from there each page is stored before the next is read")
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamStripe)
+	require.NoError(t, err)
+	for i := range n {
+		msg, err := stream.GetMsg(t.Context(), uint64(i+1))
+		require.NoError(t, err)
+		require.Equal(t, mesh.StripeSubject("default", fmt.Sprintf("p%d", i)), msg.Subject)
+	}
+}
+
 func TestALostCursorLeadsToAScan(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, r.mesh.Cursor("events.default").PutString(t.Context(), "evt_forgotten"))
@@ -484,4 +523,38 @@ func TestADeletionThatCameBeforeTheCreationIsNotUndone(t *testing.T) {
 	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_made") }, patience, 5*time.Millisecond)
 	require.Nil(t, r.observed().GetProduct(), "Stripe was asked, and holds none")
 	require.True(t, r.observed().GetDeleted())
+}
+
+func TestAConnectionThatIsClosedForGoodEndsPull(t *testing.T) {
+	r := newRig(t)
+	line := localtest.LineTo(t, r.nats)
+	done := make(chan error, 1)
+	go func() {
+		done <- pull.Run(t.Context(), pull.Config{
+			Account: "default", NATS: mesh.Config{URL: r.nats, Name: "pull", InProcess: line}, Stripe: stripeapi.Config{Key: key, Base: r.simURL},
+			HTTP: httpserver.Config{Addr: "127.0.0.1:0"},
+		})
+	}()
+	body := event{ID: "evt_1", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body()
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{
+		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug", Event: body,
+	}))
+	r.seen("Mug")
+	line.Abuse(t)
+	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
+}
+
+func TestAProductWithALongIDStopsNothing(t *testing.T) {
+	r := newRig(t)
+	r.pull(time.Hour)
+	long := strings.Repeat("é", 2500)
+	object := productObject("Long", 100)
+	object["id"] = long
+	require.Equal(t, http.StatusOK, r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: object}.body(), secret))
+	require.Eventually(t, func() bool {
+		o, _, err := r.mesh.Observed().Get(t.Context(), "default", long)
+		return err == nil && o.GetProductId() == long && o.GetProduct().GetName() == "Long"
+	}, patience, 5*time.Millisecond)
+	require.Equal(t, http.StatusOK, r.send(event{ID: "evt_2", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body(), secret))
+	r.seen("Mug")
 }

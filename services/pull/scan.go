@@ -118,6 +118,9 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 	if err != nil {
 		return err
 	}
+	if overtaken(order, state.GetReport()) {
+		return errOver
+	}
 	if over(state.GetReport()) {
 		if state.GetReport().GetId() == order.GetId() {
 			return errOver
@@ -166,6 +169,13 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 
 // over says whether a scan will not go on.
 func over(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
+
+// overtaken says whether an order is a scheduled one, and another scan began after it was given: that is as good. They pile up
+// while pull is away, and each would cost the reads of a scan.
+func overtaken(order *meshv1.Command, last *meshv1.ScanReport) bool {
+	return order.GetIssuer() == mesh.Reconciliation && order.GetId() != last.GetId() &&
+		order.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
+}
 
 func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) {
 	if s.listed, err = unmarshalDifference(state.GetListed()); err != nil {

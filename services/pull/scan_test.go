@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -35,7 +36,14 @@ func (r *rig) deaf() {
 
 func (r *rig) order(id string) {
 	r.t.Helper()
-	order := &meshv1.Command{Id: id, Account: "default", Issuer: "test", Reason: "of the test", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
+	r.orderBy("test", id, time.Now())
+}
+
+func (r *rig) orderBy(issuer, id string, at time.Time) {
+	r.t.Helper()
+	order := &meshv1.Command{
+		Id: id, Account: "default", Issuer: issuer, Reason: "of the test", IssuedAt: timestamppb.New(at), Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
+	}
 	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, ""), order))
 }
 
@@ -195,7 +203,7 @@ func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
 	stop := r.pull(time.Hour)
 	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Delay: 400 * time.Millisecond, Path: "/v1/products"})
 	require.NoError(t, err)
-	r.order("s1")
+	r.orderBy(mesh.Reconciliation, "s1", time.Now())
 	require.Eventually(t, func() bool { return r.report().GetProducts() >= 400 }, patience, 10*time.Millisecond)
 	stop()
 	interrupted := r.report()
@@ -211,6 +219,20 @@ func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, n, entries)
 	require.Zero(t, r.reads())
+}
+
+func TestScheduledScansThatPiledUpAreOneScan(t *testing.T) {
+	r := newRig(t)
+	r.deaf()
+	for day := range 3 {
+		r.orderBy(mesh.Reconciliation, fmt.Sprintf("day %d", day), time.Now().Add(time.Duration(day-3)*24*time.Hour))
+	}
+	r.orderBy("operator", "asked for", time.Now().Add(-time.Hour))
+	r.pull(time.Hour)
+	report := r.scanned("asked for")
+	require.EqualValues(t, 2*report.GetListCalls(), r.listCalls(), "that of the first order, and the one that a person waits for")
+	r.orderBy(mesh.Reconciliation, "the next day", time.Now())
+	r.scanned("the next day")
 }
 
 func TestPricesThatNoListShowsAreLookedAtOnce(t *testing.T) {

@@ -99,6 +99,7 @@ func Run(ctx context.Context, cfg Config) error {
 	work := func(run func(context.Context) error) {
 		g.Go(func() error { return gate.Run(ctx, run) })
 	}
+	g.Go(func() error { return m.Closed(ctx) })
 	g.Go(func() error { return gate.Keep(ctx) })
 	work(func(ctx context.Context) error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: cfg.Concurrency}, p.change)

@@ -485,6 +485,19 @@ func TestBadSettingsEndTheStart(t *testing.T) {
 	require.ErrorContains(t, push.Run(t.Context(), cfg), "cannot reach NATS")
 }
 
+func TestAConnectionThatIsClosedForGoodEndsPush(t *testing.T) {
+	r := newRig(t)
+	line := localtest.LineTo(t, r.nats)
+	cfg := r.config(key)
+	cfg.NATS.InProcess = line
+	done := make(chan error, 1)
+	go func() { done <- push.Run(t.Context(), cfg) }()
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
+	line.Abuse(t)
+	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
+}
+
 func TestAccountsOfOneMeshDoNotMix(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{Accounts: []string{"default", "other"}}))

@@ -307,8 +307,8 @@ func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.App
 
 // StartScan orders a full scan of Stripe.
 func (c control) StartScan(ctx context.Context, _ *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
-	id, err := c.scan(ctx, operator, "asked for")
-	if err != nil {
+	id := nuid.Next()
+	if err := c.scan(ctx, id, operator, "asked for"); err != nil {
 		return nil, unavailable(err)
 	}
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: id}), nil

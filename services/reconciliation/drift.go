@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -190,13 +189,13 @@ func difference(d *ledger.Drift) *meshv1.Difference {
 	return &meshv1.Difference{Kind: string(d.Kind), Field: d.Field, Catalog: d.Catalog, Stripe: d.Stripe, Action: string(d.Action)}
 }
 
-// scan orders a full scan of Stripe and returns its id.
-func (r *reconciler) scan(ctx context.Context, issuer, reason string) (string, error) {
+// scan orders a full scan of Stripe.
+func (r *reconciler) scan(ctx context.Context, id, issuer, reason string) error {
 	command := &meshv1.Command{
-		Id: nuid.Next(), Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
+		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
 		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
-	return command.GetId(), r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Pull, r.Account, mesh.VerbScan, ""), command, mesh.WithID(command.GetId()))
+	return r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Pull, r.Account, mesh.VerbScan, ""), command, mesh.WithID(id))
 }
 
 // lastScan is the report of the newest scan, nil if there was none.
@@ -227,7 +226,9 @@ func (r *reconciler) scheduleScans(ctx context.Context) error {
 			last = t.AsTime()
 		}
 		if err == nil && r.Now().Sub(last) > r.ScanInterval {
-			if _, err := r.scan(ctx, mesh.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
+			// Every replica orders it, and so does one that restarts: the scan after the last is the same for all.
+			id := fmt.Sprintf("scheduled:%s:%d", r.Account, report.GetStartedAt().AsTime().UnixMicro())
+			if err := r.scan(ctx, id, mesh.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
 				r.Logger.WarnContext(ctx, "could not order a scan", "error", err)
 			} else {
 				ordered = r.Now()

@@ -121,6 +121,7 @@ func Run(ctx context.Context, cfg Config) error {
 	r.HTTP.Handler = r.controlAPI()
 	r.HTTP.Ready = func(ctx context.Context) error { return errors.Join(m.Ready(ctx), l.Ready(ctx)) }
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.Closed(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, r.HTTP) })
 	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationCatalog, r.desired, nil) })
 	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationObserved, r.observed, r.forgetAdopted) })

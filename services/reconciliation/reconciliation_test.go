@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -511,6 +512,29 @@ func TestScansAreOrderedAndReported(t *testing.T) {
 	require.EqualValues(t, 3, ask[controlv1.GetScanResponse](r, "GetScan", `{}`).GetScan().GetProducts())
 }
 
+func TestAScheduledScanIsOrderedOnceByAllReplicas(t *testing.T) {
+	r := newRig(t)
+	r.cfg.ScanInterval = time.Hour
+	stop := r.start()
+	r.start()
+	subject := mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, "")
+	commands, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCommand)
+	require.NoError(t, err)
+	orders := func() uint64 {
+		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter(subject))
+		require.NoError(t, err)
+		return info.State.Subjects[subject]
+	}
+	require.Eventually(t, func() bool { return orders() == 1 }, patience, 10*time.Millisecond)
+	stop()
+	stop = r.start()
+	localtest.Holds(t, 2*grace, func() bool { return orders() == 1 }, "one order, however many replicas and restarts")
+	require.NoError(t, r.mesh.Cursor("scan.default").Put(t.Context(), &meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
+	stop()
+	r.start()
+	require.Eventually(t, func() bool { return orders() == 2 }, patience, 10*time.Millisecond, "the scan after that one")
+}
+
 func TestTheControlAPIRefusesWhatItDoesNotKnow(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Token = "secret"
@@ -567,4 +591,25 @@ func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
 	require.NoError(t, r.mesh.Links().Link(t.Context(), "default", "prod_2", "cup"))
 	r.observe("prod_2", "Cup", 0)
 	require.Eventually(t, func() bool { return orphans() == 1 }, patience, 10*time.Millisecond)
+}
+
+func TestAConnectionThatIsClosedForGoodEndsReconciliation(t *testing.T) {
+	r := newRig(t)
+	line := localtest.LineTo(t, r.cfg.NATS.URL)
+	cfg := r.cfg
+	cfg.NATS.InProcess, cfg.HTTP = line, httpserver.Config{Addr: "127.0.0.1:0"}
+	done := make(chan error, 1)
+	go func() { done <- reconciliation.Run(t.Context(), cfg) }()
+	r.desire("mug", "Mug", 1)
+	require.Eventually(t, func() bool {
+		consumers, err := r.mesh.Consumers(t.Context())
+		for _, c := range consumers {
+			if c.Consumer == mesh.ReconciliationCatalog {
+				return err == nil && c.Pending == 0 && c.InFlight == 0
+			}
+		}
+		return false
+	}, patience, 10*time.Millisecond, "at work")
+	line.Abuse(t)
+	require.ErrorContains(t, <-done, "the connection to NATS was closed for good")
 }

@@ -116,9 +116,9 @@ func (c *Client) EventsAfter(ctx context.Context, after string, since int64) ite
 	}
 	return func(yield func(Event, error) bool) {
 		if after == "" {
-			// Stripe pages backwards in time from the newest; only a cursor can be followed forwards.
-			c.eventsSince(ctx, query, yield)
-			return
+			if after = c.oldestEvents(ctx, query, yield); after == "" {
+				return
+			}
 		}
 		for item, err := range c.list(ctx, "GET /v1/events", "ending_before", after, query) {
 			if !yieldEvent(item, err, yield) {
@@ -128,20 +128,27 @@ func (c *Client) EventsAfter(ctx context.Context, after string, since int64) ite
 	}
 }
 
-func (c *Client) eventsSince(ctx context.Context, query func(*form.Values), yield func(Event, error) bool) {
+// oldestEvents yields the oldest events, a page at most, and returns the id of the last of them if newer ones are to follow.
+// Stripe pages backwards in time from the newest, and only a cursor can be followed forwards: what is read on the way to the
+// oldest is read again then, since it may be more than memory holds.
+func (c *Client) oldestEvents(ctx context.Context, query func(*form.Values), yield func(Event, error) bool) (last string) {
 	var items []listItem
 	for item, err := range c.list(ctx, "GET /v1/events", "starting_after", "", query) {
 		if err != nil {
 			yieldEvent(item, err, yield)
-			return
+			return ""
+		}
+		if len(items) == pageSize {
+			last, items = item.id, items[:0]
 		}
 		items = append(items, item)
 	}
 	for _, item := range slices.Backward(items) {
 		if !yieldEvent(item, nil, yield) {
-			return
+			return ""
 		}
 	}
+	return last
 }
 
 func yieldEvent(item listItem, err error, yield func(Event, error) bool) bool {

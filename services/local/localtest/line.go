@@ -1,0 +1,63 @@
+package localtest
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Line is a client's way to a NATS server, for nats.InProcessServer, on which a test can misbehave. Safe for concurrent use.
+type Line struct {
+	address string
+
+	mu   sync.Mutex
+	conn net.Conn
+}
+
+// LineTo leads to the server of a URL.
+func LineTo(t testing.TB, server string) *Line {
+	t.Helper()
+	u, err := url.Parse(server)
+	require.NoError(t, err)
+	return &Line{address: u.Host}
+}
+
+// InProcessConn dials the server.
+func (l *Line) InProcessConn() (net.Conn, error) {
+	conn, err := net.Dial("tcp", l.address)
+	if err != nil {
+		return nil, fmt.Errorf("dial NATS: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conn = &ordered{Conn: conn}
+	return l.conn, nil
+}
+
+// Abuse sends a line that is too long for the server: it refuses the client, which closes its connection for good.
+func (l *Line) Abuse(t testing.TB) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	require.NotNil(t, l.conn, "nobody has connected")
+	_, err := l.conn.Write([]byte("PUB " + strings.Repeat("x", 5000) + " 0\r\n\r\n"))
+	require.NoError(t, err)
+}
+
+// ordered keeps what the client writes and what the test writes apart.
+type ordered struct {
+	net.Conn
+
+	mu sync.Mutex
+}
+
+func (o *ordered) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.Conn.Write(p)
+}
