@@ -57,6 +57,7 @@ need_race() {
 # Builds all programs into .build/bin; at once if nothing changed.
 build_programs() {
 	need_go
+	[[ -x $root/.build/bin/driftless ]] || say "building (once; it takes some minutes if Go has compiled nothing of this yet)"
 	mkdir -p "$root/.build/bin"
 	(cd "$root/services" && go build -buildvcs=false -o "$root/.build/bin/" ./cmd/...)
 }
