@@ -119,8 +119,9 @@ func (in *ingester) begin(ctx context.Context, fence *mesh.Fence) (published uin
 		return 0, err
 	}
 	// Readings saw everything up to there before it was published. Labelled with the confirmed position, what this turn reads
-	// of products changed since would count as older than that.
-	in.progress.reach(pglogrepl.LSN(published))
+	// of products changed since would count as older than that; and labelled with the last transaction itself, what it reads
+	// of that one's products would count as known. No other commits one byte further.
+	in.progress.reach(pglogrepl.LSN(published + 1))
 	return published, nil
 }
 
