@@ -82,11 +82,11 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 		}
 		known := observed.GetVersion() >= o.change.GetVersion() && !observed.GetStale() && observed.GetClaim() == nil
 		if known && !o.always {
+			appliedBy(ctx, observed, o.change.GetVersion())
 			if o.redelivered {
 				return nil, p.tell(ctx, o.change, observed.GetGeneration(), nil)
 			}
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeUnchanged))
-			appliedBy(ctx, observed, o.change.GetVersion())
 			return nil, nil
 		}
 		pl, err := p.plan(ctx, o, observed, revision, now)

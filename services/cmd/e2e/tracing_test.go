@@ -86,7 +86,8 @@ func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
 		for ; hops <= edits; hops++ {
 			applied, next := false, ""
 			for _, s := range traces[at] {
-				applied = applied || s.Name == "sync product" && of(s, telemetry.OutcomeKey) == telemetry.OutcomeApplied
+				// An edit may have been read, and brought to Stripe, with the one before it: then its own pass finds that when it claims.
+				applied = applied || (s.Name == "sync product" || s.Name == "claim product") && of(s, telemetry.OutcomeKey) == telemetry.OutcomeApplied
 				if by := of(s, telemetry.CarriedByKey); by != "" {
 					next = by
 					linked := false
