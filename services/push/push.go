@@ -204,7 +204,8 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		exceptions: catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()},
 	}
 	err = p.pass(ctx, o)
-	if refused := new(refusedError); err == nil || errors.As(err, &refused) {
+	// Of a product that is settled, conclude tells the guard.
+	if refused := new(refusedError); errors.As(err, &refused) {
 		if err := p.released(ctx, retry.GetProductId()); err != nil {
 			return mesh.Retry(err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -167,8 +168,10 @@ func unknown(products []string) error {
 	if len(products) == 0 {
 		return nil
 	}
-	return fmt.Errorf("neither the catalog nor Stripe has, or had, %s: is the id right?", strings.Join(products, ", "))
+	return fmt.Errorf("%s: %s", strings.Join(products, ", "), unknownReason)
 }
+
+const unknownReason = "nothing is known of it, on either side: is the id right, and is it captured?"
 
 // wholePlan asks for the plan of some products, or of all, and reads on where the answer does not hold them all.
 func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient, products []string) (*controlv1.PlanResponse, error) {
@@ -205,7 +208,7 @@ func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.Co
 	plan, waitErr := waitConverged(waitCtx, client, ingest, cmd.Products)
 	switch {
 	case waitErr == nil:
-		return show(c, plan)
+		return errors.Join(show(c, plan), unknown(plan.GetUnknown()))
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	// The service may have noticed first that the time is up.

@@ -53,6 +53,10 @@ func (s *stub) Plan(_ context.Context, req *connect.Request[controlv1.PlanReques
 	return answer(s.plan())
 }
 
+func (s *stub) SyncProducts(context.Context, *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
+	return connect.NewResponse(&controlv1.SyncProductsResponse{}), nil
+}
+
 func (s *stub) StartScan(context.Context, *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: "ours"}), nil
 }

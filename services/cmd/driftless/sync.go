@@ -84,7 +84,8 @@ func (cmd *syncCmd) page(ctx context.Context, client controlv1connect.ControlSer
 		return nil
 	}
 	plan, err := awaitEqual(ctx, client, page, func(equal int) { s.progress(s.equal + equal) })
-	if err != nil && ctx.Err() == nil {
+	if plan == nil || err != nil && ctx.Err() == nil {
+		// Without an answer nothing is known to be equal.
 		return err
 	}
 	differs := map[string]*controlv1.ProductPlan{}
@@ -94,7 +95,7 @@ func (cmd *syncCmd) page(ctx context.Context, client controlv1connect.ControlSer
 	for _, id := range page {
 		switch {
 		case slices.Contains(plan.GetUnknown(), id):
-			s.tell(id, "neither the catalog nor Stripe has, or had, it: is the id right?")
+			s.tell(id, unknownReason)
 		case differs[id] != nil:
 			s.tell(id, reasonOf(differs[id], plan))
 		default:
