@@ -83,7 +83,7 @@ func TestASwitchThatIsOnCanBeSwitchedOff(t *testing.T) {
 func TestMappingIsReadFromTheFile(t *testing.T) {
 	_, m, err := parse(t, "catalog:\n  products: SELECT 1\n  prices: SELECT 2\n  watch:\n    - {table: app.items, product_id: sku}\n")
 	require.NoError(t, err)
-	require.Equal(t, &Mapping{Products: "SELECT 1", Prices: "SELECT 2", Watch: []WatchedTable{{"app.items", "sku"}}}, m)
+	require.Equal(t, &Mapping{Products: "SELECT 1", Prices: "SELECT 2", Watch: []WatchedTable{{Table: "app.items", ProductID: "sku"}}}, m)
 }
 
 func TestPolicyIsReadFromFileFlagAndEnvironmentAlike(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Mapping tells in SQL how the operator's tables are products and prices. It is under the key "catalog" of the
@@ -19,6 +20,11 @@ type Mapping struct {
 	Watch []WatchedTable `yaml:"watch"`
 	// WriteBack are statements that change the tables as Stripe was changed.
 	WriteBack WriteBack `yaml:"write_back"`
+	// CompareEvery is the time between two comparisons of all tables with CATALOG. Defaults to 24 hours.
+	CompareEvery time.Duration `yaml:"compare_every"`
+	// RereadEvery is the same for queries whose result depends on the time, such as a price list that starts at an hour: the
+	// comparison then runs at full speed. 0 means that time changes nothing.
+	RereadEvery time.Duration `yaml:"reread_every"`
 }
 
 // WriteBack are the statements by which a product, or a price, in the operator's tables gets Stripe's values. Parameters
@@ -34,10 +40,16 @@ type WriteBack struct {
 	ImportPrice string `yaml:"import_price"`
 }
 
-// WatchedTable is a table and its column that holds the id of the product that a row is about.
+// WatchedTable is a table whose changes concern products. Exactly one of ProductID and Products is given.
 type WatchedTable struct {
-	Table     string `yaml:"table"`
+	Table string `yaml:"table"`
+	// ProductID is the column that holds the product's id, or an SQL expression over the row's columns: "'album-' || album_id".
 	ProductID string `yaml:"product_id"`
+	// Products is a query that returns the ids of the products that a row concerns. It is run for the old and for the new row;
+	// @column is a value of the row.
+	Products string `yaml:"products"`
+	// Where is an SQL condition over the row's columns. Rows that do not meet it concern no product.
+	Where string `yaml:"where"`
 }
 
 func (m *Mapping) check() error {
@@ -50,9 +62,15 @@ func (m *Mapping) check() error {
 		return errors.New("watch must name at least one table, or no change would be seen")
 	}
 	for i, w := range m.Watch {
-		if w.Table == "" || w.ProductID == "" {
-			return fmt.Errorf("watch[%d] must have table and product_id, the column with the product's id", i)
+		switch {
+		case strings.TrimSpace(w.Table) == "":
+			return fmt.Errorf("watch[%d] must have table", i)
+		case (strings.TrimSpace(w.ProductID) == "") == (strings.TrimSpace(w.Products) == ""):
+			return fmt.Errorf("watch[%d] (%s) must have either product_id, the column with the product's id, or products, a query that returns the ids of the products that a row concerns", i, w.Table)
 		}
+	}
+	if m.CompareEvery < 0 || m.RereadEvery < 0 {
+		return errors.New("compare_every and reread_every must not be negative")
 	}
 	return nil
 }

@@ -42,9 +42,14 @@ var accesses = []access{
 	{
 		service:   Ingestion,
 		consumes:  []Consumer{IngestionCommand},
-		publishes: []string{"catalog.{account}.*.*", "fence.{account}.*", "dead.ingestion.{account}.*"},
-		newest:    []string{"catalog.{account}.>", "fence.{account}.*"},
-		writes:    []key{{BucketCursor, "origin.{account}"}, {BucketCursor, "mapping.{account}"}, {BucketCursor, "snapshot.{account}"}},
+		publishes: []string{"catalog.{account}.*.*", "fence.{account}.*", "dead.ingestion.{account}.*", "command.ingestion.{account}.>"},
+		newest:    []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
+		writes: []key{
+			{BucketCursor, "origin.{account}"},
+			{BucketCursor, "mapping.{account}"},
+			{BucketCursor, "snapshot.{account}"},
+			{BucketCursor, "capture.{account}"},
+		},
 		reads:     []key{{BucketCursor, "paused.{account}.ingestion"}},
 	},
 	{
@@ -100,6 +105,7 @@ var accesses = []access{
 		counts:    consumedStreams(),
 		reads: []key{
 			{BucketBudget, "{account}"},
+			{BucketCursor, "capture.{account}"},
 			{BucketCursor, "halted.{account}"},
 			{BucketCursor, "poll.{account}"},
 			{BucketCursor, "scan.{account}"},

@@ -31,6 +31,9 @@ func (m *Mesh) CreationsHeld(account string) *Cursor { return m.Cursor("creation
 // Guard is the record of the mass-change guard of an account, for Load and Store.
 func (m *Mesh) Guard(account string) *Cursor { return m.Cursor("guard." + account) }
 
+// Capture is how far the catalog of an account is captured: a CaptureReport. Ingestion writes it.
+func (m *Mesh) Capture(account string) *Cursor { return m.Cursor("capture." + account) }
+
 // Budget is what the processes that call Stripe share of an account's rates, in the bucket BUDGET.
 func (m *Mesh) Budget(account string) *Cursor { return &Cursor{m, BucketBudget, account} }
 

@@ -20,6 +20,8 @@ import (
 const (
 	// ReasonInvalidProduct: the catalog's state breaks one of Stripe's rules; nothing was sent.
 	ReasonInvalidProduct = "invalid_product"
+	// ReasonQueryFailed: a query of the mapping fails for the product; what it wants is not known.
+	ReasonQueryFailed = "query_failed"
 	// ReasonRefused: Stripe refused a call for good.
 	ReasonRefused = "refused_by_stripe"
 	// ReasonNotConverging: Stripe accepted every call and still holds something else.
@@ -36,7 +38,7 @@ const (
 
 // Reasons are all of them.
 func Reasons() []string {
-	return []string{ReasonInvalidProduct, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonUndecodable, ReasonWriteBackFailed}
+	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonUndecodable, ReasonWriteBackFailed}
 }
 
 // DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the

@@ -83,6 +83,8 @@ const (
 	Source_SOURCE_SNAPSHOT Source = 2
 	// A reading asked for by an operator or by reconciliation.
 	Source_SOURCE_BACKFILL Source = 3
+	// A comparison of the tables with CATALOG: the log did not tell of the change.
+	Source_SOURCE_COMPARISON Source = 4
 )
 
 // Enum value maps for Source.
@@ -92,12 +94,14 @@ var (
 		1: "SOURCE_WAL",
 		2: "SOURCE_SNAPSHOT",
 		3: "SOURCE_BACKFILL",
+		4: "SOURCE_COMPARISON",
 	}
 	Source_value = map[string]int32{
 		"SOURCE_UNSPECIFIED": 0,
 		"SOURCE_WAL":         1,
 		"SOURCE_SNAPSHOT":    2,
 		"SOURCE_BACKFILL":    3,
+		"SOURCE_COMPARISON":  4,
 	}
 )
 
@@ -430,13 +434,14 @@ const file_driftless_catalog_v1_change_proto_rawDesc = "" +
 	"\tOperation\x12\x19\n" +
 	"\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10OPERATION_UPSERT\x10\x01\x12\x14\n" +
-	"\x10OPERATION_DELETE\x10\x02*Z\n" +
+	"\x10OPERATION_DELETE\x10\x02*q\n" +
 	"\x06Source\x12\x16\n" +
 	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"SOURCE_WAL\x10\x01\x12\x13\n" +
 	"\x0fSOURCE_SNAPSHOT\x10\x02\x12\x13\n" +
-	"\x0fSOURCE_BACKFILL\x10\x03*{\n" +
+	"\x0fSOURCE_BACKFILL\x10\x03\x12\x15\n" +
+	"\x11SOURCE_COMPARISON\x10\x04*{\n" +
 	"\fRowOperation\x12\x1d\n" +
 	"\x19ROW_OPERATION_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ROW_OPERATION_INSERT\x10\x01\x12\x18\n" +

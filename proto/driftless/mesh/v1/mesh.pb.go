@@ -202,6 +202,69 @@ func (ScanPhase) EnumDescriptor() ([]byte, []int) {
 	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{2}
 }
 
+type CaptureState int32
+
+const (
+	CaptureState_CAPTURE_STATE_UNSPECIFIED CaptureState = 0
+	// Ingestion connects, checks the database or waits for its replication slot.
+	CaptureState_CAPTURE_STATE_STARTING CaptureState = 1
+	// The log is read, and every change that was committed before captured_up_to is in CATALOG.
+	CaptureState_CAPTURE_STATE_READING CaptureState = 2
+	// The log is read, but the tables have to be read as a whole before captured_up_to can move on.
+	CaptureState_CAPTURE_STATE_READING_TABLES CaptureState = 3
+	// An operator has paused ingestion.
+	CaptureState_CAPTURE_STATE_PAUSED CaptureState = 4
+	// Nothing is captured; reason says why, and what to do.
+	CaptureState_CAPTURE_STATE_STOPPED CaptureState = 5
+)
+
+// Enum value maps for CaptureState.
+var (
+	CaptureState_name = map[int32]string{
+		0: "CAPTURE_STATE_UNSPECIFIED",
+		1: "CAPTURE_STATE_STARTING",
+		2: "CAPTURE_STATE_READING",
+		3: "CAPTURE_STATE_READING_TABLES",
+		4: "CAPTURE_STATE_PAUSED",
+		5: "CAPTURE_STATE_STOPPED",
+	}
+	CaptureState_value = map[string]int32{
+		"CAPTURE_STATE_UNSPECIFIED":    0,
+		"CAPTURE_STATE_STARTING":       1,
+		"CAPTURE_STATE_READING":        2,
+		"CAPTURE_STATE_READING_TABLES": 3,
+		"CAPTURE_STATE_PAUSED":         4,
+		"CAPTURE_STATE_STOPPED":        5,
+	}
+)
+
+func (x CaptureState) Enum() *CaptureState {
+	p := new(CaptureState)
+	*p = x
+	return p
+}
+
+func (x CaptureState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CaptureState) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftless_mesh_v1_mesh_proto_enumTypes[3].Descriptor()
+}
+
+func (CaptureState) Type() protoreflect.EnumType {
+	return &file_driftless_mesh_v1_mesh_proto_enumTypes[3]
+}
+
+func (x CaptureState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CaptureState.Descriptor instead.
+func (CaptureState) EnumDescriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{3}
+}
+
 // A Stripe event about a product or one of its prices. On STRIPE, subject stripe.<account>.<product>.
 type StripeChange struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -638,7 +701,7 @@ type DeadLetter struct {
 	Account   string                 `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,4,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	Version   uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// A class of failure, as documented: invalid_product, refused_by_stripe, not_converging, exhausted, undecodable,
+	// A class of failure, as documented: invalid_product, query_failed, refused_by_stripe, not_converging, exhausted, undecodable,
 	// write_back_failed.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What happened, in Stripe's words where Stripe refused.
@@ -1189,10 +1252,13 @@ func (*Scan) Descriptor() ([]byte, []int) {
 	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
 }
 
-// To ingestion: read these products again, or the whole catalog if none are named.
+// To ingestion: read these products again from the operator's tables, or the whole catalog if none are named, and publish
+// what differs from CATALOG. The command's id names the comparison in CaptureReport.
 type Backfill struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ProductIds    []string               `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ProductIds []string               `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
+	// A change of a watched row may concern these products: publish them without counting them as missed.
+	Concerned     bool `protobuf:"varint,2,opt,name=concerned,proto3" json:"concerned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1232,6 +1298,13 @@ func (x *Backfill) GetProductIds() []string {
 		return x.ProductIds
 	}
 	return nil
+}
+
+func (x *Backfill) GetConcerned() bool {
+	if x != nil {
+		return x.Concerned
+	}
+	return false
 }
 
 // To ingestion: change the operator's tables so that the catalog has Stripe's values of some fields. A change of the
@@ -1875,6 +1948,277 @@ func (x *PollReport) GetFailedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// How far the catalog is captured; in CURSOR under capture.<account>. The ingestion that captures, or tries to, writes it about
+// once a second. All times are by the NATS server's clock. A report older than a few seconds says that no ingestion runs.
+type CaptureReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	State CaptureState           `protobuf:"varint,2,opt,name=state,proto3,enum=driftless.mesh.v1.CaptureState" json:"state,omitempty"`
+	// Why nothing, or not everything, is captured, and what to do about it; empty while state is READING and all is well.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Everything that was committed to the catalog before it is in CATALOG, or in a dead letter. Absent until the catalog
+	// was read as a whole for the first time.
+	CapturedUpTo *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=captured_up_to,json=capturedUpTo,proto3" json:"captured_up_to,omitempty"`
+	// The sequence of CATALOG that held all of it.
+	CatalogSequence uint64 `protobuf:"varint,5,opt,name=catalog_sequence,json=catalogSequence,proto3" json:"catalog_sequence,omitempty"`
+	// The version that was captured last: a position in the write-ahead log, plus the epoch.
+	Version uint64 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
+	// The comparison of the tables with CATALOG that runs; absent if none does.
+	Running *TableComparison `protobuf:"bytes,7,opt,name=running,proto3" json:"running,omitempty"`
+	// The last complete comparison of the whole catalog; absent before the first.
+	Compared *TableComparison `protobuf:"bytes,8,opt,name=compared,proto3" json:"compared,omitempty"`
+	// The latest comparisons that an operator asked for, oldest first.
+	Asked []*TableComparison `protobuf:"bytes,9,rep,name=asked,proto3" json:"asked,omitempty"`
+	// Tables that the mapping's queries read and nobody watches: their changes are seen by a comparison only.
+	UnwatchedTables []string `protobuf:"bytes,10,rep,name=unwatched_tables,json=unwatchedTables,proto3" json:"unwatched_tables,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CaptureReport) Reset() {
+	*x = CaptureReport{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaptureReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaptureReport) ProtoMessage() {}
+
+func (x *CaptureReport) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaptureReport.ProtoReflect.Descriptor instead.
+func (*CaptureReport) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CaptureReport) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *CaptureReport) GetState() CaptureState {
+	if x != nil {
+		return x.State
+	}
+	return CaptureState_CAPTURE_STATE_UNSPECIFIED
+}
+
+func (x *CaptureReport) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CaptureReport) GetCapturedUpTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CapturedUpTo
+	}
+	return nil
+}
+
+func (x *CaptureReport) GetCatalogSequence() uint64 {
+	if x != nil {
+		return x.CatalogSequence
+	}
+	return 0
+}
+
+func (x *CaptureReport) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CaptureReport) GetRunning() *TableComparison {
+	if x != nil {
+		return x.Running
+	}
+	return nil
+}
+
+func (x *CaptureReport) GetCompared() *TableComparison {
+	if x != nil {
+		return x.Compared
+	}
+	return nil
+}
+
+func (x *CaptureReport) GetAsked() []*TableComparison {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *CaptureReport) GetUnwatchedTables() []string {
+	if x != nil {
+		return x.UnwatchedTables
+	}
+	return nil
+}
+
+// A comparison of the operator's tables with CATALOG.
+type TableComparison struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the command that asked for it; empty if ingestion began it.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why: "first start", "periodic", "the mapping changed", "asked for by an operator" and so on.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Changes committed before it started are taken into account.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// Absent while it runs.
+	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	// Products read so far, and how many there may be; 0 if that is not known.
+	Products uint64 `protobuf:"varint,5,opt,name=products,proto3" json:"products,omitempty"`
+	Expected uint64 `protobuf:"varint,6,opt,name=expected,proto3" json:"expected,omitempty"`
+	// Products that were published because they differed from CATALOG, or were not there.
+	Published uint64 `protobuf:"varint,7,opt,name=published,proto3" json:"published,omitempty"`
+	// Of those, products whose change the log should have told of and did not.
+	Missed uint64 `protobuf:"varint,8,opt,name=missed,proto3" json:"missed,omitempty"`
+	// The first of them.
+	MissedProducts []string `protobuf:"bytes,9,rep,name=missed_products,json=missedProducts,proto3" json:"missed_products,omitempty"`
+	// Products that the queries no longer return.
+	Removed uint64 `protobuf:"varint,10,opt,name=removed,proto3" json:"removed,omitempty"`
+	// Products that became dead letters.
+	Dead uint64 `protobuf:"varint,11,opt,name=dead,proto3" json:"dead,omitempty"`
+	// Why it failed; empty if it did not.
+	Error         string `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TableComparison) Reset() {
+	*x = TableComparison{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TableComparison) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TableComparison) ProtoMessage() {}
+
+func (x *TableComparison) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TableComparison.ProtoReflect.Descriptor instead.
+func (*TableComparison) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *TableComparison) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TableComparison) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TableComparison) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *TableComparison) GetFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *TableComparison) GetProducts() uint64 {
+	if x != nil {
+		return x.Products
+	}
+	return 0
+}
+
+func (x *TableComparison) GetExpected() uint64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *TableComparison) GetPublished() uint64 {
+	if x != nil {
+		return x.Published
+	}
+	return 0
+}
+
+func (x *TableComparison) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
+}
+
+func (x *TableComparison) GetMissedProducts() []string {
+	if x != nil {
+		return x.MissedProducts
+	}
+	return nil
+}
+
+func (x *TableComparison) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *TableComparison) GetDead() uint64 {
+	if x != nil {
+		return x.Dead
+	}
+	return 0
+}
+
+func (x *TableComparison) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 // A product that push comes back to later, in place of a message that would wait unacknowledged for so long.
 type Retry struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1900,7 +2244,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2256,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2269,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Retry) GetAccount() string {
@@ -2019,7 +2363,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2375,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2388,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -2101,7 +2445,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2457,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2470,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -2166,7 +2510,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2522,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2535,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -2262,7 +2606,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2274,7 +2618,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,7 +2631,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Pause) GetSince() *timestamppb.Timestamp {
@@ -2407,10 +2751,11 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\vPricesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x06\n" +
-	"\x04Scan\"+\n" +
+	"\x04Scan\"I\n" +
 	"\bBackfill\x12\x1f\n" +
 	"\vproduct_ids\x18\x01 \x03(\tR\n" +
-	"productIds\"\xad\x01\n" +
+	"productIds\x12\x1c\n" +
+	"\tconcerned\x18\x02 \x01(\bR\tconcerned\"\xad\x01\n" +
 	"\tWriteBack\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12\x18\n" +
@@ -2474,7 +2819,35 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\n" +
 	"read_up_to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadUpTo\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x127\n" +
-	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\"\x9b\x02\n" +
+	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\"\xf4\x03\n" +
+	"\rCaptureReport\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1f.driftless.mesh.v1.CaptureStateR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12@\n" +
+	"\x0ecaptured_up_to\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fcapturedUpTo\x12)\n" +
+	"\x10catalog_sequence\x18\x05 \x01(\x04R\x0fcatalogSequence\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\x04R\aversion\x12<\n" +
+	"\arunning\x18\a \x01(\v2\".driftless.mesh.v1.TableComparisonR\arunning\x12>\n" +
+	"\bcompared\x18\b \x01(\v2\".driftless.mesh.v1.TableComparisonR\bcompared\x128\n" +
+	"\x05asked\x18\t \x03(\v2\".driftless.mesh.v1.TableComparisonR\x05asked\x12)\n" +
+	"\x10unwatched_tables\x18\n" +
+	" \x03(\tR\x0funwatchedTables\"\x8c\x03\n" +
+	"\x0fTableComparison\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x129\n" +
+	"\n" +
+	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
+	"\vfinished_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"finishedAt\x12\x1a\n" +
+	"\bproducts\x18\x05 \x01(\x04R\bproducts\x12\x1a\n" +
+	"\bexpected\x18\x06 \x01(\x04R\bexpected\x12\x1c\n" +
+	"\tpublished\x18\a \x01(\x04R\tpublished\x12\x16\n" +
+	"\x06missed\x18\b \x01(\x04R\x06missed\x12'\n" +
+	"\x0fmissed_products\x18\t \x03(\tR\x0emissedProducts\x12\x18\n" +
+	"\aremoved\x18\n" +
+	" \x01(\x04R\aremoved\x12\x12\n" +
+	"\x04dead\x18\v \x01(\x04R\x04dead\x12\x14\n" +
+	"\x05error\x18\f \x01(\tR\x05error\"\x9b\x02\n" +
 	"\x05Retry\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -2542,7 +2915,14 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x16SCAN_PHASE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SCAN_PHASE_LISTING\x10\x01\x12\x18\n" +
 	"\x14SCAN_PHASE_COMPARING\x10\x02\x12\x19\n" +
-	"\x15SCAN_PHASE_CONFIRMING\x10\x03B\xcc\x01\n" +
+	"\x15SCAN_PHASE_CONFIRMING\x10\x03*\xbb\x01\n" +
+	"\fCaptureState\x12\x1d\n" +
+	"\x19CAPTURE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16CAPTURE_STATE_STARTING\x10\x01\x12\x19\n" +
+	"\x15CAPTURE_STATE_READING\x10\x02\x12 \n" +
+	"\x1cCAPTURE_STATE_READING_TABLES\x10\x03\x12\x18\n" +
+	"\x14CAPTURE_STATE_PAUSED\x10\x04\x12\x19\n" +
+	"\x15CAPTURE_STATE_STOPPED\x10\x05B\xcc\x01\n" +
 	"\x15com.driftless.mesh.v1B\tMeshProtoP\x01ZBgithub.com/driftless-sync/driftless/proto/driftless/mesh/v1;meshv1\xa2\x02\x03DMX\xaa\x02\x11Driftless.Mesh.V1\xca\x02\x11Driftless\\Mesh\\V1\xe2\x02\x1dDriftless\\Mesh\\V1\\GPBMetadata\xea\x02\x13Driftless::Mesh::V1b\x06proto3"
 
 var (
@@ -2557,89 +2937,100 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 	return file_driftless_mesh_v1_mesh_proto_rawDescData
 }
 
-var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
 	(ScanPhase)(0),                // 2: driftless.mesh.v1.ScanPhase
-	(*StripeChange)(nil),          // 3: driftless.mesh.v1.StripeChange
-	(*Outcome)(nil),               // 4: driftless.mesh.v1.Outcome
-	(*Difference)(nil),            // 5: driftless.mesh.v1.Difference
-	(*AppliedStep)(nil),           // 6: driftless.mesh.v1.AppliedStep
-	(*DeadLetter)(nil),            // 7: driftless.mesh.v1.DeadLetter
-	(*Command)(nil),               // 8: driftless.mesh.v1.Command
-	(*SyncProduct)(nil),           // 9: driftless.mesh.v1.SyncProduct
-	(*Adopt)(nil),                 // 10: driftless.mesh.v1.Adopt
-	(*Scan)(nil),                  // 11: driftless.mesh.v1.Scan
-	(*Backfill)(nil),              // 12: driftless.mesh.v1.Backfill
-	(*WriteBack)(nil),             // 13: driftless.mesh.v1.WriteBack
-	(*ScanReport)(nil),            // 14: driftless.mesh.v1.ScanReport
-	(*ScanState)(nil),             // 15: driftless.mesh.v1.ScanState
-	(*ScanRange)(nil),             // 16: driftless.mesh.v1.ScanRange
-	(*ScanList)(nil),              // 17: driftless.mesh.v1.ScanList
-	(*PollReport)(nil),            // 18: driftless.mesh.v1.PollReport
-	(*Retry)(nil),                 // 19: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 20: driftless.mesh.v1.Budget
-	(*Slowdown)(nil),              // 21: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 22: driftless.mesh.v1.Guard
-	(*Pause)(nil),                 // 23: driftless.mesh.v1.Pause
-	nil,                           // 24: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 25: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 26: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 27: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 28: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
-	(*v1.Product)(nil),            // 31: driftless.catalog.v1.Product
+	(CaptureState)(0),             // 3: driftless.mesh.v1.CaptureState
+	(*StripeChange)(nil),          // 4: driftless.mesh.v1.StripeChange
+	(*Outcome)(nil),               // 5: driftless.mesh.v1.Outcome
+	(*Difference)(nil),            // 6: driftless.mesh.v1.Difference
+	(*AppliedStep)(nil),           // 7: driftless.mesh.v1.AppliedStep
+	(*DeadLetter)(nil),            // 8: driftless.mesh.v1.DeadLetter
+	(*Command)(nil),               // 9: driftless.mesh.v1.Command
+	(*SyncProduct)(nil),           // 10: driftless.mesh.v1.SyncProduct
+	(*Adopt)(nil),                 // 11: driftless.mesh.v1.Adopt
+	(*Scan)(nil),                  // 12: driftless.mesh.v1.Scan
+	(*Backfill)(nil),              // 13: driftless.mesh.v1.Backfill
+	(*WriteBack)(nil),             // 14: driftless.mesh.v1.WriteBack
+	(*ScanReport)(nil),            // 15: driftless.mesh.v1.ScanReport
+	(*ScanState)(nil),             // 16: driftless.mesh.v1.ScanState
+	(*ScanRange)(nil),             // 17: driftless.mesh.v1.ScanRange
+	(*ScanList)(nil),              // 18: driftless.mesh.v1.ScanList
+	(*PollReport)(nil),            // 19: driftless.mesh.v1.PollReport
+	(*CaptureReport)(nil),         // 20: driftless.mesh.v1.CaptureReport
+	(*TableComparison)(nil),       // 21: driftless.mesh.v1.TableComparison
+	(*Retry)(nil),                 // 22: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 23: driftless.mesh.v1.Budget
+	(*Slowdown)(nil),              // 24: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 25: driftless.mesh.v1.Guard
+	(*Pause)(nil),                 // 26: driftless.mesh.v1.Pause
+	nil,                           // 27: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 28: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 29: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 30: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 31: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*v1.Product)(nil),            // 34: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	29, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	29, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	32, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	32, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
-	6,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	29, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	29, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
-	5,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	30, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	29, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	29, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	29, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
-	9,  // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
-	11, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	12, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	13, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
-	10, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
-	24, // 17: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	31, // 18: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	29, // 19: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	29, // 20: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
+	32, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	32, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
+	33, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	32, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	32, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	32, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	10, // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
+	12, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
+	13, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	14, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	11, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
+	27, // 17: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	34, // 18: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	32, // 19: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	32, // 20: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 21: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	29, // 22: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	30, // 23: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
-	14, // 24: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
-	16, // 25: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
-	17, // 26: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	29, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	29, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	29, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	29, // 30: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	25, // 31: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	26, // 32: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	27, // 33: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	28, // 34: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	29, // 35: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	29, // 36: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	29, // 37: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	29, // 38: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	29, // 39: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	21, // 40: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	32, // 22: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	33, // 23: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	15, // 24: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
+	17, // 25: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
+	18, // 26: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
+	32, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	32, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	32, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	32, // 30: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 31: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	32, // 32: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	21, // 33: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	21, // 34: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	21, // 35: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	32, // 36: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	32, // 37: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	32, // 38: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	28, // 39: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	29, // 40: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	30, // 41: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	31, // 42: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	32, // 43: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	32, // 44: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	32, // 45: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	32, // 46: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	32, // 47: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	24, // 48: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -2659,8 +3050,8 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   26,
+			NumEnums:      4,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

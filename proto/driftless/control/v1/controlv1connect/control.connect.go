@@ -56,6 +56,8 @@ const (
 	ControlServicePauseProcedure = "/driftless.control.v1.ControlService/Pause"
 	// ControlServiceResumeProcedure is the fully-qualified name of the ControlService's Resume RPC.
 	ControlServiceResumeProcedure = "/driftless.control.v1.ControlService/Resume"
+	// ControlServiceRereadProcedure is the fully-qualified name of the ControlService's Reread RPC.
+	ControlServiceRereadProcedure = "/driftless.control.v1.ControlService/Reread"
 	// ControlServiceStartScanProcedure is the fully-qualified name of the ControlService's StartScan
 	// RPC.
 	ControlServiceStartScanProcedure = "/driftless.control.v1.ControlService/StartScan"
@@ -110,6 +112,9 @@ type ControlServiceClient interface {
 	Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error)
 	// Ends pauses. That of a service that is not paused does nothing.
 	Resume(context.Context, *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error)
+	// Has ingestion read products, or the whole catalog, from the operator's tables and publish what differs from CATALOG. How it
+	// goes is in Equality.capture of GetStatus.
+	Reread(context.Context, *connect.Request[v1.RereadRequest]) (*connect.Response[v1.RereadResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
@@ -200,6 +205,12 @@ func NewControlServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(controlServiceMethods.ByName("Resume")),
 			connect.WithClientOptions(opts...),
 		),
+		reread: connect.NewClient[v1.RereadRequest, v1.RereadResponse](
+			httpClient,
+			baseURL+ControlServiceRereadProcedure,
+			connect.WithSchema(controlServiceMethods.ByName("Reread")),
+			connect.WithClientOptions(opts...),
+		),
 		startScan: connect.NewClient[v1.StartScanRequest, v1.StartScanResponse](
 			httpClient,
 			baseURL+ControlServiceStartScanProcedure,
@@ -274,6 +285,7 @@ type controlServiceClient struct {
 	approve           *connect.Client[v1.ApproveRequest, v1.ApproveResponse]
 	pause             *connect.Client[v1.PauseRequest, v1.PauseResponse]
 	resume            *connect.Client[v1.ResumeRequest, v1.ResumeResponse]
+	reread            *connect.Client[v1.RereadRequest, v1.RereadResponse]
 	startScan         *connect.Client[v1.StartScanRequest, v1.StartScanResponse]
 	getScan           *connect.Client[v1.GetScanRequest, v1.GetScanResponse]
 	listHistory       *connect.Client[v1.ListHistoryRequest, v1.ListHistoryResponse]
@@ -329,6 +341,11 @@ func (c *controlServiceClient) Pause(ctx context.Context, req *connect.Request[v
 // Resume calls driftless.control.v1.ControlService.Resume.
 func (c *controlServiceClient) Resume(ctx context.Context, req *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error) {
 	return c.resume.CallUnary(ctx, req)
+}
+
+// Reread calls driftless.control.v1.ControlService.Reread.
+func (c *controlServiceClient) Reread(ctx context.Context, req *connect.Request[v1.RereadRequest]) (*connect.Response[v1.RereadResponse], error) {
+	return c.reread.CallUnary(ctx, req)
 }
 
 // StartScan calls driftless.control.v1.ControlService.StartScan.
@@ -404,6 +421,9 @@ type ControlServiceHandler interface {
 	Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error)
 	// Ends pauses. That of a service that is not paused does nothing.
 	Resume(context.Context, *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error)
+	// Has ingestion read products, or the whole catalog, from the operator's tables and publish what differs from CATALOG. How it
+	// goes is in Equality.capture of GetStatus.
+	Reread(context.Context, *connect.Request[v1.RereadRequest]) (*connect.Response[v1.RereadResponse], error)
 	// Starts a full scan of Stripe; GetScan tells how it goes.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
@@ -490,6 +510,12 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 		connect.WithSchema(controlServiceMethods.ByName("Resume")),
 		connect.WithHandlerOptions(opts...),
 	)
+	controlServiceRereadHandler := connect.NewUnaryHandler(
+		ControlServiceRereadProcedure,
+		svc.Reread,
+		connect.WithSchema(controlServiceMethods.ByName("Reread")),
+		connect.WithHandlerOptions(opts...),
+	)
 	controlServiceStartScanHandler := connect.NewUnaryHandler(
 		ControlServiceStartScanProcedure,
 		svc.StartScan,
@@ -570,6 +596,8 @@ func NewControlServiceHandler(svc ControlServiceHandler, opts ...connect.Handler
 			controlServicePauseHandler.ServeHTTP(w, r)
 		case ControlServiceResumeProcedure:
 			controlServiceResumeHandler.ServeHTTP(w, r)
+		case ControlServiceRereadProcedure:
+			controlServiceRereadHandler.ServeHTTP(w, r)
 		case ControlServiceStartScanProcedure:
 			controlServiceStartScanHandler.ServeHTTP(w, r)
 		case ControlServiceGetScanProcedure:
@@ -633,6 +661,10 @@ func (UnimplementedControlServiceHandler) Pause(context.Context, *connect.Reques
 
 func (UnimplementedControlServiceHandler) Resume(context.Context, *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Resume is not implemented"))
+}
+
+func (UnimplementedControlServiceHandler) Reread(context.Context, *connect.Request[v1.RereadRequest]) (*connect.Response[v1.RereadResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("driftless.control.v1.ControlService.Reread is not implemented"))
 }
 
 func (UnimplementedControlServiceHandler) StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error) {

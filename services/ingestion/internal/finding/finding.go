@@ -1,0 +1,79 @@
+// Package finding holds what a check of the catalog database and the mapping found.
+package finding
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Severity says what a finding means for the start of ingestion.
+type Severity int
+
+const (
+	// Warning: ingestion starts, and says it.
+	Warning Severity = iota
+	// Refusal: ingestion does not start, because it would miss changes or harm the application.
+	Refusal
+)
+
+// Finding is one thing that a check found.
+type Finding struct {
+	Severity Severity `json:"-"`
+	// Message says what is wrong and why that matters, in one sentence, without a period at its end.
+	Message string `json:"message"`
+	// Fix is the complete SQL that helps, ready to paste; empty if SQL does not help.
+	Fix string `json:"fix,omitempty"`
+}
+
+func (f Finding) String() string {
+	if f.Fix == "" {
+		return f.Message
+	}
+	return fmt.Sprintf("%s: run `%s`", f.Message, f.Fix)
+}
+
+// List is what a check found, in the order in which it looked.
+type List []Finding
+
+// Add appends findings.
+func (l *List) Add(f ...Finding) { *l = append(*l, f...) }
+
+// Refuse appends a refusal.
+func (l *List) Refuse(fix, format string, args ...any) {
+	*l = append(*l, Finding{Refusal, fmt.Sprintf(format, args...), fix})
+}
+
+// Warn appends a warning.
+func (l *List) Warn(fix, format string, args ...any) {
+	*l = append(*l, Finding{Warning, fmt.Sprintf(format, args...), fix})
+}
+
+// Warnings are the findings with which ingestion starts.
+func (l List) Warnings() List { return l.of(Warning) }
+
+// Err is an error that names every refusal, nil if there is none.
+func (l List) Err() error {
+	refused := l.of(Refusal)
+	switch len(refused) {
+	case 0:
+		return nil
+	case 1:
+		return errors.New(refused[0].String())
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d problems:", len(refused))
+	for i, f := range refused {
+		fmt.Fprintf(&b, " (%d) %s;", i+1, f)
+	}
+	return errors.New(strings.TrimSuffix(b.String(), ";"))
+}
+
+func (l List) of(severity Severity) (out List) {
+	for _, f := range l {
+		if f.Severity == severity {
+			out = append(out, f)
+		}
+	}
+	return out
+}
