@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel/trace"
@@ -38,7 +39,7 @@ const (
 
 // Reasons are all of them.
 func Reasons() []string {
-	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonUndecodable, ReasonWriteBackFailed}
+	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonLinked, ReasonUndecodable, ReasonWriteBackFailed}
 }
 
 // DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the
@@ -61,6 +62,23 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(), "message", letter.GetMessage())
 	return m.Publish(ctx, DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,
 		WithID(letter.GetId()), WithVersion(letter.GetVersion()))
+}
+
+// OpenLetters reports for each of the products, in their order, whether a dead letter of the service stands on DEAD.
+func (m *Mesh) OpenLetters(ctx context.Context, service, account string, products []string) ([]bool, error) {
+	subjects := make([]string, len(products))
+	for i, id := range products {
+		subjects[i] = DeadSubject(service, account, id)
+	}
+	open := make([]bool, len(products))
+	err := m.lastMany(ctx, StreamDead, subjects, func(i int, msg *nats.Msg) error {
+		open[i] = msg != nil
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the dead letters of %d products: %w", len(products), err)
+	}
+	return open, nil
 }
 
 // ForgetLetter removes a letter from DEAD. A newer one in its place stays, and one that is gone already is no error.

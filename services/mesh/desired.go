@@ -38,7 +38,7 @@ func (s *DesiredStore) NewestByToken(ctx context.Context, account, token string)
 		return live, nil
 	case live == nil:
 		return bulk, nil
-	case bulk.GetVersion() > live.GetVersion(), bulk.GetVersion() == live.GetVersion() && bulkSeq > liveSeq:
+	case newer(bulk, bulkSeq, live, liveSeq):
 		return bulk, nil
 	default:
 		return live, nil

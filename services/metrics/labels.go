@@ -34,7 +34,7 @@ var (
 	}
 	// DeadReason is the class of a dead letter.
 	DeadReason = Label{Name: "reason", Meaning: "class of failure, as `driftless dead` shows it", Values: []string{
-		"invalid_product", "refused_by_stripe", "not_converging", "exhausted", "undecodable", "write_back_failed",
+		"invalid_product", "query_failed", "refused_by_stripe", "not_converging", "exhausted", "linked_elsewhere", "undecodable", "write_back_failed",
 	}}
 	// FailureAction is what is done about a failed pass.
 	FailureAction = Label{
