@@ -78,7 +78,7 @@ var productColumns = map[string]column[catalogv1.Product]{
 	"active":      boolColumn(func(p *catalogv1.Product) **bool { return &p.Active }),
 	"description": textColumn(text, func(p *catalogv1.Product) *string { return &p.Description }),
 	"images":      jsonColumn(list, func(p *catalogv1.Product, images []string) { p.Images = images }),
-	"marketing_features": jsonColumn(list, func(p *catalogv1.Product, features names) {
+	"marketing_features": jsonColumn(list, func(p *catalogv1.Product, features nameList) {
 		for _, name := range features {
 			p.MarketingFeatures = append(p.MarketingFeatures, &catalogv1.MarketingFeature{Name: name})
 		}
