@@ -285,7 +285,7 @@ func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, erro
 			Account: in.account, ProductId: id, Version: uint64(t.chunk.CommitLSN), RowImages: t.rows,
 			Source: catalogv1.Source_SOURCE_WAL, CommittedAt: timestamppb.New(t.chunk.CommittedAt), CapturedAt: timestamppb.Now(),
 		}
-		out, dead := in.outgoing(change, states[id], mesh.Live)
+		out, dead := in.outgoing(change, states.Of(id), mesh.Live)
 		if dead != nil {
 			b.dead = append(b.dead, deadProduct{letter: dead, ctx: t.ctx})
 			continue
@@ -300,25 +300,25 @@ func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, erro
 
 // visibleStates reads until the snapshot sees every transaction of the batch: a commit reaches the log, and so us, a
 // moment before other sessions see it; with a synchronous standby that moment is its round trip.
-func (in *ingester) visibleStates(ctx context.Context, ids []string, chunks []*wal.Chunk, always bool) (map[string]mapping.State, error) {
+func (in *ingester) visibleStates(ctx context.Context, ids []string, chunks []*wal.Chunk, always bool) (mapping.Reading, error) {
 	if len(ids) == 0 && !always {
-		return nil, nil
+		return mapping.Reading{}, nil
 	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		states, snapshot, err := in.mapping.States(ctx, ids)
+		states, err := in.mapping.Read(ctx, ids)
 		if err != nil {
-			return nil, err
+			return mapping.Reading{}, err
 		}
 		unseen := false
 		for _, c := range chunks {
-			unseen = unseen || !snapshot.Saw(c.Xid)
+			unseen = unseen || !states.Saw(c.Xid)
 		}
 		if !unseen {
 			return states, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return mapping.Reading{}, context.Cause(ctx)
 		case <-time.After(wait):
 		}
 	}

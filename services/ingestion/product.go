@@ -26,6 +26,9 @@ type deadProduct struct {
 // outgoing completes a change with the state that was read, and makes it a message or, if Stripe would refuse it, a
 // dead letter.
 func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State, lane mesh.Lane) (mesh.Outgoing, *meshv1.DeadLetter) {
+	if state.Failure != nil {
+		return mesh.Outgoing{}, in.refused(change, []catalog.Violation{{Field: state.Failure.Query, Message: state.Failure.Error()}})
+	}
 	change.Operation = catalogv1.Operation_OPERATION_DELETE
 	if state.Product != nil {
 		change.Operation = catalogv1.Operation_OPERATION_UPSERT

@@ -156,12 +156,15 @@ func (in *ingester) sweep(ctx context.Context, t *turn, source catalogv1.Source,
 		page := suspects[:min(len(suspects), wholePage)]
 		suspects = suspects[len(page):]
 		label := in.progress.label()
-		states, _, err := in.mapping.States(ctx, page)
+		states, err := in.mapping.Read(ctx, page)
 		if err != nil {
 			return removed, err
 		}
 		// Those that the reading did not come to because it was resumed are as they were.
-		gone := slices.DeleteFunc(page, func(id string) bool { return states[id].Product != nil })
+		gone := slices.DeleteFunc(page, func(id string) bool {
+			state := states.Of(id)
+			return state.Product != nil || state.Failure != nil
+		})
 		if err := in.send(ctx, t, gone, states, label, source); err != nil {
 			return removed, err
 		}
@@ -172,21 +175,21 @@ func (in *ingester) sweep(ctx context.Context, t *turn, source catalogv1.Source,
 
 // states publishes the present states of products, labelled with a position taken before.
 func (in *ingester) states(ctx context.Context, t *turn, ids []string, label uint64, source catalogv1.Source) error {
-	states, _, err := in.mapping.States(ctx, ids)
+	states, err := in.mapping.Read(ctx, ids)
 	if err != nil {
 		return err
 	}
 	return in.send(ctx, t, ids, states, label, source)
 }
 
-func (in *ingester) send(ctx context.Context, t *turn, ids []string, states map[string]mapping.State, label uint64, source catalogv1.Source) error {
+func (in *ingester) send(ctx context.Context, t *turn, ids []string, states mapping.Reading, label uint64, source catalogv1.Source) error {
 	var out []mesh.Outgoing
 	var dead []deadProduct
 	for _, id := range ids {
 		change := &catalogv1.ProductChange{
 			Account: in.account, ProductId: id, Version: label, Source: source, CapturedAt: timestamppb.Now(),
 		}
-		o, d := in.outgoing(change, states[id], mesh.Bulk)
+		o, d := in.outgoing(change, states.Of(id), mesh.Bulk)
 		if d != nil {
 			dead = append(dead, deadProduct{letter: d, ctx: ctx})
 			continue
