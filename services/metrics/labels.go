@@ -41,6 +41,11 @@ var (
 		Name: "action", Meaning: "what is done about it",
 		Values: []string{"retry", "look", "halt", "dead"},
 	}
+	// CaptureState is the state of capture, as CaptureReport has it.
+	CaptureState = Label{
+		Name: "state", Meaning: "the state of capture: starting; reading the log; reading the tables as a whole; paused by an operator; stopped; or no ingestion reports",
+		Values: []string{"starting", "reading", "reading_tables", "paused", "stopped", "absent"},
+	}
 	// Step is the kind of a call that push makes.
 	Step = Label{Name: "step", Meaning: "the step of a plan", Values: []string{"create_product", "update_product", "create_price", "update_price"}}
 	// StepResult says whether the call succeeded.
