@@ -49,6 +49,7 @@ var accesses = []access{
 			{BucketCursor, "mapping.{account}"},
 			{BucketCursor, "snapshot.{account}"},
 			{BucketCursor, "capture.{account}"},
+			{BucketCursor, "history.{account}"},
 		},
 		reads: []key{{BucketCursor, "paused.{account}.ingestion"}},
 	},

@@ -64,15 +64,22 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 		WithID(letter.GetId()), WithVersion(letter.GetVersion()))
 }
 
-// OpenLetters reports for each of the products, in their order, whether a dead letter of the service stands on DEAD.
-func (m *Mesh) OpenLetters(ctx context.Context, service, account string, products []string) ([]bool, error) {
+// OpenLetters returns for each of the products, in their order, the service's dead letter that stands on DEAD; nil if there
+// is none.
+func (m *Mesh) OpenLetters(ctx context.Context, service, account string, products []string) ([]*meshv1.DeadLetter, error) {
 	subjects := make([]string, len(products))
 	for i, id := range products {
 		subjects[i] = DeadSubject(service, account, id)
 	}
-	open := make([]bool, len(products))
+	open := make([]*meshv1.DeadLetter, len(products))
 	err := m.lastMany(ctx, StreamDead, subjects, func(i int, msg *nats.Msg) error {
-		open[i] = msg != nil
+		if msg == nil {
+			return nil
+		}
+		open[i] = &meshv1.DeadLetter{}
+		if err := proto.Unmarshal(msg.Data, open[i]); err != nil {
+			return fmt.Errorf("the message on %s is not a dead letter: %w", subjects[i], err)
+		}
 		return nil
 	})
 	if err != nil {

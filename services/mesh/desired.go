@@ -92,6 +92,12 @@ func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, er
 	return v, nil
 }
 
+// LastLiveChange returns the last message of the account's live lane; nil if there is none.
+func (s *DesiredStore) LastLiveChange(ctx context.Context, account string) (*catalogv1.ProductChange, error) {
+	change, _, err := s.last(ctx, "catalog."+account+"."+string(Live)+".*")
+	return change, err
+}
+
 // Products lists the product tokens (see Token) that have a desired state, in either lane.
 func (s *DesiredStore) Products(ctx context.Context, account string) ([]string, error) {
 	return s.m.lastTokens(ctx, StreamCatalog, "catalog."+account+".*.*")
