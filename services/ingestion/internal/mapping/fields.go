@@ -25,7 +25,7 @@ var (
 	jsonOIDs   = []uint32{pgtype.JSONOID, pgtype.JSONBOID}
 	textArrays = []uint32{pgtype.TextArrayOID, pgtype.VarcharArrayOID}
 
-	identifier = kind{"text, uuid or an integer", slices.Concat(textOIDs, intOIDs, []uint32{pgtype.UUIDOID}), true}
+	identifier = kind{"text, uuid, an integer or numeric", slices.Concat(textOIDs, intOIDs, []uint32{pgtype.UUIDOID, pgtype.NumericOID}), true}
 	text       = kind{"text", textOIDs, true}
 	boolean    = kind{"boolean", []uint32{pgtype.BoolOID}, false}
 	// Not float: it cannot hold money.

@@ -183,12 +183,18 @@ func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, e
 		sql, args = m.moreIDs, []any{limit, after}
 	}
 	rows, err := m.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, failed("products", err)
+	var ids []string
+	if err == nil {
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, failed("products", err)
+	switch {
+	case err == nil:
+	case ofRows(err):
+		// Columns that are not asked for are not computed, except by functions that may have side effects.
+		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE function keeps "+
+			"all from being listed: repair the row, or declare the functions that the query calls STABLE", failed("products", err))
+	default:
+		return nil, fmt.Errorf("list product ids: %w", failed("products", err))
 	}
 	// One that the query returns twice is listed once; reading it tells.
 	return slices.Compact(ids), nil

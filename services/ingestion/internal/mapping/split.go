@@ -118,7 +118,8 @@ func (s *session) read(ctx context.Context, ids []string) error {
 	if err := s.probe(ctx); err != nil {
 		return err
 	}
-	x := splitting{session: s, deadline: time.Now().Add(max(splitTime, time.Duration(2*bits.Len(uint(len(values))))*took))}
+	limit := max(splitTime, time.Duration(2*bits.Len(uint(len(values))))*took)
+	x := splitting{session: s, reasons: map[string]bool{}, deadline: time.Now().Add(limit)}
 	if err := x.split(ctx, values, cause); err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ type splitting struct {
 	*session
 	deadline time.Time
 	failed   int
-	codes    []string
+	reasons  map[string]bool
 }
 
 func (x *splitting) split(ctx context.Context, ids []string, cause error) error {
@@ -225,30 +226,49 @@ func (x *splitting) record(id string, together int, e *queryError, cause error) 
 	}
 	x.out.States[id] = State{Failure: failure}
 	x.failed++
-	x.codes = append(x.codes, failure.Code)
+	x.reasons[reason(cause)] = true
 }
 
-// wholesale returns an error if the queries themselves are at fault: a function whose body names a column that is no more fails
-// for every product, and only when it is called.
+// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product: a function whose
+// body names a column that is no more fails whenever it is called, and so does an expression over a row that all products share.
+// That is so if nothing of the batch could be read, and nothing of a few other products, all for the same reason.
 func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) error {
-	ofQuery := func(code string) bool { return strings.HasPrefix(code, classSyntaxOrAccess) }
-	if x.failed < len(ids) || slices.ContainsFunc(x.codes, func(c string) bool { return !ofQuery(c) }) {
+	if x.failed < len(ids) || len(x.reasons) > 1 {
 		return nil
 	}
-	const sample = 20
+	const sample, enough = 20, 3
+	rare := strings.HasPrefix(code(cause), classSyntaxOrAccess)
 	listed, err := x.m.IDs(ctx, "", len(ids)+sample)
-	if err != nil {
+	if err != nil && (rare || !ofRows(err)) {
 		return err
 	}
+	failing := x.failed
 	for _, id := range listed {
 		if slices.Contains(ids, id) {
 			continue
 		}
-		if _, err := x.other().part(ctx, []string{id}); err == nil {
+		_, err := x.other().part(ctx, []string{id})
+		if err == nil || !ofRows(err) {
+			return err
+		}
+		if !x.reasons[reason(err)] {
 			return nil
 		}
+		failing++
+	}
+	// Of few products, only an error of a kind that rows rarely cause is the query's.
+	if failing < enough && !rare {
+		return nil
 	}
 	return cause
+}
+
+// reason is what two failures of one cause have in common.
+func reason(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code + pg.Message
+	}
+	return err.Error()
 }
 
 func code(err error) string {
