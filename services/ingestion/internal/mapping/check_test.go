@@ -113,7 +113,7 @@ func TestCheck_RowsWithoutIDsAndIDsOfSeveralRows(t *testing.T) {
 		[]string{"the prices query returns 1 rows whose product is NULL"},
 		[]string{`the prices query returns 1 ids more than once, in 2 rows, such as "x", for products "1" and "3"`},
 		[]string{`1 of 2 products: id: the products query returns this product 2 times`, "such as product 2"},
-		[]string{`1 of 2 products: prices[""].id: must not be NULL or empty`},
+		[]string{`1 of 2 products: prices[1].id: must not be NULL or empty`},
 	)
 }
 
@@ -128,6 +128,7 @@ func TestCheck_CountsInvalidProductsByReason(t *testing.T) {
 		[]string{"1 of 60 products: the mapping's products query fails: division by zero", "such as product 7"},
 	)
 	s.queries.Products = `SELECT id, name, NULL::boolean AS active FROM items`
+	s.queries.Prices = `SELECT id, item AS product, 'eur' AS currency, cents AS unit_amount FROM tariffs`
 	requireFindings(t, s.check(goodsWatched...),
 		[]string{"refused: the first 60 products all fail", "active: must be true or false", "coalesce"})
 	s.exec(`DELETE FROM tariffs WHERE item > 49; DELETE FROM items WHERE id > 49`)

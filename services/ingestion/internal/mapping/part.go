@@ -136,14 +136,19 @@ func (r *reading) add(product string, x stray) {
 	s := r.states[product]
 	s.Product.Prices = append(s.Product.Prices, x.price)
 	for _, f := range x.faults {
-		f.Field = priceField(x.price.GetId(), f.Field)
+		f.Field = priceField(x.price.GetId(), len(s.Product.GetPrices())-1, f.Field)
 		s.Faults = append(s.Faults, f)
 	}
 	r.states[product] = s
 }
 
-// priceField names a field of a price as violations do.
-func priceField(id, field string) string { return fmt.Sprintf("prices[%q].%s", id, field) }
+// priceField names a field of a price as violations do: by the price's id, by its position only if it has none.
+func priceField(id string, position int, field string) string {
+	if id == "" {
+		return fmt.Sprintf("prices[%d].%s", position, field)
+	}
+	return fmt.Sprintf("prices[%q].%s", id, field)
+}
 
 // place adds the strays to the products that they name by value. A price of no product concerns none.
 func (r *reading) place(ctx context.Context, t idType, db querier) error {
@@ -185,8 +190,8 @@ func (r *reading) finish() map[string]State {
 			times[p.GetId()]++
 		}
 		for _, price := range slices.Sorted(maps.Keys(times)) {
-			if n := times[price]; n > 1 {
-				s.Faults = append(s.Faults, catalog.Violation{Field: priceField(price, "id"), Message: repeated("prices", "price", n)})
+			if n := times[price]; n > 1 && price != "" {
+				s.Faults = append(s.Faults, catalog.Violation{Field: priceField(price, 0, "id"), Message: repeated("prices", "price", n)})
 			}
 		}
 		r.states[id] = s

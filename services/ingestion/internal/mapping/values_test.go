@@ -163,7 +163,7 @@ func TestRead_PricesThatCannotBeTold(t *testing.T) {
 	s := newShop(t, `CREATE TABLE items (id text, name text); CREATE TABLE tariffs (id text, item text, cents int); INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup');
 		INSERT INTO tariffs VALUES (NULL, 'mug', 1), ('x', 'cup', 1), ('x', 'cup', 2), ('y', NULL, 2)`)
 	r := s.read("mug", "cup")
-	require.Equal(t, `prices[""].id`, r.States["mug"].Faults[0].Field)
+	require.Equal(t, `prices[0].id`, r.States["mug"].Faults[0].Field)
 	require.Equal(t, `prices["x"].id`, r.States["cup"].Faults[0].Field)
 	require.Contains(t, r.States["cup"].Faults[0].Message, "the prices query returns this price 2 times")
 }
