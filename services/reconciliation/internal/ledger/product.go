@@ -90,7 +90,9 @@ func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.Ob
 func (p *Product) Open() []*Drift { return p.open }
 
 // gone reports whether a product is neither in the catalog nor active in Stripe: it left the catalog, or never was a product.
-func (p *Product) gone() bool { return p.Desired.GetProduct() == nil && !p.Observed.GetProduct().GetActive() }
+func (p *Product) gone() bool {
+	return p.Desired.GetProduct() == nil && !p.Observed.GetProduct().GetActive()
+}
 
 // Outline tells what the steps do.
 func (p *Product) Outline() []catalog.Planned { return catalog.Outline(p.effective, p.Observed) }
