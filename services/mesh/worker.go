@@ -209,10 +209,11 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 		letter.Stream, letter.Subject, letter.Sequence = meta.Stream, raw.Subject(), meta.Sequence.Stream
 		letter.Attempts = uint32(min(meta.NumDelivered, 1<<31))
 		letter.FirstAt, letter.LastAt = timestamppb.New(meta.Timestamp), timestamppb.Now()
-		// A letter must not fail to be written because its payload is too large.
-		if letter.GetPayload() == nil && len(raw.Data()) <= m.MaxBody()/2 {
+		if letter.GetPayload() == nil {
 			letter.Payload = raw.Data()
 		}
+		// Before the span takes its texts: an exporter refuses those that are not UTF-8, with all others of its batch.
+		m.fit(letter)
 		span.SetStatus(codes.Error, letter.GetMessage())
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead), telemetry.DeadReasonKey.String(letter.GetReason()))
 		if err = m.DeadLetter(ctx, letter); err == nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -134,7 +135,7 @@ func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error 
 	for _, e := range entries {
 		batch.Queue(`INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id, data)
 			VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (event_id) DO NOTHING`,
-			e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID, e.Data)
+			e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), strings.ReplaceAll(e.Detail, "\x00", ""), e.TraceID, e.Data)
 	}
 	results := tx.SendBatch(ctx, batch)
 	for _, e := range entries {
