@@ -28,6 +28,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
+	"github.com/driftless-sync/driftless/services/postgres"
 )
 
 // Config of the service.
@@ -37,6 +38,8 @@ type Config struct {
 	NATS    mesh.Config
 	// DatabaseURL of the catalog.
 	DatabaseURL string
+	// DatabaseURLFile is the file that it was read from, and that is read again at every connection; empty for none.
+	DatabaseURLFile string
 	// Mapping of the operator's own tables; nil for the built-in ones, which are then made if absent.
 	Mapping *config.Mapping
 	// Slot and Publication in the catalog database; made if absent.
@@ -116,7 +119,7 @@ func prepare(ctx context.Context, cfg Config) (*ingester, wal.Prepared, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, wal.Prepared{}, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
 	}
-	pool, err := connect(ctx, cfg.DatabaseURL)
+	pool, err := connect(ctx, cfg.database())
 	if err != nil {
 		return nil, wal.Prepared{}, err
 	}
@@ -134,7 +137,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		if cfg.CheckMigrations {
 			makeTables = builtin.Check
 		}
-		if err := alone(ctx, cfg.DatabaseURL, func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
+		if err := alone(ctx, cfg.database(), func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
 			return nil, wal.Prepared{}, err
 		}
 		queries = builtin.Mapping()
@@ -160,7 +163,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	}
 	in := &ingester{
 		account: cfg.Account, mesh: m, maxBody: m.MaxBody(), pool: pool, mapping: checked, writer: writer, validate: validator, logger: cfg.Logger,
-		source:   &wal.Source{URL: cfg.DatabaseURL, Slot: cfg.Slot, Publication: cfg.Publication, Tables: queries.Watch},
+		source:   &wal.Source{Database: cfg.database(), Slot: cfg.Slot, Publication: cfg.Publication, Tables: queries.Watch},
 		barriers: newBarriers(), progress: &progress{}, crowd: newCrowd(), reread: make(chan struct{}, 1),
 	}
 	prepared, err := in.bind(ctx)
@@ -182,7 +185,7 @@ func (in *ingester) bind(ctx context.Context) (prepared wal.Prepared, err error)
 	if err := in.mesh.Bind(ctx, mesh.IngestionCommand); err != nil {
 		return prepared, err
 	}
-	err = alone(ctx, in.source.URL, func() error {
+	err = alone(ctx, in.source.Database, func() error {
 		prepared, err = in.bindAlone(ctx)
 		return err
 	})
@@ -246,13 +249,23 @@ func (in *ingester) wantWholeIfMapped(ctx context.Context) error {
 	return cursor.PutString(ctx, in.mapping.Fingerprint())
 }
 
-func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+// database is the catalog's, with the file that its URL was read from; empty for none.
+func database(url, file string) postgres.Database {
+	return postgres.Database{URL: url, File: file, Setting: "DATABASE_URL", Application: "driftless-ingestion"}
+}
+
+func (cfg Config) database() postgres.Database {
+	db := database(cfg.DatabaseURL, cfg.DatabaseURLFile)
+	db.Logger = cfg.Logger
+	return db
+}
+
+func connect(ctx context.Context, db postgres.Database) (*pgxpool.Pool, error) {
+	cfg, err := db.PoolConfig()
 	if err != nil {
-		return nil, errors.New("DATABASE_URL is no Postgres URL: it must look like postgres://user:password@host:5432/database")
+		return nil, err //nolint:wrapcheck // names the setting
 	}
 	cfg.MaxConns = 8
-	cfg.ConnConfig.RuntimeParams["application_name"] = "driftless-ingestion"
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the catalog database: %w", err)
@@ -261,7 +274,11 @@ func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	defer cancel()
 	if err := pool.Ping(pingCtx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or mend DATABASE_URL", config.RedactURL(url), err)
+		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or mend DATABASE_URL", config.RedactURL(db.URL), db.Explain(err))
+	}
+	if err := postgres.CheckEncoding(pingCtx, pool); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("the catalog database: %w", err)
 	}
 	return pool, nil
 }

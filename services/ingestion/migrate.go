@@ -10,18 +10,18 @@ import (
 // Migrate makes the built-in tables or brings them up to date, and their publication, ahead of a service that may not.
 // grantTo is the role of that service; empty for the role of the URL.
 func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
-	return alone(ctx, databaseURL, func() error { return migrate(ctx, databaseURL, publication, grantTo) })
+	return alone(ctx, database(databaseURL, ""), func() error { return migrate(ctx, databaseURL, publication, grantTo) })
 }
 
 func migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
 	if err := builtin.MigrateFor(ctx, databaseURL, grantTo); err != nil {
 		return err
 	}
-	pool, err := connect(ctx, databaseURL)
+	pool, err := connect(ctx, database(databaseURL, ""))
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	source := wal.Source{URL: databaseURL, Publication: publication, Tables: builtin.Mapping().Watch}
+	source := wal.Source{Database: database(databaseURL, ""), Publication: publication, Tables: builtin.Mapping().Watch}
 	return source.Publish(ctx, pool)
 }

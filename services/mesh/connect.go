@@ -22,6 +22,9 @@ import (
 type Config struct {
 	// URL of one server or several, separated by commas.
 	URL string
+	// URLFile is the file that URL was read from; empty for none. User, password and token are read from it at every
+	// connection.
+	URLFile string
 	// Creds is a credentials file of a user of decentralised authentication; empty for none. It is read at every
 	// connection, so that a replaced file counts from the next one on.
 	Creds string
@@ -104,6 +107,8 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		// A missing permission shows only here: the call that needed it just times out.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("NATS", "error", err) }),
 	}
+	servers, current := cfg.currentUser(logger)
+	opts = append(opts, current...)
 	identity, err := cfg.identity()
 	if err != nil {
 		return nil, err
@@ -112,7 +117,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	if cfg.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(cfg.InProcess))
 	}
-	nc, err := nats.Connect(cfg.URL, opts...)
+	nc, err := nats.Connect(servers, opts...)
 	if _, broken := errors.AsType[*url.Error](err); broken {
 		// Its text holds the URL, with the password.
 		return nil, fmt.Errorf("NATS_URL (%s) is no list of NATS servers: it must look like nats://user:password@host:4222, several separated by commas", config.RedactURL(cfg.URL))

@@ -399,6 +399,14 @@ func (u *up) environment() []string {
 			set["DRIFTLESS_GRACE_PERIOD"] = localGracePeriod.String()
 		}
 	}
+	// The services read the files themselves, again at every connection.
+	for name, file := range map[string]string{
+		"DATABASE_URL": u.DatabaseURLFile, "LEDGER_DATABASE_URL": u.LedgerDatabaseURLFile, "NATS_URL": u.NATSURLFile,
+	} {
+		if file != "" {
+			set[name], set[name+"_FILE"] = "", file
+		}
+	}
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
 		_, ours := set[strings.TrimSuffix(name, "_FILE")]

@@ -5,7 +5,6 @@ package ledger
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/migrate"
+	"github.com/driftless-sync/driftless/services/postgres"
 )
 
 //go:embed migrations
@@ -81,12 +81,17 @@ func Open(ctx context.Context, url, account string, now func() time.Time) (*Ledg
 
 // OpenMigrated connects to a ledger whose schema is up to date.
 func OpenMigrated(ctx context.Context, url, account string, now func() time.Time) (*Ledger, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	return OpenDatabase(ctx, postgres.Database{URL: url}, account, now)
+}
+
+// OpenDatabase is OpenMigrated for a database whose credentials may change.
+func OpenDatabase(ctx context.Context, db postgres.Database, account string, now func() time.Time) (*Ledger, error) {
+	db.Setting, db.Application = "LEDGER_DATABASE_URL (or else DATABASE_URL)", "driftless-reconciliation"
+	cfg, err := db.PoolConfig()
 	if err != nil {
-		return nil, errors.New("LEDGER_DATABASE_URL must look like postgres://user:password@host:5432/database")
+		return nil, err //nolint:wrapcheck // names the setting
 	}
 	cfg.MaxConns = 12
-	cfg.ConnConfig.RuntimeParams["application_name"] = "driftless-reconciliation"
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the ledger: %w", err)
@@ -95,6 +100,14 @@ func OpenMigrated(ctx context.Context, url, account string, now func() time.Time
 		now = time.Now
 	}
 	return &Ledger{pool: pool, account: account, now: now}, nil
+}
+
+// Encoding is that of the ledger's database, such as UTF8 or LATIN1.
+func (l *Ledger) Encoding(ctx context.Context) (name string, err error) {
+	if err := l.pool.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&name); err != nil {
+		return "", fmt.Errorf("ledger: read its encoding: %w", err)
+	}
+	return name, nil
 }
 
 // Close disconnects.
