@@ -23,12 +23,13 @@ type Mesh struct {
 type NATS struct {
 	NATSURL string `name:"nats-url" env:"NATS_URL" secret:"" placeholder:"URL" help:"NATS servers with JetStream, separated by commas; tls:// for TLS."`
 	// NATSURLFile is the file that NATSURL was read from; empty for none.
-	NATSURLFile string `kong:"-" file-of:"nats-url"`
-	NATSCreds   string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials file (.creds) for NATS."`
-	NATSNKey    string `name:"nats-nkey" env:"NATS_NKEY" placeholder:"FILE" help:"File with the seed of an nkey for NATS, instead of credentials."`
-	NATSCA      string `name:"nats-ca" env:"NATS_CA" placeholder:"FILE" help:"Certificates by which the NATS servers' are checked, if not the system's."`
-	NATSCert    string `name:"nats-cert" env:"NATS_CERT" placeholder:"FILE" help:"Client certificate for NATS."`
-	NATSKey     string `name:"nats-key" env:"NATS_KEY" placeholder:"FILE" help:"Key of the client certificate for NATS."`
+	NATSURLFile  string `kong:"-" file-of:"nats-url"`
+	NATSReplicas int    `name:"replicas" env:"NATS_REPLICAS" default:"1" help:"Replicas of every stream: 1, 3 or 5; 3 in a cluster. driftless topology apply and driftless up make so many, and no fewer than there are; a service warns if there are fewer."`
+	NATSCreds    string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials file (.creds) for NATS."`
+	NATSNKey     string `name:"nats-nkey" env:"NATS_NKEY" placeholder:"FILE" help:"File with the seed of an nkey for NATS, instead of credentials."`
+	NATSCA       string `name:"nats-ca" env:"NATS_CA" placeholder:"FILE" help:"Certificates by which the NATS servers' are checked, if not the system's."`
+	NATSCert     string `name:"nats-cert" env:"NATS_CERT" placeholder:"FILE" help:"Client certificate for NATS."`
+	NATSKey      string `name:"nats-key" env:"NATS_KEY" placeholder:"FILE" help:"Key of the client certificate for NATS."`
 }
 
 // API protects the services' own interfaces.
@@ -106,7 +107,14 @@ var groups = []struct {
 	{"pull", Pull{}},
 	{"reconciliation", Reconciliation{}},
 	{"policy (push and reconciliation)", Policy{}},
+	{"driftless topology and driftless up", Placement{}},
 	{"driftless up", Local{}},
+}
+
+// Placement says where in a cluster, or a super-cluster, the streams live.
+type Placement struct {
+	PlacementCluster string   `name:"placement-cluster" env:"NATS_PLACEMENT_CLUSTER" placeholder:"NAME" help:"Cluster of a super-cluster in which the streams live."`
+	PlacementTags    []string `name:"placement-tags" env:"NATS_PLACEMENT_TAGS" placeholder:"TAG" help:"Tags of the servers on which the streams live, separated by commas."`
 }
 
 // Local are the settings of a mesh on one machine.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,10 @@ type Config struct {
 	Cert, Key string
 	// Account whose consumers are used; DefaultAccount if empty.
 	Account string
+	// Replicas is how many replicas the streams are to have; Bind warns if they have fewer. 0 is any number.
+	Replicas int
+	// Patience is how long Connect waits for JetStream of a cluster that was started just now; 0 is not at all.
+	Patience time.Duration
 	// Name of the client, seen in the server's monitoring: the service's name.
 	Name   string
 	Logger *slog.Logger
@@ -53,8 +58,10 @@ type Mesh struct {
 	name string
 	// account whose consumers are used.
 	account string
-	logger  *slog.Logger
-	clock   *Clock
+	// replicas that the streams are to have.
+	replicas int
+	logger   *slog.Logger
+	clock    *Clock
 
 	mu         sync.Mutex
 	streams    map[string]jetstream.Stream
@@ -131,11 +138,16 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, fmt.Errorf("set up JetStream: %w", err)
 	}
 	m := &Mesh{
-		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), logger: logger,
+		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), replicas: cfg.Replicas, logger: logger,
 		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{}, closed: closed,
 	}
 	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
-	if _, err := js.AccountInfo(ctx); err != nil {
+	if err := m.await(ctx, cfg.Patience, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, answerPatience)
+		defer cancel()
+		_, err := js.AccountInfo(ctx)
+		return err
+	}); err != nil {
 		nc.Close()
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", config.RedactURL(cfg.URL))
@@ -195,23 +207,49 @@ func (m *Mesh) Ready(context.Context) error {
 // Bind checks that the given consumers, and the buckets of the service that the client is named for, exist, and says which
 // do not.
 func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
+	var few []string
 	for _, c := range want {
-		if _, err := m.js.Consumer(ctx, c.Stream, c.Durable(m.account)); err != nil {
+		cons, err := m.js.Consumer(ctx, c.Stream, c.Durable(m.account))
+		if err != nil {
 			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 				return fmt.Errorf("consumer %s of stream %s does not exist: run `driftless topology apply --account %s`", c.Durable(m.account), c.Stream, m.account)
 			}
 			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
+		// A consumer has as many as its stream, whose own configuration a service may not read.
+		if n := replicasOf(cons.CachedInfo().Cluster); n < m.replicas && !slices.Contains(few, c.Stream) {
+			few = append(few, c.Stream)
+		}
 	}
 	for _, b := range bucketsOf(m.name) {
-		if _, err := m.js.KeyValue(ctx, b); err != nil {
+		kv, err := m.js.KeyValue(ctx, b)
+		if err != nil {
 			if errors.Is(err, jetstream.ErrBucketNotFound) {
 				return fmt.Errorf("bucket %s does not exist: run `driftless topology apply`", b)
 			}
 			return fmt.Errorf("bind bucket %s: %w", b, err)
 		}
+		status, err := kv.Status(ctx)
+		if err != nil {
+			return fmt.Errorf("bind bucket %s: %w", b, err)
+		}
+		if s, ok := status.(*jetstream.KeyValueBucketStatus); ok && s.StreamInfo().Config.Replicas < m.replicas {
+			few = append(few, b)
+		}
+	}
+	if len(few) > 0 {
+		m.logger.WarnContext(ctx, "streams have fewer replicas than NATS_REPLICAS says: the loss of a server stops them, or loses what they hold; run `driftless topology apply`",
+			"streams", few, "replicas", m.replicas)
 	}
 	return nil
+}
+
+// replicasOf counts the servers that hold a stream or a consumer.
+func replicasOf(c *jetstream.ClusterInfo) int {
+	if c == nil {
+		return 1
+	}
+	return 1 + len(c.Replicas)
 }
 
 // stream binds a stream once; binding costs a round trip.
