@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +68,8 @@ type Mesh struct {
 	streams    map[string]jetstream.Stream
 	buckets    map[string]jetstream.KeyValue
 	committers map[string]*committer
+
+	presence presence
 
 	senders sync.WaitGroup
 
@@ -196,16 +199,19 @@ func (m *Mesh) closedError() error {
 	return fmt.Errorf("the connection to NATS was closed for good: %w; start the service again, and if that happens again, compare the limits of the NATS server with its defaults and see its log", why)
 }
 
-// Ready says whether the connection is up; for readiness probes.
+// Ready says whether the connection is up, and what the client works with is there; for readiness probes.
 func (m *Mesh) Ready(context.Context) error {
 	if !m.nc.IsConnected() {
 		return errors.New("NATS: " + m.nc.Status().String())
+	}
+	if gone := m.missing(); len(gone) > 0 {
+		return fmt.Errorf("NATS: %s does not exist: run `driftless topology apply --account %s`", strings.Join(gone, ", "), m.account)
 	}
 	return nil
 }
 
 // Bind checks that the given consumers, and the buckets of the service that the client is named for, exist, and says which
-// do not.
+// do not. From then on Ready fails while one of them is deleted.
 func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
 	var few []string
 	for _, c := range want {
@@ -216,6 +222,7 @@ func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
 			}
 			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
+		m.track(m.consumer(c), cons.CachedInfo().Created)
 		// A consumer has as many as its stream, whose own configuration a service may not read.
 		if n := replicasOf(cons.CachedInfo().Cluster); n < m.replicas && !slices.Contains(few, c.Stream) {
 			few = append(few, c.Stream)
@@ -233,8 +240,11 @@ func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
 		if err != nil {
 			return fmt.Errorf("bind bucket %s: %w", b, err)
 		}
-		if s, ok := status.(*jetstream.KeyValueBucketStatus); ok && s.StreamInfo().Config.Replicas < m.replicas {
-			few = append(few, b)
+		if s, ok := status.(*jetstream.KeyValueBucketStatus); ok {
+			m.track(bucketThing(b), s.StreamInfo().Created)
+			if s.StreamInfo().Config.Replicas < m.replicas {
+				few = append(few, b)
+			}
 		}
 	}
 	if len(few) > 0 {
