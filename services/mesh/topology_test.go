@@ -73,7 +73,7 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 	m := open(t, servers[0].ClientURL())
 	ctx := t.Context()
 	one := mesh.TopologyOptions{Replicas: 1}
-	require.NoError(t, mesh.ApplyTopology(ctx, m.JetStream(), one))
+	require.NoError(t, m.ApplyTopology(ctx, one, time.Minute))
 	for i := range 50 {
 		publish(t, m, mesh.Live, fmt.Sprint("p", i), uint64(i+1))
 	}
@@ -95,7 +95,7 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 		require.Equal(t, "replicas is 1, declared 3", d.Detail)
 		require.Empty(t, d.Loses)
 	}
-	require.NoError(t, mesh.ApplyTopology(ctx, m.JetStream(), three))
+	require.NoError(t, m.ApplyTopology(ctx, three, time.Minute))
 	diffs, err = mesh.PlanTopology(ctx, m.JetStream(), three)
 	require.NoError(t, err)
 	require.Empty(t, diffs)
@@ -132,7 +132,7 @@ func TestStreamsLiveWhereTheyAreToldTo(t *testing.T) {
 	servers := cluster(t)
 	m := open(t, servers[0].ClientURL())
 	here := mesh.TopologyOptions{Replicas: 1, Placement: mesh.Placement{Tags: []string{"n2"}}}
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), here))
+	require.NoError(t, m.ApplyTopology(t.Context(), here, time.Minute))
 	for _, name := range []string{mesh.StreamCatalog, "KV_" + mesh.BucketObserved} {
 		s, err := m.JetStream().Stream(t.Context(), name)
 		require.NoError(t, err)
@@ -267,7 +267,7 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 	m := open(t, servers[0].ClientURL())
 	ctx, js := t.Context(), m.JetStream()
 	placement := mesh.Placement{Tags: []string{"disk:ssd"}}
-	require.NoError(t, mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{Replicas: 3, Placement: placement}))
+	require.NoError(t, m.ApplyTopology(ctx, mesh.TopologyOptions{Replicas: 3, Placement: placement}, time.Minute))
 	replicas := func() map[int]int {
 		out := map[int]int{}
 		for info := range js.ListStreams(ctx).Info() {
@@ -286,7 +286,7 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 		require.Contains(t, d.Lowers, "placement is disk:ssd, declared anywhere")
 		kept++
 	}
-	require.NoError(t, mesh.ApplyTopology(ctx, js, one))
+	require.NoError(t, m.ApplyTopology(ctx, one, time.Minute))
 	require.Equal(t, 11, kept)
 	require.Equal(t, map[int]int{3: 11}, replicas())
 	one.AllowLowering = true
@@ -306,7 +306,7 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 		last := told.all()[len(told.all())-1]
 		return strings.Contains(last, "fewer replicas") && strings.Contains(last, "[CATALOG RETRY OBSERVED CURSOR BUDGET LINK]")
 	}, 2*time.Minute, 100*time.Millisecond)
-	require.NoError(t, mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{Replicas: 3}))
+	require.NoError(t, m.ApplyTopology(ctx, mesh.TopologyOptions{Replicas: 3}, time.Minute))
 	require.Eventually(t, func() bool {
 		before := len(told.all())
 		return service.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushRetry) == nil && len(told.all()) == before
