@@ -301,7 +301,7 @@ func (s *Stripe) createPrice(f *form) (string, error) {
 func (s *Stripe) newPrice(product string, f *form) (*price, error) {
 	p := &price{Price: &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}, product: product, created: epoch + s.now}
 	p.Currency = f.take("currency")
-	if len(p.Currency) != 3 || strings.ToLower(p.Currency) != p.Currency {
+	if len(p.Currency) < 3 || strings.ToLower(p.Currency) != p.Currency {
 		return nil, refuse("invalid currency: %s", p.Currency)
 	}
 	p.BillingScheme = cmp.Or(f.take("billing_scheme"), "per_unit")
