@@ -303,7 +303,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		},
 		"the default price left the catalog": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "", p.Prices[1:] },
-			want: []string{"update product prod: default_price=", "archive price monthly (price_1): active=false"},
+			want: []string{"update product prod: default_price=", "archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
 		},
 		"the default is left to others, but its price was replaced: it follows": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].UnitAmount = "yearly", "1200" },
@@ -317,7 +317,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		"the default is left to others, but its price left the catalog: it is cleared": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "yearly", p.Prices[1:] },
 			unmanaged: []string{"default_price"},
-			want:      []string{"update product prod: default_price=", "archive price monthly (price_1): active=false"},
+			want:      []string{"update product prod: default_price=", "archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
 		},
 		"two prices swap their lookup keys": {
 			before: func(p *catalogv1.Product) { p.Prices[0].LookupKey, p.Prices[1].LookupKey = "key-a", "key-b" },
@@ -384,18 +384,18 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		"a product that left the catalog is archived, with its prices": {
 			deleted: true,
 			want: []string{
-				"update product prod: active=false default_price=",
-				"archive price monthly (price_1): active=false",
-				"archive price yearly (price_3): active=false",
+				"update product prod: active=false default_price= metadata[driftless_absent]=true",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price",
+				"archive price yearly (price_3): active=false metadata[driftless_absent]=true",
 			},
 		},
 		"whatever is left to others": {
 			deleted:   true,
 			unmanaged: []string{"active", "default_price", "prices.active"},
 			want: []string{
-				"update product prod: active=false default_price=",
-				"archive price monthly (price_1): active=false",
-				"archive price yearly (price_3): active=false",
+				"update product prod: active=false default_price= metadata[driftless_absent]=true",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price",
+				"archive price yearly (price_3): active=false metadata[driftless_absent]=true",
 			},
 		},
 		"a foreign price stays what it is, the default of it too": {
@@ -405,9 +405,9 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				call(catalog.UpdateProduct, "prod", "default_price", "price_4"),
 			},
 			want: []string{
-				"update product prod: active=false",
-				"archive price monthly (price_1): active=false",
-				"archive price yearly (price_3): active=false",
+				"update product prod: active=false metadata[driftless_absent]=true",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=true",
+				"archive price yearly (price_3): active=false metadata[driftless_absent]=true",
 			},
 		},
 	} {
@@ -453,9 +453,9 @@ func TestAProductThatComesBackToTheCatalogIsSoldAgainAtItsOldPrices(t *testing.T
 		require.NoError(t, err)
 	}
 	require.Equal(t, []string{
-		"unarchive price monthly (price_1): active=true",
-		"unarchive price yearly (price_3): active=true",
-		"update product prod: active=true default_price=price_1",
+		"unarchive price monthly (price_1): active=true metadata[driftless_absent]=",
+		"unarchive price yearly (price_3): active=true metadata[driftless_absent]=",
+		"update product prod: active=true default_price=price_1 metadata[driftless_absent]=",
 	}, lines(catalog.Diff(upsert(proPlan()), s.Observed("prod"))))
 }
 
