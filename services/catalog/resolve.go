@@ -224,7 +224,9 @@ func (r *resolver) eachField(yield func(boundField)) {
 	product := r.eff.GetProduct()
 	for _, f := range productFields {
 		want := f.write(r.want)
-		if rule := r.policy.Rule(f.name); want != nil && (r.managed(f.name) || r.returns(f.name, "")) && r.bound(f.name, rule) {
+		// Stripe cannot clear shippable: where it has no value in the catalog, only Stripe can own it.
+		clears := want != nil || r.policy.Rule(f.name).Owner != OwnerCatalog
+		if rule := r.policy.Rule(f.name); clears && (r.managed(f.name) || r.returns(f.name, "")) && r.bound(f.name, rule) {
 			b := boundField{kind: FieldDiffers, name: f.name, rule: rule, catalog: valueText(want), stripe: valueText(f.write(r.have)), at: r.observed.GetProductUpdated()}
 			if f.name == "active" {
 				b.kind = archivedWhere(b.catalog)
