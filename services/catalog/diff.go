@@ -239,7 +239,7 @@ func (d *differ) createPrice(want *catalogv1.Price) {
 	params = append(params, newPrice(want)...)
 	params = optional(params, "nickname", want.GetNickname())
 	d.keepPrices = append(d.keepPrices, Step{
-		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(params),
+		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(inOneForm(params, want)),
 		ManagedMetadata: d.managedByCreation(want),
 	})
 }
@@ -262,7 +262,7 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 	for currency, w := range want.GetCurrencyOptions() {
 		written := currencyOption(currency, w)
 		if h := have.GetCurrencyOptions()[currency]; h == nil || !slices.Equal(written, currencyOption(currency, h)) {
-			params = append(params, written...)
+			params = append(params, inOneForm(written, want)...)
 		}
 	}
 	metadata, managed := map[string]string{PriceMarker: want.GetId()}, d.managed("prices.metadata")

@@ -82,8 +82,8 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 			Currency: "usd", UnitAmountDecimal: "0.5", TaxBehavior: "exclusive", LookupKey: "key", Nickname: "List",
 			CurrencyOptions: map[string]*catalogv1.CurrencyOption{"jpy": {UnitAmount: "7", TaxBehavior: "inclusive"}, "eur": {UnitAmount: "6"}},
 		}), nil, []string{
-			"create product prod with price a: active=true default_price_data[currency]=usd default_price_data[currency_options][eur][unit_amount]=6 " +
-				"default_price_data[currency_options][jpy][tax_behavior]=inclusive default_price_data[currency_options][jpy][unit_amount]=7 " +
+			"create product prod with price a: active=true default_price_data[currency]=usd default_price_data[currency_options][eur][unit_amount_decimal]=6 " +
+				"default_price_data[currency_options][jpy][tax_behavior]=inclusive default_price_data[currency_options][jpy][unit_amount_decimal]=7 " +
 				"default_price_data[metadata][driftless_price]=a default_price_data[tax_behavior]=exclusive default_price_data[unit_amount_decimal]=0.5 id=prod name=Pro",
 			"update price a: lookup_key=key nickname=List transfer_lookup_key=true",
 		}},
@@ -144,8 +144,8 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 			{Id: "c", Currency: "usd", CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1", Preset: "5", Maximum: "9"}},
 		}}), nil, []string{
 			"create product prod: active=true id=prod name=Pro",
-			"create price a: billing_scheme=per_unit currency=usd currency_options[eur][unit_amount]=6 currency_options[jpy][tax_behavior]=inclusive " +
-				"currency_options[jpy][unit_amount]=7 lookup_key=key metadata[driftless_price]=a nickname=List product=prod tax_behavior=exclusive " +
+			"create price a: billing_scheme=per_unit currency=usd currency_options[eur][unit_amount_decimal]=6 currency_options[jpy][tax_behavior]=inclusive " +
+				"currency_options[jpy][unit_amount_decimal]=7 lookup_key=key metadata[driftless_price]=a nickname=List product=prod tax_behavior=exclusive " +
 				"transfer_lookup_key=true transform_quantity[divide_by]=10 transform_quantity[round]=up unit_amount_decimal=0.5",
 			"create price b: billing_scheme=tiered currency=usd lookup_key=b metadata[driftless_price]=b product=prod tiers[0][unit_amount]=5 tiers[0][up_to]=10 " +
 				"tiers[1][flat_amount]=40 tiers[1][up_to]=inf tiers_mode=volume transfer_lookup_key=true",

@@ -82,6 +82,9 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 		if p.GetTransformQuantity() != nil {
 			v.add(path+".transform_quantity", "cannot be combined with tiers")
 		}
+		if p.GetRecurring() == nil {
+			v.add(path+".recurring", "must be given when tiers are: Stripe makes no one-time price with tiers")
+		}
 		v.tiers(path+".tiers", p.GetTiers())
 	} else if p.GetTiersMode() != "" {
 		v.add(path+".tiers_mode", "must be empty without tiers")

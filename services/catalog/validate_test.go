@@ -28,7 +28,7 @@ func priced(f func(p *catalogv1.Price)) edit {
 
 func tiered(tiers ...*catalogv1.PriceTier) edit {
 	return priced(func(p *catalogv1.Price) {
-		p.UnitAmount, p.Tiers, p.BillingScheme, p.TiersMode = "", tiers, "tiered", "graduated"
+		p.UnitAmount, p.Tiers, p.BillingScheme, p.TiersMode, p.Recurring = "", tiers, "tiered", "graduated", &catalogv1.Recurring{Interval: "month"}
 	})
 }
 
@@ -162,6 +162,10 @@ var limits = []struct {
 		tiered(&catalogv1.PriceTier{UnitAmount: "1"})(p)
 		p.Prices[0].BillingScheme = "per_unit"
 	}, `prices["a"].billing_scheme`},
+	{"a tiered price recurs", tiered(&catalogv1.PriceTier{UnitAmount: "1"}), func(p *catalogv1.Product) {
+		tiered(&catalogv1.PriceTier{UnitAmount: "1"})(p)
+		p.Prices[0].Recurring = nil
+	}, `prices["a"].recurring`},
 	{"tiers need a mode", tiered(&catalogv1.PriceTier{FlatAmountDecimal: "1.5"}), func(p *catalogv1.Product) {
 		tiered(&catalogv1.PriceTier{UnitAmount: "1"})(p)
 		p.Prices[0].TiersMode = ""

@@ -462,7 +462,7 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 	status, answer := r.call("UpsertProducts", `{"products":[
 		{"id":"mug","name":"Mug","default_price":"mug-eur","metadata":{"sku":"1"},"marketing_features":[{"name":"Blue"}],
 		 "prices":[{"id":"mug-eur","currency":"eur","unit_amount":"1400","recurring":{"interval":"month"}},
-		           {"id":"mug-t","currency":"eur","billing_scheme":"tiered","tiers_mode":"volume","tiers":[{"up_to":"10","unit_amount_decimal":"0.000000000001"},{"unit_amount":"5"}]}]}]}`)
+		           {"id":"mug-t","currency":"eur","billing_scheme":"tiered","recurring":{"interval":"month"},"tiers_mode":"volume","tiers":[{"up_to":"10","unit_amount_decimal":"0.000000000001"},{"unit_amount":"5"}]}]}]}`)
 	require.Equal(t, http.StatusOK, status, answer)
 	require.JSONEq(t, `{"products":[{"id":"mug","created":true}]}`, answer)
 	r.waitCaptured()

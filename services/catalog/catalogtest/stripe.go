@@ -129,6 +129,9 @@ func (s *Stripe) Call(kind catalog.StepKind, object string, params ...catalog.Pa
 		form.values[p.Name] = p.Value
 	}
 	s.now++
+	if err := form.checkForms(); err != nil {
+		return "", err
+	}
 	switch kind {
 	case catalog.CreateProduct:
 		id, err = s.createProduct(form)
@@ -332,6 +335,9 @@ func checkNewPrice(p *catalogv1.Price) error {
 	tiered := p.GetBillingScheme() == "tiered"
 	if err := checkAmount(p, tiered); err != nil {
 		return err
+	}
+	if tiered && p.GetRecurring() == nil {
+		return refuse("tiered prices recur")
 	}
 	if tiered && p.GetTiersMode() != "graduated" && p.GetTiersMode() != "volume" {
 		return refuse("tiers_mode must be graduated or volume")
