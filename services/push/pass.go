@@ -32,11 +32,6 @@ var errBusy = errors.New("the product is claimed")
 // errUnsettled: the product was written, and something else happened to it in Stripe at the same time.
 var errUnsettled = errors.New("the product changed in Stripe while it was being written")
 
-// refusedError is a change that can never be applied.
-type refusedError struct{ letter *meshv1.DeadLetter }
-
-func (e *refusedError) Error() string { return e.letter.GetMessage() }
-
 // order is what a pass has to do.
 type order struct {
 	change *catalogv1.ProductChange
@@ -54,6 +49,8 @@ type order struct {
 	again bool
 	// adopted: an operator has approved what stands for the product; what is still missing is to be created.
 	adopted bool
+	// skips are what Stripe has refused in this pass.
+	skips *skips
 }
 
 // pusher applies desired states. Safe for concurrent use.
@@ -114,8 +111,28 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 	defer func() { endSpan(span, err) }()
 	o.traceparent = telemetry.Traceparent(ctx)
 
-	// What can be known at once is not left to a redelivery: that the product existed already, that it changed
-	// under the pass.
+	o.skips = &skips{}
+	var refused *refusedError
+	for {
+		err := p.rounds(ctx, o)
+		found := new(refusedError)
+		switch {
+		case errors.As(err, &found) && found.step != nil && o.skips.add(found.step):
+			refused = refused.and(found)
+			o.look, o.again = false, true
+		case errors.As(err, &found) && refused != nil:
+			return refused.and(found)
+		case err == nil && refused != nil:
+			return refused.withRest()
+		default:
+			return err
+		}
+	}
+}
+
+// rounds plans and applies until nothing is left to do or somebody else has to act. What can be known at once is not left to a
+// redelivery: that the product existed already, that it changed under the pass.
+func (p *pusher) rounds(ctx context.Context, o order) (err error) {
 	for n := range 3 {
 		var again bool
 		again, err = p.round(ctx, o)
@@ -127,7 +144,10 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 		}
 		o.look, o.again = true, true
 	}
-	return fmt.Errorf("product %s: three rounds did not settle it: %w", product, err)
+	if kept := new(keptIDError); errors.As(err, &kept) {
+		return kept.refusedError
+	}
+	return fmt.Errorf("product %s: three rounds did not settle it: %w", o.change.GetProductId(), err)
 }
 
 // round plans once and applies that; again says that Stripe holds something else than was known, so that another
@@ -153,6 +173,9 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 		countFailure(ctx, failure)
 		// A refusal may be of a call that Stripe's present state never asked for: it counts only after a look.
 		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || failure.Action == stripeapi.Refuse && !plan.looked
+		if kept := p.keptID(plan, failure); kept != nil {
+			return true, kept
+		}
 		return again, p.verdict(plan, applied, failure)
 	}
 	if observed.GetStale() {
@@ -160,8 +183,11 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	}
 	// What else is left to do somebody has changed, unseen until now: it is the ledger's to find, and to tell of.
 	if left := repeated(p.steps(o, observed), applied); len(left) > 0 {
-		return false, &refusedError{p.letter(o.change, mesh.ReasonNotConverging,
+		return false, &refusedError{letter: p.letter(o.change, mesh.ReasonNotConverging,
 			fmt.Sprintf("Stripe accepted every call and still holds something else; still to do: %s", describe(left)))}
+	}
+	if !o.complete() {
+		return false, nil
 	}
 	if plan.base.GetVersion() < o.change.GetVersion() {
 		countApplied(ctx, o.change)
@@ -258,7 +284,7 @@ func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 	if f.Message != "" {
 		letter.Message = f.Message
 	}
-	return &refusedError{letter}
+	return &refusedError{letter: letter, step: f}
 }
 
 // letter holds the state that was wanted, whatever message asked for it: a change, an order or a retry.
