@@ -84,7 +84,7 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 		if known && !o.always {
 			appliedBy(ctx, observed, o.change.GetVersion())
 			if o.redelivered {
-				return nil, p.tell(ctx, o.change, observed.GetGeneration(), nil)
+				return nil, p.tell(ctx, o, observed.GetGeneration(), nil)
 			}
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeUnchanged))
 			return nil, nil
@@ -158,14 +158,14 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		countApplied(ctx, o.change)
 	}
 	if advances || o.redelivered {
-		return nil, p.tell(ctx, o.change, stored.GetGeneration(), nil)
+		return nil, p.tell(ctx, o, stored.GetGeneration(), nil)
 	}
 	return nil, nil
 }
 
 // steps are the calls that the policy has made.
 func (p *pusher) steps(o order, observed *catalogv1.Observed) []catalog.Step {
-	return o.skips.filter(catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed))
+	return o.keys.filter(o.skips.filter(catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)), observed)
 }
 
 // keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key it was called with;

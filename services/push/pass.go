@@ -51,6 +51,8 @@ type order struct {
 	adopted bool
 	// skips are what Stripe has refused in this pass.
 	skips *skips
+	// keys are the lookup keys of which the pass has found out who holds them.
+	keys *lookupKeys
 }
 
 // pusher applies desired states. Safe for concurrent use.
@@ -66,7 +68,9 @@ type pusher struct {
 	policy        *catalog.Policy
 	guarded       GuardConfig
 	holdCreations bool
-	total         total
+	// takeLookupKeys has keys taken from prices that are not of the catalog.
+	takeLookupKeys bool
+	total          total
 
 	failures *failures
 	// halts is true while the account is halted, as far as this process knows.
@@ -111,11 +115,22 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 	defer func() { endSpan(span, err) }()
 	o.traceparent = telemetry.Traceparent(ctx)
 
-	o.skips = &skips{}
+	o.skips, o.keys = &skips{}, newLookupKeys()
 	var refused *refusedError
 	for {
 		err := p.rounds(ctx, o)
 		found := new(refusedError)
+		if errors.As(err, &found) && found.step != nil && o.keys.unsettled(found.step) {
+			left, err := p.settleKey(ctx, o, found.step)
+			if err != nil {
+				return err
+			}
+			if left != nil {
+				refused = refused.and(left)
+			}
+			o.look, o.again = false, true
+			continue
+		}
 		switch {
 		case errors.As(err, &found) && found.step != nil && o.skips.add(found.step):
 			refused = refused.and(found)
@@ -172,7 +187,7 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	if failure != nil {
 		countFailure(ctx, failure)
 		// A refusal may be of a call that Stripe's present state never asked for: it counts only after a look.
-		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || failure.Action == stripeapi.Refuse && !plan.looked
+		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || failure.Action == stripeapi.Refuse && !plan.looked && !o.keys.unsettled(failure)
 		if kept := p.keptID(plan, failure); kept != nil {
 			return true, kept
 		}
@@ -192,7 +207,7 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	if plan.base.GetVersion() < o.change.GetVersion() {
 		countApplied(ctx, o.change)
 	}
-	return false, p.tell(ctx, o.change, observed.GetGeneration(), applied)
+	return false, p.tell(ctx, o, observed.GetGeneration(), applied)
 }
 
 // repeated are those of the steps left to do that set what one of the calls has just set.
@@ -319,7 +334,8 @@ func describe(steps []catalog.Step) string {
 
 // tell publishes that a version is applied. Its id is the same on every attempt, so that the audit trail has it
 // once.
-func (p *pusher) tell(ctx context.Context, change *catalogv1.ProductChange, generation uint64, applied []appliedStep) error {
+func (p *pusher) tell(ctx context.Context, o order, generation uint64, applied []appliedStep) error {
+	change := o.change
 	out := &meshv1.Outcome{
 		Id:      fmt.Sprintf("applied:%s:%s:%d:%d", p.account, change.GetProductId(), change.GetVersion(), generation),
 		Account: p.account, ProductId: change.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
@@ -327,7 +343,7 @@ func (p *pusher) tell(ctx context.Context, change *catalogv1.ProductChange, gene
 	}
 	for _, a := range applied {
 		out.Steps = append(out.Steps, &meshv1.AppliedStep{
-			Step: a.Step.String(), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID, Took: durationpb.New(a.Took),
+			Step: o.keys.inWords(a.Step), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID, Took: durationpb.New(a.Took),
 		})
 	}
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeApplied))

@@ -152,7 +152,7 @@ func (x skip) replaces(step catalog.Step) bool {
 }
 
 // complete reports whether all of a desired state is applied when the pass has nothing left to do.
-func (o order) complete() bool { return o.skips.empty() }
+func (o order) complete() bool { return o.skips.empty() && (o.keys == nil || len(o.keys.left) == 0) }
 
 // settleVersion records that a version is applied, unless something of it was refused.
 func (p *pusher) settleVersion(o order, observed *catalogv1.Observed) {
