@@ -903,6 +903,7 @@ type Command struct {
 	//	*Command_Backfill
 	//	*Command_WriteBack
 	//	*Command_Adopt
+	//	*Command_Read
 	Verb          isCommand_Verb `protobuf_oneof:"verb"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1025,6 +1026,15 @@ func (x *Command) GetAdopt() *Adopt {
 	return nil
 }
 
+func (x *Command) GetRead() *ReadProduct {
+	if x != nil {
+		if x, ok := x.Verb.(*Command_Read); ok {
+			return x.Read
+		}
+	}
+	return nil
+}
+
 type isCommand_Verb interface {
 	isCommand_Verb()
 }
@@ -1049,6 +1059,10 @@ type Command_Adopt struct {
 	Adopt *Adopt `protobuf:"bytes,10,opt,name=adopt,proto3,oneof"`
 }
 
+type Command_Read struct {
+	Read *ReadProduct `protobuf:"bytes,40,opt,name=read,proto3,oneof"`
+}
+
 func (*Command_Sync) isCommand_Verb() {}
 
 func (*Command_Scan) isCommand_Verb() {}
@@ -1058,6 +1072,8 @@ func (*Command_Backfill) isCommand_Verb() {}
 func (*Command_WriteBack) isCommand_Verb() {}
 
 func (*Command_Adopt) isCommand_Verb() {}
+
+func (*Command_Read) isCommand_Verb() {}
 
 // To push: bring the product to its newest desired state.
 type SyncProduct struct {
@@ -1252,6 +1268,52 @@ func (*Scan) Descriptor() ([]byte, []int) {
 	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
 }
 
+// To pull: read a product and its active prices in Stripe, and bring OBSERVED up to date.
+type ReadProduct struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stripe's id of the product.
+	ProductId     string `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadProduct) Reset() {
+	*x = ReadProduct{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadProduct) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadProduct) ProtoMessage() {}
+
+func (x *ReadProduct) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadProduct.ProtoReflect.Descriptor instead.
+func (*ReadProduct) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReadProduct) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
 // To ingestion: read these products again from the operator's tables, or the whole catalog if none are named, and publish
 // what differs from CATALOG. The command's id names the comparison in CaptureReport.
 type Backfill struct {
@@ -1265,7 +1327,7 @@ type Backfill struct {
 
 func (x *Backfill) Reset() {
 	*x = Backfill{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1339,7 @@ func (x *Backfill) String() string {
 func (*Backfill) ProtoMessage() {}
 
 func (x *Backfill) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1352,7 @@ func (x *Backfill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backfill.ProtoReflect.Descriptor instead.
 func (*Backfill) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Backfill) GetProductIds() []string {
@@ -1329,7 +1391,7 @@ type WriteBack struct {
 
 func (x *WriteBack) Reset() {
 	*x = WriteBack{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1403,7 @@ func (x *WriteBack) String() string {
 func (*WriteBack) ProtoMessage() {}
 
 func (x *WriteBack) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1416,7 @@ func (x *WriteBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteBack.ProtoReflect.Descriptor instead.
 func (*WriteBack) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WriteBack) GetProductId() string {
@@ -1442,7 +1504,7 @@ type ScanReport struct {
 
 func (x *ScanReport) Reset() {
 	*x = ScanReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1516,7 @@ func (x *ScanReport) String() string {
 func (*ScanReport) ProtoMessage() {}
 
 func (x *ScanReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1529,7 @@ func (x *ScanReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReport.ProtoReflect.Descriptor instead.
 func (*ScanReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScanReport) GetId() string {
@@ -1666,7 +1728,7 @@ type ScanState struct {
 
 func (x *ScanState) Reset() {
 	*x = ScanState{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1740,7 @@ func (x *ScanState) String() string {
 func (*ScanState) ProtoMessage() {}
 
 func (x *ScanState) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1753,7 @@ func (x *ScanState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanState.ProtoReflect.Descriptor instead.
 func (*ScanState) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ScanState) GetReport() *ScanReport {
@@ -1756,7 +1818,7 @@ type ScanRange struct {
 
 func (x *ScanRange) Reset() {
 	*x = ScanRange{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1830,7 @@ func (x *ScanRange) String() string {
 func (*ScanRange) ProtoMessage() {}
 
 func (x *ScanRange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1843,7 @@ func (x *ScanRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRange.ProtoReflect.Descriptor instead.
 func (*ScanRange) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ScanRange) GetFrom() int64 {
@@ -1818,7 +1880,7 @@ type ScanList struct {
 
 func (x *ScanList) Reset() {
 	*x = ScanList{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +1892,7 @@ func (x *ScanList) String() string {
 func (*ScanList) ProtoMessage() {}
 
 func (x *ScanList) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +1905,7 @@ func (x *ScanList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanList.ProtoReflect.Descriptor instead.
 func (*ScanList) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ScanList) GetAfter() string {
@@ -1885,7 +1947,7 @@ type PollReport struct {
 
 func (x *PollReport) Reset() {
 	*x = PollReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +1959,7 @@ func (x *PollReport) String() string {
 func (*PollReport) ProtoMessage() {}
 
 func (x *PollReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +1972,7 @@ func (x *PollReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollReport.ProtoReflect.Descriptor instead.
 func (*PollReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PollReport) GetAt() *timestamppb.Timestamp {
@@ -1977,7 +2039,7 @@ type CaptureReport struct {
 
 func (x *CaptureReport) Reset() {
 	*x = CaptureReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2051,7 @@ func (x *CaptureReport) String() string {
 func (*CaptureReport) ProtoMessage() {}
 
 func (x *CaptureReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2064,7 @@ func (x *CaptureReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureReport.ProtoReflect.Descriptor instead.
 func (*CaptureReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CaptureReport) GetAt() *timestamppb.Timestamp {
@@ -2107,7 +2169,7 @@ type TableComparison struct {
 
 func (x *TableComparison) Reset() {
 	*x = TableComparison{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2181,7 @@ func (x *TableComparison) String() string {
 func (*TableComparison) ProtoMessage() {}
 
 func (x *TableComparison) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2194,7 @@ func (x *TableComparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableComparison.ProtoReflect.Descriptor instead.
 func (*TableComparison) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TableComparison) GetId() string {
@@ -2244,7 +2306,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2256,7 +2318,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2269,7 +2331,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Retry) GetAccount() string {
@@ -2356,14 +2418,17 @@ type Budget struct {
 	// Rates that were lowered because Stripe said that there were too many calls, by endpoint; "" for the sum of all.
 	Slowed map[string]*Slowdown `protobuf:"bytes,5,rep,name=slowed,proto3" json:"slowed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Calls that read, by day in UTC ("2026-11-24"), for Stripe's monthly read allowance.
-	Reads         map[string]uint64 `protobuf:"bytes,6,rep,name=reads,proto3" json:"reads,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Reads map[string]uint64 `protobuf:"bytes,6,rep,name=reads,proto3" json:"reads,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Of reads, what they were for: "events", "poll", "scan", "import", "push". Reads that an older program counted are in
+	// reads only.
+	ReadsFor      map[string]*PurposeReads `protobuf:"bytes,40,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2440,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2453,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -2433,6 +2498,58 @@ func (x *Budget) GetReads() map[string]uint64 {
 	return nil
 }
 
+func (x *Budget) GetReadsFor() map[string]*PurposeReads {
+	if x != nil {
+		return x.ReadsFor
+	}
+	return nil
+}
+
+// Reads for one purpose, by day in UTC.
+type PurposeReads struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Days          map[string]uint64      `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurposeReads) Reset() {
+	*x = PurposeReads{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurposeReads) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurposeReads) ProtoMessage() {}
+
+func (x *PurposeReads) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurposeReads.ProtoReflect.Descriptor instead.
+func (*PurposeReads) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PurposeReads) GetDays() map[string]uint64 {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
 // A rate that recovers from where it was lowered to.
 type Slowdown struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2445,7 +2562,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2574,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2587,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -2510,7 +2627,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2522,7 +2639,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2535,7 +2652,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -2606,7 +2723,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2735,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2748,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Pause) GetSince() *timestamppb.Timestamp {
@@ -2720,7 +2837,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06stream\x18\x10 \x01(\tR\x06stream\x12\x18\n" +
 	"\asubject\x18\x11 \x01(\tR\asubject\x12\x1a\n" +
 	"\bsequence\x18\x12 \x01(\x04R\bsequence\x12\x18\n" +
-	"\apayload\x18\x13 \x01(\fR\apayload\"\xb5\x03\n" +
+	"\apayload\x18\x13 \x01(\fR\apayload\"\xeb\x03\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x16\n" +
@@ -2733,7 +2850,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\n" +
 	"write_back\x18\t \x01(\v2\x1c.driftless.mesh.v1.WriteBackH\x00R\twriteBack\x120\n" +
 	"\x05adopt\x18\n" +
-	" \x01(\v2\x18.driftless.mesh.v1.AdoptH\x00R\x05adoptB\x06\n" +
+	" \x01(\v2\x18.driftless.mesh.v1.AdoptH\x00R\x05adopt\x124\n" +
+	"\x04read\x18( \x01(\v2\x1e.driftless.mesh.v1.ReadProductH\x00R\x04readB\x06\n" +
 	"\x04verb\"\x99\x01\n" +
 	"\vSyncProduct\x12\x1d\n" +
 	"\n" +
@@ -2751,7 +2869,10 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\vPricesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x06\n" +
-	"\x04Scan\"I\n" +
+	"\x04Scan\",\n" +
+	"\vReadProduct\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\"I\n" +
 	"\bBackfill\x12\x1f\n" +
 	"\vproduct_ids\x18\x01 \x03(\tR\n" +
 	"productIds\x12\x1c\n" +
@@ -2860,14 +2981,15 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04look\x18\b \x01(\bR\x04look\x12\x1c\n" +
 	"\toverwrite\x18\t \x03(\tR\toverwrite\x12\x14\n" +
 	"\x05leave\x18\n" +
-	" \x03(\tR\x05leave\"\xca\x04\n" +
+	" \x03(\tR\x05leave\"\xee\x05\n" +
 	"\x06Budget\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x03R\x04next\x12F\n" +
 	"\tendpoints\x18\x02 \x03(\v2(.driftless.mesh.v1.Budget.EndpointsEntryR\tendpoints\x12\x1b\n" +
 	"\tbulk_next\x18\x03 \x01(\x03R\bbulkNext\x12@\n" +
 	"\awaiting\x18\x04 \x03(\v2&.driftless.mesh.v1.Budget.WaitingEntryR\awaiting\x12=\n" +
 	"\x06slowed\x18\x05 \x03(\v2%.driftless.mesh.v1.Budget.SlowedEntryR\x06slowed\x12:\n" +
-	"\x05reads\x18\x06 \x03(\v2$.driftless.mesh.v1.Budget.ReadsEntryR\x05reads\x1a<\n" +
+	"\x05reads\x18\x06 \x03(\v2$.driftless.mesh.v1.Budget.ReadsEntryR\x05reads\x12D\n" +
+	"\treads_for\x18( \x03(\v2'.driftless.mesh.v1.Budget.ReadsForEntryR\breadsFor\x1a<\n" +
 	"\x0eEndpointsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a:\n" +
@@ -2879,6 +3001,14 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x1b.driftless.mesh.v1.SlowdownR\x05value:\x028\x01\x1a8\n" +
 	"\n" +
 	"ReadsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a\\\n" +
+	"\rReadsForEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x125\n" +
+	"\x05value\x18\x02 \x01(\v2\x1f.driftless.mesh.v1.PurposeReadsR\x05value:\x028\x01\"\x86\x01\n" +
+	"\fPurposeReads\x12=\n" +
+	"\x04days\x18\x01 \x03(\v2).driftless.mesh.v1.PurposeReads.DaysEntryR\x04days\x1a7\n" +
+	"\tDaysEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"6\n" +
 	"\bSlowdown\x12\x1a\n" +
@@ -2938,7 +3068,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -2953,84 +3083,92 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*SyncProduct)(nil),           // 10: driftless.mesh.v1.SyncProduct
 	(*Adopt)(nil),                 // 11: driftless.mesh.v1.Adopt
 	(*Scan)(nil),                  // 12: driftless.mesh.v1.Scan
-	(*Backfill)(nil),              // 13: driftless.mesh.v1.Backfill
-	(*WriteBack)(nil),             // 14: driftless.mesh.v1.WriteBack
-	(*ScanReport)(nil),            // 15: driftless.mesh.v1.ScanReport
-	(*ScanState)(nil),             // 16: driftless.mesh.v1.ScanState
-	(*ScanRange)(nil),             // 17: driftless.mesh.v1.ScanRange
-	(*ScanList)(nil),              // 18: driftless.mesh.v1.ScanList
-	(*PollReport)(nil),            // 19: driftless.mesh.v1.PollReport
-	(*CaptureReport)(nil),         // 20: driftless.mesh.v1.CaptureReport
-	(*TableComparison)(nil),       // 21: driftless.mesh.v1.TableComparison
-	(*Retry)(nil),                 // 22: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 23: driftless.mesh.v1.Budget
-	(*Slowdown)(nil),              // 24: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 25: driftless.mesh.v1.Guard
-	(*Pause)(nil),                 // 26: driftless.mesh.v1.Pause
-	nil,                           // 27: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 28: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 29: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 30: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 31: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
-	(*v1.Product)(nil),            // 34: driftless.catalog.v1.Product
+	(*ReadProduct)(nil),           // 13: driftless.mesh.v1.ReadProduct
+	(*Backfill)(nil),              // 14: driftless.mesh.v1.Backfill
+	(*WriteBack)(nil),             // 15: driftless.mesh.v1.WriteBack
+	(*ScanReport)(nil),            // 16: driftless.mesh.v1.ScanReport
+	(*ScanState)(nil),             // 17: driftless.mesh.v1.ScanState
+	(*ScanRange)(nil),             // 18: driftless.mesh.v1.ScanRange
+	(*ScanList)(nil),              // 19: driftless.mesh.v1.ScanList
+	(*PollReport)(nil),            // 20: driftless.mesh.v1.PollReport
+	(*CaptureReport)(nil),         // 21: driftless.mesh.v1.CaptureReport
+	(*TableComparison)(nil),       // 22: driftless.mesh.v1.TableComparison
+	(*Retry)(nil),                 // 23: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 24: driftless.mesh.v1.Budget
+	(*PurposeReads)(nil),          // 25: driftless.mesh.v1.PurposeReads
+	(*Slowdown)(nil),              // 26: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 27: driftless.mesh.v1.Guard
+	(*Pause)(nil),                 // 28: driftless.mesh.v1.Pause
+	nil,                           // 29: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 30: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 31: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 32: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 33: driftless.mesh.v1.Budget.ReadsEntry
+	nil,                           // 34: driftless.mesh.v1.Budget.ReadsForEntry
+	nil,                           // 35: driftless.mesh.v1.PurposeReads.DaysEntry
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(*v1.Product)(nil),            // 38: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	32, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	32, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	36, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	36, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	32, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	32, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	36, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	36, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	33, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	32, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	32, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	32, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	37, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	36, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	36, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	36, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	12, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	13, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	14, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	14, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	15, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
 	11, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
-	27, // 17: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	34, // 18: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	32, // 19: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	32, // 20: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	2,  // 21: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	32, // 22: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	33, // 23: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
-	15, // 24: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
-	17, // 25: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
-	18, // 26: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	32, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	32, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	32, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	32, // 30: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 31: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	32, // 32: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	21, // 33: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	21, // 34: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	21, // 35: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	32, // 36: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	32, // 37: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	32, // 38: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	28, // 39: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	29, // 40: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	30, // 41: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	31, // 42: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	32, // 43: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	32, // 44: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	32, // 45: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	32, // 46: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	32, // 47: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	24, // 48: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	13, // 17: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
+	29, // 18: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	38, // 19: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	36, // 20: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	36, // 21: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	2,  // 22: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
+	36, // 23: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	37, // 24: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	16, // 25: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
+	18, // 26: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
+	19, // 27: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
+	36, // 28: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	36, // 29: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	36, // 30: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	36, // 31: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 32: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	36, // 33: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	22, // 34: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	22, // 35: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	22, // 36: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	36, // 37: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	36, // 38: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	36, // 39: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	30, // 40: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	31, // 41: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	32, // 42: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	33, // 43: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	34, // 44: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	35, // 45: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	36, // 46: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	36, // 47: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	36, // 48: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	36, // 49: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	36, // 50: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	26, // 51: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	25, // 52: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -3044,6 +3182,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 		(*Command_Backfill)(nil),
 		(*Command_WriteBack)(nil),
 		(*Command_Adopt)(nil),
+		(*Command_Read)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3051,7 +3190,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   28,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
