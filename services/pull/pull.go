@@ -107,7 +107,7 @@ func Run(ctx context.Context, cfg Config) error {
 	// Webhooks are stored also while the service is paused: Stripe would give them up.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return links.Follow(ctx) })
-	work(func(ctx context.Context) error { return p.poll(ctx, cfg.PollInterval) })
+	work(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
 	work(func(ctx context.Context) error {
 		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: 16}, p.observe)
 	})

@@ -47,7 +47,7 @@ func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	case err != nil:
 		return mesh.Retry(err)
 	}
-	ctx, stop := context.WithCancelCause(budget.InLane(ctx, budget.Bulk))
+	ctx, stop := context.WithCancelCause(budget.For(budget.InLane(ctx, budget.Bulk), budget.Scans))
 	defer stop(nil)
 	// A scan does not hold up the end of the service: it goes on where it was.
 	defer context.AfterFunc(p.running, func() { stop(errStopped) })()

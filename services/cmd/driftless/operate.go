@@ -67,7 +67,7 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	if poll := s.GetLastPoll(); poll != nil {
 		fmt.Println(pollLine(poll))
 	}
-	fmt.Printf("reads of Stripe in the last 30 days: %d\n", s.GetReads())
+	fmt.Printf("reads of Stripe in the last 30 days: %d%s\n", s.GetReads(), readsFor(s.GetReadsFor()))
 	fmt.Println()
 	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
 	for _, x := range s.GetConsumers() {
@@ -75,6 +75,18 @@ func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
 	}
 	printTable(stdout, rows...)
 	return nil
+}
+
+// readsFor returns what the reads were for: " (9000 scan, 700 events)".
+func readsFor(purposes []*controlv1.ReadPurpose) string {
+	if len(purposes) == 0 {
+		return ""
+	}
+	parts := make([]string, len(purposes))
+	for i, p := range purposes {
+		parts[i] = fmt.Sprintf("%d %s", p.GetReads(), p.GetPurpose())
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 // pollLine says in words how the reading of Stripe's events goes.
