@@ -61,11 +61,14 @@ func (d *differ) othersDefault() bool {
 	return held != "" && d.imported() && d.priceName(held) == held && d.wanted(held) == nil
 }
 
-// foundInStripe reports whether Stripe held the product before Driftless wrote it, unmarked by Driftless.
-func foundInStripe(o *catalogv1.Observed) bool {
+// NoteFound records, in place, that Stripe held a product before Driftless wrote it, unmarked by Driftless. Push calls it in
+// the write that plans a pass.
+func NoteFound(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 	_, marked := o.GetProduct().GetMetadata()[ProductMarker]
-	return o.GetProduct() != nil && o.GetVersion() == 0 && o.GetStripeId() == "" && len(o.GetIntents()) == 0 && !marked &&
-		!slices.ContainsFunc(o.GetPrices(), func(p *catalogv1.ObservedPrice) bool { return p.GetPrice().GetId() != "" })
+	if desired.GetProduct() == nil || o.GetProduct() == nil || o.GetVersion() > 0 || o.GetStripeId() != "" || len(o.GetIntents()) > 0 || marked {
+		return
+	}
+	o.Found = !slices.ContainsFunc(o.GetPrices(), func(p *catalogv1.ObservedPrice) bool { return p.GetPrice().GetId() != "" })
 }
 
 // Take is TakeFromStripe with whole prices among the fields, as ExtraPrices names them. A price that is Stripe's default

@@ -31,7 +31,7 @@ func keep(o *catalogv1.Observed) {
 	var archived, others []*catalogv1.ObservedPrice
 	drop := map[*catalogv1.ObservedPrice]bool{}
 	for _, p := range o.GetPrices() {
-		switch active, marked := p.GetPrice().GetActive(), ours(p); {
+		switch active, marked := p.GetPrice().GetActive(), Owned(p); {
 		case p.GetStripeId() == byDefault, active && marked:
 		case marked:
 			archived = append(archived, p)
@@ -51,14 +51,14 @@ func keep(o *catalogv1.Observed) {
 	}
 }
 
-// ours reports whether a price carries Driftless's mark, or has carried it, or is about to.
-func ours(p *catalogv1.ObservedPrice) bool {
+// Owned reports whether a price carries Driftless's mark, or has carried it, or is about to.
+func Owned(p *catalogv1.ObservedPrice) bool {
 	return p.GetPrice().GetId() != "" || p.GetAdoptedAs() != "" || len(p.GetManagedMetadata()) > 0
 }
 
 // needless reports whether a price that is not known yet need not become so: keep would drop it at once.
 func needless(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
-	return !p.GetPrice().GetActive() && !ours(p) && p.GetStripeId() != o.GetProduct().GetDefaultPrice()
+	return !p.GetPrice().GetActive() && !Owned(p) && p.GetStripeId() != o.GetProduct().GetDefaultPrice()
 }
 
 // latestFirst is the order in which Diff prefers archived prices, and in which they are kept.

@@ -162,7 +162,7 @@ func TestObservePrice_TakesACopiedMarkForNobodys(t *testing.T) {
 	original := listed(1, true, "mug-eur", "")
 	original.Price.LookupKey = "mug-eur"
 	held := func() *catalogv1.Observed {
-		o := &catalogv1.Observed{ProductId: "mug", Version: 7}
+		o := &catalogv1.Observed{ProductId: "mug", Version: 7, Found: true}
 		catalog.ObserveWhole(o, catalog.ProductSighting{Product: &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: original.StripeID}, Seen: 1_700_000_000},
 			[]catalog.PriceSighting{original})
 		return o
@@ -183,6 +183,13 @@ func TestObservePrice_TakesACopiedMarkForNobodys(t *testing.T) {
 			require.Equal(t, "mug-eur", catalog.FindPrice(o, copied.StripeID).GetCopiedMark())
 			archived := func() bool { return strings.Contains(words(catalog.Diff(desired, o)), "archive price") }
 			require.False(t, archived(), "it is somebody else's")
+			o.Found = false
+			fresh := &catalogv1.Observed{ProductId: "mug", Version: 7}
+			catalog.ObserveWhole(fresh, catalog.ProductSighting{Product: o.GetProduct(), Seen: 1_700_000_000}, []catalog.PriceSighting{original})
+			list := copied
+			list.Fetched = true
+			catalog.ObservePrice(fresh, list)
+			require.Contains(t, words(catalog.Diff(desired, fresh)), "archive price", "on a product of the catalog's it is one too many")
 			mended := listed(2, true, "mug-usd", "")
 			mended.Seen++
 			require.Equal(t, catalog.Applied, catalog.ObservePrice(o, mended))

@@ -110,7 +110,7 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
 		return order
 	}
 	o.Whole = false
-	if p := FindPrice(o, s.StripeID); p == nil || !p.GetPrice().GetActive() || !ours(p) {
+	if p := FindPrice(o, s.StripeID); p == nil || !p.GetPrice().GetActive() || !Owned(p) {
 		keep(o)
 	}
 	if !known && len(o.GetPrices()) == kept && FindPrice(o, s.StripeID) == nil {
@@ -132,7 +132,7 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Order {
 		o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool { return p == known })
 		return Applied
 	}
-	disowned := s.Copied && known.GetCopiedMark() == "" && known.GetPrice().GetId() != "" && known.GetPrice().GetId() == s.Price.GetId()
+	disowned := s.Copied && copiesMarks(o) && known.GetCopiedMark() == "" && known.GetPrice().GetId() != "" && known.GetPrice().GetId() == s.Price.GetId()
 	if disowned {
 		// Something else than the event of its creation told of it first.
 		disown(known)
@@ -179,7 +179,7 @@ func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Order {
 		StripeId: s.StripeID, Price: CanonicalPrice(s.Price), Created: s.Created, Seen: s.Seen,
 		ManagedMetadata: marks(s.Price), Changed: s.Seen,
 	}
-	if s.Copied {
+	if s.Copied && copiesMarks(o) {
 		disown(found)
 	}
 	switch {
@@ -197,7 +197,7 @@ func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Order {
 // othersOf reports whether a price is somebody else's on a product of the catalog's. No step of Diff depends on it, so what
 // events tell of it is taken as it comes, without a read. An import reads the product first.
 func othersOf(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
-	return o.GetVersion() > 0 && o.GetProduct() != nil && !ours(p)
+	return o.GetVersion() > 0 && o.GetProduct() != nil && !Owned(p)
 }
 
 // FindPrice returns what is known of one of Stripe's prices, nil if nothing is.
@@ -208,6 +208,12 @@ func FindPrice(o *catalogv1.Observed, stripeID string) *catalogv1.ObservedPrice 
 		}
 	}
 	return nil
+}
+
+// copiesMarks reports whether a mark on a price that somebody else made is a copy: Driftless has not written the product, or
+// it came from Stripe. On a product of the catalog's it makes the price one too many.
+func copiesMarks(o *catalogv1.Observed) bool {
+	return o.GetFound() || o.GetVersion() == 0 && o.GetStripeId() == "" && len(o.GetIntents()) == 0
 }
 
 // disown takes the mark of a price for a copy of another price's.
@@ -248,7 +254,7 @@ func ObserveActive(o *catalogv1.Observed, product ProductSighting, prices []Pric
 	// No list shows the prices that a checkout makes.
 	seen := stripeIDs(prices)
 	o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool {
-		return p.GetPrice().GetActive() && !ours(p) && !seen[p.GetStripeId()]
+		return p.GetPrice().GetActive() && !Owned(p) && !seen[p.GetStripeId()]
 	})
 	observeFetched(o, prices)
 }
@@ -257,7 +263,7 @@ func ObserveActive(o *catalogv1.Observed, product ProductSighting, prices []Pric
 func Unlisted(o *catalogv1.Observed, active []PriceSighting) (ids []string) {
 	seen := stripeIDs(active)
 	for _, p := range o.GetPrices() {
-		if p.GetPrice().GetActive() && ours(p) && !seen[p.GetStripeId()] {
+		if p.GetPrice().GetActive() && Owned(p) && !seen[p.GetStripeId()] {
 			ids = append(ids, p.GetStripeId())
 		}
 	}
@@ -334,9 +340,6 @@ func FindIntent(o *catalogv1.Observed, key string) *catalogv1.Intent {
 // ManageMetadata records, in place, that the metadata keys of a desired state are Driftless's: those it may remove
 // once they are no longer wanted.
 func ManageMetadata(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
-	if desired.GetProduct() != nil && foundInStripe(o) {
-		o.Found = true
-	}
 	union := func(before []string, metadata map[string]string) []string {
 		keys := append(slices.Collect(maps.Keys(metadata)), before...)
 		slices.Sort(keys)

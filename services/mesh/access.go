@@ -50,7 +50,7 @@ var accesses = []access{
 			{BucketCursor, "snapshot.{account}"},
 			{BucketCursor, "capture.{account}"},
 		},
-		reads:     []key{{BucketCursor, "paused.{account}.ingestion"}},
+		reads: []key{{BucketCursor, "paused.{account}.ingestion"}},
 	},
 	{
 		service:   Push,

@@ -126,6 +126,7 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	stored := proto.CloneOf(observed)
 	// Before the calls: a key of metadata that was written and not recorded could never be removed.
 	catalog.ManageMetadata(stored, o.change)
+	catalog.NoteFound(stored, o.change)
 	if len(steps) == 0 {
 		catalog.Agree(p.policy, o.change, stored)
 		stored.Claim = nil

@@ -52,20 +52,48 @@ func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSi
 
 // Look reads a product and all its prices, archived ones included.
 func (c *Client) Look(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
+	p, prices, err := c.LookActive(ctx, product)
+	if err != nil || p.Product == nil {
+		return p, nil, err
+	}
+	archived, err := c.pricesOf(ctx, product, false)
+	if err != nil {
+		return p, nil, err
+	}
+	return p, append(prices, archived...), nil
+}
+
+// LookActive reads a product and its active prices: what is sold, whatever the length of its history.
+func (c *Client) LookActive(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
 	p, err := c.GetProduct(ctx, product)
 	if err != nil || p.Product == nil {
 		return p, nil, err
 	}
-	var prices []catalog.PriceSighting
-	for _, active := range []bool{true, false} {
-		for listed, err := range c.ListPrices(ctx, active, product) {
-			if err != nil {
-				return p, nil, err
-			}
-			prices = append(prices, listed.PriceSighting)
+	prices, err := c.pricesOf(ctx, product, true)
+	return p, prices, err
+}
+
+func (c *Client) pricesOf(ctx context.Context, product string, active bool) (prices []catalog.PriceSighting, err error) {
+	for listed, err := range c.ListPrices(ctx, active, product) {
+		if err != nil {
+			return nil, err
 		}
+		prices = append(prices, listed.PriceSighting)
 	}
-	return p, prices, nil
+	return prices, nil
+}
+
+// ProductOf reads which product a price belongs to; "" if Stripe holds no such price.
+func (c *Client) ProductOf(ctx context.Context, stripeID string) (string, error) {
+	a, err := c.read(ctx, "GET /v1/prices/{id}", stripeID, nil)
+	if NotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the product of price %s: %w", stripeID, err)
+	}
+	_, product, err := DecodePrice(a.body(), a.seen())
+	return product, err
 }
 
 // ListedPrice is a price and the product it belongs to.
