@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,6 +17,9 @@ const (
 	keptArchived = 256 << 10
 	keptOthers   = 256 << 10
 )
+
+// ownPrefix is how the keys of metadata begin that are Driftless's own.
+const ownPrefix = "driftless_"
 
 // keep drops, in place, the prices that no later desired state, policy or import can ask for. A shop that makes a price for
 // each sale, or changes an amount each day, would otherwise fill the message that holds the product.
@@ -92,6 +96,12 @@ func usableAs(p *catalogv1.ObservedPrice) string {
 	}
 	for _, param := range currencyOptions(price.GetCurrencyOptions()) {
 		parts = append(parts, param.Name+"="+param.Value)
+	}
+	// Marks say what the price was to Driftless.
+	for _, key := range slices.Sorted(maps.Keys(price.GetMetadata())) {
+		if strings.HasPrefix(key, ownPrefix) {
+			parts = append(parts, key+"="+price.GetMetadata()[key])
+		}
 	}
 	return strings.Join(parts, "\x00")
 }
