@@ -259,6 +259,16 @@ func ObserveActive(o *catalogv1.Observed, product ProductSighting, prices []Pric
 	observeFetched(o, prices)
 }
 
+// OwnedIDs are Stripe's ids of the prices that are known as Driftless's.
+func OwnedIDs(o *catalogv1.Observed) (ids []string) {
+	for _, p := range o.GetPrices() {
+		if Owned(p) {
+			ids = append(ids, p.GetStripeId())
+		}
+	}
+	return ids
+}
+
 // Unlisted returns Stripe's ids of prices of Driftless's that are known as active, and that a list of the active ones lacks.
 func Unlisted(o *catalogv1.Observed, active []PriceSighting) (ids []string) {
 	seen := stripeIDs(active)

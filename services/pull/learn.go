@@ -273,8 +273,7 @@ func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Obser
 		}
 	}
 	if len(unlisted) > fewPrices {
-		product, prices, err = p.stripe.Look(ctx, of.stripeID)
-		return product, prices, true, err
+		return p.stripe.LookFor(ctx, of.stripeID, unlisted)
 	}
 	for _, id := range unlisted {
 		s, err := p.stripe.GetPrice(ctx, id)

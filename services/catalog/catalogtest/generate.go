@@ -117,7 +117,7 @@ func Price(id string) *rapid.Generator[*catalogv1.Price] {
 				p.TransformQuantity = &catalogv1.TransformQuantity{DivideBy: 10, Round: oneOf(t, "round", "up", "down")}
 			}
 		}
-		if kind != "custom" && rapid.Bool().Draw(t, "recurs") {
+		if kind == "tiered" || kind != "custom" && rapid.Bool().Draw(t, "recurs") {
 			p.Recurring = &catalogv1.Recurring{
 				Interval: oneOf(t, "interval", "month", "year"), IntervalCount: oneOf[uint32](t, "interval_count", 0, 1, 3),
 				UsageType: oneOf(t, "usage_type", "", "licensed", "metered"),
