@@ -124,6 +124,9 @@ func formatType(ctx context.Context, conn *pgx.Conn, oid uint32) (string, error)
 }
 
 func hint(e *pgconn.PgError) string {
+	if e.Code == "42501" && strings.Contains(e.Message, "row-level security") {
+		return ", so products that it hides would be taken for deleted; let the role of DATABASE_URL bypass it (ALTER ROLE ... BYPASSRLS), or, where a policy shows it every row, set catalog.row_security: allow"
+	}
 	if e.Code == "42501" {
 		return "; GRANT SELECT on it, and USAGE on its schema, to the role of DATABASE_URL"
 	}

@@ -106,25 +106,44 @@ var (
 // parameter that is not a column; empty if there is none.
 func bind(sql, row string, columns []string) (bound string, used []string, unknown string) {
 	var b strings.Builder
+	replaced := func(found string) string {
+		name, ok := column(found[1:], columns)
+		if !ok {
+			unknown = found
+			return found
+		}
+		if !slices.Contains(used, name) {
+			used = append(used, name)
+		}
+		return row + "." + sanitized(parameterColumn+name)
+	}
+	at := false
 	for _, p := range pieces(sql) {
-		if !p.code || p.name != "" {
-			b.WriteString(p.text)
+		text := p.text
+		switch {
+		case !p.code:
+		case p.name != "" && at:
+			text = replaced("@" + p.text)
+		case p.name == "":
+			text, at = strings.CutSuffix(text, "@")
+			b.WriteString(parameter.ReplaceAllStringFunc(text, replaced))
 			continue
 		}
-		b.WriteString(parameter.ReplaceAllStringFunc(p.text, func(found string) string {
-			name, ok := column(found[1:], columns)
-			if !ok {
-				unknown = found
-				return found
-			}
-			if !slices.Contains(used, name) {
-				used = append(used, name)
-			}
-			return row + "." + sanitized(name)
-		}))
+		if at && p.name == "" {
+			b.WriteByte('@')
+		}
+		at = false
+		b.WriteString(text)
+	}
+	if at {
+		b.WriteByte('@')
 	}
 	return b.String(), used, unknown
 }
+
+// parameterColumn is put before the name of a column that is a parameter: in the operator's query no name without quotes can
+// mean the row by mistake, as after a column of its own tables was renamed.
+const parameterColumn = "@"
 
 // mentioned are the columns that an expression uses, and perhaps more: whatever in it looks like one.
 func mentioned(sql string, columns []string) (used []string) {

@@ -196,23 +196,26 @@ func (t *table) compile(w config.WatchedTable, where string) (sql string, column
 	}
 	slices.Sort(columns)
 	values, arrays, names := make([]string, len(columns)), make([]string, len(columns)), make([]string, len(columns))
+	renamed := make([]string, len(columns))
 	for i, c := range columns {
+		renamed[i] = sanitized(c) + " AS " + sanitized(parameterColumn+c)
 		names[i] = fmt.Sprintf("c%d", i+1)
 		arrays[i] = fmt.Sprintf("$%d::text[]", i+1)
 		values[i] = fmt.Sprintf("u.c%d::%s AS %s", i+1, t.types[c], sanitized(c))
 	}
 	alias := t.Plain[strings.IndexByte(t.Plain, '.')+1:]
-	rows := fmt.Sprintf("SELECT * FROM (SELECT u.n AS %s, %s FROM unnest(%s) WITH ORDINALITY AS u(%s, n)) AS %s",
+	rows := fmt.Sprintf("FROM (SELECT u.n AS %s, %s FROM unnest(%s) WITH ORDINALITY AS u(%s, n)) AS %s",
 		numberColumn, strings.Join(values, ", "), strings.Join(arrays, ", "), strings.Join(names, ", "), sanitized(alias))
 	if where != "" {
 		// A line break, so that a comment at the end does not swallow the parenthesis.
 		rows += " WHERE (" + where + "\n)"
 	}
 	if w.Products != "" {
+		rows = "SELECT " + numberColumn + ", " + strings.Join(renamed, ", ") + " " + rows
 		return fmt.Sprintf(`SELECT DISTINCT %s.%s, q.id::text FROM (%s) AS %s CROSS JOIN LATERAL (%s`+"\n"+`) AS q(id) WHERE q.id IS NOT NULL`,
 			row, numberColumn, rows, row, body), columns, ""
 	}
-	rows = strings.Replace(rows, "SELECT *", "SELECT "+numberColumn+", ("+id+"\n)::text AS \"@id\"", 1)
+	rows = "SELECT " + numberColumn + ", (" + id + "\n)::text AS \"@id\" " + rows
 	return `SELECT ` + numberColumn + `, "@id" FROM (` + rows + `) AS r WHERE "@id" IS NOT NULL`, columns, ""
 }
 
