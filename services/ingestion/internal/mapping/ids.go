@@ -43,6 +43,24 @@ func (t idType) canonical(id string) bool {
 	return false
 }
 
+// Texts of another form are certainly no values of the type. Those of this form may be: Postgres takes 1_000 and 0x1F since 16.
+var (
+	maybeInteger = regexp.MustCompile(`^[\s\v]*[+-]?[0-9A-Fa-fXxOoBb_]+[\s\v]*$`)
+	maybeUUID    = regexp.MustCompile(`^[{]?[0-9A-Fa-f-]{32,}[}]?$`)
+)
+
+// cannotHold reports whether a text is certainly no value of the type. It spares the queries that ask for each of thousands of
+// rows of a table that also holds other things.
+func (t idType) cannotHold(id string) bool {
+	switch {
+	case slices.Contains(intOIDs, t.oid):
+		return !maybeInteger.MatchString(id)
+	case t.oid == pgtype.UUIDOID:
+		return !maybeUUID.MatchString(id)
+	}
+	return strings.IndexByte(id, 0) >= 0
+}
+
 // array is the expression of parameter n, a text[], as an array of the type.
 func (t idType) array(n int) string { return fmt.Sprintf("$%d::text[]::%s[]", n, t.sql) }
 
@@ -115,8 +133,21 @@ func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair,
 	return out, nil
 }
 
-// sort separates the texts that the type can hold from the others. Halving finds those among many in few queries.
+// sort separates the texts that the type can hold from the others. Halving finds a few of those among many in few queries.
 func (t idType) sort(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
+	for _, id := range ids {
+		if t.cannotHold(id) {
+			others = append(others, id)
+		}
+	}
+	if len(others) > 0 {
+		ids = slices.DeleteFunc(slices.Clone(ids), t.cannotHold)
+	}
+	values, asked, err := t.halve(ctx, db, ids)
+	return values, append(others, asked...), err
+}
+
+func (t idType) halve(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil, nil
 	}
@@ -130,7 +161,7 @@ func (t idType) sort(ctx context.Context, db querier, ids []string) (values, oth
 		return nil, ids, nil
 	}
 	for half := range slices.Chunk(ids, (len(ids)+1)/2) {
-		v, o, err := t.sort(ctx, db, half)
+		v, o, err := t.halve(ctx, db, half)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -74,7 +74,7 @@ func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 	}
 	defer conn.Release()
 	s := session{
-		m: m, conn: conn, unpriced: map[string]bool{},
+		m: m, conn: conn, unpriced: map[string]bool{}, notIDs: map[string]bool{},
 		out: Reading{States: make(map[string]State, len(ids)), Spelled: map[string]string{}},
 	}
 	requested := unique(ids)
@@ -94,6 +94,8 @@ type session struct {
 	out  Reading
 	// unpriced are product ids that the prices query's column product cannot hold: no price is of theirs.
 	unpriced map[string]bool
+	// notIDs are those of out.
+	notIDs map[string]bool
 }
 
 // settle finds out what became of requested ids that no state has by their very spelling.
@@ -107,7 +109,7 @@ func (s *session) settle(ctx context.Context, requested []string) error {
 	for _, id := range requested {
 		_, found := s.out.States[id]
 		switch {
-		case found || slices.Contains(s.out.NotIDs, id):
+		case found || s.notIDs[id]:
 		case t.canonical(id):
 			s.out.Absent = append(s.out.Absent, id)
 		default:

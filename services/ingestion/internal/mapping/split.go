@@ -81,27 +81,31 @@ func ofRows(err error) bool {
 
 // read reads products, and splits them if a query fails.
 func (s *session) read(ctx context.Context, ids []string) error {
+	values := ids
+	if slices.ContainsFunc(ids, s.m.products.id.cannotHold) {
+		var err error
+		if values, err = s.values(ctx, ids); err != nil {
+			return err
+		}
+	}
+	for _, id := range values {
+		if s.m.prices.id.cannotHold(id) {
+			s.unpriced[id] = true
+		}
+	}
 	begun := time.Now()
-	_, err := s.part(ctx, ids)
+	_, err := s.part(ctx, values)
 	if err == nil || !ofRows(err) {
 		return err
 	}
+	took := time.Since(begun)
 	if strings.HasPrefix(code(err), classSyntaxOrAccess) {
 		if err := s.m.unchanged(ctx, s.conn); err != nil {
 			return err
 		}
 	}
-	took := time.Since(begun)
-	values, others, err := s.m.products.id.sort(ctx, s.conn, ids)
-	if err != nil {
+	if values, err = s.values(ctx, values); err != nil {
 		return err
-	}
-	if len(others) > 0 {
-		// A type that has changed since may hold them.
-		if err := s.m.unchanged(ctx, s.conn); err != nil {
-			return err
-		}
-		s.out.NotIDs = append(s.out.NotIDs, others...)
 	}
 	_, unpriced, err := s.m.prices.id.sort(ctx, s.conn, values)
 	if err != nil {
@@ -124,6 +128,23 @@ func (s *session) read(ctx context.Context, ids []string) error {
 		return err
 	}
 	return x.wholesale(ctx, values, cause)
+}
+
+// values are those that the type of the id column can hold. The others are told as no ids.
+func (s *session) values(ctx context.Context, ids []string) ([]string, error) {
+	values, others, err := s.m.products.id.sort(ctx, s.conn, ids)
+	if err != nil || len(others) == 0 {
+		return values, err
+	}
+	// A type that has changed since may hold them.
+	if err := s.m.unchanged(ctx, s.conn); err != nil {
+		return nil, err
+	}
+	for _, id := range others {
+		s.notIDs[id] = true
+	}
+	s.out.NotIDs = append(s.out.NotIDs, others...)
+	return values, nil
 }
 
 // probe runs the queries for no product.
@@ -199,7 +220,7 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 
 // other is a session that keeps nothing of what it reads for this one.
 func (s *session) other() *session {
-	return &session{m: s.m, conn: s.conn, unpriced: map[string]bool{}, out: Reading{States: map[string]State{}}}
+	return &session{m: s.m, conn: s.conn, unpriced: map[string]bool{}, notIDs: map[string]bool{}, out: Reading{States: map[string]State{}}}
 }
 
 // fail records products as failed.
