@@ -7,8 +7,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// anchors replaces the aliases of a YAML document by what they stand for, wherever in the document that is: the YAML library
-// knows the anchors of the part only that it decodes.
+// anchors replaces the aliases of a YAML document by what they stand for, wherever in the document that is: the YAML
+// library knows the anchors of the part only that it decodes.
 type anchors struct {
 	path  string
 	nodes map[string]ast.Node

@@ -15,8 +15,8 @@ type configCmd struct {
 	Check configCheckCmd `cmd:"" help:"Check settings, policy and mapping as the services do when they start, without starting anything."`
 }
 
-// configCheckCmd checks what the services would be given. Whether the mapping's SQL fits the tables only the database knows:
-// ingestion asks it when it starts, and so does --database.
+// configCheckCmd checks what the services would be given. Whether the mapping's SQL fits the tables only the
+// database knows: ingestion asks it when it starts, and so does --database.
 type configCheckCmd struct {
 	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Names of the accounts whose settings are checked, separated by commas; those of the file if it has any."`
 	Database bool     `name:"database" help:"Ask the catalog database, too, as ingestion does when it starts: rights, tables, what the queries read and what is watched, and a sample of 1,000 products. Changes nothing there. Exit 2 if it finds anything, 1 if it could not look."`

@@ -16,12 +16,12 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 )
 
-// checkLimit bounds each query of a check: a start must not wait for a scan of large tables. What is not found out in that time
-// is not called right or wrong.
+// checkLimit bounds each query of a check: a start must not wait for a scan of large tables. What is not found out
+// in that time is not called right or wrong.
 const checkLimit = 10 * time.Second
 
-// Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It refuses only what
-// would make capture untrue. An error says that it could not look.
+// Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It
+// refuses only what would make capture untrue. An error says that it could not look.
 func (m *Mapping) Check(ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation) (finding.List, error) {
 	c := check{m: m}
 	if err := c.resolve(ctx, watch); err != nil {
@@ -61,8 +61,8 @@ func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime 
 	return false, err
 }
 
-// told makes an error of a query a warning, and returns any other error: what one query cannot say must not keep the rest from
-// being looked at.
+// told makes an error of a query a warning, and returns any other error: what one query cannot say must not keep the
+// rest from being looked at.
 func (c *check) told(what string, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || !ofRows(err) {

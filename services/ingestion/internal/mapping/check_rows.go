@@ -139,7 +139,8 @@ var (
 	values = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9][0-9.]*`)
 )
 
-// kindOf is what faults of one reason have in common: not the value that a field has, and not the numbers in the words.
+// kindOf is what faults of one reason have in common: not the value that a field has, and not the numbers in the
+// words.
 func kindOf(field, message string) string {
 	message, _, _ = strings.Cut(message, ", not ")
 	return field + ": " + values.ReplaceAllString(message, "#")

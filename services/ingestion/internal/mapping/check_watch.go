@@ -79,7 +79,8 @@ func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 	return out, nil
 }
 
-// suggestion is the line under catalog.watch for a table that a foreign key ties to a watched one; empty if none does.
+// suggestion is the line under catalog.watch for a table that a foreign key ties to a watched one; empty if none
+// does.
 func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 	for _, w := range c.watched {
 		if w.id == "" {
@@ -120,8 +121,8 @@ func quotedAlways(name string) string {
 // samples is how many values are compared.
 const samples = 1000
 
-// watchedValues looks whether the watched columns hold ids of products. It looks at samples both ways first, and at everything
-// only if those have nothing in common.
+// watchedValues looks whether the watched columns hold ids of products. It looks at samples both ways first, and at
+// everything only if those have nothing in common.
 func (c *check) watchedValues(ctx context.Context) error {
 	ids, err := c.m.IDs(ctx, "", samples)
 	if err != nil {
@@ -162,7 +163,8 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	if err != nil {
 		return err
 	}
-	// The samples both ways, and then everything. What the type cannot hold is no product's id, but keeps the last query from an answer.
+	// The samples both ways, and then everything. What the type cannot hold is no product's id, but keeps the last
+	// query from an answer.
 	certain, meets := false, false
 	products := trim(c.m.products.source)
 	for _, q := range []struct {

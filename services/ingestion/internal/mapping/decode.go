@@ -62,7 +62,8 @@ func tiers(v value) []*catalogv1.PriceTier {
 	return out
 }
 
-// custom reads an amount that the customer chooses. An object without bounds is one too, unless it says enabled: false; see chosen.
+// custom reads an amount that the customer chooses. An object without bounds is one too, unless it says enabled:
+// false; see chosen.
 func custom(v value) *catalogv1.CustomUnitAmount {
 	if raw := bytes.TrimSpace(v.raw); len(raw) == 0 || string(raw) == "null" {
 		return nil
@@ -81,8 +82,8 @@ func custom(v value) *catalogv1.CustomUnitAmount {
 	return &catalogv1.CustomUnitAmount{Minimum: bound("minimum"), Maximum: bound("maximum"), Preset: bound("preset")}
 }
 
-// chosen tells the two meanings of a custom amount without bounds apart: beside another amount it is an empty structure, which
-// means none.
+// chosen tells the two meanings of a custom amount without bounds apart: beside another amount it is an empty
+// structure, which means none.
 func chosen(c *catalogv1.CustomUnitAmount, whole, fraction string, tiers []*catalogv1.PriceTier) *catalogv1.CustomUnitAmount {
 	unbounded := c.GetMinimum() == "" && c.GetMaximum() == "" && c.GetPreset() == ""
 	if unbounded && (whole != "" || fraction != "" || len(tiers) > 0) {
@@ -128,8 +129,8 @@ func amounts(whole, fractional value) (unitAmount, unitAmountDecimal string) {
 	return fitted(whole, whole.text(), fractional.text())
 }
 
-// fitted writes an amount as Stripe does. A fraction of a minor unit is a mistake where the field is for whole ones: nobody means
-// a price of 23.485 that is computed as 21.35 * 1.1.
+// fitted writes an amount as Stripe does. A fraction of a minor unit is a mistake where the field is for whole ones:
+// nobody means a price of 23.485 that is computed as 21.35 * 1.1.
 func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecimal string) {
 	unitAmount, unitAmountDecimal = catalog.Amount(amount, fractional)
 	if amount == "" || fractional != "" {

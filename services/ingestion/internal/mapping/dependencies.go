@@ -36,9 +36,9 @@ type Dependencies struct {
 	Definitions string
 }
 
-// dependencies follows what Postgres records of two temporary views: through views, functions with a parsed body, and operators.
-// Materialized views are not followed, since their rows are their own until they are refreshed. Objects of Postgres itself and of
-// extensions read no table of the operator's.
+// dependencies follows what Postgres records of two temporary views: through views, functions with a parsed body,
+// and operators. Materialized views are not followed, since their rows are their own until they are refreshed.
+// Objects of Postgres itself and of extensions read no table of the operator's.
 const dependencies = `WITH RECURSIVE uses(class, oid) AS (
 	SELECT 'pg_class'::regclass::oid, unnest($1::text[]::regclass[])::oid
 	UNION
@@ -60,8 +60,8 @@ FROM uses u JOIN pg_proc p ON u.class = 'pg_proc'::regclass AND p.oid = u.oid
 WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = u.class AND e.objid = u.oid AND e.deptype = 'e')
 ORDER BY 2`
 
-// Dependencies asks the database what the two queries read. It changes nothing: what it makes is rolled back. A role that may
-// make no temporary view learns from the plan, which does not show views.
+// Dependencies asks the database what the two queries read. It changes nothing: what it makes is rolled back. A role
+// that may make no temporary view learns from the plan, which does not show views.
 func (m *Mapping) Dependencies(ctx context.Context) (Dependencies, error) {
 	out, err := m.dependencies(ctx)
 	// A standby and a database that is set to read only refuse the view as well.

@@ -113,8 +113,8 @@ func describe[R any](ctx context.Context, pool *pgxpool.Pool, name, query string
 	return d, nil
 }
 
-// formatType returns a type's name for casts. Modifier -1 stands for none: without it bpchar would be "character", and a cast
-// to that keeps one character only.
+// formatType returns a type's name for casts. Modifier -1 stands for none: without it bpchar would be "character",
+// and a cast to that keeps one character only.
 func formatType(ctx context.Context, conn *pgx.Conn, oid uint32) (string, error) {
 	var name string
 	if err := conn.QueryRow(ctx, "SELECT format_type($1, -1)", oid).Scan(&name); err != nil {

@@ -136,8 +136,8 @@ var priceColumns = map[string]column[priceRow]{
 	"metadata":            structure(object, value.metadata, func(r *priceRow) *map[string]string { return &r.price.Metadata }),
 }
 
-// amount folds the two columns of an amount into Stripe's field that fits: a numeric column may write whole amounts with
-// decimals, as 1400.00.
+// amount folds the two columns of an amount into Stripe's field that fits: a numeric column may write whole amounts
+// with decimals, as 1400.00.
 func (r *priceRow) amount() {
 	p := r.price
 	p.CustomUnitAmount = chosen(p.GetCustomUnitAmount(), p.GetUnitAmount(), p.GetUnitAmountDecimal(), p.GetTiers())

@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// idType is the type of a column that holds product ids. Ids are compared as values of this type, not as text: 7 and 007 are
-// one integer, and char(8) ignores trailing spaces.
+// idType is the type of a column that holds product ids. Ids are compared as values of this type, not as text: 7 and
+// 007 are one integer, and char(8) ignores trailing spaces.
 type idType struct {
 	oid uint32
 	// sql is the type's name, for casts.
@@ -43,14 +43,15 @@ func (t idType) canonical(id string) bool {
 	return false
 }
 
-// Texts of another form are certainly no values of the type. Those of this form may be: Postgres takes 1_000 and 0x1F since 16.
+// Texts of another form are certainly no values of the type. Those of this form may be: Postgres takes 1_000 and
+// 0x1F since 16.
 var (
 	maybeInteger = regexp.MustCompile(`^[\s\v]*[+-]?[0-9A-Fa-fXxOoBb_]+[\s\v]*$`)
 	maybeUUID    = regexp.MustCompile(`^[{]?[0-9A-Fa-f-]{32,}[}]?$`)
 )
 
-// cannotHold reports whether a text is certainly no value of the type. It spares the queries that ask for each of thousands of
-// rows of a table that also holds other things.
+// cannotHold reports whether a text is certainly no value of the type. It spares the queries that ask for each of
+// thousands of rows of a table that also holds other things.
 func (t idType) cannotHold(id string) bool {
 	switch {
 	case slices.Contains(intOIDs, t.oid):
@@ -133,7 +134,8 @@ func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair,
 	return out, nil
 }
 
-// sort separates the texts that the type can hold from the others. Halving finds a few of those among many in few queries.
+// sort separates the texts that the type can hold from the others. Halving finds a few of those among many in few
+// queries.
 func (t idType) sort(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
 	for _, id := range ids {
 		if t.cannotHold(id) {
@@ -173,8 +175,8 @@ func (t idType) halve(ctx context.Context, db querier, ids []string) (values, ot
 // same reports whether values of both types are equal at the same time.
 func (t idType) same(other idType) bool { return t.oid == other.oid && t.collate == other.collate }
 
-// ErrChanged is wrapped in errors that say that the queries no longer return what New found: a mapping made by New again can
-// read.
+// ErrChanged is wrapped in errors that say that the queries no longer return what New found: a mapping made by New
+// again can read.
 var ErrChanged = errors.New("the tables of the mapping were altered since its queries were checked")
 
 // unchanged checks that the columns with the product's id still have their types.
@@ -203,11 +205,26 @@ type querier interface {
 
 var _ querier = (*pgxpool.Pool)(nil)
 
+// spellings are the ids that are products', as the products query spells them: columns that are not asked for do not fail. If
+// it fails even so, they are all ids, as Postgres writes values of their type.
+func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []string) ([]string, error) {
+	sql := fmt.Sprintf("SELECT DISTINCT m.id::text FROM (%s\n) m WHERE m.id = ANY(%s)", trim(m.products.source), m.products.id.array(1))
+	rows, err := conn.Query(ctx, sql, ids)
+	var out []string
+	if err == nil {
+		out, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil && ofRows(err) {
+		return m.products.id.spelled(ctx, conn, ids)
+	}
+	return out, failed(m.products.name, err)
+}
+
 // IDType is SQL's name of the type of the products query's column id.
 func (m *Mapping) IDType() string { return m.products.id.sql }
 
-// IDs lists up to limit product ids in their order, after the given one; from the first if it is empty. A row whose id is
-// NULL is no product; Check counts them.
+// IDs lists up to limit product ids in their order, after the given one; from the first if it is empty. A row whose
+// id is NULL is no product; Check counts them.
 func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, error) {
 	sql, args := m.firstIDs, []any{limit}
 	if after != "" {

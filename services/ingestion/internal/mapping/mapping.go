@@ -65,7 +65,8 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 	return out, nil
 }
 
-// Fingerprint changes with whatever the mapping says of reading: the queries, what they return, and the watched tables.
+// Fingerprint changes with whatever the mapping says of reading: the queries, what they return, and the watched
+// tables.
 func (m *Mapping) Fingerprint() string { return m.fingerprint }
 
 func fingerprint(m *config.Mapping, types ...map[string]string) string {

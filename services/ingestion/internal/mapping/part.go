@@ -15,8 +15,8 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// part reads some products as of one snapshot, in one round trip, and keeps their states unless a query fails. It returns the
-// snapshot in any case if there was one.
+// part reads some products as of one snapshot, in one round trip, and keeps their states unless a query fails. It
+// returns the snapshot in any case if there was one.
 func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
 	r := newReading()
 	var snapshot *Snapshot

@@ -41,11 +41,13 @@ func (s State) Violations(validate func(*catalogv1.Product) []catalog.Violation)
 type Reading struct {
 	// States of the products, by their ids as the products query spells them.
 	States map[string]State
-	// Absent are requested ids that the products query does not return, as Postgres writes values of the id column's type.
+	// Absent are requested ids that the products query does not return, as Postgres writes values of the id column's
+	// type.
 	Absent []string
 	// NotIDs are requested values that the type of the id column cannot hold, so no product can have them.
 	NotIDs []string
-	// Spelled are the requested ids that the queries, or Postgres for absent ones, spell in another way, with that spelling.
+	// Spelled are the requested ids that the queries, or Postgres for absent ones, spell in another way, with that
+	// spelling.
 	Spelled map[string]string
 
 	snapshots []Snapshot
@@ -64,9 +66,9 @@ func (r Reading) Of(requested string) State {
 	return r.States[requested]
 }
 
-// Read reads products by their ids, as the log or an operator spells them. It is one round trip as long as no query fails and
-// the ids are spelled as the query spells them. A product for which a query fails does not keep the others from being read. An
-// error says that the queries cannot be used at all, or that the database cannot be.
+// Read reads products by their ids, as the log or an operator spells them. It is one round trip as long as no query
+// fails and the ids are spelled as the query spells them. A product for which a query fails does not keep the others
+// from being read. An error says that the queries cannot be used at all, or that the database cannot be.
 func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 	conn, err := m.pool.Acquire(ctx)
 	if err != nil {

@@ -19,8 +19,8 @@ type QueryFailure struct {
 	Query string
 	// Code is Postgres' SQLSTATE, Message its words.
 	Code, Message string
-	// Together is how many products were read together when the query failed. It is 1 unless the time for finding out for which
-	// of them it fails was used up.
+	// Together is how many products were read together when the query failed. It is 1 unless the time for finding out
+	// for which of them it fails was used up.
 	Together int
 }
 
@@ -55,9 +55,9 @@ func failed(query string, err error) error {
 	return &queryError{query, err}
 }
 
-// splitTime is for how long a batch may be split to find the products for which a query fails; longer if one reading of the
-// batch takes long.
-const splitTime = 30 * time.Second
+// splitTime is for how long a batch may be split to find the products for which a query fails; longer if one reading
+// of the batch takes long.
+var splitTime = 30 * time.Second
 
 // SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 const (
@@ -65,12 +65,12 @@ const (
 	codeQueryCanceled   = "57014"
 )
 
-// ofServer are the classes of errors that say nothing about the rows: connection, transaction state, rights to connect,
-// conflicts with other sessions, resources, shutdown, the system, a plan that is out of date.
+// ofServer are the classes of errors that say nothing about the rows: connection, transaction state, rights to
+// connect, conflicts with other sessions, resources, shutdown, the system, a plan that is out of date.
 var ofServer = []string{"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "F0"}
 
-// ofRows reports whether an error may be of a single row, so that reading fewer products may go well. Also errors that are
-// usually of a query, as class 42, may be: a value that is no jsonpath is a syntax error.
+// ofRows reports whether an error may be of a single row, so that reading fewer products may go well. Also errors
+// that are usually of a query, as class 42, may be: a value that is no jsonpath is a syntax error.
 func ofRows(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(pg.Code) != 5 {
@@ -122,7 +122,7 @@ func (s *session) read(ctx context.Context, ids []string) error {
 	if err := s.probe(ctx); err != nil {
 		return err
 	}
-	limit := max(splitTime, time.Duration(2*bits.Len(uint(len(values))))*took)
+	limit := splitTime + time.Duration(2*bits.Len(uint(len(values))))*took
 	x := splitting{session: s, reasons: map[string]bool{}, deadline: time.Now().Add(limit)}
 	if err := x.split(ctx, values, cause); err != nil {
 		return err
@@ -153,12 +153,12 @@ func (s *session) probe(ctx context.Context) error {
 	return err
 }
 
-// splitting finds the products for which a query fails. Of n products k such ones take about 2k log2(n/k) readings, and 2n if all
-// fail. When the time is used up, the products not yet read alone all count as failed, since none of them is known to be good.
+// splitting finds the products for which a query fails. Of n products k such ones take about 2k log2(n/k) readings,
+// and 2n if all fail. When the time is used up, the products not yet read alone all count as failed, since none of
+// them is known to be good.
 type splitting struct {
 	*session
 	deadline time.Time
-	failed   int
 	reasons  map[string]bool
 }
 
@@ -229,12 +229,11 @@ func (x *splitting) fail(ctx context.Context, ids []string, cause error) error {
 	if !ok {
 		return cause
 	}
-	// The query's spelling is not known.
-	spelled, err := x.m.products.id.spelled(ctx, x.conn, ids)
+	failing, err := x.m.spellings(ctx, x.conn, ids)
 	if err != nil {
 		return err
 	}
-	for _, id := range spelled {
+	for _, id := range failing {
 		x.record(id, len(ids), e, cause)
 	}
 	return nil
@@ -246,15 +245,24 @@ func (x *splitting) record(id string, together int, e *queryError, cause error) 
 		failure.Message = words(pg)
 	}
 	x.out.States[id] = State{Failure: failure}
-	x.failed++
 	x.reasons[reason(cause)] = true
 }
 
-// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product: a function whose
-// body names a column that is no more fails whenever it is called, and so does an expression over a row that all products share.
-// That is so if nothing of the batch could be read, and nothing of a few other products, all for the same reason.
+// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product: a
+// function whose body names a column that is no more fails whenever it is called, and so does an expression over a
+// row that all products share. That is so if nothing of the batch could be read, and nothing of a few other
+// products, all for the same reason.
 func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) error {
-	if x.failed < len(ids) || len(x.reasons) > 1 {
+	failing := 0
+	for _, state := range x.out.States {
+		if state.Product != nil {
+			return nil
+		}
+		if state.Failure != nil && state.Failure.Together == 1 {
+			failing++
+		}
+	}
+	if len(x.reasons) != 1 {
 		return nil
 	}
 	const sample, enough = 20, 3
@@ -263,7 +271,6 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 	if err != nil && (rare || !ofRows(err)) {
 		return err
 	}
-	failing := x.failed
 	for _, id := range listed {
 		if slices.Contains(ids, id) {
 			continue

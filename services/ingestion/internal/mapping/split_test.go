@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 )
 
 // wordy are tables whose prices are texts, as in a table of attributes.
@@ -192,6 +194,35 @@ func limited(t *testing.T, url string, limit time.Duration) *pgxpool.Pool {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return pool
+}
+
+// A letter is about the product that CATALOG has: the one that the query spells, not the log.
+func TestRead_FailuresHaveTheQuerysSpelling(t *testing.T) {
+	s := newShop(t, `CREATE EXTENSION citext; CREATE TABLE items (id citext, name text, stock text); CREATE TABLE tariffs (id text, item citext, cents text);
+		INSERT INTO items VALUES ('Mug', 'Mug', '1'), ('Cup', 'Cup', 'x'), ('Pot', 'Pot', '1'); INSERT INTO tariffs VALUES ('p', 'POT', '1,5')`)
+	s.queries.Products = `SELECT id, name, jsonb_build_object('stock', stock::int) AS metadata FROM items`
+	s.queries.Prices = `SELECT id, item AS product, 'eur' AS currency, cents::numeric AS unit_amount FROM tariffs`
+	r := s.read("MUG", "CUP", "POT", "pot", "none")
+	require.Len(t, r.States, 3)
+	require.NotNil(t, r.States["Mug"].Product)
+	require.Equal(t, "products", r.States["Cup"].Failure.Query)
+	require.Equal(t, "prices", r.States["Pot"].Failure.Query)
+	require.Equal(t, map[string]string{"MUG": "Mug", "CUP": "Cup", "POT": "Pot", "pot": "Pot"}, r.Spelled)
+	require.Equal(t, []string{"none"}, r.Absent)
+}
+
+// What is not read alone in time counts as failed, and says so; what is no product does not.
+func TestRead_WhenTheTimeIsUp(t *testing.T) {
+	s := newWordy(t, `INSERT INTO items SELECT i, 'Item', CASE WHEN i = 3 THEN 'x' ELSE '1' END FROM generate_series(1, 8) i`)
+	mapping.SplitTime(t, -time.Hour)
+	r := s.read("1", "2", "3", "4", "5", "6", "7", "8", "9")
+	require.Len(t, r.States, 8)
+	require.Equal(t, []string{"9"}, r.Absent)
+	for _, state := range r.States {
+		require.Nil(t, state.Product, "nothing is called good that was not read")
+		require.Equal(t, 9, state.Failure.Together)
+		require.Contains(t, state.Failure.Error(), "one of 9 products")
+	}
 }
 
 func TestRead_OfNothing(t *testing.T) {

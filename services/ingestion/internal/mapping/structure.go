@@ -27,8 +27,8 @@ func (v value) at(path string, raw []byte) value {
 	return value{v.path + path, bytes.TrimSpace(raw), v.faults}
 }
 
-// isNone reports whether a structure says that there is none: NULL, JSON's null, and an empty object or list, whichever of the
-// two the field takes, since some languages write one for the other.
+// isNone reports whether a structure says that there is none: NULL, JSON's null, and an empty object or list,
+// whichever of the two the field takes, since some languages write one for the other.
 func (v value) isNone() bool {
 	raw := bytes.TrimSpace(v.raw)
 	if len(raw) >= 2 && (raw[0] == '{' || raw[0] == '[') {
@@ -111,7 +111,8 @@ func (v value) whole(limit uint64) uint64 {
 // shown is the value for messages, short.
 func (v value) shown() string { return abridged(v.raw) }
 
-// metadata leaves out keys whose value is NULL or empty: Stripe stores no empty values, so for that key it must hold none.
+// metadata leaves out keys whose value is NULL or empty: Stripe stores no empty values, so for that key it must hold
+// none.
 func (v value) metadata() map[string]string {
 	var out map[string]string
 	fields := v.fields()
@@ -128,8 +129,8 @@ func (v value) metadata() map[string]string {
 	return out
 }
 
-// texts are the items of a list of texts, or of objects with a name. NULL and empty ones are left out: an aggregate over an
-// outer join has one where there is nothing.
+// texts are the items of a list of texts, or of objects with a name. NULL and empty ones are left out: an aggregate
+// over an outer join has one where there is nothing.
 func (v value) texts() []string {
 	var out []string
 	for _, item := range v.items() {

@@ -1,6 +1,6 @@
-// Package names finds the tables and columns that the configuration names. A name is read as SQL reads it, so that one without
-// quotes is in lower case; where nothing has that name, it is taken exactly as it is written. "productId" in quotes and productId
-// without are one column then.
+// Package names finds the tables and columns that the configuration names. A name is read as SQL reads it, so that
+// one without quotes is in lower case; where nothing has that name, it is taken exactly as it is written.
+// "productId" in quotes and productId without are one column then.
 package names
 
 import (

@@ -12,8 +12,9 @@ import (
 // idParameters are the parameters of an import that hold Stripe's ids.
 var idParameters = []string{"id", "product", "default_price"}
 
-// Check finds parameters of the imports whose type cannot hold Stripe's ids, which are texts like prod_NffrFeUfNV2Hib. Where the
-// catalog's ids are numbers, a statement that changes a row is fine, and one that inserts a product of Stripe's never is.
+// Check finds parameters of the imports whose type cannot hold Stripe's ids, which are texts like
+// prod_NffrFeUfNV2Hib. Where the catalog's ids are numbers, a statement that changes a row is fine, and one that
+// inserts a product of Stripe's never is.
 func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 	var out finding.List
 	for _, s := range []*statement{w.importProduct, w.importPrice} {
@@ -26,7 +27,8 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 			}
 			var typeName string
 			var holds bool
-			// The types of Postgres' string category, those of extensions and domains over them included; 0 and unknown are not told.
+			// The types of Postgres' string category, those of extensions and domains over them included; 0 and unknown are
+			// not told.
 			err := w.Pool.QueryRow(ctx, `WITH RECURSIVE t(oid) AS (SELECT $1::oid
 				UNION SELECT typbasetype FROM t JOIN pg_type USING (oid) WHERE typtype = 'd')
 				SELECT format_type($1, NULL), NOT EXISTS (SELECT FROM t JOIN pg_type p USING (oid) WHERE p.typtype <> 'd' AND p.typcategory NOT IN ('S', 'X'))`,
