@@ -40,7 +40,8 @@ func (a *anchors) replace(node ast.Node) (ast.Node, error) {
 		if value, ok := a.nodes[name]; ok {
 			return value, nil
 		}
-		return nil, fmt.Errorf("%s: there is no anchor %q before this alias: write &%s where it is first used", position(a.path, n.GetToken()), name, name)
+		return nil, fmt.Errorf("%s: there is no anchor %q before this alias: write &%s where it is first used",
+			position(a.path, n.GetToken()), name, name)
 	case *ast.MappingNode:
 		return a.mapping(n)
 	case *ast.SequenceNode:

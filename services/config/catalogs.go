@@ -18,7 +18,8 @@ type catalogEntry struct {
 func (s *section) catalogEntry(path string, entry *ast.MappingValueNode) error {
 	node, ok := entry.Value.(*ast.MappingNode)
 	if !ok {
-		return fmt.Errorf("%s: catalog must hold products, prices and watch; see docs/mapping.md", position(path, entry.Key.GetToken()))
+		return fmt.Errorf("%s: catalog must hold products, prices and watch; see docs/mapping.md",
+			position(path, entry.Key.GetToken()))
 	}
 	s.catalog = &catalogEntry{path: path, at: position(path, entry.Key.GetToken()), node: node}
 	return nil

@@ -16,7 +16,8 @@ import (
 // with it. It changes nothing there, and asks nobody else. An error says that it could not look.
 func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	if cfg.DatabaseURL == "" {
-		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
+		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, " +
+			"like postgres://user:password@host:5432/database")
 	}
 	pool, err := connect(ctx, cfg.DatabaseURL)
 	if err != nil {

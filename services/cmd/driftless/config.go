@@ -38,7 +38,7 @@ type settings struct {
 }
 
 func (configCheckCmd) Help() string {
-	return `Without --database no server is asked: that the configuration is valid does not say that the mapping's SQL fits the tables.`
+	return "Without --database no server is asked. Whether the mapping's SQL fits the tables is then not known."
 }
 
 // checked is what the check of an account has found.
@@ -117,7 +117,8 @@ func (cmd *configCheckCmd) print(c *cli, accounts []checked) error {
 		case !cmd.Database:
 			fmt.Fprintf(stdout, "account %s: the configuration is valid\n", a.Account)
 		case len(a.Findings) == 0:
-			fmt.Fprintf(stdout, "account %s: the configuration is valid, and the catalog database is as ingestion needs it\n", a.Account)
+			fmt.Fprintf(stdout, "account %s: the configuration is valid, and the catalog database is as ingestion needs it\n",
+				a.Account)
 		default:
 			printFindings(stdout, a)
 		}
@@ -132,7 +133,8 @@ func printFindings(w io.Writer, a checked) {
 			refusals++
 		}
 	}
-	fmt.Fprintf(w, "account %s: the configuration is valid; the check of the catalog database has %d findings; %d keep ingestion from starting\n",
+	fmt.Fprintf(w, "account %s: the configuration is valid; "+
+		"the check of the catalog database has %d findings; %d keep ingestion from starting\n",
 		a.Account, len(a.Findings), refusals)
 	for _, f := range a.Findings {
 		fmt.Fprintf(w, "\n%s: %s\n", f.Severity, f.Message)

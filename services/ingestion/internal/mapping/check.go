@@ -22,7 +22,9 @@ const checkLimit = 10 * time.Second
 
 // Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It
 // refuses only what would make capture untrue. An error says that it could not look.
-func (m *Mapping) Check(ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation) (finding.List, error) {
+func (m *Mapping) Check(
+	ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation,
+) (finding.List, error) {
 	c := check{m: m}
 	if err := c.resolve(ctx, watch); err != nil {
 		return nil, err
@@ -89,9 +91,11 @@ func (c *check) dependencies(ctx context.Context) error {
 		const seen = "a change there is seen only when the tables are compared (see compare_every)"
 		switch r.Kind {
 		case 'm':
-			c.out.Warn("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s", r.Name, seen)
+			c.out.Warn("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s",
+				r.Name, seen)
 		case 'f':
-			c.out.Warn("", "the queries read the foreign table %s, and the log of this database has none of its changes: %s", r.Name, seen)
+			c.out.Warn("", "the queries read the foreign table %s, and the log of this database has none of its changes: %s",
+				r.Name, seen)
 		default:
 			line, err := c.suggestion(ctx, r)
 			if err != nil {
@@ -106,11 +110,13 @@ func (c *check) dependencies(ctx context.Context) error {
 			functions = append(functions, f.Name)
 		}
 		c.out.Warn("", "the queries call %s, and Postgres does not know which tables a function reads whose body is a text: "+
-			"changes of tables that catalog.watch does not name are seen only when the tables are compared", strings.Join(functions, ", "))
+			"changes of tables that catalog.watch does not name are seen only when the tables are compared",
+			strings.Join(functions, ", "))
 	}
 	if !d.Complete && len(d.Functions) == 0 {
 		c.out.Warn("GRANT TEMPORARY ON DATABASE "+c.m.database()+" TO "+c.m.role()+";",
-			"which tables the queries read through views and functions is not known, since role %s may make no temporary view", c.m.role())
+			"which tables the queries read through views and functions is not known, since role %s may make no temporary view",
+			c.m.role())
 	}
 	return nil
 }

@@ -84,9 +84,14 @@ func custom(v value) *catalogv1.CustomUnitAmount {
 
 // chosen tells the two meanings of a custom amount without bounds apart: beside another amount it is an empty
 // structure, which means none.
-func chosen(c *catalogv1.CustomUnitAmount, whole, fraction string, tiers []*catalogv1.PriceTier) *catalogv1.CustomUnitAmount {
+func chosen(c *catalogv1.CustomUnitAmount, p interface {
+	GetUnitAmount() string
+	GetUnitAmountDecimal() string
+	GetTiers() []*catalogv1.PriceTier
+},
+) *catalogv1.CustomUnitAmount {
 	unbounded := c.GetMinimum() == "" && c.GetMaximum() == "" && c.GetPreset() == ""
-	if unbounded && (whole != "" || fraction != "" || len(tiers) > 0) {
+	if unbounded && (p.GetUnitAmount() != "" || p.GetUnitAmountDecimal() != "" || len(p.GetTiers()) > 0) {
 		return nil
 	}
 	return c
@@ -115,7 +120,7 @@ func currencies(v value) map[string]*catalogv1.CurrencyOption {
 			CustomUnitAmount: custom(f["custom_unit_amount"]),
 		}
 		option.UnitAmount, option.UnitAmountDecimal = amounts(f["unit_amount"], f["unit_amount_decimal"])
-		option.CustomUnitAmount = chosen(option.GetCustomUnitAmount(), option.GetUnitAmount(), option.GetUnitAmountDecimal(), option.GetTiers())
+		option.CustomUnitAmount = chosen(option.GetCustomUnitAmount(), option)
 		if out == nil {
 			out = map[string]*catalogv1.CurrencyOption{}
 		}
@@ -146,7 +151,8 @@ func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecim
 		if !strings.HasSuffix(field, "_amount") {
 			hint = "for Stripe takes whole ones only"
 		}
-		whole.fault("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s", amount, hint)
+		whole.fault("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s",
+			amount, hint)
 		return "", ""
 	case strings.ContainsAny(strings.ToLower(amount), "nif"):
 		// NaN, Infinity.

@@ -69,7 +69,8 @@ func (t idType) array(n int) string { return fmt.Sprintf("$%d::text[]::%s[]", n,
 func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, oid uint32) (idType, error) {
 	t := idType{oid: oid, sql: sql}
 	var collatable bool
-	if err := conn.QueryRow(ctx, "SELECT typcollation <> 0 FROM pg_type WHERE oid = $1", oid).Scan(&collatable); err != nil {
+	err := conn.QueryRow(ctx, "SELECT typcollation <> 0 FROM pg_type WHERE oid = $1", oid).Scan(&collatable)
+	if err != nil {
 		return t, fmt.Errorf("look at type %s: %w", sql, err)
 	}
 	if !collatable {
@@ -77,14 +78,16 @@ func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, 
 	}
 	// No row is read: the collation is a property of the expression.
 	var collation *string
-	err := conn.QueryRow(ctx, fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trim(query))).Scan(&collation)
-	if err != nil {
+	of := fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trim(query))
+	if err := conn.QueryRow(ctx, of).Scan(&collation); err != nil {
 		return t, fmt.Errorf("look at the collation of column %s: %w", column, err)
 	}
 	deterministic := true
 	if collation != nil {
 		t.collate = " COLLATE " + *collation
-		if err := conn.QueryRow(ctx, "SELECT collisdeterministic FROM pg_collation WHERE oid = $1::text::regcollation", *collation).Scan(&deterministic); err != nil {
+		of := "SELECT collisdeterministic FROM pg_collation WHERE oid = $1::text::regcollation"
+		err := conn.QueryRow(ctx, of, *collation).Scan(&deterministic)
+		if err != nil {
 			return t, fmt.Errorf("look at collation %s: %w", *collation, err)
 		}
 	}
@@ -188,12 +191,14 @@ func (m *Mapping) unchanged(ctx context.Context, conn *pgxpool.Conn) error {
 		{m.products.name, m.products.source, "id", m.products.id},
 		{m.prices.name, m.prices.source, "product", m.prices.id},
 	} {
-		statement, err := conn.Conn().PgConn().Prepare(ctx, "", fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trim(q.source)), nil)
+		sql := fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trim(q.source))
+		statement, err := conn.Conn().PgConn().Prepare(ctx, "", sql, nil)
 		if err != nil {
 			return failed(q.name, err)
 		}
 		if oid := statement.Fields[0].DataTypeOID; oid != q.was.oid {
-			return fmt.Errorf("the mapping's %s query: column %s is no longer of type %s: %w", q.name, q.column, q.was.sql, ErrChanged)
+			return fmt.Errorf("the mapping's %s query: column %s is no longer of type %s: %w",
+				q.name, q.column, q.was.sql, ErrChanged)
 		}
 	}
 	return nil
@@ -205,10 +210,11 @@ type querier interface {
 
 var _ querier = (*pgxpool.Pool)(nil)
 
-// spellings are the ids that are products', as the products query spells them: columns that are not asked for do not fail. If
-// it fails even so, they are all ids, as Postgres writes values of their type.
+// spellings are the ids that are products', as the products query spells them: columns that are not asked for do not
+// fail. If it fails even so, they are all ids, as Postgres writes values of their type.
 func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []string) ([]string, error) {
-	sql := fmt.Sprintf("SELECT DISTINCT m.id::text FROM (%s\n) m WHERE m.id = ANY(%s)", trim(m.products.source), m.products.id.array(1))
+	sql := fmt.Sprintf("SELECT DISTINCT m.id::text FROM (%s\n) m WHERE m.id = ANY(%s)",
+		trim(m.products.source), m.products.id.array(1))
 	rows, err := conn.Query(ctx, sql, ids)
 	var out []string
 	if err == nil {
@@ -239,8 +245,9 @@ func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, e
 	case err == nil:
 	case ofRows(err):
 		// Columns that are not asked for are not computed, except by functions that may have side effects.
-		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE function keeps "+
-			"all from being listed: repair the row, or declare the functions that the query calls STABLE", failed("products", err))
+		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE "+
+			"function keeps all from being listed: repair the row, or declare the functions that the query calls STABLE",
+			failed("products", err))
 	default:
 		return nil, fmt.Errorf("list product ids: %w", failed("products", err))
 	}

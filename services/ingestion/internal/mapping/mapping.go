@@ -40,7 +40,8 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 		return nil, err
 	}
 	if !slices.ContainsFunc([]string{"unit_amount", "unit_amount_decimal", "tiers", "custom_unit_amount"}, prices.has) {
-		return nil, errors.New("the mapping's prices query returns no amount: add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
+		return nil, errors.New("the mapping's prices query returns no amount: " +
+			"add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
 	}
 	out := &Mapping{pool: pool}
 	if out.products, err = products.by(ctx, pool, "id"); err != nil {

@@ -75,10 +75,7 @@ func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 		return Reading{}, fmt.Errorf("read products: connect to the catalog database: %w", err)
 	}
 	defer conn.Release()
-	s := session{
-		m: m, conn: conn, unpriced: map[string]bool{}, notIDs: map[string]bool{},
-		out: Reading{States: make(map[string]State, len(ids)), Spelled: map[string]string{}},
-	}
+	s := newSession(m, conn)
 	requested := unique(ids)
 	if err := s.read(ctx, requested); err != nil {
 		return Reading{}, err
@@ -98,6 +95,16 @@ type session struct {
 	unpriced map[string]bool
 	// notIDs are those of out.
 	notIDs map[string]bool
+}
+
+func newSession(m *Mapping, conn *pgxpool.Conn) *session {
+	return &session{
+		m:        m,
+		conn:     conn,
+		unpriced: map[string]bool{},
+		notIDs:   map[string]bool{},
+		out:      Reading{States: map[string]State{}, Spelled: map[string]string{}},
+	}
 }
 
 // settle finds out what became of requested ids that no state has by their very spelling.
@@ -182,7 +189,8 @@ func (s *session) sameValue(a, b string) {
 			continue
 		}
 		fault := catalog.Violation{Field: "id", Message: fmt.Sprintf(
-			"the products query returns both %q and %q, which are the same value of type %s: let it return one row for each product",
+			"the products query returns both %q and %q, which are the same value of type %s: "+
+				"let it return one row for each product",
 			pair[0], pair[1], s.m.IDType())}
 		if !slices.Contains(state.Faults, fault) {
 			state.Faults = append(state.Faults, fault)

@@ -27,7 +27,7 @@ type QueryFailure struct {
 func (f *QueryFailure) Error() string {
 	message := fmt.Sprintf("the mapping's %s query fails: %s", f.Query, f.Message)
 	if f.Together > 1 {
-		message += fmt.Sprintf(" (this is one of %d products that were read together; which of them it is takes too long to find out)", f.Together)
+		message += fmt.Sprintf(" (of one of %d products that were read together; to find which takes too long)", f.Together)
 	}
 	return message
 }
@@ -220,7 +220,7 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 
 // other is a session that keeps nothing of what it reads for this one.
 func (s *session) other() *session {
-	return &session{m: s.m, conn: s.conn, unpriced: map[string]bool{}, notIDs: map[string]bool{}, out: Reading{States: map[string]State{}}}
+	return newSession(s.m, s.conn)
 }
 
 // fail records products as failed.

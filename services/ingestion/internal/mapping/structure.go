@@ -84,9 +84,11 @@ func (v value) text() string {
 		}
 		return s
 	case raw[0] == '[':
-		v.fault("must be a text, a number or a boolean, not the list %s: write it as one text in the query, as with array_to_string", v.shown())
+		v.fault("must be a text, a number or a boolean, not the list %s: write it as one text in the query, as with "+
+			"array_to_string", v.shown())
 	case raw[0] == '{':
-		v.fault("must be a text, a number or a boolean, not the object %s: choose one of its values in the query, as with ->>", v.shown())
+		v.fault("must be a text, a number or a boolean, not the object %s: choose one of its values in the query, as "+
+			"with ->>", v.shown())
 	default:
 		return string(raw)
 	}

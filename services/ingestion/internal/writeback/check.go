@@ -31,14 +31,16 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 			// not told.
 			err := w.Pool.QueryRow(ctx, `WITH RECURSIVE t(oid) AS (SELECT $1::oid
 				UNION SELECT typbasetype FROM t JOIN pg_type USING (oid) WHERE typtype = 'd')
-				SELECT format_type($1, NULL), NOT EXISTS (SELECT FROM t JOIN pg_type p USING (oid) WHERE p.typtype <> 'd' AND p.typcategory NOT IN ('S', 'X'))`,
+				SELECT format_type($1, NULL), NOT EXISTS (SELECT FROM t JOIN pg_type p USING (oid)
+					WHERE p.typtype <> 'd' AND p.typcategory NOT IN ('S', 'X'))`,
 				s.types[i]).Scan(&typeName, &holds)
 			if err != nil {
 				return nil, fmt.Errorf("look at the types of %s: %w", s.key, err)
 			}
 			if !holds {
-				out.Warn("", "%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be imported; "+
-					"keep Stripe's id in a text column of its own, and let the mapping's queries return it as the id of imported rows",
+				out.Warn("", "%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be "+
+					"imported; keep Stripe's id in a text column of its own, and let the mapping's queries return it as the id "+
+					"of imported rows",
 					s.key, name, typeName, example(name, s.key))
 			}
 		}
