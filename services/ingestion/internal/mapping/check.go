@@ -16,8 +16,8 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 )
 
-// checkLimit bounds each query of a check: a start must not wait for a scan of large tables. What is not found out
-// in that time is not called right or wrong.
+// checkLimit bounds each query of a check: a start must not wait for a scan of large tables. A query that
+// takes longer calls nothing right or wrong.
 const checkLimit = 10 * time.Second
 
 // Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It

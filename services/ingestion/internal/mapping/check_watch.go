@@ -57,7 +57,7 @@ func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error 
 	return nil
 }
 
-// covered are the tables of which changes are seen: those watched, their partitions and their children.
+// covered are the tables whose changes are seen: those watched, their partitions and their children.
 func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 	oids := make([]uint32, len(c.watched))
 	for i, w := range c.watched {
@@ -168,8 +168,7 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	if err != nil {
 		return err
 	}
-	// The samples both ways, and then everything. What the type cannot hold is no product's id, but keeps the last
-	// query from an answer.
+	// The samples both ways, and then everything. A value that the type cannot hold makes the last query fail.
 	certain, meets := false, false
 	products := trim(c.m.products.source)
 	for _, q := range []struct {

@@ -134,8 +134,8 @@ func amounts(whole, fractional value) (unitAmount, unitAmountDecimal string) {
 	return fitted(whole, whole.text(), fractional.text())
 }
 
-// fitted writes an amount as Stripe does. A fraction of a minor unit is a mistake where the field is for whole ones:
-// nobody means a price of 23.485 that is computed as 21.35 * 1.1.
+// fitted writes an amount as Stripe does. A fraction of a minor unit is a mistake where the field is for whole ones,
+// as in a price of 2348.5 cents that was computed as 21.35 * 110.
 func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecimal string) {
 	unitAmount, unitAmountDecimal = catalog.Amount(amount, fractional)
 	if amount == "" || fractional != "" {

@@ -93,8 +93,10 @@ var productColumns = map[string]column[catalogv1.Product]{
 			p.MarketingFeatures = append(p.MarketingFeatures, &catalogv1.MarketingFeature{Name: name})
 		}
 	}},
-	"metadata":             {kind: object, set: func(p *catalogv1.Product, v value) { p.Metadata = v.metadata() }},
-	"package_dimensions":   {kind: object, set: func(p *catalogv1.Product, v value) { p.PackageDimensions = dimensions(v) }},
+	"metadata": {kind: object, set: func(p *catalogv1.Product, v value) { p.Metadata = v.metadata() }},
+	"package_dimensions": {kind: object, set: func(p *catalogv1.Product, v value) {
+		p.PackageDimensions = dimensions(v)
+	}},
 	"shippable":            boolColumn(func(p *catalogv1.Product) **bool { return &p.Shippable }),
 	"statement_descriptor": textColumn(text, func(p *catalogv1.Product) *string { return &p.StatementDescriptor }),
 	"tax_code":             textColumn(text, func(p *catalogv1.Product) *string { return &p.TaxCode }),

@@ -29,7 +29,7 @@ type Mapping struct {
 	fingerprint       string
 }
 
-// New checks the queries against the database. Its errors name the query, the column and what mends it.
+// New checks the queries against the database. Its errors name the query, the column and what to change.
 func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, error) {
 	products, err := describe(ctx, pool, "products", m.Products, productColumns, "id", "name")
 	if err != nil {

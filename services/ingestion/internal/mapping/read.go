@@ -91,7 +91,7 @@ type session struct {
 	m    *Mapping
 	conn *pgxpool.Conn
 	out  Reading
-	// unpriced are product ids that the prices query's column product cannot hold: no price is of theirs.
+	// unpriced are product ids that the prices query's column product cannot hold: they have no prices.
 	unpriced map[string]bool
 	// notIDs are those of out.
 	notIDs map[string]bool

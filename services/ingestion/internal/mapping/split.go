@@ -118,7 +118,7 @@ func (s *session) read(ctx context.Context, ids []string) error {
 		return err
 	}
 	cause := err
-	// What fails without any product is no product's fault.
+	// An error without any product is not one of a row.
 	if err := s.probe(ctx); err != nil {
 		return err
 	}
@@ -153,9 +153,9 @@ func (s *session) probe(ctx context.Context) error {
 	return err
 }
 
-// splitting finds the products for which a query fails. Of n products k such ones take about 2k log2(n/k) readings,
-// and 2n if all fail. When the time is used up, the products not yet read alone all count as failed, since none of
-// them is known to be good.
+// splitting finds the products for which a query fails. It takes about 2k log2(n/k) readings for k such products
+// among n, and 2n if all fail. When the time is used up, the products not yet read alone all count as failed: none
+// is known to be good.
 type splitting struct {
 	*session
 	deadline time.Time
@@ -206,7 +206,7 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 	if !ok || e.query != x.m.prices.name {
 		return x.fail(ctx, []string{id}, err)
 	}
-	// Prices of what is no product concern nobody.
+	// A price row whose product does not exist concerns no product.
 	product := x.other()
 	product.unpriced[id] = true
 	if _, withoutPrices := product.part(ctx, []string{id}); withoutPrices != nil {
@@ -248,10 +248,10 @@ func (x *splitting) record(id string, together int, e *queryError, cause error) 
 	x.reasons[reason(cause)] = true
 }
 
-// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product: a
-// function whose body names a column that is no more fails whenever it is called, and so does an expression over a
-// row that all products share. That is so if nothing of the batch could be read, and nothing of a few other
-// products, all for the same reason.
+// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product. A
+// function whose body names a renamed column fails whenever it is called, and so does an expression over a row that
+// all products share. The queries are at fault if no product of the batch could be read, and none of a few others,
+// all for the same reason.
 func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) error {
 	failing := 0
 	for _, state := range x.out.States {
@@ -284,7 +284,7 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 		}
 		failing++
 	}
-	// Of few products, only an error of a kind that rows rarely cause is the query's.
+	// With few products to compare, only an error that rows rarely cause is taken for the query's.
 	if failing < enough && !rare {
 		return nil
 	}

@@ -37,6 +37,7 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 			share := []float64{0, 1.0 / n, 0.02, 0.3, 0.9, 1}[seed]
 			s := newWordy(t, "")
 			failing, ids := map[string]string{}, []string{"abc", "99999", "007"}
+			var stocks, prices []string
 			for i := range n {
 				id, stock, cents := strconv.Itoa(i), "1", "1250"
 				if random.Float64() < share {
@@ -47,10 +48,10 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 						stock = "viele"
 					}
 				}
-				s.exec(`INSERT INTO items VALUES ($1::text::int, 'Item', $2)`, id, stock)
-				s.exec(`INSERT INTO tariffs VALUES ('p' || $1, $1::text::int, $2)`, id, cents)
-				ids = append(ids, id)
+				ids, stocks, prices = append(ids, id), append(stocks, stock), append(prices, cents)
 			}
+			s.exec(`INSERT INTO items SELECT n - 1, 'Item', stock FROM unnest($1::text[]) WITH ORDINALITY u(stock, n)`, stocks)
+			s.exec(`INSERT INTO tariffs SELECT 'p' || n, n - 1, cents FROM unnest($1::text[]) WITH ORDINALITY u(cents, n)`, prices)
 			// A price with which the query fails, of what is no product.
 			s.exec(`INSERT INTO tariffs VALUES ('stray', 5000, '12,50')`)
 			ids = append(ids, "5000")
@@ -120,7 +121,7 @@ func TestRead_ErrorsThatRowsRaise(t *testing.T) {
 	}
 }
 
-// What fails for whatever product is no product's fault: nothing may become a dead letter for it.
+// An error that each product causes is not one of a row: nothing may become a dead letter for it.
 func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
 	good := `INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i;
 		CREATE TABLE stocks (amount int); INSERT INTO stocks VALUES (1);
@@ -211,7 +212,7 @@ func TestRead_FailuresHaveTheQuerysSpelling(t *testing.T) {
 	require.Equal(t, []string{"none"}, r.Absent)
 }
 
-// What is not read alone in time counts as failed, and says so; what is no product does not.
+// A product that is not read alone in time counts as failed, and says so. An id without a product does not.
 func TestRead_WhenTheTimeIsUp(t *testing.T) {
 	s := newWordy(t, `INSERT INTO items SELECT i, 'Item', CASE WHEN i = 3 THEN 'x' ELSE '1' END FROM generate_series(1, 8) i`)
 	mapping.SplitTime(t, -time.Hour)

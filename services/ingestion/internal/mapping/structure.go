@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// value is a column's value, or a part of one in JSON, with the path to it. What is wrong with it is added to faults.
+// value is a column's value, or a part of one in JSON, with the path to it. Its mistakes are added to faults.
 type value struct {
 	path   string
 	raw    []byte
