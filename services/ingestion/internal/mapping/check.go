@@ -18,7 +18,7 @@ import (
 
 // checkLimit bounds each query of a check: a start must not wait for a scan of large tables. A query that
 // takes longer calls nothing right or wrong.
-const checkLimit = 10 * time.Second
+const checkLimit = 5 * time.Second
 
 // Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It
 // refuses only what would make capture untrue. An error says that it could not look.
@@ -114,15 +114,13 @@ func (c *check) dependencies(ctx context.Context) error {
 			strings.Join(functions, ", "))
 	}
 	if !d.Complete && len(d.Functions) == 0 {
-		c.out.Warn("GRANT TEMPORARY ON DATABASE "+c.m.database()+" TO "+c.m.role()+";",
-			"which tables the queries read through views and functions is not known, since role %s may make no temporary view",
-			c.m.role())
+		var database, role string
+		err := c.m.pool.QueryRow(ctx, "SELECT quote_ident(current_database()), quote_ident(current_user)").Scan(&database, &role)
+		if err != nil {
+			return fmt.Errorf("look at the role of DATABASE_URL: %w", err)
+		}
+		c.out.Warn("GRANT TEMPORARY ON DATABASE "+database+" TO "+role+";",
+			"which tables the queries read through views and functions is not known, since role %s may make no temporary view", role)
 	}
 	return nil
 }
-
-func (m *Mapping) database() string {
-	return pgx.Identifier{m.pool.Config().ConnConfig.Database}.Sanitize()
-}
-
-func (m *Mapping) role() string { return pgx.Identifier{m.pool.Config().ConnConfig.User}.Sanitize() }
