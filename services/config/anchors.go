@@ -7,8 +7,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// anchors replaces the aliases of a YAML document by what they stand for, wherever in the document that is: the YAML library
-// knows the anchors of the part only that it decodes.
+// anchors replaces the aliases of a YAML document by what they stand for, wherever in the document that is: the YAML
+// library knows the anchors of the part only that it decodes.
 type anchors struct {
 	path  string
 	nodes map[string]ast.Node
@@ -40,7 +40,8 @@ func (a *anchors) replace(node ast.Node) (ast.Node, error) {
 		if value, ok := a.nodes[name]; ok {
 			return value, nil
 		}
-		return nil, fmt.Errorf("%s: there is no anchor %q before this alias: write &%s where it is first used", position(a.path, n.GetToken()), name, name)
+		return nil, fmt.Errorf("%s: there is no anchor %q before this alias: write &%s where it is first used",
+			position(a.path, n.GetToken()), name, name)
 	case *ast.MappingNode:
 		return a.mapping(n)
 	case *ast.SequenceNode:

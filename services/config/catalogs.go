@@ -18,15 +18,16 @@ type catalogEntry struct {
 func (s *section) catalogEntry(path string, entry *ast.MappingValueNode) error {
 	node, ok := entry.Value.(*ast.MappingNode)
 	if !ok {
-		return fmt.Errorf("%s: catalog must hold products, prices and watch; see docs/mapping.md", position(path, entry.Key.GetToken()))
+		return fmt.Errorf("%s: catalog must hold products, prices and watch; see docs/mapping.md",
+			position(path, entry.Key.GetToken()))
 	}
 	s.catalog = &catalogEntry{path: path, at: position(path, entry.Key.GetToken()), node: node}
 	return nil
 }
 
-// mappings makes the mapping of each section once the whole file is read. An account's catalog stands over that of the top level
-// key by key, so accounts may share queries or watched tables; in write_back, too. With accounts, the top level's own need not be
-// complete.
+// mappings makes the mapping of each section once the whole file is read. An account's catalog stands over that of
+// the top level key by key, so accounts may share queries or watched tables; in write_back, too. With accounts, the
+// top level's own need not be complete.
 func (r *resolver) mappings() error {
 	if r.catalog != nil {
 		m, err := r.catalog.mapping()

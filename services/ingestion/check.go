@@ -17,11 +17,12 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 )
 
-// Check looks at everything in the catalog database that a start of ingestion needs, and returns all that is wrong with it. It
-// changes nothing there, and asks nobody else. An error says that it could not look.
+// Check looks at everything in the catalog database that a start of ingestion needs, and returns all that is wrong
+// with it. It changes nothing there, and asks no other server. An error says that it could not look.
 func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	if cfg.DatabaseURL == "" {
-		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
+		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, " +
+			"like postgres://user:password@host:5432/database")
 	}
 	pool, err := connect(ctx, cfg)
 	if err != nil {

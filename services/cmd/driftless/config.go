@@ -15,8 +15,8 @@ type configCmd struct {
 	Check configCheckCmd `cmd:"" help:"Check settings, policy and mapping as the services do when they start, without starting anything."`
 }
 
-// configCheckCmd checks what the services would be given. Whether the mapping's SQL fits the tables only the database knows:
-// ingestion asks it when it starts, and so does --database.
+// configCheckCmd checks what the services would be given. Whether the mapping's SQL fits the tables only the
+// database knows: ingestion asks it when it starts, and so does --database.
 type configCheckCmd struct {
 	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Names of the accounts whose settings are checked, separated by commas; those of the file if it has any."`
 	Database bool     `name:"database" help:"Ask the catalog database, too, as ingestion does when it starts: rights, tables, what the queries read and what is watched, and a sample of 1,000 products. Changes nothing there. Exit 2 if it finds anything, 1 if it could not look."`
@@ -38,7 +38,7 @@ type settings struct {
 }
 
 func (configCheckCmd) Help() string {
-	return `Without --database no server is asked: that the configuration is valid does not say that the mapping's SQL fits the tables.`
+	return "Without --database no server is asked. Whether the mapping's SQL fits the tables is then not known."
 }
 
 // checked is what the check of an account has found.
@@ -117,7 +117,8 @@ func (cmd *configCheckCmd) print(c *cli, accounts []checked) error {
 		case !cmd.Database:
 			fmt.Fprintf(stdout, "account %s: the configuration is valid\n", a.Account)
 		case len(a.Findings) == 0:
-			fmt.Fprintf(stdout, "account %s: the configuration is valid, and the catalog database is as ingestion needs it\n", a.Account)
+			fmt.Fprintf(stdout, "account %s: the configuration is valid, and the catalog database is as ingestion needs it\n",
+				a.Account)
 		default:
 			printFindings(stdout, a)
 		}
@@ -132,7 +133,8 @@ func printFindings(w io.Writer, a checked) {
 			refusals++
 		}
 	}
-	fmt.Fprintf(w, "account %s: the configuration is valid; the check of the catalog database has %d findings; %d keep ingestion from starting\n",
+	fmt.Fprintf(w, "account %s: the configuration is valid; "+
+		"the check of the catalog database has %d findings; %d keep ingestion from starting\n",
 		a.Account, len(a.Findings), refusals)
 	for _, f := range a.Findings {
 		fmt.Fprintf(w, "\n%s: %s\n", f.Severity, f.Message)

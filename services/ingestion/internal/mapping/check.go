@@ -16,13 +16,15 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 )
 
-// checkLimit bounds each query of a check: a start must not wait for a scan of large tables. What is not found out in that time
-// is not called right or wrong.
-const checkLimit = 10 * time.Second
+// checkLimit bounds each query of a check: a start must not wait for a scan of large tables. A query that
+// takes longer calls nothing right or wrong.
+const checkLimit = 5 * time.Second
 
-// Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It refuses only what
-// would make capture untrue. An error says that it could not look.
-func (m *Mapping) Check(ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation) (finding.List, error) {
+// Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It
+// refuses only what would make capture untrue. An error says that it could not look.
+func (m *Mapping) Check(
+	ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation,
+) (finding.List, error) {
 	c := check{m: m}
 	if err := c.resolve(ctx, watch); err != nil {
 		return nil, err
@@ -61,8 +63,8 @@ func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime 
 	return false, err
 }
 
-// told makes an error of a query a warning, and returns any other error: what one query cannot say must not keep the rest from
-// being looked at.
+// told makes an error of a query a warning, and returns any other error: what one query cannot say must not keep the
+// rest from being looked at.
 func (c *check) told(what string, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || !ofRows(err) {
@@ -89,9 +91,11 @@ func (c *check) dependencies(ctx context.Context) error {
 		const seen = "a change there is seen only when the tables are compared (see compare_every)"
 		switch r.Kind {
 		case 'm':
-			c.out.Warn("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s", r.Name, seen)
+			c.out.Warn("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s",
+				r.Name, seen)
 		case 'f':
-			c.out.Warn("", "the queries read the foreign table %s, and the log of this database has none of its changes: %s", r.Name, seen)
+			c.out.Warn("", "the queries read the foreign table %s, and the log of this database has none of its changes: %s",
+				r.Name, seen)
 		default:
 			line, err := c.suggestion(ctx, r)
 			if err != nil {
@@ -106,17 +110,17 @@ func (c *check) dependencies(ctx context.Context) error {
 			functions = append(functions, f.Name)
 		}
 		c.out.Warn("", "the queries call %s, and Postgres does not know which tables a function reads whose body is a text: "+
-			"changes of tables that catalog.watch does not name are seen only when the tables are compared", strings.Join(functions, ", "))
+			"changes of tables that catalog.watch does not name are seen only when the tables are compared",
+			strings.Join(functions, ", "))
 	}
 	if !d.Complete && len(d.Functions) == 0 {
-		c.out.Warn("GRANT TEMPORARY ON DATABASE "+c.m.database()+" TO "+c.m.role()+";",
-			"which tables the queries read through views and functions is not known, since role %s may make no temporary view", c.m.role())
+		var database, role string
+		err := c.m.pool.QueryRow(ctx, "SELECT quote_ident(current_database()), quote_ident(current_user)").Scan(&database, &role)
+		if err != nil {
+			return fmt.Errorf("look at the role of DATABASE_URL: %w", err)
+		}
+		c.out.Warn("GRANT TEMPORARY ON DATABASE "+database+" TO "+role+";",
+			"which tables the queries read through views and functions is not known, since role %s may make no temporary view", role)
 	}
 	return nil
 }
-
-func (m *Mapping) database() string {
-	return pgx.Identifier{m.pool.Config().ConnConfig.Database}.Sanitize()
-}
-
-func (m *Mapping) role() string { return pgx.Identifier{m.pool.Config().ConnConfig.User}.Sanitize() }

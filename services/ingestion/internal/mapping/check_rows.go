@@ -22,7 +22,8 @@ func (c *check) identities(ctx context.Context) error {
 	} {
 		_, err := c.limited(ctx, func(tx pgx.Tx) error {
 			var noID, noProduct int
-			sql := fmt.Sprintf("SELECT count(*) FILTER (WHERE m.id IS NULL), count(*) FILTER (WHERE m.%s IS NULL) FROM (%s\n) m", q.product, trim(q.source))
+			sql := fmt.Sprintf("SELECT count(*) FILTER (WHERE m.id IS NULL), count(*) FILTER (WHERE m.%s IS NULL) FROM (%s\n) m",
+				q.product, trim(q.source))
 			if err := tx.QueryRow(ctx, sql).Scan(&noID, &noProduct); err != nil {
 				return err
 			}
@@ -40,7 +41,8 @@ func (c *check) identities(ctx context.Context) error {
 		_, err = c.limited(ctx, func(tx pgx.Tx) error {
 			var ids, rows int
 			var example, first, last *string
-			sql := fmt.Sprintf(`SELECT count(*), coalesce(sum(n), 0), (array_agg(id::text ORDER BY id))[1], (array_agg(a ORDER BY id))[1], (array_agg(b ORDER BY id))[1]
+			sql := fmt.Sprintf(`SELECT count(*), coalesce(sum(n), 0), (array_agg(id::text ORDER BY id))[1],
+				(array_agg(a ORDER BY id))[1], (array_agg(b ORDER BY id))[1]
 				FROM (SELECT m.id, count(*) AS n, min(m.%[1]s::text) AS a, max(m.%[1]s::text) AS b FROM (%[2]s
 				) m WHERE m.id IS NOT NULL GROUP BY m.id HAVING count(*) > 1) d`, q.product, trim(q.source))
 			if err := tx.QueryRow(ctx, sql).Scan(&ids, &rows, &example, &first, &last); err != nil || ids == 0 {
@@ -50,8 +52,9 @@ func (c *check) identities(ctx context.Context) error {
 			if *first != *last && q.product != "id" {
 				where = fmt.Sprintf(", for products %q and %q", *first, *last)
 			}
-			c.out.Warn("", "the %s query returns %d ids more than once, in %d rows, such as %q%s: each %s needs an id of its own; "+
-				"a join with a table that has several rows for each %s is the usual cause", q.name, ids, rows, *example, where, q.of, q.of)
+			c.out.Warn("", "the %s query returns %d ids more than once, in %d rows, such as %q%s: "+
+				"each %s needs an id of its own; a join with a table that has several rows for each %s is the usual cause",
+				q.name, ids, rows, *example, where, q.of, q.of)
 			return nil
 		})
 		if err := c.told("ids of the "+q.name+" query", err); err != nil {
@@ -110,7 +113,8 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 		return strings.Compare(a.words, b.words)
 	}) {
 		if g.products == all && all >= allFail {
-			c.out.Refuse("", "the first %d products all fail, so it is the mapping that is wrong: %s (product %s)", all, g.words, g.example)
+			c.out.Refuse("", "the first %d products all fail, so it is the mapping that is wrong: %s (product %s)",
+				all, g.words, g.example)
 			continue
 		}
 		c.out.Warn("", "%d of %s: %s (such as product %s)", g.products, of, g.words, g.example)
@@ -139,7 +143,8 @@ var (
 	values = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9][0-9.]*`)
 )
 
-// kindOf is what faults of one reason have in common: not the value that a field has, and not the numbers in the words.
+// kindOf is what faults of one reason have in common: not the value that a field has, and not the numbers in the
+// words.
 func kindOf(field, message string) string {
 	message, _, _ = strings.Cut(message, ", not ")
 	return field + ": " + values.ReplaceAllString(message, "#")

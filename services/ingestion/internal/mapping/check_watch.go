@@ -57,14 +57,15 @@ func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error 
 	return nil
 }
 
-// covered are the tables of which changes are seen: those watched, their partitions and their children.
+// covered are the tables whose changes are seen: those watched, their partitions and their children.
 func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 	oids := make([]uint32, len(c.watched))
 	for i, w := range c.watched {
 		oids[i] = w.oid
 	}
-	rows, err := c.m.pool.Query(ctx, `WITH RECURSIVE t(oid) AS (SELECT unnest($1::oid[]) UNION SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid)
-		SELECT oid FROM t`, oids)
+	rows, err := c.m.pool.Query(ctx, `WITH RECURSIVE t(oid) AS (
+			SELECT unnest($1::oid[]) UNION SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid
+		) SELECT oid FROM t`, oids)
 	if err != nil {
 		return nil, fmt.Errorf("look at the watched tables: %w", err)
 	}
@@ -79,7 +80,8 @@ func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
 	return out, nil
 }
 
-// suggestion is the line under catalog.watch for a table that a foreign key ties to a watched one; empty if none does.
+// suggestion is the line under catalog.watch for a table that a foreign key ties to a watched one; empty if none
+// does.
 func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 	for _, w := range c.watched {
 		if w.id == "" {
@@ -88,12 +90,13 @@ func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 		var name, own, other string
 		var outgoing bool
 		// A foreign key of one column, from the table to the watched one or the other way.
-		err := c.m.pool.QueryRow(ctx, `SELECT r.oid::regclass::text, quote_ident(o.attname), quote_ident(w.attname), k.conrelid = r.oid
-			FROM pg_constraint k JOIN pg_class r ON r.oid = $1
-			JOIN pg_attribute o ON o.attrelid = $1 AND o.attnum = CASE WHEN k.conrelid = $1 THEN k.conkey[1] ELSE k.confkey[1] END
-			JOIN pg_attribute w ON w.attrelid = $2 AND w.attnum = CASE WHEN k.conrelid = $1 THEN k.confkey[1] ELSE k.conkey[1] END
-			WHERE k.contype = 'f' AND array_length(k.conkey, 1) = 1
-			AND (k.conrelid = $1 AND k.confrelid = $2 OR k.conrelid = $2 AND k.confrelid = $1) ORDER BY k.conrelid = r.oid DESC, k.oid LIMIT 1`,
+		err := c.m.pool.QueryRow(ctx, `SELECT k.r::regclass::text, quote_ident(o.attname), quote_ident(w.attname), k.outgoing
+			FROM (SELECT oid, conrelid AS r, confrelid AS w, conkey AS own, confkey AS other, true AS outgoing
+					FROM pg_constraint WHERE contype = 'f'
+				UNION ALL SELECT oid, confrelid, conrelid, confkey, conkey, false FROM pg_constraint WHERE contype = 'f') k
+			JOIN pg_attribute o ON o.attrelid = k.r AND o.attnum = k.own[1]
+			JOIN pg_attribute w ON w.attrelid = k.w AND w.attnum = k.other[1]
+			WHERE k.r = $1 AND k.w = $2 AND array_length(k.own, 1) = 1 ORDER BY k.outgoing DESC, k.oid LIMIT 1`,
 			r.OID, w.oid).Scan(&name, &own, &other, &outgoing)
 		switch {
 		case err == pgx.ErrNoRows: //nolint:errorlint // pgx returns it as it is
@@ -103,7 +106,8 @@ func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 		case outgoing && w.column != "" && pgx.Identifier{w.column}.Sanitize() == quotedAlways(other):
 			return fmt.Sprintf("; add {table: %s, product_id: %s}", name, own), nil
 		}
-		query := fmt.Sprintf("SELECT %s FROM %s WHERE %s = @%s", strings.TrimSpace(w.ProductID), w.table, other, strings.Trim(own, `"`))
+		query := fmt.Sprintf("SELECT %s FROM %s WHERE %s = @%s",
+			strings.TrimSpace(w.ProductID), w.table, other, strings.Trim(own, `"`))
 		return fmt.Sprintf("; add {table: %s, products: %q}", name, query), nil
 	}
 	return "", nil
@@ -120,8 +124,8 @@ func quotedAlways(name string) string {
 // samples is how many values are compared.
 const samples = 1000
 
-// watchedValues looks whether the watched columns hold ids of products. It looks at samples both ways first, and at everything
-// only if those have nothing in common.
+// watchedValues looks whether the watched columns hold ids of products. It looks at samples both ways first, and at
+// everything only if those have nothing in common.
 func (c *check) watchedValues(ctx context.Context) error {
 	ids, err := c.m.IDs(ctx, "", samples)
 	if err != nil {
@@ -147,14 +151,16 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	from := fmt.Sprintf("FROM %s WHERE %s IS NOT NULL%s", w.table, w.id, w.condition)
 	var values []string
 	slow, err := c.limited(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, fmt.Sprintf("SELECT DISTINCT v FROM (SELECT %s::text AS v %s LIMIT %d) x", w.id, from, samples))
+		sql := fmt.Sprintf("SELECT DISTINCT v FROM (SELECT %s::text AS v %s LIMIT %d) x", w.id, from, samples)
+		rows, err := tx.Query(ctx, sql)
 		if err != nil {
 			return err
 		}
 		values, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	})
-	if err != nil || !slow && len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { return slices.Contains(ids, v) }) {
+	common := slices.ContainsFunc(values, func(v string) bool { return slices.Contains(ids, v) })
+	if err != nil || common || !slow && len(values) == 0 {
 		return err
 	}
 	t := c.m.products.id
@@ -162,7 +168,7 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	if err != nil {
 		return err
 	}
-	// The samples both ways, and then everything. What the type cannot hold is no product's id, but keeps the last query from an answer.
+	// The samples both ways, and then everything. A value that the type cannot hold makes the last query fail.
 	certain, meets := false, false
 	products := trim(c.m.products.source)
 	for _, q := range []struct {
@@ -185,15 +191,18 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	}
 	hold := "product_id of watched table " + w.table
 	if len(values) > 0 {
-		hold = fmt.Sprintf("watched table %s, whose product_id %s holds values as %q", w.table, strings.TrimSpace(w.ProductID), values[0])
+		hold = fmt.Sprintf("watched table %s, whose product_id %s holds values as %q",
+			w.table, strings.TrimSpace(w.ProductID), values[0])
 	}
-	remedy := fmt.Sprintf("ids of the products query are as %q; let product_id be an SQL expression that gives them%s, or give the query products instead of it",
+	remedy := fmt.Sprintf("ids of the products query are as %q; "+
+		"let product_id be an SQL expression that gives them%s, or give the query products instead of it",
 		ids[0], expression(w, values, ids))
 	switch {
 	case certain:
 		c.out.Refuse("", "no product has an id that is in %s, so no change there would concern any product: %s", hold, remedy)
 	case slow:
-		c.out.Warn("", "%s: no value among the first %d is a product's id, and to look at all takes longer than %s: %s", hold, samples, checkLimit, remedy)
+		c.out.Warn("", "%s: no value among the first %d is a product's id, and to look at all takes longer than %s: %s",
+			hold, samples, checkLimit, remedy)
 	default:
 		c.out.Warn("", "%s: no value among the first %d is a product's id: %s", hold, samples, remedy)
 	}

@@ -62,7 +62,8 @@ func tiers(v value) []*catalogv1.PriceTier {
 	return out
 }
 
-// custom reads an amount that the customer chooses. An object without bounds is one too, unless it says enabled: false; see chosen.
+// custom reads an amount that the customer chooses. An object without bounds is one too, unless it says enabled:
+// false; see chosen.
 func custom(v value) *catalogv1.CustomUnitAmount {
 	if raw := bytes.TrimSpace(v.raw); len(raw) == 0 || string(raw) == "null" {
 		return nil
@@ -81,11 +82,16 @@ func custom(v value) *catalogv1.CustomUnitAmount {
 	return &catalogv1.CustomUnitAmount{Minimum: bound("minimum"), Maximum: bound("maximum"), Preset: bound("preset")}
 }
 
-// chosen tells the two meanings of a custom amount without bounds apart: beside another amount it is an empty structure, which
-// means none.
-func chosen(c *catalogv1.CustomUnitAmount, whole, fraction string, tiers []*catalogv1.PriceTier) *catalogv1.CustomUnitAmount {
+// chosen tells the two meanings of a custom amount without bounds apart: beside another amount it is an empty
+// structure, which means none.
+func chosen(c *catalogv1.CustomUnitAmount, p interface {
+	GetUnitAmount() string
+	GetUnitAmountDecimal() string
+	GetTiers() []*catalogv1.PriceTier
+},
+) *catalogv1.CustomUnitAmount {
 	unbounded := c.GetMinimum() == "" && c.GetMaximum() == "" && c.GetPreset() == ""
-	if unbounded && (whole != "" || fraction != "" || len(tiers) > 0) {
+	if unbounded && (p.GetUnitAmount() != "" || p.GetUnitAmountDecimal() != "" || len(p.GetTiers()) > 0) {
 		return nil
 	}
 	return c
@@ -114,7 +120,7 @@ func currencies(v value) map[string]*catalogv1.CurrencyOption {
 			CustomUnitAmount: custom(f["custom_unit_amount"]),
 		}
 		option.UnitAmount, option.UnitAmountDecimal = amounts(f["unit_amount"], f["unit_amount_decimal"])
-		option.CustomUnitAmount = chosen(option.GetCustomUnitAmount(), option.GetUnitAmount(), option.GetUnitAmountDecimal(), option.GetTiers())
+		option.CustomUnitAmount = chosen(option.GetCustomUnitAmount(), option)
 		if out == nil {
 			out = map[string]*catalogv1.CurrencyOption{}
 		}
@@ -128,8 +134,8 @@ func amounts(whole, fractional value) (unitAmount, unitAmountDecimal string) {
 	return fitted(whole, whole.text(), fractional.text())
 }
 
-// fitted writes an amount as Stripe does. A fraction of a minor unit is a mistake where the field is for whole ones: nobody means
-// a price of 23.485 that is computed as 21.35 * 1.1.
+// fitted writes an amount as Stripe does. A fraction of a minor unit is a mistake where the field is for whole ones,
+// as in a price of 2348.5 cents that was computed as 21.35 * 110.
 func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecimal string) {
 	unitAmount, unitAmountDecimal = catalog.Amount(amount, fractional)
 	if amount == "" || fractional != "" {
@@ -145,7 +151,8 @@ func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecim
 		if !strings.HasSuffix(field, "_amount") {
 			hint = "for Stripe takes whole ones only"
 		}
-		whole.fault("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s", amount, hint)
+		whole.fault("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s",
+			amount, hint)
 		return "", ""
 	case strings.ContainsAny(strings.ToLower(amount), "nif"):
 		// NaN, Infinity.

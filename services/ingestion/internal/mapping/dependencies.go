@@ -5,12 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Relation is a table, view or function that the queries use.
@@ -36,9 +33,9 @@ type Dependencies struct {
 	Definitions string
 }
 
-// dependencies follows what Postgres records of two temporary views: through views, functions with a parsed body, and operators.
-// Materialized views are not followed, since their rows are their own until they are refreshed. Objects of Postgres itself and of
-// extensions read no table of the operator's.
+// dependencies follows what Postgres records of two temporary views: through views, functions with a parsed body,
+// and operators. Materialized views are not followed, since their rows are their own until they are refreshed.
+// Objects of Postgres itself and of extensions read no table of the operator's.
 const dependencies = `WITH RECURSIVE uses(class, oid) AS (
 	SELECT 'pg_class'::regclass::oid, unnest($1::text[]::regclass[])::oid
 	UNION
@@ -50,22 +47,24 @@ const dependencies = `WITH RECURSIVE uses(class, oid) AS (
 		ELSE d.classid = u.class AND d.objid = u.oid END
 	WHERE d.refclassid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= 16384
 )
-SELECT u.oid, c.oid::regclass::text, c.relkind, false, false, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) ELSE '' END
+SELECT u.oid, c.oid::regclass::text, c.relkind, false, false,
+	CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) ELSE '' END
 FROM uses u JOIN pg_class c ON u.class = 'pg_class'::regclass AND c.oid = u.oid
 WHERE c.relkind IN ('r', 'p', 'f', 'm', 'v') AND NOT c.oid = ANY($1::text[]::regclass[])
 UNION ALL
-SELECT u.oid, p.oid::regprocedure::text, p.prokind, true, p.provolatile <> 'i' AND p.prosqlbody IS NULL AND p.prokind <> 'a',
+SELECT u.oid, p.oid::regprocedure::text, p.prokind, true,
+	p.provolatile <> 'i' AND p.prosqlbody IS NULL AND p.prokind <> 'a',
 	coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
 FROM uses u JOIN pg_proc p ON u.class = 'pg_proc'::regclass AND p.oid = u.oid
 WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = u.class AND e.objid = u.oid AND e.deptype = 'e')
 ORDER BY 2`
 
-// Dependencies asks the database what the two queries read. It changes nothing: what it makes is rolled back. A role that may
-// make no temporary view learns from the plan, which does not show views.
+// Dependencies asks the database what the two queries read. It changes nothing: what it makes is rolled back. A role
+// that may make no temporary view learns from the plan, which does not show views.
 func (m *Mapping) Dependencies(ctx context.Context) (Dependencies, error) {
 	out, err := m.dependencies(ctx)
 	// A standby and a database that is set to read only refuse the view as well.
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == codeInsufficientPrivilege || pg.Code == codeReadOnly) {
+	if c := code(err); c == codeInsufficientPrivilege || c == codeReadOnly {
 		return m.planned(ctx)
 	}
 	return out, err
@@ -83,10 +82,11 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 		return out, fmt.Errorf("look at what the queries read: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	views := []string{"pg_temp.driftless_products", "pg_temp.driftless_prices"}
-	for i, q := range []struct{ name, source string }{{m.products.name, m.products.source}, {m.prices.name, m.prices.source}} {
+	names := []string{"driftless_products", "driftless_prices"}
+	views := []string{"pg_temp." + names[0], "pg_temp." + names[1]}
+	for i, q := range m.sources() {
 		//nolint:unqueryvet // the columns are the operator's
-		sql := fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT * FROM (%s\n) m", strings.TrimPrefix(views[i], "pg_temp."), trim(q.source))
+		sql := fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT * FROM (%s\n) m", names[i], trim(q.source))
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return out, fmt.Errorf("look at what the queries read: %w", failed(q.name, err))
 		}
@@ -121,6 +121,13 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 	return out, nil
 }
 
+// source is one of the two queries, as the operator wrote it.
+type source struct{ name, source string }
+
+func (m *Mapping) sources() []source {
+	return []source{{m.products.name, m.products.source}, {m.prices.name, m.prices.source}}
+}
+
 // plan is a node of EXPLAIN's output.
 type plan struct {
 	Relation string `json:"Relation Name"`
@@ -141,10 +148,11 @@ func (p plan) relations(into map[[2]string]bool) {
 func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 	var out Dependencies
 	names := map[[2]string]bool{}
-	for _, q := range []struct{ name, source string }{{m.products.name, m.products.source}, {m.prices.name, m.prices.source}} {
+	for _, q := range m.sources() {
 		var text string
 		//nolint:unqueryvet // the columns are the operator's
-		if err := m.pool.QueryRow(ctx, fmt.Sprintf("EXPLAIN (VERBOSE, FORMAT JSON) SELECT * FROM (%s\n) m", trim(q.source))).Scan(&text); err != nil {
+		sql := fmt.Sprintf("EXPLAIN (VERBOSE, FORMAT JSON) SELECT * FROM (%s\n) m", trim(q.source))
+		if err := m.pool.QueryRow(ctx, sql).Scan(&text); err != nil {
 			return out, fmt.Errorf("look at what the queries read: %w", failed(q.name, err))
 		}
 		var plans []struct {
@@ -165,7 +173,8 @@ func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
 	rows, err := m.pool.Query(ctx, `SELECT DISTINCT root.oid, root.oid::regclass::text, root.relkind::text
 		FROM unnest($1::text[], $2::text[]) u(schema, name) JOIN pg_namespace n ON n.nspname = u.schema
 		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = u.name
-		JOIN pg_class root ON root.oid = coalesce(pg_partition_root(c.oid), c.oid) WHERE root.oid >= 16384 ORDER BY 2`, schemas, relations)
+		JOIN pg_class root ON root.oid = coalesce(pg_partition_root(c.oid), c.oid) WHERE root.oid >= 16384 ORDER BY 2`,
+		schemas, relations)
 	if err != nil {
 		return out, fmt.Errorf("look at what the queries read: %w", err)
 	}

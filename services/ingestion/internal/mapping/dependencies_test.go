@@ -81,4 +81,7 @@ func TestDependencies_OfRoleThatMayMakeNoView(t *testing.T) {
 	require.Contains(t, namesOf(d.Relations), "items")
 	require.Contains(t, namesOf(d.Relations), "tariffs", "a partition is told by its root")
 	require.False(t, d.Complete)
+	found := s.check()
+	require.Contains(t, found[len(found)-1], "GRANT TEMPORARY ON DATABASE test_")
+	require.Contains(t, found[len(found)-1], " TO reader_of_dependencies;")
 }

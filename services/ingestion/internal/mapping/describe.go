@@ -64,11 +64,14 @@ func (d description[R]) by(ctx context.Context, pool *pgxpool.Pool, id string) (
 	}
 	return query[R]{
 		name: d.name, source: d.query, columns: d.columns, id: t,
-		read: fmt.Sprintf("SELECT %s FROM (%s\n) m WHERE m.%s = ANY(%s)", strings.Join(values, ", "), trim(d.query), id, t.array(1)),
+		read: fmt.Sprintf("SELECT %s FROM (%s\n) m WHERE m.%s = ANY(%s)",
+			strings.Join(values, ", "), trim(d.query), id, t.array(1)),
 	}, nil
 }
 
-func describe[R any](ctx context.Context, pool *pgxpool.Pool, name, query string, known map[string]column[R], required ...string) (description[R], error) {
+func describe[R any](
+	ctx context.Context, pool *pgxpool.Pool, name, query string, known map[string]column[R], required ...string,
+) (description[R], error) {
 	d := description[R]{name: name, query: query, types: map[string]string{}}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
@@ -87,7 +90,8 @@ func describe[R any](ctx context.Context, pool *pgxpool.Pool, name, query string
 	for _, f := range statement.Fields {
 		c, ok := known[f.Name]
 		if !ok {
-			return d, fmt.Errorf("the mapping's %s query returns column %q, which is none of Stripe's fields%s; rename it with AS, or leave it out",
+			return d, fmt.Errorf("the mapping's %s query returns column %q, which is none of Stripe's fields%s; "+
+				"rename it with AS, or leave it out",
 				name, f.Name, Nearest(f.Name, slices.Sorted(maps.Keys(known))))
 		}
 		typeName, err := formatType(ctx, conn.Conn(), f.DataTypeOID)
@@ -107,14 +111,15 @@ func describe[R any](ctx context.Context, pool *pgxpool.Pool, name, query string
 	}
 	for _, column := range required {
 		if !d.has(column) {
-			return d, fmt.Errorf("the mapping's %s query misses column %q: select it, of type %s", name, column, known[column].kind.name)
+			return d, fmt.Errorf("the mapping's %s query misses column %q: select it, of type %s",
+				name, column, known[column].kind.name)
 		}
 	}
 	return d, nil
 }
 
-// formatType returns a type's name for casts. Modifier -1 stands for none: without it bpchar would be "character", and a cast
-// to that keeps one character only.
+// formatType returns a type's name for casts. Modifier -1 stands for none: without it bpchar would be "character",
+// and a cast to that keeps one character only.
 func formatType(ctx context.Context, conn *pgx.Conn, oid uint32) (string, error) {
 	var name string
 	if err := conn.QueryRow(ctx, "SELECT format_type($1, -1)", oid).Scan(&name); err != nil {

@@ -25,11 +25,18 @@ var (
 	jsonOIDs   = []uint32{pgtype.JSONOID, pgtype.JSONBOID}
 	textArrays = []uint32{pgtype.TextArrayOID, pgtype.VarcharArrayOID}
 
-	identifier = kind{"text, uuid, an integer or numeric", slices.Concat(textOIDs, intOIDs, []uint32{pgtype.UUIDOID, pgtype.NumericOID}), true}
-	text       = kind{"text", textOIDs, true}
-	boolean    = kind{"boolean", []uint32{pgtype.BoolOID}, false}
+	identifier = kind{
+		name:  "text, uuid, an integer or numeric",
+		oids:  slices.Concat(textOIDs, intOIDs, []uint32{pgtype.UUIDOID, pgtype.NumericOID}),
+		enums: true,
+	}
+	text    = kind{"text", textOIDs, true}
+	boolean = kind{"boolean", []uint32{pgtype.BoolOID}, false}
 	// Not float: it cannot hold money.
-	amount = kind{"an integer, numeric or text (never float)", slices.Concat(intOIDs, textOIDs, []uint32{pgtype.NumericOID}), false}
+	amount = kind{
+		name: "an integer, numeric or text (never float)",
+		oids: slices.Concat(intOIDs, textOIDs, []uint32{pgtype.NumericOID}),
+	}
 	object = kind{"jsonb", jsonOIDs, false}
 	list   = kind{"text[] or jsonb", slices.Concat(textArrays, jsonOIDs), false}
 )
@@ -74,24 +81,22 @@ func boolColumn[R any](field func(*R) **bool) column[R] {
 	}}
 }
 
-func structure[R, T any](k kind, read func(value) T, field func(*R) *T) column[R] {
-	return column[R]{kind: k, set: func(row *R, v value) { *field(row) = read(v) }}
-}
-
 // productColumns are the columns that a products query may return.
 var productColumns = map[string]column[catalogv1.Product]{
 	"id":          textColumn(identifier, func(p *catalogv1.Product) *string { return &p.Id }).notNull(required),
 	"name":        textColumn(text, func(p *catalogv1.Product) *string { return &p.Name }).notNull(required),
 	"active":      boolColumn(func(p *catalogv1.Product) **bool { return &p.Active }).notNull(flag),
 	"description": textColumn(text, func(p *catalogv1.Product) *string { return &p.Description }),
-	"images":      structure(list, value.texts, func(p *catalogv1.Product) *[]string { return &p.Images }),
+	"images":      {kind: list, set: func(p *catalogv1.Product, v value) { p.Images = v.texts() }},
 	"marketing_features": {kind: list, set: func(p *catalogv1.Product, v value) {
 		for _, name := range v.texts() {
 			p.MarketingFeatures = append(p.MarketingFeatures, &catalogv1.MarketingFeature{Name: name})
 		}
 	}},
-	"metadata":             structure(object, value.metadata, func(p *catalogv1.Product) *map[string]string { return &p.Metadata }),
-	"package_dimensions":   structure(object, dimensions, func(p *catalogv1.Product) **catalogv1.PackageDimensions { return &p.PackageDimensions }),
+	"metadata": {kind: object, set: func(p *catalogv1.Product, v value) { p.Metadata = v.metadata() }},
+	"package_dimensions": {kind: object, set: func(p *catalogv1.Product, v value) {
+		p.PackageDimensions = dimensions(v)
+	}},
 	"shippable":            boolColumn(func(p *catalogv1.Product) **bool { return &p.Shippable }),
 	"statement_descriptor": textColumn(text, func(p *catalogv1.Product) *string { return &p.StatementDescriptor }),
 	"tax_code":             textColumn(text, func(p *catalogv1.Product) *string { return &p.TaxCode }),
@@ -124,23 +129,23 @@ var priceColumns = map[string]column[priceRow]{
 	}},
 	"unit_amount_decimal": textColumn(amount, func(r *priceRow) *string { return &r.price.UnitAmountDecimal }),
 	"billing_scheme":      textColumn(text, func(r *priceRow) *string { return &r.price.BillingScheme }),
-	"recurring":           structure(object, recurring, func(r *priceRow) **catalogv1.Recurring { return &r.price.Recurring }),
-	"tiers":               structure(object, tiers, func(r *priceRow) *[]*catalogv1.PriceTier { return &r.price.Tiers }),
+	"recurring":           {kind: object, set: func(r *priceRow, v value) { r.price.Recurring = recurring(v) }},
+	"tiers":               {kind: object, set: func(r *priceRow, v value) { r.price.Tiers = tiers(v) }},
 	"tiers_mode":          textColumn(text, func(r *priceRow) *string { return &r.price.TiersMode }),
-	"transform_quantity":  structure(object, transform, func(r *priceRow) **catalogv1.TransformQuantity { return &r.price.TransformQuantity }),
-	"currency_options":    structure(object, currencies, func(r *priceRow) *map[string]*catalogv1.CurrencyOption { return &r.price.CurrencyOptions }),
-	"custom_unit_amount":  structure(object, custom, func(r *priceRow) **catalogv1.CustomUnitAmount { return &r.price.CustomUnitAmount }),
+	"transform_quantity":  {kind: object, set: func(r *priceRow, v value) { r.price.TransformQuantity = transform(v) }},
+	"currency_options":    {kind: object, set: func(r *priceRow, v value) { r.price.CurrencyOptions = currencies(v) }},
+	"custom_unit_amount":  {kind: object, set: func(r *priceRow, v value) { r.price.CustomUnitAmount = custom(v) }},
 	"tax_behavior":        textColumn(text, func(r *priceRow) *string { return &r.price.TaxBehavior }),
 	"lookup_key":          textColumn(text, func(r *priceRow) *string { return &r.price.LookupKey }),
 	"nickname":            textColumn(text, func(r *priceRow) *string { return &r.price.Nickname }),
-	"metadata":            structure(object, value.metadata, func(r *priceRow) *map[string]string { return &r.price.Metadata }),
+	"metadata":            {kind: object, set: func(r *priceRow, v value) { r.price.Metadata = v.metadata() }},
 }
 
-// amount folds the two columns of an amount into Stripe's field that fits: a numeric column may write whole amounts with
-// decimals, as 1400.00.
+// amount folds the two columns of an amount into Stripe's field that fits: a numeric column may write whole amounts
+// with decimals, as 1400.00.
 func (r *priceRow) amount() {
 	p := r.price
-	p.CustomUnitAmount = chosen(p.GetCustomUnitAmount(), p.GetUnitAmount(), p.GetUnitAmountDecimal(), p.GetTiers())
+	p.CustomUnitAmount = chosen(p.GetCustomUnitAmount(), p)
 	p.UnitAmount, p.UnitAmountDecimal = fitted(r.unitAmount, p.GetUnitAmount(), p.GetUnitAmountDecimal())
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// idType is the type of a column that holds product ids. Ids are compared as values of this type, not as text: 7 and 007 are
-// one integer, and char(8) ignores trailing spaces.
+// idType is the type of a column that holds product ids. Ids are compared as values of this type, not as text: 7 and
+// 007 are one integer, and char(8) ignores trailing spaces.
 type idType struct {
 	oid uint32
 	// sql is the type's name, for casts.
@@ -43,6 +43,25 @@ func (t idType) canonical(id string) bool {
 	return false
 }
 
+// Texts of another form are certainly no values of the type. Those of this form may be: Postgres takes 1_000 and
+// 0x1F since 16.
+var (
+	maybeInteger = regexp.MustCompile(`^[\s\v]*[+-]?[0-9A-Fa-fXxOoBb_]+[\s\v]*$`)
+	maybeUUID    = regexp.MustCompile(`^[{]?[0-9A-Fa-f-]{32,}[}]?$`)
+)
+
+// cannotHold reports whether a text is certainly no value of the type. It spares the queries that ask for each of
+// thousands of rows of a table that also holds other things.
+func (t idType) cannotHold(id string) bool {
+	switch {
+	case slices.Contains(intOIDs, t.oid):
+		return !maybeInteger.MatchString(id)
+	case t.oid == pgtype.UUIDOID:
+		return !maybeUUID.MatchString(id)
+	}
+	return strings.IndexByte(id, 0) >= 0
+}
+
 // array is the expression of parameter n, a text[], as an array of the type.
 func (t idType) array(n int) string { return fmt.Sprintf("$%d::text[]::%s[]", n, t.sql) }
 
@@ -50,7 +69,8 @@ func (t idType) array(n int) string { return fmt.Sprintf("$%d::text[]::%s[]", n,
 func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, oid uint32) (idType, error) {
 	t := idType{oid: oid, sql: sql}
 	var collatable bool
-	if err := conn.QueryRow(ctx, "SELECT typcollation <> 0 FROM pg_type WHERE oid = $1", oid).Scan(&collatable); err != nil {
+	err := conn.QueryRow(ctx, "SELECT typcollation <> 0 FROM pg_type WHERE oid = $1", oid).Scan(&collatable)
+	if err != nil {
 		return t, fmt.Errorf("look at type %s: %w", sql, err)
 	}
 	if !collatable {
@@ -58,14 +78,16 @@ func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, 
 	}
 	// No row is read: the collation is a property of the expression.
 	var collation *string
-	err := conn.QueryRow(ctx, fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trim(query))).Scan(&collation)
-	if err != nil {
+	of := fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trim(query))
+	if err := conn.QueryRow(ctx, of).Scan(&collation); err != nil {
 		return t, fmt.Errorf("look at the collation of column %s: %w", column, err)
 	}
 	deterministic := true
 	if collation != nil {
 		t.collate = " COLLATE " + *collation
-		if err := conn.QueryRow(ctx, "SELECT collisdeterministic FROM pg_collation WHERE oid = $1::text::regcollation", *collation).Scan(&deterministic); err != nil {
+		of := "SELECT collisdeterministic FROM pg_collation WHERE oid = $1::text::regcollation"
+		err := conn.QueryRow(ctx, of, *collation).Scan(&deterministic)
+		if err != nil {
 			return t, fmt.Errorf("look at collation %s: %w", *collation, err)
 		}
 	}
@@ -115,8 +137,22 @@ func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair,
 	return out, nil
 }
 
-// sort separates the texts that the type can hold from the others. Halving finds those among many in few queries.
+// sort separates the texts that the type can hold from the others. Halving finds a few of those among many in few
+// queries.
 func (t idType) sort(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
+	for _, id := range ids {
+		if t.cannotHold(id) {
+			others = append(others, id)
+		}
+	}
+	if len(others) > 0 {
+		ids = slices.DeleteFunc(slices.Clone(ids), t.cannotHold)
+	}
+	values, asked, err := t.halve(ctx, db, ids)
+	return values, append(others, asked...), err
+}
+
+func (t idType) halve(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil, nil
 	}
@@ -130,7 +166,7 @@ func (t idType) sort(ctx context.Context, db querier, ids []string) (values, oth
 		return nil, ids, nil
 	}
 	for half := range slices.Chunk(ids, (len(ids)+1)/2) {
-		v, o, err := t.sort(ctx, db, half)
+		v, o, err := t.halve(ctx, db, half)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -142,8 +178,8 @@ func (t idType) sort(ctx context.Context, db querier, ids []string) (values, oth
 // same reports whether values of both types are equal at the same time.
 func (t idType) same(other idType) bool { return t.oid == other.oid && t.collate == other.collate }
 
-// ErrChanged is wrapped in errors that say that the queries no longer return what New found: a mapping made by New again can
-// read.
+// ErrChanged is wrapped in errors that say that the queries no longer return what New found: a mapping made by New
+// again can read.
 var ErrChanged = errors.New("the tables of the mapping were altered since its queries were checked")
 
 // unchanged checks that the columns with the product's id still have their types.
@@ -155,12 +191,14 @@ func (m *Mapping) unchanged(ctx context.Context, conn *pgxpool.Conn) error {
 		{m.products.name, m.products.source, "id", m.products.id},
 		{m.prices.name, m.prices.source, "product", m.prices.id},
 	} {
-		statement, err := conn.Conn().PgConn().Prepare(ctx, "", fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trim(q.source)), nil)
+		sql := fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trim(q.source))
+		statement, err := conn.Conn().PgConn().Prepare(ctx, "", sql, nil)
 		if err != nil {
 			return failed(q.name, err)
 		}
 		if oid := statement.Fields[0].DataTypeOID; oid != q.was.oid {
-			return fmt.Errorf("the mapping's %s query: column %s is no longer of type %s: %w", q.name, q.column, q.was.sql, ErrChanged)
+			return fmt.Errorf("the mapping's %s query: column %s is no longer of type %s: %w",
+				q.name, q.column, q.was.sql, ErrChanged)
 		}
 	}
 	return nil
@@ -172,11 +210,27 @@ type querier interface {
 
 var _ querier = (*pgxpool.Pool)(nil)
 
+// spellings are the ids that are products', as the products query spells them: columns that are not asked for do not
+// fail. If it fails even so, they are all ids, as Postgres writes values of their type.
+func (m *Mapping) spellings(ctx context.Context, conn *pgxpool.Conn, ids []string) ([]string, error) {
+	sql := fmt.Sprintf("SELECT DISTINCT m.id::text FROM (%s\n) m WHERE m.id = ANY(%s)",
+		trim(m.products.source), m.products.id.array(1))
+	rows, err := conn.Query(ctx, sql, ids)
+	var out []string
+	if err == nil {
+		out, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil && ofRows(err) {
+		return m.products.id.spelled(ctx, conn, ids)
+	}
+	return out, failed(m.products.name, err)
+}
+
 // IDType is SQL's name of the type of the products query's column id.
 func (m *Mapping) IDType() string { return m.products.id.sql }
 
-// IDs lists up to limit product ids in their order, after the given one; from the first if it is empty. A row whose id is
-// NULL is no product; Check counts them.
+// IDs lists up to limit product ids in their order, after the given one; from the first if it is empty. A row whose
+// id is NULL is no product; Check counts them.
 func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, error) {
 	sql, args := m.firstIDs, []any{limit}
 	if after != "" {
@@ -191,8 +245,9 @@ func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, e
 	case err == nil:
 	case ofRows(err):
 		// Columns that are not asked for are not computed, except by functions that may have side effects.
-		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE function keeps "+
-			"all from being listed: repair the row, or declare the functions that the query calls STABLE", failed("products", err))
+		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE "+
+			"function keeps all from being listed: repair the row, or declare the functions that the query calls STABLE",
+			failed("products", err))
 	default:
 		return nil, fmt.Errorf("list product ids: %w", failed("products", err))
 	}

@@ -29,7 +29,7 @@ type Mapping struct {
 	fingerprint       string
 }
 
-// New checks the queries against the database. Its errors name the query, the column and what mends it.
+// New checks the queries against the database. Its errors name the query, the column and what to change.
 func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, error) {
 	products, err := describe(ctx, pool, "products", m.Products, productColumns, "id", "name")
 	if err != nil {
@@ -40,7 +40,8 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 		return nil, err
 	}
 	if !slices.ContainsFunc([]string{"unit_amount", "unit_amount_decimal", "tiers", "custom_unit_amount"}, prices.has) {
-		return nil, errors.New("the mapping's prices query returns no amount: add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
+		return nil, errors.New("the mapping's prices query returns no amount: " +
+			"add a column unit_amount (or unit_amount_decimal, tiers or custom_unit_amount)")
 	}
 	out := &Mapping{pool: pool}
 	if out.products, err = products.by(ctx, pool, "id"); err != nil {
@@ -65,7 +66,8 @@ func New(ctx context.Context, pool *pgxpool.Pool, m *config.Mapping) (*Mapping, 
 	return out, nil
 }
 
-// Fingerprint changes with whatever the mapping says of reading: the queries, what they return, and the watched tables.
+// Fingerprint changes with whatever the mapping says of reading: the queries, what they return, and the watched
+// tables.
 func (m *Mapping) Fingerprint() string { return m.fingerprint }
 
 func fingerprint(m *config.Mapping, types ...map[string]string) string {

@@ -15,8 +15,8 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// part reads some products as of one snapshot, in one round trip, and keeps their states unless a query fails. It returns the
-// snapshot in any case if there was one.
+// part reads some products as of one snapshot, in one round trip, and keeps their states unless a query fails. It
+// returns the snapshot in any case if there was one.
 func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
 	r := newReading()
 	var snapshot *Snapshot
@@ -191,7 +191,9 @@ func (r *reading) finish() map[string]State {
 		}
 		for _, price := range slices.Sorted(maps.Keys(times)) {
 			if n := times[price]; n > 1 && price != "" {
-				s.Faults = append(s.Faults, catalog.Violation{Field: priceField(price, 0, "id"), Message: repeated("prices", "price", n)})
+				s.Faults = append(s.Faults, catalog.Violation{
+					Field: priceField(price, 0, "id"), Message: repeated("prices", "price", n),
+				})
 			}
 		}
 		r.states[id] = s
@@ -200,8 +202,9 @@ func (r *reading) finish() map[string]State {
 }
 
 func repeated(query, of string, n int) string {
-	return fmt.Sprintf("the %s query returns this %s %d times, probably because it joins a table with several rows for each %s: "+
-		"join on all columns of that table's key, as with AND t.language = 'en', or choose one row with DISTINCT ON (id)", query, of, n, of)
+	return fmt.Sprintf("the %s query returns this %s %d times, probably because it joins a table with several rows for "+
+		"each %s: join on all columns of that table's key, as with AND t.language = 'en', "+
+		"or choose one row with DISTINCT ON (id)", query, of, n, of)
 }
 
 // abridged is a value for messages: at most 60 bytes, cut before a character that does not fit.

@@ -55,7 +55,7 @@ func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, e
 	return out, nil
 }
 
-// rowsOf reads the rows of a product. What take is given of the values is good until it returns.
+// rowsOf reads the rows of a product. The values that take is given are valid until it returns.
 func rowsOf[R any](ctx context.Context, tx pgx.Tx, q query[R], id string, take func(row Row, values [][]byte)) error {
 	rows, err := tx.Query(ctx, q.read, []string{id})
 	if err != nil {

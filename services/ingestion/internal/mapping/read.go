@@ -41,11 +41,13 @@ func (s State) Violations(validate func(*catalogv1.Product) []catalog.Violation)
 type Reading struct {
 	// States of the products, by their ids as the products query spells them.
 	States map[string]State
-	// Absent are requested ids that the products query does not return, as Postgres writes values of the id column's type.
+	// Absent are requested ids that the products query does not return, as Postgres writes values of the id column's
+	// type.
 	Absent []string
 	// NotIDs are requested values that the type of the id column cannot hold, so no product can have them.
 	NotIDs []string
-	// Spelled are the requested ids that the queries, or Postgres for absent ones, spell in another way, with that spelling.
+	// Spelled are the requested ids that the queries, or Postgres for absent ones, spell in another way, with that
+	// spelling.
 	Spelled map[string]string
 
 	snapshots []Snapshot
@@ -64,19 +66,16 @@ func (r Reading) Of(requested string) State {
 	return r.States[requested]
 }
 
-// Read reads products by their ids, as the log or an operator spells them. It is one round trip as long as no query fails and
-// the ids are spelled as the query spells them. A product for which a query fails does not keep the others from being read. An
-// error says that the queries cannot be used at all, or that the database cannot be.
+// Read reads products by their ids, as the log or an operator spells them. It is one round trip as long as no query
+// fails and the ids are spelled as the query spells them. A product for which a query fails does not keep the others
+// from being read. An error says that the queries cannot be used at all, or that the database cannot be.
 func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 	conn, err := m.pool.Acquire(ctx)
 	if err != nil {
 		return Reading{}, fmt.Errorf("read products: connect to the catalog database: %w", err)
 	}
 	defer conn.Release()
-	s := session{
-		m: m, conn: conn, unpriced: map[string]bool{},
-		out: Reading{States: make(map[string]State, len(ids)), Spelled: map[string]string{}},
-	}
+	s := newSession(m, conn)
 	requested := unique(ids)
 	if err := s.read(ctx, requested); err != nil {
 		return Reading{}, err
@@ -92,8 +91,20 @@ type session struct {
 	m    *Mapping
 	conn *pgxpool.Conn
 	out  Reading
-	// unpriced are product ids that the prices query's column product cannot hold: no price is of theirs.
+	// unpriced are product ids that the prices query's column product cannot hold: they have no prices.
 	unpriced map[string]bool
+	// notIDs are those of out.
+	notIDs map[string]bool
+}
+
+func newSession(m *Mapping, conn *pgxpool.Conn) *session {
+	return &session{
+		m:        m,
+		conn:     conn,
+		unpriced: map[string]bool{},
+		notIDs:   map[string]bool{},
+		out:      Reading{States: map[string]State{}, Spelled: map[string]string{}},
+	}
 }
 
 // settle finds out what became of requested ids that no state has by their very spelling.
@@ -107,7 +118,7 @@ func (s *session) settle(ctx context.Context, requested []string) error {
 	for _, id := range requested {
 		_, found := s.out.States[id]
 		switch {
-		case found || slices.Contains(s.out.NotIDs, id):
+		case found || s.notIDs[id]:
 		case t.canonical(id):
 			s.out.Absent = append(s.out.Absent, id)
 		default:
@@ -178,7 +189,8 @@ func (s *session) sameValue(a, b string) {
 			continue
 		}
 		fault := catalog.Violation{Field: "id", Message: fmt.Sprintf(
-			"the products query returns both %q and %q, which are the same value of type %s: let it return one row for each product",
+			"the products query returns both %q and %q, which are the same value of type %s: "+
+				"let it return one row for each product",
 			pair[0], pair[1], s.m.IDType())}
 		if !slices.Contains(state.Faults, fault) {
 			state.Faults = append(state.Faults, fault)

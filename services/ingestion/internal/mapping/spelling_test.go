@@ -183,6 +183,21 @@ func TestRead_TellsOfATypeThatHasChanged(t *testing.T) {
 	requireIDs(t, s.mapping(), "3000000000", "7")
 }
 
+// A table that also holds other things has thousands of values that are no ids: they must cost next to nothing.
+func TestRead_ManyValuesThatAreNoIDs(t *testing.T) {
+	s := newShop(t, `CREATE TABLE items (id integer PRIMARY KEY, name text); CREATE TABLE tariffs (id text, item integer, cents int);
+		INSERT INTO items VALUES (7, 'Mug'); INSERT INTO tariffs VALUES ('p1', 7, 5), ('p2', 7, 6)`)
+	var ids, notIDs []string
+	for i := range 20000 {
+		notIDs = append(notIDs, fmt.Sprintf("post-%d", i))
+	}
+	ids = append(append(ids, notIDs...), " 7", "face")
+	r := s.read(ids...)
+	requireProduct(t, r, "7")
+	require.ElementsMatch(t, append(notIDs, "face"), r.NotIDs)
+	require.True(t, r.Saw(3))
+}
+
 func TestIDs_InPages(t *testing.T) {
 	s := newShop(t, `CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int);
 		INSERT INTO items SELECT i, 'x' FROM generate_series(1, 25) i; INSERT INTO items VALUES (NULL, 'none'), (25, 'twice')`)

@@ -19,15 +19,15 @@ type QueryFailure struct {
 	Query string
 	// Code is Postgres' SQLSTATE, Message its words.
 	Code, Message string
-	// Together is how many products were read together when the query failed. It is 1 unless the time for finding out for which
-	// of them it fails was used up.
+	// Together is how many products were read together when the query failed. It is 1 unless the time for finding out
+	// for which of them it fails was used up.
 	Together int
 }
 
 func (f *QueryFailure) Error() string {
 	message := fmt.Sprintf("the mapping's %s query fails: %s", f.Query, f.Message)
 	if f.Together > 1 {
-		message += fmt.Sprintf(" (this is one of %d products that were read together; which of them it is takes too long to find out)", f.Together)
+		message += fmt.Sprintf(" (of one of %d products that were read together; to find which takes too long)", f.Together)
 	}
 	return message
 }
@@ -55,9 +55,9 @@ func failed(query string, err error) error {
 	return &queryError{query, err}
 }
 
-// splitTime is for how long a batch may be split to find the products for which a query fails; longer if one reading of the
-// batch takes long.
-const splitTime = 30 * time.Second
+// splitTime is for how long a batch may be split to find the products for which a query fails; longer if one reading
+// of the batch takes long.
+var splitTime = 30 * time.Second
 
 // SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 const (
@@ -65,12 +65,12 @@ const (
 	codeQueryCanceled   = "57014"
 )
 
-// ofServer are the classes of errors that say nothing about the rows: connection, transaction state, rights to connect,
-// conflicts with other sessions, resources, shutdown, the system, a plan that is out of date.
+// ofServer are the classes of errors that say nothing about the rows: connection, transaction state, rights to
+// connect, conflicts with other sessions, resources, shutdown, the system, a plan that is out of date.
 var ofServer = []string{"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "F0"}
 
-// ofRows reports whether an error may be of a single row, so that reading fewer products may go well. Also errors that are
-// usually of a query, as class 42, may be: a value that is no jsonpath is a syntax error.
+// ofRows reports whether an error may be of a single row, so that reading fewer products may go well. Also errors
+// that are usually of a query, as class 42, may be: a value that is no jsonpath is a syntax error.
 func ofRows(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(pg.Code) != 5 {
@@ -81,27 +81,31 @@ func ofRows(err error) bool {
 
 // read reads products, and splits them if a query fails.
 func (s *session) read(ctx context.Context, ids []string) error {
+	values := ids
+	if slices.ContainsFunc(ids, s.m.products.id.cannotHold) {
+		var err error
+		if values, err = s.values(ctx, ids); err != nil {
+			return err
+		}
+	}
+	for _, id := range values {
+		if s.m.prices.id.cannotHold(id) {
+			s.unpriced[id] = true
+		}
+	}
 	begun := time.Now()
-	_, err := s.part(ctx, ids)
+	_, err := s.part(ctx, values)
 	if err == nil || !ofRows(err) {
 		return err
 	}
+	took := time.Since(begun)
 	if strings.HasPrefix(code(err), classSyntaxOrAccess) {
 		if err := s.m.unchanged(ctx, s.conn); err != nil {
 			return err
 		}
 	}
-	took := time.Since(begun)
-	values, others, err := s.m.products.id.sort(ctx, s.conn, ids)
-	if err != nil {
+	if values, err = s.values(ctx, values); err != nil {
 		return err
-	}
-	if len(others) > 0 {
-		// A type that has changed since may hold them.
-		if err := s.m.unchanged(ctx, s.conn); err != nil {
-			return err
-		}
-		s.out.NotIDs = append(s.out.NotIDs, others...)
 	}
 	_, unpriced, err := s.m.prices.id.sort(ctx, s.conn, values)
 	if err != nil {
@@ -114,16 +118,33 @@ func (s *session) read(ctx context.Context, ids []string) error {
 		return err
 	}
 	cause := err
-	// What fails without any product is no product's fault.
+	// An error without any product is not one of a row.
 	if err := s.probe(ctx); err != nil {
 		return err
 	}
-	limit := max(splitTime, time.Duration(2*bits.Len(uint(len(values))))*took)
+	limit := splitTime + time.Duration(2*bits.Len(uint(len(values))))*took
 	x := splitting{session: s, reasons: map[string]bool{}, deadline: time.Now().Add(limit)}
 	if err := x.split(ctx, values, cause); err != nil {
 		return err
 	}
 	return x.wholesale(ctx, values, cause)
+}
+
+// values are those that the type of the id column can hold. The others are told as no ids.
+func (s *session) values(ctx context.Context, ids []string) ([]string, error) {
+	values, others, err := s.m.products.id.sort(ctx, s.conn, ids)
+	if err != nil || len(others) == 0 {
+		return values, err
+	}
+	// A type that has changed since may hold them.
+	if err := s.m.unchanged(ctx, s.conn); err != nil {
+		return nil, err
+	}
+	for _, id := range others {
+		s.notIDs[id] = true
+	}
+	s.out.NotIDs = append(s.out.NotIDs, others...)
+	return values, nil
 }
 
 // probe runs the queries for no product.
@@ -132,12 +153,12 @@ func (s *session) probe(ctx context.Context) error {
 	return err
 }
 
-// splitting finds the products for which a query fails. Of n products k such ones take about 2k log2(n/k) readings, and 2n if all
-// fail. When the time is used up, the products not yet read alone all count as failed, since none of them is known to be good.
+// splitting finds the products for which a query fails. It takes about 2k log2(n/k) readings for k such products
+// among n, and 2n if all fail. When the time is used up, the products not yet read alone all count as failed: none
+// is known to be good.
 type splitting struct {
 	*session
 	deadline time.Time
-	failed   int
 	reasons  map[string]bool
 }
 
@@ -185,7 +206,7 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 	if !ok || e.query != x.m.prices.name {
 		return x.fail(ctx, []string{id}, err)
 	}
-	// Prices of what is no product concern nobody.
+	// A price row whose product does not exist concerns no product.
 	product := x.other()
 	product.unpriced[id] = true
 	if _, withoutPrices := product.part(ctx, []string{id}); withoutPrices != nil {
@@ -199,7 +220,7 @@ func (x *splitting) alone(ctx context.Context, id string) error {
 
 // other is a session that keeps nothing of what it reads for this one.
 func (s *session) other() *session {
-	return &session{m: s.m, conn: s.conn, unpriced: map[string]bool{}, out: Reading{States: map[string]State{}}}
+	return newSession(s.m, s.conn)
 }
 
 // fail records products as failed.
@@ -208,12 +229,11 @@ func (x *splitting) fail(ctx context.Context, ids []string, cause error) error {
 	if !ok {
 		return cause
 	}
-	// The query's spelling is not known.
-	spelled, err := x.m.products.id.spelled(ctx, x.conn, ids)
+	failing, err := x.m.spellings(ctx, x.conn, ids)
 	if err != nil {
 		return err
 	}
-	for _, id := range spelled {
+	for _, id := range failing {
 		x.record(id, len(ids), e, cause)
 	}
 	return nil
@@ -225,15 +245,24 @@ func (x *splitting) record(id string, together int, e *queryError, cause error) 
 		failure.Message = words(pg)
 	}
 	x.out.States[id] = State{Failure: failure}
-	x.failed++
 	x.reasons[reason(cause)] = true
 }
 
-// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product: a function whose
-// body names a column that is no more fails whenever it is called, and so does an expression over a row that all products share.
-// That is so if nothing of the batch could be read, and nothing of a few other products, all for the same reason.
+// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product. A
+// function whose body names a renamed column fails whenever it is called, and so does an expression over a row that
+// all products share. The queries are at fault if no product of the batch could be read, and none of a few others,
+// all for the same reason.
 func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) error {
-	if x.failed < len(ids) || len(x.reasons) > 1 {
+	failing := 0
+	for _, state := range x.out.States {
+		if state.Product != nil {
+			return nil
+		}
+		if state.Failure != nil && state.Failure.Together == 1 {
+			failing++
+		}
+	}
+	if len(x.reasons) != 1 {
 		return nil
 	}
 	const sample, enough = 20, 3
@@ -242,7 +271,6 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 	if err != nil && (rare || !ofRows(err)) {
 		return err
 	}
-	failing := x.failed
 	for _, id := range listed {
 		if slices.Contains(ids, id) {
 			continue
@@ -256,7 +284,7 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 		}
 		failing++
 	}
-	// Of few products, only an error of a kind that rows rarely cause is the query's.
+	// With few products to compare, only an error that rows rarely cause is taken for the query's.
 	if failing < enough && !rare {
 		return nil
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 )
 
 // wordy are tables whose prices are texts, as in a table of attributes.
@@ -35,6 +37,7 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 			share := []float64{0, 1.0 / n, 0.02, 0.3, 0.9, 1}[seed]
 			s := newWordy(t, "")
 			failing, ids := map[string]string{}, []string{"abc", "99999", "007"}
+			var stocks, prices []string
 			for i := range n {
 				id, stock, cents := strconv.Itoa(i), "1", "1250"
 				if random.Float64() < share {
@@ -45,10 +48,10 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 						stock = "viele"
 					}
 				}
-				s.exec(`INSERT INTO items VALUES ($1::text::int, 'Item', $2)`, id, stock)
-				s.exec(`INSERT INTO tariffs VALUES ('p' || $1, $1::text::int, $2)`, id, cents)
-				ids = append(ids, id)
+				ids, stocks, prices = append(ids, id), append(stocks, stock), append(prices, cents)
 			}
+			s.exec(`INSERT INTO items SELECT n - 1, 'Item', stock FROM unnest($1::text[]) WITH ORDINALITY u(stock, n)`, stocks)
+			s.exec(`INSERT INTO tariffs SELECT 'p' || n, n - 1, cents FROM unnest($1::text[]) WITH ORDINALITY u(cents, n)`, prices)
 			// A price with which the query fails, of what is no product.
 			s.exec(`INSERT INTO tariffs VALUES ('stray', 5000, '12,50')`)
 			ids = append(ids, "5000")
@@ -118,7 +121,7 @@ func TestRead_ErrorsThatRowsRaise(t *testing.T) {
 	}
 }
 
-// What fails for whatever product is no product's fault: nothing may become a dead letter for it.
+// An error that each product causes is not one of a row: nothing may become a dead letter for it.
 func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
 	good := `INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i;
 		CREATE TABLE stocks (amount int); INSERT INTO stocks VALUES (1);
@@ -192,6 +195,35 @@ func limited(t *testing.T, url string, limit time.Duration) *pgxpool.Pool {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return pool
+}
+
+// A letter is about the product that CATALOG has: the one that the query spells, not the log.
+func TestRead_FailuresHaveTheQuerysSpelling(t *testing.T) {
+	s := newShop(t, `CREATE EXTENSION citext; CREATE TABLE items (id citext, name text, stock text); CREATE TABLE tariffs (id text, item citext, cents text);
+		INSERT INTO items VALUES ('Mug', 'Mug', '1'), ('Cup', 'Cup', 'x'), ('Pot', 'Pot', '1'); INSERT INTO tariffs VALUES ('p', 'POT', '1,5')`)
+	s.queries.Products = `SELECT id, name, jsonb_build_object('stock', stock::int) AS metadata FROM items`
+	s.queries.Prices = `SELECT id, item AS product, 'eur' AS currency, cents::numeric AS unit_amount FROM tariffs`
+	r := s.read("MUG", "CUP", "POT", "pot", "none")
+	require.Len(t, r.States, 3)
+	require.NotNil(t, r.States["Mug"].Product)
+	require.Equal(t, "products", r.States["Cup"].Failure.Query)
+	require.Equal(t, "prices", r.States["Pot"].Failure.Query)
+	require.Equal(t, map[string]string{"MUG": "Mug", "CUP": "Cup", "POT": "Pot", "pot": "Pot"}, r.Spelled)
+	require.Equal(t, []string{"none"}, r.Absent)
+}
+
+// A product that is not read alone in time counts as failed, and says so. An id without a product does not.
+func TestRead_WhenTheTimeIsUp(t *testing.T) {
+	s := newWordy(t, `INSERT INTO items SELECT i, 'Item', CASE WHEN i = 3 THEN 'x' ELSE '1' END FROM generate_series(1, 8) i`)
+	mapping.SplitTime(t, -time.Hour)
+	r := s.read("1", "2", "3", "4", "5", "6", "7", "8", "9")
+	require.Len(t, r.States, 8)
+	require.Equal(t, []string{"9"}, r.Absent)
+	for _, state := range r.States {
+		require.Nil(t, state.Product, "nothing is called good that was not read")
+		require.Equal(t, 9, state.Failure.Together)
+		require.Contains(t, state.Failure.Error(), "one of 9 products")
+	}
 }
 
 func TestRead_OfNothing(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// value is a column's value, or a part of one in JSON, with the path to it. What is wrong with it is added to faults.
+// value is a column's value, or a part of one in JSON, with the path to it. Its mistakes are added to faults.
 type value struct {
 	path   string
 	raw    []byte
@@ -27,8 +27,8 @@ func (v value) at(path string, raw []byte) value {
 	return value{v.path + path, bytes.TrimSpace(raw), v.faults}
 }
 
-// isNone reports whether a structure says that there is none: NULL, JSON's null, and an empty object or list, whichever of the
-// two the field takes, since some languages write one for the other.
+// isNone reports whether a structure says that there is none: NULL, JSON's null, and an empty object or list,
+// whichever of the two the field takes, since some languages write one for the other.
 func (v value) isNone() bool {
 	raw := bytes.TrimSpace(v.raw)
 	if len(raw) >= 2 && (raw[0] == '{' || raw[0] == '[') {
@@ -84,9 +84,11 @@ func (v value) text() string {
 		}
 		return s
 	case raw[0] == '[':
-		v.fault("must be a text, a number or a boolean, not the list %s: write it as one text in the query, as with array_to_string", v.shown())
+		v.fault("must be a text, a number or a boolean, not the list %s: write it as one text in the query, as with "+
+			"array_to_string", v.shown())
 	case raw[0] == '{':
-		v.fault("must be a text, a number or a boolean, not the object %s: choose one of its values in the query, as with ->>", v.shown())
+		v.fault("must be a text, a number or a boolean, not the object %s: choose one of its values in the query, as "+
+			"with ->>", v.shown())
 	default:
 		return string(raw)
 	}
@@ -111,7 +113,8 @@ func (v value) whole(limit uint64) uint64 {
 // shown is the value for messages, short.
 func (v value) shown() string { return abridged(v.raw) }
 
-// metadata leaves out keys whose value is NULL or empty: Stripe stores no empty values, so for that key it must hold none.
+// metadata leaves out keys whose value is NULL or empty: Stripe stores no empty values, so for that key it must hold
+// none.
 func (v value) metadata() map[string]string {
 	var out map[string]string
 	fields := v.fields()
@@ -128,8 +131,8 @@ func (v value) metadata() map[string]string {
 	return out
 }
 
-// texts are the items of a list of texts, or of objects with a name. NULL and empty ones are left out: an aggregate over an
-// outer join has one where there is nothing.
+// texts are the items of a list of texts, or of objects with a name. NULL and empty ones are left out: an aggregate
+// over an outer join has one where there is nothing.
 func (v value) texts() []string {
 	var out []string
 	for _, item := range v.items() {

@@ -1,6 +1,6 @@
-// Package names finds the tables and columns that the configuration names. A name is read as SQL reads it, so that one without
-// quotes is in lower case; where nothing has that name, it is taken exactly as it is written. "productId" in quotes and productId
-// without are one column then.
+// Package names finds the tables and columns that the configuration names. A name is read as SQL reads it, so that
+// one without quotes is in lower case; where nothing has that name, it is taken exactly as it is written.
+// "productId" in quotes and productId without are one column then.
 package names
 
 import (
@@ -55,8 +55,8 @@ func Column(ctx context.Context, db Querier, table uint32, name string) (string,
 	}
 	for _, spelling := range spellings {
 		var found string
-		err := db.QueryRow(ctx, "SELECT attname FROM pg_attribute WHERE attrelid = $1 AND attname = $2 AND attnum > 0 AND NOT attisdropped",
-			table, spelling).Scan(&found)
+		err := db.QueryRow(ctx, `SELECT attname FROM pg_attribute
+			WHERE attrelid = $1 AND attname = $2 AND attnum > 0 AND NOT attisdropped`, table, spelling).Scan(&found)
 		switch {
 		case err == nil:
 			return found, nil

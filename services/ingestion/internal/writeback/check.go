@@ -12,8 +12,9 @@ import (
 // idParameters are the parameters of an import that hold Stripe's ids.
 var idParameters = []string{"id", "product", "default_price"}
 
-// Check finds parameters of the imports whose type cannot hold Stripe's ids, which are texts like prod_NffrFeUfNV2Hib. Where the
-// catalog's ids are numbers, a statement that changes a row is fine, and one that inserts a product of Stripe's never is.
+// Check finds parameters of the imports whose type cannot hold Stripe's ids, which are texts like
+// prod_NffrFeUfNV2Hib. Where the catalog's ids are numbers, a statement that changes a row is fine, and one that
+// inserts a product of Stripe's never is.
 func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 	var out finding.List
 	for _, s := range []*statement{w.importProduct, w.importPrice} {
@@ -26,17 +27,20 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 			}
 			var typeName string
 			var holds bool
-			// The types of Postgres' string category, those of extensions and domains over them included; 0 and unknown are not told.
+			// The types of Postgres' string category, those of extensions and domains over them included; 0 and unknown are
+			// not told.
 			err := w.Pool.QueryRow(ctx, `WITH RECURSIVE t(oid) AS (SELECT $1::oid
 				UNION SELECT typbasetype FROM t JOIN pg_type USING (oid) WHERE typtype = 'd')
-				SELECT format_type($1, NULL), NOT EXISTS (SELECT FROM t JOIN pg_type p USING (oid) WHERE p.typtype <> 'd' AND p.typcategory NOT IN ('S', 'X'))`,
+				SELECT format_type($1, NULL), NOT EXISTS (SELECT FROM t JOIN pg_type p USING (oid)
+					WHERE p.typtype <> 'd' AND p.typcategory NOT IN ('S', 'X'))`,
 				s.types[i]).Scan(&typeName, &holds)
 			if err != nil {
 				return nil, fmt.Errorf("look at the types of %s: %w", s.key, err)
 			}
 			if !holds {
-				out.Warn("", "%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be imported; "+
-					"keep Stripe's id in a text column of its own, and let the mapping's queries return it as the id of imported rows",
+				out.Warn("", "%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be "+
+					"imported; keep Stripe's id in a text column of its own, and let the mapping's queries return it as the id "+
+					"of imported rows",
 					s.key, name, typeName, example(name, s.key))
 			}
 		}

@@ -1,0 +1,14 @@
+package mapping
+
+import (
+	"testing"
+	"time"
+)
+
+// SplitTime sets for how long a batch may be split, until the test ends.
+func SplitTime(t *testing.T, limit time.Duration) {
+	t.Helper()
+	before := splitTime
+	splitTime = limit
+	t.Cleanup(func() { splitTime = before })
+}
