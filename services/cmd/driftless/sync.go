@@ -55,7 +55,7 @@ func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 		}
 		s.equality = plan.GetEquality()
 		for _, p := range plan.GetProducts() {
-			if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD || pushable(p) {
+			if !onlyStands(p) {
 				products = append(products, p.GetProductId())
 			} else {
 				// An order would not respect what a person has to decide.
@@ -147,7 +147,7 @@ func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClien
 			return plan, err
 		}
 		e := plan.GetEquality()
-		show(len(products) - len(plan.GetProducts()))
+		show(max(len(products)-len(plan.GetProducts()), 0))
 		switch {
 		case unknownBecause(e) == "":
 			unknownSince = time.Time{}
@@ -191,7 +191,13 @@ func pushable(p *controlv1.ProductPlan) bool {
 	if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD || p.GetWaiting() != "" || p.GetHeld() {
 		return false
 	}
-	return len(p.GetSteps()) > 0 || len(p.GetWriteBacks()) > 0 || len(p.GetDrift()) == 0
+	return !onlyStands(p)
+}
+
+// onlyStands reports whether all in which a product differs waits for a person or is only reported.
+func onlyStands(p *controlv1.ProductPlan) bool {
+	return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD && p.GetWaiting() == "" &&
+		len(p.GetSteps()) == 0 && len(p.GetWriteBacks()) == 0 && len(p.GetDrift()) > 0
 }
 
 // reasonOf says why a product of a plan differs.
@@ -210,7 +216,7 @@ func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 		return "push is halted: " + of.GetHalted()
 	case pause >= 0:
 		return "push is paused, since " + ago(of.GetPaused()[pause].GetSince()) + ": driftless resume push"
-	case !pushable(p):
+	case onlyStands(p):
 		return standingWords(p.GetDrift()[0])
 	default:
 		return strings.ToLower(stateName(p.GetState())) + ", push has not come to it"
