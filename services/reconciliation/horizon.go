@@ -12,6 +12,9 @@ type captureMark struct {
 	upTo     time.Time
 	sequence uint64
 	version  uint64
+	// at and revision say which report it is of.
+	at       time.Time
+	revision uint64
 }
 
 // keptMarks bounds how many marks are kept. With one a second the latest half an hour is complete; what is older gets sparser.
@@ -20,17 +23,19 @@ const keptMarks = 4096
 // marks are reports of ingestion, oldest first. By them a sequence of CATALOG, or a version, becomes a time.
 type marks []captureMark
 
-// add takes a report into account. It reports whether time went back: CATALOG was made again, or the database was restored, and
-// what was said of earlier marks holds no more.
-func (m *marks) add(r *meshv1.CaptureReport) (back bool) {
+// add takes a report of a revision into account; one that was read earlier and comes late says nothing new. It reports whether time
+// went back: CATALOG was made again, or the database was restored, and what was said of earlier marks holds no more.
+func (m *marks) add(r *meshv1.CaptureReport, revision uint64) (back bool) {
 	if r.GetCapturedUpTo() == nil {
 		return false
 	}
-	next := captureMark{upTo: r.GetCapturedUpTo().AsTime(), sequence: r.GetCatalogSequence(), version: r.GetVersion()}
+	next := captureMark{
+		upTo: r.GetCapturedUpTo().AsTime(), sequence: r.GetCatalogSequence(), version: r.GetVersion(), at: r.GetAt().AsTime(), revision: revision,
+	}
 	if n := len(*m); n > 0 {
 		last := (*m)[n-1]
 		switch {
-		case next == last:
+		case next.revision <= last.revision && !next.at.After(last.at):
 			return false
 		case next.upTo.Before(last.upTo) || next.sequence < last.sequence || next.version < last.version:
 			back, *m = true, nil

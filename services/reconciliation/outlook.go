@@ -88,11 +88,11 @@ type view struct {
 func (r *reconciler) look(ctx context.Context) (*view, error) {
 	e := evidence{}
 	report := &meshv1.CaptureReport{}
-	ok, err := r.mesh.Capture(r.Account).Get(ctx, report)
+	revision, err := r.mesh.Capture(r.Account).Load(ctx, report)
 	if err != nil {
 		return nil, err
 	}
-	if ok {
+	if revision > 0 {
 		e.capture = report
 	}
 	consumers, err := r.mesh.Consumers(ctx)
@@ -136,7 +136,7 @@ func (r *reconciler) look(ctx context.Context) (*view, error) {
 	r.outlook.mu.Lock()
 	defer r.outlook.mu.Unlock()
 	o := &r.outlook
-	if o.marks.add(report) {
+	if o.marks.add(report, revision) {
 		o.lanes.forget()
 	}
 	e.ledger = o.marks.before(waiting)
