@@ -101,9 +101,11 @@ var accesses = []access{
 		consumes:  []Consumer{ReconciliationCatalog, ReconciliationStripe, ReconciliationSync, ReconciliationDead, ReconciliationObserved},
 		publishes: []string{"sync.{account}.*.*", "command.*.{account}.>"},
 		newest:    []string{"dead.*.{account}.*"},
-		looks:     []string{StreamRetry},
-		prunes:    []string{StreamDead},
-		counts:    consumedStreams(),
+		// The oldest message of each backlog: how far a service is, and for how long it has been there.
+		batches: []string{StreamCatalog, StreamDead, "KV_" + BucketObserved},
+		looks:   []string{StreamRetry, StreamCommand, StreamStripe, StreamSync},
+		prunes:  []string{StreamDead},
+		counts:  consumedStreams(),
 		reads: []key{
 			{BucketBudget, "{account}"},
 			{BucketCursor, "capture.{account}"},

@@ -217,7 +217,17 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	// reconciliation: both sides, every backlog, commands to all, the letters it closes.
 	rec := clients[mesh.Reconciliation]
 	require.NoError(t, rec.Bind(ctx, mesh.ReconciliationCatalog, mesh.ReconciliationStripe, mesh.ReconciliationSync, mesh.ReconciliationDead, mesh.ReconciliationObserved))
+	backlogs, err := rec.Consumers(ctx)
+	require.NoError(t, err)
+	waiting := map[string]bool{}
+	for _, c := range backlogs {
+		sequence, stored, err := rec.OldestMessage(ctx, c)
+		require.NoError(t, err, "%s of %s", c.Name, c.Stream)
+		require.Equal(t, c.Pending+c.InFlight > 0, sequence > 0 && !stored.IsZero(), "%s of %s", c.Name, c.Stream)
+		waiting[c.Stream] = waiting[c.Stream] || sequence > 0
+	}
 	for _, c := range []mesh.Consumer{mesh.ReconciliationCatalog, mesh.ReconciliationStripe, mesh.ReconciliationSync, mesh.ReconciliationDead, mesh.ReconciliationObserved} {
+		require.True(t, waiting[c.Stream], c.Stream)
 		handled(ctx, t, rec, mesh.Reconciliation, c)
 	}
 	_, err = rec.Consumers(ctx)
@@ -234,6 +244,12 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	_, err = rec.RetryingCount(ctx, mesh.Push, "default")
 	require.NoError(t, err)
 	_, err = rec.Retrying(ctx, mesh.Push, "default", "mug")
+	require.NoError(t, err)
+	_, _, err = rec.Retries(ctx, mesh.Push, "default", 10)
+	require.NoError(t, err)
+	_, err = rec.Cursor("poll.default").GetString(ctx)
+	require.NoError(t, err)
+	_, err = rec.Capture("default").GetWritten(ctx, &meshv1.CaptureReport{})
 	require.NoError(t, err)
 	_, err = rec.Halted("default").GetString(ctx)
 	require.NoError(t, err)

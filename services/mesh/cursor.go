@@ -133,8 +133,8 @@ func (c *Cursor) Get(ctx context.Context, into proto.Message) (ok bool, err erro
 	return true, nil
 }
 
-// GetWritten is Get, and tells when the position was put, by the NATS server's clock: what a process says of its own time depends on
-// the clock of its host. It is zero if the position was never put.
+// GetWritten is Get, and tells when the position was put, by the NATS server's clock: what a process says of its own
+// time depends on the clock of its host. It is zero if the position was never put.
 func (c *Cursor) GetWritten(ctx context.Context, into proto.Message) (written time.Time, err error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {

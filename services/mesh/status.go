@@ -91,14 +91,15 @@ func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) 
 	return info.State.LastSeq, nil
 }
 
-// Oldest is when the stream stored the oldest message of the consumer's that is not acknowledged; zero if there is none.
+// Oldest is when the stream stored the oldest message of the consumer's that is not acknowledged; zero if there is
+// none.
 func (m *Mesh) Oldest(ctx context.Context, c ConsumerStatus) (time.Time, error) {
 	_, stored, err := m.OldestMessage(ctx, c)
 	return stored, err
 }
 
-// OldestMessage returns the sequence of a message before which the consumer has no message that is not acknowledged, and when the
-// stream stored it; zeros if every message is acknowledged.
+// OldestMessage returns the sequence of a message before which the consumer has no message that is not acknowledged,
+// and when the stream stored it; zeros if every message is acknowledged.
 func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence uint64, stored time.Time, err error) {
 	if c.Pending+c.InFlight == 0 {
 		return 0, time.Time{}, nil
@@ -107,7 +108,8 @@ func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence ui
 	if err != nil {
 		return 0, time.Time{}, err
 	}
-	// The first one at or after the floor that is there still: others may have been replaced by newer ones of their subject.
+	// The first one at or after the floor that is there still: others may have been replaced by newer ones of their
+	// subject.
 	msg, err := stream.GetMsg(ctx, c.AckFloor+1, jetstream.WithGetMsgSubject(c.filter))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):

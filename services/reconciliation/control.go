@@ -57,8 +57,8 @@ func (r *reconciler) connected() connect.UnaryInterceptorFunc {
 	}
 }
 
-// SyncProducts orders ingestion to read products from the operator's tables, and push to bring them to their latest desired state.
-// Their dead letters that are about no version are settled by it: what fails again writes new ones.
+// SyncProducts orders ingestion to read products from the operator's tables, and push to bring them to their latest
+// desired state. Their dead letters that are about no version are settled by it: what fails again writes new ones.
 func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
 	ids := req.Msg.GetProductIds()
 	if len(ids) == 0 || len(ids) > maxNamed {

@@ -31,7 +31,8 @@ type evidence struct {
 	now time.Time
 	// capture is ingestion's last report, nil if there is none.
 	capture *meshv1.CaptureReport
-	// ledger is the time before which every commit is in the ledger, as far as it was captured; zero if that is not known.
+	// ledger is the time before which every commit is in the ledger, as far as it was captured; zero if that is not
+	// known.
 	ledger time.Time
 	// poll is pull's last report, nil if there is none, and polled is when it was written.
 	poll   *meshv1.PollReport
@@ -143,7 +144,11 @@ func (e evidence) readingTables() string {
 	switch {
 	case running == nil:
 	case running.GetExpected() > 0:
-		words += fmt.Sprintf(" (%s of about %s products)", thousands(running.GetProducts()), thousands(max(running.GetExpected(), running.GetProducts())))
+		words += fmt.Sprintf(
+			" (%s of about %s products)",
+			thousands(running.GetProducts()),
+			thousands(max(running.GetExpected(), running.GetProducts())),
+		)
 	default:
 		words += fmt.Sprintf(" (%s products so far)", thousands(running.GetProducts()))
 	}
@@ -187,9 +192,17 @@ func (e evidence) pullUnknown() string {
 		late := e.now.Sub(read) > interval+max(pollSlack, interval/10)
 		switch {
 		case late && failure != "":
-			return fmt.Sprintf("Stripe's events cannot be read (last read %s ago): %s", spoken(e.now.Sub(read)), failure)
+			return fmt.Sprintf(
+				"Stripe's events cannot be read (last read %s ago): %s",
+				spoken(e.now.Sub(read)),
+				failure,
+			)
 		case late:
-			return fmt.Sprintf("Stripe's events were last read %s ago, and are to be read every %s", spoken(e.now.Sub(read)), spoken(interval))
+			return fmt.Sprintf(
+				"Stripe's events were last read %s ago, and are to be read every %s",
+				spoken(e.now.Sub(read)),
+				spoken(interval),
+			)
 		}
 	}
 	if e.stripeBehind > stripeBehindAfter {
@@ -223,7 +236,11 @@ func (e evidence) pushUnknown() string {
 func (e evidence) pausedSince(service string) string {
 	for _, p := range e.paused {
 		if p.GetService() == service {
-			return service + " is paused since " + p.GetSince().AsTime().UTC().Format(time.TimeOnly) + " UTC by an operator"
+			return service + " is paused since " + p.GetSince().
+				AsTime().
+				UTC().
+				Format(time.TimeOnly) +
+				" UTC by an operator"
 		}
 	}
 	return ""

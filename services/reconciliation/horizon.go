@@ -6,31 +6,40 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// captureMark is what ingestion reported once: every commit before upTo was in CATALOG when its last sequence was this, and the version that
-// was captured last.
+// captureMark is what ingestion reported once: every commit before upTo was in CATALOG when its last sequence was
+// this, and the version that was captured last.
 type captureMark struct {
 	upTo     time.Time
 	sequence uint64
 	version  uint64
+	// at and revision say which report it is of.
+	at       time.Time
+	revision uint64
 }
 
-// keptMarks bounds how many marks are kept. With one a second the latest half an hour is complete; what is older gets sparser.
+// keptMarks bounds how many marks are kept. With one a second the latest half an hour is complete; what is older gets
+// sparser.
 const keptMarks = 4096
 
 // marks are reports of ingestion, oldest first. By them a sequence of CATALOG, or a version, becomes a time.
 type marks []captureMark
 
-// add takes a report into account. It reports whether time went back: CATALOG was made again, or the database was restored, and
-// what was said of earlier marks holds no more.
-func (m *marks) add(r *meshv1.CaptureReport) (back bool) {
+// add takes a report of a revision into account; one that was read earlier and comes late says nothing new. It
+// reports whether time went back: CATALOG was made again, or the database was restored, and what was said of earlier
+// marks holds no more.
+func (m *marks) add(r *meshv1.CaptureReport, revision uint64) (back bool) {
 	if r.GetCapturedUpTo() == nil {
 		return false
 	}
-	next := captureMark{upTo: r.GetCapturedUpTo().AsTime(), sequence: r.GetCatalogSequence(), version: r.GetVersion()}
+	next := captureMark{
+		upTo: r.GetCapturedUpTo().
+			AsTime(),
+		sequence: r.GetCatalogSequence(), version: r.GetVersion(), at: r.GetAt().AsTime(), revision: revision,
+	}
 	if n := len(*m); n > 0 {
 		last := (*m)[n-1]
 		switch {
-		case next == last:
+		case next.revision <= last.revision && !next.at.After(last.at):
 			return false
 		case next.upTo.Before(last.upTo) || next.sequence < last.sequence || next.version < last.version:
 			back, *m = true, nil
@@ -57,13 +66,14 @@ func (m *marks) thin() {
 	*m = kept
 }
 
-// before is the time before which every commit is in CATALOG with a lower sequence than this one; zero if that is not known.
+// before is the time before which every commit is in CATALOG with a lower sequence than this one; zero if that is not
+// known.
 func (m marks) before(sequence uint64) time.Time {
 	return m.last(func(x captureMark) bool { return x.sequence < sequence })
 }
 
-// beforeVersion is the time before which every commit has a lower version than this one; zero if that is not known. A report without
-// a version says nothing of it.
+// beforeVersion is the time before which every commit has a lower version than this one; zero if that is not known. A
+// report without a version says nothing of it.
 func (m marks) beforeVersion(version uint64) time.Time {
 	return m.last(func(x captureMark) bool { return x.version > 0 && x.version < version })
 }
@@ -89,8 +99,8 @@ type convergence struct {
 // lanes of push by what its retries call them.
 var lanes = []string{"live", "bulk"}
 
-// backlog is what push has not done at a moment. The parts are read in this order: a change that goes from one to a later one in
-// the meantime is in one of them.
+// backlog is what push has not done at a moment. The parts are read in this order: a change that goes from one to a
+// later one in the meantime is in one of them.
 type backlog struct {
 	// oldest is, by lane, the sequence of CATALOG before which push is done with every message.
 	oldest map[string]uint64

@@ -14,16 +14,25 @@ import (
 func second(n int) time.Time { return noon.Add(time.Duration(n) * time.Second) }
 
 func reported(at int, sequence, version uint64) *meshv1.CaptureReport {
-	return &meshv1.CaptureReport{CapturedUpTo: timestamppb.New(second(at)), CatalogSequence: sequence, Version: version}
+	return &meshv1.CaptureReport{At: timestamppb.New(second(at)), CapturedUpTo: timestamppb.New(second(at)), CatalogSequence: sequence, Version: version}
+}
+
+// follows adds a report that was stored after the ones before.
+func (m *marks) follows(r *meshv1.CaptureReport) (back bool) {
+	next := uint64(1)
+	if n := len(*m); n > 0 {
+		next = (*m)[n-1].revision + 1
+	}
+	return m.add(r, next)
 }
 
 func TestMarks_TellTimes(t *testing.T) {
 	var m marks
 	require.Zero(t, m.before(7))
-	require.False(t, m.add(&meshv1.CaptureReport{}), "nothing was captured yet")
+	require.False(t, m.follows(&meshv1.CaptureReport{}), "nothing was captured yet")
 	require.Empty(t, m)
 	for i, r := range []*meshv1.CaptureReport{reported(1, 10, 100), reported(2, 10, 100), reported(2, 10, 100), reported(3, 15, 200), reported(4, 15, 200)} {
-		require.False(t, m.add(r), i)
+		require.False(t, m.follows(r), i)
 	}
 	require.Zero(t, m.before(10), "message 10 may be of the first second")
 	require.Equal(t, second(2), m.before(11))
@@ -32,22 +41,34 @@ func TestMarks_TellTimes(t *testing.T) {
 	require.Equal(t, second(2), m.beforeVersion(200))
 	require.Equal(t, second(4), m.beforeVersion(201))
 
-	require.True(t, m.add(reported(5, 1, 300)), "CATALOG was made again")
+	require.True(t, m.follows(reported(5, 1, 300)), "CATALOG was made again")
 	require.Equal(t, second(5), m.before(2))
-	require.True(t, m.add(reported(6, 2, 1)), "the database was restored")
-	require.True(t, m.add(reported(1, 3, 2)))
+	require.True(t, m.follows(reported(6, 2, 1)), "the database was restored")
+	require.True(t, m.follows(reported(1, 3, 2)))
+}
+
+func TestMarks_LeaveOutWhatComesLate(t *testing.T) {
+	var m marks
+	earlier, later := reported(1, 10, 100), reported(2, 15, 200)
+	require.False(t, m.add(later, 8))
+	require.False(t, m.add(earlier, 7), "two looks at once: the earlier report is no sign that time went back")
+	require.Equal(t, second(2), m.before(16))
+	require.True(t, m.add(earlier, 9), "a later report of an earlier time is")
+	require.Equal(t, second(1), m.before(16))
+	require.False(t, m.add(later, 1), "the bucket was made again")
+	require.Equal(t, second(2), m.before(16))
 }
 
 func TestMarks_WithoutAVersionProveNothingOfOne(t *testing.T) {
 	var m marks
-	m.add(reported(1, 10, 0))
+	m.follows(reported(1, 10, 0))
 	require.Zero(t, m.beforeVersion(5))
 }
 
 func TestMarks_AreBounded(t *testing.T) {
 	var m marks
 	for i := range 3 * keptMarks {
-		m.add(reported(i, uint64(i+1), uint64(i+1)))
+		m.follows(reported(i, uint64(i+1), uint64(i+1)))
 	}
 	require.LessOrEqual(t, len(m), keptMarks)
 	require.Equal(t, second(3*keptMarks-1), m.before(3*keptMarks+1), "the latest is kept")
@@ -58,7 +79,7 @@ func TestMarks_AreBounded(t *testing.T) {
 func TestConvergence(t *testing.T) {
 	var m marks
 	for i := 1; i <= 10; i++ {
-		m.add(reported(i, uint64(10*i), uint64(100*i)))
+		m.follows(reported(i, uint64(10*i), uint64(100*i)))
 	}
 	quiet := func(live, bulk uint64) backlog {
 		return backlog{oldest: map[string]uint64{"live": live, "bulk": bulk}, delivered: 7}
@@ -121,7 +142,7 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 				changes = append(changes, &change{committed: second(tick), version: n * 10, sequence: n, state: "waiting"})
 			}
 			if n := uint64(len(changes)); rapid.Bool().Draw(t, "report") {
-				m.add(reported(tick, n, n*10))
+				m.follows(reported(tick, n, n*10))
 			}
 			var b backlog
 			b.oldest = map[string]uint64{"live": uint64(len(changes)) + 1, "bulk": 1}

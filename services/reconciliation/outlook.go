@@ -21,7 +21,8 @@ const (
 	readRetries = 200
 )
 
-// The consumers that tell whether a service runs: one of its processes has room for a message of one of them at any time.
+// The consumers that tell whether a service runs: one of its processes has room for a message of one of them at any
+// time.
 var (
 	pushConsumers = []mesh.Consumer{mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry}
 	pullConsumers = []mesh.Consumer{mesh.PullStripe, mesh.PullCommand}
@@ -79,20 +80,21 @@ type view struct {
 	consumers []mesh.ConsumerStatus
 	paused    []*controlv1.PausedService
 	halted    string
-	// end is the first sequence of CATALOG of which ingestion's report says nothing.
+	// end is the first sequence of CATALOG after those that ingestion's report covers.
 	end uint64
 }
 
-// look reads what an answer about equality rests on: ingestion's report before the consumers, so that the ledger knows what was
-// captured then if its consumer is done. What is read from the ledger after it is at least of that time.
+// look reads what an answer about equality rests on: ingestion's report before the consumers, so that the ledger
+// knows what was captured then if its consumer is done. What is read from the ledger after it is at least of that
+// time.
 func (r *reconciler) look(ctx context.Context) (*view, error) {
 	e := evidence{}
 	report := &meshv1.CaptureReport{}
-	ok, err := r.mesh.Capture(r.Account).Get(ctx, report)
+	revision, err := r.mesh.Capture(r.Account).Load(ctx, report)
 	if err != nil {
 		return nil, err
 	}
-	if ok {
+	if revision > 0 {
 		e.capture = report
 	}
 	consumers, err := r.mesh.Consumers(ctx)
@@ -136,7 +138,7 @@ func (r *reconciler) look(ctx context.Context) (*view, error) {
 	r.outlook.mu.Lock()
 	defer r.outlook.mu.Unlock()
 	o := &r.outlook
-	if o.marks.add(report) {
+	if o.marks.add(report, revision) {
 		o.lanes.forget()
 	}
 	e.ledger = o.marks.before(waiting)
@@ -144,8 +146,8 @@ func (r *reconciler) look(ctx context.Context) (*view, error) {
 	return &view{equality: e.equality(), consumers: consumers, paused: e.paused, halted: e.halted, end: end}, nil
 }
 
-// firstWaiting is the sequence of the first message that a consumer is not done with, end if there is none before it. What came
-// later may have come after the consumers were read.
+// firstWaiting is the sequence of the first message that a consumer is not done with, end if there is none before it.
+// What came later may have come after the consumers were read.
 func (r *reconciler) firstWaiting(ctx context.Context, c mesh.ConsumerStatus, end uint64) (uint64, error) {
 	sequence, _, err := r.mesh.OldestMessage(ctx, c)
 	return min(cmp.Or(sequence, end), end), err
@@ -158,7 +160,12 @@ func (r *reconciler) watchMesh(ctx context.Context) error {
 	for failing := false; ; {
 		err := r.lookAtLanes(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			r.Logger.WarnContext(ctx, "it is not known how far catalog and Stripe are; looking again every second", "error", err)
+			r.Logger.WarnContext(
+				ctx,
+				"it is not known how far catalog and Stripe are; looking again every second",
+				"error",
+				err,
+			)
 		}
 		failing = err != nil
 		select {

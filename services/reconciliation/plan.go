@@ -17,9 +17,12 @@ import (
 // explainedLetters bounds how many dead letters one plan reads: a letter may be as large as a message.
 const explainedLetters = 200
 
-// Plan shows what differs. The other services are looked at before what differs is read: nothing in flight and no difference mean
-// that all that was published before the call is taken into account.
-func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {
+// Plan shows what differs. The other services are looked at before what differs is read: nothing in flight and no
+// difference mean that all that was published before the call is taken into account.
+func (c control) Plan(
+	ctx context.Context,
+	req *connect.Request[controlv1.PlanRequest],
+) (*connect.Response[controlv1.PlanResponse], error) {
 	if len(req.Msg.GetProductIds()) > maxNamed {
 		return nil, invalid("product_ids: must be at most %d", maxNamed)
 	}
@@ -46,10 +49,16 @@ func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRe
 		}
 	}
 	inStripe := map[string]bool{}
-	out.Truncated, out.Compared, err = c.ledger.Differing(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), limit, func(p *ledger.Product) {
-		inStripe[p.ID] = p.Observed.GetProduct() != nil
-		out.Products = append(out.Products, plan(p))
-	})
+	out.Truncated, out.Compared, err = c.ledger.Differing(
+		ctx,
+		req.Msg.GetProductIds(),
+		req.Msg.GetAfter(),
+		limit,
+		func(p *ledger.Product) {
+			inStripe[p.ID] = p.Observed.GetProduct() != nil
+			out.Products = append(out.Products, plan(p))
+		},
+	)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -64,8 +73,14 @@ func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRe
 	return connect.NewResponse(out), nil
 }
 
-// explain says why products still differ, as far as that is known. Of products that were named, it is looked up for each.
-func (c control) explain(ctx context.Context, products []*controlv1.ProductPlan, inStripe map[string]bool, named bool) error {
+// explain says why products still differ, as far as that is known. Of products that were named, it is looked up for
+// each.
+func (c control) explain(
+	ctx context.Context,
+	products []*controlv1.ProductPlan,
+	inStripe map[string]bool,
+	named bool,
+) error {
 	if len(products) == 0 {
 		return nil
 	}
@@ -119,7 +134,11 @@ func (c control) refusals(ctx context.Context, products []*controlv1.ProductPlan
 	if len(dead) == 0 {
 		return out, nil
 	}
-	letters, err := c.ledger.DeadLetters(ctx, ledger.Letters{Products: dead[:min(len(dead), explainedLetters)]}, explainedLetters)
+	letters, err := c.ledger.DeadLetters(
+		ctx,
+		ledger.Letters{Products: dead[:min(len(dead), explainedLetters)]},
+		explainedLetters,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -156,23 +175,35 @@ func plan(p *ledger.Product) *controlv1.ProductPlan {
 		out.Steps = append(out.Steps, step)
 	}
 	for _, change := range p.Outline() {
-		planned := &controlv1.PlannedChange{Verb: string(change.Verb), PriceId: change.Price, Before: change.Before, After: change.After}
+		planned := &controlv1.PlannedChange{
+			Verb:    string(change.Verb),
+			PriceId: change.Price,
+			Before:  change.Before,
+			After:   change.After,
+		}
 		for _, d := range change.Differences {
 			planned.Differences = append(planned.Differences, difference(&ledger.Drift{Difference: d}))
 		}
 		out.Changes = append(out.Changes, planned)
 	}
 	for _, d := range p.Decisions {
-		if d.Action == catalog.WriteBack && !slices.ContainsFunc(p.Open(), func(o *ledger.Drift) bool { return o.Field == d.Field && o.State == ledger.Waiting }) {
-			out.WriteBacks = append(out.WriteBacks, difference(&ledger.Drift{Difference: d.Difference, Action: d.Action}))
+		if d.Action == catalog.WriteBack &&
+			!slices.ContainsFunc(
+				p.Open(),
+				func(o *ledger.Drift) bool { return o.Field == d.Field && o.State == ledger.Waiting },
+			) {
+			out.WriteBacks = append(
+				out.WriteBacks,
+				difference(&ledger.Drift{Difference: d.Difference, Action: d.Action}),
+			)
 		}
 	}
 	out.Drift = shown(standing(p), map[string]*ledger.Product{p.ID: p})
 	return out
 }
 
-// standing is the drift of a product about which nothing is done: it waits for a person, or is only reported. What is only to be
-// reported and is not drift yet, since it is within the grace period, is among it.
+// standing is the drift of a product about which nothing is done: it waits for a person, or is only reported. What is
+// only to be reported and is not drift yet, since it is within the grace period, is among it.
 func standing(p *ledger.Product) (out []*ledger.Drift) {
 	for _, d := range p.Open() {
 		if d.State == ledger.Waiting || d.State == ledger.Found && d.Action == catalog.Report && d.Decided == "" {
@@ -180,7 +211,8 @@ func standing(p *ledger.Product) (out []*ledger.Drift) {
 		}
 	}
 	for _, d := range p.Decisions {
-		if d.Action == catalog.Report && !slices.ContainsFunc(p.Open(), func(o *ledger.Drift) bool { return o.Field == d.Field }) {
+		if d.Action == catalog.Report &&
+			!slices.ContainsFunc(p.Open(), func(o *ledger.Drift) bool { return o.Field == d.Field }) {
 			out = append(out, &ledger.Drift{
 				Product: p.ID, Difference: d.Difference, Action: d.Action, Since: p.DiffersSince, State: ledger.Found, CausedBy: causedByUnknown,
 			})

@@ -13,7 +13,10 @@ import (
 )
 
 // GetStatus counts products by state, says up to when that is known, and shows every consumer's backlog.
-func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.GetStatusRequest]) (*connect.Response[controlv1.GetStatusResponse], error) {
+func (c control) GetStatus(
+	ctx context.Context,
+	_ *connect.Request[controlv1.GetStatusRequest],
+) (*connect.Response[controlv1.GetStatusResponse], error) {
 	// First: the counts are at least of the time up to which equality is known.
 	v, err := c.look(ctx)
 	if err != nil {

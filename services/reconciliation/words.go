@@ -41,8 +41,8 @@ func tell(d *meshv1.Difference, p *ledger.Product) {
 	}
 }
 
-// pricesOf are the catalog's and Stripe's price of a field like "mug-eur.unit_amount"; an id may have dots. Where Stripe has several
-// that carry the id, an active one counts.
+// pricesOf are the catalog's and Stripe's price of a field like "mug-eur.unit_amount"; an id may have dots. Where
+// Stripe has several that carry the id, an active one counts.
 func pricesOf(field string, p *ledger.Product) (wanted, held *catalogv1.Price) {
 	for _, w := range p.Desired.GetProduct().GetPrices() {
 		if fieldOf(field, w.GetId()) {
@@ -50,7 +50,8 @@ func pricesOf(field string, p *ledger.Product) (wanted, held *catalogv1.Price) {
 		}
 	}
 	for _, h := range p.Observed.GetPrices() {
-		if price := h.GetPrice(); price.GetId() != "" && fieldOf(field, price.GetId()) && (held == nil || price.GetActive()) {
+		if price := h.GetPrice(); price.GetId() != "" && fieldOf(field, price.GetId()) &&
+			(held == nil || price.GetActive()) {
 			held = price
 		}
 	}
@@ -59,7 +60,8 @@ func pricesOf(field string, p *ledger.Product) (wanted, held *catalogv1.Price) {
 
 func fieldOf(field, price string) bool { return field == price || strings.HasPrefix(field, price+".") }
 
-// named is a price by its id, the catalog's or Stripe's, with what it costs: "mug-eur (14.00 EUR)"; "" if nothing is known of it.
+// named is a price by its id, the catalog's or Stripe's, with what it costs: "mug-eur (14.00 EUR)"; "" if nothing is
+// known of it.
 func named(id string, p *ledger.Product) string {
 	for _, w := range p.Desired.GetProduct().GetPrices() {
 		if w.GetId() == id {
@@ -74,7 +76,7 @@ func named(id string, p *ledger.Product) string {
 	return ""
 }
 
-// onSale says whether a price is active, with what it costs.
+// onSale tells of a price that it is active or archived, with what it costs.
 func onSale(active string, price, other *catalogv1.Price) string {
 	word := map[string]string{"true": "active", "false": "archived"}[active]
 	if price == nil {

@@ -14,8 +14,9 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// waitConverged returns the plan once everything committed before the call is captured, nothing is in flight, and it is known that
-// nothing differs of the products named, or of all. If ctx ends before, its error says what was still to be done.
+// waitConverged returns the plan once everything committed before the call is captured, nothing is in flight, and it
+// is known that nothing differs of the products named, or of all. If ctx ends before, its error says what was still
+// to be done.
 func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient, ingest ingestv1connect.IngestServiceClient, products []string) (*controlv1.PlanResponse, error) {
 	if err := patiently(ctx, func() error {
 		_, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{}))

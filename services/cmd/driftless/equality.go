@@ -26,7 +26,8 @@ func unknownBecause(e *controlv1.Equality) string {
 	}
 }
 
-// verdict is the one line about equality: "equal as of 11:02:31", "12 products differ as of 11:02:31", or "unknown: ...".
+// verdict is the one line about equality: "equal as of 11:02:31", "12 products differ as of 11:02:31", or "unknown:
+// ...".
 func verdict(differing uint64, e *controlv1.Equality) string {
 	why, differ := unknownBecause(e), counted(differing, "product differs", "products differ")
 	switch {
@@ -58,15 +59,17 @@ func asOf(e *controlv1.Equality) string {
 	return " as of " + clock(e.GetAsOf(), time.TimeOnly)
 }
 
-// compared says when the tables were last compared: "Tables last compared at 04:10." With tables that nobody watches, the answer is
-// no younger than that for what they hold.
+// compared says when the tables were last compared: "Tables last compared at 04:10." With tables that nobody watches,
+// the answer is no younger than that for what they hold.
 func compared(e *controlv1.Equality) string {
 	words := "The tables were never compared as a whole."
 	if at := e.GetTablesComparedAt(); at != nil {
 		words = "Tables last compared at " + clock(at, "15:04") + "."
 	}
 	if tables := e.GetUnwatchedTables(); len(tables) > 0 {
-		words += " Changes of " + listed(tables) + " are found by a comparison only: the mapping reads them and does not watch them (driftless reread)."
+		words += " Changes of " + listed(
+			tables,
+		) + " are found by a comparison only: the mapping reads them and does not watch them (driftless reread)."
 	}
 	return words
 }
@@ -118,8 +121,8 @@ func unreachable(err error) (why string, is bool) {
 	}
 }
 
-// orUnknown turns the failure to reach the control API, or of what it needs, into what it means for who asks about equality:
-// nothing is known. It prints that, and ends the command with exit code 2. Any other error stays.
+// orUnknown turns the failure to reach the control API, or of what it needs, into what it means for who asks about
+// equality: nothing is known. It prints that, and ends the command with exit code 2. Any other error stays.
 func orUnknown(c *cli, err error) error {
 	why, is := unreachable(err)
 	switch {

@@ -171,6 +171,13 @@ func TestSync_OfAllLeavesWhatAPersonHasToDecide(t *testing.T) {
 	out, code := outputOf(t, "sync", "--control", url)
 	require.Equal(t, 2, code)
 	require.Contains(t, out, `left  differs: field name: catalog "A", Stripe "B": only reported, by policy`)
+	plan.Products = append(plan.Products, &controlv1.ProductPlan{
+		ProductId: "later", Attempts: 4, Waiting: "Stripe: 500", Steps: []*controlv1.PlannedStep{{}}, State: controlv1.ProductState_PRODUCT_STATE_PENDING,
+	})
+	out, code = outputOf(t, "sync", "--control", url)
+	require.Equal(t, 2, code)
+	require.Contains(t, out, "later  differs: failed 4 times: Stripe: 500", "it was ordered, and tried again")
+	require.Contains(t, out, "0 of 2 products are equal")
 	plan.Products = nil
 	out, code = outputOf(t, "sync", "--control", url)
 	require.Zero(t, code)

@@ -24,11 +24,12 @@ type statusCmd struct {
 
 // Help is shown by --help.
 func (*statusCmd) Help() string {
-	return `The first line says whether Stripe is equal to the catalog, and as of when: "equal as of 11:02:31", "12 products differ as of 11:02:31", or
-"unknown: ..." with the reason: capture is stopped or behind, a service does not run, Stripe's events are not read.
+	return `The first line says whether Stripe is equal to the catalog, and as of when: "equal as of 11:02:31", "12
+products differ as of 11:02:31", or "unknown: ..." with the reason: capture is stopped or behind, a
+service does not run, Stripe's events are not read.
 
-Exit code 0 says that all is known and equal; 2 that something differs or is not known, that a service is paused, that push is halted, or that
-the guard holds changes.`
+Exit code 0 says that all is known and equal; 2 that something differs or is not known, that a service is paused,
+that push is halted, or that the guard holds changes.`
 }
 
 func (cmd *statusCmd) Run(ctx context.Context, c *cli) error {
@@ -209,10 +210,12 @@ type planCmd struct {
 
 // Help is shown by --help.
 func (*planCmd) Help() string {
-	return `Shows what differs between the catalog and Stripe and what is done about it: changes that push makes, what is written back, what Stripe refused,
-what waits to be tried again or for a person, and what is only reported.
+	return `Shows what differs between the catalog and Stripe and what is done about it: changes that push makes,
+what is written back, what Stripe refused, what waits to be tried again or for a person, and what is
+only reported.
 
-Exit code 0 says that nothing differs, as of the time that is shown; 2 that something does, or that it is not known: then the plan says why.`
+Exit code 0 says that nothing differs, as of the time that is shown; 2 that something does, or that it is not known:
+then the plan says why.`
 }
 
 // lastLook is how long the plan that is shown after a wait in vain may take.

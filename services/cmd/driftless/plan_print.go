@@ -56,7 +56,11 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 		fmt.Fprintf(p, "unknown whether more differs: %s.\n", unknown)
 	}
 	for _, pause := range plan.GetPaused() {
-		fmt.Fprintf(p, "%s is paused since %s, until %s: this is not up to date.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause))
+		so := "this is not up to date"
+		if pause.GetService() == "push" {
+			so = "nothing is brought to Stripe"
+		}
+		fmt.Fprintf(p, "%s is paused since %s, until %s: %s.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause), so)
 	}
 	if plan.GetHalted() != "" {
 		fmt.Fprintln(p, "Push is halted:", plan.GetHalted())

@@ -24,17 +24,20 @@ type rereadCmd struct {
 
 // Help is shown by --help.
 func (*rereadCmd) Help() string {
-	return `Has ingestion read products, or the whole catalog, from your tables again, compare them with what was captured, and publish what differs. It finds
-changes that the database's log does not tell of: in tables that the mapping reads and does not watch, or by the time in a query.
+	return `Has ingestion read products, or the whole catalog, from your tables again, compare them with what was
+captured, and publish what differs. It finds changes that the database's log does not tell of: in tables
+that the mapping reads and does not watch, or by the time in a query.
 
-Exit code 0 says that nothing differed, or that all that did is published; 1 that the read failed, or that products became dead letters.
+Exit code 0 says that nothing differed, or that all that did is published; 1 that the read failed, or that products
+became dead letters.
 
   driftless reread              the whole catalog
   driftless reread mug cup      two products
   driftless reread --no-wait    only order it`
 }
 
-// rereadTakeUp is how long ingestion may take to begin a read while it is at no other, and the control API to answer again.
+// rereadTakeUp is how long ingestion may take to begin a read while it is at no other, and the control API to answer
+// again.
 const rereadTakeUp = 30 * time.Second
 
 func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
@@ -44,8 +47,14 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	}
 	waitCtx, cancel := ctx, context.CancelFunc(func() {})
 	if cmd.Timeout > 0 {
-		waitCtx, cancel = context.WithTimeoutCause(ctx, cmd.Timeout,
-			fmt.Errorf("the read has not ended within %s; it goes on, and `driftless status` shows how far it is", cmd.Timeout))
+		waitCtx, cancel = context.WithTimeoutCause(
+			ctx,
+			cmd.Timeout,
+			fmt.Errorf(
+				"the read has not ended within %s; it goes on, and `driftless status` shows how far it is",
+				cmd.Timeout,
+			),
+		)
 	}
 	defer cancel()
 	pages := [][]string{nil}
@@ -95,15 +104,23 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	case sum.GetError() != "":
 		return fmt.Errorf("the tables could not be read: %s", sum.GetError())
 	case sum.GetDead() > 0:
-		return fmt.Errorf("%s could not be published: `driftless dead list` shows why", counted(sum.GetDead(), "product", "products"))
+		return fmt.Errorf(
+			"%s could not be published: `driftless dead list` shows why",
+			counted(sum.GetDead(), "product", "products"),
+		)
 	default:
 		return nil
 	}
 }
 
-// awaitReread returns what a read of the tables has found when it has ended, with the tables that nobody watches. It returns an error
-// if ctx ends, or if ingestion does not begin the read.
-func awaitReread(ctx context.Context, client controlv1connect.ControlServiceClient, id string, show func(string)) (*meshv1.TableComparison, []string, error) {
+// awaitReread returns what a read of the tables has found when it has ended, with the tables that nobody watches. It
+// returns an error if ctx ends, or if ingestion does not begin the read.
+func awaitReread(
+	ctx context.Context,
+	client controlv1connect.ControlServiceClient,
+	id string,
+	show func(string),
+) (*meshv1.TableComparison, []string, error) {
 	begun := false
 	// since is when ingestion and the control API were last known to be at work.
 	for since := time.Now(); ; {
@@ -128,14 +145,20 @@ func awaitReread(ctx context.Context, client controlv1connect.ControlServiceClie
 			if e.GetUnknown() != "" {
 				why = e.GetUnknown()
 			}
-			return nil, nil, fmt.Errorf("ingestion has not carried out the read within %s: %s. The order is kept, and carried out when it can be", rereadTakeUp, why)
+			return nil, nil, fmt.Errorf(
+				"ingestion has not carried out the read within %s: %s. The order is kept, and carried out when it can be",
+				rereadTakeUp,
+				why,
+			)
 		case err == nil && !fresh(e):
 			// What an ingestion that is gone said last says nothing of now.
 		case comparison != nil:
 			begun, since = true, time.Now()
 			show(comparisonProgress(comparison))
 		case begun:
-			return nil, nil, errors.New("the read is neither running nor among the latest that have ended, and how it ended is not known")
+			return nil, nil, errors.New(
+				"the read is neither running nor among the latest that have ended, and how it ended is not known",
+			)
 		case report.GetRunning() != nil:
 			since = time.Now() // ingestion is at another, and comes to this one after it
 			show("waiting for another: " + comparisonProgress(report.GetRunning()))
@@ -171,7 +194,12 @@ func rereadOf(r *meshv1.CaptureReport, id string) *meshv1.TableComparison {
 func comparisonProgress(c *meshv1.TableComparison) string {
 	words := grouped(c.GetProducts()) + " products read"
 	if all := c.GetExpected(); all > 0 {
-		words = fmt.Sprintf("%s %s of about %s products read", bar(int(c.GetProducts()), int(all)), grouped(c.GetProducts()), grouped(max(all, c.GetProducts())))
+		words = fmt.Sprintf(
+			"%s %s of about %s products read",
+			bar(int(c.GetProducts()), int(all)),
+			grouped(c.GetProducts()),
+			grouped(max(all, c.GetProducts())),
+		)
 	}
 	words += fmt.Sprintf(", %s differed", grouped(c.GetPublished()))
 	if c.GetReason() != "" {
@@ -229,7 +257,12 @@ func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
 		if len(unwatched) == 1 {
 			verb, noun = "is", "table"
 		}
-		words += fmt.Sprintf(" The %s %s %s read by the mapping and not watched: likely the cause.", noun, listed(unwatched), verb)
+		words += fmt.Sprintf(
+			" The %s %s %s read by the mapping and not watched: likely the cause.",
+			noun,
+			listed(unwatched),
+			verb,
+		)
 	} else if c.GetMissed() > 0 {
 		words += " " + counted(c.GetMissed(), "change of them was", "changes of them were") + " not in the database's log, or not read from it: a query that depends on the time, or on what it reads by a function, does that."
 	}

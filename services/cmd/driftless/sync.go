@@ -24,11 +24,12 @@ type syncCmd struct {
 
 // Help is shown by --help.
 func (*syncCmd) Help() string {
-	return `Orders ingestion to read the products from your tables and push to bring them to Stripe, and waits until nothing differs. What Stripe has
-refused, and what waits to be tried again, is tried now.
+	return `Orders ingestion to read the products from your tables and push to bring them to Stripe, and waits until
+nothing differs. What Stripe has refused, and what waits to be tried again, is tried now.
 
-Exit code 0 says that the products are equal on both sides as of the time that is shown, 2 that some are not, each with the reason, or that it is
-not known: capture is stopped or behind, or a service does not run. After 10 s without that knowledge it does not wait longer; the orders stay.
+Exit code 0 says that the products are equal on both sides as of the time that is shown, 2 that some are not, each
+with the reason, or that it is not known: capture is stopped or behind, or a service does not run. After 10 s
+without that knowledge it does not wait longer; the orders stay.
 
   driftless sync mug            this product
   driftless sync                every product that differs
@@ -55,7 +56,7 @@ func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 		}
 		s.equality = plan.GetEquality()
 		for _, p := range plan.GetProducts() {
-			if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD || pushable(p) {
+			if !onlyStands(p) {
 				products = append(products, p.GetProductId())
 			} else {
 				// An order would not respect what a person has to decide.
@@ -83,8 +84,16 @@ func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 	return s.end(cmd.NoWait)
 }
 
-func (cmd *syncCmd) page(ctx context.Context, client controlv1connect.ControlServiceClient, page []string, s *syncShow) error {
-	resp, err := client.SyncProducts(ctx, connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: page, Look: cmd.Look}))
+func (cmd *syncCmd) page(
+	ctx context.Context,
+	client controlv1connect.ControlServiceClient,
+	page []string,
+	s *syncShow,
+) error {
+	resp, err := client.SyncProducts(
+		ctx,
+		connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: page, Look: cmd.Look}),
+	)
 	if err != nil {
 		return err
 	}
@@ -103,7 +112,8 @@ func (cmd *syncCmd) page(ctx context.Context, client controlv1connect.ControlSer
 		// What the orders were to find out is not known when they are not carried out.
 		unknown = "the orders are not carried out yet: " + err.Error()
 	}
-	if failed := rereadOf(plan.GetEquality().GetCapture(), resp.Msg.GetRereadId()).GetError(); failed != "" && unknown == "" {
+	if failed := rereadOf(plan.GetEquality().GetCapture(), resp.Msg.GetRereadId()).GetError(); failed != "" &&
+		unknown == "" {
 		unknown = "the tables could not be read: " + failed
 	}
 	differs := map[string]*controlv1.ProductPlan{}
@@ -125,10 +135,17 @@ func (cmd *syncCmd) page(ctx context.Context, client controlv1connect.ControlSer
 	return nil
 }
 
-// awaitEqual returns the plan of some products once ingestion has read them, if reread names an order to do so, and push has done
-// what it can: those that are left are refused, held, or wait. It returns the last plan too if equality is not known for a while:
-// then what the plan does not have may differ all the same. If ctx ends before, it returns the last plan and an error.
-func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClient, products []string, reread string, show func(equal int)) (plan *controlv1.PlanResponse, err error) {
+// awaitEqual returns the plan of some products once ingestion has read them, if reread names an order to do so, and
+// push has done what it can: those that are left are refused, held, or wait. It returns the last plan too if equality
+// is not known for a while: then what the plan does not have may differ all the same. If ctx ends before, it returns
+// the last plan and an error.
+func awaitEqual(
+	ctx context.Context,
+	client controlv1connect.ControlServiceClient,
+	products []string,
+	reread string,
+	show func(equal int),
+) (plan *controlv1.PlanResponse, err error) {
 	if len(products) == 0 {
 		return nil, nil
 	}
@@ -147,7 +164,7 @@ func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClien
 			return plan, err
 		}
 		e := plan.GetEquality()
-		show(len(products) - len(plan.GetProducts()))
+		show(max(len(products)-len(plan.GetProducts()), 0))
 		switch {
 		case unknownBecause(e) == "":
 			unknownSince = time.Time{}
@@ -162,7 +179,8 @@ func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClien
 			calm, settled = 0, nil
 		case settled == nil:
 			calm, settled = 1, e
-		// What was published until the orders were done is taken into account: nothing is on its way, or the answer is of a later time.
+		// What was published until the orders were done is taken into account: nothing is on its way, or the answer
+		// is of a later time.
 		case unknownBecause(e) == "" && (plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(settled.GetAt().AsTime())):
 			calm++
 		}
@@ -178,12 +196,14 @@ func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClien
 	}
 }
 
-// carriedOut reports whether push is done with its orders, and ingestion with one to read products, or with all of its own.
+// carriedOut reports whether push is done with its orders, and ingestion with one to read products, or with all of
+// its own.
 func carriedOut(plan *controlv1.PlanResponse, reread string) bool {
 	if plan.GetOrders() > plan.GetIngestionOrders() {
 		return false
 	}
-	return plan.GetIngestionOrders() == 0 || reread == "" || rereadOf(plan.GetEquality().GetCapture(), reread).GetFinishedAt() != nil
+	return plan.GetIngestionOrders() == 0 || reread == "" ||
+		rereadOf(plan.GetEquality().GetCapture(), reread).GetFinishedAt() != nil
 }
 
 // pushable reports whether push is to bring a product on without anybody's help, and soon.
@@ -191,7 +211,13 @@ func pushable(p *controlv1.ProductPlan) bool {
 	if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD || p.GetWaiting() != "" || p.GetHeld() {
 		return false
 	}
-	return len(p.GetSteps()) > 0 || len(p.GetWriteBacks()) > 0 || len(p.GetDrift()) == 0
+	return !onlyStands(p)
+}
+
+// onlyStands reports whether all in which a product differs waits for a person or is only reported.
+func onlyStands(p *controlv1.ProductPlan) bool {
+	return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD && p.GetWaiting() == "" &&
+		len(p.GetSteps()) == 0 && len(p.GetWriteBacks()) == 0 && len(p.GetDrift()) > 0
 }
 
 // reasonOf says why a product of a plan differs.
@@ -210,7 +236,7 @@ func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 		return "push is halted: " + of.GetHalted()
 	case pause >= 0:
 		return "push is paused, since " + ago(of.GetPaused()[pause].GetSince()) + ": driftless resume push"
-	case !pushable(p):
+	case onlyStands(p):
 		return standingWords(p.GetDrift()[0])
 	default:
 		return strings.ToLower(stateName(p.GetState())) + ", push has not come to it"
