@@ -49,7 +49,7 @@ func (c *Cursor) At(ctx context.Context) (position string, revision uint64, err 
 	if err != nil {
 		return "", 0, err
 	}
-	entry, err := kv.Get(ctx, c.name)
+	entry, err := entryOf(ctx, kv, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return "", 0, nil
@@ -90,7 +90,7 @@ func (c *Cursor) Load(ctx context.Context, into proto.Message) (revision uint64,
 	if err != nil {
 		return 0, err
 	}
-	entry, err := kv.Get(ctx, c.name)
+	entry, err := entryOf(ctx, kv, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return 0, nil
@@ -143,7 +143,7 @@ func (c *Cursor) get(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry, err := kv.Get(ctx, c.name)
+	entry, err := entryOf(ctx, kv, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, nil

@@ -127,7 +127,7 @@ func pull[T any, M interface {
 	*T
 	proto.Message
 }](pulling, handling context.Context, m *Mesh, w Worker, cons jetstream.Consumer, handle func(context.Context, Message[M]) Verdict) error {
-	iter, err := cons.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	iter, err := cons.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(false))
 	if err != nil {
 		return err
 	}
