@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 )
+
+// cursorPatience is how long a write of a position waits for the word of the server. What takes turns by it, such as the
+// budget of calls, must not stand still for a server that hangs.
+const cursorPatience = 2500 * time.Millisecond
 
 // ErrMoved: somebody else has put a position since it was read.
 var ErrMoved = errors.New("the cursor was moved meanwhile")
@@ -65,6 +70,8 @@ func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (ui
 	if err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, cursorPatience)
+	defer cancel()
 	var next uint64
 	if revision == 0 {
 		// Also in place of a key that was deleted.
@@ -158,6 +165,8 @@ func (c *Cursor) put(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, cursorPatience)
+	defer cancel()
 	if _, err := kv.Put(ctx, c.name, data); err != nil {
 		return fmt.Errorf("store cursor %s: %w", c.name, err)
 	}
