@@ -58,7 +58,7 @@ const fetchPause = 250 * time.Millisecond
 func fetch(ctx context.Context, cons jetstream.Consumer, most int) ([]jetstream.Msg, error) {
 	waiting, cancel := context.WithTimeout(ctx, fetchWait)
 	defer cancel()
-	batch, err := messages(cons.Fetch(1, jetstream.FetchContext(waiting)))
+	batch, err := messages(cons.Fetch(1, jetstream.FetchContext(waiting), jetstream.FetchHeartbeat(pullHeartbeat)))
 	if len(batch) > 0 && most > 1 {
 		// If that fails, the next request tells of it.
 		more, _ := messages(cons.FetchNoWait(most - 1))

@@ -60,6 +60,10 @@ func (m *Mesh) committer(stream string) *committer {
 	return c
 }
 
+// storePatience is how long a write to a bucket or an outcome waits for the word of the server, about as long as a cluster
+// takes to elect another leader for a stream. A write whose outcome is unknown then is looked at again.
+const storePatience = 5 * time.Second
+
 // put stores a message, whose expectations are among its headers. An error of the server is about this message alone.
 // When ctx ends first the message may still be stored, as with any publish.
 func (c *committer) put(ctx context.Context, msg *nats.Msg) stored {
@@ -122,7 +126,7 @@ func (c *committer) together(group []*commit) bool {
 		msgs[i] = &nats.Msg{Subject: w.msg.Subject, Data: w.msg.Data, Header: nats.Header{}}
 		maps.Copy(msgs[i].Header, w.msg.Header)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.js.Options().DefaultTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), storePatience)
 	defer cancel()
 	// Without asking for an ack of the first message: a server that takes no batches says so at the commit.
 	ack, err := jetstreamext.PublishMsgBatch(ctx, c.js, msgs, jetstreamext.BatchFlowControl{})
@@ -164,7 +168,7 @@ func (c *committer) singly(group []*commit) {
 }
 
 func (c *committer) single(msg *nats.Msg) stored {
-	ctx, cancel := context.WithTimeout(context.Background(), c.js.Options().DefaultTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), storePatience)
 	defer cancel()
 	ack, err := c.js.PublishMsg(ctx, msg)
 	if err != nil {

@@ -52,6 +52,14 @@ type Config struct {
 	Now func() time.Time
 }
 
+// pingInterval is how often the client asks its server for a sign of life. It connects to another one after two intervals
+// without an answer.
+const pingInterval = time.Second
+
+// pullHeartbeat is how often the server says that a consumer is there while it has no messages. After two intervals without
+// that the request for messages is made again: the server that held it may be gone.
+const pullHeartbeat = time.Second
+
 // Mesh is a connection to the streams. Its methods may be called concurrently.
 type Mesh struct {
 	nc   *nats.Conn
@@ -93,9 +101,12 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nats.MaxReconnects(-1),
 		// Credentials that are refused may be good again later, or their file be replaced.
 		nats.IgnoreAuthErrorAbort(),
-		nats.ReconnectWait(500 * time.Millisecond),
+		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.Timeout(5 * time.Second),
+		// A server that hangs keeps its connections open, and takes new ones without a word.
+		nats.Timeout(2 * time.Second),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
 		nats.CustomInboxPrefix(InboxPrefix(cfg.Name)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {

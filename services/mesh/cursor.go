@@ -10,6 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// cursorPatience is how long a write of a position waits for the word of the server. What takes turns by it, such as the
+// budget of calls, must not stand still for a server that hangs.
+const cursorPatience = 2500 * time.Millisecond
+
 // ErrMoved: somebody else has put a position since it was read.
 var ErrMoved = errors.New("the cursor was moved meanwhile")
 
@@ -53,7 +57,7 @@ func (c *Cursor) At(ctx context.Context) (position string, revision uint64, err 
 	if err != nil {
 		return "", 0, err
 	}
-	entry, err := kv.Get(ctx, c.name)
+	entry, err := entryOf(ctx, kv, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return "", 0, nil
@@ -69,6 +73,8 @@ func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (ui
 	if err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, cursorPatience)
+	defer cancel()
 	var next uint64
 	if revision == 0 {
 		// Also in place of a key that was deleted.
@@ -94,7 +100,7 @@ func (c *Cursor) Load(ctx context.Context, into proto.Message) (revision uint64,
 	if err != nil {
 		return 0, err
 	}
-	entry, err := kv.Get(ctx, c.name)
+	entry, err := entryOf(ctx, kv, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return 0, nil
@@ -167,7 +173,7 @@ func (c *Cursor) get(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry, err := kv.Get(ctx, c.name)
+	entry, err := entryOf(ctx, kv, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, nil
@@ -182,6 +188,8 @@ func (c *Cursor) put(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, cursorPatience)
+	defer cancel()
 	if _, err := kv.Put(ctx, c.name, data); err != nil {
 		return fmt.Errorf("store cursor %s: %w", c.name, err)
 	}

@@ -55,7 +55,7 @@ func (m *Mesh) fenceAt(ctx context.Context, subject string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	msg, err := lastOf(ctx, stream, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, nil

@@ -11,9 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// readPatience is how long a read of many messages waits for the next answer.
-const readPatience = 10 * time.Second
-
 // readWindow is how many of its requests are on their way at a time: enough to hide the round trip, and few enough that
 // their answers fit into what the server buffers for a slow client (64 MB by default).
 const readWindow = 256
@@ -35,23 +32,40 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string, d
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return err
 	}
-	sent := 0
-	for got := range subjects {
-		for ; sent < len(subjects) && sent-got < readWindow; sent++ {
-			// One request for each: for a list of subjects the server looks through its whole store.
-			msg := &nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream + "." + subjects[sent], Reply: inbox + "." + strconv.Itoa(sent)}
-			if err := m.nc.PublishMsg(msg); err != nil {
+	ask := func(i int) error {
+		// One request for each: for a list of subjects the server looks through its whole store.
+		return m.nc.PublishMsg(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream + "." + subjects[i], Reply: inbox + "." + strconv.Itoa(i)})
+	}
+	// waiting are those that are asked for and not answered.
+	waiting := map[int]bool{}
+	heard := time.Now()
+	for next := 0; next < len(subjects) || len(waiting) > 0; {
+		for ; next < len(subjects) && len(waiting) < readWindow; next++ {
+			if err := ask(next); err != nil {
 				return err
 			}
+			waiting[next] = true
 		}
-		i, msg, err := nextAnswer(ctx, sub, len(subjects))
-		if errors.Is(err, nats.ErrNoResponders) {
+		i, msg, err := nextAnswer(ctx, sub)
+		switch {
+		case errors.Is(err, nats.ErrNoResponders):
 			// Not the same as a stream that holds no such message.
 			return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", stream, err)
-		}
-		if err != nil {
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(heard) < readPatience:
+			// The replica that was asked may hang; the next one that is asked may be another.
+			for i := range waiting {
+				if err := ask(i); err != nil {
+					return err
+				}
+			}
+			continue
+		case err != nil:
 			return err
+		case !waiting[i]:
+			continue // the second answer
 		}
+		heard = time.Now()
+		delete(waiting, i)
 		if msg, err = found(msg); err != nil {
 			return err
 		}
@@ -63,18 +77,15 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string, d
 }
 
 // nextAnswer waits for the next answer, and returns the index of its request.
-func nextAnswer(ctx context.Context, sub *nats.Subscription, n int) (int, *nats.Msg, error) {
-	waiting, cancel := context.WithTimeout(ctx, readPatience)
+func nextAnswer(ctx context.Context, sub *nats.Subscription) (int, *nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, readAttempt)
 	defer cancel()
-	msg, err := sub.NextMsgWithContext(waiting)
-	switch {
-	case err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-		return 0, nil, fmt.Errorf("JetStream did not answer for %s: %w", readPatience, err)
-	case err != nil:
+	msg, err := sub.NextMsgWithContext(ctx)
+	if err != nil {
 		return 0, nil, err
 	}
 	i, err := strconv.Atoi(lastToken(msg.Subject))
-	if err != nil || i < 0 || i >= n {
+	if err != nil {
 		return 0, nil, fmt.Errorf("an answer on %s that nobody asked for", msg.Subject)
 	}
 	return i, msg, nil

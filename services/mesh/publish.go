@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,6 +25,9 @@ const BatchLimit = 1000
 // batchBytes is how much of bodies goes into an atomic batch: the server buffers 128 MB of a stream's messages
 // (max_buffered_size), and a batch of which it dropped some is refused as incomplete.
 const batchBytes = 16 << 20
+
+// batchRate is how many bytes of a batch a slow disk takes in a second.
+const batchRate = 2 << 20
 
 // headerRoom is left of a message's size for its headers.
 const headerRoom = 4 << 10
@@ -92,6 +96,8 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 		s := m.committer(StreamSync).put(ctx, msg)
 		return s.duplicate, s.err
 	}
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
 	ack, err := m.js.PublishMsg(ctx, msg)
 	return err == nil && ack.Duplicate, err
 }
@@ -140,6 +146,9 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 	}
 	// What the first expects stands for all: they are stored together or not at all.
 	maps.Copy(msgs[0].Header, expected)
+	// What a server that hangs was sent is lost; its successor takes the next attempt.
+	ctx, cancel := context.WithTimeout(ctx, storePatience+time.Duration(bytes)*time.Second/batchRate)
+	defer cancel()
 	if len(msgs) == 1 {
 		_, err = m.js.PublishMsg(ctx, msgs[0])
 	} else {

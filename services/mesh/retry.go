@@ -68,7 +68,7 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	if err != nil {
 		return nil, 0, err
 	}
-	msg, err := stream.GetLastMsgForSubject(ctx, retrySubject(service, account, product))
+	msg, err := lastOf(ctx, stream, retrySubject(service, account, product))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil

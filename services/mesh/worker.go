@@ -127,7 +127,23 @@ func pull[T any, M interface {
 	*T
 	proto.Message
 }](pulling, handling context.Context, m *Mesh, w Worker, cons jetstream.Consumer, handle func(context.Context, Message[M]) Verdict) error {
-	iter, err := cons.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	for pulling.Err() == nil {
+		err := pullOnce(pulling, handling, m, w, cons, handle)
+		if !errors.Is(err, jetstream.ErrNoHeartbeat) {
+			return err
+		}
+		// The server that held the request may be gone, and may come back: the new request has an inbox of its own, so that
+		// the old one, which nobody listens for, takes no message.
+	}
+	return nil
+}
+
+func pullOnce[T any, M interface {
+	*T
+	proto.Message
+}](pulling, handling context.Context, m *Mesh, w Worker, cons jetstream.Consumer, handle func(context.Context, Message[M]) Verdict) error {
+	iter, err := cons.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(pullHeartbeat),
+		jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
 		return err
 	}
