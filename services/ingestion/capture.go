@@ -1,20 +1,14 @@
 package ingestion
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pglogrepl"
-	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/mesh"
 )
@@ -27,51 +21,114 @@ const readAhead = 2
 // reconnectDelay is the pause before the log is read again after an error.
 const reconnectDelay = time.Second
 
+// unreadableAfter is how often in a row the log fails at the same place before it is given up: the slot is made again, and
+// the tables are read as a whole.
+const unreadableAfter = 3
+
+var (
+	// errSchema ends a turn whose schema changed: the next one begins with another look at it.
+	errSchema = errors.New("the schema of the catalog changed")
+	// errHistory ends a turn whose log is not the one that was captured before.
+	errHistory = errors.New("the write-ahead log has another history than the one that was captured")
+)
+
 // capture reads the log, whenever it is this replica's turn, until ctx ends. After every error it starts over from the
 // confirmed position.
-func (in *ingester) capture(ctx context.Context, prepared wal.Prepared) error {
+func (in *ingester) capture(ctx context.Context) error {
 	defer in.turns.standing.Store(false)
+	var unreadable failures
 	for {
-		err := in.session(ctx, prepared)
-		switch {
-		case ctx.Err() != nil:
+		err := in.attempt(ctx)
+		if ctx.Err() != nil {
 			return nil
+		}
+		switch {
 		case errors.Is(err, wal.ErrSlotInUse):
 			in.standBy(ctx)
+			continue
+		case errors.Is(err, errSchema):
+			in.logger.WarnContext(ctx, "the schema of the catalog changed; looking at it again", "error", err)
+			in.rebind(ctx)
+			continue
+		}
+		in.turns.standing.Store(false)
+		switch {
 		case errors.Is(err, mesh.ErrOvertaken):
-			in.turns.standing.Store(false)
-			in.logger.WarnContext(ctx, "another ingestion took over while this one was paused or cut off; what it had read and not yet published is read again by the one whose turn it is", "error", err)
-			in.pause(ctx, reconnectDelay)
+			in.logger.WarnContext(ctx, "another ingestion took over while this one was paused or cut off; the one whose turn it is reads again what this one had read and not published", "error", err)
+		case errors.Is(err, errHistory):
+			in.whole.otherHistory.Store(true)
+			in.logger.WarnContext(ctx, "the catalog database went back to an earlier state; the tables are read as a whole", "error", err)
+		case errors.Is(err, wal.ErrUnreadable) && unreadable.again(in.tables().source.Position(ctx, in.pool)):
+			in.abandonLog(ctx, err)
 		default:
-			in.turns.standing.Store(false)
+			in.report.fail(err)
 			in.logger.ErrorContext(ctx, "capture was interrupted; it goes on from the confirmed position", "error", err)
-			in.pause(ctx, reconnectDelay)
 		}
+		in.pause(ctx, reconnectDelay)
 		// The slot may have been lost meanwhile, or the whole database.
-		for ctx.Err() == nil {
-			if prepared, err = in.bind(ctx); err == nil {
-				break
-			}
-			in.turns.standing.Store(false)
-			if ctx.Err() == nil {
-				in.logger.ErrorContext(ctx, "capture cannot go on yet", "error", err)
-			}
-			in.pause(ctx, reconnectDelay)
-		}
+		in.rebind(ctx)
 	}
 }
 
-// batch is some chunks that are read and published together.
-type batch struct {
-	chunks []*wal.Chunk
-	out    []mesh.Outgoing
-	dead   []deadProduct
-	spans  []trace.Span
-	// end is the position to confirm once the batch is stored; 0 if it ends inside a transaction.
-	end       pglogrepl.LSN
-	version   pglogrepl.LSN
-	barriers  []string
-	truncated bool
+// failures counts failures at one place of the log.
+type failures struct {
+	at pglogrepl.LSN
+	n  int
+}
+
+// again reports whether the log has failed at a place often enough to be given up.
+func (f *failures) again(at pglogrepl.LSN) bool {
+	if f.at != at {
+		f.at, f.n = at, 0
+	}
+	f.n++
+	return f.n >= unreadableAfter
+}
+
+// abandonLog gives up a log that cannot be read, as after its publication was dropped: what it holds is read from the
+// tables.
+func (in *ingester) abandonLog(ctx context.Context, why error) {
+	in.logger.ErrorContext(ctx, "the write-ahead log cannot be read; making the replication slot again and reading the tables as a whole", "error", why)
+	err := in.want(ctx, "the write-ahead log could not be read: "+why.Error())
+	if err == nil {
+		err = in.tables().source.Drop(ctx, in.pool)
+	}
+	if err != nil && ctx.Err() == nil {
+		in.logger.ErrorContext(ctx, "could not give up the replication slot", "error", err)
+	}
+}
+
+// rebind looks at the schema again until it can be captured, or ctx ends. The same trouble is logged once a minute.
+func (in *ingester) rebind(ctx context.Context) {
+	var logged string
+	var at time.Time
+	for ctx.Err() == nil {
+		err := in.bind(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		in.turns.standing.Store(false)
+		in.report.fail(err)
+		if text := err.Error(); text != logged || time.Since(at) > time.Minute {
+			logged, at = text, time.Now()
+			in.logger.ErrorContext(ctx, "capture stopped, and cannot go on yet", "error", err)
+		}
+		in.pause(ctx, reconnectDelay)
+	}
+}
+
+// attempt is one try to read the log: it makes the slot if there is none.
+func (in *ingester) attempt(ctx context.Context) error {
+	prepared, err := in.tables().source.Look(ctx, in.pool)
+	if err != nil {
+		return err
+	}
+	if prepared.Missing {
+		if prepared, err = in.makeSlot(ctx, prepared); err != nil {
+			return err
+		}
+	}
+	return in.session(ctx, prepared)
 }
 
 // session is one reading of the log: reading, mapping and publishing run beside each other, and the position moves
@@ -82,51 +139,33 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 	if err != nil {
 		return err
 	}
-	reader, err := in.source.Open(ctx, in.pool, prepared.Confirmed)
+	s := in.tables()
+	reader, err := s.source.Open(ctx, prepared.Confirmed)
 	if err != nil {
 		return err
 	}
-	published, err := in.begin(ctx, fence)
-	if err != nil {
+	t := &turn{fence: fence, reader: reader, schema: s}
+	if err := in.begin(ctx, t, prepared); err != nil {
 		return errors.Join(err, reader.Close(context.WithoutCancel(ctx)))
 	}
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	t := &turn{fence: fence, end: end}
+	ctx, t.end = context.WithCancelCause(ctx)
+	defer t.end(nil)
+	t.over = ctx.Done()
 	in.turns.turn.Store(t)
 	defer in.turns.turn.Store(nil)
 	in.turns.standing.Store(false)
-	in.logger.InfoContext(ctx, "reading the log", "slot", in.source.Slot, "from", prepared.Confirmed)
-	in.requestReread()
-	err = in.stream(ctx, reader, t, published)
-	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrOvertaken) {
+	in.report.succeed()
+	in.logger.InfoContext(ctx, "reading the log", "slot", in.Slot, "from", prepared.Confirmed)
+	in.whole.request()
+	err = in.stream(ctx, t)
+	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrOvertaken) || errors.Is(cause, errSchema) || errors.Is(cause, errHistory) {
 		return cause
 	}
 	return err
 }
 
-// begin begins a turn, once the slot is won. It returns the version up to which the log is in CATALOG: what was published
-// beyond the confirmed position need not be again.
-func (in *ingester) begin(ctx context.Context, fence *mesh.Fence) (published uint64, err error) {
-	if err := fence.Raise(ctx); err != nil {
-		return 0, err
-	}
-	if err := in.wantWholeIfMapped(ctx); err != nil {
-		return 0, err
-	}
-	published, err = in.mesh.Desired().LastLive(ctx, in.account)
-	if err != nil {
-		return 0, err
-	}
-	// Readings saw everything up to there before it was published. Labelled with the confirmed position, what this turn reads
-	// of products changed since would count as older than that; and labelled with the last transaction itself, what it reads
-	// of that one's products would count as known. No other commits one byte further.
-	in.progress.reach(pglogrepl.LSN(published + 1))
-	return published, nil
-}
-
 // stream reads, maps and publishes until ctx ends or one of that fails.
-func (in *ingester) stream(ctx context.Context, reader *wal.Reader, t *turn, published uint64) error {
+func (in *ingester) stream(ctx context.Context, t *turn) error {
 	chunks := make(chan *wal.Chunk, 64)
 	// Batches are read beside each other and stored in order: while Postgres works on one, another is decoded. A
 	// state read later than the next batch's is newer than its label says, which does no harm.
@@ -137,24 +176,9 @@ func (in *ingester) stream(ctx context.Context, reader *wal.Reader, t *turn, pub
 		defer func() {
 			closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			err = errors.Join(err, reader.Close(closeCtx))
+			err = errors.Join(err, t.reader.Close(closeCtx))
 		}()
-		for ctx.Err() == nil {
-			chunk, err := reader.Read(ctx)
-			if err != nil {
-				return err
-			}
-			if chunk == nil {
-				continue
-			}
-			if uint64(chunk.CommitLSN) < published {
-				chunk.Products = nil
-			}
-			if err := hand(ctx, chunk, chunks, reader); err != nil {
-				return err
-			}
-		}
-		return nil
+		return in.pump(ctx, t, chunks)
 	})
 	g.Go(func() error { return in.reachNATS(ctx) })
 	g.Go(func() error {
@@ -167,7 +191,7 @@ func (in *ingester) stream(ctx context.Context, reader *wal.Reader, t *turn, pub
 				return context.Cause(ctx)
 			}
 			g.Go(func() error {
-				b, err := in.read(ctx, gathered)
+				b, err := in.read(ctx, t, gathered)
 				done <- b
 				return err
 			})
@@ -184,12 +208,53 @@ func (in *ingester) stream(ctx context.Context, reader *wal.Reader, t *turn, pub
 				return err
 			}
 			if b.end > 0 {
-				reader.Confirm(b.end)
+				t.reader.Confirm(b.end)
 			}
 		}
 		return nil
 	})
 	return g.Wait()
+}
+
+// pump hands the log on, chunk by chunk.
+func (in *ingester) pump(ctx context.Context, t *turn, chunks chan<- *wal.Chunk) error {
+	for ctx.Err() == nil {
+		chunk, err := t.reader.Read(ctx)
+		if err != nil {
+			return err
+		}
+		if chunk == nil {
+			if err := t.history.reached(t.reader.Ended()); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := t.history.met(chunk); err != nil {
+			return err
+		}
+		if chunk.CommitLSN < t.history.published {
+			chunk.Products, chunk.Lookups = nil, nil
+		}
+		in.told(ctx, t, chunk)
+		if err := hand(ctx, chunk, chunks, t.reader); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// told says once that the publication has more than what is watched.
+func (in *ingester) told(ctx context.Context, t *turn, chunk *wal.Chunk) {
+	if chunk.Unwatched == "" || t.unwatched[chunk.Unwatched] {
+		return
+	}
+	if t.unwatched == nil {
+		t.unwatched = map[string]bool{}
+	}
+	t.unwatched[chunk.Unwatched] = true
+	in.logger.WarnContext(ctx, "the publication has changes of a table that catalog.watch does not name; they are left out", "table", chunk.Unwatched)
+	// It may have had the name of a watched one until now: the schema tells.
+	in.report.lookNow()
 }
 
 // hand gives a chunk to those who read states. While they are behind, the server hears that this replica lives.
@@ -216,14 +281,14 @@ func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reade
 // gather takes what else has arrived: the more the capture is behind, the more changes of a product become one.
 func gather(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
 	out := []*wal.Chunk{first}
-	for n := len(first.Products); n < mesh.BatchLimit; {
+	for n := first.Size(); n < mesh.BatchLimit; {
 		select {
 		case c, ok := <-more:
 			if !ok {
 				return out
 			}
 			out = append(out, c)
-			n += len(c.Products)
+			n += c.Size()
 		default:
 			return out
 		}
@@ -231,138 +296,54 @@ func gather(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
 	return out
 }
 
-// touched is a product of a batch and what happened to it.
-type touched struct {
-	chunk *wal.Chunk
-	rows  []*catalogv1.RowImage
-	ctx   context.Context //nolint:containedctx // the trace of the product's newest transaction
-	// older are the captures of the transactions before it.
-	older []trace.Span
-}
-
-// read reads the states of the products that a batch touched, in a snapshot that sees all of its transactions.
-func (in *ingester) read(ctx context.Context, chunks []*wal.Chunk) (*batch, error) {
-	b := &batch{chunks: chunks}
-	products := map[string]*touched{}
-	var ids []string
-	var captures []context.Context
-	for _, c := range chunks {
-		b.version = c.CommitLSN
-		b.end = c.EndLSN
-		b.barriers = append(b.barriers, c.Barriers...)
-		b.truncated = b.truncated || c.Truncated
-		if len(c.Products) == 0 {
-			continue
-		}
-		spanCtx, span := in.captureSpan(ctx, c)
-		b.spans = append(b.spans, span)
-		captures = append(captures, spanCtx)
-		for _, t := range c.Products {
-			p, ok := products[t.ID]
-			if !ok {
-				p = &touched{}
-				products[t.ID] = p
-				ids = append(ids, t.ID)
-			}
-			if ok {
-				p.older = append(p.older, trace.SpanFromContext(p.ctx))
-			}
-			p.chunk, p.ctx = c, spanCtx
-			p.rows = append(p.rows, t.Rows...)
-		}
+// makeSlot makes the replication slot. Postgres waits for open transactions meanwhile, which is told every few seconds.
+func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Prepared, error) {
+	// Before the slot is made, so that a crash leaves no slot without a reading of what was before it; and after, so
+	// that a reading under way starts over: what it read before the slot was there may have changed unseen.
+	const reason = "the replication slot was made"
+	if err := in.want(ctx, reason); err != nil {
+		return prepared, err
 	}
-	begun := time.Now()
-	states, err := in.visibleStates(ctx, ids, chunks, b.truncated)
-	traceRead(captures, begun, err)
-	if err != nil {
-		b.endSpans(err)
-		return nil, err
+	source := in.tables().source
+	made := make(chan error, 1)
+	if prepared.Making {
+		// By a session that outlived its ingestion, or another replica: the next attempt finds the slot.
+		in.tellBlocker(ctx, source, time.Now())
+		return prepared, errors.New("the replication slot is being made by another session, which waits for open transactions to end")
 	}
-	for _, id := range ids {
-		t := products[id]
-		t.coalesce()
-		change := &catalogv1.ProductChange{
-			Account: in.account, ProductId: id, Version: uint64(t.chunk.CommitLSN), RowImages: t.rows,
-			Source: catalogv1.Source_SOURCE_WAL, CommittedAt: timestamppb.New(t.chunk.CommittedAt), CapturedAt: timestamppb.Now(),
-		}
-		out, dead := in.outgoing(change, states[id], mesh.Live)
-		if dead != nil {
-			b.dead = append(b.dead, deadProduct{letter: dead, ctx: t.ctx})
-			continue
-		}
-		out.Ctx = t.ctx
-		b.out = append(b.out, out)
-	}
-	// A crash may come between two atomic batches, and what lies below the last stored version is not read again.
-	slices.SortStableFunc(b.out, func(x, y mesh.Outgoing) int { return cmp.Compare(x.Version, y.Version) })
-	return b, nil
-}
-
-// visibleStates reads until the snapshot sees every transaction of the batch: a commit reaches the log, and so us, a
-// moment before other sessions see it; with a synchronous standby that moment is its round trip.
-func (in *ingester) visibleStates(ctx context.Context, ids []string, chunks []*wal.Chunk, always bool) (map[string]mapping.State, error) {
-	if len(ids) == 0 && !always {
-		return nil, nil
-	}
-	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		states, snapshot, err := in.mapping.States(ctx, ids)
-		if err != nil {
-			return nil, err
-		}
-		unseen := false
-		for _, c := range chunks {
-			unseen = unseen || !snapshot.Saw(c.Xid)
-		}
-		if !unseen {
-			return states, nil
-		}
+	go func() {
+		var err error
+		prepared, err = source.Create(ctx, in.pool)
+		made <- err
+	}()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	since, told := time.Now(), time.Time{}
+	for {
 		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(wait):
+		case err := <-made:
+			in.report.wait("")
+			if err != nil {
+				return prepared, err
+			}
+			return prepared, in.want(ctx, reason)
+		case <-tick.C:
+			why := in.tellBlocker(ctx, source, since)
+			if time.Since(told) > 10*time.Second && time.Since(since) > 2*time.Second {
+				told = time.Now()
+				in.logger.WarnContext(ctx, "the start waits for an open transaction", "why", why)
+			}
 		}
 	}
 }
 
-// store publishes a batch and returns once JetStream has all of it.
-func (in *ingester) store(ctx context.Context, t *turn, b *batch) error {
-	err := in.publish(ctx, t, mesh.Live, b.out, b.dead)
-	b.endSpans(err)
-	if err != nil {
-		return err
+// tellBlocker reports what the making of the slot waits for.
+func (in *ingester) tellBlocker(ctx context.Context, source *wal.Source, since time.Time) string {
+	blocker, err := source.Blocker(ctx, in.pool)
+	if err != nil || blocker == "" {
+		blocker = "an open transaction"
 	}
-	for _, o := range b.out {
-		in.crowd.stored(o.Subject, o.Ctx)
-	}
-	if b.truncated {
-		if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {
-			return err
-		}
-	}
-	if b.end > 0 {
-		in.progress.reach(b.version)
-	}
-	if b.truncated {
-		in.logger.WarnContext(ctx, "a watched table was truncated; reading the whole catalog again")
-		in.requestReread()
-	}
-	in.barriers.reached(b.barriers, uint64(b.version))
-	counted(ctx, b)
-	return nil
-}
-
-// publish stores products that Stripe would refuse on DEAD, and then the others on CATALOG in batches: once those are
-// stored, the changes before them are not read again after a crash.
-func (in *ingester) publish(ctx context.Context, t *turn, lane mesh.Lane, out []mesh.Outgoing, dead []deadProduct) error {
-	if len(dead) > 0 {
-		if err := t.fence.Held(ctx, lane); err != nil {
-			return t.check(err)
-		}
-	}
-	for _, d := range dead {
-		if err := in.mesh.DeadLetter(d.ctx, d.letter); err != nil {
-			return fmt.Errorf("product %s: %w", d.letter.GetProductId(), err)
-		}
-	}
-	return t.check(t.fence.Publish(ctx, lane, out))
+	why := fmt.Sprintf("the replication slot is being made, and Postgres waits for %s to end first (%s so far)", blocker, time.Since(since).Round(time.Second))
+	in.report.wait(why)
+	return why
 }

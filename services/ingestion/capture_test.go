@@ -14,9 +14,9 @@ import (
 	"github.com/driftless-sync/driftless/services/local/localtest"
 )
 
-// TestABatchIsInTheOrderOfVersions: a crash may cut a batch off between two atomic publishes. The log below the last
+// TestBatch_IsInTheOrderOfVersions: a crash may cut a batch off between two atomic publishes. The log below the last
 // stored version is not read again, so nothing of a lower version may come after it.
-func TestABatchIsInTheOrderOfVersions(t *testing.T) {
+func TestBatch_IsInTheOrderOfVersions(t *testing.T) {
 	url := localtest.Postgres(t)
 	require.NoError(t, builtin.Migrate(t.Context(), url))
 	pool := localtest.Pool(t, url)
@@ -28,7 +28,9 @@ func TestABatchIsInTheOrderOfVersions(t *testing.T) {
 	require.NoError(t, err)
 	v, err := validation.New()
 	require.NoError(t, err)
-	in := &ingester{account: "default", maxBody: 1 << 20, mapping: m, validate: v}
+	s := &schema{mapping: m}
+	in := &ingester{account: "default", maxBody: 1 << 20, validate: v}
+	in.schema.Store(s)
 	var chunks []*wal.Chunk
 	for lsn := range 10 {
 		c := &wal.Chunk{Xid: 3, CommitLSN: pglogrepl.LSN(lsn + 1), EndLSN: pglogrepl.LSN(lsn + 1)}
@@ -39,8 +41,9 @@ func TestABatchIsInTheOrderOfVersions(t *testing.T) {
 		}
 		chunks = append(chunks, c)
 	}
-	b, err := in.read(t.Context(), chunks)
+	b, err := in.read(t.Context(), &turn{schema: s}, chunks)
 	require.NoError(t, err)
+	b.order()
 	require.Len(t, b.out, 41)
 	for i := 1; i < len(b.out); i++ {
 		require.LessOrEqual(t, b.out[i-1].Version, b.out[i].Version)

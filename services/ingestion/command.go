@@ -4,27 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
-// commandConcurrency is how many orders are carried out at once: a backfill takes long, and write-backs must not wait for it.
+// commandConcurrency is how many commands are carried out at once: a reading takes long, and write-backs must not wait for it.
 const commandConcurrency = 4
 
-// standbyDelay is how long an order waits for the replica that reads the log, or for the backfill before it.
+// standbyDelay is how long a command waits for the replica that reads the log, or for the reading before it.
 const standbyDelay = time.Second
 
-// command carries out an order.
+// command carries out a command.
 func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	switch verb := msg.Body.GetVerb().(type) {
 	case *meshv1.Command_Backfill:
-		return in.backfill(ctx, verb.Backfill)
+		return in.backfill(ctx, msg.Body, verb.Backfill)
 	case *meshv1.Command_WriteBack:
 		return in.writeBack(ctx, msg.Body, verb.WriteBack)
 	default:
@@ -35,11 +35,11 @@ func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Comman
 	}
 }
 
-// backfill reads products again.
-func (in *ingester) backfill(ctx context.Context, order *meshv1.Backfill) mesh.Verdict {
+// backfill reads products, or the whole catalog, and publishes what differs from CATALOG.
+func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, order *meshv1.Backfill) mesh.Verdict {
 	t := in.turns.mine()
 	if t == nil {
-		// A replica that waits for the slot would label what it reads with where the log was when it began to wait.
+		// Only the replica that reads the log knows what is captured.
 		return mesh.Busy(standbyDelay)
 	}
 	// One at a time: of two that read the same product, the one that read it first might be stored last.
@@ -47,6 +47,15 @@ func (in *ingester) backfill(ctx context.Context, order *meshv1.Backfill) mesh.V
 		return mesh.Busy(standbyDelay)
 	}
 	defer in.backfilling.Unlock()
+	ctx, cancel := t.during(ctx)
+	defer cancel()
+	reason := "asked for: " + command.GetReason()
+	if order.GetConcerned() {
+		reason = command.GetReason()
+	}
+	c := in.newComparison(t, reason)
+	c.result.Id = command.GetId()
+	c.expectsNothing = !order.GetConcerned()
 	var err error
 	if ids := order.GetProductIds(); len(ids) > 0 {
 		if len(ids) == 1 {
@@ -54,15 +63,51 @@ func (in *ingester) backfill(ctx context.Context, order *meshv1.Backfill) mesh.V
 			telemetry.SetAbout(trace.SpanFromContext(ctx), about)
 			ctx = telemetry.ContextAbout(ctx, about)
 		}
-		err = in.states(ctx, t, ids, in.progress.label(), catalogv1.Source_SOURCE_BACKFILL)
+		err = c.named(ctx, ids, order.GetConcerned())
 	} else {
-		err = in.whole(ctx, t, catalogv1.Source_SOURCE_BACKFILL, "", func(string) error { return nil })
+		err = c.run(ctx)
 	}
 	switch {
-	case errors.Is(err, mesh.ErrOvertaken):
+	case err != nil && errors.Is(context.Cause(ctx), errTurnOver), errors.Is(err, mesh.ErrOvertaken):
 		return mesh.Busy(standbyDelay)
 	case err != nil:
 		return mesh.Retry(err)
 	}
 	return mesh.Ack()
+}
+
+// named compares some products.
+func (c *comparison) named(ctx context.Context, ids []string, concerned bool) error {
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	defer c.in.report.comparing(nil)
+	for page := range slices.Chunk(ids, comparePage) {
+		reading, err := c.schema.mapping.Read(ctx, page)
+		if err != nil {
+			return err
+		}
+		// CATALOG may have a product under a spelling that the queries no longer have: that one is gone.
+		var about []string
+		for _, id := range page {
+			for _, one := range []string{spelling(reading, id), id} {
+				if !slices.Contains(about, one) {
+					about = append(about, one)
+				}
+			}
+		}
+		for _, id := range about {
+			if _, ok := reading.States[id]; ok {
+				c.result.Products++
+			}
+		}
+		if err := c.settle(ctx, about, reading); err != nil {
+			return err
+		}
+	}
+	if concerned {
+		c.in.report.paid(c.result.GetId())
+		return c.in.report.write(ctx)
+	}
+	return c.in.report.answered(ctx, c.result)
 }

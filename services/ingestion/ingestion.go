@@ -1,6 +1,6 @@
 // Package ingestion is the service between the catalog database and CATALOG: it captures committed changes from the
-// write-ahead log, reads the catalog as a whole when it must, writes back what Stripe has of a product where it is ordered to, and
-// serves the API that writes the built-in tables.
+// write-ahead log, compares the tables with CATALOG when it must and now and then, writes back what Stripe has of a product
+// when it is told to, and serves the API that writes the built-in tables.
 //
 // It alone touches the catalog database. It holds no Stripe key, and decides nothing about Stripe but whether a
 // product could be accepted there.
@@ -12,9 +12,9 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -22,9 +22,7 @@ import (
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/api"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
-	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
-	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
@@ -41,6 +39,8 @@ type Config struct {
 	Mapping *config.Mapping
 	// Slot and Publication in the catalog database; made if absent.
 	Slot, Publication string
+	// AcceptDatabase is the system identifier of a Postgres server that takes the place of the one that was captured before.
+	AcceptDatabase string
 	// CheckMigrations has the built-in tables checked instead of made: Migrate made them.
 	CheckMigrations bool
 	// HTTP serves the API, health and metrics.
@@ -52,14 +52,13 @@ type Config struct {
 
 // ingester holds what the parts of the service share.
 type ingester struct {
+	Config
 	account string
 	mesh    *mesh.Mesh
 	// maxBody is what NATS takes in a message, in bytes.
 	maxBody  int
 	pool     *pgxpool.Pool
-	source   *wal.Source
-	mapping  *mapping.Mapping
-	writer   *writeback.Writer
+	queries  *config.Mapping
 	validate *validation.Validator
 	logger   *slog.Logger
 	barriers *barriers
@@ -67,19 +66,25 @@ type ingester struct {
 	turns    turns
 	crowd    *crowd
 	gate     *mesh.Gate
-	// reread asks for the whole catalog to be read again.
-	reread chan struct{}
-	// backfilling is held while an order to read products again is carried out.
+	// schema is the checked mapping with what it needs of the database. It is replaced when the schema changes.
+	schema atomic.Pointer[schema]
+	// report is what others learn about the capture.
+	report *reporter
+	// whole has the whole catalog read when that is wanted.
+	whole *wholeReading
+	// warned are the warnings that were logged.
+	warned map[string]bool
+	// backfilling is held while a command to read products again is carried out.
 	backfilling sync.Mutex
 }
 
 // Run ingests until ctx ends. It returns an error at once if the catalog database, its settings, the mapping or NATS
-// do not allow the work; the error says what mends that.
+// do not allow the work; the error says what to do about it.
 func Run(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	in, prepared, err := prepare(ctx, cfg)
+	in, err := prepare(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -87,8 +92,12 @@ func Run(ctx context.Context, cfg Config) error {
 	defer in.pool.Close()
 
 	cfg.HTTP.Handler = api.New(api.Config{
-		Pool: in.pool, Validator: in.validate, WaitCaptured: in.waitCaptured, BuiltIn: cfg.Mapping == nil,
-		Token: cfg.Token, Logger: cfg.Logger,
+		Pool:         in.pool,
+		Validator:    in.validate,
+		WaitCaptured: in.waitCaptured,
+		BuiltIn:      cfg.Mapping == nil,
+		Token:        cfg.Token,
+		Logger:       cfg.Logger,
 	})
 	cfg.HTTP.Ready = in.ready
 	cfg.HTTP.Role = in.turns.role
@@ -101,7 +110,8 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.mesh.Closed(ctx) })
 	g.Go(func() error { return in.gate.Keep(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
-	work(func(ctx context.Context) error { return in.capture(ctx, prepared) })
+	g.Go(func() error { return in.keepReport(ctx) })
+	work(in.capture)
 	work(in.readWhole)
 	g.Go(func() error { return in.watchLag(ctx) })
 	work(func(ctx context.Context) error {
@@ -111,23 +121,23 @@ func Run(ctx context.Context, cfg Config) error {
 	return g.Wait()
 }
 
-// prepare checks and makes everything that the service needs.
-func prepare(ctx context.Context, cfg Config) (*ingester, wal.Prepared, error) {
+// prepare connects, and checks everything that the service needs before it serves anything.
+func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 	if cfg.DatabaseURL == "" {
-		return nil, wal.Prepared{}, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
+		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
 	}
-	pool, err := connect(ctx, cfg.DatabaseURL)
+	pool, err := connect(ctx, cfg)
 	if err != nil {
-		return nil, wal.Prepared{}, err
+		return nil, err
 	}
-	in, prepared, err := prepareWith(ctx, cfg, pool)
+	in, err := prepareWith(ctx, cfg, pool)
 	if err != nil {
 		pool.Close()
 	}
-	return in, prepared, err
+	return in, err
 }
 
-func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester, wal.Prepared, error) {
+func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester, error) {
 	queries := cfg.Mapping
 	if queries == nil {
 		makeTables := builtin.Migrate
@@ -135,124 +145,63 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 			makeTables = builtin.Check
 		}
 		if err := alone(ctx, cfg.DatabaseURL, func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
-			return nil, wal.Prepared{}, err
+			return nil, err
 		}
 		queries = builtin.Mapping()
 	}
-	checked, err := mapping.New(ctx, pool, queries)
-	if err != nil {
-		return nil, wal.Prepared{}, err
-	}
 	validator, err := validation.New()
 	if err != nil {
-		return nil, wal.Prepared{}, fmt.Errorf("set up validation: %w", err)
-	}
-	writer, err := writeback.New(ctx, writeback.Config{
-		Pool: pool, Mapping: checked, Statements: queries.WriteBack, BuiltIn: cfg.Mapping == nil, Validate: validator.Product,
-	})
-	if err != nil {
-		return nil, wal.Prepared{}, err
-	}
-	cfg.NATS.Account = cfg.Account
-	m, err := mesh.Connect(ctx, cfg.NATS)
-	if err != nil {
-		return nil, wal.Prepared{}, err
+		return nil, fmt.Errorf("set up validation: %w", err)
 	}
 	in := &ingester{
-		account: cfg.Account, mesh: m, maxBody: m.MaxBody(), pool: pool, mapping: checked, writer: writer, validate: validator, logger: cfg.Logger,
-		source:   &wal.Source{URL: cfg.DatabaseURL, Slot: cfg.Slot, Publication: cfg.Publication, Tables: queries.Watch},
-		barriers: newBarriers(), progress: &progress{}, crowd: newCrowd(), reread: make(chan struct{}, 1),
+		Config:   cfg,
+		account:  cfg.Account,
+		pool:     pool,
+		queries:  queries,
+		validate: validator,
+		logger:   cfg.Logger,
+		barriers: newBarriers(),
+		progress: &progress{},
+		crowd:    newCrowd(),
+		warned:   map[string]bool{},
 	}
-	prepared, err := in.bind(ctx)
-	if err == nil {
-		in.gate, err = m.Gate(ctx, mesh.Ingestion)
+	// Before NATS is asked: what is wrong with the mapping is told also while NATS is away.
+	checked, err := in.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.inspectData(ctx, checked); err != nil {
+		return nil, err
+	}
+	cfg.NATS.Account = cfg.Account
+	if in.mesh, err = mesh.Connect(ctx, cfg.NATS); err != nil {
+		return nil, err
+	}
+	in.maxBody, in.report, in.whole = in.mesh.MaxBody(), newReporter(in.mesh, cfg.Account), newWholeReading()
+	if err = in.bind(ctx); err == nil {
+		in.gate, err = in.mesh.Gate(ctx, mesh.Ingestion)
 	}
 	if err != nil {
-		m.Close()
+		in.report.stopped(ctx, err)
+		in.mesh.Close()
 	}
-	return in, prepared, err
+	return in, err
 }
 
-// bind checks the topology, makes sure that the positions in CATALOG are of this log, and prepares the log.
-func (in *ingester) bind(ctx context.Context) (prepared wal.Prepared, err error) {
-	// Not while others wait for the lock: without NATS it takes long.
-	if err := in.mesh.Ready(ctx); err != nil {
-		return prepared, err
-	}
-	if err := in.mesh.Bind(ctx, mesh.IngestionCommand); err != nil {
-		return prepared, err
-	}
-	err = alone(ctx, in.source.URL, func() error {
-		prepared, err = in.bindAlone(ctx)
-		return err
-	})
-	return prepared, err
-}
-
-func (in *ingester) bindAlone(ctx context.Context) (wal.Prepared, error) {
-	found, err := in.source.Check(ctx, in.pool)
-	if err != nil {
-		return found, err
-	}
-	last, err := in.mesh.Desired().LastLive(ctx, in.account)
-	if err != nil {
-		return found, err
-	}
-	origin := in.mesh.Cursor("origin." + in.account)
-	known, err := origin.GetString(ctx)
-	switch {
-	case err != nil:
-		return found, err
-	case known != "" && known != found.SystemID:
-		return found, fmt.Errorf("CATALOG holds changes of another Postgres server (system %s, this one is %s), and their positions cannot be compared: set DATABASE_URL to that server, or, if the catalog has moved here, stop all services and start them with another DRIFTLESS_ACCOUNT; the catalog is then read as a whole", known, found.SystemID)
-	case last > uint64(found.Current):
-		return found, fmt.Errorf("the catalog database (at %s) is behind what was captured from it (%s), as after a restore from a backup: new changes would count as old, also with CATALOG purged; stop all services and start them with another DRIFTLESS_ACCOUNT; the catalog is then read as a whole (see docs/operations.md)", found.Current, pglogrepl.LSN(last))
-	}
-	if err := origin.PutString(ctx, found.SystemID); err != nil {
-		return found, err
-	}
-	if !found.Missing {
-		in.progress.reach(found.Confirmed)
-		return found, nil
-	}
-	// Before the slot is made, so that a crash leaves no slot without a reading of what was before it; and after, so
-	// that a reading under way starts over: what it read before the slot was there may have changed unseen.
-	if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {
-		return found, err
-	}
-	made, err := in.source.Create(ctx, in.pool)
-	if err != nil {
-		return made, err
-	}
-	in.progress.reach(made.Confirmed)
-	return made, in.wholeCursor().PutString(ctx, wholeWanted)
-}
-
-// wantWholeIfMapped asks for the whole catalog to be read if the mapping is not that of the turn before: what a changed query
-// says of products shows in no change of rows. It is asked for once the slot is won: one with the old mapping, whose turn it
-// still was, would read the catalog by that.
-func (in *ingester) wantWholeIfMapped(ctx context.Context) error {
-	cursor := in.mesh.Cursor("mapping." + in.account)
-	known, err := cursor.GetString(ctx)
-	if err != nil || known == in.mapping.Fingerprint() {
-		return err
-	}
-	if known != "" {
-		in.logger.InfoContext(ctx, "the mapping has changed; reading the whole catalog again")
-		if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {
-			return err
-		}
-	}
-	return cursor.PutString(ctx, in.mapping.Fingerprint())
-}
-
-func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
+// connect opens the pool of connections. Row security is switched off unless the operator says that it hides nothing: a
+// query from which it would hide rows fails then, where it would take products for deleted (see row_security in
+// https://www.postgresql.org/docs/current/runtime-config-client.html).
+func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
+	url := c.DatabaseURL
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is no Postgres URL: it must look like postgres://user:password@host:5432/database")
 	}
 	cfg.MaxConns = 8
-	cfg.ConnConfig.RuntimeParams["application_name"] = "driftless-ingestion"
+	cfg.ConnConfig.RuntimeParams["application_name"] = applicationName
+	if !c.allowsRowSecurity() {
+		cfg.ConnConfig.RuntimeParams["row_security"] = "off"
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the catalog database: %w", err)
@@ -261,19 +210,38 @@ func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	defer cancel()
 	if err := pool.Ping(pingCtx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or mend DATABASE_URL", config.RedactURL(url), err)
+		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or correct DATABASE_URL", config.RedactURL(url), err)
 	}
 	return pool, nil
 }
 
-// ready says why the replica can do nothing now. One that stands by is ready: its API writes to the database, and a rolling
+// applicationName is what ingestion's sessions are called in pg_stat_activity.
+const applicationName = "driftless-ingestion"
+
+func (c Config) allowsRowSecurity() bool {
+	return c.Mapping != nil && c.Mapping.RowSecurity == config.RowSecurityAllow
+}
+
+// schema is the mapping as it is in the database, with everything that is derived from it.
+func (in *ingester) tables() *schema { return in.schema.Load() }
+
+// writer of the present schema.
+func (in *ingester) writer() *writeback.Writer { return in.tables().writer }
+
+// ready says why the replica can do nothing now. A standby is ready: its API writes to the database, and a rolling
 // update that waited for it to read the log would wait for the one before it to end.
 func (in *ingester) ready(ctx context.Context) error {
 	if err := in.mesh.Ready(ctx); err != nil {
 		return err
 	}
 	if in.turns.role() == "" && !in.gate.Shut() {
+		if trouble := in.report.trouble(); trouble != "" {
+			return errors.New("the write-ahead log is not being read: " + trouble)
+		}
 		return errors.New("the write-ahead log is not being read")
+	}
+	if trouble := in.whole.trouble(); trouble != "" {
+		return errors.New(trouble)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (in *ingester) watchLag(ctx context.Context) error {
 	ticker := time.NewTicker(lagEvery)
 	defer ticker.Stop()
 	for {
-		reading, err := in.source.Lag(ctx, in.pool)
+		reading, err := in.tables().source.Lag(ctx, in.pool)
 		switch {
 		case err == nil:
 			l.saw(time.Now(), reading)

@@ -14,7 +14,7 @@ func counted(ctx context.Context, b *batch) {
 	metrics.CaptureProducts.Add(ctx, int64(len(b.out)))
 	spans := b.spans
 	for _, c := range b.chunks {
-		if len(c.Products) == 0 {
+		if c.Size() == 0 {
 			continue
 		}
 		chunkCtx := ctx

@@ -5,6 +5,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 )
 
 // Migrate makes the built-in tables or brings them up to date, and their publication, ahead of a service that may not.
@@ -17,11 +18,19 @@ func migrate(ctx context.Context, databaseURL, publication, grantTo string) erro
 	if err := builtin.MigrateFor(ctx, databaseURL, grantTo); err != nil {
 		return err
 	}
-	pool, err := connect(ctx, databaseURL)
+	pool, err := connect(ctx, Config{DatabaseURL: databaseURL})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	source := wal.Source{URL: databaseURL, Publication: publication, Tables: builtin.Mapping().Watch}
-	return source.Publish(ctx, pool)
+	watched, found, err := watch.Compile(ctx, pool, builtin.Mapping().Watch)
+	if err != nil {
+		return err
+	}
+	if err := found.Err(); err != nil {
+		return err
+	}
+	source := wal.Source{URL: databaseURL, Publication: publication, Tables: watched.Tables}
+	_, err = source.Publish(ctx, pool)
+	return err
 }

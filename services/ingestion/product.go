@@ -26,11 +26,14 @@ type deadProduct struct {
 // outgoing completes a change with the state that was read, and makes it a message or, if Stripe would refuse it, a
 // dead letter.
 func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State, lane mesh.Lane) (mesh.Outgoing, *meshv1.DeadLetter) {
+	if state.Failure != nil {
+		return mesh.Outgoing{}, in.failed(change, state.Failure)
+	}
 	change.Operation = catalogv1.Operation_OPERATION_DELETE
 	if state.Product != nil {
 		change.Operation = catalogv1.Operation_OPERATION_UPSERT
 		change.Product = state.Product
-		change.UnmanagedFields = in.mapping.Unmanaged()
+		change.UnmanagedFields = in.tables().mapping.Unmanaged()
 		faults := state.Faults
 		if len(faults) == 0 {
 			faults = in.validate.Product(state.Product)
@@ -59,6 +62,15 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 		}})
 	}
 	return out, nil
+}
+
+// failed is the letter for a product of which it is not known what it wants, because a query of the mapping fails for it.
+func (in *ingester) failed(change *catalogv1.ProductChange, failure *mapping.QueryFailure) *meshv1.DeadLetter {
+	return &meshv1.DeadLetter{
+		Service: mesh.Ingestion, Account: in.account, ProductId: change.GetProductId(), Version: change.GetVersion(),
+		Reason: mesh.ReasonQueryFailed, Attempts: 1, Step: failure.Query + " query",
+		Message: fmt.Sprintf("product %s: %s", change.GetProductId(), failure.Error()),
+	}
 }
 
 // refused is the letter for a product whose values break Stripe's rules; nothing of it is sent.

@@ -250,13 +250,11 @@ func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 	r.eventually("the younger has published", func() bool {
 		return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" && r.messages("catalog.default.live.>") == 5
 	})
-	// The elder's reading began before.
-	require.Equal(t, 1, held())
 	stored := r.messages("catalog.default.>")
 	_, err = gate.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
 	r.eventually("the elder goes on", func() bool {
-		return said.contains("leaving the reading of the catalog") || r.messages("catalog.default.>") > stored
+		return said.contains("leaving the comparison of the tables") || r.messages("catalog.default.>") > stored
 	})
 	elder.stop()
 	for i := range 5 {

@@ -20,12 +20,12 @@ const mostCarried = 32
 
 // captureSpan is the transaction's part in the trace that the application began, or the beginning of one. It starts
 // at the commit.
-func (in *ingester) captureSpan(ctx context.Context, c *wal.Chunk) (context.Context, trace.Span) {
+func (in *ingester) captureSpan(ctx context.Context, c *wal.Chunk, version uint64) (context.Context, trace.Span) {
 	start := c.CommittedAt
 	if start.After(time.Now()) {
 		start = time.Now()
 	}
-	about := telemetry.About{Account: in.account, Version: uint64(c.CommitLSN)}
+	about := telemetry.About{Account: in.account, Version: version}
 	if len(c.Products) == 1 {
 		about.Product = c.Products[0].ID
 	}

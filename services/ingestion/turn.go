@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
 )
@@ -27,9 +29,34 @@ const natsPatience = 5 * time.Second
 // turn is a replica's time as the one that reads the log and publishes what it reads: from when it won the slot until the
 // reading ends.
 type turn struct {
-	fence *mesh.Fence
-	// end ends it with a reason.
-	end context.CancelCauseFunc
+	fence   *mesh.Fence
+	reader  *wal.Reader
+	schema  *schema
+	history history
+	// unwatched are tables of the publication that nobody watches and that were told of. Only the goroutine that reads the log
+	// touches it.
+	unwatched map[string]bool
+	// end ends it with a reason, and over is closed then.
+	end  context.CancelCauseFunc
+	over <-chan struct{}
+}
+
+// during is a context that ends with the turn, too.
+func (t *turn) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	stop := make(chan struct{})
+	go func() {
+		select {
+		case <-t.over:
+			end(errTurnOver)
+		case <-stop:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, sync.OnceFunc(func() {
+		close(stop)
+		end(context.Canceled)
+	})
 }
 
 // check ends the turn if an error says that another replica has the next one already, and returns the error.
@@ -72,10 +99,10 @@ func (t *turns) report(_ context.Context, report metrics.Report) {
 // standBy returns when nobody reads the slot any more, or ctx ends.
 func (in *ingester) standBy(ctx context.Context) {
 	if !in.turns.standing.Swap(true) {
-		in.logger.InfoContext(ctx, "another ingestion reads the log; this one stands by, and takes over when that ends", "slot", in.source.Slot)
+		in.logger.InfoContext(ctx, "another ingestion reads the log; this one stands by, and takes over when that ends", "slot", in.Slot)
 	}
 	for in.pause(ctx, standbyPoll) {
-		taken, err := in.source.Taken(ctx, in.pool)
+		taken, err := in.tables().source.Taken(ctx, in.pool)
 		if err != nil && ctx.Err() == nil {
 			in.logger.WarnContext(ctx, "standing by, but the catalog database does not answer", "error", err)
 		}

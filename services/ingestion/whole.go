@@ -3,195 +3,254 @@ package ingestion
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/mesh"
-	"github.com/driftless-sync/driftless/services/metrics"
 )
-
-// wholePage is how many products are read at once.
-const wholePage = mesh.BatchLimit
 
 // lookForWhole is how often is looked whether another reading is wanted of which nobody has told this process.
 const lookForWhole = 10 * time.Second
 
-// Values of the cursor of whole readings: wanted, "after <product id>", done.
+// Values of the cursor of whole readings: wanted, "after <product id>", done. It is empty before the first turn.
 const (
 	wholeWanted = "wanted"
 	wholeAfter  = "after "
 	wholeDone   = "done"
 )
 
+// defaultCompareEvery is the time between two comparisons of all tables if the mapping does not say it.
+const defaultCompareEvery = 24 * time.Hour
+
 func (in *ingester) wholeCursor() *mesh.Cursor { return in.mesh.Cursor("snapshot." + in.account) }
 
-func (in *ingester) requestReread() {
+// wholeReading is whether the catalog has to be read as a whole. Safe for concurrent use.
+type wholeReading struct {
+	// wake has the reader look.
+	wake chan struct{}
+	// otherHistory: the log is not the one that was captured before, which the next turn has to take into account.
+	otherHistory atomic.Bool
+
+	mu sync.Mutex
+	// settled: nothing is wanted that the cursor does not say is done. False until it was looked.
+	settled bool
+	// wants counts the calls of want, so that a reading settles only those before it began.
+	wants   int
+	reason  string
+	failure string
+	// begun: this process has compared the tables since it started.
+	begun bool
+}
+
+func newWholeReading() *wholeReading { return &wholeReading{wake: make(chan struct{}, 1)} }
+
+// request has the reader look whether a reading is wanted.
+func (w *wholeReading) request() {
 	select {
-	case in.reread <- struct{}{}:
+	case w.wake <- struct{}{}:
 	default:
 	}
 }
 
-// readWhole reads the whole catalog whenever that is wanted: at the first start, after the slot was lost, a table
-// truncated or the mapping changed. A reading that was interrupted goes on where it was; one during which another
-// became wanted starts over. Only the replica that reads the log does it, and every turn begins with a request.
+// unsettle notes that a reading is wanted, before that is stored.
+func (w *wholeReading) unsettle(reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settled = false
+	w.wants++
+	if reason != "" {
+		w.reason = reason
+	}
+}
+
+func (w *wholeReading) why() (reason string, wants int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reason, w.wants
+}
+
+// settle notes that nothing is wanted any more, unless something was since.
+func (w *wholeReading) settle(wants int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wants == wants {
+		w.settled, w.reason, w.failure = true, "", ""
+	}
+}
+
+func (w *wholeReading) isSettled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.settled
+}
+
+func (w *wholeReading) fail(why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failure = why
+}
+
+// trouble is why the tables cannot be read as a whole; empty if they can.
+func (w *wholeReading) trouble() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failure
+}
+
+// want asks for the whole catalog to be read, with the reason. It returns once that is stored: whatever is uncertain is
+// confirmed to the log after that only.
+func (in *ingester) want(ctx context.Context, reason string) error {
+	in.whole.unsettle(reason)
+	if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {
+		return err
+	}
+	in.whole.request()
+	return nil
+}
+
+// readWhole compares the tables with CATALOG whenever that is wanted, and now and then without: at the first start, after
+// the slot was lost, the schema or the mapping changed, the log was uncertain; and once after each start, and every
+// CompareEvery. One that was interrupted goes on where it was; one during which another became wanted starts over. Only the
+// replica that reads the log does it, and every turn begins with a request.
 func (in *ingester) readWhole(ctx context.Context) error {
-	for {
-		var err error
-		if t := in.turns.mine(); t != nil {
-			err = in.readIfWanted(ctx, t)
-		}
+	for ctx.Err() == nil {
+		pause, err := in.compareIfDue(ctx)
 		switch {
-		case err == nil || ctx.Err() != nil:
-		case errors.Is(err, mesh.ErrOvertaken):
-			in.logger.InfoContext(ctx, "leaving the reading of the catalog to the turn after this one")
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+		case errors.Is(err, mesh.ErrOvertaken), errors.Is(err, errTurnOver):
+			in.logger.InfoContext(ctx, "leaving the comparison of the tables to the next turn")
+			pause = reconnectDelay
 		case errors.Is(err, mesh.ErrMoved):
 			in.logger.InfoContext(ctx, "the catalog has to be read again from its beginning")
 			continue
 		default:
-			in.logger.ErrorContext(ctx, "reading the catalog was interrupted; it goes on shortly", "error", err)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(reconnectDelay):
+			in.whole.fail("the tables cannot be read as a whole: " + err.Error())
+			in.logger.ErrorContext(ctx, "comparing the tables was interrupted; it goes on shortly", "error", err)
+			pause = reconnectDelay
+			if errors.Is(err, errAllRefused) {
+				pause = lookForWhole
 			}
-			continue
 		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-in.reread:
-		case <-time.After(lookForWhole):
+		case <-in.whole.wake:
+		case <-time.After(pause):
 		}
 	}
+	return nil
 }
 
-func (in *ingester) readIfWanted(ctx context.Context, t *turn) error {
-	cursor := in.wholeCursor()
-	position, revision, err := cursor.At(ctx)
-	if err != nil || position == wholeDone {
-		return err
+// compareIfDue compares the tables if that is wanted or due, and returns after what time to look again.
+func (in *ingester) compareIfDue(ctx context.Context) (time.Duration, error) {
+	t := in.turns.mine()
+	if t == nil {
+		return lookForWhole, nil
 	}
-	after, _ := strings.CutPrefix(position, wholeAfter)
-	if position == wholeWanted {
+	ctx, cancel := t.during(ctx)
+	defer cancel()
+	pause, err := in.compareDuring(ctx, t)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errTurnOver) {
+		return pause, cause
+	}
+	return pause, err
+}
+
+func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, error) {
+	reason, wants := in.whole.why()
+	cursor := in.wholeCursor()
+	value, revision, err := cursor.At(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if value == wholeDone {
+		in.whole.settle(wants)
+		return in.comparePeriodically(ctx, t)
+	}
+	after, _ := strings.CutPrefix(value, wholeAfter)
+	if value == wholeWanted {
 		after = ""
+	}
+	if reason == "" {
+		reason = "it was wanted before this start"
 	}
 	// That another reading is wanted must not be overwritten by the progress of this one.
 	move := func(to string) error {
 		revision, err = cursor.Move(ctx, to, revision)
 		return err
 	}
-	if err := in.whole(ctx, t, catalogv1.Source_SOURCE_SNAPSHOT, after, func(last string) error { return move(wholeAfter + last) }); err != nil {
-		return err
+	c := in.newComparison(t, reason)
+	c.after = after
+	c.first = !in.report.everCompared()
+	c.moved = func(last string) error { return move(wholeAfter + last) }
+	if err := c.run(ctx); err != nil {
+		return 0, err
 	}
-	return move(wholeDone)
+	if err := move(wholeDone); err != nil {
+		return 0, err
+	}
+	in.whole.settle(wants)
+	in.begun()
+	return lookForWhole, nil
 }
 
-// whole publishes every product after the given id in the bulk lane, then the removal of those that CATALOG still
-// wants and the mapping no longer returns.
-func (in *ingester) whole(ctx context.Context, t *turn, source catalogv1.Source, after string, reached func(last string) error) error {
-	start, n := time.Now(), 0
-	logged := start
-	seen := map[string]bool{}
-	for {
-		// Before the reading: see progress.
-		label := in.progress.label()
-		ids, err := in.mapping.IDs(ctx, after, wholePage)
-		if err != nil {
-			return err
-		}
-		if len(ids) == 0 {
-			break
-		}
-		if err := in.states(ctx, t, ids, label, source); err != nil {
-			return err
-		}
-		for _, id := range ids {
-			seen[mesh.Token(id)] = true
-		}
-		after = ids[len(ids)-1]
-		n += len(ids)
-		metrics.CatalogReadProducts.Add(ctx, int64(len(ids)))
-		if err := reached(after); err != nil {
-			return err
-		}
-		if time.Since(logged) > 5*time.Second {
-			logged = time.Now()
-			in.logger.InfoContext(ctx, "reading the catalog", "products", n, "per_second", int(float64(n)/time.Since(start).Seconds()))
-		}
-	}
-	removed, err := in.sweep(ctx, t, source, seen)
-	if err != nil {
-		return err
-	}
-	in.logger.InfoContext(ctx, "the catalog is read", "products", n, "removed", removed, "took", time.Since(start).Round(time.Millisecond))
-	return nil
+func (in *ingester) begun() {
+	in.whole.mu.Lock()
+	defer in.whole.mu.Unlock()
+	in.whole.begun = true
 }
 
-// sweep publishes the removal of products that CATALOG wants and the catalog no longer has.
-func (in *ingester) sweep(ctx context.Context, t *turn, source catalogv1.Source, seen map[string]bool) (removed int, err error) {
-	tokens, err := in.mesh.Desired().Products(ctx, in.account)
+// comparePeriodically compares the tables if the last comparison is long ago, or was before this process started: what
+// changed while nothing captured, and the log does not tell, is found then.
+func (in *ingester) comparePeriodically(ctx context.Context, t *turn) (time.Duration, error) {
+	every, fast := defaultCompareEvery, false
+	if in.queries.CompareEvery > 0 {
+		every = in.queries.CompareEvery
+	}
+	if r := in.queries.RereadEvery; r > 0 && r <= every {
+		every, fast = r, true
+	}
+	now, err := in.mesh.Clock().Now(ctx)
 	if err != nil {
 		return 0, err
 	}
-	var suspects []string
-	for _, token := range tokens {
-		if seen[token] {
-			continue
-		}
-		newest, err := in.mesh.Desired().NewestByToken(ctx, in.account, token)
-		if err != nil {
-			return 0, err
-		}
-		if newest != nil && newest.GetOperation() != catalogv1.Operation_OPERATION_DELETE {
-			suspects = append(suspects, newest.GetProductId())
-		}
+	in.whole.mu.Lock()
+	begun := in.whole.begun
+	in.whole.mu.Unlock()
+	due := in.report.comparedAt().Add(every).Sub(now)
+	if begun && due > 0 {
+		return min(due, lookForWhole), nil
 	}
-	for len(suspects) > 0 {
-		page := suspects[:min(len(suspects), wholePage)]
-		suspects = suspects[len(page):]
-		label := in.progress.label()
-		states, _, err := in.mapping.States(ctx, page)
-		if err != nil {
-			return removed, err
-		}
-		// Those that the reading did not come to because it was resumed are as they were.
-		gone := slices.DeleteFunc(page, func(id string) bool { return states[id].Product != nil })
-		if err := in.send(ctx, t, gone, states, label, source); err != nil {
-			return removed, err
-		}
-		removed += len(gone)
+	reason := reasonPeriodic
+	if !begun && due > 0 {
+		reason = reasonStart
 	}
-	return removed, nil
+	c := in.newComparison(t, reason)
+	c.expectsNothing = !fast
+	c.gently = !fast
+	c.after, c.startedAt = in.report.interrupted(reason)
+	if err := c.run(ctx); err != nil {
+		return 0, err
+	}
+	in.begun()
+	return lookForWhole, nil
 }
 
-// states publishes the present states of products, labelled with a position taken before.
-func (in *ingester) states(ctx context.Context, t *turn, ids []string, label uint64, source catalogv1.Source) error {
-	states, _, err := in.mapping.States(ctx, ids)
-	if err != nil {
-		return err
-	}
-	return in.send(ctx, t, ids, states, label, source)
-}
+// Reasons of comparisons that nothing asked for.
+const (
+	reasonPeriodic = "periodic"
+	reasonStart    = "ingestion started"
+)
 
-func (in *ingester) send(ctx context.Context, t *turn, ids []string, states map[string]mapping.State, label uint64, source catalogv1.Source) error {
-	var out []mesh.Outgoing
-	var dead []deadProduct
-	for _, id := range ids {
-		change := &catalogv1.ProductChange{
-			Account: in.account, ProductId: id, Version: label, Source: source, CapturedAt: timestamppb.Now(),
-		}
-		o, d := in.outgoing(change, states[id], mesh.Bulk)
-		if d != nil {
-			dead = append(dead, deadProduct{letter: d, ctx: ctx})
-			continue
-		}
-		out = append(out, o)
+// allRead reports whether no reading of the whole catalog is wanted or under way, in any replica.
+func (in *ingester) allRead(ctx context.Context) (bool, error) {
+	value, err := in.wholeCursor().GetString(ctx)
+	if err != nil || value != wholeDone {
+		return false, err
 	}
-	return in.publish(ctx, t, mesh.Bulk, out, dead)
+	owed, err := in.report.owed(ctx)
+	return owed == 0, err
 }

@@ -35,7 +35,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	}
 	result := writeback.Superseded
 	if newest.GetVersion() == order.GetVersion() {
-		result, err = in.writer.Write(ctx, writeback.Order{
+		result, err = in.writer().Write(ctx, writeback.Order{
 			ProductID: id, Known: newest.GetProduct(), Wanted: order.GetProduct(), Fields: order.GetFields(), Import: order.GetImport(),
 		})
 	}

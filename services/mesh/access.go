@@ -49,8 +49,9 @@ var accesses = []access{
 			{BucketCursor, "mapping.{account}"},
 			{BucketCursor, "snapshot.{account}"},
 			{BucketCursor, "capture.{account}"},
+			{BucketCursor, "history.{account}"},
 		},
-		reads:     []key{{BucketCursor, "paused.{account}.ingestion"}},
+		reads: []key{{BucketCursor, "paused.{account}.ingestion"}},
 	},
 	{
 		service:   Push,

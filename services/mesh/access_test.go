@@ -131,7 +131,22 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	products, err := in.Desired().Products(ctx, "default")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"mug", "cap", "hat"}, products)
-	for _, cursor := range []string{"origin.default", "mapping.default", "snapshot.default"} {
+	states, err := in.Desired().NewestMany(ctx, "default", []string{"mug", "none"})
+	require.NoError(t, err)
+	require.EqualValues(t, 7, states[0].GetVersion())
+	listed := 0
+	require.NoError(t, in.Desired().EachProduct(ctx, "default", func(tokens []string) error { listed += len(tokens); return nil }))
+	require.Equal(t, 3, listed)
+	open, err := in.OpenLetters(ctx, mesh.Ingestion, "default", []string{"sock", "mug"})
+	require.NoError(t, err)
+	require.NotNil(t, open[0])
+	require.Nil(t, open[1])
+	state, err := in.CatalogState(ctx)
+	require.NoError(t, err)
+	require.NotZero(t, state.LastSeq)
+	require.NoError(t, in.AskReread(ctx, "default", "reread", "a category changed", []string{"mug"}, true))
+	handled(ctx, t, in, mesh.Ingestion, mesh.IngestionCommand)
+	for _, cursor := range []string{"origin.default", "mapping.default", "snapshot.default", "capture.default"} {
 		require.NoError(t, in.Cursor(cursor).PutString(ctx, "here"))
 		at, err := in.Cursor(cursor).GetString(ctx)
 		require.NoError(t, err)

@@ -34,6 +34,9 @@ func (m *Mesh) Guard(account string) *Cursor { return m.Cursor("guard." + accoun
 // Capture is how far the catalog of an account is captured: a CaptureReport. Ingestion writes it.
 func (m *Mesh) Capture(account string) *Cursor { return m.Cursor("capture." + account) }
 
+// History is what the versions of an account rest on: a CatalogHistory. Ingestion writes it.
+func (m *Mesh) History(account string) *Cursor { return m.Cursor("history." + account) }
+
 // Budget is what the processes that call Stripe share of an account's rates, in the bucket BUDGET.
 func (m *Mesh) Budget(account string) *Cursor { return &Cursor{m, BucketBudget, account} }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel/trace"
@@ -38,7 +39,7 @@ const (
 
 // Reasons are all of them.
 func Reasons() []string {
-	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonUndecodable, ReasonWriteBackFailed}
+	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonLinked, ReasonUndecodable, ReasonWriteBackFailed}
 }
 
 // DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the
@@ -61,6 +62,30 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(), "message", letter.GetMessage())
 	return m.Publish(ctx, DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,
 		WithID(letter.GetId()), WithVersion(letter.GetVersion()))
+}
+
+// OpenLetters returns for each of the products, in their order, the service's dead letter that stands on DEAD; nil if there
+// is none.
+func (m *Mesh) OpenLetters(ctx context.Context, service, account string, products []string) ([]*meshv1.DeadLetter, error) {
+	subjects := make([]string, len(products))
+	for i, id := range products {
+		subjects[i] = DeadSubject(service, account, id)
+	}
+	open := make([]*meshv1.DeadLetter, len(products))
+	err := m.lastMany(ctx, StreamDead, subjects, func(i int, msg *nats.Msg) error {
+		if msg == nil {
+			return nil
+		}
+		open[i] = &meshv1.DeadLetter{}
+		if err := proto.Unmarshal(msg.Data, open[i]); err != nil {
+			return fmt.Errorf("the message on %s is not a dead letter: %w", subjects[i], err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the dead letters of %d products: %w", len(products), err)
+	}
+	return open, nil
 }
 
 // ForgetLetter removes a letter from DEAD. A newer one in its place stays, and one that is gone already is no error.

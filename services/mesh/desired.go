@@ -38,7 +38,7 @@ func (s *DesiredStore) NewestByToken(ctx context.Context, account, token string)
 		return live, nil
 	case live == nil:
 		return bulk, nil
-	case bulk.GetVersion() > live.GetVersion(), bulk.GetVersion() == live.GetVersion() && bulkSeq > liveSeq:
+	case newer(bulk, bulkSeq, live, liveSeq):
 		return bulk, nil
 	default:
 		return live, nil
@@ -90,6 +90,12 @@ func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, er
 		return 0, fmt.Errorf("message %d of stream %s has no usable %s header: %w", msg.Sequence, StreamCatalog, VersionHeader, err)
 	}
 	return v, nil
+}
+
+// LastLiveChange returns the last message of the account's live lane; nil if there is none.
+func (s *DesiredStore) LastLiveChange(ctx context.Context, account string) (*catalogv1.ProductChange, error) {
+	change, _, err := s.last(ctx, "catalog."+account+"."+string(Live)+".*")
+	return change, err
 }
 
 // Products lists the product tokens (see Token) that have a desired state, in either lane.

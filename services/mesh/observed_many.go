@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,61 +20,34 @@ type ObservedEntry struct {
 	Revision uint64
 }
 
-// readPatience is how long the answers to many reads may take in all if the context sets no other limit.
-const readPatience = 10 * time.Second
-
 // GetMany is Get for many products: their reads travel together. The entries are in the order of the ids.
 func (s *ObservedStore) GetMany(ctx context.Context, account string, products []string) ([]ObservedEntry, error) {
-	if _, limited := ctx.Deadline(); !limited {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, readPatience)
-		defer cancel()
-	}
-	inbox := s.m.nc.NewInbox()
-	sub, err := s.m.nc.SubscribeSync(inbox + ".*")
-	if err != nil {
-		return nil, fmt.Errorf("read what is known of %d products: %w", len(products), err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
+	subjects := make([]string, len(products))
 	for i, id := range products {
-		// Not one request for all of them: the server looks through its whole store for such a list.
-		msg := &nats.Msg{
-			Subject: "$JS.API.DIRECT.GET.KV_" + BucketObserved + "." + observedSubject(account, id), Reply: inbox + "." + strconv.Itoa(i),
-		}
-		if err := s.m.nc.PublishMsg(msg); err != nil {
-			return nil, fmt.Errorf("read what is known of product %s: %w", id, err)
-		}
+		subjects[i] = observedSubject(account, id)
 	}
 	out := make([]ObservedEntry, len(products))
-	for range products {
-		msg, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("read what is known of %d products: %w", len(products), err)
-		}
-		i, err := strconv.Atoi(lastToken(msg.Subject))
-		if err != nil || i >= len(products) {
-			return nil, fmt.Errorf("an answer on %s that nobody asked for", msg.Subject)
-		}
+	err := s.m.lastMany(ctx, "KV_"+BucketObserved, subjects, func(i int, msg *nats.Msg) (err error) {
 		if out[i], err = observedAnswer(account, products[i], msg); err != nil {
-			return nil, fmt.Errorf("read what is known of product %s: %w", products[i], err)
+			return fmt.Errorf("product %s: %w", products[i], err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what is known of %d products: %w", len(products), err)
 	}
 	return out, nil
 }
 
-// observedAnswer reads the answer to a direct get.
+// observedAnswer reads the answer to a direct get, nil if there is nothing.
 func observedAnswer(account, product string, msg *nats.Msg) (ObservedEntry, error) {
 	e := ObservedEntry{Observed: &catalogv1.Observed{Account: account, ProductId: product}}
-	switch status := msg.Header.Get("Status"); status {
-	case "":
-	case "404":
+	if msg == nil {
 		return e, nil
-	default:
-		return e, fmt.Errorf("JetStream: %s %s", status, msg.Header.Get("Description"))
 	}
 	var err error
-	if e.Revision, err = strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64); err != nil {
-		return e, errors.New("the answer has no sequence")
+	if e.Revision, err = sequenceOf(msg); err != nil {
+		return e, err
 	}
 	if msg.Header.Get("KV-Operation") != "" {
 		return e, nil

@@ -20,6 +20,8 @@ const (
 	Bulk Lane = "bulk"
 )
 
+var lanes = []Lane{Live, Bulk}
+
 // Names of services, as they appear in subjects.
 const (
 	Ingestion      = "ingestion"

@@ -34,12 +34,17 @@ var (
 	}
 	// DeadReason is the class of a dead letter.
 	DeadReason = Label{Name: "reason", Meaning: "class of failure, as `driftless dead` shows it", Values: []string{
-		"invalid_product", "refused_by_stripe", "not_converging", "exhausted", "undecodable", "write_back_failed",
+		"invalid_product", "query_failed", "refused_by_stripe", "not_converging", "exhausted", "linked_elsewhere", "undecodable", "write_back_failed",
 	}}
 	// FailureAction is what is done about a failed pass.
 	FailureAction = Label{
 		Name: "action", Meaning: "what is done about it",
 		Values: []string{"retry", "look", "halt", "dead"},
+	}
+	// CaptureState is the state of capture, as CaptureReport has it.
+	CaptureState = Label{
+		Name: "state", Meaning: "the state of capture: starting; reading the log; reading the tables as a whole; paused by an operator; stopped; or no ingestion reports",
+		Values: []string{"starting", "reading", "reading_tables", "paused", "stopped", "absent"},
 	}
 	// Step is the kind of a call that push makes.
 	Step = Label{Name: "step", Meaning: "the step of a plan", Values: []string{"create_product", "update_product", "create_price", "update_price"}}

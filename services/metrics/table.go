@@ -17,6 +17,9 @@ var (
 	fromPush           = []string{push}
 	fromPull           = []string{pull}
 	fromReconciliation = []string{reconciliation}
+	// fromCapture is for what ingestion reports and reconciliation repeats from its last report, so that it is known, and
+	// gets old, while no ingestion runs.
+	fromCapture = []string{ingestion, reconciliation}
 )
 
 // Bounds of histograms, in seconds.
@@ -29,6 +32,8 @@ var (
 	work    = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	// late is for events: Stripe tries a webhook again for three days.
 	late = []float64{1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 259200}
+	// comparison is for reads of the whole catalog: from a small shop to a million products at an off-peak rate.
+	comparison = []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600, 14400, 43200}
 )
 
 // Every process.
@@ -67,6 +72,16 @@ var (
 		"Products read in snapshots and backfills.")
 	WriteBacks = counter("driftless.catalog.write_backs", "{order}", fromIngestion,
 		"Orders to write Stripe's values to the catalog.", WriteBackResult)
+	ComparedProducts = counter("driftless.capture.compared.products", "{product}", fromIngestion,
+		"Products read from the tables and compared with CATALOG: by the first read, periodic comparisons and `driftless reread`.")
+	MissedProducts = counter("driftless.capture.missed.products", "{product}", fromIngestion,
+		"Products that a comparison found different and published, although the write-ahead log had told nothing of the change.")
+	ComparisonDuration = seconds("driftless.capture.comparison.duration", fromIngestion, comparison,
+		"Time of a complete comparison of the tables with CATALOG.")
+	CapturedTimestamp = gauge("driftless.captured.timestamp", "s", fromCapture,
+		"Every change that was committed to the catalog before this time is in CATALOG or in a dead letter: seconds since 1970. Absent until the tables were read as a whole for the first time.")
+	TablesComparedTimestamp = gauge("driftless.tables.compared.timestamp", "s", fromCapture,
+		"When the last complete comparison of the tables with CATALOG started: seconds since 1970; absent before the first.")
 	ReplicationLag = gauge("driftless.replication.lag", "By", fromIngestion,
 		"Log between the slot's confirmed position and the end of the log.")
 	ReplicationLagDuration = gauge("driftless.replication.lag.duration", "s", fromIngestion,
@@ -135,6 +150,14 @@ var (
 
 // Reconciliation, for the account as a whole.
 var (
+	EqualityKnown = gauge("driftless.equality.known", "", fromReconciliation,
+		"1 while it is known whether the tables and Stripe are equal, 0 while it is not: capture is behind or stopped, Stripe's events are not read, or push does not work.")
+	ConvergedTimestamp = gauge("driftless.converged.timestamp", "s", fromReconciliation,
+		"Every change that was committed to the catalog before this time and is of the lane is done: it is in Stripe, or a dead letter, or held by the guard, or a later change has replaced it: seconds since 1970. Absent until that is known for the first time.", Lane)
+	CaptureStatus = gauge("driftless.capture.status", "", fromReconciliation,
+		"1 for the state in which capture is, by ingestion's last report, 0 for the others; `absent` if there is no report of the last seconds.", CaptureState)
+	UnwatchedTables = gauge("driftless.capture.unwatched_tables", "{table}", fromReconciliation,
+		"Tables that the mapping's queries read and nobody watches: a comparison finds their changes, and nothing sooner.")
 	Products = gauge("driftless.products", "{product}", fromReconciliation,
 		"Products in the ledger.", State)
 	DriftOpen = gauge("driftless.drift.open", "{difference}", fromReconciliation,

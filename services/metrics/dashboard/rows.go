@@ -27,6 +27,15 @@ var Rows = []Row{
 		{Title: "Stripe is up", Help: "As Driftless sees it: less than 5% of the requests failed in the last 20 minutes.", Unit: "bool_yes_no", Stat: true, Bad: new(1.0), Below: true, Queries: []Query{
 			{`min(driftless:stripe_up{account=~"$account"})`, ""},
 		}},
+		{Title: "Equality is known", Help: "0: `driftless status` says why it is not known whether the tables and Stripe are equal.", Unit: "bool_yes_no", Stat: true, Bad: new(1.0), Below: true, Queries: []Query{
+			{`min(max by (account) (driftless_equality_known{account=~"$account"}))`, ""},
+		}},
+		{Title: "Converged, live", Help: "How long ago the last live change was committed up to which everything is in Stripe.", Unit: "s", Stat: true, Bad: new(60.0), Queries: []Query{
+			{`time() - min(max by (account) (driftless_converged_timestamp_seconds{account=~"$account", lane="live"}))`, ""},
+		}},
+		{Title: "Tables compared", Help: "Since the tables were last compared as a whole.", Unit: "s", Stat: true, Bad: new(172800.0), Queries: []Query{
+			{`time() - min(max by (account) (driftless_tables_compared_timestamp_seconds{account=~"$account"}))`, ""},
+		}},
 		{Title: "From commit to Stripe", Help: "Live changes. Points are traces.", Unit: "s", Exemplars: true, Queries: []Query{
 			{`histogram_quantile(0.5, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p50"},
 			{`histogram_quantile(0.95, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p95"},
@@ -141,6 +150,21 @@ var Rows = []Row{
 			{`sum(rate(driftless_capture_products_total{account=~"$account"}[$__rate_interval]))`, "captured"},
 			{`sum(rate(driftless_catalog_read_products_total{account=~"$account"}[$__rate_interval]))`, "read as a whole"},
 			{`sum by (result) (rate(driftless_catalog_write_backs_total{account=~"$account"}[$__rate_interval]))`, "written back: {{result}}"},
+		}},
+		{Title: "Compared with the tables", Help: "Products a second, and in an hour those of whose change the log had told nothing.", Unit: "short", Queries: []Query{
+			{`sum(rate(driftless_capture_compared_products_total{account=~"$account"}[$__rate_interval]))`, "compared a second"},
+			{`sum(increase(driftless_capture_missed_products_total{account=~"$account"}[1h]))`, "missed in an hour"},
+			{`max by (account) (driftless_capture_unwatched_tables{account=~"$account"})`, "unwatched tables {{account}}"},
+		}},
+		{Title: "Time of a comparison", Help: "Of the whole catalog, 95th percentile.", Unit: "s", Queries: []Query{
+			{`histogram_quantile(0.95, sum by (le) (rate(driftless_capture_comparison_duration_seconds_bucket{account=~"$account"}[1d])))`, "p95"},
+		}},
+		{Title: "State of capture", Help: "1 for the state that holds.", Unit: "short", Queries: []Query{
+			{`max by (account, state) (driftless_capture_status{account=~"$account"}) > 0`, "{{state}} {{account}}"},
+		}},
+		{Title: "Captured and converged", Help: "How long ago the latest change was committed that is surely in CATALOG, and in Stripe.", Unit: "s", Queries: []Query{
+			{`time() - max by (account) (driftless_captured_timestamp_seconds{account=~"$account"})`, "captured {{account}}"},
+			{`time() - max by (account, lane) (driftless_converged_timestamp_seconds{account=~"$account"})`, "converged {{lane}} {{account}}"},
 		}},
 		{Title: "Behind", Help: "Age of the oldest log that is not captured.", Unit: "s", Queries: []Query{
 			{`max by (account) (driftless_replication_lag_duration_seconds{account=~"$account"})`, "{{account}}"},

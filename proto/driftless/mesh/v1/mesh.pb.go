@@ -1971,8 +1971,15 @@ type CaptureReport struct {
 	Asked []*TableComparison `protobuf:"bytes,9,rep,name=asked,proto3" json:"asked,omitempty"`
 	// Tables that the mapping's queries read and nobody watches: their changes are seen by a comparison only.
 	UnwatchedTables []string `protobuf:"bytes,10,rep,name=unwatched_tables,json=unwatchedTables,proto3" json:"unwatched_tables,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// CATALOG as it was then: when the stream was created, its last sequence, and how many messages it held. What is stored
+	// there later does not make them less.
+	CatalogCreated      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=catalog_created,json=catalogCreated,proto3" json:"catalog_created,omitempty"`
+	CatalogLastSequence uint64                 `protobuf:"varint,12,opt,name=catalog_last_sequence,json=catalogLastSequence,proto3" json:"catalog_last_sequence,omitempty"`
+	CatalogMessages     uint64                 `protobuf:"varint,13,opt,name=catalog_messages,json=catalogMessages,proto3" json:"catalog_messages,omitempty"`
+	// Orders to read products that a change of a shared row concerns, which are not carried out yet.
+	Outstanding   []string `protobuf:"bytes,14,rep,name=outstanding,proto3" json:"outstanding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CaptureReport) Reset() {
@@ -2075,6 +2082,98 @@ func (x *CaptureReport) GetUnwatchedTables() []string {
 	return nil
 }
 
+func (x *CaptureReport) GetCatalogCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CatalogCreated
+	}
+	return nil
+}
+
+func (x *CaptureReport) GetCatalogLastSequence() uint64 {
+	if x != nil {
+		return x.CatalogLastSequence
+	}
+	return 0
+}
+
+func (x *CaptureReport) GetCatalogMessages() uint64 {
+	if x != nil {
+		return x.CatalogMessages
+	}
+	return 0
+}
+
+func (x *CaptureReport) GetOutstanding() []string {
+	if x != nil {
+		return x.Outstanding
+	}
+	return nil
+}
+
+// What the versions of an account rest on; in CURSOR under history.<account>. Ingestion writes it.
+type CatalogHistory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Added to positions in the write-ahead log to make versions. It grows when the log goes back to an earlier state.
+	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The highest version that readings of tables were labelled with, and when its transaction was committed: the log must
+	// have that transaction, or its history is another one.
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatalogHistory) Reset() {
+	*x = CatalogHistory{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogHistory) ProtoMessage() {}
+
+func (x *CatalogHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogHistory.ProtoReflect.Descriptor instead.
+func (*CatalogHistory) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CatalogHistory) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *CatalogHistory) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CatalogHistory) GetCommittedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CommittedAt
+	}
+	return nil
+}
+
 // A comparison of the operator's tables with CATALOG.
 type TableComparison struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2100,14 +2199,16 @@ type TableComparison struct {
 	// Products that became dead letters.
 	Dead uint64 `protobuf:"varint,11,opt,name=dead,proto3" json:"dead,omitempty"`
 	// Why it failed; empty if it did not.
-	Error         string `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	// The last product that was compared, from where it goes on after an interruption.
+	After         string `protobuf:"bytes,13,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TableComparison) Reset() {
 	*x = TableComparison{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2220,7 @@ func (x *TableComparison) String() string {
 func (*TableComparison) ProtoMessage() {}
 
 func (x *TableComparison) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2233,7 @@ func (x *TableComparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableComparison.ProtoReflect.Descriptor instead.
 func (*TableComparison) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TableComparison) GetId() string {
@@ -2219,6 +2320,13 @@ func (x *TableComparison) GetError() string {
 	return ""
 }
 
+func (x *TableComparison) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 // A product that push comes back to later, in place of a message that would wait unacknowledged for so long.
 type Retry struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -2244,7 +2352,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2256,7 +2364,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2269,7 +2377,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Retry) GetAccount() string {
@@ -2363,7 +2471,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2483,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2496,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -2445,7 +2553,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2565,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2578,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -2510,7 +2618,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2522,7 +2630,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2535,7 +2643,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -2606,7 +2714,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2726,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2739,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Pause) GetSince() *timestamppb.Timestamp {
@@ -2819,7 +2927,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\n" +
 	"read_up_to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadUpTo\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x127\n" +
-	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\"\xf4\x03\n" +
+	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\"\xba\x05\n" +
 	"\rCaptureReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.driftless.mesh.v1.CaptureStateR\x05state\x12\x16\n" +
@@ -2831,7 +2939,15 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\bcompared\x18\b \x01(\v2\".driftless.mesh.v1.TableComparisonR\bcompared\x128\n" +
 	"\x05asked\x18\t \x03(\v2\".driftless.mesh.v1.TableComparisonR\x05asked\x12)\n" +
 	"\x10unwatched_tables\x18\n" +
-	" \x03(\tR\x0funwatchedTables\"\x8c\x03\n" +
+	" \x03(\tR\x0funwatchedTables\x12C\n" +
+	"\x0fcatalog_created\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0ecatalogCreated\x122\n" +
+	"\x15catalog_last_sequence\x18\f \x01(\x04R\x13catalogLastSequence\x12)\n" +
+	"\x10catalog_messages\x18\r \x01(\x04R\x0fcatalogMessages\x12 \n" +
+	"\voutstanding\x18\x0e \x03(\tR\voutstanding\"\x7f\n" +
+	"\x0eCatalogHistory\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12=\n" +
+	"\fcommitted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\"\xa2\x03\n" +
 	"\x0fTableComparison\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x129\n" +
@@ -2847,7 +2963,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aremoved\x18\n" +
 	" \x01(\x04R\aremoved\x12\x12\n" +
 	"\x04dead\x18\v \x01(\x04R\x04dead\x12\x14\n" +
-	"\x05error\x18\f \x01(\tR\x05error\"\x9b\x02\n" +
+	"\x05error\x18\f \x01(\tR\x05error\x12\x14\n" +
+	"\x05after\x18\r \x01(\tR\x05after\"\x9b\x02\n" +
 	"\x05Retry\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -2938,7 +3055,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -2961,76 +3078,79 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*ScanList)(nil),              // 18: driftless.mesh.v1.ScanList
 	(*PollReport)(nil),            // 19: driftless.mesh.v1.PollReport
 	(*CaptureReport)(nil),         // 20: driftless.mesh.v1.CaptureReport
-	(*TableComparison)(nil),       // 21: driftless.mesh.v1.TableComparison
-	(*Retry)(nil),                 // 22: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 23: driftless.mesh.v1.Budget
-	(*Slowdown)(nil),              // 24: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 25: driftless.mesh.v1.Guard
-	(*Pause)(nil),                 // 26: driftless.mesh.v1.Pause
-	nil,                           // 27: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 28: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 29: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 30: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 31: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
-	(*v1.Product)(nil),            // 34: driftless.catalog.v1.Product
+	(*CatalogHistory)(nil),        // 21: driftless.mesh.v1.CatalogHistory
+	(*TableComparison)(nil),       // 22: driftless.mesh.v1.TableComparison
+	(*Retry)(nil),                 // 23: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 24: driftless.mesh.v1.Budget
+	(*Slowdown)(nil),              // 25: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 26: driftless.mesh.v1.Guard
+	(*Pause)(nil),                 // 27: driftless.mesh.v1.Pause
+	nil,                           // 28: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 29: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 30: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 31: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 32: driftless.mesh.v1.Budget.ReadsEntry
+	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
+	(*v1.Product)(nil),            // 35: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	32, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	32, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	33, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	33, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	32, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	32, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	33, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	33, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	33, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	32, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	32, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	32, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	34, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	33, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	33, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	33, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	12, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
 	13, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
 	14, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
 	11, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
-	27, // 17: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	34, // 18: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	32, // 19: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	32, // 20: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	28, // 17: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	35, // 18: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	33, // 19: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	33, // 20: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 21: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	32, // 22: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	33, // 23: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	33, // 22: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	34, // 23: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
 	15, // 24: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
 	17, // 25: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
 	18, // 26: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	32, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	32, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	32, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	32, // 30: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	33, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	33, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	33, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	33, // 30: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
 	3,  // 31: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	32, // 32: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	21, // 33: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	21, // 34: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	21, // 35: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	32, // 36: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	32, // 37: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	32, // 38: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	28, // 39: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	29, // 40: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	30, // 41: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	31, // 42: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	32, // 43: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	32, // 44: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	32, // 45: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	32, // 46: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	32, // 47: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	24, // 48: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	33, // 32: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	22, // 33: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	22, // 34: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	22, // 35: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	33, // 36: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	33, // 37: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	33, // 38: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	33, // 39: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	33, // 40: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	29, // 41: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	30, // 42: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	31, // 43: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	32, // 44: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	33, // 45: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	33, // 46: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	33, // 47: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	33, // 48: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	33, // 49: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	25, // 50: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -3051,7 +3171,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -23,10 +23,10 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		p := catalogtest.Product("pro").Draw(t, "product")
 		_, err := r.upsert(p)
 		require.NoError(t, err)
-		states, _, err := m.States(r.t.Context(), []string{"pro"})
+		states, err := m.Read(r.t.Context(), []string{"pro"})
 		require.NoError(t, err)
-		require.Empty(t, states["pro"].Faults)
-		require.Empty(t, cmp.Diff(catalog.Canonical(p), catalog.Canonical(states["pro"].Product), protocmp.Transform()))
+		require.Empty(t, states.States["pro"].Faults)
+		require.Empty(t, cmp.Diff(catalog.Canonical(p), catalog.Canonical(states.States["pro"].Product), protocmp.Transform()))
 
 		before := r.rows()
 		again, err := r.upsert(proto.CloneOf(p))
@@ -72,10 +72,10 @@ func TestEveryFieldKeepsItsDigitsAndLetters(t *testing.T) {
 		Url: "https://example.com/?a=1&b=2", DefaultPrice: "zero",
 	})
 	r.mustUpsert(want)
-	states, _, err := r.mapping().States(t.Context(), []string{"pro"})
+	states, err := r.mapping().Read(t.Context(), []string{"pro"})
 	require.NoError(t, err)
-	require.Empty(t, states["pro"].Faults)
-	got := states["pro"].Product
+	require.Empty(t, states.States["pro"].Faults)
+	got := states.States["pro"].Product
 	// Spelt as they were, not only equal by Stripe's rules.
 	want.PackageDimensions.Height = "10"
 	for _, p := range want.GetPrices() {

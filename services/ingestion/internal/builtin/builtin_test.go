@@ -151,8 +151,8 @@ func read(t *testing.T, pool *pgxpool.Pool, id string) mapping.State {
 	m, err := mapping.New(t.Context(), pool, builtin.Mapping())
 	require.NoError(t, err)
 	require.Empty(t, m.Unmanaged(), "every field of Stripe's has a column")
-	states, _, err := m.States(t.Context(), []string{id})
+	states, err := m.Read(t.Context(), []string{id})
 	require.NoError(t, err)
-	require.NotNil(t, states[id].Product)
-	return states[id]
+	require.NotNil(t, states.States[id].Product)
+	return states.States[id]
 }

@@ -27,10 +27,10 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 	}
 }
 
-// names is a list of strings, or of objects with a name.
-type names []string
+// nameList is a list of strings, or of objects with a name.
+type nameList []string
 
-func (n *names) UnmarshalJSON(data []byte) error {
+func (n *nameList) UnmarshalJSON(data []byte) error {
 	var items []json.RawMessage
 	if err := json.Unmarshal(data, &items); err != nil {
 		return err

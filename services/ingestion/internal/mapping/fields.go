@@ -25,7 +25,7 @@ var (
 	jsonOIDs   = []uint32{pgtype.JSONOID, pgtype.JSONBOID}
 	textArrays = []uint32{pgtype.TextArrayOID, pgtype.VarcharArrayOID}
 
-	identifier = kind{"text, uuid or an integer", slices.Concat(textOIDs, intOIDs, []uint32{pgtype.UUIDOID}), true}
+	identifier = kind{"text, uuid, an integer or numeric", slices.Concat(textOIDs, intOIDs, []uint32{pgtype.UUIDOID, pgtype.NumericOID}), true}
 	text       = kind{"text", textOIDs, true}
 	boolean    = kind{"boolean", []uint32{pgtype.BoolOID}, false}
 	// Not float: it cannot hold money.
@@ -78,7 +78,7 @@ var productColumns = map[string]column[catalogv1.Product]{
 	"active":      boolColumn(func(p *catalogv1.Product) **bool { return &p.Active }),
 	"description": textColumn(text, func(p *catalogv1.Product) *string { return &p.Description }),
 	"images":      jsonColumn(list, func(p *catalogv1.Product, images []string) { p.Images = images }),
-	"marketing_features": jsonColumn(list, func(p *catalogv1.Product, features names) {
+	"marketing_features": jsonColumn(list, func(p *catalogv1.Product, features nameList) {
 		for _, name := range features {
 			p.MarketingFeatures = append(p.MarketingFeatures, &catalogv1.MarketingFeature{Name: name})
 		}

@@ -27,7 +27,7 @@ type Product struct {
 // Product reads one product within a transaction, as of the transaction's snapshot.
 func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, error) {
 	out := Product{Prices: map[string]Row{}}
-	r := reading{states: map[string]State{}}
+	r := newReading()
 	if err := rowsOf(ctx, tx, m.products, id, func(row Row, values [][]byte) {
 		out.Row = row
 		r.product(func(p *catalogv1.Product) []catalog.Violation { return decode(p, m.products.columns, values) })
@@ -42,7 +42,16 @@ func (m *Mapping) Product(ctx context.Context, tx pgx.Tx, id string) (Product, e
 	}); err != nil {
 		return out, fmt.Errorf("read the prices of product %s: %w", id, err)
 	}
-	out.State = r.states[id]
+	if err := r.place(ctx, m.prices.id, tx); err != nil {
+		return out, err
+	}
+	states := r.finish()
+	out.State = states[id]
+	if _, ok := states[id]; !ok {
+		for _, state := range states {
+			out.State = state
+		}
+	}
 	return out, nil
 }
 

@@ -3,8 +3,10 @@ package mapping
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
@@ -12,129 +14,173 @@ import (
 
 // State is a product as the queries return it, or why it could not be read.
 type State struct {
-	// Product with its prices; nil if the products query does not return it.
+	// Product with its prices; nil if the products query does not return it, or a query fails for it.
 	Product *catalogv1.Product
 	// Faults of values that do not have the form of Stripe's fields; Product is what could be read.
 	Faults []catalog.Violation
+	// Failure is set if a query fails for this product.
+	Failure *QueryFailure
 }
 
-// States reads products by their ids, as of one snapshot, which is returned with them.
-func (m *Mapping) States(ctx context.Context, ids []string) (map[string]State, Snapshot, error) {
-	r := reading{states: make(map[string]State, len(ids))}
-	// One round trip; the first statement after BEGIN takes the snapshot of all.
-	batch := &pgx.Batch{}
-	batch.Queue("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ")
-	batch.Queue("SELECT pg_current_snapshot()::text").QueryRow(func(row pgx.Row) error {
-		var text string
-		if err := row.Scan(&text); err != nil {
-			return err
-		}
-		var err error
-		r.snapshot, err = parseSnapshot(text)
-		return err
-	})
-	batch.Queue(m.products.read, ids).Query(func(rows pgx.Rows) error { return eachRow(rows, m.products.columns, r.product) })
-	batch.Queue(m.prices.read, ids).Query(func(rows pgx.Rows) error { return eachRow(rows, m.prices.columns, r.price) })
-	batch.Queue("COMMIT")
+// Reading is what Read has read.
+type Reading struct {
+	// States of the products, by their ids as the products query spells them.
+	States map[string]State
+	// Absent are requested ids that the products query does not return, as Postgres writes values of the id column's type.
+	Absent []string
+	// NotIDs are requested values that the type of the id column cannot hold, so no product can have them.
+	NotIDs []string
+	// Spelled are the requested ids that the queries, or Postgres for absent ones, spell in another way, with that spelling.
+	Spelled map[string]string
+
+	snapshots []Snapshot
+}
+
+// Saw reports whether every snapshot that was used saw a committed transaction. A batch that was split used several.
+func (r Reading) Saw(xid uint32) bool {
+	return len(r.snapshots) > 0 && !slices.ContainsFunc(r.snapshots, func(s Snapshot) bool { return !s.Saw(xid) })
+}
+
+// Of returns the state of a requested id, however it was spelled; the zero State if there is no such product.
+func (r Reading) Of(requested string) State {
+	if spelled, ok := r.Spelled[requested]; ok {
+		return r.States[spelled]
+	}
+	return r.States[requested]
+}
+
+// Read reads products by their ids, as the log or an operator spells them. It is one round trip as long as no query fails and
+// the ids are spelled as the query spells them. A product for which a query fails does not keep the others from being read. An
+// error says that the queries cannot be used at all, or that the database cannot be.
+func (m *Mapping) Read(ctx context.Context, ids []string) (Reading, error) {
 	conn, err := m.pool.Acquire(ctx)
 	if err != nil {
-		return nil, Snapshot{}, fmt.Errorf("read products: %w", err)
+		return Reading{}, fmt.Errorf("read products: connect to the catalog database: %w", err)
 	}
-	// A connection with a transaction that failed is not used again: the pool closes it.
 	defer conn.Release()
-	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, Snapshot{}, fmt.Errorf("read products: %w", err)
+	s := session{
+		m: m, conn: conn, unpriced: map[string]bool{},
+		out: Reading{States: make(map[string]State, len(ids)), Spelled: map[string]string{}},
 	}
-	return r.states, r.snapshot, nil
+	requested := unique(ids)
+	if err := s.read(ctx, requested); err != nil {
+		return Reading{}, err
+	}
+	if err := s.settle(ctx, requested); err != nil {
+		return Reading{}, err
+	}
+	return s.out, nil
 }
 
-// eachRow decodes rows and hands them on with the faults of their values.
-func eachRow[R any](rows pgx.Rows, columns []named[R], take func(decode func(*R) []catalog.Violation)) error {
-	for rows.Next() {
-		take(func(row *R) (faults []catalog.Violation) { return decode(row, columns, rows.RawValues()) })
-	}
-	return rows.Err()
+// session is one call of Read.
+type session struct {
+	m    *Mapping
+	conn *pgxpool.Conn
+	out  Reading
+	// unpriced are product ids that the prices query's column product cannot hold: no price is of theirs.
+	unpriced map[string]bool
 }
 
-// decode sets a row's values and returns the faults of those that have another form.
-func decode[R any](row *R, columns []named[R], values [][]byte) (faults []catalog.Violation) {
-	for i, value := range values {
-		if value == nil {
+// settle finds out what became of requested ids that no state has by their very spelling.
+func (s *session) settle(ctx context.Context, requested []string) error {
+	asked := make(map[string]bool, len(requested))
+	for _, id := range requested {
+		asked[id] = true
+	}
+	t := s.m.products.id
+	var unmatched []string
+	for _, id := range requested {
+		_, found := s.out.States[id]
+		switch {
+		case found || slices.Contains(s.out.NotIDs, id):
+		case t.canonical(id):
+			s.out.Absent = append(s.out.Absent, id)
+		default:
+			unmatched = append(unmatched, id)
+		}
+	}
+	all := slices.Sorted(maps.Keys(s.out.States))
+	extra := slices.DeleteFunc(slices.Clone(all), func(id string) bool { return asked[id] })
+	if len(unmatched) == 0 && len(extra) == 0 {
+		return nil
+	}
+	pairs, err := t.matches(ctx, s.conn, slices.Concat(unmatched, extra), all)
+	if err != nil {
+		return err
+	}
+	var again []string
+	isUnmatched := make(map[string]bool, len(unmatched))
+	for _, id := range unmatched {
+		isUnmatched[id] = true
+	}
+	for _, p := range pairs {
+		switch {
+		case !isUnmatched[p.a]:
+			if p.a != p.b {
+				s.sameValue(p.a, p.b)
+			}
+		case s.out.Spelled[p.a] == "":
+			s.out.Spelled[p.a] = p.b
+			if !asked[p.b] && s.out.States[p.b].Failure == nil && !t.same(s.m.prices.id) {
+				again = append(again, p.b)
+			}
+		}
+	}
+	if err := s.absent(ctx, unmatched); err != nil {
+		return err
+	}
+	// The prices were asked for in a spelling that another type takes for another value.
+	if len(again) > 0 {
+		return s.read(ctx, unique(again))
+	}
+	return nil
+}
+
+// absent records those that no state matches, in Postgres' spelling.
+func (s *session) absent(ctx context.Context, unmatched []string) error {
+	missing := slices.DeleteFunc(unmatched, func(id string) bool { return s.out.Spelled[id] != "" })
+	if len(missing) == 0 {
+		return nil
+	}
+	spelled, err := s.m.products.id.spelled(ctx, s.conn, missing)
+	if err != nil {
+		return err
+	}
+	for i, id := range missing {
+		if spelled[i] != id {
+			s.out.Spelled[id] = spelled[i]
+		}
+	}
+	s.out.Absent = unique(append(s.out.Absent, spelled...))
+	return nil
+}
+
+// sameValue marks two rows whose ids are spelled in two ways and are the same value.
+func (s *session) sameValue(a, b string) {
+	for _, pair := range [][2]string{{a, b}, {b, a}} {
+		state := s.out.States[pair[0]]
+		if state.Failure != nil {
 			continue
 		}
-		if err := columns[i].set(row, value); err != nil {
-			faults = append(faults, catalog.Violation{
-				Field: columns[i].name, Message: fmt.Sprintf("%s does not have the form of Stripe's field: %v", abridged(value), err),
-			})
+		fault := catalog.Violation{Field: "id", Message: fmt.Sprintf(
+			"the products query returns both %q and %q, which are the same value of type %s: let it return one row for each product",
+			pair[0], pair[1], s.m.IDType())}
+		if !slices.Contains(state.Faults, fault) {
+			state.Faults = append(state.Faults, fault)
+		}
+		s.out.States[pair[0]] = state
+	}
+}
+
+// unique returns the texts without repetitions, in their order.
+func unique(texts []string) []string {
+	seen := make(map[string]bool, len(texts))
+	out := make([]string, 0, len(texts))
+	for _, t := range texts {
+		if !seen[t] {
+			seen[t] = true
+			out = append(out, t)
 		}
 	}
-	return faults
-}
-
-// reading gathers what is read.
-type reading struct {
-	states   map[string]State
-	snapshot Snapshot
-}
-
-func (r *reading) product(decode func(*catalogv1.Product) []catalog.Violation) {
-	p := &catalogv1.Product{}
-	s := State{Faults: decode(p), Product: p}
-	r.states[p.GetId()] = s
-}
-
-// price adds a price to its product, which was read before; a price of no product is nobody's.
-func (r *reading) price(decode func(*priceRow) []catalog.Violation) {
-	row := priceRow{price: &catalogv1.Price{}}
-	faults := decode(&row)
-	s, ok := r.states[row.product]
-	if !ok {
-		return
-	}
-	// A numeric column may write whole amounts with decimals: 1400.00.
-	p := row.price
-	p.UnitAmount, p.UnitAmountDecimal = catalog.Amount(p.GetUnitAmount(), p.GetUnitAmountDecimal())
-	s.Product.Prices = append(s.Product.Prices, p)
-	if len(faults) > 0 {
-		for _, f := range faults {
-			f.Field = "prices[" + p.GetId() + "]." + f.Field
-			s.Faults = append(s.Faults, f)
-		}
-		r.states[row.product] = s
-	}
-}
-
-func abridged(value []byte) string {
-	const most = 60
-	if len(value) > most {
-		return string(value[:most]) + "..."
-	}
-	return string(value)
-}
-
-// IDs lists up to limit product ids in their order, after the given one; from the first if it is empty.
-func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, error) {
-	var from *string
-	if after != "" {
-		from = &after
-	}
-	rows, err := m.pool.Query(ctx, m.ids, from, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list products: %w", err)
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var id *string
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("list products: %w", err)
-		}
-		if id != nil {
-			out = append(out, *id)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list products: %w", err)
-	}
-	return out, nil
+	return out
 }

@@ -1,9 +1,12 @@
 package mapping
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Snapshot tells which transactions a reading saw (https://www.postgresql.org/docs/current/functions-info.html,
@@ -48,4 +51,13 @@ func (s Snapshot) Saw(xid uint32) bool {
 		full += 1 << 32
 	}
 	return full < s.xmax && !s.running[full]
+}
+
+// CurrentSnapshot tells which transactions a reading that begins now sees.
+func CurrentSnapshot(ctx context.Context, pool *pgxpool.Pool) (Snapshot, error) {
+	var text string
+	if err := pool.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&text); err != nil {
+		return Snapshot{}, fmt.Errorf("ask for the current snapshot: %w", err)
+	}
+	return parseSnapshot(text)
 }

@@ -25,11 +25,18 @@ type Chunk struct {
 	Traceparent string
 	// Products that the transaction touched, in the order in which it did, with what it did to their rows.
 	Products []Touched
-	// Truncated: a watched table was emptied, and the log does not say of what.
-	Truncated bool
+	// Lookups are rows whose products have yet to be found.
+	Lookups []Lookup
+	// Uncertain says why the transaction may concern products that it does not name: the tables have to be read as a whole.
+	Uncertain []string
+	// Unwatched is a table of the publication that nobody watches, with rows in the transaction; empty if there is none.
+	Unwatched string
 	// Barriers are the marks of those who wait for this transaction to be captured.
 	Barriers []string
 }
+
+// Size is how many products and rows the chunk names.
+func (c *Chunk) Size() int { return len(c.Products) + len(c.Lookups) }
 
 // Touched is a product of a chunk.
 type Touched struct {

@@ -1,8 +1,8 @@
 package wal
 
 import (
-	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pglogrepl"
 
@@ -11,34 +11,54 @@ import (
 
 // decoder makes chunks of the messages of pgoutput, protocol version 1: only committed transactions come, one after
 // another (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html).
+//
+// It never fails on what a row says. A row that it cannot assign to products makes its chunk uncertain.
 type decoder struct {
-	// productColumn by "schema.table".
-	productColumn map[string]string
-	relations     map[uint32]relation
+	tables    []Table
+	relations map[uint32]*relation
 
 	open  *Chunk
 	index map[string]int
 }
 
+// relation is a table as the log describes it, which may be as it was some time ago.
 type relation struct {
 	name    string
 	columns []string
+	// key tells which columns the log has of an old row if it has its key only.
+	key []bool
+	// table is its index in tables, -1 if nobody watches it.
+	table   int
+	entries []resolved
+	// problem says why its rows cannot be assigned to products; empty if they can.
+	problem string
+}
+
+// resolved is an entry with the places of its columns in the relation.
+type resolved struct {
 	product int
+	columns []int
 }
 
-func newDecoder(columns map[string]string) *decoder {
-	return &decoder{productColumn: columns, relations: map[uint32]relation{}}
+func newDecoder(tables []Table) *decoder {
+	return &decoder{tables: tables, relations: map[uint32]*relation{}}
 }
 
-// decode takes one message and returns a chunk if it completes one.
-func (d *decoder) decode(data []byte) (*Chunk, error) {
+// decode takes one message and returns a chunk if it completes one. Malformed messages are errors, also those on which
+// pglogrepl panics.
+func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			chunk, err = nil, fmt.Errorf("decode the write-ahead log: malformed message: %v", r)
+		}
+	}()
 	msg, err := pglogrepl.Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("decode the write-ahead log: %w", err)
 	}
 	switch m := msg.(type) {
 	case *pglogrepl.RelationMessage:
-		return nil, d.relation(m)
+		d.relation(m)
 	case *pglogrepl.BeginMessage:
 		d.begin(&Chunk{Xid: m.Xid, CommitLSN: m.FinalLSN, CommittedAt: m.CommitTime})
 	case *pglogrepl.CommitMessage:
@@ -50,78 +70,184 @@ func (d *decoder) decode(data []byte) (*Chunk, error) {
 		chunk.EndLSN = m.TransactionEndLSN
 		return chunk, nil
 	case *pglogrepl.InsertMessage:
-		return d.row(m.RelationID, catalogv1.RowOperation_ROW_OPERATION_INSERT, nil, m.Tuple)
+		return d.row(m.RelationID, change{op: catalogv1.RowOperation_ROW_OPERATION_INSERT, after: m.Tuple})
 	case *pglogrepl.UpdateMessage:
-		return d.row(m.RelationID, catalogv1.RowOperation_ROW_OPERATION_UPDATE, m.OldTuple, m.NewTuple)
+		return d.row(m.RelationID, change{
+			op: catalogv1.RowOperation_ROW_OPERATION_UPDATE, before: m.OldTuple, after: m.NewTuple,
+			keyOnly: m.OldTupleType == pglogrepl.UpdateMessageTupleTypeKey,
+		})
 	case *pglogrepl.DeleteMessage:
-		return d.row(m.RelationID, catalogv1.RowOperation_ROW_OPERATION_DELETE, m.OldTuple, nil)
+		return d.row(m.RelationID, change{
+			op: catalogv1.RowOperation_ROW_OPERATION_DELETE, before: m.OldTuple,
+			keyOnly: m.OldTupleType == pglogrepl.DeleteMessageTupleTypeKey,
+		})
 	case *pglogrepl.TruncateMessage:
-		if d.open != nil {
-			d.open.Truncated = true
-		}
+		d.truncate(m)
 	case *pglogrepl.LogicalDecodingMessage:
-		// Messages outside transactions come without a begin and are nobody's here.
-		if d.open == nil || !m.Transactional {
-			return nil, nil
-		}
-		switch m.Prefix {
-		case TraceparentPrefix:
-			d.open.Traceparent = string(m.Content)
-		case BarrierPrefix:
-			d.open.Barriers = append(d.open.Barriers, string(m.Content))
-		}
+		d.message(m)
 	}
 	return nil, nil
+}
+
+func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
+	// Messages outside transactions come without a begin; Driftless writes none.
+	if d.open == nil || !m.Transactional {
+		return
+	}
+	switch m.Prefix {
+	case TraceparentPrefix:
+		d.open.Traceparent = string(m.Content)
+	case BarrierPrefix:
+		d.open.Barriers = append(d.open.Barriers, string(m.Content))
+	}
 }
 
 func (d *decoder) begin(c *Chunk) {
 	d.open, d.index = c, map[string]int{}
 }
 
-func (d *decoder) relation(m *pglogrepl.RelationMessage) error {
-	r := relation{name: m.Namespace + "." + m.RelationName, product: -1}
-	column, watched := d.productColumn[r.name]
-	for i, c := range m.Columns {
-		r.columns = append(r.columns, c.Name)
-		if c.Name == column {
-			r.product = i
-		}
+// uncertain notes that the open transaction may concern products that it does not name.
+func (d *decoder) uncertain(reason string) {
+	if d.open != nil && !slices.Contains(d.open.Uncertain, reason) {
+		d.open.Uncertain = append(d.open.Uncertain, reason)
 	}
-	if watched && r.product < 0 {
-		return fmt.Errorf("watched table %s no longer has column %s: mend product_id under catalog.watch in the configuration", r.name, column)
-	}
-	d.relations[m.RelationID] = r
-	return nil
 }
 
-// row notes a changed row under the product it belongs to, and under the one it belonged to before.
-func (d *decoder) row(id uint32, op catalogv1.RowOperation, before, after *pglogrepl.TupleData) (*Chunk, error) {
-	r, ok := d.relations[id]
-	if !ok || d.open == nil {
-		return nil, fmt.Errorf("decode the write-ahead log: a row of unknown relation %d", id)
+func (d *decoder) truncate(m *pglogrepl.TruncateMessage) {
+	for _, id := range m.RelationIDs {
+		name := fmt.Sprintf("with OID %d", id)
+		if r := d.relations[id]; r != nil {
+			name = r.name
+		}
+		d.uncertain("table " + name + " was truncated")
 	}
-	if r.product < 0 {
+}
+
+// relation takes the description of a table. It comes before the first row, and again after each change of the table. A
+// record from before the change has the table as it was then: without a column that it has today, or with another OID.
+func (d *decoder) relation(m *pglogrepl.RelationMessage) {
+	r := &relation{name: m.Namespace + "." + m.RelationName, table: -1}
+	for _, c := range m.Columns {
+		r.columns = append(r.columns, c.Name)
+		r.key = append(r.key, c.Flags&1 != 0)
+	}
+	d.relations[m.RelationID] = r
+	r.table = slices.IndexFunc(d.tables, func(t Table) bool {
+		return t.OID == m.RelationID || slices.Contains(t.Children, m.RelationID)
+	})
+	if r.table < 0 {
+		if slices.ContainsFunc(d.tables, func(t Table) bool { return t.Plain == r.name }) {
+			r.problem = "the log has rows of a table that was " + r.name + " before"
+		}
+		return
+	}
+	t := d.tables[r.table]
+	for _, c := range t.Columns {
+		if !slices.Contains(r.columns, c) {
+			r.problem = fmt.Sprintf("the log has rows of %s from when it had no column %s", t.Name, c)
+			return
+		}
+	}
+	for _, e := range t.Entries {
+		x := resolved{product: slices.Index(r.columns, e.Product)}
+		for _, c := range e.Columns {
+			x.columns = append(x.columns, slices.Index(r.columns, c))
+		}
+		r.entries = append(r.entries, x)
+	}
+}
+
+// change is what happened to a row.
+type change struct {
+	op            catalogv1.RowOperation
+	before, after *pglogrepl.TupleData
+	// keyOnly: before holds the columns of the replica identity only.
+	keyOnly bool
+}
+
+// row notes a changed row under the products that it concerns, and under those that it concerned before.
+func (d *decoder) row(id uint32, c change) (*Chunk, error) {
+	if d.open == nil {
+		return nil, fmt.Errorf("decode the write-ahead log: a row of relation %d outside of a transaction", id)
+	}
+	r := d.relations[id]
+	switch {
+	case r == nil:
+		d.uncertain(fmt.Sprintf("the log has rows of a table with OID %d that it does not describe", id))
+		return nil, nil
+	case r.problem != "":
+		d.uncertain(r.problem)
+		return nil, nil
+	case r.table < 0:
+		d.open.Unwatched = r.name
 		return nil, nil
 	}
-	image := rowImage(r, op, before, after)
-	old, hadOld := product(r, before)
-	current, hasCurrent := product(r, after)
-	if !hasCurrent && hadOld && op == catalogv1.RowOperation_ROW_OPERATION_UPDATE {
-		current, hasCurrent = old, true
+	t := d.tables[r.table]
+	if t.Narrow && c.op != catalogv1.RowOperation_ROW_OPERATION_INSERT {
+		d.uncertain(fmt.Sprintf("a row of %s changed, and the replica identity of a partition of it does not tell which products it concerned", t.Name))
 	}
-	if hasCurrent {
-		d.touch(current, image)
+	image := rowImage(r, c)
+	for i, e := range r.entries {
+		if e.product >= 0 {
+			d.column(r, e.product, c, image)
+		} else {
+			d.lookup(r, i, c, image)
+		}
 	}
-	if hadOld && (!hasCurrent || old != current) {
-		d.touch(old, image)
-	}
-	if len(d.open.Products) < chunkProducts {
+	if len(d.open.Products)+len(d.open.Lookups) < chunkProducts {
 		return nil, nil
 	}
 	full := d.open
 	d.begin(&Chunk{Xid: full.Xid, CommitLSN: full.CommitLSN, CommittedAt: full.CommittedAt, Traceparent: full.Traceparent})
 	return full, nil
 }
+
+// column touches the products that a column names.
+func (d *decoder) column(r *relation, column int, c change, image *catalogv1.RowImage) {
+	old, hadOld := value(r, column, c.before, c.keyOnly)
+	current, hasCurrent := value(r, column, c.after, false)
+	if c.after != nil && !hasCurrent {
+		// The log leaves out a long value that did not change (TOAST): the old row has it.
+		if current, hasCurrent = old, hadOld; !hasCurrent {
+			d.uncertain(fmt.Sprintf("the log does not tell %s of a changed row of %s", r.columns[column], r.name))
+		}
+	}
+	if c.before != nil && !hadOld {
+		d.uncertain(fmt.Sprintf("the log does not tell %s of the old row of %s", r.columns[column], r.name))
+	}
+	if current != nil {
+		d.touch(*current, image)
+	}
+	if old != nil && (current == nil || *old != *current) {
+		d.touch(*old, image)
+	}
+}
+
+// lookup asks for the products of the old and of the new row.
+func (d *decoder) lookup(r *relation, entry int, c change, image *catalogv1.RowImage) {
+	var old, current []*string
+	for _, column := range r.entries[entry].columns {
+		before, hadOld := value(r, column, c.before, c.keyOnly)
+		after, hasCurrent := value(r, column, c.after, false)
+		if c.after != nil && !hasCurrent {
+			if after, hasCurrent = before, hadOld; !hasCurrent {
+				d.uncertain(fmt.Sprintf("the log does not tell %s of a changed row of %s", r.columns[column], r.name))
+			}
+		}
+		if c.before != nil && !hadOld {
+			d.uncertain(fmt.Sprintf("the log does not tell %s of the old row of %s", r.columns[column], r.name))
+		}
+		old, current = append(old, before), append(current, after)
+	}
+	if c.after != nil {
+		d.open.Lookups = append(d.open.Lookups, Lookup{Table: r.table, Entry: entry, Values: current, Image: image})
+	}
+	if c.before != nil && (c.after == nil || !slices.EqualFunc(old, current, equal)) {
+		d.open.Lookups = append(d.open.Lookups, Lookup{Table: r.table, Entry: entry, Values: old, Image: image})
+	}
+}
+
+func equal(a, b *string) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
 
 func (d *decoder) touch(product string, image *catalogv1.RowImage) {
 	i, ok := d.index[product]
@@ -135,55 +261,18 @@ func (d *decoder) touch(product string, image *catalogv1.RowImage) {
 	}
 }
 
-// product reads the id of the product that a row is about. A row whose column is NULL is about none.
-func product(r relation, tuple *pglogrepl.TupleData) (string, bool) {
-	if tuple == nil || r.product >= len(tuple.Columns) {
-		return "", false
+// value is a column of a row as text, nil for NULL. ok is false if the log does not have it.
+func value(r *relation, column int, tuple *pglogrepl.TupleData, keyOnly bool) (text *string, ok bool) {
+	if tuple == nil || column < 0 || column >= len(tuple.Columns) {
+		return nil, false
 	}
-	c := tuple.Columns[r.product]
-	return string(c.Data), c.DataType == pglogrepl.TupleDataTypeText
-}
-
-// rowImage keeps what tells the change: of an update whose old row the log has, the columns that changed.
-func rowImage(r relation, op catalogv1.RowOperation, before, after *pglogrepl.TupleData) *catalogv1.RowImage {
-	image := &catalogv1.RowImage{Table: r.name, Operation: op}
-	changed := func(int) bool { return true }
-	if before != nil && after != nil && len(before.Columns) == len(after.Columns) {
-		changed = func(i int) bool {
-			b, a := before.Columns[i], after.Columns[i]
-			return i == r.product || a.DataType != pglogrepl.TupleDataTypeToast && (b.DataType != a.DataType || !bytes.Equal(b.Data, a.Data))
-		}
+	switch c := tuple.Columns[column]; c.DataType {
+	case pglogrepl.TupleDataTypeText:
+		return new(string(c.Data)), true
+	case pglogrepl.TupleDataTypeNull:
+		// Of an old row of which the log has the key only, everything else is sent as NULL.
+		return nil, !keyOnly || r.key[column]
+	default:
+		return nil, false
 	}
-	if before != nil {
-		image.OldValues = values(r, before, changed, nil)
-	}
-	if after != nil {
-		image.NewValues = values(r, after, changed, image)
-	}
-	return image
-}
-
-func values(r relation, tuple *pglogrepl.TupleData, wanted func(column int) bool, image *catalogv1.RowImage) map[string]string {
-	out := map[string]string{}
-	for i, c := range tuple.Columns {
-		if i >= len(r.columns) {
-			break
-		}
-		if !wanted(i) {
-			continue
-		}
-		switch c.DataType {
-		case pglogrepl.TupleDataTypeText:
-			out[r.columns[i]] = string(c.Data)
-		case pglogrepl.TupleDataTypeNull:
-			if image != nil {
-				image.NullColumns = append(image.NullColumns, r.columns[i])
-			}
-		case pglogrepl.TupleDataTypeToast:
-			if image != nil {
-				image.UnchangedColumns = append(image.UnchangedColumns, r.columns[i])
-			}
-		}
-	}
-	return out
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // StatusEvery is how often the server is told the confirmed position when nothing else makes us.
@@ -19,11 +18,31 @@ const StatusEvery = time.Second
 // ErrSlotInUse: another process reads the slot.
 var ErrSlotInUse = errors.New("the replication slot is in use by another process")
 
+// ErrUnreadable: the server cannot decode the log for this slot, or what it sends cannot be understood. It is no matter of
+// the connection, and comes again at the same place.
+var ErrUnreadable = errors.New("the write-ahead log cannot be read")
+
+// unreadable reports whether an error of the server is about the log itself: not one of the connection (class 08), of
+// resources (53), or of an operator (57).
+func unreadable(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || len(pg.Code) != 5 {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "08", "28", "53", "57":
+		return false
+	}
+	return true
+}
+
 // Reader reads the log. One goroutine calls Read; Confirm may be called by another.
 type Reader struct {
 	conn      *pgconn.PgConn
 	decoder   *decoder
 	confirmed atomic.Uint64
+	// ended is where the log ended that was read last, whether or not it held anything.
+	ended atomic.Uint64
 	// delivered is the end of the last chunk handed out: positions beyond it that the server reports hold nothing
 	// for us once everything delivered is confirmed.
 	delivered pglogrepl.LSN
@@ -31,16 +50,7 @@ type Reader struct {
 }
 
 // Open starts reading the prepared source after its confirmed position.
-func (s *Source) Open(ctx context.Context, pool *pgxpool.Pool, from pglogrepl.LSN) (*Reader, error) {
-	columns := map[string]string{}
-	for _, t := range s.Tables {
-		var name string
-		if err := pool.QueryRow(ctx, `SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE c.oid = to_regclass($1)`, t.Table).Scan(&name); err != nil {
-			return nil, fmt.Errorf("look at watched table %s: %w", t.Table, err)
-		}
-		columns[name] = t.ProductID
-	}
+func (s *Source) Open(ctx context.Context, from pglogrepl.LSN) (*Reader, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -54,9 +64,12 @@ func (s *Source) Open(ctx context.Context, pool *pgxpool.Pool, from pglogrepl.LS
 		if errors.As(err, &pg) && pg.Code == "55006" {
 			return nil, fmt.Errorf("slot %s: %w: %s", s.Slot, ErrSlotInUse, pg.Message)
 		}
+		if unreadable(err) {
+			return nil, fmt.Errorf("replication slot %s: %w: %w", s.Slot, ErrUnreadable, err)
+		}
 		return nil, fmt.Errorf("read replication slot %s: %w", s.Slot, err)
 	}
-	r := &Reader{conn: conn, decoder: newDecoder(columns), delivered: from}
+	r := &Reader{conn: conn, decoder: newDecoder(s.Tables), delivered: from}
 	r.confirmed.Store(uint64(from))
 	return r, nil
 }
@@ -78,6 +91,12 @@ func (r *Reader) Confirm(lsn pglogrepl.LSN) {
 	}
 }
 
+// Confirmed is the position up to which everything is captured.
+func (r *Reader) Confirmed() pglogrepl.LSN { return pglogrepl.LSN(r.confirmed.Load()) }
+
+// Ended is up to where the server has read the log for this slot, as far as it said.
+func (r *Reader) Ended() pglogrepl.LSN { return pglogrepl.LSN(r.ended.Load()) }
+
 // Read returns the next chunk, or nil after at most a second without one.
 func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
 	deadline := time.Now().Add(StatusEvery)
@@ -94,6 +113,9 @@ func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
 			if pgconn.Timeout(err) && ctx.Err() == nil {
 				return nil, nil
 			}
+			if unreadable(err) {
+				return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+			}
 			return nil, fmt.Errorf("read the write-ahead log: %w", err)
 		}
 		chunk, err := r.message(ctx, msg)
@@ -105,7 +127,10 @@ func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
 
 func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chunk, error) {
 	if e, ok := msg.(*pgproto3.ErrorResponse); ok {
-		return nil, fmt.Errorf("read the write-ahead log: %s", e.Message)
+		if err := error(pgconn.ErrorResponseToPgError(e)); unreadable(err) {
+			return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+		}
+		return nil, fmt.Errorf("read the write-ahead log: %w", pgconn.ErrorResponseToPgError(e))
 	}
 	data, ok := msg.(*pgproto3.CopyData)
 	if !ok {
@@ -118,6 +143,9 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 			return nil, fmt.Errorf("read the write-ahead log: %w", err)
 		}
 		chunk, err := r.decoder.decode(x.WALData)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+		}
 		if chunk != nil && chunk.EndLSN > 0 {
 			r.delivered = chunk.EndLSN
 		}
@@ -127,6 +155,7 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 		if err != nil {
 			return nil, fmt.Errorf("read the write-ahead log: %w", err)
 		}
+		r.ended.Store(max(r.ended.Load(), uint64(k.ServerWALEnd)))
 		// The log goes on with what is not for us: without this an idle catalog would hold the whole server's log.
 		if r.decoder.open == nil && pglogrepl.LSN(r.confirmed.Load()) >= r.delivered {
 			r.Confirm(k.ServerWALEnd)
@@ -143,7 +172,11 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 // server takes the slot from who is silent for longer than wal_sender_timeout.
 func (r *Reader) Tell(ctx context.Context) error {
 	lsn := pglogrepl.LSN(r.confirmed.Load())
-	if err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{WALWritePosition: lsn, ReplyRequested: false}); err != nil {
+	if err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: lsn,
+		// The answer says how far the log was read that holds nothing for us.
+		ReplyRequested: true,
+	}); err != nil {
 		return fmt.Errorf("confirm position %s: %w", lsn, err)
 	}
 	r.told = time.Now()

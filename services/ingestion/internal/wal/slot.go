@@ -37,6 +37,28 @@ func (s *Source) Confirmed(ctx context.Context, pool *pgxpool.Pool) (pglogrepl.L
 	return lsn, nil
 }
 
+// End is where the next record of the log would begin: what is committed is below it, flushed to disk or not.
+func (s *Source) End(ctx context.Context, pool *pgxpool.Pool) (pglogrepl.LSN, error) {
+	var end string
+	if err := pool.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&end); err != nil {
+		return 0, fmt.Errorf("ask for the end of the log: %w", err)
+	}
+	lsn, err := pglogrepl.ParseLSN(end)
+	if err != nil {
+		return 0, fmt.Errorf("read the end of the log: %w", err)
+	}
+	return lsn, nil
+}
+
+// Position is Confirmed, or 0 if the database does not tell.
+func (s *Source) Position(ctx context.Context, pool *pgxpool.Pool) pglogrepl.LSN {
+	lsn, err := s.Confirmed(ctx, pool)
+	if err != nil {
+		return 0
+	}
+	return lsn
+}
+
 // Mark writes a mark into the log, for Chunk.Barriers, and returns a position beyond it that the log has reached.
 func (s *Source) Mark(ctx context.Context, pool *pgxpool.Pool, mark string) (pglogrepl.LSN, error) {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -59,4 +81,40 @@ func (s *Source) Mark(ctx context.Context, pool *pgxpool.Pool, mark string) (pgl
 		return 0, fmt.Errorf("read the end of the log: %w", err)
 	}
 	return lsn, nil
+}
+
+// Blocker describes the oldest transaction that keeps a slot from being made: Postgres waits until every transaction that
+// had written something has ended. It is empty if there is none. It does not hold what the transaction does.
+func (s *Source) Blocker(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+	var words string
+	err := pool.QueryRow(ctx, `SELECT format('the transaction of process %s (%s, user %s, %s), open for %s s', pid, coalesce(nullif(application_name, ''), 'no application name'),
+			usename, state, extract(epoch FROM clock_timestamp() - xact_start)::bigint)
+			FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY xact_start LIMIT 1`).Scan(&words)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = pool.QueryRow(ctx, `SELECT format('the prepared transaction %L of %s, prepared %s s ago', gid, owner, extract(epoch FROM clock_timestamp() - prepared)::bigint)
+			FROM pg_prepared_xacts ORDER BY prepared LIMIT 1`).Scan(&words)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look which transactions are open: %w", err)
+	}
+	return words, nil
+}
+
+// Locked describes what a query of ours waits for, by the sessions of our application name; empty if none waits.
+func (s *Source) Locked(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+	var words string
+	err := pool.QueryRow(ctx, `SELECT format('a query waits for a lock that process %s holds (%s, user %s, %s)', b.pid,
+			coalesce(nullif(b.application_name, ''), 'no application name'), b.usename, b.state)
+			FROM pg_stat_activity a CROSS JOIN LATERAL unnest(pg_blocking_pids(a.pid)) w(pid) JOIN pg_stat_activity b ON b.pid = w.pid
+			WHERE a.application_name = 'driftless-ingestion' AND a.datname = current_database() AND a.wait_event_type = 'Lock' LIMIT 1`).Scan(&words)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look which locks are waited for: %w", err)
+	}
+	return words, nil
 }

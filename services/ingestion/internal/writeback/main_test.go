@@ -107,9 +107,9 @@ func (r *rig) read(id string) *catalogv1.Product {
 	r.t.Helper()
 	checked, err := mapping.New(r.t.Context(), r.pool, r.queries)
 	require.NoError(r.t, err)
-	states, _, err := checked.States(r.t.Context(), []string{id})
+	states, err := checked.Read(r.t.Context(), []string{id})
 	require.NoError(r.t, err)
-	return states[id].Product
+	return states.States[id].Product
 }
 
 // order is one to write some fields of a product back, which rests on what the tables hold now.

@@ -1,0 +1,183 @@
+package mapping
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Relation is a table, view or function that the queries use.
+type Relation struct {
+	OID uint32
+	// Name as SQL writes it, with its schema where the search path does not find it.
+	Name string
+	// Kind is pg_class.relkind, or pg_proc.prokind for a function.
+	Kind byte
+}
+
+// Dependencies is what the queries read.
+type Dependencies struct {
+	// Relations hold the rows: tables, partitioned and foreign tables, and materialized views.
+	Relations []Relation
+	// Views that the queries name, and the views in those.
+	Views []Relation
+	// Functions whose body Postgres keeps as text, and that may read: what they read is not known.
+	Functions []Relation
+	// Complete reports whether Relations is certainly all.
+	Complete bool
+	// Definitions changes with the definition of a view or function.
+	Definitions string
+}
+
+// dependencies follows what Postgres records of two temporary views: through views, functions with a parsed body, and operators.
+// Materialized views are not followed, since their rows are their own until they are refreshed. Objects of Postgres itself and of
+// extensions read no table of the operator's.
+const dependencies = `WITH RECURSIVE uses(class, oid) AS (
+	SELECT 'pg_class'::regclass::oid, unnest($1::text[]::regclass[])::oid
+	UNION
+	SELECT d.refclassid, d.refobjid FROM uses u
+	LEFT JOIN pg_rewrite r ON u.class = 'pg_class'::regclass AND r.ev_class = u.oid
+		AND EXISTS (SELECT FROM pg_class c WHERE c.oid = u.oid AND c.relkind = 'v')
+	JOIN pg_depend d ON d.deptype <> 'i' AND CASE WHEN u.class = 'pg_class'::regclass
+		THEN d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+		ELSE d.classid = u.class AND d.objid = u.oid END
+	WHERE d.refclassid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= 16384
+)
+SELECT u.oid, c.oid::regclass::text, c.relkind, false, false, CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) ELSE '' END
+FROM uses u JOIN pg_class c ON u.class = 'pg_class'::regclass AND c.oid = u.oid
+WHERE c.relkind IN ('r', 'p', 'f', 'm', 'v') AND NOT c.oid = ANY($1::text[]::regclass[])
+UNION ALL
+SELECT u.oid, p.oid::regprocedure::text, p.prokind, true, p.provolatile <> 'i' AND p.prosqlbody IS NULL AND p.prokind <> 'a',
+	coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
+FROM uses u JOIN pg_proc p ON u.class = 'pg_proc'::regclass AND p.oid = u.oid
+WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = u.class AND e.objid = u.oid AND e.deptype = 'e')
+ORDER BY 2`
+
+// Dependencies asks the database what the two queries read. It changes nothing: what it makes is rolled back. A role that may
+// make no temporary view learns from the plan, which does not show views.
+func (m *Mapping) Dependencies(ctx context.Context) (Dependencies, error) {
+	out, err := m.dependencies(ctx)
+	// A standby and a database that is set to read only refuse the view as well.
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == codeInsufficientPrivilege || pg.Code == codeReadOnly) {
+		return m.planned(ctx)
+	}
+	return out, err
+}
+
+const (
+	codeInsufficientPrivilege = "42501"
+	codeReadOnly              = "25006"
+)
+
+func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
+	out := Dependencies{Complete: true}
+	tx, err := m.pool.Begin(ctx)
+	if err != nil {
+		return out, fmt.Errorf("look at what the queries read: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	views := []string{"pg_temp.driftless_products", "pg_temp.driftless_prices"}
+	for i, q := range []struct{ name, source string }{{m.products.name, m.products.source}, {m.prices.name, m.prices.source}} {
+		//nolint:unqueryvet // the columns are the operator's
+		sql := fmt.Sprintf("CREATE TEMPORARY VIEW %s AS SELECT * FROM (%s\n) m", strings.TrimPrefix(views[i], "pg_temp."), trim(q.source))
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return out, fmt.Errorf("look at what the queries read: %w", failed(q.name, err))
+		}
+	}
+	rows, err := tx.Query(ctx, dependencies, views)
+	if err != nil {
+		return out, fmt.Errorf("look at what the queries read: %w", err)
+	}
+	definitions := sha256.New()
+	var r Relation
+	var kind, definition string
+	var function, opaque bool
+	_, err = pgx.ForEachRow(rows, []any{&r.OID, &r.Name, &kind, &function, &opaque, &definition}, func() error {
+		r.Kind = kind[0]
+		fmt.Fprintf(definitions, "%d %d:%s", r.OID, len(definition), definition)
+		switch {
+		case opaque:
+			out.Functions = append(out.Functions, r)
+			out.Complete = false
+		case function:
+		case r.Kind == 'v':
+			out.Views = append(out.Views, r)
+		default:
+			out.Relations = append(out.Relations, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return out, fmt.Errorf("look at what the queries read: %w", err)
+	}
+	out.Definitions = hex.EncodeToString(definitions.Sum(nil)[:16])
+	return out, nil
+}
+
+// plan is a node of EXPLAIN's output.
+type plan struct {
+	Relation string `json:"Relation Name"`
+	Schema   string `json:"Schema"`
+	Plans    []plan `json:"Plans"`
+}
+
+func (p plan) relations(into map[[2]string]bool) {
+	if p.Relation != "" {
+		into[[2]string{p.Schema, p.Relation}] = true
+	}
+	for _, child := range p.Plans {
+		child.relations(into)
+	}
+}
+
+// planned takes the tables from the plans of the queries; partitions are told by their root.
+func (m *Mapping) planned(ctx context.Context) (Dependencies, error) {
+	var out Dependencies
+	names := map[[2]string]bool{}
+	for _, q := range []struct{ name, source string }{{m.products.name, m.products.source}, {m.prices.name, m.prices.source}} {
+		var text string
+		//nolint:unqueryvet // the columns are the operator's
+		if err := m.pool.QueryRow(ctx, fmt.Sprintf("EXPLAIN (VERBOSE, FORMAT JSON) SELECT * FROM (%s\n) m", trim(q.source))).Scan(&text); err != nil {
+			return out, fmt.Errorf("look at what the queries read: %w", failed(q.name, err))
+		}
+		var plans []struct {
+			Plan plan `json:"Plan"`
+		}
+		if err := json.Unmarshal([]byte(text), &plans); err != nil {
+			return out, fmt.Errorf("look at what the queries read: decode the plan of the %s query: %w", q.name, err)
+		}
+		for _, p := range plans {
+			p.Plan.relations(names)
+		}
+	}
+	var schemas, relations []string
+	for name := range names {
+		schemas, relations = append(schemas, name[0]), append(relations, name[1])
+	}
+	// By the catalog: a view's tables may be in a schema that the role may not use.
+	rows, err := m.pool.Query(ctx, `SELECT DISTINCT root.oid, root.oid::regclass::text, root.relkind::text
+		FROM unnest($1::text[], $2::text[]) u(schema, name) JOIN pg_namespace n ON n.nspname = u.schema
+		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = u.name
+		JOIN pg_class root ON root.oid = coalesce(pg_partition_root(c.oid), c.oid) WHERE root.oid >= 16384 ORDER BY 2`, schemas, relations)
+	if err != nil {
+		return out, fmt.Errorf("look at what the queries read: %w", err)
+	}
+	var r Relation
+	var kind string
+	_, err = pgx.ForEachRow(rows, []any{&r.OID, &r.Name, &kind}, func() error {
+		r.Kind = kind[0]
+		out.Relations = append(out.Relations, r)
+		return nil
+	})
+	if err != nil {
+		return out, fmt.Errorf("look at what the queries read: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,211 @@
+package mapping
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// idType is the type of a column that holds product ids. Ids are compared as values of this type, not as text: 7 and 007 are
+// one integer, and char(8) ignores trailing spaces.
+type idType struct {
+	oid uint32
+	// sql is the type's name, for casts.
+	sql string
+	// collate is a COLLATE clause, empty for types without a collation.
+	collate string
+	// byText reports whether values are equal only if their texts are.
+	byText bool
+}
+
+var (
+	canonicalInteger = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
+	canonicalUUID    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+)
+
+// canonical reports whether a text is certainly how Postgres writes a value of the type, and so the only such text.
+func (t idType) canonical(id string) bool {
+	switch {
+	case t.byText:
+		return true
+	case slices.Contains(intOIDs, t.oid):
+		return canonicalInteger.MatchString(id)
+	case t.oid == pgtype.UUIDOID:
+		return canonicalUUID.MatchString(id)
+	}
+	return false
+}
+
+// array is the expression of parameter n, a text[], as an array of the type.
+func (t idType) array(n int) string { return fmt.Sprintf("$%d::text[]::%s[]", n, t.sql) }
+
+// columnType asks the database how a column of a query is compared.
+func columnType(ctx context.Context, conn *pgx.Conn, query, column, sql string, oid uint32) (idType, error) {
+	t := idType{oid: oid, sql: sql}
+	var collatable bool
+	if err := conn.QueryRow(ctx, "SELECT typcollation <> 0 FROM pg_type WHERE oid = $1", oid).Scan(&collatable); err != nil {
+		return t, fmt.Errorf("look at type %s: %w", sql, err)
+	}
+	if !collatable {
+		return t, nil
+	}
+	// No row is read: the collation is a property of the expression.
+	var collation *string
+	err := conn.QueryRow(ctx, fmt.Sprintf("SELECT pg_collation_for((SELECT m.%s FROM (%s\n) m LIMIT 0))", column, trim(query))).Scan(&collation)
+	if err != nil {
+		return t, fmt.Errorf("look at the collation of column %s: %w", column, err)
+	}
+	deterministic := true
+	if collation != nil {
+		t.collate = " COLLATE " + *collation
+		if err := conn.QueryRow(ctx, "SELECT collisdeterministic FROM pg_collation WHERE oid = $1::text::regcollation", *collation).Scan(&deterministic); err != nil {
+			return t, fmt.Errorf("look at collation %s: %w", *collation, err)
+		}
+	}
+	t.byText = deterministic && (oid == pgtype.TextOID || oid == pgtype.VarcharOID)
+	return t, nil
+}
+
+// pair is two texts of the same value.
+type pair struct{ a, b string }
+
+// spelled returns the canonical spelling of each value, in their order. All must be values of the type.
+func (t idType) spelled(ctx context.Context, db querier, ids []string) ([]string, error) {
+	sql := fmt.Sprintf("SELECT u.id::text FROM unnest(%s) WITH ORDINALITY u(id, n) ORDER BY u.n", t.array(1))
+	rows, err := db.Query(ctx, sql, ids)
+	if err != nil {
+		return nil, fmt.Errorf("compare product ids: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("compare product ids: %w", err)
+	}
+	return out, nil
+}
+
+// matches returns which texts of a are the same value as which of b. All must be values of the type.
+func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair, error) {
+	if len(a) == 0 || len(b) == 0 {
+		return nil, nil
+	}
+	sql := fmt.Sprintf(`SELECT a.n, b.n FROM unnest(%s) WITH ORDINALITY a(id, n) JOIN unnest(%s) WITH ORDINALITY b(id, n)
+		ON a.id = b.id%s ORDER BY a.n, b.n`, t.array(1), t.array(2), t.collate)
+	rows, err := db.Query(ctx, sql, a, b)
+	if err != nil {
+		return nil, fmt.Errorf("compare product ids: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (pair, error) {
+		var i, j int
+		err := row.Scan(&i, &j)
+		if err != nil {
+			return pair{}, err
+		}
+		return pair{a[i-1], b[j-1]}, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compare product ids: %w", err)
+	}
+	return out, nil
+}
+
+// sort separates the texts that the type can hold from the others. Halving finds those among many in few queries.
+func (t idType) sort(ctx context.Context, db querier, ids []string) (values, others []string, err error) {
+	if len(ids) == 0 {
+		return nil, nil, nil
+	}
+	_, err = t.spelled(ctx, db, ids)
+	switch {
+	case err == nil:
+		return ids, nil, nil
+	case !ofRows(err):
+		return nil, nil, err
+	case len(ids) == 1:
+		return nil, ids, nil
+	}
+	for half := range slices.Chunk(ids, (len(ids)+1)/2) {
+		v, o, err := t.sort(ctx, db, half)
+		if err != nil {
+			return nil, nil, err
+		}
+		values, others = append(values, v...), append(others, o...)
+	}
+	return values, others, nil
+}
+
+// same reports whether values of both types are equal at the same time.
+func (t idType) same(other idType) bool { return t.oid == other.oid && t.collate == other.collate }
+
+// ErrChanged is wrapped in errors that say that the queries no longer return what New found: a mapping made by New again can
+// read.
+var ErrChanged = errors.New("the tables of the mapping were altered since its queries were checked")
+
+// unchanged checks that the columns with the product's id still have their types.
+func (m *Mapping) unchanged(ctx context.Context, conn *pgxpool.Conn) error {
+	for _, q := range []struct {
+		name, source, column string
+		was                  idType
+	}{
+		{m.products.name, m.products.source, "id", m.products.id},
+		{m.prices.name, m.prices.source, "product", m.prices.id},
+	} {
+		statement, err := conn.Conn().PgConn().Prepare(ctx, "", fmt.Sprintf("SELECT m.%s FROM (%s\n) m", q.column, trim(q.source)), nil)
+		if err != nil {
+			return failed(q.name, err)
+		}
+		if oid := statement.Fields[0].DataTypeOID; oid != q.was.oid {
+			return fmt.Errorf("the mapping's %s query: column %s is no longer of type %s: %w", q.name, q.column, q.was.sql, ErrChanged)
+		}
+	}
+	return nil
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+var _ querier = (*pgxpool.Pool)(nil)
+
+// IDType is SQL's name of the type of the products query's column id.
+func (m *Mapping) IDType() string { return m.products.id.sql }
+
+// IDs lists up to limit product ids in their order, after the given one; from the first if it is empty. A row whose id is
+// NULL is no product; Check counts them.
+func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, error) {
+	sql, args := m.firstIDs, []any{limit}
+	if after != "" {
+		sql, args = m.moreIDs, []any{limit, after}
+	}
+	rows, err := m.pool.Query(ctx, sql, args...)
+	var ids []string
+	if err == nil {
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	switch {
+	case err == nil:
+	case ofRows(err):
+		// Columns that are not asked for are not computed, except by functions that may have side effects.
+		return nil, fmt.Errorf("list product ids: %w; one row that fails in its id, in a condition or in a VOLATILE function keeps "+
+			"all from being listed: repair the row, or declare the functions that the query calls STABLE", failed("products", err))
+	default:
+		return nil, fmt.Errorf("list product ids: %w", failed("products", err))
+	}
+	// One that the query returns twice is listed once; reading it tells.
+	return slices.Compact(ids), nil
+}
+
+// listing are the queries of IDs. They are two, so that the second can use an index whatever plan is chosen.
+func listing(query string, t idType) (first, more string) {
+	list := func(condition string) string {
+		return fmt.Sprintf("SELECT m.id::text FROM (%s\n) m WHERE m.id %s ORDER BY m.id LIMIT $1", trim(query), condition)
+	}
+	return list("IS NOT NULL"), list("> $2::text::" + t.sql)
+}
+
+func trim(query string) string { return strings.TrimRight(strings.TrimSpace(query), "; \n\t") }

@@ -1,0 +1,204 @@
+package mapping
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// part reads some products as of one snapshot, in one round trip, and keeps their states unless a query fails. It returns the
+// snapshot in any case if there was one.
+func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
+	r := newReading()
+	var snapshot *Snapshot
+	// The first statement after BEGIN takes the snapshot of all.
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ")
+	batch.Queue("SELECT pg_current_snapshot()::text").QueryRow(func(row pgx.Row) error {
+		var text string
+		if err := row.Scan(&text); err != nil {
+			return err
+		}
+		taken, err := parseSnapshot(text)
+		snapshot = &taken
+		return err
+	})
+	products, prices := s.m.products, s.m.prices
+	batch.Queue(products.read, ids).Query(func(rows pgx.Rows) error {
+		return failed(products.name, eachRow(rows, products.columns, r.product))
+	})
+	priced := ids
+	if len(s.unpriced) > 0 {
+		priced = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return s.unpriced[id] })
+	}
+	batch.Queue(prices.read, priced).Query(func(rows pgx.Rows) error {
+		return failed(prices.name, eachRow(rows, prices.columns, r.price))
+	})
+	batch.Queue("COMMIT")
+	if err := s.conn.SendBatch(ctx, batch).Close(); err != nil {
+		// So that the connection can go on with other parts. One that is lost says so again then.
+		_, _ = s.conn.Exec(ctx, "ROLLBACK")
+		return snapshot, fmt.Errorf("read products: %w", s.named(ctx, err))
+	}
+	if err := r.place(ctx, prices.id, s.conn); err != nil {
+		return snapshot, err
+	}
+	for id, state := range r.finish() {
+		s.out.States[id] = state
+	}
+	s.out.snapshots = append(s.out.snapshots, *snapshot)
+	return snapshot, nil
+}
+
+// named names the query of an error that came before any was run: Postgres has not taken one of them.
+func (s *session) named(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[*queryError](err); ok || code(err) == "" {
+		return err
+	}
+	for name, sql := range map[string]string{s.m.products.name: s.m.products.read, s.m.prices.name: s.m.prices.read} {
+		if _, refused := s.conn.Conn().PgConn().Prepare(ctx, "", sql, nil); code(refused) == code(err) {
+			return failed(name, err)
+		}
+	}
+	return err
+}
+
+// eachRow decodes rows and hands them on with the faults of their values.
+func eachRow[R any](rows pgx.Rows, columns []named[R], take func(decode func(*R) []catalog.Violation)) error {
+	for rows.Next() {
+		take(func(row *R) (faults []catalog.Violation) { return decode(row, columns, rows.RawValues()) })
+	}
+	return rows.Err()
+}
+
+// decode sets a row's values and returns the faults of those that have another form.
+func decode[R any](row *R, columns []named[R], values [][]byte) (faults []catalog.Violation) {
+	for i, value := range values {
+		if value == nil {
+			continue
+		}
+		if err := columns[i].set(row, value); err != nil {
+			faults = append(faults, catalog.Violation{
+				Field: columns[i].name, Message: fmt.Sprintf("%s does not have the form of Stripe's field: %v", abridged(value), err),
+			})
+		}
+	}
+	return faults
+}
+
+// reading gathers the rows of some products.
+type reading struct {
+	states map[string]State
+	// rows counts the rows of the products query by id.
+	rows map[string]int
+	// strays are prices whose product is spelled in another way than by the products query.
+	strays []stray
+}
+
+type stray struct {
+	priceRow
+	faults []catalog.Violation
+}
+
+func newReading() *reading { return &reading{states: map[string]State{}, rows: map[string]int{}} }
+
+func (r *reading) product(decode func(*catalogv1.Product) []catalog.Violation) {
+	p := &catalogv1.Product{}
+	s := State{Faults: decode(p), Product: p}
+	r.states[p.GetId()] = s
+	r.rows[p.GetId()]++
+}
+
+// price adds a price to its product, which was read before.
+func (r *reading) price(decode func(*priceRow) []catalog.Violation) {
+	row := priceRow{price: &catalogv1.Price{}}
+	faults := decode(&row)
+	// A numeric column may write whole amounts with decimals: 1400.00.
+	p := row.price
+	p.UnitAmount, p.UnitAmountDecimal = catalog.Amount(p.GetUnitAmount(), p.GetUnitAmountDecimal())
+	if _, ok := r.states[row.product]; !ok {
+		r.strays = append(r.strays, stray{row, faults})
+		return
+	}
+	r.add(row.product, stray{row, faults})
+}
+
+func (r *reading) add(product string, x stray) {
+	s := r.states[product]
+	s.Product.Prices = append(s.Product.Prices, x.price)
+	for _, f := range x.faults {
+		f.Field = priceField(x.price.GetId(), f.Field)
+		s.Faults = append(s.Faults, f)
+	}
+	r.states[product] = s
+}
+
+// priceField names a field of a price as violations do.
+func priceField(id, field string) string { return fmt.Sprintf("prices[%q].%s", id, field) }
+
+// place adds the strays to the products that they name by value. A price of no product concerns none.
+func (r *reading) place(ctx context.Context, t idType, db querier) error {
+	if len(r.strays) == 0 || len(r.states) == 0 {
+		return nil
+	}
+	var named []string
+	for _, x := range r.strays {
+		named = append(named, x.product)
+	}
+	// An id that the type cannot hold has no price.
+	ids, _, err := t.sort(ctx, db, slices.Sorted(maps.Keys(r.states)))
+	if err != nil {
+		return err
+	}
+	pairs, err := t.matches(ctx, db, unique(named), ids)
+	if err != nil {
+		return err
+	}
+	for _, x := range r.strays {
+		for _, p := range pairs {
+			if p.a == x.product {
+				r.add(p.b, x)
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// finish returns the states with a fault for each product that was returned more than once.
+func (r *reading) finish() map[string]State {
+	for id, n := range r.rows {
+		if n == 1 {
+			continue
+		}
+		s := r.states[id]
+		s.Faults = append(s.Faults, catalog.Violation{Field: "id", Message: fmt.Sprintf("the products query returns this product %d times, "+
+			"probably because it joins a table with several rows for each product: join on all columns of that table's key, "+
+			"as with AND t.language = 'en', or choose one row with DISTINCT ON (id)", n)})
+		r.states[id] = s
+	}
+	return r.states
+}
+
+// abridged is a value for messages: at most 60 bytes, cut before a character that does not fit.
+func abridged(value []byte) string {
+	const limit = 60
+	text := strings.ToValidUTF8(string(value), "�")
+	if len(text) <= limit {
+		return text
+	}
+	end := limit
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "..."
+}

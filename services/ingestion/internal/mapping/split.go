@@ -1,0 +1,292 @@
+package mapping
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// QueryFailure is why a query fails for one product.
+type QueryFailure struct {
+	// Query is products or prices.
+	Query string
+	// Code is Postgres' SQLSTATE, Message its words.
+	Code, Message string
+	// Together is how many products were read together when the query failed. It is 1 unless the time for finding out for which
+	// of them it fails was used up.
+	Together int
+}
+
+func (f *QueryFailure) Error() string {
+	message := fmt.Sprintf("the mapping's %s query fails: %s", f.Query, f.Message)
+	if f.Together > 1 {
+		message += fmt.Sprintf(" (this is one of %d products that were read together; which of them it is takes too long to find out)", f.Together)
+	}
+	return message
+}
+
+// queryError is an error of one of the mapping's queries.
+type queryError struct {
+	query string
+	cause error
+}
+
+func (e *queryError) Error() string {
+	pg, ok := errors.AsType[*pgconn.PgError](e.cause)
+	if !ok {
+		return fmt.Sprintf("the mapping's %s query: %v", e.query, e.cause)
+	}
+	return fmt.Sprintf("the mapping's %s query fails: %s (SQLSTATE %s)%s", e.query, pg.Message, pg.Code, hint(pg))
+}
+
+func (e *queryError) Unwrap() error { return e.cause }
+
+func failed(query string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &queryError{query, err}
+}
+
+// splitTime is for how long a batch may be split to find the products for which a query fails; longer if one reading of the
+// batch takes long.
+const splitTime = 30 * time.Second
+
+// SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+const (
+	classSyntaxOrAccess = "42"
+	codeQueryCanceled   = "57014"
+)
+
+// ofServer are the classes of errors that say nothing about the rows: connection, transaction state, rights to connect,
+// conflicts with other sessions, resources, shutdown, the system, a plan that is out of date.
+var ofServer = []string{"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "F0"}
+
+// ofRows reports whether an error may be of a single row, so that reading fewer products may go well. Also errors that are
+// usually of a query, as class 42, may be: a value that is no jsonpath is a syntax error.
+func ofRows(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || len(pg.Code) != 5 {
+		return false
+	}
+	return pg.Code == codeQueryCanceled || !slices.Contains(ofServer, pg.Code[:2])
+}
+
+// read reads products, and splits them if a query fails.
+func (s *session) read(ctx context.Context, ids []string) error {
+	begun := time.Now()
+	_, err := s.part(ctx, ids)
+	if err == nil || !ofRows(err) {
+		return err
+	}
+	if strings.HasPrefix(code(err), classSyntaxOrAccess) {
+		if err := s.m.unchanged(ctx, s.conn); err != nil {
+			return err
+		}
+	}
+	took := time.Since(begun)
+	values, others, err := s.m.products.id.sort(ctx, s.conn, ids)
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		// A type that has changed since may hold them.
+		if err := s.m.unchanged(ctx, s.conn); err != nil {
+			return err
+		}
+		s.out.NotIDs = append(s.out.NotIDs, others...)
+	}
+	_, unpriced, err := s.m.prices.id.sort(ctx, s.conn, values)
+	if err != nil {
+		return err
+	}
+	for _, id := range unpriced {
+		s.unpriced[id] = true
+	}
+	if _, err = s.part(ctx, values); err == nil || !ofRows(err) {
+		return err
+	}
+	cause := err
+	// What fails without any product is no product's fault.
+	if err := s.probe(ctx); err != nil {
+		return err
+	}
+	limit := max(splitTime, time.Duration(2*bits.Len(uint(len(values))))*took)
+	x := splitting{session: s, reasons: map[string]bool{}, deadline: time.Now().Add(limit)}
+	if err := x.split(ctx, values, cause); err != nil {
+		return err
+	}
+	return x.wholesale(ctx, values, cause)
+}
+
+// probe runs the queries for no product.
+func (s *session) probe(ctx context.Context) error {
+	_, err := s.part(ctx, []string{})
+	return err
+}
+
+// splitting finds the products for which a query fails. Of n products k such ones take about 2k log2(n/k) readings, and 2n if all
+// fail. When the time is used up, the products not yet read alone all count as failed, since none of them is known to be good.
+type splitting struct {
+	*session
+	deadline time.Time
+	failed   int
+	reasons  map[string]bool
+}
+
+func (x *splitting) split(ctx context.Context, ids []string, cause error) error {
+	if len(ids) == 1 {
+		return x.alone(ctx, ids[0])
+	}
+	if time.Now().After(x.deadline) {
+		if code(cause) == codeQueryCanceled {
+			return cause
+		}
+		return x.fail(ctx, ids, cause)
+	}
+	for half := range slices.Chunk(ids, (len(ids)+1)/2) {
+		_, err := x.part(ctx, half)
+		switch {
+		case err == nil:
+		case !ofRows(err):
+			return err
+		default:
+			if err := x.split(ctx, half, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// alone reads one product with which a query is known to fail.
+func (x *splitting) alone(ctx context.Context, id string) error {
+	snapshot, err := x.part(ctx, []string{id})
+	if err == nil || !ofRows(err) {
+		return err
+	}
+	if code(err) == codeQueryCanceled {
+		// A table that somebody holds makes queries run into their time limit for whatever product.
+		if err := x.probe(ctx); err != nil {
+			return err
+		}
+	}
+	if snapshot != nil {
+		x.out.snapshots = append(x.out.snapshots, *snapshot)
+	}
+	e, ok := errors.AsType[*queryError](err)
+	if !ok || e.query != x.m.prices.name {
+		return x.fail(ctx, []string{id}, err)
+	}
+	// Prices of what is no product concern nobody.
+	product := x.other()
+	product.unpriced[id] = true
+	if _, withoutPrices := product.part(ctx, []string{id}); withoutPrices != nil {
+		return withoutPrices
+	}
+	for _, spelled := range slices.Sorted(maps.Keys(product.out.States)) {
+		x.record(spelled, 1, e, err)
+	}
+	return nil
+}
+
+// other is a session that keeps nothing of what it reads for this one.
+func (s *session) other() *session {
+	return &session{m: s.m, conn: s.conn, unpriced: map[string]bool{}, out: Reading{States: map[string]State{}}}
+}
+
+// fail records products as failed.
+func (x *splitting) fail(ctx context.Context, ids []string, cause error) error {
+	e, ok := errors.AsType[*queryError](cause)
+	if !ok {
+		return cause
+	}
+	// The query's spelling is not known.
+	spelled, err := x.m.products.id.spelled(ctx, x.conn, ids)
+	if err != nil {
+		return err
+	}
+	for _, id := range spelled {
+		x.record(id, len(ids), e, cause)
+	}
+	return nil
+}
+
+func (x *splitting) record(id string, together int, e *queryError, cause error) {
+	failure := &QueryFailure{Query: e.query, Code: code(cause), Message: cause.Error(), Together: together}
+	if pg, ok := errors.AsType[*pgconn.PgError](cause); ok {
+		failure.Message = words(pg)
+	}
+	x.out.States[id] = State{Failure: failure}
+	x.failed++
+	x.reasons[reason(cause)] = true
+}
+
+// wholesale returns an error if the queries themselves are at fault, though they do not fail without a product: a function whose
+// body names a column that is no more fails whenever it is called, and so does an expression over a row that all products share.
+// That is so if nothing of the batch could be read, and nothing of a few other products, all for the same reason.
+func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) error {
+	if x.failed < len(ids) || len(x.reasons) > 1 {
+		return nil
+	}
+	const sample, enough = 20, 3
+	rare := strings.HasPrefix(code(cause), classSyntaxOrAccess)
+	listed, err := x.m.IDs(ctx, "", len(ids)+sample)
+	if err != nil && (rare || !ofRows(err)) {
+		return err
+	}
+	failing := 0
+	for _, id := range listed {
+		if slices.Contains(ids, id) {
+			continue
+		}
+		_, err := x.other().part(ctx, []string{id})
+		if err == nil || !ofRows(err) {
+			return err
+		}
+		if !x.reasons[reason(err)] {
+			return nil
+		}
+		failing++
+	}
+	// With few products to compare with, only an error of a kind that rows rarely cause is the query's.
+	if failing < enough && !rare {
+		return nil
+	}
+	return cause
+}
+
+// reason is what two failures of one cause have in common.
+func reason(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code + pg.Message
+	}
+	return err.Error()
+}
+
+func code(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code
+	}
+	return ""
+}
+
+// words is Postgres' message with its context, which names the function and line that raised it.
+func words(pg *pgconn.PgError) string {
+	out := pg.Message
+	if pg.Detail != "" {
+		out += "; " + pg.Detail
+	}
+	if pg.Where != "" {
+		first, _, _ := strings.Cut(pg.Where, "\n")
+		out += "; " + first
+	}
+	return out
+}

@@ -1,0 +1,203 @@
+package mapping_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+)
+
+// wordy are tables whose prices are texts, as in a table of attributes.
+const wordy = `CREATE TABLE items (id integer PRIMARY KEY, name text, stock text); CREATE TABLE tariffs (id text, item integer, cents text);
+	CREATE INDEX ON tariffs (item)`
+
+func newWordy(t *testing.T, more string) *shop {
+	t.Helper()
+	s := newShop(t, wordy+";"+more)
+	s.queries.Products = `SELECT id, name, jsonb_build_object('stock', stock::numeric) AS metadata FROM items`
+	s.queries.Prices = `SELECT id, item AS product, 'eur' AS currency, cents::numeric AS unit_amount FROM tariffs`
+	return s
+}
+
+// TestRead_FindsTheRowsThatFail plants rows with which the queries fail among good ones.
+func TestRead_FindsTheRowsThatFail(t *testing.T) {
+	const n = 300
+	for seed := range uint64(6) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(seed, 1))
+			share := []float64{0, 1.0 / n, 0.02, 0.3, 0.9, 1}[seed]
+			s := newWordy(t, "")
+			failing, ids := map[string]string{}, []string{"abc", "99999", "007"}
+			for i := range n {
+				id, stock, cents := strconv.Itoa(i), "1", "1250"
+				if random.Float64() < share {
+					failing[id] = "products"
+					if random.IntN(2) == 0 {
+						cents, failing[id] = "12,50", "prices"
+					} else {
+						stock = "viele"
+					}
+				}
+				s.exec(`INSERT INTO items VALUES ($1::text::int, 'Item', $2)`, id, stock)
+				s.exec(`INSERT INTO tariffs VALUES ('p' || $1, $1::text::int, $2)`, id, cents)
+				ids = append(ids, id)
+			}
+			// A price with which the query fails, of what is no product.
+			s.exec(`INSERT INTO tariffs VALUES ('stray', 5000, '12,50')`)
+			ids = append(ids, "5000")
+			random.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+
+			r := s.read(ids...)
+			require.Len(t, r.States, n, "none is lost or doubled")
+			for id, state := range r.States {
+				if query, fails := failing[id]; fails {
+					require.Nil(t, state.Product)
+					require.NotNil(t, state.Failure, id)
+					require.Equal(t, query, state.Failure.Query)
+					require.Equal(t, "22P02", state.Failure.Code)
+					require.Equal(t, 1, state.Failure.Together)
+					require.Contains(t, state.Failure.Message, map[string]string{"products": `"viele"`, "prices": `"12,50"`}[query])
+					continue
+				}
+				require.Nil(t, state.Failure, id)
+				require.Equal(t, id, state.Product.GetId())
+				require.Len(t, state.Product.GetPrices(), 1)
+			}
+			require.Equal(t, []string{"abc"}, r.NotIDs)
+			require.ElementsMatch(t, []string{"99999", "5000"}, r.Absent)
+			require.Equal(t, r.States["7"], r.Of("007"))
+			require.True(t, r.Saw(3), "a transaction of long ago")
+			var next uint64
+			require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT pg_current_xact_id()::text::bigint`).Scan(&next))
+			require.False(t, r.Saw(uint32(next)), "one that began later")
+		})
+	}
+}
+
+func TestRead_ErrorsThatRowsRaise(t *testing.T) {
+	for name, expression := range map[string]string{
+		"division by zero":      `(1 / (stock::int))::text`,
+		"a scalar of many rows": `(SELECT 'x' FROM generate_series(1, 1 + (stock::int = 0)::int))`,
+		"raised by a function":  `judge(stock)`,
+		"a custom SQLSTATE":     `judge(stock, 'SHOP1')`,
+		"a syntax of a value":   `jsonb_path_query_first('{}', CASE stock WHEN '0' THEN '$.[' ELSE '$' END::jsonpath)::text`,
+		"stack depth":           `recurse(stock::int)`,
+		"a domain's check":      `stock::positive::text`,
+		"a missing relation":    `(CASE stock WHEN '0' THEN 'nowhere' ELSE 'items' END)::regclass::text`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newWordy(t, `CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
+				CREATE FUNCTION judge(s text, code text DEFAULT 'P0001') RETURNS text LANGUAGE plpgsql AS $$
+					BEGIN IF s = '0' THEN RAISE EXCEPTION 'no stock' USING ERRCODE = code; END IF; RETURN s; END $$;
+				CREATE FUNCTION recurse(i int) RETURNS text LANGUAGE plpgsql AS $$
+					BEGIN IF i = 0 THEN RETURN recurse(i); END IF; RETURN 'x'; END $$;
+				INSERT INTO items SELECT i, 'Item', CASE i WHEN 3 THEN '0' ELSE '1' END FROM generate_series(1, 8) i`)
+			s.queries.Products = `SELECT id, name, ` + expression + ` AS description FROM items`
+			r := s.read("1", "2", "3", "4", "5", "6", "7", "8")
+			require.Len(t, r.States, 8)
+			for id, state := range r.States {
+				if id == "3" {
+					require.NotNil(t, state.Failure)
+					require.Equal(t, "products", state.Failure.Query)
+					require.NotEmpty(t, state.Failure.Message)
+				} else {
+					require.NotNil(t, state.Product, id)
+				}
+			}
+			r = s.read("3")
+			require.NotNil(t, r.Of("3").Failure, "also when it is asked for alone")
+		})
+	}
+}
+
+// What fails for whatever product is no product's fault: nothing may become a dead letter for it.
+func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
+	good := `INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i;
+		CREATE TABLE stocks (amount int); INSERT INTO stocks VALUES (1);
+		CREATE FUNCTION stock() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT amount FROM stocks); END $$;
+		CREATE FUNCTION alright() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT amount > 0 FROM stocks); END $$`
+	for name, c := range map[string]struct{ products, breaking, want string }{
+		"a renamed column":                {`SELECT id, name FROM items`, `ALTER TABLE items RENAME name TO title`, `column "name" does not exist`},
+		"a dropped table":                 {`SELECT id, name FROM items`, `DROP TABLE items`, `relation "items" does not exist`},
+		"a renamed column in a function":  {`SELECT id, name, jsonb_build_object('n', stock()) AS metadata FROM items`, `ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`},
+		"a function in the condition":     {`SELECT id, name FROM items WHERE alright()`, `ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`},
+		"a table that all products share": {`SELECT id, name, jsonb_build_object('n', (SELECT 1 / amount FROM stocks)) AS metadata FROM items`, `UPDATE stocks SET amount = 0`, `division by zero`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newWordy(t, good)
+			s.queries.Products = c.products
+			m := s.mapping()
+			_, err := m.Read(t.Context(), []string{"1", "2"})
+			require.NoError(t, err)
+			s.exec(c.breaking)
+			for _, ids := range [][]string{{"1"}, {"1", "2", "3"}, {"1", "2", "3", "4", "5", "6", "7", "8"}} {
+				_, err = m.Read(t.Context(), ids)
+				require.ErrorContains(t, err, "products query")
+				require.ErrorContains(t, err, c.want)
+			}
+		})
+	}
+}
+
+func TestRead_RightsThatWereTakenAway(t *testing.T) {
+	s := newWordy(t, `INSERT INTO items VALUES (1, 'Item', '1')`)
+	owner := s.pool
+	s.pool = s.as("reader_of_products")
+	m := s.mapping()
+	_, err := owner.Exec(t.Context(), `REVOKE SELECT ON tariffs FROM reader_of_products`)
+	require.NoError(t, err)
+	_, err = m.Read(t.Context(), []string{"1"})
+	require.ErrorContains(t, err, "prices query")
+	require.ErrorContains(t, err, "permission denied for table tariffs")
+	require.ErrorContains(t, err, "GRANT SELECT")
+}
+
+// A time limit may be met because of one product, or because somebody holds a table.
+func TestRead_TimeLimits(t *testing.T) {
+	s := newWordy(t, `INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i; UPDATE items SET stock = 'slow' WHERE id = 3;
+		CREATE FUNCTION look(s text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN IF s = 'slow' THEN PERFORM pg_sleep(60); END IF; RETURN s; END $$`)
+	s.queries.Products = `SELECT id, name, look(stock) AS description FROM items`
+	owner := s.pool
+	s.pool = limited(t, s.url, 300*time.Millisecond)
+	m := s.mapping()
+	r, err := m.Read(t.Context(), []string{"1", "2", "3", "4", "5", "6", "7", "8"})
+	require.NoError(t, err)
+	require.Equal(t, "57014", r.Of("3").Failure.Code)
+	require.NotNil(t, r.Of("4").Product)
+
+	tx, err := owner.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	_, err = tx.Exec(t.Context(), `LOCK TABLE items`)
+	require.NoError(t, err)
+	_, err = m.Read(t.Context(), []string{"1", "2"})
+	require.ErrorContains(t, err, "statement timeout")
+}
+
+func limited(t *testing.T, url string, limit time.Duration) *pgxpool.Pool {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(url)
+	require.NoError(t, err)
+	cfg.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(limit.Milliseconds())
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func TestRead_OfNothing(t *testing.T) {
+	s := newWordy(t, "")
+	r := s.read()
+	require.Empty(t, r.States)
+	require.True(t, r.Saw(3))
+	require.False(t, strings.Contains(s.mapping().Fingerprint(), " "))
+}

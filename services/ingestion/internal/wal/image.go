@@ -1,0 +1,64 @@
+package wal
+
+import (
+	"bytes"
+
+	"github.com/jackc/pglogrepl"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// rowImage keeps what tells the change: of an update whose old row the log has, the columns that changed and those that
+// name products.
+func rowImage(r *relation, c change) *catalogv1.RowImage {
+	image := &catalogv1.RowImage{Table: r.name, Operation: c.op}
+	changed := func(int) bool { return true }
+	if c.before != nil && c.after != nil && len(c.before.Columns) == len(c.after.Columns) {
+		changed = func(i int) bool {
+			b, a := c.before.Columns[i], c.after.Columns[i]
+			return r.names(i) || a.DataType != pglogrepl.TupleDataTypeToast && (b.DataType != a.DataType || !bytes.Equal(b.Data, a.Data))
+		}
+	}
+	if c.before != nil {
+		image.OldValues = values(r, c.before, changed, nil)
+	}
+	if c.after != nil {
+		image.NewValues = values(r, c.after, changed, image)
+	}
+	return image
+}
+
+// names reports whether a column holds the id of a product.
+func (r *relation) names(column int) bool {
+	for _, e := range r.entries {
+		if e.product == column {
+			return true
+		}
+	}
+	return false
+}
+
+func values(r *relation, tuple *pglogrepl.TupleData, wanted func(column int) bool, image *catalogv1.RowImage) map[string]string {
+	out := map[string]string{}
+	for i, c := range tuple.Columns {
+		if i >= len(r.columns) {
+			break
+		}
+		if !wanted(i) {
+			continue
+		}
+		switch c.DataType {
+		case pglogrepl.TupleDataTypeText:
+			out[r.columns[i]] = string(c.Data)
+		case pglogrepl.TupleDataTypeNull:
+			if image != nil {
+				image.NullColumns = append(image.NullColumns, r.columns[i])
+			}
+		case pglogrepl.TupleDataTypeToast:
+			if image != nil {
+				image.UnchangedColumns = append(image.UnchangedColumns, r.columns[i])
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,233 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
+)
+
+// Inspect looks at everything that reading the log needs, and changes nothing. Its findings hold the statements that help.
+// Tables with a partition whose replica identity is too narrow are marked Narrow.
+func (s *Source) Inspect(ctx context.Context, pool *pgxpool.Pool) (finding.List, error) {
+	var found finding.List
+	version, err := serverVersion(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	if err := inspectServer(ctx, pool, &found); err != nil {
+		return nil, err
+	}
+	for i := range s.Tables {
+		if err := s.inspectTable(ctx, pool, &s.Tables[i], version, &found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func inspectServer(ctx context.Context, pool *pgxpool.Pool, found *finding.List) error {
+	var level, role string
+	var replicates bool
+	err := pool.QueryRow(ctx, `SELECT current_setting('wal_level'), current_user, r.rolreplication OR r.rolsuper
+		OR EXISTS (SELECT FROM pg_roles m WHERE m.rolname = 'rds_replication' AND pg_has_role(current_user, m.oid, 'member'))
+		FROM pg_roles r WHERE r.rolname = current_user`).Scan(&level, &role, &replicates)
+	if err != nil {
+		return fmt.Errorf("read the settings of the catalog database: %w", err)
+	}
+	if level != "logical" {
+		found.Refuse("ALTER SYSTEM SET wal_level = logical;",
+			"the catalog database has wal_level %s, which carries no row changes; it must be logical, which takes a restart of Postgres", level)
+	}
+	if !replicates {
+		found.Refuse("ALTER ROLE "+quoted(role)+" REPLICATION;", "role %s may not replicate (a superuser can let it)", role)
+	}
+	return nil
+}
+
+// tableFacts is what the database says of a watched table.
+type tableFacts struct {
+	kind, persistence, identity string
+	security                    bool
+	role                        string
+	// identified are the columns of the replica identity.
+	identified []string
+	// required are columns that are NOT NULL, and key those of the primary key.
+	required, key []string
+	// generated are columns that Postgres computes: when they are written ('s'), or when they are read ('v', since 18).
+	generated map[string]string
+	// narrow are partitions whose replica identity lacks a column that matters, of all; of these, bare have none at all.
+	narrow, bare []string
+	partitions   int
+}
+
+func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFacts, err error) {
+	err = pool.QueryRow(ctx, `WITH leaves AS (
+			SELECT l.oid, l.relreplident FROM pg_partition_tree($1::oid::regclass) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf AND l.oid <> $1::oid
+		), identities AS (
+			SELECT c.oid, c.relreplident, coalesce((SELECT array_agg(a.attname::text) FROM pg_index i
+				JOIN LATERAL unnest(i.indkey[0:i.indnkeyatts-1]) k(attnum) ON true
+				JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+				WHERE i.indrelid = c.oid AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)), '{}') AS columns
+			FROM pg_class c WHERE c.oid = $1::oid OR c.oid IN (SELECT oid FROM leaves)
+		)
+		SELECT c.relkind::text, c.relpersistence::text, c.relreplident::text, row_security_active(c.oid), current_user,
+		(SELECT columns FROM identities WHERE oid = c.oid),
+		coalesce((SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attnotnull), '{}'),
+		coalesce((SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts-1])
+			WHERE i.indrelid = c.oid AND i.indisprimary), '{}'),
+		coalesce((SELECT json_object_agg(attname, attgenerated::text) FROM pg_attribute
+			WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> ''), '{}'),
+		coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
+			WHERE i.oid <> c.oid AND i.relreplident <> 'f' AND NOT $2::text[] <@ i.columns), '{}'),
+		coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
+			WHERE i.oid <> c.oid AND i.relreplident <> 'f' AND i.columns = '{}'), '{}'),
+		(SELECT count(*) FROM leaves)
+		FROM pg_class c WHERE c.oid = $1::oid`, t.OID, t.Columns).
+		Scan(&f.kind, &f.persistence, &f.identity, &f.security, &f.role, &f.identified, &f.required, &f.key, &f.generated, &f.narrow, &f.bare, &f.partitions)
+	if err != nil {
+		return f, fmt.Errorf("look at watched table %s: %w", t.Name, err)
+	}
+	return f, nil
+}
+
+func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table, version int, found *finding.List) error {
+	f, err := lookAtTable(ctx, pool, t)
+	if err != nil {
+		return err
+	}
+	switch f.kind {
+	case "r", "p":
+	case "v", "m":
+		found.Refuse("", "%s under catalog.watch is a view: name the tables whose rows it shows, since a view has none in the log", t.Name)
+		return nil
+	default:
+		found.Refuse("", "%s under catalog.watch is not a table of this database, so the log has none of its changes", t.Name)
+		return nil
+	}
+	if f.persistence != "p" {
+		found.Refuse("ALTER TABLE "+t.Name+" SET LOGGED;", "watched table %s is not logged, so its changes are not in the write-ahead log", t.Name)
+	}
+	if f.security && !s.AllowRowSecurity {
+		found.Refuse("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;", "row level security on %s may hide rows from role %s, and products that it hides would be taken for deleted (where a policy shows the role every row, say so with catalog.row_security: allow)", t.Name, f.role)
+	}
+	for _, c := range t.Columns {
+		kind := f.generated[c]
+		if kind == "v" || kind == "s" && version < publishes18 {
+			found.Refuse("", "column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the columns that it is computed from, with an expression as product_id, or a query under products", c, t.Name)
+		}
+	}
+	inspectIdentity(t, f, version, found)
+	return nil
+}
+
+// inspectIdentity looks whether the log tells the columns that matter of an old row, and whether publishing the table
+// would make changes of the application fail.
+func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
+	virtual := ""
+	for c, kind := range f.generated {
+		if kind == "v" {
+			virtual = c
+		}
+	}
+	if f.kind == "r" && f.identity == "f" && virtual != "" && version >= publishes18 {
+		t.harmful = true
+		found.Refuse("ALTER TABLE "+t.Name+" REPLICA IDENTITY DEFAULT;",
+			"watched table %s has REPLICA IDENTITY FULL and the virtual generated column %s: once it is published, Postgres refuses every UPDATE and DELETE of it; give it another replica identity", t.Name, virtual)
+		return
+	}
+	lacking := slices.DeleteFunc(slices.Clone(t.Columns), func(c string) bool { return slices.Contains(f.identified, c) })
+	full := f.identity == "f"
+	unusable := f.identity == "n" || f.identity != "f" && len(f.identified) == 0
+	t.harmful = unusable && f.kind == "r" || t.Filter != "" && !full && len(lacking) > 0
+	if f.kind == "p" || len(t.Children) > 0 {
+		// The filter would apply to partitions and children whose replica identity nobody has looked at.
+		t.Filter = ""
+	}
+	why := "when a row is deleted or changes products, the log does not say which products it concerned (column " + strings.Join(lacking, ", ") + ")"
+	if unusable {
+		why = "once it is published, Postgres refuses every UPDATE and DELETE of it"
+	}
+	switch {
+	case f.kind == "p" && len(f.bare) > 0:
+		t.harmful = true
+		found.Refuse(fullStatements(f.bare), "partitions of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
+	case f.kind == "p" && f.partitions > 0 && len(f.narrow) == f.partitions:
+		found.Refuse(fullStatements(f.narrow), "partitions of watched table %s have no usable replica identity: %s", t.Name, why)
+	case f.kind == "p" && !full && len(lacking) > 0:
+		found.Refuse(fullStatements(append([]string{t.Name}, f.narrow...)), "watched table %s has no usable replica identity: %s", t.Name, why)
+	case f.kind == "p" && len(f.narrow) > 0:
+		t.Narrow = true
+		found.Warn(fullStatements(f.narrow), "partitions of watched table %s have a replica identity that does not tell which products an old row concerned: until they have another, each change of the table has the whole catalog read again", t.Name)
+	case f.kind == "p" || full || len(lacking) == 0 && !unusable:
+	default:
+		found.Refuse(identityFix(t, f, virtual, version), "watched table %s has no usable replica identity: %s", t.Name, why)
+	}
+}
+
+// identityFix are the statements that give a table a replica identity which has the columns that matter, and with which
+// the application's own changes go on.
+func identityFix(t *Table, f tableFacts, virtual string, version int) string {
+	if virtual == "" || version < publishes18 {
+		return fullStatements([]string{t.Name})
+	}
+	// FULL would make the application's changes fail: an index over the key and the columns that matter does as well.
+	columns := slices.Clone(f.key)
+	for _, c := range t.Columns {
+		if !slices.Contains(columns, c) {
+			columns = append(columns, c)
+		}
+	}
+	var b strings.Builder
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = quoted(c)
+		if !slices.Contains(f.required, c) {
+			fmt.Fprintf(&b, "ALTER TABLE %s ALTER COLUMN %s SET NOT NULL; ", t.Name, names[i])
+		}
+	}
+	index := t.Plain[strings.LastIndexByte(t.Plain, '.')+1:] + "_driftless"
+	fmt.Fprintf(&b, "CREATE UNIQUE INDEX %s ON %s (%s); ALTER TABLE %s REPLICA IDENTITY USING INDEX %s;",
+		quoted(index), t.Name, strings.Join(names, ", "), t.Name, quoted(index))
+	return b.String()
+}
+
+// fullStatements give tables a replica identity of all their columns.
+func fullStatements(tables []string) string {
+	statements := make([]string, len(tables))
+	for i, t := range tables {
+		statements[i] = "ALTER TABLE " + t + " REPLICA IDENTITY FULL;"
+	}
+	return strings.Join(statements, " ")
+}
+
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// Relieve takes tables out of the publication whose changes by the application fail because they are in it. It returns an
+// error that names the statement if the role may not.
+func (s *Source) Relieve(ctx context.Context, pool *pgxpool.Pool) error {
+	version, err := serverVersion(ctx, pool)
+	if err != nil {
+		return err
+	}
+	p, err := s.publication(ctx, pool, version)
+	if err != nil || !p.exists || p.allTables {
+		return err
+	}
+	for _, t := range s.Tables {
+		published := slices.ContainsFunc(p.tables, func(x publishedTable) bool { return x.OID == t.OID })
+		if !t.harmful || !published {
+			continue
+		}
+		statement := "ALTER PUBLICATION " + quoted(s.Publication) + " DROP TABLE " + t.Name + ";"
+		if _, err := pool.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("changes of %s by the application fail until it has left publication %s: run `%s`: %w", t.Name, s.Publication, statement, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package wal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// publishes18 is the first version that can publish generated columns, and that refuses changes of a table whose replica
+// identity holds one that is not published (https://www.postgresql.org/docs/18/logical-replication-gencols.html).
+const publishes18 = 180000
+
+// publication is a publication as the database has it.
+type publication struct {
+	exists, allTables, complete bool
+	comment                     string
+	generated                   bool
+	tables                      []publishedTable
+}
+
+type publishedTable struct {
+	OID uint32 `json:"oid"`
+	// Filter is a row filter, and Columns reports whether only some columns are published.
+	Filter  string `json:"filter"`
+	Columns bool   `json:"columns"`
+}
+
+func (s *Source) publication(ctx context.Context, db querier, version int) (publication, error) {
+	var p publication
+	generated := "false"
+	if version >= publishes18 {
+		generated = "p.pubgencols = 's'"
+	}
+	err := db.QueryRow(ctx, `SELECT p.puballtables, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot,
+		coalesce(obj_description(p.oid, 'pg_publication'), ''), `+generated+`,
+		coalesce((SELECT json_agg(json_build_object('oid', r.prrelid::bigint, 'filter', coalesce(pg_get_expr(r.prqual, r.prrelid), ''),
+			'columns', r.prattrs IS NOT NULL)) FROM pg_publication_rel r WHERE r.prpubid = p.oid), '[]')
+		FROM pg_publication p WHERE p.pubname = $1`, s.Publication).Scan(&p.allTables, &p.complete, &p.comment, &p.generated, &p.tables)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, nil
+	}
+	if err != nil {
+		return p, fmt.Errorf("look at publication %s: %w", s.Publication, err)
+	}
+	p.exists = true
+	return p, nil
+}
+
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// signature is the comment of a publication that Driftless made. A row filter is stored as Postgres understood it, so that
+// it cannot be compared with the operator's text.
+func (s *Source) signature(filtered bool) string {
+	var b strings.Builder
+	for _, t := range s.Tables {
+		fmt.Fprintf(&b, "%d %s %v\n", t.OID, t.Filter, filtered)
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return "Made by Driftless for its watched tables. " + hex.EncodeToString(sum[:6])
+}
+
+// published are the OIDs that the publication must hold: those of the tables, and of those that inherit from them, which a
+// publication does not take in by itself later.
+func (s *Source) published() []uint32 {
+	var out []uint32
+	for _, t := range s.Tables {
+		out = append(append(out, t.OID), t.Children...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// fits reports whether a publication has every change of the watched tables.
+func (s *Source) fits(p publication, version int) bool {
+	if !p.exists || !p.complete || version >= publishes18 && !p.generated {
+		return false
+	}
+	if p.allTables {
+		return true
+	}
+	var have []uint32
+	for _, t := range p.tables {
+		wanted := slices.ContainsFunc(s.Tables, func(w Table) bool { return w.OID == t.OID && w.Filter != "" })
+		if t.Columns || t.Filter != "" && !(wanted && p.comment == s.signature(true)) {
+			return false
+		}
+		have = append(have, t.OID)
+	}
+	slices.Sort(have)
+	// A filter that could not be published is evaluated by ingestion.
+	return slices.Equal(have, s.published()) && (p.comment == s.signature(true) || p.comment == s.signature(false) || !s.filters())
+}
+
+func (s *Source) filters() bool {
+	return slices.ContainsFunc(s.Tables, func(t Table) bool { return t.Filter != "" })
+}
+
+// Publish makes the publication, or changes it so that it has every change of the watched tables. It reports whether it
+// changed one that was there: then changes may be missing from the log.
+func (s *Source) Publish(ctx context.Context, pool *pgxpool.Pool) (changed bool, err error) {
+	version, err := serverVersion(ctx, pool)
+	if err != nil {
+		return false, err
+	}
+	p, err := s.publication(ctx, pool, version)
+	if err != nil || s.fits(p, version) {
+		return false, err
+	}
+	err = s.publish(ctx, pool, s.statements(p, version, s.filters()))
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && s.filters() && pg.Code != insufficientPrivilege {
+		// Postgres takes simple conditions over the columns of the replica identity only. Ingestion evaluates the others.
+		err = s.publish(ctx, pool, s.statements(p, version, false))
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
+		return false, fmt.Errorf("the role of DATABASE_URL may not make or alter publication %s (%s): run `%s` as the owner of the tables, with the right to create in the database",
+			s.Publication, pg.Message, strings.Join(s.statements(p, version, false), " "))
+	}
+	if err != nil {
+		return false, fmt.Errorf("make publication %s: %w", s.Publication, err)
+	}
+	return p.exists, nil
+}
+
+const insufficientPrivilege = "42501"
+
+func (s *Source) publish(ctx context.Context, pool *pgxpool.Pool, statements []string) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		// An ALTER waits for every transaction that writes to the tables, and everything behind it waits for the ALTER.
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '10s'"); err != nil {
+			return err
+		}
+		for _, statement := range statements {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// statements make the publication what it must be.
+func (s *Source) statements(p publication, version int, filtered bool) []string {
+	name := quoted(s.Publication)
+	tables := make([]string, len(s.Tables))
+	for i, t := range s.Tables {
+		tables[i] = t.Name
+		if filtered && t.Filter != "" {
+			tables[i] += " WHERE (" + t.Filter + ")"
+		}
+	}
+	options := "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+	if version >= publishes18 {
+		// Else every UPDATE and DELETE of a table with REPLICA IDENTITY FULL and a generated column would fail.
+		options += ", publish_generated_columns = stored"
+	}
+	list := strings.Join(tables, ", ")
+	comment := "COMMENT ON PUBLICATION " + name + " IS '" + s.signature(filtered) + "';"
+	switch {
+	case !p.exists:
+		return []string{"CREATE PUBLICATION " + name + " FOR TABLE " + list + " WITH (" + options + ");", comment}
+	case p.allTables:
+		return []string{"ALTER PUBLICATION " + name + " SET (" + options + ");"}
+	default:
+		return []string{"ALTER PUBLICATION " + name + " SET (" + options + ");", "ALTER PUBLICATION " + name + " SET TABLE " + list + ";", comment}
+	}
+}
+
+func serverVersion(ctx context.Context, db querier) (version int, err error) {
+	if err := db.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&version); err != nil {
+		return 0, fmt.Errorf("ask for the version of the catalog database: %w", err)
+	}
+	return version, nil
+}

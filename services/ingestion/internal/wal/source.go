@@ -1,0 +1,172 @@
+// Package wal reads the catalog database's write-ahead log through a logical replication slot: it checks that the
+// database and the watched tables allow it, makes publication and slot, and yields what committed transactions did.
+// It does not know what products look like, only which column names them.
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Source is the log of one database, read through one slot.
+type Source struct {
+	// URL of the database.
+	URL         string
+	Slot        string
+	Publication string
+	// Tables are those whose changes matter.
+	Tables []Table
+	// AllowRowSecurity: the operator says that row level security shows the role every row.
+	AllowRowSecurity bool
+}
+
+// Prepared is a source that can be read, once it has its slot.
+type Prepared struct {
+	// SystemID identifies the database cluster: positions of two clusters cannot be compared.
+	SystemID string
+	// Confirmed is the slot's position; everything committed up to it was captured before, or was there before the
+	// slot was.
+	Confirmed pglogrepl.LSN
+	// Current is the end of the log at the moment.
+	Current pglogrepl.LSN
+	// Missing: the slot does not exist, or its log is gone; Create makes it, and what happened before it is known from
+	// a snapshot only.
+	Missing bool
+	// Making: another session is making the slot, and waits for open transactions to end.
+	Making bool
+}
+
+// Look finds the slot.
+func (s *Source) Look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+	return s.look(ctx, pool)
+}
+
+// Drop drops the slot, if it exists and nobody reads it.
+func (s *Source) Drop(ctx context.Context, pool *pgxpool.Pool) error {
+	if _, err := pool.Exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", s.Slot); err != nil {
+		return fmt.Errorf("drop replication slot %s, whose log can no longer be read: %w", s.Slot, err)
+	}
+	return nil
+}
+
+// Create makes the slot, in place of one whose log is gone. Postgres waits for every transaction that has written and is
+// still open: see Blocker.
+func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+	out, err := s.look(ctx, pool)
+	if err != nil || !out.Missing || out.Making {
+		return out, err
+	}
+	// The log it stood for is gone.
+	if err := s.Drop(ctx, pool); err != nil {
+		return out, err
+	}
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	made, err := pglogrepl.CreateReplicationSlot(ctx, conn, s.Slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	if err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "42710" {
+			// Another replica was faster.
+			return s.look(ctx, pool)
+		}
+		if errors.As(err, &pg) && pg.Code == "53400" {
+			return out, errors.New("the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop a slot that nobody uses (see pg_replication_slots)")
+		}
+		return out, fmt.Errorf("make replication slot %s: %w", s.Slot, err)
+	}
+	if out.Confirmed, err = pglogrepl.ParseLSN(made.ConsistentPoint); err != nil {
+		return out, fmt.Errorf("read the position of replication slot %s: %w", s.Slot, err)
+	}
+	out.Missing = false
+	return out, nil
+}
+
+// look finds the slot.
+func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return Prepared{}, pooled(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	system, err := pglogrepl.IdentifySystem(ctx, conn)
+	if err != nil {
+		return Prepared{}, pooled(fmt.Errorf("identify the catalog database: %w", err))
+	}
+	out := Prepared{SystemID: system.SystemID, Current: system.XLogPos}
+
+	var plugin, confirmed, status string
+	var database string
+	var here, active bool
+	err = pool.QueryRow(ctx, `SELECT plugin, coalesce(database, ''), coalesce(database = current_database(), false), active,
+		coalesce(confirmed_flush_lsn::text, ''), coalesce(wal_status, '')
+		FROM pg_replication_slots WHERE slot_name = $1`, s.Slot).Scan(&plugin, &database, &here, &active, &confirmed, &status)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		out.Missing = true
+	case err != nil:
+		return out, fmt.Errorf("look at replication slot %s: %w", s.Slot, err)
+	case !here:
+		return out, fmt.Errorf("replication slot %s belongs to database %q of the same server: choose another name with DRIFTLESS_SLOT", s.Slot, database)
+	case plugin != "pgoutput":
+		return out, fmt.Errorf("replication slot %s belongs to another use (plugin %s): choose another name with DRIFTLESS_SLOT", s.Slot, plugin)
+	case confirmed == "" && active:
+		out.Missing, out.Making = true, true
+	case status == "lost" || confirmed == "":
+		out.Missing = true
+	default:
+		if out.Confirmed, err = pglogrepl.ParseLSN(confirmed); err != nil {
+			return out, fmt.Errorf("read the position of replication slot %s: %w", s.Slot, err)
+		}
+	}
+	return out, nil
+}
+
+// senderTimeout is the setting of how long the server waits for a sign of life before it ends the connection, and so frees the
+// slot. What DATABASE_URL says of it stands.
+const senderTimeout = "wal_sender_timeout"
+
+// silence is after what time without an answer either side takes the other for gone. Signs of life come every StatusEvery.
+const silence = 10 * time.Second
+
+// connect opens a connection that speaks the replication protocol.
+func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
+	cfg, err := pgconn.ParseConfig(s.URL)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL is no Postgres URL: it must look like postgres://user:password@host:5432/database")
+	}
+	cfg.RuntimeParams["replication"] = "database"
+	if _, set := cfg.RuntimeParams[senderTimeout]; !set {
+		cfg.RuntimeParams[senderTimeout] = silence.String()
+	}
+	cfg.DialFunc = dial
+	cfg.RuntimeParams["application_name"] = "driftless-ingestion"
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open a replication connection to the catalog database: %w", err)
+	}
+	return conn, nil
+}
+
+// pooled explains the errors that poolers answer to the replication protocol with.
+func pooled(err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return err
+	}
+	// PgBouncer: 08P01 "unsupported startup parameter: replication". Others pass IDENTIFY_SYSTEM on as SQL.
+	if pg.Code == "08P01" || strings.Contains(pg.Message, "startup parameter") || pg.Code == "42601" && strings.Contains(pg.Message, "IDENTIFY_SYSTEM") {
+		return fmt.Errorf("%w: DATABASE_URL leads through a connection pooler, which carries no replication: set it to a direct connection to Postgres", err)
+	}
+	return err
+}

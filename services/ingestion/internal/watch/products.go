@@ -1,0 +1,113 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+)
+
+// Concerned are the products that rows concern, by id, with what was done to the rows.
+type Concerned struct {
+	// IDs in the order in which they were found.
+	IDs    []string
+	Images map[string][]*catalogv1.RowImage
+	// Uncertain says for which rows the query failed: any product may be concerned.
+	Uncertain []string
+}
+
+// imagesPerProduct bounds what is kept of the rows that concern one product.
+const imagesPerProduct = 32
+
+// Products finds the products that rows concern, as of now. A query that fails for one row makes the row uncertain; one that
+// fails for every row, as after a column was renamed, is an error.
+func (s *Set) Products(ctx context.Context, pool *pgxpool.Pool, rows []wal.Lookup) (Concerned, error) {
+	out := Concerned{Images: map[string][]*catalogv1.RowImage{}}
+	type key struct{ table, entry int }
+	groups := map[key][]wal.Lookup{}
+	var order []key
+	for _, r := range rows {
+		k := key{r.Table, r.Entry}
+		if groups[k] == nil {
+			order = append(order, k)
+		}
+		groups[k] = append(groups[k], r)
+	}
+	for _, k := range order {
+		if err := s.find(ctx, pool, s.lookups[k.table][k.entry], groups[k], &out); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+func (s *Set) find(ctx context.Context, pool *pgxpool.Pool, l lookup, rows []wal.Lookup, out *Concerned) error {
+	found, err := l.run(ctx, pool, rows)
+	switch {
+	case err == nil:
+		for _, f := range found {
+			images, known := out.Images[f.id]
+			if !known {
+				out.IDs = append(out.IDs, f.id)
+			}
+			if image := rows[f.row-1].Image; image != nil && len(images) < imagesPerProduct {
+				images = append(images, image)
+			}
+			out.Images[f.id] = images
+		}
+		return nil
+	case !ofOneRow(err):
+		return fmt.Errorf("%s: find the products that changed rows concern: %w", l.at, err)
+	case len(rows) > 1:
+		if err := s.find(ctx, pool, l, rows[:len(rows)/2], out); err != nil {
+			return err
+		}
+		return s.find(ctx, pool, l, rows[len(rows)/2:], out)
+	default:
+		out.Uncertain = append(out.Uncertain, fmt.Sprintf("%s fails for a row: %s", l.at, words(err)))
+		return nil
+	}
+}
+
+type pair struct {
+	row int
+	id  string
+}
+
+func (l lookup) run(ctx context.Context, pool *pgxpool.Pool, rows []wal.Lookup) ([]pair, error) {
+	args := make([]any, len(rows[0].Values))
+	for i := range args {
+		column := make([]*string, len(rows))
+		for j, r := range rows {
+			column[j] = r.Values[i]
+		}
+		args[i] = column
+	}
+	result, err := pool.Query(ctx, l.sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(result, func(row pgx.CollectableRow) (p pair, err error) { return p, row.Scan(&p.row, &p.id) })
+}
+
+// ofOneRow reports whether an error of Postgres can come from the values of one row: data exceptions (class 22), a
+// subquery with more than one row (21), errors that functions raise (P0001), and limits of the size of a value (54).
+func ofOneRow(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "21") || strings.HasPrefix(pg.Code, "P0") ||
+		strings.HasPrefix(pg.Code, "54") || strings.HasPrefix(pg.Code, "38"))
+}
+
+func words(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return fmt.Sprintf("%s (SQLSTATE %s)", pg.Message, pg.Code)
+	}
+	return err.Error()
+}

@@ -1,0 +1,213 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// NewestMany returns for many products what Newest returns for one; their reads travel together. The states are in the
+// order of the ids, nil where CATALOG has none. It keeps all of them in memory: the caller asks by pages.
+func (s *DesiredStore) NewestMany(ctx context.Context, account string, products []string) ([]*catalogv1.ProductChange, error) {
+	tokens := make([]string, len(products))
+	for i, id := range products {
+		tokens[i] = Token(id)
+	}
+	return s.NewestManyByToken(ctx, account, tokens)
+}
+
+// NewestManyByToken is NewestMany for the tokens of products (see Token).
+func (s *DesiredStore) NewestManyByToken(ctx context.Context, account string, tokens []string) ([]*catalogv1.ProductChange, error) {
+	subjects := make([]string, 0, 2*len(tokens))
+	for _, token := range tokens {
+		for _, lane := range lanes {
+			subjects = append(subjects, "catalog."+account+"."+string(lane)+"."+token)
+		}
+	}
+	out := make([]*catalogv1.ProductChange, len(tokens))
+	sequences := make([]uint64, len(tokens))
+	err := s.m.lastMany(ctx, StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
+		if msg == nil {
+			return nil
+		}
+		change := &catalogv1.ProductChange{}
+		if err := proto.Unmarshal(msg.Data, change); err != nil {
+			return fmt.Errorf("the latest message of %s is not a product change: %w", subjects[i], err)
+		}
+		sequence, err := sequenceOf(msg)
+		if err != nil {
+			return err
+		}
+		if i /= len(lanes); out[i] == nil || newer(change, sequence, out[i], sequences[i]) {
+			out[i], sequences[i] = change, sequence
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the desired states of %d products: %w", len(tokens), err)
+	}
+	return out, nil
+}
+
+// newer reports whether a state of one lane counts, and not the other lane's: it has the higher version, or was stored
+// later if they are equal.
+func newer(a *catalogv1.ProductChange, aSeq uint64, b *catalogv1.ProductChange, bSeq uint64) bool {
+	if a.GetVersion() != b.GetVersion() {
+		return a.GetVersion() > b.GetVersion()
+	}
+	return aSeq > bSeq
+}
+
+// EachProduct calls do for pages of the tokens (see Token) of the products that CATALOG has a state of, removed ones
+// included. Each token comes once, in ascending order, whichever lanes have it. Memory is bounded: the server lists
+// 100,000 subjects a page. Products whose first state is stored meanwhile, or whose states are purged, may be missed.
+func (s *DesiredStore) EachProduct(ctx context.Context, account string, do func(tokens []string) error) error {
+	live, bulk := s.tokensOf(account, Live), s.tokensOf(account, Bulk)
+	for {
+		if err := errors.Join(live.fill(ctx), bulk.fill(ctx)); err != nil {
+			return fmt.Errorf("list the products of %s: %w", StreamCatalog, err)
+		}
+		page := mergeTokens(live, bulk)
+		if len(page) == 0 {
+			return nil
+		}
+		if err := do(page); err != nil {
+			return err
+		}
+	}
+}
+
+// mergeTokens takes from both lists what can be put in order without another page of either.
+func mergeTokens(a, b *tokenPages) []string {
+	var out []string
+	for (len(a.page) > 0 || a.done) && (len(b.page) > 0 || b.done) && len(a.page)+len(b.page) > 0 {
+		switch {
+		case len(b.page) == 0 || len(a.page) > 0 && a.page[0] < b.page[0]:
+			out = append(out, a.take())
+		case len(a.page) == 0 || b.page[0] < a.page[0]:
+			out = append(out, b.take())
+		default:
+			out = append(out, a.take())
+			b.take()
+		}
+	}
+	return out
+}
+
+// tokenPages lists the tokens of one lane page by page.
+type tokenPages struct {
+	m      *Mesh
+	filter string
+	// page is what of the latest page was not taken, in ascending order.
+	page []string
+	// last is the token that was taken last.
+	last   string
+	offset int
+	done   bool
+}
+
+func (s *DesiredStore) tokensOf(account string, lane Lane) *tokenPages {
+	return &tokenPages{m: s.m, filter: "catalog." + account + "." + string(lane) + ".*"}
+}
+
+func (p *tokenPages) take() string {
+	p.last = p.page[0]
+	p.page = p.page[1:]
+	return p.last
+}
+
+// fill asks for the next page if nothing is left of the one before.
+func (p *tokenPages) fill(ctx context.Context) error {
+	for len(p.page) == 0 && !p.done {
+		subjects, total, err := p.m.subjectPage(ctx, StreamCatalog, p.filter, p.offset)
+		if err != nil {
+			return err
+		}
+		p.offset += len(subjects)
+		p.done = len(subjects) == 0 || p.offset >= total
+		for _, subject := range subjects {
+			// The server orders by subject. A new one moves those behind it by one: the last of a page comes again.
+			if token := lastToken(subject); token > p.last {
+				p.page = append(p.page, token)
+			}
+		}
+		slices.Sort(p.page)
+	}
+	return nil
+}
+
+// subjectPage lists subjects of a stream from an offset on, and says how many there are in all.
+func (m *Mesh) subjectPage(ctx context.Context, stream, filter string, offset int) (subjects []string, total int, err error) {
+	ask, err := json.Marshal(struct {
+		SubjectsFilter string `json:"subjects_filter"`
+		Offset         int    `json:"offset,omitempty"`
+	}{filter, offset})
+	if err != nil {
+		return nil, 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, pagePatience)
+	defer cancel()
+	msg, err := m.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+stream, ask)
+	if err != nil {
+		return nil, 0, err
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+		Total int                 `json:"total"`
+		State struct {
+			Subjects map[string]uint64 `json:"subjects"`
+		} `json:"state"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return nil, 0, fmt.Errorf("the answer about stream %s cannot be read: %w", stream, err)
+	}
+	switch {
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeStreamNotFound:
+		return nil, 0, jetstream.ErrStreamNotFound
+	case answer.Error != nil:
+		return nil, 0, answer.Error
+	}
+	subjects = make([]string, 0, len(answer.State.Subjects))
+	for subject := range answer.State.Subjects {
+		subjects = append(subjects, subject)
+	}
+	return subjects, answer.Total, nil
+}
+
+// pagePatience is how long the server may take to list a page of subjects: it orders all of them for each.
+const pagePatience = 30 * time.Second
+
+// CatalogState is what the stream CATALOG holds. Its writer tells from it that what it stored is gone: the stream was
+// created later than the writer last saw, ends before what the writer stored, or begins beyond it.
+type CatalogState struct {
+	Created time.Time
+	// FirstSeq is the sequence of the oldest message that is still there, one more than LastSeq if the stream is empty.
+	FirstSeq uint64
+	// LastSeq is the sequence of the message that was stored last; a purge does not lower it.
+	LastSeq  uint64
+	Messages uint64
+}
+
+// CatalogState returns the state of CATALOG. The error wraps jetstream.ErrStreamNotFound if there is no such stream.
+func (m *Mesh) CatalogState(ctx context.Context) (CatalogState, error) {
+	s, err := m.js.Stream(ctx, StreamCatalog)
+	if err != nil {
+		return CatalogState{}, fmt.Errorf("read the state of stream %s: %w", StreamCatalog, err)
+	}
+	info := s.CachedInfo()
+	return CatalogState{
+		Created:  info.Created,
+		FirstSeq: info.State.FirstSeq,
+		LastSeq:  info.State.LastSeq,
+		Messages: info.State.Msgs,
+	}, nil
+}

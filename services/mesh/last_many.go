@@ -1,0 +1,102 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// readPatience is how long a read of many messages waits for the next answer.
+const readPatience = 10 * time.Second
+
+// readWindow is how many of its requests are on their way at a time: enough to hide the round trip, and few enough that
+// their answers fit into what the server buffers for a slow client (64 MB by default).
+const readWindow = 256
+
+// lastMany reads the latest message of each subject from a stream with direct get; the reads travel together. It calls
+// do once for each subject, in any order, with its index and its message, nil if the stream holds none. In a cluster a
+// replica may answer that lags by a moment.
+func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string, do func(i int, msg *nats.Msg) error) error {
+	if len(subjects) == 0 {
+		return nil
+	}
+	inbox := m.nc.NewInbox()
+	sub, err := m.nc.SubscribeSync(inbox + ".*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	// The window is the limit: a client that drops an answer would wait for it in vain.
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return err
+	}
+	sent := 0
+	for got := range subjects {
+		for ; sent < len(subjects) && sent-got < readWindow; sent++ {
+			// One request for each: for a list of subjects the server looks through its whole store.
+			msg := &nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream + "." + subjects[sent], Reply: inbox + "." + strconv.Itoa(sent)}
+			if err := m.nc.PublishMsg(msg); err != nil {
+				return err
+			}
+		}
+		i, msg, err := nextAnswer(ctx, sub, len(subjects))
+		if errors.Is(err, nats.ErrNoResponders) {
+			// Not the same as a stream that holds no such message.
+			return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", stream, err)
+		}
+		if err != nil {
+			return err
+		}
+		if msg, err = found(msg); err != nil {
+			return err
+		}
+		if err := do(i, msg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextAnswer waits for the next answer, and returns the index of its request.
+func nextAnswer(ctx context.Context, sub *nats.Subscription, n int) (int, *nats.Msg, error) {
+	waiting, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	msg, err := sub.NextMsgWithContext(waiting)
+	switch {
+	case err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		return 0, nil, fmt.Errorf("JetStream did not answer for %s: %w", readPatience, err)
+	case err != nil:
+		return 0, nil, err
+	}
+	i, err := strconv.Atoi(lastToken(msg.Subject))
+	if err != nil || i < 0 || i >= n {
+		return 0, nil, fmt.Errorf("an answer on %s that nobody asked for", msg.Subject)
+	}
+	return i, msg, nil
+}
+
+// found returns the message of an answer to a direct get, nil if it says that there is none.
+func found(msg *nats.Msg) (*nats.Msg, error) {
+	switch status := msg.Header.Get("Status"); status {
+	case "":
+		return msg, nil
+	case "404":
+		return nil, nil //nolint:nilnil // nil is the answer
+	default:
+		return nil, fmt.Errorf("JetStream: %s %s", status, msg.Header.Get("Description"))
+	}
+}
+
+// sequenceOf returns the sequence of an answer to a direct get.
+func sequenceOf(msg *nats.Msg) (uint64, error) {
+	sequence, err := strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return 0, errors.New("the answer has no sequence")
+	}
+	return sequence, nil
+}

@@ -1,0 +1,56 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+// rereadIDs is how many products one command names at most.
+const rereadIDs = 10_000
+
+// AskReread commands ingestion to read products again, or the whole catalog if none is named, and returns when that is
+// stored. The same id within two minutes is the same command. With concerned set, a change of a watched row may concern
+// the products. Many products become several commands: the ids of those after the first end in ".1", ".2" and so on.
+func (m *Mesh) AskReread(ctx context.Context, account, id, reason string, products []string, concerned bool) error {
+	now, err := m.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for i, some := range rereadParts(products, m.MaxBody()/2) {
+		part := id
+		if i > 0 {
+			part += "." + strconv.Itoa(i)
+		}
+		command := &meshv1.Command{
+			Id: part, Account: account, Issuer: m.name, Reason: reason, IssuedAt: timestamppb.New(now),
+			Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: some, Concerned: concerned}},
+		}
+		if err := m.Publish(ctx, CommandSubject(Ingestion, account, VerbBackfill, ""), command, WithID(part)); err != nil {
+			return fmt.Errorf("command ingestion to read %d products again: %w", len(some), err)
+		}
+	}
+	return nil
+}
+
+// rereadParts splits products so that the ids of a part fit into so many bytes of a message. There is always one part.
+func rereadParts(products []string, bytes int) [][]string {
+	parts := [][]string{nil}
+	size := 0
+	for _, id := range products {
+		last := len(parts) - 1
+		room := 1 + protowire.SizeBytes(len(id))
+		if n := len(parts[last]); n >= rereadIDs || n > 0 && size+room > bytes {
+			parts, size = append(parts, nil), 0
+			last++
+		}
+		parts[last] = append(parts[last], id)
+		size += room
+	}
+	return parts
+}
