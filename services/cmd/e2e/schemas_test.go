@@ -132,12 +132,21 @@ func (s *shop) converged(r *rig, when string) {
 	s.t.Helper()
 	_, err := r.ingest.WaitCaptured(s.t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(s.t, err)
-	letters, err := r.control.ListDeadLetters(s.t.Context(), connect.NewRequest(&controlv1.ListDeadLettersRequest{}))
-	require.NoError(s.t, err)
-	for _, l := range letters.Msg.GetDeadLetters() {
-		s.t.Errorf("%s: after %s: dead letter: %s", s.schema.Name, when, l.GetMessage())
-	}
-	require.Empty(s.t, letters.Msg.GetDeadLetters())
+	require.Eventually(s.t, func() bool {
+		letters, err := r.control.ListDeadLetters(s.t.Context(), connect.NewRequest(&controlv1.ListDeadLettersRequest{}))
+		if err != nil {
+			return false
+		}
+		for _, l := range letters.Msg.GetDeadLetters() {
+			s.t.Errorf("%s: after %s: dead letter: %s", s.schema.Name, when, l.GetMessage())
+		}
+		if s.t.Failed() {
+			return true
+		}
+		status, err := r.control.GetStatus(s.t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+		return err == nil && status.Msg.GetPending()+status.Msg.GetDrifted() == 0
+	}, patience, 50*time.Millisecond, "%s: %s", s.schema.Name, when)
+	require.False(s.t, s.t.Failed())
 	r.convergedWithin(time.Minute)
 }
 
@@ -204,11 +213,12 @@ func (s *shop) reread(c schemas.Change) {
 		require.NoError(s.t, err)
 		var comparison *meshv1.TableComparison
 		require.Eventually(s.t, func() bool {
-			status, err := r.control.GetStatus(s.t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+			report := &meshv1.CaptureReport{}
+			_, err := r.mesh.Capture("default").Get(s.t.Context(), report)
 			if err != nil {
 				return false
 			}
-			for _, done := range status.Msg.GetEquality().GetCapture().GetAsked() {
+			for _, done := range report.GetAsked() {
 				if done.GetId() == asked.Msg.GetId() && done.GetFinishedAt() != nil {
 					comparison = done
 				}
