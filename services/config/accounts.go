@@ -15,6 +15,7 @@ import (
 type section struct {
 	values  map[string]fileValue
 	mapping *Mapping
+	catalog *catalogEntry
 	// at is where an account stands.
 	at string
 }

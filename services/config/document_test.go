@@ -49,6 +49,10 @@ accounts:
     stripe_rate: 20
 ~~~
 
+Accounts may share a mapping: a ~catalog~ at the top level stands behind that of each account, key by key, and the statements of
+~write_back~ likewise. So ~watch~ and ~prices~ can be written once, and ~products~ under each account. YAML's anchors and aliases
+work in the whole file; keys of the top level that begin with ~x-~ are left for them.
+
 A secret is read from a file where its key ends in ~_file~. Every account but ~default~ has a replication slot and a publication
 of its own, ~driftless_<account>~, unless it names others.
 `
@@ -64,7 +68,8 @@ mapping of your own tables is under the key ` + "`catalog`" + ` of the file; see
 ` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
 
 ` + "`driftless config check --config FILE`" + ` checks everything that a service would refuse at its start, of all accounts in the file, and
-asks no server.
+asks no server. With ` + "`--database`" + ` it also asks the catalog database, and changes nothing there: see
+[mapping.md](mapping.md#checks).
 `)
 	b.WriteString(strings.ReplaceAll(severalAccounts, "~", "`"))
 	for _, g := range groups {

@@ -182,12 +182,20 @@ func (r *resolver) load(path string) error {
 		if doc.Body == nil {
 			continue
 		}
-		entries, ok := doc.Body.(*ast.MappingNode)
+		body, err := withoutAliases(path, doc.Body)
+		if err != nil {
+			return fmt.Errorf("configuration file %w", err)
+		}
+		entries, ok := body.(*ast.MappingNode)
 		if !ok {
 			return fmt.Errorf("configuration file %s: must hold settings as \"key: value\"", path)
 		}
 		for _, entry := range entries.Values {
 			read := r.entry
+			if strings.HasPrefix(entry.Key.GetToken().Value, "x-") {
+				// A place for what is used elsewhere by its anchor.
+				continue
+			}
 			if entry.Key.GetToken().Value == "accounts" {
 				read = r.accountsEntry
 			}
@@ -196,21 +204,14 @@ func (r *resolver) load(path string) error {
 			}
 		}
 	}
-	return nil
+	return r.mappings()
 }
 
 func (s *section) entry(path string, entry *ast.MappingValueNode) error {
 	key := entry.Key.GetToken()
 	at := position(path, key)
 	if key.Value == "catalog" {
-		s.mapping = &Mapping{}
-		if err := yaml.NodeToValue(entry.Value, s.mapping, yaml.Strict()); err != nil {
-			return fault(path, "catalog: ", err)
-		}
-		if err := s.mapping.check(); err != nil {
-			return fmt.Errorf("%s: catalog: %w", at, err)
-		}
-		return nil
+		return s.catalogEntry(path, entry)
 	}
 	flag := strings.ReplaceAll(key.Value, "_", "-")
 	if secret, ok := strings.CutSuffix(flag, "-file"); ok && slices.Contains(secrets(), secret) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -112,7 +113,12 @@ func (c *comparison) log(ctx context.Context, took time.Duration) {
 		"dead", r.GetDead(), "took", took.Round(time.Millisecond),
 	}
 	if r.GetMissed() == 0 {
-		c.in.logger.InfoContext(ctx, "the tables are compared", attrs...)
+		level := slog.LevelInfo
+		if r.GetReason() == reasonWritten {
+			// Every few seconds in a small catalog that is worked on.
+			level = slog.LevelDebug
+		}
+		c.in.logger.Log(ctx, level, "the tables are compared", attrs...)
 		return
 	}
 	attrs = append(attrs, "first", r.GetMissedProducts(), "likely_cause", c.cause())

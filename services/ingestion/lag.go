@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -100,6 +101,8 @@ func (in *ingester) watchLag(ctx context.Context) error {
 		switch {
 		case err == nil:
 			l.saw(time.Now(), reading)
+		case errors.Is(err, wal.ErrNoSlot):
+			l.lost()
 		case ctx.Err() == nil:
 			l.lost()
 			in.logger.WarnContext(ctx, "could not ask how far the capture is behind", "error", err)

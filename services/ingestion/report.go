@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -222,7 +223,7 @@ func (in *ingester) keepReport(ctx context.Context) error {
 	var failing bool
 	for {
 		err := in.reportOnce(ctx, h)
-		if err != nil && ctx.Err() == nil && !failing {
+		if err != nil && ctx.Err() == nil && !failing && !errors.Is(err, errSchema) {
 			in.logger.WarnContext(ctx, "could not report how far the catalog is captured", "error", err)
 		}
 		failing = err != nil
@@ -286,6 +287,11 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if err := in.lookAtCatalog(ctx); err != nil {
 		return err
 	}
+	writes, err := t.schema.source.Writes(ctx, in.pool, t.schema.reads)
+	if err != nil {
+		return err
+	}
+	in.whole.wrote(writes)
 	h.saw(now, endOfLog(end))
 	captured := t.reader.Confirmed()
 	// After the position was read: what is uncertain is noted before it is confirmed.

@@ -42,9 +42,58 @@ type wholeReading struct {
 	failure string
 	// begun: this process has compared the tables since it started.
 	begun bool
+	// writes is the count of rows that were written, compared the one before the last comparison, which took so long.
+	writes, compared int64
+	ended            time.Time
+	took             time.Duration
 }
 
 func newWholeReading() *wholeReading { return &wholeReading{wake: make(chan struct{}, 1)} }
+
+// wrote takes the count of rows that were written to the tables into account.
+func (w *wholeReading) wrote(count int64) {
+	w.mu.Lock()
+	fresh := count != w.writes
+	w.writes = count
+	w.mu.Unlock()
+	if fresh {
+		w.request()
+	}
+}
+
+// Something was written to the tables: whether the log told all of it, a comparison tells. The wait between two is at least
+// restAtLeast, and restFactor times as long as the last one took, so that comparing takes a small part of the time however
+// many products there are and however much is written.
+const (
+	restAtLeast = 2 * time.Second
+	restFactor  = 20
+)
+
+// rest is how long the tables are left alone after the last comparison, if something was written since; ok is false if
+// nothing was.
+func (w *wholeReading) rest(now time.Time) (wait time.Duration, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.writes == w.compared {
+		return 0, false
+	}
+	return max(w.ended.Add(max(restAtLeast, restFactor*w.took)).Sub(now), 0), true
+}
+
+// timed runs a comparison and keeps what rest needs.
+func (w *wholeReading) timed(run func() error) error {
+	w.mu.Lock()
+	writes, begun := w.writes, time.Now()
+	w.mu.Unlock()
+	err := run()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended, w.took = time.Now(), time.Since(begun)
+	if err == nil {
+		w.compared, w.begun = writes, true
+	}
+	return err
+}
 
 // request has the reader look whether a reading is wanted.
 func (w *wholeReading) request() {
@@ -186,21 +235,14 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	c.after = after
 	c.first = !in.report.everCompared()
 	c.moved = func(last string) error { return move(wholeAfter + last) }
-	if err := c.run(ctx); err != nil {
+	if err := in.whole.timed(func() error { return c.run(ctx) }); err != nil {
 		return 0, err
 	}
 	if err := move(wholeDone); err != nil {
 		return 0, err
 	}
 	in.whole.settle(wants)
-	in.begun()
-	return lookForWhole, nil
-}
-
-func (in *ingester) begun() {
-	in.whole.mu.Lock()
-	defer in.whole.mu.Unlock()
-	in.whole.begun = true
+	return 0, nil
 }
 
 // comparePeriodically compares the tables if the last comparison is long ago, or was before this process started: what
@@ -217,32 +259,40 @@ func (in *ingester) comparePeriodically(ctx context.Context, t *turn) (time.Dura
 	if err != nil {
 		return 0, err
 	}
-	in.whole.mu.Lock()
-	begun := in.whole.begun
-	in.whole.mu.Unlock()
-	due := in.report.comparedAt().Add(every).Sub(now)
-	if begun && due > 0 {
-		return min(due, lookForWhole), nil
-	}
-	reason := reasonPeriodic
-	if !begun && due > 0 {
-		reason = reasonStart
+	wait, reason := in.whole.due(in.report.comparedAt().Add(every).Sub(now))
+	if wait > 0 {
+		return min(wait, lookForWhole), nil
 	}
 	c := in.newComparison(t, reason)
 	c.expectsNothing = !fast
 	c.gently = !fast
 	c.after, c.startedAt = in.report.interrupted(reason)
-	if err := c.run(ctx); err != nil {
-		return 0, err
+	return 0, in.whole.timed(func() error { return c.run(ctx) })
+}
+
+// due is how long to wait for the next comparison, of which one is due anyhow after some time, and the reason for it.
+func (w *wholeReading) due(anyhow time.Duration) (time.Duration, string) {
+	w.mu.Lock()
+	begun := w.begun
+	w.mu.Unlock()
+	rest, written := w.rest(time.Now())
+	switch {
+	case anyhow <= 0:
+		return 0, reasonPeriodic
+	case !begun:
+		return 0, reasonStart
+	case written && rest <= anyhow:
+		return rest, reasonWritten
+	default:
+		return anyhow, reasonPeriodic
 	}
-	in.begun()
-	return lookForWhole, nil
 }
 
 // Reasons of comparisons that nothing asked for.
 const (
 	reasonPeriodic = "periodic"
 	reasonStart    = "ingestion started"
+	reasonWritten  = "the tables were written"
 )
 
 // allRead reports whether no reading of the whole catalog is wanted or under way, in any replica.

@@ -26,6 +26,9 @@ type Finding struct {
 	Fix string `json:"fix,omitempty"`
 }
 
+// IsRefusal reports whether ingestion does not start with the finding.
+func (f Finding) IsRefusal() bool { return f.Severity == Refusal }
+
 func (f Finding) String() string {
 	if f.Fix == "" {
 		return f.Message

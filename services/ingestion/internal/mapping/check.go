@@ -2,56 +2,121 @@ package mapping
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
-	"github.com/driftless-sync/driftless/services/ingestion/internal/names"
 )
+
+// checkLimit bounds each query of a check: a start must not wait for a scan of large tables. What is not found out in that time
+// is not called right or wrong.
+const checkLimit = 10 * time.Second
 
 // Check looks at the tables and their rows, and returns everything that is wrong with the mapping at once. It refuses only what
 // would make capture untrue. An error says that it could not look.
 func (m *Mapping) Check(ctx context.Context, watch []config.WatchedTable, validate func(*catalogv1.Product) []catalog.Violation) (finding.List, error) {
-	var out finding.List
-	if err := m.checkDependencies(ctx, watch, &out); err != nil {
+	c := check{m: m}
+	if err := c.resolve(ctx, watch); err != nil {
 		return nil, err
 	}
-	return out, nil
+	for _, look := range []func(context.Context) error{
+		c.dependencies,
+		c.watchedValues,
+		c.identities,
+		func(ctx context.Context) error { return c.sample(ctx, validate) },
+	} {
+		if err := look(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return c.out, nil
 }
 
-// checkDependencies names what the queries read and no change is seen of.
-func (m *Mapping) checkDependencies(ctx context.Context, watch []config.WatchedTable, out *finding.List) error {
-	d, err := m.Dependencies(ctx)
+// check is one call of Check.
+type check struct {
+	m       *Mapping
+	watched []watched
+	out     finding.List
+}
+
+// limited runs read-only queries in a transaction with a time limit. outOfTime reports whether they met it.
+func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime bool, err error) {
+	err = pgx.BeginTxFunc(ctx, c.m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", checkLimit.Milliseconds())); err != nil {
+			return err
+		}
+		return run(tx)
+	})
+	if code(err) == codeQueryCanceled {
+		return true, nil
+	}
+	return false, err
+}
+
+// told makes an error of a query a warning, and returns any other error: what one query cannot say must not keep the rest from
+// being looked at.
+func (c *check) told(what string, err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || !ofRows(err) {
+		return err
+	}
+	c.out.Warn("", "%s could not be checked: %s (SQLSTATE %s)", what, pg.Message, pg.Code)
+	return nil
+}
+
+// dependencies names what the queries read and no change is seen of.
+func (c *check) dependencies(ctx context.Context) error {
+	d, err := c.m.Dependencies(ctx)
+	if err != nil {
+		return c.told("what the queries read", err)
+	}
+	covered, err := c.covered(ctx)
 	if err != nil {
 		return err
 	}
-	watched := map[uint32]bool{}
-	for _, w := range watch {
-		oid, err := names.Table(ctx, m.pool, w.Table)
-		if err != nil {
-			return err
-		}
-		watched[oid] = true
-	}
-	var unwatched []string
 	for _, r := range d.Relations {
-		if !watched[r.OID] {
-			unwatched = append(unwatched, r.Name)
+		if covered[r.OID] {
+			continue
 		}
-	}
-	if len(unwatched) > 0 {
-		out.Warn("", "the queries read %s, and catalog.watch does not: a change there is seen only when the tables are compared",
-			strings.Join(unwatched, ", "))
+		const seen = "a change there is seen only when the tables are compared (see compare_every)"
+		switch r.Kind {
+		case 'm':
+			c.out.Warn("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s", r.Name, seen)
+		case 'f':
+			c.out.Warn("", "the queries read the foreign table %s, and the log of this database has none of its changes: %s", r.Name, seen)
+		default:
+			line, err := c.suggestion(ctx, r)
+			if err != nil {
+				return err
+			}
+			c.out.Warn("", "the queries read %s, and catalog.watch does not name it: %s%s", r.Name, seen, line)
+		}
 	}
 	if len(d.Functions) > 0 {
 		var functions []string
 		for _, f := range d.Functions {
 			functions = append(functions, f.Name)
 		}
-		out.Warn("", "%s", fmt.Sprintf("the queries call %s: Postgres does not know which tables a function with a text as its body reads, so they may be unwatched", strings.Join(functions, ", ")))
+		c.out.Warn("", "the queries call %s, and Postgres does not know which tables a function reads whose body is a text: "+
+			"changes of tables that catalog.watch does not name are seen only when the tables are compared", strings.Join(functions, ", "))
+	}
+	if !d.Complete && len(d.Functions) == 0 {
+		c.out.Warn("GRANT TEMPORARY ON DATABASE "+c.m.database()+" TO "+c.m.role()+";",
+			"which tables the queries read through views and functions is not known, since role %s may make no temporary view", c.m.role())
 	}
 	return nil
 }
+
+func (m *Mapping) database() string {
+	return pgx.Identifier{m.pool.Config().ConnConfig.Database}.Sanitize()
+}
+
+func (m *Mapping) role() string { return pgx.Identifier{m.pool.Config().ConnConfig.User}.Sanitize() }

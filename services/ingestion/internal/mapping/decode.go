@@ -2,144 +2,163 @@ package mapping
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// scalar is a JSON string, number or null, as text: identifiers and amounts come as either, and a number keeps all
-// its digits.
-type scalar string
+// The structures of Stripe's fields. An empty one means that there is none.
 
-func (s *scalar) UnmarshalJSON(data []byte) error {
-	switch {
-	case bytes.Equal(data, []byte("null")):
-		return nil
-	case len(data) > 0 && data[0] == '"':
-		return json.Unmarshal(data, (*string)(s))
-	case len(data) > 0 && (data[0] == '{' || data[0] == '['):
-		return errors.New("must be a number or a string")
-	default:
-		*s = scalar(data)
+func dimensions(v value) *catalogv1.PackageDimensions {
+	if v.isNone() {
 		return nil
 	}
-}
-
-// nameList is a list of strings, or of objects with a name.
-type nameList []string
-
-func (n *nameList) UnmarshalJSON(data []byte) error {
-	var items []json.RawMessage
-	if err := json.Unmarshal(data, &items); err != nil {
-		return err
+	f := v.fields()
+	return &catalogv1.PackageDimensions{
+		Height: f["height"].text(), Length: f["length"].text(), Weight: f["weight"].text(), Width: f["width"].text(),
 	}
-	for _, item := range items {
-		var named struct {
-			Name string `json:"name"`
-		}
-		var err error
-		if len(item) > 0 && item[0] == '{' {
-			err = json.Unmarshal(item, &named)
-		} else {
-			err = json.Unmarshal(item, &named.Name)
-		}
-		if err != nil {
-			return err
-		}
-		*n = append(*n, named.Name)
+}
+
+func recurring(v value) *catalogv1.Recurring {
+	if v.isNone() {
+		return nil
 	}
-	return nil
-}
-
-type dimensionsRow struct {
-	Height scalar `json:"height"`
-	Length scalar `json:"length"`
-	Weight scalar `json:"weight"`
-	Width  scalar `json:"width"`
-}
-
-type recurringRow struct {
-	Interval      string `json:"interval"`
-	IntervalCount uint32 `json:"interval_count"`
-	UsageType     string `json:"usage_type"`
-	Meter         string `json:"meter"`
-}
-
-type tierRow struct {
-	UpTo              scalar `json:"up_to"`
-	UnitAmount        scalar `json:"unit_amount"`
-	UnitAmountDecimal scalar `json:"unit_amount_decimal"`
-	FlatAmount        scalar `json:"flat_amount"`
-	FlatAmountDecimal scalar `json:"flat_amount_decimal"`
-}
-
-type transformRow struct {
-	DivideBy uint64 `json:"divide_by"`
-	Round    string `json:"round"`
-}
-
-type currencyRow struct {
-	UnitAmount        scalar     `json:"unit_amount"`
-	UnitAmountDecimal scalar     `json:"unit_amount_decimal"`
-	TaxBehavior       string     `json:"tax_behavior"`
-	Tiers             []tierRow  `json:"tiers"`
-	CustomUnitAmount  *customRow `json:"custom_unit_amount"`
-}
-
-type customRow struct {
-	Minimum scalar `json:"minimum"`
-	Maximum scalar `json:"maximum"`
-	Preset  scalar `json:"preset"`
-}
-
-func currencies(options map[string]*currencyRow) map[string]*catalogv1.CurrencyOption {
-	var out map[string]*catalogv1.CurrencyOption
-	for currency, o := range options {
-		if o == nil {
-			continue
-		}
-		if out == nil {
-			out = map[string]*catalogv1.CurrencyOption{}
-		}
-		option := &catalogv1.CurrencyOption{TaxBehavior: o.TaxBehavior, Tiers: tiers(o.Tiers), CustomUnitAmount: custom(o.CustomUnitAmount)}
-		option.UnitAmount, option.UnitAmountDecimal = catalog.Amount(string(o.UnitAmount), string(o.UnitAmountDecimal))
-		out[currency] = option
+	f := v.fields()
+	return &catalogv1.Recurring{
+		Interval:      f["interval"].text(),
+		IntervalCount: uint32(f["interval_count"].whole(math.MaxUint32)), //nolint:gosec // the limit
+		UsageType:     f["usage_type"].text(),
+		Meter:         f["meter"].text(),
 	}
-	return out
 }
 
-func tiers(rows []tierRow) []*catalogv1.PriceTier {
+func transform(v value) *catalogv1.TransformQuantity {
+	if v.isNone() {
+		return nil
+	}
+	f := v.fields()
+	return &catalogv1.TransformQuantity{DivideBy: f["divide_by"].whole(math.MaxUint64), Round: f["round"].text()}
+}
+
+func tiers(v value) []*catalogv1.PriceTier {
 	var out []*catalogv1.PriceTier
-	for _, r := range rows {
-		upTo := string(r.UpTo)
+	for _, item := range v.items() {
+		f := item.fields()
+		upTo := f["up_to"].text()
 		if upTo == "inf" {
 			// Stripe's word on writing for a tier without end.
 			upTo = ""
 		}
 		tier := &catalogv1.PriceTier{UpTo: upTo}
-		tier.UnitAmount, tier.UnitAmountDecimal = catalog.Amount(string(r.UnitAmount), string(r.UnitAmountDecimal))
-		tier.FlatAmount, tier.FlatAmountDecimal = catalog.Amount(string(r.FlatAmount), string(r.FlatAmountDecimal))
+		tier.UnitAmount, tier.UnitAmountDecimal = amounts(f["unit_amount"], f["unit_amount_decimal"])
+		tier.FlatAmount, tier.FlatAmountDecimal = amounts(f["flat_amount"], f["flat_amount_decimal"])
 		out = append(out, tier)
 	}
 	return out
 }
 
-func custom(r *customRow) *catalogv1.CustomUnitAmount {
-	if r == nil {
+// custom reads an amount that the customer chooses. An object without bounds is one too, unless it says enabled: false; see chosen.
+func custom(v value) *catalogv1.CustomUnitAmount {
+	if raw := bytes.TrimSpace(v.raw); len(raw) == 0 || string(raw) == "null" {
 		return nil
 	}
-	return &catalogv1.CustomUnitAmount{Minimum: string(r.Minimum), Maximum: string(r.Maximum), Preset: string(r.Preset)}
+	f := v.fields()
+	if f["enabled"].text() == "false" {
+		return nil
+	}
+	bound := func(name string) string {
+		whole, fraction := amounts(f[name], value{})
+		if fraction != "" {
+			return fraction
+		}
+		return whole
+	}
+	return &catalogv1.CustomUnitAmount{Minimum: bound("minimum"), Maximum: bound("maximum"), Preset: bound("preset")}
 }
 
-func texts(m map[string]scalar) map[string]string {
-	if len(m) == 0 {
+// chosen tells the two meanings of a custom amount without bounds apart: beside another amount it is an empty structure, which
+// means none.
+func chosen(c *catalogv1.CustomUnitAmount, whole, fraction string, tiers []*catalogv1.PriceTier) *catalogv1.CustomUnitAmount {
+	unbounded := c.GetMinimum() == "" && c.GetMaximum() == "" && c.GetPreset() == ""
+	if unbounded && (whole != "" || fraction != "" || len(tiers) > 0) {
 		return nil
 	}
-	out := make(map[string]string, len(m))
-	for k, v := range m {
-		out[k] = string(v)
+	return c
+}
+
+// currencies lowers the codes, as Stripe writes them. Options that are NULL or empty are none.
+func currencies(v value) map[string]*catalogv1.CurrencyOption {
+	var out map[string]*catalogv1.CurrencyOption
+	fields, spelled := v.fields(), map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		field := fields[name]
+		if field.isNone() {
+			continue
+		}
+		code := strings.ToLower(name)
+		field.path = v.path + "." + code
+		if other, ok := spelled[code]; ok {
+			field.fault("is given twice, as %q and as %q", other, name)
+			continue
+		}
+		spelled[code] = name
+		f := field.at("", field.raw).fields()
+		option := &catalogv1.CurrencyOption{
+			TaxBehavior:      f["tax_behavior"].text(),
+			Tiers:            tiers(f["tiers"]),
+			CustomUnitAmount: custom(f["custom_unit_amount"]),
+		}
+		option.UnitAmount, option.UnitAmountDecimal = amounts(f["unit_amount"], f["unit_amount_decimal"])
+		option.CustomUnitAmount = chosen(option.GetCustomUnitAmount(), option.GetUnitAmount(), option.GetUnitAmountDecimal(), option.GetTiers())
+		if out == nil {
+			out = map[string]*catalogv1.CurrencyOption{}
+		}
+		out[code] = option
 	}
 	return out
+}
+
+// amounts are an amount in either of Stripe's two fields, in the one that fits.
+func amounts(whole, fractional value) (unitAmount, unitAmountDecimal string) {
+	return fitted(whole, whole.text(), fractional.text())
+}
+
+// fitted writes an amount as Stripe does. A fraction of a minor unit is a mistake where the field is for whole ones: nobody means
+// a price of 23.485 that is computed as 21.35 * 1.1.
+func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecimal string) {
+	unitAmount, unitAmountDecimal = catalog.Amount(amount, fractional)
+	if amount == "" || fractional != "" {
+		return unitAmount, unitAmountDecimal
+	}
+	_, field, ok := cutLast(whole.path, ".")
+	if !ok {
+		field = whole.path
+	}
+	switch {
+	case unitAmountDecimal != "":
+		hint := fmt.Sprintf("or return it as %s_decimal, which may have 12 decimals", field)
+		if !strings.HasSuffix(field, "_amount") {
+			hint = "for Stripe takes whole ones only"
+		}
+		whole.fault("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s", amount, hint)
+		return "", ""
+	case strings.ContainsAny(strings.ToLower(amount), "nif"):
+		// NaN, Infinity.
+		whole.fault("%s is no amount: return a number of minor units, or NULL", abridged([]byte(amount)))
+		return "", ""
+	}
+	return unitAmount, unitAmountDecimal
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
 }

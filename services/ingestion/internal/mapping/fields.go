@@ -1,9 +1,9 @@
 package mapping
 
 import (
-	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -42,55 +42,56 @@ func (k kind) takes(oid uint32) bool {
 // column is a column that a query may return: what it must be, and where its value, as text, goes.
 type column[R any] struct {
 	kind
-	set func(row *R, value []byte) error
+	set func(row *R, v value)
+	// null says why the column must not be NULL; empty if it may be.
+	null string
 }
 
+// notNull is for columns without which a product or price means nothing.
+func (c column[R]) notNull(why string) column[R] {
+	c.null = why
+	return c
+}
+
+const (
+	required = "must not be NULL or empty"
+	// A NULL comes from an outer join or an expression over NULL more often than from somebody who means it.
+	flag = "must be true or false; NULL is neither: use coalesce(..., false), or coalesce(..., true), in the query"
+)
+
 func textColumn[R any](k kind, field func(*R) *string) column[R] {
-	return column[R]{k, func(row *R, value []byte) error {
-		*field(row) = string(value)
-		return nil
-	}}
+	return column[R]{kind: k, set: func(row *R, v value) { *field(row) = string(v.raw) }}
 }
 
 func boolColumn[R any](field func(*R) **bool) column[R] {
-	return column[R]{boolean, func(row *R, value []byte) error {
-		b, err := strconv.ParseBool(string(value))
+	return column[R]{kind: boolean, set: func(row *R, v value) {
+		b, err := strconv.ParseBool(string(v.raw))
+		if err != nil {
+			v.fault("must be true or false, not %s", v.shown())
+			return
+		}
 		*field(row) = &b
-		return err
 	}}
 }
 
-func jsonColumn[R, J any](k kind, take func(*R, J)) column[R] {
-	return column[R]{k, func(row *R, value []byte) error {
-		var j J
-		if err := json.Unmarshal(value, &j); err != nil {
-			return err
-		}
-		take(row, j)
-		return nil
-	}}
+func structure[R, T any](k kind, read func(value) T, field func(*R) *T) column[R] {
+	return column[R]{kind: k, set: func(row *R, v value) { *field(row) = read(v) }}
 }
 
 // productColumns are the columns that a products query may return.
 var productColumns = map[string]column[catalogv1.Product]{
-	"id":          textColumn(identifier, func(p *catalogv1.Product) *string { return &p.Id }),
-	"name":        textColumn(text, func(p *catalogv1.Product) *string { return &p.Name }),
-	"active":      boolColumn(func(p *catalogv1.Product) **bool { return &p.Active }),
+	"id":          textColumn(identifier, func(p *catalogv1.Product) *string { return &p.Id }).notNull(required),
+	"name":        textColumn(text, func(p *catalogv1.Product) *string { return &p.Name }).notNull(required),
+	"active":      boolColumn(func(p *catalogv1.Product) **bool { return &p.Active }).notNull(flag),
 	"description": textColumn(text, func(p *catalogv1.Product) *string { return &p.Description }),
-	"images":      jsonColumn(list, func(p *catalogv1.Product, images []string) { p.Images = images }),
-	"marketing_features": jsonColumn(list, func(p *catalogv1.Product, features nameList) {
-		for _, name := range features {
+	"images":      structure(list, value.texts, func(p *catalogv1.Product) *[]string { return &p.Images }),
+	"marketing_features": {kind: list, set: func(p *catalogv1.Product, v value) {
+		for _, name := range v.texts() {
 			p.MarketingFeatures = append(p.MarketingFeatures, &catalogv1.MarketingFeature{Name: name})
 		}
-	}),
-	"metadata": jsonColumn(object, func(p *catalogv1.Product, m map[string]scalar) { p.Metadata = texts(m) }),
-	"package_dimensions": jsonColumn(object, func(p *catalogv1.Product, d *dimensionsRow) {
-		if d != nil {
-			p.PackageDimensions = &catalogv1.PackageDimensions{
-				Height: string(d.Height), Length: string(d.Length), Weight: string(d.Weight), Width: string(d.Width),
-			}
-		}
-	}),
+	}},
+	"metadata":             structure(object, value.metadata, func(p *catalogv1.Product) *map[string]string { return &p.Metadata }),
+	"package_dimensions":   structure(object, dimensions, func(p *catalogv1.Product) **catalogv1.PackageDimensions { return &p.PackageDimensions }),
 	"shippable":            boolColumn(func(p *catalogv1.Product) **bool { return &p.Shippable }),
 	"statement_descriptor": textColumn(text, func(p *catalogv1.Product) *string { return &p.StatementDescriptor }),
 	"tax_code":             textColumn(text, func(p *catalogv1.Product) *string { return &p.TaxCode }),
@@ -103,35 +104,44 @@ var productColumns = map[string]column[catalogv1.Product]{
 type priceRow struct {
 	product string
 	price   *catalogv1.Price
+	// unitAmount is the value of that column, for faults.
+	unitAmount value
 }
 
 // priceColumns are the columns that a prices query may return.
 var priceColumns = map[string]column[priceRow]{
-	"id":                  textColumn(identifier, func(r *priceRow) *string { return &r.price.Id }),
-	"product":             textColumn(identifier, func(r *priceRow) *string { return &r.product }),
-	"active":              boolColumn(func(r *priceRow) **bool { return &r.price.Active }),
-	"currency":            textColumn(text, func(r *priceRow) *string { return &r.price.Currency }),
-	"unit_amount":         textColumn(amount, func(r *priceRow) *string { return &r.price.UnitAmount }),
+	"id":      textColumn(identifier, func(r *priceRow) *string { return &r.price.Id }).notNull(required),
+	"product": textColumn(identifier, func(r *priceRow) *string { return &r.product }).notNull(required),
+	"active":  boolColumn(func(r *priceRow) **bool { return &r.price.Active }).notNull(flag),
+	"currency": {kind: text, null: required, set: func(r *priceRow, v value) {
+		r.price.Currency = strings.ToLower(string(v.raw))
+		if r.price.GetCurrency() == "" {
+			v.fault(required)
+		}
+	}},
+	"unit_amount": {kind: amount, set: func(r *priceRow, v value) {
+		r.price.UnitAmount, r.unitAmount = string(v.raw), v
+	}},
 	"unit_amount_decimal": textColumn(amount, func(r *priceRow) *string { return &r.price.UnitAmountDecimal }),
 	"billing_scheme":      textColumn(text, func(r *priceRow) *string { return &r.price.BillingScheme }),
-	"recurring": jsonColumn(object, func(r *priceRow, x *recurringRow) {
-		if x != nil {
-			r.price.Recurring = &catalogv1.Recurring{Interval: x.Interval, IntervalCount: x.IntervalCount, UsageType: x.UsageType, Meter: x.Meter}
-		}
-	}),
-	"tiers":      jsonColumn(object, func(r *priceRow, t []tierRow) { r.price.Tiers = tiers(t) }),
-	"tiers_mode": textColumn(text, func(r *priceRow) *string { return &r.price.TiersMode }),
-	"transform_quantity": jsonColumn(object, func(r *priceRow, t *transformRow) {
-		if t != nil {
-			r.price.TransformQuantity = &catalogv1.TransformQuantity{DivideBy: t.DivideBy, Round: t.Round}
-		}
-	}),
-	"currency_options":   jsonColumn(object, func(r *priceRow, o map[string]*currencyRow) { r.price.CurrencyOptions = currencies(o) }),
-	"custom_unit_amount": jsonColumn(object, func(r *priceRow, c *customRow) { r.price.CustomUnitAmount = custom(c) }),
-	"tax_behavior":       textColumn(text, func(r *priceRow) *string { return &r.price.TaxBehavior }),
-	"lookup_key":         textColumn(text, func(r *priceRow) *string { return &r.price.LookupKey }),
-	"nickname":           textColumn(text, func(r *priceRow) *string { return &r.price.Nickname }),
-	"metadata":           jsonColumn(object, func(r *priceRow, m map[string]scalar) { r.price.Metadata = texts(m) }),
+	"recurring":           structure(object, recurring, func(r *priceRow) **catalogv1.Recurring { return &r.price.Recurring }),
+	"tiers":               structure(object, tiers, func(r *priceRow) *[]*catalogv1.PriceTier { return &r.price.Tiers }),
+	"tiers_mode":          textColumn(text, func(r *priceRow) *string { return &r.price.TiersMode }),
+	"transform_quantity":  structure(object, transform, func(r *priceRow) **catalogv1.TransformQuantity { return &r.price.TransformQuantity }),
+	"currency_options":    structure(object, currencies, func(r *priceRow) *map[string]*catalogv1.CurrencyOption { return &r.price.CurrencyOptions }),
+	"custom_unit_amount":  structure(object, custom, func(r *priceRow) **catalogv1.CustomUnitAmount { return &r.price.CustomUnitAmount }),
+	"tax_behavior":        textColumn(text, func(r *priceRow) *string { return &r.price.TaxBehavior }),
+	"lookup_key":          textColumn(text, func(r *priceRow) *string { return &r.price.LookupKey }),
+	"nickname":            textColumn(text, func(r *priceRow) *string { return &r.price.Nickname }),
+	"metadata":            structure(object, value.metadata, func(r *priceRow) *map[string]string { return &r.price.Metadata }),
+}
+
+// amount folds the two columns of an amount into Stripe's field that fits: a numeric column may write whole amounts with
+// decimals, as 1400.00.
+func (r *priceRow) amount() {
+	p := r.price
+	p.CustomUnitAmount = chosen(p.GetCustomUnitAmount(), p.GetUnitAmount(), p.GetUnitAmountDecimal(), p.GetTiers())
+	p.UnitAmount, p.UnitAmountDecimal = fitted(r.unitAmount, p.GetUnitAmount(), p.GetUnitAmountDecimal())
 }
 
 // alwaysManaged are the columns without which a product or price means nothing, or that Diff never leaves alone.

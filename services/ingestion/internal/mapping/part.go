@@ -80,17 +80,20 @@ func eachRow[R any](rows pgx.Rows, columns []named[R], take func(decode func(*R)
 	return rows.Err()
 }
 
-// decode sets a row's values and returns the faults of those that have another form.
-func decode[R any](row *R, columns []named[R], values [][]byte) (faults []catalog.Violation) {
-	for i, value := range values {
-		if value == nil {
-			continue
+// decode sets a row's values and returns the faults of those that Stripe's fields cannot have.
+func decode[R any](row *R, columns []named[R], values [][]byte) []catalog.Violation {
+	var faults []catalog.Violation
+	for i, raw := range values {
+		v := value{path: columns[i].name, raw: raw, faults: &faults}
+		switch {
+		case raw != nil:
+			columns[i].set(row, v)
+		case columns[i].null != "":
+			v.fault("%s", columns[i].null)
 		}
-		if err := columns[i].set(row, value); err != nil {
-			faults = append(faults, catalog.Violation{
-				Field: columns[i].name, Message: fmt.Sprintf("%s does not have the form of Stripe's field: %v", abridged(value), err),
-			})
-		}
+	}
+	if price, ok := any(row).(*priceRow); ok {
+		price.amount()
 	}
 	return faults
 }
@@ -122,9 +125,6 @@ func (r *reading) product(decode func(*catalogv1.Product) []catalog.Violation) {
 func (r *reading) price(decode func(*priceRow) []catalog.Violation) {
 	row := priceRow{price: &catalogv1.Price{}}
 	faults := decode(&row)
-	// A numeric column may write whole amounts with decimals: 1400.00.
-	p := row.price
-	p.UnitAmount, p.UnitAmountDecimal = catalog.Amount(p.GetUnitAmount(), p.GetUnitAmountDecimal())
 	if _, ok := r.states[row.product]; !ok {
 		r.strays = append(r.strays, stray{row, faults})
 		return
@@ -136,14 +136,19 @@ func (r *reading) add(product string, x stray) {
 	s := r.states[product]
 	s.Product.Prices = append(s.Product.Prices, x.price)
 	for _, f := range x.faults {
-		f.Field = priceField(x.price.GetId(), f.Field)
+		f.Field = priceField(x.price.GetId(), len(s.Product.GetPrices())-1, f.Field)
 		s.Faults = append(s.Faults, f)
 	}
 	r.states[product] = s
 }
 
-// priceField names a field of a price as violations do.
-func priceField(id, field string) string { return fmt.Sprintf("prices[%q].%s", id, field) }
+// priceField names a field of a price as violations do: by the price's id, by its position only if it has none.
+func priceField(id string, position int, field string) string {
+	if id == "" {
+		return fmt.Sprintf("prices[%d].%s", position, field)
+	}
+	return fmt.Sprintf("prices[%q].%s", id, field)
+}
 
 // place adds the strays to the products that they name by value. A price of no product concerns none.
 func (r *reading) place(ctx context.Context, t idType, db querier) error {
@@ -174,19 +179,29 @@ func (r *reading) place(ctx context.Context, t idType, db querier) error {
 	return nil
 }
 
-// finish returns the states with a fault for each product that was returned more than once.
+// finish returns the states with a fault for each product and price that was returned more than once.
 func (r *reading) finish() map[string]State {
-	for id, n := range r.rows {
-		if n == 1 {
-			continue
+	for id, s := range r.states {
+		if n := r.rows[id]; n > 1 {
+			s.Faults = append(s.Faults, catalog.Violation{Field: "id", Message: repeated("products", "product", n)})
 		}
-		s := r.states[id]
-		s.Faults = append(s.Faults, catalog.Violation{Field: "id", Message: fmt.Sprintf("the products query returns this product %d times, "+
-			"probably because it joins a table with several rows for each product: join on all columns of that table's key, "+
-			"as with AND t.language = 'en', or choose one row with DISTINCT ON (id)", n)})
+		times := map[string]int{}
+		for _, p := range s.Product.GetPrices() {
+			times[p.GetId()]++
+		}
+		for _, price := range slices.Sorted(maps.Keys(times)) {
+			if n := times[price]; n > 1 && price != "" {
+				s.Faults = append(s.Faults, catalog.Violation{Field: priceField(price, 0, "id"), Message: repeated("prices", "price", n)})
+			}
+		}
 		r.states[id] = s
 	}
 	return r.states
+}
+
+func repeated(query, of string, n int) string {
+	return fmt.Sprintf("the %s query returns this %s %d times, probably because it joins a table with several rows for each %s: "+
+		"join on all columns of that table's key, as with AND t.language = 'en', or choose one row with DISTINCT ON (id)", query, of, n, of)
 }
 
 // abridged is a value for messages: at most 60 bytes, cut before a character that does not fit.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -20,6 +21,20 @@ type State struct {
 	Faults []catalog.Violation
 	// Failure is set if a query fails for this product.
 	Failure *QueryFailure
+}
+
+// Violations are the faults, and what validate says of the fields that have none.
+func (s State) Violations(validate func(*catalogv1.Product) []catalog.Violation) []catalog.Violation {
+	out := slices.Clone(s.Faults)
+	if s.Product == nil {
+		return out
+	}
+	for _, v := range validate(s.Product) {
+		if !slices.ContainsFunc(s.Faults, func(f catalog.Violation) bool { return strings.HasPrefix(f.Field, v.Field) }) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // Reading is what Read has read.

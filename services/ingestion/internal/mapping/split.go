@@ -242,7 +242,7 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 	if err != nil && (rare || !ofRows(err)) {
 		return err
 	}
-	failing := 0
+	failing := x.failed
 	for _, id := range listed {
 		if slices.Contains(ids, id) {
 			continue
@@ -256,7 +256,7 @@ func (x *splitting) wholesale(ctx context.Context, ids []string, cause error) er
 		}
 		failing++
 	}
-	// With few products to compare with, only an error of a kind that rows rarely cause is the query's.
+	// Of few products, only an error of a kind that rows rarely cause is the query's.
 	if failing < enough && !rare {
 		return nil
 	}

@@ -46,14 +46,14 @@ func newShop(t *testing.T) *rig {
 	r.queries = &config.Mapping{
 		Products: `SELECT sku AS id, title AS name, status = 'live' AS active, blurb AS description, tags AS metadata, photos AS images,
 			points AS marketing_features FROM shop.items`,
-		Prices: `SELECT code AS id, sku AS product, 'eur' AS currency, cents AS unit_amount, label AS nickname, attributes AS metadata FROM shop.tariffs`,
+		Prices: `SELECT code AS id, sku AS product, 'eur' AS currency, cents AS unit_amount_decimal, label AS nickname, attributes AS metadata FROM shop.tariffs`,
 		WriteBack: config.WriteBack{
 			Product: `UPDATE shop.items SET title = @name, blurb = @description, tags = @metadata, photos = @images, points = @marketing_features,
 				status = CASE WHEN @active THEN 'live' ELSE 'gone' END::shop.status -- @nobody
 				WHERE sku = @id;`,
-			Price:         `UPDATE shop.tariffs SET label = @nickname, attributes = @metadata, cents = @unit_amount WHERE code = @id AND sku = @product`,
+			Price:         `UPDATE shop.tariffs SET label = @nickname, attributes = @metadata, cents = @unit_amount_decimal WHERE code = @id AND sku = @product`,
 			ImportProduct: `INSERT INTO shop.items (sku, title, blurb, tags, photos) VALUES (@id, @name, @description, @metadata, @images)`,
-			ImportPrice:   `INSERT INTO shop.tariffs VALUES (@id, @product, @unit_amount, @nickname, @metadata)`,
+			ImportPrice:   `INSERT INTO shop.tariffs VALUES (@id, @product, @unit_amount_decimal, @nickname, @metadata)`,
 		},
 	}
 	return r

@@ -1,0 +1,146 @@
+package mapping
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// identities looks for rows without an id, and for ids that several rows have.
+func (c *check) identities(ctx context.Context) error {
+	for _, q := range []struct{ name, of, source, product string }{
+		{"products", "product", c.m.products.source, "id"},
+		{"prices", "price", c.m.prices.source, "product"},
+	} {
+		_, err := c.limited(ctx, func(tx pgx.Tx) error {
+			var noID, noProduct int
+			sql := fmt.Sprintf("SELECT count(*) FILTER (WHERE m.id IS NULL), count(*) FILTER (WHERE m.%s IS NULL) FROM (%s\n) m", q.product, trim(q.source))
+			if err := tx.QueryRow(ctx, sql).Scan(&noID, &noProduct); err != nil {
+				return err
+			}
+			if noID > 0 {
+				c.out.Warn("", "the %s query returns %d rows whose id is NULL: they are left out", q.name, noID)
+			}
+			if noProduct > 0 && q.product != "id" {
+				c.out.Warn("", "the %s query returns %d rows whose product is NULL: they are left out", q.name, noProduct)
+			}
+			return nil
+		})
+		if err := c.told("ids of the "+q.name+" query", err); err != nil {
+			return err
+		}
+		_, err = c.limited(ctx, func(tx pgx.Tx) error {
+			var ids, rows int
+			var example, first, last *string
+			sql := fmt.Sprintf(`SELECT count(*), coalesce(sum(n), 0), (array_agg(id::text ORDER BY id))[1], (array_agg(a ORDER BY id))[1], (array_agg(b ORDER BY id))[1]
+				FROM (SELECT m.id, count(*) AS n, min(m.%[1]s::text) AS a, max(m.%[1]s::text) AS b FROM (%[2]s
+				) m WHERE m.id IS NOT NULL GROUP BY m.id HAVING count(*) > 1) d`, q.product, trim(q.source))
+			if err := tx.QueryRow(ctx, sql).Scan(&ids, &rows, &example, &first, &last); err != nil || ids == 0 {
+				return err
+			}
+			where := ""
+			if *first != *last && q.product != "id" {
+				where = fmt.Sprintf(", for products %q and %q", *first, *last)
+			}
+			c.out.Warn("", "the %s query returns %d ids more than once, in %d rows, such as %q%s: each %s needs an id of its own; "+
+				"a join with a table that has several rows for each %s is the usual cause", q.name, ids, rows, *example, where, q.of, q.of)
+			return nil
+		})
+		if err := c.told("ids of the "+q.name+" query", err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allFail is how many products must fail, all in one way, for the mapping to be at fault.
+const allFail = 50
+
+// sample reads and validates products, and tells what is wrong with them by reasons.
+func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []catalog.Violation) error {
+	ids, err := c.m.IDs(ctx, "", samples)
+	if err != nil {
+		return c.told("products", err)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	reading, err := c.m.Read(ctx, ids)
+	if code(err) != "" && !slices.Contains(ofServer, code(err)[:2]) {
+		c.out.Refuse("", "no product can be read: %v", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	groups := map[string]*group{}
+	for _, id := range slices.Sorted(maps.Keys(reading.States)) {
+		reasons := map[string]string{}
+		state := reading.States[id]
+		switch {
+		case state.Failure != nil:
+			reasons[kindOf(state.Failure.Query, state.Failure.Message)] = state.Failure.Error()
+		default:
+			explain(reasons, state.Violations(validate))
+		}
+		for kind, words := range reasons {
+			if groups[kind] == nil {
+				groups[kind] = &group{example: id, words: words}
+			}
+			groups[kind].products++
+		}
+	}
+	all := len(reading.States)
+	of := fmt.Sprintf("%d products", all)
+	if len(ids) == samples {
+		of = fmt.Sprintf("the first %d products", all)
+	}
+	for _, g := range slices.SortedFunc(maps.Values(groups), func(a, b *group) int {
+		if a.products != b.products {
+			return b.products - a.products
+		}
+		return strings.Compare(a.words, b.words)
+	}) {
+		if g.products == all && all >= allFail {
+			c.out.Refuse("", "the first %d products all fail, so it is the mapping that is wrong: %s (product %s)", all, g.words, g.example)
+			continue
+		}
+		c.out.Warn("", "%d of %s: %s (such as product %s)", g.products, of, g.words, g.example)
+	}
+	return nil
+}
+
+// group is the products of a sample that are wrong for one reason, with the words for one of them.
+type group struct {
+	products       int
+	example, words string
+}
+
+func explain(reasons map[string]string, faults []catalog.Violation) {
+	for _, f := range faults {
+		kind := kindOf(priceOf.ReplaceAllString(f.Field, "prices."), f.Message)
+		if reasons[kind] == "" {
+			reasons[kind] = f.String()
+		}
+	}
+}
+
+var (
+	priceOf = regexp.MustCompile(`^prices\[("(?:[^"\\]|\\.)*"|[0-9]+)\]\.`)
+	// values are what differs in messages of one kind: quoted texts and numbers.
+	values = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9][0-9.]*`)
+)
+
+// kindOf is what faults of one reason have in common: not the value that a field has, and not the numbers in the words.
+func kindOf(field, message string) string {
+	message, _, _ = strings.Cut(message, ", not ")
+	return field + ": " + values.ReplaceAllString(message, "#")
+}

@@ -1,0 +1,218 @@
+package mapping
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/names"
+)
+
+// watched is an entry of catalog.watch as the database has it.
+type watched struct {
+	config.WatchedTable
+	oid uint32
+	// table as SQL writes it.
+	table string
+	// column that holds the product's id; empty if that is an expression or a query.
+	column string
+	// id is the product's id in SQL over the table's columns; empty for a query.
+	id string
+	// condition on the table's rows, with WHERE; empty if there is none.
+	condition string
+}
+
+// resolve finds the watched tables. One that does not exist is for the check of the log to tell.
+func (c *check) resolve(ctx context.Context, watch []config.WatchedTable) error {
+	for _, w := range watch {
+		oid, err := names.Table(ctx, c.m.pool, w.Table)
+		if err != nil {
+			return err
+		}
+		if oid == 0 {
+			continue
+		}
+		x := watched{WatchedTable: w, oid: oid}
+		if err := c.m.pool.QueryRow(ctx, "SELECT $1::oid::regclass::text", oid).Scan(&x.table); err != nil {
+			return fmt.Errorf("look at watched table %s: %w", w.Table, err)
+		}
+		if strings.TrimSpace(w.ProductID) != "" {
+			if x.column, err = names.Column(ctx, c.m.pool, oid, strings.TrimSpace(w.ProductID)); err != nil {
+				return err
+			}
+			x.id = "(" + w.ProductID + "\n)"
+			if x.column != "" {
+				x.id = pgx.Identifier{x.column}.Sanitize()
+			}
+		}
+		if strings.TrimSpace(w.Where) != "" {
+			x.condition = " AND (" + w.Where + "\n)"
+		}
+		c.watched = append(c.watched, x)
+	}
+	return nil
+}
+
+// covered are the tables of which changes are seen: those watched, their partitions and their children.
+func (c *check) covered(ctx context.Context) (map[uint32]bool, error) {
+	oids := make([]uint32, len(c.watched))
+	for i, w := range c.watched {
+		oids[i] = w.oid
+	}
+	rows, err := c.m.pool.Query(ctx, `WITH RECURSIVE t(oid) AS (SELECT unnest($1::oid[]) UNION SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid)
+		SELECT oid FROM t`, oids)
+	if err != nil {
+		return nil, fmt.Errorf("look at the watched tables: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
+	if err != nil {
+		return nil, fmt.Errorf("look at the watched tables: %w", err)
+	}
+	out := map[uint32]bool{}
+	for _, oid := range all {
+		out[oid] = true
+	}
+	return out, nil
+}
+
+// suggestion is the line under catalog.watch for a table that a foreign key ties to a watched one; empty if none does.
+func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
+	for _, w := range c.watched {
+		if w.id == "" {
+			continue
+		}
+		var name, own, other string
+		var outgoing bool
+		// A foreign key of one column, from the table to the watched one or the other way.
+		err := c.m.pool.QueryRow(ctx, `SELECT r.oid::regclass::text, quote_ident(o.attname), quote_ident(w.attname), k.conrelid = r.oid
+			FROM pg_constraint k JOIN pg_class r ON r.oid = $1
+			JOIN pg_attribute o ON o.attrelid = $1 AND o.attnum = CASE WHEN k.conrelid = $1 THEN k.conkey[1] ELSE k.confkey[1] END
+			JOIN pg_attribute w ON w.attrelid = $2 AND w.attnum = CASE WHEN k.conrelid = $1 THEN k.confkey[1] ELSE k.conkey[1] END
+			WHERE k.contype = 'f' AND array_length(k.conkey, 1) = 1
+			AND (k.conrelid = $1 AND k.confrelid = $2 OR k.conrelid = $2 AND k.confrelid = $1) ORDER BY k.conrelid = r.oid DESC, k.oid LIMIT 1`,
+			r.OID, w.oid).Scan(&name, &own, &other, &outgoing)
+		switch {
+		case err == pgx.ErrNoRows: //nolint:errorlint // pgx returns it as it is
+			continue
+		case err != nil:
+			return "", fmt.Errorf("look at the foreign keys of %s: %w", r.Name, err)
+		case outgoing && w.column != "" && pgx.Identifier{w.column}.Sanitize() == quotedAlways(other):
+			return fmt.Sprintf("; add {table: %s, product_id: %s}", name, own), nil
+		}
+		query := fmt.Sprintf("SELECT %s FROM %s WHERE %s = @%s", strings.TrimSpace(w.ProductID), w.table, other, strings.Trim(own, `"`))
+		return fmt.Sprintf("; add {table: %s, products: %q}", name, query), nil
+	}
+	return "", nil
+}
+
+// quotedAlways writes a name that SQL may leave without quotes with them.
+func quotedAlways(name string) string {
+	if strings.HasPrefix(name, `"`) {
+		return name
+	}
+	return `"` + name + `"`
+}
+
+// samples is how many values are compared.
+const samples = 1000
+
+// watchedValues looks whether the watched columns hold ids of products. It looks at samples both ways first, and at everything
+// only if those have nothing in common.
+func (c *check) watchedValues(ctx context.Context) error {
+	ids, err := c.m.IDs(ctx, "", samples)
+	if err != nil {
+		return c.told("whether the watched columns hold product ids", err)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, w := range c.watched {
+		if w.id == "" {
+			continue
+		}
+		if err := c.values(ctx, w, ids); err != nil {
+			if err := c.told("product_id of watched table "+w.table, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *check) values(ctx context.Context, w watched, ids []string) error {
+	from := fmt.Sprintf("FROM %s WHERE %s IS NOT NULL%s", w.table, w.id, w.condition)
+	var values []string
+	slow, err := c.limited(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, fmt.Sprintf("SELECT DISTINCT v FROM (SELECT %s::text AS v %s LIMIT %d) x", w.id, from, samples))
+		if err != nil {
+			return err
+		}
+		values, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err != nil || !slow && len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { return slices.Contains(ids, v) }) {
+		return err
+	}
+	t := c.m.products.id
+	held, _, err := t.sort(ctx, c.m.pool, values)
+	if err != nil {
+		return err
+	}
+	// The samples both ways, and then everything. What the type cannot hold is no product's id, but keeps the last query from an answer.
+	certain, meets := false, false
+	products := trim(c.m.products.source)
+	for _, q := range []struct {
+		sql  string
+		args []any
+	}{
+		{fmt.Sprintf("SELECT EXISTS (SELECT FROM (%s\n) m WHERE m.id = ANY(%s))", products, t.array(1)), []any{held}},
+		{fmt.Sprintf("SELECT EXISTS (SELECT %s AND %s::text = ANY($1::text[]))", from, w.id), []any{ids}},
+		{fmt.Sprintf("SELECT EXISTS (SELECT FROM (SELECT DISTINCT %s::text::%s AS v %s) w JOIN (%s\n) m ON m.id = w.v%s)",
+			w.id, t.sql, from, products, t.collate), nil},
+	} {
+		slow, err = c.limited(ctx, func(tx pgx.Tx) error { return tx.QueryRow(ctx, q.sql, q.args...).Scan(&meets) })
+		switch {
+		case meets || err != nil && !ofRows(err):
+			return err
+		case slow || err != nil:
+		case q.args == nil:
+			certain = true
+		}
+	}
+	hold := "product_id of watched table " + w.table
+	if len(values) > 0 {
+		hold = fmt.Sprintf("watched table %s, whose product_id %s holds values as %q", w.table, strings.TrimSpace(w.ProductID), values[0])
+	}
+	remedy := fmt.Sprintf("ids of the products query are as %q; let product_id be an SQL expression that gives them%s, or give the query products instead of it",
+		ids[0], expression(w, values, ids))
+	switch {
+	case certain:
+		c.out.Refuse("", "no product has an id that is in %s, so no change there would concern any product: %s", hold, remedy)
+	case slow:
+		c.out.Warn("", "%s: no value among the first %d is a product's id, and to look at all takes longer than %s: %s", hold, samples, checkLimit, remedy)
+	default:
+		c.out.Warn("", "%s: no value among the first %d is a product's id: %s", hold, samples, remedy)
+	}
+	return nil
+}
+
+// expression suggests the one that puts a prefix before the column, if that gives ids.
+func expression(w watched, values, ids []string) string {
+	if w.column == "" {
+		return ""
+	}
+	for _, v := range values {
+		for _, id := range ids {
+			if prefix, ok := strings.CutSuffix(id, v); ok && prefix != "" && v != "" {
+				if last := prefix[len(prefix)-1]; last == '-' || last == '_' || last == ':' || last == '.' || last == '/' {
+					return fmt.Sprintf(`, as "'%s' || %s"`, strings.ReplaceAll(prefix, "'", "''"), strings.TrimSpace(w.ProductID))
+				}
+			}
+		}
+	}
+	return ""
+}
