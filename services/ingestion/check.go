@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 )
 
@@ -18,7 +23,7 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
 	}
-	pool, err := connect(ctx, cfg.DatabaseURL)
+	pool, err := connect(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -27,35 +32,100 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up validation: %w", err)
 	}
-	var out finding.List
 	queries := cfg.Mapping
 	if queries == nil {
 		if err := builtin.Check(ctx, cfg.DatabaseURL); err != nil {
-			out.Refuse("", "%v", err)
-			return out, nil
+			return finding.List{{Severity: finding.Refusal, Message: err.Error()}}, nil
 		}
 		queries = builtin.Mapping()
 	}
-	checked, err := mapping.New(ctx, pool, queries)
-	if err != nil {
-		out.Refuse("", "%v", err)
-		return out, nil
-	}
-	found, err := checked.Check(ctx, queries.Watch, validator.Product)
+	look := survey{cfg: cfg, pool: pool, queries: queries, validate: validator}
+	s, found, err := look.schema(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out.Add(found...)
-	writer, err := writeback.New(ctx, writeback.Config{
-		Pool: pool, Mapping: checked, Statements: queries.WriteBack, BuiltIn: cfg.Mapping == nil, Validate: validator.Product,
-	})
-	if err != nil {
-		out.Refuse("", "%v", err)
-		return out, nil
+	if found.Err() == nil {
+		if _, err := s.source.Look(ctx, pool); err != nil {
+			found.Refuse("", "%v", err)
+		}
+		data, err := look.data(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		found.Add(data...)
 	}
-	if found, err = writer.Check(ctx); err != nil {
+	return found, nil
+}
+
+// survey looks at the mapping and the database, and changes nothing.
+type survey struct {
+	cfg      Config
+	pool     *pgxpool.Pool
+	queries  *config.Mapping
+	validate *validation.Validator
+}
+
+// schema looks at the schema, and returns all that is wrong with it. Of a schema that has to be set right first only the source
+// can be used. An error says that the database does not answer.
+func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
+	var found finding.List
+	checked, err := mapping.New(ctx, v.pool, v.queries)
+	if err != nil {
+		if down := v.pool.Ping(ctx); down != nil {
+			return nil, nil, err
+		}
+		found.Refuse("", "%v", err)
+	}
+	watched, wrong, err := watch.Compile(ctx, v.pool, v.queries.Watch)
+	if err != nil {
+		return nil, nil, err
+	}
+	found.Add(wrong...)
+	s := &schema{mapping: checked, watch: watched, source: &wal.Source{
+		URL:              v.cfg.DatabaseURL,
+		Slot:             v.cfg.Slot,
+		Publication:      v.cfg.Publication,
+		Tables:           watched.Tables,
+		AllowRowSecurity: v.cfg.allowsRowSecurity(),
+	}}
+	if wrong, err = s.source.Inspect(ctx, v.pool); err != nil {
+		return nil, nil, err
+	}
+	found.Add(wrong...)
+	if checked != nil {
+		s.writer, err = writeback.New(ctx, writeback.Config{
+			Pool:       v.pool,
+			Mapping:    checked,
+			Statements: v.queries.WriteBack,
+			BuiltIn:    v.cfg.Mapping == nil,
+			Validate:   v.validate.Product,
+		})
+		if err != nil {
+			if down := v.pool.Ping(ctx); down != nil {
+				return nil, nil, err
+			}
+			found.Refuse("", "%v", err)
+		}
+	}
+	if found.Err() != nil {
+		return s, found, nil
+	}
+	if err := s.depend(ctx); err != nil {
+		return nil, nil, err
+	}
+	return s, found, nil
+}
+
+// data looks at rows.
+func (v survey) data(ctx context.Context, s *schema) (finding.List, error) {
+	found, err := s.mapping.Check(ctx, v.queries.Watch, v.validate.Product)
+	if err != nil {
 		return nil, err
 	}
-	out.Add(found...)
-	return out, nil
+	wrong, err := s.writer.Check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found.Add(wrong...)
+	return found, nil
 }

@@ -72,6 +72,8 @@ type ingester struct {
 	report *reporter
 	// whole has the whole catalog read when that is wanted.
 	whole *wholeReading
+	// inspected: the rows were looked at before the first turn.
+	inspected bool
 	// warned are the warnings that were logged.
 	warned map[string]bool
 	// backfilling is held while a command to read products again is carried out.
@@ -111,6 +113,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return in.gate.Keep(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return in.keepReport(ctx) })
+	g.Go(func() error { return in.warnOfData(ctx) })
 	work(in.capture)
 	work(in.readWhole)
 	g.Go(func() error { return in.watchLag(ctx) })
@@ -166,11 +169,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		warned:   map[string]bool{},
 	}
 	// Before NATS is asked: what is wrong with the mapping is told also while NATS is away.
-	checked, err := in.look(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := in.inspectData(ctx, checked); err != nil {
+	if _, err := in.look(ctx); err != nil {
 		return nil, err
 	}
 	cfg.NATS.Account = cfg.Account
@@ -179,6 +178,9 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	}
 	in.maxBody, in.report, in.whole = in.mesh.MaxBody(), newReporter(in.mesh, cfg.Account), newWholeReading()
 	if err = in.bind(ctx); err == nil {
+		err = in.inspectData(ctx)
+	}
+	if err == nil {
 		in.gate, err = in.mesh.Gate(ctx, mesh.Ingestion)
 	}
 	if err != nil {

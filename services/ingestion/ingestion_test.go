@@ -354,11 +354,11 @@ func TestMappingOfTheOperatorsOwnTables(t *testing.T) {
 	}
 	r.start()
 	r.exec(`INSERT INTO shop.items VALUES (1, 'One'), (2, 'Two')`)
-	r.exec(`INSERT INTO shop.tariffs VALUES ('t', 1, 12.5)`)
+	r.exec(`INSERT INTO shop.tariffs VALUES ('t', 1, 1250.00)`)
 	r.waitCaptured()
 	c := r.newest("1")
 	require.Len(t, c.GetProduct().GetPrices(), 1, "%v", c)
-	require.Equal(t, "12.5", c.GetProduct().GetPrices()[0].GetUnitAmount()+c.GetProduct().GetPrices()[0].GetUnitAmountDecimal())
+	require.Equal(t, "1250", c.GetProduct().GetPrices()[0].GetUnitAmount())
 	require.Contains(t, c.GetUnmanagedFields(), "description")
 	require.Contains(t, c.GetUnmanagedFields(), "prices.nickname")
 	require.NotContains(t, c.GetUnmanagedFields(), "active")

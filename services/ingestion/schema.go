@@ -26,49 +26,24 @@ type schema struct {
 	shape wal.Shape
 }
 
-// look checks the mapping and the database, and changes nothing. Its error names everything that has to be set right.
+func (in *ingester) survey() survey {
+	return survey{cfg: in.Config, pool: in.pool, queries: in.queries, validate: in.validate}
+}
+
+// look checks the mapping and the database. Its error names everything that has to be set right.
 func (in *ingester) look(ctx context.Context) (*schema, error) {
-	checked, err := mapping.New(ctx, in.pool, in.queries)
+	s, found, err := in.survey().schema(ctx)
 	if err != nil {
 		return nil, err
 	}
-	watched, found, err := watch.Compile(ctx, in.pool, in.queries.Watch)
-	if err != nil {
-		return nil, err
-	}
-	s := &schema{mapping: checked, watch: watched, source: &wal.Source{
-		URL:              in.DatabaseURL,
-		Slot:             in.Slot,
-		Publication:      in.Publication,
-		Tables:           watched.Tables,
-		AllowRowSecurity: in.allowsRowSecurity(),
-	}}
-	inspected, err := s.source.Inspect(ctx, in.pool)
-	if err != nil {
-		return nil, err
-	}
-	found.Add(inspected...)
 	if err := found.Err(); err != nil {
-		// A table in the publication whose replica identity became unusable would break the application's own changes.
+		// A table in the publication whose replica identity became unusable breaks the application's own changes.
 		if relieved := s.source.Relieve(ctx, in.pool); relieved != nil {
 			return nil, fmt.Errorf("%w; and %w", err, relieved)
 		}
 		return nil, err
 	}
 	in.warn(ctx, found)
-	s.writer, err = writeback.New(ctx, writeback.Config{
-		Pool:       in.pool,
-		Mapping:    checked,
-		Statements: in.queries.WriteBack,
-		BuiltIn:    in.Config.Mapping == nil,
-		Validate:   in.validate.Product,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := s.depend(ctx); err != nil {
-		return nil, err
-	}
 	return s, nil
 }
 
@@ -114,5 +89,39 @@ func changedParts(parts []string) string {
 	return strings.Join(parts, ", ")
 }
 
-// inspectData looks at rows before the first turn.
-func (in *ingester) inspectData(ctx context.Context, s *schema) error { return nil }
+// inspectData looks at the rows of a new mapping before the first turn: what it refuses keeps it from starting.
+func (in *ingester) inspectData(ctx context.Context) error {
+	if known, err := in.knowsMapping(ctx); err != nil || known {
+		return err
+	}
+	found, err := in.survey().data(ctx, in.tables())
+	if err != nil {
+		return err
+	}
+	in.inspected = true
+	in.warn(ctx, found)
+	return found.Err()
+}
+
+// warnOfData looks at the rows of a mapping that has worked before. Rows that became wrong since do not stop it: they are
+// told of, beside the capture, since looking takes time.
+func (in *ingester) warnOfData(ctx context.Context) error {
+	if in.inspected {
+		return nil
+	}
+	found, err := in.survey().data(ctx, in.tables())
+	if err != nil && ctx.Err() == nil {
+		in.logger.WarnContext(ctx, "could not look for rows that are wrong", "error", err)
+	}
+	for _, f := range found {
+		in.logger.WarnContext(ctx, f.String()) //nolint:sloglint // a finding is a sentence of its own
+	}
+	return nil
+}
+
+// knowsMapping reports whether a turn before had the same mapping.
+func (in *ingester) knowsMapping(ctx context.Context) (bool, error) {
+	known, err := in.mesh.Cursor("mapping." + in.account).GetString(ctx)
+	mapped, _, _ := strings.Cut(known, " ")
+	return mapped == in.tables().mapping.Fingerprint(), err
+}

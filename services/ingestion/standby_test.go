@@ -215,18 +215,16 @@ func (s *said) contains(words string) bool {
 // machine, until another has taken over and has published the same products.
 func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items WHERE (SELECT pg_advisory_xact_lock_shared(7))::text IS NOT NULL`)
-	r.exec(`INSERT INTO items SELECT 'p' || i, 'old' FROM generate_series(1, 5) i`)
-	gate, err := pgx.Connect(t.Context(), r.cfg.DatabaseURL)
-	require.NoError(t, err)
-	defer gate.Close(context.WithoutCancel(t.Context()))
-	_, err = gate.Exec(t.Context(), `SELECT pg_advisory_lock(7)`)
-	require.NoError(t, err)
+	r.gated()
+	r.exec(`INSERT INTO items SELECT 'p' || i, 'older' FROM generate_series(1, 5) i`)
 	said := &said{}
 	observed := r.cfg
 	observed.Logger = slog.New(slog.NewTextHandler(said, nil))
 	elder := r.begin(observed)
 	r.plays(elder, "active")
+	r.eventually("read", func() bool { return r.snapshot() == "done" })
+	gate := r.shut()
+	r.exec(`UPDATE items SET name = 'old'`)
 	held := func() (n int) {
 		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database() AND query LIKE '%items%'`).Scan(&n))
 		return n
@@ -251,7 +249,7 @@ func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 		return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" && r.messages("catalog.default.live.>") == 5
 	})
 	stored := r.messages("catalog.default.>")
-	_, err = gate.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
+	_, err := gate.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
 	r.eventually("the elder goes on", func() bool {
 		return said.contains("leaving the comparison of the tables") || r.messages("catalog.default.>") > stored

@@ -33,6 +33,25 @@ func (r *rig) own(products string) {
 	}
 }
 
+// gated is own with products that can be read only while a gate is open, as it is at first.
+func (r *rig) gated() {
+	r.t.Helper()
+	r.exec(`CREATE FUNCTION gate() RETURNS boolean LANGUAGE sql AS 'SELECT true'`)
+	r.own(`SELECT id, name FROM items WHERE (SELECT gate())`)
+}
+
+// shut shuts the gate. The session that is returned holds the advisory lock 7; the gate is open again once it is released.
+func (r *rig) shut() *pgx.Conn {
+	r.t.Helper()
+	conn, err := pgx.Connect(r.t.Context(), r.cfg.DatabaseURL)
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(r.t.Context())) })
+	_, err = conn.Exec(r.t.Context(), `SELECT pg_advisory_lock(7)`)
+	require.NoError(r.t, err)
+	r.exec(`CREATE OR REPLACE FUNCTION gate() RETURNS boolean LANGUAGE sql AS 'SELECT pg_advisory_xact_lock_shared(7)::text IS NOT NULL'`)
+	return conn
+}
+
 func (r *rig) eventually(what string, condition func() bool) {
 	r.t.Helper()
 	require.Eventually(r.t, condition, patience, 10*time.Millisecond, what)
@@ -84,14 +103,12 @@ func TestAConnectionThatIsClosedForGoodEndsIngestion(t *testing.T) {
 
 func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
 	r := newRig(t)
-	r.own(`SELECT id, name FROM items WHERE (SELECT pg_advisory_xact_lock_shared(7))::text IS NOT NULL`)
+	r.gated()
 	r.exec(`INSERT INTO items SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 1500) i`)
-	conn, err := pgx.Connect(t.Context(), r.cfg.DatabaseURL)
-	require.NoError(t, err)
-	defer conn.Close(context.WithoutCancel(t.Context()))
-	_, err = conn.Exec(t.Context(), `SELECT pg_advisory_lock(7)`)
-	require.NoError(t, err)
 	r.start()
+	r.eventually("done", func() bool { return r.snapshot() == "done" })
+	// A function of another definition is read again, and this one waits.
+	conn := r.shut()
 	r.eventually("the reading waits", func() bool {
 		var n int
 		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()`).Scan(&n))
@@ -99,7 +116,7 @@ func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
 	})
 	// As the capture of a TRUNCATE does.
 	require.NoError(t, r.mesh.Cursor("snapshot.default").PutString(t.Context(), "wanted"))
-	_, err = conn.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
+	_, err := conn.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 	require.EqualValues(t, 1500, r.messages("catalog.default.bulk.*"))

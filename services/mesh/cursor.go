@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
@@ -130,6 +131,26 @@ func (c *Cursor) Get(ctx context.Context, into proto.Message) (ok bool, err erro
 		return false, fmt.Errorf("decode cursor %s: %w", c.name, err)
 	}
 	return true, nil
+}
+
+// GetWritten is Get, and tells when the position was put, by the NATS server's clock: what a process says of its own time depends on
+// the clock of its host. It is zero if the position was never put.
+func (c *Cursor) GetWritten(ctx context.Context, into proto.Message) (written time.Time, err error) {
+	kv, err := c.m.bucket(ctx, c.bucket)
+	if err != nil {
+		return time.Time{}, err
+	}
+	entry, err := kv.Get(ctx, c.name)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, fmt.Errorf("read cursor %s: %w", c.name, err)
+	}
+	if err := proto.Unmarshal(entry.Value(), into); err != nil {
+		return time.Time{}, fmt.Errorf("decode cursor %s: %w", c.name, err)
+	}
+	return entry.Created(), nil
 }
 
 // Put stores the position.

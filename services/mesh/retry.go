@@ -106,13 +106,40 @@ func (m *Mesh) Retrying(ctx context.Context, service, account, product string) (
 	return retry != nil, err
 }
 
-// RetryReason is why a service is to come back to a product later; "" if it is not.
-func (m *Mesh) RetryReason(ctx context.Context, service, account, product string) (string, error) {
+// RetryOf returns when and why a service is to come back to a product later; nil if it is not.
+func (m *Mesh) RetryOf(ctx context.Context, service, account, product string) (*meshv1.Retry, error) {
 	retry, _, err := m.retryOf(ctx, service, account, product)
-	if err != nil || retry == nil {
-		return "", err
+	if retry != nil {
+		retry.Error = cmp.Or(retry.GetError(), "it has failed")
 	}
-	return cmp.Or(retry.GetError(), "it has failed"), nil
+	return retry, err
+}
+
+// Retries returns what a service is to come back to later, at most limit products, and reports whether there are more. A retry that has
+// come due is not among them. Each takes a round trip.
+func (m *Mesh) Retries(ctx context.Context, service, account string, limit int) (retries []*meshv1.Retry, more bool, err error) {
+	stream, err := m.stream(ctx, StreamRetry)
+	if err != nil {
+		return nil, false, err
+	}
+	filter := "retry." + service + "." + account + ".*"
+	for sequence := uint64(1); ; {
+		msg, err := stream.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(filter))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			return retries, false, nil
+		case err != nil:
+			return nil, false, fmt.Errorf("list the retries: %w", err)
+		case len(retries) == limit:
+			return retries, true, nil
+		}
+		retry := &meshv1.Retry{}
+		if err := proto.Unmarshal(msg.Data, retry); err != nil {
+			return nil, false, fmt.Errorf("read the retry on %s: %w", msg.Subject, err)
+		}
+		retry.Error = cmp.Or(retry.GetError(), "it has failed")
+		retries, sequence = append(retries, retry), msg.Sequence+1
+	}
 }
 
 // RetryingCount is how many products a service is to come back to later.

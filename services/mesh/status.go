@@ -23,6 +23,10 @@ type ConsumerStatus struct {
 	AckFloor uint64
 	// Paused consumers deliver nothing.
 	Paused bool
+	// Waiting counts the requests for a message that are open: 0 if no process has room for one.
+	Waiting int
+	// Delivered counts the deliveries, repeated ones included.
+	Delivered uint64
 
 	filter string
 }
@@ -67,7 +71,8 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 		out = append(out, ConsumerStatus{
 			Consumer: c.Consumer, Pending: info.NumPending,
 			InFlight: uint64(max(info.NumAckPending, 0)), Redelivered: uint64(max(info.NumRedelivered, 0)),
-			AckFloor: info.AckFloor.Stream, Paused: info.Paused, filter: info.Config.FilterSubject,
+			AckFloor: info.AckFloor.Stream, Paused: info.Paused, Waiting: info.NumWaiting, Delivered: info.Delivered.Consumer,
+			filter: info.Config.FilterSubject,
 		})
 	}
 	return out, nil
@@ -88,22 +93,29 @@ func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) 
 
 // Oldest is when the stream stored the oldest message of the consumer's that is not acknowledged; zero if there is none.
 func (m *Mesh) Oldest(ctx context.Context, c ConsumerStatus) (time.Time, error) {
+	_, stored, err := m.OldestMessage(ctx, c)
+	return stored, err
+}
+
+// OldestMessage returns the sequence of a message before which the consumer has no message that is not acknowledged, and when the
+// stream stored it; zeros if every message is acknowledged.
+func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence uint64, stored time.Time, err error) {
 	if c.Pending+c.InFlight == 0 {
-		return time.Time{}, nil
+		return 0, time.Time{}, nil
 	}
 	stream, err := m.stream(ctx, c.Stream)
 	if err != nil {
-		return time.Time{}, err
+		return 0, time.Time{}, err
 	}
 	// The first one at or after the floor that is there still: others may have been replaced by newer ones of their subject.
 	msg, err := stream.GetMsg(ctx, c.AckFloor+1, jetstream.WithGetMsgSubject(c.filter))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return time.Time{}, nil
+		return 0, time.Time{}, nil
 	case err != nil:
-		return time.Time{}, fmt.Errorf("look for the oldest message of consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
+		return 0, time.Time{}, fmt.Errorf("look for the oldest message of consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 	}
-	return msg.Time, nil
+	return msg.Sequence, msg.Time, nil
 }
 
 // StreamStatus is how much a stream holds.

@@ -13,7 +13,7 @@ var (
 	Consumer  = Label{Name: "consumer", Meaning: "the consumer, without the account's name"}
 	Lane      = Label{Name: "lane", Meaning: "live: what people changed; bulk: snapshots, backfills, repairs, and what the guard held", Values: []string{"live", "bulk"}}
 	Operation = Label{Name: "operation", Meaning: "Stripe's operation, as Stripe counts it for its limits: `POST /v1/products/{id}`"}
-	State     = Label{Name: "state", Meaning: "the products' state", Values: []string{"in_sync", "pending", "drifted", "dead", "orphan"}}
+	State     = Label{Name: "state", Meaning: "the products' state", Values: []string{"in_sync", "pending", "drifted", "dead", "orphan", "left"}}
 	Version   = Label{Name: "version", Meaning: "the program's version"}
 	GoVersion = Label{Name: "go_version", Meaning: "the Go that it was built with"}
 

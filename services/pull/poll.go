@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -28,7 +29,7 @@ const (
 func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	report := &meshv1.PollReport{}
+	report := &meshv1.PollReport{Interval: durationpb.New(interval)}
 	for {
 		if err := p.readEvents(ctx, report); err != nil && ctx.Err() == nil {
 			failure := stripeapi.Classify(err)

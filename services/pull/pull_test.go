@@ -475,6 +475,7 @@ func TestHowTheReadingOfEventsGoesIsRecorded(t *testing.T) {
 	r.pull(50 * time.Millisecond)
 	require.Eventually(t, func() bool { return poll().GetEvents() == 1 && poll().GetError() == "" }, patience, 10*time.Millisecond)
 	require.WithinDuration(t, time.Now(), poll().GetReadUpTo().AsTime(), time.Minute)
+	require.Equal(t, 50*time.Millisecond, poll().GetInterval().AsDuration())
 	fault, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultUnavailable, Path: "/v1/events"})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return poll().GetError() != "" }, patience, 10*time.Millisecond)

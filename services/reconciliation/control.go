@@ -15,8 +15,6 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/budget"
-	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/connectjson"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
@@ -59,182 +57,16 @@ func (r *reconciler) connected() connect.UnaryInterceptorFunc {
 	}
 }
 
-// GetStatus counts products by state and shows every consumer's backlog.
-func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.GetStatusRequest]) (*connect.Response[controlv1.GetStatusResponse], error) {
-	counts, err := c.ledger.Counts(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	drift, err := c.ledger.DriftCounts(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	consumers, err := c.mesh.Consumers(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	scan, err := c.lastScan(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	poll := &meshv1.PollReport{}
-	if ok, err := c.mesh.Cursor("poll."+c.Account).Get(ctx, poll); err != nil {
-		return nil, unavailable(err)
-	} else if !ok {
-		poll = nil
-	}
-	halted, err := c.mesh.Halted(c.Account).GetString(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	retrying, err := c.mesh.RetryingCount(ctx, mesh.Push, c.Account)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	reads, err := budget.Reads(ctx, c.mesh.Budget(c.Account))
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	guard := &meshv1.Guard{}
-	if revision, err := c.mesh.Guard(c.Account).Load(ctx, guard); err != nil {
-		return nil, unavailable(err)
-	} else if revision == 0 {
-		guard = nil
-	} else {
-		guard.Recent = nil
-	}
-	creations, err := c.mesh.CreationsHeld(c.Account).GetString(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	paused, err := c.allPaused(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	out := &controlv1.GetStatusResponse{
-		CreationsHeld: creations != "", Paused: paused, Guard: guard, Halted: halted, Retrying: retrying, Reads: reads,
-		Account: c.Account, InSync: counts[ledger.InSync], Pending: counts[ledger.Pending], Drifted: counts[ledger.Drifted],
-		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan, LastPoll: poll,
-	}
-	for _, d := range drift {
-		out.Drift = append(out.Drift, &controlv1.DriftCount{Kind: d.Kind, State: d.State, Count: d.N})
-	}
-	for _, s := range consumers {
-		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
-			Stream: s.Stream, Consumer: s.Name, Pending: s.Pending, InFlight: s.InFlight, Redelivered: s.Redelivered,
-		})
-	}
-	return connect.NewResponse(out), nil
-}
-
-// Plan shows what differs. What is in flight is counted before what differs is read: zero and nothing mean that all
-// that was published before the call is taken into account.
-func (c control) Plan(ctx context.Context, req *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {
-	if len(req.Msg.GetProductIds()) > maxNamed {
-		return nil, invalid("product_ids: must be at most %d", maxNamed)
-	}
-	if req.Msg.GetLimit() > maxPlanned {
-		return nil, invalid("limit: must be at most %d", maxPlanned)
-	}
-	limit := int(req.Msg.GetLimit())
-	if limit == 0 {
-		limit = maxPlanned
-	}
-	consumers, err := c.mesh.Consumers(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	out := &controlv1.PlanResponse{}
-	for _, s := range consumers {
-		out.InFlight += s.Pending + s.InFlight
-		if s.Consumer == mesh.PushCommand {
-			out.Orders = s.Pending + s.InFlight
-		}
-	}
-	out.Truncated, out.Compared, err = c.ledger.Differing(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), limit, func(p *ledger.Product) {
-		out.Products = append(out.Products, plan(p))
-	})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	if out.Paused, err = c.allPaused(ctx); err != nil {
-		return nil, unavailable(err)
-	}
-	if out.Halted, err = c.mesh.Halted(c.Account).GetString(ctx); err != nil {
-		return nil, unavailable(err)
-	}
-	if len(req.Msg.GetProductIds()) > 0 {
-		if out.Unknown, err = c.ledger.Unknown(ctx, req.Msg.GetProductIds()); err != nil {
-			return nil, unavailable(err)
-		}
-		for _, p := range out.GetProducts() {
-			if err := c.explain(ctx, p); err != nil {
-				return nil, unavailable(err)
-			}
-		}
-	}
-	return connect.NewResponse(out), nil
-}
-
-// explain says why a product still differs, if that is known.
-func (c control) explain(ctx context.Context, p *controlv1.ProductPlan) error {
-	if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
-		letters, err := c.ledger.DeadLetters(ctx, ledger.Letters{Products: []string{p.GetProductId()}}, 1)
-		for _, l := range letters {
-			p.Refused = l.GetMessage()
-		}
-		return err
-	}
-	var err error
-	p.Waiting, err = c.mesh.RetryReason(ctx, mesh.Push, c.Account, p.GetProductId())
-	return err
-}
-
-var states = map[ledger.State]controlv1.ProductState{
-	ledger.InSync:  controlv1.ProductState_PRODUCT_STATE_IN_SYNC,
-	ledger.Pending: controlv1.ProductState_PRODUCT_STATE_PENDING,
-	ledger.Drifted: controlv1.ProductState_PRODUCT_STATE_DRIFTED,
-	ledger.Dead:    controlv1.ProductState_PRODUCT_STATE_DEAD,
-	ledger.Orphan:  controlv1.ProductState_PRODUCT_STATE_ORPHAN,
-}
-
-func plan(p *ledger.Product) *controlv1.ProductPlan {
-	out := &controlv1.ProductPlan{ProductId: p.ID, State: states[p.State]}
-	if !p.DiffersSince.IsZero() {
-		out.DiffersSince = timestamppb.New(p.DiffersSince)
-	}
-	for _, s := range p.Steps() {
-		step := &controlv1.PlannedStep{Kind: string(s.Kind), Step: s.String()}
-		for _, param := range s.Params {
-			value := param.Value
-			if param.PriceRef != "" {
-				value = "(Stripe's id of price " + param.PriceRef + ")"
-			}
-			step.Parameters = append(step.Parameters, &controlv1.Parameter{Name: param.Name, Value: value})
-		}
-		out.Steps = append(out.Steps, step)
-	}
-	for _, change := range p.Outline() {
-		planned := &controlv1.PlannedChange{Verb: string(change.Verb), PriceId: change.Price, Before: change.Before, After: change.After}
-		for _, d := range change.Differences {
-			planned.Differences = append(planned.Differences, difference(&ledger.Drift{Difference: d}))
-		}
-		out.Changes = append(out.Changes, planned)
-	}
-	for _, d := range p.Decisions {
-		if d.Action == catalog.WriteBack {
-			out.WriteBacks = append(out.WriteBacks, difference(&ledger.Drift{Difference: d.Difference, Action: d.Action}))
-		}
-	}
-	return out
-}
-
-// SyncProducts orders push to bring products to their newest desired state. Their dead letters that are about no version
-// are settled by it: what fails again writes new ones.
+// SyncProducts orders ingestion to read products from the operator's tables, and push to bring them to their latest desired state.
+// Their dead letters that are about no version are settled by it: what fails again writes new ones.
 func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
 	ids := req.Msg.GetProductIds()
 	if len(ids) == 0 || len(ids) > maxNamed {
 		return nil, invalid("product_ids: must be between 1 and %d", maxNamed)
+	}
+	reread := nuid.Next()
+	if err := c.backfill(ctx, ids, operator, "sync", reread); err != nil {
+		return nil, unavailable(err)
 	}
 	for _, id := range ids {
 		command, at := nuid.Next(), c.Now()
@@ -249,7 +81,7 @@ func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv
 			return nil, unavailable(err)
 		}
 	}
-	return connect.NewResponse(&controlv1.SyncProductsResponse{}), nil
+	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: reread}), nil
 }
 
 // Approve lets push archive what the guard holds, and whatever else the catalog loses until then.

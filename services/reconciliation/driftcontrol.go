@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -30,16 +31,39 @@ func (c control) ListDrift(ctx context.Context, req *connect.Request[controlv1.L
 	if limit == 0 {
 		limit = maxNamed
 	}
+	v, err := c.look(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	drifts, more, err := c.ledger.Drifts(ctx, ledger.DriftFilter{
 		Products: msg.GetProductIds(), Kinds: msg.GetKinds(), States: msg.GetStates(), After: msg.GetAfter(), Settled: msg.GetSettled(),
 	}, limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return connect.NewResponse(&controlv1.ListDriftResponse{Drift: shown(drifts), Truncated: more}), nil
+	products, err := c.priced(ctx, drifts)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return connect.NewResponse(&controlv1.ListDriftResponse{Drift: shown(drifts, products), Truncated: more, Equality: v.equality}), nil
 }
 
-func shown(drifts []*ledger.Drift) []*controlv1.Drift {
+// priced reads the products of open drift that is about prices: with them it can be told in amounts.
+func (c control) priced(ctx context.Context, drifts []*ledger.Drift) (map[string]*ledger.Product, error) {
+	var ids []string
+	for _, d := range drifts {
+		if d.SettledAt.IsZero() && (d.Field == "default_price" || strings.HasPrefix(d.Field, "prices.")) && !slices.Contains(ids, d.Product) {
+			ids = append(ids, d.Product)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return c.ledger.Products(ctx, ids)
+}
+
+// shown is drift as the API has it, that of the given products with what prices cost.
+func shown(drifts []*ledger.Drift, products map[string]*ledger.Product) []*controlv1.Drift {
 	out := make([]*controlv1.Drift, len(drifts))
 	for i, d := range drifts {
 		out[i] = &controlv1.Drift{
@@ -48,6 +72,8 @@ func shown(drifts []*ledger.Drift) []*controlv1.Drift {
 		}
 		if !d.SettledAt.IsZero() {
 			out[i].SettledAt = timestamppb.New(d.SettledAt)
+		} else if p := products[d.Product]; p != nil {
+			tell(out[i].GetDifference(), p)
 		}
 	}
 	return out
@@ -62,7 +88,7 @@ func (c control) IgnoreDrift(ctx context.Context, req *connect.Request[controlv1
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&controlv1.IgnoreDriftResponse{Drift: shown(drifts)}), nil
+	return connect.NewResponse(&controlv1.IgnoreDriftResponse{Drift: shown(drifts, nil)}), nil
 }
 
 // ResolveDrift decides which side's values are kept, whatever the policy says.
@@ -83,7 +109,7 @@ func (c control) ResolveDrift(ctx context.Context, req *connect.Request[controlv
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: shown(drifts)}), nil
+	return connect.NewResponse(&controlv1.ResolveDriftResponse{Drift: shown(drifts, nil)}), nil
 }
 
 // takeable says why the catalog cannot take a difference from Stripe.

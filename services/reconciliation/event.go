@@ -17,6 +17,7 @@ const (
 	causedByDriftless = "driftless"
 	causedByDashboard = "dashboard"
 	causedByAPIKey    = "api_key"
+	causedByUnknown   = "unknown"
 )
 
 // aboutEvent reads from an event who caused it and, of an update, which attributes changed. What cannot be read is left out:

@@ -2,9 +2,11 @@ package reconciliation
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
@@ -24,7 +26,8 @@ var gauges = []metrics.Gauge{
 	metrics.Products, metrics.OldestUnsynced, metrics.DriftOldest, metrics.DriftOpen, metrics.DeadLettersOpen,
 	metrics.ConsumerPending, metrics.ConsumerInFlight, metrics.ConsumerRedelivered, metrics.ConsumerOldest, metrics.ConsumerPaused,
 	metrics.StreamMessages, metrics.StreamSize, metrics.RetriesWaiting, metrics.GuardHeld, metrics.Halted,
-	metrics.ScanRunning, metrics.ScanObjects, metrics.ScanFailed, metrics.ScanFinished, metrics.ScanInterval,
+	metrics.EqualityKnown, metrics.ConvergedTimestamp, metrics.CaptureStatus, metrics.UnwatchedTables, metrics.CapturedTimestamp,
+	metrics.TablesComparedTimestamp, metrics.ScanRunning, metrics.ScanObjects, metrics.ScanFailed, metrics.ScanFinished, metrics.ScanInterval,
 }
 
 // observe reports the gauges until the returned function is called.
@@ -57,7 +60,7 @@ func (f *figures) report(ctx context.Context, report metrics.Report) {
 func (f *figures) read(ctx context.Context) (known []func(metrics.Report)) {
 	ctx, cancel := context.WithTimeout(ctx, figuresTimeout)
 	defer cancel()
-	for _, read := range []func(context.Context) (func(metrics.Report), error){f.products, f.drift, f.ages, f.letters, f.consumers, f.streams, f.retries, f.holds, f.scans} {
+	for _, read := range []func(context.Context) (func(metrics.Report), error){f.products, f.drift, f.ages, f.letters, f.consumers, f.streams, f.retries, f.holds, f.scans, f.equality} {
 		show, err := read(ctx)
 		if err != nil {
 			f.Logger.WarnContext(ctx, "some metrics are not known at the moment", "error", err)
@@ -201,3 +204,40 @@ func (f *figures) scans(ctx context.Context) (func(metrics.Report), error) {
 		}
 	}, err
 }
+
+// equality shows what the last look at the other services saw. If there was none lately, nothing is known of equality; how far the
+// lanes are in Stripe stays true.
+func (f *figures) equality(context.Context) (func(metrics.Report), error) {
+	seen, converged := f.outlook.seen()
+	return func(report metrics.Report) {
+		for lane, at := range converged {
+			report(metrics.ConvergedTimestamp, unix(at), metrics.Lane.Is(lane))
+		}
+		report(metrics.EqualityKnown, flag(seen != nil && seen.GetUnknown() == ""))
+		if seen == nil {
+			return
+		}
+		state := captureState(seen)
+		for _, s := range metrics.CaptureState.Values {
+			report(metrics.CaptureStatus, flag(s == state), metrics.CaptureState.Is(s))
+		}
+		report(metrics.UnwatchedTables, float64(len(seen.GetUnwatchedTables())))
+		if at := seen.GetCapture().GetCapturedUpTo(); at != nil {
+			report(metrics.CapturedTimestamp, unix(at.AsTime()))
+		}
+		if at := seen.GetTablesComparedAt(); at != nil {
+			report(metrics.TablesComparedTimestamp, unix(at.AsTime()))
+		}
+	}, nil
+}
+
+// captureState is the state of capture as the metric calls it.
+func captureState(e *controlv1.Equality) string {
+	c := e.GetCapture()
+	if c.GetAt() == nil || e.GetAt().AsTime().Sub(c.GetAt().AsTime()) > behindAfter || c.GetState() == meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED {
+		return "absent"
+	}
+	return strings.ToLower(strings.TrimPrefix(c.GetState().String(), "CAPTURE_STATE_"))
+}
+
+func unix(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

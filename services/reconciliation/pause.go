@@ -71,9 +71,9 @@ func paused(service string, pause *meshv1.Pause) *controlv1.PausedService {
 }
 
 // allPaused are the services that are paused.
-func (c control) allPaused(ctx context.Context) (out []*controlv1.PausedService, err error) {
+func (r *reconciler) allPaused(ctx context.Context) (out []*controlv1.PausedService, err error) {
 	for _, service := range mesh.Pausable {
-		pause, err := c.mesh.Paused(ctx, service)
+		pause, err := r.mesh.Paused(ctx, service)
 		if err != nil {
 			return nil, err
 		}

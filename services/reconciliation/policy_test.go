@@ -112,7 +112,10 @@ func TestAPersonDecides(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	r.observe("mug", "By hand", 10)
 	require.Equal(t, "report", r.eventuallyDrift("mug", "found").GetDifference().GetAction())
-	require.Empty(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts(), "nothing would be done")
+	reported := ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts()
+	require.Len(t, reported, 1)
+	require.Empty(t, reported[0].GetSteps(), "nothing would be done")
+	require.Equal(t, "By hand", reported[0].GetDrift()[0].GetDifference().GetStripe())
 	require.Equal(t, []*controlv1.DriftCount{{Kind: "field", State: "found", Count: 1}}[0].GetKind(), ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetDrift()[0].GetKind())
 
 	status, answer := r.call("ResolveDrift", `{"product_id":"cup","keep":"KEEP_STRIPE"}`)

@@ -75,6 +75,8 @@ type reconciler struct {
 	progress progress
 	// wake has drift that was found be acted upon at once.
 	wake chan struct{}
+	// outlook is what was seen of the other services.
+	outlook outlook
 }
 
 // Run reconciles until ctx ends. It returns an error at once if NATS or the ledger cannot be reached, or the topology
@@ -129,6 +131,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationSync, r.outcome, r.forgetStripeID) })
 	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationDead, r.deadLetter, nil) })
 	g.Go(func() error { return r.watchDrift(ctx) })
+	g.Go(func() error { return r.watchMesh(ctx) })
 	g.Go(func() error { return r.prune(ctx) })
 	g.Go(func() error { return r.fillReadable(ctx) })
 	g.Go(func() error { return r.scheduleScans(ctx) })

@@ -64,14 +64,14 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 	}
 	err = a.each(ctx, cmd.File, a.apply)
 	if a.json {
-		a.list.end(map[string]any{"approved": a.approved, "adopted": a.adopted, "already": a.already, "ordered": a.ordered, "refused": a.refused, "differing": a.differing})
+		a.list.end(map[string]any{"approved": a.approved, "adopted": a.adopted, "already": a.already, "ordered": a.ordered, "refused": a.refused, "differing": a.differing, "unknown": a.unknown})
 	} else {
 		a.progress.clear()
 		fmt.Printf("%d of %d approved products adopted, %d had been before", a.adopted, a.approved, a.already)
 		for _, more := range []struct {
 			n    int
 			what string
-		}{{a.ordered, "ordered"}, {a.refused, "refused"}, {a.differing, "still to be brought to their newest state"}} {
+		}{{a.ordered, "ordered"}, {a.refused, "refused"}, {a.differing, "still to be brought to their latest state"}, {a.unknown, "not known to be equal"}} {
 			if more.n > 0 {
 				fmt.Printf(", %d %s", more.n, more.what)
 			}
@@ -83,7 +83,7 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	case a.refused > 0:
 		return fmt.Errorf("%d of %d were refused", a.refused, a.approved)
-	case a.differing > 0:
+	case a.differing > 0 || a.unknown > 0:
 		return errDiffers
 	default:
 		return nil
@@ -104,7 +104,7 @@ type adoptApply struct {
 	products, stripes map[string]int
 	stale             []string
 
-	approved, adopted, already, ordered, refused, differing int
+	approved, adopted, already, ordered, refused, differing, unknown int
 }
 
 // maxStale is how many of the entries that no longer hold are named.
@@ -304,7 +304,7 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	left, err := awaitEqual(waitCtx, a.client, adopted, func(int) {})
+	left, err := awaitEqual(waitCtx, a.client, adopted, "", func(int) {})
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -313,6 +313,13 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 		if !a.json {
 			a.progress.clear()
 			fmt.Printf("%s is adopted and differs: %s\n", p.GetProductId(), reasonOf(p, left))
+		}
+	}
+	if why := unknownBecause(left.GetEquality()); left != nil && why != "" {
+		a.unknown += len(adopted) - len(left.GetProducts())
+		if !a.json {
+			a.progress.clear()
+			fmt.Println("unknown:", why)
 		}
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// waitConverged returns the plan once everything committed before the call is captured, nothing is in flight, and
+// waitConverged returns the plan once everything committed before the call is captured, nothing is in flight, and it is known that
 // nothing differs of the products named, or of all. If ctx ends before, its error says what was still to be done.
 func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient, ingest ingestv1connect.IngestServiceClient, products []string) (*controlv1.PlanResponse, error) {
 	if err := patiently(ctx, func() error {
@@ -34,7 +34,7 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 		}); err != nil {
 			return nil, fmt.Errorf("it is not known what differs: %w", err)
 		}
-		if len(plan.GetProducts()) == 0 && plan.GetInFlight() == 0 {
+		if len(plan.GetProducts()) == 0 && plan.GetInFlight() == 0 && unknownBecause(plan.GetEquality()) == "" {
 			calm++
 		} else {
 			calm = 0
@@ -66,7 +66,11 @@ func remaining(plan *controlv1.PlanResponse) string {
 	if len(names) > 0 {
 		which = " (" + strings.Join(names, ", ") + ")"
 	}
-	return fmt.Sprintf("%d products differ%s, %d messages are in flight", len(plan.GetProducts()), which, plan.GetInFlight())
+	words := fmt.Sprintf("%d products differ%s, %d messages are in flight", len(plan.GetProducts()), which, plan.GetInFlight())
+	if why := unknownBecause(plan.GetEquality()); why != "" {
+		words = "unknown: " + why + "; " + words
+	}
+	return words
 }
 
 func stateName(s controlv1.ProductState) string {

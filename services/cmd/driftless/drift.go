@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -29,7 +30,7 @@ type driftListCmd struct {
 func (cmd *driftListCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return err
+		return orUnknown(c, err)
 	}
 	states := cmd.State
 	if len(states) == 0 {
@@ -46,7 +47,7 @@ type driftShowCmd struct {
 func (cmd *driftShowCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return err
+		return orUnknown(c, err)
 	}
 	return showDrift(ctx, c, client, &controlv1.ListDriftRequest{ProductIds: []string{cmd.Product}, Settled: true})
 }
@@ -57,9 +58,14 @@ func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServi
 	for {
 		resp, err := client.ListDrift(ctx, connect.NewRequest(request))
 		if err != nil {
-			return err
+			return orUnknown(c, err)
 		}
 		page := resp.Msg.GetDrift()
+		if request.GetAfter() == "" {
+			all.Equality = resp.Msg.GetEquality()
+		} else {
+			all.Equality = both(all.GetEquality(), resp.Msg.GetEquality())
+		}
 		all.Drift = append(all.Drift, page...)
 		if !resp.Msg.GetTruncated() || len(page) == 0 {
 			break
@@ -74,9 +80,13 @@ func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServi
 			return errDiffers
 		}
 	}
+	if unknownBecause(all.GetEquality()) != "" {
+		return errDiffers
+	}
 	return nil
 }
 
+// printDrift prints drift, and if it is the answer to what has drifted, as of when.
 func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 	if c.Output == "json" {
 		return printJSON(all)
@@ -105,7 +115,14 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 			fmt.Printf("      decide: driftless drift resolve %s --keep catalog|stripe\n", d.GetProductId())
 		}
 	}
-	fmt.Printf("%d differences\n", len(all.GetDrift()))
+	switch why := unknownBecause(all.GetEquality()); {
+	case all.GetEquality() == nil:
+		fmt.Printf("%d differences\n", len(all.GetDrift()))
+	case why != "":
+		fmt.Printf("unknown: %s; %d differences as far as is known%s\n", why, len(all.GetDrift()), asOf(all.GetEquality()))
+	default:
+		fmt.Printf("%d differences%s\n", len(all.GetDrift()), asOf(all.GetEquality()))
+	}
 	return nil
 }
 
@@ -115,12 +132,19 @@ func differenceLine(d *meshv1.Difference) string {
 	if d.GetField() != "" {
 		words += " " + d.GetField()
 	}
+	// The words where there are some: an id, or an amount in cents, says little.
+	value := func(text, words string) string {
+		if words != "" {
+			return words
+		}
+		return strconv.Quote(text)
+	}
 	var sides []string
 	if d.GetCatalog() != "" || d.GetField() != "" {
-		sides = append(sides, fmt.Sprintf("catalog %q", d.GetCatalog()))
+		sides = append(sides, "catalog "+value(d.GetCatalog(), d.GetCatalogWords()))
 	}
 	if d.GetStripe() != "" || d.GetField() != "" {
-		sides = append(sides, fmt.Sprintf("Stripe %q", d.GetStripe()))
+		sides = append(sides, "Stripe "+value(d.GetStripe(), d.GetStripeWords()))
 	}
 	if len(sides) > 0 {
 		words += ": " + strings.Join(sides, ", ")

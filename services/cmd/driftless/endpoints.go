@@ -42,11 +42,14 @@ func (e endpoints) save(dataDir string) error {
 	return nil
 }
 
+// errNoMesh: a data directory has no mesh that runs.
+var errNoMesh = errors.New("no mesh runs")
+
 // findMesh reads where the mesh on this data directory is.
 func findMesh(dataDir string) (endpoints, error) {
 	data, err := os.ReadFile(endpointsFile(dataDir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return endpoints{}, fmt.Errorf("no mesh runs on data directory %s: start one with `driftless up`, name its directory with --data-dir, or the address with --control and --ingest", dataDir)
+		return endpoints{}, fmt.Errorf("%w on data directory %s: start one with `driftless up`, name its directory with --data-dir, or the address with --control and --ingest", errNoMesh, dataDir)
 	}
 	if err != nil {
 		return endpoints{}, fmt.Errorf("read where the mesh is: %w", err)

@@ -28,14 +28,15 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Make real changes against a running mesh and watch each one arrive."`
 	Sim      simCmd      `cmd:"" help:"Run the Stripe simulator alone."`
 	Apply    applyCmd    `cmd:"" help:"Write products from a JSON file to the catalog's built-in tables."`
-	Status   statusCmd   `cmd:"" help:"Show how many products are in which state, and every consumer's backlog."`
-	Plan     planCmd     `cmd:"" help:"Show the calls that would make Stripe equal to the catalog; exit 2 if there are any."`
-	Sync     syncCmd     `cmd:"" help:"Bring products to their newest desired state now."`
+	Status   statusCmd   `cmd:"" help:"Show whether Stripe is equal to the catalog and as of when, products by state, and every consumer's backlog; exit 2 unless all is known and equal."`
+	Plan     planCmd     `cmd:"" help:"Show what differs between the catalog and Stripe, and what is done about it; exit 2 if anything differs or that is not known."`
+	Sync     syncCmd     `cmd:"" help:"Read products from your tables and bring them to Stripe now; exit 2 unless they are known to be equal."`
+	Reread   rereadCmd   `cmd:"" help:"Read products, or the whole catalog, from your tables again and publish what differs from what was captured."`
 	Approve  approveCmd  `cmd:"" help:"Let push archive the products that the mass-change guard holds."`
 	Adopt    adoptCmd    `cmd:"" help:"Let the catalog's products stand for products that Stripe holds already."`
 	Pause    pauseCmd    `cmd:"" help:"Have push, pull or ingestion stop working; what comes for them waits."`
 	Resume   resumeCmd   `cmd:"" help:"End a pause."`
-	Drift    driftCmd    `cmd:"" help:"List what has drifted, and decide about it; exit 2 if there is any."`
+	Drift    driftCmd    `cmd:"" help:"List what has drifted, and decide about it; exit 2 if there is any, or that is not known."`
 	Scan     scanCmd     `cmd:"" help:"Read everything Stripe holds and correct what is known."`
 	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's newest change, from Jaeger, as a waterfall."`
 	History  historyCmd  `cmd:"" help:"Show everything recorded about a product, field by field."`

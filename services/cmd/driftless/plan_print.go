@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -25,7 +26,7 @@ type planPrinter struct {
 
 	colours bool
 	// Products by what is done to them.
-	create, change, archive, refused int
+	create, change, archive, refused, standing int
 }
 
 func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
@@ -36,26 +37,42 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 	if len(plan.GetProducts()) > 0 {
 		fmt.Fprintln(p)
 	}
+	e := plan.GetEquality()
+	unknown := unknownBecause(e)
+	products := counted(plan.GetCompared(), "product", "products") + " compared"
 	switch {
+	case len(plan.GetProducts()) == 0 && unknown != "":
+		fmt.Fprintf(p, "unknown: %s. As far as is known, nothing differs%s: %s", unknown, asOf(e), products)
 	case len(plan.GetProducts()) == 0:
-		fmt.Fprintf(p, "No differences: %d products compared", plan.GetCompared())
+		fmt.Fprintf(p, "No differences: %s, equal%s", products, asOf(e))
 	default:
-		fmt.Fprintf(p, "Plan: %d to create, %d to change, %d to archive", p.create, p.change, p.archive)
-		if p.refused > 0 {
-			fmt.Fprintf(p, ", %d refused", p.refused)
-		}
-		fmt.Fprintf(p, "; %d products compared", plan.GetCompared())
+		p.sum(products + asOf(e))
 	}
 	if n := plan.GetInFlight(); n > 0 {
-		fmt.Fprintf(p, ", %d messages in flight: this may change", n)
+		fmt.Fprintf(p, ", %s in flight: this may change", counted(n, "message", "messages"))
 	}
-	fmt.Fprintln(p, ".")
+	fmt.Fprintf(p, ". %s\n", compared(e))
+	if len(plan.GetProducts()) > 0 && unknown != "" {
+		fmt.Fprintf(p, "unknown whether more differs: %s.\n", unknown)
+	}
 	for _, pause := range plan.GetPaused() {
 		fmt.Fprintf(p, "%s is paused since %s, until %s: this is not up to date.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause))
 	}
 	if plan.GetHalted() != "" {
 		fmt.Fprintln(p, "Push is halted:", plan.GetHalted())
 	}
+}
+
+// sum writes how many products there are of each kind.
+func (p *planPrinter) sum(end string) {
+	fmt.Fprintf(p, "Plan: %d to create, %d to change, %d to archive", p.create, p.change, p.archive)
+	if p.refused > 0 {
+		fmt.Fprintf(p, ", %d refused", p.refused)
+	}
+	if p.standing > 0 {
+		fmt.Fprintf(p, ", %d left as they are", p.standing)
+	}
+	fmt.Fprintf(p, "; %s", end)
 }
 
 // product writes what is done to one product.
@@ -75,6 +92,9 @@ func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 	case plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD && len(plan.GetChanges()) == 0:
 		p.refused++
 		verb = ""
+	case len(plan.GetChanges()) == 0 && len(plan.GetWriteBacks()) == 0 && len(plan.GetDrift()) > 0:
+		p.standing++
+		verb = ""
 	case verb == "create":
 		p.create++
 	case verb == "archive":
@@ -84,7 +104,13 @@ func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 	}
 	p.line("", verb, plan.GetProductId()+name+"  ("+about+")")
 	if plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
-		fmt.Fprintf(p, "    its newest state was refused: `driftless dead show %s` shows why\n", plan.GetProductId())
+		fmt.Fprintf(p, "    its latest state was refused: %s`driftless dead show %s` shows what\n", followed(plan.GetRefused()), plan.GetProductId())
+	}
+	switch {
+	case plan.GetHeld():
+		fmt.Fprintln(p, "    held by the guard, since the catalog lost many products: `driftless approve` lets it pass")
+	case plan.GetWaiting() != "":
+		fmt.Fprintf(p, "    %s\n", retryWords(plan))
 	}
 	for _, change := range plan.GetChanges() {
 		p.planned(change)
@@ -92,6 +118,43 @@ func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 	for _, d := range plan.GetWriteBacks() {
 		fmt.Fprintf(p, "    write back to the catalog: %s\n", differenceLine(d))
 	}
+	for _, d := range plan.GetDrift() {
+		fmt.Fprintf(p, "    %s\n", standingWords(d))
+	}
+}
+
+// retryWords says why push comes back to a product, and when: "failed 4 times, next try in 49s: Stripe: ...".
+func retryWords(p *controlv1.ProductPlan) string {
+	words := "waits"
+	if n := p.GetAttempts(); n > 0 {
+		words = "failed " + counted(n, "time", "times")
+	}
+	if at := p.GetNextAttemptAt(); at != nil {
+		// It may have come due.
+		words += ", next try in " + max(time.Until(at.AsTime()).Round(time.Second), 0).String()
+	}
+	return words + ": " + p.GetWaiting()
+}
+
+// standingWords says what is left as it is, and why.
+func standingWords(d *controlv1.Drift) string {
+	line := differenceLine(d.GetDifference())
+	if d.GetState() == "waiting" {
+		line += ": waits for a person"
+		if d.GetDetail() != "" {
+			line += ", since it was " + d.GetDetail()
+		}
+		return line + " (driftless drift resolve " + d.GetProductId() + " --keep catalog|stripe)"
+	}
+	return line + ": only reported, by policy"
+}
+
+// followed is a text that another sentence follows.
+func followed(s string) string {
+	if s == "" {
+		return ""
+	}
+	return s + "; "
 }
 
 func (p *planPrinter) planned(c *controlv1.PlannedChange) {

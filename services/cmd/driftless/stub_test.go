@@ -22,6 +22,8 @@ type stub struct {
 
 	plan         func() (*controlv1.PlanResponse, error)
 	planAfter    func(after string) (*controlv1.PlanResponse, error)
+	status       func() (*controlv1.GetStatusResponse, error)
+	listDrift    func() (*controlv1.ListDriftResponse, error)
 	getScan      func() (*controlv1.GetScanResponse, error)
 	waitCaptured func(context.Context) error
 	list         func(*controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error)
@@ -54,7 +56,19 @@ func (s *stub) Plan(_ context.Context, req *connect.Request[controlv1.PlanReques
 }
 
 func (s *stub) SyncProducts(context.Context, *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
-	return connect.NewResponse(&controlv1.SyncProductsResponse{}), nil
+	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: "ours"}), nil
+}
+
+func (s *stub) Reread(context.Context, *connect.Request[controlv1.RereadRequest]) (*connect.Response[controlv1.RereadResponse], error) {
+	return connect.NewResponse(&controlv1.RereadResponse{Id: "ours"}), nil
+}
+
+func (s *stub) GetStatus(context.Context, *connect.Request[controlv1.GetStatusRequest]) (*connect.Response[controlv1.GetStatusResponse], error) {
+	return answer(s.status())
+}
+
+func (s *stub) ListDrift(context.Context, *connect.Request[controlv1.ListDriftRequest]) (*connect.Response[controlv1.ListDriftResponse], error) {
+	return answer(s.listDrift())
 }
 
 func (s *stub) StartScan(context.Context, *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {

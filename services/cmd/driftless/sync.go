@@ -24,38 +24,51 @@ type syncCmd struct {
 
 // Help is shown by --help.
 func (*syncCmd) Help() string {
-	return `Orders push to bring products to their newest desired state, and waits until nothing differs. What Stripe has refused, and what
-waits to be tried again, is tried now.
+	return `Orders ingestion to read the products from your tables and push to bring them to Stripe, and waits until nothing differs. What Stripe has
+refused, and what waits to be tried again, is tried now.
 
-Exit code 0 says that the products are equal on both sides, 2 that some are not, each with the reason.`
+Exit code 0 says that the products are equal on both sides as of the time that is shown, 2 that some are not, each with the reason, or that it is
+not known: capture is stopped or behind, or a service does not run. After 10 s without that knowledge it does not wait longer; the orders stay.
+
+  driftless sync mug            this product
+  driftless sync                every product that differs
+  driftless sync mug --look     read it from Stripe first`
 }
 
 // syncPage is how many products one request orders.
 const syncPage = 1000
 
+// unknownPatience is how long a command waits for equality to be known before it says that it is not.
+const unknownPatience = 10 * time.Second
+
 func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
-		return err
+		return orUnknown(c, err)
 	}
+	s := &syncShow{json: c.Output == "json"}
 	products := cmd.Products
 	if len(products) == 0 {
 		plan, err := wholePlan(ctx, client, nil)
 		if err != nil {
-			return err
+			return orUnknown(c, err)
 		}
+		s.equality = plan.GetEquality()
 		for _, p := range plan.GetProducts() {
-			products = append(products, p.GetProductId())
+			if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD || pushable(p) {
+				products = append(products, p.GetProductId())
+			} else {
+				// An order would not respect what a person has to decide.
+				s.left = append(s.left, p)
+			}
 		}
 	}
 	slices.Sort(products)
 	products = slices.Compact(products)
-	s := &syncShow{json: c.Output == "json", total: len(products)}
+	s.total = len(products) + len(s.left)
 	waitCtx, cancel := context.WithTimeoutCause(ctx, cmd.Timeout, errors.New("the time is up"))
 	defer cancel()
-	if s.json {
-		s.list.begin("products")
-	}
+	s.begin()
 	for page := range slices.Chunk(products, syncPage) {
 		if err = cmd.page(waitCtx, client, page, s); err != nil {
 			break
@@ -64,29 +77,34 @@ func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	s.end(cmd.NoWait)
-	switch {
-	case err != nil:
-		return err
-	case s.differing > 0:
-		return errDiffers
-	default:
-		return nil
+	if err != nil {
+		return s.fail(c, err)
 	}
+	return s.end(cmd.NoWait)
 }
 
 func (cmd *syncCmd) page(ctx context.Context, client controlv1connect.ControlServiceClient, page []string, s *syncShow) error {
-	if _, err := client.SyncProducts(ctx, connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: page, Look: cmd.Look})); err != nil {
+	resp, err := client.SyncProducts(ctx, connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: page, Look: cmd.Look}))
+	if err != nil {
 		return err
 	}
 	if cmd.NoWait {
-		s.equal += len(page)
+		s.ordered += len(page)
 		return nil
 	}
-	plan, err := awaitEqual(ctx, client, page, func(equal int) { s.progress(s.equal + equal) })
+	plan, err := awaitEqual(ctx, client, page, resp.Msg.GetRereadId(), func(equal int) { s.progress(s.equal + equal) })
 	if plan == nil || err != nil && ctx.Err() == nil {
 		// Without an answer nothing is known to be equal.
 		return err
+	}
+	s.equality = plan.GetEquality()
+	unknown := unknownBecause(plan.GetEquality())
+	if err != nil && unknown == "" {
+		// What the orders were to find out is not known when they are not carried out.
+		unknown = "the orders are not carried out yet: " + err.Error()
+	}
+	if failed := rereadOf(plan.GetEquality().GetCapture(), resp.Msg.GetRereadId()).GetError(); failed != "" && unknown == "" {
+		unknown = "the tables could not be read: " + failed
 	}
 	differs := map[string]*controlv1.ProductPlan{}
 	for _, p := range plan.GetProducts() {
@@ -94,23 +112,29 @@ func (cmd *syncCmd) page(ctx context.Context, client controlv1connect.ControlSer
 	}
 	for _, id := range page {
 		switch {
-		case slices.Contains(plan.GetUnknown(), id):
-			s.tell(id, unknownReason)
 		case differs[id] != nil:
-			s.tell(id, reasonOf(differs[id], plan))
+			s.tell(id, "differs", reasonOf(differs[id], plan))
+		case unknown != "":
+			s.tell(id, "unknown", unknown)
+		case slices.Contains(plan.GetUnknown(), id):
+			s.tell(id, "differs", unknownReason)
 		default:
-			s.tell(id, "")
+			s.tell(id, "equal", "")
 		}
 	}
 	return nil
 }
 
-// awaitEqual returns the plan of some products once push has done with the orders about them what it can: those that are left
-// are refused, held, or wait to be tried again. It returns what differs, and an error, if ctx ends before.
-func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClient, products []string, show func(equal int)) (plan *controlv1.PlanResponse, err error) {
+// awaitEqual returns the plan of some products once ingestion has read them, if reread names an order to do so, and push has done
+// what it can: those that are left are refused, held, or wait. It returns the last plan too if equality is not known for a while:
+// then what the plan does not have may differ all the same. If ctx ends before, it returns the last plan and an error.
+func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClient, products []string, reread string, show func(equal int)) (plan *controlv1.PlanResponse, err error) {
 	if len(products) == 0 {
 		return nil, nil
 	}
+	// settled is when everything that was ordered was first seen to be done.
+	var settled *controlv1.Equality
+	var unknownSince time.Time
 	for calm := 0; ; {
 		err := patiently(ctx, func() error {
 			resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
@@ -122,15 +146,25 @@ func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClien
 		if err != nil {
 			return plan, err
 		}
-		last := plan.GetProducts()
-		show(len(products) - len(last))
-		open := slices.ContainsFunc(last, func(p *controlv1.ProductPlan) bool {
-			return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD && p.GetWaiting() == ""
-		})
-		if plan.GetOrders() == 0 && (!open || plan.GetInFlight() == 0 && len(last) == 0) {
+		e := plan.GetEquality()
+		show(len(products) - len(plan.GetProducts()))
+		switch {
+		case unknownBecause(e) == "":
+			unknownSince = time.Time{}
+		case unknownSince.IsZero():
+			unknownSince = time.Now()
+		case time.Since(unknownSince) > unknownPatience:
+			return plan, nil
+		}
+		done := carriedOut(plan, reread) && !slices.ContainsFunc(plan.GetProducts(), pushable)
+		switch {
+		case !done:
+			calm, settled = 0, nil
+		case settled == nil:
+			calm, settled = 1, e
+		// What was published until the orders were done is taken into account: nothing is on its way, or the answer is of a later time.
+		case unknownBecause(e) == "" && (plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(settled.GetAt().AsTime())):
 			calm++
-		} else {
-			calm = 0
 		}
 		// Two answers in a row: a message may be between two consumers in one of them.
 		if calm == 2 {
@@ -144,20 +178,40 @@ func awaitEqual(ctx context.Context, client controlv1connect.ControlServiceClien
 	}
 }
 
+// carriedOut reports whether push is done with its orders, and ingestion with one to read products, or with all of its own.
+func carriedOut(plan *controlv1.PlanResponse, reread string) bool {
+	if plan.GetOrders() > plan.GetIngestionOrders() {
+		return false
+	}
+	return plan.GetIngestionOrders() == 0 || reread == "" || rereadOf(plan.GetEquality().GetCapture(), reread).GetFinishedAt() != nil
+}
+
+// pushable reports whether push is to bring a product on without anybody's help, and soon.
+func pushable(p *controlv1.ProductPlan) bool {
+	if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD || p.GetWaiting() != "" || p.GetHeld() {
+		return false
+	}
+	return len(p.GetSteps()) > 0 || len(p.GetWriteBacks()) > 0 || len(p.GetDrift()) == 0
+}
+
 // reasonOf says why a product of a plan differs.
 func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
 	pause := slices.IndexFunc(of.GetPaused(), func(s *controlv1.PausedService) bool { return s.GetService() == "push" })
 	switch {
 	case p.GetRefused() != "":
 		return "refused: " + p.GetRefused()
+	case p.GetHeld():
+		return "held by the guard: driftless approve"
 	case p.GetWaiting() != "":
-		return "tried again later: " + p.GetWaiting()
+		return retryWords(p)
 	case p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD:
 		return "refused: driftless dead show " + p.GetProductId()
 	case of.GetHalted() != "":
 		return "push is halted: " + of.GetHalted()
 	case pause >= 0:
 		return "push is paused, since " + ago(of.GetPaused()[pause].GetSince()) + ": driftless resume push"
+	case !pushable(p):
+		return standingWords(p.GetDrift()[0])
 	default:
 		return strings.ToLower(stateName(p.GetState())) + ", push has not come to it"
 	}
@@ -169,7 +223,21 @@ type syncShow struct {
 	list jsonList
 	line progress
 
-	total, equal, differing int
+	// left are products that differ and are not ordered.
+	left []*controlv1.ProductPlan
+	// equality is that of the last answer.
+	equality *controlv1.Equality
+
+	total, ordered, equal, differing, unknown int
+}
+
+func (s *syncShow) begin() {
+	if s.json {
+		s.list.begin("products")
+	}
+	for _, p := range s.left {
+		s.tell(p.GetProductId(), "differs", reasonOf(p, &controlv1.PlanResponse{}))
+	}
 }
 
 func (s *syncShow) progress(equal int) {
@@ -178,14 +246,15 @@ func (s *syncShow) progress(equal int) {
 	}
 }
 
-// tell says how one product has ended: without a reason, it does not differ.
-func (s *syncShow) tell(id, reason string) {
-	result := "equal"
-	if reason == "" {
+// tell says how one product has ended: equal, differs or unknown.
+func (s *syncShow) tell(id, result, reason string) {
+	switch result {
+	case "equal":
 		s.equal++
-	} else {
+	case "differs":
 		s.differing++
-		result = "differs"
+	default:
+		s.unknown++
 	}
 	if s.json {
 		s.list.add(struct {
@@ -202,16 +271,54 @@ func (s *syncShow) tell(id, reason string) {
 	fmt.Printf("%s  %s\n", id, result)
 }
 
-func (s *syncShow) end(ordered bool) {
+// fail ends what was begun to be printed, and says of an error what it means.
+func (s *syncShow) fail(c *cli, err error) error {
+	s.line.clear()
+	if !s.json {
+		return orUnknown(c, err)
+	}
+	why, is := unreachable(err)
+	s.list.end(s.sums(why))
+	if is {
+		return errDiffers
+	}
+	return err
+}
+
+func (s *syncShow) sums(unknown string) map[string]any {
+	out := map[string]any{"total": s.total, "equal": s.equal, "differing": s.differing, "unknown": s.unknown}
+	if asOf := s.equality.GetAsOf(); asOf != nil && unknown == "" {
+		out["as_of"] = asOf.AsTime()
+	}
+	if unknown != "" {
+		out["unknown_because"] = unknown
+	}
+	return out
+}
+
+// end sums up, and ends the command with exit code 2 unless all is known to be equal.
+func (s *syncShow) end(onlyOrdered bool) error {
+	unknown := ""
+	if !onlyOrdered {
+		unknown = unknownBecause(s.equality)
+	}
+	s.line.clear()
 	switch {
 	case s.json:
-		s.list.end(map[string]any{"total": s.total, "equal": s.equal, "differing": s.differing})
-	case ordered:
-		fmt.Printf("%d products ordered.\n", s.total)
+		s.list.end(s.sums(unknown))
+	case onlyOrdered:
+		fmt.Printf("%d products ordered.\n", s.ordered)
+	case s.total == 0 && unknown == "":
+		fmt.Printf("Nothing differs: equal%s.\n", asOf(s.equality))
 	case s.total == 0:
-		fmt.Println("Nothing differs.")
+		fmt.Println("unknown:", unknown)
+	case unknown != "":
+		fmt.Printf("unknown: %s. The orders stay.\n", unknown)
 	default:
-		s.line.clear()
-		fmt.Printf("%d of %d products are equal on both sides.\n", s.equal, s.total)
+		fmt.Printf("%d of %d products are equal on both sides%s.\n", s.equal, s.total, asOf(s.equality))
 	}
+	if s.differing > 0 || s.unknown > 0 || unknown != "" {
+		return errDiffers
+	}
+	return nil
 }

@@ -16,9 +16,11 @@ func TestSyncCallsNothingEqualOfWhichItKnowsNothing(t *testing.T) {
 		return nil, connect.NewError(connect.CodeUnavailable, errors.New("no connection to its streams"))
 	}}
 	cmd := syncCmd{address: address{Control: s.serve(t)}, Products: []string{"mug"}, Timeout: 300 * time.Millisecond}
-	require.Error(t, cmd.Run(t.Context(), &cli{}), "there was no answer")
+	require.ErrorIs(t, cmd.Run(t.Context(), &cli{}), errDiffers, "there was no answer")
 
-	s = &stub{plan: func() (*controlv1.PlanResponse, error) { return &controlv1.PlanResponse{Unknown: []string{"mgu"}}, nil }}
+	s = &stub{plan: func() (*controlv1.PlanResponse, error) {
+		return &controlv1.PlanResponse{Unknown: []string{"mgu"}, Equality: known()}, nil
+	}}
 	cmd = syncCmd{address: address{Control: s.serve(t)}, Products: []string{"mgu"}, Timeout: time.Minute}
 	require.ErrorIs(t, cmd.Run(t.Context(), &cli{}), errDiffers)
 	plan := planCmd{address: cmd.address, Products: cmd.Products}

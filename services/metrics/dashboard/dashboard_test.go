@@ -77,6 +77,9 @@ func known(t *testing.T) map[string][]metrics.Label {
 		for _, r := range g.Rules {
 			if r.Record != "" {
 				out[r.Record] = []metrics.Label{metrics.Account}
+				if strings.HasPrefix(r.Record, "driftless:not_converged") {
+					out[r.Record] = append(out[r.Record], metrics.Lane)
+				}
 			}
 		}
 	}

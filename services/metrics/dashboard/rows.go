@@ -33,6 +33,9 @@ var Rows = []Row{
 		{Title: "Converged, live", Help: "How long ago the last live change was committed up to which everything is in Stripe.", Unit: "s", Stat: true, Bad: new(60.0), Queries: []Query{
 			{`time() - min(max by (account) (driftless_converged_timestamp_seconds{account=~"$account", lane="live"}))`, ""},
 		}},
+		{Title: "Not converged, 30 d", Help: "The service level: in at most 1% of the time something committed more than a minute ago (bulk: an hour) is not in Stripe.", Unit: "percentunit", Stat: true, Bad: new(0.01), Queries: []Query{
+			{`max by (lane) (driftless:not_converged:ratio30d{account=~"$account"})`, "{{lane}}"},
+		}},
 		{Title: "Tables compared", Help: "Since the tables were last compared as a whole.", Unit: "s", Stat: true, Bad: new(172800.0), Queries: []Query{
 			{`time() - min(max by (account) (driftless_tables_compared_timestamp_seconds{account=~"$account"}))`, ""},
 		}},

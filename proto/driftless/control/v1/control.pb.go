@@ -154,7 +154,9 @@ type Equality struct {
 	// Tables that the mapping's queries read and nobody watches: their changes are seen by a comparison only.
 	UnwatchedTables []string `protobuf:"bytes,5,rep,name=unwatched_tables,json=unwatchedTables,proto3" json:"unwatched_tables,omitempty"`
 	// How the catalog is captured; absent if no ingestion ever reported.
-	Capture       *v1.CaptureReport `protobuf:"bytes,6,opt,name=capture,proto3" json:"capture,omitempty"`
+	Capture *v1.CaptureReport `protobuf:"bytes,6,opt,name=capture,proto3" json:"capture,omitempty"`
+	// When this was worked out, by the NATS server's clock, as all times here are.
+	At            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -231,6 +233,13 @@ func (x *Equality) GetCapture() *v1.CaptureReport {
 	return nil
 }
 
+func (x *Equality) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -292,8 +301,11 @@ type GetStatusResponse struct {
 	// How the last reading of Stripe's events went; absent before the first.
 	LastPoll *v1.PollReport `protobuf:"bytes,40,opt,name=last_poll,json=lastPoll,proto3" json:"last_poll,omitempty"`
 	// The services that are paused.
-	Paused        []*PausedService `protobuf:"bytes,21,rep,name=paused,proto3" json:"paused,omitempty"`
-	Equality      *Equality        `protobuf:"bytes,41,opt,name=equality,proto3" json:"equality,omitempty"`
+	Paused   []*PausedService `protobuf:"bytes,21,rep,name=paused,proto3" json:"paused,omitempty"`
+	Equality *Equality        `protobuf:"bytes,41,opt,name=equality,proto3" json:"equality,omitempty"`
+	// Products that the catalog does not have, and that are not active in Stripe: they left the catalog, or never were products.
+	// They are not among the counts above.
+	Left          uint64 `protobuf:"varint,42,opt,name=left,proto3" json:"left,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -445,6 +457,13 @@ func (x *GetStatusResponse) GetEquality() *Equality {
 		return x.Equality
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
 }
 
 type DriftCount struct {
@@ -1471,22 +1490,24 @@ type PlanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By id.
 	Products []*ProductPlan `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
-	// Products compared.
+	// Products compared: those that the catalog has, or that are active in Stripe; of products that were named, all.
 	Compared uint64 `protobuf:"varint,2,opt,name=compared,proto3" json:"compared,omitempty"`
 	// Messages not yet taken into account by push, pull or reconciliation: the answer may change.
 	InFlight uint64 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// There are more products after these; ask again with the last one's id in after.
 	Truncated bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
-	// Orders to push that it has not worked off yet.
+	// Orders to push and to ingestion that they have not worked off yet.
 	Orders uint64 `protobuf:"varint,20,opt,name=orders,proto3" json:"orders,omitempty"`
 	// Of the products that were named, those of which neither the catalog nor Stripe has, or had, anything.
 	Unknown []string `protobuf:"bytes,21,rep,name=unknown,proto3" json:"unknown,omitempty"`
 	// Services that are paused, and why push does nothing at all, if that is so: the answer may be of an earlier time.
-	Paused        []*PausedService `protobuf:"bytes,22,rep,name=paused,proto3" json:"paused,omitempty"`
-	Halted        string           `protobuf:"bytes,23,opt,name=halted,proto3" json:"halted,omitempty"`
-	Equality      *Equality        `protobuf:"bytes,24,opt,name=equality,proto3" json:"equality,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Paused   []*PausedService `protobuf:"bytes,22,rep,name=paused,proto3" json:"paused,omitempty"`
+	Halted   string           `protobuf:"bytes,23,opt,name=halted,proto3" json:"halted,omitempty"`
+	Equality *Equality        `protobuf:"bytes,24,opt,name=equality,proto3" json:"equality,omitempty"`
+	// Of the orders, those to ingestion.
+	IngestionOrders uint64 `protobuf:"varint,25,opt,name=ingestion_orders,json=ingestionOrders,proto3" json:"ingestion_orders,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PlanResponse) Reset() {
@@ -1582,6 +1603,13 @@ func (x *PlanResponse) GetEquality() *Equality {
 	return nil
 }
 
+func (x *PlanResponse) GetIngestionOrders() uint64 {
+	if x != nil {
+		return x.IngestionOrders
+	}
+	return 0
+}
+
 type ProductPlan struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
@@ -1591,9 +1619,10 @@ type ProductPlan struct {
 	DiffersSince *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=differs_since,json=differsSince,proto3" json:"differs_since,omitempty"`
 	// What is to be written back to the catalog.
 	WriteBacks []*v1.Difference `protobuf:"bytes,5,rep,name=write_backs,json=writeBacks,proto3" json:"write_backs,omitempty"`
-	// Why push comes back to the product later; only if products were named.
+	// Why push comes back to the product later, in Stripe's words where Stripe refused. If very many products wait, only of the
+	// first, or of those that were named.
 	Waiting string `protobuf:"bytes,20,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// Why its newest change could not be applied, in Stripe's words where Stripe refused; only if products were named.
+	// Why its latest change could not be applied, in Stripe's words where Stripe refused.
 	Refused string `protobuf:"bytes,21,opt,name=refused,proto3" json:"refused,omitempty"`
 	// What the steps do, as a person would tell it: the product first, then its prices.
 	Changes []*PlannedChange `protobuf:"bytes,22,rep,name=changes,proto3" json:"changes,omitempty"`
@@ -1602,7 +1631,7 @@ type ProductPlan struct {
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	// The guard holds the change until an operator approves it.
 	Held bool `protobuf:"varint,25,opt,name=held,proto3" json:"held,omitempty"`
-	// Drift that waits for a person or is only reported, and so shows in no step.
+	// Open drift that waits for a person or is only reported: nothing is done about it.
 	Drift         []*Drift `protobuf:"bytes,26,rep,name=drift,proto3" json:"drift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2462,7 +2491,9 @@ func (x *SyncProductsRequest) GetLook() bool {
 }
 
 type SyncProductsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the read of the operator's tables, as in RereadResponse.
+	RereadId      string `protobuf:"bytes,1,opt,name=reread_id,json=rereadId,proto3" json:"reread_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2495,6 +2526,13 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
 	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SyncProductsResponse) GetRereadId() string {
+	if x != nil {
+		return x.RereadId
+	}
+	return ""
 }
 
 type RereadRequest struct {
@@ -3692,7 +3730,7 @@ var File_driftless_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x02\n" +
+	"\"driftless/control/v1/control.proto\x12\x14driftless.control.v1\x1a\x1bbuf/validate/validate.proto\x1a!driftless/catalog/v1/change.proto\x1a#driftless/catalog/v1/observed.proto\x1a\x1cdriftless/mesh/v1/mesh.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n" +
 	"\bEquality\x12/\n" +
 	"\x05as_of\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x18\n" +
 	"\aunknown\x18\x02 \x01(\tR\aunknown\x12H\n" +
@@ -3700,8 +3738,9 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\fstripe_as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"stripeAsOf\x12)\n" +
 	"\x10unwatched_tables\x18\x05 \x03(\tR\x0funwatchedTables\x12:\n" +
-	"\acapture\x18\x06 \x01(\v2 .driftless.mesh.v1.CaptureReportR\acapture\"\x12\n" +
-	"\x10GetStatusRequest\"\xb6\x05\n" +
+	"\acapture\x18\x06 \x01(\v2 .driftless.mesh.v1.CaptureReportR\acapture\x12*\n" +
+	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x12\n" +
+	"\x10GetStatusRequest\"\xca\x05\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -3720,7 +3759,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x0ecreations_held\x18\x14 \x01(\bR\rcreationsHeld\x12:\n" +
 	"\tlast_poll\x18( \x01(\v2\x1d.driftless.mesh.v1.PollReportR\blastPoll\x12;\n" +
 	"\x06paused\x18\x15 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\x12:\n" +
-	"\bequality\x18) \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"L\n" +
+	"\bequality\x18) \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12\x12\n" +
+	"\x04left\x18* \x01(\x04R\x04left\"L\n" +
 	"\n" +
 	"DriftCount\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
@@ -3795,7 +3835,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
 	"productIds\x12\x1e\n" +
 	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after\"\xe7\x02\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"\x92\x03\n" +
 	"\fPlanResponse\x12=\n" +
 	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductPlanR\bproducts\x12\x1a\n" +
 	"\bcompared\x18\x02 \x01(\x04R\bcompared\x12\x1b\n" +
@@ -3805,7 +3845,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\aunknown\x18\x15 \x03(\tR\aunknown\x12;\n" +
 	"\x06paused\x18\x16 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\x12\x16\n" +
 	"\x06halted\x18\x17 \x01(\tR\x06halted\x12:\n" +
-	"\bequality\x18\x18 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"\xba\x04\n" +
+	"\bequality\x18\x18 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12)\n" +
+	"\x10ingestion_orders\x18\x19 \x01(\x04R\x0fingestionOrders\"\xba\x04\n" +
 	"\vProductPlan\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x128\n" +
@@ -3871,8 +3912,9 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x13SyncProductsRequest\x12,\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\n" +
 	"productIds\x12\x12\n" +
-	"\x04look\x18\x02 \x01(\bR\x04look\"\x16\n" +
-	"\x14SyncProductsResponse\";\n" +
+	"\x04look\x18\x02 \x01(\bR\x04look\"3\n" +
+	"\x14SyncProductsResponse\x12\x1b\n" +
+	"\treread_id\x18\x01 \x01(\tR\brereadId\";\n" +
 	"\rRereadRequest\x12*\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
 	"productIds\" \n" +
@@ -4080,106 +4122,107 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	59, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
 	59, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
 	60, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	20, // 4: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	61, // 5: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	62, // 6: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
-	5,  // 7: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	63, // 8: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
-	13, // 9: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
-	2,  // 10: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
-	64, // 11: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	59, // 12: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	59, // 13: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
-	6,  // 14: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	2,  // 15: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	6,  // 16: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	1,  // 17: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	6,  // 18: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	59, // 19: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	59, // 20: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	65, // 21: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
-	13, // 22: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	65, // 23: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	59, // 24: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	23, // 25: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	13, // 26: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	2,  // 27: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	0,  // 28: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	25, // 29: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	59, // 30: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	64, // 31: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	24, // 32: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	59, // 33: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	6,  // 34: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	64, // 35: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	26, // 36: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	29, // 37: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,  // 38: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	66, // 39: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	67, // 40: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	68, // 41: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	32, // 42: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	35, // 43: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	61, // 44: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	46, // 45: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	59, // 46: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	47, // 47: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	64, // 48: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	69, // 49: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	70, // 50: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	52, // 51: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	70, // 52: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	66, // 53: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	25, // 54: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	53, // 55: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	58, // 56: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	53, // 57: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	58, // 58: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	3,  // 59: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	21, // 60: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	36, // 61: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	27, // 62: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	30, // 63: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	33, // 64: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	18, // 65: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	14, // 66: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	16, // 67: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	38, // 68: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	40, // 69: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	42, // 70: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	44, // 71: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	7,  // 72: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	9,  // 73: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	11, // 74: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	48, // 75: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	50, // 76: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	54, // 77: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	56, // 78: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	4,  // 79: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	22, // 80: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	37, // 81: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	28, // 82: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	31, // 83: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	34, // 84: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	19, // 85: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	15, // 86: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	17, // 87: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	39, // 88: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	41, // 89: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	43, // 90: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	45, // 91: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	8,  // 92: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	10, // 93: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	12, // 94: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	49, // 95: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	51, // 96: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	55, // 97: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	57, // 98: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	79, // [79:99] is the sub-list for method output_type
-	59, // [59:79] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	59, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	20, // 5: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	61, // 6: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	62, // 7: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	5,  // 8: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
+	63, // 9: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	13, // 10: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
+	2,  // 11: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
+	64, // 12: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	59, // 13: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	59, // 14: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	6,  // 15: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	2,  // 16: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
+	6,  // 17: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	1,  // 18: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
+	6,  // 19: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
+	59, // 20: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	59, // 21: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	65, // 22: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	13, // 23: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
+	65, // 24: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	59, // 25: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	23, // 26: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	13, // 27: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	2,  // 28: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	0,  // 29: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	25, // 30: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	59, // 31: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	64, // 32: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	24, // 33: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	59, // 34: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	6,  // 35: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	64, // 36: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	26, // 37: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	29, // 38: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,  // 39: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	66, // 40: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	67, // 41: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	68, // 42: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	32, // 43: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	35, // 44: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	61, // 45: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	46, // 46: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	59, // 47: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	47, // 48: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	64, // 49: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	69, // 50: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	70, // 51: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	52, // 52: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	70, // 53: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	66, // 54: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	25, // 55: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	53, // 56: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	58, // 57: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	53, // 58: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	58, // 59: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	3,  // 60: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	21, // 61: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	36, // 62: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	27, // 63: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	30, // 64: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	33, // 65: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	18, // 66: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	14, // 67: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	16, // 68: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	38, // 69: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	40, // 70: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	42, // 71: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	44, // 72: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	7,  // 73: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	9,  // 74: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	11, // 75: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	48, // 76: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	50, // 77: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	54, // 78: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	56, // 79: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	4,  // 80: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	22, // 81: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	37, // 82: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	28, // 83: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	31, // 84: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	34, // 85: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	19, // 86: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	15, // 87: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	17, // 88: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	39, // 89: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	41, // 90: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	43, // 91: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	45, // 92: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	8,  // 93: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	10, // 94: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	12, // 95: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	49, // 96: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	51, // 97: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	55, // 98: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	57, // 99: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	80, // [80:100] is the sub-list for method output_type
+	60, // [60:80] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }

@@ -547,7 +547,11 @@ type Difference struct {
 	Catalog string `protobuf:"bytes,3,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	Stripe  string `protobuf:"bytes,4,opt,name=stripe,proto3" json:"stripe,omitempty"`
 	// What the policy says: repair, write-back or report.
-	Action        string `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
+	Action string `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
+	// The values as a person would tell them, where the text above is an id or a bare number: "mug-eur (14.00 EUR)". Empty where
+	// the text says enough.
+	CatalogWords  string `protobuf:"bytes,6,opt,name=catalog_words,json=catalogWords,proto3" json:"catalog_words,omitempty"`
+	StripeWords   string `protobuf:"bytes,7,opt,name=stripe_words,json=stripeWords,proto3" json:"stripe_words,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,6 +617,20 @@ func (x *Difference) GetStripe() string {
 func (x *Difference) GetAction() string {
 	if x != nil {
 		return x.Action
+	}
+	return ""
+}
+
+func (x *Difference) GetCatalogWords() string {
+	if x != nil {
+		return x.CatalogWords
+	}
+	return ""
+}
+
+func (x *Difference) GetStripeWords() string {
+	if x != nil {
+		return x.StripeWords
 	}
 	return ""
 }
@@ -1877,8 +1895,10 @@ type PollReport struct {
 	// Up to which second of Stripe's clock all events have been read.
 	ReadUpTo *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=read_up_to,json=readUpTo,proto3" json:"read_up_to,omitempty"`
 	// Why the last attempt failed; empty if it did not.
-	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
-	FailedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=failed_at,json=failedAt,proto3" json:"failed_at,omitempty"`
+	Error    string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	FailedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=failed_at,json=failedAt,proto3" json:"failed_at,omitempty"`
+	// The time between two readings; absent in reports of older programs.
+	Interval      *durationpb.Duration `protobuf:"bytes,6,opt,name=interval,proto3" json:"interval,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1944,6 +1964,13 @@ func (x *PollReport) GetError() string {
 func (x *PollReport) GetFailedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.FailedAt
+	}
+	return nil
+}
+
+func (x *PollReport) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
 	}
 	return nil
 }
@@ -2791,14 +2818,16 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12=\n" +
 	"\fcommitted_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\x12?\n" +
 	"\vdifferences\x18\f \x03(\v2\x1d.driftless.mesh.v1.DifferenceR\vdifferences\x12\x1b\n" +
-	"\tstripe_id\x18\x14 \x01(\tR\bstripeId\"\x80\x01\n" +
+	"\tstripe_id\x18\x14 \x01(\tR\bstripeId\"\xc8\x01\n" +
 	"\n" +
 	"Difference\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
 	"\acatalog\x18\x03 \x01(\tR\acatalog\x12\x16\n" +
 	"\x06stripe\x18\x04 \x01(\tR\x06stripe\x12\x16\n" +
-	"\x06action\x18\x05 \x01(\tR\x06action\"\xc2\x01\n" +
+	"\x06action\x18\x05 \x01(\tR\x06action\x12#\n" +
+	"\rcatalog_words\x18\x06 \x01(\tR\fcatalogWords\x12!\n" +
+	"\fstripe_words\x18\a \x01(\tR\vstripeWords\"\xc2\x01\n" +
 	"\vAppliedStep\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x1b\n" +
 	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12'\n" +
@@ -2919,7 +2948,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\bScanList\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x18\n" +
 	"\areached\x18\x02 \x01(\x03R\areached\x12\x12\n" +
-	"\x04done\x18\x03 \x01(\bR\x04done\"\xd9\x01\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\"\x90\x02\n" +
 	"\n" +
 	"PollReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
@@ -2927,7 +2956,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\n" +
 	"read_up_to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadUpTo\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x127\n" +
-	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\"\xba\x05\n" +
+	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\x125\n" +
+	"\binterval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xba\x05\n" +
 	"\rCaptureReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.driftless.mesh.v1.CaptureStateR\x05state\x12\x16\n" +
@@ -3125,32 +3155,33 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	33, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
 	33, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
 	33, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	33, // 30: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 31: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	33, // 32: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	22, // 33: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	22, // 34: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	22, // 35: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	33, // 36: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	33, // 37: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	33, // 38: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	33, // 39: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	33, // 40: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	29, // 41: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	30, // 42: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	31, // 43: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	32, // 44: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	33, // 45: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	33, // 46: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	33, // 47: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	33, // 48: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	33, // 49: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	25, // 50: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	34, // 30: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	33, // 31: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 32: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	33, // 33: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	22, // 34: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	22, // 35: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	22, // 36: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	33, // 37: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	33, // 38: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	33, // 39: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	33, // 40: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	33, // 41: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	29, // 42: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	30, // 43: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	31, // 44: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	32, // 45: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	33, // 46: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	33, // 47: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	33, // 48: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	33, // 49: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	33, // 50: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	25, // 51: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }

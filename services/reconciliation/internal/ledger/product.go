@@ -26,6 +26,8 @@ const (
 	Drifted State = "drifted"
 	Dead    State = "dead"
 	Orphan  State = "orphan"
+	// Left is no stored state: what is in sync, or an orphan, and neither in the catalog nor active in Stripe.
+	Left State = "left"
 )
 
 // Product is a row of the ledger.
@@ -83,6 +85,14 @@ func (p Position) after(other Position) bool {
 
 // Steps are the calls that bring Stripe to where the policy wants it.
 func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.Observed) }
+
+// Open is the drift that is open, as far as it was read with the product.
+func (p *Product) Open() []*Drift { return p.open }
+
+// gone reports whether a product is neither in the catalog nor active in Stripe: it left the catalog, or never was a product.
+func (p *Product) gone() bool {
+	return p.Desired.GetProduct() == nil && !p.Observed.GetProduct().GetActive()
+}
 
 // Outline tells what the steps do.
 func (p *Product) Outline() []catalog.Planned { return catalog.Outline(p.effective, p.Observed) }
@@ -261,7 +271,7 @@ const updateProduct = `UPDATE driftless_ledger.product SET desired = $3, desired
 		observed = $6, observed_revision = $7, observed_version = $8::text::numeric, claimed_until = $9, state = $10, differs = $11,
 		differs_since = $12, drifted_at = $13, repairs = $14, repair_at = $15, dead_version = $16::text::numeric,
 		desired_stored = $17, observed_stored = $18, dead_unversioned = $19, unsettled = $20, open_drift = $21,
-		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7
+		desired_json = $22, desired_json_of = $5, observed_json = $23, observed_json_of = $7, gone = $24
 		WHERE account = $1 AND product_id = $2`
 
 // row is what updateProduct takes.
@@ -294,7 +304,7 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredAt.Sequence), observed, int64(p.observedAt.Sequence),
 		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince), nullable(p.DriftedAt), p.Repairs,
 		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned,
-		p.unsettled, len(p.open), desiredJSON, observedJSON,
+		p.unsettled, len(p.open), desiredJSON, observedJSON, p.gone(),
 	}, nil
 }
 

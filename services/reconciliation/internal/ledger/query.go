@@ -9,9 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Counts returns how many products are in which state.
+// Counts returns how many products are in which state, those that left the catalog counted apart.
 func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
-	rows, err := l.pool.Query(ctx, `SELECT state, count(*) FROM driftless_ledger.product WHERE account = $1 GROUP BY state`, l.account)
+	rows, err := l.pool.Query(ctx, `SELECT CASE WHEN gone AND state IN ('in_sync', 'orphan') THEN 'left' ELSE state END, count(*)
+		FROM driftless_ledger.product WHERE account = $1 GROUP BY 1`, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
 	}
@@ -24,15 +25,20 @@ func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	return out, nil
 }
 
-// Differing yields the products that differ or are dead, of those named or of all, by id: the first ones after the given
-// id, up to the limit. It returns whether there are more, and how many were compared, before or after that id. What
-// ingestion has refused is dead and differs in nothing: CATALOG does not hold it.
+// differing selects what differs, be it only to be reported, and what is dead. A difference that somebody has said is none does not
+// count.
+const differing = `(differs OR state = 'dead' OR unsettled AND (state IN ('pending', 'drifted') OR EXISTS (SELECT FROM driftless_ledger.drift d
+		WHERE d.account = p.account AND d.product_id = p.product_id AND d.settled_at IS NULL AND d.state <> 'ignored')))`
+
+// Differing yields the products that differ or are dead, of those named or of all, by id: the first ones after the given id, up to
+// the limit. It returns whether there are more, and how many were compared, before or after that id: of all, those that the catalog
+// has or that are active in Stripe. What ingestion has refused is dead and differs in nothing: CATALOG does not hold it.
 func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limit int, yield func(*Product)) (more bool, compared uint64, err error) {
 	if ids == nil {
 		ids = []string{}
 	}
-	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND (differs OR state = 'dead') AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))
-		AND product_id > $3 ORDER BY product_id LIMIT $4`, l.account, ids, after, limit+1)
+	rows, err := l.pool.Query(ctx, selectProducts+` p WHERE account = $1 AND (unsettled OR state = 'dead') AND `+differing+`
+		AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id > $3 ORDER BY product_id LIMIT $4`, l.account, ids, after, limit+1)
 	if err != nil {
 		return false, 0, fmt.Errorf("list products that differ: %w", err)
 	}
@@ -51,11 +57,29 @@ func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limi
 		yield(p)
 	}
 	var n int64
-	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product WHERE account = $1 AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))`,
+	if err := l.pool.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.product
+		WHERE account = $1 AND (cardinality($2::text[]) = 0 AND (NOT gone OR state NOT IN ('in_sync', 'orphan')) OR product_id = ANY($2))`,
 		l.account, ids).Scan(&n); err != nil {
 		return false, 0, fmt.Errorf("count products: %w", err)
 	}
 	return more, uint64(n), nil
+}
+
+// Products returns what is known of some products, by id.
+func (l *Ledger) Products(ctx context.Context, ids []string) (map[string]*Product, error) {
+	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND product_id = ANY($2)`, l.account, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read products: %w", err)
+	}
+	products, err := pgx.CollectRows(rows, scanProduct)
+	if err != nil {
+		return nil, fmt.Errorf("read products: %w", err)
+	}
+	out := make(map[string]*Product, len(products))
+	for _, p := range products {
+		out[p.ID] = p
+	}
+	return out, nil
 }
 
 // Unknown returns those of some products of which the ledger has nothing.

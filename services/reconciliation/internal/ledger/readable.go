@@ -32,7 +32,7 @@ func encodeReadable(m proto.Message) ([]byte, error) {
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m) //nolint:wrapcheck // the caller names the product
 }
 
-const storeReadable = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision
+const storeReadable = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision, gone = $5
 	WHERE account = $1 AND product_id = $2`
 
 // Readable brings the JSON of one batch of products, those after an id, up to date: that of an older program's rows is missing
@@ -55,7 +55,7 @@ func (l *Ledger) Readable(ctx context.Context, after string) (last string, err e
 			if err != nil {
 				return err
 			}
-			batch.Queue(storeReadable, l.account, p.ID, desired, observed)
+			batch.Queue(storeReadable, l.account, p.ID, desired, observed, p.gone())
 			last = p.ID
 		}
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {

@@ -96,7 +96,8 @@ type ControlServiceClient interface {
 	// Products whose catalog and Stripe differ, with the steps that would make them equal, and products whose newest
 	// change could not be applied.
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
-	// Orders push to bring products to their newest desired state. Their dead letters of version 0 are settled by that.
+	// Orders ingestion to read products from the operator's tables, and then push to bring them to their latest desired state. Their
+	// dead letters of version 0 are settled by that.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
 	// Products with what both sides hold of them.
 	ListProducts(context.Context, *connect.Request[v1.ListProductsRequest]) (*connect.Response[v1.ListProductsResponse], error)
@@ -405,7 +406,8 @@ type ControlServiceHandler interface {
 	// Products whose catalog and Stripe differ, with the steps that would make them equal, and products whose newest
 	// change could not be applied.
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
-	// Orders push to bring products to their newest desired state. Their dead letters of version 0 are settled by that.
+	// Orders ingestion to read products from the operator's tables, and then push to bring them to their latest desired state. Their
+	// dead letters of version 0 are settled by that.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
 	// Products with what both sides hold of them.
 	ListProducts(context.Context, *connect.Request[v1.ListProductsRequest]) (*connect.Response[v1.ListProductsResponse], error)

@@ -1,0 +1,168 @@
+package reconciliation
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"pgregory.net/rapid"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+func second(n int) time.Time { return noon.Add(time.Duration(n) * time.Second) }
+
+func reported(at int, sequence, version uint64) *meshv1.CaptureReport {
+	return &meshv1.CaptureReport{CapturedUpTo: timestamppb.New(second(at)), CatalogSequence: sequence, Version: version}
+}
+
+func TestMarks_TellTimes(t *testing.T) {
+	var m marks
+	require.Zero(t, m.before(7))
+	require.False(t, m.add(&meshv1.CaptureReport{}), "nothing was captured yet")
+	require.Empty(t, m)
+	for i, r := range []*meshv1.CaptureReport{reported(1, 10, 100), reported(2, 10, 100), reported(2, 10, 100), reported(3, 15, 200), reported(4, 15, 200)} {
+		require.False(t, m.add(r), i)
+	}
+	require.Zero(t, m.before(10), "message 10 may be of the first second")
+	require.Equal(t, second(2), m.before(11))
+	require.Equal(t, second(4), m.before(16))
+	require.Zero(t, m.beforeVersion(100))
+	require.Equal(t, second(2), m.beforeVersion(200))
+	require.Equal(t, second(4), m.beforeVersion(201))
+
+	require.True(t, m.add(reported(5, 1, 300)), "CATALOG was made again")
+	require.Equal(t, second(5), m.before(2))
+	require.True(t, m.add(reported(6, 2, 1)), "the database was restored")
+	require.True(t, m.add(reported(1, 3, 2)))
+}
+
+func TestMarks_WithoutAVersionProveNothingOfOne(t *testing.T) {
+	var m marks
+	m.add(reported(1, 10, 0))
+	require.Zero(t, m.beforeVersion(5))
+}
+
+func TestMarks_AreBounded(t *testing.T) {
+	var m marks
+	for i := range 3 * keptMarks {
+		m.add(reported(i, uint64(i+1), uint64(i+1)))
+	}
+	require.LessOrEqual(t, len(m), keptMarks)
+	require.Equal(t, second(3*keptMarks-1), m.before(3*keptMarks+1), "the latest is kept")
+	require.Equal(t, second(3*keptMarks-101), m.before(3*keptMarks-99), "and so are the recent ones")
+	require.False(t, m.before(100).After(second(98)), "the older ones are sparse, and never ahead")
+}
+
+func TestConvergence(t *testing.T) {
+	var m marks
+	for i := 1; i <= 10; i++ {
+		m.add(reported(i, uint64(10*i), uint64(100*i)))
+	}
+	quiet := func(live, bulk uint64) backlog {
+		return backlog{oldest: map[string]uint64{"live": live, "bulk": bulk}, delivered: 7}
+	}
+	c := &convergence{delivered: 7}
+	c.look(m, quiet(101, 31))
+	require.Empty(t, c.known, "one look proves nothing")
+	c.look(m, quiet(101, 31))
+	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(3)}, c.known)
+
+	failing := quiet(101, 101)
+	failing.retries = []*meshv1.Retry{{Lane: "bulk", Version: 650, Attempts: 3}, {Lane: "live", Version: 1000}}
+	c.look(m, failing)
+	c.look(m, failing)
+	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(6)}, c.known, "what failed was committed later; what the guard holds counts as done")
+
+	before := failing
+	before.retries = []*meshv1.Retry{{Lane: "bulk", Version: 50, Attempts: 1}}
+	for range 3 {
+		c.look(m, before)
+	}
+	require.Equal(t, second(6), c.known["bulk"], "what was known stays")
+
+	for name, b := range map[string]backlog{"due": {due: 1, delivered: 7}, "more than are read": {more: true, delivered: 7}} {
+		b.oldest = quiet(101, 101).oldest
+		for range 3 {
+			c.look(m, b)
+		}
+		require.Equal(t, second(6), c.known["bulk"], name)
+	}
+
+	c.look(m, quiet(101, 101))
+	moved := quiet(101, 101)
+	moved.delivered++
+	c.look(m, moved)
+	require.Equal(t, second(6), c.known["bulk"], "a retry was delivered between the looks: it may have been nowhere while they were read")
+	c.look(m, moved)
+	require.Equal(t, second(10), c.known["bulk"])
+
+	c.forget()
+	require.Empty(t, c.known)
+}
+
+// TestConvergence_IsNeverAhead lets changes come, fail and succeed by chance, and holds what is known against what is done.
+func TestConvergence_IsNeverAhead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type change struct {
+			committed time.Time
+			version   uint64
+			sequence  uint64
+			state     string // waiting, retrying, due, done
+		}
+		var m marks
+		var changes []*change
+		c := &convergence{}
+		delivered := uint64(0)
+		for tick := range rapid.IntRange(2, 30).Draw(t, "ticks") {
+			for range rapid.IntRange(0, 2).Draw(t, "commits") {
+				n := uint64(len(changes) + 1)
+				changes = append(changes, &change{committed: second(tick), version: n * 10, sequence: n, state: "waiting"})
+			}
+			if n := uint64(len(changes)); rapid.Bool().Draw(t, "report") {
+				m.add(reported(tick, n, n*10))
+			}
+			var b backlog
+			b.oldest = map[string]uint64{"live": uint64(len(changes)) + 1, "bulk": 1}
+			for i := len(changes) - 1; i >= 0; i-- {
+				if changes[i].state == "waiting" {
+					b.oldest["live"] = changes[i].sequence
+				}
+				if changes[i].state == "due" {
+					b.due++
+				}
+			}
+			b.delivered = delivered
+			// What happens between the reads.
+			step := func() {
+				for _, x := range changes {
+					switch to := rapid.SampledFrom([]string{"", "", "done", "retrying", "due"}).Draw(t, "to"); {
+					case x.state == "done" || to == "":
+					case x.state == "retrying" && to == "due":
+						x.state = "due"
+					case x.state == "due" && to != "due":
+						x.state = to
+						delivered++
+					case x.state == "waiting" && to != "due":
+						x.state = to
+					}
+				}
+			}
+			step()
+			for _, x := range changes {
+				if x.state == "retrying" {
+					b.retries = append(b.retries, &meshv1.Retry{Lane: "live", Version: x.version, Attempts: 1})
+				}
+			}
+			c.look(m, b)
+			// A report says "before" its time.
+			for _, x := range changes {
+				if x.state != "done" && x.committed.Before(c.known["live"]) {
+					t.Fatalf("tick %d: converged at %s, and the change of %s is %s", tick, c.known["live"], x.committed, x.state)
+				}
+			}
+			step()
+		}
+	})
+}

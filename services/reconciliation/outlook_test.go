@@ -1,0 +1,150 @@
+package reconciliation
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/metrics"
+)
+
+// TestConvergence_OfARealMesh follows a change through both lanes, a failure and its retry.
+func TestConvergence_OfARealMesh(t *testing.T) {
+	url, _ := localtest.NATS(t)
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	r := &reconciler{Config: Config{Account: "default"}, mesh: m}
+
+	version := uint64(100)
+	report := func() time.Time {
+		t.Helper()
+		now, err := m.Clock().Now(t.Context())
+		require.NoError(t, err)
+		sequence, err := m.LastSequence(t.Context(), mesh.StreamCatalog)
+		require.NoError(t, err)
+		require.NoError(t, m.Capture("default").Put(t.Context(), &meshv1.CaptureReport{
+			At: timestamppb.New(now), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: timestamppb.New(now), CatalogSequence: sequence, Version: version,
+		}))
+		return now
+	}
+	look := func(times int) map[string]time.Time {
+		t.Helper()
+		for range times {
+			require.NoError(t, r.lookAtLanes(t.Context()))
+		}
+		_, converged := r.outlook.seen()
+		return converged
+	}
+	publish := func(lane mesh.Lane, product string) {
+		version++
+		change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: version}
+		require.NoError(t, m.Publish(t.Context(), mesh.CatalogSubject("default", lane, product), change, mesh.WithVersion(version)))
+	}
+
+	require.Empty(t, look(3), "nothing was reported")
+	first := report()
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, look(2), "it goes on while idle")
+
+	publish(mesh.Live, "mug")
+	publish(mesh.Bulk, "cup")
+	report()
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, look(3), "push has come to neither")
+	handle[catalogv1.ProductChange](t, m, mesh.PushBulk, 1, nil)
+	bulk := report()
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": bulk}, look(2), "each lane for itself")
+
+	// The mug fails: push stores a retry, and acknowledges.
+	require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: version - 1, Attempts: 5, Lane: "live"}, time.Second))
+	handle[catalogv1.ProductChange](t, m, mesh.PushLive, 1, nil)
+	second := report()
+	require.Equal(t, map[string]time.Time{"live": first, "bulk": second}, look(2), "what failed is not in Stripe")
+
+	// It comes due, and waits for push; then it succeeds.
+	require.Eventually(t, func() bool {
+		all, err := m.Consumers(t.Context())
+		require.NoError(t, err)
+		return of(all, mesh.PushRetry).Pending == 1
+	}, 10*time.Second, 10*time.Millisecond)
+	report()
+	require.Equal(t, first, look(3)["live"])
+	handle[meshv1.Retry](t, m, mesh.PushRetry, 1, nil)
+	last := report()
+	require.Equal(t, map[string]time.Time{"live": last, "bulk": last}, look(3))
+
+	// The guard holds a change: an operator decides.
+	publish(mesh.Live, "pot")
+	require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "pot", Version: version, Lane: "bulk"}, time.Hour))
+	handle[catalogv1.ProductChange](t, m, mesh.PushLive, 1, nil)
+	held := report()
+	require.Equal(t, map[string]time.Time{"live": held, "bulk": held}, look(2))
+
+	// CATALOG is made again: what was said before does not hold any more.
+	require.NoError(t, m.JetStream().DeleteStream(t.Context(), mesh.StreamCatalog))
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	again := report()
+	require.Empty(t, look(1))
+	require.Equal(t, map[string]time.Time{"live": again, "bulk": again}, look(2))
+}
+
+// TestFigures_SayWhatIsKnown of equality, and that nothing is while nobody looks.
+func TestFigures_SayWhatIsKnown(t *testing.T) {
+	r := &reconciler{}
+	collect := func() map[string]float64 {
+		t.Helper()
+		show, err := (&figures{reconciler: r}).equality(t.Context())
+		require.NoError(t, err)
+		out := map[string]float64{}
+		show(func(g metrics.Gauge, value float64, labels ...metrics.Attribute) {
+			name := g.Name
+			for _, l := range labels {
+				name += " " + l.Value.AsString()
+			}
+			out[name] = value
+		})
+		return out
+	}
+	require.Equal(t, map[string]float64{"driftless.equality.known": 0}, collect())
+	r.outlook.last, r.outlook.lastSeen = wellKnown().equality(), time.Now()
+	r.outlook.lanes.known = map[string]time.Time{"live": noon}
+	got := collect()
+	require.InDelta(t, 1, got["driftless.equality.known"], 0)
+	require.InDelta(t, noon.Unix(), got["driftless.converged.timestamp live"], 0)
+	require.InDelta(t, noon.Unix()-2, got["driftless.captured.timestamp"], 0)
+	require.InDelta(t, noon.Add(-8*time.Hour).Unix(), got["driftless.tables.compared.timestamp"], 0)
+	require.InDelta(t, 1, got["driftless.capture.status reading"], 0)
+	require.InDelta(t, 0, got["driftless.capture.status absent"], 0)
+	require.InDelta(t, 1, got["driftless.capture.unwatched_tables"], 0)
+	require.NotContains(t, got, "driftless.converged.timestamp bulk")
+
+	gone := wellKnown()
+	gone.capture.At = ago(time.Minute)
+	r.outlook.last = gone.equality()
+	got = collect()
+	require.InDelta(t, 1, got["driftless.capture.status absent"], 0)
+	require.InDelta(t, 0, got["driftless.equality.known"], 0)
+	r.outlook.lastSeen = time.Now().Add(-time.Minute)
+	require.Equal(t, map[string]float64{"driftless.equality.known": 0, "driftless.converged.timestamp live": float64(noon.Unix())}, collect())
+}
+
+// TestSighting_CountsProgress as a sign of life: a service at its limit asks for nothing.
+func TestSighting_CountsProgress(t *testing.T) {
+	var s sighting
+	see := func(at, waiting int, delivered uint64) time.Duration {
+		all := []mesh.ConsumerStatus{{Consumer: mesh.PushLive, Waiting: waiting, Delivered: delivered}, {Consumer: mesh.PullStripe, Waiting: 7}}
+		return s.see(second(at), all, pushConsumers).unseen
+	}
+	require.Zero(t, see(0, 0, 5), "it is not known yet")
+	require.Equal(t, 3*time.Second, see(3, 0, 5))
+	require.Zero(t, see(4, 0, 6), "it takes messages")
+	require.Equal(t, 2*time.Second, see(6, 0, 6))
+	require.Zero(t, see(7, 1, 6), "it asks for one")
+	require.Equal(t, 9*time.Second, see(16, 0, 6))
+}

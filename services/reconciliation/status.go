@@ -1,0 +1,87 @@
+package reconciliation
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/budget"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+)
+
+// GetStatus counts products by state, says up to when that is known, and shows every consumer's backlog.
+func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.GetStatusRequest]) (*connect.Response[controlv1.GetStatusResponse], error) {
+	// First: the counts are at least of the time up to which equality is known.
+	v, err := c.look(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := &controlv1.GetStatusResponse{Account: c.Account, Equality: v.equality, Paused: v.paused, Halted: v.halted}
+	for _, read := range []func(context.Context, *controlv1.GetStatusResponse) error{c.statusOfLedger, c.statusOfMesh} {
+		if err := read(ctx, out); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	for _, s := range v.consumers {
+		out.Consumers = append(out.Consumers, &controlv1.ConsumerStatus{
+			Stream: s.Stream, Consumer: s.Name, Pending: s.Pending, InFlight: s.InFlight, Redelivered: s.Redelivered,
+		})
+	}
+	return connect.NewResponse(out), nil
+}
+
+func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusResponse) error {
+	counts, err := c.ledger.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	out.InSync, out.Pending, out.Drifted = counts[ledger.InSync], counts[ledger.Pending], counts[ledger.Drifted]
+	out.Dead, out.Orphans, out.Left = counts[ledger.Dead], counts[ledger.Orphan], counts[ledger.Left]
+	drift, err := c.ledger.DriftCounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range drift {
+		out.Drift = append(out.Drift, &controlv1.DriftCount{Kind: d.Kind, State: d.State, Count: d.N})
+	}
+	return nil
+}
+
+func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusResponse) (err error) {
+	if out.LastScan, err = c.lastScan(ctx); err != nil {
+		return err
+	}
+	poll := &meshv1.PollReport{}
+	if ok, err := c.mesh.Cursor("poll."+c.Account).Get(ctx, poll); err != nil {
+		return err
+	} else if ok {
+		out.LastPoll = poll
+	}
+	if out.Retrying, err = c.mesh.RetryingCount(ctx, mesh.Push, c.Account); err != nil {
+		return err
+	}
+	if out.Reads, err = budget.Reads(ctx, c.mesh.Budget(c.Account)); err != nil {
+		return err //nolint:wrapcheck // it says what it read
+	}
+	if out.Guard, err = c.guard(ctx); err != nil {
+		return err
+	}
+	if out.Guard != nil {
+		out.Guard.Recent = nil
+	}
+	creations, err := c.mesh.CreationsHeld(c.Account).GetString(ctx)
+	out.CreationsHeld = creations != ""
+	return err
+}
+
+// guard is the record of the mass-change guard; nil before push archives for the first time.
+func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
+	guard := &meshv1.Guard{}
+	if revision, err := c.mesh.Guard(c.Account).Load(ctx, guard); err != nil || revision == 0 {
+		return nil, err
+	}
+	return guard, nil
+}
