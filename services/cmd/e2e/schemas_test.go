@@ -70,18 +70,15 @@ func newShop(t *testing.T, schema schemas.Schema) *shop {
 	conn, err := s.pool.Acquire(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, schema.Create(t.Context(), conn.Conn(), schemaSize(t)))
+	conn.Release()
 	if schema.Role != "" {
-		require.NoError(t, schema.CreateRole(t.Context(), conn.Conn()))
+		require.NoError(t, schema.CreateRole(t.Context(), s.pool))
 		u, err := url.Parse(database)
 		require.NoError(t, err)
 		u.User = url.UserPassword(schema.Role, "secret")
 		database = u.String()
-		t.Cleanup(func() {
-			_, err := s.pool.Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+schema.Role+"; DROP ROLE "+schema.Role)
-			require.NoError(t, err)
-		})
+		t.Cleanup(func() { require.NoError(t, schema.RemoveRole(context.WithoutCancel(t.Context()), s.pool)) })
 	}
-	conn.Release()
 	text, err := schema.File("driftless.yaml")
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "driftless.yaml")

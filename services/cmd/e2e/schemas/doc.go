@@ -4,7 +4,7 @@
 //
 // Each folder has
 //   - schema.sql: the tables, with their replica identities
-//   - role.sql, in one of them: the role with the least rights and the publication
+//   - role.sql and remove.sql, in one of them: the role with the least rights and the publication
 //   - rows.sql: rows by a generator, as many as the setting fixture.size says
 //   - driftless.yaml: the mapping, without triggers
 //   - changes.sql: what happens to the tables, one change after another

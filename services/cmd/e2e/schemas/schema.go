@@ -7,11 +7,12 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/driftless-sync/driftless/services/config"
 )
 
-//go:embed */schema.sql */role.sql */rows.sql */changes.sql */driftless.yaml
+//go:embed */schema.sql */role.sql */remove.sql */rows.sql */changes.sql */driftless.yaml
 var files embed.FS
 
 // Schema is one foreign catalog.
@@ -99,25 +100,36 @@ func (s Schema) Create(ctx context.Context, conn *pgx.Conn, size int) error {
 		return fmt.Errorf("schema %s: %w", s.Name, err)
 	}
 	for _, name := range []string{"schema.sql", "rows.sql"} {
-		text, err := s.File(name)
-		if err != nil {
+		if err := s.execute(ctx, conn, name); err != nil {
 			return err
-		}
-		if _, err := conn.Exec(ctx, text); err != nil {
-			return fmt.Errorf("schema %s: %s: %w", s.Name, name, err)
 		}
 	}
 	return nil
 }
 
-// CreateRole makes the role. Its name is the server's and not the database's: only one database of a server can have it.
-func (s Schema) CreateRole(ctx context.Context, conn *pgx.Conn) error {
-	text, err := s.File("role.sql")
+// CreateRole makes the role and the publication. A role's name is the server's and not the database's: only one database of a
+// server can have it.
+func (s Schema) CreateRole(ctx context.Context, conn Execer) error {
+	return s.execute(ctx, conn, "role.sql")
+}
+
+// RemoveRole takes them away again.
+func (s Schema) RemoveRole(ctx context.Context, conn Execer) error {
+	return s.execute(ctx, conn, "remove.sql")
+}
+
+// Execer is a connection or a pool.
+type Execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+func (s Schema) execute(ctx context.Context, conn Execer, name string) error {
+	text, err := s.File(name)
 	if err != nil {
 		return err
 	}
 	if _, err := conn.Exec(ctx, text); err != nil {
-		return fmt.Errorf("schema %s: role.sql: %w", s.Name, err)
+		return fmt.Errorf("schema %s: %s: %w", s.Name, name, err)
 	}
 	return nil
 }
