@@ -249,3 +249,24 @@ func TestModeOf(t *testing.T) {
 		require.ErrorContains(t, err, "STRIPE_API_KEY must be")
 	}
 }
+
+func TestParse_NamesTheFileOfASecret(t *testing.T) {
+	dir := t.TempDir()
+	url, ledger := filepath.Join(dir, "url"), filepath.Join(dir, "ledger")
+	require.NoError(t, os.WriteFile(url, []byte("postgres://a\n"), 0o600))
+	require.NoError(t, os.WriteFile(ledger, []byte("postgres://b\n"), 0o600))
+	s, _, err := parse(t, "ledger_database_url_file: "+ledger+"\n")
+	require.NoError(t, err)
+	require.Equal(t, Secret("postgres://b"), s.LedgerDatabaseURL)
+	require.Equal(t, ledger, s.LedgerDatabaseURLFile, "by the configuration file")
+	require.Empty(t, s.DatabaseURLFile)
+	t.Setenv("DATABASE_URL_FILE", url)
+	s, _, err = parse(t, "ledger_database_url_file: "+ledger+"\n")
+	require.NoError(t, err)
+	require.Equal(t, Secret("postgres://a"), s.DatabaseURL)
+	require.Equal(t, url, s.DatabaseURLFile, "by the environment")
+	s, _, err = parse(t, "", "--database-url", "postgres://c")
+	require.NoError(t, err)
+	require.Equal(t, Secret("postgres://c"), s.DatabaseURL)
+	require.Empty(t, s.DatabaseURLFile, "a flag has no file")
+}

@@ -57,20 +57,34 @@ A secret is read from a file where its key ends in ~_file~. Every account but ~d
 of its own, ~driftless_<account>~, unless it names others.
 `
 
+const rotation = `
+## Rotation of credentials
+
+The files of ~DATABASE_URL_FILE~, ~LEDGER_DATABASE_URL_FILE~ and ~NATS_URL_FILE~ are read again at every connection: replace the
+file when the password changes, and the services go on with the new one within seconds, without a restart. So are client
+certificates and ~PGPASSFILE~; for NATS see [nats.md](nats.md).
+
+Only user and password are taken over. If the file of a database names another host, port or database than at the start,
+the services say so and stay where they are, since positions in one write-ahead log say nothing about another: restart them
+to change over. Of ~NATS_URL_FILE~, too, the servers are those of the start. All other secrets, such as Stripe's keys, are
+read at the start only.
+`
+
 func document() string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
 Every setting is a flag, an environment variable and a key of the YAML file named by ` + "`DRIFTLESS_CONFIG`" + `. A flag overrides the
 environment, that overrides the file, and that the default; an empty variable counts as not set. One file serves all
-services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" + `, and so on. The
-mapping of your own tables is under the key ` + "`catalog`" + ` of the file; see [mapping.md](mapping.md). Traces follow the standard
+services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" + `, and so on; in the YAML file
+` + "`stripe_api_key_file`" + `. The mapping of your own tables is under the key ` + "`catalog`" + ` of the file; see [mapping.md](mapping.md). Traces follow the standard
 ` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
 
 ` + "`driftless config check --config FILE`" + ` checks everything that a service would refuse at its start, of all accounts in the file, and
 asks no server. With ` + "`--database`" + ` it also asks the catalog database, and changes nothing there: see
 [mapping.md](mapping.md#checks).
 `)
+	b.WriteString(strings.ReplaceAll(rotation, "~", "`"))
 	b.WriteString(strings.ReplaceAll(severalAccounts, "~", "`"))
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n## %s\n\n| key | environment | default | meaning |\n|---|---|---|---|\n", strings.ToUpper(g.title[:1])+g.title[1:])

@@ -20,7 +20,7 @@ import (
 // returns the file's mapping, nil if there is none. It prints --help and --version itself and ends the process
 // there, as command-line tools do.
 func Parse(settings any, name, description, version string, args []string) (*Mapping, error) {
-	r := &resolver{}
+	r := newResolver()
 	parser, err := kong.New(settings, append(r.options(), kong.Name(name), kong.Description(description),
 		kong.Vars{"version": version})...)
 	if err != nil {
@@ -35,7 +35,7 @@ func Parse(settings any, name, description, version string, args []string) (*Map
 // Options make a command line of kong's read the environment, the secrets in files and the YAML file as Parse
 // does. mapping returns the file's mapping once the command line has been parsed.
 func Options() (options []kong.Option, mapping func() *Mapping) {
-	r := &resolver{}
+	r := newResolver()
 	return r.options(), func() *Mapping { return r.mapping }
 }
 
@@ -46,6 +46,8 @@ type resolver struct {
 	// accounts by name, and where they stand.
 	accounts   map[string]*section
 	accountsAt string
+	// files are those that secrets were read from, by the names of their flags.
+	files map[string]string
 }
 
 // fileValue is a setting in the YAML file.
@@ -57,8 +59,34 @@ type fileValue struct {
 	at string
 }
 
+func newResolver() *resolver { return &resolver{files: map[string]string{}} }
+
 func (r *resolver) options() []kong.Option {
-	return []kong.Option{kong.Resolvers(r), kong.UsageOnError(), kong.WithBeforeResolve(r.read), kong.WithAfterApply(check)}
+	return []kong.Option{kong.Resolvers(r), kong.UsageOnError(), kong.WithBeforeResolve(r.read), kong.WithAfterApply(r.nameFiles), kong.WithAfterApply(check)}
+}
+
+// nameFiles sets the fields with the tag file-of, such as file-of:"database-url", to the file that the flag's value was
+// read from.
+func (r *resolver) nameFiles(ctx *kong.Context) error {
+	r.nameFilesIn(ctx.Model.Target)
+	return nil
+}
+
+func (r *resolver) nameFilesIn(v reflect.Value) {
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	for field, value := range v.Fields() {
+		switch of, ok := field.Tag.Lookup("file-of"); {
+		case ok:
+			value.SetString(r.files[of])
+		case field.IsExported():
+			r.nameFilesIn(value)
+		}
+	}
 }
 
 // Validate is kong's hook; the file is checked when it is read.
@@ -95,7 +123,9 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	for _, env := range flag.Envs {
 		direct, isSet := os.LookupEnv(env)
 		if flag.Tag.Has("secret") {
-			if text, err := secretFile(env, direct); text != "" || err != nil {
+			text, path, err := secretFile(env, direct)
+			if path != "" || err != nil {
+				r.files[flag.Name] = path
 				return text, err
 			}
 		}
@@ -106,7 +136,8 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	}
 	if v, ok := r.values[flag.Name]; ok {
 		if v.file != "" {
-			return readSecret(v.at, v.file)
+			r.files[flag.Name] = v.file
+			return ReadSecret(v.at, v.file)
 		}
 		return v.text, nil
 	}
@@ -117,20 +148,21 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	return nil, nil
 }
 
-// secretFile reads the file that <ENV>_FILE names; "" if it names none.
-func secretFile(env, direct string) (string, error) {
-	path := os.Getenv(env + "_FILE")
+// secretFile reads the file that <ENV>_FILE names, and returns its path; "" if it names none.
+func secretFile(env, direct string) (text, path string, err error) {
+	path = os.Getenv(env + "_FILE")
 	if path == "" {
-		return "", nil
+		return "", "", nil
 	}
 	if direct != "" {
-		return "", fmt.Errorf("both %s and %s_FILE are set: keep one", env, env)
+		return "", "", fmt.Errorf("both %s and %s_FILE are set: keep one", env, env)
 	}
-	return readSecret(env+"_FILE", path)
+	text, err = ReadSecret(env+"_FILE", path)
+	return text, path, err
 }
 
-// readSecret reads a file that holds nothing but a secret; by is what names it.
-func readSecret(by, path string) (string, error) {
+// ReadSecret reads a file that holds nothing but a secret; by is what names it in errors.
+func ReadSecret(by, path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", by, err)
@@ -326,7 +358,7 @@ func fields(t reflect.Type) []reflect.StructField {
 	for f := range t.Fields() {
 		if f.Anonymous {
 			out = append(out, fields(f.Type)...)
-		} else {
+		} else if _, companion := f.Tag.Lookup("file-of"); !companion {
 			out = append(out, f)
 		}
 	}

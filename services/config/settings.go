@@ -21,12 +21,15 @@ type Mesh struct {
 
 // NATS says how to reach the servers, and who the client is. Files are read again at every connection.
 type NATS struct {
-	NATSURL   string `name:"nats-url" env:"NATS_URL" secret:"" placeholder:"URL" help:"NATS servers with JetStream, separated by commas; tls:// for TLS."`
-	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials file (.creds) for NATS."`
-	NATSNKey  string `name:"nats-nkey" env:"NATS_NKEY" placeholder:"FILE" help:"File with the seed of an nkey for NATS, instead of credentials."`
-	NATSCA    string `name:"nats-ca" env:"NATS_CA" placeholder:"FILE" help:"Certificates by which the NATS servers' are checked, if not the system's."`
-	NATSCert  string `name:"nats-cert" env:"NATS_CERT" placeholder:"FILE" help:"Client certificate for NATS."`
-	NATSKey   string `name:"nats-key" env:"NATS_KEY" placeholder:"FILE" help:"Key of the client certificate for NATS."`
+	NATSURL string `name:"nats-url" env:"NATS_URL" secret:"" placeholder:"URL" help:"NATS servers with JetStream, separated by commas; tls:// for TLS."`
+	// NATSURLFile is the file that NATSURL was read from; empty for none.
+	NATSURLFile  string `kong:"-" file-of:"nats-url"`
+	NATSReplicas int    `name:"replicas" env:"NATS_REPLICAS" default:"1" help:"Replicas of every stream: 1, 3 or 5; 3 in a cluster. driftless topology apply and driftless up make so many, and no fewer than there are; a service warns if there are fewer."`
+	NATSCreds    string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials file (.creds) for NATS."`
+	NATSNKey     string `name:"nats-nkey" env:"NATS_NKEY" placeholder:"FILE" help:"File with the seed of an nkey for NATS, instead of credentials."`
+	NATSCA       string `name:"nats-ca" env:"NATS_CA" placeholder:"FILE" help:"Certificates by which the NATS servers' are checked, if not the system's."`
+	NATSCert     string `name:"nats-cert" env:"NATS_CERT" placeholder:"FILE" help:"Client certificate for NATS."`
+	NATSKey      string `name:"nats-key" env:"NATS_KEY" placeholder:"FILE" help:"Key of the client certificate for NATS."`
 }
 
 // API protects the services' own interfaces.
@@ -51,10 +54,12 @@ type Stripe struct {
 
 // Ingestion are the settings of the service ingestion.
 type Ingestion struct {
-	DatabaseURL   Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's Postgres database, as a role that may replicate."`
-	IngestionAddr string `name:"ingestion-addr" env:"DRIFTLESS_INGESTION_ADDR" default:"127.0.0.1:8080" help:"Where ingestion serves its API, health and metrics."`
-	Slot          string `name:"slot" env:"DRIFTLESS_SLOT" default:"driftless" help:"Replication slot; made if absent."`
-	Publication   string `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication; made if absent."`
+	DatabaseURL Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's Postgres database, as a role that may replicate."`
+	// DatabaseURLFile is the file that DatabaseURL was read from; empty for none. It is read again at every connection.
+	DatabaseURLFile string `kong:"-" file-of:"database-url"`
+	IngestionAddr   string `name:"ingestion-addr" env:"DRIFTLESS_INGESTION_ADDR" default:"127.0.0.1:8080" help:"Where ingestion serves its API, health and metrics."`
+	Slot            string `name:"slot" env:"DRIFTLESS_SLOT" default:"driftless" help:"Replication slot; made if absent."`
+	Publication     string `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication; made if absent."`
 }
 
 // Push are the settings of the service push.
@@ -75,11 +80,13 @@ type Pull struct {
 
 // Reconciliation are the settings of the service reconciliation.
 type Reconciliation struct {
-	LedgerDatabaseURL  Secret        `name:"ledger-database-url" env:"LEDGER_DATABASE_URL" secret:"" placeholder:"URL" help:"Postgres database of the ledger; the catalog's if not set."`
-	ReconciliationAddr string        `name:"reconciliation-addr" env:"DRIFTLESS_RECONCILIATION_ADDR" default:"127.0.0.1:8082" help:"Where reconciliation serves the control API, health and metrics."`
-	GracePeriod        time.Duration `name:"grace-period" env:"DRIFTLESS_GRACE_PERIOD" default:"30s" help:"How long catalog and Stripe may differ before that is drift."`
-	ScanInterval       time.Duration `name:"scan-interval" env:"DRIFTLESS_SCAN_INTERVAL" default:"24h" help:"Time between full scans of Stripe; 0 for none."`
-	HistoryRetention   time.Duration `name:"history-retention" env:"DRIFTLESS_HISTORY_RETENTION" default:"9600h" help:"How long the audit trail, settled drift and closed dead letters are kept; 0 for ever. The default is 400 days."`
+	LedgerDatabaseURL Secret `name:"ledger-database-url" env:"LEDGER_DATABASE_URL" secret:"" placeholder:"URL" help:"Postgres database of the ledger; the catalog's if not set."`
+	// LedgerDatabaseURLFile is the file that LedgerDatabaseURL was read from; empty for none.
+	LedgerDatabaseURLFile string        `kong:"-" file-of:"ledger-database-url"`
+	ReconciliationAddr    string        `name:"reconciliation-addr" env:"DRIFTLESS_RECONCILIATION_ADDR" default:"127.0.0.1:8082" help:"Where reconciliation serves the control API, health and metrics."`
+	GracePeriod           time.Duration `name:"grace-period" env:"DRIFTLESS_GRACE_PERIOD" default:"30s" help:"How long catalog and Stripe may differ before that is drift."`
+	ScanInterval          time.Duration `name:"scan-interval" env:"DRIFTLESS_SCAN_INTERVAL" default:"24h" help:"Time between full scans of Stripe; 0 for none."`
+	HistoryRetention      time.Duration `name:"history-retention" env:"DRIFTLESS_HISTORY_RETENTION" default:"9600h" help:"How long the audit trail, settled drift and closed dead letters are kept; 0 for ever. The default is 400 days."`
 }
 
 // groups are all settings, as they are documented.
@@ -100,7 +107,14 @@ var groups = []struct {
 	{"pull", Pull{}},
 	{"reconciliation", Reconciliation{}},
 	{"policy (push and reconciliation)", Policy{}},
+	{"driftless topology and driftless up", Placement{}},
 	{"driftless up", Local{}},
+}
+
+// Placement says where in a cluster, or a super-cluster, the streams live.
+type Placement struct {
+	PlacementCluster string   `name:"placement-cluster" env:"NATS_PLACEMENT_CLUSTER" placeholder:"NAME" help:"Cluster of a super-cluster in which the streams live."`
+	PlacementTags    []string `name:"placement-tags" env:"NATS_PLACEMENT_TAGS" placeholder:"TAG" help:"Tags of the servers on which the streams live, separated by commas."`
 }
 
 // Local are the settings of a mesh on one machine.

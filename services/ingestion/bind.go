@@ -21,7 +21,7 @@ func (in *ingester) bind(ctx context.Context) error {
 	if err := in.mesh.Bind(ctx, mesh.IngestionCommand); err != nil {
 		return err
 	}
-	return alone(ctx, in.DatabaseURL, func() error { return in.bindAlone(ctx) })
+	return alone(ctx, in.database(), func() error { return in.bindAlone(ctx) })
 }
 
 func (in *ingester) bindAlone(ctx context.Context) error {

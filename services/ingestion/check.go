@@ -82,7 +82,7 @@ func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
 	}
 	found.Add(wrong...)
 	s := &schema{mapping: checked, watch: watched, source: &wal.Source{
-		URL:              v.cfg.DatabaseURL,
+		Database:         v.cfg.database(),
 		Slot:             v.cfg.Slot,
 		Publication:      v.cfg.Publication,
 		Tables:           watched.Tables,

@@ -26,6 +26,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
+	"github.com/driftless-sync/driftless/services/postgres"
 )
 
 // Config of the service.
@@ -33,8 +34,9 @@ type Config struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
 	NATS    mesh.Config
-	// DatabaseURL of the catalog.
-	DatabaseURL string
+	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: user and password are
+	// read from it at every connection.
+	DatabaseURL, DatabaseURLFile string
 	// Mapping of the operator's own tables; nil for the built-in ones, which are then made if absent.
 	Mapping *config.Mapping
 	// Slot and Publication in the catalog database; made if absent.
@@ -147,7 +149,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		if cfg.CheckMigrations {
 			makeTables = builtin.Check
 		}
-		if err := alone(ctx, cfg.DatabaseURL, func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
+		if err := alone(ctx, cfg.database(), func() error { return makeTables(ctx, cfg.DatabaseURL) }); err != nil {
 			return nil, err
 		}
 		queries = builtin.Mapping()
@@ -190,17 +192,30 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 	return in, err
 }
 
+// database is the catalog's, with the file that its URL was read from; empty for none.
+func database(url, file string) postgres.Database {
+	return postgres.Database{URL: url, File: file, Setting: "DATABASE_URL", Application: applicationName}
+}
+
+func (c Config) database() postgres.Database {
+	db := database(c.DatabaseURL, c.DatabaseURLFile)
+	db.Logger = c.Logger
+	return db
+}
+
+// applicationName is what ingestion's sessions are called in pg_stat_activity.
+const applicationName = "driftless-ingestion"
+
 // connect opens the pool of connections. Row security is switched off unless the operator says that it hides nothing: a
 // query from which it would hide rows fails then, where it would take products for deleted (see row_security in
 // https://www.postgresql.org/docs/current/runtime-config-client.html).
 func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
-	url := c.DatabaseURL
-	cfg, err := pgxpool.ParseConfig(url)
+	db := c.database()
+	cfg, err := db.PoolConfig()
 	if err != nil {
-		return nil, errors.New("DATABASE_URL is no Postgres URL: it must look like postgres://user:password@host:5432/database")
+		return nil, err //nolint:wrapcheck // names the setting
 	}
 	cfg.MaxConns = 8
-	cfg.ConnConfig.RuntimeParams["application_name"] = applicationName
 	if !c.allowsRowSecurity() {
 		cfg.ConnConfig.RuntimeParams["row_security"] = "off"
 	}
@@ -212,13 +227,14 @@ func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	defer cancel()
 	if err := pool.Ping(pingCtx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or correct DATABASE_URL", config.RedactURL(url), err)
+		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or correct DATABASE_URL", config.RedactURL(db.URL), db.Explain(err))
+	}
+	if err := postgres.CheckEncoding(pingCtx, pool); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("the catalog database: %w", err)
 	}
 	return pool, nil
 }
-
-// applicationName is what ingestion's sessions are called in pg_stat_activity.
-const applicationName = "driftless-ingestion"
 
 func (c Config) allowsRowSecurity() bool {
 	return c.Mapping != nil && c.Mapping.RowSecurity == config.RowSecurityAllow

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/driftless-sync/driftless/services/postgres"
 )
 
 // setupLock is the advisory lock, of the catalog database, of whoever makes or checks what an ingestion needs there.
@@ -15,8 +16,8 @@ const setupLock = 0x64726966_746c6573
 // alone does something that two processes must not do at once: of two that start for the first time both would find that
 // tables, publication and slot are missing, and make them. The lock is a session's, on a connection of its own: it goes when
 // that ends, however the process does.
-func alone(ctx context.Context, databaseURL string, do func() error) error {
-	conn, err := pgx.Connect(ctx, databaseURL)
+func alone(ctx context.Context, db postgres.Database, do func() error) error {
+	conn, err := db.Connect(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to the catalog database: %w", err)
 	}

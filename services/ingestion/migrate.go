@@ -11,7 +11,7 @@ import (
 // Migrate makes the built-in tables or brings them up to date, and their publication, ahead of a service that may not.
 // grantTo is the role of that service; empty for the role of the URL.
 func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
-	return alone(ctx, databaseURL, func() error { return migrate(ctx, databaseURL, publication, grantTo) })
+	return alone(ctx, database(databaseURL, ""), func() error { return migrate(ctx, databaseURL, publication, grantTo) })
 }
 
 func migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
@@ -30,7 +30,7 @@ func migrate(ctx context.Context, databaseURL, publication, grantTo string) erro
 	if err := found.Err(); err != nil {
 		return err
 	}
-	source := wal.Source{URL: databaseURL, Publication: publication, Tables: watched.Tables}
+	source := wal.Source{Database: database(databaseURL, ""), Publication: publication, Tables: watched.Tables}
 	_, err = source.Publish(ctx, pool)
 	return err
 }

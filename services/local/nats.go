@@ -23,6 +23,8 @@ type NATSConfig struct {
 	// NoSync acknowledges a message before it is on the disk: much faster, and a power failure may lose up to two
 	// minutes of acknowledged messages. For tests. A kill -9 loses nothing either way.
 	NoSync bool
+	// MaxPayload is the largest message that the server takes, in bytes; the server's default, 1 MiB, if 0.
+	MaxPayload int32
 	// Logger gets the server's own messages, notices at level debug; slog.Default() if nil.
 	Logger *slog.Logger
 }
@@ -73,6 +75,7 @@ func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 		Port:       port,
 		JetStream:  true,
 		StoreDir:   cfg.DataDir,
+		MaxPayload: cfg.MaxPayload,
 		SyncAlways: !cfg.NoSync,
 		// The process has its own handling of signals.
 		NoSigs: true,

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -86,15 +85,7 @@ func (s *Service) once(ctx context.Context) (last string, err error) {
 	reader, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer
 	var lines sync.WaitGroup
-	lines.Go(func() {
-		scanner := bufio.NewScanner(reader)
-		scanner.Buffer(nil, 1<<20)
-		for scanner.Scan() {
-			last = scanner.Text()
-			fmt.Fprintf(s.cfg.Output, "%s\n", last)
-		}
-		_, _ = io.Copy(io.Discard, reader)
-	})
+	lines.Go(func() { last = passLines(s.cfg.Output, reader) })
 	p, err := startProcess(cmd)
 	if err != nil {
 		_ = writer.Close()

@@ -57,7 +57,7 @@ var accesses = []access{
 		service:   Push,
 		consumes:  []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
 		halts:     []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
-		publishes: []string{"sync.{account}.*.*", "dead.push.{account}.*", "retry.push.{account}.*"},
+		publishes: []string{"sync.{account}.*.*", "dead.push.{account}.*", "retry.push.{account}.*", "command.ingestion.{account}." + VerbBackfill},
 		newest:    []string{"catalog.{account}.>"},
 		batches:   []string{StreamCatalog},
 		looks:     []string{StreamRetry},

@@ -185,6 +185,9 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	require.NoError(t, push.Cursor("stripe-mode.default").PutString(ctx, "test"))
 	require.NoError(t, push.Publish(ctx, mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug"), &meshv1.Outcome{}))
 
+	require.NoError(t, push.AskReread(ctx, "default", "lost", "CATALOG holds no state of the product", []string{"mug"}, false))
+	handled(ctx, t, clients[mesh.Ingestion], mesh.Ingestion, mesh.IngestionCommand)
+
 	// pull: events, what it knows, the order of a scan to itself.
 	pull := clients[mesh.Pull]
 	require.NoError(t, pull.Bind(ctx, mesh.PullStripe, mesh.PullCommand))

@@ -67,7 +67,7 @@ func fetch(ctx context.Context, cons jetstream.Consumer, most int) ([]jetstream.
 	switch {
 	case len(batch) > 0, err == nil, waiting.Err() != nil:
 		return batch, nil
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound):
+	case errors.Is(err, nats.ErrConnectionClosed), deleted(err):
 		return nil, fmt.Errorf("ask for messages: %w", err)
 	}
 	// The connection is about to come back, or a server to take over from another.

@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -126,5 +127,38 @@ authorization { users = [ { user: d, password: `+password+` } ] }`), 0o600))
 	stop()
 	for name, end := range ends {
 		require.NoError(t, <-end, name)
+	}
+}
+
+func TestConnect_ReadsTheUserFromTheFileAgain(t *testing.T) {
+	dir := t.TempDir()
+	conf, file := filepath.Join(dir, "nats-server.conf"), filepath.Join(dir, "url")
+	for name, c := range map[string]struct{ server, url string }{
+		"password": {"users = [ { user: d, password: %s } ]", "nats://d:%s@%s"},
+		"token":    {"token: %s", "nats://%s@%s"},
+	} {
+		var srv *server.Server
+		configure := func(secret string) {
+			require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, "host: 127.0.0.1, port: -1, jetstream { store_dir: %q }\nauthorization { "+c.server+" }",
+				filepath.Join(dir, name), secret), 0o600))
+			if srv != nil {
+				require.NoError(t, srv.Reload())
+			}
+		}
+		configure("first")
+		srv = localtest.NATSConfigured(t, conf)
+		write := func(secret string) string {
+			url := fmt.Sprintf(c.url, secret, srv.Addr())
+			require.NoError(t, os.WriteFile(file, []byte(url+"\n"), 0o600))
+			return url
+		}
+		m, err := mesh.Connect(t.Context(), mesh.Config{URL: write("first"), URLFile: file, Name: "test"})
+		require.NoError(t, err, name)
+		t.Cleanup(m.Close)
+		write("second")
+		configure("second")
+		require.Eventually(t, func() bool {
+			return m.Conn().Stats().Reconnects > 0 && m.Ready(t.Context()) == nil
+		}, patience, 10*time.Millisecond, name)
 	}
 }

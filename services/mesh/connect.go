@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +24,9 @@ import (
 type Config struct {
 	// URL of one server or several, separated by commas.
 	URL string
+	// URLFile is the file that URL was read from; empty for none. User, password and token are read from it at every
+	// connection.
+	URLFile string
 	// Creds is a credentials file of a user of decentralised authentication; empty for none. It is read at every
 	// connection, so that a replaced file counts from the next one on.
 	Creds string
@@ -34,6 +39,10 @@ type Config struct {
 	Cert, Key string
 	// Account whose consumers are used; DefaultAccount if empty.
 	Account string
+	// Replicas is how many replicas the streams are to have; Bind warns if they have fewer. 0 is any number.
+	Replicas int
+	// Patience is how long Connect waits for JetStream of a cluster that was started just now; 0 is not at all.
+	Patience time.Duration
 	// Name of the client, seen in the server's monitoring: the service's name.
 	Name   string
 	Logger *slog.Logger
@@ -50,13 +59,17 @@ type Mesh struct {
 	name string
 	// account whose consumers are used.
 	account string
-	logger  *slog.Logger
-	clock   *Clock
+	// replicas that the streams are to have.
+	replicas int
+	logger   *slog.Logger
+	clock    *Clock
 
 	mu         sync.Mutex
 	streams    map[string]jetstream.Stream
 	buckets    map[string]jetstream.KeyValue
 	committers map[string]*committer
+
+	presence presence
 
 	senders sync.WaitGroup
 
@@ -104,6 +117,8 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		// A missing permission shows only here: the call that needed it just times out.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("NATS", "error", err) }),
 	}
+	servers, current := cfg.currentUser(logger)
+	opts = append(opts, current...)
 	identity, err := cfg.identity()
 	if err != nil {
 		return nil, err
@@ -112,7 +127,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	if cfg.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(cfg.InProcess))
 	}
-	nc, err := nats.Connect(cfg.URL, opts...)
+	nc, err := nats.Connect(servers, opts...)
 	if _, broken := errors.AsType[*url.Error](err); broken {
 		// Its text holds the URL, with the password.
 		return nil, fmt.Errorf("NATS_URL (%s) is no list of NATS servers: it must look like nats://user:password@host:4222, several separated by commas", config.RedactURL(cfg.URL))
@@ -126,11 +141,16 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, fmt.Errorf("set up JetStream: %w", err)
 	}
 	m := &Mesh{
-		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), logger: logger,
+		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), replicas: cfg.Replicas, logger: logger,
 		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{}, closed: closed,
 	}
 	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
-	if _, err := js.AccountInfo(ctx); err != nil {
+	if err := m.await(ctx, cfg.Patience, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, answerPatience)
+		defer cancel()
+		_, err := js.AccountInfo(ctx)
+		return err
+	}); err != nil {
 		nc.Close()
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", config.RedactURL(cfg.URL))
@@ -179,34 +199,67 @@ func (m *Mesh) closedError() error {
 	return fmt.Errorf("the connection to NATS was closed for good: %w; start the service again, and if that happens again, compare the limits of the NATS server with its defaults and see its log", why)
 }
 
-// Ready says whether the connection is up; for readiness probes.
+// Ready says whether the connection is up, and what the client works with is there; for readiness probes.
 func (m *Mesh) Ready(context.Context) error {
 	if !m.nc.IsConnected() {
 		return errors.New("NATS: " + m.nc.Status().String())
+	}
+	if gone := m.missing(); len(gone) > 0 {
+		return fmt.Errorf("NATS: %s does not exist: run `driftless topology apply --account %s`", strings.Join(gone, ", "), m.account)
 	}
 	return nil
 }
 
 // Bind checks that the given consumers, and the buckets of the service that the client is named for, exist, and says which
-// do not.
+// do not. From then on Ready fails while one of them is deleted.
 func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
+	var few []string
 	for _, c := range want {
-		if _, err := m.js.Consumer(ctx, c.Stream, c.Durable(m.account)); err != nil {
+		cons, err := m.js.Consumer(ctx, c.Stream, c.Durable(m.account))
+		if err != nil {
 			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 				return fmt.Errorf("consumer %s of stream %s does not exist: run `driftless topology apply --account %s`", c.Durable(m.account), c.Stream, m.account)
 			}
 			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
+		m.track(m.consumer(c), cons.CachedInfo().Created)
+		// A consumer has as many as its stream, whose own configuration a service may not read.
+		if n := replicasOf(cons.CachedInfo().Cluster); n < m.replicas && !slices.Contains(few, c.Stream) {
+			few = append(few, c.Stream)
+		}
 	}
 	for _, b := range bucketsOf(m.name) {
-		if _, err := m.js.KeyValue(ctx, b); err != nil {
+		kv, err := m.js.KeyValue(ctx, b)
+		if err != nil {
 			if errors.Is(err, jetstream.ErrBucketNotFound) {
 				return fmt.Errorf("bucket %s does not exist: run `driftless topology apply`", b)
 			}
 			return fmt.Errorf("bind bucket %s: %w", b, err)
 		}
+		status, err := kv.Status(ctx)
+		if err != nil {
+			return fmt.Errorf("bind bucket %s: %w", b, err)
+		}
+		if s, ok := status.(*jetstream.KeyValueBucketStatus); ok {
+			m.track(bucketThing(b), s.StreamInfo().Created)
+			if s.StreamInfo().Config.Replicas < m.replicas {
+				few = append(few, b)
+			}
+		}
+	}
+	if len(few) > 0 {
+		m.logger.WarnContext(ctx, "streams have fewer replicas than NATS_REPLICAS says: the loss of a server stops them, or loses what they hold; run `driftless topology apply`",
+			"streams", few, "replicas", m.replicas)
 	}
 	return nil
+}
+
+// replicasOf counts the servers that hold a stream or a consumer.
+func replicasOf(c *jetstream.ClusterInfo) int {
+	if c == nil {
+		return 1
+	}
+	return 1 + len(c.Replicas)
 }
 
 // stream binds a stream once; binding costs a round trip.

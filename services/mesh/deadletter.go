@@ -43,7 +43,8 @@ func Reasons() []string {
 }
 
 // DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the
-// id, the times and the trace where they are missing. The letter's service, account and product must be set.
+// id, the times and the trace where they are missing. The letter's service, account and product must be set. Whatever a
+// letter says, it can be stored: see FitLetter.
 func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
 	if letter.GetId() == "" {
 		letter.Id = nuid.Next()
@@ -58,11 +59,14 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 	if letter.GetTraceparent() == "" && trace.SpanContextFromContext(ctx).IsValid() {
 		letter.Traceparent = telemetry.Traceparent(ctx)
 	}
+	m.fit(letter)
 	metrics.DeadLetters.Add(ctx, 1, metrics.DeadReason.Is(letter.GetReason()))
 	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(), "message", letter.GetMessage())
 	return m.Publish(ctx, DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,
 		WithID(letter.GetId()), WithVersion(letter.GetVersion()))
 }
+
+func (m *Mesh) fit(letter *meshv1.DeadLetter) { FitLetter(letter, m.MaxBody()) }
 
 // OpenLetters returns for each of the products, in their order, the service's dead letter that stands on DEAD; nil if there
 // is none.

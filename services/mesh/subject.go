@@ -120,9 +120,10 @@ func OutcomeName(kind meshv1.OutcomeKind) string {
 	return strings.ToLower(strings.TrimPrefix(kind.String(), "OUTCOME_KIND_"))
 }
 
-// DeadSubject is where a service's dead letter about a product is published.
+// DeadSubject is where a service's dead letter about a product is published. The id is the product's, or that of the
+// letter, which FitLetter may have shortened.
 func DeadSubject(service, account, product string) string {
-	return "dead." + service + "." + account + "." + Token(product)
+	return "dead." + service + "." + account + "." + Token(fitID(product))
 }
 
 // CommandSubject addresses a command to a service; product is empty for a verb that concerns the whole account.

@@ -1,11 +1,6 @@
 package mesh
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -160,8 +155,13 @@ type TopologyOptions struct {
 	Replicas int
 	// Placement of every stream in a cluster, or a super-cluster; anywhere if it names nothing.
 	Placement Placement
-	// AllowDataLoss carries out what would lose messages; without it ApplyTopology refuses such changes.
+	// AllowLowering carries out what lowers replicas or limits, or removes a subject, a placement or a feature. Without it
+	// ApplyTopology leaves such settings as they are, and tells Kept.
+	AllowLowering bool
+	// AllowDataLoss carries out what would lose messages, lowering included; without it ApplyTopology refuses that.
 	AllowDataLoss bool
+	// Kept is told of what ApplyTopology leaves as it is because it would be lowered; nil is told of nothing.
+	Kept func(Difference)
 	// Accounts that get consumers; DefaultAccount if none is named. Those of accounts that are not named are left as they
 	// are.
 	Accounts []string
@@ -209,29 +209,6 @@ func (o TopologyOptions) durables() []durable {
 	return out
 }
 
-// Difference is one way in which a server's topology is not the one declared here.
-type Difference struct {
-	Kind string `json:"kind"` // stream, bucket or consumer
-	Name string `json:"name"`
-	// Detail says what is missing or differs.
-	Detail string `json:"detail"`
-	// Missing is true when nothing of that name exists.
-	Missing bool `json:"missing"`
-	// Loses says which messages the change would lose; empty for none.
-	Loses string `json:"loses,omitempty"`
-}
-
-func (d Difference) String() string {
-	s := d.Kind + " " + d.Name + ": " + d.Detail
-	if d.Loses != "" {
-		s += "; THIS LOSES " + d.Loses
-	}
-	return s
-}
-
-// ErrLoses is the error of ApplyTopology when a change would lose messages and that is not allowed.
-var ErrLoses = errors.New("would lose messages")
-
 func streamConfig(c jetstream.StreamConfig, o TopologyOptions) jetstream.StreamConfig {
 	c.Replicas = max(o.Replicas, 1)
 	c.Storage = jetstream.FileStorage
@@ -257,199 +234,4 @@ func consumerConfig(name, filter string, maxAckPending int) jetstream.ConsumerCo
 		MaxDeliver:    -1,
 		MaxAckPending: maxAckPending,
 	}
-}
-
-// ApplyTopology creates what is missing and updates what differs. One process does this, before the services
-// start; it is safe to repeat. Consumers that exist keep their position. It changes nothing at all, and returns ErrLoses,
-// if one of the changes would lose messages and the options do not allow that.
-func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) error {
-	diffs, err := PlanTopology(ctx, js, o)
-	if err != nil {
-		return err
-	}
-	if lossy := slices.DeleteFunc(slices.Clone(diffs), func(d Difference) bool { return d.Loses == "" }); len(lossy) > 0 && !o.AllowDataLoss {
-		whats := make([]string, len(lossy))
-		for i, d := range lossy {
-			whats[i] = d.Kind + " " + d.Name + " (" + d.Detail + "): " + d.Loses
-		}
-		return fmt.Errorf("nothing was changed: applying the topology %w: %s", ErrLoses, strings.Join(whats, "; "))
-	}
-	differs := func(kind, name string) bool {
-		for _, d := range diffs {
-			if d.Kind == kind && d.Name == name {
-				return true
-			}
-		}
-		return false
-	}
-	for _, c := range streams {
-		if !differs("stream", c.Name) {
-			continue
-		}
-		if _, err := js.CreateOrUpdateStream(ctx, streamConfig(c, o)); err != nil {
-			return fmt.Errorf("apply stream %s: %w", c.Name, err)
-		}
-	}
-	for _, c := range buckets {
-		if !differs("bucket", c.Bucket) {
-			continue
-		}
-		if _, err := js.CreateOrUpdateKeyValue(ctx, bucketConfig(c, o)); err != nil {
-			return fmt.Errorf("apply bucket %s: %w", c.Bucket, err)
-		}
-		if err := allowBatches(ctx, js, c.Bucket); err != nil {
-			return fmt.Errorf("apply bucket %s: %w", c.Bucket, err)
-		}
-	}
-	for _, c := range o.durables() {
-		if !differs("consumer", c.stream+"/"+c.config.Durable) {
-			continue
-		}
-		if _, err := js.CreateOrUpdateConsumer(ctx, c.stream, c.config); err != nil {
-			return fmt.Errorf("apply consumer %s of %s: %w", c.config.Durable, c.stream, err)
-		}
-	}
-	return nil
-}
-
-// allowBatches sets what a bucket's configuration has no word for.
-func allowBatches(ctx context.Context, js jetstream.JetStream, bucket string) error {
-	s, err := js.Stream(ctx, "KV_"+bucket)
-	if err != nil {
-		return err
-	}
-	config := s.CachedInfo().Config
-	if config.AllowAtomicPublish == batched[bucket] {
-		return nil
-	}
-	config.AllowAtomicPublish = batched[bucket]
-	_, err = js.UpdateStream(ctx, config)
-	return err
-}
-
-// PlanTopology compares the server with the declaration; no difference means that ApplyTopology would do nothing.
-func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) ([]Difference, error) {
-	var diffs []Difference
-	add := func(kind, name string, err error, changed []string, loses string) error {
-		switch {
-		case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrBucketNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
-			diffs = append(diffs, Difference{Kind: kind, Name: name, Detail: "missing", Missing: true})
-		case err != nil:
-			return fmt.Errorf("read %s %s: %w", kind, name, err)
-		case len(changed) > 0:
-			diffs = append(diffs, Difference{Kind: kind, Name: name, Detail: strings.Join(changed, ", "), Loses: loses})
-		}
-		return nil
-	}
-	for _, want := range streams {
-		want = streamConfig(want, o)
-		var changed []string
-		var loses string
-		s, err := js.Stream(ctx, want.Name)
-		if err == nil {
-			changed = streamChanges(want, s.CachedInfo().Config)
-			loses, err = streamLoses(ctx, want, s)
-		}
-		if err := add("stream", want.Name, err, changed, loses); err != nil {
-			return nil, err
-		}
-	}
-	for _, want := range buckets {
-		want = bucketConfig(want, o)
-		var changed []string
-		var loses string
-		s, err := js.Stream(ctx, "KV_"+want.Bucket)
-		if err == nil {
-			have := s.CachedInfo().Config
-			changed = changes(
-				setting{"history", int64(want.History), have.MaxMsgsPerSubject},
-				setting{"replicas", want.Replicas, have.Replicas},
-				setting{"placement", placed(want.Placement), placed(have.Placement)},
-				setting{"atomic publish", batched[want.Bucket], have.AllowAtomicPublish},
-				setting{"description", want.Description, have.Description})
-			if h := have.MaxMsgsPerSubject; h < 0 || h > int64(want.History) {
-				loses = olderOf(s.CachedInfo())
-			}
-		}
-		if err := add("bucket", want.Bucket, err, changed, loses); err != nil {
-			return nil, err
-		}
-	}
-	for _, c := range o.durables() {
-		want := c.config
-		var changed []string
-		var loses string
-		cons, err := js.Consumer(ctx, c.stream, want.Durable)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			err = jetstream.ErrConsumerNotFound
-		}
-		if err == nil {
-			have := cons.CachedInfo().Config
-			changed = changes(
-				setting{"filter", want.FilterSubject, have.FilterSubject},
-				setting{"ack wait", want.AckWait, have.AckWait},
-				setting{"max deliver", want.MaxDeliver, have.MaxDeliver},
-				setting{"max ack pending", want.MaxAckPending, have.MaxAckPending})
-			if have.FilterSubject != want.FilterSubject {
-				// A changed filter does not go back to what was stored before.
-				loses = "sight of what is stored already and fits only the new filter, or was to be delivered by the old one (" + have.FilterSubject + ")"
-			}
-		}
-		if err := add("consumer", c.stream+"/"+want.Durable, err, changed, loses); err != nil {
-			return nil, err
-		}
-	}
-	return diffs, nil
-}
-
-func streamChanges(want, have jetstream.StreamConfig) []string {
-	if want.MaxMsgsPerSubject == 0 {
-		want.MaxMsgsPerSubject = -1
-	}
-	if want.Duplicates == 0 {
-		want.Duplicates = have.Duplicates
-	}
-	return changes(
-		setting{"subjects", want.Subjects, have.Subjects},
-		setting{"retention", want.Retention, have.Retention},
-		setting{"max messages per subject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject},
-		setting{"max age", want.MaxAge, have.MaxAge},
-		setting{"duplicate window", want.Duplicates, have.Duplicates},
-		setting{"direct get", want.AllowDirect, have.AllowDirect},
-		setting{"atomic publish", want.AllowAtomicPublish, have.AllowAtomicPublish},
-		setting{"message schedules", want.AllowMsgSchedules, have.AllowMsgSchedules},
-		setting{"replicas", want.Replicas, have.Replicas},
-		setting{"placement", placed(want.Placement), placed(have.Placement)},
-		setting{"description", want.Description, have.Description})
-}
-
-// placed is a placement to be compared; nil and empty are the same.
-func placed(p *jetstream.Placement) string {
-	if p == nil {
-		return "anywhere"
-	}
-	words := slices.Clone(p.Tags)
-	slices.Sort(words)
-	if p.Cluster != "" {
-		words = append(words, "cluster "+p.Cluster)
-	}
-	if len(words) == 0 {
-		return "anywhere"
-	}
-	return strings.Join(words, " and ")
-}
-
-type setting struct {
-	name       string
-	want, have any
-}
-
-func changes(settings ...setting) []string {
-	var out []string
-	for _, s := range settings {
-		if !reflect.DeepEqual(s.want, s.have) {
-			out = append(out, fmt.Sprintf("%s is %v, declared %v", s.name, s.have, s.want))
-		}
-	}
-	return out
 }

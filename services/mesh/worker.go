@@ -65,24 +65,60 @@ func Work[T any, M interface {
 }
 
 // consume runs the worker's pulls until ctx ends or the connection is closed for good, and lets the handlers at work finish.
+// While the consumer is deleted it waits.
 func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling context.Context, cons jetstream.Consumer) error) error {
-	cons, err := m.js.Consumer(ctx, w.Consumer.Stream, w.Consumer.Durable(m.account))
+	t := m.consumer(w.Consumer)
+	cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
 	if err != nil {
-		return fmt.Errorf("bind consumer %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
+		return fmt.Errorf("bind %s: %w", t, err)
 	}
+	m.track(t, cons.CachedInfo().Created)
+	for {
+		there, turned := m.present(t)
+		if there {
+			err := consumeWhile(ctx, m, turned, w.Concurrency, func(pulling, handling context.Context) error { return pull(pulling, handling, cons) })
+			switch {
+			case deleted(err) && ctx.Err() == nil:
+				m.lost(t)
+			case err != nil:
+				return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
+			case ctx.Err() != nil:
+				return nil
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.closed:
+			return m.Closed(ctx)
+		case <-turned:
+		}
+	}
+}
+
+// consumeWhile runs pulls until one fails, ctx ends or turned is closed.
+func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurrency int, pull func(pulling, handling context.Context) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	g, pulling := errgroup.WithContext(ctx)
 	handling, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(pulling, func() { time.AfterFunc(shutdownGrace, cancel) })
 	defer stop()
 	g.Go(func() error { return m.Closed(pulling) })
-	for range max(w.Concurrency, 1) {
-		g.Go(func() error { return pull(pulling, handling, cons) })
+	g.Go(func() error {
+		select {
+		case <-turned:
+			end()
+		case <-pulling.Done():
+		}
+		return nil
+	})
+	for range max(concurrency, 1) {
+		g.Go(func() error { return pull(pulling, handling) })
 	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
-	}
-	return nil
+	return g.Wait()
 }
 
 // pull handles one message after another. It asks for the next only when it can handle it at once: a message fetched
@@ -209,10 +245,11 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 		letter.Stream, letter.Subject, letter.Sequence = meta.Stream, raw.Subject(), meta.Sequence.Stream
 		letter.Attempts = uint32(min(meta.NumDelivered, 1<<31))
 		letter.FirstAt, letter.LastAt = timestamppb.New(meta.Timestamp), timestamppb.Now()
-		// A letter must not fail to be written because its payload is too large.
-		if letter.GetPayload() == nil && len(raw.Data()) <= m.MaxBody()/2 {
+		if letter.GetPayload() == nil {
 			letter.Payload = raw.Data()
 		}
+		// Before the span takes its texts: an exporter refuses those that are not UTF-8, with all others of its batch.
+		m.fit(letter)
 		span.SetStatus(codes.Error, letter.GetMessage())
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead), telemetry.DeadReasonKey.String(letter.GetReason()))
 		if err = m.DeadLetter(ctx, letter); err == nil {

@@ -176,6 +176,9 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 		newest = &catalogv1.ProductChange{Account: msg.Body.GetAccount(), ProductId: sync.GetProductId(), Operation: catalogv1.Operation_OPERATION_DELETE}
 	}
 	if newest == nil {
+		if verdict, lost := p.lost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
+			return verdict
+		}
 		p.logger.WarnContext(ctx, "told to sync a product that the catalog never had", "product", sync.GetProductId())
 		return mesh.Ack()
 	}
@@ -195,6 +198,9 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		return mesh.Retry(err)
 	}
 	if newest == nil {
+		if verdict, lost := p.lost(ctx, retry.GetProductId(), fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence), msg.Attempt); lost {
+			return verdict
+		}
 		return mesh.Ack()
 	}
 	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts(), time.Now())

@@ -102,6 +102,8 @@ func (r *reconciler) forgetStripeID(ctx context.Context, o *meshv1.Outcome) erro
 // deadLetter follows DEAD.
 func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.DeadLetter]) (ledger.Change, error) {
 	l := msg.Body
+	// An earlier version, or somebody else, may have stored what Postgres refuses.
+	mesh.FitLetter(l, r.mesh.MaxBody())
 	return ledger.Bury(l, ledger.Entry{
 		EventID: "DEAD:" + l.GetId(), Product: l.GetProductId(), At: l.GetLastAt().AsTime(), Kind: "dead", Version: l.GetVersion(),
 		Detail: l.GetReason() + ": " + l.GetMessage(), TraceID: traceID(ctx),

@@ -17,6 +17,7 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/postgres"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -27,6 +28,8 @@ type Config struct {
 	NATS    mesh.Config
 	// LedgerURL is the ledger's Postgres database.
 	LedgerURL string
+	// LedgerURLFile is the file that it was read from, and that is read again at every connection; empty for none.
+	LedgerURLFile string
 	// CheckMigrations has the ledger's tables checked instead of made: Migrate made them.
 	CheckMigrations bool
 	// HTTP serves the control API, health and metrics.
@@ -110,11 +113,14 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := makeTables(ctx, cfg.LedgerURL); err != nil {
 		return err
 	}
-	l, err := ledger.OpenMigrated(ctx, cfg.LedgerURL, cfg.Account, cfg.Now)
+	l, err := ledger.OpenDatabase(ctx, postgres.Database{URL: cfg.LedgerURL, File: cfg.LedgerURLFile, Logger: cfg.Logger}, cfg.Account, cfg.Now)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	if encoding, err := l.Encoding(ctx); err == nil && encoding != "UTF8" {
+		cfg.Logger.Warn("the ledger's database cannot hold every letter that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
+	}
 	r := &reconciler{Config: cfg, mesh: m, ledger: l, wake: make(chan struct{}, 1)}
 	l.Closed, l.Found, l.Settled, l.Due = r.forget, r.found, r.settled, r.due
 	l.Policy, l.Extras = cfg.Policy, string(cfg.Extras)

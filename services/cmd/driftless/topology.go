@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"time"
 
 	"github.com/driftless-sync/driftless/services/cmd/internal/service"
 	"github.com/driftless-sync/driftless/services/config"
@@ -24,19 +26,19 @@ type topologyAccounts struct {
 type topologySettings struct {
 	config.NATS
 	topologyAccounts
-	Replicas         int      `name:"replicas" env:"NATS_REPLICAS" default:"1" help:"Replicas of every stream: 1, 3 or 5; 3 in a cluster."`
-	PlacementCluster string   `name:"placement-cluster" env:"NATS_PLACEMENT_CLUSTER" placeholder:"NAME" help:"Cluster of a super-cluster in which the streams live."`
-	PlacementTags    []string `name:"placement-tags" env:"NATS_PLACEMENT_TAGS" placeholder:"TAG" help:"Tags of the servers on which the streams live, separated by commas."`
+	config.Placement
+	Wait time.Duration `default:"1m" help:"How long to wait for the leader of a cluster that was started just now."`
 }
 
 func (s topologySettings) options() mesh.TopologyOptions {
 	return mesh.TopologyOptions{
-		Replicas: s.Replicas, Accounts: s.Accounts, Placement: mesh.Placement{Cluster: s.PlacementCluster, Tags: s.PlacementTags},
+		Replicas: s.NATSReplicas, Accounts: s.Accounts, Placement: mesh.Placement{Cluster: s.PlacementCluster, Tags: s.PlacementTags},
 	}
 }
 
 func (s topologySettings) connect(ctx context.Context, c *cli) (*mesh.Mesh, error) {
 	client := service.NATS(mesh.TopologyUser, s.NATS)
+	client.Patience = s.Wait
 	if s.NATSURL == "" {
 		e, err := findMesh(c.DataDir)
 		if err != nil {
@@ -78,7 +80,8 @@ func (cmd *topologyPlanCmd) Run(ctx context.Context, c *cli) error {
 
 type topologyApplyCmd struct {
 	topologySettings
-	AllowDataLoss bool `name:"allow-data-loss" help:"Carry out what plan says loses messages."`
+	AllowLowering bool `name:"allow-lowering" help:"Carry out what plan says lowers replicas or limits, or removes something; without it that is left as it is."`
+	AllowDataLoss bool `name:"allow-data-loss" help:"Carry out what plan says loses messages, lowering included."`
 }
 
 func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
@@ -88,8 +91,11 @@ func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
 	}
 	defer m.Close()
 	options := cmd.options()
-	options.AllowDataLoss = cmd.AllowDataLoss
-	err = mesh.ApplyTopology(ctx, m.JetStream(), options)
+	options.AllowLowering, options.AllowDataLoss = cmd.AllowLowering, cmd.AllowDataLoss
+	options.Kept = func(d mesh.Difference) {
+		fmt.Fprintf(os.Stderr, "%s %s is left as it is: %s; add --allow-lowering to lower it\n", d.Kind, d.Name, d.Lowers)
+	}
+	err = m.ApplyTopology(ctx, options, cmd.Wait)
 	if errors.Is(err, mesh.ErrLoses) {
 		return fmt.Errorf("%w; if that is meant, add --allow-data-loss", err)
 	}

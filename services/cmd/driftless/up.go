@@ -43,6 +43,7 @@ type upCmd struct {
 	config.Pull
 	config.Reconciliation
 	config.Policy
+	config.Placement
 
 	Ports           string        `enum:"fixed,auto" default:"fixed" help:"fixed for the ports of the documentation, auto for free ones."`
 	JSON            bool          `name:"json" help:"Print where everything is as one line of JSON on standard output once it is ready."`
@@ -199,13 +200,37 @@ func (u *up) startNATS(ctx context.Context) error {
 	settings := u.NATS
 	settings.NATSURL = u.at.NATS
 	client := service.NATS(mesh.TopologyUser, settings)
-	client.Logger = u.logger
+	client.Logger, client.Patience = u.logger, u.Timeout
 	m, err := mesh.Connect(ctx, client)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	return mesh.ApplyTopology(ctx, m.JetStream(), mesh.TopologyOptions{Accounts: []string{u.Account}})
+	return u.applyTopology(ctx, m)
+}
+
+// applyTopology creates what is missing. It never lowers what there is on a NATS server that is not ours.
+func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
+	options := mesh.TopologyOptions{Accounts: []string{u.Account}, Replicas: u.replicas()}
+	if u.NATSURL != "" {
+		options.Placement = mesh.Placement{Cluster: u.PlacementCluster, Tags: u.PlacementTags}
+	}
+	var kept []string
+	options.Kept = func(d mesh.Difference) { kept = append(kept, d.Kind+" "+d.Name+" ("+d.Lowers+")") }
+	err := m.ApplyTopology(ctx, options, u.Timeout)
+	if len(kept) > 0 {
+		u.logger.WarnContext(ctx, "NATS has more than is configured, and stays as it is; `driftless topology apply --allow-lowering` lowers it",
+			"of", len(kept), "first", kept[0])
+	}
+	return err
+}
+
+// replicas of the streams: the server that up starts is alone.
+func (u *up) replicas() int {
+	if u.NATSURL == "" {
+		return 1
+	}
+	return u.NATSReplicas
 }
 
 func (u *up) startStripe() error {
@@ -353,7 +378,7 @@ func programs() (string, error) {
 // environment is that of the services: this one's, with where everything is.
 func (u *up) environment() []string {
 	set := map[string]string{
-		"DRIFTLESS_ACCOUNT": u.Account, "DATABASE_URL": u.at.Database, "NATS_URL": u.at.NATS, "NATS_CREDS": u.NATSCreds,
+		"DRIFTLESS_ACCOUNT": u.Account, "DATABASE_URL": u.at.Database, "NATS_URL": u.at.NATS, "NATS_REPLICAS": strconv.Itoa(u.replicas()), "NATS_CREDS": u.NATSCreds,
 		"NATS_NKEY": u.NATSNKey, "NATS_CA": u.NATSCA, "NATS_CERT": u.NATSCert, "NATS_KEY": u.NATSKey,
 		"STRIPE_API_KEY": u.StripeAPIKey.Reveal(), "STRIPE_API_BASE": u.at.Stripe, "DRIFTLESS_TOKEN": u.cli.Token.Reveal(),
 		"STRIPE_WEBHOOK_SECRET":         strings.Join(u.StripeWebhookSecret.Reveal(), ","),
@@ -397,6 +422,14 @@ func (u *up) environment() []string {
 		}
 		if u.GracePeriod == 30*time.Second {
 			set["DRIFTLESS_GRACE_PERIOD"] = localGracePeriod.String()
+		}
+	}
+	// The services read the files themselves, again at every connection.
+	for name, file := range map[string]string{
+		"DATABASE_URL": u.DatabaseURLFile, "LEDGER_DATABASE_URL": u.LedgerDatabaseURLFile, "NATS_URL": u.NATSURLFile,
+	} {
+		if file != "" {
+			set[name], set[name+"_FILE"] = "", file
 		}
 	}
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool {

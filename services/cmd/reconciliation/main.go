@@ -21,16 +21,21 @@ func main() {
 		config.Reconciliation
 		config.Policy
 
-		DatabaseURL config.Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's database, which holds the ledger too if --ledger-database-url is not given."`
+		DatabaseURLFile string        `kong:"-" file-of:"database-url"`
+		DatabaseURL     config.Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's database, which holds the ledger too if --ledger-database-url is not given."`
 	}
 	service.Main(mesh.Reconciliation, "Finds and mends drift between the catalog and Stripe, and serves the control API.", &s, func(ctx context.Context, r service.Runtime) error {
 		policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 		if err != nil {
 			return err //nolint:wrapcheck // names the rule
 		}
+		ledgerFile := s.LedgerDatabaseURLFile
+		if s.LedgerDatabaseURL == "" {
+			ledgerFile = s.DatabaseURLFile
+		}
 		return reconciliation.Run(ctx, reconciliation.Config{
 			Account: s.Account, NATS: r.NATS(mesh.Reconciliation, s.Mesh),
-			LedgerURL: cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(), HTTP: r.HTTP(s.ReconciliationAddr), Token: s.Token.Reveal(),
+			LedgerURL: cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(), LedgerURLFile: ledgerFile, HTTP: r.HTTP(s.ReconciliationAddr), Token: s.Token.Reveal(),
 			GracePeriod: s.GracePeriod, ScanInterval: s.ScanInterval, Policy: policy, Extras: reconciliation.Extras(s.Extras), HistoryRetention: s.HistoryRetention, Logger: r.Logger,
 			CheckMigrations: s.Migrations.Migrations == "check",
 		})

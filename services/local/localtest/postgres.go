@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,13 +23,15 @@ import (
 // Postgres makes an empty database on the server that the tests of this process share, and returns its URL; the user is
 // superuser. wal_level is logical. The database is dropped when the test ends, with its sessions and replication slots.
 //
+// The clauses are those of CREATE DATABASE, such as "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0".
+//
 // Mind that names of replication slots are unique in a server, not in a database: tests that make slots give each a
 // name of its own, or take a PostgresServer.
-func Postgres(t testing.TB) string {
+func Postgres(t testing.TB, clauses ...string) string {
 	t.Helper()
 	server := shared.acquire(t)
 	name := fmt.Sprintf("test_%d", shared.made.Add(1))
-	administer(t, server.URL(), "CREATE DATABASE "+name)
+	administer(t, server.URL(), "CREATE DATABASE "+name+" "+strings.Join(clauses, " "))
 	t.Cleanup(func() { drop(t, server.URL(), name) })
 	return inDatabase(t, server.URL(), name)
 }

@@ -163,6 +163,8 @@ capabilities:
 {{- else }}
   value: {{ required "set nats.url to the servers of your NATS cluster, like nats://nats.nats.svc:4222 (or nats.bundled.enabled=true for a trial)" $v.url | quote }}
 {{- end }}
+- name: NATS_REPLICAS
+  value: {{ include "driftless.natsReplicas" .root | quote }}
 {{- if $v.creds.secretName }}
 - name: NATS_CREDS
   value: /etc/driftless/nats/user.creds

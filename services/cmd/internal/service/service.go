@@ -44,7 +44,7 @@ func (r Runtime) NATS(service string, m config.Mesh) mesh.Config {
 func NATS(name string, n config.NATS) mesh.Config {
 	return mesh.Config{
 		URL: cmp.Or(n.NATSURL, "nats://127.0.0.1:4222"), Name: name,
-		Creds: n.NATSCreds, NKey: n.NATSNKey, CA: n.NATSCA, Cert: n.NATSCert, Key: n.NATSKey,
+		Replicas: n.NATSReplicas, URLFile: n.NATSURLFile, Creds: n.NATSCreds, NKey: n.NATSNKey, CA: n.NATSCA, Cert: n.NATSCert, Key: n.NATSKey,
 	}
 }
 

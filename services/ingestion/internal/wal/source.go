@@ -14,12 +14,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/driftless-sync/driftless/services/postgres"
 )
 
 // Source is the log of one database, read through one slot.
 type Source struct {
-	// URL of the database.
-	URL         string
+	Database    postgres.Database
 	Slot        string
 	Publication string
 	// Tables are those whose changes matter.
@@ -141,19 +142,19 @@ const silence = 10 * time.Second
 
 // connect opens a connection that speaks the replication protocol.
 func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
-	cfg, err := pgconn.ParseConfig(s.URL)
+	parsed, err := s.Database.Config()
 	if err != nil {
-		return nil, errors.New("DATABASE_URL is no Postgres URL: it must look like postgres://user:password@host:5432/database")
+		return nil, err //nolint:wrapcheck // names the setting
 	}
+	cfg := &parsed.Config
 	cfg.RuntimeParams["replication"] = "database"
 	if _, set := cfg.RuntimeParams[senderTimeout]; !set {
 		cfg.RuntimeParams[senderTimeout] = silence.String()
 	}
 	cfg.DialFunc = dial
-	cfg.RuntimeParams["application_name"] = "driftless-ingestion"
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("open a replication connection to the catalog database: %w", err)
+		return nil, fmt.Errorf("open a replication connection to the catalog database: %w", s.Database.Explain(err))
 	}
 	return conn, nil
 }

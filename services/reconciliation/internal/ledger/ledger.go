@@ -5,9 +5,9 @@ package ledger
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +16,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/migrate"
+	"github.com/driftless-sync/driftless/services/postgres"
 )
 
 //go:embed migrations
@@ -80,12 +81,17 @@ func Open(ctx context.Context, url, account string, now func() time.Time) (*Ledg
 
 // OpenMigrated connects to a ledger whose schema is up to date.
 func OpenMigrated(ctx context.Context, url, account string, now func() time.Time) (*Ledger, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	return OpenDatabase(ctx, postgres.Database{URL: url}, account, now)
+}
+
+// OpenDatabase is OpenMigrated for a database whose credentials may change.
+func OpenDatabase(ctx context.Context, db postgres.Database, account string, now func() time.Time) (*Ledger, error) {
+	db.Setting, db.Application = "LEDGER_DATABASE_URL (or else DATABASE_URL)", "driftless-reconciliation"
+	cfg, err := db.PoolConfig()
 	if err != nil {
-		return nil, errors.New("LEDGER_DATABASE_URL must look like postgres://user:password@host:5432/database")
+		return nil, err //nolint:wrapcheck // names the setting
 	}
 	cfg.MaxConns = 12
-	cfg.ConnConfig.RuntimeParams["application_name"] = "driftless-reconciliation"
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the ledger: %w", err)
@@ -94,6 +100,14 @@ func OpenMigrated(ctx context.Context, url, account string, now func() time.Time
 		now = time.Now
 	}
 	return &Ledger{pool: pool, account: account, now: now}, nil
+}
+
+// Encoding is that of the ledger's database, such as UTF8 or LATIN1.
+func (l *Ledger) Encoding(ctx context.Context) (name string, err error) {
+	if err := l.pool.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&name); err != nil {
+		return "", fmt.Errorf("ledger: read its encoding: %w", err)
+	}
+	return name, nil
 }
 
 // Close disconnects.
@@ -134,7 +148,7 @@ func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error 
 	for _, e := range entries {
 		batch.Queue(`INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id, data)
 			VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (event_id) DO NOTHING`,
-			e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID, e.Data)
+			e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), strings.ReplaceAll(e.Detail, "\x00", ""), e.TraceID, e.Data)
 	}
 	results := tx.SendBatch(ctx, batch)
 	for _, e := range entries {

@@ -1,0 +1,93 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// awaitAgain is how long await waits before it tries again, and answerPatience how long it waits for an answer.
+	awaitAgain     = 250 * time.Millisecond
+	answerPatience = 3 * time.Second
+)
+
+// Codes of JetStream's errors.
+const (
+	codeNoPeers  jetstream.ErrorCode = 10005
+	codeNoLeader jetstream.ErrorCode = 10008
+	unavailable                      = 503
+)
+
+// await calls do again while a cluster that was started just now is not ready for it, and says once for each reason what
+// it waits for. It gives up after the time given; 0 is one attempt.
+func (m *Mesh) await(ctx context.Context, patience time.Duration, do func(context.Context) error) error {
+	began := time.Now()
+	told := ""
+	for {
+		err := do(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		why := m.starting(err)
+		switch {
+		case why == "" || patience == 0:
+			return err
+		case time.Since(began) > patience:
+			return fmt.Errorf("waited %s for the NATS cluster (%s): %w", patience, why, err)
+		case why != told:
+			m.logger.WarnContext(ctx, "waiting for the NATS cluster", "for", why, "at_most", patience, "error", err)
+			told = why
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(awaitAgain):
+		}
+	}
+}
+
+// starting says what a cluster lacks that is about to start, by the error of a request; "" if waiting is of no use.
+func (m *Mesh) starting(err error) string {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		switch {
+		case api.ErrorCode == codeNoLeader:
+			return "its leader"
+		case api.ErrorCode == codeNoPeers, api.Code == unavailable && m.clustered():
+			return "enough of its servers for the replicas and the placement"
+		}
+		return ""
+	}
+	switch {
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrNoStreamResponse),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		if m.clustered() {
+			return "JetStream to answer"
+		}
+	}
+	return ""
+}
+
+func (m *Mesh) clustered() bool { return m.nc.ConnectedClusterName() != "" }
+
+// ApplyTopology is ApplyTopology for a cluster that may have been started just now: it waits so long at most until the
+// cluster has a leader, and servers for all replicas.
+func (m *Mesh) ApplyTopology(ctx context.Context, o TopologyOptions, patience time.Duration) error {
+	tell := o.Kept
+	var kept []Difference
+	o.Kept = func(d Difference) { kept = append(kept, d) }
+	err := m.await(ctx, patience, func(ctx context.Context) error {
+		kept = nil
+		return ApplyTopology(ctx, m.js, o)
+	})
+	if err == nil && tell != nil {
+		for _, d := range kept {
+			tell(d)
+		}
+	}
+	return err
+}

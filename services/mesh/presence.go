@@ -1,0 +1,186 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// lookForLoss is how often a client looks whether what it works with is still there.
+const lookForLoss = 2 * time.Second
+
+// presence knows which of the consumers and buckets that a client works with are there. Somebody may delete them while
+// services run, and `driftless topology apply` create them again: then the services go on by themselves.
+type presence struct {
+	mu     sync.Mutex
+	things map[thing]*whereabouts
+}
+
+// thing is a durable consumer of a stream or, without a consumer, a bucket's stream.
+type thing struct{ stream, consumer string }
+
+func (t thing) String() string {
+	if t.consumer != "" {
+		return "consumer " + t.consumer + " of stream " + t.stream
+	}
+	return "bucket " + strings.TrimPrefix(t.stream, "KV_")
+}
+
+type whereabouts struct {
+	gone    bool
+	created time.Time
+	// turned is closed when the thing is lost, found, or made again.
+	turned chan struct{}
+}
+
+func (w *whereabouts) turn() {
+	close(w.turned)
+	w.turned = make(chan struct{})
+}
+
+func (m *Mesh) consumer(c Consumer) thing { return thing{c.Stream, c.Durable(m.account)} }
+
+func bucketThing(bucket string) thing { return thing{stream: "KV_" + bucket} }
+
+// track has a thing looked after from now on; it was made at that time.
+func (m *Mesh) track(t thing, created time.Time) {
+	p := &m.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.things[t] != nil {
+		return
+	}
+	if p.things == nil {
+		p.things = map[thing]*whereabouts{}
+		m.senders.Go(m.lookAfter)
+	}
+	p.things[t] = &whereabouts{created: created, turned: make(chan struct{})}
+}
+
+// present reports whether a tracked thing is there, and returns a channel that is closed when it is not what it was.
+func (m *Mesh) present(t thing) (there bool, turned <-chan struct{}) {
+	m.presence.mu.Lock()
+	defer m.presence.mu.Unlock()
+	w := m.presence.things[t]
+	if w == nil {
+		return true, nil
+	}
+	return !w.gone, w.turned
+}
+
+// lost says that a thing does not exist.
+func (m *Mesh) lost(t thing) {
+	m.presence.mu.Lock()
+	defer m.presence.mu.Unlock()
+	w := m.presence.things[t]
+	if w == nil || w.gone {
+		return
+	}
+	w.gone = true
+	w.turn()
+	m.logger.Error(t.String()+" has been deleted: nothing comes from it until `driftless topology apply` makes it again", "account", m.account)
+}
+
+// found says that a thing exists, and when it was made.
+func (m *Mesh) found(t thing, created time.Time) {
+	m.presence.mu.Lock()
+	defer m.presence.mu.Unlock()
+	w := m.presence.things[t]
+	if w == nil || !w.gone && w.created.Equal(created) {
+		return
+	}
+	w.gone, w.created = false, created
+	w.turn()
+	m.logger.Warn(t.String()+" has been made again; going on with it", "account", m.account)
+}
+
+// missing names what is gone.
+func (m *Mesh) missing() []string {
+	m.presence.mu.Lock()
+	defer m.presence.mu.Unlock()
+	var names []string
+	for t, w := range m.presence.things {
+		if w.gone {
+			names = append(names, t.String())
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// lookAfter looks for what is tracked until the connection is closed.
+func (m *Mesh) lookAfter() {
+	ticker := time.NewTicker(lookForLoss)
+	defer ticker.Stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-m.closed:
+			cancel()
+		case <-stop:
+		}
+	}()
+	for {
+		select {
+		case <-m.closed:
+			return
+		case <-ticker.C:
+		}
+		if !m.nc.IsConnected() {
+			continue
+		}
+		for _, t := range m.tracked() {
+			created, err := m.look(ctx, t)
+			switch {
+			case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+				m.lost(t)
+			case err == nil:
+				m.found(t, created)
+			}
+			// Any other error says nothing: a server is away, or a leader is being elected.
+		}
+	}
+}
+
+func (m *Mesh) tracked() []thing {
+	m.presence.mu.Lock()
+	defer m.presence.mu.Unlock()
+	out := make([]thing, 0, len(m.presence.things))
+	for t := range m.presence.things {
+		out = append(out, t)
+	}
+	return out
+}
+
+// look asks the server when a thing was made.
+func (m *Mesh) look(ctx context.Context, t thing) (created time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	if t.consumer != "" {
+		cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("look for %s: %w", t, err)
+		}
+		return cons.CachedInfo().Created, nil
+	}
+	s, err := m.js.Stream(ctx, t.stream)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look for %s: %w", t, err)
+	}
+	return s.CachedInfo().Created, nil
+}
+
+// deleted reports whether an error says that the consumer, or its stream, does not exist any more.
+func deleted(err error) bool {
+	return errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) ||
+		errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerDoesNotExist)
+}

@@ -1,0 +1,189 @@
+package mesh
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// setting is one setting of a stream or a consumer: what is declared, and what the server has.
+type setting[C any] struct {
+	name       string
+	want, have any
+	// lowers is true if what is declared is less than what the server has.
+	lowers bool
+	set    func(*C)
+	// partly does what of it lowers nothing; nil for nothing.
+	partly func(*C)
+}
+
+// merged is a configuration of the server with what is declared: settings that are not declared stay as they are.
+type merged[C any] struct {
+	config C
+	// changes are all settings that differ, and lowers those that lower something.
+	changes, lowers []string
+	// differs is true if the configuration is not the server's.
+	differs bool
+}
+
+// merge puts the declared settings into the server's configuration; those that lower something only if that is allowed.
+func merge[C any](have C, lower bool, settings []setting[C]) merged[C] {
+	m := merged[C]{config: have}
+	for _, s := range settings {
+		if reflect.DeepEqual(s.want, s.have) {
+			continue
+		}
+		change := fmt.Sprintf("%s is %v, declared %v", s.name, s.have, s.want)
+		m.changes = append(m.changes, change)
+		if s.lowers {
+			m.lowers = append(m.lowers, change)
+		}
+		switch {
+		case !s.lowers || lower:
+			m.differs = true
+			s.set(&m.config)
+		case s.partly != nil:
+			m.differs = true
+			s.partly(&m.config)
+		}
+	}
+	return m
+}
+
+func streamSettings(want, have jetstream.StreamConfig) []setting[jetstream.StreamConfig] {
+	if want.MaxMsgsPerSubject == 0 {
+		want.MaxMsgsPerSubject = -1
+	}
+	if want.Duplicates == 0 {
+		want.Duplicates = have.Duplicates
+	}
+	type c = jetstream.StreamConfig
+	subjects := setting[c]{
+		name: "subjects", want: want.Subjects, have: have.Subjects, lowers: len(uncovered(have.Subjects, want.Subjects)) > 0,
+		set: func(c *c) { c.Subjects = want.Subjects },
+	}
+	if more := uncovered(want.Subjects, have.Subjects); len(more) > 0 {
+		subjects.partly = func(c *c) { c.Subjects = slices.Concat(have.Subjects, more) }
+	}
+	return append([]setting[c]{
+		subjects,
+		{
+			name: "retention", want: want.Retention, have: have.Retention,
+			lowers: true, set: func(c *c) { c.Retention = want.Retention },
+		},
+		{
+			name: "max messages per subject", want: want.MaxMsgsPerSubject, have: have.MaxMsgsPerSubject,
+			lowers: fewer(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject), set: func(c *c) { c.MaxMsgsPerSubject = want.MaxMsgsPerSubject },
+		},
+		{
+			name: "max age", want: want.MaxAge, have: have.MaxAge,
+			lowers: fewer(want.MaxAge, have.MaxAge), set: func(c *c) { c.MaxAge = want.MaxAge },
+		},
+		{
+			name: "duplicate window", want: want.Duplicates, have: have.Duplicates,
+			lowers: want.Duplicates < have.Duplicates, set: func(c *c) { c.Duplicates = want.Duplicates },
+		},
+		{
+			name: "direct get", want: want.AllowDirect, have: have.AllowDirect,
+			lowers: have.AllowDirect, set: func(c *c) { c.AllowDirect = want.AllowDirect },
+		},
+		{
+			name: "message schedules", want: want.AllowMsgSchedules, have: have.AllowMsgSchedules,
+			lowers: have.AllowMsgSchedules, set: func(c *c) { c.AllowMsgSchedules = want.AllowMsgSchedules },
+		},
+	}, sharedSettings(want, have)...)
+}
+
+func bucketSettings(want jetstream.KeyValueConfig, have jetstream.StreamConfig) []setting[jetstream.StreamConfig] {
+	type c = jetstream.StreamConfig
+	history := int64(want.History)
+	return append([]setting[c]{
+		{
+			name: "history", want: history, have: have.MaxMsgsPerSubject,
+			lowers: fewer(history, have.MaxMsgsPerSubject), set: func(c *c) { c.MaxMsgsPerSubject = history },
+		},
+	}, sharedSettings(c{
+		Replicas: want.Replicas, Placement: want.Placement, AllowAtomicPublish: batched[want.Bucket], Description: want.Description,
+	}, have)...)
+}
+
+// sharedSettings are those that streams and buckets have in common.
+func sharedSettings(want, have jetstream.StreamConfig) []setting[jetstream.StreamConfig] {
+	type c = jetstream.StreamConfig
+	return []setting[c]{
+		{
+			name: "replicas", want: want.Replicas, have: have.Replicas,
+			lowers: want.Replicas < have.Replicas, set: func(c *c) { c.Replicas = want.Replicas },
+		},
+		// Another place is a move that somebody asked for; none is what is declared where nobody names one.
+		{
+			name: "placement", want: placed(want.Placement), have: placed(have.Placement),
+			lowers: placed(want.Placement) == anywhere, set: func(c *c) { c.Placement = want.Placement },
+		},
+		{
+			name: "atomic publish", want: want.AllowAtomicPublish, have: have.AllowAtomicPublish,
+			lowers: have.AllowAtomicPublish, set: func(c *c) { c.AllowAtomicPublish = want.AllowAtomicPublish },
+		},
+		{
+			name: "description", want: want.Description, have: have.Description,
+			lowers: false, set: func(c *c) { c.Description = want.Description },
+		},
+	}
+}
+
+func consumerSettings(want, have jetstream.ConsumerConfig) []setting[jetstream.ConsumerConfig] {
+	type c = jetstream.ConsumerConfig
+	return []setting[c]{
+		// What this loses is asked for by itself.
+		{
+			name: "filter", want: want.FilterSubject, have: have.FilterSubject,
+			lowers: false, set: func(c *c) { c.FilterSubject = want.FilterSubject },
+		},
+		{
+			name: "ack wait", want: want.AckWait, have: have.AckWait,
+			lowers: want.AckWait < have.AckWait, set: func(c *c) { c.AckWait = want.AckWait },
+		},
+		{
+			name: "max deliver", want: want.MaxDeliver, have: have.MaxDeliver,
+			lowers: fewer(want.MaxDeliver, have.MaxDeliver), set: func(c *c) { c.MaxDeliver = want.MaxDeliver },
+		},
+		{
+			name: "max ack pending", want: want.MaxAckPending, have: have.MaxAckPending,
+			lowers: fewer(want.MaxAckPending, have.MaxAckPending), set: func(c *c) { c.MaxAckPending = want.MaxAckPending },
+		},
+	}
+}
+
+// fewer reports whether a limit is lower than another one; 0 and less is none.
+func fewer[N int | int64 | time.Duration](want, have N) bool {
+	return want > 0 && (have <= 0 || want < have)
+}
+
+// uncovered are the subjects that no pattern covers.
+func uncovered(subjects, patterns []string) []string {
+	return slices.DeleteFunc(slices.Clone(subjects), func(subject string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, subject) })
+	})
+}
+
+const anywhere = "anywhere"
+
+// placed is a placement to be compared; nil and empty are the same.
+func placed(p *jetstream.Placement) string {
+	if p == nil {
+		return anywhere
+	}
+	words := slices.Clone(p.Tags)
+	slices.Sort(words)
+	if p.Cluster != "" {
+		words = append(words, "cluster "+p.Cluster)
+	}
+	if len(words) == 0 {
+		return anywhere
+	}
+	return strings.Join(words, " and ")
+}

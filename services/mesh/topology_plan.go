@@ -1,0 +1,224 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Difference is one way in which a server's topology is not the one declared here.
+type Difference struct {
+	Kind string `json:"kind"` // stream, bucket or consumer
+	Name string `json:"name"`
+	// Detail says what is missing or differs.
+	Detail string `json:"detail"`
+	// Missing is true when nothing of that name exists.
+	Missing bool `json:"missing"`
+	// Lowers says which part of Detail lowers or removes something; empty for none. It is carried out only if that is allowed.
+	Lowers string `json:"lowers,omitempty"`
+	// Loses says which messages the whole change would lose; empty for none.
+	Loses string `json:"loses,omitempty"`
+
+	// apply makes the change, as far as the options allow; nil if they allow nothing of it.
+	apply func(context.Context) error
+	// refused says which messages what apply does would lose.
+	refused string
+}
+
+func (d Difference) String() string {
+	s := d.Kind + " " + d.Name + ": " + d.Detail
+	if d.Lowers != "" {
+		s += "; left as it is unless lowering is allowed: " + d.Lowers
+	}
+	if d.Loses != "" {
+		s += "; THIS LOSES " + d.Loses
+	}
+	return s
+}
+
+// ErrLoses is the error of ApplyTopology when a change would lose messages and that is not allowed.
+var ErrLoses = errors.New("would lose messages")
+
+// ApplyTopology creates what is missing and updates what differs. One process does this, before the services
+// start; it is safe to repeat. Consumers that exist keep their position, and settings that are not declared here stay as
+// they are. Nothing is lowered or removed unless the options allow it. It changes nothing at all, and returns ErrLoses,
+// if one of the changes would lose messages and the options do not allow that.
+func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) error {
+	diffs, err := PlanTopology(ctx, js, o)
+	if err != nil {
+		return err
+	}
+	var losses []string
+	for _, d := range diffs {
+		if d.refused != "" {
+			losses = append(losses, d.Kind+" "+d.Name+" ("+d.Detail+"): "+d.refused)
+		}
+	}
+	if len(losses) > 0 && !o.AllowDataLoss {
+		return fmt.Errorf("nothing was changed: applying the topology %w: %s", ErrLoses, strings.Join(losses, "; "))
+	}
+	for _, d := range diffs {
+		if d.Lowers != "" && !o.lowers() && o.Kept != nil {
+			o.Kept(d)
+		}
+		if d.apply == nil {
+			continue
+		}
+		if err := d.apply(ctx); err != nil {
+			return fmt.Errorf("apply %s %s: %w", d.Kind, d.Name, err)
+		}
+	}
+	return nil
+}
+
+// lowers reports whether settings may be lowered.
+func (o TopologyOptions) lowers() bool { return o.AllowLowering || o.AllowDataLoss }
+
+// PlanTopology compares the server with the declaration; no difference means that ApplyTopology would do nothing.
+func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) ([]Difference, error) {
+	p := planner{js: js, o: o}
+	for _, c := range streams {
+		if err := p.stream(ctx, streamConfig(c, o)); err != nil {
+			return nil, fmt.Errorf("read stream %s: %w", c.Name, err)
+		}
+	}
+	for _, c := range buckets {
+		if err := p.bucket(ctx, bucketConfig(c, o)); err != nil {
+			return nil, fmt.Errorf("read bucket %s: %w", c.Bucket, err)
+		}
+	}
+	for _, c := range o.durables() {
+		if err := p.consumer(ctx, c); err != nil {
+			return nil, fmt.Errorf("read consumer %s/%s: %w", c.stream, c.config.Durable, err)
+		}
+	}
+	return p.diffs, nil
+}
+
+// planner collects the differences.
+type planner struct {
+	js    jetstream.JetStream
+	o     TopologyOptions
+	diffs []Difference
+}
+
+func (p *planner) missing(kind, name string, create func(context.Context) error) {
+	p.diffs = append(p.diffs, Difference{Kind: kind, Name: name, Detail: "missing", Missing: true, apply: create})
+}
+
+func (p *planner) stream(ctx context.Context, want jetstream.StreamConfig) error {
+	s, err := p.js.Stream(ctx, want.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		p.missing("stream", want.Name, func(ctx context.Context) error {
+			_, err := p.js.CreateStream(ctx, want)
+			return err
+		})
+		return nil
+	case err != nil:
+		return err
+	}
+	m := merge(s.CachedInfo().Config, p.o.lowers(), streamSettings(want, s.CachedInfo().Config))
+	return p.update("stream", want.Name, m, want, func(c jetstream.StreamConfig) (string, error) { return streamLoses(ctx, c, s) })
+}
+
+func (p *planner) bucket(ctx context.Context, want jetstream.KeyValueConfig) error {
+	s, err := p.js.Stream(ctx, "KV_"+want.Bucket)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		p.missing("bucket", want.Bucket, func(ctx context.Context) error {
+			if _, err := p.js.CreateKeyValue(ctx, want); err != nil {
+				return err
+			}
+			return allowBatches(ctx, p.js, want.Bucket)
+		})
+		return nil
+	case err != nil:
+		return err
+	}
+	have := s.CachedInfo().Config
+	m := merge(have, p.o.lowers(), bucketSettings(want, have))
+	wanted := have
+	wanted.MaxMsgsPerSubject = int64(want.History)
+	return p.update("bucket", want.Bucket, m, wanted, func(c jetstream.StreamConfig) (string, error) {
+		if !fewer(c.MaxMsgsPerSubject, have.MaxMsgsPerSubject) {
+			return "", nil
+		}
+		return olderOf(s.CachedInfo()), nil
+	})
+}
+
+// update adds the difference of a stream, or of a bucket's stream, from what is wanted. loses says what a configuration would lose.
+func (p *planner) update(kind, name string, m merged[jetstream.StreamConfig], want jetstream.StreamConfig, loses func(jetstream.StreamConfig) (string, error)) error {
+	if len(m.changes) == 0 {
+		return nil
+	}
+	d := Difference{Kind: kind, Name: name, Detail: strings.Join(m.changes, ", "), Lowers: strings.Join(m.lowers, ", ")}
+	var err error
+	if d.Loses, err = loses(want); err != nil {
+		return err
+	}
+	if m.differs {
+		if d.refused, err = loses(m.config); err != nil {
+			return err
+		}
+		d.apply = func(ctx context.Context) error {
+			_, err := p.js.UpdateStream(ctx, m.config)
+			return err
+		}
+	}
+	p.diffs = append(p.diffs, d)
+	return nil
+}
+
+func (p *planner) consumer(ctx context.Context, c durable) error {
+	name := c.stream + "/" + c.config.Durable
+	cons, err := p.js.Consumer(ctx, c.stream, c.config.Durable)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		p.missing("consumer", name, func(ctx context.Context) error {
+			_, err := p.js.CreateConsumer(ctx, c.stream, c.config)
+			return err
+		})
+		return nil
+	case err != nil:
+		return err
+	}
+	have := cons.CachedInfo().Config
+	m := merge(have, p.o.lowers(), consumerSettings(c.config, have))
+	if len(m.changes) == 0 {
+		return nil
+	}
+	d := Difference{Kind: "consumer", Name: name, Detail: strings.Join(m.changes, ", "), Lowers: strings.Join(m.lowers, ", ")}
+	if have.FilterSubject != c.config.FilterSubject {
+		// A changed filter does not go back to what was stored before.
+		d.Loses = "sight of what is stored already and fits only the new filter, or was to be delivered by the old one (" + have.FilterSubject + ")"
+		d.refused = d.Loses
+	}
+	if m.differs {
+		d.apply = func(ctx context.Context) error {
+			_, err := p.js.UpdateConsumer(ctx, c.stream, m.config)
+			return err
+		}
+	}
+	p.diffs = append(p.diffs, d)
+	return nil
+}
+
+// allowBatches sets what a bucket's configuration has no word for.
+func allowBatches(ctx context.Context, js jetstream.JetStream, bucket string) error {
+	s, err := js.Stream(ctx, "KV_"+bucket)
+	if err != nil {
+		return err
+	}
+	config := s.CachedInfo().Config
+	if config.AllowAtomicPublish == batched[bucket] {
+		return nil
+	}
+	config.AllowAtomicPublish = batched[bucket]
+	_, err = js.UpdateStream(ctx, config)
+	return err
+}

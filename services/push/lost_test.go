@@ -1,0 +1,62 @@
+package push_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// asked returns the first command that ingestion gets.
+func (r *rig) asked() *meshv1.Command {
+	r.t.Helper()
+	ctx, stop := context.WithTimeout(r.t.Context(), patience)
+	defer stop()
+	var command *meshv1.Command
+	require.NoError(r.t, mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand},
+		func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+			command = msg.Body
+			stop()
+			return mesh.Ack()
+		}))
+	return command
+}
+
+func TestCommand_AsksForAProductThatCatalogHasLost(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	r.want(mug("Mug", "1400"), 10)
+	r.applied("mug", 10)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context()))
+	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
+
+	r.order("mug")
+	command := r.asked()
+	require.NotNil(t, command, "ingestion is asked to read the product again")
+	require.Equal(t, []string{"mug"}, command.GetBackfill().GetProductIds())
+	// The state itself changes nothing here: what push knows of Stripe equals it. The order looks.
+	r.want(mug("Mug", "1400"), 11)
+	require.Eventually(t, func() bool {
+		p, err := r.stripe.Products.Get("mug", nil)
+		return err == nil && p.Name == "Mug"
+	}, patience, 10*time.Millisecond)
+}
+
+func TestCommand_OfAProductThatNobodyKnowsIsDoneWith(t *testing.T) {
+	r := newRig(t)
+	r.push()
+	r.order("cup")
+	require.Eventually(t, func() bool {
+		cons, err := r.mesh.JetStream().Consumer(t.Context(), mesh.StreamCommand, mesh.PushCommand.Durable("default"))
+		return err == nil && cons.CachedInfo().AckFloor.Stream > 0 && cons.CachedInfo().NumAckPending == 0
+	}, patience, 10*time.Millisecond)
+	consumer, err := r.mesh.JetStream().Consumer(t.Context(), mesh.StreamCommand, mesh.IngestionCommand.Durable("default"))
+	require.NoError(t, err)
+	require.Zero(t, consumer.CachedInfo().NumPending)
+}

@@ -1,0 +1,59 @@
+package reconciliation_test
+
+import (
+	"crypto/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+func TestDeadLetters_AreKeptWhateverTheySay(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	noise := make([]byte, 5<<20)
+	_, _ = rand.Read(noise)
+	for _, letter := range []*meshv1.DeadLetter{
+		{ProductId: string(noise[:5000]), Message: string(noise), Field: string(noise), Reason: string(noise)},
+		{ProductId: "nul", Version: 7, Message: "one\x00two", Field: "name\x00", Traceparent: "\x00"},
+		{ProductId: "long", Version: 8, Message: strings.Repeat("é", 3<<20), Payload: noise},
+	} {
+		letter.Service, letter.Account = mesh.Push, "default"
+		require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
+	}
+	// As an earlier version would have stored it.
+	old := &meshv1.DeadLetter{
+		Id: "old", Service: mesh.Push, Account: "default", ProductId: "old\x00" + strings.Repeat("p", 9000), Version: 9, Message: "a\x00b",
+		LastAt: timestamppb.Now(),
+	}
+	require.NoError(t, r.mesh.Publish(t.Context(), mesh.DeadSubject(mesh.Push, "default", "old"), old))
+	require.Eventually(t, func() bool { return len(r.letters(`{}`)) == 4 }, patience, 10*time.Millisecond)
+	require.Contains(t, r.letters(`{"product_ids":["nul"]}`), "push nul")
+}
+
+func TestLedger_KeepsWhatHoldsNUL(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.desire("mug", "Mug", 1)
+	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Product = &catalogv1.Product{Id: "mug", Name: "M\x00ug", Description: `\u0000 as text`, Active: proto.Bool(true)}
+		o.Version = 1
+		return nil
+	})
+	require.NoError(t, err)
+	pool := localtest.Pool(t, r.cfg.LedgerURL)
+	require.Eventually(t, func() bool {
+		var name, description string
+		err := pool.QueryRow(t.Context(), `SELECT observed_json #>> '{product,name}', observed_json #>> '{product,description}'
+			FROM driftless_ledger.product WHERE product_id = 'mug' AND observed_json IS NOT NULL`).Scan(&name, &description)
+		return err == nil && name == "Mug" && description == `\u0000 as text`
+	}, patience, 10*time.Millisecond)
+}
