@@ -76,6 +76,9 @@ func Compare(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []D
 			c.updatedPrice(s)
 		}
 	}
+	if len(c.found) == 0 {
+		c.found = c.marks
+	}
 	return c.found
 }
 
@@ -85,9 +88,15 @@ type comparer struct {
 	// created are the catalog's ids of prices for which there is a step that makes them.
 	created map[string]bool
 	found   []Difference
+	// marks are differences in what Driftless writes for itself: they are told only if there is nothing else.
+	marks []Difference
 }
 
 func (c *comparer) add(d Difference) {
+	if d.FieldOf() == "metadata."+AbsenceMarker {
+		c.marks = append(c.marks, d)
+		return
+	}
 	for i, f := range c.found {
 		if f.Kind == d.Kind && f.Field == d.Field {
 			// Twins of one price.
@@ -223,7 +232,7 @@ func (c *comparer) updatedPrice(s Step) {
 			d.Stripe = have.GetMetadata()[strings.TrimPrefix(group.field, "metadata.")]
 		case "currency_options":
 			currency := strings.TrimPrefix(group.field, "currency_options.")
-			d.Stripe = optionText(currency, have.GetCurrencyOptions()[currency])
+			d.Catalog, d.Stripe = optionText(currency, c.leaveUnmanaged(c.wanted(id)).GetCurrencyOptions()[currency]), optionText(currency, have.GetCurrencyOptions()[currency])
 		default:
 			d.Stripe = priceText(group.name, have)
 		}

@@ -17,7 +17,7 @@ import (
 // moved before the old price is archived, so that there is always a price to sell at. A product that left the
 // catalog is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without
 // Driftless's mark whose Stripe id is no price's id in the catalog, metadata keys that Driftless did not write, and the fields that the desired state calls
-// unmanaged; a price that takes another's place takes those fields over. A price that the catalog has archived is
+// unmanaged, but what Driftless itself archived because it left the catalog is unarchived when it is back; a price that takes another's place takes those fields over. A price that the catalog has archived is
 // not created only to be archived. A new product and its default price are made in one call if that can carry the
 // price; the price's lookup key and nickname, which it never can, follow in a second.
 func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
@@ -57,6 +57,9 @@ type differ struct {
 	// deleted: the product has left the catalog.
 	deleted bool
 
+	// returning are the catalog's ids of prices that Driftless archived because they had left the catalog, and that are back.
+	returning map[string]bool
+
 	// current is Stripe's id of the active price that stands for a catalog price once the steps are done, empty if
 	// that price is yet to be created.
 	current map[string]string
@@ -74,7 +77,7 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 		unmanaged[f] = true
 	}
 	d := &differ{
-		want:      canonicalProduct(desired.GetProduct()),
+		want:      unmarkedProduct(canonicalProduct(desired.GetProduct())),
 		have:      canonicalProduct(observed.GetProduct()),
 		observed:  observed,
 		managed:   func(f string) bool { return !unmanaged[f] },
@@ -98,6 +101,7 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 			d.held = append(d.held, held)
 		}
 		slices.SortFunc(d.held, d.preference)
+		d.findReturning()
 	}
 	return d
 }
@@ -145,16 +149,23 @@ func (d *differ) prices() {
 	for _, held := range d.held {
 		if held.GetPrice().GetId() != "" && held.GetPrice().GetActive() && !taken[held.GetStripeId()] {
 			d.archive(held)
+		} else {
+			d.forgetAbsence(held, taken)
 		}
 	}
 }
 
 func (d *differ) archive(held *catalogv1.ObservedPrice) {
 	d.retired[held.GetStripeId()] = held.GetPrice().GetId()
-	d.archivePrices = append(d.archivePrices, Step{
+	d.archivePrices = append(d.archivePrices, d.ofPrice(held, append(text("active", "false"), d.absenceOfPrice(held)...)))
+}
+
+// ofPrice is a step that sets no more than parameters of a held price.
+func (d *differ) ofPrice(held *catalogv1.ObservedPrice, params []Param) Step {
+	return Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: held.GetPrice().GetId(), StripePriceID: held.GetStripeId(),
-		Params: text("active", "false"), ManagedMetadata: held.GetManagedMetadata(),
-	})
+		Params: params, ManagedMetadata: held.GetManagedMetadata(),
+	}
 }
 
 // match finds the held price that can stand for a wanted one: it carries the wanted one's id, and differs from it
@@ -228,7 +239,7 @@ func (d *differ) createPrice(want *catalogv1.Price) {
 	params = append(params, newPrice(want)...)
 	params = optional(params, "nickname", want.GetNickname())
 	d.keepPrices = append(d.keepPrices, Step{
-		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(params),
+		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(inOneForm(params, want)),
 		ManagedMetadata: d.managedByCreation(want),
 	})
 }
@@ -239,7 +250,7 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 	if !have.GetActive() {
 		params = append(params, Param{Name: "active", Value: "true"})
 	}
-	if key := LookupKey(want); have.GetLookupKey() != key && (d.managed("prices.lookup_key") || want.GetLookupKey() != "") {
+	if key := LookupKey(want); have.GetLookupKey() != key && (d.managed("prices.lookup_key") || want.GetLookupKey() != "" || have.GetLookupKey() == "") {
 		params = append(params, Param{Name: "lookup_key", Value: key}, Param{Name: "transfer_lookup_key", Value: "true"})
 	}
 	if have.GetNickname() != want.GetNickname() {
@@ -251,7 +262,7 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 	for currency, w := range want.GetCurrencyOptions() {
 		written := currencyOption(currency, w)
 		if h := have.GetCurrencyOptions()[currency]; h == nil || !slices.Equal(written, currencyOption(currency, h)) {
-			params = append(params, written...)
+			params = append(params, inOneForm(written, want)...)
 		}
 	}
 	metadata, managed := map[string]string{PriceMarker: want.GetId()}, d.managed("prices.metadata")
@@ -259,6 +270,9 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 		metadata = priceMetadata(want)
 	}
 	params = append(params, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), managed)...)
+	if isMarked(have) && !d.restoresDefault(held) {
+		params = append(params, absenceCleared)
+	}
 	if len(params) == 0 {
 		return
 	}
@@ -274,8 +288,9 @@ func (d *differ) product() {
 		return
 	}
 	var params []Param
+	back := !d.deleted && absent(d.have.GetMetadata())
 	for _, f := range productFields {
-		if !d.managed(f.name) {
+		if !d.managed(f.name) && !(f.name == "active" && back) {
 			continue
 		}
 		if want := f.write(d.want); want != nil && !slices.Equal(want, f.write(d.have)) {
@@ -284,6 +299,7 @@ func (d *differ) product() {
 	}
 	metadata, managed := d.productMetadata()
 	params = append(params, metadataChanges(metadata, d.have.GetMetadata(), d.observed.GetManagedMetadata(), managed)...)
+	params = append(params, d.absenceOfProduct()...)
 	if p, ok := d.defaultPrice(); ok {
 		params = append(params, p)
 	}
@@ -331,12 +347,13 @@ func (d *differ) defaultPrice() (Param, bool) {
 	have, want := d.have.GetDefaultPrice(), d.want.GetDefaultPrice()
 	successor, retiring := d.retired[have]
 	if !d.managed("default_price") {
-		if !retiring {
-			return Param{}, false
-		}
 		// Nobody's wish but Stripe's: a price cannot be archived while it is the default. The one that takes its
 		// place in the catalog follows it.
-		want = successor
+		if want = successor; !retiring {
+			if want = d.formerDefault(); have != "" || want == "" {
+				return Param{}, false
+			}
+		}
 	}
 	target, sellable := d.current[want]
 	switch {
@@ -356,41 +373,6 @@ func (d *differ) defaultPrice() (Param, bool) {
 // price can be found again whatever happens to the records of it here.
 func LookupKey(p *catalogv1.Price) string {
 	return cmp.Or(p.GetLookupKey(), p.GetId())
-}
-
-func priceMetadata(p *catalogv1.Price) map[string]string {
-	m := make(map[string]string, len(p.GetMetadata())+1)
-	maps.Copy(m, p.GetMetadata())
-	m[PriceMarker] = p.GetId()
-	return m
-}
-
-// metadataChanges sets what differs and, with remove, clears the managed keys that are no longer wanted. Stripe
-// merges by key: keys not named survive.
-func metadataChanges(want, have map[string]string, managed []string, remove bool) []Param {
-	var out []Param
-	for k, v := range want {
-		if have[k] != v {
-			out = append(out, Param{Name: "metadata[" + k + "]", Value: v})
-		}
-	}
-	if !remove {
-		return out
-	}
-	for _, k := range managed {
-		_, wanted := want[k]
-		if _, held := have[k]; held && !wanted {
-			out = append(out, Param{Name: "metadata[" + k + "]"})
-		}
-	}
-	return out
-}
-
-func managedAfter(want map[string]string, before []string, managed bool) []string {
-	if !managed {
-		return before
-	}
-	return slices.Sorted(maps.Keys(want))
 }
 
 func sorted(params []Param) []Param {

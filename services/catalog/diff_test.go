@@ -82,8 +82,8 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 			Currency: "usd", UnitAmountDecimal: "0.5", TaxBehavior: "exclusive", LookupKey: "key", Nickname: "List",
 			CurrencyOptions: map[string]*catalogv1.CurrencyOption{"jpy": {UnitAmount: "7", TaxBehavior: "inclusive"}, "eur": {UnitAmount: "6"}},
 		}), nil, []string{
-			"create product prod with price a: active=true default_price_data[currency]=usd default_price_data[currency_options][eur][unit_amount]=6 " +
-				"default_price_data[currency_options][jpy][tax_behavior]=inclusive default_price_data[currency_options][jpy][unit_amount]=7 " +
+			"create product prod with price a: active=true default_price_data[currency]=usd default_price_data[currency_options][eur][unit_amount_decimal]=6 " +
+				"default_price_data[currency_options][jpy][tax_behavior]=inclusive default_price_data[currency_options][jpy][unit_amount_decimal]=7 " +
 				"default_price_data[metadata][driftless_price]=a default_price_data[tax_behavior]=exclusive default_price_data[unit_amount_decimal]=0.5 id=prod name=Pro",
 			"update price a: lookup_key=key nickname=List transfer_lookup_key=true",
 		}},
@@ -144,8 +144,8 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 			{Id: "c", Currency: "usd", CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1", Preset: "5", Maximum: "9"}},
 		}}), nil, []string{
 			"create product prod: active=true id=prod name=Pro",
-			"create price a: billing_scheme=per_unit currency=usd currency_options[eur][unit_amount]=6 currency_options[jpy][tax_behavior]=inclusive " +
-				"currency_options[jpy][unit_amount]=7 lookup_key=key metadata[driftless_price]=a nickname=List product=prod tax_behavior=exclusive " +
+			"create price a: billing_scheme=per_unit currency=usd currency_options[eur][unit_amount_decimal]=6 currency_options[jpy][tax_behavior]=inclusive " +
+				"currency_options[jpy][unit_amount_decimal]=7 lookup_key=key metadata[driftless_price]=a nickname=List product=prod tax_behavior=exclusive " +
 				"transfer_lookup_key=true transform_quantity[divide_by]=10 transform_quantity[round]=up unit_amount_decimal=0.5",
 			"create price b: billing_scheme=tiered currency=usd lookup_key=b metadata[driftless_price]=b product=prod tiers[0][unit_amount]=5 tiers[0][up_to]=10 " +
 				"tiers[1][flat_amount]=40 tiers[1][up_to]=inf tiers_mode=volume transfer_lookup_key=true",
@@ -303,7 +303,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		},
 		"the default price left the catalog": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "", p.Prices[1:] },
-			want: []string{"update product prod: default_price=", "archive price monthly (price_1): active=false"},
+			want: []string{"update product prod: default_price=", "archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
 		},
 		"the default is left to others, but its price was replaced: it follows": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].UnitAmount = "yearly", "1200" },
@@ -317,7 +317,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		"the default is left to others, but its price left the catalog: it is cleared": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "yearly", p.Prices[1:] },
 			unmanaged: []string{"default_price"},
-			want:      []string{"update product prod: default_price=", "archive price monthly (price_1): active=false"},
+			want:      []string{"update product prod: default_price=", "archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
 		},
 		"two prices swap their lookup keys": {
 			before: func(p *catalogv1.Product) { p.Prices[0].LookupKey, p.Prices[1].LookupKey = "key-a", "key-b" },
@@ -384,18 +384,18 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		"a product that left the catalog is archived, with its prices": {
 			deleted: true,
 			want: []string{
-				"update product prod: active=false default_price=",
-				"archive price monthly (price_1): active=false",
-				"archive price yearly (price_3): active=false",
+				"update product prod: active=false default_price= metadata[driftless_absent]=true",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price",
+				"archive price yearly (price_3): active=false metadata[driftless_absent]=true",
 			},
 		},
 		"whatever is left to others": {
 			deleted:   true,
 			unmanaged: []string{"active", "default_price", "prices.active"},
 			want: []string{
-				"update product prod: active=false default_price=",
-				"archive price monthly (price_1): active=false",
-				"archive price yearly (price_3): active=false",
+				"update product prod: active=false default_price= metadata[driftless_absent]=true",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price",
+				"archive price yearly (price_3): active=false metadata[driftless_absent]=true",
 			},
 		},
 		"a foreign price stays what it is, the default of it too": {
@@ -405,9 +405,9 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				call(catalog.UpdateProduct, "prod", "default_price", "price_4"),
 			},
 			want: []string{
-				"update product prod: active=false",
-				"archive price monthly (price_1): active=false",
-				"archive price yearly (price_3): active=false",
+				"update product prod: active=false metadata[driftless_absent]=true",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=true",
+				"archive price yearly (price_3): active=false metadata[driftless_absent]=true",
 			},
 		},
 	} {
@@ -453,9 +453,9 @@ func TestAProductThatComesBackToTheCatalogIsSoldAgainAtItsOldPrices(t *testing.T
 		require.NoError(t, err)
 	}
 	require.Equal(t, []string{
-		"unarchive price monthly (price_1): active=true",
-		"unarchive price yearly (price_3): active=true",
-		"update product prod: active=true default_price=price_1",
+		"unarchive price monthly (price_1): active=true metadata[driftless_absent]=",
+		"unarchive price yearly (price_3): active=true metadata[driftless_absent]=",
+		"update product prod: active=true default_price=price_1 metadata[driftless_absent]=",
 	}, lines(catalog.Diff(upsert(proPlan()), s.Observed("prod"))))
 }
 

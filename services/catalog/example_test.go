@@ -44,7 +44,7 @@ func ExampleValidate() {
 		fmt.Println(violation)
 	}
 	// Output:
-	// prices[0].unit_amount: exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given
+	// prices["monthly"].unit_amount: exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given
 	// default_price: must be the id of one of the product's active prices, not weekly
 }
 

@@ -118,7 +118,7 @@ func defaultPriceData(p *catalogv1.Price) []Param {
 		out = append(out, f.write(p)...)
 	}
 	out = slices.DeleteFunc(out, func(p Param) bool { return p.Name == "billing_scheme" || p.Name == "recurring[usage_type]" })
-	out = append(out, newPrice(p)...)
+	out = inOneForm(append(out, newPrice(p)...), p)
 	for i := range out {
 		name, rest, nested := strings.Cut(out[i].Name, "[")
 		if out[i].Name = "default_price_data[" + name + "]"; nested {
@@ -163,21 +163,6 @@ func optional(out []Param, name, value string) []Param {
 		return out
 	}
 	return append(out, Param{Name: name, Value: value})
-}
-
-// amount writes an amount in whichever of Stripe's two fields fits; prefix is that of the enclosing hash, or
-// empty.
-func amount(prefix, name, whole, fractional string) []Param {
-	key := func(name string) string {
-		if prefix == "" {
-			return name
-		}
-		return prefix + "[" + name + "]"
-	}
-	if fractional != "" {
-		return text(key(name+"_decimal"), fractional)
-	}
-	return optional(nil, key(name), whole)
 }
 
 func tiers(prefix string, tiers []*catalogv1.PriceTier) []Param {

@@ -53,8 +53,8 @@ var ownable = []string{
 	"prices.active", "prices.currency_options", "prices.lookup_key", "prices.metadata", "prices.nickname", "prices.tax_behavior",
 }
 
-// ownKeys are keys of metadata by which Driftless finds its objects again.
-var ownKeys = []string{PriceMarker, "driftless_product"}
+// ownKeys are keys of metadata that Driftless writes for itself.
+var ownKeys = []string{PriceMarker, ProductMarker, AbsenceMarker}
 
 // Policy says for every field who owns it and what is done about differences. A nil one has the catalog own everything,
 // and repairs. It is not modified after NewPolicy, and may be used concurrently.

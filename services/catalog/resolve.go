@@ -150,6 +150,10 @@ func (r *resolver) settle(f boundField) Action {
 	if f.name == "default_price" && r.retires(f.stripe) {
 		return Repair
 	}
+	if f.kind == ArchivedInStripe && r.returns("active", f.price) {
+		// It was Driftless's own doing: Stripe's side has said nothing.
+		return Repair
+	}
 	base, known := r.base(f.name)
 	if !known && f.rule.Owner == OwnerCatalog && r.observed.GetVersion() > 0 && r.desired.GetVersion() > r.observed.GetVersion() {
 		// The product was pushed under another policy: its new version counts as a whole.
@@ -220,7 +224,9 @@ func (r *resolver) eachField(yield func(boundField)) {
 	product := r.eff.GetProduct()
 	for _, f := range productFields {
 		want := f.write(r.want)
-		if rule := r.policy.Rule(f.name); want != nil && r.managed(f.name) && r.bound(f.name, rule) {
+		// Stripe cannot clear shippable: where it has no value in the catalog, only Stripe can own it.
+		clears := want != nil || r.policy.Rule(f.name).Owner != OwnerCatalog
+		if rule := r.policy.Rule(f.name); clears && (r.managed(f.name) || r.returns(f.name, "")) && r.bound(f.name, rule) {
 			b := boundField{kind: FieldDiffers, name: f.name, rule: rule, catalog: valueText(want), stripe: valueText(f.write(r.have)), at: r.observed.GetProductUpdated()}
 			if f.name == "active" {
 				b.kind = archivedWhere(b.catalog)
@@ -258,7 +264,7 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 	at := cmp.Or(r.changed(held.GetStripeId()), held.GetCreated())
 	one := func(name string, kind Kind) {
 		field, rule := priceField(id, name), r.policy.Rule("prices."+name)
-		if !r.managed("prices."+name) || !r.bound(field, rule) || name == "currency_options" && want.GetCurrency() != have.GetCurrency() {
+		if !r.managed("prices."+name) && !r.returns(name, id) || !r.bound(field, rule) || name == "currency_options" && want.GetCurrency() != have.GetCurrency() {
 			return
 		}
 		b := boundField{kind: kind, name: field, price: id, rule: rule, catalog: priceText(name, want), stripe: priceText(name, have), at: at}
@@ -350,7 +356,9 @@ func (r *resolver) unwantedLeft() (ids []string) {
 
 func (r *resolver) keepUnwanted(id string) {
 	kept := proto.CloneOf(r.predecessor(id).GetPrice())
-	delete(kept.Metadata, PriceMarker)
+	for _, key := range ownKeys {
+		delete(kept.Metadata, key)
+	}
 	delete(kept.CurrencyOptions, kept.GetCurrency())
 	r.eff.Product.Prices = append(r.eff.GetProduct().GetPrices(), kept)
 	r.out.Decisions = append(r.out.Decisions, Decision{

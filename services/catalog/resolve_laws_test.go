@@ -237,7 +237,8 @@ func TestFieldsThatAreLeftAreLeft(t *testing.T) {
 		d := rapid.SampledFrom(found).Draw(t, "left")
 		twins := slices.ContainsFunc(found, func(d catalog.Difference) bool { return d.Kind == catalog.Extra })
 		if twins || change.GetProduct() == nil || strings.HasSuffix(d.Field, ".lookup_key") && d.Stripe == "" ||
-			strings.Contains(d.Field, ".currency_options.") || strings.Contains(d.Field, ".metadata."+catalog.PriceMarker) || d.Kind == catalog.PriceStructure ||
+			strings.Contains(d.Field, ".currency_options.") || strings.HasSuffix(d.Field, "metadata."+catalog.PriceMarker) ||
+			strings.HasSuffix(d.Field, "metadata."+catalog.AbsenceMarker) || d.Kind == catalog.PriceStructure ||
 			d.Kind == catalog.WrongDefaultPrice && len(found) > 1 || slices.Contains(change.GetUnmanagedFields(), "prices.active") {
 			// The default must move off a price that is archived; what is not Driftless's cannot be left either.
 			return

@@ -25,7 +25,7 @@ func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 			break
 		}
 	}
-	if !d.managed("prices.active") {
+	if !d.managed("prices.active") && !d.returning[want.GetId()] {
 		want.Active = new(held.GetActive())
 	}
 	if !d.managed("prices.lookup_key") {
@@ -33,7 +33,9 @@ func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 	}
 	if !d.managed("prices.metadata") {
 		want.Metadata = maps.Clone(held.GetMetadata())
-		delete(want.Metadata, PriceMarker)
+		for _, key := range ownKeys {
+			delete(want.Metadata, key)
+		}
 	}
 	if !d.managed("prices.nickname") {
 		want.Nickname = held.GetNickname()

@@ -28,7 +28,7 @@ func priced(f func(p *catalogv1.Price)) edit {
 
 func tiered(tiers ...*catalogv1.PriceTier) edit {
 	return priced(func(p *catalogv1.Price) {
-		p.UnitAmount, p.Tiers, p.BillingScheme, p.TiersMode = "", tiers, "tiered", "graduated"
+		p.UnitAmount, p.Tiers, p.BillingScheme, p.TiersMode, p.Recurring = "", tiers, "tiered", "graduated", &catalogv1.Recurring{Interval: "month"}
 	})
 }
 
@@ -111,82 +111,88 @@ var limits = []struct {
 	{"URLs of 2,048 characters", product(func(p *catalogv1.Product) { p.Url = text(2048) }), product(func(p *catalogv1.Product) { p.Url = text(2049) }), "url"},
 	{"the default price is one of the product's", product(func(p *catalogv1.Product) { p.DefaultPrice = "a" }), product(func(p *catalogv1.Product) { p.DefaultPrice = "z" }), "default_price"},
 	{"the default price is active", product(func(p *catalogv1.Product) { p.DefaultPrice = "a" }), product(func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].Active = "a", new(false) }), "default_price"},
-	{"price ids are unique", product(func(p *catalogv1.Product) { p.Prices[1].Id = "c" }), product(func(p *catalogv1.Product) { p.Prices[1].Id = "a" }), "prices[1].id"},
-	{"lookup keys are unique", priced(func(p *catalogv1.Price) { p.LookupKey = "c" }), priced(func(p *catalogv1.Price) { p.LookupKey = "b" }), "prices[1].lookup_key"},
+	{"price ids are unique", product(func(p *catalogv1.Product) { p.Prices[1].Id = "c" }), product(func(p *catalogv1.Product) { p.Prices[1].Id = "a" }), `prices["a"].id`},
+	{"lookup keys are unique", priced(func(p *catalogv1.Price) { p.LookupKey = "c" }), priced(func(p *catalogv1.Price) { p.LookupKey = "b" }), `prices["b"].lookup_key`},
 
 	{"a price has an id", priced(func(p *catalogv1.Price) { p.Id = "x" }), priced(func(p *catalogv1.Price) { p.Id = "" }), "prices[0].id"},
-	{"price ids have at most 200 characters", priced(func(p *catalogv1.Price) { p.Id = strings.Repeat("a", 200) }), priced(func(p *catalogv1.Price) { p.Id = strings.Repeat("a", 201) }), "prices[0].id"},
-	{"price ids need no escaping", priced(func(p *catalogv1.Price) { p.Id = "aZ0_.:-" }), priced(func(p *catalogv1.Price) { p.Id = "a/b" }), "prices[0].id"},
-	{"currencies exist", priced(func(p *catalogv1.Price) { p.Currency = "jpy" }), priced(func(p *catalogv1.Price) { p.Currency = "qqq" }), "prices[0].currency"},
-	{"currencies in lower case", priced(func(p *catalogv1.Price) { p.Currency = "kwd" }), priced(func(p *catalogv1.Price) { p.Currency = "USD" }), "prices[0].currency"},
-	{"a price has an amount", priced(func(p *catalogv1.Price) { p.UnitAmount = "0" }), priced(func(p *catalogv1.Price) { p.UnitAmount = "" }), "prices[0].unit_amount"},
-	{"a price has one amount", priced(func(p *catalogv1.Price) { p.UnitAmount, p.UnitAmountDecimal = "", "1" }), priced(func(p *catalogv1.Price) { p.UnitAmountDecimal = "1" }), "prices[0].unit_amount"},
-	{"an amount or a custom amount", custom("", "", ""), priced(func(p *catalogv1.Price) { p.CustomUnitAmount = &catalogv1.CustomUnitAmount{} }), "prices[0].unit_amount"},
-	{"amounts of 12 digits", priced(func(p *catalogv1.Price) { p.UnitAmount = "999999999999" }), priced(func(p *catalogv1.Price) { p.UnitAmount = "1000000000000" }), "prices[0].unit_amount"},
-	{"amounts are not negative", priced(func(p *catalogv1.Price) { p.UnitAmount = "0" }), priced(func(p *catalogv1.Price) { p.UnitAmount = "-1" }), "prices[0].unit_amount"},
-	{"amounts are whole", priced(func(p *catalogv1.Price) { p.UnitAmount = "10" }), priced(func(p *catalogv1.Price) { p.UnitAmount = "10.5" }), "prices[0].unit_amount"},
-	{"12 decimals", priced(func(p *catalogv1.Price) { p.UnitAmount, p.UnitAmountDecimal = "", "0.123456789012" }), priced(func(p *catalogv1.Price) { p.UnitAmount, p.UnitAmountDecimal = "", "0.1234567890123" }), "prices[0].unit_amount_decimal"},
-	{"billing schemes", priced(func(p *catalogv1.Price) { p.BillingScheme = "per_unit" }), priced(func(p *catalogv1.Price) { p.BillingScheme = "by_weight" }), "prices[0].billing_scheme"},
-	{"nicknames of 5,000 characters", priced(func(p *catalogv1.Price) { p.Nickname = text(5000) }), priced(func(p *catalogv1.Price) { p.Nickname = text(5001) }), "prices[0].nickname"},
-	{"lookup keys of 200 characters", priced(func(p *catalogv1.Price) { p.LookupKey = text(200) }), priced(func(p *catalogv1.Price) { p.LookupKey = text(201) }), "prices[0].lookup_key"},
-	{"49 metadata keys of a price, since one is the mark", priced(func(p *catalogv1.Price) { p.Metadata = keys(49) }), priced(func(p *catalogv1.Price) { p.Metadata = keys(50) }), "prices[0].metadata"},
-	{"tax behaviours", priced(func(p *catalogv1.Price) { p.TaxBehavior = "inclusive" }), priced(func(p *catalogv1.Price) { p.TaxBehavior = "maybe" }), "prices[0].tax_behavior"},
-	{"intervals", recurring("week", 1), recurring("decade", 1), "prices[0].recurring.interval"},
-	{"1,095 days", recurring("day", 1095), recurring("day", 1096), "prices[0].recurring.interval_count"},
-	{"156 weeks", recurring("week", 156), recurring("week", 157), "prices[0].recurring.interval_count"},
-	{"36 months", recurring("month", 36), recurring("month", 37), "prices[0].recurring.interval_count"},
-	{"3 years", recurring("year", 3), recurring("year", 4), "prices[0].recurring.interval_count"},
-	{"usage types", priced(func(p *catalogv1.Price) { p.Recurring = &catalogv1.Recurring{Interval: "month", UsageType: "metered"} }), priced(func(p *catalogv1.Price) { p.Recurring = &catalogv1.Recurring{Interval: "month", UsageType: "guessed"} }), "prices[0].recurring.usage_type"},
+	{"price ids have at most 200 characters", priced(func(p *catalogv1.Price) { p.Id = strings.Repeat("a", 200) }), priced(func(p *catalogv1.Price) { p.Id = strings.Repeat("a", 201) }), `prices["` + strings.Repeat("a", 201) + `"].id`},
+	{"price ids need no escaping", priced(func(p *catalogv1.Price) { p.Id = "aZ0_.:-" }), priced(func(p *catalogv1.Price) { p.Id = "a/b" }), `prices["a/b"].id`},
+	{"currencies have letters", priced(func(p *catalogv1.Price) { p.Currency = "xcg" }), priced(func(p *catalogv1.Price) { p.Currency = "eu1" }), `prices["a"].currency`},
+	{"currencies have three letters", priced(func(p *catalogv1.Price) { p.Currency = "sle" }), priced(func(p *catalogv1.Price) { p.Currency = "eu" }), `prices["a"].currency`},
+	{"or more", priced(func(p *catalogv1.Price) { p.Currency = "usdc" }), priced(func(p *catalogv1.Price) { p.Currency = "abcdefghi" }), `prices["a"].currency`},
+	{"currencies in lower case", priced(func(p *catalogv1.Price) { p.Currency = "kwd" }), priced(func(p *catalogv1.Price) { p.Currency = "USD" }), `prices["a"].currency`},
+	{"a price has an amount", priced(func(p *catalogv1.Price) { p.UnitAmount = "0" }), priced(func(p *catalogv1.Price) { p.UnitAmount = "" }), `prices["a"].unit_amount`},
+	{"a price has one amount", priced(func(p *catalogv1.Price) { p.UnitAmount, p.UnitAmountDecimal = "", "1" }), priced(func(p *catalogv1.Price) { p.UnitAmountDecimal = "1" }), `prices["a"].unit_amount`},
+	{"an amount or a custom amount", custom("", "", ""), priced(func(p *catalogv1.Price) { p.CustomUnitAmount = &catalogv1.CustomUnitAmount{} }), `prices["a"].unit_amount`},
+	{"amounts of 12 digits", priced(func(p *catalogv1.Price) { p.UnitAmount = "999999999999" }), priced(func(p *catalogv1.Price) { p.UnitAmount = "1000000000000" }), `prices["a"].unit_amount`},
+	{"amounts are not negative", priced(func(p *catalogv1.Price) { p.UnitAmount = "0" }), priced(func(p *catalogv1.Price) { p.UnitAmount = "-1" }), `prices["a"].unit_amount`},
+	{"amounts are whole", priced(func(p *catalogv1.Price) { p.UnitAmount = "10" }), priced(func(p *catalogv1.Price) { p.UnitAmount = "10.5" }), `prices["a"].unit_amount`},
+	{"12 decimals", priced(func(p *catalogv1.Price) { p.UnitAmount, p.UnitAmountDecimal = "", "0.123456789012" }), priced(func(p *catalogv1.Price) { p.UnitAmount, p.UnitAmountDecimal = "", "0.1234567890123" }), `prices["a"].unit_amount_decimal`},
+	{"billing schemes", priced(func(p *catalogv1.Price) { p.BillingScheme = "per_unit" }), priced(func(p *catalogv1.Price) { p.BillingScheme = "by_weight" }), `prices["a"].billing_scheme`},
+	{"nicknames of 5,000 characters", priced(func(p *catalogv1.Price) { p.Nickname = text(5000) }), priced(func(p *catalogv1.Price) { p.Nickname = text(5001) }), `prices["a"].nickname`},
+	{"lookup keys of 200 characters", priced(func(p *catalogv1.Price) { p.LookupKey = text(200) }), priced(func(p *catalogv1.Price) { p.LookupKey = text(201) }), `prices["a"].lookup_key`},
+	{"49 metadata keys of a price, since one is the mark", priced(func(p *catalogv1.Price) { p.Metadata = keys(49) }), priced(func(p *catalogv1.Price) { p.Metadata = keys(50) }), `prices["a"].metadata`},
+	{"tax behaviours", priced(func(p *catalogv1.Price) { p.TaxBehavior = "inclusive" }), priced(func(p *catalogv1.Price) { p.TaxBehavior = "maybe" }), `prices["a"].tax_behavior`},
+	{"intervals", recurring("week", 1), recurring("decade", 1), `prices["a"].recurring.interval`},
+	{"1,095 days", recurring("day", 1095), recurring("day", 1096), `prices["a"].recurring.interval_count`},
+	{"156 weeks", recurring("week", 156), recurring("week", 157), `prices["a"].recurring.interval_count`},
+	{"36 months", recurring("month", 36), recurring("month", 37), `prices["a"].recurring.interval_count`},
+	{"3 years", recurring("year", 3), recurring("year", 4), `prices["a"].recurring.interval_count`},
+	{"usage types", priced(func(p *catalogv1.Price) { p.Recurring = &catalogv1.Recurring{Interval: "month", UsageType: "metered"} }), priced(func(p *catalogv1.Price) { p.Recurring = &catalogv1.Recurring{Interval: "month", UsageType: "guessed"} }), `prices["a"].recurring.usage_type`},
 	{"meters are for metered prices", priced(func(p *catalogv1.Price) {
 		p.Recurring = &catalogv1.Recurring{Interval: "month", UsageType: "metered", Meter: "m"}
-	}), priced(func(p *catalogv1.Price) { p.Recurring = &catalogv1.Recurring{Interval: "month", Meter: "m"} }), "prices[0].recurring.usage_type"},
-	{"custom amounts do not recur", custom("1", "", ""), func(p *catalogv1.Product) { custom("1", "", "")(p); recurring("month", 1)(p) }, "prices[0].custom_unit_amount"},
-	{"the minimum is not above the maximum", custom("5", "", "5"), custom("6", "", "5"), "prices[0].custom_unit_amount.maximum"},
-	{"the preset is not below the minimum", custom("5", "5", ""), custom("5", "4", ""), "prices[0].custom_unit_amount.preset"},
-	{"the preset is not above the maximum", custom("", "5", "5"), custom("", "6", "5"), "prices[0].custom_unit_amount.preset"},
+	}), priced(func(p *catalogv1.Price) { p.Recurring = &catalogv1.Recurring{Interval: "month", Meter: "m"} }), `prices["a"].recurring.usage_type`},
+	{"custom amounts do not recur", custom("1", "", ""), func(p *catalogv1.Product) { custom("1", "", "")(p); recurring("month", 1)(p) }, `prices["a"].custom_unit_amount`},
+	{"the minimum is not above the maximum", custom("5", "", "5"), custom("6", "", "5"), `prices["a"].custom_unit_amount.maximum`},
+	{"the preset is not below the minimum", custom("5", "5", ""), custom("5", "4", ""), `prices["a"].custom_unit_amount.preset`},
+	{"the preset is not above the maximum", custom("", "5", "5"), custom("", "6", "5"), `prices["a"].custom_unit_amount.preset`},
 	{"quantities are divided by something", priced(func(p *catalogv1.Price) {
 		p.TransformQuantity = &catalogv1.TransformQuantity{DivideBy: 1, Round: "up"}
 	}), priced(func(p *catalogv1.Price) {
 		p.TransformQuantity = &catalogv1.TransformQuantity{Round: "up"}
-	}), "prices[0].transform_quantity.divide_by"},
+	}), `prices["a"].transform_quantity.divide_by`},
 	{"quantities are rounded", priced(func(p *catalogv1.Price) {
 		p.TransformQuantity = &catalogv1.TransformQuantity{DivideBy: 1, Round: "down"}
 	}), priced(func(p *catalogv1.Price) {
 		p.TransformQuantity = &catalogv1.TransformQuantity{DivideBy: 1}
-	}), "prices[0].transform_quantity.round"},
+	}), `prices["a"].transform_quantity.round`},
 
-	{"a tiered price has tiers", tiered(&catalogv1.PriceTier{UnitAmount: "1"}), tiered(), "prices[0].tiers"},
+	{"a tiered price has tiers", tiered(&catalogv1.PriceTier{UnitAmount: "1"}), tiered(), `prices["a"].tiers`},
 	{"tiers need their billing scheme", tiered(&catalogv1.PriceTier{UnitAmount: "1"}), func(p *catalogv1.Product) {
 		tiered(&catalogv1.PriceTier{UnitAmount: "1"})(p)
 		p.Prices[0].BillingScheme = "per_unit"
-	}, "prices[0].billing_scheme"},
+	}, `prices["a"].billing_scheme`},
+	{"a tiered price recurs", tiered(&catalogv1.PriceTier{UnitAmount: "1"}), func(p *catalogv1.Product) {
+		tiered(&catalogv1.PriceTier{UnitAmount: "1"})(p)
+		p.Prices[0].Recurring = nil
+	}, `prices["a"].recurring`},
 	{"tiers need a mode", tiered(&catalogv1.PriceTier{FlatAmountDecimal: "1.5"}), func(p *catalogv1.Product) {
 		tiered(&catalogv1.PriceTier{UnitAmount: "1"})(p)
 		p.Prices[0].TiersMode = ""
-	}, "prices[0].tiers_mode"},
-	{"a mode needs tiers", tiered(&catalogv1.PriceTier{UnitAmount: "1", FlatAmount: "2"}), priced(func(p *catalogv1.Price) { p.TiersMode = "volume" }), "prices[0].tiers_mode"},
+	}, `prices["a"].tiers_mode`},
+	{"a mode needs tiers", tiered(&catalogv1.PriceTier{UnitAmount: "1", FlatAmount: "2"}), priced(func(p *catalogv1.Price) { p.TiersMode = "volume" }), `prices["a"].tiers_mode`},
 	{"tiers are not combined with transform_quantity", tiered(&catalogv1.PriceTier{UnitAmount: "1"}), func(p *catalogv1.Product) {
 		tiered(&catalogv1.PriceTier{UnitAmount: "1"})(p)
 		p.Prices[0].TransformQuantity = &catalogv1.TransformQuantity{DivideBy: 2, Round: "up"}
-	}, "prices[0].transform_quantity"},
-	{"a tier has an amount", tiered(&catalogv1.PriceTier{FlatAmount: "0"}), tiered(&catalogv1.PriceTier{}), "prices[0].tiers[0].unit_amount"},
-	{"a tier has one unit amount", tiered(&catalogv1.PriceTier{UnitAmountDecimal: "1"}), tiered(&catalogv1.PriceTier{UnitAmount: "1", UnitAmountDecimal: "1"}), "prices[0].tiers[0].unit_amount"},
-	{"a tier has one flat amount", tiered(&catalogv1.PriceTier{FlatAmountDecimal: "1"}), tiered(&catalogv1.PriceTier{FlatAmount: "1", FlatAmountDecimal: "1"}), "prices[0].tiers[0].flat_amount"},
-	{"the last tier has no end", tiered(&catalogv1.PriceTier{UpTo: "5", UnitAmount: "1"}, &catalogv1.PriceTier{UnitAmount: "1"}), tiered(&catalogv1.PriceTier{UpTo: "5", UnitAmount: "1"}), "prices[0].tiers[0].up_to"},
-	{"the other tiers have one", tiered(&catalogv1.PriceTier{UpTo: "5", UnitAmount: "1"}, &catalogv1.PriceTier{UnitAmount: "1"}), tiered(&catalogv1.PriceTier{UnitAmount: "1"}, &catalogv1.PriceTier{UnitAmount: "1"}), "prices[0].tiers[0].up_to"},
+	}, `prices["a"].transform_quantity`},
+	{"a tier has an amount", tiered(&catalogv1.PriceTier{FlatAmount: "0"}), tiered(&catalogv1.PriceTier{}), `prices["a"].tiers[0].unit_amount`},
+	{"a tier has one unit amount", tiered(&catalogv1.PriceTier{UnitAmountDecimal: "1"}), tiered(&catalogv1.PriceTier{UnitAmount: "1", UnitAmountDecimal: "1"}), `prices["a"].tiers[0].unit_amount`},
+	{"a tier has one flat amount", tiered(&catalogv1.PriceTier{FlatAmountDecimal: "1"}), tiered(&catalogv1.PriceTier{FlatAmount: "1", FlatAmountDecimal: "1"}), `prices["a"].tiers[0].flat_amount`},
+	{"the last tier has no end", tiered(&catalogv1.PriceTier{UpTo: "5", UnitAmount: "1"}, &catalogv1.PriceTier{UnitAmount: "1"}), tiered(&catalogv1.PriceTier{UpTo: "5", UnitAmount: "1"}), `prices["a"].tiers[0].up_to`},
+	{"the other tiers have one", tiered(&catalogv1.PriceTier{UpTo: "5", UnitAmount: "1"}, &catalogv1.PriceTier{UnitAmount: "1"}), tiered(&catalogv1.PriceTier{UnitAmount: "1"}, &catalogv1.PriceTier{UnitAmount: "1"}), `prices["a"].tiers[0].up_to`},
 	{
 		"tiers rise",
 		tiered(&catalogv1.PriceTier{UpTo: "9", UnitAmount: "1"}, &catalogv1.PriceTier{UpTo: "10", UnitAmount: "1"}, &catalogv1.PriceTier{UnitAmount: "1"}),
 		tiered(&catalogv1.PriceTier{UpTo: "10", UnitAmount: "1"}, &catalogv1.PriceTier{UpTo: "10", UnitAmount: "1"}, &catalogv1.PriceTier{UnitAmount: "1"}),
-		"prices[0].tiers[1].up_to",
+		`prices["a"].tiers[1].up_to`,
 	},
 
-	{"options are in other currencies", option("eur", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("usd", &catalogv1.CurrencyOption{UnitAmount: "1"}), "prices[0].currency_options.usd"},
-	{"the currencies of options exist", option("jpy", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("qqq", &catalogv1.CurrencyOption{UnitAmount: "1"}), "prices[0].currency_options.qqq"},
-	{"an option has an amount", option("eur", &catalogv1.CurrencyOption{UnitAmountDecimal: "1.5"}), option("eur", &catalogv1.CurrencyOption{TaxBehavior: "inclusive"}), "prices[0].currency_options.eur.unit_amount"},
-	{"an option has one amount", option("eur", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("eur", &catalogv1.CurrencyOption{UnitAmount: "1", UnitAmountDecimal: "1"}), "prices[0].currency_options.eur.unit_amount"},
-	{"an option's amount is of the price's kind", option("eur", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("eur", &catalogv1.CurrencyOption{CustomUnitAmount: &catalogv1.CustomUnitAmount{}}), "prices[0].currency_options.eur"},
-	{"an option of a plain price has no tiers", option("eur", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("eur", &catalogv1.CurrencyOption{Tiers: []*catalogv1.PriceTier{{UnitAmount: "1"}}}), "prices[0].currency_options.eur"},
+	{"options are in other currencies", option("eur", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("usd", &catalogv1.CurrencyOption{UnitAmount: "1"}), `prices["a"].currency_options.usd`},
+	{"the currencies of options have letters", option("usdc", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("q1q", &catalogv1.CurrencyOption{UnitAmount: "1"}), `prices["a"].currency_options.q1q`},
+	{"an option has an amount", option("eur", &catalogv1.CurrencyOption{UnitAmountDecimal: "1.5"}), option("eur", &catalogv1.CurrencyOption{TaxBehavior: "inclusive"}), `prices["a"].currency_options.eur.unit_amount`},
+	{"an option has one amount", option("eur", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("eur", &catalogv1.CurrencyOption{UnitAmount: "1", UnitAmountDecimal: "1"}), `prices["a"].currency_options.eur.unit_amount`},
+	{"an option's amount is of the price's kind", option("eur", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("eur", &catalogv1.CurrencyOption{CustomUnitAmount: &catalogv1.CustomUnitAmount{}}), `prices["a"].currency_options.eur`},
+	{"an option of a plain price has no tiers", option("eur", &catalogv1.CurrencyOption{UnitAmount: "1"}), option("eur", &catalogv1.CurrencyOption{Tiers: []*catalogv1.PriceTier{{UnitAmount: "1"}}}), `prices["a"].currency_options.eur`},
 }
 
 func validProduct() *catalogv1.Product {
@@ -205,6 +211,11 @@ func violations(t require.TestingT, p *catalogv1.Product) map[string]string {
 		require.ErrorAs(t, err, &invalid, "%v", err)
 		for _, v := range invalid.Violations {
 			field := protovalidate.FieldPathString(v.Proto.GetField())
+			for i := range p.GetPrices() {
+				if rest, ok := strings.CutPrefix(field, fmt.Sprintf("prices[%d]", i)); ok {
+					field = catalog.PricePath(p, i) + rest
+				}
+			}
 			if i := strings.Index(field, "metadata["); i >= 0 {
 				field = field[:i] + "metadata"
 			}
@@ -278,9 +289,9 @@ func TestViolationsInWords(t *testing.T) {
 	t.Parallel()
 	p := validProduct()
 	p.DefaultPrice = "z"
-	p.Prices[1].Currency = "qqq"
+	p.Prices[1].Currency = "€"
 	require.Equal(t, []string{
-		`prices[1].currency: must be an ISO 4217 currency code in lower case, not "qqq"`,
+		`prices["b"].currency: must be a currency code of 3 to 8 letters in lower case, such as eur, not "€"`,
 		"default_price: must be the id of one of the product's active prices, not z",
 	}, strings.Split(strings.TrimSpace(joined(catalog.Validate(p))), "\n"))
 }

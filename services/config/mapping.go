@@ -30,12 +30,17 @@ type Mapping struct {
 }
 
 // WriteBack are the statements by which a product, or a price, in the operator's tables gets Stripe's values. Parameters
-// are named for the columns of the mapping's queries: @id, @description. One that is left out cannot be done.
+// are named for the columns of the mapping's queries: @id, @description; @changed lists those that Stripe has changed. One that
+// is left out cannot be done. In the file, product and price are either one statement or statements by column.
 type WriteBack struct {
 	// Product changes a product, once for each time that some of its fields are written back.
-	Product string `yaml:"product"`
+	Product string `yaml:"-"`
+	// ProductFields are statements by the column that they change; Product is empty then.
+	ProductFields map[string]string `yaml:"-"`
 	// Price changes a price.
-	Price string `yaml:"price"`
+	Price string `yaml:"-"`
+	// PriceFields are to Price as ProductFields are to Product.
+	PriceFields map[string]string `yaml:"-"`
 	// ImportProduct inserts a product that is in Stripe only, before its prices.
 	ImportProduct string `yaml:"import_product"`
 	// ImportPrice inserts a price.
@@ -52,6 +57,47 @@ type WatchedTable struct {
 	Products string `yaml:"products"`
 	// Where is an SQL condition over the row's columns. Rows that do not meet it concern no product.
 	Where string `yaml:"where"`
+}
+
+// UnmarshalYAML reads a statement, or statements by column.
+func (w *WriteBack) UnmarshalYAML(unmarshal func(any) error) error {
+	var file struct {
+		Product       any    `yaml:"product"`
+		Price         any    `yaml:"price"`
+		ImportProduct string `yaml:"import_product"`
+		ImportPrice   string `yaml:"import_price"`
+	}
+	if err := unmarshal(&file); err != nil {
+		return err
+	}
+	w.ImportProduct, w.ImportPrice = file.ImportProduct, file.ImportPrice
+	var err error
+	if w.Product, w.ProductFields, err = statements("product", file.Product); err != nil {
+		return err
+	}
+	w.Price, w.PriceFields, err = statements("price", file.Price)
+	return err
+}
+
+func statements(key string, value any) (whole string, byColumn map[string]string, err error) {
+	switch value := value.(type) {
+	case nil:
+		return "", nil, nil
+	case string:
+		return value, nil, nil
+	case map[string]any:
+		byColumn = map[string]string{}
+		for column, statement := range value {
+			text, ok := statement.(string)
+			if !ok || strings.TrimSpace(text) == "" {
+				return "", nil, fmt.Errorf("write_back.%s.%s must be a statement", key, column)
+			}
+			byColumn[column] = text
+		}
+		return "", byColumn, nil
+	default:
+		return "", nil, fmt.Errorf("write_back.%s must be a statement, or statements by the column that they change", key)
+	}
 }
 
 func (m *Mapping) check() error {
@@ -91,12 +137,15 @@ func (m *Mapping) WritesBack(field string) error {
 	if m == nil {
 		return nil
 	}
-	key, statement, query := "write_back.product", m.WriteBack.Product, "products"
+	key, statement, query, byColumn := "write_back.product", m.WriteBack.Product, "products", m.WriteBack.ProductFields
 	column, ofPrice := strings.CutPrefix(field, "prices.")
 	if ofPrice {
-		key, statement, query = "write_back.price", m.WriteBack.Price, "prices"
+		key, statement, query, byColumn = "write_back.price", m.WriteBack.Price, "prices", m.WriteBack.PriceFields
 	}
 	column, _, _ = strings.Cut(column, ".")
+	if byColumn != nil {
+		key, statement = key+"."+column, byColumn[column]
+	}
 	uses := slices.ContainsFunc(parameter.FindAllStringSubmatch(statement, -1), func(found []string) bool { return found[1] == column })
 	switch {
 	case strings.TrimSpace(statement) == "":

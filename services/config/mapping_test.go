@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,4 +29,44 @@ func TestMappingSaysWhatCanBeWrittenBack(t *testing.T) {
 	var builtIn *config.Mapping
 	require.NoError(t, builtIn.WritesBack("prices.metadata.size"), "the built-in tables can")
 	require.NoError(t, builtIn.Imports())
+}
+
+func TestWriteBack_StatementsByColumn(t *testing.T) {
+	parse := func(writeBack string) (*config.Mapping, error) {
+		path := filepath.Join(t.TempDir(), "driftless.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(`
+catalog:
+  products: SELECT id, name FROM items
+  prices: SELECT id, product, currency, unit_amount FROM tariffs
+  watch: [{table: items, product_id: id}]
+  write_back:
+`+writeBack), 0o600))
+		var settings struct{ config.File }
+		return config.Parse(&settings, "test", "", "v0", []string{"--config", path})
+	}
+	m, err := parse(`    product:
+      name: UPDATE items SET name = @name WHERE id = @id
+      active: UPDATE items SET live = true WHERE id = @id
+    price: UPDATE tariffs SET label = @nickname WHERE id = @id
+    import_product: INSERT INTO items VALUES (@id)
+`)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"name": "UPDATE items SET name = @name WHERE id = @id", "active": "UPDATE items SET live = true WHERE id = @id"}, m.WriteBack.ProductFields)
+	require.Equal(t, config.WriteBack{
+		ProductFields: m.WriteBack.ProductFields, Price: "UPDATE tariffs SET label = @nickname WHERE id = @id", ImportProduct: "INSERT INTO items VALUES (@id)",
+	}, m.WriteBack)
+	require.NoError(t, m.WritesBack("name"))
+	require.NoError(t, m.WritesBack("prices.nickname"))
+	require.ErrorContains(t, m.WritesBack("description"), "set catalog.write_back.product.description to the statement")
+	require.ErrorContains(t, m.WritesBack("active"), "catalog.write_back.product.active does not use @active")
+
+	for wrong, want := range map[string]string{
+		"    prodcut: UPDATE items SET name = @name\n":         "prodcut",
+		"    product: [UPDATE items SET name = @name]\n":       "write_back.product must be a statement, or statements by the column",
+		"    price: {nickname: }\n":                            "write_back.price.nickname must be a statement",
+		"    import_product: {id: INSERT INTO items VALUES}\n": "7:21: catalog: cannot unmarshal",
+	} {
+		_, err := parse(wrong)
+		require.ErrorContains(t, err, want, wrong)
+	}
 }

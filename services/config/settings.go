@@ -67,6 +67,7 @@ type Push struct {
 	PushAddr        string  `name:"push-addr" env:"DRIFTLESS_PUSH_ADDR" default:"127.0.0.1:8083" help:"Where push serves health and metrics."`
 	PushConcurrency int     `name:"push-concurrency" env:"DRIFTLESS_PUSH_CONCURRENCY" default:"32" help:"Products worked on at once."`
 	PushCreate      bool    `name:"push-create" env:"DRIFTLESS_PUSH_CREATE" default:"true" negatable:"" help:"Create products that Stripe does not hold. Switched off, they wait: for the time in which the products that an account has already are adopted."`
+	TakeLookupKeys  bool    `name:"take-lookup-keys" env:"DRIFTLESS_TAKE_LOOKUP_KEYS" help:"Take the lookup key of a price from another price in Stripe that is not of the catalog. Otherwise the price is made without its key, and a dead letter names the holder."`
 	GuardShare      float64 `name:"guard-share" env:"DRIFTLESS_GUARD_SHARE" default:"0.1" help:"Share of the products that may be archived in Stripe within an hour before an operator is asked (driftless approve); 0 for no guard."`
 	GuardLeast      uint64  `name:"guard-least" env:"DRIFTLESS_GUARD_LEAST" default:"20" help:"Products that may be archived within an hour in any case."`
 }

@@ -319,7 +319,7 @@ func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T)
 		{`INSERT INTO driftless.products (id, name) VALUES ('long', $1)`, []any{strings.Repeat("x", 5001)}},
 		{`INSERT INTO driftless.products (id, name, metadata) VALUES ('keys', 'K', $1)`, []any{string(tooMuch)}},
 		{`INSERT INTO driftless.products (id, name) VALUES ('coin', 'C')`, nil},
-		{`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('coin-1', 'coin', 'zzz', 1)`, nil},
+		{`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('coin-1', 'coin', 'z1', 1)`, nil},
 		{`INSERT INTO driftless.products (id, name, metadata) VALUES ('shape', 'S', '{"a": {"b": 1}}')`, nil},
 	} {
 		_, err := tx.Exec(t.Context(), s.sql, s.args...)
@@ -329,7 +329,7 @@ func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T)
 	r.waitCaptured()
 	require.Equal(t, "Good", r.newest("good").GetProduct().GetName())
 	for id, want := range map[string][2]string{
-		"long": {"name", "5000"}, "keys": {"metadata", "50"}, "coin": {"prices[0].currency", "zzz"}, "shape": {"metadata", "must be"},
+		"long": {"name", "5000"}, "keys": {"metadata", "50"}, "coin": {`prices["coin-1"].currency`, "z1"}, "shape": {"metadata", "must be"},
 	} {
 		letter := r.dead(id)
 		require.NotNil(t, letter, id)
@@ -458,7 +458,7 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 	status, answer := r.call("UpsertProducts", `{"products":[
 		{"id":"mug","name":"Mug","default_price":"mug-eur","metadata":{"sku":"1"},"marketing_features":[{"name":"Blue"}],
 		 "prices":[{"id":"mug-eur","currency":"eur","unit_amount":"1400","recurring":{"interval":"month"}},
-		           {"id":"mug-t","currency":"eur","billing_scheme":"tiered","tiers_mode":"volume","tiers":[{"up_to":"10","unit_amount_decimal":"0.000000000001"},{"unit_amount":"5"}]}]}]}`)
+		           {"id":"mug-t","currency":"eur","billing_scheme":"tiered","recurring":{"interval":"month"},"tiers_mode":"volume","tiers":[{"up_to":"10","unit_amount_decimal":"0.000000000001"},{"unit_amount":"5"}]}]}]}`)
 	require.Equal(t, http.StatusOK, status, answer)
 	require.JSONEq(t, `{"products":[{"id":"mug","created":true}]}`, answer)
 	r.waitCaptured()

@@ -84,7 +84,7 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 		if known && !o.always {
 			appliedBy(ctx, observed, o.change.GetVersion())
 			if o.redelivered {
-				return nil, p.tell(ctx, o.change, observed.GetGeneration(), nil)
+				return nil, p.tell(ctx, o, observed.GetGeneration(), nil)
 			}
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeUnchanged))
 			return nil, nil
@@ -127,9 +127,8 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	// Before the calls: a key of metadata that was written and not recorded could never be removed.
 	catalog.ManageMetadata(stored, o.change)
 	if len(steps) == 0 {
-		catalog.Agree(p.policy, o.change, stored)
 		stored.Claim = nil
-		stored.Version = max(stored.GetVersion(), o.change.GetVersion())
+		p.settleVersion(o, stored)
 	} else {
 		catalog.NoteNewer(p.policy, o.change, stored)
 		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.hold.end()), Version: o.change.GetVersion()}
@@ -152,18 +151,21 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	if len(steps) > 0 {
 		return pl, nil
 	}
+	if !o.complete() {
+		return nil, nil
+	}
 	if advances {
 		countApplied(ctx, o.change)
 	}
 	if advances || o.redelivered {
-		return nil, p.tell(ctx, o.change, stored.GetGeneration(), nil)
+		return nil, p.tell(ctx, o, stored.GetGeneration(), nil)
 	}
 	return nil, nil
 }
 
 // steps are the calls that the policy has made.
 func (p *pusher) steps(o order, observed *catalogv1.Observed) []catalog.Step {
-	return catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)
+	return o.keys.filter(o.skips.filter(catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)), observed)
 }
 
 // keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key it was called with;
@@ -280,8 +282,7 @@ func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appl
 		case failure != nil:
 			p.recordFailure(o, pl, failure)
 		case !o.GetStale():
-			catalog.Agree(p.policy, pl.change, o)
-			o.Version = max(o.GetVersion(), pl.change.GetVersion())
+			p.settleVersion(ord, o)
 		}
 		return nil
 	})

@@ -31,7 +31,7 @@ func (p *pusher) unhindered(ctx context.Context, o order, steps []plannedStep, o
 	case err != nil:
 		return err
 	case linked != "" && linked != product:
-		return &refusedError{p.letter(o.change, mesh.ReasonLinked,
+		return &refusedError{letter: p.letter(o.change, mesh.ReasonLinked,
 			fmt.Sprintf("Stripe's product %s stands for product %s of the catalog: give the one of this id another", product, linked))}
 	case creates && p.holdCreations:
 		return fmt.Errorf("product %s: %w", product, errCreationHeld)

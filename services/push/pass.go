@@ -32,11 +32,6 @@ var errBusy = errors.New("the product is claimed")
 // errUnsettled: the product was written, and something else happened to it in Stripe at the same time.
 var errUnsettled = errors.New("the product changed in Stripe while it was being written")
 
-// refusedError is a change that can never be applied.
-type refusedError struct{ letter *meshv1.DeadLetter }
-
-func (e *refusedError) Error() string { return e.letter.GetMessage() }
-
 // order is what a pass has to do.
 type order struct {
 	change *catalogv1.ProductChange
@@ -54,6 +49,10 @@ type order struct {
 	again bool
 	// adopted: an operator has approved what stands for the product; what is still missing is to be created.
 	adopted bool
+	// skips are what Stripe has refused in this pass.
+	skips *skips
+	// keys are the lookup keys of which the pass has found out who holds them.
+	keys *lookupKeys
 }
 
 // pusher applies desired states. Safe for concurrent use.
@@ -69,7 +68,9 @@ type pusher struct {
 	policy        *catalog.Policy
 	guarded       GuardConfig
 	holdCreations bool
-	total         total
+	// takeLookupKeys has keys taken from prices that are not of the catalog.
+	takeLookupKeys bool
+	total          total
 
 	failures *failures
 	// halts is true while the account is halted, as far as this process knows.
@@ -114,8 +115,39 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 	defer func() { endSpan(span, err) }()
 	o.traceparent = telemetry.Traceparent(ctx)
 
-	// What can be known at once is not left to a redelivery: that the product existed already, that it changed
-	// under the pass.
+	o.skips, o.keys = &skips{}, newLookupKeys()
+	var refused *refusedError
+	for {
+		err := p.rounds(ctx, o)
+		found := new(refusedError)
+		if errors.As(err, &found) && found.step != nil && o.keys.unsettled(found.step) {
+			left, err := p.settleKey(ctx, o, found.step)
+			if err != nil {
+				return err
+			}
+			if left != nil {
+				refused = refused.and(left)
+			}
+			o.look, o.again = false, true
+			continue
+		}
+		switch {
+		case errors.As(err, &found) && found.step != nil && o.skips.add(found.step):
+			refused = refused.and(found)
+			o.look, o.again = false, true
+		case errors.As(err, &found) && refused != nil:
+			return refused.and(found)
+		case err == nil && refused != nil:
+			return refused.withRest()
+		default:
+			return err
+		}
+	}
+}
+
+// rounds plans and applies until nothing is left to do or somebody else has to act. What can be known at once is not left to a
+// redelivery: that the product existed already, that it changed under the pass.
+func (p *pusher) rounds(ctx context.Context, o order) (err error) {
 	for n := range 3 {
 		var again bool
 		again, err = p.round(ctx, o)
@@ -127,7 +159,10 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 		}
 		o.look, o.again = true, true
 	}
-	return fmt.Errorf("product %s: three rounds did not settle it: %w", product, err)
+	if kept := new(keptIDError); errors.As(err, &kept) {
+		return kept.refusedError
+	}
+	return fmt.Errorf("product %s: three rounds did not settle it: %w", o.change.GetProductId(), err)
 }
 
 // round plans once and applies that; again says that Stripe holds something else than was known, so that another
@@ -152,7 +187,10 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	if failure != nil {
 		countFailure(ctx, failure)
 		// A refusal may be of a call that Stripe's present state never asked for: it counts only after a look.
-		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || failure.Action == stripeapi.Refuse && !plan.looked
+		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || failure.Action == stripeapi.Refuse && !plan.looked && !o.keys.unsettled(failure)
+		if kept := p.keptID(plan, failure); kept != nil {
+			return true, kept
+		}
 		return again, p.verdict(plan, applied, failure)
 	}
 	if observed.GetStale() {
@@ -160,13 +198,16 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	}
 	// What else is left to do somebody has changed, unseen until now: it is the ledger's to find, and to tell of.
 	if left := repeated(p.steps(o, observed), applied); len(left) > 0 {
-		return false, &refusedError{p.letter(o.change, mesh.ReasonNotConverging,
+		return false, &refusedError{letter: p.letter(o.change, mesh.ReasonNotConverging,
 			fmt.Sprintf("Stripe accepted every call and still holds something else; still to do: %s", describe(left)))}
+	}
+	if !o.complete() {
+		return false, nil
 	}
 	if plan.base.GetVersion() < o.change.GetVersion() {
 		countApplied(ctx, o.change)
 	}
-	return false, p.tell(ctx, o.change, observed.GetGeneration(), applied)
+	return false, p.tell(ctx, o, observed.GetGeneration(), applied)
 }
 
 // repeated are those of the steps left to do that set what one of the calls has just set.
@@ -258,7 +299,7 @@ func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 	if f.Message != "" {
 		letter.Message = f.Message
 	}
-	return &refusedError{letter}
+	return &refusedError{letter: letter, step: f}
 }
 
 // letter holds the state that was wanted, whatever message asked for it: a change, an order or a retry.
@@ -293,7 +334,8 @@ func describe(steps []catalog.Step) string {
 
 // tell publishes that a version is applied. Its id is the same on every attempt, so that the audit trail has it
 // once.
-func (p *pusher) tell(ctx context.Context, change *catalogv1.ProductChange, generation uint64, applied []appliedStep) error {
+func (p *pusher) tell(ctx context.Context, o order, generation uint64, applied []appliedStep) error {
+	change := o.change
 	out := &meshv1.Outcome{
 		Id:      fmt.Sprintf("applied:%s:%s:%d:%d", p.account, change.GetProductId(), change.GetVersion(), generation),
 		Account: p.account, ProductId: change.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
@@ -301,7 +343,7 @@ func (p *pusher) tell(ctx context.Context, change *catalogv1.ProductChange, gene
 	}
 	for _, a := range applied {
 		out.Steps = append(out.Steps, &meshv1.AppliedStep{
-			Step: a.Step.String(), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID, Took: durationpb.New(a.Took),
+			Step: o.keys.inWords(a.Step), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID, Took: durationpb.New(a.Took),
 		})
 	}
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeApplied))

@@ -49,7 +49,9 @@ type Config struct {
 	// HoldCreations keeps products that Stripe does not hold, and prices of products that Driftless has not written yet,
 	// from being created: while the products that an account has already are adopted, they must not come to be twice.
 	HoldCreations bool
-	Logger        *slog.Logger
+	// TakeLookupKeys has lookup keys that the catalog wants taken from prices that are not of the catalog.
+	TakeLookupKeys bool
+	Logger         *slog.Logger
 }
 
 // consumers of push.
@@ -82,7 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
-	p.guarded, p.policy, p.holdCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
+	p.guarded, p.policy, p.holdCreations, p.takeLookupKeys = cfg.Guard, cfg.Policy, cfg.HoldCreations, cfg.TakeLookupKeys
 	if err := p.resume(ctx); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -47,7 +48,20 @@ type rig struct {
 	stripe *client.API
 }
 
+// strict has the simulator refuse what Stripe is not known to take.
+var strict = os.Getenv("DRIFTLESS_STRICT") != ""
+
 func newRig(t *testing.T, faults ...stripesim.Fault) *rig {
+	t.Helper()
+	return newRigOf(t, strict, faults...)
+}
+
+func newStrictRig(t *testing.T) *rig {
+	t.Helper()
+	return newRigOf(t, true)
+}
+
+func newRigOf(t *testing.T, strict bool, faults ...stripesim.Fault) *rig {
 	t.Helper()
 	r := &rig{t: t}
 	r.nats, _ = localtest.NATS(t)
@@ -62,7 +76,7 @@ func newRig(t *testing.T, faults ...stripesim.Fault) *rig {
 	r.admin = stripesim.Admin{BaseURL: r.simURL}
 	r.run(func(ctx context.Context) error {
 		return stripesim.Run(ctx, stripesim.Config{
-			Listener: listener, Limits: stripesim.Limits{Off: true}, Faults: faults,
+			Listener: listener, Limits: stripesim.Limits{Off: true}, Faults: faults, DocumentedClearsOnly: strict, RefuseDeletedIDs: strict,
 			APIKeys: []stripesim.APIKey{{Key: key}, {Key: readOnly, ReadOnly: true}, {Key: otherKey, Account: "acct_other"}},
 		})
 	})

@@ -98,6 +98,24 @@ func (c *Client) ListPrices(ctx context.Context, active bool, product string) it
 	}
 }
 
+// PriceWithLookupKey finds the price that holds a lookup key, an archived one included; nil if no list shows one.
+func (c *Client) PriceWithLookupKey(ctx context.Context, key string) (*ListedPrice, error) {
+	for _, active := range []bool{true, false} {
+		query := func(body *form.Values) {
+			body.Add("active", strconv.FormatBool(active))
+			body.Add("lookup_keys[0]", key)
+		}
+		for item, err := range c.list(ctx, "GET /v1/prices", "starting_after", "", query) {
+			if err != nil {
+				return nil, fmt.Errorf("find the price with lookup key %s: %w", key, err)
+			}
+			s, productID, err := DecodePrice(item.raw, item.seen)
+			return &ListedPrice{s, productID}, err
+		}
+	}
+	return nil, nil
+}
+
 // EventTypes are the events that Driftless reads. Those of plans mirror recurring prices and are left out.
 var EventTypes = []string{
 	"product.created", "product.updated", "product.deleted", "price.created", "price.updated", "price.deleted",

@@ -137,6 +137,9 @@ func newPrice(f *field, product string, now time.Time) (*price, *refusal) {
 	if r := p.checkAmounts(f); r != nil {
 		return nil, r
 	}
+	if r := mixedAmounts(f); r != nil {
+		return nil, r
+	}
 	if p.Recurring, r = newRecurring(f.get("recurring")); r != nil {
 		return nil, r
 	}
@@ -296,6 +299,9 @@ func (t *tx) updatePrice(c *call) (any, *refusal) {
 			return nil, r
 		}
 		p.TaxBehavior = behavior
+	}
+	if r = mixedAmounts(c.form); r != nil {
+		return nil, r
 	}
 	if p.Options, r = p.mergeOptions(c.form.get("currency_options")); r != nil {
 		return nil, r

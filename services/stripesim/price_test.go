@@ -61,8 +61,8 @@ func TestPriceOfTiers(t *testing.T) {
 func TestPriceCurrencyOptions(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
-	p := h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100", "currency_options[eur][unit_amount_decimal]", "90.5",
-		"currency_options[gbp][unit_amount]", "80", "currency_options[gbp][tax_behavior]", "inclusive").ok()
+	p := h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount_decimal", "100", "currency_options[eur][unit_amount_decimal]", "90.5",
+		"currency_options[gbp][unit_amount_decimal]", "80", "currency_options[gbp][tax_behavior]", "inclusive").ok()
 	require.NotContains(t, p.body, "currency_options")
 	id := p.text("id")
 	option := func(whole any, fractions, tax string) map[string]any {

@@ -163,6 +163,21 @@ func (f *form) metadata(held map[string]string) (map[string]string, error) {
 	return out, nil
 }
 
+// checkForms refuses amounts in whole minor units beside decimals.
+func (f *form) checkForms() error {
+	forms := map[bool]string{}
+	for name := range f.values {
+		field := strings.TrimSuffix(name[strings.LastIndexByte(name, '[')+1:], "]")
+		if whole := strings.TrimSuffix(field, "_decimal"); whole == "unit_amount" || whole == "flat_amount" {
+			forms[whole == field] = name
+		}
+	}
+	if len(forms) > 1 {
+		return refuse("you may only specify one of these parameters: %s, %s", forms[true], forms[false])
+	}
+	return nil
+}
+
 // amounts is a price or a currency option.
 type amounts interface {
 	GetUnitAmount() string

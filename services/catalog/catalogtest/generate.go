@@ -117,7 +117,7 @@ func Price(id string) *rapid.Generator[*catalogv1.Price] {
 				p.TransformQuantity = &catalogv1.TransformQuantity{DivideBy: 10, Round: oneOf(t, "round", "up", "down")}
 			}
 		}
-		if kind != "custom" && rapid.Bool().Draw(t, "recurs") {
+		if kind == "tiered" || kind != "custom" && rapid.Bool().Draw(t, "recurs") {
 			p.Recurring = &catalogv1.Recurring{
 				Interval: oneOf(t, "interval", "month", "year"), IntervalCount: oneOf[uint32](t, "interval_count", 0, 1, 3),
 				UsageType: oneOf(t, "usage_type", "", "licensed", "metered"),
@@ -131,7 +131,11 @@ func Price(id string) *rapid.Generator[*catalogv1.Price] {
 				continue
 			}
 			o := &catalogv1.CurrencyOption{TaxBehavior: oneOf(t, "tax_behavior of "+code, "", "unspecified", "inclusive")}
-			o.UnitAmount, o.UnitAmountDecimal, o.CustomUnitAmount, o.Tiers = amount(t, kind)
+			optionKind := kind
+			if kind == "whole" || kind == "decimal" {
+				optionKind = oneOf(t, "kind of "+code, "whole", "decimal")
+			}
+			o.UnitAmount, o.UnitAmountDecimal, o.CustomUnitAmount, o.Tiers = amount(t, optionKind)
 			if p.CurrencyOptions == nil {
 				p.CurrencyOptions = map[string]*catalogv1.CurrencyOption{}
 			}

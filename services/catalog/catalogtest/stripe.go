@@ -129,6 +129,9 @@ func (s *Stripe) Call(kind catalog.StepKind, object string, params ...catalog.Pa
 		form.values[p.Name] = p.Value
 	}
 	s.now++
+	if err := form.checkForms(); err != nil {
+		return "", err
+	}
 	switch kind {
 	case catalog.CreateProduct:
 		id, err = s.createProduct(form)
@@ -301,7 +304,7 @@ func (s *Stripe) createPrice(f *form) (string, error) {
 func (s *Stripe) newPrice(product string, f *form) (*price, error) {
 	p := &price{Price: &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}, product: product, created: epoch + s.now}
 	p.Currency = f.take("currency")
-	if len(p.Currency) != 3 || strings.ToLower(p.Currency) != p.Currency {
+	if len(p.Currency) < 3 || strings.ToLower(p.Currency) != p.Currency {
 		return nil, refuse("invalid currency: %s", p.Currency)
 	}
 	p.BillingScheme = cmp.Or(f.take("billing_scheme"), "per_unit")
@@ -332,6 +335,9 @@ func checkNewPrice(p *catalogv1.Price) error {
 	tiered := p.GetBillingScheme() == "tiered"
 	if err := checkAmount(p, tiered); err != nil {
 		return err
+	}
+	if tiered && p.GetRecurring() == nil {
+		return refuse("tiered prices recur")
 	}
 	if tiered && p.GetTiersMode() != "graduated" && p.GetTiersMode() != "volume" {
 		return refuse("tiers_mode must be graduated or volume")

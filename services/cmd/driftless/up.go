@@ -391,6 +391,7 @@ func (u *up) environment() []string {
 		"DRIFTLESS_PUBLICATION":         u.Publication,
 		"DRIFTLESS_PUSH_CONCURRENCY":    strconv.Itoa(u.PushConcurrency),
 		"DRIFTLESS_PUSH_CREATE":         strconv.FormatBool(u.PushCreate),
+		"DRIFTLESS_TAKE_LOOKUP_KEYS":    strconv.FormatBool(u.TakeLookupKeys),
 		"DRIFTLESS_GUARD_SHARE":         formatRate(u.GuardShare),
 		"DRIFTLESS_GUARD_LEAST":         strconv.FormatUint(u.GuardLeast, 10),
 		"DRIFTLESS_POLL_INTERVAL":       u.PollInterval.String(),

@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -14,7 +16,9 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/reconciliation"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -89,4 +93,44 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 	require.Empty(t, p.Description)
 	require.Equal(t, map[string]string{"sku": "M1"}, p.Metadata)
 	require.Empty(t, prices["mug-one"].Nickname)
+}
+
+// TestWriteBack_TakesEveryEditOfOneField edits a name in Stripe many times, after each write-back and faster than that: all of
+// it is one side's work and no conflict.
+func TestWriteBack_TakesEveryEditOfOneField(t *testing.T) {
+	for _, owner := range []catalog.Owner{catalog.OwnerStripe, catalog.OwnerNewest} {
+		t.Run(string(owner), func(t *testing.T) { everyEditIsWrittenBack(t, owner) })
+	}
+}
+
+func everyEditIsWrittenBack(t *testing.T, owner catalog.Owner) {
+	t.Helper()
+	policy, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{"name": {Owner: owner}, "shippable": {Owner: owner}})
+	require.NoError(t, err)
+	r := newRig(t, unlimited, under(policy, reconciliation.ExtrasIgnore))
+	r.upsert(mug("Mug", "1400"))
+	r.converged()
+	stored := func(column, want string) func() bool {
+		return func() bool {
+			var value string
+			require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT coalesce(`+column+`::text, 'NULL') FROM driftless.products WHERE id = 'mug'`).Scan(&value))
+			return value == want
+		}
+	}
+	for i := range 5 {
+		name := fmt.Sprintf("Mug, edition %d", i)
+		require.NoError(t, r.admin.EditProduct(t.Context(), "mug", url.Values{"name": {name}}))
+		require.Eventually(t, stored("name", name), patience, 20*time.Millisecond, name)
+	}
+	for i := range 5 {
+		require.NoError(t, r.admin.EditProduct(t.Context(), "mug", url.Values{"name": {fmt.Sprintf("Mug, quick edition %d", i)}}))
+	}
+	require.Eventually(t, stored("name", "Mug, quick edition 4"), patience, 20*time.Millisecond)
+
+	// A field that Stripe cannot clear, and that has no value in the catalog.
+	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", url.Values{"shippable": {"true"}}))
+	require.Eventually(t, stored("shippable", "true"), patience, 20*time.Millisecond)
+	r.converged()
+	p, _ := r.stripeProduct("mug")
+	require.Equal(t, "Mug, quick edition 4", p.Name)
 }

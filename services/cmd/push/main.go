@@ -28,7 +28,7 @@ func main() {
 		return push.Run(ctx, push.Config{
 			Account: s.Account, NATS: r.NATS(mesh.Push, s.Mesh), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
 			HTTP: r.HTTP(s.PushAddr), Concurrency: s.PushConcurrency,
-			Policy: policy, Guard: push.GuardConfig{Share: s.GuardShare, Least: s.GuardLeast}, HoldCreations: !s.PushCreate, Logger: r.Logger,
+			Policy: policy, Guard: push.GuardConfig{Share: s.GuardShare, Least: s.GuardLeast}, HoldCreations: !s.PushCreate, TakeLookupKeys: s.TakeLookupKeys, Logger: r.Logger,
 		})
 	})
 }

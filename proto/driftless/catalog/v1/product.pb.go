@@ -197,7 +197,7 @@ type Price struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Absent means true.
 	Active *bool `protobuf:"varint,2,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	// Three-letter ISO code in lower case.
+	// Code in lower case, as Stripe has it: "eur". Stripe decides which there are.
 	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
 	// Whole minor units, as a decimal string.
 	UnitAmount string `protobuf:"bytes,4,opt,name=unit_amount,json=unitAmount,proto3" json:"unit_amount,omitempty"`
@@ -848,12 +848,11 @@ const file_driftless_catalog_v1_product_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
 	"\a_activeB\f\n" +
 	"\n" +
-	"_shippable\"\xfb\t\n" +
+	"_shippable\"\xff\t\n" +
 	"\x05Price\x12.\n" +
 	"\x02id\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x10\x01\x18\xc8\x012\x12^[A-Za-z0-9_.:-]+$R\x02id\x12\x1b\n" +
-	"\x06active\x18\x02 \x01(\bH\x00R\x06active\x88\x01\x01\x12-\n" +
-	"\bcurrency\x18\x03 \x01(\tB\x11\xbaH\x0er\f2\n" +
-	"^[a-z]{3}$R\bcurrency\x12?\n" +
+	"\x06active\x18\x02 \x01(\bH\x00R\x06active\x88\x01\x01\x12/\n" +
+	"\bcurrency\x18\x03 \x01(\tB\x13\xbaH\x10r\x0e2\f^[a-z]{3,8}$R\bcurrency\x12?\n" +
 	"\vunit_amount\x18\x04 \x01(\tB\x1e\xbaH\x1br\x192\x17^(0|[1-9][0-9]{0,11})?$R\n" +
 	"unitAmount\x12a\n" +
 	"\x13unit_amount_decimal\x18\x05 \x01(\tB1\xbaH.r,2*^((0|[1-9][0-9]{0,11})([.][0-9]{1,12})?)?$R\x11unitAmountDecimal\x12@\n" +
@@ -863,9 +862,8 @@ const file_driftless_catalog_v1_product_proto_rawDesc = "" +
 	"\n" +
 	"tiers_mode\x18\t \x01(\tB\x1a\xbaH\x17r\x15R\x00R\tgraduatedR\x06volumeR\ttiersMode\x12V\n" +
 	"\x12transform_quantity\x18\n" +
-	" \x01(\v2'.driftless.catalog.v1.TransformQuantityR\x11transformQuantity\x12s\n" +
-	"\x10currency_options\x18\v \x03(\v20.driftless.catalog.v1.Price.CurrencyOptionsEntryB\x16\xbaH\x13\x9a\x01\x10\"\x0er\f2\n" +
-	"^[a-z]{3}$R\x0fcurrencyOptions\x12T\n" +
+	" \x01(\v2'.driftless.catalog.v1.TransformQuantityR\x11transformQuantity\x12u\n" +
+	"\x10currency_options\x18\v \x03(\v20.driftless.catalog.v1.Price.CurrencyOptionsEntryB\x18\xbaH\x15\x9a\x01\x12\"\x10r\x0e2\f^[a-z]{3,8}$R\x0fcurrencyOptions\x12T\n" +
 	"\x12custom_unit_amount\x18\f \x01(\v2&.driftless.catalog.v1.CustomUnitAmountR\x10customUnitAmount\x12M\n" +
 	"\ftax_behavior\x18\r \x01(\tB*\xbaH'r%R\x00R\tinclusiveR\texclusiveR\vunspecifiedR\vtaxBehavior\x12'\n" +
 	"\n" +

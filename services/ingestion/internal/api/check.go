@@ -28,7 +28,7 @@ func (s *server) check(products []*catalogv1.Product) []*ingestv1.FieldViolation
 			out = append(out, &ingestv1.FieldViolation{Field: path + field, ProductId: p.GetId(), Message: message})
 		}
 		for _, v := range s.Validator.Product(p) {
-			add("."+v.Field, v.Message)
+			add("."+positioned(p, v.Field), v.Message)
 		}
 		for _, field := range withNUL("", p.ProtoReflect()) {
 			add(field, "must not hold the character U+0000: the database cannot store it")
@@ -53,6 +53,16 @@ func (s *server) check(products []*catalogv1.Product) []*ingestv1.FieldViolation
 		}
 	}
 	return out
+}
+
+// positioned writes the path of a field of a product as callers know it: by the position in what they sent.
+func positioned(p *catalogv1.Product, field string) string {
+	for j := range slices.Backward(p.GetPrices()) {
+		if rest, ok := strings.CutPrefix(field, catalog.PricePath(p, j)); ok {
+			return fmt.Sprintf("prices[%d]%s", j, rest)
+		}
+	}
+	return field
 }
 
 // checkIDs returns every fault of ids of products that must exist.

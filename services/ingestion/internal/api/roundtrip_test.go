@@ -54,7 +54,7 @@ func TestEveryFieldKeepsItsDigitsAndLetters(t *testing.T) {
 			TaxBehavior: "exclusive", LookupKey: "gold", Nickname: `"quoted" \u0041 <b>`, Metadata: map[string]string{"k": "é \\ \t"},
 		},
 		&catalogv1.Price{
-			Id: "tiered", Currency: "eur", BillingScheme: "tiered", TiersMode: "volume", Tiers: tiers,
+			Id: "tiered", Currency: "eur", BillingScheme: "tiered", TiersMode: "volume", Tiers: tiers, Recurring: &catalogv1.Recurring{Interval: "month"},
 			CurrencyOptions: map[string]*catalogv1.CurrencyOption{"usd": {Tiers: tiers}},
 		},
 		&catalogv1.Price{
@@ -94,8 +94,8 @@ func TestTheTablesHoldStripesShapes(t *testing.T) {
 		VALUES ('pro', 'Product pro', '{"height": 1.5, "length": 2, "weight": 3, "width": 4}', '{Fast}')`)
 	r.exec(`INSERT INTO driftless.prices (id, product, currency, unit_amount, recurring, transform_quantity, currency_options) VALUES
 		('m', 'pro', 'eur', 1400, '{"interval": "month", "interval_count": 1}', '{"divide_by": 10, "round": "up"}', '{"usd": {"unit_amount": 900}}')`)
-	r.exec(`INSERT INTO driftless.prices (id, product, currency, billing_scheme, tiers_mode, tiers) VALUES
-		('t', 'pro', 'eur', 'tiered', 'volume', '[{"up_to": 10, "unit_amount": 100}, {"up_to": null, "unit_amount": 50}]')`)
+	r.exec(`INSERT INTO driftless.prices (id, product, currency, billing_scheme, tiers_mode, recurring, tiers) VALUES
+		('t', 'pro', 'eur', 'tiered', 'volume', '{"interval": "month", "interval_count": 1}', '[{"up_to": 10, "unit_amount": 100}, {"up_to": null, "unit_amount": 50}]')`)
 	before := r.rows()
 	monthly := price("m")
 	monthly.Recurring = &catalogv1.Recurring{Interval: "month", IntervalCount: 1}
@@ -103,7 +103,7 @@ func TestTheTablesHoldStripesShapes(t *testing.T) {
 	monthly.CurrencyOptions = map[string]*catalogv1.CurrencyOption{"usd": {UnitAmount: "900"}}
 	p := product("pro", monthly, &catalogv1.Price{
 		Id: "t", Currency: "eur", BillingScheme: "tiered", TiersMode: "volume",
-		Tiers: []*catalogv1.PriceTier{{UpTo: "10", UnitAmount: "100"}, {UnitAmount: "50"}},
+		Tiers: []*catalogv1.PriceTier{{UpTo: "10", UnitAmount: "100"}, {UnitAmount: "50"}}, Recurring: &catalogv1.Recurring{Interval: "month", IntervalCount: 1},
 	})
 	p.PackageDimensions = &catalogv1.PackageDimensions{Height: "1.50", Length: "2", Weight: "3", Width: "4"}
 	p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Fast"}}

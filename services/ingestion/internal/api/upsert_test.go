@@ -41,10 +41,10 @@ func TestRefusedBatchesWriteNothing(t *testing.T) {
 	}{
 		"no product": {nil, []string{"products (): must be between 1 and 1000, not 0"}},
 		"faults of each": {
-			[]*catalogv1.Product{fine, {Id: "bad", Prices: []*catalogv1.Price{{Id: "x", Currency: "zzz", UnitAmount: "1"}}}},
+			[]*catalogv1.Product{fine, {Id: "bad", Prices: []*catalogv1.Price{{Id: "x", Currency: "ZZZ", UnitAmount: "1"}}}},
 			[]string{
 				"products[1].name (bad): must not be empty",
-				`products[1].prices[0].currency (bad): must be an ISO 4217 currency code in lower case, not "zzz"`,
+				`products[1].prices[0].currency (bad): must be a currency code of 3 to 8 letters in lower case, such as eur, not "ZZZ"`,
 			},
 		},
 		"a product twice":      {[]*catalogv1.Product{fine, product("fine")}, []string{"products[1].id (fine): is in the call twice: product fine"}},

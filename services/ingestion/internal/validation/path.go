@@ -6,13 +6,20 @@ import (
 	"strings"
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// path writes a field as catalog.Validate does: "prices[0].currency_options.eur.unit_amount". The keys of metadata
-// may hold anything, and are quoted.
-func path(field *validate.FieldPath) string {
+// path writes a field of a product as catalog.Validate does: prices["mug-eur"].currency_options.eur.unit_amount. The keys of
+// metadata may hold anything, and are quoted.
+func path(p *catalogv1.Product, field *validate.FieldPath) string {
 	var b strings.Builder
-	for _, element := range field.GetElements() {
+	for i, element := range field.GetElements() {
+		if i == 0 && element.GetFieldName() == "prices" && element.GetSubscript() != nil {
+			b.WriteString(catalog.PricePath(p, int(element.GetIndex())))
+			continue
+		}
 		if b.Len() > 0 {
 			b.WriteByte('.')
 		}

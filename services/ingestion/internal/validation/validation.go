@@ -49,7 +49,7 @@ func (v *Validator) annotated(p *catalogv1.Product) []catalog.Violation {
 			continue
 		}
 		if message := words(violation); message != "" {
-			out = append(out, catalog.Violation{Field: path(violation.Proto.GetField()), Message: message})
+			out = append(out, catalog.Violation{Field: path(p, violation.Proto.GetField()), Message: message})
 		}
 	}
 	return out

@@ -79,44 +79,44 @@ func TestEveryLimitIsNamed(t *testing.T) {
 			[]string{"marketing_features[1].name: must have at most 80 characters, not 81"},
 		},
 
-		"price metadata of 50": {func(p *catalogv1.Product) { p.Prices[0].Metadata = keys(50) }, []string{"prices[0].metadata: must have at most 49 keys, not 50"}},
-		"currency upper case":  {func(p *catalogv1.Product) { p.Prices[0].Currency = "EUR" }, []string{`prices[0].currency: must be an ISO 4217 currency code in lower case, not "EUR"`}},
-		"currency unknown":     {func(p *catalogv1.Product) { p.Prices[0].Currency = "zzz" }, []string{`prices[0].currency: must be an ISO 4217 currency code in lower case, not "zzz"`}},
-		"amount negative":      {func(p *catalogv1.Product) { p.Prices[0].UnitAmount = "-1" }, []string{`prices[0].unit_amount: must be a whole number of 0 or more with at most 12 digits, not "-1"`}},
-		"amount of 13 digits":  {func(p *catalogv1.Product) { p.Prices[0].UnitAmount = "1000000000000" }, []string{`prices[0].unit_amount: must be a whole number of 0 or more with at most 12 digits, not "1000000000000"`}},
+		"price metadata of 50": {func(p *catalogv1.Product) { p.Prices[0].Metadata = keys(50) }, []string{`prices["mug-eur"].metadata: must have at most 49 keys, not 50`}},
+		"currency upper case":  {func(p *catalogv1.Product) { p.Prices[0].Currency = "EUR" }, []string{`prices["mug-eur"].currency: must be a currency code of 3 to 8 letters in lower case, such as eur, not "EUR"`}},
+		"currency of no form":  {func(p *catalogv1.Product) { p.Prices[0].Currency = "e€" }, []string{`prices["mug-eur"].currency: must be a currency code of 3 to 8 letters in lower case, such as eur, not "e€"`}},
+		"amount negative":      {func(p *catalogv1.Product) { p.Prices[0].UnitAmount = "-1" }, []string{`prices["mug-eur"].unit_amount: must be a whole number of 0 or more with at most 12 digits, not "-1"`}},
+		"amount of 13 digits":  {func(p *catalogv1.Product) { p.Prices[0].UnitAmount = "1000000000000" }, []string{`prices["mug-eur"].unit_amount: must be a whole number of 0 or more with at most 12 digits, not "1000000000000"`}},
 		"amount of 13 decimals": {
 			func(p *catalogv1.Product) { p.Prices[1].UnitAmountDecimal = "0.0000000000001" },
-			[]string{`prices[1].unit_amount_decimal: must be a number of 0 or more with at most 12 digits and 12 decimals, not "0.0000000000001"`},
+			[]string{`prices["mug-usd"].unit_amount_decimal: must be a number of 0 or more with at most 12 digits and 12 decimals, not "0.0000000000001"`},
 		},
-		"two amounts": {func(p *catalogv1.Product) { p.Prices[0].UnitAmountDecimal = "1" }, []string{"prices[0].unit_amount: exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given"}},
-		"interval":    {func(p *catalogv1.Product) { p.Prices[1].Recurring.Interval = "decade" }, []string{`prices[1].recurring.interval: must be day or week or month or year, not "decade"`}},
+		"two amounts": {func(p *catalogv1.Product) { p.Prices[0].UnitAmountDecimal = "1" }, []string{`prices["mug-eur"].unit_amount: exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given`}},
+		"interval":    {func(p *catalogv1.Product) { p.Prices[1].Recurring.Interval = "decade" }, []string{`prices["mug-usd"].recurring.interval: must be day or week or month or year, not "decade"`}},
 		"interval_count": {
 			func(p *catalogv1.Product) { p.Prices[1].Recurring.IntervalCount = 37 },
-			[]string{"prices[1].recurring.interval_count: must be at most 36 for interval month: three years in all"},
+			[]string{`prices["mug-usd"].recurring.interval_count: must be at most 36 for interval month: three years in all`},
 		},
 		"tiers_mode": {func(p *catalogv1.Product) { p.Prices[0].TiersMode = "steps" }, []string{
-			`prices[0].tiers_mode: must be graduated or volume, not "steps"`, "prices[0].tiers_mode: must be empty without tiers",
+			`prices["mug-eur"].tiers_mode: must be graduated or volume, not "steps"`, `prices["mug-eur"].tiers_mode: must be empty without tiers`,
 		}},
 		"currency option unknown": {
 			func(p *catalogv1.Product) {
 				p.Prices[0].CurrencyOptions = map[string]*catalogv1.CurrencyOption{"USD": {UnitAmount: "1.5"}}
 			},
 			[]string{
-				`prices[0].currency_options.USD: must be an ISO 4217 currency code in lower case, not "USD"`,
-				`prices[0].currency_options.USD.unit_amount: must be a whole number of 0 or more with at most 12 digits, not "1.5"`,
+				`prices["mug-eur"].currency_options.USD: must be a currency code of 3 to 8 letters in lower case, such as eur, not "USD"`,
+				`prices["mug-eur"].currency_options.USD.unit_amount: must be a whole number of 0 or more with at most 12 digits, not "1.5"`,
 			},
 		},
-		"indices by number": {
+		"ids by number": {
 			func(p *catalogv1.Product) {
 				for i := range 9 {
-					p.Prices = append(p.Prices, &catalogv1.Price{Id: fmt.Sprint("p", i), Currency: "eur", UnitAmount: "1"})
+					p.Prices = append(p.Prices, &catalogv1.Price{Id: fmt.Sprint("p", i+4), Currency: "eur", UnitAmount: "1"})
 				}
-				p.Prices[10].Currency, p.Prices[9].Currency, p.Prices[2].Nickname = "aaa", "bbb", strings.Repeat("n", 5001)
+				p.Prices[8].Currency, p.Prices[7].Currency, p.Prices[10].Nickname = "AAA", "BBB", strings.Repeat("n", 5001)
 			},
 			[]string{
-				"prices[2].nickname: must have at most 5000 characters, not 5001",
-				`prices[9].currency: must be an ISO 4217 currency code in lower case, not "bbb"`,
-				`prices[10].currency: must be an ISO 4217 currency code in lower case, not "aaa"`,
+				`prices["p9"].currency: must be a currency code of 3 to 8 letters in lower case, such as eur, not "BBB"`,
+				`prices["p10"].currency: must be a currency code of 3 to 8 letters in lower case, such as eur, not "AAA"`,
+				`prices["p12"].nickname: must have at most 5000 characters, not 5001`,
 			},
 		},
 	} {
@@ -195,7 +195,7 @@ func TestCurrenciesThatBreakThePatternAreRefused(t *testing.T) {
 		code := rapid.String().Draw(t, "code")
 		refused := catalog.Validate(&catalogv1.Product{Prices: []*catalogv1.Price{{Id: "p", Currency: code, UnitAmount: "1"}}})
 		if len(refused) == 0 {
-			require.Regexp(t, "^[a-z]{3}$", code)
+			require.Regexp(t, "^[a-z]{3,8}$", code)
 		}
 	})
 }

@@ -9,14 +9,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// patterns says in words what the contract's patterns ask for. A currency's is left to catalog.Validate, which also
-// knows which codes there are.
+// patterns says in words what the contract's patterns ask for. A currency's is left to catalog.Validate.
 var patterns = map[string]string{
 	`^[A-Za-z0-9_-]+$`:        "may hold only letters, digits, _ and -",
 	`^[A-Za-z0-9_.:-]+$`:      "may hold only letters, digits, _ . : and -",
 	`^[^\[\]]+$`:              "must not hold [ or ]",
 	`^[^<>\\"']*$`:            `must not hold < > \ " or '`,
-	`^[a-z]{3}$`:              "",
+	`^[a-z]{3,8}$`:            "",
 	`^(0|[1-9][0-9]{0,11})?$`: "must be a whole number of 0 or more with at most 12 digits",
 	`^((0|[1-9][0-9]{0,11})([.][0-9]{1,12})?)?$`: "must be a number of 0 or more with at most 12 digits and 12 decimals",
 	`^([1-9][0-9]{0,17})?$`:                      "must be a whole number of 1 or more with at most 18 digits, or empty on the last tier",

@@ -38,6 +38,10 @@ var declared = map[string]uint32{
 	"transform_quantity": pgtype.JSONBOID, "currency_options": pgtype.JSONBOID, "custom_unit_amount": pgtype.JSONBOID,
 }
 
+// changedParam lists the columns whose values are Stripe's, and for metadata and currency_options the keys too, as in
+// metadata.color. It is no column.
+const changedParam = "changed"
+
 // lists are the columns with several values.
 var lists = []string{"images", "marketing_features"}
 
@@ -70,6 +74,8 @@ func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statem
 		s.params = append(s.params, name)
 		s.declared = append(s.declared, declared[name])
 		switch {
+		case name == changedParam:
+			s.declared[len(s.declared)-1] = pgtype.TextArrayOID
 		case slices.Contains(u.columns, name):
 		case slices.Contains(u.known, name):
 			return nil, fmt.Errorf("%s uses @%s, and the mapping's %s query does not return %s: add that column to the query, or leave the parameter out", u.key, name, u.query, name)
@@ -103,10 +109,23 @@ func (s *statement) mayRun(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// run runs the statement with the values of a row and returns how many rows it has changed.
-func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row) (int64, error) {
+// run runs the statement with the values of a row and returns how many rows it has changed. changed are the columns that it is
+// to set.
+func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row, changed []string) (int64, error) {
 	values := make([][]byte, len(s.params))
+	sql := s.sql
+	if !slices.Contains(s.params, changedParam) {
+		sql = pruned(s.sql, s.params, func(param string) bool { return slices.Contains(changed, param) })
+	}
 	for i, name := range s.params {
+		if name == changedParam {
+			list, err := textArray(changed)
+			if err != nil {
+				return 0, fmt.Errorf("%s: @%s: %w", s.key, name, err)
+			}
+			values[i] = []byte(list)
+			continue
+		}
 		value := row[name]
 		if value == nil {
 			continue
@@ -120,8 +139,9 @@ func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row) (int64,
 		}
 		values[i] = []byte(text)
 	}
-	// In text form, so that PostgreSQL reads each value as what its column is.
-	result := tx.Conn().PgConn().ExecParams(ctx, s.sql, values, s.declared, nil, nil).Read()
+	// In text form, so that PostgreSQL reads each value as what its column is. The types are those of the whole statement: one
+	// that is pruned may not use every parameter.
+	result := tx.Conn().PgConn().ExecParams(ctx, sql, values, s.types, nil, nil).Read()
 	if result.Err != nil {
 		return 0, result.Err
 	}
@@ -136,6 +156,10 @@ func arrayOf(list string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return textArray(names)
+}
+
+func textArray(names []string) (string, error) {
 	out, err := pgtype.NewMap().Encode(pgtype.TextArrayOID, pgtype.TextFormatCode, names, nil)
 	if err != nil {
 		return "", fmt.Errorf("write a list: %w", err)

@@ -63,6 +63,29 @@ func changed(present mapping.Row, want any, metadata map[string]string, diffs []
 	return out, nil
 }
 
+// amountColumns hold the same value: a query has either of them, or both.
+var amountColumns = []string{"unit_amount", "unit_amount_decimal"}
+
+// changedColumns are the columns that differences are in, and the keys that they are in, in the form of @changed.
+func changedColumns(diffs []difference) []string {
+	var out []string
+	for _, d := range diffs {
+		columns := []string{d.column}
+		if slices.Contains(amountColumns, d.column) {
+			columns = amountColumns
+		}
+		if d.key != "" {
+			columns = append(columns, d.column+"."+d.key)
+		}
+		for _, c := range columns {
+			if !slices.Contains(out, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
 // rowOf gives the columns of a row of package row as text.
 func rowOf(v any) (mapping.Row, error) {
 	data, err := json.Marshal(v)

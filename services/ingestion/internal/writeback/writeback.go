@@ -44,9 +44,10 @@ type Config struct {
 // Writer writes back. Safe for concurrent use.
 type Writer struct {
 	Config
-	columns columns
+	columns        columns
+	product, price byColumn
 	// A statement that is not configured is nil.
-	product, price, importProduct, importPrice *statement
+	importProduct, importPrice *statement
 }
 
 // New checks the statements against the database. Its errors name the statement's key in the configuration and what mends it.
@@ -68,30 +69,39 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 		// A rollback leaves what is prepared.
 		_ = conn.Conn().PgConn().Deallocate(context.WithoutCancel(ctx), checkedName)
 	}()
-	for _, s := range []struct {
-		into   **statement
-		source string
-		use    use
-	}{
-		{&w.product, cfg.Statements.Product, use{"catalog.write_back.product", "products", w.columns.products, products, []string{"id"}}},
-		{&w.price, cfg.Statements.Price, use{"catalog.write_back.price", "prices", w.columns.prices, prices, []string{"id"}}},
-		{&w.importProduct, cfg.Statements.ImportProduct, use{"catalog.write_back.import_product", "products", w.columns.products, products, []string{"id"}}},
-		{&w.importPrice, cfg.Statements.ImportPrice, use{"catalog.write_back.import_price", "prices", w.columns.prices, prices, []string{"id", "product"}}},
-	} {
-		if strings.TrimSpace(s.source) == "" {
-			continue
+	check := func(u use, source string) (*statement, error) {
+		if strings.TrimSpace(source) == "" {
+			return nil, nil
 		}
-		if *s.into, err = newStatement(ctx, tx, s.use, s.source); err != nil {
+		s, err := newStatement(ctx, tx, u, source)
+		if err != nil {
 			return nil, err
 		}
 		if !cfg.BuiltIn {
-			if err := (*s.into).mayRun(ctx, tx); err != nil {
+			if err := s.mayRun(ctx, tx); err != nil {
 				return nil, err
 			}
 		}
 		if err := tx.Conn().PgConn().Deallocate(ctx, checkedName); err != nil {
-			return nil, fmt.Errorf("check %s: %w", s.use.key, err)
+			return nil, fmt.Errorf("check %s: %w", u.key, err)
 		}
+		return s, nil
+	}
+	given := cfg.Statements
+	ofProducts := use{"catalog.write_back.product", "products", w.columns.products, products, []string{"id"}}
+	ofPrices := use{"catalog.write_back.price", "prices", w.columns.prices, prices, []string{"id"}}
+	if w.product, err = byColumns(check, ofProducts, given.Product, given.ProductFields); err != nil {
+		return nil, err
+	}
+	if w.price, err = byColumns(check, ofPrices, given.Price, given.PriceFields); err != nil {
+		return nil, err
+	}
+	ofProducts.key, ofPrices.key, ofPrices.required = "catalog.write_back.import_product", "catalog.write_back.import_price", []string{"id", "product"}
+	if w.importProduct, err = check(ofProducts, given.ImportProduct); err != nil {
+		return nil, err
+	}
+	if w.importPrice, err = check(ofPrices, given.ImportPrice); err != nil {
+		return nil, err
 	}
 	return w, nil
 }
@@ -260,14 +270,14 @@ type ran struct {
 
 // run runs the statements that the differences ask for; with none the product is inserted.
 func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, want *catalogv1.Product, diffs []difference) (out []ran, err error) {
-	run := func(s *statement, key, field string, row mapping.Row, err error) error {
+	run := func(s *statement, key, field string, row mapping.Row, changed []string, err error) error {
 		switch {
 		case err != nil:
 			return &Failure{Field: field, Message: fmt.Sprintf("product %s cannot be written back: %v", want.GetId(), err)}
 		case s == nil:
 			return &Failure{Field: field, Message: fmt.Sprintf("product %s cannot be written back: set catalog.write_back.%s to the statement that does it in your tables (see docs/mapping.md)", want.GetId(), key)}
 		}
-		rows, err := s.run(ctx, tx, row)
+		rows, err := s.run(ctx, tx, row, changed)
 		if err != nil {
 			return s.refused(ctx, tx, err)
 		}
@@ -279,12 +289,12 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 	}
 	if present.Row == nil {
 		row, err := productRow(nil, want, nil, w.columns.products)
-		if err := run(w.importProduct, "import_product", "", row, err); err != nil {
+		if err := run(w.importProduct, "import_product", "", row, w.columns.products, err); err != nil {
 			return nil, err
 		}
 		for _, p := range want.GetPrices() {
 			row, err := priceRow(nil, p, want.GetId(), nil, w.columns.prices)
-			if err := run(w.importPrice, "import_price", "prices."+p.GetId(), row, err); err != nil {
+			if err := run(w.importPrice, "import_price", "prices."+p.GetId(), row, w.columns.prices, err); err != nil {
 				return nil, err
 			}
 		}
@@ -296,7 +306,9 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 	}
 	if own := of[""]; len(own) > 0 {
 		row, err := productRow(present.Row, want, own, w.columns.products)
-		if err := run(w.product, "product", own[0].field(), row, err); err != nil {
+		if err := w.product.each("product", own, func(s *statement, key, field string) error {
+			return run(s, key, field, row, changedColumns(own), err)
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -305,12 +317,15 @@ func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, wa
 		if len(own) == 0 {
 			continue
 		}
-		s, key := w.price, "price"
-		if present.Prices[p.GetId()] == nil {
-			s, key = w.importPrice, "import_price"
-		}
 		row, err := priceRow(present.Prices[p.GetId()], p, want.GetId(), own, w.columns.prices)
-		if err := run(s, key, own[0].field(), row, err); err != nil {
+		if present.Prices[p.GetId()] == nil {
+			err = run(w.importPrice, "import_price", own[0].field(), row, w.columns.prices, err)
+		} else {
+			err = w.price.each("price", own, func(s *statement, key, field string) error {
+				return run(s, key, field, row, changedColumns(own), err)
+			})
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -30,13 +30,6 @@ const (
 	WrittenBack DriftState = "written_back"
 )
 
-// A field that drifts again after it was settled this often within the window is left for a person: two sides keep
-// overwriting each other.
-const (
-	Rounds       = 3
-	RoundsWindow = time.Hour
-)
-
 // Drift is a difference that is drift.
 type Drift struct {
 	ID      int64
@@ -206,14 +199,8 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 			continue
 		}
 		d := &Drift{Product: p.ID, Difference: decision.Difference, Action: decision.Action, Since: l.now(), CausedBy: unknownCause, State: Found}
-		var settled int
-		if err := tx.QueryRow(ctx, `SELECT count(*) FROM driftless_ledger.drift WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at > $4 AND counts`,
-			l.account, p.ID, d.Field, l.now().Add(-RoundsWindow)).Scan(&settled); err != nil {
-			return fmt.Errorf("count the rounds of product %s: %w", p.ID, err)
-		}
-		if settled >= Rounds && d.Action != catalog.Report {
-			d.State = Waiting
-			d.Detail = fmt.Sprintf("settled %d times within %s, and different again: two sides keep overwriting each other", settled, RoundsWindow)
+		if err := l.endless(ctx, tx, d); err != nil {
+			return err
 		}
 		if err := tx.QueryRow(ctx, `INSERT INTO driftless_ledger.drift (account, product_id, kind, field, catalog_value, stripe_value, action, since, events, state, detail)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id`,
@@ -266,6 +253,10 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 			if reopened {
 				d.State, again = Found, true
 			}
+			if moved && d.active() && d.Decided == "" && now.Action == catalog.WriteBack && p.Observed.GetVersion() <= p.desiredVersion {
+				// An order to write the earlier value back does not settle this one.
+				again = true
+			}
 			// What a person decided shows in the decision, and is no policy. Who is right nobody can tell by a version of the catalog that
 			// is older than the one that push has applied.
 			if d.Decided == "" && d.active() && !reopened && p.Observed.GetVersion() <= p.desiredVersion {
@@ -309,75 +300,6 @@ func (l *Ledger) storeDrift(ctx context.Context, tx pgx.Tx, d *Drift) error {
 		return fmt.Errorf("store drift of product %s: %w", d.Product, err)
 	}
 	return nil
-}
-
-// blame looks for the event that caused a difference among those that were new when it was found. One of Driftless's own
-// calls is no cause.
-func (l *Ledger) blame(ctx context.Context, tx pgx.Tx, product string, d *Drift) error {
-	rows, err := tx.Query(ctx, `UPDATE driftless_ledger.drift d SET caused_by = e.caused_by, event_id = e.event_id
-		FROM (SELECT h.data->>'caused_by' AS caused_by, h.data->>'stripe_event_id' AS event_id FROM driftless_ledger.history h, driftless_ledger.drift x
-			WHERE x.id = $1 AND h.event_id = ANY (SELECT 'STRIPE:' || $2::text || ':' || e FROM unnest(x.events) e)
-			AND h.data->>'caused_by' IN ('dashboard', 'api_key') ORDER BY h.at DESC, h.id DESC LIMIT 1) e
-		WHERE d.id = $1 RETURNING d.caused_by, d.event_id`, d.ID, l.account)
-	if err != nil {
-		return fmt.Errorf("look for the cause of drift of product %s: %w", product, err)
-	}
-	if _, err := pgx.ForEachRow(rows, []any{&d.CausedBy, &d.EventID}, func() error { return nil }); err != nil {
-		return fmt.Errorf("look for the cause of drift of product %s: %w", product, err)
-	}
-	return nil
-}
-
-// blameLate looks once more for the causes of drift that was found without one, after what found it has been stored: an event that
-// was recorded meanwhile has not seen the drift, as blame has not seen the event. Of two that look after they have stored, the later
-// one sees both.
-func (l *Ledger) blameLate(ctx context.Context, products map[string]*Product) error {
-	for _, p := range products {
-		if len(p.unexplained) == 0 {
-			continue
-		}
-		if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-			for _, d := range p.unexplained {
-				if err := l.blame(ctx, tx, p.ID, d); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
-			return err //nolint:wrapcheck // what fails in it says where
-		}
-	}
-	return nil
-}
-
-// blameEvents tells drift that waits to know its cause about the events that have been recorded, after they have been stored: see
-// blameLate.
-func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
-	var events, products []string
-	for _, c := range changes {
-		if c.event != "" {
-			events, products = append(events, c.event), append(products, c.Product)
-		}
-	}
-	if len(events) == 0 {
-		return nil
-	}
-	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
-		rows, err := tx.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND caused_by = 'unknown' AND events && $3`, l.account, products, events)
-		if err != nil {
-			return fmt.Errorf("look for drift that events caused: %w", err)
-		}
-		waiting, err := pgx.CollectRows(rows, scanDrift)
-		if err != nil {
-			return fmt.Errorf("look for drift that events caused: %w", err)
-		}
-		for _, d := range waiting {
-			if err := l.blame(ctx, tx, d.Product, d); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 const selectDrift = `SELECT id, product_id, kind, field, catalog_value, stripe_value, action, since, caused_by, event_id, state, decided, detail, attempts, settled_at

@@ -194,22 +194,31 @@ func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
 			b.both(current)
 			for i := range ledger.Rounds {
 				theirs := fmt.Sprintf("theirs %d", i)
-				b.hold(theirs, "")
-				b.look()
-				require.Equal(t, ledger.Repairing, b.newest().State)
 				if rule.Owner == catalog.OwnerStripe {
-					current = theirs
-					b.want(current)
+					b.hold("theirs", "")
+					b.look()
+					require.Equal(t, ledger.Repairing, b.newest().State)
+					b.want("theirs")
 					require.Equal(t, ledger.WrittenBack, b.newest().State)
-					b.hold(current, "")
+					b.hold("theirs", "")
+					// The application writes its own value again.
+					b.want(current)
+					b.hold("theirs", "")
+					b.now = b.now.Add(2 * time.Minute)
+					b.look()
 				} else {
+					b.hold(theirs, "")
+					b.look()
+					require.Equal(t, ledger.Repairing, b.newest().State)
 					b.hold(current, "")
 					require.Equal(t, ledger.Repaired, b.newest().State)
 				}
 				b.now = b.now.Add(time.Minute)
 			}
 			given := len(b.orders)
-			b.hold("theirs", "")
+			if rule.Owner != catalog.OwnerStripe {
+				b.hold("theirs", "")
+			}
 			require.Equal(t, ledger.Waiting, b.newest().State)
 			require.Contains(t, b.newest().Detail, "two sides keep overwriting each other")
 			b.now = b.now.Add(2 * time.Hour)
@@ -233,6 +242,36 @@ func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
 			require.Equal(t, ledger.Found, b.newest().State, "the rounds count anew")
 		})
 	}
+}
+
+// TestDrift_WritesEveryEditOfOneSideBack: several edits of one field in the dashboard are no conflict, however many, and
+// whether or not one is written back before the next.
+func TestDrift_WritesEveryEditOfOneSideBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
+	b.both("A")
+	for i := range 3 * ledger.Rounds {
+		theirs := fmt.Sprintf("theirs %d", i)
+		b.now = b.now.Add(time.Minute)
+		b.hold(theirs, "")
+		b.look()
+		require.Equal(t, ledger.Repairing, b.newest().State, theirs)
+		b.want(theirs)
+		require.Equal(t, ledger.WrittenBack, b.newest().State)
+		b.hold(theirs, "")
+	}
+	for i := range 3 {
+		b.hold(fmt.Sprintf("quick %d", i), "")
+		b.look()
+		require.Len(t, b.orders, 3*ledger.Rounds+1+i, "each edit is ordered at once")
+	}
+	b.want("quick 0")
+	b.look()
+	require.Len(t, b.orders, 3*ledger.Rounds+4, "the first order is carried out, and the others were superseded")
+	require.Equal(t, []string{"description"}, b.orders[len(b.orders)-1].WriteBack)
+	b.want("quick 2")
+	b.hold("quick 2", "")
+	require.Equal(t, ledger.WrittenBack, b.newest().State)
 }
 
 func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {

@@ -1,0 +1,43 @@
+package catalog
+
+import (
+	"maps"
+	"slices"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+func priceMetadata(p *catalogv1.Price) map[string]string {
+	m := make(map[string]string, len(p.GetMetadata())+1)
+	maps.Copy(m, p.GetMetadata())
+	m[PriceMarker] = p.GetId()
+	return m
+}
+
+// metadataChanges sets what differs and, with remove, clears the managed keys that are no longer wanted. Stripe
+// merges by key: keys not named survive.
+func metadataChanges(want, have map[string]string, managed []string, remove bool) []Param {
+	var out []Param
+	for k, v := range want {
+		if have[k] != v {
+			out = append(out, Param{Name: "metadata[" + k + "]", Value: v})
+		}
+	}
+	if !remove {
+		return out
+	}
+	for _, k := range managed {
+		_, wanted := want[k]
+		if _, held := have[k]; held && !wanted && k != AbsenceMarker {
+			out = append(out, Param{Name: "metadata[" + k + "]"})
+		}
+	}
+	return out
+}
+
+func managedAfter(want map[string]string, before []string, managed bool) []string {
+	if !managed {
+		return before
+	}
+	return slices.Sorted(maps.Keys(want))
+}

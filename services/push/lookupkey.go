@@ -1,0 +1,138 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+// A lookup key is held by one price of the account, and Stripe moves it with transfer_lookup_key, from whoever holds it. A
+// checkout that finds its price by the key sells something else from then on. So a key is taken without asking only from a
+// price that the product is known to have; else the call is made without transfer_lookup_key first, and if Stripe refuses it,
+// the holder decides.
+const (
+	lookupKey         = "lookup_key"
+	transferLookupKey = "transfer_lookup_key"
+)
+
+// lookupKeys is what a pass has found out about lookup keys that other prices hold.
+type lookupKeys struct {
+	// taken are the keys that may be taken, and from whom, in words; left are those that stay where they are.
+	taken map[string]string
+	left  map[string]bool
+}
+
+func newLookupKeys() *lookupKeys {
+	return &lookupKeys{taken: map[string]string{}, left: map[string]bool{}}
+}
+
+// filter takes from calls what would move a key that may be somebody else's.
+func (k *lookupKeys) filter(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Step {
+	if k == nil {
+		return steps
+	}
+	out := make([]catalog.Step, 0, len(steps))
+	for _, step := range steps {
+		key, ok := step.Param(lookupKey)
+		_, taken := k.taken[key]
+		if ok && key != "" && !taken && (k.left[key] || !holds(observed, key)) {
+			step.Params = slices.DeleteFunc(slices.Clone(step.Params), func(p catalog.Param) bool {
+				return p.Name == transferLookupKey || p.Name == lookupKey && k.left[key]
+			})
+		}
+		if len(step.Params) > 0 {
+			out = append(out, step)
+		}
+	}
+	return out
+}
+
+// holds reports whether a price of the product with Driftless's mark is known to have the key.
+func holds(observed *catalogv1.Observed, key string) bool {
+	return slices.ContainsFunc(observed.GetPrices(), func(p *catalogv1.ObservedPrice) bool {
+		return p.GetPrice().GetId() != "" && p.GetPrice().GetLookupKey() == key
+	})
+}
+
+// keyTaken reports whether Stripe refused a call because another price holds the key.
+func keyTaken(f *failedStep) bool {
+	if f.Failure == nil || f.Action != stripeapi.Refuse {
+		return false
+	}
+	key, gives := f.Step.Param(lookupKey)
+	_, transfers := f.Step.Param(transferLookupKey)
+	return gives && key != "" && !transfers && (f.Failure.Param == lookupKey || strings.Contains(strings.ToLower(f.Message), "lookup key"))
+}
+
+// unsettled reports whether a call was refused for a key of which the pass has not found out who holds it.
+func (k *lookupKeys) unsettled(f *failedStep) bool {
+	if k == nil || !keyTaken(f) {
+		return false
+	}
+	key, _ := f.Step.Param(lookupKey)
+	_, taken := k.taken[key]
+	return !taken && !k.left[key]
+}
+
+// settleKey finds out who holds the key that a call was refused for. A key of another product of the catalog is taken: the
+// catalog says whose it is. Any other stays, and the refusal says so. It returns nothing to refuse if the key may be taken.
+func (p *pusher) settleKey(ctx context.Context, o order, f *failedStep) (refused *refusedError, err error) {
+	key, _ := f.Step.Param(lookupKey)
+	holder, err := p.stripe.PriceWithLookupKey(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("product %s: look who holds lookup key %s: %w", o.change.GetProductId(), key, stripeapi.Classify(err))
+	}
+	who := "another price"
+	if holder != nil {
+		who = fmt.Sprintf("price %s of product %s", holder.StripeID, holder.ProductID)
+	}
+	ours, err := p.inCatalog(ctx, holder)
+	if err != nil {
+		return nil, err
+	}
+	if ours || o.adopted || p.takeLookupKeys {
+		o.keys.taken[key] = who
+		return nil, nil
+	}
+	o.keys.left[key] = true
+	letter := p.letter(o.change, mesh.ReasonRefused, fmt.Sprintf(
+		"price %s has no lookup key: %s is held by %s in Stripe, which is not of this catalog. Give the price another lookup_key, remove the key "+
+			"from the other price, or have it taken with take_lookup_keys: true", f.PriceID, key, who))
+	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = fmt.Sprintf("prices[%q].lookup_key", f.PriceID), f.Code, f.RequestID, f.Step.String()
+	return &refusedError{letter: letter}, nil
+}
+
+// inCatalog reports whether a price in Stripe is Driftless's, of a product that this catalog has or had.
+func (p *pusher) inCatalog(ctx context.Context, holder *stripeapi.ListedPrice) (bool, error) {
+	if holder == nil || holder.Price.GetId() == "" {
+		return false, nil
+	}
+	product, err := p.mesh.Links().Product(ctx, p.account, holder.ProductID)
+	if err != nil {
+		return false, err
+	}
+	if product == "" {
+		product = holder.ProductID
+	}
+	desired, err := p.mesh.Desired().Newest(ctx, p.account, product)
+	return desired != nil, err
+}
+
+// inWords is a call with what it took from others, for the history of the product.
+func (k *lookupKeys) inWords(step catalog.Step) string {
+	words := step.String()
+	if k == nil {
+		return words
+	}
+	key, _ := step.Param(lookupKey)
+	if who, taken := k.taken[key]; taken {
+		words += fmt.Sprintf(", taking lookup key %s from %s", key, who)
+	}
+	return words
+}

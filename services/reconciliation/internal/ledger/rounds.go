@@ -1,0 +1,66 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// A field whose settlement is undone this often within the window is left for a person: two sides keep overwriting each
+// other.
+const (
+	Rounds       = 3
+	RoundsWindow = time.Hour
+)
+
+// settlement is how earlier drift of a field ended, with the values that differed.
+type settlement struct {
+	State           DriftState
+	Catalog, Stripe string
+}
+
+// undone reports whether the side that was given the other's value has been given another one since. A side that only changes
+// its own value again, as in several edits of one name in the dashboard, undoes nothing.
+func (s settlement) undone(now catalog.Difference) bool {
+	if s.State == WrittenBack {
+		return now.Catalog != s.Stripe
+	}
+	return now.Stripe != s.Catalog
+}
+
+// rounds is how many of a field's settlements, oldest first, were undone by the difference that came next.
+func rounds(settled []settlement, now catalog.Difference) (n int) {
+	for i, s := range settled {
+		next := now
+		if i+1 < len(settled) {
+			next = catalog.Difference{Catalog: settled[i+1].Catalog, Stripe: settled[i+1].Stripe}
+		}
+		if s.undone(next) {
+			n++
+		}
+	}
+	return n
+}
+
+// endless leaves drift that has just been found for a person if its sides keep overwriting each other.
+func (l *Ledger) endless(ctx context.Context, tx pgx.Tx, d *Drift) error {
+	rows, err := tx.Query(ctx, `SELECT state, catalog_value, stripe_value FROM driftless_ledger.drift
+		WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at > $4 AND counts ORDER BY settled_at, id`,
+		l.account, d.Product, d.Field, l.now().Add(-RoundsWindow))
+	if err != nil {
+		return fmt.Errorf("count the rounds of product %s: %w", d.Product, err)
+	}
+	settled, err := pgx.CollectRows(rows, pgx.RowToStructByPos[settlement])
+	if err != nil {
+		return fmt.Errorf("count the rounds of product %s: %w", d.Product, err)
+	}
+	if n := rounds(settled, d.Difference); n >= Rounds && d.Action != catalog.Report {
+		d.State = Waiting
+		d.Detail = fmt.Sprintf("settled and changed back %d times within %s: two sides keep overwriting each other", n, RoundsWindow)
+	}
+	return nil
+}
