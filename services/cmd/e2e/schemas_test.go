@@ -49,7 +49,9 @@ func TestSchemas_EveryChangeReachesStripe(t *testing.T) {
 			changes, err := schema.Changes()
 			require.NoError(t, err)
 			for _, c := range changes {
+				begun := time.Now()
 				compared += s.run(c)
+				t.Logf("%5.1f s: %s", time.Since(begun).Seconds(), c.Title)
 			}
 			t.Logf("%d fields were compared over %d changes", compared, len(changes))
 		})
