@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -78,7 +79,7 @@ type Budget struct {
 	mu      sync.Mutex
 	waiting []*waiter
 	lowered []string
-	reads   uint64
+	reads   tally
 	running bool
 	wake    chan struct{}
 	// inFlight calls, and how many there may be; 0 for any number.
@@ -116,7 +117,7 @@ func New(store Store, bell Bell, clock *mesh.Clock, limits Limits, logger *slog.
 	if clock == nil {
 		clock = &mesh.Clock{}
 	}
-	b := &Budget{store: store, bell: bell, clock: clock, limits: limits, paces: limits.paces(), logger: logger, wake: make(chan struct{}, 1)}
+	b := &Budget{store: store, bell: bell, clock: clock, limits: limits, paces: limits.paces(), logger: logger, wake: make(chan struct{}, 1), reads: tally{}}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -129,12 +130,12 @@ func (b *Budget) Close() {
 	defer b.mu.Unlock()
 	b.running = true
 	for range 10 {
-		if b.reads == 0 {
+		if b.reads.total() == 0 {
 			return
 		}
 		_, _, err := b.take(context.Background(), nil, 0, nil, b.reads)
 		if err == nil {
-			b.reads = 0
+			b.reads = tally{}
 		} else if b.record = nil; !errors.Is(err, mesh.ErrMoved) {
 			return
 		}
@@ -161,7 +162,7 @@ func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason st
 	unlimited := b.limits.PerSecond <= 0 && b.limits.PerEndpoint <= 0
 	b.mu.Lock()
 	if isRead {
-		b.reads++
+		b.reads[purposeOf(ctx)]++
 	}
 	if unlimited {
 		if isRead {
@@ -250,10 +251,11 @@ func (b *Budget) run() {
 	for b.ctx.Err() == nil {
 		b.mu.Lock()
 		calls, waiters, most := b.next()
-		lowered, reads := b.lowered, b.reads
+		lowered, reads := b.lowered, maps.Clone(b.reads)
+		made := reads.total()
 		idle := len(calls) == 0 && len(lowered) == 0
-		if idle && (reads == 0 || reads < flushReads && time.Since(written) < readsEvery) {
-			if reads == 0 && len(b.waiting) == 0 {
+		if idle && (made == 0 || made < flushReads && time.Since(written) < readsEvery) {
+			if made == 0 && len(b.waiting) == 0 {
 				b.running = false
 				b.mu.Unlock()
 				return
@@ -293,7 +295,7 @@ func (b *Budget) run() {
 		b.lost, b.taken = 0, written
 		b.mu.Lock()
 		b.lowered = b.lowered[len(lowered):]
-		b.reads -= reads
+		b.reads.remove(reads)
 		for _, t := range turns {
 			w := waiters[t.index]
 			if i := slices.Index(b.waiting, w); i >= 0 {
@@ -392,7 +394,7 @@ func (b *Budget) room() time.Duration {
 func (b *Budget) local(at int64) time.Time { return b.clock.Local(time.Unix(0, at)) }
 
 // take reserves turns in the shared record.
-func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string, reads uint64) (turns []turn, wake int64, err error) {
+func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string, reads tally) (turns []turn, wake int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if b.record == nil {
@@ -415,11 +417,8 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 			b.logger.Warn("Stripe says that there are too many calls; slowing down", "endpoint", key, "permille", next.GetSlowed()[key].GetPermille())
 		}
 	}
-	if reads > 0 {
-		if next.Reads == nil {
-			next.Reads = map[string]uint64{}
-		}
-		next.Reads[time.Unix(0, now).UTC().Format(time.DateOnly)] += reads
+	if reads.total() > 0 {
+		reads.record(next, now)
 		changed = true
 	}
 	turns, wake, given := assign(next, b.paces, now, calls, most)
@@ -464,7 +463,7 @@ func (b *Budget) Reads(ctx context.Context) (made, allowed uint64, err error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return made + b.reads, b.limits.ReadAllowance, nil
+	return made + b.reads.total(), b.limits.ReadAllowance, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

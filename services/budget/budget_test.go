@@ -130,7 +130,7 @@ func TestReadsAreCountedForAllProcesses(t *testing.T) {
 		m := open("process")
 		b := budget.New(m.Budget("default"), nil, m.Clock(), budget.Limits{}, nil)
 		for range 150 {
-			done, err := b.Wait(t.Context(), "GET /v1/products/{id}")
+			done, err := b.Wait(budget.For(t.Context(), budget.Scans), "GET /v1/products/{id}")
 			require.NoError(t, err)
 			done("")
 			done, err = b.Wait(t.Context(), "POST /v1/products/{id}")
@@ -146,6 +146,13 @@ func TestReadsAreCountedForAllProcesses(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 300, made)
 	require.EqualValues(t, 1000, allowed)
+	done, err := b.Wait(t.Context(), "GET /v1/prices/{id}")
+	require.NoError(t, err)
+	done("")
+	b.Close()
+	purposes, err := budget.ReadsFor(t.Context(), m.Budget("default"))
+	require.NoError(t, err)
+	require.Equal(t, []budget.PurposeReads{{Purpose: budget.Scans, Reads: 300}, {Purpose: budget.Others, Reads: 1}}, purposes)
 }
 
 // far is a store that answers late, as one in another region does.

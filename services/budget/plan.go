@@ -260,20 +260,5 @@ func prune(b *meshv1.Budget, now int64) {
 		}
 	}
 	oldest := time.Unix(0, now).UTC().AddDate(0, 0, -keptDays).Format(time.DateOnly)
-	for day := range b.GetReads() {
-		if day < oldest {
-			delete(b.Reads, day)
-		}
-	}
-}
-
-// Used is how many reads were made in the last 30 days.
-func used(b *meshv1.Budget, now time.Time) (n uint64) {
-	oldest := now.UTC().AddDate(0, 0, -29).Format(time.DateOnly)
-	for day, reads := range b.GetReads() {
-		if day >= oldest {
-			n += reads
-		}
-	}
-	return n
+	forget(b, oldest)
 }

@@ -94,8 +94,8 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 				StripeId: p.GetStripeId(), Price: canonicalPrice(p.GetPrice()), Created: p.GetCreated(),
 				ManagedMetadata: p.GetManagedMetadata(),
 			}
-			if id := held.GetStripeId(); held.GetPrice().GetId() == "" && d.wanted(id) != nil {
-				// A product that was imported: see Import.
+			if id := held.GetStripeId(); d.wanted(id) != nil {
+				// A price that was imported: see Import. Its mark, if it has one, is a copy of another's.
 				held.Price.Id = id
 			}
 			d.held = append(d.held, held)
@@ -361,6 +361,8 @@ func (d *differ) defaultPrice() (Param, bool) {
 		return Param{Name: "default_price", PriceRef: want}, true
 	case sellable:
 		return Param{Name: "default_price", Value: target}, target != have
+	case want == "" && d.othersDefault():
+		return Param{}, false
 	case want == "" || retiring:
 		return Param{Name: "default_price"}, have != ""
 	default:

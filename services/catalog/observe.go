@@ -3,6 +3,7 @@ package catalog
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -44,6 +45,15 @@ type ProductSighting struct {
 
 // ObserveProduct takes a sighting of the product into account, in place.
 func ObserveProduct(o *catalogv1.Observed, s ProductSighting) Order {
+	order := observeProduct(o, s)
+	if order == Applied {
+		o.Whole = false
+		keep(o)
+	}
+	return order
+}
+
+func observeProduct(o *catalogv1.Observed, s ProductSighting) Order {
 	p := Canonical(s.Product)
 	if p != nil {
 		p.Prices = nil
@@ -85,51 +95,109 @@ type PriceSighting struct {
 	Fetched  bool
 	// Partial sightings, those of events, lack tiers and currency options: what is known of those is kept.
 	Partial bool
+	// Untold sightings, those of some events, do not tell what has changed.
+	Untold bool
+	// Copied: the price was made by somebody else, so that the mark in its metadata is a copy of another price's.
+	Copied bool
 }
 
-// ObservePrice takes a sighting of one of the product's prices into account, in place.
+// ObservePrice takes a sighting of one of the product's prices into account, in place. Nothing is kept of a price that
+// neither Driftless nor an import could have a use for: see keep.
 func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
-	i := slices.IndexFunc(o.GetPrices(), func(p *catalogv1.ObservedPrice) bool { return p.GetStripeId() == s.StripeID })
-	if i < 0 {
-		if s.Price == nil {
-			return Unchanged
-		}
-		if !s.Fetched {
-			// An event may be late news of a price that has been deleted since.
-			return Unordered
-		}
-		o.Prices = append(o.Prices, &catalogv1.ObservedPrice{
-			StripeId: s.StripeID, Price: CanonicalPrice(s.Price), Created: s.Created, Seen: s.Seen,
-			ManagedMetadata: marks(s.Price), Changed: s.Seen,
-		})
-		return Applied
+	known, whole, kept := FindPrice(o, s.StripeID) != nil, o.GetWhole(), len(o.GetPrices())
+	order := observePrice(o, s)
+	if order != Applied {
+		return order
 	}
-	known := o.GetPrices()[i]
+	o.Whole = false
+	if p := FindPrice(o, s.StripeID); p == nil || !p.GetPrice().GetActive() || !Owned(p) {
+		keep(o)
+	}
+	if !known && len(o.GetPrices()) == kept && FindPrice(o, s.StripeID) == nil {
+		o.Whole = whole
+		return Unchanged
+	}
+	return Applied
+}
+
+func observePrice(o *catalogv1.Observed, s PriceSighting) Order {
+	known := FindPrice(o, s.StripeID)
+	if known == nil {
+		return observeNewPrice(o, s)
+	}
 	if s.Price == nil {
 		if !s.Fetched && s.Seen <= known.GetSeen() {
 			return Unordered
 		}
-		o.Prices = slices.Delete(o.Prices, i, i+1)
+		o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool { return p == known })
 		return Applied
 	}
+	disowned := s.Copied && copiesMarks(o) && known.GetCopiedMark() == "" && known.GetPrice().GetId() != "" && known.GetPrice().GetId() == s.Price.GetId()
+	if disowned {
+		// Something else than the event of its creation told of it first.
+		disown(known)
+	}
 	p := CanonicalPrice(s.Price)
-	if p.GetId() != "" {
-		known.AdoptedAs = ""
-	} else {
+	marked := p.GetId() != "" && p.GetId() != known.GetCopiedMark()
+	if !marked {
 		p.Id = known.GetAdoptedAs()
 	}
 	if s.Partial {
 		p.Tiers, p.CurrencyOptions = known.GetPrice().GetTiers(), known.GetPrice().GetCurrencyOptions()
 	}
-	if proto.Equal(known.GetPrice(), p) {
-		known.Seen = max(known.GetSeen(), s.Seen)
-		return Unchanged
-	}
-	if !s.Fetched && s.Seen <= known.GetSeen() {
+	others := !marked && othersOf(o, known)
+	switch {
+	case s.Untold && !others:
 		return Unordered
+	case proto.Equal(known.GetPrice(), p):
+		known.Seen = max(known.GetSeen(), s.Seen)
+		if disowned || s.Untold {
+			return Applied
+		}
+		return Unchanged
+	case !s.Fetched && disowned && s.Seen <= known.GetSeen():
+		return Applied
+	case !s.Fetched && others && s.Seen < known.GetSeen():
+		return Unchanged
+	case !s.Fetched && !others && s.Seen <= known.GetSeen():
+		return Unordered
+	}
+	if marked {
+		known.AdoptedAs, known.CopiedMark = "", ""
+	} else if s.Price.GetId() == "" {
+		known.CopiedMark = ""
 	}
 	known.Price, known.Seen, known.Changed = p, max(known.GetSeen(), s.Seen), s.Seen
 	return Applied
+}
+
+func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Order {
+	if s.Price == nil {
+		return Unchanged
+	}
+	found := &catalogv1.ObservedPrice{
+		StripeId: s.StripeID, Price: CanonicalPrice(s.Price), Created: s.Created, Seen: s.Seen,
+		ManagedMetadata: marks(s.Price), Changed: s.Seen,
+	}
+	if s.Copied && copiesMarks(o) {
+		disown(found)
+	}
+	switch {
+	case needless(o, found):
+		return Unchanged
+	case s.Fetched, othersOf(o, found):
+		o.Prices = append(o.Prices, found)
+		return Applied
+	default:
+		// An event may be late news of a price that has been deleted since.
+		return Unordered
+	}
+}
+
+// othersOf reports whether a price is somebody else's on a product of the catalog's. No step of Diff depends on it, so what
+// events tell of it is taken as it comes, without a read. An import reads the product first.
+func othersOf(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
+	return o.GetVersion() > 0 && o.GetProduct() != nil && !Owned(p)
 }
 
 // FindPrice returns what is known of one of Stripe's prices, nil if nothing is.
@@ -140,6 +208,17 @@ func FindPrice(o *catalogv1.Observed, stripeID string) *catalogv1.ObservedPrice 
 		}
 	}
 	return nil
+}
+
+// copiesMarks reports whether a mark on a price that somebody else made is a copy: Driftless has not written the product, or
+// it came from Stripe. On a product of the catalog's it makes the price one too many.
+func copiesMarks(o *catalogv1.Observed) bool {
+	return o.GetFound() || o.GetVersion() == 0 && o.GetStripeId() == "" && len(o.GetIntents()) == 0
+}
+
+// disown takes the mark of a price for a copy of another price's.
+func disown(p *catalogv1.ObservedPrice) {
+	p.CopiedMark, p.Price.Id, p.ManagedMetadata = p.GetPrice().GetId(), "", nil
 }
 
 // marks are the metadata keys that are Driftless's whoever recorded them.
@@ -153,22 +232,81 @@ func marks(p *catalogv1.Price) []string {
 // ObserveWhole replaces everything known of the product's objects with what Stripe was just read to hold; keys of
 // metadata known to be Driftless's stay known. It returns whether anything differed.
 func ObserveWhole(o *catalogv1.Observed, product ProductSighting, prices []PriceSighting) (changed bool) {
+	before := proto.CloneOf(o)
 	product.Fetched = true
-	knownPrices := len(o.GetPrices())
-	changed = ObserveProduct(o, product) == Applied
-	if product.Product == nil {
-		return changed || knownPrices > 0
+	observeProduct(o, product)
+	if product.Product != nil {
+		seen := stripeIDs(prices)
+		o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool { return !seen[p.GetStripeId()] })
+		observeFetched(o, prices)
 	}
-	for _, known := range slices.Clone(o.GetPrices()) {
-		if !slices.ContainsFunc(prices, func(s PriceSighting) bool { return s.StripeID == known.GetStripeId() }) {
-			changed = ObservePrice(o, PriceSighting{StripeID: known.GetStripeId(), Fetched: true}) == Applied || changed
+	return differs(before, o)
+}
+
+// ObserveActive replaces everything known of the product and its active prices with what Stripe was just read to hold.
+// Prices are those that Stripe lists as active, and those of Unlisted. Nothing changes for other archived prices.
+func ObserveActive(o *catalogv1.Observed, product ProductSighting, prices []PriceSighting) {
+	product.Fetched = true
+	observeProduct(o, product)
+	if product.Product == nil {
+		return
+	}
+	// No list shows the prices that a checkout makes.
+	seen := stripeIDs(prices)
+	o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool {
+		return p.GetPrice().GetActive() && !Owned(p) && !seen[p.GetStripeId()]
+	})
+	observeFetched(o, prices)
+}
+
+// OwnedIDs are Stripe's ids of the prices that are known as Driftless's.
+func OwnedIDs(o *catalogv1.Observed) (ids []string) {
+	for _, p := range o.GetPrices() {
+		if Owned(p) {
+			ids = append(ids, p.GetStripeId())
 		}
 	}
+	return ids
+}
+
+// Unlisted returns Stripe's ids of prices of Driftless's that are known as active, and that a list of the active ones lacks.
+func Unlisted(o *catalogv1.Observed, active []PriceSighting) (ids []string) {
+	seen := stripeIDs(active)
+	for _, p := range o.GetPrices() {
+		if p.GetPrice().GetActive() && Owned(p) && !seen[p.GetStripeId()] {
+			ids = append(ids, p.GetStripeId())
+		}
+	}
+	return ids
+}
+
+func stripeIDs(prices []PriceSighting) map[string]bool {
+	ids := make(map[string]bool, len(prices))
+	for _, s := range prices {
+		ids[s.StripeID] = true
+	}
+	return ids
+}
+
+// observeFetched takes prices that were read together with their product.
+func observeFetched(o *catalogv1.Observed, prices []PriceSighting) {
 	for _, s := range prices {
 		s.Fetched = true
-		changed = ObservePrice(o, s) == Applied || changed
+		observePrice(o, s)
 	}
-	return changed
+	o.Whole = true
+	keep(o)
+}
+
+// differs reports whether something else is known of Stripe's objects than before.
+func differs(before, after *catalogv1.Observed) bool {
+	same := func(a, b *catalogv1.ObservedPrice) bool {
+		return a.GetStripeId() == b.GetStripeId() && proto.Equal(a.GetPrice(), b.GetPrice())
+	}
+	byID := func(a, b *catalogv1.ObservedPrice) int { return strings.Compare(a.GetStripeId(), b.GetStripeId()) }
+	was, is := slices.SortedFunc(slices.Values(before.GetPrices()), byID), slices.SortedFunc(slices.Values(after.GetPrices()), byID)
+	return !proto.Equal(before.GetProduct(), after.GetProduct()) || before.GetDeleted() != after.GetDeleted() ||
+		before.GetProductSeen() == 0 && after.GetProductSeen() > 0 || !slices.EqualFunc(was, is, same)
 }
 
 // SeenEvent says whether a Stripe event has been taken into account already.

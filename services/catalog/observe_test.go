@@ -113,8 +113,13 @@ func scrambled(t *rapid.T, events []sighting) []sighting {
 	return rapid.Permutation(out).Draw(t, "order of arrival")
 }
 
-// truth is what Stripe holds, in the form of what is known of it.
-func truth(s *catalogtest.Stripe) *catalogv1.Observed { return held(s.Observed(productID)) }
+// truth is what is to be known of what Stripe holds.
+func truth(s *catalogtest.Stripe) *catalogv1.Observed {
+	o := &catalogv1.Observed{ProductId: productID}
+	product, prices := s.Whole(productID)
+	catalog.ObserveWhole(o, product, prices)
+	return held(o)
+}
 
 // held is what is known of Stripe's objects, without when it was learnt.
 func held(o *catalogv1.Observed) *catalogv1.Observed {

@@ -183,7 +183,8 @@ func (r *resolver) settle(f boundField) Action {
 
 // retires says whether a price of Driftless's, which may be the default, is to be archived.
 func (r *resolver) retires(id string) bool {
-	if r.predecessor(id) == nil {
+	// Prices of others have no id here: they stand for no default price, and least for none.
+	if id == "" || r.predecessor(id) == nil {
 		return false
 	}
 	price := priceOf(r.eff.GetProduct(), id)

@@ -88,36 +88,3 @@ func isProductField(name string) bool {
 func isPriceField(name string) bool {
 	return name == "active" || slices.Contains(priceFields, name)
 }
-
-// Import returns a product that is in Stripe only as the catalog would have it. A price of nobody's mark gets Stripe's id
-// for its own. Archived prices are left out.
-func Import(observed *catalogv1.Observed) *catalogv1.Product {
-	p := Canonical(observed.GetProduct())
-	if p == nil {
-		return nil
-	}
-	p.Id = observed.GetProductId()
-	for _, key := range ownKeys {
-		delete(p.Metadata, key)
-	}
-	byDefault := p.GetDefaultPrice()
-	p.DefaultPrice = ""
-	for _, held := range observed.GetPrices() {
-		price := CanonicalPrice(held.GetPrice())
-		if !price.GetActive() {
-			continue
-		}
-		for _, key := range ownKeys {
-			delete(price.Metadata, key)
-		}
-		delete(price.CurrencyOptions, price.GetCurrency())
-		if price.GetId() == "" {
-			price.Id = held.GetStripeId()
-		}
-		if held.GetStripeId() == byDefault {
-			p.DefaultPrice = price.GetId()
-		}
-		p.Prices = append(p.GetPrices(), price)
-	}
-	return p
-}

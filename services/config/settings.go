@@ -49,7 +49,7 @@ type Stripe struct {
 	StripeAccount       string  `name:"stripe-account" env:"STRIPE_ACCOUNT" placeholder:"acct_..." help:"Connected account to act on with a platform's key; the key's own if not set."`
 	StripeRate          float64 `name:"stripe-rate" env:"STRIPE_RATE" default:"0" help:"Calls per second of the whole account, by all processes together; 0 for Stripe's limit: 100 with a live key, 25 with a test key."`
 	StripeEndpointRate  float64 `name:"stripe-endpoint-rate" env:"STRIPE_ENDPOINT_RATE" default:"25" help:"Calls per second of one endpoint, Stripe's limit being 25."`
-	StripeReadAllowance uint64  `name:"stripe-read-allowance" env:"STRIPE_READ_ALLOWANCE" default:"10000" help:"Reads that Stripe allows in 30 days: 10,000, or 500 for each of the account's transactions if that is more; 0 for no limit. Scans stop at nine tenths of it."`
+	StripeReadAllowance uint64  `name:"stripe-read-allowance" env:"STRIPE_READ_ALLOWANCE" default:"10000" help:"Reads that Stripe allows in 30 days: 10,000, or 500 for each of the account's transactions if that is more; 0 for no limit. At nine tenths of it scans, imports, and reads of products that the catalog does not have, stop."`
 }
 
 // Ingestion are the settings of the service ingestion.

@@ -34,6 +34,7 @@ const (
 const (
 	VerbSync      = "sync"
 	VerbScan      = "scan"
+	VerbRead      = "read"
 	VerbBackfill  = "backfill"
 	VerbWriteBack = "write-back"
 	VerbAdopt     = "adopt"

@@ -3,16 +3,16 @@ package pull
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
+	"math/rand/v2"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
@@ -20,87 +20,142 @@ import (
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
-// errUnordered: the event cannot be told to be newer than what is known.
-var errUnordered = errors.New("the order of the event cannot be told")
+// Events that have come together are handled at once: so many batches of so many events, and of each batch so many products.
+// The events of one product cost one write and one read together.
+const (
+	batches         = 8
+	batchSize       = 128
+	productsAtOnce  = 16
+	busyDelay       = 250 * time.Millisecond
+	longestBusy     = 10 * time.Second
+	longestDelay    = 30 * time.Second
+	doublingsOfBusy = 6
+)
 
-// busyDelay is how long an event waits while another of its product is handled, or the call that caused it is not
-// recorded yet.
-const busyDelay = 250 * time.Millisecond
-
-// lock keeps two messages of this process off one product: all but one of their readings of Stripe would be in vain.
-func (p *puller) lock(product string) (unlock func(), ok bool) {
-	if _, busy := p.busy.LoadOrStore(product, nil); busy {
-		return nil, false
-	}
-	return func() { p.busy.Delete(product) }, true
+// busy is how long an event waits for the answer to the call that caused it to be recorded: each time longer, so that a
+// product that a push is at for long costs few deliveries.
+func busy(attempt uint64) mesh.Verdict {
+	d := min(busyDelay<<min(max(attempt, 1)-1, doublingsOfBusy), longestBusy)
+	return mesh.Busy(d/2 + rand.N(d/2))
 }
 
-// observe handles one event: the echo of a call of push's confirms that call, anything else is taken into what is
-// known of the product.
-func (p *puller) observe(ctx context.Context, msg mesh.Message[*meshv1.StripeChange]) mesh.Verdict {
-	change := msg.Body
-	event, _, err := stripeapi.DecodeEvent(change.GetEvent())
+// arrival is an event of a batch.
+type arrival struct {
+	*mesh.Delivery[*meshv1.StripeChange]
+
+	event   stripeapi.Event
+	verdict *mesh.Verdict
+}
+
+// observe handles events: the echo of a call of push's confirms that call, anything else is taken into what is known of the
+// product.
+func (p *puller) observe(_ context.Context, batch []mesh.Delivery[*meshv1.StripeChange]) []mesh.Verdict {
+	verdicts := make([]mesh.Verdict, len(batch))
+	groups := map[known][]arrival{}
+	for i := range batch {
+		change := batch[i].Body
+		event, _, err := stripeapi.DecodeEvent(change.GetEvent())
+		if err != nil {
+			verdicts[i] = mesh.Dead(p.letter(change.GetProductId(), mesh.ReasonUndecodable, err))
+			continue
+		}
+		// Not the product of the message, which may be older than the link.
+		of := p.known(event.ProductID)
+		groups[of] = append(groups[of], arrival{&batch[i], event, &verdicts[i]})
+	}
+	var g errgroup.Group
+	g.SetLimit(productsAtOnce)
+	for of, arrivals := range groups {
+		g.Go(func() error {
+			p.observeProduct(of, arrivals)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return verdicts
+}
+
+// observeProduct handles the events of one product.
+func (p *puller) observeProduct(of known, arrivals []arrival) {
+	// What they have in common is traced with the first of them.
+	ctx := arrivals[0].Context
+	all := func(v mesh.Verdict) {
+		for _, a := range arrivals {
+			*a.verdict = v
+		}
+	}
+	release, err := p.turns.take(ctx, of.product)
 	if err != nil {
-		return mesh.Dead(p.letter(change.GetProductId(), mesh.ReasonUndecodable, err))
+		all(mesh.RetryIn(busyDelay, nil))
+		return
 	}
-	// Not the product of the message, which may be older than the link.
-	of := p.known(event.ProductID)
-	unlock, ok := p.lock(of.product)
-	if !ok {
-		return mesh.Busy(busyDelay)
-	}
-	defer unlock()
+	defer release()
 	observed, _, err := of.get(ctx)
 	if err != nil {
-		return mesh.Retry(err)
+		all(mesh.Retry(err))
+		return
 	}
-	span := trace.SpanFromContext(ctx)
-	if catalog.SeenEvent(observed, change.GetEventId()) {
-		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSeen))
-		return mesh.Ack()
-	}
-	intent := catalog.FindIntent(observed, change.GetIdempotencyKey())
 	now, err := p.mesh.Clock().Now(ctx)
 	if err != nil {
-		return mesh.Retry(err)
+		all(mesh.Retry(err))
+		return
 	}
-	switch claim := observed.GetClaim(); {
-	case intent == nil:
-		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeObserved))
-		err = p.learn(ctx, of, event)
-	case !intent.GetAnswered() && claim != nil && now.Before(claim.GetUntil().AsTime()):
-		// The call's answer is about to be recorded.
-		return mesh.Busy(busyDelay)
-	default:
-		err = p.confirm(ctx, of, event, intent)
+	var others []arrival
+	var learnt []news
+	for _, a := range arrivals {
+		span := trace.SpanFromContext(a.Context)
+		intent := catalog.FindIntent(observed, a.Body.GetIdempotencyKey())
+		switch claim := observed.GetClaim(); {
+		case catalog.SeenEvent(observed, a.Body.GetEventId()):
+			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSeen))
+			*a.verdict = mesh.Ack()
+		case intent == nil:
+			n, err := newsOf(a.event)
+			if err != nil {
+				*a.verdict = mesh.Dead(p.letter(of.product, mesh.ReasonUndecodable, err))
+				continue
+			}
+			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeObserved))
+			others, learnt = append(others, a), append(learnt, n)
+		case !intent.GetAnswered() && claim != nil && now.Before(claim.GetUntil().AsTime()):
+			// The call's answer is about to be recorded.
+			*a.verdict = busy(a.Attempt)
+		default:
+			*a.verdict = p.verdict(a, of, p.confirm(a.Context, of, a.event, intent))
+		}
 	}
-	var undecodable *undecodableError
+	if len(others) == 0 {
+		return
+	}
+	err = p.learn(others[0].Context, of, learnt)
+	for _, a := range others {
+		*a.verdict = p.verdict(a, of, err)
+	}
+}
+
+// verdict is what becomes of an event after it was handled.
+func (p *puller) verdict(a arrival, of known, err error) mesh.Verdict {
 	switch {
 	case err == nil:
 		return mesh.Ack()
 	case errors.Is(err, errShadowed):
-		p.logger.WarnContext(ctx, "an event about a product that nothing is known under is left alone", "event", event.ID, "error", err)
+		p.logger.WarnContext(a.Context, "an event about a product that nothing is known under is left alone", "event", a.event.ID, "error", err)
 		return mesh.Ack()
 	case errors.Is(err, errLinking):
-		return mesh.Busy(min(mesh.RetryDelay(msg.Attempt), longestDelay))
+		return mesh.Busy(min(mesh.RetryDelay(a.Attempt), longestDelay))
 	case errors.Is(err, mesh.ErrTooLarge):
 		return mesh.Dead(p.letter(of.product, mesh.ReasonExhausted, err))
-	case errors.As(err, &undecodable):
-		return mesh.Dead(p.letter(of.product, mesh.ReasonUndecodable, err))
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
 		return mesh.Dead(p.letter(of.product, mesh.ReasonRefused, err))
 	default:
 		// It keeps its place meanwhile, and events that need no reading are behind it.
-		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), longestDelay), err)
+		return mesh.RetryIn(min(mesh.RetryDelay(a.Attempt), longestDelay), err)
 	}
 }
 
 func (p *puller) letter(product, reason string, err error) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{Account: p.account, ProductId: product, Reason: reason, Message: err.Error()}
 }
-
-// longestDelay between the attempts at an event.
-const longestDelay = 30 * time.Second
 
 // confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer, unless
 // that was never recorded: then it is fetched.
@@ -127,121 +182,11 @@ func (p *puller) confirm(ctx context.Context, of known, event stripeapi.Event, i
 		catalog.RememberEvent(o, event.ID)
 	}
 	if !intent.GetAnswered() {
-		return p.refresh(ctx, of, event.ObjectID, confirmed)
+		_, err := p.refresh(budget.For(ctx, budget.Events), of, event.ObjectID, false, confirmed)
+		return err
 	}
 	return of.update(ctx, func(o *catalogv1.Observed) error {
 		confirmed(o)
 		return nil
 	})
 }
-
-// learn takes an event that somebody else caused into what is known. What cannot be ordered, or is incomplete, is
-// settled by fetching the object once.
-func (p *puller) learn(ctx context.Context, of known, event stripeapi.Event) error {
-	apply, err := fromEvent(event)
-	if err != nil {
-		return &undecodableError{err}
-	}
-	var order catalog.Order
-	err = of.update(ctx, func(o *catalogv1.Observed) error {
-		if order = apply(o); order == catalog.Unordered {
-			return errUnordered
-		}
-		catalog.RememberEvent(o, event.ID)
-		return nil
-	})
-	if errors.Is(err, errUnordered) {
-		countObserved(ctx, "fetched")
-		return p.fetch(ctx, of, event)
-	}
-	if err == nil {
-		countObserved(ctx, map[catalog.Order]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order])
-	}
-	return err
-}
-
-// complete are the attributes of a price whose new values an event's payload carries in full.
-var complete = []string{"active", "lookup_key", "metadata", "nickname", "tax_behavior"}
-
-// fromEvent returns how an event's payload is taken into an observed state.
-func fromEvent(event stripeapi.Event) (func(*catalogv1.Observed) catalog.Order, error) {
-	object, verb, _ := strings.Cut(event.Type, ".")
-	switch object {
-	case "product":
-		s, err := stripeapi.DecodeProduct(event.Object, event.Created)
-		if err != nil {
-			return nil, err
-		}
-		if verb == "deleted" {
-			// The payload is the last state, and nothing in it says that it is gone.
-			s = catalog.ProductSighting{Seen: event.Created}
-		}
-		return func(o *catalogv1.Observed) catalog.Order { return catalog.ObserveProduct(o, s) }, nil
-	case "price":
-		s, _, err := stripeapi.DecodePrice(event.Object, event.Created)
-		if err != nil {
-			return nil, err
-		}
-		s.Partial = true
-		if verb == "deleted" {
-			s.Price = nil
-		}
-		// An update that names no attribute changed something that events do not show.
-		told := (verb != "updated" || len(event.Changed) > 0) &&
-			!slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(complete, name) })
-		return func(o *catalogv1.Observed) catalog.Order {
-			if !told && s.Price != nil {
-				return catalog.Unordered
-			}
-			return catalog.ObservePrice(o, s)
-		}, nil
-	default:
-		return nil, fmt.Errorf("event %s of type %s is about neither a product nor a price", event.ID, event.Type)
-	}
-}
-
-// fetch reads the event's object and stores it against the state that was known before the reading, so that nothing
-// learnt meanwhile is overwritten.
-func (p *puller) fetch(ctx context.Context, of known, event stripeapi.Event) error {
-	return p.refresh(ctx, of, event.ObjectID, func(o *catalogv1.Observed) { catalog.RememberEvent(o, event.ID) })
-}
-
-// refresh fetches a product, or one of its prices, into what is known of it. The object is Stripe's id.
-func (p *puller) refresh(ctx context.Context, of known, object string, also func(*catalogv1.Observed)) error {
-	var err error
-	for range 5 {
-		_, revision, getErr := of.get(ctx)
-		if getErr != nil {
-			return getErr
-		}
-		var apply func(*catalogv1.Observed)
-		if object == of.stripeID {
-			s, err := p.stripe.GetProduct(ctx, of.stripeID)
-			if err != nil {
-				return stripeapi.Classify(err)
-			}
-			apply = func(o *catalogv1.Observed) { catalog.ObserveProduct(o, s) }
-		} else {
-			s, err := p.stripe.GetPrice(ctx, object)
-			if err != nil {
-				return stripeapi.Classify(err)
-			}
-			apply = func(o *catalogv1.Observed) { catalog.ObservePrice(o, s) }
-		}
-		err = of.updateAt(ctx, revision, func(o *catalogv1.Observed) error {
-			apply(o)
-			also(o)
-			return nil
-		})
-		if !errors.Is(err, mesh.ErrConflict) {
-			return err
-		}
-	}
-	return err
-}
-
-// undecodableError is an event that is not what it should be.
-type undecodableError struct{ err error }
-
-func (e *undecodableError) Error() string { return e.err.Error() }
-func (e *undecodableError) Unwrap() error { return e.err }

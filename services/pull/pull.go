@@ -9,7 +9,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -107,12 +106,12 @@ func Run(ctx context.Context, cfg Config) error {
 	// Webhooks are stored also while the service is paused: Stripe would give them up.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return links.Follow(ctx) })
-	work(func(ctx context.Context) error { return p.poll(ctx, cfg.PollInterval) })
+	work(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
 	work(func(ctx context.Context) error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: 16}, p.observe)
+		return mesh.WorkBatches(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: batches}, batchSize, p.observe)
 	})
 	work(func(ctx context.Context) error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand, Concurrency: 1}, p.command)
+		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand, Concurrency: commands}, p.command)
 	})
 	cfg.Logger.Info("pull is running", "account", cfg.Account, "webhook", WebhookPath)
 	return g.Wait()
@@ -134,6 +133,8 @@ type puller struct {
 	polled atomic.Int64
 	// running ends when the service is to end.
 	running context.Context //nolint:containedctx // what takes long in a handler ends with the service, not after the grace that the others have
-	// busy holds the products of which an event is being handled.
-	busy sync.Map
+	// turns are those of the products of which events are being handled.
+	turns turns
+	// scans are taken one after the other.
+	scans scanQueue
 }

@@ -29,14 +29,8 @@ const (
 	tailAfter = 60
 )
 
-// command handles an order; the only one for pull is to scan.
-func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-	if msg.Body.GetScan() == nil {
-		return mesh.Dead(&meshv1.DeadLetter{
-			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: mesh.ReasonUndecodable,
-			Message: fmt.Sprintf("pull does not know the command on %s", msg.Subject),
-		})
-	}
+// scan carries out an order to read everything.
+func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	s := &scan{puller: p, listed: newDifference(seed(msg.Body.GetId())), running: map[*span]bool{}}
 	s.free.L = &s.mu
 	switch err := s.begin(ctx, msg.Body); {
@@ -47,7 +41,7 @@ func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	case err != nil:
 		return mesh.Retry(err)
 	}
-	ctx, stop := context.WithCancelCause(budget.InLane(ctx, budget.Bulk))
+	ctx, stop := context.WithCancelCause(budget.For(budget.InLane(ctx, budget.Bulk), budget.Scans))
 	defer stop(nil)
 	// A scan does not hold up the end of the service: it goes on where it was.
 	defer context.AfterFunc(p.running, func() { stop(errStopped) })()

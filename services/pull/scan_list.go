@@ -130,10 +130,11 @@ func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
 		if err != nil {
 			return err
 		}
-		if err := s.take(ctx, known, before, page); err != nil {
+		needless, err := s.take(ctx, known, before, page)
+		if err != nil {
 			return err
 		}
-		s.advance(x, i, page)
+		s.advance(x, i, page, needless)
 	}
 	return nil
 }
@@ -161,8 +162,8 @@ func (s *scan) page(ctx context.Context, l stripeapi.Listing) (stripeapi.Page, e
 }
 
 // advance records a page that has been taken into account, and hands a part of the span over if somebody has nothing to
-// do.
-func (s *scan) advance(x *span, i int, page stripeapi.Page) {
+// do. Needless prices are no part of what is compared with what is known.
+func (s *scan) advance(x *span, i int, page stripeapi.Page, needless map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range page.Objects {
@@ -170,7 +171,9 @@ func (s *scan) advance(x *span, i int, page stripeapi.Page) {
 			continue
 		}
 		if lists[i].Prices {
-			s.listed.add(s.listed.key(priceKind, o.ID))
+			if !needless[o.ID] {
+				s.listed.add(s.listed.key(priceKind, o.ID))
+			}
 			s.report.Prices++
 		} else {
 			s.listed.add(s.listed.key(productKind, o.ID))

@@ -54,8 +54,8 @@ type shown struct {
 }
 
 // take compares a page with what is known and corrects that. Before is a revision of OBSERVED from before the page was
-// asked for.
-func (s *scan) take(ctx context.Context, known *recent, before uint64, page stripeapi.Page) error {
+// asked for. It returns the ids of prices on the page of which nothing is kept.
+func (s *scan) take(ctx context.Context, known *recent, before uint64, page stripeapi.Page) (needless map[string]bool, err error) {
 	products := s.byProduct(ctx, page)
 	entries := make(map[string]*entry, len(products))
 	var unread []string
@@ -70,7 +70,7 @@ func (s *scan) take(ctx context.Context, known *recent, before uint64, page stri
 	}
 	read, err := s.mesh.Observed().GetMany(ctx, s.account, unread)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i, e := range read {
 		entries[unread[i]] = &entry{e.Observed, e.Revision, e.Revision}
@@ -104,7 +104,15 @@ func (s *scan) take(ctx context.Context, known *recent, before uint64, page stri
 	for _, product := range stale {
 		delete(known.entries, product)
 	}
-	return err
+	needless = map[string]bool{}
+	for _, p := range products {
+		for _, o := range p.objects {
+			if e := entries[p.product]; o.Price != nil && p.is(e.observed) == nil && catalog.FindPrice(e.observed, o.ID) == nil {
+				needless[o.ID] = true
+			}
+		}
+	}
+	return needless, err
 }
 
 // byProduct groups the objects of a page.
@@ -195,42 +203,46 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		return false, err
 	}
 	for _, id := range doubtful {
-		if err := s.look(ctx, p.known, id, func(*catalogv1.Observed) {}); err != nil {
+		if _, err := s.look(ctx, p.known, id, func(*catalogv1.Observed) {}); err != nil {
 			return false, err
 		}
 	}
 	return len(doubtful) == 0, nil
 }
 
-// look reads one object into what is known of its product. An object that cannot be read is counted and passed over.
-func (s *scan) look(ctx context.Context, of known, object string, also func(*catalogv1.Observed)) error {
+// look reads one object into what is known of its product, and reports whether Stripe does not hold it. An object that cannot
+// be read is counted and passed over.
+func (s *scan) look(ctx context.Context, of known, object string, also func(*catalogv1.Observed)) (gone bool, err error) {
 	const attempts = 4
 	for attempt := uint64(1); ; attempt++ {
 		if !s.mayRead() {
 			s.count(func(r *meshv1.ScanReport) { r.Unconfirmed++ })
-			return nil
+			return false, nil
 		}
-		err := s.refresh(ctx, of, object, also)
-		if err == nil || errors.Is(err, errLinking) || errors.Is(err, errShadowed) {
-			return nil
+		holds, err := s.refresh(ctx, of, object, false, also)
+		if err == nil {
+			return !holds, nil
+		}
+		if errors.Is(err, errLinking) || errors.Is(err, errShadowed) {
+			return false, nil
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 		var f *stripeapi.Failure
 		if !errors.As(err, &f) && !errors.Is(err, mesh.ErrTooLarge) && !errors.Is(err, mesh.ErrConflict) {
 			// Not about the object: NATS.
-			return err
+			return false, err
 		}
 		if f != nil && f.Action == stripeapi.Halt {
-			return err
+			return false, err
 		}
 		if attempt == attempts || f == nil || f.Action == stripeapi.Refuse {
 			s.fail(ctx, object, err)
-			return nil
+			return false, nil
 		}
 		if err := pause(ctx, mesh.RetryDelay(attempt)); err != nil {
-			return err
+			return false, err
 		}
 	}
 }

@@ -235,27 +235,53 @@ func TestScheduledScansThatPiledUpAreOneScan(t *testing.T) {
 	r.scanned("the next day")
 }
 
-func TestPricesThatNoListShowsAreLookedAtOnce(t *testing.T) {
+func TestScan_ForgetsPricesOfOthersThatNoListShows(t *testing.T) {
 	r := newRig(t)
 	r.product("mug")
 	listed := r.price("mug", "mug-eur")
-	r.pull(100 * time.Millisecond)
-	var inline []string
+	old := time.Now().Add(-time.Hour).Unix()
+	var inline []*catalogv1.ObservedPrice
 	for range 5 {
 		id, err := r.admin.CreatePrice(t.Context(), url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}}, true)
 		require.NoError(t, err)
-		inline = append(inline, id)
+		inline = append(inline, &catalogv1.ObservedPrice{
+			StripeId: id, Created: old, Price: &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "700", BillingScheme: "per_unit", TaxBehavior: "unspecified"},
+		})
 	}
-	require.Eventually(t, func() bool { return len(r.observed().GetPrices()) == 6 }, patience, 10*time.Millisecond, "events tell of them")
-	require.NoError(t, r.admin.ResetStats(t.Context()))
+	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.Prices = inline
+		return nil
+	})
+	require.NoError(t, err)
+	r.deaf()
+	r.pull(time.Hour)
 	report := r.scan("s1")
 	require.Zero(t, report.GetMissingPrices())
+	require.Len(t, r.observed().GetPrices(), 1)
+	require.NotNil(t, catalog.FindPrice(r.observed(), listed))
 	require.Equal(t, 5, r.reads())
-	require.Len(t, r.observed().GetPrices(), 6)
 	r.scan("s2")
 	require.Equal(t, 5, r.reads(), "a shop has thousands of them")
-	require.NotZero(t, catalog.FindPrice(r.observed(), inline[0]).GetUnlisted())
-	require.Zero(t, catalog.FindPrice(r.observed(), listed).GetUnlisted())
+}
+
+func TestScan_ComparesNothingOfPricesThatAreNotKept(t *testing.T) {
+	r := newRig(t)
+	r.product("mug")
+	r.price("mug", "mug-eur")
+	for range 120 {
+		_, err := r.admin.CreatePrice(t.Context(), url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}, "active": {"false"}}, false)
+		require.NoError(t, err)
+	}
+	r.deaf()
+	r.pull(time.Hour)
+	for _, id := range []string{"s1", "s2"} {
+		report := r.scan(id)
+		require.EqualValues(t, 121, report.GetPrices())
+		require.Zero(t, report.GetUnconfirmed())
+		require.Zero(t, report.GetMissingPrices())
+	}
+	require.Len(t, r.observed().GetPrices(), 1)
+	require.Zero(t, r.reads())
 }
 
 func TestAScanDoesNotSpendTheAllowanceOnWhatIsMissing(t *testing.T) {

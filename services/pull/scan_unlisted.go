@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,8 +19,8 @@ const (
 )
 
 const (
-	// unlistedFor is how long it is not asked again whether Stripe still holds a price of others that no list shows:
-	// checkouts make such prices by the thousand.
+	// unlistedFor is how long it is not asked again whether Stripe still holds a price of others that no list shows. Entries
+	// that an older program wrote have such prices.
 	unlistedFor = 30 * 24 * time.Hour
 	// confirmers is how many objects are read at the same time.
 	confirmers = 8
@@ -118,28 +119,21 @@ func (s *scan) confirmAll(ctx context.Context, keys map[uint64]bool, batch []*ca
 // confirmProduct looks at what was not listed of one product.
 func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *catalogv1.Observed) error {
 	of := known{s.puller, catalog.StripeID(o), o.GetProductId()}
-	gone := false
 	if o.GetProduct() != nil && keys[s.listed.key(productKind, catalog.StripeID(o))] {
-		err := s.look(ctx, of, of.stripeID, func(after *catalogv1.Observed) { gone = after.GetProduct() == nil })
+		gone, err := s.look(ctx, of, of.stripeID, func(*catalogv1.Observed) {})
 		if err != nil {
 			return err
 		}
-	}
-	if gone {
-		s.count(func(r *meshv1.ScanReport) { r.Missing++ })
-		return nil
+		if gone {
+			s.count(func(r *meshv1.ScanReport) { r.Missing++ })
+			return nil
+		}
 	}
 	for _, price := range o.GetPrices() {
 		if restsUnlisted(price) || !keys[s.listed.key(priceKind, price.GetStripeId())] {
 			continue
 		}
-		gone := false
-		err := s.look(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) {
-			held := catalog.FindPrice(after, price.GetStripeId())
-			if gone = held == nil; !gone && held.GetPrice().GetId() == "" {
-				held.Unlisted = time.Now().Unix()
-			}
-		})
+		gone, err := s.look(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) { s.dropInline(after, price.GetStripeId()) })
 		if err != nil {
 			return err
 		}
@@ -148,4 +142,14 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 		}
 	}
 	return nil
+}
+
+// dropInline drops a price of others that Stripe holds and no list shows, as those made by a checkout: nobody else buys at it.
+// One that was made since the lists were read, they may show the next time.
+func (s *scan) dropInline(o *catalogv1.Observed, stripeID string) {
+	held := catalog.FindPrice(o, stripeID)
+	if held == nil || catalog.Owned(held) || held.GetCreated() >= s.began || stripeID == o.GetProduct().GetDefaultPrice() {
+		return
+	}
+	o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool { return p == held })
 }

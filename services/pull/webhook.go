@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
@@ -47,18 +48,56 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		p.refuse(r.Context(), w, http.StatusBadRequest, "undecodable", err.Error())
 		return
+	case event.Livemode != p.livemode && event.Account != "":
+		// Stripe sends the test events of connected accounts to the live endpoint too, and would send one that is refused again
+		// for days (https://docs.stripe.com/connect/webhooks).
+		countReceived(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
+		return
 	case event.Livemode != p.livemode:
 		p.refuse(r.Context(), w, http.StatusBadRequest, "livemode", fmt.Sprintf(
 			"the event has livemode %t, and the key in use %t: point this endpoint of Stripe's other mode elsewhere", event.Livemode, p.livemode))
 		return
 	case !ok, event.Account != p.stripeAccount:
 		// Of another kind, or of a connected account: product ids are often the same in every account.
-		countReceived(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
+		p.ignored(r.Context(), event)
 		return
+	}
+	if event.Thin && event.ProductID == "" {
+		if event, err = p.withProduct(r.Context(), event); err != nil {
+			p.logger.ErrorContext(r.Context(), "could not read which product an event is about; Stripe will send it again", "event", event.ID, "price", event.ObjectID, "error", err)
+			p.refuse(r.Context(), w, http.StatusServiceUnavailable, "not_stored", "not stored; send it again")
+			return
+		}
+		if event.ProductID == "" {
+			// The price is gone already. A scan finds what that means.
+			countReceived(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
+			return
+		}
 	}
 	if err := p.take(r.Context(), event, meshv1.Via_VIA_WEBHOOK); err != nil {
 		p.logger.ErrorContext(r.Context(), "could not store a webhook; Stripe will send it again", "event", event.ID, "error", err)
 		p.refuse(r.Context(), w, http.StatusServiceUnavailable, "not_stored", "not stored; send it again")
+	}
+}
+
+// withProduct reads the product of the price that a thin event names.
+func (p *puller) withProduct(ctx context.Context, event stripeapi.Event) (stripeapi.Event, error) {
+	product, err := p.stripe.ProductOf(budget.For(ctx, budget.Events), event.ObjectID)
+	if err != nil || product == "" {
+		return event, err
+	}
+	return event.WithProduct(product)
+}
+
+// ignored says what an event destination that sends something else should send.
+func (p *puller) ignored(ctx context.Context, event stripeapi.Event) {
+	countReceived(ctx, meshv1.Via_VIA_WEBHOOK, "ignored")
+	switch {
+	case event.Type == stripeapi.PingType:
+		p.logger.InfoContext(ctx, "Stripe tried the event destination, and the signature is right", "event", event.ID)
+	case event.Thin:
+		p.logger.WarnContext(ctx, "a thin event that is about neither a product nor a price is ignored; have the event destination send "+
+			"the snapshot events product.* and price.* in API version "+stripeapi.PinnedVersion, "event", event.ID, "type", event.Type)
 	}
 }
 

@@ -126,6 +126,7 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	stored := proto.CloneOf(observed)
 	// Before the calls: a key of metadata that was written and not recorded could never be removed.
 	catalog.ManageMetadata(stored, o.change)
+	catalog.NoteFound(stored, o.change)
 	if len(steps) == 0 {
 		stored.Claim = nil
 		p.settleVersion(o, stored)
@@ -223,7 +224,12 @@ func firstCalled(intent *catalogv1.Intent) time.Time {
 // outcome that have had their time are settled by it.
 func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
 	metrics.PushLooks.Add(ctx, 1)
-	seen, prices, err := p.stripe.Look(ctx, catalog.StripeID(observed))
+	seen, prices, all, err := p.stripe.LookFor(ctx, catalog.StripeID(observed), catalog.OwnedIDs(observed))
+	if err == nil && !all && observed.GetProductSeen() == 0 {
+		// Nothing is known of its archived prices.
+		seen, prices, err = p.stripe.Look(ctx, catalog.StripeID(observed))
+		all = true
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look at product %s: %w", observed.GetProductId(), stripeapi.Classify(err))
 	}
@@ -232,7 +238,11 @@ func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catal
 		return nil, err
 	}
 	o := proto.CloneOf(observed)
-	catalog.ObserveWhole(o, seen, prices)
+	if all {
+		catalog.ObserveWhole(o, seen, prices)
+	} else {
+		catalog.ObserveActive(o, seen, prices)
+	}
 	o.Stale, o.Claim = false, nil
 	o.Generation++
 	for _, intent := range o.GetIntents() {
@@ -356,10 +366,14 @@ func managePrice(o *catalogv1.Observed, stripeID string, keys []string) {
 	}
 }
 
-// sameSightings says whether what is known of Stripe's objects is the same in both states.
+// sameSightings says whether what is known of Stripe's objects is the same in both states. Prices of others concern no step: a
+// shop that makes one for each sale is not to be read again and again.
 func sameSightings(a, b *catalogv1.Observed) bool {
+	owned := func(o *catalogv1.Observed) []*catalogv1.ObservedPrice {
+		return slices.DeleteFunc(slices.Clone(o.GetPrices()), func(p *catalogv1.ObservedPrice) bool { return !catalog.Owned(p) })
+	}
 	return proto.Equal(a.GetProduct(), b.GetProduct()) && a.GetDeleted() == b.GetDeleted() &&
-		slices.EqualFunc(a.GetPrices(), b.GetPrices(), func(x, y *catalogv1.ObservedPrice) bool {
+		slices.EqualFunc(owned(a), owned(b), func(x, y *catalogv1.ObservedPrice) bool {
 			return x.GetStripeId() == y.GetStripeId() && proto.Equal(x.GetPrice(), y.GetPrice())
 		})
 }

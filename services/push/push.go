@@ -97,7 +97,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := errgroup.WithContext(budget.For(ctx, budget.Pushes))
 	work := func(run func(context.Context) error) {
 		g.Go(func() error { return gate.Run(ctx, run) })
 	}

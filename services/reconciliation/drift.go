@@ -137,9 +137,21 @@ func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Orders
 func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Orders, id string) (cannot string, err error) {
 	order := &meshv1.WriteBack{ProductId: p.ID, Version: p.Desired.GetVersion(), Import: o.Import}
 	if o.Import {
+		if r.inGrace(p) {
+			return "", nil
+		}
+		if wait, cannot, err := r.unready(ctx, p, id); wait || err != nil {
+			return cannot, err
+		}
 		order.Product = catalog.Import(p.Observed)
-	} else if order.Product, order.Fields = catalog.TakeFromStripe(p.Desired, p.Observed, o.WriteBack); len(order.Fields) == 0 {
-		return "the catalog cannot have Stripe's value", nil
+	} else {
+		fields, cannot, err := r.withoutUnread(ctx, p, o.WriteBack, id)
+		if len(fields) == 0 || err != nil {
+			return cannot, err
+		}
+		if order.Product, order.Fields = catalog.Take(p.Desired, p.Observed, fields); len(order.Fields) == 0 {
+			return "the catalog cannot have Stripe's value", nil
+		}
 	}
 	if violations := catalog.Validate(order.Product); len(violations) > 0 {
 		return fmt.Sprintf("with Stripe's values the product could not be in the catalog: %s", violations[0]), nil

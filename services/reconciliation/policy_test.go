@@ -134,15 +134,115 @@ func TestAPersonDecides(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 }
 
-func TestAnExtraIsImported(t *testing.T) {
+// reads are the products that pull is told to read.
+func (r *rig) productReads() chan string {
+	r.t.Helper()
+	out := make(chan string, 100)
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+			if read := msg.Body.GetRead(); read != nil {
+				out <- read.GetProductId()
+			}
+			return mesh.Ack()
+		})
+	}()
+	r.t.Cleanup(func() { cancel(); <-done })
+	return out
+}
+
+// observeWhole has pull read a product with an active price of each id.
+func (r *rig) observeWhole(id string, version uint64, byDefault string, prices ...string) {
+	r.t.Helper()
+	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
+		var sightings []catalog.PriceSighting
+		for _, p := range prices {
+			sightings = append(sightings, catalog.PriceSighting{StripeID: p, Price: &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1400"}})
+		}
+		catalog.ObserveActive(o, catalog.ProductSighting{Product: &catalogv1.Product{Id: id, Name: "Stray", Active: new(true), DefaultPrice: byDefault}, Seen: 1}, sightings)
+		o.Version = version
+		return nil
+	})
+	require.NoError(r.t, err)
+}
+
+// eventPrice has an event tell of a price of a product.
+func (r *rig) eventPrice(id, price string) {
+	r.t.Helper()
+	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
+		catalog.ObservePrice(o, catalog.PriceSighting{
+			StripeID: price, Price: &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1500"}, Seen: 2, Partial: true, Fetched: o.GetVersion() == 0,
+		})
+		return nil
+	})
+	require.NoError(r.t, err)
+}
+
+func TestImport_ReadsTheProductWithItsPricesFirst(t *testing.T) {
 	r := newRig(t)
 	r.under(nil)
+	r.cfg.GracePeriod = 100 * time.Millisecond
 	r.cfg.Extras = reconciliation.ExtrasImport
-	orders := r.writeBacks()
+	orders, reads := r.writeBacks(), r.productReads()
 	r.start()
 	r.observe("stray", "Stray", 0)
+	require.Equal(t, "stray", <-reads)
+	require.Equal(t, "extra", r.eventuallyDrift("stray", "repairing").GetDifference().GetKind())
+	require.Empty(t, orders, "its prices are not known")
+	// The list of prices lags behind the product.
+	r.observeWhole("stray", 0, "price_2", "price_1")
+	require.Equal(t, "stray", <-reads, "its default price is not among them")
+	require.Empty(t, orders)
+	r.eventPrice("stray", "price_2")
+	r.observeWhole("stray", 0, "price_2", "price_1", "price_2")
 	order := <-orders
 	require.True(t, order.GetImport())
 	require.Equal(t, "Stray", order.GetProduct().GetName())
-	require.Equal(t, "extra", r.eventuallyDrift("stray", "repairing").GetDifference().GetKind())
+	require.Equal(t, "price_2", order.GetProduct().GetDefaultPrice())
+	require.Len(t, order.GetProduct().GetPrices(), 2)
+}
+
+func TestImport_TakesPricesThatComeLater(t *testing.T) {
+	for extras, want := range map[reconciliation.Extras]string{reconciliation.ExtrasImport: "write-back", reconciliation.ExtrasReport: "report"} {
+		t.Run(string(extras), func(t *testing.T) {
+			r := newRig(t)
+			r.under(nil)
+			r.cfg.GracePeriod = 100 * time.Millisecond
+			r.cfg.Extras = extras
+			orders, reads := r.writeBacks(), r.productReads()
+			r.start()
+			desired := &catalogv1.Product{Id: "stray", Name: "Stray", DefaultPrice: "price_1", Prices: []*catalogv1.Price{{Id: "price_1", Currency: "eur", UnitAmount: "1400"}}}
+			require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, "stray"), &catalogv1.ProductChange{
+				Account: "default", ProductId: "stray", Version: 10, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: desired,
+			}, mesh.WithVersion(10)))
+			held := func(prices ...string) {
+				r.observeWhole("stray", 10, "price_1", prices...)
+				_, err := r.mesh.Observed().Update(t.Context(), "default", "stray", func(o *catalogv1.Observed) error {
+					catalog.FindPrice(o, "price_1").Price.Id, catalog.FindPrice(o, "price_1").Price.LookupKey = "price_1", "price_1"
+					catalog.FindPrice(o, "price_1").Price.Metadata = map[string]string{catalog.PriceMarker: "price_1"}
+					return nil
+				})
+				require.NoError(t, err)
+			}
+			held("price_1")
+			r.eventually("stray", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
+			r.eventPrice("stray", "price_2")
+			state := map[reconciliation.Extras]string{reconciliation.ExtrasImport: "repairing", reconciliation.ExtrasReport: "found"}[extras]
+			found := r.eventuallyDrift("stray", state)
+			require.Equal(t, "prices.price_2", found.GetDifference().GetField())
+			require.Equal(t, want, found.GetDifference().GetAction())
+			if extras == reconciliation.ExtrasReport {
+				require.Empty(t, reads)
+				return
+			}
+			require.Equal(t, "stray", <-reads)
+			require.Empty(t, orders)
+			held("price_1", "price_2")
+			order := <-orders
+			require.False(t, order.GetImport())
+			require.Equal(t, []string{"prices.price_2"}, order.GetFields())
+			require.Equal(t, "price_2", order.GetProduct().GetPrices()[1].GetId())
+		})
+	}
 }

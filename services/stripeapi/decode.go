@@ -2,9 +2,7 @@ package stripeapi
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strconv"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
@@ -217,81 +215,3 @@ func decodeCustom(c *customJSON) *catalogv1.CustomUnitAmount {
 	}
 	return &catalogv1.CustomUnitAmount{Maximum: c.Maximum.String(), Minimum: c.Minimum.String(), Preset: c.Preset.String()}
 }
-
-// Event is a Stripe event about a product or a price.
-type Event struct {
-	ID       string
-	Type     string
-	Created  int64
-	Livemode bool
-	// Account is set on events of connected accounts.
-	Account        string
-	IdempotencyKey string
-	// Object is data.object, as Stripe sent it.
-	Object json.RawMessage
-	// ObjectID is the product's id or Stripe's id of the price.
-	ObjectID  string
-	ProductID string
-	// Changed are the names in data.previous_attributes.
-	Changed []string
-	// Raw is the whole event, as Stripe sent it.
-	Raw json.RawMessage
-	// Seen is the second of Stripe's clock at which the event was listed; 0 of one that came otherwise.
-	Seen int64
-}
-
-// DecodeEvent reads an event about a product or price; ok is false for one about anything else.
-func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
-	var j struct {
-		ID       string          `json:"id"`
-		Type     string          `json:"type"`
-		Created  int64           `json:"created"`
-		Livemode bool            `json:"livemode"`
-		Account  string          `json:"account"`
-		Request  json.RawMessage `json:"request"`
-		Data     struct {
-			Object   json.RawMessage            `json:"object"`
-			Previous map[string]json.RawMessage `json:"previous_attributes"`
-		} `json:"data"`
-	}
-	if err := json.Unmarshal(raw, &j); err != nil {
-		return Event{}, false, fmt.Errorf("decode Stripe's event: %w", err)
-	}
-	if j.ID == "" || j.Type == "" {
-		return Event{}, false, errors.New("not a Stripe event: it has no id or type")
-	}
-	var object struct {
-		ID      string    `json:"id"`
-		Object  string    `json:"object"`
-		Product reference `json:"product"`
-	}
-	if len(j.Data.Object) > 0 {
-		if err := json.Unmarshal(j.Data.Object, &object); err != nil {
-			return Event{}, false, fmt.Errorf("decode the object of Stripe's event %s: %w", j.ID, err)
-		}
-	}
-	e = Event{
-		ID: j.ID, Type: j.Type, Created: j.Created, Livemode: j.Livemode, Account: j.Account,
-		Object: j.Data.Object, ObjectID: object.ID, Raw: raw,
-	}
-	for name := range j.Data.Previous {
-		e.Changed = append(e.Changed, name)
-	}
-	// Very old API versions write the request as a bare id, without a key.
-	var request struct {
-		IdempotencyKey string `json:"idempotency_key"`
-	}
-	if json.Unmarshal(j.Request, &request) == nil {
-		e.IdempotencyKey = request.IdempotencyKey
-	}
-	switch object.Object {
-	case "product":
-		e.ProductID = object.ID
-	case "price":
-		e.ProductID = string(object.Product)
-	}
-	return e, e.ProductID != "", nil
-}
-
-// CreatedText is the event's time in the form of Stripe's list parameters.
-func (e Event) CreatedText() string { return strconv.FormatInt(e.Created, 10) }

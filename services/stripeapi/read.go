@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -52,20 +53,98 @@ func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSi
 
 // Look reads a product and all its prices, archived ones included.
 func (c *Client) Look(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
+	p, prices, err := c.LookActive(ctx, product)
+	if err != nil || p.Product == nil {
+		return p, nil, err
+	}
+	archived, err := c.pricesOf(ctx, product, false)
+	if err != nil {
+		return p, nil, err
+	}
+	return p, append(prices, archived...), nil
+}
+
+const (
+	// historyPages is how many pages of archived prices are read for those that are wanted, before what is left of those is
+	// read one by one.
+	historyPages = 5
+	// fewPrices is up to how many prices are read one by one.
+	fewPrices = 20
+)
+
+// LookFor reads a product, its active prices, and of the archived ones at least those that are wanted, by Stripe's ids. It
+// reports whether it has read all of them: for most products that takes no more calls, for one with thousands of archived
+// prices it takes a hundred.
+func (c *Client) LookFor(ctx context.Context, product string, wanted []string) (p catalog.ProductSighting, prices []catalog.PriceSighting, all bool, err error) {
+	if p, prices, err = c.LookActive(ctx, product); err != nil || p.Product == nil {
+		return p, nil, err == nil, err
+	}
+	missing := map[string]bool{}
+	for _, id := range wanted {
+		missing[id] = true
+	}
+	for _, s := range prices {
+		delete(missing, s.StripeID)
+	}
+	n := 0
+	for listed, err := range c.ListPrices(ctx, false, product) {
+		if err != nil {
+			return p, nil, false, err
+		}
+		n++
+		prices = append(prices, listed.PriceSighting)
+		delete(missing, listed.StripeID)
+		if n%pageSize == 0 && (len(missing) == 0 || n >= historyPages*pageSize && len(missing) <= fewPrices) {
+			// To go on would ask for the next page.
+			return c.readEach(ctx, p, prices, missing)
+		}
+	}
+	return p, prices, true, nil
+}
+
+// readEach adds prices that are read one by one.
+func (c *Client) readEach(ctx context.Context, p catalog.ProductSighting, prices []catalog.PriceSighting, ids map[string]bool) (catalog.ProductSighting, []catalog.PriceSighting, bool, error) {
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		s, err := c.GetPrice(ctx, id)
+		if err != nil {
+			return p, nil, false, err
+		}
+		prices = append(prices, s)
+	}
+	return p, prices, false, nil
+}
+
+// LookActive reads a product and its active prices: what is sold, whatever the length of its history.
+func (c *Client) LookActive(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
 	p, err := c.GetProduct(ctx, product)
 	if err != nil || p.Product == nil {
 		return p, nil, err
 	}
-	var prices []catalog.PriceSighting
-	for _, active := range []bool{true, false} {
-		for listed, err := range c.ListPrices(ctx, active, product) {
-			if err != nil {
-				return p, nil, err
-			}
-			prices = append(prices, listed.PriceSighting)
+	prices, err := c.pricesOf(ctx, product, true)
+	return p, prices, err
+}
+
+func (c *Client) pricesOf(ctx context.Context, product string, active bool) (prices []catalog.PriceSighting, err error) {
+	for listed, err := range c.ListPrices(ctx, active, product) {
+		if err != nil {
+			return nil, err
 		}
+		prices = append(prices, listed.PriceSighting)
 	}
-	return p, prices, nil
+	return prices, nil
+}
+
+// ProductOf reads which product a price belongs to; "" if Stripe holds no such price.
+func (c *Client) ProductOf(ctx context.Context, stripeID string) (string, error) {
+	a, err := c.read(ctx, "GET /v1/prices/{id}", stripeID, nil)
+	if NotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the product of price %s: %w", stripeID, err)
+	}
+	_, product, err := DecodePrice(a.body(), a.seen())
+	return product, err
 }
 
 // ListedPrice is a price and the product it belongs to.

@@ -94,9 +94,23 @@ func (id identity) permit(op *operation) *refusal {
 	if !id.readOnly || op.method == http.MethodGet {
 		return nil
 	}
+	return id.forbidden(op)
+}
+
+// forbidden is Stripe's answer to a restricted key that lacks a permission.
+func (id identity) forbidden(op *operation) *refusal {
+	needs := op.permission + "_write"
+	if op.method == http.MethodGet {
+		needs = op.permission + "_read"
+	}
 	return &refusal{
 		status: http.StatusForbidden, kind: typeInvalid, unsaved: true,
 		message: "The provided key '" + mask(id.key) + "' does not have the required permissions for this endpoint on account '" + id.account +
-			"'. Having the '" + op.permission + "_write' permission would allow this request to continue.",
+			"'. Having the '" + needs + "' permission would allow this request to continue.",
 	}
+}
+
+// revoked is Stripe's answer to a key that was rolled or deleted.
+func (id identity) revoked() *refusal {
+	return unauthorized("api_key_expired", "Expired API Key provided: "+mask(id.key))
 }

@@ -116,7 +116,7 @@ func (d *Dashboard) run(c *call) (json.RawMessage, error) {
 	if bad := c.check(false); bad != nil {
 		return nil, bad
 	}
-	out := d.sim.run(c, false, false)
+	out := d.sim.run(c, nil, nil)
 	if out.status != http.StatusOK {
 		var e errorBody
 		decode(out.body, &e)

@@ -61,6 +61,9 @@
 //	response_lost   executed and remembered, then the connection is closed without an answer
 //	reset           the connection is closed at once; Go's HTTP client repeats such a request by itself if it has an
 //	                idempotency key and the connection had been used before
+//	key_revoked     401 api_key_expired, as for a key that was rolled; Key names the key if only one is to be refused
+//	forbidden       403, as for a restricted key that lacks the operation's permission
+//	refused         a 4xx with Status, Code, Message, Param and ShouldRetry; not executed, and remembered under the key
 //
 // and of webhooks, where Event is a pattern of event types:
 //

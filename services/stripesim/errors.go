@@ -14,6 +14,8 @@ type refusal struct {
 	message string
 	param   string
 
+	// shouldRetry is the header Stripe-Should-Retry: Stripe's own word on whether the same request may succeed.
+	shouldRetry string
 	// limited is the limiter's reason, for the header Stripe-Rate-Limited-Reason.
 	limited string
 	// unsaved: the request was turned away before its execution began, so its idempotency key stays free.
@@ -89,11 +91,16 @@ func rateLimited(reason string) *refusal {
 
 func lockTimeout() *refusal {
 	return &refusal{
-		status: http.StatusTooManyRequests, kind: typeInvalid, code: "lock_timeout", unsaved: true, noRequestID: true,
+		status: http.StatusTooManyRequests, kind: typeInvalid, code: "lock_timeout", unsaved: true, noRequestID: true, shouldRetry: "true",
 		message: "This object cannot be accessed right now because another API request or Stripe process is currently accessing it. " +
 			"If you see this error intermittently, retry the request. If you see this error frequently and are making multiple concurrent " +
 			"requests to a single object, make your requests serially or at a lower rate.",
 	}
+}
+
+// told is the refusal that a fault asks for.
+func told(f Fault) *refusal {
+	return &refusal{status: f.Status, kind: typeInvalid, code: f.Code, message: f.Message, param: f.Param, shouldRetry: f.ShouldRetry}
 }
 
 func serverError() *refusal {

@@ -3,6 +3,7 @@ package stripesim
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,9 @@ const (
 	FaultLatency      FaultKind = "latency"
 	FaultResponseLost FaultKind = "response_lost"
 	FaultReset        FaultKind = "reset"
+	FaultKeyRevoked   FaultKind = "key_revoked"
+	FaultForbidden    FaultKind = "forbidden"
+	FaultRefused      FaultKind = "refused"
 
 	FaultWebhookLost       FaultKind = "webhook_lost"
 	FaultWebhookDuplicated FaultKind = "webhook_duplicated"
@@ -32,11 +36,12 @@ const (
 
 // entering are the faults that strike before a request's execution, or its answer whatever that is.
 var entering = []FaultKind{
-	FaultReset, FaultRateLimit, FaultLockTimeout, FaultUnavailable, FaultBadGateway, FaultLatency, FaultResponseLost,
+	FaultReset, FaultKeyRevoked, FaultForbidden, FaultRateLimit, FaultLockTimeout, FaultUnavailable, FaultBadGateway, FaultLatency,
+	FaultResponseLost,
 }
 
 // executing are those that strike only if the request is executed.
-var executing = []FaultKind{FaultErrorBefore, FaultErrorAfter}
+var executing = []FaultKind{FaultErrorBefore, FaultErrorAfter, FaultRefused}
 
 var delivering = []FaultKind{FaultWebhookLost, FaultWebhookDuplicated, FaultWebhookDelayed, FaultWebhookReordered}
 
@@ -52,6 +57,8 @@ type Fault struct {
 	// Object restricts it to requests about an object: by its id in the path, by the id that a product is to get, or
 	// by the product of a price that is to be made. For webhooks, to events about it.
 	Object string `json:"object,omitempty"`
+	// Key restricts it to requests with this API key: of two keys, one may be revoked.
+	Key string `json:"key,omitempty"`
 	// Event restricts a webhook fault to event types, such as "product.*".
 	Event string `json:"event,omitempty"`
 	// Skip lets so many matches pass first.
@@ -63,6 +70,14 @@ type Fault struct {
 	Seed        uint64  `json:"seed,omitempty"`
 	// Reason of a rate_limit; ReasonGlobalRate if empty.
 	Reason string `json:"reason,omitempty"`
+	// Status of a refused, from 400 to 499, with the code, message and parameter of the error; 400 and a message of the
+	// simulator's own if 0 and empty.
+	Status  int    `json:"status,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
+	Param   string `json:"param,omitempty"`
+	// ShouldRetry of a refused is its header Stripe-Should-Retry, "true" or "false"; none if empty.
+	ShouldRetry string `json:"should_retry,omitempty"`
 	// Delay of latency, webhook_delayed and webhook_reordered, in nanoseconds.
 	Delay time.Duration `json:"delay,omitempty"`
 	// Hits is how often it has struck.
@@ -86,6 +101,7 @@ type activeFault struct {
 type occasion struct {
 	method, path, operation string
 	objects                 []string
+	key                     string
 	event                   string
 }
 
@@ -96,8 +112,19 @@ func (f *faults) add(fault Fault) (Fault, error) {
 	if fault.Probability < 0 || fault.Probability > 1 {
 		return Fault{}, fmt.Errorf("simulator: the probability of a fault is between 0 and 1, not %v", fault.Probability)
 	}
-	if fault.Kind == FaultRateLimit {
+	switch fault.Kind {
+	case FaultRateLimit:
 		setDefault(&fault.Reason, ReasonGlobalRate)
+	case FaultRefused:
+		setDefault(&fault.Status, http.StatusBadRequest)
+		setDefault(&fault.Message, "The simulator was told to refuse this request.")
+		if fault.Status < 400 || fault.Status > 499 {
+			return Fault{}, fmt.Errorf("simulator: the status of a refusal is between 400 and 499, not %d", fault.Status)
+		}
+		if !slices.Contains([]string{"", "true", "false"}, fault.ShouldRetry) {
+			return Fault{}, fmt.Errorf("simulator: should_retry of a refusal is true or false, not %q", fault.ShouldRetry)
+		}
+	default:
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -151,6 +178,7 @@ func (f *activeFault) matches(o occasion) bool {
 	return (f.Count == 0 || f.Hits < f.Count) &&
 		(f.Method == "" || strings.EqualFold(f.Method, o.method)) &&
 		(f.Path == "" || wildcard(f.Path, o.path) || wildcard(f.Path, o.operation)) &&
+		(f.Key == "" || f.Key == o.key) &&
 		(f.Object == "" || slices.Contains(o.objects, f.Object)) &&
 		(f.Event == "" || subscribed([]string{f.Event}, o.event))
 }

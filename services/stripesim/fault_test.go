@@ -20,7 +20,7 @@ func TestFaultsOfRequests(t *testing.T) {
 		header   map[string]string
 	}{
 		stripesim.FaultRateLimit:    {429, "rate_limit", false, map[string]string{"Stripe-Rate-Limited-Reason": "resource-specific"}},
-		stripesim.FaultLockTimeout:  {429, "lock_timeout", false, map[string]string{"Stripe-Rate-Limited-Reason": "", "Request-Id": ""}},
+		stripesim.FaultLockTimeout:  {429, "lock_timeout", false, map[string]string{"Stripe-Rate-Limited-Reason": "", "Request-Id": "", "Stripe-Should-Retry": "true"}},
 		stripesim.FaultErrorBefore:  {500, "", false, nil},
 		stripesim.FaultErrorAfter:   {500, "", true, nil},
 		stripesim.FaultUnavailable:  {503, "", false, nil},
@@ -28,6 +28,9 @@ func TestFaultsOfRequests(t *testing.T) {
 		stripesim.FaultLatency:      {200, "", true, nil},
 		stripesim.FaultResponseLost: {0, "", true, nil},
 		stripesim.FaultReset:        {0, "", false, nil},
+		stripesim.FaultKeyRevoked:   {401, "api_key_expired", false, map[string]string{"WWW-Authenticate": `Basic realm="Stripe"`}},
+		stripesim.FaultForbidden:    {403, "", false, nil},
+		stripesim.FaultRefused:      {400, "", false, map[string]string{"Stripe-Should-Retry": ""}},
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -110,6 +113,33 @@ func TestFaultsAreAimed(t *testing.T) {
 		require.True(t, h.sim.RemoveFault(f.ID))
 		require.False(t, h.sim.RemoveFault(f.ID))
 		require.False(t, struck(c.struck()), name)
+	}
+}
+
+func TestFaults_RefuseOneKeyOrInTheWordsGiven(t *testing.T) {
+	t.Parallel()
+	h := start(t, stripesim.Config{})
+	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultKeyRevoked, Key: "sk_test_old"})
+	require.NoError(t, err)
+	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_old").refused(http.StatusUnauthorized, "api_key_expired", "", "Expired API Key")
+	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_new").ok()
+	_, err = h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultForbidden, Path: "/v1/prices*"})
+	require.NoError(t, err)
+	h.get("/v1/prices").refused(http.StatusForbidden, "", "", "Having the 'rak_plan_read' permission")
+	_, err = h.sim.AddFault(stripesim.Fault{
+		Kind: stripesim.FaultRefused, Object: "lamp", Method: http.MethodPost, Status: 402, Code: "tax_code_invalid", Message: "No.", Param: "tax_code", ShouldRetry: "false",
+	})
+	require.NoError(t, err)
+	for _, replayed := range []string{"", "true"} {
+		r := h.ask(http.MethodPost, "/v1/products/lamp", form("name", "Lantern"), "Idempotency-Key", "k")
+		r.refused(402, "tax_code_invalid", "tax_code", "No.")
+		require.Equal(t, replayed, r.header.Get("Idempotent-Replayed"), "it is remembered under the key")
+	}
+	for _, bad := range []stripesim.Fault{{Status: 500}, {ShouldRetry: "perhaps"}} {
+		bad.Kind = stripesim.FaultRefused
+		_, err = h.sim.AddFault(bad)
+		require.Error(t, err)
 	}
 }
 

@@ -77,7 +77,7 @@ func (s *store) claim(c *call) (*answer, *refusal) {
 	switch old := s.answers.byKey[c.key]; {
 	case s.answers.running[c.key]:
 		return nil, &refusal{
-			status: http.StatusConflict, kind: typeIdempotency, code: "idempotency_key_in_use", unsaved: true,
+			status: http.StatusConflict, kind: typeIdempotency, code: "idempotency_key_in_use", unsaved: true, shouldRetry: "true",
 			message: "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, " +
 				"and the other request is still going through): " + c.key + ". Please try again later.",
 		}

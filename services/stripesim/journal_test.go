@@ -60,7 +60,7 @@ func TestStateSurvives(t *testing.T) { //nolint:tparallel // one process after t
 		h.made("/v1/products", "id", "lamp", "name", "Lamp", "shippable", "false", "features[0][name]", "Warm", "metadata[k]", "v",
 			"package_dimensions[height]", "1.5", "package_dimensions[length]", "1", "package_dimensions[weight]", "1", "package_dimensions[width]", "1")
 		price = h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount_decimal", "0.000000000001", "lookup_key", "k", "currency_options[eur][unit_amount_decimal]", "3")
-		h.made("/v1/prices", "product", "lamp", "currency", "usd", "billing_scheme", "tiered", "tiers_mode", "volume", "tiers[0][up_to]", "inf", "tiers[0][flat_amount_decimal]", "0.5")
+		h.made("/v1/prices", "product", "lamp", "currency", "usd", "billing_scheme", "tiered", "recurring[interval]", "month", "tiers_mode", "volume", "tiers[0][up_to]", "inf", "tiers[0][flat_amount_decimal]", "0.5")
 		h.made("/v1/prices", "product", "lamp", "currency", "usd", "custom_unit_amount[enabled]", "true", "active", "false")
 		require.NoError(t, h.sim.Dashboard().DeletePrice(h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")))
 		h.post("/v1/products/lamp", "default_price", price).ok()

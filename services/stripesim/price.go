@@ -117,8 +117,8 @@ var updatePriceParams = map[string]shape{
 	"transfer_lookup_key": {kind: boolean},
 }
 
-// newPrice makes a price of the parameters of a request, or of a product's default_price_data.
-func newPrice(f *field, product string, now time.Time) (*price, *refusal) {
+// newPrice makes a price of the parameters of a request in a version of the API, or of a product's default_price_data.
+func newPrice(f *field, product, version string, now time.Time) (*price, *refusal) {
 	p := &price{
 		ID: newID("price_1", 23), Active: true, BillingScheme: "per_unit", Created: now.Unix(),
 		Currency: strings.ToLower(f.text("currency")), Product: product, Nickname: f.optional("nickname"), LookupKey: f.text("lookup_key"),
@@ -140,7 +140,7 @@ func newPrice(f *field, product string, now time.Time) (*price, *refusal) {
 	if r := mixedAmounts(f); r != nil {
 		return nil, r
 	}
-	if p.Recurring, r = newRecurring(f.get("recurring")); r != nil {
+	if p.Recurring, r = newRecurring(f.get("recurring"), version); r != nil {
 		return nil, r
 	}
 	if p.Custom != nil && p.Recurring != nil {
@@ -161,6 +161,10 @@ func newPrice(f *field, product string, now time.Time) (*price, *refusal) {
 	}
 	if p.Metadata, r = mergeMetadata(nil, f.get("metadata")); r != nil {
 		return nil, r
+	}
+	if p.BillingScheme == "tiered" && p.Recurring == nil {
+		// As recorded in Stripe's test mode.
+		return nil, invalid("parameter_missing", "interval", "Missing required param: interval.")
 	}
 	return p, nil
 }
@@ -192,7 +196,10 @@ func (p *price) checkAmounts(f *field) *refusal {
 	return nil
 }
 
-func newRecurring(f *field) (*recurring, *refusal) {
+// meteredByMeter is the API version from which a metered price must have a meter.
+const meteredByMeter = "2025-03-31"
+
+func newRecurring(f *field, version string) (*recurring, *refusal) {
 	if f == nil {
 		return nil, nil
 	}
@@ -210,6 +217,8 @@ func newRecurring(f *field) (*recurring, *refusal) {
 		return nil, invalid("", f.get("interval_count").name, "The maximum interval is 3 years: interval_count can be at most %s.", longestIntervalText[r.Interval])
 	case r.Meter != nil && r.UsageType != "metered":
 		return nil, invalid("", f.get("meter").name, "`recurring[meter]` can only be set if `recurring[usage_type]=metered`.")
+	case r.Meter == nil && r.UsageType == "metered" && version >= meteredByMeter:
+		return nil, invalid("parameter_missing", f.name+"[meter]", "Metered prices must be backed by meters: pass `recurring[meter]`, or use an API version before %s.basil.", meteredByMeter)
 	}
 	return r, nil
 }
@@ -229,13 +238,15 @@ func (t *tx) createPrice(c *call) (any, *refusal) {
 		}
 		if made.ID == "" {
 			made.ID = newID("prod_", 14)
+		} else if r := checkProductID("product_data[id]", made.ID); r != nil {
+			return nil, r
 		}
 		if r := made.write(data); r != nil {
 			return nil, r
 		}
 		productID = made.ID
 	}
-	p, r := newPrice(c.form, productID, c.now)
+	p, r := newPrice(c.form, productID, c.version, c.now)
 	if r != nil {
 		return nil, r
 	}

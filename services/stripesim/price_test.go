@@ -39,6 +39,17 @@ func TestPriceAmounts(t *testing.T) {
 	}
 }
 
+func TestCreatePrice_RefusesMeteredWithoutMeter(t *testing.T) {
+	t.Parallel()
+	h := startWithLamp(t)
+	metered := form("product", "lamp", "currency", "usd", "unit_amount", "1", "recurring[interval]", "month", "recurring[usage_type]", "metered")
+	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-02-24.acacia").ok()
+	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-03-31.basil").
+		refused(http.StatusBadRequest, "parameter_missing", "recurring[meter]", "backed by meters")
+	metered.Set("recurring[meter]", "mtr_1")
+	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-03-31.basil").ok()
+}
+
 func TestPriceOfTiers(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
@@ -98,32 +109,34 @@ func TestPriceRules(t *testing.T) {
 		params             []string
 		code, param, words string
 	}{
-		"no currency":           {[]string{"product", "lamp", "unit_amount", "1"}, "parameter_missing", "currency", "Missing required param: currency."},
-		"unknown currency":      {[]string{"product", "lamp", "unit_amount", "1", "currency", "xyz"}, "", "currency", "Invalid currency: xyz. Stripe currently supports"},
-		"no product":            {[]string{"currency", "usd", "unit_amount", "1"}, "parameter_missing", "product", "`product`"},
-		"unknown product":       {[]string{"product", "none", "currency", "usd", "unit_amount", "1"}, "resource_missing", "product", "No such product: 'none'"},
-		"no amount":             {base, "parameter_missing", "unit_amount", "One of `unit_amount`"},
-		"both amounts":          {with(priced, "unit_amount_decimal", "1.5"), "parameters_exclusive", "unit_amount", "only specify one"},
-		"negative amount":       {with(base, "unit_amount", "-1"), "parameter_invalid_integer", "unit_amount", "non-negative"},
-		"fraction as integer":   {with(base, "unit_amount", "1.5"), "parameter_invalid_integer", "unit_amount", "Invalid integer: 1.5"},
-		"thirteen decimals":     {with(base, "unit_amount_decimal", "0.0000000000001"), "", "unit_amount_decimal", "12 decimal places"},
-		"no decimal":            {with(base, "unit_amount_decimal", "1e3"), "", "unit_amount_decimal", "Invalid decimal: 1e3"},
-		"chosen amount beside":  {with(priced, "custom_unit_amount[enabled]", "true"), "parameters_exclusive", "custom_unit_amount", "only specify one"},
-		"chosen and recurring":  {with(base, "custom_unit_amount[enabled]", "true", "recurring[interval]", "day"), "", "custom_unit_amount", "recurring"},
-		"chosen upside down":    {with(base, "custom_unit_amount[enabled]", "true", "custom_unit_amount[minimum]", "5", "custom_unit_amount[maximum]", "4"), "", "custom_unit_amount[maximum]", "greater"},
-		"tiers without scheme":  {with(priced, "tiers[0][up_to]", "inf", "tiers[0][unit_amount]", "1"), "", "tiers", "billing_scheme=tiered"},
-		"no tiers":              {tiered, "parameter_missing", "tiers", "Missing"},
-		"no mode":               {with(base, "billing_scheme", "tiered", "tiers[0][up_to]", "inf", "tiers[0][unit_amount]", "1"), "parameter_missing", "tiers_mode", "Missing"},
-		"no last tier":          {with(tiered, "tiers[0][up_to]", "5", "tiers[0][unit_amount]", "1"), "", "tiers[0][up_to]", "inf"},
-		"tiers that descend":    {with(tiered, "tiers[0][up_to]", "5", "tiers[0][unit_amount]", "1", "tiers[1][up_to]", "5", "tiers[1][unit_amount]", "1", "tiers[2][up_to]", "inf", "tiers[2][unit_amount]", "1"), "", "tiers[1][up_to]", "greater"},
-		"tier without amount":   {with(tiered, "tiers[0][up_to]", "inf"), "parameter_missing", "tiers[0]", "at least one"},
-		"tiers and transform":   {with(tiered, "tiers[0][up_to]", "inf", "tiers[0][unit_amount]", "1", "transform_quantity[divide_by]", "2", "transform_quantity[round]", "up"), "", "transform_quantity", "tiered"},
-		"divided by nothing":    {with(priced, "transform_quantity[divide_by]", "0", "transform_quantity[round]", "up"), "parameter_invalid_integer", "transform_quantity[divide_by]", "greater"},
-		"unknown interval":      {with(priced, "recurring[interval]", "hour"), "", "recurring[interval]", "must be one of day, month, week, or year"},
-		"37 months":             {with(priced, "recurring[interval]", "month", "recurring[interval_count]", "37"), "", "recurring[interval_count]", "36 months"},
-		"meter without metered": {with(priced, "recurring[interval]", "month", "recurring[meter]", "mtr_1"), "", "recurring[meter]", "metered"},
-		"long lookup key":       {with(priced, "lookup_key", string(make([]byte, 201))), "", "lookup_key", "at most 200"},
-		"an id of its own":      {with(priced, "id", "price_mine"), "parameter_unknown", "id", "unknown parameter"},
+		"no currency":             {[]string{"product", "lamp", "unit_amount", "1"}, "parameter_missing", "currency", "Missing required param: currency."},
+		"unknown currency":        {[]string{"product", "lamp", "unit_amount", "1", "currency", "xyz"}, "", "currency", "Invalid currency: xyz. Stripe currently supports"},
+		"no product":              {[]string{"currency", "usd", "unit_amount", "1"}, "parameter_missing", "product", "`product`"},
+		"unknown product":         {[]string{"product", "none", "currency", "usd", "unit_amount", "1"}, "resource_missing", "product", "No such product: 'none'"},
+		"no amount":               {base, "parameter_missing", "unit_amount", "One of `unit_amount`"},
+		"both amounts":            {with(priced, "unit_amount_decimal", "1.5"), "parameters_exclusive", "unit_amount", "only specify one"},
+		"negative amount":         {with(base, "unit_amount", "-1"), "parameter_invalid_integer", "unit_amount", "non-negative"},
+		"fraction as integer":     {with(base, "unit_amount", "1.5"), "parameter_invalid_integer", "unit_amount", "Invalid integer: 1.5"},
+		"thirteen decimals":       {with(base, "unit_amount_decimal", "0.0000000000001"), "", "unit_amount_decimal", "12 decimal places"},
+		"no decimal":              {with(base, "unit_amount_decimal", "1e3"), "", "unit_amount_decimal", "Invalid decimal: 1e3"},
+		"chosen amount beside":    {with(priced, "custom_unit_amount[enabled]", "true"), "parameters_exclusive", "custom_unit_amount", "only specify one"},
+		"chosen and recurring":    {with(base, "custom_unit_amount[enabled]", "true", "recurring[interval]", "day"), "", "custom_unit_amount", "recurring"},
+		"chosen upside down":      {with(base, "custom_unit_amount[enabled]", "true", "custom_unit_amount[minimum]", "5", "custom_unit_amount[maximum]", "4"), "", "custom_unit_amount[maximum]", "greater"},
+		"tiers without scheme":    {with(priced, "tiers[0][up_to]", "inf", "tiers[0][unit_amount]", "1"), "", "tiers", "billing_scheme=tiered"},
+		"no tiers":                {tiered, "parameter_missing", "tiers", "Missing"},
+		"no mode":                 {with(base, "billing_scheme", "tiered", "tiers[0][up_to]", "inf", "tiers[0][unit_amount]", "1"), "parameter_missing", "tiers_mode", "Missing"},
+		"no last tier":            {with(tiered, "tiers[0][up_to]", "5", "tiers[0][unit_amount]", "1"), "", "tiers[0][up_to]", "inf"},
+		"tiers that descend":      {with(tiered, "tiers[0][up_to]", "5", "tiers[0][unit_amount]", "1", "tiers[1][up_to]", "5", "tiers[1][unit_amount]", "1", "tiers[2][up_to]", "inf", "tiers[2][unit_amount]", "1"), "", "tiers[1][up_to]", "greater"},
+		"tier without amount":     {with(tiered, "tiers[0][up_to]", "inf"), "parameter_missing", "tiers[0]", "at least one"},
+		"tiers and transform":     {with(tiered, "tiers[0][up_to]", "inf", "tiers[0][unit_amount]", "1", "transform_quantity[divide_by]", "2", "transform_quantity[round]", "up"), "", "transform_quantity", "tiered"},
+		"tiers without recurring": {with(tiered, "tiers[0][up_to]", "inf", "tiers[0][unit_amount]", "1"), "parameter_missing", "interval", "Missing required param: interval."},
+		"product id of its own":   {[]string{"currency", "usd", "unit_amount", "1", "product_data[name]", "Mug", "product_data[id]", "a/b"}, "", "product_data[id]", "Only letters"},
+		"divided by nothing":      {with(priced, "transform_quantity[divide_by]", "0", "transform_quantity[round]", "up"), "parameter_invalid_integer", "transform_quantity[divide_by]", "greater"},
+		"unknown interval":        {with(priced, "recurring[interval]", "hour"), "", "recurring[interval]", "must be one of day, month, week, or year"},
+		"37 months":               {with(priced, "recurring[interval]", "month", "recurring[interval_count]", "37"), "", "recurring[interval_count]", "36 months"},
+		"meter without metered":   {with(priced, "recurring[interval]", "month", "recurring[meter]", "mtr_1"), "", "recurring[meter]", "metered"},
+		"long lookup key":         {with(priced, "lookup_key", string(make([]byte, 201))), "", "lookup_key", "at most 200"},
+		"an id of its own":        {with(priced, "id", "price_mine"), "parameter_unknown", "id", "unknown parameter"},
 		"a tiered option": {
 			with(priced, "currency_options[eur][tiers][0][up_to]", "inf", "currency_options[eur][tiers][0][unit_amount]", "1"), "", "currency_options[eur]", "tiered",
 		},

@@ -147,12 +147,24 @@ func clearable(s shape) shape {
 	return s
 }
 
+// productID is what an id of the caller's choice may look like.
+var productID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+func checkProductID(param, id string) *refusal {
+	if productID.MatchString(id) {
+		return nil
+	}
+	return invalid("", param, "Invalid %s: %s. Only letters, digits, underscores and hyphens are allowed.", param, id)
+}
+
 func (t *tx) createProduct(c *call) (any, *refusal) {
 	p := &product{
 		ID: c.form.text("id"), Active: true, Created: c.now.Unix(), Updated: c.now.Unix(), Name: c.form.text("name"), Type: "service",
 	}
 	if p.ID == "" {
 		p.ID = newID("prod_", 14)
+	} else if r := checkProductID("id", p.ID); r != nil {
+		return nil, r
 	}
 	if s := c.form.text("type"); s != "" {
 		p.Type = s
@@ -163,7 +175,7 @@ func (t *tx) createProduct(c *call) (any, *refusal) {
 	var first *price
 	if data := c.form.get("default_price_data"); data != nil {
 		var r *refusal
-		if first, r = newPrice(data, p.ID, c.now); r != nil {
+		if first, r = newPrice(data, p.ID, c.version, c.now); r != nil {
 			return nil, r
 		}
 		p.DefaultPrice = first.ID

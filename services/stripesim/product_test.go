@@ -223,3 +223,12 @@ func TestDocumentedClearsOnly(t *testing.T) {
 	h.post("/v1/products/lamp", "default_price", "").refused(http.StatusBadRequest, "parameter_invalid_empty", "default_price", "cannot be unset")
 	require.Nil(t, h.post("/v1/products/lamp", "description", "").ok().at("description"))
 }
+
+func TestCreateProduct_RefusesIDsThatStripeRefuses(t *testing.T) {
+	t.Parallel()
+	h := start(t, stripesim.Config{})
+	for _, id := range []string{"a/b", "a b", "a.b", "é", "a:b"} {
+		h.post("/v1/products", "id", id, "name", "Lamp").refused(http.StatusBadRequest, "", "id", "Only letters, digits, underscores and hyphens")
+	}
+	h.post("/v1/products", "id", "A-z_9", "name", "Lamp").ok()
+}

@@ -44,6 +44,7 @@ type reply struct {
 	body     []byte
 	code     string // of the error
 	limited  string
+	retry    string // Stripe-Should-Retry
 	replayed bool
 	// lost: the connection is closed instead of answering; silently means without a byte.
 	lost, silently bool
@@ -77,6 +78,9 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if out.limited != "" {
 		h.Set("Stripe-Rate-Limited-Reason", out.limited)
+	}
+	if out.retry != "" {
+		h.Set("Stripe-Should-Retry", out.retry)
 	}
 	if out.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Basic realm="Stripe"`)
@@ -148,7 +152,7 @@ func (s *Sim) answer(c *call, r *http.Request) reply {
 		}
 		defer s.flights.leave(objects)
 	}
-	where := occasion{method: c.method, path: c.path, operation: c.op.name()[len(c.method)+1:]}
+	where := occasion{method: c.method, path: c.path, key: c.who.key, operation: c.op.name()[len(c.method)+1:]}
 	for _, o := range objects {
 		where.objects = append(where.objects, o.id)
 	}
@@ -161,6 +165,10 @@ func (s *Sim) answer(c *call, r *http.Request) reply {
 		switch f.Kind {
 		case FaultReset:
 			return reply{lost: true, silently: true}
+		case FaultKeyRevoked:
+			return s.refused(c, c.who.revoked())
+		case FaultForbidden:
+			return s.refused(c, c.who.forbidden(c.op))
 		case FaultRateLimit:
 			return s.refused(c, rateLimited(f.Reason))
 		case FaultLockTimeout:
@@ -199,10 +207,17 @@ func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) r
 		defer st.release(c.key)
 	}
 	wait(delay)
-	before, after := false, false
+	var before, after *refusal
 	for _, f := range s.faults.strike(executing, where) {
-		c.fault = f.Kind
-		before, after = f.Kind == FaultErrorBefore, f.Kind == FaultErrorAfter
+		switch c.fault = f.Kind; f.Kind {
+		case FaultErrorBefore:
+			before = serverError()
+		case FaultErrorAfter:
+			after = serverError()
+		case FaultRefused:
+			before = told(f)
+		default:
+		}
 	}
 	return s.run(c, before, after)
 }
@@ -236,8 +251,9 @@ func (c *call) check(documentedOnly bool) *refusal {
 	return bad
 }
 
-// run executes the operation. What it changed, and its answer if it has a key, are in the journal when it returns.
-func (s *Sim) run(c *call, failBefore, failAfter bool) reply {
+// run executes the operation, or fails before or after that. What it changed, and its answer if it has a key, are in the
+// journal when it returns.
+func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	st := s.store(storeKey{c.who.account, c.who.live})
@@ -252,12 +268,11 @@ func (s *Sim) run(c *call, failBefore, failAfter bool) reply {
 	c.now = s.cfg.Clock()
 	t := &tx{store: st, rec: record{Account: st.account, Live: st.live}}
 	var v any
-	bad := serverError()
-	if !failBefore {
+	bad := failBefore
+	if bad == nil {
 		c.executed = true
-		v, bad = c.op.run(t, c)
-		if bad == nil && failAfter {
-			bad = serverError()
+		if v, bad = c.op.run(t, c); bad == nil {
+			bad = failAfter
 		}
 	}
 	out := s.refusedOr(c, v, bad)
@@ -287,7 +302,7 @@ func (s *Sim) refusedOr(c *call, v any, bad *refusal) reply {
 
 func (s *Sim) refused(c *call, r *refusal) reply {
 	out := reply{
-		status: r.status, code: r.code, limited: r.limited, noRequestID: r.noRequestID, header: http.Header{},
+		status: r.status, code: r.code, limited: r.limited, retry: r.shouldRetry, noRequestID: r.noRequestID, header: http.Header{},
 		body: encode(r.body(c.requestID, c.who.live)),
 	}
 	if !r.unsaved {

@@ -99,7 +99,7 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	if poll := s.GetLastPoll(); poll != nil {
 		fmt.Fprintln(w, pollLine(poll, s.GetEquality()))
 	}
-	fmt.Fprintf(w, "reads of Stripe in the last 30 days: %d\n\n", s.GetReads())
+	fmt.Fprintf(w, "reads of Stripe in the last 30 days: %d%s\n\n", s.GetReads(), readsFor(s.GetReadsFor()))
 	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
 	for _, x := range s.GetConsumers() {
 		rows = append(rows, []string{x.GetStream(), x.GetConsumer(), number(x.GetPending()), number(x.GetInFlight()), number(x.GetRedelivered())})
@@ -125,6 +125,18 @@ func captureLine(e *controlv1.Equality) string {
 		line += "\n- reading the tables: " + comparisonProgress(running)
 	}
 	return line
+}
+
+// readsFor returns what the reads were for: " (9000 scan, 700 events)".
+func readsFor(purposes []*controlv1.ReadPurpose) string {
+	if len(purposes) == 0 {
+		return ""
+	}
+	parts := make([]string, len(purposes))
+	for i, p := range purposes {
+		parts[i] = fmt.Sprintf("%d %s", p.GetReads(), p.GetPurpose())
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 // pollLine says in words how the reading of Stripe's events goes.

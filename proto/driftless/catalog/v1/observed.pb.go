@@ -55,7 +55,12 @@ type Observed struct {
 	StripeId string `protobuf:"bytes,15,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
 	// What both sides held when they last agreed, of the fields that the policy does not simply have overwritten; absent if
 	// there are none.
-	Agreed        *Agreed `protobuf:"bytes,16,opt,name=agreed,proto3" json:"agreed,omitempty"`
+	Agreed *Agreed `protobuf:"bytes,16,opt,name=agreed,proto3" json:"agreed,omitempty"`
+	// The product and its active prices were read together, in full, and nothing that was learnt since differs.
+	Whole bool `protobuf:"varint,40,opt,name=whole,proto3" json:"whole,omitempty"`
+	// Stripe held the product before Driftless wrote it, and neither it nor a price carried Driftless's mark: it was imported,
+	// or the catalog names a product that somebody else made.
+	Found         bool `protobuf:"varint,41,opt,name=found,proto3" json:"found,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,6 +205,20 @@ func (x *Observed) GetAgreed() *Agreed {
 		return x.Agreed
 	}
 	return nil
+}
+
+func (x *Observed) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *Observed) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
 }
 
 // The base of a three-way comparison. Values are kept as hashes: all that is asked of them is whether they have changed.
@@ -351,7 +370,10 @@ type ObservedPrice struct {
 	// When Stripe was last seen to hold a price that no list shows, as those made by a checkout; 0 if never. Unix seconds.
 	Unlisted int64 `protobuf:"varint,7,opt,name=unlisted,proto3" json:"unlisted,omitempty"`
 	// The catalog's id that an adoption gave the price, until Stripe holds it in metadata: price.id has it too.
-	AdoptedAs     string `protobuf:"bytes,8,opt,name=adopted_as,json=adoptedAs,proto3" json:"adopted_as,omitempty"`
+	AdoptedAs string `protobuf:"bytes,8,opt,name=adopted_as,json=adoptedAs,proto3" json:"adopted_as,omitempty"`
+	// The mark in metadata that another price's was copied from, as the Dashboard does when it duplicates a price: it is not
+	// Driftless's. While Stripe holds it, price.id is empty, or adopted_as.
+	CopiedMark    string `protobuf:"bytes,40,opt,name=copied_mark,json=copiedMark,proto3" json:"copied_mark,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,6 +460,13 @@ func (x *ObservedPrice) GetUnlisted() int64 {
 func (x *ObservedPrice) GetAdoptedAs() string {
 	if x != nil {
 		return x.AdoptedAs
+	}
+	return ""
+}
+
+func (x *ObservedPrice) GetCopiedMark() string {
+	if x != nil {
+		return x.CopiedMark
 	}
 	return ""
 }
@@ -641,7 +670,7 @@ var File_driftless_catalog_v1_observed_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\n" +
-	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x04\n" +
+	"#driftless/catalog/v1/observed.proto\x12\x14driftless.catalog.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x05\n" +
 	"\bObserved\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -662,7 +691,9 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\aintents\x18\r \x03(\v2\x1c.driftless.catalog.v1.IntentR\aintents\x12#\n" +
 	"\rrecent_events\x18\x0e \x03(\tR\frecentEvents\x12\x1b\n" +
 	"\tstripe_id\x18\x0f \x01(\tR\bstripeId\x124\n" +
-	"\x06agreed\x18\x10 \x01(\v2\x1c.driftless.catalog.v1.AgreedR\x06agreed\"d\n" +
+	"\x06agreed\x18\x10 \x01(\v2\x1c.driftless.catalog.v1.AgreedR\x06agreed\x12\x14\n" +
+	"\x05whole\x18( \x01(\bR\x05whole\x12\x14\n" +
+	"\x05found\x18) \x01(\bR\x05found\"d\n" +
 	"\x06Agreed\x12\x1f\n" +
 	"\vfields_kept\x18\x01 \x01(\x06R\n" +
 	"fieldsKept\x129\n" +
@@ -672,7 +703,7 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\acatalog\x18\x02 \x01(\x06R\acatalog\x12\x16\n" +
 	"\x06stripe\x18\x03 \x01(\x06R\x06stripe\x12\x14\n" +
 	"\x05newer\x18\x04 \x01(\x06R\x05newer\x12\x19\n" +
-	"\bnewer_at\x18\x05 \x01(\x03R\anewerAt\"\x8d\x02\n" +
+	"\bnewer_at\x18\x05 \x01(\x03R\anewerAt\"\xae\x02\n" +
 	"\rObservedPrice\x12\x1b\n" +
 	"\tstripe_id\x18\x01 \x01(\tR\bstripeId\x121\n" +
 	"\x05price\x18\x02 \x01(\v2\x1b.driftless.catalog.v1.PriceR\x05price\x12\x18\n" +
@@ -682,7 +713,9 @@ const file_driftless_catalog_v1_observed_proto_rawDesc = "" +
 	"\achanged\x18\x06 \x01(\x03R\achanged\x12\x1a\n" +
 	"\bunlisted\x18\a \x01(\x03R\bunlisted\x12\x1d\n" +
 	"\n" +
-	"adopted_as\x18\b \x01(\tR\tadoptedAs\"k\n" +
+	"adopted_as\x18\b \x01(\tR\tadoptedAs\x12\x1f\n" +
+	"\vcopied_mark\x18( \x01(\tR\n" +
+	"copiedMark\"k\n" +
 	"\x05Claim\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +

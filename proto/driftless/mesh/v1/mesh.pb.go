@@ -921,6 +921,7 @@ type Command struct {
 	//	*Command_Backfill
 	//	*Command_WriteBack
 	//	*Command_Adopt
+	//	*Command_Read
 	Verb          isCommand_Verb `protobuf_oneof:"verb"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1043,6 +1044,15 @@ func (x *Command) GetAdopt() *Adopt {
 	return nil
 }
 
+func (x *Command) GetRead() *ReadProduct {
+	if x != nil {
+		if x, ok := x.Verb.(*Command_Read); ok {
+			return x.Read
+		}
+	}
+	return nil
+}
+
 type isCommand_Verb interface {
 	isCommand_Verb()
 }
@@ -1067,6 +1077,10 @@ type Command_Adopt struct {
 	Adopt *Adopt `protobuf:"bytes,10,opt,name=adopt,proto3,oneof"`
 }
 
+type Command_Read struct {
+	Read *ReadProduct `protobuf:"bytes,40,opt,name=read,proto3,oneof"`
+}
+
 func (*Command_Sync) isCommand_Verb() {}
 
 func (*Command_Scan) isCommand_Verb() {}
@@ -1076,6 +1090,8 @@ func (*Command_Backfill) isCommand_Verb() {}
 func (*Command_WriteBack) isCommand_Verb() {}
 
 func (*Command_Adopt) isCommand_Verb() {}
+
+func (*Command_Read) isCommand_Verb() {}
 
 // To push: bring the product to its newest desired state.
 type SyncProduct struct {
@@ -1270,6 +1286,52 @@ func (*Scan) Descriptor() ([]byte, []int) {
 	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
 }
 
+// To pull: read a product and its active prices in Stripe, and bring OBSERVED up to date.
+type ReadProduct struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stripe's id of the product.
+	ProductId     string `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadProduct) Reset() {
+	*x = ReadProduct{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadProduct) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadProduct) ProtoMessage() {}
+
+func (x *ReadProduct) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadProduct.ProtoReflect.Descriptor instead.
+func (*ReadProduct) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReadProduct) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
 // To ingestion: read these products again from the operator's tables, or the whole catalog if none are named, and publish
 // what differs from CATALOG. The command's id names the comparison in CaptureReport.
 type Backfill struct {
@@ -1283,7 +1345,7 @@ type Backfill struct {
 
 func (x *Backfill) Reset() {
 	*x = Backfill{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1357,7 @@ func (x *Backfill) String() string {
 func (*Backfill) ProtoMessage() {}
 
 func (x *Backfill) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[9]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1370,7 @@ func (x *Backfill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backfill.ProtoReflect.Descriptor instead.
 func (*Backfill) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{9}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Backfill) GetProductIds() []string {
@@ -1347,7 +1409,7 @@ type WriteBack struct {
 
 func (x *WriteBack) Reset() {
 	*x = WriteBack{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1421,7 @@ func (x *WriteBack) String() string {
 func (*WriteBack) ProtoMessage() {}
 
 func (x *WriteBack) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[10]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1434,7 @@ func (x *WriteBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteBack.ProtoReflect.Descriptor instead.
 func (*WriteBack) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{10}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WriteBack) GetProductId() string {
@@ -1460,7 +1522,7 @@ type ScanReport struct {
 
 func (x *ScanReport) Reset() {
 	*x = ScanReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1534,7 @@ func (x *ScanReport) String() string {
 func (*ScanReport) ProtoMessage() {}
 
 func (x *ScanReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[11]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1547,7 @@ func (x *ScanReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReport.ProtoReflect.Descriptor instead.
 func (*ScanReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{11}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScanReport) GetId() string {
@@ -1684,7 +1746,7 @@ type ScanState struct {
 
 func (x *ScanState) Reset() {
 	*x = ScanState{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +1758,7 @@ func (x *ScanState) String() string {
 func (*ScanState) ProtoMessage() {}
 
 func (x *ScanState) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[12]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +1771,7 @@ func (x *ScanState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanState.ProtoReflect.Descriptor instead.
 func (*ScanState) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{12}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ScanState) GetReport() *ScanReport {
@@ -1774,7 +1836,7 @@ type ScanRange struct {
 
 func (x *ScanRange) Reset() {
 	*x = ScanRange{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1848,7 @@ func (x *ScanRange) String() string {
 func (*ScanRange) ProtoMessage() {}
 
 func (x *ScanRange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[13]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +1861,7 @@ func (x *ScanRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRange.ProtoReflect.Descriptor instead.
 func (*ScanRange) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{13}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ScanRange) GetFrom() int64 {
@@ -1836,7 +1898,7 @@ type ScanList struct {
 
 func (x *ScanList) Reset() {
 	*x = ScanList{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +1910,7 @@ func (x *ScanList) String() string {
 func (*ScanList) ProtoMessage() {}
 
 func (x *ScanList) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[14]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +1923,7 @@ func (x *ScanList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanList.ProtoReflect.Descriptor instead.
 func (*ScanList) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{14}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ScanList) GetAfter() string {
@@ -1905,7 +1967,7 @@ type PollReport struct {
 
 func (x *PollReport) Reset() {
 	*x = PollReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +1979,7 @@ func (x *PollReport) String() string {
 func (*PollReport) ProtoMessage() {}
 
 func (x *PollReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[15]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +1992,7 @@ func (x *PollReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollReport.ProtoReflect.Descriptor instead.
 func (*PollReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{15}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PollReport) GetAt() *timestamppb.Timestamp {
@@ -2011,7 +2073,7 @@ type CaptureReport struct {
 
 func (x *CaptureReport) Reset() {
 	*x = CaptureReport{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2085,7 @@ func (x *CaptureReport) String() string {
 func (*CaptureReport) ProtoMessage() {}
 
 func (x *CaptureReport) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[16]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2098,7 @@ func (x *CaptureReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureReport.ProtoReflect.Descriptor instead.
 func (*CaptureReport) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{16}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CaptureReport) GetAt() *timestamppb.Timestamp {
@@ -2152,7 +2214,7 @@ type CatalogHistory struct {
 
 func (x *CatalogHistory) Reset() {
 	*x = CatalogHistory{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2226,7 @@ func (x *CatalogHistory) String() string {
 func (*CatalogHistory) ProtoMessage() {}
 
 func (x *CatalogHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[17]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2239,7 @@ func (x *CatalogHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogHistory.ProtoReflect.Descriptor instead.
 func (*CatalogHistory) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{17}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CatalogHistory) GetEpoch() uint64 {
@@ -2235,7 +2297,7 @@ type TableComparison struct {
 
 func (x *TableComparison) Reset() {
 	*x = TableComparison{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2309,7 @@ func (x *TableComparison) String() string {
 func (*TableComparison) ProtoMessage() {}
 
 func (x *TableComparison) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[18]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2322,7 @@ func (x *TableComparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableComparison.ProtoReflect.Descriptor instead.
 func (*TableComparison) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{18}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TableComparison) GetId() string {
@@ -2379,7 +2441,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2453,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[19]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2466,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{19}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Retry) GetAccount() string {
@@ -2491,14 +2553,17 @@ type Budget struct {
 	// Rates that were lowered because Stripe said that there were too many calls, by endpoint; "" for the sum of all.
 	Slowed map[string]*Slowdown `protobuf:"bytes,5,rep,name=slowed,proto3" json:"slowed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Calls that read, by day in UTC ("2026-11-24"), for Stripe's monthly read allowance.
-	Reads         map[string]uint64 `protobuf:"bytes,6,rep,name=reads,proto3" json:"reads,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Reads map[string]uint64 `protobuf:"bytes,6,rep,name=reads,proto3" json:"reads,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Of reads, what they were for: "events", "poll", "scan", "import", "push". Reads that an older program counted are in
+	// reads only.
+	ReadsFor      map[string]*PurposeReads `protobuf:"bytes,40,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2510,7 +2575,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[20]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2523,7 +2588,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{20}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Budget) GetNext() int64 {
@@ -2568,6 +2633,58 @@ func (x *Budget) GetReads() map[string]uint64 {
 	return nil
 }
 
+func (x *Budget) GetReadsFor() map[string]*PurposeReads {
+	if x != nil {
+		return x.ReadsFor
+	}
+	return nil
+}
+
+// Reads for one purpose, by day in UTC.
+type PurposeReads struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Days          map[string]uint64      `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurposeReads) Reset() {
+	*x = PurposeReads{}
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurposeReads) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurposeReads) ProtoMessage() {}
+
+func (x *PurposeReads) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurposeReads.ProtoReflect.Descriptor instead.
+func (*PurposeReads) Descriptor() ([]byte, []int) {
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *PurposeReads) GetDays() map[string]uint64 {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
 // A rate that recovers from where it was lowered to.
 type Slowdown struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2580,7 +2697,7 @@ type Slowdown struct {
 
 func (x *Slowdown) Reset() {
 	*x = Slowdown{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2709,7 @@ func (x *Slowdown) String() string {
 func (*Slowdown) ProtoMessage() {}
 
 func (x *Slowdown) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[21]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2722,7 @@ func (x *Slowdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slowdown.ProtoReflect.Descriptor instead.
 func (*Slowdown) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{21}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Slowdown) GetPermille() uint32 {
@@ -2645,7 +2762,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +2774,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[22]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2670,7 +2787,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{22}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Guard) GetSince() *timestamppb.Timestamp {
@@ -2741,7 +2858,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +2870,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[23]
+	mi := &file_driftless_mesh_v1_mesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +2883,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{23}
+	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Pause) GetSince() *timestamppb.Timestamp {
@@ -2857,7 +2974,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06stream\x18\x10 \x01(\tR\x06stream\x12\x18\n" +
 	"\asubject\x18\x11 \x01(\tR\asubject\x12\x1a\n" +
 	"\bsequence\x18\x12 \x01(\x04R\bsequence\x12\x18\n" +
-	"\apayload\x18\x13 \x01(\fR\apayload\"\xb5\x03\n" +
+	"\apayload\x18\x13 \x01(\fR\apayload\"\xeb\x03\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x16\n" +
@@ -2870,7 +2987,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\n" +
 	"write_back\x18\t \x01(\v2\x1c.driftless.mesh.v1.WriteBackH\x00R\twriteBack\x120\n" +
 	"\x05adopt\x18\n" +
-	" \x01(\v2\x18.driftless.mesh.v1.AdoptH\x00R\x05adoptB\x06\n" +
+	" \x01(\v2\x18.driftless.mesh.v1.AdoptH\x00R\x05adopt\x124\n" +
+	"\x04read\x18( \x01(\v2\x1e.driftless.mesh.v1.ReadProductH\x00R\x04readB\x06\n" +
 	"\x04verb\"\x99\x01\n" +
 	"\vSyncProduct\x12\x1d\n" +
 	"\n" +
@@ -2888,7 +3006,10 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\vPricesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x06\n" +
-	"\x04Scan\"I\n" +
+	"\x04Scan\",\n" +
+	"\vReadProduct\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\"I\n" +
 	"\bBackfill\x12\x1f\n" +
 	"\vproduct_ids\x18\x01 \x03(\tR\n" +
 	"productIds\x12\x1c\n" +
@@ -3007,14 +3128,15 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04look\x18\b \x01(\bR\x04look\x12\x1c\n" +
 	"\toverwrite\x18\t \x03(\tR\toverwrite\x12\x14\n" +
 	"\x05leave\x18\n" +
-	" \x03(\tR\x05leave\"\xca\x04\n" +
+	" \x03(\tR\x05leave\"\xee\x05\n" +
 	"\x06Budget\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x03R\x04next\x12F\n" +
 	"\tendpoints\x18\x02 \x03(\v2(.driftless.mesh.v1.Budget.EndpointsEntryR\tendpoints\x12\x1b\n" +
 	"\tbulk_next\x18\x03 \x01(\x03R\bbulkNext\x12@\n" +
 	"\awaiting\x18\x04 \x03(\v2&.driftless.mesh.v1.Budget.WaitingEntryR\awaiting\x12=\n" +
 	"\x06slowed\x18\x05 \x03(\v2%.driftless.mesh.v1.Budget.SlowedEntryR\x06slowed\x12:\n" +
-	"\x05reads\x18\x06 \x03(\v2$.driftless.mesh.v1.Budget.ReadsEntryR\x05reads\x1a<\n" +
+	"\x05reads\x18\x06 \x03(\v2$.driftless.mesh.v1.Budget.ReadsEntryR\x05reads\x12D\n" +
+	"\treads_for\x18( \x03(\v2'.driftless.mesh.v1.Budget.ReadsForEntryR\breadsFor\x1a<\n" +
 	"\x0eEndpointsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a:\n" +
@@ -3026,6 +3148,14 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x1b.driftless.mesh.v1.SlowdownR\x05value:\x028\x01\x1a8\n" +
 	"\n" +
 	"ReadsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a\\\n" +
+	"\rReadsForEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x125\n" +
+	"\x05value\x18\x02 \x01(\v2\x1f.driftless.mesh.v1.PurposeReadsR\x05value:\x028\x01\"\x86\x01\n" +
+	"\fPurposeReads\x12=\n" +
+	"\x04days\x18\x01 \x03(\v2).driftless.mesh.v1.PurposeReads.DaysEntryR\x04days\x1a7\n" +
+	"\tDaysEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"6\n" +
 	"\bSlowdown\x12\x1a\n" +
@@ -3085,7 +3215,7 @@ func file_driftless_mesh_v1_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_mesh_v1_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_driftless_mesh_v1_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(Via)(0),                      // 0: driftless.mesh.v1.Via
 	(OutcomeKind)(0),              // 1: driftless.mesh.v1.OutcomeKind
@@ -3100,88 +3230,96 @@ var file_driftless_mesh_v1_mesh_proto_goTypes = []any{
 	(*SyncProduct)(nil),           // 10: driftless.mesh.v1.SyncProduct
 	(*Adopt)(nil),                 // 11: driftless.mesh.v1.Adopt
 	(*Scan)(nil),                  // 12: driftless.mesh.v1.Scan
-	(*Backfill)(nil),              // 13: driftless.mesh.v1.Backfill
-	(*WriteBack)(nil),             // 14: driftless.mesh.v1.WriteBack
-	(*ScanReport)(nil),            // 15: driftless.mesh.v1.ScanReport
-	(*ScanState)(nil),             // 16: driftless.mesh.v1.ScanState
-	(*ScanRange)(nil),             // 17: driftless.mesh.v1.ScanRange
-	(*ScanList)(nil),              // 18: driftless.mesh.v1.ScanList
-	(*PollReport)(nil),            // 19: driftless.mesh.v1.PollReport
-	(*CaptureReport)(nil),         // 20: driftless.mesh.v1.CaptureReport
-	(*CatalogHistory)(nil),        // 21: driftless.mesh.v1.CatalogHistory
-	(*TableComparison)(nil),       // 22: driftless.mesh.v1.TableComparison
-	(*Retry)(nil),                 // 23: driftless.mesh.v1.Retry
-	(*Budget)(nil),                // 24: driftless.mesh.v1.Budget
-	(*Slowdown)(nil),              // 25: driftless.mesh.v1.Slowdown
-	(*Guard)(nil),                 // 26: driftless.mesh.v1.Guard
-	(*Pause)(nil),                 // 27: driftless.mesh.v1.Pause
-	nil,                           // 28: driftless.mesh.v1.Adopt.PricesEntry
-	nil,                           // 29: driftless.mesh.v1.Budget.EndpointsEntry
-	nil,                           // 30: driftless.mesh.v1.Budget.WaitingEntry
-	nil,                           // 31: driftless.mesh.v1.Budget.SlowedEntry
-	nil,                           // 32: driftless.mesh.v1.Budget.ReadsEntry
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
-	(*v1.Product)(nil),            // 35: driftless.catalog.v1.Product
+	(*ReadProduct)(nil),           // 13: driftless.mesh.v1.ReadProduct
+	(*Backfill)(nil),              // 14: driftless.mesh.v1.Backfill
+	(*WriteBack)(nil),             // 15: driftless.mesh.v1.WriteBack
+	(*ScanReport)(nil),            // 16: driftless.mesh.v1.ScanReport
+	(*ScanState)(nil),             // 17: driftless.mesh.v1.ScanState
+	(*ScanRange)(nil),             // 18: driftless.mesh.v1.ScanRange
+	(*ScanList)(nil),              // 19: driftless.mesh.v1.ScanList
+	(*PollReport)(nil),            // 20: driftless.mesh.v1.PollReport
+	(*CaptureReport)(nil),         // 21: driftless.mesh.v1.CaptureReport
+	(*CatalogHistory)(nil),        // 22: driftless.mesh.v1.CatalogHistory
+	(*TableComparison)(nil),       // 23: driftless.mesh.v1.TableComparison
+	(*Retry)(nil),                 // 24: driftless.mesh.v1.Retry
+	(*Budget)(nil),                // 25: driftless.mesh.v1.Budget
+	(*PurposeReads)(nil),          // 26: driftless.mesh.v1.PurposeReads
+	(*Slowdown)(nil),              // 27: driftless.mesh.v1.Slowdown
+	(*Guard)(nil),                 // 28: driftless.mesh.v1.Guard
+	(*Pause)(nil),                 // 29: driftless.mesh.v1.Pause
+	nil,                           // 30: driftless.mesh.v1.Adopt.PricesEntry
+	nil,                           // 31: driftless.mesh.v1.Budget.EndpointsEntry
+	nil,                           // 32: driftless.mesh.v1.Budget.WaitingEntry
+	nil,                           // 33: driftless.mesh.v1.Budget.SlowedEntry
+	nil,                           // 34: driftless.mesh.v1.Budget.ReadsEntry
+	nil,                           // 35: driftless.mesh.v1.Budget.ReadsForEntry
+	nil,                           // 36: driftless.mesh.v1.PurposeReads.DaysEntry
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
+	(*v1.Product)(nil),            // 39: driftless.catalog.v1.Product
 }
 var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
-	33, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
-	33, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
+	37, // 0: driftless.mesh.v1.StripeChange.created_at:type_name -> google.protobuf.Timestamp
+	37, // 1: driftless.mesh.v1.StripeChange.received_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: driftless.mesh.v1.StripeChange.via:type_name -> driftless.mesh.v1.Via
 	1,  // 3: driftless.mesh.v1.Outcome.kind:type_name -> driftless.mesh.v1.OutcomeKind
 	7,  // 4: driftless.mesh.v1.Outcome.steps:type_name -> driftless.mesh.v1.AppliedStep
-	33, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	33, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
+	37, // 5: driftless.mesh.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	37, // 6: driftless.mesh.v1.Outcome.committed_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: driftless.mesh.v1.Outcome.differences:type_name -> driftless.mesh.v1.Difference
-	34, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
-	33, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
-	33, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
-	33, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
+	38, // 8: driftless.mesh.v1.AppliedStep.took:type_name -> google.protobuf.Duration
+	37, // 9: driftless.mesh.v1.DeadLetter.first_at:type_name -> google.protobuf.Timestamp
+	37, // 10: driftless.mesh.v1.DeadLetter.last_at:type_name -> google.protobuf.Timestamp
+	37, // 11: driftless.mesh.v1.Command.issued_at:type_name -> google.protobuf.Timestamp
 	10, // 12: driftless.mesh.v1.Command.sync:type_name -> driftless.mesh.v1.SyncProduct
 	12, // 13: driftless.mesh.v1.Command.scan:type_name -> driftless.mesh.v1.Scan
-	13, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
-	14, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
+	14, // 14: driftless.mesh.v1.Command.backfill:type_name -> driftless.mesh.v1.Backfill
+	15, // 15: driftless.mesh.v1.Command.write_back:type_name -> driftless.mesh.v1.WriteBack
 	11, // 16: driftless.mesh.v1.Command.adopt:type_name -> driftless.mesh.v1.Adopt
-	28, // 17: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
-	35, // 18: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
-	33, // 19: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
-	33, // 20: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
-	2,  // 21: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
-	33, // 22: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
-	34, // 23: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
-	15, // 24: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
-	17, // 25: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
-	18, // 26: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
-	33, // 27: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
-	33, // 28: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
-	33, // 29: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
-	34, // 30: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	33, // 31: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 32: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	33, // 33: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	22, // 34: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	22, // 35: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	22, // 36: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	33, // 37: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	33, // 38: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	33, // 39: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	33, // 40: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	33, // 41: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	29, // 42: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	30, // 43: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	31, // 44: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	32, // 45: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	33, // 46: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	33, // 47: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	33, // 48: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	33, // 49: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	33, // 50: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	25, // 51: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	13, // 17: driftless.mesh.v1.Command.read:type_name -> driftless.mesh.v1.ReadProduct
+	30, // 18: driftless.mesh.v1.Adopt.prices:type_name -> driftless.mesh.v1.Adopt.PricesEntry
+	39, // 19: driftless.mesh.v1.WriteBack.product:type_name -> driftless.catalog.v1.Product
+	37, // 20: driftless.mesh.v1.ScanReport.started_at:type_name -> google.protobuf.Timestamp
+	37, // 21: driftless.mesh.v1.ScanReport.finished_at:type_name -> google.protobuf.Timestamp
+	2,  // 22: driftless.mesh.v1.ScanReport.phase:type_name -> driftless.mesh.v1.ScanPhase
+	37, // 23: driftless.mesh.v1.ScanReport.at:type_name -> google.protobuf.Timestamp
+	38, // 24: driftless.mesh.v1.ScanReport.remaining:type_name -> google.protobuf.Duration
+	16, // 25: driftless.mesh.v1.ScanState.report:type_name -> driftless.mesh.v1.ScanReport
+	18, // 26: driftless.mesh.v1.ScanState.ranges:type_name -> driftless.mesh.v1.ScanRange
+	19, // 27: driftless.mesh.v1.ScanRange.lists:type_name -> driftless.mesh.v1.ScanList
+	37, // 28: driftless.mesh.v1.PollReport.at:type_name -> google.protobuf.Timestamp
+	37, // 29: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
+	37, // 30: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
+	38, // 31: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
+	37, // 32: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 33: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	37, // 34: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	23, // 35: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	23, // 36: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	23, // 37: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	37, // 38: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	37, // 39: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	37, // 40: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	37, // 41: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	37, // 42: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	31, // 43: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	32, // 44: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	33, // 45: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	34, // 46: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	35, // 47: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	36, // 48: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	37, // 49: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	37, // 50: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	37, // 51: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	37, // 52: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	37, // 53: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	27, // 54: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	26, // 55: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }
@@ -3195,6 +3333,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 		(*Command_Backfill)(nil),
 		(*Command_WriteBack)(nil),
 		(*Command_Adopt)(nil),
+		(*Command_Read)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3202,7 +3341,7 @@ func file_driftless_mesh_v1_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_mesh_v1_mesh_proto_rawDesc), len(file_driftless_mesh_v1_mesh_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   29,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

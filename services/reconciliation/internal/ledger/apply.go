@@ -47,7 +47,7 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 		for _, c := range changes {
 			entry := c.Entry
 			if p := products[c.Product]; c.edit != nil {
-				p.data, p.news, p.byOthers = nil, nil, nil
+				p.data, p.news, p.byOthers, p.readied = nil, nil, nil, false
 				changed, err := c.edit(ctx, l, tx, p)
 				if err != nil {
 					return err
@@ -156,6 +156,8 @@ func (l *Ledger) changed(ctx context.Context, tx pgx.Tx, p *Product) error {
 	}
 	if p.State != Drifted {
 		p.DriftedAt, p.repairAt, p.Repairs = time.Time{}, time.Time{}, 0
+	} else if p.readied && p.imports() {
+		p.repairAt = l.now()
 	} else if p.repairAt.IsZero() && p.unopened() {
 		p.repairAt = l.now().Add(firstRepair)
 	}

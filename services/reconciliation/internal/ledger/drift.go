@@ -173,6 +173,10 @@ func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product, due func(contex
 	if err != nil {
 		return err
 	}
+	if p.Postpone > 0 && cannot == "" {
+		p.repairAt, p.Postpone = l.now().Add(p.Postpone), 0
+		return nil
+	}
 	p.repairAt = l.now().Add(min(firstRepair<<min(p.Repairs, 10), lastRepair))
 	p.Repairs++
 	for _, d := range p.open {

@@ -41,6 +41,8 @@ type Product struct {
 	DiffersSince time.Time
 	DriftedAt    time.Time
 	Repairs      int
+	// Postpone is how long what is due is put off; whoever is told of it may set it, and nothing has been done then.
+	Postpone time.Duration
 	// Decisions are about all differences, those that are only to be reported included.
 	Decisions []catalog.Decision
 
@@ -60,6 +62,8 @@ type Product struct {
 	openDrift int
 	// byOthers tells, of a change of the observed state, which differences others have made with it.
 	byOthers func(*Ledger) []catalog.Decision
+	// readied: an import may go on with the change under way.
+	readied bool
 	// news are the ids of Stripe events that the change under way takes into account.
 	news []string
 	// unexplained is drift that was found, and whose cause may be an event that is being recorded.
@@ -117,6 +121,10 @@ func (l *Ledger) resolve(p *Product) {
 		})
 		p.Differs = action != catalog.Report
 	}
+	for _, d := range l.extraPrices(p) {
+		p.Decisions = append(p.Decisions, d)
+		p.Differs = p.Differs || d.Action == catalog.WriteBack
+	}
 	p.unsettled = len(p.Decisions) > 0
 }
 
@@ -161,7 +169,7 @@ func Observe(observed *catalogv1.Observed, at Position) Change {
 			return false, nil
 		}
 		before := p.Observed
-		p.Observed, p.observedAt = observed, at
+		p.Observed, p.observedAt, p.readied = observed, at, readied(before, observed)
 		p.byOthers = func(l *Ledger) []catalog.Decision { return l.byOthers(p, before) }
 		for _, id := range observed.GetRecentEvents() {
 			if !catalog.SeenEvent(before, id) {
@@ -195,7 +203,8 @@ func (l *Ledger) byOthers(p *Product, before *catalogv1.Observed) []catalog.Deci
 	earlier := &Product{Desired: p.Desired, Observed: before, open: p.open}
 	l.resolve(earlier)
 	return slices.DeleteFunc(slices.Clone(p.Decisions), func(d catalog.Decision) bool {
-		return slices.ContainsFunc(earlier.Decisions, func(e catalog.Decision) bool { return e.Difference == d.Difference })
+		// A price that others make may become the default in the next moment: it has a grace period.
+		return isExtraPrice(p, d.Difference) || slices.ContainsFunc(earlier.Decisions, func(e catalog.Decision) bool { return e.Difference == d.Difference })
 	})
 }
 

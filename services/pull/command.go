@@ -1,0 +1,127 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/budget"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+const (
+	// commands are handled at once: a scan of hours must not hold up the read of one product.
+	commands = 8
+	// waitingScans is how many scans wait in this process for the one that runs. More come again after scanDelay.
+	waitingScans = 5
+	scanDelay    = 10 * time.Second
+	// gathering is how long a scan waits for orders of the same moment, so that the earliest of them is the first.
+	gathering = 50 * time.Millisecond
+)
+
+// command handles an order.
+func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+	switch {
+	case msg.Body.GetScan() != nil:
+		return p.inTurn(ctx, msg)
+	case msg.Body.GetRead() != nil:
+		return p.readProduct(ctx, msg)
+	default:
+		return mesh.Dead(&meshv1.DeadLetter{
+			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: mesh.ReasonUndecodable,
+			Message: fmt.Sprintf("pull does not know the command on %s", msg.Subject),
+		})
+	}
+}
+
+// inTurn scans when the scans that were ordered before are over.
+func (p *puller) inTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+	if !p.scans.join(msg.Sequence) {
+		return mesh.RetryIn(scanDelay, nil)
+	}
+	defer p.scans.leave(msg.Sequence)
+	for wait := gathering; ; wait = busyDelay {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-p.running.Done():
+			timer.Stop()
+			return mesh.RetryIn(time.Second, nil)
+		}
+		if p.scans.first(msg.Sequence) {
+			return p.scan(ctx, msg)
+		}
+	}
+}
+
+// scanQueue are the orders to scan that this process holds, by their sequence. The zero value is empty.
+type scanQueue struct {
+	mu      sync.Mutex
+	orders  []uint64
+	running uint64
+}
+
+// join reports whether there is room for one more order.
+func (q *scanQueue) join(order uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.orders) > waitingScans {
+		return false
+	}
+	q.orders = append(q.orders, order)
+	return true
+}
+
+// first reports whether it is the order's turn, and gives it to it.
+func (q *scanQueue) first(order uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.running != 0 || slices.ContainsFunc(q.orders, func(o uint64) bool { return o < order }) {
+		return false
+	}
+	q.running = order
+	return true
+}
+
+func (q *scanQueue) leave(order uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.orders = slices.DeleteFunc(q.orders, func(o uint64) bool { return o == order })
+	if q.running == order {
+		q.running = 0
+	}
+}
+
+// readProduct reads a product and its active prices: it is to be imported, and events tell of its parts one by one.
+func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+	stripeID := msg.Body.GetRead().GetProductId()
+	low, err := p.lowOnReads(ctx)
+	switch {
+	case err != nil:
+		return mesh.Retry(err)
+	case low:
+		p.logger.WarnContext(ctx, "nine tenths of Stripe's read allowance are used up; a product that is to be imported is not read", "product", stripeID)
+		return mesh.Ack()
+	}
+	of := p.known(stripeID)
+	release, err := p.turns.take(ctx, of.product)
+	if err != nil {
+		return mesh.RetryIn(busyDelay, nil)
+	}
+	defer release()
+	err = p.refreshSold(budget.For(ctx, budget.Imports), of, nil, nil, func(*catalogv1.Observed) {})
+	switch {
+	case err == nil, errors.Is(err, errShadowed), errors.Is(err, errLinking):
+		return mesh.Ack()
+	case stripeapi.Classify(err).Action == stripeapi.Refuse:
+		return mesh.Dead(p.letter(of.product, mesh.ReasonRefused, err))
+	default:
+		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), longestDelay), err)
+	}
+}

@@ -1,0 +1,286 @@
+package pull
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/budget"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/stripeapi"
+)
+
+// news is an event that somebody else than push caused.
+type news struct {
+	stripeapi.Event
+	apply func(*catalogv1.Observed) catalog.Order
+	// marked: the event shows a price with Driftless's mark.
+	marked bool
+	// copied: that mark was copied from another price.
+	copied bool
+}
+
+// learn takes news of one product into what is known of it, in one write. What cannot be ordered, or is incomplete, is
+// settled by reading the product.
+func (p *puller) learn(ctx context.Context, of known, all []news) error {
+	// An event that is newer beyond doubt spares the reading of what came before it.
+	slices.SortStableFunc(all, func(a, b news) int { return cmp.Compare(a.Created, b.Created) })
+	var unsettled []news
+	var results []string
+	err := of.update(ctx, func(o *catalogv1.Observed) error {
+		unsettled, results = nil, nil
+		touched := false
+		for _, n := range all {
+			if catalog.SeenEvent(o, n.ID) {
+				continue
+			}
+			order := n.apply(o)
+			if order == catalog.Unordered {
+				unsettled = append(unsettled, n)
+				continue
+			}
+			results = append(results, map[catalog.Order]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order])
+			if order == catalog.Unchanged && n.ObjectID != of.stripeID && catalog.FindPrice(o, n.ObjectID) == nil {
+				// A price of which nothing is kept. It costs no write either, however often its event comes.
+				continue
+			}
+			catalog.RememberEvent(o, n.ID)
+			touched = true
+		}
+		if !touched {
+			return mesh.ErrNoChange
+		}
+		return nil
+	})
+	for _, result := range results {
+		countObserved(ctx, result)
+	}
+	if err != nil || len(unsettled) == 0 {
+		return err
+	}
+	for range unsettled {
+		countObserved(ctx, "fetched")
+	}
+	return p.settle(budget.For(ctx, budget.Events), of, unsettled)
+}
+
+// toldInFull are the attributes of a price whose new values an event's payload carries in full.
+var toldInFull = []string{"active", "lookup_key", "metadata", "nickname", "tax_behavior"}
+
+// newsOf returns how an event's payload is taken into an observed state.
+func newsOf(event stripeapi.Event) (news, error) {
+	n := news{Event: event, apply: func(*catalogv1.Observed) catalog.Order { return catalog.Unordered }}
+	if event.Thin {
+		return n, nil
+	}
+	object, verb, _ := strings.Cut(event.Type, ".")
+	switch object {
+	case "product":
+		s, err := stripeapi.DecodeProduct(event.Object, event.Created)
+		if err != nil {
+			return n, err
+		}
+		if verb == "deleted" {
+			// The payload is the last state, and nothing in it says that it is gone.
+			s = catalog.ProductSighting{Seen: event.Created}
+		}
+		n.apply = func(o *catalogv1.Observed) catalog.Order { return catalog.ObserveProduct(o, s) }
+	case "price":
+		s, _, err := stripeapi.DecodePrice(event.Object, event.Created)
+		if err != nil {
+			return n, err
+		}
+		mark := s.Price.GetId()
+		n.marked = mark != ""
+		// Driftless makes a price under a key of its own, and gives it the lookup key.
+		n.copied = n.marked && verb == "created" && !event.KeyUntold && !strings.HasPrefix(event.IdempotencyKey, catalog.KeyPrefix) &&
+			s.Price.GetLookupKey() != mark
+		s.Partial, s.Copied = true, n.copied
+		if verb == "deleted" {
+			s.Price = nil
+		}
+		// An update that names no attribute changed something that events do not show.
+		s.Untold = s.Price != nil && verb == "updated" && (len(event.Changed) == 0 ||
+			slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(toldInFull, name) }))
+		n.apply = func(o *catalogv1.Observed) catalog.Order { return catalog.ObservePrice(o, s) }
+	default:
+		return n, fmt.Errorf("event %s of type %s is about neither a product nor a price", event.ID, event.Type)
+	}
+	return n, nil
+}
+
+const (
+	// fewObjects is up to how many objects are read one by one; a product and its active prices are two calls.
+	fewObjects = 2
+	// fewPrices is up to how many prices that the list of active ones lacks are read one by one, and not by listing the
+	// archived ones.
+	fewPrices = 20
+	// readAttempts is how often a read is repeated because somebody else wrote what is known meanwhile.
+	readAttempts = 5
+)
+
+// settle reads what news are about, and stores that against the state that was known before, so that nothing learnt
+// meanwhile is overwritten. Many news of one product cost no more than a read of the product.
+func (p *puller) settle(ctx context.Context, of known, unsettled []news) error {
+	copied := map[string]bool{}
+	var objects, marked []string
+	for _, n := range unsettled {
+		objects = append(objects, n.ObjectID)
+		copied[n.ObjectID] = copied[n.ObjectID] || n.copied
+		if n.marked || n.Thin {
+			marked = append(marked, n.ObjectID)
+		}
+	}
+	slices.Sort(objects)
+	objects = slices.Compact(objects)
+	spared, err := p.spares(ctx, of)
+	if err != nil {
+		return err
+	}
+	if spared {
+		return of.update(ctx, func(o *catalogv1.Observed) error {
+			o.Whole = false
+			remember(o, unsettled)
+			return nil
+		})
+	}
+	if len(objects) > fewObjects {
+		return p.refreshSold(ctx, of, marked, copied, func(o *catalogv1.Observed) { remember(o, unsettled) })
+	}
+	for i, object := range objects {
+		also := func(*catalogv1.Observed) {}
+		if i == len(objects)-1 {
+			also = func(o *catalogv1.Observed) { remember(o, unsettled) }
+		}
+		if _, err := p.refresh(ctx, of, object, copied[object], also); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func remember(o *catalogv1.Observed, all []news) {
+	for _, n := range all {
+		catalog.RememberEvent(o, n.ID)
+	}
+}
+
+// spares reports whether a product is not read, because the allowance is nearly used up and what is left is for products of
+// the catalog. The next scan brings what is known of the others up to date, and an import waits for it.
+func (p *puller) spares(ctx context.Context, of known) (bool, error) {
+	low, err := p.lowOnReads(ctx)
+	if err != nil || !low {
+		return false, err
+	}
+	o, _, err := of.get(ctx)
+	if err != nil || catalog.Ours(o) || o.GetClaim() != nil || len(o.GetIntents()) > 0 {
+		return false, err
+	}
+	p.logger.WarnContext(ctx, "nine tenths of Stripe's read allowance are used up; a product that the catalog does not have is not read", "product", of.stripeID)
+	return true, nil
+}
+
+// lowOnReads reports whether the reads that are left are for what cannot wait.
+func (p *puller) lowOnReads(ctx context.Context) (bool, error) {
+	made, allowed, err := p.budget.Reads(ctx)
+	return allowed > 0 && made >= allowed/10*9, err
+}
+
+// refresh reads a product, or one of its prices, into what is known of it. The object is Stripe's id. It reports whether
+// Stripe holds the object.
+func (p *puller) refresh(ctx context.Context, of known, object string, copied bool, also func(*catalogv1.Observed)) (holds bool, err error) {
+	for range readAttempts {
+		_, revision, getErr := of.get(ctx)
+		if getErr != nil {
+			return false, getErr
+		}
+		var apply func(*catalogv1.Observed)
+		if object == of.stripeID {
+			s, err := p.stripe.GetProduct(ctx, of.stripeID)
+			if err != nil {
+				return false, stripeapi.Classify(err)
+			}
+			holds = s.Product != nil
+			apply = func(o *catalogv1.Observed) { catalog.ObserveProduct(o, s) }
+		} else {
+			s, err := p.stripe.GetPrice(ctx, object)
+			if err != nil {
+				return false, stripeapi.Classify(err)
+			}
+			holds = s.Price != nil
+			s.Copied = copied && holds
+			apply = func(o *catalogv1.Observed) { catalog.ObservePrice(o, s) }
+		}
+		err = of.updateAt(ctx, revision, func(o *catalogv1.Observed) error {
+			apply(o)
+			also(o)
+			return nil
+		})
+		if !errors.Is(err, mesh.ErrConflict) {
+			return holds, err
+		}
+	}
+	return holds, err
+}
+
+// refreshSold reads a product and what is sold of it into what is known. Of the marked prices, those that Stripe does not
+// list as active are read too.
+func (p *puller) refreshSold(ctx context.Context, of known, marked []string, copied map[string]bool, also func(*catalogv1.Observed)) error {
+	var err error
+	for range readAttempts {
+		before, revision, getErr := of.get(ctx)
+		if getErr != nil {
+			return getErr
+		}
+		product, prices, archived, readErr := p.readSold(ctx, of, before, marked)
+		if readErr != nil {
+			return stripeapi.Classify(readErr)
+		}
+		for i := range prices {
+			prices[i].Copied = copied[prices[i].StripeID] && prices[i].Price != nil
+		}
+		err = of.updateAt(ctx, revision, func(o *catalogv1.Observed) error {
+			if archived {
+				catalog.ObserveWhole(o, product, prices)
+			} else {
+				catalog.ObserveActive(o, product, prices)
+			}
+			also(o)
+			return nil
+		})
+		if !errors.Is(err, mesh.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
+
+// readSold reads a product, its active prices, and of the others those that matter. archived: all of those were read.
+func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Observed, marked []string) (product catalog.ProductSighting, prices []catalog.PriceSighting, archived bool, err error) {
+	if product, prices, err = p.stripe.LookActive(ctx, of.stripeID); err != nil || product.Product == nil {
+		return product, nil, false, err
+	}
+	unlisted := catalog.Unlisted(before, prices)
+	for _, id := range marked {
+		listed := slices.ContainsFunc(prices, func(s catalog.PriceSighting) bool { return s.StripeID == id })
+		if id != of.stripeID && !listed && !slices.Contains(unlisted, id) {
+			unlisted = append(unlisted, id)
+		}
+	}
+	if len(unlisted) > fewPrices {
+		return p.stripe.LookFor(ctx, of.stripeID, unlisted)
+	}
+	for _, id := range unlisted {
+		s, err := p.stripe.GetPrice(ctx, id)
+		if err != nil {
+			return product, nil, false, err
+		}
+		prices = append(prices, s)
+	}
+	return product, prices, false, nil
+}

@@ -1,0 +1,38 @@
+package ledger
+
+import (
+	"slices"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// extraPrices are the prices of an imported product that were made in Stripe since, with what is done about them. Archiving
+// extras is about products: prices of others are left alone.
+func (l *Ledger) extraPrices(p *Product) (out []catalog.Decision) {
+	action, ok := extraActions[l.Extras]
+	if !ok || action == catalog.Repair {
+		return nil
+	}
+	for _, d := range catalog.ExtraPrices(p.Desired, p.Observed) {
+		out = append(out, catalog.Decision{Difference: d, Action: action})
+	}
+	return out
+}
+
+// isExtraPrice reports whether a difference is one of those that extraPrices finds, and not a second price of the catalog's.
+func isExtraPrice(p *Product, d catalog.Difference) bool {
+	return d.Kind == catalog.Extra && d.Field != "" && slices.ContainsFunc(catalog.ExtraPrices(p.Desired, p.Observed), func(x catalog.Difference) bool {
+		return x.Field == d.Field
+	})
+}
+
+// readied reports whether a product has just been read together with its prices, as an import waits for.
+func readied(before, now *catalogv1.Observed) bool { return now.GetWhole() && !before.GetWhole() }
+
+// imports reports whether something of the product waits to be imported.
+func (p *Product) imports() bool {
+	return slices.ContainsFunc(p.open, func(d *Drift) bool {
+		return d.Kind == catalog.Extra && d.active() && (d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack)
+	})
+}
