@@ -15,6 +15,9 @@ import (
 // oldest is the first major version whose pgoutput sends the messages of pg_logical_emit_message.
 const oldest = 14
 
+// binariesVariable names the one directory whose server is to be taken, for tests on several versions.
+const binariesVariable = "DRIFTLESS_POSTGRES_BIN"
+
 // binaries is one installation of PostgreSQL.
 type binaries struct {
 	dir   string
@@ -24,8 +27,16 @@ type binaries struct {
 func (b binaries) path(name string) string { return filepath.Join(b.dir, name) }
 
 // findBinaries lists the usable installations: PATH first, then what pg_config names, then the packages' own places,
-// newest first. There is at least one, or the error is ErrNoPostgres.
+// newest first. There is at least one, or the error is ErrNoPostgres. Where DRIFTLESS_POSTGRES_BIN is set, only that
+// directory counts: another version in its place would be a wrong answer.
 func findBinaries(ctx context.Context) ([]binaries, error) {
+	if dir := os.Getenv(binariesVariable); dir != "" {
+		found, err := usable(ctx, []string{dir})
+		if err != nil {
+			return nil, fmt.Errorf("%s is %s: %w", binariesVariable, dir, err)
+		}
+		return found, nil
+	}
 	var dirs []string
 	if path, err := exec.LookPath("postgres"); err == nil {
 		dirs = append(dirs, filepath.Dir(path))

@@ -41,6 +41,20 @@ func TestInstallationsKeepTheirOrderAndCountOnce(t *testing.T) {
 	require.Equal(t, []binaries{{dir: newer, major: 17}, {dir: older, major: 15}}, found)
 }
 
+func TestFindBinaries_TakesOnlyTheDirectoryOfTheVariable(t *testing.T) {
+	dir := fakeInstallation(t, "18.4")
+	t.Setenv("DRIFTLESS_POSTGRES_BIN", dir)
+	found, err := findBinaries(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []binaries{{dir: dir, major: 18}}, found)
+
+	empty := t.TempDir()
+	t.Setenv("DRIFTLESS_POSTGRES_BIN", empty)
+	_, err = findBinaries(t.Context())
+	require.ErrorIs(t, err, ErrNoPostgres)
+	require.ErrorContains(t, err, "DRIFTLESS_POSTGRES_BIN is "+empty)
+}
+
 func TestMajorIn(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{

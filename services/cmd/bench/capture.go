@@ -83,6 +83,7 @@ func (r *captureResult) text() string {
 type captureBench struct {
 	*captureCmd
 	database, nats string
+	pg             *local.Postgres
 	mesh           *mesh.Mesh
 	close          []func() error
 }
@@ -107,6 +108,7 @@ func newCaptureBench(ctx context.Context, cmd *captureCmd) (b *captureBench, err
 	if err != nil {
 		return b, err
 	}
+	b.pg = pg
 	b.close = append(b.close, pg.Close)
 	server, err := local.StartNATS(ctx, local.NATSConfig{DataDir: filepath.Join(dir, "nats")})
 	if err != nil {

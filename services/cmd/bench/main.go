@@ -16,6 +16,7 @@ import (
 type cli struct {
 	JSON      bool         `name:"json" help:"Print the result as one JSON object, on the last line of standard output."`
 	Capture   captureCmd   `cmd:"" help:"Products per second from the write-ahead log to JetStream, against raw publishing and pg_recvlogical; and the services' footprint."`
+	Compare   compareCmd   `cmd:"" help:"A comparison of a large catalog's tables with CATALOG, against a bare loop over the same rows: time, peak memory, load on Postgres."`
 	Tracing   tracingCmd   `cmd:"" help:"Throughput of capture and push with tracing off, at 1% and at 100%."`
 	Push      pushCmd      `cmd:"" help:"Calls per second at Stripe's limit with several replicas, pushes per second without it against a bare stripe-go loop, and latency of live changes."`
 	Reconcile reconcileCmd `cmd:"" help:"A full scan of a large catalog with drift in it, against a bare stripe-go listing loop: time, calls, peak memory, what was found; and the time to detect a change."`

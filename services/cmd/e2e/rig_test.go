@@ -2,6 +2,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/local/localtest"
@@ -61,6 +63,11 @@ type rig struct {
 	// asProcesses has the services run as processes, which can be killed, with these settings in their environment.
 	asProcesses []string
 	processes   map[string]*os.Process
+
+	// catalog is the database of the operator's own tables, and mapping how they are read, by the publication; empty and nil for
+	// the built-in tables.
+	catalog, publication string
+	mapping              *config.Mapping
 
 	natsAddr, database, slot string
 	simURL                   string
@@ -130,6 +137,11 @@ func under(policy *catalog.Policy, extras reconciliation.Extras) func(*rig) {
 	return func(r *rig) { r.policy, r.extras = policy, extras }
 }
 
+// mapped has ingestion read tables of a database as a mapping says.
+func mapped(database, publication string, mapping *config.Mapping) func(*rig) {
+	return func(r *rig) { r.catalog, r.publication, r.mapping = database, publication, mapping }
+}
+
 // nats is how a client connects as the user of its name.
 func (r *rig) nats(name string) mesh.Config {
 	return mesh.Config{URL: "nats://" + name + ":e2e@" + r.natsAddr, Name: name, Logger: slog.New(&refusals{Handler: slog.Default().Handler(), t: r.t, user: name})}
@@ -171,7 +183,14 @@ func (r *rig) url(name string) string { return "http://" + r.listeners[name].Add
 func (r *rig) run(name string, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
+	go func() {
+		err := run(ctx)
+		if err != nil {
+			// Here, because a test that waits for the service may end before it stops it.
+			slog.Error("a service of the rig ended", "service", name, "error", err)
+		}
+		done <- err
+	}()
 	r.stops[name] = sync.OnceFunc(func() {
 		cancel()
 		require.NoError(r.t, <-done, name)
@@ -207,7 +226,10 @@ func (r *rig) start(name string) {
 	switch name {
 	case mesh.Ingestion:
 		r.run(name, func(ctx context.Context) error {
-			return ingestion.Run(ctx, ingestion.Config{Account: "default", NATS: nats, DatabaseURL: r.database, Slot: r.slot, Publication: "driftless", HTTP: server})
+			return ingestion.Run(ctx, ingestion.Config{
+				Account: "default", NATS: nats, DatabaseURL: cmp.Or(r.catalog, r.database), Mapping: r.mapping, Slot: r.slot,
+				Publication: cmp.Or(r.publication, "driftless"), HTTP: server,
+			})
 		})
 	case mesh.Push:
 		r.run(name, func(ctx context.Context) error {

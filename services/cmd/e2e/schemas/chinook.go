@@ -1,0 +1,22 @@
+package schemas
+
+func chinook(t *tables, _ string) Catalog {
+	want := Catalog{}
+	artists, genres, formats := by(t.all("artist"), "artist_id"), by(t.all("genre"), "genre_id"), by(t.all("media_type"), "media_type_id")
+	for _, album := range t.all("album") {
+		p := want.product("album-"+album.text("album_id"), album.text("title"))
+		p.set("description", "by "+artists[album.text("artist_id")].text("name"))
+	}
+	for _, track := range t.all("track") {
+		if track.null("album_id") {
+			continue
+		}
+		amount := minor(track.text("unit_price"), "usd")
+		price := want["album-"+track.text("album_id")].price("track-"+track.text("track_id"), "usd", amount)
+		price.set("nickname", track.text("name"))
+		price.set("metadata.genre", genres[track.text("genre_id")].text("name"))
+		price.set("metadata.composer", track.text("composer"))
+		price.set("metadata.format", formats[track.text("media_type_id")].text("name"))
+	}
+	return want
+}

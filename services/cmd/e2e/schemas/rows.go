@@ -1,0 +1,182 @@
+package schemas
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Querier is a connection or a pool.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// tables reads whole tables. The first error is kept, and everything is empty from then on.
+type tables struct {
+	ctx  context.Context //nolint:containedctx // lives as long as one call of Want
+	conn Querier
+	err  error
+}
+
+// row is a row as Postgres writes it in JSON; numbers keep all their digits.
+type row map[string]any
+
+// all reads a table, ordered by the named columns.
+func (t *tables) all(table string, order ...string) []row {
+	if t.err != nil {
+		return nil
+	}
+	rows, err := t.conn.Query(t.ctx, "SELECT to_jsonb(t) FROM "+table+" t")
+	if err != nil {
+		t.err = fmt.Errorf("read %s: %w", table, err)
+		return nil
+	}
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (row, error) {
+		var text []byte
+		if err := r.Scan(&text); err != nil {
+			return nil, err
+		}
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		var decoded row
+		return decoded, d.Decode(&decoded)
+	})
+	if err != nil {
+		t.err = fmt.Errorf("read %s: %w", table, err)
+	}
+	slices.SortFunc(out, func(a, b row) int {
+		for _, column := range order {
+			if c := compare(a[column], b[column]); c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	return out
+}
+
+// compare orders numbers by value and everything else as text.
+func compare(a, b any) int {
+	x, isNumber := a.(json.Number)
+	y, bothNumbers := b.(json.Number)
+	if isNumber && bothNumbers {
+		return rational(x.String()).Cmp(rational(y.String()))
+	}
+	return cmp.Compare(fmt.Sprint(a), fmt.Sprint(b))
+}
+
+// by indexes a table by a column that is unique.
+func by(rows []row, column string) map[string]row {
+	out := make(map[string]row, len(rows))
+	for _, r := range rows {
+		out[r.text(column)] = r
+	}
+	return out
+}
+
+// grouped indexes a table by a column that is not unique.
+func grouped(rows []row, column string) map[string][]row {
+	out := map[string][]row{}
+	for _, r := range rows {
+		out[r.text(column)] = append(out[r.text(column)], r)
+	}
+	return out
+}
+
+// text is a column's value, empty for NULL.
+func (r row) text(column string) string {
+	switch v := r[column].(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	case bool:
+		return strconv.FormatBool(v)
+	default:
+		panic(fmt.Sprintf("column %s holds a %T", column, v))
+	}
+}
+
+func (r row) null(column string) bool { return r[column] == nil }
+
+func (r row) flag(column string) bool { return r[column] == true }
+
+// texts is a column that holds a list of texts.
+func (r row) texts(column string) (out []string) {
+	values, _ := r[column].([]any)
+	for _, v := range values {
+		out = append(out, fmt.Sprint(v))
+	}
+	return out
+}
+
+// object is a column that holds a JSON object; empty for NULL.
+func (r row) object(column string) row {
+	m, _ := r[column].(map[string]any)
+	return m
+}
+
+// objects is a column that holds a list of JSON objects.
+func (r row) objects(column string) (out []row) {
+	values, _ := r[column].([]any)
+	for _, v := range values {
+		m, _ := v.(map[string]any)
+		out = append(out, m)
+	}
+	return out
+}
+
+func rational(text string) *big.Rat {
+	n, ok := new(big.Rat).SetString(text)
+	if !ok {
+		panic(fmt.Sprintf("%q is no number", text))
+	}
+	return n
+}
+
+// decimals are the places that a currency has after the point, where they are not two.
+var decimals = map[string]int{"jpy": 0, "krw": 0, "kwd": 3}
+
+// minor turns an amount in major units into the currency's minor unit, rounded half away from zero. Stripe takes currencies
+// of three places only in steps of ten: https://docs.stripe.com/currencies#three-decimal
+func minor(amount, currency string) string {
+	places, ok := decimals[currency]
+	if !ok {
+		places = 2
+	}
+	n := rational(amount)
+	if places == 3 {
+		return wholeOf(n, 100) + "0"
+	}
+	factor := int64(1)
+	for range places {
+		factor *= 10
+	}
+	return wholeOf(n, factor)
+}
+
+func wholeOf(n *big.Rat, factor int64) string {
+	return new(big.Rat).Mul(n, big.NewRat(factor, 1)).FloatString(0)
+}
+
+// scaled multiplies exactly, and writes the product without needless zeros.
+func scaled(amount string, factor int64) string {
+	n := new(big.Rat).Mul(rational(amount), big.NewRat(factor, 1))
+	if n.IsInt() {
+		return n.Num().String()
+	}
+	text := n.FloatString(12)
+	for text[len(text)-1] == '0' {
+		text = text[:len(text)-1]
+	}
+	return text
+}

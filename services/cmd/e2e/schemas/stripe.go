@@ -1,0 +1,136 @@
+package schemas
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+)
+
+// Stripe is where the products are, by Stripe's API.
+type Stripe struct {
+	// URL and Key of the API.
+	URL, Key string
+}
+
+// apiVersion shows marketing_features under this name.
+const apiVersion = "2025-03-31.basil"
+
+// Seen reads all products and their active prices.
+func (s Stripe) Seen(ctx context.Context) (Catalog, error) {
+	out, marks := Catalog{}, map[string]string{}
+	var prices []map[string]any
+	for _, active := range []string{"true", "false"} {
+		products, err := s.list(ctx, "/v1/products", url.Values{"active": {active}})
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range products {
+			fields := Fields{}
+			flatten(fields, "", p, "id", "object", "created", "updated", "livemode", "type")
+			out[fmt.Sprint(p["id"])] = fields
+		}
+		found, err := s.list(ctx, "/v1/prices", url.Values{
+			"active":   {active},
+			"expand[]": {"data.tiers", "data.currency_options"},
+		})
+		if err != nil {
+			return nil, err
+		}
+		prices = append(prices, found...)
+	}
+	for _, p := range prices {
+		metadata, _ := p["metadata"].(map[string]any)
+		mark, _ := metadata["driftless_price"].(string)
+		id := fmt.Sprint(p["id"])
+		marks[id] = mark
+		if p["active"] != true {
+			continue
+		}
+		product, at := out[fmt.Sprint(p["product"])], "prices."+mark+"."
+		switch {
+		case mark == "":
+			return nil, fmt.Errorf("price %s of product %s has no mark of Driftless", id, p["product"])
+		case product == nil:
+			return nil, fmt.Errorf("price %s is of product %s, which is not listed", id, p["product"])
+		case product[at+"active"] != "":
+			return nil, fmt.Errorf("product %s has two active prices for %s in Stripe", p["product"], mark)
+		}
+		flatten(product, at, p, "id", "object", "created", "livemode", "product")
+	}
+	for _, fields := range out {
+		if id, ok := fields["default_price"]; ok {
+			fields["default_price"] = marks[id]
+		}
+	}
+	return out, nil
+}
+
+// list reads all pages of a list.
+func (s Stripe) list(ctx context.Context, path string, query url.Values) ([]map[string]any, error) {
+	var all []map[string]any
+	query.Set("limit", "100")
+	for {
+		var page struct {
+			Data []map[string]any `json:"data"`
+			More bool             `json:"has_more"`
+		}
+		if err := s.get(ctx, path+"?"+query.Encode(), &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Data...)
+		if !page.More {
+			return all, nil
+		}
+		query.Set("starting_after", fmt.Sprint(page.Data[len(page.Data)-1]["id"]))
+	}
+}
+
+func (s Stripe) get(ctx context.Context, path string, to any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		return fmt.Errorf("ask Stripe: %w", err)
+	}
+	req.SetBasicAuth(s.Key, "")
+	req.Header.Set("Stripe-Version", apiVersion)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask Stripe: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
+		return fmt.Errorf("ask Stripe for %s: %s: %s", path, resp.Status, body)
+	}
+	d := json.NewDecoder(resp.Body)
+	d.UseNumber()
+	if err := d.Decode(to); err != nil {
+		return fmt.Errorf("ask Stripe for %s: %w", path, err)
+	}
+	return nil
+}
+
+// flatten stores what is not null under its path, without the named fields of the outermost object.
+func flatten(to Fields, at string, value any, without ...string) {
+	switch v := value.(type) {
+	case nil:
+	case map[string]any:
+		if at != "" && at[len(at)-1] != '.' {
+			at += "."
+		}
+		for key, inner := range v {
+			if !slices.Contains(without, key) {
+				flatten(to, at+key, inner)
+			}
+		}
+	case []any:
+		for i, inner := range v {
+			flatten(to, fmt.Sprintf("%s.%d", at, i), inner)
+		}
+	default:
+		to.set(at, fmt.Sprint(v))
+	}
+}
