@@ -60,6 +60,7 @@ type Ingestion struct {
 	IngestionAddr   string `name:"ingestion-addr" env:"DRIFTLESS_INGESTION_ADDR" default:"127.0.0.1:8080" help:"Where ingestion serves its API, health and metrics."`
 	Slot            string `name:"slot" env:"DRIFTLESS_SLOT" default:"driftless" help:"Replication slot; made if absent."`
 	Publication     string `name:"publication" env:"DRIFTLESS_PUBLICATION" default:"driftless" help:"Publication; made if absent."`
+	AcceptDatabase  string `name:"accept-database" env:"DRIFTLESS_ACCEPT_DATABASE" placeholder:"ID" help:"System identifier of the Postgres server that the catalog has moved to. Without it, ingestion refuses another server than the one that it captured before."`
 }
 
 // Push are the settings of the service push.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -256,7 +257,16 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 	return c.publish(ctx, out, dead)
 }
 
-func same(a, b *catalogv1.Product) bool { return proto.Equal(a, b) }
+// same reports whether two states of a product are the same. A state that an earlier version stored may have its prices in
+// the order of the rows.
+func same(a, b *catalogv1.Product) bool {
+	if proto.Equal(a, b) || a == nil || b == nil || len(a.GetPrices()) != len(b.GetPrices()) {
+		return proto.Equal(a, b)
+	}
+	ordered := proto.CloneOf(a)
+	slices.SortFunc(ordered.GetPrices(), func(x, y *catalogv1.Price) int { return strings.Compare(x.GetId(), y.GetId()) })
+	return proto.Equal(ordered, b)
+}
 
 // difference is a product that CATALOG holds in another state than the tables.
 type difference struct {
@@ -311,7 +321,7 @@ func equal(have, want *catalogv1.ProductChange) bool {
 	if have == nil || have.GetOperation() != want.GetOperation() {
 		return false
 	}
-	return proto.Equal(have.GetProduct(), want.GetProduct()) && slices.Equal(have.GetUnmanagedFields(), want.GetUnmanagedFields())
+	return same(have.GetProduct(), want.GetProduct()) && slices.Equal(have.GetUnmanagedFields(), want.GetUnmanagedFields())
 }
 
 func (c *comparison) source() catalogv1.Source {

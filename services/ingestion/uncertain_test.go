@@ -1,0 +1,412 @@
+package ingestion_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/mesh"
+)
+
+// Whatever is uncertain about the log ends in a reading of the tables: each of these tests takes something away from the
+// log, and waits for the truth to arrive all the same.
+
+func (r *rig) named(product, name string) {
+	r.t.Helper()
+	r.eventually(product+" is "+name, func() bool { return r.newest(product).GetProduct().GetName() == name })
+}
+
+func (r *rig) gone(product string) {
+	r.t.Helper()
+	r.eventually(product+" is gone", func() bool { return r.newest(product).GetOperation() == catalogv1.Operation_OPERATION_DELETE })
+}
+
+// settledAfter waits until everything committed before the call is captured, by the report.
+func (r *rig) settledAfter(at time.Time) {
+	r.t.Helper()
+	r.eventually("captured", func() bool {
+		report := r.report()
+		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING && report.GetCapturedUpTo().AsTime().After(at)
+	})
+}
+
+func TestCapture_APublicationThatIsDroppedIsMadeAgain(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.named("mug", "Mug")
+	r.exec(`DROP PUBLICATION driftless`)
+	r.exec(`UPDATE items SET name = 'Mug 2'`)
+	r.named("mug", "Mug 2")
+	r.exec(`UPDATE items SET name = 'Mug 3'`)
+	r.named("mug", "Mug 3")
+}
+
+func TestCapture_ATableLeavesThePublication(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.named("mug", "Mug")
+	r.exec(`ALTER PUBLICATION driftless DROP TABLE items`)
+	r.exec(`UPDATE items SET name = 'Mug 2'`)
+	r.named("mug", "Mug 2")
+}
+
+func TestCapture_ARowFilterOfSomebodyElseIsReplaced(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.exec(`CREATE PUBLICATION driftless FOR TABLE items WHERE (name <> 'Mug 2'), tariffs WITH (publish_via_partition_root = true)`)
+	r.start()
+	r.named("mug", "Mug")
+	r.exec(`UPDATE items SET name = 'Mug 2'`)
+	r.waitCaptured()
+	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("mug").GetSource())
+}
+
+func TestCapture_ATableThatTakesTheNameOfAWatchedOne(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
+	r.start()
+	r.named("cup", "Cup")
+	r.exec(`CREATE TABLE items_new (LIKE items INCLUDING ALL)`)
+	r.exec(`ALTER TABLE items_new REPLICA IDENTITY FULL`)
+	r.exec(`INSERT INTO items_new SELECT id, name || ' (new)' FROM items`)
+	r.exec(`BEGIN; ALTER TABLE items RENAME TO items_old; ALTER TABLE items_new RENAME TO items; COMMIT`)
+	r.named("cup", "Cup (new)")
+	r.exec(`UPDATE items SET name = 'Mug 3' WHERE id = 'mug'`)
+	r.named("mug", "Mug 3")
+}
+
+func TestCapture_PartitionsComeAndGo(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`DROP TABLE items`)
+	r.exec(`CREATE TABLE items (id text, name text, PRIMARY KEY (id)) PARTITION BY RANGE (id)`)
+	r.exec(`CREATE TABLE items_a PARTITION OF items FOR VALUES FROM ('a') TO ('h')`)
+	r.exec(`INSERT INTO items VALUES ('cup', 'Cup')`)
+	r.start()
+	r.named("cup", "Cup")
+	r.exec(`CREATE TABLE items_t (LIKE items INCLUDING ALL)`)
+	r.exec(`INSERT INTO items_t VALUES ('urn', 'Urn')`)
+	r.exec(`ALTER TABLE items ATTACH PARTITION items_t FOR VALUES FROM ('t') TO ('zz')`)
+	r.named("urn", "Urn")
+	r.exec(`ALTER TABLE items DETACH PARTITION items_t`)
+	r.gone("urn")
+	r.exec(`TRUNCATE items_a`)
+	r.gone("cup")
+}
+
+func TestCapture_AChangeOfValuesThatTheLogDoesNotTell(t *testing.T) {
+	r := newRig(t)
+	r.exec(`CREATE TYPE kind AS ENUM ('plain', 'fancy')`)
+	r.own(`SELECT id, name, kind AS description FROM items`)
+	r.exec(`ALTER TABLE items ADD kind kind DEFAULT 'fancy', ADD n int DEFAULT 1`)
+	r.exec(`INSERT INTO items (id, name) VALUES ('mug', 'Mug')`)
+	r.start()
+	r.named("mug", "Mug")
+	r.exec(`ALTER TYPE kind RENAME VALUE 'fancy' TO 'posh'`)
+	r.eventually("posh", func() bool { return r.newest("mug").GetProduct().GetDescription() == "posh" })
+	r.exec(`ALTER TABLE items ALTER COLUMN name TYPE varchar(40) USING upper(name)`)
+	r.named("mug", "MUG")
+}
+
+func TestCapture_TheTypeOfTheIDChanges(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`DROP TABLE items; CREATE TABLE items (id int PRIMARY KEY, name text)`)
+	r.cfg.Mapping.Prices = `SELECT id, item AS product, 'eur' AS currency, 100 AS unit_amount FROM tariffs`
+	r.exec(`INSERT INTO items VALUES (1, 'One')`)
+	r.start()
+	r.named("1", "One")
+	r.exec(`ALTER TABLE items ALTER COLUMN id TYPE text`)
+	r.exec(`INSERT INTO items VALUES ('two', 'Two')`)
+	r.named("two", "Two")
+	// Of a text column, and no id of the rows' type any more.
+	r.exec(`INSERT INTO tariffs VALUES ('t', 'none')`)
+	r.exec(`UPDATE items SET name = 'Uno' WHERE id = '1'`)
+	r.named("1", "Uno")
+}
+
+// The ordinary migration: stop, rename, adapt the mapping, start. The log holds rows from before.
+func TestCapture_ReadsRecordsFromBeforeAColumnWasRenamed(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.named("mug", "Mug")
+	r.stop()
+	r.exec(`INSERT INTO tariffs VALUES ('mug-eur', 'mug')`)
+	r.exec(`ALTER TABLE tariffs RENAME COLUMN item TO product`)
+	r.exec(`UPDATE items SET name = 'Mug 2'`)
+	r.cfg.Mapping.Prices = `SELECT id, product, 'eur' AS currency, 100 AS unit_amount FROM tariffs`
+	r.cfg.Mapping.Watch[1].ProductID = "product"
+	r.start()
+	r.eventually("both arrive", func() bool {
+		p := r.newest("mug").GetProduct()
+		return p.GetName() == "Mug 2" && len(p.GetPrices()) == 1
+	})
+}
+
+func TestCapture_AQueryThatFailsForAllStopsItAndIsTold(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.named("mug", "Mug")
+	r.exec(`ALTER TABLE items RENAME COLUMN name TO title`)
+	r.exec(`UPDATE items SET title = 'Mug 2'`)
+	r.eventually("told", func() bool {
+		report := r.report()
+		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(), `column "name" does not exist`)
+	})
+	r.exec(`ALTER TABLE items RENAME COLUMN title TO name`)
+	r.named("mug", "Mug 2")
+}
+
+func TestCapture_OneRowThatFailsStopsNoOther(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.cfg.Mapping.Prices = `SELECT id, item AS product, 'eur' AS currency, (metadata->>'cents')::int AS unit_amount FROM tariffs`
+	r.exec(`INSERT INTO items SELECT i, 'I' FROM unnest(ARRAY['cup', 'mug', 'pot']) i`)
+	r.exec(`INSERT INTO tariffs SELECT id || '-eur', id, '{"cents": 1}' FROM items`)
+	r.start()
+	r.named("pot", "I")
+	r.exec(`UPDATE tariffs SET metadata = '{"cents": "12,50"}' WHERE id = 'cup-eur'`)
+	r.exec(`UPDATE items SET name = 'J'`)
+	r.named("pot", "J")
+	r.named("mug", "J")
+	letter := r.dead("cup")
+	require.Equal(t, mesh.ReasonQueryFailed, letter.GetReason())
+	require.Contains(t, letter.GetMessage(), `prices query fails: invalid input syntax for type integer: "12,50"`)
+	require.Equal(t, "I", r.newest("cup").GetProduct().GetName())
+	// A comparison says nothing new of it, and once the row is right again its product goes on.
+	r.exec(`UPDATE tariffs SET metadata = '{"cents": 2}' WHERE id = 'cup-eur'`)
+	r.named("cup", "J")
+}
+
+func TestCapture_RowsThatAreNoProductsPublishNothing(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items WHERE notes IS NULL`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.named("mug", "Mug")
+	before := r.messages("catalog.default.>")
+	r.exec(`INSERT INTO items SELECT 'post-' || i, 'Post', 'a post' FROM generate_series(1, 3000) i`)
+	r.exec(`UPDATE items SET name = 'Mug 2' WHERE id = 'mug'`)
+	r.waitCaptured()
+	require.Equal(t, before+1, r.messages("catalog.default.>"))
+	// One that was a product is removed.
+	r.exec(`UPDATE items SET notes = 'x' WHERE id = 'mug'`)
+	r.gone("mug")
+}
+
+func TestCapture_RowSecurityStopsItInsteadOfHidingRows(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	role := fmt.Sprintf("reader_%d", time.Now().UnixNano())
+	r.exec(`CREATE ROLE ` + role + ` LOGIN REPLICATION PASSWORD 'x'`)
+	r.t.Cleanup(func() {
+		_, err := r.pool.Exec(context.WithoutCancel(t.Context()), `DROP OWNED BY `+role+`; DROP ROLE `+role)
+		require.NoError(t, err)
+	})
+	r.exec(`GRANT SELECT ON items, tariffs TO ` + role)
+	r.exec(`CREATE PUBLICATION driftless FOR TABLE items, tariffs WITH (publish_via_partition_root = true)`)
+	cfg, err := pgx.ParseConfig(r.cfg.DatabaseURL)
+	require.NoError(t, err)
+	r.cfg.DatabaseURL = fmt.Sprintf("postgres://%s:x@127.0.0.1:%d/%s?sslmode=disable", role, cfg.Port, cfg.Database)
+	r.start()
+	r.named("mug", "Mug")
+	r.exec(`ALTER TABLE items ENABLE ROW LEVEL SECURITY`)
+	r.exec(`UPDATE items SET name = 'Mug 2'`)
+	r.eventually("told", func() bool {
+		report := r.report()
+		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(), "row")
+	})
+	require.Equal(t, "Mug", r.newest("mug").GetProduct().GetName(), "not removed")
+	r.stop()
+	require.ErrorContains(t, r.run(), `BYPASSRLS`)
+}
+
+func TestCapture_ALogWithAnotherHistoryIsNoticed(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.named("mug", "Mug")
+	r.settledAfter(time.Now())
+	r.stop()
+	// As after the restore of a volume: versions up to here were captured, and the log is not there yet.
+	var end uint64
+	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&end))
+	captured := end + 1<<30
+	revision, err := r.mesh.History("default").Load(t.Context(), &meshv1.CatalogHistory{})
+	require.NoError(t, err)
+	_, err = r.mesh.History("default").Store(t.Context(), &meshv1.CatalogHistory{Version: captured, CommittedAt: timestamppb.Now()}, revision)
+	require.NoError(t, err)
+	r.exec(`ALTER TABLE items REPLICA IDENTITY FULL`)
+	r.exec(`UPDATE items SET name = 'Mug 2'`)
+	r.start()
+	r.named("mug", "Mug 2")
+	r.exec(`UPDATE items SET name = 'Mug 3'`)
+	r.named("mug", "Mug 3")
+	require.Greater(t, r.newest("mug").GetVersion(), captured, "versions go on above what was captured")
+}
+
+func TestCapture_ATransactionThatIsNotMetAgain(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
+	r.start()
+	r.named("cup", "Cup")
+	r.settledAfter(time.Now())
+	r.stop()
+	// The slot is before a transaction that was captured, and another one is in its place.
+	r.exec(`UPDATE items SET name = 'Mug 2' WHERE id = 'mug'`)
+	var at uint64
+	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&at))
+	r.exec(`CREATE TABLE noise AS SELECT g FROM generate_series(1, 1000) g`)
+	r.exec(`UPDATE items SET name = 'Cup 2' WHERE id = 'cup'`)
+	revision, err := r.mesh.History("default").Load(t.Context(), &meshv1.CatalogHistory{})
+	require.NoError(t, err)
+	_, err = r.mesh.History("default").Store(t.Context(), &meshv1.CatalogHistory{Version: at + 8, CommittedAt: timestamppb.Now()}, revision)
+	require.NoError(t, err)
+	r.start()
+	r.named("mug", "Mug 2")
+	r.named("cup", "Cup 2")
+	require.Greater(t, r.newest("mug").GetVersion(), at+8)
+	r.eventually("told", func() bool { return strings.Contains(r.report().GetCompared().GetReason(), "earlier state") })
+}
+
+func TestCapture_ACatalogThatIsPurgedIsReadAgain(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
+	r.start()
+	r.named("cup", "Cup")
+	r.settledAfter(time.Now())
+	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context()))
+	require.Nil(t, r.newest("cup"))
+	r.named("cup", "Cup")
+	r.exec(`DELETE FROM items WHERE id = 'cup'`)
+	r.gone("cup")
+	r.stop()
+	// And while nothing runs.
+	require.NoError(t, stream.Purge(t.Context()))
+	r.start()
+	r.named("mug", "Mug")
+}
+
+func TestCapture_TellsWhichTransactionTheFirstStartWaitsFor(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	conn, err := pgx.Connect(t.Context(), r.cfg.DatabaseURL)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	_, err = conn.Exec(t.Context(), `BEGIN; CREATE TABLE open (i int)`)
+	require.NoError(t, err)
+	one := r.begin(r.cfg)
+	defer one.stop()
+	r.eventually("told", func() bool {
+		report := r.report()
+		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STARTING &&
+			strings.Contains(report.GetReason(), fmt.Sprintf("the transaction of process %d", conn.PgConn().PID()))
+	})
+	_, err = conn.Exec(t.Context(), `COMMIT`)
+	require.NoError(t, err)
+	r.named("mug", "Mug")
+}
+
+func TestCapture_SaysHowFarItIsWhileATableIsLocked(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.settledAfter(time.Now())
+	conn, err := pgx.Connect(t.Context(), r.cfg.DatabaseURL)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	_, err = conn.Exec(t.Context(), `BEGIN; LOCK TABLE tariffs IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	r.exec(`UPDATE items SET name = 'Mug 2'`)
+	committed := time.Now()
+	r.eventually("told", func() bool {
+		return strings.Contains(r.report().GetReason(), fmt.Sprintf("a lock that process %d holds", conn.PgConn().PID()))
+	})
+	require.True(t, r.report().GetCapturedUpTo().AsTime().Before(committed), "not captured, and not said to be")
+	_, err = conn.Exec(t.Context(), `COMMIT`)
+	require.NoError(t, err)
+	r.settledAfter(committed)
+	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
+}
+
+func TestCapture_AFirstReadThatWouldRefuseEverythingStopsAndSaysSo(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.start()
+	r.settledAfter(time.Now())
+	r.stop()
+	// As if nothing had ever been captured, but for the check of rows, which a mapping that is known passes.
+	r.exec(`INSERT INTO items SELECT 'p' || i, repeat('x', 6000) FROM generate_series(1, 60) i`)
+	require.NoError(t, r.mesh.Capture("default").Put(t.Context(), &meshv1.CaptureReport{}))
+	r.dropSlot()
+	one := r.begin(r.cfg)
+	defer one.stop()
+	r.eventually("told", func() bool {
+		report := r.report()
+		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(), "all of the first 50")
+	})
+	require.Zero(t, r.messages("catalog.default.>"))
+	require.Nil(t, r.dead("p1"))
+	r.exec(`UPDATE items SET name = 'Short'`)
+	r.named("p60", "Short")
+}
+
+func TestStart_AnotherServerIsAcceptedOnlyByItsID(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	require.NoError(t, r.mesh.Cursor("origin.default").PutString(t.Context(), "7000000000000000000"))
+	err := r.run()
+	require.ErrorContains(t, err, "another Postgres server")
+	_, id, ok := strings.Cut(err.Error(), "DRIFTLESS_ACCEPT_DATABASE=")
+	require.True(t, ok, err)
+	id, _, _ = strings.Cut(id, ":")
+	r.cfg.AcceptDatabase = id
+	r.start()
+	r.named("mug", "Mug")
+}
+
+func TestStart_NamesAllThatIsWrongAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, nam AS name FROM items`)
+	r.exec(`CREATE VIEW shown AS SELECT * FROM items; CREATE UNLOGGED TABLE fast (id text PRIMARY KEY); CREATE TABLE bare (id text)`)
+	r.exec(`CREATE TABLE made (n int PRIMARY KEY, id text GENERATED ALWAYS AS ('x' || 'y') STORED); ALTER TABLE made REPLICA IDENTITY FULL`)
+	for _, table := range []string{"shown", "fast", "bare", "made", "missing"} {
+		r.cfg.Mapping.Watch = append(r.cfg.Mapping.Watch, config.WatchedTable{Table: table, ProductID: "id"})
+	}
+	err := r.run()
+	for _, want := range []string{
+		`column "nam" does not exist`, "public.shown under catalog.watch is a view", "ALTER TABLE public.fast SET LOGGED;",
+		"ALTER TABLE public.bare REPLICA IDENTITY FULL;", "watched table missing does not exist",
+	} {
+		require.ErrorContains(t, err, want)
+	}
+}
