@@ -62,7 +62,9 @@ type fileValue struct {
 func newResolver() *resolver { return &resolver{files: map[string]string{}} }
 
 func (r *resolver) options() []kong.Option {
-	return []kong.Option{kong.Resolvers(r), kong.UsageOnError(), kong.WithBeforeResolve(r.read), kong.WithAfterApply(r.nameFiles), kong.WithAfterApply(check)}
+	return []kong.Option{
+		kong.Resolvers(r), kong.UsageOnError(), kong.WithBeforeResolve(r.read), kong.WithAfterApply(r.nameFiles), kong.WithAfterApply(check),
+	}
 }
 
 // nameFiles sets the fields with the tag file-of, such as file-of:"database-url", to the file that the flag's value was

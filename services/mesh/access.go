@@ -40,10 +40,12 @@ type key struct{ bucket, name string }
 
 var accesses = []access{
 	{
-		service:   Ingestion,
-		consumes:  []Consumer{IngestionCommand},
-		publishes: []string{"catalog.{account}.*.*", "fence.{account}.*", "dead.ingestion.{account}.*", "command.ingestion.{account}.>"},
-		newest:    []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
+		service:  Ingestion,
+		consumes: []Consumer{IngestionCommand},
+		publishes: []string{
+			"catalog.{account}.*.*", "fence.{account}.*", "dead.ingestion.{account}.*", "command.ingestion.{account}.>",
+		},
+		newest: []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
 		writes: []key{
 			{BucketCursor, "origin.{account}"},
 			{BucketCursor, "mapping.{account}"},
@@ -54,16 +56,20 @@ var accesses = []access{
 		reads: []key{{BucketCursor, "paused.{account}.ingestion"}},
 	},
 	{
-		service:   Push,
-		consumes:  []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
-		halts:     []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
-		publishes: []string{"sync.{account}.*.*", "dead.push.{account}.*", "retry.push.{account}.*", "command.ingestion.{account}." + VerbBackfill},
-		newest:    []string{"catalog.{account}.>"},
-		batches:   []string{StreamCatalog},
-		looks:     []string{StreamRetry},
-		prunes:    []string{StreamRetry},
-		browses:   []key{{BucketObserved, "{account}.*"}},
-		reads:     []key{{BucketCursor, "paused.{account}.push"}},
+		service:  Push,
+		consumes: []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
+		halts:    []Consumer{PushLive, PushBulk, PushCommand, PushRetry},
+		publishes: []string{
+			"sync.{account}.*.*", "dead.push.{account}.*", "retry.push.{account}.*",
+			// It asks for a product that CATALOG has lost.
+			"command.ingestion.{account}." + VerbBackfill,
+		},
+		newest:  []string{"catalog.{account}.>"},
+		batches: []string{StreamCatalog},
+		looks:   []string{StreamRetry},
+		prunes:  []string{StreamRetry},
+		browses: []key{{BucketObserved, "{account}.*"}},
+		reads:   []key{{BucketCursor, "paused.{account}.push"}},
 		writes: []key{
 			{BucketObserved, "{account}.*"},
 			{BucketBudget, "{account}"},

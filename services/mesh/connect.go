@@ -259,7 +259,8 @@ func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
 		}
 	}
 	if len(few) > 0 {
-		m.logger.WarnContext(ctx, "streams have fewer replicas than NATS_REPLICAS says: the loss of a server stops them, or loses what they hold; run `driftless topology apply`",
+		m.logger.WarnContext(ctx, "streams have fewer replicas than NATS_REPLICAS says: "+
+			"the loss of a server stops them, or loses what they hold; run `driftless topology apply`",
 			"streams", few, "replicas", m.replicas)
 	}
 	return nil

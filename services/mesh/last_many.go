@@ -34,7 +34,8 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string, d
 	}
 	ask := func(i int) error {
 		// One request for each: for a list of subjects the server looks through its whole store.
-		return m.nc.PublishMsg(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream + "." + subjects[i], Reply: inbox + "." + strconv.Itoa(i)})
+		subject := "$JS.API.DIRECT.GET." + stream + "." + subjects[i]
+		return m.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: inbox + "." + strconv.Itoa(i)})
 	}
 	// waiting are those that are asked for and not answered.
 	waiting := map[int]bool{}

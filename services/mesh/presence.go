@@ -84,7 +84,8 @@ func (m *Mesh) lost(t thing) {
 	}
 	w.gone = true
 	w.turn()
-	m.logger.Error(t.String()+" has been deleted: nothing comes from it until `driftless topology apply` makes it again", "account", m.account)
+	m.logger.Error(t.String()+" has been deleted: nothing comes from it until `driftless topology apply` makes it again",
+		"account", m.account)
 }
 
 // found says that a thing exists, and when it was made.

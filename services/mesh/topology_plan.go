@@ -151,8 +151,11 @@ func (p *planner) bucket(ctx context.Context, want jetstream.KeyValueConfig) err
 	})
 }
 
-// update adds the difference of a stream, or of a bucket's stream, from what is wanted. loses says what a configuration would lose.
-func (p *planner) update(kind, name string, m merged[jetstream.StreamConfig], want jetstream.StreamConfig, loses func(jetstream.StreamConfig) (string, error)) error {
+// update adds the difference of a stream, or of a bucket's stream, from what is wanted. loses says what a configuration
+// would lose.
+func (p *planner) update(
+	kind, name string, m merged[jetstream.StreamConfig], want jetstream.StreamConfig, loses func(jetstream.StreamConfig) (string, error),
+) error {
 	if len(m.changes) == 0 {
 		return nil
 	}
@@ -195,7 +198,8 @@ func (p *planner) consumer(ctx context.Context, c durable) error {
 	d := Difference{Kind: "consumer", Name: name, Detail: strings.Join(m.changes, ", "), Lowers: strings.Join(m.lowers, ", ")}
 	if have.FilterSubject != c.config.FilterSubject {
 		// A changed filter does not go back to what was stored before.
-		d.Loses = "sight of what is stored already and fits only the new filter, or was to be delivered by the old one (" + have.FilterSubject + ")"
+		d.Loses = "sight of what is stored already and fits only the new filter, or was to be delivered by the old one (" +
+			have.FilterSubject + ")"
 		d.refused = d.Loses
 	}
 	if m.differs {

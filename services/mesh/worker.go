@@ -64,8 +64,8 @@ func Work[T any, M interface {
 	})
 }
 
-// consume runs the worker's pulls until ctx ends or the connection is closed for good, and lets the handlers at work finish.
-// While the consumer is deleted it waits.
+// consume runs the worker's pulls until ctx ends or the connection is closed for good, and lets the handlers at work
+// finish. While the consumer is deleted it waits.
 func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling context.Context, cons jetstream.Consumer) error) error {
 	t := m.consumer(w.Consumer)
 	cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
@@ -76,7 +76,9 @@ func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling
 	for {
 		there, turned := m.present(t)
 		if there {
-			err := consumeWhile(ctx, m, turned, w.Concurrency, func(pulling, handling context.Context) error { return pull(pulling, handling, cons) })
+			err := consumeWhile(ctx, m, turned, w.Concurrency, func(pulling, handling context.Context) error {
+				return pull(pulling, handling, cons)
+			})
 			switch {
 			case deleted(err) && ctx.Err() == nil:
 				m.lost(t)

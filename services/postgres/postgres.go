@@ -114,7 +114,8 @@ func (d Database) refresh(cfg *pgx.ConnConfig) error {
 		cfg.TLSConfig, cfg.Fallbacks = now.TLSConfig, now.Fallbacks
 		return nil
 	}
-	d.logger().Warn("only user and password are taken over from a file that names another server or database than at the start: restart the service to change over to that",
+	d.logger().Warn("only user and password are taken over from a file that names another server or database than at the start: "+
+		"restart the service to change over to that",
 		"setting", d.Setting, "file", d.File)
 	return nil
 }
@@ -141,13 +142,15 @@ func sameServers(a, b *pgx.ConnConfig) bool {
 // CheckEncoding refuses a database that does not know the encoding of its texts.
 func CheckEncoding(ctx context.Context, pool *pgxpool.Pool) error {
 	var name, encoding string
-	if err := pool.QueryRow(ctx, "SELECT current_database(), current_setting('server_encoding')").Scan(&name, &encoding); err != nil {
+	err := pool.QueryRow(ctx, "SELECT current_database(), current_setting('server_encoding')").Scan(&name, &encoding)
+	if err != nil {
 		return fmt.Errorf("read its encoding: %w", err)
 	}
 	if encoding != "SQL_ASCII" {
 		return nil
 	}
-	return fmt.Errorf("database %s has encoding SQL_ASCII: Postgres does not know which letters its bytes stand for, and Stripe takes only UTF-8; "+
-		"move the tables to a database made by `CREATE DATABASE %s ENCODING 'UTF8' TEMPLATE template0;`, with pg_dump --encoding and the encoding that the texts are in",
+	return fmt.Errorf("database %s has encoding SQL_ASCII: Postgres does not know which letters its bytes stand for, "+
+		"and Stripe takes only UTF-8; move the tables to a database made by `CREATE DATABASE %s ENCODING 'UTF8' TEMPLATE template0;`, "+
+		"with pg_dump --encoding and the encoding that the texts are in",
 		name, pgx.Identifier{name + "_utf8"}.Sanitize())
 }

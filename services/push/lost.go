@@ -25,7 +25,8 @@ func (p *pusher) lost(ctx context.Context, product, ask string, attempt uint64) 
 	case attempt >= lostAttempts:
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: p.account, ProductId: product, Reason: mesh.ReasonExhausted,
-			Message: fmt.Sprintf("CATALOG holds no state of product %s, which Driftless has brought to Stripe, and ingestion did not read it again: check that ingestion runs and that the mapping's queries return the product, then run `driftless reread %s`",
+			Message: fmt.Sprintf("CATALOG holds no state of product %s, which Driftless has brought to Stripe, and ingestion did not "+
+				"read it again: check that ingestion runs and that the mapping's queries return the product, then run `driftless reread %s`",
 				product, product),
 		}), true
 	}
