@@ -12,8 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/mesh"
@@ -38,6 +36,8 @@ func (r *rig) waiting() (n int) {
 // A replica that waits for the slot does not know how far the log has been captured.
 func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
 	r := newRig(t)
+	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = 1`)
+	r.exec(`CREATE TABLE categories (id int PRIMARY KEY, name text); INSERT INTO categories VALUES (1, 'Drinks')`)
 	r.start()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -55,12 +55,14 @@ func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
 	r.eventually("both take orders", func() bool { return r.waiting() == 2*one })
 
-	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.eventually("captured", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" })
 	captured := r.newest("mug").GetVersion()
+	r.exec(`INSERT INTO categories VALUES (2, 'Food')`)
 	for i := range 6 {
-		command := &meshv1.Command{Id: fmt.Sprint(i), Account: "default", Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: []string{"mug"}}}}
-		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbBackfill, ""), command))
+		// Each finds another name of the category.
+		r.exec(`UPDATE categories SET name = $1 WHERE id = 1`, fmt.Sprint("Drinks ", i))
+		require.NoError(t, r.mesh.AskReread(t.Context(), "default", fmt.Sprint(i), "test", []string{"mug"}, true))
 	}
 	commands, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCommand)
 	require.NoError(t, err)
@@ -68,19 +70,23 @@ func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
 		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter("command.ingestion.>"))
 		return err == nil && info.State.Msgs == 0
 	})
-	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("mug").GetSource(), "CATALOG had it as it is")
+	require.Equal(t, "Drinks 5", r.newest("mug").GetProduct().GetDescription())
 	catalog, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
 	require.NoError(t, err)
 	info, err := catalog.Info(t.Context())
 	require.NoError(t, err)
+	bulk := 0
 	for sequence := info.State.FirstSeq; sequence <= info.State.LastSeq; sequence++ {
 		msg, err := catalog.GetMsg(t.Context(), sequence)
 		require.NoError(t, err)
 		if !strings.Contains(msg.Subject, ".bulk.") {
 			continue
 		}
+		bulk++
 		version, err := strconv.ParseUint(msg.Header.Get(mesh.VersionHeader), 10, 64)
 		require.NoError(t, err)
-		require.GreaterOrEqual(t, version, captured)
+		require.Greater(t, version, captured)
+		captured = version
 	}
+	require.NotZero(t, bulk)
 }
