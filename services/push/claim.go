@@ -165,7 +165,7 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 
 // steps are the calls that the policy has made.
 func (p *pusher) steps(o order, observed *catalogv1.Observed) []catalog.Step {
-	return o.keys.filter(o.skips.filter(catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)), observed)
+	return o.keys.filter(o.skips.filter(catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed), observed), observed)
 }
 
 // keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key it was called with;
