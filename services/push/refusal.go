@@ -42,7 +42,8 @@ func (e *refusedError) withRest() *refusedError {
 type keptIDError struct{ *refusedError }
 
 func (p *pusher) keptID(pl *plan, f *failedStep) error {
-	if f.Kind != catalog.CreateProduct || f.Code != string(stripe.ErrorCodeResourceAlreadyExists) || !pl.looked || pl.base.GetProduct() != nil {
+	exists := f.Kind == catalog.CreateProduct && f.Code == string(stripe.ErrorCodeResourceAlreadyExists)
+	if !exists || !pl.looked || pl.base.GetProduct() != nil {
 		return nil
 	}
 	letter := p.letter(pl.change, mesh.ReasonRefused, fmt.Sprintf(
