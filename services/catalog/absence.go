@@ -115,7 +115,8 @@ func (d *differ) forgetAbsence(held *catalogv1.ObservedPrice, taken map[string]b
 
 // restoresDefault reports whether a held price was the default of a product that has none now, because Driftless cleared it.
 func (d *differ) restoresDefault(held *catalogv1.ObservedPrice) bool {
-	return !d.managed("default_price") && d.have.GetDefaultPrice() == "" && held.GetPrice().GetMetadata()[AbsenceMarker] == absenceDefaultMark
+	wasDefault := held.GetPrice().GetMetadata()[AbsenceMarker] == absenceDefaultMark
+	return wasDefault && !d.managed("default_price") && d.have.GetDefaultPrice() == ""
 }
 
 // formerDefault is the catalog's id of the price that becomes the product's default again, empty if there is none.

@@ -243,3 +243,31 @@ func TestDiff_IgnoresAMarkInTheCatalog(t *testing.T) {
 	require.Equal(t, map[string]string{"size": "L"}, o.GetProduct().GetMetadata())
 	require.NotContains(t, standing(o, "monthly").GetPrice().GetMetadata(), catalog.AbsenceMarker)
 }
+
+// TestDiff_TakesUpAPriceThatMovedAndReturned: its lookup key went with it, and comes back too.
+func TestDiff_TakesUpAPriceThatMovedAndReturned(t *testing.T) {
+	t.Parallel()
+	s := &catalogtest.Stripe{}
+	unmanaged := []string{"active", "default_price", "prices.active", "prices.lookup_key", "prices.metadata"}
+	sync := func(product string, prices ...*catalogv1.Price) *catalogv1.Observed {
+		change := upsert(&catalogv1.Product{Id: product, Name: "Pro", Prices: prices}, unmanaged...)
+		change.ProductId = product
+		o := s.Observed(product)
+		catalog.ManageMetadata(o, change)
+		_, err := s.Pass(catalog.Diff(change, o))
+		require.NoError(t, err)
+		require.Empty(t, catalog.Diff(change, s.Observed(product)))
+		return s.Observed(product)
+	}
+	moving := &catalogv1.Price{Id: "monthly", Currency: "usd", UnitAmount: "1000"}
+	first := standing(sync(productID, moving), "monthly").GetStripeId()
+	for range 2 {
+		sync(productID)
+		require.Equal(t, "monthly", standing(sync("cup", moving), "monthly").GetPrice().GetLookupKey())
+		sync("cup")
+		back := standing(sync(productID, moving), "monthly")
+		require.Equal(t, first, back.GetStripeId(), "it is the old one")
+		require.Equal(t, "monthly", back.GetPrice().GetLookupKey())
+	}
+	require.Len(t, s.PriceIDs("cup"), 1)
+}

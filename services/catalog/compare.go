@@ -232,7 +232,8 @@ func (c *comparer) updatedPrice(s Step) {
 			d.Stripe = have.GetMetadata()[strings.TrimPrefix(group.field, "metadata.")]
 		case "currency_options":
 			currency := strings.TrimPrefix(group.field, "currency_options.")
-			d.Catalog, d.Stripe = optionText(currency, c.leaveUnmanaged(c.wanted(id)).GetCurrencyOptions()[currency]), optionText(currency, have.GetCurrencyOptions()[currency])
+			d.Catalog = optionText(currency, c.leaveUnmanaged(c.wanted(id)).GetCurrencyOptions()[currency])
+			d.Stripe = optionText(currency, have.GetCurrencyOptions()[currency])
 		default:
 			d.Stripe = priceText(group.name, have)
 		}

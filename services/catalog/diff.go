@@ -17,7 +17,8 @@ import (
 // moved before the old price is archived, so that there is always a price to sell at. A product that left the
 // catalog is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without
 // Driftless's mark whose Stripe id is no price's id in the catalog, metadata keys that Driftless did not write, and the fields that the desired state calls
-// unmanaged, but what Driftless itself archived because it left the catalog is unarchived when it is back; a price that takes another's place takes those fields over. A price that the catalog has archived is
+// unmanaged, but what Driftless itself archived because it left the catalog is unarchived when it is back. A price that takes
+// another's place takes those fields over. A price that the catalog has archived is
 // not created only to be archived. A new product and its default price are made in one call if that can carry the
 // price; the price's lookup key and nickname, which it never can, follow in a second.
 func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
@@ -250,7 +251,9 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 	if !have.GetActive() {
 		params = append(params, Param{Name: "active", Value: "true"})
 	}
-	if key := LookupKey(want); have.GetLookupKey() != key && (d.managed("prices.lookup_key") || want.GetLookupKey() != "" || have.GetLookupKey() == "") {
+	// Without a key nobody finds the price, whatever is mapped.
+	ours := d.managed("prices.lookup_key") || want.GetLookupKey() != "" || have.GetLookupKey() == ""
+	if key := LookupKey(want); ours && have.GetLookupKey() != key {
 		params = append(params, Param{Name: "lookup_key", Value: key}, Param{Name: "transfer_lookup_key", Value: "true"})
 	}
 	if have.GetNickname() != want.GetNickname() {

@@ -227,7 +227,8 @@ func (r *resolver) eachField(yield func(boundField)) {
 		want := f.write(r.want)
 		// Stripe cannot clear shippable: where it has no value in the catalog, only Stripe can own it.
 		clears := want != nil || r.policy.Rule(f.name).Owner != OwnerCatalog
-		if rule := r.policy.Rule(f.name); clears && (r.managed(f.name) || r.returns(f.name, "")) && r.bound(f.name, rule) {
+		ours := clears && (r.managed(f.name) || r.returns(f.name, ""))
+		if rule := r.policy.Rule(f.name); ours && r.bound(f.name, rule) {
 			b := boundField{kind: FieldDiffers, name: f.name, rule: rule, catalog: valueText(want), stripe: valueText(f.write(r.have)), at: r.observed.GetProductUpdated()}
 			if f.name == "active" {
 				b.kind = archivedWhere(b.catalog)
@@ -265,7 +266,10 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 	at := cmp.Or(r.changed(held.GetStripeId()), held.GetCreated())
 	one := func(name string, kind Kind) {
 		field, rule := priceField(id, name), r.policy.Rule("prices."+name)
-		if !r.managed("prices."+name) && !r.returns(name, id) || !r.bound(field, rule) || name == "currency_options" && want.GetCurrency() != have.GetCurrency() {
+		if !r.managed("prices."+name) && !r.returns(name, id) || !r.bound(field, rule) {
+			return
+		}
+		if name == "currency_options" && want.GetCurrency() != have.GetCurrency() {
 			return
 		}
 		b := boundField{kind: kind, name: field, price: id, rule: rule, catalog: priceText(name, want), stripe: priceText(name, have), at: at}

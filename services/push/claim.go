@@ -164,9 +164,10 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	return nil, nil
 }
 
-// steps are the calls that the policy has made.
+// steps are the calls that the policy has made, without what Stripe refused in this pass.
 func (p *pusher) steps(o order, observed *catalogv1.Observed) []catalog.Step {
-	return o.keys.filter(o.skips.filter(catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)), observed)
+	steps := catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)
+	return o.keys.filter(o.skips.filter(steps, observed), observed)
 }
 
 // keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key it was called with;

@@ -67,7 +67,8 @@ func keyTaken(f *failedStep) bool {
 	}
 	key, gives := f.Step.Param(lookupKey)
 	_, transfers := f.Step.Param(transferLookupKey)
-	return gives && key != "" && !transfers && (f.Failure.Param == lookupKey || strings.Contains(strings.ToLower(f.Message), "lookup key"))
+	says := f.Failure.Param == lookupKey || strings.Contains(strings.ToLower(f.Message), "lookup key")
+	return says && gives && key != "" && !transfers
 }
 
 // unsettled reports whether a call was refused for a key of which the pass has not found out who holds it.
@@ -102,9 +103,10 @@ func (p *pusher) settleKey(ctx context.Context, o order, f *failedStep) (refused
 	}
 	o.keys.left[key] = true
 	letter := p.letter(o.change, mesh.ReasonRefused, fmt.Sprintf(
-		"price %s has no lookup key: %s is held by %s in Stripe, which is not of this catalog. Give the price another lookup_key, remove the key "+
-			"from the other price, or have it taken with take_lookup_keys: true", f.PriceID, key, who))
-	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = fmt.Sprintf("prices[%q].lookup_key", f.PriceID), f.Code, f.RequestID, f.Step.String()
+		"price %s has no lookup key: %s is held by %s in Stripe, which is not of this catalog. Give the price another lookup_key, "+
+			"remove the key from the other price, or have it taken with take_lookup_keys: true", f.PriceID, key, who))
+	letter.Field, letter.Step = fmt.Sprintf("prices[%q].lookup_key", f.PriceID), f.Step.String()
+	letter.StripeCode, letter.StripeRequestId = f.Code, f.RequestID
 	return &refusedError{letter: letter}, nil
 }
 

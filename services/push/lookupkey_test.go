@@ -74,7 +74,7 @@ func TestPush_LeavesALookupKeyOfSomebodyElsesPrice(t *testing.T) {
 			require.Equal(t, map[string]int64{"": 500}, amounts, "the price is sold all the same")
 
 			// Once the key is free, the price gets it.
-			_, err := r.stripe.Prices.Update(other.ID, &stripe.PriceParams{LookupKey: stripe.String("")})
+			_, err := r.stripe.Prices.Update(other.ID, &stripe.PriceParams{LookupKey: stripe.String("its-own")})
 			require.NoError(t, err)
 			r.order("mug")
 			r.applied("mug", 1)

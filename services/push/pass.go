@@ -187,7 +187,8 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	if failure != nil {
 		countFailure(ctx, failure)
 		// A refusal may be of a call that Stripe's present state never asked for: it counts only after a look.
-		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || failure.Action == stripeapi.Refuse && !plan.looked && !o.keys.unsettled(failure)
+		unlooked := failure.Action == stripeapi.Refuse && !plan.looked && !o.keys.unsettled(failure)
+		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || unlooked
 		if kept := p.keptID(plan, failure); kept != nil {
 			return true, kept
 		}

@@ -84,7 +84,8 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
-	p.guarded, p.policy, p.holdCreations, p.takeLookupKeys = cfg.Guard, cfg.Policy, cfg.HoldCreations, cfg.TakeLookupKeys
+	p.guarded, p.policy, p.holdCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
+	p.takeLookupKeys = cfg.TakeLookupKeys
 	if err := p.resume(ctx); err != nil {
 		return err
 	}

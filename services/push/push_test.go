@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -47,9 +46,6 @@ type rig struct {
 	admin  stripesim.Admin
 	stripe *client.API
 }
-
-// strict has the simulator refuse what Stripe is not known to take.
-var strict = os.Getenv("DRIFTLESS_STRICT") != ""
 
 func newRig(t *testing.T, faults ...stripesim.Fault) *rig {
 	t.Helper()

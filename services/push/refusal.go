@@ -42,7 +42,8 @@ func (e *refusedError) withRest() *refusedError {
 type keptIDError struct{ *refusedError }
 
 func (p *pusher) keptID(pl *plan, f *failedStep) error {
-	if f.Kind != catalog.CreateProduct || f.Code != string(stripe.ErrorCodeResourceAlreadyExists) || !pl.looked || pl.base.GetProduct() != nil {
+	exists := f.Kind == catalog.CreateProduct && f.Code == string(stripe.ErrorCodeResourceAlreadyExists)
+	if !exists || !pl.looked || pl.base.GetProduct() != nil {
 		return nil
 	}
 	letter := p.letter(pl.change, mesh.ReasonRefused, fmt.Sprintf(
@@ -70,7 +71,9 @@ type skip struct {
 func (s *skips) empty() bool { return s == nil || len(s.parts) == 0 }
 
 // structural are the parameters of updates that decide what is on sale: they are tried without the others.
-var structural = []string{"active", "default_price"}
+var structural = []string{"active", defaultPrice}
+
+const defaultPrice = "default_price"
 
 // add takes a refusal into account. It reports whether the rest of the product can be made without what was refused.
 func (s *skips) add(f *failedStep) bool {
@@ -120,20 +123,56 @@ func names(param, sent string) bool {
 }
 
 // filter leaves the refused parts out of calls, and what needs a price that was not created.
-func (s *skips) filter(steps []catalog.Step) []catalog.Step {
+func (s *skips) filter(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Step {
 	if s.empty() {
 		return steps
 	}
 	var out []catalog.Step
 	for _, step := range steps {
-		params := slices.DeleteFunc(slices.Clone(step.Params), func(p catalog.Param) bool { return s.leavesOut(step, p) })
-		if len(params) == 0 || slices.ContainsFunc(s.parts, func(x skip) bool { return x.params == nil && x.is(step) || x.replaces(step) }) {
-			continue
+		whole := slices.ContainsFunc(s.parts, func(x skip) bool { return x.params == nil && x.is(step) || x.replaces(step) })
+		var params []catalog.Param
+		for _, p := range step.Params {
+			switch {
+			case !whole && !s.leavesOut(step, p):
+				params = append(params, p)
+			case step.Kind == catalog.UpdateProduct && p.Name == defaultPrice && p.Value == "" && p.PriceRef == "":
+				params = append(params, successor(steps, observed)...)
+			}
 		}
-		step.Params = params
-		out = append(out, step)
+		if len(params) > 0 {
+			step.Params = params
+			out = append(out, step)
+		}
 	}
 	return out
+}
+
+// successor moves the default price to the one that takes its place in the catalog. Where it may not be cleared, that is the
+// only way to take the old amount off sale: Stripe archives no default price.
+func successor(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Param {
+	held := observed.GetProduct().GetDefaultPrice()
+	id := catalog.FindPrice(observed, held).GetPrice().GetId()
+	if id == "" || !slices.ContainsFunc(steps, func(s catalog.Step) bool {
+		active, ok := s.Param("active")
+		return s.Kind == catalog.UpdatePrice && s.StripePriceID == held && ok && active == "false"
+	}) {
+		return nil
+	}
+	for _, step := range steps {
+		active, _ := step.Param("active")
+		switch {
+		case step.Kind == catalog.CreatePrice && step.PriceID == id:
+			return []catalog.Param{{Name: defaultPrice, PriceRef: id}}
+		case step.Kind == catalog.UpdatePrice && step.PriceID == id && active == "true":
+			return []catalog.Param{{Name: defaultPrice, Value: step.StripePriceID}}
+		}
+	}
+	for _, p := range observed.GetPrices() {
+		if p.GetPrice().GetId() == id && p.GetPrice().GetActive() && p.GetStripeId() != held {
+			return []catalog.Param{{Name: defaultPrice, Value: p.GetStripeId()}}
+		}
+	}
+	return nil
 }
 
 func (s *skips) leavesOut(step catalog.Step, p catalog.Param) bool {

@@ -97,6 +97,22 @@ func TestPush_ARefusedFieldLeavesNoPriceChangeHalfDone(t *testing.T) {
 	}
 }
 
+// TestPush_AnAmountIsReplacedThoughTheDefaultMayNotBeCleared: the default moves on instead, so that the old amount is archived.
+func TestPush_AnAmountIsReplacedThoughTheDefaultMayNotBeCleared(t *testing.T) {
+	r := newStrictRig(t)
+	r.push()
+	r.want(mug("Mug", "500"), 1)
+	r.applied("mug", 1)
+	p := mug("Mug", "700")
+	p.DefaultPrice = ""
+	r.want(p, 2)
+	_, field := r.dead("mug", 2)
+	require.Equal(t, "default_price", field)
+	amounts, byDefault := r.onSale()
+	require.Equal(t, map[string]int64{"mug-one": 700}, amounts)
+	require.Equal(t, "mug-one", byDefault)
+}
+
 // TestPush_AnIDThatStripeKeepsIsADeadLetter: where Stripe gives the id of a deleted product to no other, no retry helps.
 func TestPush_AnIDThatStripeKeepsIsADeadLetter(t *testing.T) {
 	r := newStrictRig(t)

@@ -96,7 +96,8 @@ func New(ctx context.Context, cfg Config) (*Writer, error) {
 	if w.price, err = byColumns(check, ofPrices, given.Price, given.PriceFields); err != nil {
 		return nil, err
 	}
-	ofProducts.key, ofPrices.key, ofPrices.required = "catalog.write_back.import_product", "catalog.write_back.import_price", []string{"id", "product"}
+	ofProducts.key, ofPrices.key = "catalog.write_back.import_product", "catalog.write_back.import_price"
+	ofPrices.required = []string{"id", "product"}
 	if w.importProduct, err = check(ofProducts, given.ImportProduct); err != nil {
 		return nil, err
 	}

@@ -257,7 +257,8 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 			if reopened {
 				d.State, again = Found, true
 			}
-			if moved && d.active() && d.Decided == "" && now.Action == catalog.WriteBack && p.Observed.GetVersion() <= p.desiredVersion {
+			undecided := d.active() && d.Decided == "" && p.Observed.GetVersion() <= p.desiredVersion
+			if moved && undecided && now.Action == catalog.WriteBack {
 				// An order to write the earlier value back does not settle this one.
 				again = true
 			}
