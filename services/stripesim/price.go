@@ -215,7 +215,8 @@ func newRecurring(f *field, version string) (*recurring, *refusal) {
 	case r.Meter != nil && r.UsageType != "metered":
 		return nil, invalid("", f.get("meter").name, "`recurring[meter]` can only be set if `recurring[usage_type]=metered`.")
 	case r.Meter == nil && r.UsageType == "metered" && version >= meteredByMeter:
-		return nil, invalid("parameter_missing", f.name+"[meter]", "Metered prices must be backed by meters: pass `recurring[meter]`, or use an API version before %s.basil.", meteredByMeter)
+		return nil, invalid("parameter_missing", f.name+"[meter]",
+			"Metered prices must be backed by meters: pass `recurring[meter]`, or use an API version before %s.basil.", meteredByMeter)
 	}
 	return r, nil
 }
