@@ -95,10 +95,6 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	readsFor, err := budget.ReadsFor(ctx, c.mesh.Budget(c.Account))
-	if err != nil {
-		return nil, unavailable(err)
-	}
 	guard := &meshv1.Guard{}
 	if revision, err := c.mesh.Guard(c.Account).Load(ctx, guard); err != nil {
 		return nil, unavailable(err)
@@ -120,8 +116,8 @@ func (c control) GetStatus(ctx context.Context, _ *connect.Request[controlv1.Get
 		Account: c.Account, InSync: counts[ledger.InSync], Pending: counts[ledger.Pending], Drifted: counts[ledger.Drifted],
 		Dead: counts[ledger.Dead], Orphans: counts[ledger.Orphan], LastScan: scan, LastPoll: poll,
 	}
-	for _, r := range readsFor {
-		out.ReadsFor = append(out.ReadsFor, &controlv1.ReadPurpose{Purpose: string(r.Purpose), Reads: r.Reads})
+	if out.ReadsFor, err = c.readsFor(ctx); err != nil {
+		return nil, unavailable(err)
 	}
 	for _, d := range drift {
 		out.Drift = append(out.Drift, &controlv1.DriftCount{Kind: d.Kind, State: d.State, Count: d.N})
