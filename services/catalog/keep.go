@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 
@@ -98,10 +97,10 @@ func usableAs(p *catalogv1.ObservedPrice) string {
 	for _, param := range currencyOptions(price.GetCurrencyOptions()) {
 		parts = append(parts, param.Name+"="+param.Value)
 	}
-	// Marks say what the price was to Driftless.
-	for _, key := range slices.Sorted(maps.Keys(price.GetMetadata())) {
-		if strings.HasPrefix(key, ownPrefix) {
-			parts = append(parts, key+"="+price.GetMetadata()[key])
+	// Any other mark of Driftless's is about this very price.
+	for key := range price.GetMetadata() {
+		if strings.HasPrefix(key, ownPrefix) && key != PriceMarker {
+			parts = append(parts, p.GetStripeId())
 		}
 	}
 	return strings.Join(parts, "\x00")
