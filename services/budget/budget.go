@@ -117,7 +117,10 @@ func New(store Store, bell Bell, clock *mesh.Clock, limits Limits, logger *slog.
 	if clock == nil {
 		clock = &mesh.Clock{}
 	}
-	b := &Budget{store: store, bell: bell, clock: clock, limits: limits, paces: limits.paces(), logger: logger, wake: make(chan struct{}, 1), reads: tally{}}
+	b := &Budget{
+		store: store, bell: bell, clock: clock, limits: limits, paces: limits.paces(), logger: logger,
+		wake: make(chan struct{}, 1), reads: tally{},
+	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
 }

@@ -13,8 +13,8 @@ import (
 // Purpose of reads: what uses up Stripe's monthly read allowance.
 type Purpose string
 
-// The purposes. Events are reads that settle what an event does not tell, Imports those of a product that is to be imported,
-// and Pushes those before a write. Others have no mark: see For.
+// The purposes. Events are reads that settle what an event does not tell, Imports those of a product that is to be
+// imported, and Pushes those before a write. Others have no mark: see For.
 const (
 	Events  Purpose = "events"
 	Polls   Purpose = "poll"

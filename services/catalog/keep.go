@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 
@@ -11,8 +10,8 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Bounds on what is kept of prices that need not be known, in bytes. What is known of a product must fit one NATS message,
-// 1 MiB by default, together with the prices that the catalog sells at.
+// Bounds on what is kept of prices that need not be known, in bytes. What is known of a product must fit one NATS
+// message, 1 MiB by default, together with the prices that the catalog sells at.
 const (
 	keptArchived = 256 << 10
 	keptOthers   = 256 << 10
@@ -21,12 +20,12 @@ const (
 // ownPrefix is how the keys of metadata begin that are Driftless's own.
 const ownPrefix = "driftless_"
 
-// keep drops, in place, the prices that no later desired state, policy or import can ask for. A shop that makes a price for
-// each sale, or changes an amount each day, would otherwise fill the message that holds the product.
+// keep drops, in place, the prices that no later desired state, policy or import can ask for. A shop that makes a price
+// for each sale, or changes an amount each day, would otherwise fill the message that holds the product.
 //
-// Kept are all active prices with Driftless's mark, the default price, of the archived ones with the mark the latest of each
-// structure, and the active ones of others. Diff of what is kept equals Diff of everything, up to the two bounds. Beyond
-// them the oldest go: an archived price that is wanted again is made anew instead of taken up.
+// Kept are all active prices with Driftless's mark, the default price, of the archived ones with the mark the latest of
+// each structure, and the active ones of others. Diff of what is kept equals Diff of everything, up to the two bounds.
+// Beyond them the oldest go: an archived price that is wanted again is made anew instead of taken up.
 func keep(o *catalogv1.Observed) {
 	if len(o.GetPrices()) == 0 {
 		return
@@ -70,7 +69,8 @@ func latestFirst(a, b *catalogv1.ObservedPrice) int {
 	return cmp.Or(cmp.Compare(b.GetCreated(), a.GetCreated()), strings.Compare(a.GetStripeId(), b.GetStripeId()))
 }
 
-// dropTwins drops, of archived prices of one id that Diff could put to the same use, all but the one that it would choose.
+// dropTwins drops, of archived prices of one id that Diff could put to the same use, all but the one that it would
+// choose.
 func dropTwins(archived []*catalogv1.ObservedPrice, drop map[*catalogv1.ObservedPrice]bool) {
 	slices.SortFunc(archived, latestFirst)
 	kept := map[string]bool{}
@@ -83,8 +83,8 @@ func dropTwins(archived []*catalogv1.ObservedPrice, drop map[*catalogv1.Observed
 	}
 }
 
-// usableAs is the same for two archived prices exactly if any price of the catalog's that could take up one could take up
-// the other.
+// usableAs is the same for two archived prices exactly if any price of the catalog's that could take up one could take
+// up the other.
 func usableAs(p *catalogv1.ObservedPrice) string {
 	price := canonicalPrice(p.GetPrice())
 	parts := []string{cmp.Or(price.GetId(), p.GetStripeId()), price.GetTaxBehavior()}
@@ -97,17 +97,17 @@ func usableAs(p *catalogv1.ObservedPrice) string {
 	for _, param := range currencyOptions(price.GetCurrencyOptions()) {
 		parts = append(parts, param.Name+"="+param.Value)
 	}
-	// Marks say what the price was to Driftless.
-	for _, key := range slices.Sorted(maps.Keys(price.GetMetadata())) {
-		if strings.HasPrefix(key, ownPrefix) {
-			parts = append(parts, key+"="+price.GetMetadata()[key])
+	// Any other mark of Driftless's is about this very price.
+	for key := range price.GetMetadata() {
+		if strings.HasPrefix(key, ownPrefix) && key != PriceMarker {
+			parts = append(parts, p.GetStripeId())
 		}
 	}
 	return strings.Join(parts, "\x00")
 }
 
-// dropBeyond drops the oldest of the prices once the later ones fill a number of bytes. It reports whether any was dropped.
-// What is kept of what was kept before and of later prices is what would be kept of them all.
+// dropBeyond drops the oldest of the prices once the later ones fill a number of bytes. It reports whether any was
+// dropped. What is kept of what was kept before and of later prices is what would be kept of them all.
 func dropBeyond(prices []*catalogv1.ObservedPrice, most int, drop map[*catalogv1.ObservedPrice]bool) (dropped bool) {
 	slices.SortFunc(prices, latestFirst)
 	size := 0

@@ -16,8 +16,8 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog/catalogtest"
 )
 
-// longPast draws an account in which amounts went and came back, and all the states that the catalog has wanted. After each
-// event what is kept is brought up to date.
+// longPast draws an account in which amounts went and came back, and all the states that the catalog has wanted. After
+// each event what is kept is brought up to date.
 func longPast(t *rapid.T) (s *catalogtest.Stripe, kept *catalogv1.Observed, wanted []*catalogv1.ProductChange) {
 	s, kept = &catalogtest.Stripe{}, &catalogv1.Observed{ProductId: productID}
 	wanted = []*catalogv1.ProductChange{catalogtest.Change(productID).Draw(t, "first")}

@@ -132,7 +132,8 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Order {
 		o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool { return p == known })
 		return Applied
 	}
-	disowned := s.Copied && copiesMarks(o) && known.GetCopiedMark() == "" && known.GetPrice().GetId() != "" && known.GetPrice().GetId() == s.Price.GetId()
+	mark := known.GetPrice().GetId()
+	disowned := s.Copied && copiesMarks(o) && known.GetCopiedMark() == "" && mark != "" && mark == s.Price.GetId()
 	if disowned {
 		// Something else than the event of its creation told of it first.
 		disown(known)
@@ -194,8 +195,8 @@ func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Order {
 	}
 }
 
-// othersOf reports whether a price is somebody else's on a product of the catalog's. No step of Diff depends on it, so what
-// events tell of it is taken as it comes, without a read. An import reads the product first.
+// othersOf reports whether a price is somebody else's on a product of the catalog's. No step of Diff depends on it, so
+// what events tell of it is taken as it comes, without a read. An import reads the product first.
 func othersOf(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
 	return o.GetVersion() > 0 && o.GetProduct() != nil && !Owned(p)
 }
@@ -210,8 +211,8 @@ func FindPrice(o *catalogv1.Observed, stripeID string) *catalogv1.ObservedPrice 
 	return nil
 }
 
-// copiesMarks reports whether a mark on a price that somebody else made is a copy: Driftless has not written the product, or
-// it came from Stripe. On a product of the catalog's it makes the price one too many.
+// copiesMarks reports whether a mark on a price that somebody else made is a copy: Driftless has not written the
+// product, or it came from Stripe. On a product of the catalog's it makes the price one too many.
 func copiesMarks(o *catalogv1.Observed) bool {
 	return o.GetFound() || o.GetVersion() == 0 && o.GetStripeId() == "" && len(o.GetIntents()) == 0
 }
@@ -269,7 +270,8 @@ func OwnedIDs(o *catalogv1.Observed) (ids []string) {
 	return ids
 }
 
-// Unlisted returns Stripe's ids of prices of Driftless's that are known as active, and that a list of the active ones lacks.
+// Unlisted returns Stripe's ids of prices of Driftless's that are known as active, and that a list of the active ones
+// lacks.
 func Unlisted(o *catalogv1.Observed, active []PriceSighting) (ids []string) {
 	seen := stripeIDs(active)
 	for _, p := range o.GetPrices() {
@@ -304,7 +306,8 @@ func differs(before, after *catalogv1.Observed) bool {
 		return a.GetStripeId() == b.GetStripeId() && proto.Equal(a.GetPrice(), b.GetPrice())
 	}
 	byID := func(a, b *catalogv1.ObservedPrice) int { return strings.Compare(a.GetStripeId(), b.GetStripeId()) }
-	was, is := slices.SortedFunc(slices.Values(before.GetPrices()), byID), slices.SortedFunc(slices.Values(after.GetPrices()), byID)
+	was := slices.SortedFunc(slices.Values(before.GetPrices()), byID)
+	is := slices.SortedFunc(slices.Values(after.GetPrices()), byID)
 	return !proto.Equal(before.GetProduct(), after.GetProduct()) || before.GetDeleted() != after.GetDeleted() ||
 		before.GetProductSeen() == 0 && after.GetProductSeen() > 0 || !slices.EqualFunc(was, is, same)
 }

@@ -44,7 +44,8 @@ func (p *puller) learn(ctx context.Context, of known, all []news) error {
 				unsettled = append(unsettled, n)
 				continue
 			}
-			results = append(results, map[catalog.Order]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order])
+			result := map[catalog.Order]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order]
+			results = append(results, result)
 			if order == catalog.Unchanged && n.ObjectID != of.stripeID && catalog.FindPrice(o, n.ObjectID) == nil {
 				// A price of which nothing is kept. It costs no write either, however often its event comes.
 				continue
@@ -98,8 +99,8 @@ func newsOf(event stripeapi.Event) (news, error) {
 		mark := s.Price.GetId()
 		n.marked = mark != ""
 		// Driftless makes a price under a key of its own, and gives it the lookup key.
-		n.copied = n.marked && verb == "created" && !event.KeyUntold && !strings.HasPrefix(event.IdempotencyKey, catalog.KeyPrefix) &&
-			s.Price.GetLookupKey() != mark
+		ourKey := event.KeyUntold || strings.HasPrefix(event.IdempotencyKey, catalog.KeyPrefix)
+		n.copied = n.marked && verb == "created" && !ourKey && s.Price.GetLookupKey() != mark
 		s.Partial, s.Copied = true, n.copied
 		if verb == "deleted" {
 			s.Price = nil
@@ -170,8 +171,8 @@ func remember(o *catalogv1.Observed, all []news) {
 	}
 }
 
-// spares reports whether a product is not read, because the allowance is nearly used up and what is left is for products of
-// the catalog. The next scan brings what is known of the others up to date, and an import waits for it.
+// spares reports whether a product is not read, because the allowance is nearly used up and what is left is for
+// products of the catalog. The next scan brings what is known of the others up to date, and an import waits for it.
 func (p *puller) spares(ctx context.Context, of known) (bool, error) {
 	low, err := p.lowOnReads(ctx)
 	if err != nil || !low {
@@ -181,7 +182,8 @@ func (p *puller) spares(ctx context.Context, of known) (bool, error) {
 	if err != nil || catalog.Ours(o) || o.GetClaim() != nil || len(o.GetIntents()) > 0 {
 		return false, err
 	}
-	p.logger.WarnContext(ctx, "nine tenths of Stripe's read allowance are used up; a product that the catalog does not have is not read", "product", of.stripeID)
+	p.logger.WarnContext(ctx, "the read allowance of Stripe is nearly used up; a product that the catalog does not have is not read",
+		"product", of.stripeID)
 	return true, nil
 }
 
@@ -191,9 +193,11 @@ func (p *puller) lowOnReads(ctx context.Context) (bool, error) {
 	return allowed > 0 && made >= allowed/10*9, err
 }
 
-// refresh reads a product, or one of its prices, into what is known of it. The object is Stripe's id. It reports whether
-// Stripe holds the object.
-func (p *puller) refresh(ctx context.Context, of known, object string, copied bool, also func(*catalogv1.Observed)) (holds bool, err error) {
+// refresh reads a product, or one of its prices, into what is known of it. The object is Stripe's id. It reports
+// whether Stripe holds the object.
+func (p *puller) refresh(
+	ctx context.Context, of known, object string, copied bool, also func(*catalogv1.Observed),
+) (holds bool, err error) {
 	for range readAttempts {
 		_, revision, getErr := of.get(ctx)
 		if getErr != nil {
@@ -228,9 +232,11 @@ func (p *puller) refresh(ctx context.Context, of known, object string, copied bo
 	return holds, err
 }
 
-// refreshSold reads a product and what is sold of it into what is known. Of the marked prices, those that Stripe does not
-// list as active are read too.
-func (p *puller) refreshSold(ctx context.Context, of known, marked []string, copied map[string]bool, also func(*catalogv1.Observed)) error {
+// refreshSold reads a product and what is sold of it into what is known. Of the marked prices, those that Stripe does
+// not list as active are read too.
+func (p *puller) refreshSold(
+	ctx context.Context, of known, marked []string, copied map[string]bool, also func(*catalogv1.Observed),
+) error {
 	var err error
 	for range readAttempts {
 		before, revision, getErr := of.get(ctx)
@@ -261,7 +267,9 @@ func (p *puller) refreshSold(ctx context.Context, of known, marked []string, cop
 }
 
 // readSold reads a product, its active prices, and of the others those that matter. archived: all of those were read.
-func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Observed, marked []string) (product catalog.ProductSighting, prices []catalog.PriceSighting, archived bool, err error) {
+func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Observed, marked []string) (
+	product catalog.ProductSighting, prices []catalog.PriceSighting, archived bool, err error,
+) {
 	if product, prices, err = p.stripe.LookActive(ctx, of.stripeID); err != nil || product.Product == nil {
 		return product, nil, false, err
 	}

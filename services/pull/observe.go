@@ -20,8 +20,8 @@ import (
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
-// Events that have come together are handled at once: so many batches of so many events, and of each batch so many products.
-// The events of one product cost one write and one read together.
+// Events that have come together are handled at once: so many batches of so many events, and of each batch so many
+// products. The events of one product cost one write and one read together.
 const (
 	batches         = 8
 	batchSize       = 128
@@ -47,8 +47,8 @@ type arrival struct {
 	verdict *mesh.Verdict
 }
 
-// observe handles events: the echo of a call of push's confirms that call, anything else is taken into what is known of the
-// product.
+// observe handles events: the echo of a call of push's confirms that call, anything else is taken into what is known of
+// the product.
 func (p *puller) observe(_ context.Context, batch []mesh.Delivery[*meshv1.StripeChange]) []mesh.Verdict {
 	verdicts := make([]mesh.Verdict, len(batch))
 	groups := map[known][]arrival{}
@@ -139,7 +139,8 @@ func (p *puller) verdict(a arrival, of known, err error) mesh.Verdict {
 	case err == nil:
 		return mesh.Ack()
 	case errors.Is(err, errShadowed):
-		p.logger.WarnContext(a.Context, "an event about a product that nothing is known under is left alone", "event", a.event.ID, "error", err)
+		p.logger.WarnContext(a.Context, "an event about a product that nothing is known under is left alone",
+			"event", a.event.ID, "error", err)
 		return mesh.Ack()
 	case errors.Is(err, errLinking):
 		return mesh.Busy(min(mesh.RetryDelay(a.Attempt), longestDelay))

@@ -108,10 +108,12 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return links.Follow(ctx) })
 	work(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
 	work(func(ctx context.Context) error {
-		return mesh.WorkBatches(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: batches}, batchSize, p.observe)
+		worker := mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: batches}
+		return mesh.WorkBatches(ctx, m, worker, batchSize, p.observe)
 	})
 	work(func(ctx context.Context) error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand, Concurrency: commands}, p.command)
+		worker := mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand, Concurrency: commands}
+		return mesh.Work(ctx, m, worker, p.command)
 	})
 	cfg.Logger.Info("pull is running", "account", cfg.Account, "webhook", WebhookPath)
 	return g.Wait()

@@ -55,7 +55,9 @@ type shown struct {
 
 // take compares a page with what is known and corrects that. Before is a revision of OBSERVED from before the page was
 // asked for. It returns the ids of prices on the page of which nothing is kept.
-func (s *scan) take(ctx context.Context, known *recent, before uint64, page stripeapi.Page) (needless map[string]bool, err error) {
+func (s *scan) take(
+	ctx context.Context, known *recent, before uint64, page stripeapi.Page,
+) (needless map[string]bool, err error) {
 	products := s.byProduct(ctx, page)
 	entries := make(map[string]*entry, len(products))
 	var unread []string
@@ -107,7 +109,8 @@ func (s *scan) take(ctx context.Context, known *recent, before uint64, page stri
 	needless = map[string]bool{}
 	for _, p := range products {
 		for _, o := range p.objects {
-			if e := entries[p.product]; o.Price != nil && p.is(e.observed) == nil && catalog.FindPrice(e.observed, o.ID) == nil {
+			now := entries[p.product].observed
+			if o.Price != nil && p.is(now) == nil && catalog.FindPrice(now, o.ID) == nil {
 				needless[o.ID] = true
 			}
 		}
@@ -210,8 +213,8 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 	return len(doubtful) == 0, nil
 }
 
-// look reads one object into what is known of its product, and reports whether Stripe does not hold it. An object that cannot
-// be read is counted and passed over.
+// look reads one object into what is known of its product, and reports whether Stripe does not hold it. An object that
+// cannot be read is counted and passed over.
 func (s *scan) look(ctx context.Context, of known, object string, also func(*catalogv1.Observed)) (gone bool, err error) {
 	const attempts = 4
 	for attempt := uint64(1); ; attempt++ {

@@ -19,8 +19,8 @@ const (
 )
 
 const (
-	// unlistedFor is how long it is not asked again whether Stripe still holds a price of others that no list shows. Entries
-	// that an older program wrote have such prices.
+	// unlistedFor is how long it is not asked again whether Stripe still holds a price of others that no list shows.
+	// Entries that an older program wrote have such prices.
 	unlistedFor = 30 * 24 * time.Hour
 	// confirmers is how many objects are read at the same time.
 	confirmers = 8
@@ -133,7 +133,9 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 		if restsUnlisted(price) || !keys[s.listed.key(priceKind, price.GetStripeId())] {
 			continue
 		}
-		gone, err := s.look(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) { s.dropInline(after, price.GetStripeId()) })
+		gone, err := s.look(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) {
+			s.dropInline(after, price.GetStripeId())
+		})
 		if err != nil {
 			return err
 		}
@@ -144,8 +146,8 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 	return nil
 }
 
-// dropInline drops a price of others that Stripe holds and no list shows, as those made by a checkout: nobody else buys at it.
-// One that was made since the lists were read, they may show the next time.
+// dropInline drops a price of others that Stripe holds and no list shows, as those made by a checkout: nobody else buys
+// at it. One that was made since the lists were read, they may show the next time.
 func (s *scan) dropInline(o *catalogv1.Observed, stripeID string) {
 	held := catalog.FindPrice(o, stripeID)
 	if held == nil || catalog.Owned(held) || held.GetCreated() >= s.began || stripeID == o.GetProduct().GetDefaultPrice() {

@@ -49,8 +49,8 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 		p.refuse(r.Context(), w, http.StatusBadRequest, "undecodable", err.Error())
 		return
 	case event.Livemode != p.livemode && event.Account != "":
-		// Stripe sends the test events of connected accounts to the live endpoint too, and would send one that is refused again
-		// for days (https://docs.stripe.com/connect/webhooks).
+		// Stripe sends the test events of connected accounts to the live endpoint too, and would send one that is
+		// refused again for days (https://docs.stripe.com/connect/webhooks).
 		countReceived(r.Context(), meshv1.Via_VIA_WEBHOOK, "ignored")
 		return
 	case event.Livemode != p.livemode:
@@ -64,7 +64,8 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 	}
 	if event.Thin && event.ProductID == "" {
 		if event, err = p.withProduct(r.Context(), event); err != nil {
-			p.logger.ErrorContext(r.Context(), "could not read which product an event is about; Stripe will send it again", "event", event.ID, "price", event.ObjectID, "error", err)
+			p.logger.ErrorContext(r.Context(), "could not read which product an event is about; Stripe will send it again",
+				"event", event.ID, "price", event.ObjectID, "error", err)
 			p.refuse(r.Context(), w, http.StatusServiceUnavailable, "not_stored", "not stored; send it again")
 			return
 		}
@@ -96,8 +97,9 @@ func (p *puller) ignored(ctx context.Context, event stripeapi.Event) {
 	case event.Type == stripeapi.PingType:
 		p.logger.InfoContext(ctx, "Stripe tried the event destination, and the signature is right", "event", event.ID)
 	case event.Thin:
-		p.logger.WarnContext(ctx, "a thin event that is about neither a product nor a price is ignored; have the event destination send "+
-			"the snapshot events product.* and price.* in API version "+stripeapi.PinnedVersion, "event", event.ID, "type", event.Type)
+		p.logger.WarnContext(ctx, "a thin event that is about neither a product nor a price is ignored; "+
+			"have the event destination send snapshot events of product.* and price.*",
+			"event", event.ID, "type", event.Type, "api_version", stripeapi.PinnedVersion)
 	}
 }
 

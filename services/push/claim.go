@@ -367,11 +367,13 @@ func managePrice(o *catalogv1.Observed, stripeID string, keys []string) {
 	}
 }
 
-// sameSightings says whether what is known of Stripe's objects is the same in both states. Prices of others concern no step: a
-// shop that makes one for each sale is not to be read again and again.
+// sameSightings reports whether what is known of Stripe's objects is the same in both states. Prices of others concern
+// no step: a shop that makes one for each sale is not to be read again and again.
 func sameSightings(a, b *catalogv1.Observed) bool {
 	owned := func(o *catalogv1.Observed) []*catalogv1.ObservedPrice {
-		return slices.DeleteFunc(slices.Clone(o.GetPrices()), func(p *catalogv1.ObservedPrice) bool { return !catalog.Owned(p) })
+		return slices.DeleteFunc(slices.Clone(o.GetPrices()), func(p *catalogv1.ObservedPrice) bool {
+			return !catalog.Owned(p)
+		})
 	}
 	return proto.Equal(a.GetProduct(), b.GetProduct()) && a.GetDeleted() == b.GetDeleted() &&
 		slices.EqualFunc(owned(a), owned(b), func(x, y *catalogv1.ObservedPrice) bool {

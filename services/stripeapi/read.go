@@ -65,17 +65,19 @@ func (c *Client) Look(ctx context.Context, product string) (catalog.ProductSight
 }
 
 const (
-	// historyPages is how many pages of archived prices are read for those that are wanted, before what is left of those is
-	// read one by one.
+	// historyPages is how many pages of archived prices are read for those that are wanted, before what is left of
+	// those is read one by one.
 	historyPages = 5
 	// fewPrices is up to how many prices are read one by one.
 	fewPrices = 20
 )
 
-// LookFor reads a product, its active prices, and of the archived ones at least those that are wanted, by Stripe's ids. It
-// reports whether it has read all of them: for most products that takes no more calls, for one with thousands of archived
-// prices it takes a hundred.
-func (c *Client) LookFor(ctx context.Context, product string, wanted []string) (p catalog.ProductSighting, prices []catalog.PriceSighting, all bool, err error) {
+// LookFor reads a product, its active prices, and of the archived ones at least those that are wanted, by Stripe's ids.
+// It reports whether it has read all of them. For most products that takes no more calls; for one with thousands of
+// archived prices it would take a hundred.
+func (c *Client) LookFor(ctx context.Context, product string, wanted []string) (
+	p catalog.ProductSighting, prices []catalog.PriceSighting, all bool, err error,
+) {
 	if p, prices, err = c.LookActive(ctx, product); err != nil || p.Product == nil {
 		return p, nil, err == nil, err
 	}
@@ -96,22 +98,23 @@ func (c *Client) LookFor(ctx context.Context, product string, wanted []string) (
 		delete(missing, listed.StripeID)
 		if n%pageSize == 0 && (len(missing) == 0 || n >= historyPages*pageSize && len(missing) <= fewPrices) {
 			// To go on would ask for the next page.
-			return c.readEach(ctx, p, prices, missing)
+			prices, err := c.readEach(ctx, prices, missing)
+			return p, prices, false, err
 		}
 	}
 	return p, prices, true, nil
 }
 
 // readEach adds prices that are read one by one.
-func (c *Client) readEach(ctx context.Context, p catalog.ProductSighting, prices []catalog.PriceSighting, ids map[string]bool) (catalog.ProductSighting, []catalog.PriceSighting, bool, error) {
+func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting, ids map[string]bool) ([]catalog.PriceSighting, error) {
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		s, err := c.GetPrice(ctx, id)
 		if err != nil {
-			return p, nil, false, err
+			return nil, err
 		}
 		prices = append(prices, s)
 	}
-	return p, prices, false, nil
+	return prices, nil
 }
 
 // LookActive reads a product and its active prices: what is sold, whatever the length of its history.

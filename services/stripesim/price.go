@@ -140,7 +140,7 @@ func newPrice(f *field, product, version string, now time.Time) (*price, *refusa
 	if r := mixedAmounts(f); r != nil {
 		return nil, r
 	}
-	if p.Recurring, r = newRecurring(f.get("recurring"), version); r != nil {
+	if p.Recurring, r = newRecurring(f.get("recurring")); r != nil {
 		return nil, r
 	}
 	if p.Custom != nil && p.Recurring != nil {
@@ -162,11 +162,25 @@ func newPrice(f *field, product, version string, now time.Time) (*price, *refusa
 	if p.Metadata, r = mergeMetadata(nil, f.get("metadata")); r != nil {
 		return nil, r
 	}
-	if p.BillingScheme == "tiered" && p.Recurring == nil {
-		// As recorded in Stripe's test mode.
-		return nil, invalid("parameter_missing", "interval", "Missing required param: interval.")
+	if r := p.checkRecorded(f, version); r != nil {
+		return nil, r
 	}
 	return p, nil
+}
+
+// meteredByMeter is the API version from which a metered price must have a meter.
+const meteredByMeter = "2025-03-31"
+
+// checkRecorded refuses what Stripe's test mode was recorded to refuse, and its OpenAPI document allows.
+func (p *price) checkRecorded(f *field, version string) *refusal {
+	switch r := p.Recurring; {
+	case p.BillingScheme == "tiered" && r == nil:
+		return invalid("parameter_missing", "interval", "Missing required param: interval.")
+	case r != nil && r.UsageType == "metered" && r.Meter == nil && version >= meteredByMeter:
+		return invalid("parameter_missing", f.get("recurring").name+"[meter]",
+			"Metered prices must be backed by meters: pass `recurring[meter]`, or use an API version before %s.basil.", meteredByMeter)
+	}
+	return nil
 }
 
 func (p *price) checkAmounts(f *field) *refusal {
@@ -196,10 +210,7 @@ func (p *price) checkAmounts(f *field) *refusal {
 	return nil
 }
 
-// meteredByMeter is the API version from which a metered price must have a meter.
-const meteredByMeter = "2025-03-31"
-
-func newRecurring(f *field, version string) (*recurring, *refusal) {
+func newRecurring(f *field) (*recurring, *refusal) {
 	if f == nil {
 		return nil, nil
 	}
@@ -217,8 +228,6 @@ func newRecurring(f *field, version string) (*recurring, *refusal) {
 		return nil, invalid("", f.get("interval_count").name, "The maximum interval is 3 years: interval_count can be at most %s.", longestIntervalText[r.Interval])
 	case r.Meter != nil && r.UsageType != "metered":
 		return nil, invalid("", f.get("meter").name, "`recurring[meter]` can only be set if `recurring[usage_type]=metered`.")
-	case r.Meter == nil && r.UsageType == "metered" && version >= meteredByMeter:
-		return nil, invalid("parameter_missing", f.name+"[meter]", "Metered prices must be backed by meters: pass `recurring[meter]`, or use an API version before %s.basil.", meteredByMeter)
 	}
 	return r, nil
 }

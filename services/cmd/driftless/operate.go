@@ -128,18 +128,6 @@ func captureLine(e *controlv1.Equality) string {
 	return line
 }
 
-// readsFor returns what the reads were for: " (9000 scan, 700 events)".
-func readsFor(purposes []*controlv1.ReadPurpose) string {
-	if len(purposes) == 0 {
-		return ""
-	}
-	parts := make([]string, len(purposes))
-	for i, p := range purposes {
-		parts[i] = fmt.Sprintf("%d %s", p.GetReads(), p.GetPurpose())
-	}
-	return " (" + strings.Join(parts, ", ") + ")"
-}
-
 // pollLine says in words how the reading of Stripe's events goes.
 func pollLine(p *meshv1.PollReport, e *controlv1.Equality) string {
 	line := "Stripe's events: not read yet"

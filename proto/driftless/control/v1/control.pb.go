@@ -307,7 +307,7 @@ type GetStatusResponse struct {
 	// They are not among the counts above.
 	Left uint64 `protobuf:"varint,42,opt,name=left,proto3" json:"left,omitempty"`
 	// What the reads were for, the most first. Reads that an older program counted are not among them.
-	ReadsFor      []*ReadPurpose `protobuf:"bytes,43,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty"`
+	ReadsFor      []*ReadPurpose `protobuf:"bytes,50,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3824,7 +3824,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06paused\x18\x15 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\x12:\n" +
 	"\bequality\x18) \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12\x12\n" +
 	"\x04left\x18* \x01(\x04R\x04left\x12>\n" +
-	"\treads_for\x18+ \x03(\v2!.driftless.control.v1.ReadPurposeR\breadsFor\"=\n" +
+	"\treads_for\x182 \x03(\v2!.driftless.control.v1.ReadPurposeR\breadsFor\"=\n" +
 	"\vReadPurpose\x12\x18\n" +
 	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x14\n" +
 	"\x05reads\x18\x02 \x01(\x04R\x05reads\"L\n" +

@@ -7,8 +7,8 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// extraPrices are the prices of an imported product that were made in Stripe since, with what is done about them. Archiving
-// extras is about products: prices of others are left alone.
+// extraPrices are the prices of an imported product that were made in Stripe since, with what is done about them.
+// Archiving extras is about products: prices of others are left alone.
 func (l *Ledger) extraPrices(p *Product) (out []catalog.Decision) {
 	action, ok := extraActions[l.Extras]
 	if !ok || action == catalog.Repair {
@@ -20,11 +20,14 @@ func (l *Ledger) extraPrices(p *Product) (out []catalog.Decision) {
 	return out
 }
 
-// isExtraPrice reports whether a difference is one of those that extraPrices finds, and not a second price of the catalog's.
+// isExtraPrice reports whether a difference is one of those that extraPrices finds, and not a second price of the
+// catalog's.
 func isExtraPrice(p *Product, d catalog.Difference) bool {
-	return d.Kind == catalog.Extra && d.Field != "" && slices.ContainsFunc(catalog.ExtraPrices(p.Desired, p.Observed), func(x catalog.Difference) bool {
-		return x.Field == d.Field
-	})
+	if d.Kind != catalog.Extra || d.Field == "" {
+		return false
+	}
+	extra := catalog.ExtraPrices(p.Desired, p.Observed)
+	return slices.ContainsFunc(extra, func(x catalog.Difference) bool { return x.Field == d.Field })
 }
 
 // readied reports whether a product has just been read together with its prices, as an import waits for.
@@ -33,6 +36,7 @@ func readied(before, now *catalogv1.Observed) bool { return now.GetWhole() && !b
 // imports reports whether something of the product waits to be imported.
 func (p *Product) imports() bool {
 	return slices.ContainsFunc(p.open, func(d *Drift) bool {
-		return d.Kind == catalog.Extra && d.active() && (d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack)
+		fromStripe := d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack
+		return d.Kind == catalog.Extra && d.active() && fromStripe
 	})
 }
