@@ -214,7 +214,7 @@ func TestPlan_IsComplete(t *testing.T) {
 	inStripe := func(byHand bool) {
 		_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 			ours, theirs := price("mug-eur", "1400"), price("", "1650")
-			ours.LookupKey = "mug-eur"
+			ours.LookupKey, ours.Metadata = "mug-eur", map[string]string{"driftless_price": "mug-eur"}
 			o.Product = &catalogv1.Product{Id: "mug", Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1"}
 			o.Version, o.Prices = 10, []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: ours}}
 			if byHand {

@@ -103,8 +103,10 @@ func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
 		}, "Stripe's events were last read 12m0s ago, and are to be read every 10m0s"},
 		"events wait": {func(e *evidence) { e.stripeBehind = time.Minute }, "events of Stripe have waited for 60 s to be taken into account"},
 		"halted":      {func(e *evidence) { e.halted = "Invalid API Key" }, "push is halted: Invalid API Key"},
-		"push gone": {func(e *evidence) { e.push = presence{unseen: time.Minute, waiting: 1200} },
-			"no push runs (no process has asked for its messages for 60 s), and 1,200 messages wait for it"},
+		"push gone": {
+			func(e *evidence) { e.push = presence{unseen: time.Minute, waiting: 1200} },
+			"no push runs (no process has asked for its messages for 60 s), and 1,200 messages wait for it",
+		},
 		"push paused": {func(e *evidence) { paused("push")(e); e.push.waiting = 1 }, "push is paused since 11:02:00 UTC by an operator, and a message waits for it"},
 		"two reasons": {func(e *evidence) { e.halted, e.pull.unseen = "401", time.Minute }, "no pull runs (no process has asked for its messages for 60 s); push is halted: 401"},
 

@@ -60,7 +60,14 @@ func (f *figures) report(ctx context.Context, report metrics.Report) {
 func (f *figures) read(ctx context.Context) (known []func(metrics.Report)) {
 	ctx, cancel := context.WithTimeout(ctx, figuresTimeout)
 	defer cancel()
-	for _, read := range []func(context.Context) (func(metrics.Report), error){f.products, f.drift, f.ages, f.letters, f.consumers, f.streams, f.retries, f.holds, f.scans, f.equality} {
+	all := []func(context.Context) (func(metrics.Report), error){f.products, f.drift, f.ages, f.letters, f.equality}
+	if err := f.mesh.Ready(ctx); err != nil {
+		// A scrape that waits for NATS is given up by Prometheus, and the service counts as down.
+		f.Logger.WarnContext(ctx, "metrics of streams are not known at the moment", "error", err)
+	} else {
+		all = append(all, f.consumers, f.streams, f.retries, f.holds, f.scans)
+	}
+	for _, read := range all {
 		show, err := read(ctx)
 		if err != nil {
 			f.Logger.WarnContext(ctx, "some metrics are not known at the moment", "error", err)

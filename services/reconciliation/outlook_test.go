@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/local/localtest"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 // TestConvergence_OfARealMesh follows a change through both lanes, a failure and its retry.
@@ -132,6 +134,35 @@ func TestFigures_SayWhatIsKnown(t *testing.T) {
 	require.InDelta(t, 0, got["driftless.equality.known"], 0)
 	r.outlook.lastSeen = time.Now().Add(-time.Minute)
 	require.Equal(t, map[string]float64{"driftless.equality.known": 0, "driftless.converged.timestamp live": float64(noon.Unix())}, collect())
+}
+
+func TestFigures_DoNotWaitForNATS(t *testing.T) {
+	srv := localtest.NATSConfig(t, "jetstream {}")
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", nil)
+	require.NoError(t, err)
+	t.Cleanup(l.Close)
+	f := &figures{reconciler: &reconciler{Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now}, mesh: m, ledger: l}}
+	shown := func() map[string]bool {
+		out := map[string]bool{}
+		for _, show := range f.read(t.Context()) {
+			show(func(g metrics.Gauge, _ float64, _ ...metrics.Attribute) { out[g.Name] = true })
+		}
+		return out
+	}
+	require.Contains(t, shown(), "driftless.consumer.pending")
+
+	srv.Shutdown()
+	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil }, 10*time.Second, 5*time.Millisecond)
+	begun := time.Now()
+	without := shown()
+	require.Less(t, time.Since(begun), figuresTimeout/2, "Prometheus gives up after some seconds")
+	require.Contains(t, without, "driftless.products", "the ledger is there")
+	require.NotContains(t, without, "driftless.consumer.pending")
+	require.Contains(t, without, "driftless.equality.known")
 }
 
 // TestSighting_CountsProgress as a sign of life: a service at its limit asks for nothing.

@@ -138,16 +138,14 @@ func (r *rig) observe(id, name string, version uint64) {
 	require.NoError(r.t, err)
 }
 
+// state is what the ledger says of a product; a plan does not tell one that is equal from one that only Stripe has.
 func (r *rig) state(id string) controlv1.ProductState {
 	r.t.Helper()
-	plan := ask[controlv1.PlanResponse](r, "Plan", fmt.Sprintf(`{"product_ids":[%q]}`, id))
-	if len(plan.GetProducts()) == 0 {
-		if plan.GetCompared() == 0 {
-			return controlv1.ProductState_PRODUCT_STATE_UNSPECIFIED
-		}
-		return controlv1.ProductState_PRODUCT_STATE_IN_SYNC
+	products := ask[controlv1.ListProductsResponse](r, "ListProducts", fmt.Sprintf(`{"product_ids":[%q]}`, id)).GetProducts()
+	if len(products) == 0 {
+		return controlv1.ProductState_PRODUCT_STATE_UNSPECIFIED
 	}
-	return plan.GetProducts()[0].GetState()
+	return products[0].GetState()
 }
 
 func (r *rig) eventually(id string, want controlv1.ProductState) {

@@ -41,7 +41,8 @@ func TestExitCodesOfPlan(t *testing.T) {
 		"no answer":                  {stub{plan: func() (*controlv1.PlanResponse, error) { return nil, connect.NewError(connect.CodeUnavailable, nil) }}, nil, 2},
 		"stays unknown": {
 			stub{plan: always(&controlv1.PlanResponse{Equality: &controlv1.Equality{Unknown: "capture is stopped", AsOf: timestamppb.Now()}})},
-			[]string{"--wait-converged", "250ms"}, 2,
+			[]string{"--wait-converged", "250ms"},
+			2,
 		},
 		"drifted":         {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DRIFTED))}, nil, 2},
 		"dead":            {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DEAD))}, nil, 2},
