@@ -88,7 +88,7 @@ func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (
 	if err := in.wantIfSchemaChanged(ctx); err != nil {
 		return err
 	}
-	if err := in.lookAtCatalog(ctx); err != nil {
+	if _, err := in.lookAtCatalog(ctx); err != nil {
 		return err
 	}
 	if t.history, err = in.learn(ctx, prepared); err != nil {
@@ -148,10 +148,10 @@ func (in *ingester) lookAtSchema(ctx context.Context, t *turn) error {
 
 // lookAtCatalog asks for the whole catalog to be read if CATALOG has lost what was stored there: it was purged, deleted, or
 // put back to an earlier state.
-func (in *ingester) lookAtCatalog(ctx context.Context) error {
+func (in *ingester) lookAtCatalog(ctx context.Context) (mesh.CatalogState, error) {
 	state, err := in.mesh.CatalogState(ctx)
 	if err != nil {
-		return err
+		return state, err
 	}
 	in.report.mu.Lock()
 	before := in.report.current
@@ -162,10 +162,10 @@ func (in *ingester) lookAtCatalog(ctx context.Context) error {
 	}
 	in.report.mu.Unlock()
 	if lost == "" {
-		return nil
+		return state, nil
 	}
 	in.logger.WarnContext(ctx, "CATALOG has lost states of products; reading the tables as a whole", "why", lost)
-	return in.want(ctx, lost)
+	return state, in.want(ctx, lost)
 }
 
 // catalogLost says how CATALOG has less than it had; empty if it has not. Each message that is stored takes at most one

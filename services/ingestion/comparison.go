@@ -69,6 +69,7 @@ func (in *ingester) newComparison(t *turn, reason string) *comparison {
 // run compares the whole catalog.
 func (c *comparison) run(ctx context.Context) error {
 	begun := time.Now()
+	c.in.report.begins()
 	if err := c.begin(ctx); err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ type reporter struct {
 	current *meshv1.CaptureReport
 	// loaded: current has what the report before this process said.
 	loaded bool
+	// owedBefore are the commands that were owed when the last comparison of the whole catalog began.
+	owedBefore []string
 	// problem is why nothing is captured, waiting what the start waits for.
 	problem, waiting string
 }
@@ -119,6 +121,13 @@ func (r *reporter) interrupted(reason string) (after string, startedAt time.Time
 	return running.GetAfter(), running.GetStartedAt().AsTime()
 }
 
+// begins notes that a comparison of the whole catalog begins.
+func (r *reporter) begins() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.owedBefore = slices.Clone(r.current.GetOutstanding())
+}
+
 // comparing shows a comparison that runs.
 func (r *reporter) comparing(c *meshv1.TableComparison) {
 	r.mu.Lock()
@@ -142,6 +151,9 @@ func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, fail
 	}
 	done.Error, done.After = "", ""
 	r.current.Running, r.current.Compared = nil, done
+	// It has read what was owed before it began.
+	r.current.Outstanding = slices.DeleteFunc(r.current.GetOutstanding(), func(o string) bool { return slices.Contains(r.owedBefore, o) })
+	r.owedBefore = nil
 	if done.GetId() != "" {
 		r.keep(done)
 	}
@@ -284,9 +296,6 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if err := in.lookAtSchema(ctx, t); err != nil {
 		return err
 	}
-	if err := in.lookAtCatalog(ctx); err != nil {
-		return err
-	}
 	writes, err := t.schema.source.Writes(ctx, in.pool, t.schema.reads)
 	if err != nil {
 		return err
@@ -294,12 +303,12 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	in.whole.wrote(writes)
 	h.saw(now, endOfLog(end))
 	captured := t.reader.Confirmed()
-	// After the position was read: what is uncertain is noted before it is confirmed.
-	settled := in.whole.isSettled()
-	state, err := in.mesh.CatalogState(ctx)
+	// After the position was read: what is uncertain is noted before it is confirmed, and CATALOG has what was.
+	state, err := in.lookAtCatalog(ctx)
 	if err != nil {
 		return err
 	}
+	settled := in.whole.isSettled()
 	in.report.mu.Lock()
 	r := in.report.current
 	r.CatalogCreated, r.CatalogLastSequence, r.CatalogMessages = timestamppb.New(state.Created), state.LastSeq, state.Messages

@@ -80,6 +80,14 @@ func (w *wholeReading) rest(now time.Time) (wait time.Duration, ok bool) {
 	return max(w.ended.Add(max(restAtLeast, restFactor*w.took)).Sub(now), 0), true
 }
 
+// breath is how long the next comparison waits although it is wanted: what is uncertain again and again, as each change of a
+// partition with too narrow a replica identity is, must not have the tables read all the time.
+func (w *wholeReading) breath() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Until(w.ended.Add(min(w.took, time.Minute)))
+}
+
 // timed runs a comparison and keeps what rest needs.
 func (w *wholeReading) timed(run func() error) error {
 	w.mu.Lock()
@@ -218,6 +226,9 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	if value == wholeDone {
 		in.whole.settle(wants)
 		return in.comparePeriodically(ctx, t)
+	}
+	if wait := in.whole.breath(); wait > 0 {
+		return wait, nil
 	}
 	after, _ := strings.CutPrefix(value, wholeAfter)
 	if value == wholeWanted {

@@ -61,7 +61,7 @@ type tableFacts struct {
 	required, key []string
 	// generated are columns that Postgres computes: when they are written ('s'), or when they are read ('v', since 18).
 	generated map[string]string
-	// narrow are partitions whose replica identity lacks a column that matters, of all; of these, bare have none at all.
+	// narrow are partitions, and tables that inherit from it, whose replica identity lacks a column that matters, of all; of these, bare have none at all.
 	narrow, bare []string
 	partitions   int
 }
@@ -69,6 +69,7 @@ type tableFacts struct {
 func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFacts, err error) {
 	err = pool.QueryRow(ctx, `WITH leaves AS (
 			SELECT l.oid, l.relreplident FROM pg_partition_tree($1::oid::regclass) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf AND l.oid <> $1::oid
+			UNION SELECT oid, relreplident FROM pg_class WHERE oid = ANY ($3::oid[])
 		), identities AS (
 			SELECT c.oid, c.relreplident, coalesce((SELECT array_agg(a.attname::text) FROM pg_index i
 				JOIN LATERAL unnest(i.indkey[0:i.indnkeyatts-1]) k(attnum) ON true
@@ -88,7 +89,7 @@ func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFact
 		coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
 			WHERE i.oid <> c.oid AND i.relreplident <> 'f' AND i.columns = '{}'), '{}'),
 		(SELECT count(*) FROM leaves)
-		FROM pg_class c WHERE c.oid = $1::oid`, t.OID, t.Columns).
+		FROM pg_class c WHERE c.oid = $1::oid`, t.OID, t.Columns, t.Children).
 		Scan(&f.kind, &f.persistence, &f.identity, &f.security, &f.role, &f.identified, &f.required, &f.key, &f.generated, &f.narrow, &f.bare, &f.partitions)
 	if err != nil {
 		return f, fmt.Errorf("look at watched table %s: %w", t.Name, err)
@@ -100,6 +101,9 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	f, err := lookAtTable(ctx, pool, t)
 	if err != nil {
 		return err
+	}
+	for _, kind := range f.generated {
+		t.generated = t.generated || kind == "s"
 	}
 	switch f.kind {
 	case "r", "p":
@@ -154,9 +158,9 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 		why = "once it is published, Postgres refuses every UPDATE and DELETE of it"
 	}
 	switch {
-	case f.kind == "p" && len(f.bare) > 0:
+	case len(f.bare) > 0:
 		t.harmful = true
-		found.Refuse(fullStatements(f.bare), "partitions of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
+		found.Refuse(fullStatements(f.bare), "partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
 	case f.kind == "p" && f.partitions > 0 && len(f.narrow) == f.partitions:
 		found.Refuse(fullStatements(f.narrow), "partitions of watched table %s have no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && !full && len(lacking) > 0:

@@ -82,7 +82,8 @@ func (s *Source) published() []uint32 {
 
 // fits reports whether a publication has every change of the watched tables.
 func (s *Source) fits(p publication, version int) bool {
-	if !p.exists || !p.complete || version >= publishes18 && !p.generated {
+	generated := slices.ContainsFunc(s.Tables, func(t Table) bool { return t.generated })
+	if !p.exists || !p.complete || version >= publishes18 && generated && !p.generated {
 		return false
 	}
 	if p.allTables {
