@@ -18,7 +18,7 @@ import (
 
 type compareCmd struct {
 	Products int `default:"1000000" help:"Products in the built-in tables, with one price each."`
-	Differ   int `default:"1000" help:"Products that CATALOG holds otherwise than the tables, so that the comparison has something to find."`
+	Differ   int `default:"1000" help:"Products that CATALOG holds otherwise than the tables."`
 }
 
 type compareResult struct {
@@ -47,12 +47,15 @@ type compareResult struct {
 
 func (r *compareResult) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "first reading of %d products: %.1f s, %.0f a second\n", r.Products, r.SnapshotSeconds, r.SnapshotPerSecond)
+	fmt.Fprintf(&b, "first reading of %d products: %.1f s, %.0f a second\n",
+		r.Products, r.SnapshotSeconds, r.SnapshotPerSecond)
 	fmt.Fprintf(&b, "bare loop over the same rows: %.1f s, %.0f products a second\n", r.BareSeconds, r.BarePerSecond)
-	fmt.Fprintf(&b, "comparison with CATALOG:      %.1f s, %.0f products a second; ratio %.2f\n", r.CompareSeconds, r.ComparePerSecond, r.BareRatio)
+	fmt.Fprintf(&b, "comparison with CATALOG:      %.1f s, %.0f products a second; ratio %.2f\n",
+		r.CompareSeconds, r.ComparePerSecond, r.BareRatio)
 	fmt.Fprintf(&b, "found %d of %d planted differences\n", r.Found, r.Planted)
 	fmt.Fprintf(&b, "ingestion: %.0f MB at most, %.1f s of processor time\n", r.PeakRSSMB, r.IngestionCPUSeconds)
-	fmt.Fprintf(&b, "Postgres: %.1f s of processor time, %.2f cores; %.1f s for the bare loop\n", r.PostgresCPUSeconds, r.PostgresCores, r.BarePostgresCPUSeconds)
+	fmt.Fprintf(&b, "Postgres: %.1f s of processor time, %.2f cores; %.1f s for the bare loop\n",
+		r.PostgresCPUSeconds, r.PostgresCores, r.BarePostgresCPUSeconds)
 	return b.String()
 }
 
@@ -108,7 +111,8 @@ func (b *compareBench) fillTables(ctx context.Context) error {
 	defer conn.Close(context.WithoutCancel(ctx))
 	for _, statement := range []string{
 		fmt.Sprintf(`INSERT INTO driftless.products (id, name, description, metadata)
-			SELECT 'product-' || i, 'Product ' || i, repeat('Words about it. ', 8), '{"sku": "S-1"}' FROM generate_series(1, %d) i`, b.Products),
+			SELECT 'product-' || i, 'Product ' || i, repeat('Words about it. ', 8), '{"sku": "S-1"}'
+			FROM generate_series(1, %d) i`, b.Products),
 		fmt.Sprintf(`INSERT INTO driftless.prices (id, product, currency, unit_amount)
 			SELECT 'price-' || i, 'product-' || i, 'eur', 1000 FROM generate_series(1, %d) i`, b.Products),
 		"VACUUM ANALYZE driftless.products, driftless.prices",
@@ -121,7 +125,8 @@ func (b *compareBench) fillTables(ctx context.Context) error {
 }
 
 func (b *compareBench) start(ctx context.Context) (err error) {
-	b.service, err = startProcess(ctx, mesh.Ingestion, b.addr, "DATABASE_URL="+b.servers.database, "NATS_URL="+b.servers.nats)
+	b.service, err = startProcess(ctx, mesh.Ingestion, b.addr,
+		"DATABASE_URL="+b.servers.database, "NATS_URL="+b.servers.nats)
 	if err != nil {
 		return err
 	}
@@ -147,7 +152,9 @@ func (b *compareBench) snapshot(ctx context.Context) error {
 }
 
 // await waits for a comparison to be complete.
-func (b *compareBench) await(ctx context.Context, choose func(*meshv1.CaptureReport) *meshv1.TableComparison) (*meshv1.TableComparison, error) {
+func (b *compareBench) await(
+	ctx context.Context, choose func(*meshv1.CaptureReport) *meshv1.TableComparison,
+) (*meshv1.TableComparison, error) {
 	for {
 		report := &meshv1.CaptureReport{}
 		if _, err := b.servers.mesh.Capture(benchAccount).Get(ctx, report); err != nil {
@@ -180,7 +187,10 @@ func (b *compareBench) bare(ctx context.Context) error {
 		return err
 	}
 	begun, read := time.Now(), 0
-	for _, query := range []string{"SELECT * FROM driftless.products ORDER BY id", "SELECT * FROM driftless.prices ORDER BY product"} {
+	for _, query := range []string{
+		"SELECT * FROM driftless.products ORDER BY id",
+		"SELECT * FROM driftless.prices ORDER BY product",
+	} {
 		rows, err := conn.Query(ctx, query)
 		if err != nil {
 			return fmt.Errorf("read: %w", err)

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// ticks are Linux's clock ticks a second, in which /proc counts processor time; the same on all architectures that Go runs on.
+// ticks are Linux's clock ticks a second, in which /proc counts processor time; the same on all architectures that Go
+// runs on.
 const ticks = 100
 
 // cpuOf is the processor time of a process so far, in seconds; withEnded adds that of its children that have ended.

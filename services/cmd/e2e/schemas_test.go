@@ -38,8 +38,8 @@ func schemaSize(t *testing.T) int {
 	return size
 }
 
-// TestSchemas_EveryChangeReachesStripe runs foreign schemas through everything that happens to a catalog. After each change
-// every field in Stripe must be what the tables say, as computed without the mapping.
+// TestSchemas_EveryChangeReachesStripe runs foreign schemas through everything that happens to a catalog. After each
+// change every field in Stripe must be what the tables say, as computed without the mapping.
 func TestSchemas_EveryChangeReachesStripe(t *testing.T) {
 	for _, schema := range schemas.All() {
 		t.Run(schema.Name, func(t *testing.T) {
@@ -92,7 +92,8 @@ func newShop(t *testing.T, schema schemas.Schema) *shop {
 		mapping, err := schema.Config(path, account)
 		require.NoError(t, err)
 		publication := strings.TrimSuffix("driftless_"+account, "_")
-		s.rigs[account] = newRig(t, unlimited, mapped(database, publication, mapping), func(r *rig) { r.slot = slotName(t.Name() + account) })
+		slot := func(r *rig) { r.slot = slotName(t.Name() + account) }
+		s.rigs[account] = newRig(t, unlimited, mapped(database, publication, mapping), slot)
 	}
 	return s
 }
@@ -110,7 +111,8 @@ func (s *shop) want() map[string]schemas.Catalog {
 	return out
 }
 
-// equal waits until nothing is in flight, then compares every field but those of the products named, and returns how many.
+// equal waits until nothing is in flight, then compares every field but those of the products named, and returns how
+// many.
 func (s *shop) equal(when string, without ...string) (fields int) {
 	s.t.Helper()
 	want := s.want()
@@ -126,7 +128,8 @@ func (s *shop) equal(when string, without ...string) (fields int) {
 			delete(seen, id)
 		}
 		differences := schemas.Differences(want[account], seen)
-		require.Empty(s.t, differences[:min(len(differences), 20)], "%s: %d differences after: %s", s.schema.Name, len(differences), when)
+		require.Empty(s.t, differences[:min(len(differences), 20)],
+			"%s: %d differences after: %s", s.schema.Name, len(differences), when)
 		fields += want[account].Count()
 	}
 	return fields
@@ -210,8 +213,8 @@ func (s *shop) known() map[string]bool {
 	return out
 }
 
-// nothingMissed fails the test if a comparison that ingestion began by itself found a change that the log should have told of:
-// an operator would be alarmed for nothing.
+// nothingMissed fails the test if a comparison that ingestion began by itself found a change that the log should have
+// told of: an operator would be alarmed for nothing.
 func (s *shop) nothingMissed(c schemas.Change) {
 	s.t.Helper()
 	for _, r := range s.rigs {
@@ -219,13 +222,14 @@ func (s *shop) nothingMissed(c schemas.Change) {
 		_, err := r.mesh.Capture("default").Get(s.t.Context(), report)
 		require.NoError(s.t, err)
 		if done := report.GetCompared(); done.GetId() == "" && !c.Reread {
-			require.Zero(s.t, done.GetMissed(), "%s: missed %v by the comparison %q", c.Title, done.GetMissedProducts(), done.GetReason())
+			require.Zero(s.t, done.GetMissed(),
+				"%s: missed %v by the comparison %q", c.Title, done.GetMissedProducts(), done.GetReason())
 		}
 	}
 }
 
-// reread has the tables compared, which must find what the log did not tell of. The report names the tables that are read and not
-// watched.
+// reread has the tables compared, which must find what the log did not tell of. The report names the tables that are
+// read and not watched.
 func (s *shop) reread(c schemas.Change) {
 	s.t.Helper()
 	for _, r := range s.rigs {

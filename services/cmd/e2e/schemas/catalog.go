@@ -83,8 +83,8 @@ func (p wantedPrice) recurring(interval, count, usage string) {
 	p.set("recurring.usage_type", usage)
 }
 
-// Differences lists what Stripe holds and should not, and what it lacks. Of a product that is not wanted Stripe may hold an
-// archived one without active prices.
+// Differences lists what Stripe holds and should not, and what it lacks. Of a product that is not wanted Stripe may
+// hold an archived one without active prices.
 func Differences(want, seen Catalog) []string {
 	var out []string
 	for _, id := range slices.Sorted(maps.Keys(want)) {
@@ -107,7 +107,8 @@ func Differences(want, seen Catalog) []string {
 			continue
 		}
 		for _, path := range slices.Sorted(maps.Keys(seen[id])) {
-			if path == "active" && seen[id][path] != "false" || strings.HasPrefix(path, "prices.") && strings.HasSuffix(path, ".active") {
+			isPrice := strings.HasPrefix(path, "prices.") && strings.HasSuffix(path, ".active")
+			if isPrice || path == "active" && seen[id][path] != "false" {
 				out = append(out, fmt.Sprintf("product %s is not in the catalog: %s is %q", id, path, seen[id][path]))
 			}
 		}

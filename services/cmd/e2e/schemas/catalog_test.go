@@ -21,13 +21,34 @@ func TestDifferences(t *testing.T) {
 		change func(seen Catalog)
 		want   string
 	}{
-		"a field differs":            {func(c Catalog) { c["mug"]["name"] = "Cup" }, `product mug: name is "Cup", want "Mug"`},
-		"a field is missing":         {func(c Catalog) { delete(c["mug"], "metadata.color") }, `product mug: metadata.color is "", want "blue"`},
-		"a field too many":           {func(c Catalog) { c["mug"]["url"] = "x" }, `product mug: url is "x", want ""`},
-		"an amount differs":          {func(c Catalog) { c["mug"]["prices.mug-eur.unit_amount"] = "1" }, `product mug: prices.mug-eur.unit_amount is "1", want "1400"`},
-		"the product is missing":     {func(c Catalog) { delete(c, "mug") }, "product mug is not in Stripe"},
-		"a product that left sells":  {func(c Catalog) { c.product("cup", "Cup") }, `product cup is not in the catalog: active is "true"`},
-		"a price that left is there": {func(c Catalog) { c["cup"] = Fields{"active": "false", "prices.x.active": "true"} }, `product cup is not in the catalog: prices.x.active is "true"`},
+		"a field differs": {
+			change: func(c Catalog) { c["mug"]["name"] = "Cup" },
+			want:   `product mug: name is "Cup", want "Mug"`,
+		},
+		"a field is missing": {
+			change: func(c Catalog) { delete(c["mug"], "metadata.color") },
+			want:   `product mug: metadata.color is "", want "blue"`,
+		},
+		"a field too many": {
+			change: func(c Catalog) { c["mug"]["url"] = "x" },
+			want:   `product mug: url is "x", want ""`,
+		},
+		"an amount differs": {
+			change: func(c Catalog) { c["mug"]["prices.mug-eur.unit_amount"] = "1" },
+			want:   `product mug: prices.mug-eur.unit_amount is "1", want "1400"`,
+		},
+		"the product is missing": {
+			change: func(c Catalog) { delete(c, "mug") },
+			want:   "product mug is not in Stripe",
+		},
+		"a product that left sells": {
+			change: func(c Catalog) { c.product("cup", "Cup") },
+			want:   `product cup is not in the catalog: active is "true"`,
+		},
+		"a price that left is there": {
+			change: func(c Catalog) { c["cup"] = Fields{"active": "false", "prices.x.active": "true"} },
+			want:   `product cup is not in the catalog: prices.x.active is "true"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,8 +19,9 @@ type Change struct {
 	Dead string
 }
 
-// Changes reads the schema's changes, in the order in which they happen. A change begins with the line "-- change: TITLE"; what it
-// expects beside a new state of its products may follow as "-- expects: nothing", "-- expects: reread" or "-- expects: dead ID".
+// Changes reads the schema's changes, in the order in which they happen. A change begins with the line "-- change:
+// TITLE"; what it expects beside a new state of its products may follow as "-- expects: nothing", "-- expects: reread"
+// or "-- expects: dead ID".
 func (s Schema) Changes() ([]Change, error) {
 	text, err := s.File("changes.sql")
 	if err != nil {
@@ -48,7 +49,8 @@ func (s Schema) Changes() ([]Change, error) {
 		case strings.TrimSpace(expects) == "reread":
 			c.Reread = true
 		default:
-			return nil, fmt.Errorf("schema %s: change %q expects %q, which is unknown", s.Name, c.Title, strings.TrimSpace(expects))
+			return nil, fmt.Errorf("schema %s: change %q expects %q, which is unknown",
+				s.Name, c.Title, strings.TrimSpace(expects))
 		}
 	}
 	return changes, nil

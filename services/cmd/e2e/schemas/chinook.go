@@ -2,7 +2,8 @@ package schemas
 
 func chinook(t *tables, _ string) Catalog {
 	want := Catalog{}
-	artists, genres, formats := by(t.all("artist"), "artist_id"), by(t.all("genre"), "genre_id"), by(t.all("media_type"), "media_type_id")
+	artists, genres := by(t.all("artist"), "artist_id"), by(t.all("genre"), "genre_id")
+	formats := by(t.all("media_type"), "media_type_id")
 	for _, album := range t.all("album") {
 		p := want.product("album-"+album.text("album_id"), album.text("title"))
 		p.set("description", "by "+artists[album.text("artist_id")].text("name"))

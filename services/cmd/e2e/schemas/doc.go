@@ -1,6 +1,6 @@
-// Package schemas holds catalogs in the shape of well-known shops and billing systems, for tests of a mapping from outside: the
-// tables, rows, a configuration, changes, and what Stripe must hold. The latter is computed from the rows in Go and shares no
-// code with the mapping, neither its SQL nor the services' own types.
+// Package schemas holds catalogs in the shape of well-known shops and billing systems, for tests of a mapping from
+// outside: the tables, rows, a configuration, changes, and what Stripe must hold. The latter is computed from the rows
+// in Go and shares no code with the mapping, neither its SQL nor the services' own types.
 //
 // Each folder has
 //   - schema.sql: the tables, with their replica identities

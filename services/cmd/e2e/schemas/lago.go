@@ -8,7 +8,8 @@ import (
 
 func lago(t *tables, account string) Catalog {
 	want := Catalog{}
-	organizations, features, metrics := by(t.all("organizations"), "id"), by(t.all("features"), "id"), by(t.all("billable_metrics"), "id")
+	organizations, features := by(t.all("organizations"), "id"), by(t.all("features"), "id")
+	metrics := by(t.all("billable_metrics"), "id")
 	entitlements := grouped(t.all("entitlements"), "plan_id")
 	plans := by(t.all("plans"), "id")
 	for id, r := range plans {
@@ -76,7 +77,8 @@ func (p wantedPrice) lagoInterval(plan row, usage string) {
 	}
 }
 
-// tiers describes the ranges of a charge as Stripe's tiers. A flat amount of nothing is not sent, and Stripe shows none.
+// tiers describes the ranges of a charge as Stripe's tiers. A flat amount of nothing is not sent, and Stripe shows
+// none.
 func (p wantedPrice) tiers(mode string, ranges []row) {
 	p.set("billing_scheme", "tiered")
 	p.set("tiers_mode", mode)

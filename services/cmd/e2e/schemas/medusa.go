@@ -84,5 +84,7 @@ func inForce(list row) bool {
 		}
 		return moment
 	}
-	return list.text("status") == "active" && (list.null("starts_at") || !at("starts_at").After(now)) && (list.null("ends_at") || at("ends_at").After(now))
+	begun := list.null("starts_at") || !at("starts_at").After(now)
+	ended := !list.null("ends_at") && !at("ends_at").After(now)
+	return list.text("status") == "active" && begun && !ended
 }

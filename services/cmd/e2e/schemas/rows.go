@@ -146,8 +146,8 @@ func rational(text string) *big.Rat {
 // decimals are the places that a currency has after the point, where they are not two.
 var decimals = map[string]int{"jpy": 0, "krw": 0, "kwd": 3}
 
-// minor turns an amount in major units into the currency's minor unit, rounded half away from zero. Stripe takes currencies
-// of three places only in steps of ten: https://docs.stripe.com/currencies#three-decimal
+// minor turns an amount in major units into the currency's minor unit, rounded half away from zero. Stripe takes
+// currencies of three places only in steps of ten: https://docs.stripe.com/currencies#three-decimal
 func minor(amount, currency string) string {
 	places, ok := decimals[currency]
 	if !ok {

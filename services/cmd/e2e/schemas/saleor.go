@@ -3,7 +3,8 @@ package schemas
 func saleor(t *tables, _ string) Catalog {
 	want := Catalog{}
 	products, variants := by(t.all("product_product"), "id"), by(t.all("product_productvariant"), "id")
-	categories, taxes, channels := by(t.all("product_category"), "id"), by(t.all("tax_taxclass"), "id"), by(t.all("channel_channel"), "id")
+	categories, taxes := by(t.all("product_category"), "id"), by(t.all("tax_taxclass"), "id")
+	channels := by(t.all("channel_channel"), "id")
 	media := grouped(t.all("product_productmedia", "sort_order", "id"), "product_id")
 	published := map[string]bool{}
 	sold := map[string]bool{}
@@ -40,7 +41,8 @@ func saleor(t *tables, _ string) Catalog {
 		if l.null("price_amount") || !published[variant.text("product_id")+" in "+channel.text("id")] {
 			continue
 		}
-		id, currency := "listing-"+l.text("id"), map[string]string{"USD": "usd", "PLN": "pln", "JPY": "jpy"}[channel.text("currency_code")]
+		id := "listing-" + l.text("id")
+		currency := map[string]string{"USD": "usd", "PLN": "pln", "JPY": "jpy"}[channel.text("currency_code")]
 		p := want[variant.text("id")]
 		p.price(id, currency, minor(l.text("price_amount"), currency)).set("nickname", channel.text("slug"))
 		if channel.text("slug") == "default-channel" {

@@ -107,8 +107,8 @@ func (s Schema) Create(ctx context.Context, conn *pgx.Conn, size int) error {
 	return nil
 }
 
-// CreateRole makes the role and the publication. A role's name is the server's and not the database's: only one database of a
-// server can have it.
+// CreateRole makes the role and the publication. A role's name is the server's and not the database's: only one
+// database of a server can have it.
 func (s Schema) CreateRole(ctx context.Context, conn Execer) error {
 	return s.execute(ctx, conn, "role.sql")
 }

@@ -2,9 +2,13 @@ package schemas
 
 func vendure(t *tables, _ string) Catalog {
 	want := Catalog{}
-	products, taxes, channels := by(t.all("product"), "id"), by(t.all("tax_category"), "id"), by(t.all("channel"), "id")
+	products, taxes := by(t.all("product"), "id"), by(t.all("tax_category"), "id")
+	channels := by(t.all("channel"), "id")
 	german, english := map[string]row{}, map[string]row{}
-	for table, prefix := range map[string]string{"product_translation": "product ", "product_variant_translation": "variant "} {
+	for table, prefix := range map[string]string{
+		"product_translation":         "product ",
+		"product_variant_translation": "variant ",
+	} {
 		for _, r := range t.all(table) {
 			switch r.text("languageCode") {
 			case "de":

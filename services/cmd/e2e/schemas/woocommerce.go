@@ -7,7 +7,8 @@ import (
 
 func woocommerce(t *tables, _ string) Catalog {
 	want := Catalog{}
-	posts, terms, taxonomy := by(t.all("wp_posts"), "ID"), by(t.all("wp_terms"), "term_id"), by(t.all("wp_term_taxonomy"), "term_taxonomy_id")
+	posts, terms := by(t.all("wp_posts"), "ID"), by(t.all("wp_terms"), "term_id")
+	taxonomy := by(t.all("wp_term_taxonomy"), "term_taxonomy_id")
 	currency := strings.ToLower(by(t.all("wp_options"), "option_name")["woocommerce_currency"].text("option_value"))
 	meta := map[string]string{}
 	for _, r := range t.all("wp_postmeta") {

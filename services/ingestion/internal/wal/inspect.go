@@ -102,9 +102,6 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	if err != nil {
 		return err
 	}
-	for _, kind := range f.generated {
-		t.generated = t.generated || kind == "s"
-	}
 	switch f.kind {
 	case "r", "p":
 	case "v", "m":

@@ -22,8 +22,9 @@ const publishes18 = 180000
 type publication struct {
 	exists, allTables, complete bool
 	comment                     string
-	generated                   bool
-	tables                      []publishedTable
+	// generated reports whether stored generated columns are published, and needsGenerated whether a watched table has one.
+	generated, needsGenerated bool
+	tables                    []publishedTable
 }
 
 type publishedTable struct {
@@ -42,8 +43,10 @@ func (s *Source) publication(ctx context.Context, db querier, version int) (publ
 	err := db.QueryRow(ctx, `SELECT p.puballtables, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot,
 		coalesce(obj_description(p.oid, 'pg_publication'), ''), `+generated+`,
 		coalesce((SELECT json_agg(json_build_object('oid', r.prrelid::bigint, 'filter', coalesce(pg_get_expr(r.prqual, r.prrelid), ''),
-			'columns', r.prattrs IS NOT NULL)) FROM pg_publication_rel r WHERE r.prpubid = p.oid), '[]')
-		FROM pg_publication p WHERE p.pubname = $1`, s.Publication).Scan(&p.allTables, &p.complete, &p.comment, &p.generated, &p.tables)
+			'columns', r.prattrs IS NOT NULL)) FROM pg_publication_rel r WHERE r.prpubid = p.oid), '[]'),
+		EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = ANY($2::bigint[]::oid[]) AND a.attgenerated = 's' AND NOT a.attisdropped)
+		FROM pg_publication p WHERE p.pubname = $1`, s.Publication, s.published()).
+		Scan(&p.allTables, &p.complete, &p.comment, &p.generated, &p.tables, &p.needsGenerated)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, nil
 	}
@@ -58,6 +61,9 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+// signed is how the comment of a publication that Driftless made begins.
+const signed = "Made by Driftless for its watched tables. "
+
 // signature is the comment of a publication that Driftless made. A row filter is stored as Postgres understood it, so that
 // it cannot be compared with the operator's text.
 func (s *Source) signature(filtered bool) string {
@@ -66,7 +72,7 @@ func (s *Source) signature(filtered bool) string {
 		fmt.Fprintf(&b, "%d %s %v\n", t.OID, t.Filter, filtered)
 	}
 	sum := sha256.Sum256([]byte(b.String()))
-	return "Made by Driftless for its watched tables. " + hex.EncodeToString(sum[:6])
+	return signed + hex.EncodeToString(sum[:6])
 }
 
 // published are the OIDs that the publication must hold: those of the tables, and of those that inherit from them, which a
@@ -82,8 +88,11 @@ func (s *Source) published() []uint32 {
 
 // fits reports whether a publication has every change of the watched tables.
 func (s *Source) fits(p publication, version int) bool {
-	generated := slices.ContainsFunc(s.Tables, func(t Table) bool { return t.generated })
-	if !p.exists || !p.complete || version >= publishes18 && generated && !p.generated {
+	if !p.exists || !p.complete {
+		return false
+	}
+	// Driftless' own is ahead of a column that is added later. Of an operator's only what is needed is asked for.
+	if version >= publishes18 && !p.generated && (p.needsGenerated || strings.HasPrefix(p.comment, signed)) {
 		return false
 	}
 	if p.allTables {

@@ -21,8 +21,6 @@ type Table struct {
 	Narrow bool
 	// harmful: while the table is published, the application's own changes of it fail.
 	harmful bool
-	// generated: it has a stored generated column.
-	generated bool
 }
 
 // Entry is one way in which a row concerns products.

@@ -1,5 +1,5 @@
--- A billing system with tenants: a plan is a product, its base amount and its charges are prices. How a charge is computed is in
--- JSON, with amounts in major units. Each organization has a Stripe account of its own.
+-- A billing system with tenants: a plan is a product, its base amount and its charges are prices. How a charge is
+-- computed is in JSON, with amounts in major units. Each organization has a Stripe account of its own.
 CREATE TABLE organizations (id uuid PRIMARY KEY, name varchar NOT NULL);
 CREATE TABLE plans (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

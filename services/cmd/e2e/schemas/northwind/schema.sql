@@ -1,5 +1,5 @@
--- A trading company: prices in major units as floating-point numbers, a flag that is an integer, lookup tables that many
--- products share, and one of them two joins away.
+-- A trading company: prices in major units as floating-point numbers, a flag that is an integer, lookup tables that
+-- many products share, and one of them two joins away.
 CREATE TABLE countries (
     code char(2) PRIMARY KEY,
     name text NOT NULL

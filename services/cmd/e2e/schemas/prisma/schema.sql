@@ -1,5 +1,5 @@
--- An application whose tables an object mapper made: names in mixed case, enumerations, a domain, texts that ignore case, arrays
--- and JSON. Prices name their product in whatever case somebody typed.
+-- An application whose tables an object mapper made: names in mixed case, enumerations, a domain, texts that ignore
+-- case, arrays and JSON. Prices name their product in whatever case somebody typed.
 CREATE EXTENSION citext;
 CREATE TYPE "ProductStatus" AS ENUM ('DRAFT', 'ACTIVE', 'ARCHIVED');
 CREATE TYPE "BillingInterval" AS ENUM ('ONCE', 'MONTHLY', 'YEARLY');

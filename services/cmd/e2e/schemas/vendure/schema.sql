@@ -1,5 +1,5 @@
--- A shop whose tables an object mapper made: columns in mixed case, texts in translation tables, and a soft deletion that may be
--- at the variant or at the product above it.
+-- A shop whose tables an object mapper made: columns in mixed case, texts in translation tables, and a soft deletion
+-- that may be at the variant or at the product above it.
 CREATE TABLE product (
     id serial PRIMARY KEY,
     enabled boolean NOT NULL DEFAULT true,

@@ -1,5 +1,5 @@
--- A shop inside a content system: products, their variations, images, orders and pages are rows of one table, and everything
--- else about them is text in a table of attributes (EAV).
+-- A shop inside a content system: products, their variations, images, orders and pages are rows of one table, and
+-- everything else about them is text in a table of attributes (EAV).
 CREATE TABLE wp_posts (
     "ID" bigserial PRIMARY KEY,
     post_title text NOT NULL DEFAULT '',

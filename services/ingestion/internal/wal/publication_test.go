@@ -1,0 +1,56 @@
+package wal
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/local/localtest"
+)
+
+func TestFits_AsksForGeneratedColumnsOnlyWhereTheyAreNeeded(t *testing.T) {
+	t.Parallel()
+	s := &Source{Publication: "driftless", Tables: []Table{{OID: 7, Name: "public.item"}}}
+	operators := publication{exists: true, complete: true, tables: []publishedTable{{OID: 7}}}
+	own := operators
+	own.comment = s.signature(false)
+	needed := operators
+	needed.needsGenerated = true
+	published := needed
+	published.generated = true
+	for name, c := range map[string]struct {
+		p       publication
+		version int
+		fits    bool
+	}{
+		"an operator's, on 17":                        {operators, 170000, true},
+		"an operator's, on 18":                        {operators, 180000, true},
+		"one with a generated column, on 17":          {needed, 170000, true},
+		"one with a generated column, on 18":          {needed, 180000, false},
+		"one that publishes generated columns, on 18": {published, 180000, true},
+		"our own of before 18, on 18":                 {own, 180000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, c.fits, s.fits(c.p, c.version))
+		})
+	}
+}
+
+func TestPublication_KnowsOfGeneratedColumns(t *testing.T) {
+	t.Parallel()
+	pool := localtest.Pool(t, localtest.Postgres(t))
+	_, err := pool.Exec(t.Context(), `CREATE TABLE item (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (2 * id) STORED);
+		CREATE TABLE plain (id int PRIMARY KEY); CREATE PUBLICATION driftless FOR TABLE item, plain`)
+	require.NoError(t, err)
+	version, err := serverVersion(t.Context(), pool)
+	require.NoError(t, err)
+	for table, want := range map[string]bool{"item": true, "plain": false} {
+		s := &Source{Publication: "driftless", Tables: []Table{{Name: table}}}
+		require.NoError(t, pool.QueryRow(t.Context(), "SELECT $1::text::regclass::oid::bigint", table).Scan(&s.Tables[0].OID))
+		p, err := s.publication(t.Context(), pool, version)
+		require.NoError(t, err)
+		require.True(t, p.exists)
+		require.Equal(t, want, p.needsGenerated, table)
+	}
+}
