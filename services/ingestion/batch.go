@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/nats-io/nuid"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -236,21 +237,19 @@ func (in *ingester) visible(ctx context.Context, c *wal.Chunk) error {
 
 // store publishes a batch and returns once JetStream has all of it.
 func (in *ingester) store(ctx context.Context, t *turn, b *batch) error {
-	err := in.publishBatch(ctx, t, b)
+	// What is read later is noted first: once a live message of the batch is stored, what was before it is not read again.
+	err := in.readLater(ctx, b)
+	if err == nil {
+		err = in.publishBatch(ctx, t, b)
+	}
 	b.endSpans(err)
 	if err != nil {
 		return err
 	}
 	for _, o := range b.out {
 		in.crowd.stored(o.Subject, o.Ctx)
-	}
-	if len(b.uncertain) > 0 {
-		slices.Sort(b.uncertain)
-		for _, reason := range slices.Compact(b.uncertain) {
-			in.logger.WarnContext(ctx, "the log does not tell which products changed; reading the tables as a whole", "reason", reason)
-		}
-		if err := in.want(ctx, b.uncertain[0]); err != nil {
-			return err
+		if change, ok := o.Body.(*catalogv1.ProductChange); ok {
+			in.lately.add(change.GetProductId())
 		}
 	}
 	if b.end > 0 {
@@ -270,11 +269,25 @@ func (in *ingester) publishBatch(ctx context.Context, t *turn, b *batch) error {
 	if err := in.publish(ctx, t, mesh.Live, b.out, b.dead); err != nil {
 		return err
 	}
+	return nil
+}
+
+// readLater asks for the reading of what the batch does not read itself: products that a change of shared rows concerns, and
+// the whole catalog if the log does not tell which products changed.
+func (in *ingester) readLater(ctx context.Context, b *batch) error {
+	if len(b.uncertain) > 0 {
+		slices.Sort(b.uncertain)
+		for _, reason := range slices.Compact(b.uncertain) {
+			in.logger.WarnContext(ctx, "the log does not tell which products changed; reading the tables as a whole", "reason", reason)
+		}
+		if err := in.want(ctx, b.uncertain[0]); err != nil {
+			return err
+		}
+	}
 	slices.Sort(b.wide)
-	part := 0
 	for ids := range slices.Chunk(slices.Compact(b.wide), wideCommand) {
-		id := fmt.Sprintf("concerned-%s-%d-%d", in.account, b.last.version, part)
-		part++
+		// Not made of the version: a large transaction is several batches, and JetStream drops a command whose id it knows.
+		id := "concerned-" + nuid.Next()
 		if err := in.report.owe(ctx, id); err != nil {
 			return err
 		}
@@ -320,7 +333,8 @@ func (in *ingester) removed(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// stands reports which products somebody has heard of: CATALOG wants them, or a dead letter is about them.
+// stands reports which products somebody has heard of: CATALOG wants them, a dead letter is about them, or a comparison, or a
+// batch before this one, is about to store them or has just done so, which a replica of CATALOG may not know yet.
 func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
 	out := make([]bool, len(ids))
 	latest, err := in.mesh.Desired().NewestMany(ctx, in.account, ids)
@@ -331,8 +345,8 @@ func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range ids {
-		out[i] = ofState(letters[i]) || latest[i] != nil && latest[i].GetOperation() != catalogv1.Operation_OPERATION_DELETE
+	for i, id := range ids {
+		out[i] = in.lately.has(id) || ofState(letters[i]) || latest[i] != nil && latest[i].GetOperation() != catalogv1.Operation_OPERATION_DELETE
 	}
 	return out, nil
 }

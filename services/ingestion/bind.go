@@ -85,6 +85,12 @@ func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (
 	}
 	// It is not known before the cursor was read that nothing is wanted.
 	in.whole.unsettle("")
+	if in.report.forgive() {
+		// Whether these commands were stored, and carried out, nobody knows any more.
+		if err := in.want(ctx, "products that a change of shared rows concerned may not have been read"); err != nil {
+			return err
+		}
+	}
 	if err := in.wantIfSchemaChanged(ctx); err != nil {
 		return err
 	}
@@ -94,6 +100,7 @@ func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (
 	if t.history, err = in.learn(ctx, prepared); err != nil {
 		return err
 	}
+	t.reader.Expect(t.history.expected)
 	in.progress.reach(position{version: t.history.version(prepared.Confirmed)})
 	return nil
 }
@@ -156,16 +163,19 @@ func (in *ingester) lookAtCatalog(ctx context.Context) (mesh.CatalogState, error
 	in.report.mu.Lock()
 	before := in.report.current
 	lost := catalogLost(before, state)
-	if lost != "" {
-		// Once: what is stored from now on is compared with this.
-		before.CatalogCreated, before.CatalogLastSequence, before.CatalogMessages = nil, 0, 0
-	}
 	in.report.mu.Unlock()
 	if lost == "" {
 		return state, nil
 	}
 	in.logger.WarnContext(ctx, "CATALOG has lost states of products; reading the tables as a whole", "why", lost)
-	return state, in.want(ctx, lost)
+	if err := in.want(ctx, lost); err != nil {
+		return state, err
+	}
+	// Once that is stored: what is stored from now on is compared with this.
+	in.report.mu.Lock()
+	before.CatalogCreated, before.CatalogLastSequence, before.CatalogMessages = nil, 0, 0
+	in.report.mu.Unlock()
+	return state, nil
 }
 
 // catalogLost says how CATALOG has less than it had; empty if it has not. Each message that is stored takes at most one

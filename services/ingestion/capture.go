@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
@@ -90,6 +92,10 @@ func (f *failures) again(at pglogrepl.LSN) bool {
 func (in *ingester) abandonLog(ctx context.Context, why error) {
 	in.logger.ErrorContext(ctx, "the write-ahead log cannot be read; making the replication slot again and reading the tables as a whole", "error", why)
 	err := in.want(ctx, "the write-ahead log could not be read: "+why.Error())
+	if pg, ok := errors.AsType[*pgconn.PgError](why); ok && err == nil && strings.HasPrefix(pg.Code, "22") {
+		// A condition under where fails for a row, and Postgres evaluates it. Ingestion does so row by row.
+		err = in.tables().source.Unfilter(ctx, in.pool)
+	}
 	if err == nil {
 		err = in.tables().source.Drop(ctx, in.pool)
 	}
@@ -232,6 +238,7 @@ func (in *ingester) pump(ctx context.Context, t *turn, chunks chan<- *wal.Chunk)
 		if err := t.history.met(chunk); err != nil {
 			return err
 		}
+		t.reader.Expect(t.history.expected)
 		if chunk.CommitLSN < t.history.published {
 			chunk.Products, chunk.Lookups = nil, nil
 		}

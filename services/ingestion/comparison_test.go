@@ -174,3 +174,53 @@ func TestComparison_ClosesTheLetterOfAProductThatIsAsItWas(t *testing.T) {
 	r.eventually("a later version closes it", func() bool { return r.newest("p1").GetVersion() > before })
 	require.Zero(t, r.report().GetCompared().GetMissed(), "a product that could not be read was not missed")
 }
+
+// A transaction of many rows comes in pieces, each of which concerns very many products.
+func TestWatch_ALargeTransactionConcernsAllItsProducts(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT i.id, i.name, c.name AS description FROM items i JOIN categories c ON c.id = i.id`)
+	r.exec(`CREATE TABLE categories (id text PRIMARY KEY, name text)`)
+	r.exec(`INSERT INTO items SELECT 'p' || i, 'P' FROM generate_series(1, 3500) i`)
+	r.exec(`INSERT INTO categories SELECT id, 'old' FROM items`)
+	r.cfg.Mapping.Watch = append(r.cfg.Mapping.Watch, config.WatchedTable{Table: "categories", Products: `SELECT i.id FROM items i WHERE i.id = @id`})
+	r.start()
+	r.settledAfter(time.Now())
+	compared := r.report().GetCompared().GetFinishedAt().AsTime()
+	r.exec(`UPDATE categories SET name = 'new'`)
+	r.waitCaptured()
+	for i := 1; i <= 3500; i += 50 {
+		id := fmt.Sprint("p", i)
+		require.Equal(t, "new", r.newest(id).GetProduct().GetDescription(), id)
+	}
+	if r.report().GetCompared().GetFinishedAt().AsTime().Equal(compared) {
+		return
+	}
+	require.Zero(t, r.report().GetCompared().GetMissed())
+}
+
+func TestComparison_AFunctionThatIsDefinedAgainIsReadAgain(t *testing.T) {
+	r := newRig(t)
+	r.exec(`CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1)'`)
+	r.own(`SELECT id, shout(name) AS name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.named("mug", "MUG")
+	r.exec(`CREATE OR REPLACE FUNCTION shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1) || ''!'''`)
+	r.named("mug", "MUG!")
+}
+
+func TestWatch_AConditionThatPostgresFailsOnIsTakenOutOfThePublication(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`ALTER TABLE items ADD n int DEFAULT 1`)
+	r.cfg.Mapping.Watch[0].Where = "10 / n > 1"
+	r.exec(`INSERT INTO items (id, name) VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
+	r.start()
+	r.named("cup", "Cup")
+	r.exec(`UPDATE items SET n = 0, name = 'Nought' WHERE id = 'mug'`)
+	r.exec(`UPDATE items SET name = 'Cup 2' WHERE id = 'cup'`)
+	r.named("cup", "Cup 2")
+	r.named("mug", "Nought")
+	r.exec(`UPDATE items SET name = 'Cup 3' WHERE id = 'cup'`)
+	r.named("cup", "Cup 3")
+}

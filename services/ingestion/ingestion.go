@@ -67,6 +67,7 @@ type ingester struct {
 	progress *progress
 	turns    turns
 	crowd    *crowd
+	lately   lately
 	gate     *mesh.Gate
 	// schema is the checked mapping with what it needs of the database. It is replaced when the schema changes.
 	schema atomic.Pointer[schema]
@@ -261,7 +262,7 @@ func (in *ingester) ready(ctx context.Context) error {
 		}
 		return errors.New("the write-ahead log is not being read")
 	}
-	if trouble := in.whole.trouble(); trouble != "" {
+	if trouble := in.whole.trouble(); trouble != "" && in.turns.mine() != nil {
 		return errors.New(trouble)
 	}
 	return nil

@@ -33,8 +33,10 @@ type reporter struct {
 	current *meshv1.CaptureReport
 	// loaded: current has what the report before this process said.
 	loaded bool
-	// owedBefore are the commands that were owed when the last comparison of the whole catalog began.
-	owedBefore []string
+	// writing is held while the report is stored, so that an older one does not come after a newer one.
+	writing sync.Mutex
+	// wrote is when this process stored it last.
+	wrote time.Time
 	// problem is why nothing is captured, waiting what the start waits for.
 	problem, waiting string
 }
@@ -121,11 +123,20 @@ func (r *reporter) interrupted(reason string) (after string, startedAt time.Time
 	return running.GetAfter(), running.GetStartedAt().AsTime()
 }
 
-// begins notes that a comparison of the whole catalog begins.
-func (r *reporter) begins() {
+// owing are the commands that are owed now.
+func (r *reporter) owing() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.owedBefore = slices.Clone(r.current.GetOutstanding())
+	return slices.Clone(r.current.GetOutstanding())
+}
+
+// forgive forgets the commands that are owed, and reports whether there were any.
+func (r *reporter) forgive() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	owed := len(r.current.GetOutstanding()) > 0
+	r.current.Outstanding = nil
+	return owed
 }
 
 // comparing shows a comparison that runs.
@@ -136,7 +147,8 @@ func (r *reporter) comparing(c *meshv1.TableComparison) {
 }
 
 // compared shows a comparison of the whole catalog that ended.
-func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, failed error) {
+// It has read what was owed before it began, paid.
+func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, paid []string, failed error) {
 	now, err := r.mesh.Clock().Now(ctx)
 	if err != nil {
 		now = time.Now()
@@ -151,9 +163,7 @@ func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, fail
 	}
 	done.Error, done.After = "", ""
 	r.current.Running, r.current.Compared = nil, done
-	// It has read what was owed before it began.
-	r.current.Outstanding = slices.DeleteFunc(r.current.GetOutstanding(), func(o string) bool { return slices.Contains(r.owedBefore, o) })
-	r.owedBefore = nil
+	r.current.Outstanding = slices.DeleteFunc(r.current.GetOutstanding(), func(o string) bool { return slices.Contains(paid, o) })
 	if done.GetId() != "" {
 		r.keep(done)
 	}
@@ -204,20 +214,32 @@ func (r *reporter) owed(ctx context.Context) (int, error) {
 
 // write stores the report.
 func (r *reporter) write(ctx context.Context) error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
 	now, err := r.mesh.Clock().Now(ctx)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	r.current.At = timestamppb.New(now)
+	r.wrote = now
 	report := proto.CloneOf(r.current)
 	r.mu.Unlock()
 	return r.mesh.Capture(r.account).Put(ctx, report)
 }
 
+// others reports whether another replica has reported lately: one that cannot capture leaves the report to one that can.
+func (r *reporter) others(ctx context.Context) bool {
+	now, err := r.mesh.Clock().Now(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.current.GetAt().AsTime()
+	return err == nil && r.current.GetAt() != nil && !at.Equal(r.wrote) && now.Sub(at) < 3*reportEvery
+}
+
 // stopped reports that ingestion cannot start.
 func (r *reporter) stopped(ctx context.Context, why error) {
-	if r.load(ctx) != nil {
+	if r.load(ctx) != nil || r.others(ctx) {
 		return
 	}
 	r.mu.Lock()
@@ -266,6 +288,9 @@ func (in *ingester) reportOnce(ctx context.Context, h *horizon) error {
 	}
 	if err := in.report.load(ctx); err != nil {
 		return err
+	}
+	if state != meshv1.CaptureState_CAPTURE_STATE_PAUSED && in.report.others(ctx) {
+		return nil
 	}
 	in.report.mu.Lock()
 	in.report.current.State, in.report.current.Reason = state, reason
@@ -316,7 +341,7 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	r.UnwatchedTables = in.tables().unwatched
 	failure := in.whole.trouble()
 	switch owed := len(r.GetOutstanding()); {
-	case failure != "":
+	case failure != "" && !settled:
 		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED, failure
 	case !settled:
 		reason, _ := in.whole.why()
@@ -327,10 +352,13 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 		if at := h.captured(captured); !at.IsZero() {
 			r.CapturedUpTo, r.CatalogSequence = timestamppb.New(at), state.LastSeq
 		}
+		// The log is captured, and the comparison that nobody waits for fails.
+		r.Reason = failure
 	}
 	behind := now.Sub(r.GetCapturedUpTo().AsTime())
+	late := r.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING && behind > 2*reportEvery
 	in.report.mu.Unlock()
-	if r.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING && behind > 2*reportEvery {
+	if late {
 		why, err := t.schema.source.Locked(ctx, in.pool)
 		if err == nil && why == "" {
 			why = fmt.Sprintf("%d bytes of the write-ahead log are not captured yet", max(end, captured)-captured)

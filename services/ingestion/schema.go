@@ -63,7 +63,7 @@ func (s *schema) depend(ctx context.Context) error {
 	for _, r := range dependencies.Views {
 		s.reads.Views = append(s.reads.Views, r.OID)
 	}
-	for _, r := range dependencies.Functions {
+	for _, r := range dependencies.Called {
 		s.reads.Functions = append(s.reads.Functions, r.OID)
 	}
 	slices.Sort(s.unwatched)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -192,34 +191,13 @@ func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *
 	require.Greater(t, r.newest("pot").GetVersion(), version, "push leaves a product alone that it knows at the same version")
 }
 
-// said is what a replica logs.
-type said struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *said) contains(words string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Contains(s.text.String(), words)
-}
-
 // One replica reads a page of the catalog, and is held up between the reading and the publishing, as by a pause of its
 // machine, until another has taken over and has published the same products.
 func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 	r := newRig(t)
 	r.gated()
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'older' FROM generate_series(1, 5) i`)
-	said := &said{}
-	observed := r.cfg
-	observed.Logger = slog.New(slog.NewTextHandler(said, nil))
-	elder := r.begin(observed)
+	elder := r.begin(r.cfg)
 	r.plays(elder, "active")
 	r.eventually("read", func() bool { return r.snapshot() == "done" })
 	gate := r.shut()
@@ -245,13 +223,13 @@ func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 	r.exec(`UPDATE items SET name = 'new'`)
 	// What it reads of the whole catalog, and what it reads of the log: either may come first, and hold the new name.
 	r.eventually("the younger has published", func() bool {
-		return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" && r.messages("catalog.default.live.>") == 5
+		return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" && r.messages("catalog.default.live.>") >= 5
 	})
 	stored := r.messages("catalog.default.>")
 	_, err := gate.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
 	r.eventually("the elder goes on", func() bool {
-		return said.contains("leaving the comparison of the tables") || r.messages("catalog.default.>") > stored
+		return elder.role() == "standby" || r.messages("catalog.default.>") > stored
 	})
 	elder.stop()
 	for i := range 5 {

@@ -211,7 +211,7 @@ func TestAnIDThatIsTooLongForASubjectStopsNothing(t *testing.T) {
 	require.Equal(t, "Mug", r.newest("mug").GetProduct().GetName())
 	letter := r.dead(long)
 	require.Equal(t, mesh.ReasonInvalidProduct, letter.GetReason())
-	require.Equal(t, long, letter.GetProductId())
+	require.True(t, strings.HasPrefix(letter.GetProductId(), long[:500]), "a letter names as much of it as fits")
 	removal := r.newest(gone)
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, removal.GetOperation())
 	require.Equal(t, gone, removal.GetProductId())

@@ -409,3 +409,38 @@ func TestStart_NamesAllThatIsWrongAtOnce(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 }
+
+func TestCapture_APublicationOfOthersKeepsWhatItHas(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`CREATE TABLE elsewhere (id int PRIMARY KEY); CREATE SCHEMA others; CREATE TABLE others.thing (id int PRIMARY KEY)`)
+	r.exec(`CREATE PUBLICATION driftless FOR TABLE elsewhere, items WHERE (id <> 'mug'), TABLES IN SCHEMA others WITH (publish_via_partition_root = true)`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.named("mug", "Mug")
+	r.exec(`INSERT INTO elsewhere VALUES (1); INSERT INTO others.thing VALUES (1)`)
+	r.exec(`UPDATE items SET name = 'Mug 2'`)
+	r.waitCaptured()
+	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
+	var tables []string
+	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT array_agg(tablename::text ORDER BY 1) FROM pg_publication_tables WHERE pubname = 'driftless'`).Scan(&tables))
+	require.ElementsMatch(t, []string{"elsewhere", "items", "tariffs", "thing"}, tables)
+}
+
+func TestLately_RemembersForAWhile(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.start()
+	// Inserted and deleted in two transactions that come right behind one another.
+	for i := range 20 {
+		id := fmt.Sprint("p", i)
+		r.exec(`INSERT INTO items VALUES ($1, 'P')`, id)
+		r.exec(`DELETE FROM items WHERE id = $1`, id)
+	}
+	r.waitCaptured()
+	for i := range 20 {
+		if latest := r.newest(fmt.Sprint("p", i)); latest != nil {
+			require.Equal(t, catalogv1.Operation_OPERATION_DELETE, latest.GetOperation())
+		}
+	}
+}

@@ -40,6 +40,8 @@ type wholeReading struct {
 	wants   int
 	reason  string
 	failure string
+	// since is the revision of the cursor when a reading was wanted last.
+	since uint64
 	// begun: this process has compared the tables since it started.
 	begun bool
 	// writes is the count of rows that were written, compared the one before the last comparison, which took so long.
@@ -98,7 +100,7 @@ func (w *wholeReading) timed(run func() error) error {
 	defer w.mu.Unlock()
 	w.ended, w.took = time.Now(), time.Since(begun)
 	if err == nil {
-		w.compared, w.begun = writes, true
+		w.compared, w.begun, w.failure = writes, true, ""
 	}
 	return err
 }
@@ -122,6 +124,23 @@ func (w *wholeReading) unsettle(reason string) {
 	}
 }
 
+// wanted notes the revision of the cursor that says that a reading is wanted.
+func (w *wholeReading) wanted(revision uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settled = false
+	w.wants++
+	w.since = max(w.since, revision)
+}
+
+// knows reports whether a revision of the cursor is not older than the last time that a reading was wanted: a replica of the
+// bucket may lag behind.
+func (w *wholeReading) knows(revision uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return revision >= w.since
+}
+
 func (w *wholeReading) why() (reason string, wants int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,7 +152,7 @@ func (w *wholeReading) settle(wants int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.wants == wants {
-		w.settled, w.reason, w.failure = true, "", ""
+		w.settled, w.reason = true, ""
 	}
 }
 
@@ -160,9 +179,12 @@ func (w *wholeReading) trouble() string {
 // confirmed to the log after that only.
 func (in *ingester) want(ctx context.Context, reason string) error {
 	in.whole.unsettle(reason)
-	if err := in.wholeCursor().PutString(ctx, wholeWanted); err != nil {
+	revision, err := in.wholeCursor().Set(ctx, wholeWanted)
+	if err != nil {
 		return err
 	}
+	// Again: what looked meanwhile has seen the cursor as it was before.
+	in.whole.wanted(revision)
 	in.whole.request()
 	return nil
 }
@@ -172,25 +194,27 @@ func (in *ingester) want(ctx context.Context, reason string) error {
 // CompareEvery. One that was interrupted goes on where it was; one during which another became wanted starts over. Only the
 // replica that reads the log does it, and every turn begins with a request.
 func (in *ingester) readWhole(ctx context.Context) error {
+	failed := 0
 	for ctx.Err() == nil {
 		pause, err := in.compareIfDue(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
+			failed = 0
 		case errors.Is(err, mesh.ErrOvertaken), errors.Is(err, errTurnOver):
 			in.logger.InfoContext(ctx, "leaving the comparison of the tables to the next turn")
 			pause = reconnectDelay
-		case errors.Is(err, mesh.ErrMoved):
-			in.logger.InfoContext(ctx, "the catalog has to be read again from its beginning")
-			continue
 		default:
 			in.whole.fail("the tables cannot be read as a whole: " + err.Error())
 			in.logger.ErrorContext(ctx, "comparing the tables was interrupted; it goes on shortly", "error", err)
-			pause = reconnectDelay
+			pause = min(reconnectDelay<<min(failed, 10), time.Minute)
+			failed++
 			if errors.Is(err, errAllRefused) {
 				pause = lookForWhole
 			}
+			in.pause(ctx, pause)
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -223,6 +247,9 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	if err != nil {
 		return 0, err
 	}
+	if !in.whole.knows(revision) {
+		return lookAgain, nil
+	}
 	if value == wholeDone {
 		in.whole.settle(wants)
 		return in.comparePeriodically(ctx, t)
@@ -237,9 +264,20 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	if reason == "" {
 		reason = "it was wanted before this start"
 	}
-	// That another reading is wanted must not be overwritten by the progress of this one.
+	// That another reading is wanted must not be overwritten by the progress of this one. It goes on all the same: were each
+	// to start over at once, the last products would never be compared while something is uncertain again and again.
+	again := false
 	move := func(to string) error {
-		revision, err = cursor.Move(ctx, to, revision)
+		if again {
+			return nil
+		}
+		next, err := cursor.Move(ctx, to, revision)
+		if errors.Is(err, mesh.ErrMoved) {
+			in.logger.InfoContext(ctx, "the catalog has to be read once more after this reading")
+			again = true
+			return nil
+		}
+		revision = next
 		return err
 	}
 	c := in.newComparison(t, reason)
@@ -252,7 +290,9 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	if err := move(wholeDone); err != nil {
 		return 0, err
 	}
-	in.whole.settle(wants)
+	if !again {
+		in.whole.settle(wants)
+	}
 	return 0, nil
 }
 
@@ -277,7 +317,9 @@ func (in *ingester) comparePeriodically(ctx context.Context, t *turn) (time.Dura
 	c := in.newComparison(t, reason)
 	c.expectsNothing = !fast
 	c.gently = !fast
-	c.after, c.startedAt = in.report.interrupted(reason)
+	if reason == reasonPeriodic {
+		c.after, c.startedAt = in.report.interrupted(reason)
+	}
 	return 0, in.whole.timed(func() error { return c.run(ctx) })
 }
 
@@ -289,7 +331,8 @@ func (w *wholeReading) due(anyhow time.Duration) (time.Duration, string) {
 	rest, written := w.rest(time.Now())
 	switch {
 	case anyhow <= 0:
-		return 0, reasonPeriodic
+		// Also one that is due every minute leaves as much time as it takes.
+		return max(w.breath(), 0), reasonPeriodic
 	case !begun:
 		return 0, reasonStart
 	case written && rest <= anyhow:
@@ -308,8 +351,8 @@ const (
 
 // allRead reports whether no reading of the whole catalog is wanted or under way, in any replica.
 func (in *ingester) allRead(ctx context.Context) (bool, error) {
-	value, err := in.wholeCursor().GetString(ctx)
-	if err != nil || value != wholeDone {
+	value, revision, err := in.wholeCursor().At(ctx)
+	if err != nil || value != wholeDone || !in.whole.knows(revision) {
 		return false, err
 	}
 	owed, err := in.report.owed(ctx)

@@ -122,6 +122,18 @@ func (c *Cursor) Store(ctx context.Context, position proto.Message, revision uin
 	return c.Move(ctx, string(data), revision)
 }
 
+// Set stores the position whatever it was, and returns its revision.
+func (c *Cursor) Set(ctx context.Context, position string) (revision uint64, err error) {
+	kv, err := c.m.bucket(ctx, c.bucket)
+	if err != nil {
+		return 0, err
+	}
+	if revision, err = kv.Put(ctx, c.name, []byte(position)); err != nil {
+		return 0, fmt.Errorf("store cursor %s: %w", c.name, err)
+	}
+	return revision, nil
+}
+
 // PutString stores the position.
 func (c *Cursor) PutString(ctx context.Context, position string) error {
 	return c.put(ctx, []byte(position))

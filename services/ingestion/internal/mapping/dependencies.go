@@ -29,6 +29,8 @@ type Dependencies struct {
 	Functions []Relation
 	// Complete reports whether Relations is certainly all.
 	Complete bool
+	// Called are all functions that the queries call and that somebody may define again.
+	Called []Relation
 	// Definitions changes with the definition of a view or function.
 	Definitions string
 }
@@ -105,8 +107,10 @@ func (m *Mapping) dependencies(ctx context.Context) (Dependencies, error) {
 		switch {
 		case opaque:
 			out.Functions = append(out.Functions, r)
+			out.Called = append(out.Called, r)
 			out.Complete = false
 		case function:
+			out.Called = append(out.Called, r)
 		case r.Kind == 'v':
 			out.Views = append(out.Views, r)
 		default:

@@ -182,8 +182,13 @@ func (r *reading) place(ctx context.Context, t idType, db querier) error {
 // finish returns the states with a fault for each product and price that was returned more than once.
 func (r *reading) finish() map[string]State {
 	for id, s := range r.states {
-		// The order of rows is the plan's, and means nothing.
-		slices.SortStableFunc(s.Product.GetPrices(), func(a, b *catalogv1.Price) int { return strings.Compare(a.GetId(), b.GetId()) })
+		// The order of rows is the plan's, and means nothing. Prices without an id keep their places at the end.
+		slices.SortStableFunc(s.Product.GetPrices(), func(a, b *catalogv1.Price) int {
+			if (a.GetId() == "") != (b.GetId() == "") {
+				return strings.Compare(b.GetId(), a.GetId())
+			}
+			return strings.Compare(a.GetId(), b.GetId())
+		})
 		if n := r.rows[id]; n > 1 {
 			s.Faults = append(s.Faults, catalog.Violation{Field: "id", Message: repeated("products", "product", n)})
 		}

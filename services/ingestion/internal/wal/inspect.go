@@ -63,7 +63,9 @@ type tableFacts struct {
 	generated map[string]string
 	// narrow are partitions, and tables that inherit from it, whose replica identity lacks a column that matters, of all; of these, bare have none at all.
 	narrow, bare []string
-	partitions   int
+	// broken have a replica identity of all columns, and a virtual generated one among them.
+	broken     []string
+	partitions int
 }
 
 func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFacts, err error) {
@@ -88,9 +90,12 @@ func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFact
 			WHERE i.oid <> c.oid AND i.relreplident <> 'f' AND NOT $2::text[] <@ i.columns), '{}'),
 		coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
 			WHERE i.oid <> c.oid AND i.relreplident <> 'f' AND i.columns = '{}'), '{}'),
+		coalesce((SELECT array_agg(i.oid::regclass::text ORDER BY 1) FROM identities i
+			WHERE i.relreplident = 'f' AND (c.relkind <> 'p' OR i.oid <> c.oid)
+			AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.oid AND a.attgenerated = 'v' AND NOT a.attisdropped)), '{}'),
 		(SELECT count(*) FROM leaves)
 		FROM pg_class c WHERE c.oid = $1::oid`, t.OID, t.Columns, t.Children).
-		Scan(&f.kind, &f.persistence, &f.identity, &f.security, &f.role, &f.identified, &f.required, &f.key, &f.generated, &f.narrow, &f.bare, &f.partitions)
+		Scan(&f.kind, &f.persistence, &f.identity, &f.security, &f.role, &f.identified, &f.required, &f.key, &f.generated, &f.narrow, &f.bare, &f.broken, &f.partitions)
 	if err != nil {
 		return f, fmt.Errorf("look at watched table %s: %w", t.Name, err)
 	}
@@ -136,10 +141,10 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 			virtual = c
 		}
 	}
-	if f.kind == "r" && f.identity == "f" && virtual != "" && version >= publishes18 {
+	if len(f.broken) > 0 && version >= publishes18 {
 		t.harmful = true
-		found.Refuse("ALTER TABLE "+t.Name+" REPLICA IDENTITY DEFAULT;",
-			"watched table %s has REPLICA IDENTITY FULL and the virtual generated column %s: once it is published, Postgres refuses every UPDATE and DELETE of it; give it another replica identity", t.Name, virtual)
+		found.Refuse(identityStatements(f.broken, "DEFAULT"),
+			"watched table %s, or a part of it, has REPLICA IDENTITY FULL and a virtual generated column: once it is published, Postgres refuses every UPDATE and DELETE of it; give it another replica identity", t.Name)
 		return
 	}
 	lacking := slices.DeleteFunc(slices.Clone(t.Columns), func(c string) bool { return slices.Contains(f.identified, c) })
@@ -157,14 +162,14 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 	switch {
 	case len(f.bare) > 0:
 		t.harmful = true
-		found.Refuse(fullStatements(f.bare), "partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
+		found.Refuse(partFix(f.bare, virtual, version), "partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
 	case f.kind == "p" && f.partitions > 0 && len(f.narrow) == f.partitions:
-		found.Refuse(fullStatements(f.narrow), "partitions of watched table %s have no usable replica identity: %s", t.Name, why)
+		found.Refuse(partFix(f.narrow, virtual, version), "partitions of watched table %s have no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && !full && len(lacking) > 0:
 		found.Refuse(fullStatements(append([]string{t.Name}, f.narrow...)), "watched table %s has no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && len(f.narrow) > 0:
 		t.Narrow = true
-		found.Warn(fullStatements(f.narrow), "partitions of watched table %s have a replica identity that does not tell which products an old row concerned: until they have another, each change of the table has the whole catalog read again", t.Name)
+		found.Warn(partFix(f.narrow, virtual, version), "partitions of watched table %s have a replica identity that does not tell which products an old row concerned: until they have another, each change of the table has the whole catalog read again", t.Name)
 	case f.kind == "p" || full || len(lacking) == 0 && !unusable:
 	default:
 		found.Refuse(identityFix(t, f, virtual, version), "watched table %s has no usable replica identity: %s", t.Name, why)
@@ -198,11 +203,22 @@ func identityFix(t *Table, f tableFacts, virtual string, version int) string {
 	return b.String()
 }
 
+// partFix are the statements that give partitions a replica identity of all their columns; none where that would make the
+// application's changes fail.
+func partFix(parts []string, virtual string, version int) string {
+	if virtual != "" && version >= publishes18 {
+		return ""
+	}
+	return fullStatements(parts)
+}
+
 // fullStatements give tables a replica identity of all their columns.
-func fullStatements(tables []string) string {
+func fullStatements(tables []string) string { return identityStatements(tables, "FULL") }
+
+func identityStatements(tables []string, identity string) string {
 	statements := make([]string, len(tables))
 	for i, t := range tables {
-		statements[i] = "ALTER TABLE " + t + " REPLICA IDENTITY FULL;"
+		statements[i] = "ALTER TABLE " + t + " REPLICA IDENTITY " + identity + ";"
 	}
 	return strings.Join(statements, " ")
 }

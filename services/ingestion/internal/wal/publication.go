@@ -25,6 +25,19 @@ type publication struct {
 	// generated reports whether stored generated columns are published, and needsGenerated whether a watched table has one.
 	generated, needsGenerated bool
 	tables                    []publishedTable
+	// schema are watched tables that are published because their schema is.
+	schema []uint32
+}
+
+// own reports whether Driftless made the publication. Another one may serve others, too: nothing is taken out of it.
+func (p publication) own() bool { return strings.HasPrefix(p.comment, signed) }
+
+// serves reports whether every change of a table is published.
+func (p publication) serves(oid uint32) bool {
+	if p.allTables || slices.Contains(p.schema, oid) {
+		return true
+	}
+	return slices.ContainsFunc(p.tables, func(t publishedTable) bool { return t.OID == oid && t.Filter == "" && !t.Columns })
 }
 
 type publishedTable struct {
@@ -44,9 +57,11 @@ func (s *Source) publication(ctx context.Context, db querier, version int) (publ
 		coalesce(obj_description(p.oid, 'pg_publication'), ''), `+generated+`,
 		coalesce((SELECT json_agg(json_build_object('oid', r.prrelid::bigint, 'filter', coalesce(pg_get_expr(r.prqual, r.prrelid), ''),
 			'columns', r.prattrs IS NOT NULL)) FROM pg_publication_rel r WHERE r.prpubid = p.oid), '[]'),
+		coalesce((SELECT array_agg(c.oid) FROM pg_publication_namespace n JOIN pg_class c ON c.relnamespace = n.pnnspid
+			WHERE n.pnpubid = p.oid AND c.oid = ANY($2::bigint[]::oid[])), '{}')::oid[],
 		EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = ANY($2::bigint[]::oid[]) AND a.attgenerated = 's' AND NOT a.attisdropped)
 		FROM pg_publication p WHERE p.pubname = $1`, s.Publication, s.published()).
-		Scan(&p.allTables, &p.complete, &p.comment, &p.generated, &p.tables, &p.needsGenerated)
+		Scan(&p.allTables, &p.complete, &p.comment, &p.generated, &p.tables, &p.schema, &p.needsGenerated)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, nil
 	}
@@ -92,11 +107,11 @@ func (s *Source) fits(p publication, version int) bool {
 		return false
 	}
 	// Driftless' own is ahead of a column that is added later. Of an operator's only what is needed is asked for.
-	if version >= publishes18 && !p.generated && (p.needsGenerated || strings.HasPrefix(p.comment, signed)) {
+	if version >= publishes18 && !p.generated && (p.needsGenerated || p.own()) {
 		return false
 	}
-	if p.allTables {
-		return true
+	if p.allTables || !p.own() {
+		return !slices.ContainsFunc(s.published(), func(oid uint32) bool { return !p.serves(oid) })
 	}
 	var have []uint32
 	for _, t := range p.tables {
@@ -108,11 +123,27 @@ func (s *Source) fits(p publication, version int) bool {
 	}
 	slices.Sort(have)
 	// A filter that could not be published is evaluated by ingestion.
-	return slices.Equal(have, s.published()) && (p.comment == s.signature(true) || p.comment == s.signature(false) || !s.filters())
+	return slices.Equal(have, s.published()) && (p.comment == s.signature(true) || p.comment == s.signature(false))
 }
 
 func (s *Source) filters() bool {
 	return slices.ContainsFunc(s.Tables, func(t Table) bool { return t.Filter != "" })
+}
+
+// Unfilter takes the row filters out of the publication, if it has any. Ingestion evaluates the conditions then.
+func (s *Source) Unfilter(ctx context.Context, pool *pgxpool.Pool) error {
+	version, err := serverVersion(ctx, pool)
+	if err != nil {
+		return err
+	}
+	p, err := s.publication(ctx, pool, version)
+	if err != nil || p.comment != s.signature(true) || !s.filters() {
+		return err
+	}
+	if err := s.publish(ctx, pool, s.statements(p, version, false)); err != nil {
+		return fmt.Errorf("take the row filters out of publication %s: %w", s.Publication, err)
+	}
+	return nil
 }
 
 // Publish makes the publication, or changes it so that it has every change of the watched tables. It reports whether it
@@ -180,9 +211,31 @@ func (s *Source) statements(p publication, version int, filtered bool) []string 
 		return []string{"CREATE PUBLICATION " + name + " FOR TABLE " + list + " WITH (" + options + ");", comment}
 	case p.allTables:
 		return []string{"ALTER PUBLICATION " + name + " SET (" + options + ");"}
+	case !p.own():
+		return s.additions(p, "ALTER PUBLICATION "+name, options)
 	default:
 		return []string{"ALTER PUBLICATION " + name + " SET (" + options + ");", "ALTER PUBLICATION " + name + " SET TABLE " + list + ";", comment}
 	}
+}
+
+// additions complete a publication that somebody else made. What else it holds stays.
+func (s *Source) additions(p publication, alter, options string) []string {
+	var out []string
+	if !p.complete || p.needsGenerated && !p.generated {
+		out = append(out, alter+" SET ("+options+");")
+	}
+	for _, t := range s.Tables {
+		lacking := slices.ContainsFunc(append([]uint32{t.OID}, t.Children...), func(oid uint32) bool { return !p.serves(oid) })
+		if !lacking {
+			continue
+		}
+		if slices.ContainsFunc(p.tables, func(x publishedTable) bool { return x.OID == t.OID }) {
+			// With a row filter, or with some columns only.
+			out = append(out, alter+" DROP TABLE "+t.Name+";")
+		}
+		out = append(out, alter+" ADD TABLE "+t.Name+";")
+	}
+	return out
 }
 
 func serverVersion(ctx context.Context, db querier) (version int, err error) {

@@ -43,6 +43,8 @@ type Reader struct {
 	confirmed atomic.Uint64
 	// ended is where the log ended that was read last, whether or not it held anything.
 	ended atomic.Uint64
+	// expected is a position beyond which nothing is confirmed before its transaction was met; 0 if there is none.
+	expected atomic.Uint64
 	// delivered is the end of the last chunk handed out: positions beyond it that the server reports hold nothing
 	// for us once everything delivered is confirmed.
 	delivered pglogrepl.LSN
@@ -90,6 +92,9 @@ func (r *Reader) Confirm(lsn pglogrepl.LSN) {
 		}
 	}
 }
+
+// Expect keeps a log that goes on without the transaction at a position from being confirmed; 0 expects none.
+func (r *Reader) Expect(at pglogrepl.LSN) { r.expected.Store(uint64(at)) }
 
 // Confirmed is the position up to which everything is captured.
 func (r *Reader) Confirmed() pglogrepl.LSN { return pglogrepl.LSN(r.confirmed.Load()) }
@@ -157,7 +162,8 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 		}
 		r.ended.Store(max(r.ended.Load(), uint64(k.ServerWALEnd)))
 		// The log goes on with what is not for us: without this an idle catalog would hold the whole server's log.
-		if r.decoder.open == nil && pglogrepl.LSN(r.confirmed.Load()) >= r.delivered {
+		expected := pglogrepl.LSN(r.expected.Load())
+		if r.decoder.open == nil && pglogrepl.LSN(r.confirmed.Load()) >= r.delivered && (expected == 0 || k.ServerWALEnd < expected) {
 			r.Confirm(k.ServerWALEnd)
 			r.delivered = max(r.delivered, k.ServerWALEnd)
 		}

@@ -63,7 +63,7 @@ func (s *Set) find(ctx context.Context, pool *pgxpool.Pool, l lookup, rows []wal
 			out.Images[f.id] = images
 		}
 		return nil
-	case !ofOneRow(err):
+	case !ofRows(err) || l.broken(ctx, pool, err):
 		return fmt.Errorf("%s: find the products that changed rows concern: %w", l.at, err)
 	case len(rows) > 1:
 		if err := s.find(ctx, pool, l, rows[:len(rows)/2], out); err != nil {
@@ -97,12 +97,29 @@ func (l lookup) run(ctx context.Context, pool *pgxpool.Pool, rows []wal.Lookup) 
 	return pgx.CollectRows(result, func(row pgx.CollectableRow) (p pair, err error) { return p, row.Scan(&p.row, &p.id) })
 }
 
-// ofOneRow reports whether an error of Postgres can come from the values of one row: data exceptions (class 22), a
-// subquery with more than one row (21), errors that functions raise (P0001), and limits of the size of a value (54).
-func ofOneRow(err error) bool {
+// ofRows reports whether an error of Postgres can come from the values of rows: any but those of the connection (class 08),
+// of resources (53), of objects in use (55), of an operator (57P), of the system (58), and of Postgres itself (XX).
+func ofRows(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "21") || strings.HasPrefix(pg.Code, "P0") ||
-		strings.HasPrefix(pg.Code, "54") || strings.HasPrefix(pg.Code, "38"))
+	if !ok || strings.HasPrefix(pg.Code, "57P") {
+		return false
+	}
+	for _, class := range []string{"08", "53", "55", "58", "XX"} {
+		if strings.HasPrefix(pg.Code, class) {
+			return false
+		}
+	}
+	return true
+}
+
+// broken reports whether the query fails whatever the row: as after a column was renamed, or a right was taken away.
+func (l lookup) broken(ctx context.Context, pool *pgxpool.Pool, of error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](of)
+	if !ok || !strings.HasPrefix(pg.Code, "42") {
+		return false
+	}
+	_, err := l.run(ctx, pool, []wal.Lookup{{Values: make([]*string, l.columns)}})
+	return err != nil
 }
 
 func words(err error) string {

@@ -29,6 +29,8 @@ type Set struct {
 // lookup finds the products of rows with one statement, whose parameters are arrays: one of each column.
 type lookup struct {
 	sql string
+	// columns is how many columns of the row it takes.
+	columns int
 	// at is where it stands in the configuration, for messages.
 	at string
 }
@@ -39,6 +41,8 @@ type table struct {
 	columns []string
 	types   map[string]string
 	lookups []lookup
+	// ancestors are the tables that it is a partition of, or inherits from.
+	ancestors []uint32
 	// every entry must have the filter, or the table has none.
 	filters []string
 }
@@ -68,6 +72,11 @@ func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTa
 	}
 	s := &Set{}
 	for _, t := range tables {
+		for _, other := range tables {
+			if slices.Contains(t.ancestors, other.OID) {
+				found.Refuse("", "%s and %s are both under catalog.watch, and the first is a part of the second: the log has each row once, so watch only one of them", t.Name, other.Name)
+			}
+		}
 		slices.Sort(t.Columns)
 		t.Columns = slices.Compact(t.Columns)
 		if !slices.Contains(t.filters, "") && len(t.filters) > 0 {
@@ -88,11 +97,13 @@ func look(ctx context.Context, pool *pgxpool.Pool, name string) (*table, error) 
 		children AS (SELECT i.inhrelid AS oid FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN named ON named.oid = i.inhparent WHERE p.relkind <> 'p')
 		SELECT c.oid, format('%I.%I', n.nspname, c.relname), n.nspname || '.' || c.relname,
 		coalesce((WITH RECURSIVE d AS (SELECT oid FROM children UNION SELECT i.inhrelid FROM pg_inherits i JOIN d ON d.oid = i.inhparent) SELECT array_agg(oid) FROM d), '{}')::oid[],
+		coalesce((WITH RECURSIVE up AS (SELECT i.inhparent AS oid FROM pg_inherits i WHERE i.inhrelid = c.oid
+			UNION SELECT i.inhparent FROM pg_inherits i JOIN up ON i.inhrelid = up.oid) SELECT array_agg(oid) FROM up), '{}')::oid[],
 		a.names, a.types
 		FROM named JOIN pg_class c ON c.oid = named.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 		CROSS JOIN LATERAL (SELECT coalesce(array_agg(attname::text ORDER BY attnum), '{}') AS names, coalesce(array_agg(format_type(atttypid, atttypmod) ORDER BY attnum), '{}') AS types
 			FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) a`, name, unquoted(name)).
-		Scan(&t.OID, &t.Name, &t.Plain, &t.Children, &columns, &types)
+		Scan(&t.OID, &t.Name, &t.Plain, &t.Children, &t.ancestors, &columns, &types)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == "42602" || pg.Code == "42601" || pg.Code == "0A000") {
 		// The name is not one that SQL has.
 		return nil, nil
@@ -147,7 +158,7 @@ func (t *table) add(ctx context.Context, pool *pgxpool.Pool, w config.WatchedTab
 		return fmt.Errorf("%s: %w", at, err)
 	}
 	t.Entries = append(t.Entries, wal.Entry{Columns: columns})
-	t.lookups = append(t.lookups, lookup{sql: sql, at: at})
+	t.lookups = append(t.lookups, lookup{sql: sql, columns: len(columns), at: at})
 	t.Columns = append(t.Columns, columns...)
 	return nil
 }

@@ -124,3 +124,28 @@ func TestCompile_FindsWhatIsWrong(t *testing.T) {
 		})
 	}
 }
+
+func TestProducts_AnyErrorOfAValueIsOfOneRow(t *testing.T) {
+	pool := shop(t)
+	_, err := pool.Exec(t.Context(), `CREATE DOMAIN small AS int CHECK (value < 10)`)
+	require.NoError(t, err)
+	for name, expression := range map[string]string{
+		"domain": "(cents::small)::text", "regclass": "('t' || cents)::regclass::text", "tsquery": "(cents || ' &')::tsquery::text",
+	} {
+		s, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{{Table: "price", ProductID: expression}})
+		require.NoError(t, err, name)
+		require.Empty(t, found, name)
+		concerned, err := s.Products(t.Context(), pool, []wal.Lookup{row(0, 0, "100"), row(0, 0, "200")})
+		require.NoError(t, err, name)
+		require.NotEmpty(t, concerned.Uncertain, name)
+	}
+}
+
+func TestCompile_RefusesAPartAndItsWhole(t *testing.T) {
+	pool := shop(t)
+	_, err := pool.Exec(t.Context(), `CREATE TABLE whole (id int) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF whole FOR VALUES IN (1)`)
+	require.NoError(t, err)
+	_, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{{Table: "part", ProductID: "id"}, {Table: "whole", ProductID: "id"}})
+	require.NoError(t, err)
+	require.ErrorContains(t, found.Err(), "watch only one of them")
+}
