@@ -168,7 +168,8 @@ func (in *ingester) readWhole(ctx context.Context) error {
 		pause, err := in.compareIfDue(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			// It was stopped, and the loop ends.
+			continue
 		case err == nil:
 		case errors.Is(err, mesh.ErrOvertaken), errors.Is(err, errTurnOver):
 			in.logger.InfoContext(ctx, "leaving the comparison of the tables to the next turn")
