@@ -293,7 +293,7 @@ func (d *differ) product() {
 	var params []Param
 	back := !d.deleted && absent(d.have.GetMetadata())
 	for _, f := range productFields {
-		if !d.managed(f.name) && !(f.name == "active" && back) {
+		if !d.managed(f.name) && (f.name != "active" || !back) {
 			continue
 		}
 		if want := f.write(d.want); want != nil && !slices.Equal(want, f.write(d.have)) {

@@ -45,9 +45,9 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 	if err != nil {
 		return nil, err
 	}
-	if found.Err() == nil {
+	if !found.Refuses() {
 		if _, err := s.source.Look(ctx, pool); err != nil {
-			found.Refuse("", "%v", err)
+			found.Refusef("", "%v", err)
 		}
 		data, err := look.data(ctx, s)
 		if err != nil {
@@ -75,7 +75,7 @@ func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
 		if down := v.pool.Ping(ctx); down != nil {
 			return nil, nil, err
 		}
-		found.Refuse("", "%v", err)
+		found.Refusef("", "%v", err)
 	}
 	watched, wrong, err := watch.Compile(ctx, v.pool, v.queries.Watch)
 	if err != nil {
@@ -105,10 +105,10 @@ func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
 			if down := v.pool.Ping(ctx); down != nil {
 				return nil, nil, err
 			}
-			found.Refuse("", "%v", err)
+			found.Refusef("", "%v", err)
 		}
 	}
-	if found.Err() != nil {
+	if found.Refuses() {
 		return s, found, nil
 	}
 	if err := s.depend(ctx); err != nil {

@@ -112,13 +112,13 @@ func TestCapture_PartitionsComeAndGo(t *testing.T) {
 
 func TestCapture_AChangeOfValuesThatTheLogDoesNotTell(t *testing.T) {
 	r := newRig(t)
-	r.exec(`CREATE TYPE kind AS ENUM ('plain', 'fancy')`)
+	r.exec(`CREATE TYPE grade AS ENUM ('plain', 'fancy')`)
 	r.own(`SELECT id, name, kind AS description FROM items`)
-	r.exec(`ALTER TABLE items ADD kind kind DEFAULT 'fancy', ADD n int DEFAULT 1`)
+	r.exec(`ALTER TABLE items ADD kind grade DEFAULT 'fancy', ADD n int DEFAULT 1`)
 	r.exec(`INSERT INTO items (id, name) VALUES ('mug', 'Mug')`)
 	r.start()
 	r.named("mug", "Mug")
-	r.exec(`ALTER TYPE kind RENAME VALUE 'fancy' TO 'posh'`)
+	r.exec(`ALTER TYPE grade RENAME VALUE 'fancy' TO 'posh'`)
 	r.eventually("posh", func() bool { return r.newest("mug").GetProduct().GetDescription() == "posh" })
 	r.exec(`ALTER TABLE items ALTER COLUMN name TYPE varchar(40) USING upper(name)`)
 	r.named("mug", "MUG")
@@ -396,7 +396,7 @@ func TestStart_AnotherServerIsAcceptedOnlyByItsID(t *testing.T) {
 func TestStart_NamesAllThatIsWrongAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, nam AS name FROM items`)
-	r.exec(`CREATE VIEW shown AS SELECT * FROM items; CREATE UNLOGGED TABLE fast (id text PRIMARY KEY); CREATE TABLE bare (id text)`)
+	r.exec(`CREATE VIEW shown AS SELECT id, name FROM items; CREATE UNLOGGED TABLE fast (id text PRIMARY KEY); CREATE TABLE bare (id text)`)
 	r.exec(`CREATE TABLE made (n int PRIMARY KEY, id text GENERATED ALWAYS AS ('x' || 'y') STORED); ALTER TABLE made REPLICA IDENTITY FULL`)
 	for _, table := range []string{"shown", "fast", "bare", "made", "missing"} {
 		r.cfg.Mapping.Watch = append(r.cfg.Mapping.Watch, config.WatchedTable{Table: table, ProductID: "id"})

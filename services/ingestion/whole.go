@@ -199,7 +199,8 @@ func (in *ingester) readWhole(ctx context.Context) error {
 		pause, err := in.compareIfDue(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			// It was stopped, and the loop ends.
+			continue
 		case err == nil:
 			failed = 0
 		case errors.Is(err, mesh.ErrOvertaken), errors.Is(err, errTurnOver):

@@ -69,7 +69,7 @@ func usable(ctx context.Context, dirs []string) ([]binaries, error) {
 		if _, err := os.Stat(b.path("initdb")); err != nil {
 			continue
 		}
-		output, err := exec.CommandContext(ctx, server, "--version").Output()
+		output, err := exec.CommandContext(ctx, server, "--version").Output() //nolint:gosec // the operator's own server
 		if err != nil {
 			continue
 		}

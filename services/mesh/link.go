@@ -107,7 +107,10 @@ func (l *Links) Product(stripeID string) string {
 func (s *LinkStore) Watch(ctx context.Context, account string) (*Links, error) {
 	l := &Links{m: s.m, account: account}
 	_, l.turned = s.m.present(bucketThing(BucketLink))
-	return l, l.watch(ctx)
+	if err := l.watch(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // watch reads what the bucket holds, and what is written to it from then on.

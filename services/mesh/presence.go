@@ -84,8 +84,8 @@ func (m *Mesh) lost(t thing) {
 	}
 	w.gone = true
 	w.turn()
-	m.logger.Error(t.String()+" has been deleted: nothing comes from it until `driftless topology apply` makes it again",
-		"account", m.account)
+	m.logger.Error("consumer or bucket deleted: nothing comes from it until `driftless topology apply` makes it again",
+		"name", t.String(), "account", m.account)
 }
 
 // found says that a thing exists, and when it was made.
@@ -98,7 +98,7 @@ func (m *Mesh) found(t thing, created time.Time) {
 	}
 	w.gone, w.created = false, created
 	w.turn()
-	m.logger.Warn(t.String()+" has been made again; going on with it", "account", m.account)
+	m.logger.Warn("consumer or bucket made again; going on with it", "name", t.String(), "account", m.account)
 }
 
 // missing names what is gone.

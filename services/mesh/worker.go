@@ -73,7 +73,7 @@ func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling
 		return fmt.Errorf("bind %s: %w", t, err)
 	}
 	m.track(t, cons.CachedInfo().Created)
-	for {
+	for ctx.Err() == nil {
 		there, turned := m.present(t)
 		if there {
 			err := consumeWhile(ctx, m, turned, w.Concurrency, func(pulling, handling context.Context) error {
@@ -84,8 +84,6 @@ func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling
 				m.lost(t)
 			case err != nil:
 				return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
-			case ctx.Err() != nil:
-				return nil
 			}
 			continue
 		}
@@ -97,6 +95,7 @@ func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling
 		case <-turned:
 		}
 	}
+	return nil
 }
 
 // consumeWhile runs pulls until one fails, ctx ends or turned is closed.

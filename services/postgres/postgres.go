@@ -122,7 +122,7 @@ func (d Database) refresh(cfg *pgx.ConnConfig) error {
 
 func (d Database) logger() *slog.Logger {
 	if d.Logger == nil {
-		return slog.Default() //nolint:sloglint // the default of the field
+		return slog.Default()
 	}
 	return d.Logger
 }

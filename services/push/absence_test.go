@@ -31,7 +31,7 @@ func (r *rig) wantMapped(p *catalogv1.Product, version uint64, unmanaged ...stri
 // onSale is what Stripe sells of the mug: amounts by lookup key, and the default's key.
 func (r *rig) onSale() (amounts map[string]int64, byDefault string) {
 	r.t.Helper()
-	p, err := r.stripe.Products.Get("mug", &stripe.ProductParams{Params: stripe.Params{Expand: []*string{stripe.String("default_price")}}})
+	p, err := r.stripe.Products.Get("mug", &stripe.ProductParams{Expand: []*string{stripe.String("default_price")}})
 	require.NoError(r.t, err)
 	amounts = map[string]int64{}
 	if !p.Active {

@@ -39,7 +39,7 @@ func TestPush_ARefusedClearCostsThatFieldOnly(t *testing.T) {
 	require.Contains(t, []string{"statement_descriptor", "nickname"}, field)
 	require.Contains(t, message, "everything else of the product was applied")
 
-	held, err := r.stripe.Products.Get("mug", &stripe.ProductParams{Params: stripe.Params{Expand: []*string{stripe.String("default_price")}}})
+	held, err := r.stripe.Products.Get("mug", &stripe.ProductParams{Expand: []*string{stripe.String("default_price")}})
 	require.NoError(t, err)
 	require.Equal(t, "Mug XL", held.Name)
 	require.Empty(t, held.Description, "what may be cleared is")

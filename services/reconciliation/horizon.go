@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"slices"
 	"time"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -68,20 +69,20 @@ func (m *marks) thin() {
 
 // before is the time before which every commit is in CATALOG with a lower sequence than this one; zero if that is not
 // known.
-func (m marks) before(sequence uint64) time.Time {
+func (m *marks) before(sequence uint64) time.Time {
 	return m.last(func(x captureMark) bool { return x.sequence < sequence })
 }
 
 // beforeVersion is the time before which every commit has a lower version than this one; zero if that is not known. A
 // report without a version says nothing of it.
-func (m marks) beforeVersion(version uint64) time.Time {
+func (m *marks) beforeVersion(version uint64) time.Time {
 	return m.last(func(x captureMark) bool { return x.version > 0 && x.version < version })
 }
 
-func (m marks) last(ok func(captureMark) bool) time.Time {
-	for i := len(m) - 1; i >= 0; i-- {
-		if ok(m[i]) {
-			return m[i].upTo
+func (m *marks) last(ok func(captureMark) bool) time.Time {
+	for _, x := range slices.Backward(*m) {
+		if ok(x) {
+			return x.upTo
 		}
 	}
 	return time.Time{}

@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -146,11 +147,11 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 			}
 			var b backlog
 			b.oldest = map[string]uint64{"live": uint64(len(changes)) + 1, "bulk": 1}
-			for i := len(changes) - 1; i >= 0; i-- {
-				if changes[i].state == "waiting" {
-					b.oldest["live"] = changes[i].sequence
+			for _, x := range slices.Backward(changes) {
+				if x.state == "waiting" {
+					b.oldest["live"] = x.sequence
 				}
-				if changes[i].state == "due" {
+				if x.state == "due" {
 					b.due++
 				}
 			}

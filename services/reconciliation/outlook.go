@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -207,9 +208,7 @@ func (o *outlook) seen() (equality *controlv1.Equality, converged map[string]tim
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	converged = map[string]time.Time{}
-	for lane, at := range o.lanes.known {
-		converged[lane] = at
-	}
+	maps.Copy(converged, o.lanes.known)
 	if time.Since(o.lastSeen) > unseenAfter {
 		return nil, converged
 	}

@@ -66,12 +66,8 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 	if out.Retrying, err = c.mesh.RetryingCount(ctx, mesh.Push, c.Account); err != nil {
 		return err
 	}
-	readsFor, err := budget.ReadsFor(ctx, c.mesh.Budget(c.Account))
-	if err != nil {
-		return err //nolint:wrapcheck // it says what it read
-	}
-	for _, r := range readsFor {
-		out.ReadsFor = append(out.ReadsFor, &controlv1.ReadPurpose{Purpose: string(r.Purpose), Reads: r.Reads})
+	if out.ReadsFor, err = c.readsFor(ctx); err != nil {
+		return err
 	}
 	if out.Reads, err = budget.Reads(ctx, c.mesh.Budget(c.Account)); err != nil {
 		return err //nolint:wrapcheck // it says what it read

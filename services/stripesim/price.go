@@ -320,7 +320,7 @@ func (t *tx) updatePrice(c *call) (any, *refusal) {
 		}
 		p.TaxBehavior = behavior
 	}
-	if r = mixedAmounts(c.form); r != nil {
+	if r := mixedAmounts(c.form); r != nil {
 		return nil, r
 	}
 	if p.Options, r = p.mergeOptions(c.form.get("currency_options")); r != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -71,7 +72,7 @@ func stat(pid int) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("processor time of a process: %w", err)
 	}
-	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 	if len(fields) < 16 {
 		return nil, fmt.Errorf("processor time of process %d: %q cannot be read", pid, data)
 	}

@@ -37,7 +37,7 @@ type settings struct {
 	config.Policy
 }
 
-func (configCheckCmd) Help() string {
+func (*configCheckCmd) Help() string {
 	return "Without --database no server is asked. Whether the mapping's SQL fits the tables is then not known."
 }
 

@@ -69,9 +69,12 @@ func TestConfigCheckDatabase(t *testing.T) {
 	require.Equal(t, 2, code, out)
 	var answer struct {
 		Accounts []struct {
-			Account  string
-			Findings []struct{ Severity, Message, Fix string }
-		}
+			Account  string `json:"account"`
+			Findings []struct {
+				Severity string `json:"severity"`
+				Message  string `json:"message"`
+			} `json:"findings"`
+		} `json:"accounts"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(out), &answer))
 	require.Equal(t, "default", answer.Accounts[0].Account)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -94,7 +95,7 @@ func TestNothingIsKnownWithoutAnAnswer(t *testing.T) {
 		for address, why := range map[string]string{
 			url: "no connection to its streams", "http://127.0.0.1:1": "does not answer", "": "no mesh runs on data directory",
 		} {
-			args := append(command, "--data-dir", t.TempDir())
+			args := append(slices.Clone(command), "--data-dir", t.TempDir())
 			if address != "" {
 				args = append(args, "--control", address)
 			}
@@ -105,7 +106,11 @@ func TestNothingIsKnownWithoutAnAnswer(t *testing.T) {
 
 			out, code = outputOf(t, append(args, "-o", "json")...)
 			require.Equal(t, 2, code, args)
-			var answer struct{ Equality struct{ Unknown string } }
+			var answer struct {
+				Equality struct {
+					Unknown string `json:"unknown"`
+				} `json:"equality"`
+			}
 			require.NoError(t, json.Unmarshal([]byte(out), &answer), "%s: %s", args, out)
 			require.Contains(t, answer.Equality.Unknown, why)
 		}

@@ -41,6 +41,7 @@ func schemaSize(t *testing.T) int {
 // TestSchemas_EveryChangeReachesStripe runs foreign schemas through everything that happens to a catalog. After each
 // change every field in Stripe must be what the tables say, as computed without the mapping.
 func TestSchemas_EveryChangeReachesStripe(t *testing.T) {
+	t.Parallel()
 	for _, schema := range schemas.All() {
 		t.Run(schema.Name, func(t *testing.T) {
 			t.Parallel()

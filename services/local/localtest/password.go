@@ -20,13 +20,14 @@ func PostgresWithPasswords(t testing.TB) (*local.Postgres, *pgx.Conn) {
 	require.NoError(t, err)
 	t.Cleanup(remove)
 	hba := filepath.Join(dir, "pg_hba.conf")
+	//nolint:dupword // database and role
 	const rules = `local all all trust
 host all sync,sync2 127.0.0.1/32 scram-sha-256
 host replication sync,sync2 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
 host replication all 127.0.0.1/32 trust
 `
-	require.NoError(t, os.WriteFile(hba, []byte(rules), 0o644)) //nolint:gosec // the server's own user reads it
+	require.NoError(t, os.WriteFile(hba, []byte(rules), 0o644))
 	server := PostgresServer(t, map[string]string{"hba_file": hba})
 	conn, err := pgx.Connect(t.Context(), server.URL())
 	require.NoError(t, err)

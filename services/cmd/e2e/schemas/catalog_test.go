@@ -64,6 +64,7 @@ func TestDifferences(t *testing.T) {
 
 func TestMinor_RoundsHalfAwayFromZero(t *testing.T) {
 	t.Parallel()
+	rows := &tables{}
 	for _, c := range []struct{ amount, currency, want string }{
 		{"14", "eur", "1400"},
 		{"19.965", "usd", "1997"},
@@ -71,10 +72,26 @@ func TestMinor_RoundsHalfAwayFromZero(t *testing.T) {
 		{"1499.5", "jpy", "1500"},
 		{"3.1254", "kwd", "3130"},
 	} {
-		require.Equal(t, c.want, minor(c.amount, c.currency), "%s %s", c.amount, c.currency)
+		require.Equal(t, c.want, rows.minor(c.amount, c.currency), "%s %s", c.amount, c.currency)
 	}
-	require.Equal(t, "0.35", scaled("0.0035", 100))
-	require.Equal(t, "1200", scaled("12", 100))
+	require.Equal(t, "0.35", rows.cents("0.0035"))
+	require.Equal(t, "1200", rows.cents("12"))
+	require.NoError(t, rows.err)
+}
+
+func TestTables_KeepTheFirstError(t *testing.T) {
+	t.Parallel()
+	rows := &tables{}
+	rows.minor("12,50", "eur")
+	rows.cents("")
+	require.EqualError(t, rows.err, `"12,50" is no number`)
+	require.Empty(t, rows.all("product"))
+
+	rows = &tables{}
+	require.True(t, rows.inForce(row{"status": "active", "starts_at": "2020-01-01T00:00:00+00:00"}))
+	require.NoError(t, rows.err)
+	rows.inForce(row{"status": "active", "starts_at": "soon"})
+	require.ErrorContains(t, rows.err, `"soon" is no time`)
 }
 
 func TestFlatten(t *testing.T) {

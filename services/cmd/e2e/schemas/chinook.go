@@ -12,7 +12,7 @@ func chinook(t *tables, _ string) Catalog {
 		if track.null("album_id") {
 			continue
 		}
-		amount := minor(track.text("unit_price"), "usd")
+		amount := t.minor(track.text("unit_price"), "usd")
 		price := want["album-"+track.text("album_id")].price("track-"+track.text("track_id"), "usd", amount)
 		price.set("nickname", track.text("name"))
 		price.set("metadata.genre", genres[track.text("genre_id")].text("name"))

@@ -38,15 +38,15 @@ func lago(t *tables, account string) Catalog {
 		if p == nil || !r.null("deleted_at") {
 			continue
 		}
-		lagoCharge(p, r, plans[r.text("plan_id")], metrics[r.text("billable_metric_id")])
+		lagoCharge(t, p, r, plans[r.text("plan_id")], metrics[r.text("billable_metric_id")])
 	}
 	return want
 }
 
-func lagoCharge(p Fields, charge, plan, metric row) {
+func lagoCharge(t *tables, p Fields, charge, plan, metric row) {
 	properties, amount := charge.object("properties"), ""
 	if !properties.null("amount") {
-		amount = scaled(properties.text("amount"), 100)
+		amount = t.cents(properties.text("amount"))
 	}
 	currency := strings.ToLower(plan.text("amount_currency"))
 	price := p.price(charge.text("id")+"-charge", currency, amount)
@@ -55,12 +55,12 @@ func lagoCharge(p Fields, charge, plan, metric row) {
 	price.set("nickname", charge.text("invoice_display_name"))
 	switch charge.text("charge_model") {
 	case "1":
-		price.tiers("graduated", properties.objects("graduated_ranges"))
+		price.tiers(t, "graduated", properties.objects("graduated_ranges"))
 	case "2":
 		price.set("transform_quantity.divide_by", properties.text("package_size"))
 		price.set("transform_quantity.round", "up")
 	case "4":
-		price.tiers("volume", properties.objects("volume_ranges"))
+		price.tiers(t, "volume", properties.objects("volume_ranges"))
 	}
 }
 
@@ -77,25 +77,23 @@ func (p wantedPrice) lagoInterval(plan row, usage string) {
 	}
 }
 
-// tiers describes the ranges of a charge as Stripe's tiers. A flat amount of nothing is not sent, and Stripe shows
-// none.
-func (p wantedPrice) tiers(mode string, ranges []row) {
+// tiers describes the ranges of a charge as Stripe's tiers. A flat amount of nothing is not sent, and Stripe shows none.
+func (p wantedPrice) tiers(t *tables, mode string, ranges []row) {
 	p.set("billing_scheme", "tiered")
 	p.set("tiers_mode", mode)
 	for i, r := range ranges {
 		for _, of := range []string{"", "currency_options." + p.currency + "."} {
 			at := fmt.Sprintf("%stiers.%d.", of, i)
 			p.set(at+"up_to", r.text("to_value"))
-			p.tierAmount(at+"unit_amount", r.text("per_unit_amount"))
+			p.tierAmount(at+"unit_amount", t.cents(r.text("per_unit_amount")))
 			if flat := r.text("flat_amount"); flat != "0" {
-				p.tierAmount(at+"flat_amount", flat)
+				p.tierAmount(at+"flat_amount", t.cents(flat))
 			}
 		}
 	}
 }
 
-func (p wantedPrice) tierAmount(path, major string) {
-	amount := scaled(major, 100)
+func (p wantedPrice) tierAmount(path, amount string) {
 	if !strings.Contains(amount, ".") {
 		p.set(path, amount)
 	}

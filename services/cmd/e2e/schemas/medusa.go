@@ -54,37 +54,30 @@ func medusaPrices(t *tables, want Catalog) {
 			amounts := map[string]string{}
 			for _, r := range prices[set.text("price_set_id")] {
 				currency := r.text("currency_code")
-				if !r.null("deleted_at") || !r.null("price_list_id") && !inForce(lists[r.text("price_list_id")]) {
+				if !r.null("deleted_at") || !r.null("price_list_id") && !t.inForce(lists[r.text("price_list_id")]) {
 					continue
 				}
-				if lowest, ok := amounts[currency]; !ok || rational(r.text("amount")).Cmp(rational(lowest)) < 0 {
+				if lowest, ok := amounts[currency]; !ok || t.amount(r.text("amount")).Cmp(t.amount(lowest)) < 0 {
 					amounts[currency] = r.text("amount")
 				}
 			}
 			if amounts["eur"] == "" {
 				continue
 			}
-			price := p.price(variant.text("id"), "eur", minor(amounts["eur"], "eur"))
+			price := p.price(variant.text("id"), "eur", t.minor(amounts["eur"], "eur"))
 			price.set("nickname", variant.text("title"))
 			price.set("metadata.sku", variant.text("sku"))
 			for currency, amount := range amounts {
-				price.option(currency, minor(amount, currency))
+				price.option(currency, t.minor(amount, currency))
 			}
 		}
 	}
 }
 
 // inForce reports whether a price list counts now.
-func inForce(list row) bool {
+func (t *tables) inForce(list row) bool {
 	now := time.Now()
-	at := func(column string) time.Time {
-		moment, err := time.Parse(time.RFC3339Nano, list.text(column))
-		if err != nil {
-			panic(err)
-		}
-		return moment
-	}
-	begun := list.null("starts_at") || !at("starts_at").After(now)
-	ended := !list.null("ends_at") && !at("ends_at").After(now)
-	return list.text("status") == "active" && begun && !ended
+	return list.text("status") == "active" &&
+		(list.null("starts_at") || !t.moment(list.text("starts_at")).After(now)) &&
+		(list.null("ends_at") || t.moment(list.text("ends_at")).After(now))
 }

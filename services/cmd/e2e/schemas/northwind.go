@@ -14,7 +14,7 @@ func northwind(t *tables, _ string) Catalog {
 		p.set("metadata.supplier", supplier.text("company_name"))
 		p.set("metadata.country", countries[supplier.text("country_code")].text("name"))
 		if onSale && !r.null("unit_price") {
-			p.price(id+"-usd", "usd", minor(r.text("unit_price"), "usd"))
+			p.price(id+"-usd", "usd", t.minor(r.text("unit_price"), "usd"))
 		}
 	}
 	return want

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -46,7 +47,8 @@ func (t *tables) all(table string, order ...string) []row {
 		d := json.NewDecoder(bytes.NewReader(text))
 		d.UseNumber()
 		var decoded row
-		return decoded, d.Decode(&decoded)
+		err := d.Decode(&decoded)
+		return decoded, err
 	})
 	if err != nil {
 		t.err = fmt.Errorf("read %s: %w", table, err)
@@ -64,12 +66,20 @@ func (t *tables) all(table string, order ...string) []row {
 
 // compare orders numbers by value and everything else as text.
 func compare(a, b any) int {
-	x, isNumber := a.(json.Number)
-	y, bothNumbers := b.(json.Number)
+	x, isNumber := number(a)
+	y, bothNumbers := number(b)
 	if isNumber && bothNumbers {
-		return rational(x.String()).Cmp(rational(y.String()))
+		return x.Cmp(y)
 	}
 	return cmp.Compare(fmt.Sprint(a), fmt.Sprint(b))
+}
+
+func number(v any) (*big.Rat, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return nil, false
+	}
+	return new(big.Rat).SetString(n.String())
 }
 
 // by indexes a table by a column that is unique.
@@ -90,7 +100,8 @@ func grouped(rows []row, column string) map[string][]row {
 	return out
 }
 
-// text is a column's value, empty for NULL.
+// text is a column's value, empty for NULL. A list or an object is written as Go prints it: that equals nothing in Stripe,
+// so that a comparison fails.
 func (r row) text(column string) string {
 	switch v := r[column].(type) {
 	case nil:
@@ -102,7 +113,7 @@ func (r row) text(column string) string {
 	case bool:
 		return strconv.FormatBool(v)
 	default:
-		panic(fmt.Sprintf("column %s holds a %T", column, v))
+		return fmt.Sprint(v)
 	}
 }
 
@@ -135,25 +146,43 @@ func (r row) objects(column string) (out []row) {
 	return out
 }
 
-func rational(text string) *big.Rat {
+// fail keeps the first error.
+func (t *tables) fail(err error) {
+	if t.err == nil {
+		t.err = err
+	}
+}
+
+// amount is a number that is written as text; zero, and an error of the tables, if it is none.
+func (t *tables) amount(text string) *big.Rat {
 	n, ok := new(big.Rat).SetString(text)
 	if !ok {
-		panic(fmt.Sprintf("%q is no number", text))
+		t.fail(fmt.Errorf("%q is no number", text))
+		return new(big.Rat)
 	}
 	return n
+}
+
+// moment is a time as Postgres writes it in JSON; zero, and an error of the tables, if it is none.
+func (t *tables) moment(text string) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		t.fail(fmt.Errorf("%q is no time: %w", text, err))
+	}
+	return at
 }
 
 // decimals are the places that a currency has after the point, where they are not two.
 var decimals = map[string]int{"jpy": 0, "krw": 0, "kwd": 3}
 
-// minor turns an amount in major units into the currency's minor unit, rounded half away from zero. Stripe takes
-// currencies of three places only in steps of ten: https://docs.stripe.com/currencies#three-decimal
-func minor(amount, currency string) string {
+// minor turns an amount in major units into the currency's minor unit, rounded half away from zero. Stripe takes currencies
+// of three places only in steps of ten: https://docs.stripe.com/currencies#three-decimal
+func (t *tables) minor(amount, currency string) string {
 	places, ok := decimals[currency]
 	if !ok {
 		places = 2
 	}
-	n := rational(amount)
+	n := t.amount(amount)
 	if places == 3 {
 		return wholeOf(n, 100) + "0"
 	}
@@ -168,9 +197,9 @@ func wholeOf(n *big.Rat, factor int64) string {
 	return new(big.Rat).Mul(n, big.NewRat(factor, 1)).FloatString(0)
 }
 
-// scaled multiplies exactly, and writes the product without needless zeros.
-func scaled(amount string, factor int64) string {
-	n := new(big.Rat).Mul(rational(amount), big.NewRat(factor, 1))
+// cents turns an amount in major units into cents, exactly, without needless zeros.
+func (t *tables) cents(amount string) string {
+	n := new(big.Rat).Mul(t.amount(amount), big.NewRat(100, 1))
 	if n.IsInt() {
 		return n.Num().String()
 	}

@@ -44,7 +44,7 @@ func saleor(t *tables, _ string) Catalog {
 		id := "listing-" + l.text("id")
 		currency := map[string]string{"USD": "usd", "PLN": "pln", "JPY": "jpy"}[channel.text("currency_code")]
 		p := want[variant.text("id")]
-		p.price(id, currency, minor(l.text("price_amount"), currency)).set("nickname", channel.text("slug"))
+		p.price(id, currency, t.minor(l.text("price_amount"), currency)).set("nickname", channel.text("slug"))
 		if channel.text("slug") == "default-channel" {
 			p.set("default_price", id)
 		}

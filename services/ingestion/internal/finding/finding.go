@@ -4,6 +4,7 @@ package finding
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -33,7 +34,8 @@ func (f Finding) String() string {
 	if f.Fix == "" {
 		return f.Message
 	}
-	return fmt.Sprintf("%s: run `%s`", f.Message, f.Fix)
+	// The SQL stays as it is: %#q would escape its line ends.
+	return f.Message + ": run `" + f.Fix + "`"
 }
 
 // List is what a check found, in the order in which it looked.
@@ -42,21 +44,24 @@ type List []Finding
 // Add appends findings.
 func (l *List) Add(f ...Finding) { *l = append(*l, f...) }
 
-// Refuse appends a refusal.
-func (l *List) Refuse(fix, format string, args ...any) {
+// Refusef appends a refusal.
+func (l *List) Refusef(fix, format string, args ...any) {
 	*l = append(*l, Finding{Refusal, fmt.Sprintf(format, args...), fix})
 }
 
-// Warn appends a warning.
-func (l *List) Warn(fix, format string, args ...any) {
+// Warnf appends a warning.
+func (l *List) Warnf(fix, format string, args ...any) {
 	*l = append(*l, Finding{Warning, fmt.Sprintf(format, args...), fix})
 }
 
 // Warnings are the findings with which ingestion starts.
-func (l List) Warnings() List { return l.of(Warning) }
+func (l *List) Warnings() List { return l.of(Warning) }
+
+// Refuses reports whether ingestion does not start with what was found.
+func (l *List) Refuses() bool { return slices.ContainsFunc(*l, Finding.IsRefusal) }
 
 // Err is an error that names every refusal, nil if there is none.
-func (l List) Err() error {
+func (l *List) Err() error {
 	refused := l.of(Refusal)
 	switch len(refused) {
 	case 0:
@@ -72,8 +77,8 @@ func (l List) Err() error {
 	return errors.New(strings.TrimSuffix(b.String(), ";"))
 }
 
-func (l List) of(severity Severity) (out List) {
-	for _, f := range l {
+func (l *List) of(severity Severity) (out List) {
+	for _, f := range *l {
 		if f.Severity == severity {
 			out = append(out, f)
 		}

@@ -70,7 +70,7 @@ func (c *check) told(what string, err error) error {
 	if !ok || !ofRows(err) {
 		return err
 	}
-	c.out.Warn("", "%s could not be checked: %s (SQLSTATE %s)", what, pg.Message, pg.Code)
+	c.out.Warnf("", "%s could not be checked: %s (SQLSTATE %s)", what, pg.Message, pg.Code)
 	return nil
 }
 
@@ -91,17 +91,17 @@ func (c *check) dependencies(ctx context.Context) error {
 		const seen = "a change there is seen only when the tables are compared (see compare_every)"
 		switch r.Kind {
 		case 'm':
-			c.out.Warn("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s",
+			c.out.Warnf("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s",
 				r.Name, seen)
 		case 'f':
-			c.out.Warn("", "the queries read the foreign table %s, and the log of this database has none of its changes: %s",
+			c.out.Warnf("", "the queries read the foreign table %s, and the log of this database has none of its changes: %s",
 				r.Name, seen)
 		default:
 			line, err := c.suggestion(ctx, r)
 			if err != nil {
 				return err
 			}
-			c.out.Warn("", "the queries read %s, and catalog.watch does not name it: %s%s", r.Name, seen, line)
+			c.out.Warnf("", "the queries read %s, and catalog.watch does not name it: %s%s", r.Name, seen, line)
 		}
 	}
 	if len(d.Functions) > 0 {
@@ -109,7 +109,7 @@ func (c *check) dependencies(ctx context.Context) error {
 		for _, f := range d.Functions {
 			functions = append(functions, f.Name)
 		}
-		c.out.Warn("", "the queries call %s, and Postgres does not know which tables a function reads whose body is a text: "+
+		c.out.Warnf("", "the queries call %s, and Postgres does not know which tables a function reads whose body is a text: "+
 			"changes of tables that catalog.watch does not name are seen only when the tables are compared",
 			strings.Join(functions, ", "))
 	}
@@ -119,7 +119,7 @@ func (c *check) dependencies(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("look at the role of DATABASE_URL: %w", err)
 		}
-		c.out.Warn("GRANT TEMPORARY ON DATABASE "+database+" TO "+role+";",
+		c.out.Warnf("GRANT TEMPORARY ON DATABASE "+database+" TO "+role+";",
 			"which tables the queries read through views and functions is not known, since role %s may make no temporary view", role)
 	}
 	return nil

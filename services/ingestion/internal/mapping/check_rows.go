@@ -28,10 +28,10 @@ func (c *check) identities(ctx context.Context) error {
 				return err
 			}
 			if noID > 0 {
-				c.out.Warn("", "the %s query returns %d rows whose id is NULL: they are left out", q.name, noID)
+				c.out.Warnf("", "the %s query returns %d rows whose id is NULL: they are left out", q.name, noID)
 			}
 			if noProduct > 0 && q.product != "id" {
-				c.out.Warn("", "the %s query returns %d rows whose product is NULL: they are left out", q.name, noProduct)
+				c.out.Warnf("", "the %s query returns %d rows whose product is NULL: they are left out", q.name, noProduct)
 			}
 			return nil
 		})
@@ -52,7 +52,7 @@ func (c *check) identities(ctx context.Context) error {
 			if *first != *last && q.product != "id" {
 				where = fmt.Sprintf(", for products %q and %q", *first, *last)
 			}
-			c.out.Warn("", "the %s query returns %d ids more than once, in %d rows, such as %q%s: "+
+			c.out.Warnf("", "the %s query returns %d ids more than once, in %d rows, such as %q%s: "+
 				"each %s needs an id of its own; a join with a table that has several rows for each %s is the usual cause",
 				q.name, ids, rows, *example, where, q.of, q.of)
 			return nil
@@ -78,7 +78,7 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 	}
 	reading, err := c.m.Read(ctx, ids)
 	if code(err) != "" && !slices.Contains(ofServer, code(err)[:2]) {
-		c.out.Refuse("", "no product can be read: %v", err)
+		c.out.Refusef("", "no product can be read: %v", err)
 		return nil
 	}
 	if err != nil {
@@ -113,11 +113,11 @@ func (c *check) sample(ctx context.Context, validate func(*catalogv1.Product) []
 		return strings.Compare(a.words, b.words)
 	}) {
 		if g.products == all && all >= allFail {
-			c.out.Refuse("", "the first %d products all fail, so it is the mapping that is wrong: %s (product %s)",
+			c.out.Refusef("", "the first %d products all fail, so it is the mapping that is wrong: %s (product %s)",
 				all, g.words, g.example)
 			continue
 		}
-		c.out.Warn("", "%d of %s: %s (such as product %s)", g.products, of, g.words, g.example)
+		c.out.Warnf("", "%d of %s: %s (such as product %s)", g.products, of, g.words, g.example)
 	}
 	return nil
 }

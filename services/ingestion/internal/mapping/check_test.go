@@ -40,7 +40,8 @@ func requireFindings(t *testing.T, found []string, want ...[]string) {
 }
 
 const goods = `CREATE TABLE items (id int PRIMARY KEY, name text); CREATE TABLE tariffs (id text PRIMARY KEY, item int REFERENCES items, cents int);
-	INSERT INTO items SELECT i, 'Item' FROM generate_series(1, 60) i; INSERT INTO tariffs SELECT 'p' || i, i, 100 FROM generate_series(1, 60) i;`
+	INSERT INTO items SELECT i, 'Item' FROM generate_series(1, 60) i;
+	INSERT INTO tariffs SELECT concat('p', i), i, 100 FROM generate_series(1, 60) i;`
 
 var goodsWatched = []config.WatchedTable{{Table: "items", ProductID: "id"}, {Table: "tariffs", ProductID: "item"}}
 

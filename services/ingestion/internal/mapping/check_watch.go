@@ -199,12 +199,12 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 		ids[0], expression(w, values, ids))
 	switch {
 	case certain:
-		c.out.Refuse("", "no product has an id that is in %s, so no change there would concern any product: %s", hold, remedy)
+		c.out.Refusef("", "no product has an id that is in %s, so no change there would concern any product: %s", hold, remedy)
 	case slow:
-		c.out.Warn("", "%s: no value among the first %d is a product's id, and to look at all takes longer than %s: %s",
+		c.out.Warnf("", "%s: no value among the first %d is a product's id, and to look at all takes longer than %s: %s",
 			hold, samples, checkLimit, remedy)
 	default:
-		c.out.Warn("", "%s: no value among the first %d is a product's id: %s", hold, samples, remedy)
+		c.out.Warnf("", "%s: no value among the first %d is a product's id: %s", hold, samples, remedy)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func recurring(v value) *catalogv1.Recurring {
 	f := v.fields()
 	return &catalogv1.Recurring{
 		Interval:      f["interval"].text(),
-		IntervalCount: uint32(f["interval_count"].whole(math.MaxUint32)), //nolint:gosec // the limit
+		IntervalCount: uint32(f["interval_count"].whole(math.MaxUint32)),
 		UsageType:     f["usage_type"].text(),
 		Meter:         f["meter"].text(),
 	}
@@ -109,7 +109,7 @@ func currencies(v value) map[string]*catalogv1.CurrencyOption {
 		code := strings.ToLower(name)
 		field.path = v.path + "." + code
 		if other, ok := spelled[code]; ok {
-			field.fault("is given twice, as %q and as %q", other, name)
+			field.faultf("is given twice, as %q and as %q", other, name)
 			continue
 		}
 		spelled[code] = name
@@ -151,12 +151,12 @@ func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecim
 		if !strings.HasSuffix(field, "_amount") {
 			hint = "for Stripe takes whole ones only"
 		}
-		whole.fault("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s",
+		whole.faultf("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s",
 			amount, hint)
 		return "", ""
 	case strings.ContainsAny(strings.ToLower(amount), "nif"):
 		// NaN, Infinity.
-		whole.fault("%s is no amount: return a number of minor units, or NULL", abridged([]byte(amount)))
+		whole.faultf("%s is no amount: return a number of minor units, or NULL", abridged([]byte(amount)))
 		return "", ""
 	}
 	return unitAmount, unitAmountDecimal

@@ -49,7 +49,7 @@ const dependencies = `WITH RECURSIVE uses(class, oid) AS (
 		ELSE d.classid = u.class AND d.objid = u.oid END
 	WHERE d.refclassid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= 16384
 )
-SELECT u.oid, c.oid::regclass::text, c.relkind, false, false,
+SELECT u.oid, c.oid::regclass::text, c.relkind, false AS is_function, false AS is_opaque,
 	CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) ELSE '' END
 FROM uses u JOIN pg_class c ON u.class = 'pg_class'::regclass AND c.oid = u.oid
 WHERE c.relkind IN ('r', 'p', 'f', 'm', 'v') AND NOT c.oid = ANY($1::text[]::regclass[])

@@ -16,12 +16,12 @@ const withDependencies = `
 	CREATE TABLE tariffs_a PARTITION OF tariffs FOR VALUES IN ('a');
 	CREATE TABLE rates (factor int);
 	CREATE TABLE notes (item text, note text);
-	CREATE VIEW labels AS SELECT * FROM other."Category";
+	CREATE VIEW labels AS SELECT id, label FROM other."Category";
 	CREATE VIEW named AS SELECT i.id, i.name || ' ' || l.label AS name FROM items i JOIN labels l ON l.id = i.category;
 	CREATE FUNCTION factor() RETURNS int LANGUAGE sql STABLE BEGIN ATOMIC SELECT max(factor) FROM rates; END;
 	CREATE FUNCTION note(i text) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT note FROM notes WHERE item = i); END $$;
 	CREATE FUNCTION shout(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN upper(t); END $$;
-	CREATE MATERIALIZED VIEW cents AS SELECT * FROM tariffs;`
+	CREATE MATERIALIZED VIEW cents AS SELECT id, item, cents FROM tariffs;`
 
 func namesOf(relations []mapping.Relation) (out []string) {
 	for _, r := range relations {

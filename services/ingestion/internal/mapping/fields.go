@@ -74,7 +74,7 @@ func boolColumn[R any](field func(*R) **bool) column[R] {
 	return column[R]{kind: boolean, set: func(row *R, v value) {
 		b, err := strconv.ParseBool(string(v.raw))
 		if err != nil {
-			v.fault("must be true or false, not %s", v.shown())
+			v.faultf("must be true or false, not %s", v.shown())
 			return
 		}
 		*field(row) = &b
@@ -121,7 +121,7 @@ var priceColumns = map[string]column[priceRow]{
 	"currency": {kind: text, null: required, set: func(r *priceRow, v value) {
 		r.price.Currency = strings.ToLower(string(v.raw))
 		if r.price.GetCurrency() == "" {
-			v.fault(required)
+			v.faultf(required)
 		}
 	}},
 	"unit_amount": {kind: amount, set: func(r *priceRow, v value) {

@@ -46,7 +46,7 @@ func (t idType) canonical(id string) bool {
 // Texts of another form are certainly no values of the type. Those of this form may be: Postgres takes 1_000 and
 // 0x1F since 16.
 var (
-	maybeInteger = regexp.MustCompile(`^[\s\v]*[+-]?[0-9A-Fa-fXxOoBb_]+[\s\v]*$`)
+	maybeInteger = regexp.MustCompile(`^[\s\v]*[+-]?[0-9A-Fa-fXxOo_]+[\s\v]*$`)
 	maybeUUID    = regexp.MustCompile(`^[{]?[0-9A-Fa-f-]{32,}[}]?$`)
 )
 

@@ -52,9 +52,7 @@ func (s *session) part(ctx context.Context, ids []string) (*Snapshot, error) {
 	if err := r.place(ctx, prices.id, s.conn); err != nil {
 		return snapshot, err
 	}
-	for id, state := range r.finish() {
-		s.out.States[id] = state
-	}
+	maps.Copy(s.out.States, r.finish())
 	s.out.snapshots = append(s.out.snapshots, *snapshot)
 	return snapshot, nil
 }
@@ -89,7 +87,7 @@ func decode[R any](row *R, columns []named[R], values [][]byte) []catalog.Violat
 		case raw != nil:
 			columns[i].set(row, v)
 		case columns[i].null != "":
-			v.fault("%s", columns[i].null)
+			v.faultf("%s", columns[i].null)
 		}
 	}
 	if price, ok := any(row).(*priceRow); ok {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +28,7 @@ func newWordy(t *testing.T, more string) *shop {
 
 // TestRead_FindsTheRowsThatFail plants rows with which the queries fail among good ones.
 func TestRead_FindsTheRowsThatFail(t *testing.T) {
+	t.Parallel()
 	const n = 300
 	for seed := range uint64(6) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -85,6 +85,7 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 }
 
 func TestRead_ErrorsThatRowsRaise(t *testing.T) {
+	t.Parallel()
 	for name, expression := range map[string]string{
 		"division by zero":      `(1 / (stock::int))::text`,
 		"a scalar of many rows": `(SELECT 'x' FROM generate_series(1, 1 + (stock::int = 0)::int))`,
@@ -123,6 +124,7 @@ func TestRead_ErrorsThatRowsRaise(t *testing.T) {
 
 // An error that each product causes is not one of a row: nothing may become a dead letter for it.
 func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
+	t.Parallel()
 	good := `INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i;
 		CREATE TABLE stocks (amount int); INSERT INTO stocks VALUES (1);
 		CREATE FUNCTION stock() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT amount FROM stocks); END $$;
@@ -231,5 +233,5 @@ func TestRead_OfNothing(t *testing.T) {
 	r := s.read()
 	require.Empty(t, r.States)
 	require.True(t, r.Saw(3))
-	require.False(t, strings.Contains(s.mapping().Fingerprint(), " "))
+	require.NotContains(t, s.mapping().Fingerprint(), " ")
 }

@@ -19,7 +19,7 @@ type value struct {
 	faults *[]catalog.Violation
 }
 
-func (v value) fault(format string, args ...any) {
+func (v value) faultf(format string, args ...any) {
 	*v.faults = append(*v.faults, catalog.Violation{Field: v.path, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -44,7 +44,7 @@ func (v value) fields() map[string]value {
 	}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(v.raw, &raw); err != nil {
-		v.fault("must be an object, as {\"key\": \"value\"}, not %s", v.shown())
+		v.faultf("must be an object, as {\"key\": \"value\"}, not %s", v.shown())
 		return nil
 	}
 	out := make(map[string]value, len(raw))
@@ -61,7 +61,7 @@ func (v value) items() []value {
 	}
 	var raw []json.RawMessage
 	if err := json.Unmarshal(v.raw, &raw); err != nil {
-		v.fault("must be a list, as [...], not %s", v.shown())
+		v.faultf("must be a list, as [...], not %s", v.shown())
 		return nil
 	}
 	out := make([]value, len(raw))
@@ -80,14 +80,14 @@ func (v value) text() string {
 	case raw[0] == '"':
 		var s string
 		if err := json.Unmarshal(raw, &s); err != nil {
-			v.fault("is no text that can be read: %v", err)
+			v.faultf("is no text that can be read: %v", err)
 		}
 		return s
 	case raw[0] == '[':
-		v.fault("must be a text, a number or a boolean, not the list %s: write it as one text in the query, as with "+
+		v.faultf("must be a text, a number or a boolean, not the list %s: write it as one text in the query, as with "+
 			"array_to_string", v.shown())
 	case raw[0] == '{':
-		v.fault("must be a text, a number or a boolean, not the object %s: choose one of its values in the query, as "+
+		v.faultf("must be a text, a number or a boolean, not the object %s: choose one of its values in the query, as "+
 			"with ->>", v.shown())
 	default:
 		return string(raw)
@@ -104,7 +104,7 @@ func (v value) whole(limit uint64) uint64 {
 	whole, fraction, _ := strings.Cut(text, ".")
 	n, err := strconv.ParseUint(whole, 10, 64)
 	if err != nil || n > limit || strings.Trim(fraction, "0") != "" {
-		v.fault("must be a whole number from 0 to %d, not %s", limit, v.shown())
+		v.faultf("must be a whole number from 0 to %d, not %s", limit, v.shown())
 		return 0
 	}
 	return n

@@ -41,11 +41,11 @@ func inspectServer(ctx context.Context, pool *pgxpool.Pool, found *finding.List)
 		return fmt.Errorf("read the settings of the catalog database: %w", err)
 	}
 	if level != "logical" {
-		found.Refuse("ALTER SYSTEM SET wal_level = logical;",
+		found.Refusef("ALTER SYSTEM SET wal_level = logical;",
 			"the catalog database has wal_level %s, which carries no row changes; it must be logical, which takes a restart of Postgres", level)
 	}
 	if !replicates {
-		found.Refuse("ALTER ROLE "+quoted(role)+" REPLICATION;", "role %s may not replicate (a superuser can let it)", role)
+		found.Refusef("ALTER ROLE "+quoted(role)+" REPLICATION;", "role %s may not replicate (a superuser can let it)", role)
 	}
 	return nil
 }
@@ -110,22 +110,22 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	switch f.kind {
 	case "r", "p":
 	case "v", "m":
-		found.Refuse("", "%s under catalog.watch is a view: name the tables whose rows it shows, since a view has none in the log", t.Name)
+		found.Refusef("", "%s under catalog.watch is a view: name the tables whose rows it shows, since a view has none in the log", t.Name)
 		return nil
 	default:
-		found.Refuse("", "%s under catalog.watch is not a table of this database, so the log has none of its changes", t.Name)
+		found.Refusef("", "%s under catalog.watch is not a table of this database, so the log has none of its changes", t.Name)
 		return nil
 	}
 	if f.persistence != "p" {
-		found.Refuse("ALTER TABLE "+t.Name+" SET LOGGED;", "watched table %s is not logged, so its changes are not in the write-ahead log", t.Name)
+		found.Refusef("ALTER TABLE "+t.Name+" SET LOGGED;", "watched table %s is not logged, so its changes are not in the write-ahead log", t.Name)
 	}
 	if f.security && !s.AllowRowSecurity {
-		found.Refuse("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;", "row level security on %s may hide rows from role %s, and products that it hides would be taken for deleted (where a policy shows the role every row, say so with catalog.row_security: allow)", t.Name, f.role)
+		found.Refusef("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;", "row level security on %s may hide rows from role %s, and products that it hides would be taken for deleted (where a policy shows the role every row, say so with catalog.row_security: allow)", t.Name, f.role)
 	}
 	for _, c := range t.Columns {
 		kind := f.generated[c]
 		if kind == "v" || kind == "s" && version < publishes18 {
-			found.Refuse("", "column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the columns that it is computed from, with an expression as product_id, or a query under products", c, t.Name)
+			found.Refusef("", "column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the columns that it is computed from, with an expression as product_id, or a query under products", c, t.Name)
 		}
 	}
 	inspectIdentity(t, f, version, found)
@@ -143,7 +143,7 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 	}
 	if len(f.broken) > 0 && version >= publishes18 {
 		t.harmful = true
-		found.Refuse(identityStatements(f.broken, "DEFAULT"),
+		found.Refusef(identityStatements(f.broken, "DEFAULT"),
 			"watched table %s, or a part of it, has REPLICA IDENTITY FULL and a virtual generated column: once it is published, Postgres refuses every UPDATE and DELETE of it; give it another replica identity", t.Name)
 		return
 	}
@@ -162,17 +162,17 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 	switch {
 	case len(f.bare) > 0:
 		t.harmful = true
-		found.Refuse(partFix(f.bare, virtual, version), "partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
+		found.Refusef(partFix(f.bare, virtual, version), "partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
 	case f.kind == "p" && f.partitions > 0 && len(f.narrow) == f.partitions:
-		found.Refuse(partFix(f.narrow, virtual, version), "partitions of watched table %s have no usable replica identity: %s", t.Name, why)
+		found.Refusef(partFix(f.narrow, virtual, version), "partitions of watched table %s have no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && !full && len(lacking) > 0:
-		found.Refuse(fullStatements(append([]string{t.Name}, f.narrow...)), "watched table %s has no usable replica identity: %s", t.Name, why)
+		found.Refusef(fullStatements(append([]string{t.Name}, f.narrow...)), "watched table %s has no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && len(f.narrow) > 0:
 		t.Narrow = true
-		found.Warn(partFix(f.narrow, virtual, version), "partitions of watched table %s have a replica identity that does not tell which products an old row concerned: until they have another, each change of the table has the whole catalog read again", t.Name)
+		found.Warnf(partFix(f.narrow, virtual, version), "partitions of watched table %s have a replica identity that does not tell which products an old row concerned: until they have another, each change of the table has the whole catalog read again", t.Name)
 	case f.kind == "p" || full || len(lacking) == 0 && !unusable:
 	default:
-		found.Refuse(identityFix(t, f, virtual, version), "watched table %s has no usable replica identity: %s", t.Name, why)
+		found.Refusef(identityFix(t, f, virtual, version), "watched table %s has no usable replica identity: %s", t.Name, why)
 	}
 }
 

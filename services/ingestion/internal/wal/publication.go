@@ -116,7 +116,7 @@ func (s *Source) fits(p publication, version int) bool {
 	var have []uint32
 	for _, t := range p.tables {
 		wanted := slices.ContainsFunc(s.Tables, func(w Table) bool { return w.OID == t.OID && w.Filter != "" })
-		if t.Columns || t.Filter != "" && !(wanted && p.comment == s.signature(true)) {
+		if t.Columns || t.Filter != "" && (!wanted || p.comment != s.signature(true)) {
 			return false
 		}
 		have = append(have, t.OID)

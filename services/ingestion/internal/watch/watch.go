@@ -58,7 +58,7 @@ func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTa
 			return nil, nil, fmt.Errorf("%s: %w", at, err)
 		}
 		if t == nil {
-			found.Refuse("", "watched table %s does not exist: create it, or correct catalog.watch in the configuration", w.Table)
+			found.Refusef("", "watched table %s does not exist: create it, or correct catalog.watch in the configuration", w.Table)
 			continue
 		}
 		if j := slices.IndexFunc(tables, func(known *table) bool { return known.OID == t.OID }); j >= 0 {
@@ -74,7 +74,7 @@ func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTa
 	for _, t := range tables {
 		for _, other := range tables {
 			if slices.Contains(t.ancestors, other.OID) {
-				found.Refuse("", "%s and %s are both under catalog.watch, and the first is a part of the second: the log has each row once, so watch only one of them", t.Name, other.Name)
+				found.Refusef("", "%s and %s are both under catalog.watch, and the first is a part of the second: the log has each row once, so watch only one of them", t.Name, other.Name)
 			}
 		}
 		slices.Sort(t.Columns)
@@ -146,12 +146,12 @@ func (t *table) add(ctx context.Context, pool *pgxpool.Pool, w config.WatchedTab
 	}
 	sql, columns, problem := t.compile(w, where)
 	if problem != "" {
-		found.Refuse("", "%s: %s", at, problem)
+		found.Refusef("", "%s: %s", at, problem)
 		return nil
 	}
 	err := prepare(ctx, pool, sql)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		found.Refuse("", "%s: %s is refused by Postgres: %s%s", at, t.what(w), pg.Message, hint(pg))
+		found.Refusef("", "%s: %s is refused by Postgres: %s%s", at, t.what(w), pg.Message, hint(pg))
 		return nil
 	}
 	if err != nil {

@@ -85,9 +85,9 @@ func TestWriter_SaysWhichStatementByColumnIsMissingOrWrong(t *testing.T) {
 	require.Contains(t, failure.Message, "set catalog.write_back.product.active to the statement that does it")
 
 	for want, fields := range map[string]map[string]string{
-		"catalog.write_back.product.nmae: the mapping's products query does not return nmae": {"nmae": `UPDATE plan SET display_name = @name WHERE id = @id`},
-		"catalog.write_back.product.name does not use @id":                                   {"name": `UPDATE plan SET display_name = @name`},
-		"catalog.write_back.product.name is refused by Postgres":                             {"name": `UPDATE plan SET display = @name WHERE id = @id`},
+		"catalog.write_back.product.title: the mapping's products query does not return title": {"title": `UPDATE plan SET display_name = @name WHERE id = @id`},
+		"catalog.write_back.product.name does not use @id":                                     {"name": `UPDATE plan SET display_name = @name`},
+		"catalog.write_back.product.name is refused by Postgres":                               {"name": `UPDATE plan SET display = @name WHERE id = @id`},
 	} {
 		r.queries.WriteBack.ProductFields = fields
 		_, err := r.open(r.pool)

@@ -38,7 +38,7 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 				return nil, fmt.Errorf("look at the types of %s: %w", s.key, err)
 			}
 			if !holds {
-				out.Warn("", "%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be "+
+				out.Warnf("", "%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be "+
 					"imported; keep Stripe's id in a text column of its own, and let the mapping's queries return it as the id "+
 					"of imported rows",
 					s.key, name, typeName, example(name, s.key))

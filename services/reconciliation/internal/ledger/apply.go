@@ -154,11 +154,12 @@ func (l *Ledger) changed(ctx context.Context, tx pgx.Tx, p *Product) error {
 			return err
 		}
 	}
-	if p.State != Drifted {
+	switch {
+	case p.State != Drifted:
 		p.DriftedAt, p.repairAt, p.Repairs = time.Time{}, time.Time{}, 0
-	} else if p.readied && p.imports() {
+	case p.readied && p.imports():
 		p.repairAt = l.now()
-	} else if p.repairAt.IsZero() && p.unopened() {
+	case p.repairAt.IsZero() && p.unopened():
 		p.repairAt = l.now().Add(firstRepair)
 	}
 	if closes {
