@@ -85,6 +85,9 @@ func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling
 			case err != nil:
 				return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
 			}
+			if m.closing.Load() {
+				return nil
+			}
 			continue
 		}
 		select {
