@@ -79,6 +79,11 @@ func mainError(name, description string, settings any, run func(context.Context,
 		return err //nolint:wrapcheck // names the setting
 	}
 	err = run(ctx, Runtime{Logger: logger.With("service", name), Metrics: t.Handler(), Mapping: mapping})
+	if err != nil && ctx.Err() != nil {
+		// Whatever it was in the middle of, as its migrations: it was told to stop.
+		logger.Warn("stopped before it was done", "error", err)
+		err = nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := t.Shutdown(ctx); err != nil {
