@@ -249,7 +249,7 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	require.NoError(t, err)
 	_, err = rec.Cursor("poll.default").GetString(ctx)
 	require.NoError(t, err)
-	_, err = rec.Capture("default").GetWritten(ctx, &meshv1.CaptureReport{})
+	_, err = rec.Capture("default").GetString(ctx)
 	require.NoError(t, err)
 	_, err = rec.Halted("default").GetString(ctx)
 	require.NoError(t, err)

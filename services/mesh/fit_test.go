@@ -100,11 +100,12 @@ func TestDeadLetter_IsStoredWhateverItSays(t *testing.T) {
 			require.NoError(t, m.DeadLetter(t.Context(), letter), server+" "+name)
 			open, err := m.OpenLetters(t.Context(), mesh.Push, "default", []string{text + name, name})
 			require.NoError(t, err)
-			require.Equal(t, []bool{true, false}, open, server+" "+name)
+			require.NotNil(t, open[0], server+" "+name)
+			require.Nil(t, open[1], server+" "+name)
 			require.NoError(t, m.ForgetLetter(t.Context(), letter))
 			open, err = m.OpenLetters(t.Context(), mesh.Push, "default", []string{text + name})
 			require.NoError(t, err)
-			require.Equal(t, []bool{false}, open, server+" "+name)
+			require.Nil(t, open[0], server+" "+name)
 		}
 		require.NoError(t, m.Ready(t.Context()))
 	}

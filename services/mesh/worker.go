@@ -110,7 +110,12 @@ func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurre
 	defer cancel()
 	stop := context.AfterFunc(pulling, func() { time.AfterFunc(shutdownGrace, cancel) })
 	defer stop()
-	g.Go(func() error { return m.Closed(pulling) })
+	g.Go(func() error {
+		err := m.Closed(pulling)
+		// A connection that was closed on purpose ends the pulls as well: nothing would wake them.
+		end()
+		return err
+	})
 	g.Go(func() error {
 		select {
 		case <-turned:
