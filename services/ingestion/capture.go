@@ -50,6 +50,7 @@ func (in *ingester) capture(ctx context.Context) error {
 			continue
 		case errors.Is(err, errSchema):
 			in.logger.WarnContext(ctx, "the schema of the catalog changed; looking at it again", "error", err)
+			in.wantSurely(ctx, err.Error())
 			in.rebind(ctx)
 			continue
 		}
@@ -69,6 +70,19 @@ func (in *ingester) capture(ctx context.Context) error {
 		in.pause(ctx, reconnectDelay)
 		// The slot may have been lost meanwhile, or the whole database.
 		in.rebind(ctx)
+	}
+}
+
+// wantSurely is want that is tried until it succeeds or ctx ends. A schema that was changed and changed back looks as before,
+// and what was written meanwhile may not be in the log.
+func (in *ingester) wantSurely(ctx context.Context, reason string) {
+	for ctx.Err() == nil {
+		err := in.want(ctx, reason)
+		if err == nil {
+			return
+		}
+		in.report.fail(err)
+		in.pause(ctx, reconnectDelay)
 	}
 }
 

@@ -112,6 +112,19 @@ func (r *reporter) comparedAt() time.Time {
 	return time.Time{}
 }
 
+// begunAt is when the comparison that was interrupted began, or, if that is not known, the last complete one; the zero time if
+// neither is.
+func (r *reporter) begunAt() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range []*meshv1.TableComparison{r.current.GetRunning(), r.current.GetCompared()} {
+		if c.GetStartedAt() != nil && (c.GetId() == "" || c.GetFinishedAt() != nil) {
+			return c.GetStartedAt().AsTime()
+		}
+	}
+	return time.Time{}
+}
+
 // interrupted is from where a comparison with the same reason goes on, and when it began; nothing if none was interrupted.
 func (r *reporter) interrupted(reason string) (after string, startedAt time.Time) {
 	r.mu.Lock()

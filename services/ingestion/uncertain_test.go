@@ -444,3 +444,21 @@ func TestLately_RemembersForAWhile(t *testing.T) {
 		}
 	}
 }
+
+func TestCapture_ASchemaThatIsChangedAndChangedBack(t *testing.T) {
+	r := newRig(t)
+	r.own(`SELECT id, name FROM items`)
+	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
+	r.start()
+	r.settledAfter(time.Now())
+	finished := r.report().GetCompared().GetFinishedAt().AsTime()
+	r.exec(`ALTER TABLE items RENAME COLUMN notes TO remarks`)
+	r.eventually("noticed", func() bool {
+		return r.snapshot() != "done" || r.report().GetCompared().GetFinishedAt().AsTime().After(finished)
+	})
+	r.exec(`ALTER TABLE items RENAME COLUMN remarks TO notes`)
+	r.eventually("compared for it", func() bool {
+		compared := r.report().GetCompared()
+		return compared.GetFinishedAt().AsTime().After(finished) && strings.Contains(compared.GetReason(), "schema of the catalog changed")
+	})
+}

@@ -282,7 +282,12 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 		return err
 	}
 	c := in.newComparison(t, reason)
-	c.after = after
+	if after != "" {
+		// What was read before the interruption is as old as its beginning. Without that it is read again.
+		if c.startedAt = in.report.begunAt(); !c.startedAt.IsZero() {
+			c.after = after
+		}
+	}
 	c.first = !in.report.everCompared()
 	c.moved = func(last string) error { return move(wholeAfter + last) }
 	if err := in.whole.timed(func() error { return c.run(ctx) }); err != nil {
