@@ -121,7 +121,9 @@ func TestPush_HandsALookupKeyOverWithinTheCatalog(t *testing.T) {
 	// The price moves before its old product is known to have lost it.
 	r.want(of("cup", map[string]string{"a": "silver"}), 3)
 	r.applied("cup", 3)
-	require.Contains(t, r.steps("cup"), "taking lookup key silver from price")
+	require.Eventually(t, func() bool {
+		return strings.Contains(r.steps("cup"), "taking lookup key silver from price")
+	}, patience, 10*time.Millisecond)
 	r.want(of("mug", map[string]string{"b": "gold"}), 4)
 	r.applied("mug", 4)
 	require.Nil(t, r.letter("mug"))
