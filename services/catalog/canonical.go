@@ -71,12 +71,7 @@ func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 			c.BillingScheme = "tiered"
 		}
 	}
-	if r := p.GetRecurring(); r != nil {
-		c.Recurring = &catalogv1.Recurring{
-			Interval: r.GetInterval(), IntervalCount: max(r.GetIntervalCount(), 1),
-			UsageType: cmp.Or(r.GetUsageType(), "licensed"), Meter: r.GetMeter(),
-		}
-	}
+	c.Recurring = canonicalRecurring(p.GetRecurring())
 	if len(p.GetCurrencyOptions()) > 0 {
 		c.CurrencyOptions = make(map[string]*catalogv1.CurrencyOption, len(p.GetCurrencyOptions()))
 	}
@@ -87,6 +82,22 @@ func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 		}
 		option.UnitAmount, option.UnitAmountDecimal = canonicalAmount(o.GetUnitAmount(), o.GetUnitAmountDecimal())
 		c.CurrencyOptions[code] = option
+	}
+	return c
+}
+
+// canonicalRecurring writes Stripe's defaults out. Usage of a metered price without a meter is summed up; a meter says itself
+// how usage is aggregated.
+func canonicalRecurring(r *catalogv1.Recurring) *catalogv1.Recurring {
+	if r == nil {
+		return nil
+	}
+	c := &catalogv1.Recurring{
+		Interval: r.GetInterval(), IntervalCount: max(r.GetIntervalCount(), 1), UsageType: cmp.Or(r.GetUsageType(), "licensed"),
+		Meter: r.GetMeter(), AggregateUsage: r.GetAggregateUsage(), TrialPeriodDays: r.GetTrialPeriodDays(),
+	}
+	if c.GetUsageType() == "metered" && c.GetMeter() == "" && c.GetAggregateUsage() == "" {
+		c.AggregateUsage = "sum"
 	}
 	return c
 }

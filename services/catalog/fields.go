@@ -34,16 +34,10 @@ var productFields = []field[*catalogv1.Product]{
 	}},
 	{"name", func(p *catalogv1.Product) []Param { return text("name", p.GetName()) }},
 	{"package_dimensions", func(p *catalogv1.Product) []Param {
-		d := p.GetPackageDimensions()
-		if d == nil {
+		if p.GetPackageDimensions() == nil {
 			return text("package_dimensions", "")
 		}
-		return []Param{
-			{Name: "package_dimensions[height]", Value: d.GetHeight()},
-			{Name: "package_dimensions[length]", Value: d.GetLength()},
-			{Name: "package_dimensions[weight]", Value: d.GetWeight()},
-			{Name: "package_dimensions[width]", Value: d.GetWidth()},
-		}
+		return writeStructure("package_dimensions", p.GetPackageDimensions())
 	}},
 	{"shippable", func(p *catalogv1.Product) []Param {
 		if p.Shippable == nil {
@@ -63,28 +57,18 @@ var priceIdentity = []field[*catalogv1.Price]{
 	{"currency", func(p *catalogv1.Price) []Param { return text("currency", p.GetCurrency()) }},
 	{"custom_unit_amount", func(p *catalogv1.Price) []Param { return custom("custom_unit_amount", p.GetCustomUnitAmount()) }},
 	{"recurring", func(p *catalogv1.Price) []Param {
-		r := p.GetRecurring()
-		if r == nil {
+		if p.GetRecurring() == nil {
 			return nil
 		}
-		out := []Param{
-			{Name: "recurring[interval]", Value: r.GetInterval()},
-			{Name: "recurring[interval_count]", Value: strconv.FormatUint(uint64(r.GetIntervalCount()), 10)},
-			{Name: "recurring[usage_type]", Value: r.GetUsageType()},
-		}
-		return optional(out, "recurring[meter]", r.GetMeter())
+		return writeStructure("recurring", p.GetRecurring())
 	}},
 	{"tiers", func(p *catalogv1.Price) []Param { return tiers("tiers", p.GetTiers()) }},
 	{"tiers_mode", func(p *catalogv1.Price) []Param { return optional(nil, "tiers_mode", p.GetTiersMode()) }},
 	{"transform_quantity", func(p *catalogv1.Price) []Param {
-		t := p.GetTransformQuantity()
-		if t == nil {
+		if p.GetTransformQuantity() == nil {
 			return nil
 		}
-		return []Param{
-			{Name: "transform_quantity[divide_by]", Value: strconv.FormatUint(t.GetDivideBy(), 10)},
-			{Name: "transform_quantity[round]", Value: t.GetRound()},
-		}
+		return writeStructure("transform_quantity", p.GetTransformQuantity())
 	}},
 	{"unit_amount", func(p *catalogv1.Price) []Param {
 		return amount("", "unit_amount", p.GetUnitAmount(), p.GetUnitAmountDecimal())
@@ -108,7 +92,7 @@ func newPrice(p *catalogv1.Price) []Param {
 func fitsDefaultPriceData(p *catalogv1.Price) bool {
 	r := p.GetRecurring()
 	return p.GetBillingScheme() == "per_unit" && len(p.GetTiers()) == 0 && p.GetTiersMode() == "" && p.GetTransformQuantity() == nil &&
-		(r == nil || r.GetUsageType() == "licensed" && r.GetMeter() == "")
+		(r == nil || r.GetUsageType() == "licensed" && r.GetMeter() == "" && r.GetAggregateUsage() == "" && r.GetTrialPeriodDays() == 0)
 }
 
 // defaultPriceData writes a price that fits it as a product's default_price_data.

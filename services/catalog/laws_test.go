@@ -245,7 +245,8 @@ func TestANewProductTakesAsFewCallsAsStripeAllows(t *testing.T) {
 				continue
 			}
 			calls++
-			byItself := len(p.GetTiers()) > 0 || p.GetTransformQuantity() != nil || p.GetRecurring().GetUsageType() == "metered"
+			byItself := len(p.GetTiers()) > 0 || p.GetTransformQuantity() != nil || p.GetRecurring().GetUsageType() == "metered" ||
+				p.GetRecurring().GetTrialPeriodDays() > 0
 			if p.GetId() == change.GetProduct().GetDefaultPrice() && byItself {
 				calls++
 			}

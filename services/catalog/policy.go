@@ -47,11 +47,9 @@ var actions = map[Owner][]Action{
 
 // ownable are the fields for which there can be a rule. The rest of a price Stripe never changes: where it differs, the
 // price is another one.
-var ownable = []string{
-	"active", "default_price", "description", "images", "marketing_features", "metadata", "name", "package_dimensions",
-	"shippable", "statement_descriptor", "tax_code", "unit_label", "url",
-	"prices.active", "prices.currency_options", "prices.lookup_key", "prices.metadata", "prices.nickname", "prices.tax_behavior",
-}
+var ownable = slices.Concat(fieldNames(productTable, "", isOwnable), fieldNames(priceTable, "prices.", isOwnable))
+
+func isOwnable(f Field) bool { return f.Ownable }
 
 // ownKeys are keys of metadata that Driftless writes for itself.
 var ownKeys = []string{PriceMarker, ProductMarker, AbsenceMarker}
@@ -132,8 +130,8 @@ func checkField(field string) error {
 		}
 		return nil
 	}
-	for _, f := range priceIdentity {
-		if field == "prices."+f.name || field == "prices.unit_amount_decimal" {
+	for _, f := range priceTable {
+		if f.Fixed && field == "prices."+f.Name {
 			return fmt.Errorf("%s: Stripe never changes it, so a price that differs in it is another price: it is the catalog's, and is always repaired", field)
 		}
 	}

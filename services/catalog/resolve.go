@@ -258,9 +258,6 @@ func (r *resolver) eachField(yield func(boundField)) {
 	}
 }
 
-// priceFields are those of an active price that Stripe changes in place, but for metadata.
-var priceFields = []string{"currency_options", "lookup_key", "nickname", "tax_behavior"}
-
 func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.ObservedPrice, yield func(boundField)) {
 	id, have, price := want.GetId(), held.GetPrice(), priceOf(r.eff.GetProduct(), want.GetId())
 	at := cmp.Or(r.changed(held.GetStripeId()), held.GetCreated())
@@ -410,59 +407,6 @@ func priceOf(p *catalogv1.Product, id string) *catalogv1.Price {
 		}
 	}
 	return nil
-}
-
-// setProduct gives a product one of another's fields.
-func setProduct(p *catalogv1.Product, field string, from *catalogv1.Product) {
-	switch field {
-	case "active":
-		p.Active = from.Active
-	case "description":
-		p.Description = from.GetDescription()
-	case "images":
-		p.Images = from.GetImages()
-	case "marketing_features":
-		p.MarketingFeatures = from.GetMarketingFeatures()
-	case "name":
-		p.Name = from.GetName()
-	case "package_dimensions":
-		p.PackageDimensions = from.GetPackageDimensions()
-	case "shippable":
-		p.Shippable = from.Shippable
-	case "statement_descriptor":
-		p.StatementDescriptor = from.GetStatementDescriptor()
-	case "tax_code":
-		p.TaxCode = from.GetTaxCode()
-	case "unit_label":
-		p.UnitLabel = from.GetUnitLabel()
-	case "url":
-		p.Url = from.GetUrl()
-	}
-}
-
-// setPrice gives a price one of another's fields.
-func setPrice(p *catalogv1.Price, field string, from *catalogv1.Price) {
-	switch field {
-	case "active":
-		p.Active = from.Active
-	case "currency_options":
-		p.CurrencyOptions = maps.Clone(from.GetCurrencyOptions())
-		delete(p.CurrencyOptions, p.GetCurrency())
-	case "lookup_key":
-		p.LookupKey = from.GetLookupKey()
-	case "nickname":
-		p.Nickname = from.GetNickname()
-	case "tax_behavior":
-		p.TaxBehavior = from.GetTaxBehavior()
-	}
-}
-
-// keepStructure gives a price what Stripe never changes of another, and its currency options, which must fit.
-func keepStructure(p, from *catalogv1.Price) {
-	p.BillingScheme, p.Currency, p.CustomUnitAmount, p.Recurring = from.GetBillingScheme(), from.GetCurrency(), from.GetCustomUnitAmount(), from.GetRecurring()
-	p.Tiers, p.TiersMode, p.TransformQuantity = from.GetTiers(), from.GetTiersMode(), from.GetTransformQuantity()
-	p.UnitAmount, p.UnitAmountDecimal, p.TaxBehavior = from.GetUnitAmount(), from.GetUnitAmountDecimal(), from.GetTaxBehavior()
-	setPrice(p, "currency_options", from)
 }
 
 // Agree records, in place, what both sides hold of the fields that the policy does not simply have overwritten, where they

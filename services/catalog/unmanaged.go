@@ -54,21 +54,19 @@ func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 // wanted as it is.
 func (d *differ) keepIdentity(want, held *catalogv1.Price) {
 	mixed := proto.CloneOf(want)
-	if !d.managed("prices.currency") {
-		mixed.Currency = held.GetCurrency()
-	}
-	if !d.managed("prices.recurring") {
-		mixed.Recurring = held.GetRecurring()
-	}
-	if !d.managed("prices.transform_quantity") {
-		mixed.TransformQuantity = held.GetTransformQuantity()
+	for _, f := range priceTable {
+		if f.Fixed && !f.priced && !d.managed("prices."+f.Name) {
+			copyField(mixed, held, f.Name)
+		}
 	}
 	// An amount is given in one of several fields: it is unmanaged if neither the field that the catalog gives it in
 	// nor the one that Stripe has it in is Driftless's.
 	if !d.managesAmount(want) && !d.managesAmount(held) {
-		mixed.BillingScheme, mixed.Tiers, mixed.TiersMode = held.GetBillingScheme(), held.GetTiers(), held.GetTiersMode()
-		mixed.UnitAmount, mixed.UnitAmountDecimal = held.GetUnitAmount(), held.GetUnitAmountDecimal()
-		mixed.CustomUnitAmount = held.GetCustomUnitAmount()
+		for _, f := range priceTable {
+			if f.priced {
+				copyField(mixed, held, f.Name)
+			}
+		}
 	}
 	if !d.managed("prices.tiers_mode") && len(mixed.GetTiers()) > 0 && held.GetTiersMode() != "" {
 		mixed.TiersMode = held.GetTiersMode()

@@ -153,6 +153,13 @@ func (v *validator) recurring(path string, r *catalogv1.Recurring) {
 	if r.GetMeter() != "" && r.GetUsageType() != "metered" {
 		v.add(path+".recurring.usage_type", "must be metered when a meter is given")
 	}
+	switch {
+	case r.GetAggregateUsage() == "":
+	case r.GetUsageType() != "metered":
+		v.add(path+".recurring.aggregate_usage", "must be empty unless usage_type is metered")
+	case r.GetMeter() != "":
+		v.add(path+".recurring.aggregate_usage", "must be empty when a meter is given: the meter says how usage is aggregated")
+	}
 }
 
 func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {

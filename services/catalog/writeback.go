@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -76,15 +75,14 @@ func takeKey(into, from map[string]string, key string) map[string]string {
 	return into
 }
 
+// isProductField reports whether a field of a product can be taken over by itself.
 func isProductField(name string) bool {
-	for _, f := range productFields {
-		if f.name == name {
-			return true
-		}
-	}
-	return false
+	f, ok := lookUpField(productTable, name)
+	return ok && f.Ownable
 }
 
+// isPriceField reports whether a field of a price can be taken over by itself.
 func isPriceField(name string) bool {
-	return name == "active" || slices.Contains(priceFields, name)
+	f, ok := lookUpField(priceTable, name)
+	return ok && f.Ownable
 }

@@ -2,10 +2,13 @@ package stripeapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
+	"google.golang.org/protobuf/proto"
 )
 
 // productJSON is a product as API version 2023-10-16 writes it. Numbers stay text, so that no digit is lost.
@@ -22,7 +25,7 @@ type productJSON struct {
 	Livemode            bool              `json:"livemode"`
 	Metadata            map[string]string `json:"metadata"`
 	Name                string            `json:"name"`
-	PackageDimensions   *dimensionsJSON   `json:"package_dimensions"`
+	PackageDimensions   structureJSON     `json:"package_dimensions"`
 	Shippable           *bool             `json:"shippable"`
 	StatementDescriptor string            `json:"statement_descriptor"`
 	TaxCode             reference         `json:"tax_code"`
@@ -33,13 +36,6 @@ type productJSON struct {
 
 type featureJSON struct {
 	Name string `json:"name"`
-}
-
-type dimensionsJSON struct {
-	Height json.Number `json:"height"`
-	Length json.Number `json:"length"`
-	Weight json.Number `json:"weight"`
-	Width  json.Number `json:"width"`
 }
 
 type priceJSON struct {
@@ -54,11 +50,11 @@ type priceJSON struct {
 	Metadata          map[string]string             `json:"metadata"`
 	Nickname          string                        `json:"nickname"`
 	Product           reference                     `json:"product"`
-	Recurring         *recurringJSON                `json:"recurring"`
+	Recurring         structureJSON                 `json:"recurring"`
 	TaxBehavior       string                        `json:"tax_behavior"`
 	Tiers             []tierJSON                    `json:"tiers"`
 	TiersMode         string                        `json:"tiers_mode"`
-	TransformQuantity *transformJSON                `json:"transform_quantity"`
+	TransformQuantity structureJSON                 `json:"transform_quantity"`
 	amountJSON
 }
 
@@ -80,13 +76,6 @@ type customJSON struct {
 	Preset  json.Number `json:"preset"`
 }
 
-type recurringJSON struct {
-	Interval      string `json:"interval"`
-	IntervalCount uint32 `json:"interval_count"`
-	Meter         string `json:"meter"`
-	UsageType     string `json:"usage_type"`
-}
-
 type tierJSON struct {
 	amountJSON
 	FlatAmount        json.Number `json:"flat_amount"`
@@ -94,9 +83,40 @@ type tierJSON struct {
 	UpTo              json.Number `json:"up_to"`
 }
 
-type transformJSON struct {
-	DivideBy uint64 `json:"divide_by"`
-	Round    string `json:"round"`
+// structureJSON is a structure by its parts, texts and numbers as they are written; nil for null.
+type structureJSON map[string]structurePart
+
+// structurePart is a text or a number as text, "" for null and for what no part of a structure is.
+type structurePart string
+
+// UnmarshalJSON takes any value: Stripe may add parts of any kind.
+func (p *structurePart) UnmarshalJSON(data []byte) error {
+	switch {
+	case len(data) > 0 && data[0] == '"':
+		return json.Unmarshal(data, (*string)(p))
+	case len(data) > 0 && (data[0] == '-' || '0' <= data[0] && data[0] <= '9'):
+		*p = structurePart(data)
+	default:
+		*p = ""
+	}
+	return nil
+}
+
+// decode fills an empty message with the parts that are in the table of fields. Others are left out, and a number that the part
+// cannot hold is the largest that it can.
+func (s structureJSON) decode(field string, into proto.Message) {
+	for _, part := range catalog.Parts(field) {
+		value := string(s[part.Name])
+		if part.Type != catalog.PartWhole {
+			part.SetText(into, value)
+			continue
+		}
+		n, err := strconv.ParseUint(value, 10, 64)
+		if errors.Is(err, strconv.ErrSyntax) {
+			n = 0
+		}
+		part.SetWhole(into, min(n, part.Limit(into)))
+	}
 }
 
 // reference is the id of another object, which Stripe may have expanded.
@@ -135,10 +155,9 @@ func (j *productJSON) sighting(seen int64) catalog.ProductSighting {
 	for _, f := range append(j.Features, j.MarketingFeatures...) {
 		p.MarketingFeatures = append(p.MarketingFeatures, &catalogv1.MarketingFeature{Name: f.Name})
 	}
-	if d := j.PackageDimensions; d != nil {
-		p.PackageDimensions = &catalogv1.PackageDimensions{
-			Height: d.Height.String(), Length: d.Length.String(), Weight: d.Weight.String(), Width: d.Width.String(),
-		}
+	if j.PackageDimensions != nil {
+		p.PackageDimensions = &catalogv1.PackageDimensions{}
+		j.PackageDimensions.decode("package_dimensions", p.PackageDimensions)
 	}
 	return catalog.ProductSighting{Product: p, Updated: j.Updated, Seen: seen}
 }
@@ -160,11 +179,13 @@ func (j *priceJSON) sighting(seen int64) catalog.PriceSighting {
 		CustomUnitAmount: decodeCustom(j.CustomUnitAmount), TaxBehavior: j.TaxBehavior, LookupKey: j.LookupKey,
 		Nickname: j.Nickname, Metadata: j.Metadata,
 	}
-	if r := j.Recurring; r != nil {
-		p.Recurring = &catalogv1.Recurring{Interval: r.Interval, IntervalCount: r.IntervalCount, UsageType: r.UsageType, Meter: r.Meter}
+	if j.Recurring != nil {
+		p.Recurring = &catalogv1.Recurring{}
+		j.Recurring.decode("recurring", p.Recurring)
 	}
-	if t := j.TransformQuantity; t != nil {
-		p.TransformQuantity = &catalogv1.TransformQuantity{DivideBy: t.DivideBy, Round: t.Round}
+	if j.TransformQuantity != nil {
+		p.TransformQuantity = &catalogv1.TransformQuantity{}
+		j.TransformQuantity.decode("transform_quantity", p.TransformQuantity)
 	}
 	for currency, o := range j.CurrencyOptions {
 		if currency == j.Currency {

@@ -28,10 +28,12 @@ type price struct {
 }
 
 type recurring struct {
-	Interval      string  `json:"interval"`
-	IntervalCount int64   `json:"interval_count"`
-	Meter         *string `json:"meter"`
-	UsageType     string  `json:"usage_type"`
+	AggregateUsage  *string `json:"aggregate_usage"`
+	Interval        string  `json:"interval"`
+	IntervalCount   int64   `json:"interval_count"`
+	Meter           *string `json:"meter"`
+	TrialPeriodDays *int64  `json:"trial_period_days"`
+	UsageType       string  `json:"usage_type"`
 }
 
 type transform struct {
@@ -64,6 +66,9 @@ type priceJSON struct {
 	UnitAmountDecimal *string                 `json:"unit_amount_decimal"`
 }
 
+// aggregations are the ways in which the usage of a metered price without a meter is aggregated.
+var aggregations = []string{"last_during_period", "last_ever", "max", "sum"}
+
 var intervals = []string{"day", "month", "week", "year"}
 
 // longestInterval is how far apart two payments may lie: three years.
@@ -88,10 +93,12 @@ var createPriceParams = map[string]shape{
 		"statement_descriptor": {max: 22}, "tax_code": {max: 5000}, "unit_label": {max: 12},
 	}},
 	"recurring": {kind: hash, fields: map[string]shape{
-		"interval":       {kind: enumeration, choices: intervals, required: true},
-		"interval_count": {kind: integer},
-		"meter":          {max: 5000},
-		"usage_type":     {kind: enumeration, choices: []string{"licensed", "metered"}},
+		"aggregate_usage":   {kind: enumeration, choices: aggregations},
+		"interval":          {kind: enumeration, choices: intervals, required: true},
+		"interval_count":    {kind: integer},
+		"meter":             {max: 5000},
+		"trial_period_days": {kind: integer},
+		"usage_type":        {kind: enumeration, choices: []string{"licensed", "metered"}},
 	}},
 	"tax_behavior":        taxBehaviorParam,
 	"tiers":               tiersParam,
@@ -221,11 +228,22 @@ func newRecurring(f *field) (*recurring, *refusal) {
 	if s := f.text("usage_type"); s != "" {
 		r.UsageType = s
 	}
+	if days, sent := f.integer("trial_period_days"); sent {
+		r.TrialPeriodDays = &days
+	}
+	if r.AggregateUsage = f.optional("aggregate_usage"); r.AggregateUsage == nil && r.UsageType == "metered" && r.Meter == nil {
+		r.AggregateUsage = &aggregations[3]
+	}
 	switch limit := longestInterval[r.Interval]; {
 	case r.IntervalCount < 1:
 		return nil, invalid("parameter_invalid_integer", f.get("interval_count").name, "This value must be greater than or equal to 1.")
 	case r.IntervalCount > limit:
 		return nil, invalid("", f.get("interval_count").name, "The maximum interval is 3 years: interval_count can be at most %s.", longestIntervalText[r.Interval])
+	case r.TrialPeriodDays != nil && *r.TrialPeriodDays < 0:
+		return nil, invalid("parameter_invalid_integer", f.get("trial_period_days").name, "This value must be greater than or equal to 0.")
+	case r.AggregateUsage != nil && (r.UsageType != "metered" || r.Meter != nil):
+		return nil, invalid("", f.get("aggregate_usage").name,
+			"`recurring[aggregate_usage]` can only be set if `recurring[usage_type]=metered` and without a meter.")
 	case r.Meter != nil && r.UsageType != "metered":
 		return nil, invalid("", f.get("meter").name, "`recurring[meter]` can only be set if `recurring[usage_type]=metered`.")
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
+	"google.golang.org/protobuf/proto"
 )
 
 // form is the body of a call. What is read is taken out; finish refuses what is left over, and what could not be
@@ -303,4 +305,16 @@ func plain(s string) string {
 		return whole + "." + fraction
 	}
 	return whole
+}
+
+// readStructure takes the parts of a structure out of the form.
+func (f *form) readStructure(field string, structure proto.Message) {
+	for _, part := range catalog.Parts(field) {
+		name := field + "[" + part.Name + "]"
+		if part.Type == catalog.PartWhole {
+			part.SetWhole(structure, uint64(f.integer(name)))
+			continue
+		}
+		part.SetText(structure, f.take(name))
+	}
 }

@@ -311,15 +311,17 @@ func (s *Stripe) newPrice(product string, f *form) (*price, error) {
 	p.TiersMode = f.take("tiers_mode")
 	f.readAmount("", p.Price)
 	if f.has("recurring") {
-		p.Recurring = &catalogv1.Recurring{
-			Interval: f.take("recurring[interval]"), UsageType: cmp.Or(f.take("recurring[usage_type]"), "licensed"),
-			Meter: f.take("recurring[meter]"), IntervalCount: uint32(max(f.integer("recurring[interval_count]"), 1)),
+		p.Recurring = &catalogv1.Recurring{}
+		f.readStructure("recurring", p.Recurring)
+		p.Recurring.UsageType = cmp.Or(p.Recurring.GetUsageType(), "licensed")
+		p.Recurring.IntervalCount = max(p.Recurring.GetIntervalCount(), 1)
+		if p.Recurring.GetUsageType() == "metered" && p.Recurring.GetMeter() == "" {
+			p.Recurring.AggregateUsage = cmp.Or(p.Recurring.GetAggregateUsage(), "sum")
 		}
 	}
 	if f.has("transform_quantity") {
-		p.TransformQuantity = &catalogv1.TransformQuantity{
-			DivideBy: uint64(f.integer("transform_quantity[divide_by]")), Round: f.take("transform_quantity[round]"),
-		}
+		p.TransformQuantity = &catalogv1.TransformQuantity{}
+		f.readStructure("transform_quantity", p.TransformQuantity)
 	}
 	if err := checkNewPrice(p.Price); err != nil {
 		return nil, err
@@ -366,6 +368,9 @@ func checkNewPrice(p *catalogv1.Price) error {
 	}
 	if r.GetUsageType() != "licensed" && r.GetUsageType() != "metered" {
 		return refuse("no such usage_type: %s", r.GetUsageType())
+	}
+	if r.GetAggregateUsage() != "" && (r.GetUsageType() != "metered" || r.GetMeter() != "") {
+		return refuse("aggregate_usage is for metered prices without a meter")
 	}
 	if r.GetMeter() != "" && r.GetUsageType() != "metered" {
 		return refuse("a meter is for metered prices")

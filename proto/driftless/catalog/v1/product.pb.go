@@ -486,10 +486,15 @@ type Recurring struct {
 	// Zero means 1. At most three years in all.
 	IntervalCount uint32 `protobuf:"varint,2,opt,name=interval_count,json=intervalCount,proto3" json:"interval_count,omitempty"`
 	// licensed (the default) or metered.
-	UsageType     string `protobuf:"bytes,3,opt,name=usage_type,json=usageType,proto3" json:"usage_type,omitempty"`
-	Meter         string `protobuf:"bytes,4,opt,name=meter,proto3" json:"meter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	UsageType string `protobuf:"bytes,3,opt,name=usage_type,json=usageType,proto3" json:"usage_type,omitempty"`
+	Meter     string `protobuf:"bytes,4,opt,name=meter,proto3" json:"meter,omitempty"`
+	// How usage is aggregated over a period, of a metered price without a meter: sum (the default), max, last_during_period
+	// or last_ever.
+	AggregateUsage string `protobuf:"bytes,5,opt,name=aggregate_usage,json=aggregateUsage,proto3" json:"aggregate_usage,omitempty"`
+	// How many days a subscription is free at first, if it is made with trial_from_plan. Zero means none.
+	TrialPeriodDays uint32 `protobuf:"varint,6,opt,name=trial_period_days,json=trialPeriodDays,proto3" json:"trial_period_days,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Recurring) Reset() {
@@ -548,6 +553,20 @@ func (x *Recurring) GetMeter() string {
 		return x.Meter
 	}
 	return ""
+}
+
+func (x *Recurring) GetAggregateUsage() string {
+	if x != nil {
+		return x.AggregateUsage
+	}
+	return ""
+}
+
+func (x *Recurring) GetTrialPeriodDays() uint32 {
+	if x != nil {
+		return x.TrialPeriodDays
+	}
+	return 0
 }
 
 // One tier of a tiered price; an amount is given whole or as a decimal.
@@ -884,13 +903,15 @@ const file_driftless_catalog_v1_product_proto_rawDesc = "" +
 	"\x06height\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x06height\x12;\n" +
 	"\x06length\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x06length\x12;\n" +
 	"\x06weight\x18\x03 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x06weight\x129\n" +
-	"\x05width\x18\x04 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x05width\"\xbe\x01\n" +
+	"\x05width\x18\x04 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x05width\"\xc5\x02\n" +
 	"\tRecurring\x129\n" +
 	"\binterval\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18R\x03dayR\x04weekR\x05monthR\x04yearR\binterval\x12%\n" +
 	"\x0einterval_count\x18\x02 \x01(\rR\rintervalCount\x129\n" +
 	"\n" +
 	"usage_type\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15R\x00R\blicensedR\ameteredR\tusageType\x12\x14\n" +
-	"\x05meter\x18\x04 \x01(\tR\x05meter\"\x86\x03\n" +
+	"\x05meter\x18\x04 \x01(\tR\x05meter\x12Y\n" +
+	"\x0faggregate_usage\x18\x05 \x01(\tB0\xbaH-r+R\x00R\x03sumR\x03maxR\x12last_during_periodR\tlast_everR\x0eaggregateUsage\x12*\n" +
+	"\x11trial_period_days\x18\x06 \x01(\rR\x0ftrialPeriodDays\"\x86\x03\n" +
 	"\tPriceTier\x121\n" +
 	"\x05up_to\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^([1-9][0-9]{0,17})?$R\x04upTo\x12?\n" +
 	"\vunit_amount\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^(0|[1-9][0-9]{0,11})?$R\n" +

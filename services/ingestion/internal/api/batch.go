@@ -21,7 +21,7 @@ type place struct{ path, product string }
 
 func batchOf(products []*catalogv1.Product) (*batch, error) {
 	b := &batch{priceIDs: []string{}, places: map[string]place{}}
-	productRows, priceRows := make([]row.Product, 0, len(products)), []row.Price{}
+	productRows, priceRows := make([]row.Row, 0, len(products)), []row.Row{}
 	for i, p := range products {
 		productRows = append(productRows, row.OfProduct(p))
 		b.productIDs = append(b.productIDs, p.GetId())

@@ -10,50 +10,30 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
 // The rows of a batch come as one JSON array each. They are locked in the order of their ids, so that overlapping
 // batches wait for each other instead of deadlocking; rows that are the same already are not written.
-const (
-	upsertProducts = `INSERT INTO driftless.products AS p (id, name, active, description, images, marketing_features, metadata,
-	package_dimensions, shippable, statement_descriptor, tax_code, unit_label, url, default_price)
-SELECT id, name, coalesce(active, true), description, images, marketing_features, metadata,
-	package_dimensions, shippable, statement_descriptor, tax_code, unit_label, url, default_price
-FROM jsonb_to_recordset($1) AS r(id text, name text, active boolean, description text, images text[], marketing_features text[], metadata jsonb,
-	package_dimensions jsonb, shippable boolean, statement_descriptor text, tax_code text, unit_label text, url text, default_price text)
-ORDER BY id
-ON CONFLICT (id) DO UPDATE SET (name, active, description, images, marketing_features, metadata,
-	package_dimensions, shippable, statement_descriptor, tax_code, unit_label, url, default_price) =
-	(excluded.name, excluded.active, excluded.description, excluded.images, excluded.marketing_features, excluded.metadata,
-	excluded.package_dimensions, excluded.shippable, excluded.statement_descriptor, excluded.tax_code, excluded.unit_label, excluded.url, excluded.default_price)
-WHERE (p.name, p.active, p.description, p.images, p.marketing_features, p.metadata,
-	p.package_dimensions, p.shippable, p.statement_descriptor, p.tax_code, p.unit_label, p.url, p.default_price) IS DISTINCT FROM
-	(excluded.name, excluded.active, excluded.description, excluded.images, excluded.marketing_features, excluded.metadata,
-	excluded.package_dimensions, excluded.shippable, excluded.statement_descriptor, excluded.tax_code, excluded.unit_label, excluded.url, excluded.default_price)
-RETURNING id, xmax = 0`
+var (
+	upsertProducts = upsert("driftless.products", builtin.ProductColumns, "") + " RETURNING id, xmax = 0"
+	// A price of another product is left alone: see foreignPrices.
+	upsertPrices = upsert("driftless.prices", builtin.PriceColumns, "p.product = excluded.product AND ", "product")
+)
 
+// upsert writes the rows of a JSON array, $1, into a table, and changes those that are there, but for some columns and on a
+// condition.
+func upsert(table string, c builtin.Columns, condition string, fixed ...string) string {
+	but := append([]string{"id"}, fixed...)
+	return "INSERT INTO " + table + " AS p (" + c.List("") + ") SELECT " + c.List("r.") + " FROM jsonb_to_recordset($1) AS r(" +
+		c.Definitions() + ") ORDER BY id ON CONFLICT (id) DO UPDATE SET (" + c.List("", but...) + ") = (" + c.List("excluded.", but...) +
+		") WHERE " + condition + "(" + c.List("p.", but...) + ") IS DISTINCT FROM (" + c.List("excluded.", but...) + ")"
+}
+
+const (
 	deletePrices = `DELETE FROM driftless.prices p
 WHERE p.product = ANY($1) AND NOT EXISTS (SELECT FROM unnest($2::text[]) AS r(id) WHERE r.id = p.id)`
-
-	upsertPrices = `INSERT INTO driftless.prices AS p (id, product, active, currency, unit_amount, unit_amount_decimal, billing_scheme,
-	recurring, tiers, tiers_mode, transform_quantity, currency_options, custom_unit_amount, tax_behavior, lookup_key, nickname, metadata)
-SELECT id, product, coalesce(active, true), currency, unit_amount, unit_amount_decimal, billing_scheme,
-	recurring, tiers, tiers_mode, transform_quantity, currency_options, custom_unit_amount, tax_behavior, lookup_key, nickname, metadata
-FROM jsonb_to_recordset($1) AS r(id text, product text, active boolean, currency text, unit_amount numeric, unit_amount_decimal numeric,
-	billing_scheme text, recurring jsonb, tiers jsonb, tiers_mode text, transform_quantity jsonb, currency_options jsonb,
-	custom_unit_amount jsonb, tax_behavior text, lookup_key text, nickname text, metadata jsonb)
-ORDER BY id
-ON CONFLICT (id) DO UPDATE SET (active, currency, unit_amount, unit_amount_decimal, billing_scheme,
-	recurring, tiers, tiers_mode, transform_quantity, currency_options, custom_unit_amount, tax_behavior, lookup_key, nickname, metadata) =
-	(excluded.active, excluded.currency, excluded.unit_amount, excluded.unit_amount_decimal, excluded.billing_scheme,
-	excluded.recurring, excluded.tiers, excluded.tiers_mode, excluded.transform_quantity, excluded.currency_options,
-	excluded.custom_unit_amount, excluded.tax_behavior, excluded.lookup_key, excluded.nickname, excluded.metadata)
-WHERE p.product = excluded.product AND (p.active, p.currency, p.unit_amount, p.unit_amount_decimal, p.billing_scheme, p.recurring, p.tiers, p.tiers_mode,
-	p.transform_quantity, p.currency_options, p.custom_unit_amount, p.tax_behavior, p.lookup_key, p.nickname, p.metadata) IS DISTINCT FROM
-	(excluded.active, excluded.currency, excluded.unit_amount, excluded.unit_amount_decimal, excluded.billing_scheme,
-	excluded.recurring, excluded.tiers, excluded.tiers_mode, excluded.transform_quantity, excluded.currency_options,
-	excluded.custom_unit_amount, excluded.tax_behavior, excluded.lookup_key, excluded.nickname, excluded.metadata)`
 
 	// A price of another product under one of the call's ids: the statement above has left it alone.
 	foreignPrices = `SELECT r.id, p.product FROM jsonb_to_recordset($1) AS r(id text, product text)

@@ -71,32 +71,18 @@ func lacking(ctx context.Context, url string, refused *pgconn.PgError) error {
 // Mapping reads the built-in tables, and writes back to them.
 func Mapping() *config.Mapping {
 	return &config.Mapping{
-		Products: `SELECT id, name, active, description, images, marketing_features, metadata, package_dimensions, shippable,
-			statement_descriptor, tax_code, unit_label, url, default_price FROM driftless.products`,
-		Prices: `SELECT id, product, active, currency, unit_amount, unit_amount_decimal, billing_scheme, recurring, tiers, tiers_mode,
-			transform_quantity, currency_options, custom_unit_amount, tax_behavior, lookup_key, nickname, metadata FROM driftless.prices`,
+		Products: "SELECT " + ProductColumns.List("") + " FROM driftless.products",
+		Prices:   "SELECT " + PriceColumns.List("") + " FROM driftless.prices",
 		Watch: []config.WatchedTable{
 			{Table: "driftless.products", ProductID: "id"},
 			{Table: "driftless.prices", ProductID: "product"},
 		},
 		WriteBack: config.WriteBack{
-			Product: `UPDATE driftless.products SET name = @name, active = @active, description = @description, images = @images,
-				marketing_features = @marketing_features, metadata = @metadata, package_dimensions = @package_dimensions,
-				shippable = @shippable, statement_descriptor = @statement_descriptor, tax_code = @tax_code, unit_label = @unit_label,
-				url = @url, default_price = @default_price WHERE id = @id`,
-			Price: `UPDATE driftless.prices SET active = @active, currency = @currency, unit_amount = @unit_amount,
-				unit_amount_decimal = @unit_amount_decimal, billing_scheme = @billing_scheme, recurring = @recurring, tiers = @tiers,
-				tiers_mode = @tiers_mode, transform_quantity = @transform_quantity, currency_options = @currency_options,
-				custom_unit_amount = @custom_unit_amount, tax_behavior = @tax_behavior, lookup_key = @lookup_key, nickname = @nickname,
-				metadata = @metadata WHERE id = @id AND product = @product`,
-			ImportProduct: `INSERT INTO driftless.products (id, name, active, description, images, marketing_features, metadata,
-				package_dimensions, shippable, statement_descriptor, tax_code, unit_label, url, default_price)
-				VALUES (@id, @name, @active, @description, @images, @marketing_features, @metadata, @package_dimensions, @shippable,
-				@statement_descriptor, @tax_code, @unit_label, @url, @default_price)`,
-			ImportPrice: `INSERT INTO driftless.prices (id, product, active, currency, unit_amount, unit_amount_decimal, billing_scheme,
-				recurring, tiers, tiers_mode, transform_quantity, currency_options, custom_unit_amount, tax_behavior, lookup_key, nickname, metadata)
-				VALUES (@id, @product, @active, @currency, @unit_amount, @unit_amount_decimal, @billing_scheme, @recurring, @tiers, @tiers_mode,
-				@transform_quantity, @currency_options, @custom_unit_amount, @tax_behavior, @lookup_key, @nickname, @metadata)`,
+			Product: "UPDATE driftless.products SET " + ProductColumns.Assignments("id") + " WHERE id = @id",
+			Price: "UPDATE driftless.prices SET " + PriceColumns.Assignments("id", "product") +
+				" WHERE id = @id AND product = @product",
+			ImportProduct: "INSERT INTO driftless.products (" + ProductColumns.List("") + ") VALUES (" + ProductColumns.List("@") + ")",
+			ImportPrice:   "INSERT INTO driftless.prices (" + PriceColumns.List("") + ") VALUES (" + PriceColumns.List("@") + ")",
 		},
 	}
 }

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
@@ -14,35 +15,20 @@ import (
 
 // The structures of Stripe's fields. An empty one means that there is none.
 
-func dimensions(v value) *catalogv1.PackageDimensions {
+// structure reads a structure of texts and numbers into an empty message; nil if there is none.
+func structure(field string, into protoreflect.Message, v value) protoreflect.Message {
 	if v.isNone() {
 		return nil
 	}
-	f := v.fields()
-	return &catalogv1.PackageDimensions{
-		Height: f["height"].text(), Length: f["length"].text(), Weight: f["weight"].text(), Width: f["width"].text(),
+	values, m := v.fields(), into.Interface()
+	for _, part := range catalog.Parts(field) {
+		if part.Type == catalog.PartWhole {
+			part.SetWhole(m, values[part.Name].whole(part.Limit(m)))
+		} else {
+			part.SetText(m, values[part.Name].text())
+		}
 	}
-}
-
-func recurring(v value) *catalogv1.Recurring {
-	if v.isNone() {
-		return nil
-	}
-	f := v.fields()
-	return &catalogv1.Recurring{
-		Interval:      f["interval"].text(),
-		IntervalCount: uint32(f["interval_count"].whole(math.MaxUint32)),
-		UsageType:     f["usage_type"].text(),
-		Meter:         f["meter"].text(),
-	}
-}
-
-func transform(v value) *catalogv1.TransformQuantity {
-	if v.isNone() {
-		return nil
-	}
-	f := v.fields()
-	return &catalogv1.TransformQuantity{DivideBy: f["divide_by"].whole(math.MaxUint64), Round: f["round"].text()}
+	return into
 }
 
 func tiers(v value) []*catalogv1.PriceTier {

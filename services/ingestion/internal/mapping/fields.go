@@ -6,8 +6,10 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
 )
 
 // kind is what a column may be.
@@ -54,56 +56,89 @@ type column[R any] struct {
 	null string
 }
 
-// notNull is for columns without which a product or price means nothing.
-func (c column[R]) notNull(why string) column[R] {
-	c.null = why
-	return c
-}
-
 const (
 	required = "must not be NULL or empty"
 	// A NULL comes from an outer join or an expression over NULL more often than from somebody who means it.
 	flag = "must be true or false; NULL is neither: use coalesce(..., false), or coalesce(..., true), in the query"
 )
 
-func textColumn[R any](k kind, field func(*R) *string) column[R] {
-	return column[R]{kind: k, set: func(row *R, v value) { *field(row) = string(v.raw) }}
+// kinds are what a column may be, by what its field holds.
+var kinds = map[catalog.Type]kind{
+	catalog.TypeText: text, catalog.TypeID: identifier, catalog.TypeCurrency: text, catalog.TypeBoolean: boolean,
+	catalog.TypeTexts: list, catalog.TypeAmount: amount, catalog.TypeMetadata: object, catalog.TypeStructure: object,
 }
 
-func boolColumn[R any](field func(*R) **bool) column[R] {
-	return column[R]{kind: boolean, set: func(row *R, v value) {
+// columnOf is the column of a field, whose value goes into the message that a row makes.
+func columnOf[R any](f catalog.Field, message func(*R) protoreflect.Message) column[R] {
+	c := column[R]{kind: kinds[f.Type], set: func(row *R, v value) { setField(message(row), f, v) }}
+	switch {
+	case f.Required:
+		c.null = required
+	case f.Flag:
+		c.null = flag
+	}
+	return c
+}
+
+// setField gives a message a column's value.
+func setField(m protoreflect.Message, f catalog.Field, v value) {
+	field := m.Descriptor().Fields().ByName(protoreflect.Name(f.Name))
+	switch f.Type {
+	case catalog.TypeBoolean:
 		b, err := strconv.ParseBool(string(v.raw))
 		if err != nil {
 			v.faultf("must be true or false, not %s", v.shown())
 			return
 		}
-		*field(row) = &b
-	}}
+		m.Set(field, protoreflect.ValueOfBool(b))
+	case catalog.TypeCurrency:
+		if len(v.raw) == 0 {
+			v.faultf(required)
+		}
+		m.Set(field, protoreflect.ValueOfString(strings.ToLower(string(v.raw))))
+	case catalog.TypeTexts:
+		if texts := v.texts(); len(texts) > 0 {
+			m.Set(field, protoreflect.ValueOfList(textList(m.NewField(field).List(), texts)))
+		}
+	case catalog.TypeMetadata:
+		metadata := m.NewField(field).Map()
+		for key, text := range v.metadata() {
+			metadata.Set(protoreflect.ValueOfString(key).MapKey(), protoreflect.ValueOfString(text))
+		}
+		if metadata.Len() > 0 {
+			m.Set(field, protoreflect.ValueOfMap(metadata))
+		}
+	case catalog.TypeStructure:
+		if s := structure(f.Name, m.NewField(field).Message(), v); s != nil {
+			m.Set(field, protoreflect.ValueOfMessage(s))
+		}
+	case catalog.TypeText, catalog.TypeID, catalog.TypeAmount:
+		m.Set(field, protoreflect.ValueOfString(string(v.raw)))
+	}
+}
+
+// textList fills a list of texts, or of messages with a name, as marketing_features are.
+func textList(l protoreflect.List, texts []string) protoreflect.List {
+	for _, text := range texts {
+		item := l.NewElement()
+		if m, ok := item.Interface().(protoreflect.Message); ok {
+			m.Set(m.Descriptor().Fields().ByName("name"), protoreflect.ValueOfString(text))
+		} else {
+			item = protoreflect.ValueOfString(text)
+		}
+		l.Append(item)
+	}
+	return l
 }
 
 // productColumns are the columns that a products query may return.
-var productColumns = map[string]column[catalogv1.Product]{
-	"id":          textColumn(identifier, func(p *catalogv1.Product) *string { return &p.Id }).notNull(required),
-	"name":        textColumn(text, func(p *catalogv1.Product) *string { return &p.Name }).notNull(required),
-	"active":      boolColumn(func(p *catalogv1.Product) **bool { return &p.Active }).notNull(flag),
-	"description": textColumn(text, func(p *catalogv1.Product) *string { return &p.Description }),
-	"images":      {kind: list, set: func(p *catalogv1.Product, v value) { p.Images = v.texts() }},
-	"marketing_features": {kind: list, set: func(p *catalogv1.Product, v value) {
-		for _, name := range v.texts() {
-			p.MarketingFeatures = append(p.MarketingFeatures, &catalogv1.MarketingFeature{Name: name})
-		}
-	}},
-	"metadata": {kind: object, set: func(p *catalogv1.Product, v value) { p.Metadata = v.metadata() }},
-	"package_dimensions": {kind: object, set: func(p *catalogv1.Product, v value) {
-		p.PackageDimensions = dimensions(v)
-	}},
-	"shippable":            boolColumn(func(p *catalogv1.Product) **bool { return &p.Shippable }),
-	"statement_descriptor": textColumn(text, func(p *catalogv1.Product) *string { return &p.StatementDescriptor }),
-	"tax_code":             textColumn(text, func(p *catalogv1.Product) *string { return &p.TaxCode }),
-	"unit_label":           textColumn(text, func(p *catalogv1.Product) *string { return &p.UnitLabel }),
-	"url":                  textColumn(text, func(p *catalogv1.Product) *string { return &p.Url }),
-	"default_price":        textColumn(identifier, func(p *catalogv1.Product) *string { return &p.DefaultPrice }),
-}
+var productColumns = func() map[string]column[catalogv1.Product] {
+	out := map[string]column[catalogv1.Product]{}
+	for _, f := range catalog.ProductFields() {
+		out[f.Name] = columnOf(f, (*catalogv1.Product).ProtoReflect)
+	}
+	return out
+}()
 
 // priceRow is a price with the product it belongs to.
 type priceRow struct {
@@ -113,33 +148,26 @@ type priceRow struct {
 	unitAmount value
 }
 
-// priceColumns are the columns that a prices query may return.
-var priceColumns = map[string]column[priceRow]{
-	"id":      textColumn(identifier, func(r *priceRow) *string { return &r.price.Id }).notNull(required),
-	"product": textColumn(identifier, func(r *priceRow) *string { return &r.product }).notNull(required),
-	"active":  boolColumn(func(r *priceRow) **bool { return &r.price.Active }).notNull(flag),
-	"currency": {kind: text, null: required, set: func(r *priceRow, v value) {
-		r.price.Currency = strings.ToLower(string(v.raw))
-		if r.price.GetCurrency() == "" {
-			v.faultf(required)
-		}
-	}},
-	"unit_amount": {kind: amount, set: func(r *priceRow, v value) {
-		r.price.UnitAmount, r.unitAmount = string(v.raw), v
-	}},
-	"unit_amount_decimal": textColumn(amount, func(r *priceRow) *string { return &r.price.UnitAmountDecimal }),
-	"billing_scheme":      textColumn(text, func(r *priceRow) *string { return &r.price.BillingScheme }),
-	"recurring":           {kind: object, set: func(r *priceRow, v value) { r.price.Recurring = recurring(v) }},
-	"tiers":               {kind: object, set: func(r *priceRow, v value) { r.price.Tiers = tiers(v) }},
-	"tiers_mode":          textColumn(text, func(r *priceRow) *string { return &r.price.TiersMode }),
-	"transform_quantity":  {kind: object, set: func(r *priceRow, v value) { r.price.TransformQuantity = transform(v) }},
-	"currency_options":    {kind: object, set: func(r *priceRow, v value) { r.price.CurrencyOptions = currencies(v) }},
-	"custom_unit_amount":  {kind: object, set: func(r *priceRow, v value) { r.price.CustomUnitAmount = custom(v) }},
-	"tax_behavior":        textColumn(text, func(r *priceRow) *string { return &r.price.TaxBehavior }),
-	"lookup_key":          textColumn(text, func(r *priceRow) *string { return &r.price.LookupKey }),
-	"nickname":            textColumn(text, func(r *priceRow) *string { return &r.price.Nickname }),
-	"metadata":            {kind: object, set: func(r *priceRow, v value) { r.price.Metadata = v.metadata() }},
-}
+// priceColumns are the columns that a prices query may return. Tiers, currency options and custom amounts are read by rules of
+// their own.
+var priceColumns = func() map[string]column[priceRow] {
+	out := map[string]column[priceRow]{
+		"product": {kind: identifier, null: required, set: func(r *priceRow, v value) { r.product = string(v.raw) }},
+	}
+	for _, f := range catalog.PriceFields() {
+		out[f.Name] = columnOf(f, func(r *priceRow) protoreflect.Message { return r.price.ProtoReflect() })
+	}
+	set := func(name string, set func(r *priceRow, v value)) {
+		c := out[name]
+		c.set = set
+		out[name] = c
+	}
+	set("unit_amount", func(r *priceRow, v value) { r.price.UnitAmount, r.unitAmount = string(v.raw), v })
+	set("tiers", func(r *priceRow, v value) { r.price.Tiers = tiers(v) })
+	set("currency_options", func(r *priceRow, v value) { r.price.CurrencyOptions = currencies(v) })
+	set("custom_unit_amount", func(r *priceRow, v value) { r.price.CustomUnitAmount = custom(v) })
+	return out
+}()
 
 // amount folds the two columns of an amount into Stripe's field that fits: a numeric column may write whole amounts
 // with decimals, as 1400.00.

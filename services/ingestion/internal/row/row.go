@@ -5,7 +5,11 @@ package row
 import (
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
 )
 
 // number is a decimal, written into JSON with all its digits; the tables hold numbers where Stripe does.
@@ -19,57 +23,104 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return []byte(digits), nil
 }
 
-// Product is a row of the products; what is not given is NULL.
-type Product struct {
-	ID                  string            `json:"id"`
-	Name                string            `json:"name"`
-	Active              bool              `json:"active"`
-	Description         string            `json:"description,omitempty"`
-	Images              []string          `json:"images,omitempty"`
-	MarketingFeatures   []string          `json:"marketing_features,omitempty"`
-	Metadata            map[string]string `json:"metadata,omitempty"`
-	PackageDimensions   *dimensions       `json:"package_dimensions,omitempty"`
-	Shippable           *bool             `json:"shippable,omitempty"`
-	StatementDescriptor string            `json:"statement_descriptor,omitempty"`
-	TaxCode             string            `json:"tax_code,omitempty"`
-	UnitLabel           string            `json:"unit_label,omitempty"`
-	URL                 string            `json:"url,omitempty"`
-	DefaultPrice        string            `json:"default_price,omitempty"`
+// Row is a row of the products or prices by column; what is not given has no entry, and is NULL.
+type Row map[string]any
+
+// OfProduct is the row of a product, without its prices.
+func OfProduct(p *catalogv1.Product) Row { return of(p.ProtoReflect(), catalog.ProductFields()) }
+
+// OfPrice is the row of a product's price.
+func OfPrice(p *catalogv1.Price, product string) Row {
+	r := of(p.ProtoReflect(), catalog.PriceFields())
+	r["product"] = product
+	if tiers := tiersOf(p.GetTiers()); tiers != nil {
+		r["tiers"] = tiers
+	}
+	if c := customOf(p.GetCustomUnitAmount()); c != nil {
+		r["custom_unit_amount"] = c
+	}
+	options := map[string]option{}
+	for currency, o := range p.GetCurrencyOptions() {
+		options[currency] = option{
+			number(o.GetUnitAmount()), number(o.GetUnitAmountDecimal()), o.GetTaxBehavior(), tiersOf(o.GetTiers()), customOf(o.GetCustomUnitAmount()),
+		}
+	}
+	if len(options) > 0 {
+		r["currency_options"] = options
+	}
+	return r
 }
 
-type dimensions struct {
-	Height number `json:"height"`
-	Length number `json:"length"`
-	Weight number `json:"weight"`
-	Width  number `json:"width"`
+// of writes the fields of a message, but for structures with rules of their own.
+func of(m protoreflect.Message, fields []catalog.Field) Row {
+	r := Row{}
+	for _, f := range fields {
+		field := m.Descriptor().Fields().ByName(protoreflect.Name(f.Name))
+		if !m.Has(field) {
+			if f.Flag {
+				// Absent means true in the contract, and a row has to say it.
+				r[f.Name] = true
+			} else if f.Required {
+				r[f.Name] = ""
+			}
+			continue
+		}
+		value := m.Get(field)
+		switch f.Type {
+		case catalog.TypeAmount:
+			r[f.Name] = number(value.String())
+		case catalog.TypeTexts:
+			r[f.Name] = texts(value.List())
+		case catalog.TypeMetadata:
+			r[f.Name] = metadata(value.Map())
+		case catalog.TypeStructure:
+			if parts := catalog.Parts(f.Name); parts != nil {
+				r[f.Name] = structure(value.Message().Interface(), parts)
+			}
+		case catalog.TypeText, catalog.TypeID, catalog.TypeCurrency, catalog.TypeBoolean:
+			r[f.Name] = value.Interface()
+		}
+	}
+	return r
 }
 
-// Price is a row of the prices; what is not given is NULL.
-type Price struct {
-	ID                string            `json:"id"`
-	Product           string            `json:"product"`
-	Active            bool              `json:"active"`
-	Currency          string            `json:"currency"`
-	UnitAmount        number            `json:"unit_amount,omitempty"`
-	UnitAmountDecimal number            `json:"unit_amount_decimal,omitempty"`
-	BillingScheme     string            `json:"billing_scheme,omitempty"`
-	Recurring         *recurring        `json:"recurring,omitempty"`
-	Tiers             []tier            `json:"tiers,omitempty"`
-	TiersMode         string            `json:"tiers_mode,omitempty"`
-	TransformQuantity *transform        `json:"transform_quantity,omitempty"`
-	CurrencyOptions   map[string]option `json:"currency_options,omitempty"`
-	CustomUnitAmount  *custom           `json:"custom_unit_amount,omitempty"`
-	TaxBehavior       string            `json:"tax_behavior,omitempty"`
-	LookupKey         string            `json:"lookup_key,omitempty"`
-	Nickname          string            `json:"nickname,omitempty"`
-	Metadata          map[string]string `json:"metadata,omitempty"`
+// texts are the texts of a list, or the names of its messages.
+func texts(l protoreflect.List) []string {
+	out := make([]string, l.Len())
+	for i := range out {
+		if m, ok := l.Get(i).Interface().(protoreflect.Message); ok {
+			out[i] = m.Get(m.Descriptor().Fields().ByName("name")).String()
+		} else {
+			out[i] = l.Get(i).String()
+		}
+	}
+	return out
 }
 
-type recurring struct {
-	Interval      string `json:"interval"`
-	IntervalCount uint32 `json:"interval_count,omitempty"`
-	UsageType     string `json:"usage_type,omitempty"`
-	Meter         string `json:"meter,omitempty"`
+func metadata(m protoreflect.Map) map[string]string {
+	out := make(map[string]string, m.Len())
+	m.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		out[k.String()] = v.String()
+		return true
+	})
+	return out
+}
+
+func structure(m proto.Message, parts []catalog.Part) map[string]any {
+	out := map[string]any{}
+	for _, part := range parts {
+		text := part.Text(m)
+		switch {
+		case part.Type == catalog.PartDecimal:
+			out[part.Name] = number(text)
+		case text == "":
+		case part.Type == catalog.PartWhole:
+			out[part.Name] = number(text)
+		default:
+			out[part.Name] = text
+		}
+	}
+	return out
 }
 
 type tier struct {
@@ -79,11 +130,6 @@ type tier struct {
 	UnitAmountDecimal number  `json:"unit_amount_decimal,omitempty"`
 	FlatAmount        number  `json:"flat_amount,omitempty"`
 	FlatAmountDecimal number  `json:"flat_amount_decimal,omitempty"`
-}
-
-type transform struct {
-	DivideBy uint64 `json:"divide_by"`
-	Round    string `json:"round"`
 }
 
 type option struct {
@@ -98,49 +144,6 @@ type custom struct {
 	Minimum number `json:"minimum,omitempty"`
 	Maximum number `json:"maximum,omitempty"`
 	Preset  number `json:"preset,omitempty"`
-}
-
-// OfProduct is the row of a product, without its prices.
-func OfProduct(p *catalogv1.Product) Product {
-	r := Product{
-		ID: p.GetId(), Name: p.GetName(), Active: p.Active == nil || p.GetActive(), Description: p.GetDescription(),
-		Images: p.GetImages(), Metadata: p.GetMetadata(), Shippable: p.Shippable,
-		StatementDescriptor: p.GetStatementDescriptor(), TaxCode: p.GetTaxCode(), UnitLabel: p.GetUnitLabel(),
-		URL: p.GetUrl(), DefaultPrice: p.GetDefaultPrice(),
-	}
-	for _, f := range p.GetMarketingFeatures() {
-		r.MarketingFeatures = append(r.MarketingFeatures, f.GetName())
-	}
-	if d := p.GetPackageDimensions(); d != nil {
-		r.PackageDimensions = &dimensions{number(d.GetHeight()), number(d.GetLength()), number(d.GetWeight()), number(d.GetWidth())}
-	}
-	return r
-}
-
-// OfPrice is the row of a product's price.
-func OfPrice(p *catalogv1.Price, product string) Price {
-	r := Price{
-		ID: p.GetId(), Product: product, Active: p.Active == nil || p.GetActive(), Currency: p.GetCurrency(),
-		UnitAmount: number(p.GetUnitAmount()), UnitAmountDecimal: number(p.GetUnitAmountDecimal()),
-		BillingScheme: p.GetBillingScheme(), Tiers: tiersOf(p.GetTiers()), TiersMode: p.GetTiersMode(),
-		CustomUnitAmount: customOf(p.GetCustomUnitAmount()), TaxBehavior: p.GetTaxBehavior(), LookupKey: p.GetLookupKey(),
-		Nickname: p.GetNickname(), Metadata: p.GetMetadata(),
-	}
-	if x := p.GetRecurring(); x != nil {
-		r.Recurring = &recurring{x.GetInterval(), x.GetIntervalCount(), x.GetUsageType(), x.GetMeter()}
-	}
-	if x := p.GetTransformQuantity(); x != nil {
-		r.TransformQuantity = &transform{x.GetDivideBy(), x.GetRound()}
-	}
-	for currency, o := range p.GetCurrencyOptions() {
-		if r.CurrencyOptions == nil {
-			r.CurrencyOptions = map[string]option{}
-		}
-		r.CurrencyOptions[currency] = option{
-			number(o.GetUnitAmount()), number(o.GetUnitAmountDecimal()), o.GetTaxBehavior(), tiersOf(o.GetTiers()), customOf(o.GetCustomUnitAmount()),
-		}
-	}
-	return r
 }
 
 func tiersOf(tiers []*catalogv1.PriceTier) []tier {

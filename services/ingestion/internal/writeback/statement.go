@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 )
 
@@ -31,12 +32,21 @@ type statement struct {
 
 // declared are the types of parameters that a statement rarely determines: what is done with a flag, an amount or a
 // structure is an expression. Other parameters are of the type of the column that they are put into or compared with.
-var declared = map[string]uint32{
-	"active": pgtype.BoolOID, "shippable": pgtype.BoolOID,
-	"unit_amount": pgtype.NumericOID, "unit_amount_decimal": pgtype.NumericOID,
-	"metadata": pgtype.JSONBOID, "package_dimensions": pgtype.JSONBOID, "recurring": pgtype.JSONBOID, "tiers": pgtype.JSONBOID,
-	"transform_quantity": pgtype.JSONBOID, "currency_options": pgtype.JSONBOID, "custom_unit_amount": pgtype.JSONBOID,
-}
+var declared = func() map[string]uint32 {
+	out := map[string]uint32{}
+	for _, f := range slices.Concat(catalog.ProductFields(), catalog.PriceFields()) {
+		switch f.Type {
+		case catalog.TypeBoolean:
+			out[f.Name] = pgtype.BoolOID
+		case catalog.TypeAmount:
+			out[f.Name] = pgtype.NumericOID
+		case catalog.TypeMetadata, catalog.TypeStructure:
+			out[f.Name] = pgtype.JSONBOID
+		default:
+		}
+	}
+	return out
+}()
 
 // changedParam lists the columns whose values are Stripe's, and for metadata and currency_options the keys too, as in
 // metadata.color. It is no column.

@@ -1,0 +1,114 @@
+package catalog
+
+import (
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// PartType is what a part of a structure holds.
+type PartType int
+
+// The types of parts.
+const (
+	// PartText is a string.
+	PartText PartType = iota + 1
+	// PartDecimal is a decimal number, which the contract holds as text.
+	PartDecimal
+	// PartWhole is a whole number that is not negative.
+	PartWhole
+)
+
+// Part is one part of a structure, under Stripe's name, which is that of the contract.
+type Part struct {
+	Name string
+	Type PartType
+	// Optional: a structure without it is written without it. Other parts are always written.
+	Optional bool
+}
+
+// structures are the structures whose parts are texts and numbers, by the field that holds them. Everything that reads or
+// writes them goes by this table: the parameters of Stripe, its answers, JSON in the operator's columns and the built-in
+// tables. Tiers, currency options and custom amounts have rules of their own.
+var structures = map[string][]Part{
+	"package_dimensions": {
+		{Name: "height", Type: PartDecimal},
+		{Name: "length", Type: PartDecimal},
+		{Name: "weight", Type: PartDecimal},
+		{Name: "width", Type: PartDecimal},
+	},
+	// https://docs.stripe.com/api/prices/object?api-version=2023-10-16#price_object-recurring
+	"recurring": {
+		{Name: "aggregate_usage", Type: PartText, Optional: true},
+		{Name: "interval", Type: PartText},
+		{Name: "interval_count", Type: PartWhole},
+		{Name: "meter", Type: PartText, Optional: true},
+		{Name: "trial_period_days", Type: PartWhole, Optional: true},
+		{Name: "usage_type", Type: PartText},
+	},
+	"transform_quantity": {
+		{Name: "divide_by", Type: PartWhole},
+		{Name: "round", Type: PartText},
+	},
+}
+
+// Parts returns the parts of the structure in a field, in the order of their names; nil if the field holds none, or one with
+// rules of its own. The caller must not change them.
+func Parts(field string) []Part { return structures[field] }
+
+// Text returns a part of a structure as text, "" for one that is not given. A whole number that is 0 is not given.
+func (p Part) Text(structure proto.Message) string {
+	m := structure.ProtoReflect()
+	field := m.Descriptor().Fields().ByName(protoreflect.Name(p.Name))
+	if !m.Has(field) {
+		return ""
+	}
+	if p.Type == PartWhole {
+		return strconv.FormatUint(m.Get(field).Uint(), 10)
+	}
+	return m.Get(field).String()
+}
+
+// Limit is the largest number that a whole part can hold.
+func (p Part) Limit(structure proto.Message) uint64 {
+	field := structure.ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(p.Name))
+	if field.Kind() == protoreflect.Uint32Kind {
+		return 1<<32 - 1
+	}
+	return 1<<64 - 1
+}
+
+// SetText gives a structure a text or decimal.
+func (p Part) SetText(structure proto.Message, text string) {
+	m := structure.ProtoReflect()
+	m.Set(m.Descriptor().Fields().ByName(protoreflect.Name(p.Name)), protoreflect.ValueOfString(text))
+}
+
+// SetWhole gives a structure a whole number, which must be at most Limit.
+func (p Part) SetWhole(structure proto.Message, n uint64) {
+	m := structure.ProtoReflect()
+	field := m.Descriptor().Fields().ByName(protoreflect.Name(p.Name))
+	if field.Kind() == protoreflect.Uint32Kind {
+		m.Set(field, protoreflect.ValueOfUint32(uint32(n)))
+		return
+	}
+	m.Set(field, protoreflect.ValueOfUint64(n))
+}
+
+// writeStructure writes a structure as the parameters that would set it.
+func writeStructure(field string, structure proto.Message) []Param {
+	parts := structures[field]
+	out := make([]Param, 0, len(parts))
+	for _, part := range parts {
+		text := part.Text(structure)
+		if text == "" && part.Optional {
+			continue
+		}
+		if text == "" && part.Type == PartWhole {
+			text = "0"
+		}
+		out = append(out, Param{Name: field + "[" + part.Name + "]", Value: text})
+	}
+	return out
+}
