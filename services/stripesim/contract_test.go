@@ -167,7 +167,8 @@ func (c *contract) events(v any) error {
 }
 
 // current renders the products of an answer as the document's version of the API does. The document is newer than
-// 2024-04-10: it calls features marketing_features, and has no type.
+// 2025-03-31: it calls features marketing_features, and has no type of a product, no aggregate_usage and no
+// trial_period_days of a price.
 func current(v any) any {
 	switch v := v.(type) {
 	case []any:
@@ -185,6 +186,10 @@ func current(v any) any {
 			out["marketing_features"] = features
 			delete(out, "features")
 			delete(out, "type")
+		}
+		if _, recurs := out["usage_type"]; recurs {
+			delete(out, "aggregate_usage")
+			delete(out, "trial_period_days")
 		}
 		return out
 	default:

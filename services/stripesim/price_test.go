@@ -135,6 +135,9 @@ func TestPriceRules(t *testing.T) {
 		"unknown interval":        {with(priced, "recurring[interval]", "hour"), "", "recurring[interval]", "must be one of day, month, week, or year"},
 		"37 months":               {with(priced, "recurring[interval]", "month", "recurring[interval_count]", "37"), "", "recurring[interval_count]", "36 months"},
 		"meter without metered":   {with(priced, "recurring[interval]", "month", "recurring[meter]", "mtr_1"), "", "recurring[meter]", "metered"},
+		"aggregate of licensed":   {with(priced, "recurring[interval]", "month", "recurring[aggregate_usage]", "max"), "", "recurring[aggregate_usage]", "metered"},
+		"unknown aggregate":       {with(priced, "recurring[interval]", "month", "recurring[usage_type]", "metered", "recurring[aggregate_usage]", "min"), "", "recurring[aggregate_usage]", "must be one of"},
+		"days before it begins":   {with(priced, "recurring[interval]", "month", "recurring[trial_period_days]", "-1"), "parameter_invalid_integer", "recurring[trial_period_days]", ""},
 		"long lookup key":         {with(priced, "lookup_key", string(make([]byte, 201))), "", "lookup_key", "at most 200"},
 		"an id of its own":        {with(priced, "id", "price_mine"), "parameter_unknown", "id", "unknown parameter"},
 		"a tiered option": {
@@ -152,7 +155,12 @@ func TestPriceRules(t *testing.T) {
 	divided := h.post("/v1/prices", with(priced, "transform_quantity[divide_by]", "12", "transform_quantity[round]", "up")...).ok()
 	require.Equal(t, map[string]any{"divide_by": number("12"), "round": "up"}, divided.at("transform_quantity"))
 	yearly := h.post("/v1/prices", with(priced, "recurring[interval]", "year", "recurring[interval_count]", "3")...).ok()
-	require.Equal(t, map[string]any{"interval": "year", "interval_count": number("3"), "meter": nil, "usage_type": "licensed"}, yearly.at("recurring"))
+	require.Equal(t, map[string]any{
+		"aggregate_usage": nil, "interval": "year", "interval_count": number("3"), "meter": nil, "trial_period_days": nil, "usage_type": "licensed",
+	}, yearly.at("recurring"))
+	metered := h.post("/v1/prices", with(priced, "recurring[interval]", "month", "recurring[usage_type]", "metered", "recurring[trial_period_days]", "14")...).ok()
+	require.Equal(t, "sum", metered.at("recurring").(map[string]any)["aggregate_usage"])
+	require.Equal(t, number("14"), metered.at("recurring").(map[string]any)["trial_period_days"])
 	require.Equal(t, "recurring", yearly.text("type"))
 	require.Equal(t, "usd", h.post("/v1/prices", "product", "lamp", "currency", "USD", "unit_amount", "1").ok().text("currency"))
 }
