@@ -1,0 +1,92 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// check writes a file and returns the rules of what is found in it, by line.
+func check(t *testing.T, name, text string) (out []string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	findings, err := checkFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range findings {
+		out = append(out, f.rule)
+	}
+	return out
+}
+
+func TestCheckFile(t *testing.T) {
+	long := strings.Repeat("word ", maxWords+1)
+	for name, c := range map[string]struct {
+		file, text string
+		want       string
+	}{
+		"a plain page":                     {"a.md", "# Title\n\nA short sentence. Another one.\n", ""},
+		"a banned word":                    {"a.md", "The newest state counts.\n", "word"},
+		"a banned word in a table":         {"a.md", "| a |\n|---|\n| mend it |\n", "word"},
+		"a banned word in code":            {"a.md", "The owner `newest` counts.\n\n```\nmend\n```\n", ""},
+		"a long sentence":                  {"a.md", "A " + long + ".\n", "sentence columns"},
+		"a long sentence over two lines":   {"a.md", strings.Repeat("word ", 20) + "\n" + strings.Repeat("word ", 20) + ".\n", "sentence"},
+		"two sentences over two lines":     {"a.md", strings.Repeat("word ", 20) + ".\n" + strings.Repeat("word ", 20) + ".\n", ""},
+		"a list item ends a sentence":      {"a.md", "- " + strings.Repeat("word ", 20) + "\n- " + strings.Repeat("word ", 20) + "\n", ""},
+		"a sentence that begins with what": {"a.md", "It works. What cannot be read is skipped.\n", "opening"},
+		"that is the subject":              {"a.md", "That is all. What is next?\n", ""},
+		"a comment of Go":                  {"a.go", "package a\n\n// F mends it.\nfunc F() {}\n", "word"},
+		"a message of Go":                  {"a.go", "package a\n\nconst m = \"it was read in vain today\"\n", "word"},
+		"a name of Go":                     {"a.go", "package a\n\nconst m = \"newest\"\n", ""},
+		"a wide line of Go":                {"a.go", "package a\n\nvar a, b = 1, 2 +" + strings.Repeat(" 1 +", 30) + " 3\n", "columns"},
+		"a wide text of Go":                {"a.go", "package a\n\nconst m = \"" + strings.Repeat("text ", 30) + "\"\n", ""},
+		"a comment of a contract":          {"a.proto", "// The newest state.\nmessage A {}\n", "word"},
+		"a comment of a script":            {"a.sh", "#!/bin/sh\n# mends it\nmend=1\n", "word"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := strings.Join(check(t, c.file, c.text), " "); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestRun_BaselineMayOnlyShrink(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write := func(text string) {
+		if err := os.WriteFile("a.md", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fails := func() bool {
+		failed, err := run([]string{"a.md"}, "baseline", false, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return failed
+	}
+	write("Mend it.\n")
+	if !fails() {
+		t.Error("a finding passed without a baseline")
+	}
+	if _, err := run([]string{"a.md"}, "baseline", true, false); err != nil {
+		t.Fatal(err)
+	}
+	if fails() {
+		t.Error("a finding of the baseline failed")
+	}
+	write("Mend it.\n\nMend that anew.\n")
+	if !fails() {
+		t.Error("more findings than the baseline has passed")
+	}
+	write("Repair it.\n")
+	if fails() {
+		t.Error("fewer findings than the baseline has failed")
+	}
+}
