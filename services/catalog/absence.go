@@ -20,7 +20,7 @@ const (
 	absenceDefaultMark = "default_price"
 )
 
-var absenceCleared = Param{Name: "metadata[" + AbsenceMarker + "]"}
+var absenceCleared = set("", "metadata", AbsenceMarker)
 
 // absent reports whether an object carries the mark.
 func absent(metadata map[string]string) bool { return metadata[AbsenceMarker] != "" }
@@ -63,16 +63,16 @@ func (d *differ) findReturning() {
 
 // mark sets the mark of an object that is about to be archived. An object whose metadata is full cannot have it: archiving
 // it goes first.
-func mark(metadata map[string]string, value string) []Param {
+func mark(metadata map[string]string, value string) []setting {
 	if metadata[AbsenceMarker] == value || !absent(metadata) && len(metadata) >= MaxMetadata {
 		return nil
 	}
-	return text("metadata["+AbsenceMarker+"]", value)
+	return []setting{set(value, "metadata", AbsenceMarker)}
 }
 
 // absenceOfPrice is what becomes of the mark of a price that is archived: it is set if the catalog has the price no more,
 // and cleared if another price takes its place.
-func (d *differ) absenceOfPrice(held *catalogv1.ObservedPrice) []Param {
+func (d *differ) absenceOfPrice(held *catalogv1.ObservedPrice) []setting {
 	have := held.GetPrice()
 	switch {
 	case d.wanted(have.GetId()) == nil && held.GetStripeId() == d.have.GetDefaultPrice():
@@ -80,20 +80,20 @@ func (d *differ) absenceOfPrice(held *catalogv1.ObservedPrice) []Param {
 	case d.wanted(have.GetId()) == nil:
 		return mark(have.GetMetadata(), absenceMark)
 	case isMarked(have):
-		return []Param{absenceCleared}
+		return []setting{absenceCleared}
 	default:
 		return nil
 	}
 }
 
 // absenceOfProduct is the same for the product, which has one mark.
-func (d *differ) absenceOfProduct() []Param {
+func (d *differ) absenceOfProduct() []setting {
 	marked := absent(d.have.GetMetadata())
 	switch {
 	case d.deleted && d.have.GetActive():
 		return mark(d.have.GetMetadata(), absenceMark)
 	case !d.deleted && marked && (d.managed("active") || d.want.GetActive()):
-		return []Param{absenceCleared}
+		return []setting{absenceCleared}
 	default:
 		return nil
 	}
@@ -110,7 +110,7 @@ func (d *differ) forgetAbsence(held *catalogv1.ObservedPrice, taken map[string]b
 	if taken[held.GetStripeId()] && !d.restoresDefault(held) || stays {
 		return
 	}
-	d.archivePrices = append(d.archivePrices, d.ofPrice(held, []Param{absenceCleared}))
+	d.archivePrices = append(d.archivePrices, d.ofPrice(held, []setting{absenceCleared}))
 }
 
 // restoresDefault reports whether a held price was the default of a product that has none now, because Driftless cleared it.

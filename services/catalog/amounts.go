@@ -2,24 +2,16 @@ package catalog
 
 import (
 	"slices"
-	"strings"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// amount writes an amount in whichever of Stripe's two fields fits; prefix is that of the enclosing hash, or
-// empty.
-func amount(prefix, name, whole, fractional string) []Param {
-	key := func(name string) string {
-		if prefix == "" {
-			return name
-		}
-		return prefix + "[" + name + "]"
-	}
+// amount writes an amount in whichever of Stripe's two fields fits; path is that of the structure it is in, empty for none.
+func amount(path []string, name, whole, fractional string) []setting {
 	if fractional != "" {
-		return text(key(name+"_decimal"), fractional)
+		return []setting{set(fractional, slices.Concat(path, []string{name + "_decimal"})...)}
 	}
-	return optional(nil, key(name), whole)
+	return optional(nil, whole, slices.Concat(path, []string{name})...)
 }
 
 // fractional reports whether any amount of a price, of its tiers or of its currency options is not in whole minor units.
@@ -40,19 +32,15 @@ func fractional(p *catalogv1.Price) bool {
 // inOneForm writes all amounts of a call as decimals if one amount of the price is none in whole minor units: Stripe refuses
 // a price with unit_amount and a currency option with unit_amount_decimal. Whether that holds for tiers is not known; decimals
 // are right in any case. Differences are told before that, so that a value is the same whatever stands beside it.
-func inOneForm(params []Param, p *catalogv1.Price) []Param {
+func inOneForm(settings []setting, p *catalogv1.Price) []setting {
 	if !fractional(p) {
-		return params
+		return settings
 	}
-	for i, param := range params {
-		name, closing := strings.CutSuffix(param.Name, "]")
-		field := name[strings.LastIndexByte(name, '[')+1:]
-		if field != "unit_amount" && field != "flat_amount" {
-			continue
-		}
-		if params[i].Name = name + "_decimal"; closing {
-			params[i].Name += "]"
+	for i, s := range settings {
+		last := len(s.names()) - 1
+		if name := s.path[last]; name == "unit_amount" || name == "flat_amount" {
+			settings[i].path[last] += "_decimal"
 		}
 	}
-	return params
+	return settings
 }

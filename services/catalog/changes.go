@@ -47,7 +47,7 @@ func Changes(before, after *catalogv1.Product) []Change {
 			add(priceField(id, name), priceText(name, old), priceText(name, price))
 		}
 		for _, f := range priceIdentity {
-			add(priceField(id, f.name), valueText(f.write(old)), valueText(f.write(price)))
+			add(priceField(id, f.name), valueText(f.write(old), 1), valueText(f.write(price), 1))
 		}
 		changedKeys(priceField(id, "metadata."), old.GetMetadata(), price.GetMetadata(), add)
 	}

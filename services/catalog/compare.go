@@ -52,14 +52,19 @@ func priceField(price, name string) string { return "prices." + price + "." + na
 // Compare says field by field what Diff would change: it returns none exactly when Diff returns no steps. It leaves alone
 // what Diff leaves alone. The order is that of Diff's steps.
 func Compare(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Difference {
-	steps := Diff(desired, observed)
+	steps, d := diff(desired, observed)
+	return compare(steps, d, desired)
+}
+
+// compare renders the drafts of a product as differences.
+func compare(steps []draft, d *differ, desired *catalogv1.ProductChange) []Difference {
 	if len(steps) == 0 {
 		return nil
 	}
 	if steps[0].Kind == CreateProduct {
 		return []Difference{{Kind: Missing, Catalog: desired.GetProduct().GetName()}}
 	}
-	c := &comparer{differ: newDiffer(desired, observed), created: map[string]bool{}}
+	c := &comparer{differ: d, created: map[string]bool{}}
 	for _, s := range steps {
 		if s.Kind == CreatePrice {
 			c.created[s.PriceID] = true
@@ -109,20 +114,20 @@ func (c *comparer) add(d Difference) {
 	c.found = append(c.found, d)
 }
 
-func (c *comparer) product(s Step) {
-	for _, group := range grouped(s.Params) {
+func (c *comparer) product(s draft) {
+	for _, group := range grouped(s.settings) {
 		name, field := group.name, group.field
-		d := Difference{Kind: FieldDiffers, Field: field, Catalog: valueText(group.params)}
+		d := Difference{Kind: FieldDiffers, Field: field, Catalog: group.text()}
 		switch name {
 		case "active":
 			d.Stripe = strconv.FormatBool(c.have.GetActive())
 			d.Kind = archivedWhere(d.Catalog)
 		case "default_price":
 			d.Kind, d.Stripe = WrongDefaultPrice, c.priceName(c.have.GetDefaultPrice())
-			if p := group.params[0]; p.PriceRef != "" {
-				d.Catalog = p.PriceRef
+			if s := group.settings[0]; s.priceRef != "" {
+				d.Catalog = s.priceRef
 			} else {
-				d.Catalog = c.priceName(p.Value)
+				d.Catalog = c.priceName(s.value)
 			}
 			if d.Catalog == d.Stripe {
 				// It only follows a price that another takes the place of.
@@ -186,7 +191,7 @@ func (c *comparer) createdPrice(id string) {
 	}
 	for _, f := range priceIdentity {
 		if w, h := f.write(want), f.write(have); !slices.Equal(w, h) {
-			structure(f.name, valueText(w), valueText(h))
+			structure(f.name, valueText(w, 1), valueText(h, 1))
 		}
 	}
 	if have.GetTaxBehavior() != "unspecified" && have.GetTaxBehavior() != want.GetTaxBehavior() {
@@ -202,7 +207,7 @@ func (c *comparer) createdPrice(id string) {
 	}
 }
 
-func (c *comparer) updatedPrice(s Step) {
+func (c *comparer) updatedPrice(s draft) {
 	id := s.PriceID
 	var have *catalogv1.Price
 	for _, h := range c.held {
@@ -210,7 +215,7 @@ func (c *comparer) updatedPrice(s Step) {
 			have = h.GetPrice()
 		}
 	}
-	if active, ok := s.Param("active"); ok && active == "false" {
+	if active, ok := s.gives("active"); ok && active == "false" {
 		switch want := c.wanted(id); {
 		case c.created[id]:
 			// It gives way to the price that takes its place.
@@ -221,8 +226,8 @@ func (c *comparer) updatedPrice(s Step) {
 		}
 		return
 	}
-	for _, group := range grouped(s.Params) {
-		d := Difference{Kind: FieldDiffers, Field: priceField(id, group.field), Price: id, Catalog: valueText(group.params)}
+	for _, group := range grouped(s.settings) {
+		d := Difference{Kind: FieldDiffers, Field: priceField(id, group.field), Price: id, Catalog: group.text()}
 		switch group.name {
 		case "transfer_lookup_key":
 			continue
@@ -241,57 +246,11 @@ func (c *comparer) updatedPrice(s Step) {
 	}
 }
 
-// paramGroup is what a step sets of one field.
-type paramGroup struct {
-	// name is Stripe's of the parameter, without what is in brackets; field names one key of metadata, or one currency.
-	name, field string
-	params      []Param
-}
-
-func grouped(params []Param) []paramGroup {
-	var out []paramGroup
-	for _, p := range params {
-		name, rest, nested := strings.Cut(p.Name, "[")
-		g := paramGroup{name: name, field: name}
-		if nested && (name == "metadata" || name == "currency_options") {
-			key, sub, _ := strings.Cut(rest, "]")
-			g.field += "." + key
-			p.Name = name + sub
-		}
-		if last := len(out) - 1; last >= 0 && out[last].field == g.field {
-			out[last].params = append(out[last].params, p)
-			continue
-		}
-		g.params = []Param{p}
-		out = append(out, g)
-	}
-	return out
-}
-
-// valueText writes a value as text: "a", "a, b" or "x=a, y=b".
-func valueText(params []Param) string {
-	parts := make([]string, 0, len(params))
-	for _, p := range params {
-		_, key, nested := strings.Cut(p.Name, "[")
-		key = strings.TrimSuffix(strings.ReplaceAll(key, "][", "."), "]")
-		index, rest, _ := strings.Cut(key, ".")
-		if _, err := strconv.Atoi(index); err == nil && (rest == "" || rest == "name") {
-			nested = false
-		}
-		if nested {
-			parts = append(parts, key+"="+p.Value)
-		} else {
-			parts = append(parts, p.Value)
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
 // productText writes one of the product's fields, other than metadata and default_price.
 func productText(name string, p *catalogv1.Product) string {
 	for _, f := range productFields {
 		if f.name == name {
-			return valueText(f.write(p))
+			return valueText(f.write(p), 1)
 		}
 	}
 	return ""
@@ -309,11 +268,11 @@ func priceText(name string, p *catalogv1.Price) string {
 	case "tax_behavior":
 		return p.GetTaxBehavior()
 	case "currency_options":
-		return valueText(currencyOptions(p.GetCurrencyOptions()))
+		return valueText(currencyOptions(p.GetCurrencyOptions()), 1)
 	}
 	for _, f := range priceIdentity {
 		if f.name == name {
-			return valueText(f.write(p))
+			return valueText(f.write(p), 1)
 		}
 	}
 	return ""
@@ -323,11 +282,7 @@ func optionText(currency string, o *catalogv1.CurrencyOption) string {
 	if o == nil {
 		return ""
 	}
-	params := currencyOption(currency, o)
-	for i := range params {
-		params[i].Name = strings.TrimPrefix(params[i].Name, "currency_options["+currency+"]")
-	}
-	return valueText(params)
+	return valueText(currencyOption(currency, o), 2)
 }
 
 // describePrice says in a few words what a price costs.

@@ -22,9 +22,22 @@ import (
 // not created only to be archived. A new product and its default price are made in one call if that can carry the
 // price; the price's lookup key and nickname, which it never can, follow in a second.
 func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
+	drafts, _ := diff(desired, observed)
+	if len(drafts) == 0 {
+		return nil
+	}
+	steps := make([]Step, len(drafts))
+	for i, d := range drafts {
+		steps[i] = d.Step
+	}
+	return steps
+}
+
+// diff is Diff with what each step sets, and with the differ that found it; nil if nothing is to be done.
+func diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) ([]draft, *differ) {
 	deleted := desired.GetOperation() == catalogv1.Operation_OPERATION_DELETE
 	if desired == nil || desired.GetProduct() == nil && !deleted || deleted && observed.GetProduct() == nil {
-		return nil
+		return nil, nil
 	}
 	d := newDiffer(desired, observed)
 	if deleted {
@@ -40,7 +53,7 @@ func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step
 			steps[i].StripeProductID = d.stripeID
 		}
 	}
-	return steps
+	return steps, d
 }
 
 // differ collects the steps of one product by the phase they belong to.
@@ -69,7 +82,7 @@ type differ struct {
 	// inline is the price that the call that creates the product makes as well, nil if there is none.
 	inline *catalogv1.Price
 
-	createProduct, keepPrices, updateProduct, archivePrices []Step
+	createProduct, keepPrices, updateProduct, archivePrices []draft
 }
 
 func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *differ {
@@ -161,12 +174,12 @@ func (d *differ) archive(held *catalogv1.ObservedPrice) {
 	d.archivePrices = append(d.archivePrices, d.ofPrice(held, append(text("active", "false"), d.absenceOfPrice(held)...)))
 }
 
-// ofPrice is a step that sets no more than parameters of a held price.
-func (d *differ) ofPrice(held *catalogv1.ObservedPrice, params []Param) Step {
-	return Step{
+// ofPrice is a step that changes nothing of a held price but what is given.
+func (d *differ) ofPrice(held *catalogv1.ObservedPrice, settings []setting) draft {
+	return drafted(Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: held.GetPrice().GetId(), StripePriceID: held.GetStripeId(),
-		Params: params, ManagedMetadata: held.GetManagedMetadata(),
-	}
+		ManagedMetadata: held.GetManagedMetadata(),
+	}, settings)
 }
 
 // match finds the held price that can stand for a wanted one: it carries the wanted one's id, and differs from it
@@ -210,12 +223,15 @@ func (d *differ) madeWithProduct(want *catalogv1.Price) bool {
 
 // completePrice gives the price that is made with the product what that call cannot carry.
 func (d *differ) completePrice(want *catalogv1.Price) {
-	params := []Param{{Name: "lookup_key", Value: LookupKey(want)}, {Name: "transfer_lookup_key", Value: "true"}}
-	params = optional(params, "nickname", want.GetNickname())
-	d.keepPrices = append(d.keepPrices, Step{
-		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(params),
-		ManagedMetadata: d.managedByCreation(want),
-	})
+	settings := optional(lookupKey(want), want.GetNickname(), "nickname")
+	d.keepPrices = append(d.keepPrices, drafted(Step{
+		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.managedByCreation(want),
+	}, settings))
+}
+
+// lookupKey writes a price's lookup key, which is taken from the price that holds it now.
+func lookupKey(want *catalogv1.Price) []setting {
+	return []setting{set(LookupKey(want), "lookup_key"), set("true", "transfer_lookup_key")}
 }
 
 // managedByCreation are the metadata keys of a new price that are Driftless's.
@@ -229,60 +245,55 @@ func (d *differ) createPrice(want *catalogv1.Price) {
 		d.completePrice(want)
 		return
 	}
-	params := []Param{
-		{Name: "product", Value: d.stripeID},
-		{Name: "lookup_key", Value: LookupKey(want)},
-		{Name: "transfer_lookup_key", Value: "true"},
-	}
+	settings := append(lookupKey(want), set(d.stripeID, "product"))
 	for _, f := range priceIdentity {
-		params = append(params, f.write(want)...)
+		settings = append(settings, f.write(want)...)
 	}
-	params = append(params, newPrice(want)...)
-	params = optional(params, "nickname", want.GetNickname())
-	d.keepPrices = append(d.keepPrices, Step{
-		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), Params: sorted(inOneForm(params, want)),
-		ManagedMetadata: d.managedByCreation(want),
-	})
+	settings = append(settings, newPrice(want)...)
+	settings = optional(settings, want.GetNickname(), "nickname")
+	d.keepPrices = append(d.keepPrices, drafted(Step{
+		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.managedByCreation(want),
+	}, inOneForm(settings, want)))
 }
 
 func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPrice) {
 	have := held.GetPrice()
-	var params []Param
+	var settings []setting
 	if !have.GetActive() {
-		params = append(params, Param{Name: "active", Value: "true"})
+		settings = append(settings, set("true", "active"))
 	}
 	// Without a key nobody finds the price, whatever is mapped.
 	ours := d.managed("prices.lookup_key") || want.GetLookupKey() != "" || have.GetLookupKey() == ""
-	if key := LookupKey(want); ours && have.GetLookupKey() != key {
-		params = append(params, Param{Name: "lookup_key", Value: key}, Param{Name: "transfer_lookup_key", Value: "true"})
+	if ours && have.GetLookupKey() != LookupKey(want) {
+		settings = append(settings, lookupKey(want)...)
 	}
 	if have.GetNickname() != want.GetNickname() {
-		params = append(params, Param{Name: "nickname", Value: want.GetNickname()})
+		settings = append(settings, set(want.GetNickname(), "nickname"))
 	}
 	if have.GetTaxBehavior() != want.GetTaxBehavior() {
-		params = append(params, Param{Name: "tax_behavior", Value: want.GetTaxBehavior()})
+		settings = append(settings, set(want.GetTaxBehavior(), "tax_behavior"))
 	}
 	for currency, w := range want.GetCurrencyOptions() {
 		written := currencyOption(currency, w)
 		if h := have.GetCurrencyOptions()[currency]; h == nil || !slices.Equal(written, currencyOption(currency, h)) {
-			params = append(params, inOneForm(written, want)...)
+			settings = append(settings, inOneForm(written, want)...)
 		}
 	}
 	metadata, managed := map[string]string{PriceMarker: want.GetId()}, d.managed("prices.metadata")
 	if managed {
 		metadata = priceMetadata(want)
 	}
-	params = append(params, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), managed)...)
+	settings = append(settings, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), managed)...)
 	if isMarked(have) && !d.restoresDefault(held) {
-		params = append(params, absenceCleared)
+		settings = append(settings, absenceCleared)
 	}
-	if len(params) == 0 {
+	if len(settings) == 0 {
 		return
 	}
-	d.keepPrices = append(d.keepPrices, Step{
+	d.keepPrices = append(d.keepPrices, drafted(Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), StripePriceID: held.GetStripeId(),
-		Params: sorted(params), ManagedMetadata: managedAfter(metadata, held.GetManagedMetadata(), managed),
-	})
+		ManagedMetadata: managedAfter(metadata, held.GetManagedMetadata(), managed),
+	}, settings))
 }
 
 func (d *differ) product() {
@@ -290,63 +301,62 @@ func (d *differ) product() {
 		d.newProduct()
 		return
 	}
-	var params []Param
+	var settings []setting
 	back := !d.deleted && absent(d.have.GetMetadata())
 	for _, f := range productFields {
 		if !d.managed(f.name) && (f.name != "active" || !back) {
 			continue
 		}
 		if want := f.write(d.want); want != nil && !slices.Equal(want, f.write(d.have)) {
-			params = append(params, want...)
+			settings = append(settings, want...)
 		}
 	}
 	metadata, managed := d.productMetadata()
-	params = append(params, metadataChanges(metadata, d.have.GetMetadata(), d.observed.GetManagedMetadata(), managed)...)
-	params = append(params, d.absenceOfProduct()...)
-	if p, ok := d.defaultPrice(); ok {
-		params = append(params, p)
+	settings = append(settings, metadataChanges(metadata, d.have.GetMetadata(), d.observed.GetManagedMetadata(), managed)...)
+	settings = append(settings, d.absenceOfProduct()...)
+	if s, ok := d.defaultPrice(); ok {
+		settings = append(settings, s)
 	}
-	if len(params) == 0 {
+	if len(settings) == 0 {
 		return
 	}
-	d.updateProduct = []Step{{
-		Kind: UpdateProduct, ProductID: d.productID, Params: sorted(params),
+	d.updateProduct = []draft{drafted(Step{
+		Kind: UpdateProduct, ProductID: d.productID,
 		ManagedMetadata: managedAfter(metadata, d.observed.GetManagedMetadata(), managed),
-	}}
+	}, settings)}
 }
 
 func (d *differ) newProduct() {
-	params := text("id", d.stripeID)
+	settings := text("id", d.stripeID)
 	for _, f := range productFields {
 		// Stripe makes no product without a name, whoever is to look after it.
 		if !d.managed(f.name) && f.name != "name" {
 			continue
 		}
-		for _, p := range f.write(d.want) {
-			if p.Value != "" {
-				params = append(params, p)
+		for _, s := range f.write(d.want) {
+			if s.value != "" {
+				settings = append(settings, s)
 			}
 		}
 	}
 	metadata, _ := d.productMetadata()
 	keys := slices.Sorted(maps.Keys(metadata))
 	for _, k := range keys {
-		params = append(params, Param{Name: "metadata[" + k + "]", Value: metadata[k]})
+		settings = append(settings, set(metadata[k], "metadata", k))
 	}
 	create := Step{Kind: CreateProduct, ProductID: d.productID, ManagedMetadata: keys}
 	if d.inline != nil {
-		params = append(params, defaultPriceData(d.inline)...)
+		settings = append(settings, defaultPriceData(d.inline)...)
 		create.PriceID, create.PriceMetadata = d.inline.GetId(), d.managedByCreation(d.inline)
 	}
-	create.Params = sorted(params)
-	d.createProduct = []Step{create}
-	if p, ok := d.defaultPrice(); ok && d.inline == nil {
-		d.updateProduct = []Step{{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys, Params: []Param{p}}}
+	d.createProduct = []draft{drafted(create, settings)}
+	if s, ok := d.defaultPrice(); ok && d.inline == nil {
+		d.updateProduct = []draft{drafted(Step{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys}, []setting{s})}
 	}
 }
 
-// defaultPrice returns the parameter that moves or clears the product's default price, if it must change.
-func (d *differ) defaultPrice() (Param, bool) {
+// defaultPrice returns the setting that moves or clears the product's default price, if it must change.
+func (d *differ) defaultPrice() (setting, bool) {
 	have, want := d.have.GetDefaultPrice(), d.want.GetDefaultPrice()
 	successor, retiring := d.retired[have]
 	if !d.managed("default_price") {
@@ -354,23 +364,23 @@ func (d *differ) defaultPrice() (Param, bool) {
 		// place in the catalog follows it.
 		if want = successor; !retiring {
 			if want = d.formerDefault(); have != "" || want == "" {
-				return Param{}, false
+				return setting{}, false
 			}
 		}
 	}
 	target, sellable := d.current[want]
 	switch {
 	case sellable && target == "":
-		return Param{Name: "default_price", PriceRef: want}, true
+		return setting{path: [maxPath]string{"default_price"}, priceRef: want}, true
 	case sellable:
-		return Param{Name: "default_price", Value: target}, target != have
+		return set(target, "default_price"), target != have
 	case want == "" && d.othersDefault():
-		return Param{}, false
+		return setting{}, false
 	case want == "" || retiring:
-		return Param{Name: "default_price"}, have != ""
+		return set("", "default_price"), have != ""
 	default:
 		// A price that the catalog does not sell at: Validate refuses this before it comes here.
-		return Param{}, false
+		return setting{}, false
 	}
 }
 
@@ -378,9 +388,4 @@ func (d *differ) defaultPrice() (Param, bool) {
 // price can be found again whatever happens to the records of it here.
 func LookupKey(p *catalogv1.Price) string {
 	return cmp.Or(p.GetLookupKey(), p.GetId())
-}
-
-func sorted(params []Param) []Param {
-	slices.SortFunc(params, func(a, b Param) int { return strings.Compare(a.Name, b.Name) })
-	return params
 }

@@ -4,85 +4,84 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// field says how one of Stripe's fields is written: as the parameters that would set an object to its value. Two
+// field says how one of Stripe's fields is written: as the settings that would give an object its value. Two
 // values are equal when they are written alike. A field without a value is written as Stripe clears it, or as
 // nothing where Stripe cannot clear it.
 type field[T any] struct {
 	name  string
-	write func(T) []Param
+	write func(T) []setting
 }
 
-func text(name, value string) []Param { return []Param{{Name: name, Value: value}} }
+func text(name, value string) []setting { return []setting{set(value, name)} }
 
 // productFields are the fields of a product that Driftless writes. Metadata, which Stripe merges by key, and
 // default_price, which refers to another object, are handled by Diff itself.
 var productFields = []field[*catalogv1.Product]{
-	{"active", func(p *catalogv1.Product) []Param { return text("active", strconv.FormatBool(p.GetActive())) }},
-	{"description", func(p *catalogv1.Product) []Param { return text("description", p.GetDescription()) }},
-	{"images", func(p *catalogv1.Product) []Param { return list("images", p.GetImages(), "") }},
-	{"marketing_features", func(p *catalogv1.Product) []Param {
+	{"active", func(p *catalogv1.Product) []setting { return text("active", strconv.FormatBool(p.GetActive())) }},
+	{"description", func(p *catalogv1.Product) []setting { return text("description", p.GetDescription()) }},
+	{"images", func(p *catalogv1.Product) []setting { return list("images", p.GetImages(), "") }},
+	{"marketing_features", func(p *catalogv1.Product) []setting {
 		names := make([]string, len(p.GetMarketingFeatures()))
 		for i, f := range p.GetMarketingFeatures() {
 			names[i] = f.GetName()
 		}
-		return list("marketing_features", names, "[name]")
+		return list("marketing_features", names, "name")
 	}},
-	{"name", func(p *catalogv1.Product) []Param { return text("name", p.GetName()) }},
-	{"package_dimensions", func(p *catalogv1.Product) []Param {
+	{"name", func(p *catalogv1.Product) []setting { return text("name", p.GetName()) }},
+	{"package_dimensions", func(p *catalogv1.Product) []setting {
 		if p.GetPackageDimensions() == nil {
 			return text("package_dimensions", "")
 		}
 		return writeStructure("package_dimensions", p.GetPackageDimensions())
 	}},
-	{"shippable", func(p *catalogv1.Product) []Param {
+	{"shippable", func(p *catalogv1.Product) []setting {
 		if p.Shippable == nil {
 			return nil
 		}
 		return text("shippable", strconv.FormatBool(p.GetShippable()))
 	}},
-	{"statement_descriptor", func(p *catalogv1.Product) []Param { return text("statement_descriptor", p.GetStatementDescriptor()) }},
-	{"tax_code", func(p *catalogv1.Product) []Param { return text("tax_code", p.GetTaxCode()) }},
-	{"unit_label", func(p *catalogv1.Product) []Param { return text("unit_label", p.GetUnitLabel()) }},
-	{"url", func(p *catalogv1.Product) []Param { return text("url", p.GetUrl()) }},
+	{"statement_descriptor", func(p *catalogv1.Product) []setting { return text("statement_descriptor", p.GetStatementDescriptor()) }},
+	{"tax_code", func(p *catalogv1.Product) []setting { return text("tax_code", p.GetTaxCode()) }},
+	{"unit_label", func(p *catalogv1.Product) []setting { return text("unit_label", p.GetUnitLabel()) }},
+	{"url", func(p *catalogv1.Product) []setting { return text("url", p.GetUrl()) }},
 }
 
 // priceIdentity are the fields of a price that Stripe never changes: another value means another Stripe price.
 var priceIdentity = []field[*catalogv1.Price]{
-	{"billing_scheme", func(p *catalogv1.Price) []Param { return text("billing_scheme", p.GetBillingScheme()) }},
-	{"currency", func(p *catalogv1.Price) []Param { return text("currency", p.GetCurrency()) }},
-	{"custom_unit_amount", func(p *catalogv1.Price) []Param { return custom("custom_unit_amount", p.GetCustomUnitAmount()) }},
-	{"recurring", func(p *catalogv1.Price) []Param {
+	{"billing_scheme", func(p *catalogv1.Price) []setting { return text("billing_scheme", p.GetBillingScheme()) }},
+	{"currency", func(p *catalogv1.Price) []setting { return text("currency", p.GetCurrency()) }},
+	{"custom_unit_amount", func(p *catalogv1.Price) []setting { return custom(p.GetCustomUnitAmount(), "custom_unit_amount") }},
+	{"recurring", func(p *catalogv1.Price) []setting {
 		if p.GetRecurring() == nil {
 			return nil
 		}
 		return writeStructure("recurring", p.GetRecurring())
 	}},
-	{"tiers", func(p *catalogv1.Price) []Param { return tiers("tiers", p.GetTiers()) }},
-	{"tiers_mode", func(p *catalogv1.Price) []Param { return optional(nil, "tiers_mode", p.GetTiersMode()) }},
-	{"transform_quantity", func(p *catalogv1.Price) []Param {
+	{"tiers", func(p *catalogv1.Price) []setting { return tiers(p.GetTiers(), "tiers") }},
+	{"tiers_mode", func(p *catalogv1.Price) []setting { return optional(nil, p.GetTiersMode(), "tiers_mode") }},
+	{"transform_quantity", func(p *catalogv1.Price) []setting {
 		if p.GetTransformQuantity() == nil {
 			return nil
 		}
 		return writeStructure("transform_quantity", p.GetTransformQuantity())
 	}},
-	{"unit_amount", func(p *catalogv1.Price) []Param {
-		return amount("", "unit_amount", p.GetUnitAmount(), p.GetUnitAmountDecimal())
+	{"unit_amount", func(p *catalogv1.Price) []setting {
+		return amount(nil, "unit_amount", p.GetUnitAmount(), p.GetUnitAmountDecimal())
 	}},
 }
 
 // newPrice writes what a price is created with besides its identity and its names.
-func newPrice(p *catalogv1.Price) []Param {
+func newPrice(p *catalogv1.Price) []setting {
 	out := currencyOptions(p.GetCurrencyOptions())
 	if p.GetTaxBehavior() != "unspecified" {
-		out = append(out, Param{Name: "tax_behavior", Value: p.GetTaxBehavior()})
+		out = append(out, set(p.GetTaxBehavior(), "tax_behavior"))
 	}
 	for k, v := range priceMetadata(p) {
-		out = append(out, Param{Name: "metadata[" + k + "]", Value: v})
+		out = append(out, set(v, "metadata", k))
 	}
 	return out
 }
@@ -96,80 +95,82 @@ func fitsDefaultPriceData(p *catalogv1.Price) bool {
 }
 
 // defaultPriceData writes a price that fits it as a product's default_price_data.
-func defaultPriceData(p *catalogv1.Price) []Param {
-	var out []Param
+func defaultPriceData(p *catalogv1.Price) []setting {
+	var out []setting
 	for _, f := range priceIdentity {
 		out = append(out, f.write(p)...)
 	}
-	out = slices.DeleteFunc(out, func(p Param) bool { return p.Name == "billing_scheme" || p.Name == "recurring[usage_type]" })
+	out = slices.DeleteFunc(out, func(s setting) bool {
+		return s.is("billing_scheme") || s.is("recurring", "usage_type")
+	})
 	out = inOneForm(append(out, newPrice(p)...), p)
 	for i := range out {
-		name, rest, nested := strings.Cut(out[i].Name, "[")
-		if out[i].Name = "default_price_data[" + name + "]"; nested {
-			out[i].Name += "[" + rest
-		}
+		out[i] = out[i].within("default_price_data")
 	}
 	return out
 }
 
 // currencyOption writes one currency option of a price.
-func currencyOption(currency string, o *catalogv1.CurrencyOption) []Param {
-	prefix := "currency_options[" + currency + "]"
-	out := amount(prefix, "unit_amount", o.GetUnitAmount(), o.GetUnitAmountDecimal())
+func currencyOption(currency string, o *catalogv1.CurrencyOption) []setting {
+	at := func(name string) []string { return []string{"currency_options", currency, name} }
+	out := amount([]string{"currency_options", currency}, "unit_amount", o.GetUnitAmount(), o.GetUnitAmountDecimal())
 	if b := o.GetTaxBehavior(); b != "unspecified" {
-		out = optional(out, prefix+"[tax_behavior]", b)
+		out = optional(out, b, at("tax_behavior")...)
 	}
-	out = append(out, tiers(prefix+"[tiers]", o.GetTiers())...)
-	return append(out, custom(prefix+"[custom_unit_amount]", o.GetCustomUnitAmount())...)
+	out = append(out, tiers(o.GetTiers(), at("tiers")...)...)
+	return append(out, custom(o.GetCustomUnitAmount(), at("custom_unit_amount")...)...)
 }
 
-func currencyOptions(options map[string]*catalogv1.CurrencyOption) []Param {
-	var out []Param
+func currencyOptions(options map[string]*catalogv1.CurrencyOption) []setting {
+	var out []setting
 	for _, currency := range slices.Sorted(maps.Keys(options)) {
 		out = append(out, currencyOption(currency, options[currency])...)
 	}
 	return out
 }
 
-func list(name string, values []string, suffix string) []Param {
+// list writes a list of texts, or of structures whose one part is named.
+func list(name string, values []string, part string) []setting {
 	if len(values) == 0 {
 		return text(name, "")
 	}
-	out := make([]Param, len(values))
+	out := make([]setting, len(values))
 	for i, v := range values {
-		out[i] = Param{Name: name + "[" + strconv.Itoa(i) + "]" + suffix, Value: v}
+		out[i] = set(v, name, strconv.Itoa(i), part)
 	}
 	return out
 }
 
-func optional(out []Param, name, value string) []Param {
+// optional adds a setting unless its value is empty.
+func optional(out []setting, value string, path ...string) []setting {
 	if value == "" {
 		return out
 	}
-	return append(out, Param{Name: name, Value: value})
+	return append(out, set(value, path...))
 }
 
-func tiers(prefix string, tiers []*catalogv1.PriceTier) []Param {
-	var out []Param
+func tiers(tiers []*catalogv1.PriceTier, path ...string) []setting {
+	var out []setting
 	for i, t := range tiers {
-		p := prefix + "[" + strconv.Itoa(i) + "]"
+		at := slices.Concat(path, []string{strconv.Itoa(i)})
 		upTo := t.GetUpTo()
 		if upTo == "" {
 			upTo = "inf"
 		}
-		out = append(out, amount(p, "flat_amount", t.GetFlatAmount(), t.GetFlatAmountDecimal())...)
-		out = append(out, amount(p, "unit_amount", t.GetUnitAmount(), t.GetUnitAmountDecimal())...)
-		out = append(out, Param{Name: p + "[up_to]", Value: upTo})
+		out = append(out, amount(at, "flat_amount", t.GetFlatAmount(), t.GetFlatAmountDecimal())...)
+		out = append(out, amount(at, "unit_amount", t.GetUnitAmount(), t.GetUnitAmountDecimal())...)
+		out = append(out, set(upTo, append(at, "up_to")...))
 	}
 	return out
 }
 
-func custom(prefix string, c *catalogv1.CustomUnitAmount) []Param {
+func custom(c *catalogv1.CustomUnitAmount, path ...string) []setting {
 	if c == nil {
 		return nil
 	}
-	out := text(prefix+"[enabled]", "true")
-	out = optional(out, prefix+"[maximum]", c.GetMaximum())
-	out = optional(out, prefix+"[minimum]", c.GetMinimum())
-	return optional(out, prefix+"[preset]", c.GetPreset())
+	at := func(name string) []string { return slices.Concat(path, []string{name}) }
+	out := []setting{set("true", at("enabled")...)}
+	out = optional(out, c.GetMaximum(), at("maximum")...)
+	out = optional(out, c.GetMinimum(), at("minimum")...)
+	return optional(out, c.GetPreset(), at("preset")...)
 }

@@ -90,12 +90,12 @@ func usableAs(p *catalogv1.ObservedPrice) string {
 	parts := []string{cmp.Or(price.GetId(), p.GetStripeId()), price.GetTaxBehavior()}
 	for _, f := range priceIdentity {
 		parts = append(parts, f.name)
-		for _, param := range f.write(price) {
-			parts = append(parts, param.Name+"="+param.Value)
+		for _, s := range f.write(price) {
+			parts = append(parts, strings.Join(s.names(), ".")+"="+s.value)
 		}
 	}
-	for _, param := range currencyOptions(price.GetCurrencyOptions()) {
-		parts = append(parts, param.Name+"="+param.Value)
+	for _, s := range currencyOptions(price.GetCurrencyOptions()) {
+		parts = append(parts, strings.Join(s.names(), ".")+"="+s.value)
 	}
 	// Any other mark of Driftless's is about this very price.
 	for key := range price.GetMetadata() {

@@ -16,11 +16,11 @@ func priceMetadata(p *catalogv1.Price) map[string]string {
 
 // metadataChanges sets what differs and, with remove, clears the managed keys that are no longer wanted. Stripe
 // merges by key: keys not named survive.
-func metadataChanges(want, have map[string]string, managed []string, remove bool) []Param {
-	var out []Param
+func metadataChanges(want, have map[string]string, managed []string, remove bool) []setting {
+	var out []setting
 	for k, v := range want {
 		if have[k] != v {
-			out = append(out, Param{Name: "metadata[" + k + "]", Value: v})
+			out = append(out, set(v, "metadata", k))
 		}
 	}
 	if !remove {
@@ -29,7 +29,7 @@ func metadataChanges(want, have map[string]string, managed []string, remove bool
 	for _, k := range managed {
 		_, wanted := want[k]
 		if _, held := have[k]; held && !wanted && k != AbsenceMarker {
-			out = append(out, Param{Name: "metadata[" + k + "]"})
+			out = append(out, set("", "metadata", k))
 		}
 	}
 	return out

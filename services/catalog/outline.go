@@ -34,22 +34,21 @@ type Planned struct {
 // Outline tells what Diff would do, the product first and then its prices in the order in which they are come to. It is
 // empty exactly when Diff is.
 func Outline(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Planned {
-	steps := Diff(desired, observed)
+	steps, d := diff(desired, observed)
 	if len(steps) == 0 {
 		return nil
 	}
-	d := newDiffer(desired, observed)
 	if steps[0].Kind == CreateProduct {
 		return d.outlineNew(steps[0])
 	}
-	return d.outline(Compare(desired, observed))
+	return d.outline(compare(steps, d, desired))
 }
 
-func (d *differ) outlineNew(step Step) []Planned {
+func (d *differ) outlineNew(step draft) []Planned {
 	product := Planned{Verb: Created, After: d.want.GetName()}
-	for _, g := range grouped(step.Params) {
+	for _, g := range grouped(step.settings) {
 		if g.name != "default_price_data" && g.name != "id" {
-			product.Differences = append(product.Differences, Difference{Kind: FieldDiffers, Field: g.field, Catalog: valueText(g.params)})
+			product.Differences = append(product.Differences, Difference{Kind: FieldDiffers, Field: g.field, Catalog: g.text()})
 		}
 	}
 	if id := d.want.GetDefaultPrice(); id != "" && d.managed("default_price") {

@@ -229,7 +229,7 @@ func (r *resolver) eachField(yield func(boundField)) {
 		clears := want != nil || r.policy.Rule(f.name).Owner != OwnerCatalog
 		ours := clears && (r.managed(f.name) || r.returns(f.name, ""))
 		if rule := r.policy.Rule(f.name); ours && r.bound(f.name, rule) {
-			b := boundField{kind: FieldDiffers, name: f.name, rule: rule, catalog: valueText(want), stripe: valueText(f.write(r.have)), at: r.observed.GetProductUpdated()}
+			b := boundField{kind: FieldDiffers, name: f.name, rule: rule, catalog: valueText(want, 1), stripe: valueText(f.write(r.have), 1), at: r.observed.GetProductUpdated()}
 			if f.name == "active" {
 				b.kind = archivedWhere(b.catalog)
 			}
@@ -291,7 +291,7 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 		field := priceField(id, f.name)
 		if slices.Contains(r.x.Leave, field) {
 			yield(boundField{
-				kind: PriceStructure, name: field, price: id, catalog: valueText(f.write(want)), stripe: valueText(f.write(have)),
+				kind: PriceStructure, name: field, price: id, catalog: valueText(f.write(want), 1), stripe: valueText(f.write(have), 1),
 				keep: func() { keepStructure(price, have) },
 			})
 		}

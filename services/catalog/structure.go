@@ -96,10 +96,10 @@ func (p Part) SetWhole(structure proto.Message, n uint64) {
 	m.Set(field, protoreflect.ValueOfUint64(n))
 }
 
-// writeStructure writes a structure as the parameters that would set it.
-func writeStructure(field string, structure proto.Message) []Param {
+// writeStructure writes a structure as the settings that would give it to an object.
+func writeStructure(field string, structure proto.Message) []setting {
 	parts := structures[field]
-	out := make([]Param, 0, len(parts))
+	out := make([]setting, 0, len(parts))
 	for _, part := range parts {
 		text := part.Text(structure)
 		if text == "" && part.Optional {
@@ -108,7 +108,7 @@ func writeStructure(field string, structure proto.Message) []Param {
 		if text == "" && part.Type == PartWhole {
 			text = "0"
 		}
-		out = append(out, Param{Name: field + "[" + part.Name + "]", Value: text})
+		out = append(out, set(text, field, part.Name))
 	}
 	return out
 }
