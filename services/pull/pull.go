@@ -90,6 +90,8 @@ func Run(ctx context.Context, cfg Config) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+WebhookPath, p.webhook)
 	cfg.HTTP.Handler, cfg.HTTP.Ready = mux, m.Ready
+	// Stripe names the server as the endpoint's address does, whatever tunnel or proxy leads here.
+	cfg.HTTP.SignedPaths = []string{WebhookPath}
 
 	gate, err := m.Gate(ctx, mesh.Pull)
 	if err != nil {

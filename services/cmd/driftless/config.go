@@ -27,6 +27,7 @@ type settings struct {
 	config.File
 	config.Log
 	config.Mesh
+	config.Hosts
 	config.API
 	config.Migrations
 	config.Stripe

@@ -58,7 +58,7 @@ func run(args []string) int {
 	var c cli
 	options, mapping := config.Options()
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
-		kong.Description("Keeps a product catalog in Postgres and its Products and Prices in Stripe equal."),
+		kong.Description("Keeps a product catalog in Postgres and its Products and Prices in Stripe equal.\n\n"+config.SecretFlags),
 		kong.Vars{"version": service.Version()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	parsed, err := parser.Parse(args)
 	if err == nil {

@@ -12,6 +12,8 @@ import (
 )
 
 type simCmd struct {
+	config.Hosts
+
 	Addr          string        `default:"127.0.0.1:12111" env:"DRIFTLESS_SIM_ADDR" help:"Where to listen."`
 	File          string        `placeholder:"FILE" help:"Keep what it holds in this file; in memory only if not given."`
 	Webhook       string        `placeholder:"URL" help:"Send events there."`
@@ -25,7 +27,13 @@ func (cmd *simCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	slog.SetDefault(logger)
-	cfg := stripesim.Config{Addr: cmd.Addr, DataFile: cmd.File, Limits: stripesim.Limits{Off: cmd.Unlimited}, Logger: logger}
+	cfg := stripesim.Config{
+		Addr:         cmd.Addr,
+		AllowedHosts: cmd.AllowedHosts,
+		DataFile:     cmd.File,
+		Limits:       stripesim.Limits{Off: cmd.Unlimited},
+		Logger:       logger,
+	}
 	if cmd.Webhook != "" {
 		cfg.Webhooks = []stripesim.Webhook{{URL: cmd.Webhook, Secrets: []string{cmd.WebhookSecret.Reveal()}}}
 	}
