@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/pull"
+	"github.com/driftless-sync/driftless/services/stripeapi"
 )
 
 // A tunnel to a loopback address hands on webhooks under its own name (see rig.send), and nothing else.
@@ -22,5 +25,14 @@ func TestWebhook_AnyHostReachesNothingElse(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 		require.Equal(t, http.StatusForbidden, resp.StatusCode, path)
+	}
+}
+
+func TestRun_RefusesAPublishedSecretAtStripe(t *testing.T) {
+	for _, base := range []string{"", "https://api.stripe.com"} {
+		err := pull.Run(t.Context(), pull.Config{
+			Account: "default", Stripe: stripeapi.Config{Key: key, Base: base}, WebhookSecrets: []string{"whsec_compose_trial"},
+		})
+		require.ErrorContains(t, err, "published in the repository", base)
 	}
 }

@@ -53,6 +53,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.PollInterval == 0 {
 		cfg.PollInterval = 10 * time.Minute
 	}
+	if err := config.CheckWebhookSecrets(cfg.Stripe.Base, cfg.WebhookSecrets); err != nil {
+		return err
+	}
 	cfg.NATS.Account = cfg.Account
 	m, err := mesh.Connect(ctx, cfg.NATS)
 	if err != nil {

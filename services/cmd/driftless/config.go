@@ -69,6 +69,9 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 		if err == nil {
 			_, err = service.Policy(s.Policy, c.Config, mapping)
 		}
+		if err == nil {
+			err = config.CheckWebhookSecrets(s.StripeAPIBase, s.StripeWebhookSecret.Reveal())
+		}
 		a := checked{Account: account, Findings: []foundProblem{}}
 		if err == nil && cmd.Database {
 			a.Findings, err = askDatabase(ctx, s, mapping)
