@@ -95,7 +95,10 @@ func TestRun_OnLoopbackOnlyThisMachinesNamesAreServed(t *testing.T) {
 	status, body := call(t, http.MethodPost, local, "/driftless.control.v1.ControlService/Pause",
 		"Host: evil.example", "Origin: http://evil.example", "Sec-Fetch-Site: same-origin")
 	require.Equal(t, 403, status)
-	var refusal struct{ Code, Message string }
+	var refusal struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
 	require.NoError(t, json.Unmarshal([]byte(body), &refusal))
 	require.Equal(t, "permission_denied", refusal.Code)
 	require.Contains(t, refusal.Message, `"evil.example"`)
