@@ -94,6 +94,8 @@ func TestComposeGivesEachServiceItsOwnSecrets(t *testing.T) {
 		require.ElementsMatch(t, want[name], secrets, name)
 		for _, port := range s.Ports {
 			require.Equal(t, "127.0.0.1", port.HostIP, "%s publishes %s", name, port.Published)
+			// In a container it listens on every address, and would take any name: DNS rebinding.
+			require.Equal(t, name, *s.Environment["DRIFTLESS_ALLOWED_HOSTS"], name)
 		}
 		require.NotContains(t, strings.Join(s.Command, " "), "secret", "%s: arguments show in the list of processes", name)
 	}
