@@ -27,8 +27,8 @@ type place struct {
 	url, token string
 }
 
-// find returns where the APIs are. An address that is given may be of any mesh: it gets the token of the mesh on the data
-// directory only if it is that one's.
+// find returns where the APIs are. An address that is given may be of any mesh: it gets the token of the mesh on the
+// data directory only if it is that one's.
 func (a address) find(c *cli) (control, ingest place, err error) {
 	control, ingest = place{url: a.Control}, place{url: a.Ingest}
 	e, err := findMesh(c.DataDir)
@@ -59,7 +59,8 @@ func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) 
 	if found.url == "" {
 		return nil, errors.New("the address of the control API is not known: give it with --control")
 	}
-	return controlv1connect.NewControlServiceClient(found.client(), found.url, connect.WithInterceptors(limit(), explain("control", found.url))), nil
+	interceptors := connect.WithInterceptors(limit(), explain("control", found.url))
+	return controlv1connect.NewControlServiceClient(found.client(), found.url, interceptors), nil
 }
 
 func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
@@ -70,7 +71,8 @@ func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
 	if found.url == "" {
 		return nil, errors.New("the address of the ingestion API is not known: give it with --ingest")
 	}
-	return ingestv1connect.NewIngestServiceClient(found.client(), found.url, connect.WithInterceptors(limit(), explain("ingestion", found.url))), nil
+	interceptors := connect.WithInterceptors(limit(), explain("ingestion", found.url))
+	return ingestv1connect.NewIngestServiceClient(found.client(), found.url, interceptors), nil
 }
 
 // client has no deadline of its own: limit gives one to each call.

@@ -20,24 +20,26 @@ var serviceSettings = map[string]any{
 	mesh.Reconciliation: config.ReconciliationService{},
 }
 
-// common are the variables of this process, beside settings, that every service gets: where the system's parts are found, and
-// what Go and OpenTelemetry read. Names that end in "_" stand for all that begin so. A shell holds secrets of other
-// programs too, so there is no more.
+// common are the variables of this process, beside settings, that every service gets: where the system's parts are
+// found, and what Go and OpenTelemetry read. Names that end in "_" stand for all that begin so. A shell holds secrets
+// of other programs too, so there is no more.
 var common = []string{
-	"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+	"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_", "LD_LIBRARY_PATH",
+	"SSL_CERT_FILE", "SSL_CERT_DIR",
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 	"GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK", "GOCOVERDIR", "OTEL_",
 }
 
 // postgresVariables are libpq's, as pgx reads them, for services with a database.
 var postgresVariables = []string{
-	"PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGAPPNAME", "PGOPTIONS", "PGTZ",
-	"PGCONNECT_TIMEOUT", "PGTARGETSESSIONATTRS", "PGCHANNELBINDING", "PGREQUIREAUTH", "PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION",
-	"PGSSLMODE", "PGSSLKEY", "PGSSLCERT", "PGSSLCERTMODE", "PGSSLSNI", "PGSSLROOTCERT", "PGSSLPASSWORD", "PGSSLNEGOTIATION",
+	"PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE",
+	"PGAPPNAME", "PGOPTIONS", "PGTZ", "PGCONNECT_TIMEOUT", "PGTARGETSESSIONATTRS", "PGCHANNELBINDING", "PGREQUIREAUTH",
+	"PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION", "PGSSLMODE", "PGSSLKEY", "PGSSLCERT", "PGSSLCERTMODE", "PGSSLSNI",
+	"PGSSLROOTCERT", "PGSSLPASSWORD", "PGSSLNEGOTIATION",
 }
 
-// environment is that of a service: its settings with where everything is, and what every program needs. No service gets
-// the secrets of another.
+// environment is that of a service: its settings with where everything is, and what every program needs. No service
+// gets the secrets of another.
 func (u *up) environment(service string) []string {
 	own := config.Variables(serviceSettings[service])
 	pass := common
@@ -70,9 +72,18 @@ func (u *up) environment(service string) []string {
 // settings are those of all services, by their variables.
 func (u *up) settings() map[string]string {
 	set := map[string]string{
-		"DRIFTLESS_ACCOUNT": u.Account, "DATABASE_URL": u.at.Database, "NATS_URL": u.at.NATS, "NATS_REPLICAS": strconv.Itoa(u.replicas()), "NATS_CREDS": u.NATSCreds,
-		"NATS_NKEY": u.NATSNKey, "NATS_CA": u.NATSCA, "NATS_CERT": u.NATSCert, "NATS_KEY": u.NATSKey,
-		"STRIPE_API_KEY": u.StripeAPIKey.Reveal(), "STRIPE_API_BASE": u.at.Stripe, "DRIFTLESS_TOKEN": u.cli.Token.Reveal(),
+		"DRIFTLESS_ACCOUNT":             u.Account,
+		"DATABASE_URL":                  u.at.Database,
+		"NATS_URL":                      u.at.NATS,
+		"NATS_REPLICAS":                 strconv.Itoa(u.replicas()),
+		"NATS_CREDS":                    u.NATSCreds,
+		"NATS_NKEY":                     u.NATSNKey,
+		"NATS_CA":                       u.NATSCA,
+		"NATS_CERT":                     u.NATSCert,
+		"NATS_KEY":                      u.NATSKey,
+		"STRIPE_API_KEY":                u.StripeAPIKey.Reveal(),
+		"STRIPE_API_BASE":               u.at.Stripe,
+		"DRIFTLESS_TOKEN":               u.cli.Token.Reveal(),
 		"STRIPE_WEBHOOK_SECRET":         strings.Join(u.StripeWebhookSecret.Reveal(), ","),
 		"LEDGER_DATABASE_URL":           u.LedgerDatabaseURL.Reveal(),
 		"DRIFTLESS_INGESTION_ADDR":      u.IngestionAddr,

@@ -24,11 +24,23 @@ func (u *up) variables(t *testing.T, service string) map[string]string {
 
 var everyService = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation}
 
+// everybody says that each service gets a value.
+func everybody(value string) map[string]string {
+	out := map[string]string{}
+	for _, service := range everyService {
+		out[service] = value
+	}
+	return out
+}
+
 func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
 	for name, value := range map[string]string{
-		"STRIPE_API_KEY": "sk_test_shell", "STRIPE_WEBHOOK_SECRET_FILE": "/run/webhook", "DATABASE_URL": "postgres://shell", "LEDGER_DATABASE_URL_FILE": "/run/ledger",
-		"DRIFTLESS_TOKEN": "of the shell", "PGPASSWORD": "pg", "PGSSLROOTCERT": "/ca", "AWS_SECRET_ACCESS_KEY": "aws", "DRIFTLESS_MIGRATIONS": "check",
-		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "DRIFTLESS_SIM_ADDR": "127.0.0.1:1", "DRIFTLESS_DATA_DIR": "/data", "PGP_KEY": "pgp",
+		"STRIPE_API_KEY": "sk_test_shell", "STRIPE_WEBHOOK_SECRET_FILE": "/run/webhook",
+		"DATABASE_URL": "postgres://shell", "LEDGER_DATABASE_URL_FILE": "/run/ledger",
+		"DRIFTLESS_TOKEN": "of the shell", "PGPASSWORD": "pg", "PGSSLROOTCERT": "/ca",
+		"AWS_SECRET_ACCESS_KEY": "aws", "PGP_KEY": "pgp", "DRIFTLESS_MIGRATIONS": "check",
+		"DRIFTLESS_SIM_ADDR": "127.0.0.1:1", "DRIFTLESS_DATA_DIR": "/data",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
 	} {
 		t.Setenv(name, value)
 	}
@@ -50,9 +62,9 @@ func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
 		"PGP_KEY":                     {},
 		"DRIFTLESS_SIM_ADDR":          {},
 		"DRIFTLESS_DATA_DIR":          {},
-		"NATS_URL":                    {mesh.Ingestion: "nats://mesh", mesh.Push: "nats://mesh", mesh.Pull: "nats://mesh", mesh.Reconciliation: "nats://mesh"},
-		"DRIFTLESS_ALLOWED_HOSTS":     {mesh.Ingestion: "a,b", mesh.Push: "a,b", mesh.Pull: "a,b", mesh.Reconciliation: "a,b"},
-		"OTEL_EXPORTER_OTLP_ENDPOINT": {mesh.Ingestion: "http://collector:4318", mesh.Push: "http://collector:4318", mesh.Pull: "http://collector:4318", mesh.Reconciliation: "http://collector:4318"},
+		"NATS_URL":                    everybody("nats://mesh"),
+		"DRIFTLESS_ALLOWED_HOSTS":     everybody("a,b"),
+		"OTEL_EXPORTER_OTLP_ENDPOINT": everybody("http://collector:4318"),
 	} {
 		for _, service := range everyService {
 			value, has := u.variables(t, service)[variable]
@@ -62,7 +74,8 @@ func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
 		}
 	}
 	u.LedgerDatabaseURLFile = ""
-	require.Equal(t, "postgres://catalog", u.variables(t, mesh.Reconciliation)["DATABASE_URL"], "the ledger is in the catalog's database")
+	got := u.variables(t, mesh.Reconciliation)["DATABASE_URL"]
+	require.Equal(t, "postgres://catalog", got, "the ledger is in the catalog's database")
 }
 
 // A setting that up takes and hands to nobody would be switched off without a word.

@@ -25,11 +25,13 @@ func (cmd *psqlCmd) Run(ctx context.Context, c *cli) error {
 	}
 	psql, err := local.FindProgram(ctx, "psql")
 	if err != nil {
-		return fmt.Errorf("%w: install it (Debian, Ubuntu: apt-get install -y --no-install-recommends postgresql-client)", err)
+		return fmt.Errorf("%w: install it (Debian, Ubuntu: "+
+			"apt-get install -y --no-install-recommends postgresql-client)", err)
 	}
 	address, password, ok := config.WithoutPassword(e.Database)
 	if !ok {
-		return errors.New("the address of the database is not understood: give psql the value of DATABASE_URL that the mesh was started with")
+		return errors.New("the address of the database is not understood: " +
+			"give psql the value of DATABASE_URL that the mesh was started with")
 	}
 	env := os.Environ()
 	if password != "" {

@@ -64,7 +64,8 @@ func TestAddress_SendsAMeshsTokenToThatMeshOnly(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, endpoints{Control: server.URL, Ingest: server.URL, Token: "of the mesh"}.save(dir))
 	other := t.TempDir()
-	require.NoError(t, endpoints{Control: "http://127.0.0.1:1", Ingest: "http://127.0.0.1:1", Token: "of another"}.save(other))
+	const nowhere = "http://127.0.0.1:1"
+	require.NoError(t, endpoints{Control: nowhere, Ingest: nowhere, Token: "of another"}.save(other))
 	for name, c := range map[string]struct {
 		dir, token string
 		at         address

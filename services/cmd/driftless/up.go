@@ -122,10 +122,12 @@ func keepToOneStripe(dataDir string, hasKey bool) error {
 	return nil
 }
 
-// settleToken makes the token of the APIs if none is given: any program on this machine can reach a loopback port, those of
-// other users included. Only an empty --token does without; an empty variable counts as not set.
+// settleToken makes the token of the APIs if none is given: any program on this machine can reach a loopback port,
+// those of other users included. Only an empty --token does without; an empty variable counts as not set.
 func settleToken(parsed *kong.Context, c *cli, dataDir string) error {
-	none := slices.ContainsFunc(parsed.Path, func(p *kong.Path) bool { return p.Flag != nil && p.Flag.Name == "token" && !p.Resolved })
+	none := slices.ContainsFunc(parsed.Path, func(p *kong.Path) bool {
+		return p.Flag != nil && p.Flag.Name == "token" && !p.Resolved
+	})
 	if c.Token != "" || none {
 		return nil
 	}
@@ -467,7 +469,8 @@ func (u *up) announce(ctx context.Context) error {
 	add("Postgres", config.RedactURL(u.at.Database), "")
 	var table bytes.Buffer
 	printTable(&table, rows...)
-	fmt.Printf("Driftless is up (%s), with its data in %s\n%s\nTry `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
+	fmt.Printf("Driftless is up (%s), with its data in %s\n%s\n"+
+		"Try `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
 		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, table.String(), u.tokenNote())
 	return nil
 }

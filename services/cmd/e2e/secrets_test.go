@@ -86,8 +86,10 @@ func TestUp_KeepsItsSecretsApart(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), file)
 	}
-	status, captured := p.At.Control+"/driftless.control.v1.ControlService/GetStatus", p.At.Ingest+"/driftless.ingest.v1.IngestService/WaitCaptured"
-	for _, url := range []string{status, captured} {
+	for _, url := range []string{
+		p.At.Control + "/driftless.control.v1.ControlService/GetStatus",
+		p.At.Ingest + "/driftless.ingest.v1.IngestService/WaitCaptured",
+	} {
 		require.Equal(t, http.StatusUnauthorized, p.calls(url, ""), url)
 		require.Equal(t, http.StatusUnauthorized, p.calls(url, "wrong"), url)
 		require.Equal(t, http.StatusOK, p.calls(url, p.At.Token), url)

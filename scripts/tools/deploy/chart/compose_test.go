@@ -74,8 +74,13 @@ func TestComposeHasNoSecretOfItsOwn(t *testing.T) {
 func TestComposeGivesEachServiceItsOwnSecrets(t *testing.T) {
 	project := compose(t, "simulator", "cli")
 	want := map[string][]string{
-		"ingestion": {"catalog-url", "token"}, "push": {"stripe-api-key"}, "pull": {"stripe-api-key", "stripe-webhook-secret"},
-		"reconciliation": {"catalog-url", "token"}, "migrate": {"catalog-url"}, "simulator": {"stripe-webhook-secret"}, "cli": {"token"},
+		"ingestion":      {"catalog-url", "token"},
+		"push":           {"stripe-api-key"},
+		"pull":           {"stripe-api-key", "stripe-webhook-secret"},
+		"reconciliation": {"catalog-url", "token"},
+		"migrate":        {"catalog-url"},
+		"simulator":      {"stripe-webhook-secret"},
+		"cli":            {"token"},
 	}
 	for name, s := range project.Services {
 		var secrets []string

@@ -15,11 +15,18 @@ import (
 func TestRoutesLeadToTheirPathOnly(t *testing.T) {
 	values := valuesOf(t, dir+"/ci/production-values.yaml")
 	parent := []any{map[string]any{"name": "public"}}
-	values["webhook"] = map[string]any{"ingress": map[string]any{"enabled": true, "host": "a.example"}, "httpRoute": map[string]any{"enabled": true, "parentRefs": parent}}
-	values["control"] = map[string]any{"ingress": map[string]any{"enabled": true, "host": "b.example"}, "httpRoute": map[string]any{"enabled": true, "parentRefs": parent}}
+	for _, what := range []string{"webhook", "control"} {
+		values[what] = map[string]any{
+			"ingress":   map[string]any{"enabled": true, "host": what + ".example"},
+			"httpRoute": map[string]any{"enabled": true, "parentRefs": parent},
+		}
+	}
 	rendered, err := render(t, values)
 	require.NoError(t, err)
-	want := map[string]string{"pull": "Exact /stripe/webhook", "reconciliation": "Prefix /driftless.control.v1.ControlService/"}
+	want := map[string]string{
+		"pull":           "Exact /stripe/webhook",
+		"reconciliation": "Prefix /driftless.control.v1.ControlService/",
+	}
 	routes := 0
 	check := func(service, kind, path string) {
 		routes++
@@ -62,7 +69,8 @@ func TestBundledNATSIsForItsServicesOnly(t *testing.T) {
 			}
 		}
 		require.NotNil(t, policy)
-		require.ElementsMatch(t, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}, policy.Spec.PolicyTypes)
+		both := []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
+		require.ElementsMatch(t, both, policy.Spec.PolicyTypes)
 		require.Empty(t, policy.Spec.Egress)
 		// reaches reports whether a pod of this or another namespace may reach a port.
 		reaches := func(pod map[string]string, sameNamespace bool, port int) bool {
@@ -73,7 +81,8 @@ func TestBundledNATSIsForItsServicesOnly(t *testing.T) {
 					require.NotNil(t, peer.PodSelector)
 					selector, err := metav1.LabelSelectorAsSelector(peer.PodSelector)
 					require.NoError(t, err)
-					if selector.Matches(labels.Set(pod)) && (sameNamespace || peer.NamespaceSelector != nil) && rule.Ports[0].Port.IntValue() == port {
+					from := selector.Matches(labels.Set(pod)) && (sameNamespace || peer.NamespaceSelector != nil)
+					if from && rule.Ports[0].Port.IntValue() == port {
 						return true
 					}
 				}

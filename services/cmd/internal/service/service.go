@@ -50,7 +50,8 @@ func NATS(name string, n config.NATS) mesh.Config {
 }
 
 // Main runs a service as a process: settings is a pointer to a struct of config's groups, among them config.Log,
-// config.Mesh and config.Hosts. It ends the process: with 0 after SIGINT or SIGTERM, with 1 and one sentence if the service cannot do its work.
+// config.Mesh and config.Hosts. It ends the process: with 0 after SIGINT or SIGTERM, with 1 and one sentence if the
+// service cannot do its work.
 func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
 	if err := mainError(name, description, settings, run); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -80,7 +81,12 @@ func mainError(name, description string, settings any, run func(context.Context,
 	if err != nil {
 		return err //nolint:wrapcheck // names the setting
 	}
-	err = run(ctx, Runtime{Logger: logger.With("service", name), Metrics: t.Handler(), Mapping: mapping, hosts: hosts.AllowedHosts})
+	err = run(ctx, Runtime{
+		Logger:  logger.With("service", name),
+		Metrics: t.Handler(),
+		Mapping: mapping,
+		hosts:   hosts.AllowedHosts,
+	})
 	if err != nil && ctx.Err() != nil {
 		// Whatever it was in the middle of, as its migrations: it was told to stop.
 		logger.Warn("stopped before it was done", "error", err)
