@@ -18,11 +18,13 @@ type rule struct {
 
 var (
 	accountName  = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+	hostName     = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,253}$`)
 	moreThanNone = rule{func(v reflect.Value) bool { return !v.IsZero() }, "be more than 0"}
 )
 
 // rules say what a setting must be beyond its type. That numbers and times are finite and not negative goes for all.
 var rules = map[string]rule{
+	"allowed-hosts":        {areHostNames, "be names of hosts, without scheme, port and path"},
 	"account":              {isAccountName, "be 1 to 32 lower-case letters, digits, - and _"},
 	"guard-share":          {func(v reflect.Value) bool { return v.Float() <= 1 }, "lie between 0 and 1"},
 	"stripe-endpoint-rate": moreThanNone,
@@ -38,6 +40,15 @@ func isAccountName(v reflect.Value) bool {
 	}
 	for i := range v.Len() {
 		if !isAccountName(v.Index(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+func areHostNames(v reflect.Value) bool {
+	for i := range v.Len() {
+		if !hostName.MatchString(v.Index(i).String()) {
 			return false
 		}
 	}

@@ -23,7 +23,7 @@ func TestDocumentIsFresh(t *testing.T) {
 	}
 	have, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, want, string(have), "write it anew with: go test ./config -update")
+	require.Equal(t, want, string(have), "write it again with: go test ./config -update")
 }
 
 // severalAccounts has "~" for the backtick.
@@ -79,6 +79,9 @@ environment, that overrides the file, and that the default; an empty variable co
 services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" + `, and so on; in the YAML file
 ` + "`stripe_api_key_file`" + `. The mapping of your own tables is under the key ` + "`catalog`" + ` of the file; see [mapping.md](mapping.md). Traces follow the standard
 ` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
+
+A secret that is given as a flag shows in the list of processes (` + "`ps`" + `), to every user of the machine. Give secrets in the
+environment or in files.
 
 ` + "`driftless config check --config FILE`" + ` checks everything that a service would refuse at its start, of all accounts in the file, and
 asks no server. With ` + "`--database`" + ` it also asks the catalog database, and changes nothing there: see

@@ -16,12 +16,16 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
+// SecretFlags is for the end of --help.
+const SecretFlags = "A secret that is given as a flag shows in the list of processes (ps), to every user of the machine: " +
+	"give it in the environment or, as NAME_FILE, in a file."
+
 // Parse fills settings, a pointer to a struct of this package's groups, from arguments, environment and file, and
 // returns the file's mapping, nil if there is none. It prints --help and --version itself and ends the process
 // there, as command-line tools do.
 func Parse(settings any, name, description, version string, args []string) (*Mapping, error) {
 	r := newResolver()
-	parser, err := kong.New(settings, append(r.options(), kong.Name(name), kong.Description(description),
+	parser, err := kong.New(settings, append(r.options(), kong.Name(name), kong.Description(description+"\n\n"+SecretFlags),
 		kong.Vars{"version": version})...)
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", name, err)

@@ -32,6 +32,11 @@ type NATS struct {
 	NATSKey      string `name:"nats-key" env:"NATS_KEY" placeholder:"FILE" help:"Key of the client certificate for NATS."`
 }
 
+// Hosts protects what the services serve from web pages.
+type Hosts struct {
+	AllowedHosts []string `name:"allowed-hosts" env:"DRIFTLESS_ALLOWED_HOSTS" placeholder:"NAME" help:"Names, separated by commas, that requests may have in their Host header beside localhost and addresses. A service on a loopback address refuses all others; one on another address asks only if names are set here. Webhooks are taken under any name."`
+}
+
 // API protects the services' own interfaces.
 type API struct {
 	Token Secret `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token that the ingestion API and the control API ask for; none if empty."`
@@ -100,6 +105,7 @@ var groups = []struct {
 		File
 		Log
 		Mesh
+		Hosts
 	}{}},
 	{"Interfaces of Driftless", API{}},
 	{"Tables (ingestion and reconciliation)", Migrations{}},

@@ -19,6 +19,11 @@ type Config struct {
 	// Addr to listen on; ignored if Listener is set.
 	Addr     string
 	Listener net.Listener
+	// AllowedHosts are the names in a Host header that are taken beside those of this machine. On a loopback address all
+	// others are refused; elsewhere names are checked only if there are some here.
+	AllowedHosts []string
+	// SignedPaths take requests with any Host and Origin: what is sent there proves itself by a signature.
+	SignedPaths []string
 	// Handler serves everything but the health and metrics paths; nil answers 404.
 	Handler http.Handler
 	// Metrics serves /metrics; nil answers 404.
@@ -46,7 +51,7 @@ func Run(ctx context.Context, cfg Config) error {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler: mux(cfg), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: newBrowsers(cfg, listener.Addr()).handler(mux(cfg)), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 	}
 	if cfg.Logger != nil {
 		server.ErrorLog = slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)

@@ -52,6 +52,21 @@ func findBinaries(ctx context.Context) ([]binaries, error) {
 	return usable(ctx, dirs)
 }
 
+// FindProgram returns the path of one of PostgreSQL's programs: in PATH, or beside a server that is installed.
+func FindProgram(ctx context.Context, name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path, nil
+	}
+	found, _ := findBinaries(ctx) // the answer is about the program, not about a server
+	for _, b := range found {
+		if _, err := os.Stat(b.path(name)); err == nil {
+			return b.path(name), nil
+		}
+	}
+	return "", fmt.Errorf("find PostgreSQL's program %s: %w", name, err)
+}
+
 // usable keeps the directories that hold a server of a fitting version, each once.
 func usable(ctx context.Context, dirs []string) ([]binaries, error) {
 	var found []binaries

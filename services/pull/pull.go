@@ -53,6 +53,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.PollInterval == 0 {
 		cfg.PollInterval = 10 * time.Minute
 	}
+	if err := config.CheckWebhookSecrets(cfg.Stripe.Base, cfg.WebhookSecrets); err != nil {
+		return err
+	}
 	cfg.NATS.Account = cfg.Account
 	m, err := mesh.Connect(ctx, cfg.NATS)
 	if err != nil {
@@ -90,6 +93,8 @@ func Run(ctx context.Context, cfg Config) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+WebhookPath, p.webhook)
 	cfg.HTTP.Handler, cfg.HTTP.Ready = mux, m.Ready
+	// Stripe names the server as the endpoint's address does, whatever tunnel or proxy leads here.
+	cfg.HTTP.SignedPaths = []string{WebhookPath}
 
 	gate, err := m.Gate(ctx, mesh.Pull)
 	if err != nil {

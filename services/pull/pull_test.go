@@ -109,6 +109,9 @@ func (r *rig) pull(interval time.Duration) (stop func()) {
 	return stop
 }
 
+// tunnel is the name under which Stripe knows the endpoint.
+const tunnel = "hooks.example.com"
+
 // event is a webhook's body.
 type event struct {
 	ID       string
@@ -141,6 +144,8 @@ func (r *rig) send(body []byte, signedWith string) int {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+pull.WebhookPath, bytes.NewReader(body))
 	require.NoError(r.t, err)
+	req.Host = tunnel
+	req.Header.Set("Origin", "https://"+tunnel)
 	if signedWith != "" {
 		signed := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: body, Secret: signedWith})
 		req.Header.Set("Stripe-Signature", signed.Header)

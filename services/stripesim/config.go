@@ -26,6 +26,9 @@ type Config struct {
 	// Addr is where Run listens; DefaultAddr if empty. Ignored if Listener is set.
 	Addr     string
 	Listener net.Listener
+	// AllowedHosts are the names that Run takes in a Host header beside those of this machine. On a loopback address it
+	// refuses all others, and pages of other origins everywhere.
+	AllowedHosts []string
 	// APIKeys are those that are accepted; none means every sk_ and rk_ key, test and live. A rk_ key with readonly in
 	// it may then not write.
 	APIKeys []APIKey

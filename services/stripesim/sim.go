@@ -91,7 +91,13 @@ func Run(ctx context.Context, cfg Config) error {
 	ctx, stop := context.WithCancel(ctx)
 	var delivering sync.WaitGroup
 	delivering.Go(func() { s.Run(ctx) })
-	err = httpserver.Run(ctx, httpserver.Config{Addr: s.cfg.Addr, Listener: s.cfg.Listener, Handler: s.Handler(), Logger: s.log})
+	err = httpserver.Run(ctx, httpserver.Config{
+		Addr:         s.cfg.Addr,
+		Listener:     s.cfg.Listener,
+		AllowedHosts: s.cfg.AllowedHosts,
+		Handler:      s.Handler(),
+		Logger:       s.log,
+	})
 	stop()
 	delivering.Wait()
 	if closeErr := s.Close(); err == nil && closeErr != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -21,51 +22,62 @@ type address struct {
 	Ingest  string `name:"ingest" env:"DRIFTLESS_INGEST_URL" placeholder:"URL" help:"Address of the ingestion API; that of the mesh on the data directory if not given."`
 }
 
-func (a address) find(c *cli) (address, error) {
-	if a.Control != "" && a.Ingest != "" {
-		return a, nil
-	}
+// place is an address, with the token that its mesh asks for.
+type place struct {
+	url, token string
+}
+
+// find returns where the APIs are. An address that is given may be of any mesh: it gets the token of the mesh on the
+// data directory only if it is that one's.
+func (a address) find(c *cli) (control, ingest place, err error) {
+	control, ingest = place{url: a.Control}, place{url: a.Ingest}
 	e, err := findMesh(c.DataDir)
-	if err != nil {
-		if a.Control != "" || a.Ingest != "" {
-			return a, nil
-		}
-		return a, err
+	switch {
+	case err != nil && a.Control == "" && a.Ingest == "":
+		return control, ingest, err
+	case err == nil:
+		control, ingest = control.orOf(e.Control, e.Token), ingest.orOf(e.Ingest, e.Token)
 	}
-	if a.Control == "" {
-		a.Control = e.Control
+	if c.Token != "" {
+		control.token, ingest.token = c.Token.Reveal(), c.Token.Reveal()
 	}
-	if a.Ingest == "" {
-		a.Ingest = e.Ingest
+	return control, ingest, nil
+}
+
+func (p place) orOf(url, token string) place {
+	if p.url == "" || strings.TrimSuffix(p.url, "/") == url {
+		return place{url: url, token: token}
 	}
-	return a, nil
+	return p
 }
 
 func (a address) control(c *cli) (controlv1connect.ControlServiceClient, error) {
-	found, err := a.find(c)
+	found, _, err := a.find(c)
 	if err != nil {
 		return nil, err
 	}
-	if found.Control == "" {
+	if found.url == "" {
 		return nil, errors.New("the address of the control API is not known: give it with --control")
 	}
-	return controlv1connect.NewControlServiceClient(httpClient(c), found.Control, connect.WithInterceptors(limit(), explain("control", found.Control))), nil
+	interceptors := connect.WithInterceptors(limit(), explain("control", found.url))
+	return controlv1connect.NewControlServiceClient(found.client(), found.url, interceptors), nil
 }
 
 func (a address) ingest(c *cli) (ingestv1connect.IngestServiceClient, error) {
-	found, err := a.find(c)
+	_, found, err := a.find(c)
 	if err != nil {
 		return nil, err
 	}
-	if found.Ingest == "" {
+	if found.url == "" {
 		return nil, errors.New("the address of the ingestion API is not known: give it with --ingest")
 	}
-	return ingestv1connect.NewIngestServiceClient(httpClient(c), found.Ingest, connect.WithInterceptors(limit(), explain("ingestion", found.Ingest))), nil
+	interceptors := connect.WithInterceptors(limit(), explain("ingestion", found.url))
+	return ingestv1connect.NewIngestServiceClient(found.client(), found.url, interceptors), nil
 }
 
-// httpClient has no deadline of its own: limit gives one to each call.
-func httpClient(c *cli) *http.Client {
-	return &http.Client{Transport: bearer{c.Token.Reveal()}}
+// client has no deadline of its own: limit gives one to each call.
+func (p place) client() *http.Client {
+	return &http.Client{Transport: bearer{p.token}}
 }
 
 // callLimit is how long a call may take that has no other deadline.

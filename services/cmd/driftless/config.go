@@ -27,6 +27,7 @@ type settings struct {
 	config.File
 	config.Log
 	config.Mesh
+	config.Hosts
 	config.API
 	config.Migrations
 	config.Stripe
@@ -67,6 +68,9 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 		mapping, err := config.Parse(&s, "driftless", "", service.Version(), args)
 		if err == nil {
 			_, err = service.Policy(s.Policy, c.Config, mapping)
+		}
+		if err == nil {
+			err = config.CheckWebhookSecrets(s.StripeAPIBase, s.StripeWebhookSecret.Reveal())
 		}
 		a := checked{Account: account, Findings: []foundProblem{}}
 		if err == nil && cmd.Database {

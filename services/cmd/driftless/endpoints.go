@@ -18,6 +18,8 @@ type endpoints struct {
 	Stripe   string `json:"stripe"`
 	NATS     string `json:"nats"`
 	Database string `json:"database"`
+	// Token of the APIs; empty if they ask for none.
+	Token string `json:"token"`
 	// Simulated is true if Stripe is the simulator.
 	Simulated bool `json:"simulated"`
 	// Pids of the services' processes, by name.
@@ -26,7 +28,8 @@ type endpoints struct {
 
 func endpointsFile(dataDir string) string { return filepath.Join(dataDir, "mesh.json") }
 
-// save tells commands on this machine where the mesh is. The file holds the database's password.
+// save tells commands on this machine where the mesh is. The file holds the database's password and
+// the token.
 func (e endpoints) save(dataDir string) error {
 	data, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {

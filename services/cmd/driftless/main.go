@@ -20,7 +20,7 @@ type cli struct {
 	config.File
 	config.Log
 	config.Local
-	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API."`
+	Token   config.Secret    `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token of the ingestion API and the control API; that of the mesh on the data directory if not given. up makes one; with an empty --token '' its APIs ask for none."`
 	Output  string           `name:"output" short:"o" enum:"text,json" default:"text" help:"Form of what is printed: text or json."`
 	Version kong.VersionFlag `name:"version" help:"Print the version."`
 
@@ -43,6 +43,7 @@ type cli struct {
 	Dead     deadCmd     `cmd:"" help:"Look at what could not be applied, have it tried again, or let it go."`
 	Webhook  webhookCmd  `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
 	Conf     configCmd   `cmd:"" name:"config" help:"Check the configuration."`
+	Psql     psqlCmd     `cmd:"" passthrough:"" help:"Run psql on the database of the mesh on the data directory; what follows is given to psql."`
 	Migrate  migrateCmd  `cmd:"" help:"Make the built-in tables and the ledger's, or bring them up to date, with a role that may."`
 	Topology topologyCmd `cmd:"" help:"Compare the streams, buckets and consumers with what is declared, or make them so."`
 }
@@ -58,7 +59,7 @@ func run(args []string) int {
 	var c cli
 	options, mapping := config.Options()
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
-		kong.Description("Keeps a product catalog in Postgres and its Products and Prices in Stripe equal."),
+		kong.Description("Keeps a product catalog in Postgres and its Products and Prices in Stripe equal.\n\n"+config.SecretFlags),
 		kong.Vars{"version": service.Version()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	parsed, err := parser.Parse(args)
 	if err == nil {

@@ -114,7 +114,7 @@ func TestAWaitSaysWhatItWaitedFor(t *testing.T) {
 
 // TestACallHasADeadlineOnlyIfItsCallerGivesNone: a wait of ten minutes is not cut off after two.
 func TestACallHasADeadlineOnlyIfItsCallerGivesNone(t *testing.T) {
-	require.Zero(t, httpClient(&cli{}).Timeout)
+	require.Zero(t, place{}.client().Timeout)
 	var left time.Duration
 	call := limit()(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {
 		deadline, ok := ctx.Deadline()

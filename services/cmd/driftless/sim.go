@@ -12,11 +12,13 @@ import (
 )
 
 type simCmd struct {
-	Addr          string        `default:"127.0.0.1:12111" env:"DRIFTLESS_SIM_ADDR" help:"Where to listen."`
-	File          string        `placeholder:"FILE" help:"Keep what it holds in this file; in memory only if not given."`
-	Webhook       string        `placeholder:"URL" help:"Send events there."`
-	WebhookSecret config.Secret `name:"webhook-secret" default:"whsec_driftless_simulator" help:"Secret to sign events with."`
-	Unlimited     bool          `help:"Do not enforce Stripe's rate limits."`
+	config.Hosts
+
+	Addr          string         `default:"127.0.0.1:12111" env:"DRIFTLESS_SIM_ADDR" help:"Where to listen."`
+	File          string         `placeholder:"FILE" help:"Keep what it holds in this file; in memory only if not given."`
+	Webhook       string         `placeholder:"URL" help:"Send events there."`
+	WebhookSecret config.Secrets `name:"webhook-secret" env:"STRIPE_WEBHOOK_SECRET" secret:"" default:"whsec_driftless_simulator" help:"Secret to sign events with; several, separated by commas, give an event several signatures."`
+	Unlimited     bool           `help:"Do not enforce Stripe's rate limits."`
 }
 
 func (cmd *simCmd) Run(ctx context.Context, c *cli) error {
@@ -25,9 +27,15 @@ func (cmd *simCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	slog.SetDefault(logger)
-	cfg := stripesim.Config{Addr: cmd.Addr, DataFile: cmd.File, Limits: stripesim.Limits{Off: cmd.Unlimited}, Logger: logger}
+	cfg := stripesim.Config{
+		Addr:         cmd.Addr,
+		AllowedHosts: cmd.AllowedHosts,
+		DataFile:     cmd.File,
+		Limits:       stripesim.Limits{Off: cmd.Unlimited},
+		Logger:       logger,
+	}
 	if cmd.Webhook != "" {
-		cfg.Webhooks = []stripesim.Webhook{{URL: cmd.Webhook, Secrets: []string{cmd.WebhookSecret.Reveal()}}}
+		cfg.Webhooks = []stripesim.Webhook{{URL: cmd.Webhook, Secrets: cmd.WebhookSecret.Reveal()}}
 	}
 	fmt.Fprintf(os.Stderr, "Stripe simulator on http://%s; use any key like sk_test_... with STRIPE_API_BASE=http://%s\n", cmd.Addr, cmd.Addr)
 	return stripesim.Run(ctx, cfg)

@@ -14,11 +14,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
@@ -37,6 +37,7 @@ var seed []byte
 
 type upCmd struct {
 	config.Mesh
+	config.Hosts
 	config.Stripe
 	config.Ingestion
 	config.Push
@@ -67,7 +68,7 @@ const (
 	localGracePeriod  = 3 * time.Second
 )
 
-func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) error {
+func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, parsed *kong.Context) error {
 	logger, err := telemetry.NewLogger(os.Stderr, c.LogLevel, c.LogFormat)
 	if err != nil {
 		return err
@@ -84,6 +85,9 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) erro
 		return fmt.Errorf("data directory: %w", err)
 	}
 	if err := keepToOneStripe(dataDir, cmd.StripeAPIKey != ""); err != nil {
+		return err
+	}
+	if err := settleToken(parsed, c, dataDir); err != nil {
 		return err
 	}
 	u := &up{upCmd: cmd, cli: c, dataDir: dataDir, logger: logger, ownTables: mapping == nil, started: time.Now()}
@@ -115,6 +119,23 @@ func keepToOneStripe(dataDir string, hasKey bool) error {
 	case before != now:
 		return fmt.Errorf("data directory %s was used with %s, and now STRIPE_API_KEY says %s: use another with --data-dir, or remove it", dataDir, before, now)
 	}
+	return nil
+}
+
+// settleToken makes the token of the APIs if none is given: any program on this machine can reach a loopback port,
+// those of other users included. Only an empty --token does without; an empty variable counts as not set.
+func settleToken(parsed *kong.Context, c *cli, dataDir string) error {
+	none := slices.ContainsFunc(parsed.Path, func(p *kong.Path) bool {
+		return p.Flag != nil && p.Flag.Name == "token" && !p.Resolved
+	})
+	if c.Token != "" || none {
+		return nil
+	}
+	token, err := keptSecret(filepath.Join(dataDir, "token"), "")
+	if err != nil {
+		return fmt.Errorf("token of the APIs: %w", err)
+	}
+	c.Token = config.Secret(token)
 	return nil
 }
 
@@ -238,16 +259,16 @@ func (u *up) startStripe() error {
 		u.at.Stripe = u.StripeAPIBase
 		return nil
 	}
-	secret, err := keptSecret(filepath.Join(u.dataDir, "webhook.secret"))
+	secret, err := keptSecret(filepath.Join(u.dataDir, "webhook.secret"), "whsec_")
 	if err != nil {
-		return err
+		return fmt.Errorf("the simulator's webhook secret: %w", err)
 	}
 	listener, err := net.Listen("tcp", strings.TrimPrefix(u.at.Stripe, "http://")) //nolint:noctx // a local address
 	if err != nil {
 		return fmt.Errorf("the Stripe simulator cannot listen: %w; use --ports auto", err)
 	}
 	u.sim = &stripesim.Config{
-		Listener: listener, DataFile: filepath.Join(u.dataDir, simulatorFile), Logger: u.logger,
+		Listener: listener, AllowedHosts: u.AllowedHosts, DataFile: filepath.Join(u.dataDir, simulatorFile), Logger: u.logger,
 		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
 		// Those of live mode, although the key is a test key, with which Stripe allows a quarter of that.
 		Limits: stripesim.Limits{PerSecond: simulatorRate, PerEndpoint: 25},
@@ -256,14 +277,23 @@ func (u *up) startStripe() error {
 	return nil
 }
 
-// keptSecret reads a signing secret, or makes one and keeps it.
-func keptSecret(path string) (string, error) {
-	if data, err := os.ReadFile(path); err == nil {
-		return strings.TrimSpace(string(data)), nil
+// keptSecret returns the secret in a file that only its owner may read. At the first time it makes both.
+func keptSecret(path, prefix string) (string, error) {
+	data, err := os.ReadFile(path)
+	if kept := strings.TrimSpace(string(data)); err == nil && kept != "" {
+		return kept, nil
 	}
-	secret := "whsec_" + rand.Text()
-	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep the simulator's webhook secret: %w", err)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read the secret that is kept: %w", err)
+	}
+	secret := prefix + rand.Text()
+	// Renamed into place: a file that a kill left half written would be taken for the secret.
+	draft := path + ".new"
+	if err := os.WriteFile(draft, []byte(secret+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep a secret: %w", err)
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return "", fmt.Errorf("keep a secret: %w", err)
 	}
 	return secret, nil
 }
@@ -322,7 +352,7 @@ func (u *up) serve(ctx context.Context) error {
 			continue
 		}
 		s := local.NewService(local.ServiceConfig{
-			Name: name, Path: filepath.Join(bin, name), Env: u.environment(), Output: out.named(name), Logger: u.logger,
+			Name: name, Path: filepath.Join(bin, name), Env: u.environment(name), Output: out.named(name), Logger: u.logger,
 		})
 		u.services, u.names = append(u.services, s), append(u.names, name)
 		g.Go(func() error { return s.Run(serveCtx) })
@@ -375,79 +405,6 @@ func programs() (string, error) {
 	return dir, nil
 }
 
-// environment is that of the services: this one's, with where everything is.
-func (u *up) environment() []string {
-	set := map[string]string{
-		"DRIFTLESS_ACCOUNT": u.Account, "DATABASE_URL": u.at.Database, "NATS_URL": u.at.NATS, "NATS_REPLICAS": strconv.Itoa(u.replicas()), "NATS_CREDS": u.NATSCreds,
-		"NATS_NKEY": u.NATSNKey, "NATS_CA": u.NATSCA, "NATS_CERT": u.NATSCert, "NATS_KEY": u.NATSKey,
-		"STRIPE_API_KEY": u.StripeAPIKey.Reveal(), "STRIPE_API_BASE": u.at.Stripe, "DRIFTLESS_TOKEN": u.cli.Token.Reveal(),
-		"STRIPE_WEBHOOK_SECRET":         strings.Join(u.StripeWebhookSecret.Reveal(), ","),
-		"LEDGER_DATABASE_URL":           u.LedgerDatabaseURL.Reveal(),
-		"DRIFTLESS_INGESTION_ADDR":      u.IngestionAddr,
-		"DRIFTLESS_PULL_ADDR":           u.PullAddr,
-		"DRIFTLESS_RECONCILIATION_ADDR": u.ReconciliationAddr,
-		"DRIFTLESS_PUSH_ADDR":           u.PushAddr,
-		"DRIFTLESS_SLOT":                u.Slot,
-		"DRIFTLESS_PUBLICATION":         u.Publication,
-		"DRIFTLESS_PUSH_CONCURRENCY":    strconv.Itoa(u.PushConcurrency),
-		"DRIFTLESS_PUSH_CREATE":         strconv.FormatBool(u.PushCreate),
-		"DRIFTLESS_TAKE_LOOKUP_KEYS":    strconv.FormatBool(u.TakeLookupKeys),
-		"DRIFTLESS_GUARD_SHARE":         formatRate(u.GuardShare),
-		"DRIFTLESS_GUARD_LEAST":         strconv.FormatUint(u.GuardLeast, 10),
-		"DRIFTLESS_POLL_INTERVAL":       u.PollInterval.String(),
-		"DRIFTLESS_GRACE_PERIOD":        u.GracePeriod.String(),
-		"DRIFTLESS_SCAN_INTERVAL":       u.ScanInterval.String(),
-		"DRIFTLESS_DRIFT_POLICY":        u.DriftPolicy,
-		"DRIFTLESS_POLICY":              u.Policy.Policy.String(),
-		"DRIFTLESS_EXTRAS":              u.Extras,
-		"DRIFTLESS_HISTORY_RETENTION":   u.HistoryRetention.String(),
-		"DRIFTLESS_LOG_LEVEL":           u.ServiceLogLevel,
-		"DRIFTLESS_LOG_FORMAT":          telemetry.LogFormat(os.Stderr, u.cli.LogFormat),
-		"DRIFTLESS_CONFIG":              u.cli.Config,
-		"STRIPE_ACCOUNT":                u.StripeAccount,
-		"STRIPE_RATE":                   formatRate(u.StripeRate),
-		"STRIPE_ENDPOINT_RATE":          formatRate(u.StripeEndpointRate),
-		"STRIPE_READ_ALLOWANCE":         strconv.FormatUint(u.StripeReadAllowance, 10),
-	}
-	if u.sim != nil {
-		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhook
-		// The simulator counts no reads.
-		if u.StripeReadAllowance == 10_000 {
-			set["STRIPE_READ_ALLOWANCE"] = "0"
-		}
-		if u.StripeRate == 0 {
-			set["STRIPE_RATE"] = formatRate(simulatorRate)
-		}
-		if u.PollInterval == 10*time.Minute {
-			set["DRIFTLESS_POLL_INTERVAL"] = localPollInterval.String()
-		}
-		if u.GracePeriod == 30*time.Second {
-			set["DRIFTLESS_GRACE_PERIOD"] = localGracePeriod.String()
-		}
-	}
-	// The services read the files themselves, again at every connection.
-	for name, file := range map[string]string{
-		"DATABASE_URL": u.DatabaseURLFile, "LEDGER_DATABASE_URL": u.LedgerDatabaseURLFile, "NATS_URL": u.NATSURLFile,
-	} {
-		if file != "" {
-			set[name], set[name+"_FILE"] = "", file
-		}
-	}
-	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
-		name, _, _ := strings.Cut(e, "=")
-		_, ours := set[strings.TrimSuffix(name, "_FILE")]
-		return ours
-	})
-	for name, value := range set {
-		if value != "" {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
-}
-
-func formatRate(r float64) string { return strconv.FormatFloat(r, 'f', -1, 64) }
-
 // awaitReady returns once every service says that it is ready.
 func (u *up) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("not everything was ready within %s", u.Timeout))
@@ -481,7 +438,7 @@ func answers(ctx context.Context, url string) bool {
 
 // announce says what runs where, and seeds an empty catalog.
 func (u *up) announce(ctx context.Context) error {
-	u.at.Pids = map[string]int{}
+	u.at.Pids, u.at.Token = map[string]int{}, u.cli.Token.Reveal()
 	for i, s := range u.services {
 		u.at.Pids[u.names[i]] = s.Pid()
 	}
@@ -512,9 +469,18 @@ func (u *up) announce(ctx context.Context) error {
 	add("Postgres", config.RedactURL(u.at.Database), "")
 	var table bytes.Buffer
 	printTable(&table, rows...)
-	fmt.Printf("Driftless is up (%s), with its data in %s\n%s\nTry `scripts/driftless demo`, or `psql \"$(jq -r .database %s)\"`. Ctrl-C stops everything.\n",
-		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, table.String(), endpointsFile(u.dataDir))
+	fmt.Printf("Driftless is up (%s), with its data in %s\n%s\n"+
+		"Try `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
+		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, table.String(), u.tokenNote())
 	return nil
+}
+
+// tokenNote says how the APIs are used without these commands. The token itself is for no terminal and no log.
+func (u *up) tokenNote() string {
+	if u.cli.Token == "" {
+		return "The APIs ask for no token. "
+	}
+	return fmt.Sprintf("The APIs ask for the token that %s holds; commands find it there. ", endpointsFile(u.dataDir))
 }
 
 // plant writes the seed if the catalog is empty. One that has been seeded once, or was not empty at a start, is left

@@ -61,6 +61,8 @@ type meshProcess struct {
 		Control  string         `json:"control"`
 		Stripe   string         `json:"stripe"`
 		Database string         `json:"database"`
+		NATS     string         `json:"nats"`
+		Token    string         `json:"token"`
 		Pids     map[string]int `json:"pids"`
 	}
 }

@@ -11,14 +11,7 @@ import (
 )
 
 func main() {
-	var s struct {
-		config.File
-		config.Log
-		config.Mesh
-		config.API
-		config.Migrations
-		config.Ingestion
-	}
+	var s config.IngestionService
 	service.Main(mesh.Ingestion, "Captures the catalog's changes from Postgres, and serves the API of the built-in tables.", &s, func(ctx context.Context, r service.Runtime) error {
 		return ingestion.Run(ctx, ingestion.Config{
 			Account: s.Account, NATS: r.NATS(mesh.Ingestion, s.Mesh), DatabaseURL: s.DatabaseURL.Reveal(), DatabaseURLFile: s.DatabaseURLFile, Mapping: r.Mapping,

@@ -12,13 +12,7 @@ import (
 )
 
 func main() {
-	var s struct {
-		config.File
-		config.Log
-		config.Mesh
-		config.Stripe
-		config.Pull
-	}
+	var s config.PullService
 	service.Main(mesh.Pull, "Takes Stripe's webhooks, reads its events, and scans it.", &s, func(ctx context.Context, r service.Runtime) error {
 		return pull.Run(ctx, pull.Config{
 			Account: s.Account, NATS: r.NATS(mesh.Pull, s.Mesh), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),

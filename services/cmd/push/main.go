@@ -12,14 +12,7 @@ import (
 )
 
 func main() {
-	var s struct {
-		config.File
-		config.Log
-		config.Mesh
-		config.Stripe
-		config.Push
-		config.Policy
-	}
+	var s config.PushService
 	service.Main(mesh.Push, "Writes the catalog's products and prices to Stripe.", &s, func(ctx context.Context, r service.Runtime) error {
 		policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 		if err != nil {

@@ -12,18 +12,7 @@ import (
 )
 
 func main() {
-	var s struct {
-		config.File
-		config.Log
-		config.Mesh
-		config.API
-		config.Migrations
-		config.Reconciliation
-		config.Policy
-
-		DatabaseURLFile string        `kong:"-" file-of:"database-url"`
-		DatabaseURL     config.Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's database, which holds the ledger too if --ledger-database-url is not given."`
-	}
+	var s config.ReconciliationService
 	service.Main(mesh.Reconciliation, "Finds and mends drift between the catalog and Stripe, and serves the control API.", &s, func(ctx context.Context, r service.Runtime) error {
 		policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 		if err != nil {

@@ -512,5 +512,7 @@ func TestNotesWarnOfWhatIsForTrialsOnly(t *testing.T) {
 		return rendered["driftless/templates/NOTES.txt"]
 	}
 	require.Contains(t, notes(valuesOf(t, dir+"/ci/trial-values.yaml")), "WARNING: the bundled NATS is for trials")
+	require.Contains(t, notes(valuesOf(t, dir+"/ci/external-values.yaml")), "WARNING: the ingestion API and the control API ask for no token")
+	require.NotContains(t, notes(valuesOf(t, dir+"/ci/files-values.yaml")), "WARNING")
 	require.NotContains(t, notes(valuesOf(t, dir+"/ci/production-values.yaml")), "WARNING")
 }

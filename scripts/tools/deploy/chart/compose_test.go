@@ -2,30 +2,115 @@ package chart
 
 import (
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 )
 
-// compose reads deploy/compose.yaml as docker compose does: against its specification, with deploy/.env.
-func compose(t *testing.T, profiles ...string) *types.Project {
+// makeSecrets has scripts/compose make the secrets in a file, or add what it lacks, and returns the settings in it.
+func makeSecrets(t *testing.T, file string) map[string]string {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{root + "/deploy/compose.yaml"}, cli.WithEnvFiles(root+"/deploy/.env"), cli.WithDotEnv,
+	out, err := exec.Command(root+"/scripts/compose", "--secrets", file).CombinedOutput()
+	require.NoError(t, err, string(out))
+	settings, err := dotenv.Read(file)
+	require.NoError(t, err)
+	return settings
+}
+
+// loadCompose reads deploy/compose.yaml as docker compose does: against its specification, with these files of settings.
+func loadCompose(t *testing.T, envFiles []string, profiles ...string) (*types.Project, error) {
+	t.Helper()
+	options, err := cli.NewProjectOptions([]string{root + "/deploy/compose.yaml"}, cli.WithEnvFiles(envFiles...), cli.WithDotEnv,
 		cli.WithProfiles(profiles), cli.WithInterpolation(true), cli.WithNormalization(true), cli.WithConsistency(true))
 	require.NoError(t, err)
-	project, err := options.LoadProject(t.Context())
+	return options.LoadProject(t.Context())
+}
+
+// compose reads deploy/compose.yaml as scripts/compose has docker compose read it.
+func compose(t *testing.T, profiles ...string) *types.Project {
+	t.Helper()
+	file := t.TempDir() + "/secrets.env"
+	makeSecrets(t, file)
+	project, err := loadCompose(t, []string{root + "/deploy/.env", file}, profiles...)
 	require.NoError(t, err)
 	return project
 }
 
+func TestComposeHasNoSecretOfItsOwn(t *testing.T) {
+	_, err := loadCompose(t, []string{root + "/deploy/.env"}, "simulator")
+	require.ErrorContains(t, err, "run scripts/compose", "without secrets it does not start, and says what to do")
+	defaults, err := dotenv.Read(root + "/deploy/.env")
+	require.NoError(t, err)
+	// The simulator takes any key, and Stripe not this one.
+	require.Equal(t, map[string]string{"COMPOSE_PROFILES": "simulator", "STRIPE_API_KEY": "sk_test_compose"}, defaults)
+
+	first, second := t.TempDir()+"/secrets.env", t.TempDir()+"/secrets.env"
+	made, other := makeSecrets(t, first), makeSecrets(t, second)
+	info, err := os.Stat(first)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	require.Len(t, made, 9)
+	for name, value := range made {
+		require.NotEqual(t, value, other[name], "%s is the same everywhere", name)
+		require.Regexp(t, `[0-9a-f]{40}`, value, name)
+	}
+	require.Equal(t, made, makeSecrets(t, first), "secrets are made once")
+
+	// What an operator has set stays, and what a new version needs is added.
+	own := t.TempDir() + "/secrets.env"
+	require.NoError(t, os.WriteFile(own, []byte("STRIPE_WEBHOOK_SECRET=whsec_mine\nPOSTGRES_PASSWORD=trial"), 0o600))
+	settings := makeSecrets(t, own)
+	require.Len(t, settings, 9)
+	require.Equal(t, "whsec_mine", settings["STRIPE_WEBHOOK_SECRET"])
+	require.Equal(t, "postgres://driftless:trial@postgres:5432/driftless", settings["CATALOG_URL"])
+}
+
+func TestComposeGivesEachServiceItsOwnSecrets(t *testing.T) {
+	project := compose(t, "simulator", "cli")
+	want := map[string][]string{
+		"ingestion":      {"catalog-url", "token"},
+		"push":           {"stripe-api-key"},
+		"pull":           {"stripe-api-key", "stripe-webhook-secret"},
+		"reconciliation": {"catalog-url", "token"},
+		"migrate":        {"catalog-url"},
+		"simulator":      {"stripe-webhook-secret"},
+		"cli":            {"token"},
+	}
+	for name, s := range project.Services {
+		var secrets []string
+		for _, secret := range s.Secrets {
+			secrets = append(secrets, secret.Source)
+			variable := project.Secrets[secret.Source].Environment
+			file := map[string]string{"CATALOG_URL": "DATABASE_URL"}[variable]
+			if file == "" {
+				file = variable
+			}
+			if name == "reconciliation" && variable == "CATALOG_URL" {
+				file = "LEDGER_DATABASE_URL"
+			}
+			require.Equal(t, "/run/secrets/"+secret.Source, *s.Environment[file+"_FILE"], name)
+		}
+		require.ElementsMatch(t, want[name], secrets, name)
+		for _, port := range s.Ports {
+			require.Equal(t, "127.0.0.1", port.HostIP, "%s publishes %s", name, port.Published)
+			// In a container it listens on every address, and would take any name: DNS rebinding.
+			require.Equal(t, name, *s.Environment["DRIFTLESS_ALLOWED_HOSTS"], name)
+		}
+		require.NotContains(t, strings.Join(s.Command, " "), "secret", "%s: arguments show in the list of processes", name)
+	}
+}
+
 func TestComposeFileIsValid(t *testing.T) {
-	project := compose(t, "simulator")
+	project := compose(t, "simulator", "cli")
 	configuration, err := os.ReadFile(root + "/docs/configuration.md")
 	require.NoError(t, err)
+	configuration = append(configuration, "`DRIFTLESS_CONTROL_URL` `DRIFTLESS_INGEST_URL`"...) // of commands
 	for _, name := range []string{"ingestion", "push", "pull", "reconciliation", "migrate", "topology", "simulator", "nats", "postgres"} {
 		require.Contains(t, project.Services, name)
 	}

@@ -26,11 +26,12 @@ type Runtime struct {
 	Metrics http.Handler
 	// Mapping is the configuration file's, nil if it has none.
 	Mapping *config.Mapping
+	hosts   []string
 }
 
 // HTTP is the configuration of the service's server.
 func (r Runtime) HTTP(addr string) httpserver.Config {
-	return httpserver.Config{Addr: addr, Metrics: r.Metrics, Logger: r.Logger}
+	return httpserver.Config{Addr: addr, AllowedHosts: r.hosts, Metrics: r.Metrics, Logger: r.Logger}
 }
 
 // NATS is the configuration of the service's connection to the mesh.
@@ -48,8 +49,9 @@ func NATS(name string, n config.NATS) mesh.Config {
 	}
 }
 
-// Main runs a service as a process: settings is a pointer to a struct of config's groups, among them config.Log and
-// config.Mesh. It ends the process: with 0 after SIGINT or SIGTERM, with 1 and one sentence if the service cannot do its work.
+// Main runs a service as a process: settings is a pointer to a struct of config's groups, among them config.Log,
+// config.Mesh and config.Hosts. It ends the process: with 0 after SIGINT or SIGTERM, with 1 and one sentence if the
+// service cannot do its work.
 func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
 	if err := mainError(name, description, settings, run); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -63,8 +65,9 @@ func mainError(name, description string, settings any, run func(context.Context,
 		return err //nolint:wrapcheck // names the setting
 	}
 	groups := reflect.ValueOf(settings).Elem()
-	log := groups.FieldByName("Log").Interface().(config.Log)    //nolint:forcetypeassert // a mistake of the caller's
-	nats := groups.FieldByName("Mesh").Interface().(config.Mesh) //nolint:forcetypeassert // as above
+	log := groups.FieldByName("Log").Interface().(config.Log)       //nolint:forcetypeassert // a mistake of the caller's
+	nats := groups.FieldByName("Mesh").Interface().(config.Mesh)    //nolint:forcetypeassert // as above
+	hosts := groups.FieldByName("Hosts").Interface().(config.Hosts) //nolint:forcetypeassert // as above
 	logger, err := telemetry.NewLogger(os.Stderr, log.LogLevel, log.LogFormat)
 	if err != nil {
 		return err //nolint:wrapcheck // names the setting
@@ -78,7 +81,12 @@ func mainError(name, description string, settings any, run func(context.Context,
 	if err != nil {
 		return err //nolint:wrapcheck // names the setting
 	}
-	err = run(ctx, Runtime{Logger: logger.With("service", name), Metrics: t.Handler(), Mapping: mapping})
+	err = run(ctx, Runtime{
+		Logger:  logger.With("service", name),
+		Metrics: t.Handler(),
+		Mapping: mapping,
+		hosts:   hosts.AllowedHosts,
+	})
 	if err != nil && ctx.Err() != nil {
 		// Whatever it was in the middle of, as its migrations: it was told to stop.
 		logger.Warn("stopped before it was done", "error", err)

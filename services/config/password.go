@@ -1,0 +1,65 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+)
+
+// WithoutPassword returns a Postgres address, a URL or "host=... password=...", without its password, and the password.
+// The address can then be shown in the list of processes. ok is false for what it does not understand.
+func WithoutPassword(address string) (shown, password string, ok bool) {
+	if !scheme.MatchString(address) {
+		return keywordsWithoutPassword(address)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", "", false
+	}
+	if given, has := u.User.Password(); has {
+		u.User, password = url.User(u.User.Username()), given
+	}
+	if query := u.Query(); query.Has(passwordKeyword) {
+		// libpq takes the one of the query.
+		password = query.Get(passwordKeyword)
+		query.Del(passwordKeyword)
+		u.RawQuery = query.Encode()
+	}
+	return u.String(), password, true
+}
+
+const passwordKeyword = "password"
+
+func keywordsWithoutPassword(address string) (shown, password string, ok bool) {
+	var kept []string
+	for rest := strings.TrimSpace(address); rest != ""; {
+		m := keyword.FindStringSubmatch(rest)
+		if m == nil {
+			return "", "", false
+		}
+		if m[1] == passwordKeyword {
+			password = unquote(m[2])
+		} else {
+			kept = append(kept, m[1]+"="+m[2])
+		}
+		rest = rest[len(m[0]):]
+	}
+	return strings.Join(kept, " "), password, true
+}
+
+// unquote reads a value as libpq does: quotes around it, and a backslash before what stands for itself.
+func unquote(value string) string {
+	if len(value) > 1 && strings.HasPrefix(value, "'") {
+		value = value[1 : len(value)-1]
+	}
+	var out strings.Builder
+	escaped := false
+	for _, r := range value {
+		if r == '\\' && !escaped {
+			escaped = true
+			continue
+		}
+		escaped = false
+		out.WriteRune(r)
+	}
+	return out.String()
+}

@@ -1,0 +1,100 @@
+package httpserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// browsers keeps web pages out of the server. A page reaches a server on the operator's own machine in two ways: it sends a
+// request to another origin, or it has its own name resolved to 127.0.0.1, after which the browser takes both for one origin
+// (DNS rebinding). The first shows in Origin and Sec-Fetch-Site, the second in Host.
+type browsers struct {
+	// loopback says that the server listens on a loopback address.
+	loopback bool
+	// hosts are the names allowed beside those of this machine.
+	hosts []string
+	// signed are the paths whose requests carry their own proof. They are not checked.
+	signed []string
+}
+
+func newBrowsers(cfg Config, addr net.Addr) browsers {
+	b := browsers{signed: cfg.SignedPaths}
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		b.loopback = tcp.IP.IsLoopback()
+	}
+	for _, host := range cfg.AllowedHosts {
+		b.hosts = append(b.hosts, hostname(host))
+	}
+	return b
+}
+
+func (b browsers) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(b.signed, r.URL.Path) {
+			if !b.knows(r.Host) {
+				forbid(w, fmt.Sprintf("the name %q in the Host header is not one of this server's: if a proxy or client of yours uses it, "+
+					"add it to DRIFTLESS_ALLOWED_HOSTS", shorten(r.Host)))
+				return
+			}
+			if foreign(r) {
+				forbid(w, "the request comes from a web page of another origin: no page may use this server")
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// knows reports whether a Host header may name this server. An address cannot be rebound as a name can, so any is
+// allowed where the server is reached by addresses that it does not know, such as those of pods.
+func (b browsers) knows(host string) bool {
+	if !b.loopback && len(b.hosts) == 0 {
+		return true
+	}
+	name := hostname(host)
+	if name == "localhost" || slices.Contains(b.hosts, name) {
+		return true
+	}
+	ip := net.ParseIP(name)
+	return ip != nil && (ip.IsLoopback() || !b.loopback)
+}
+
+// foreign reports whether a page of another origin makes the request. To follow a link to a page that only shows
+// something is allowed.
+func foreign(r *http.Request) bool {
+	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if safe && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
+		return false
+	}
+	// CrossOriginProtection lets every GET through.
+	asPost := r.WithContext(r.Context())
+	asPost.Method = http.MethodPost
+	return (&http.CrossOriginProtection{}).Check(asPost) != nil
+}
+
+// hostname is the name, or the address, in a Host header, without the port.
+func hostname(host string) string {
+	u := url.URL{Host: host}
+	return strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+}
+
+// shorten bounds what of a request goes into the answer.
+func shorten(s string) string {
+	const longest = 100
+	if len(s) <= longest {
+		return s
+	}
+	return s[:longest] + "..."
+}
+
+// forbid answers in the form of Connect's errors.
+func forbid(w http.ResponseWriter, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusForbidden)
+	_ = json.NewEncoder(w).Encode(map[string]string{"code": "permission_denied", "message": message})
+}
