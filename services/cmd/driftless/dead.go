@@ -28,7 +28,7 @@ type deadCmd struct {
 type deadListCmd struct {
 	address
 	Product []string `name:"product" placeholder:"PRODUCT" help:"Of this product only; may be given several times."`
-	Reason  string   `name:"reason" placeholder:"REASON" help:"With this reason only, as the list shows it: refused_by_stripe, invalid_product, not_converging, exhausted or undecodable."`
+	Reason  string   `name:"reason" placeholder:"REASON" help:"With this reason only, as the list shows it: refused_by_stripe, invalid_product, not_converging, exhausted, undecodable or unstorable."`
 	Service string   `name:"service" placeholder:"SERVICE" help:"Of this service only: ingestion, push or pull."`
 	Limit   uint32   `default:"100" help:"At most this many, the newest."`
 }
