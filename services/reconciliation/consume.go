@@ -149,7 +149,7 @@ func changedColumns(row *catalogv1.RowImage) string {
 	slices.Sort(columns)
 	for _, column := range columns {
 		if before, now := row.GetOldValues()[column], row.GetNewValues()[column]; before != now && !slices.Contains(bookkeeping, column) {
-			changed = append(changed, fmt.Sprintf("%s: %s -> %s", column, abridged(before), abridged(now)))
+			changed = append(changed, fmt.Sprintf("%s: %q -> %q", column, abridged(before), abridged(now)))
 		}
 	}
 	if len(changed) == 0 {

@@ -189,3 +189,22 @@ func TestEverythingIsPrintedThroughSay(t *testing.T) {
 		})
 	}
 }
+
+func TestLineWriter_EscapesWhatAServicePrints(t *testing.T) {
+	t.Parallel()
+	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	require.NoError(t, err)
+	defer file.Close()
+	for _, format := range []bool{false, true} {
+		w := (&lineWriter{w: file, json: format}).named("push")
+		for _, line := range []string{"panic: \x1b[31m\u202e\n", "\tat x.go:1\n", `{"msg":"m"}` + "\n"} {
+			n, err := w.Write([]byte(line))
+			require.NoError(t, err)
+			require.Len(t, line, n)
+		}
+	}
+	data, err := os.ReadFile(file.Name())
+	require.NoError(t, err)
+	const escaped = "[push] panic: \\x1b[31m\\u202e\n[push] \tat x.go:1\n"
+	require.Equal(t, escaped+`[push] {"msg":"m"}`+"\n"+escaped+`{"msg":"m"}`+"\n", string(data))
+}

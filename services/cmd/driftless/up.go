@@ -574,7 +574,7 @@ func (w namedWriter) Write(line []byte) (int, error) {
 	defer w.mu.Unlock()
 	shown := "[" + w.name + "] " + visible.Lines(string(bytes.TrimSuffix(line, []byte("\n")))) + "\n"
 	if w.json && bytes.HasPrefix(line, []byte("{")) {
-		shown = string(line)
+		shown = string(visible.JSON(line))
 	}
 	if _, err := io.WriteString(w.w, shown); err != nil {
 		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
