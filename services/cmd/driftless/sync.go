@@ -97,7 +97,10 @@ func (cmd *syncCmd) page(
 		return err
 	}
 	if cmd.NoWait {
-		s.ordered += len(page)
+		s.ordered += len(page) - len(resp.Msg.GetUnknown())
+		for _, id := range resp.Msg.GetUnknown() {
+			s.tell(id, "unknown", unknownReason+" It is looked for in your tables.")
+		}
 		return nil
 	}
 	plan, err := awaitEqual(ctx, client, page, resp.Msg.GetRereadId(), func(equal int) { s.progress(s.equal + equal) })
