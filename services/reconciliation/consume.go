@@ -112,6 +112,7 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 
 func (r *reconciler) tell(ctx context.Context, o *meshv1.Outcome) error {
 	o.Account, o.At = r.Account, timestamppb.New(r.Now())
+	fitOutcome(o, r.mesh.MaxBody())
 	return r.mesh.Publish(ctx, mesh.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o, mesh.WithID(o.GetId()), mesh.WithVersion(o.GetVersion()))
 }
 
