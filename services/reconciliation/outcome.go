@@ -13,8 +13,8 @@ import (
 // longestDetail bounds the words of an outcome that is too large, in bytes.
 const longestDetail = 8 << 10
 
-// fitOutcome makes an outcome one that NATS takes, of at most so many bytes: one that it refused would keep the drift that
-// it tells of from being stored, again and again. It says how many differences it has left out.
+// fitOutcome makes an outcome one that NATS takes, of at most so many bytes: one that it refused would keep the drift
+// that it tells of from being stored, again and again. It says how many differences it has left out.
 func fitOutcome(o *meshv1.Outcome, most int) {
 	if proto.Size(o) <= most {
 		return

@@ -20,7 +20,9 @@ func TestFitOutcome_FitsWhateverDiffers(t *testing.T) {
 	} {
 		if name == "many" {
 			for range 20_000 {
-				differences = append(differences, &meshv1.Difference{Field: "prices.p", Catalog: strings.Repeat("c", 100)})
+				differences = append(
+					differences, &meshv1.Difference{Field: "prices.p", Catalog: strings.Repeat("c", 100)},
+				)
 			}
 		}
 		words := make([]string, len(differences))

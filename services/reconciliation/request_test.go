@@ -29,11 +29,24 @@ func TestControlAPI_RefusesTextsBeforeItPublishes(t *testing.T) {
 	long := strings.Repeat("x", 1021)
 	many := strings.TrimSuffix(strings.Repeat(`"a",`, 1001), ",")
 	for _, c := range []struct{ method, body, want string }{
-		{"AdoptProducts", `{"adoptions":[{"product_id":"a","stripe_id":"b"},{"product_id":"a\u0000","stripe_id":"x"}]}`, `adoptions[1].product_id: must not hold the character U+0000, which is at byte 1`},
-		{"AdoptProducts", `{"adoptions":[{"product_id":"a","stripe_id":"*"}]}`, `adoptions[0].stripe_id: must be an id`},
+		{
+			"AdoptProducts",
+			`{"adoptions":[{"product_id":"a","stripe_id":"b"},{"product_id":"a\u0000","stripe_id":"x"}]}`,
+			`adoptions[1].product_id: must not hold the character U+0000, which is at byte 1`,
+		},
+		{
+			"AdoptProducts", `{"adoptions":[{"product_id":"a","stripe_id":"*"}]}`,
+			`adoptions[0].stripe_id: must be an id`,
+		},
 		{"AdoptProducts", `{"adoptions":[{"product_id":"a"}]}`, `adoptions[0].stripe_id: must not be empty`},
-		{"AdoptProducts", `{"adoptions":[{"product_id":"a","stripe_id":"b","prices":{"p\u0000":"q"}}]}`, `(key): must not hold the character U+0000`},
-		{"AdoptProducts", `{"adoptions":[{"product_id":"a","stripe_id":"b","prices":{"p":""}}]}`, `prices[\"p\"]: must not be empty`},
+		{
+			"AdoptProducts", `{"adoptions":[{"product_id":"a","stripe_id":"b","prices":{"p\u0000":"q"}}]}`,
+			`(key): must not hold the character U+0000`,
+		},
+		{
+			"AdoptProducts", `{"adoptions":[{"product_id":"a","stripe_id":"b","prices":{"p":""}}]}`,
+			`prices[\"p\"]: must not be empty`,
+		},
 		{"AdoptProducts", `{"adoptions":[]}`, `adoptions: must be at least 1`},
 		{"SyncProducts", `{"product_ids":[""]}`, `product_ids[0]: must not be empty`},
 		{"SyncProducts", `{"product_ids":["mug","*"]}`, `product_ids[1]: must be an id`},
@@ -46,7 +59,10 @@ func TestControlAPI_RefusesTextsBeforeItPublishes(t *testing.T) {
 		{"ListDrift", `{"after":"\u0000"}`, `after: must not hold`},
 		{"IgnoreDrift", `{"product_id":"a","fields":["name","f\u0000"]}`, `fields[1]: must not hold`},
 		{"ResolveDrift", `{"product_id":"a","keep":"KEEP_UNSPECIFIED"}`, `keep: must be KEEP_CATALOG or KEEP_STRIPE`},
-		{"DropDeadLetters", `{"selection":{"product_ids":["a\u0000"]},"why":"w"}`, `selection.product_ids[0]: must not hold`},
+		{
+			"DropDeadLetters", `{"selection":{"product_ids":["a\u0000"]},"why":"w"}`,
+			`selection.product_ids[0]: must not hold`,
+		},
 		{"DropDeadLetters", `{"selection":{"all":true},"why":"w\u0000"}`, `why: must not hold`},
 		{"ReplayDeadLetters", `{}`, `selection: must be given`},
 		{"GetDeadLetters", `{"product_id":"*"}`, `product_id: must be an id`},
@@ -77,9 +93,14 @@ func TestSyncProducts_OrdersNothingForUnknownProducts(t *testing.T) {
 	resp := ask[controlv1.SyncProductsResponse](r, "SyncProducts", `{"product_ids":[`+strings.Join(ids, ",")+`]}`)
 	require.Len(t, resp.GetUnknown(), 999)
 	require.NotContains(t, resp.GetUnknown(), "mug")
-	require.EqualValues(t, 2, r.messages(mesh.StreamCommand), "one for push, and one for ingestion, which looks for all of them")
+	require.EqualValues(
+		t, 2, r.messages(mesh.StreamCommand), "one for push, and one for ingestion, which looks for all of them",
+	)
 	var entries int
 	pool := localtest.Pool(t, r.cfg.LedgerURL)
-	require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM driftless_ledger.history WHERE kind = 'ordered'`).Scan(&entries))
+	require.NoError(
+		t,
+		pool.QueryRow(t.Context(), `SELECT count(*) FROM driftless_ledger.history WHERE kind = 'ordered'`).Scan(&entries),
+	)
 	require.Equal(t, 1, entries)
 }

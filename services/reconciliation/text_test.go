@@ -49,7 +49,8 @@ func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{
 		Account: "default", EventId: "evt_\x00", ProductId: "mug", Type: "product.updated\x00", ObjectId: "mug\x00",
-		Event: []byte(`{"data":{"object":{"name":"M\u0000ug"},"previous_attributes":{"name":"Mug\u0000"}}}`), ReceivedAt: timestamppb.Now(),
+		Event:      []byte(`{"data":{"object":{"name":"M\u0000ug"},"previous_attributes":{"name":"Mug\u0000"}}}`),
+		ReceivedAt: timestamppb.Now(),
 	}))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	require.Eventually(t, func() bool { return orders.Load() >= 1 }, patience, 10*time.Millisecond)
@@ -99,10 +100,15 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 	r.observe("mug", "Mug", 1)
 	js := r.mesh.JetStream()
 	for i := range poison {
-		o := &meshv1.Outcome{Id: fmt.Sprint(i), Account: "default", ProductId: "a\x00", Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, At: timestamppb.Now()}
+		o := &meshv1.Outcome{
+			Id: fmt.Sprint(i), Account: "default", ProductId: "a\x00", Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
+			At: timestamppb.Now(),
+		}
 		data, err := proto.Marshal(o)
 		require.NoError(t, err)
-		_, err = js.PublishMsgAsync(&nats.Msg{Subject: mesh.SyncSubject("default", o.GetKind(), o.GetProductId()), Data: data})
+		_, err = js.PublishMsgAsync(&nats.Msg{
+			Subject: mesh.SyncSubject("default", o.GetKind(), o.GetProductId()), Data: data,
+		})
 		require.NoError(t, err)
 	}
 	select {
@@ -127,8 +133,13 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 // tell publishes an outcome, as push does.
 func (r *rig) tell(product, id string) {
 	r.t.Helper()
-	o := &meshv1.Outcome{Id: id, Account: "default", ProductId: product, Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, Version: 1, At: timestamppb.Now()}
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.SyncSubject("default", o.GetKind(), product), o, mesh.WithID(id)))
+	o := &meshv1.Outcome{
+		Id: id, Account: "default", ProductId: product, Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, Version: 1,
+		At: timestamppb.Now(),
+	}
+	require.NoError(
+		r.t, r.mesh.Publish(r.t.Context(), mesh.SyncSubject("default", o.GetKind(), product), o, mesh.WithID(id)),
+	)
 }
 
 // A ledger in another encoding, or a rule that an operator added, refuses what a clean text may hold.
@@ -139,7 +150,10 @@ func TestObservation_ThatTheLedgerRefusesIsNotInSync(t *testing.T) {
 	r.desire("mug", "Mug", 1)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	pool := localtest.Pool(t, r.cfg.LedgerURL)
-	_, err := pool.Exec(t.Context(), `ALTER TABLE driftless_ledger.product ADD CONSTRAINT no_tea CHECK (observed_json::text NOT LIKE '%tea%')`)
+	_, err := pool.Exec(
+		t.Context(),
+		`ALTER TABLE driftless_ledger.product ADD CONSTRAINT no_tea CHECK (observed_json::text NOT LIKE '%tea%')`,
+	)
 	require.NoError(t, err)
 	r.observe("mug", "tea", 1)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)

@@ -24,7 +24,10 @@ func TestLogger_WritesOneHarmlessLineWhateverAValueHolds(t *testing.T) {
 			slog.Group("group", "text", attack))
 		require.Len(t, out.all(), 1, format)
 		line := out.all()[0]
-		require.False(t, strings.ContainsFunc(line, func(r rune) bool { return visible.Text(string(r)) != string(r) }), "%q", line)
+		require.False(
+			t, strings.ContainsFunc(line, func(r rune) bool { return visible.Text(string(r)) != string(r) }), "%q",
+			line,
+		)
 		if format == "json" {
 			var record map[string]any
 			require.NoError(t, json.Unmarshal([]byte(line), &record))

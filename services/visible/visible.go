@@ -9,12 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns a text as one line in which every character can be seen: control characters (line breaks, ESC, DEL and C1
-// among them), direction marks, invisible characters and bytes that are not UTF-8 become escapes as in Go's strings.
+// Text returns a text as one line in which every character can be seen: control characters (line breaks, ESC, DEL and
+// C1 among them), direction marks, invisible characters and bytes that are not UTF-8 become escapes as in Go's strings.
 func Text(s string) string { return escape(s, func(rune) bool { return false }) }
 
-// Lines is Text for a text of several lines. A line that follows another is indented, so that it cannot be taken for one
-// of the program's own.
+// Lines is Text for a text of several lines. A line that follows another is indented, so that it cannot be taken for
+// one of the program's own.
 func Lines(s string) string {
 	s = escape(s, func(r rune) bool { return r == '\n' || r == '\t' })
 	lines := strings.Split(s, "\n")
@@ -29,13 +29,14 @@ func Lines(s string) string {
 // JSON returns JSON that means the same, with what Text would escape as JSON's own escapes. Outside of its strings JSON
 // has only line breaks, tabs and letters.
 func JSON(data []byte) []byte {
-	if !strings.ContainsFunc(string(data), func(r rune) bool { return hidden(r) && r != '\n' && r != '\t' && r != '\r' }) {
+	escaped := func(r rune) bool { return hidden(r) && r != '\n' && r != '\t' && r != '\r' }
+	if !strings.ContainsFunc(string(data), escaped) {
 		return data
 	}
 	var b strings.Builder
 	for _, r := range string(data) {
 		switch {
-		case !hidden(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError:
+		case !escaped(r):
 			b.WriteRune(r)
 		case r > 0xffff:
 			r -= 0x10000

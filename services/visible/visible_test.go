@@ -30,11 +30,16 @@ func TestText_EscapesWhatActsOnATerminal(t *testing.T) {
 
 func TestLines_IndentsWhatFollows(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "refused:\n  name: \\x1b\n  driftless: all is well\n", Lines("refused:\n  name: \x1b\ndriftless: all is well\n"))
+	require.Equal(
+		t, "refused:\n  name: \\x1b\n  driftless: all is well\n",
+		Lines("refused:\n  name: \x1b\ndriftless: all is well\n"),
+	)
 }
 
 func FuzzVisible(f *testing.F) {
-	for _, seed := range []string{"", "a\nb", "\x1b[0m", "\u202e", "\xff\xfe", "\U000e0041", "\u009b", `"\u0000"`, "👩\u200d💻"} {
+	for _, seed := range []string{
+		"", "a\nb", "\x1b[0m", "\u202e", "\xff\xfe", "\U000e0041", "\u009b", `"\u0000"`, "👩\u200d💻",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -43,7 +48,9 @@ func FuzzVisible(f *testing.F) {
 			t.Fatalf("%q is shown as %q", s, shown)
 		}
 		for i, line := range strings.Split(Lines(s), "\n") {
-			if strings.ContainsFunc(line, func(r rune) bool { return hidden(r) && r != '\t' }) || i > 0 && line != "" && line[0] != ' ' {
+			if strings.ContainsFunc(
+				line, func(r rune) bool { return hidden(r) && r != '\t' },
+			) || i > 0 && line != "" && line[0] != ' ' {
 				t.Fatalf("%q has the line %q", s, line)
 			}
 		}

@@ -37,11 +37,13 @@ func TestAdoptFile_HoldsNoEntryThatStripeWrote(t *testing.T) {
 	t.Parallel()
 	const attack = "x\nproduct: premium-plan\nstripe: prod_attacker\napprove: true\n---\n# "
 	p := adoption.Proposal{
-		Match:        adoption.Match{Product: "victim", StripeID: "prod_bait", Why: adoption.ByName},
-		Prices:       map[string]string{attack: attack},
-		Replace:      []string{attack},
-		Create:       []string{attack, "\u2028approve: true"},
-		Reservations: []adoption.Reservation{{Doubt: adoption.Marked, Detail: "metadata driftless_product is " + attack}},
+		Match:   adoption.Match{Product: "victim", StripeID: "prod_bait", Why: adoption.ByName},
+		Prices:  map[string]string{attack: attack},
+		Replace: []string{attack},
+		Create:  []string{attack, "\u2028approve: true"},
+		Reservations: []adoption.Reservation{{
+			Doubt: adoption.Marked, Detail: "metadata driftless_product is " + attack,
+		}},
 	}
 	text, entries := written(t, attack, p)
 	require.Equal(t, []adoptEntry{entryOf(p)}, entries)
@@ -55,17 +57,23 @@ func TestAdoptFile_ReadsBackTextsThatYAMLWouldChange(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{
 		"true", "No", "null", "~", "1", "1e3", "0x10", "1_000", "2026-01-02", "---", "...", "- a", "? a", "a: b", "a #b", "#a", "*a", "&a", "!a", "%a", "@a", "`a",
-		"{a}", "[a]", "|", ">", "'a'", `"a"`, `a\nb`, " a", "a ", "a\tb", "a\nb", "a\r\nb", "\x00", "\x1b[31m", "\x7f", "\u0085", "\u009b", "\u202e", "\ufeff", "\U000e0041",
+		"{a}", "[a]", "|", ">", "'a'", `"a"`, `a\nb`, " a", "a ", "a\tb", "a\nb", "a\r\nb", "\x00", "\x1b[31m",
+		"\x7f", "\u0085", "\u009b", "\u202e", "\ufeff", "\U000e0041",
 		"😀", "é", "=", "<<", ".inf", ".nan", "a-b c",
 	} {
-		p := adoption.Proposal{Match: adoption.Match{Product: id, StripeID: "prod_" + id}, Prices: map[string]string{id: id, "x" + id: "y"}, Replace: []string{id}}
+		p := adoption.Proposal{
+			Match:  adoption.Match{Product: id, StripeID: "prod_" + id},
+			Prices: map[string]string{id: id, "x" + id: "y"}, Replace: []string{id},
+		}
 		_, entries := written(t, id, p)
 		require.Equal(t, []adoptEntry{entryOf(p)}, entries, "%q", id)
 	}
 }
 
 func FuzzAdoptFile(f *testing.F) {
-	for _, seed := range []string{"mug", "a\nb", "---\n", "\x00", "\u2028", "'", `"\`, "# a", "\ufeff", "true", "\U000e0041"} {
+	for _, seed := range []string{
+		"mug", "a\nb", "---\n", "\x00", "\u2028", "'", `"\`, "# a", "\ufeff", "true", "\U000e0041",
+	} {
 		f.Add(seed, "prod_1", seed)
 	}
 	f.Fuzz(func(t *testing.T, id, stripe, text string) {
@@ -75,7 +83,8 @@ func FuzzAdoptFile(f *testing.F) {
 			return
 		}
 		p := adoption.Proposal{
-			Match: adoption.Match{Product: id, StripeID: stripe}, Prices: map[string]string{id: stripe, text + "x": text}, Replace: []string{text},
+			Match:  adoption.Match{Product: id, StripeID: stripe},
+			Prices: map[string]string{id: stripe, text + "x": text}, Replace: []string{text},
 			Reservations: []adoption.Reservation{{Doubt: adoption.PriceDiffers, Price: text, Detail: text}},
 		}
 		_, entries := written(t, text, p)

@@ -10,7 +10,8 @@ import (
 )
 
 // Everything that is printed for people goes through sayf, say and printTable, and what is for machines through
-// printJSON and jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package visible.
+// printJSON and jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package
+// visible.
 
 // sayf is fmt.Fprintf with texts that are harmless on a terminal, one line each. The format is the program's own.
 func sayf(w io.Writer, format string, args ...any) {
@@ -72,7 +73,8 @@ func (t text) Format(f fmt.State, verb rune) {
 	fmt.Fprintf(f, fmt.FormatString(f, verb), shown)
 }
 
-// safeJSON writes to standard output JSON that means the same and is harmless on a terminal. Each write must end between two characters.
+// safeJSON writes to standard output JSON that means the same and is harmless on a terminal. Each write must end
+// between two characters.
 type safeJSON struct{}
 
 func (safeJSON) Write(data []byte) (int, error) {

@@ -47,7 +47,9 @@ func fill(m protoreflect.Message, depth int) {
 		switch {
 		case f.IsMap():
 			if f.MapValue().Kind() == protoreflect.StringKind {
-				m.Mutable(f).Map().Set(protoreflect.ValueOfString(hostile).MapKey(), protoreflect.ValueOfString(hostile))
+				m.Mutable(f).Map().Set(
+					protoreflect.ValueOfString(hostile).MapKey(), protoreflect.ValueOfString(hostile),
+				)
 			}
 		case f.Message() != nil && depth == 0:
 		case f.Message() != nil && f.Message().FullName() == "google.protobuf.Timestamp":
@@ -112,7 +114,8 @@ func TestCommands_PrintNothingThatActsOnATerminal(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		url := hostileService(t, fails)
 		for _, command := range []string{
-			"status", "plan", "drift", "drift ignore mug", "drift resolve mug --keep catalog", "history mug", "dead", "dead show mug", "dead replay --all",
+			"status", "plan", "drift", "drift ignore mug", "drift resolve mug --keep catalog", "history mug", "dead",
+			"dead show mug", "dead replay --all",
 			"dead drop --all", "approve", "pause push", "resume push", "sync mug --no-wait", "reread mug --no-wait",
 		} {
 			for _, form := range []string{"text", "json"} {
@@ -175,7 +178,9 @@ func TestEverythingIsPrintedThroughSay(t *testing.T) {
 			if !ok || pkg.Name != "fmt" {
 				return true
 			}
-			require.False(t, strings.HasPrefix(called.Sel.Name, "Print"), "%s: use say or sayf", set.Position(call.Pos()))
+			require.False(
+				t, strings.HasPrefix(called.Sel.Name, "Print"), "%s: use say or sayf", set.Position(call.Pos()),
+			)
 			if strings.HasPrefix(called.Sel.Name, "Fprint") {
 				first := call.Args[0]
 				if unary, ok := first.(*ast.UnaryExpr); ok {

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// Postgres refuses the character U+0000 and bytes that are not UTF-8, in texts and in JSON. Stripe and the mesh may send
-// both. Every parameter of every statement goes through cleanArgs: see database.
+// Postgres refuses the character U+0000 and bytes that are not UTF-8, in texts and in JSON. Stripe and the mesh may
+// send both. Every parameter of every statement goes through cleanArgs: see database.
 
 // longestKey is the longest text, in bytes, that is part of an index. Postgres refuses index entries of more than 2,704
 // bytes.
@@ -23,8 +23,8 @@ func storable(text string) bool {
 	return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0
 }
 
-// clean returns a text that Postgres stores: U+2400 stands for NUL, and U+FFFD for a byte that is not UTF-8. A text that
-// had to be changed ends with a hash of the original, so that texts that differ still do.
+// clean returns a text that Postgres stores: U+2400 stands for NUL, and U+FFFD for a byte that is not UTF-8. A text
+// that had to be changed ends with a hash of the original, so that texts that differ still do.
 func clean(text string) string {
 	if storable(text) {
 		return text
@@ -111,7 +111,8 @@ func refusedEscape(data []byte) bool {
 		if i < 0 || len(data) < i+6 {
 			return false
 		}
-		if digits := strings.ToLower(string(data[i+2 : i+6])); digits == "0000" || digits[0] == 'd' && digits[1] >= '8' {
+		digits := strings.ToLower(string(data[i+2 : i+6]))
+		if digits == "0000" || digits[0] == 'd' && digits[1] >= '8' {
 			return true
 		}
 		data = data[i+2:]
@@ -134,8 +135,8 @@ func cleanArgs(args []any) []any {
 	return out
 }
 
-// cleanArg returns a parameter that Postgres stores, and reports whether that is another one. Bytes that begin like a JSON
-// object or list are JSON. An encoded message never does: proto3 has no groups, whose tags these bytes would be.
+// cleanArg returns a parameter that Postgres stores, and reports whether that is another one. Bytes that begin like a
+// JSON object or list are JSON. An encoded message never does: proto3 has no groups, whose tags these bytes would be.
 func cleanArg(arg any) (cleaned any, changed bool) {
 	switch v := arg.(type) {
 	case nil:

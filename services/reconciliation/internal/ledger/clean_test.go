@@ -19,8 +19,10 @@ func TestClean_KeepsWhatPostgresStores(t *testing.T) {
 func TestClean_KeepsDifferentTextsApart(t *testing.T) {
 	t.Parallel()
 	texts := []string{
-		"a", "a\x00", "\x00a", "a\x00\x00", "a\xff", "a\xfe", "a\xff\xfe", "a\ufffd", "a\u2400", "\x00", "\xc3", "\xed\xa0\x80",
-		strings.Repeat("k", 1020), strings.Repeat("k", 1021), strings.Repeat("k", 1022), strings.Repeat("é", 2000), strings.Repeat("\x00", 2000),
+		"a", "a\x00", "\x00a", "a\x00\x00", "a\xff", "a\xfe", "a\xff\xfe", "a\ufffd", "a\u2400", "\x00", "\xc3",
+		"\xed\xa0\x80",
+		strings.Repeat("k", 1020), strings.Repeat("k", 1021), strings.Repeat("k", 1022), strings.Repeat("é", 2000),
+		strings.Repeat("\x00", 2000),
 	}
 	seen := map[string]string{}
 	for _, text := range texts {
@@ -54,7 +56,8 @@ func TestCleanArgs_CleansEveryKindOfText(t *testing.T) {
 	t.Parallel()
 	bad := "a\x00"
 	args := []any{
-		nil, 7, "fine", bad, &bad, State(bad), []string{"fine", bad}, []State{State(bad)}, []byte(`{"a":"\u0000"}`), json.RawMessage(`["\u0000"]`),
+		nil, 7, "fine", bad, &bad, State(bad), []string{"fine", bad}, []State{State(bad)}, []byte(`{"a":"\u0000"}`),
+		json.RawMessage(`["\u0000"]`),
 		[]byte("\x0a\x02a\x00"), (*string)(nil),
 	}
 	before := append([]any(nil), args...)
@@ -69,7 +72,9 @@ func TestCleanArgs_CleansEveryKindOfText(t *testing.T) {
 }
 
 func FuzzClean(f *testing.F) {
-	for _, seed := range []string{"", "a", "a\x00", "\xff", "\u2400", `{"a":"\u0000"}`, `["\ud800"]`, strings.Repeat("\x00é", 600)} {
+	for _, seed := range []string{
+		"", "a", "a\x00", "\xff", "\u2400", `{"a":"\u0000"}`, `["\ud800"]`, strings.Repeat("\x00é", 600),
+	} {
 		f.Add(seed, seed+"\x00")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {

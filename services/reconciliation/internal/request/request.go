@@ -1,6 +1,6 @@
 // Package request checks requests of the control API before anything is done for them: against the annotations of the
-// contract, and for texts that neither the ledger nor a subject can hold. It reads the annotations itself. The library that
-// evaluates them would be the largest part of the program.
+// contract, and for texts that neither the ledger nor a subject can hold. It reads the annotations itself. The library
+// that evaluates them would be the largest part of the program.
 package request
 
 import (
@@ -63,7 +63,9 @@ func (c *checker) message(path string, m protoreflect.Message) {
 	}
 }
 
-func (c *checker) field(path string, field protoreflect.FieldDescriptor, m protoreflect.Message, rules *validate.FieldRules) {
+func (c *checker) field(
+	path string, field protoreflect.FieldDescriptor, m protoreflect.Message, rules *validate.FieldRules,
+) {
 	if rules.GetRequired() && !m.Has(field) {
 		c.addf(path, "must be given")
 		return
@@ -82,7 +84,9 @@ func (c *checker) field(path string, field protoreflect.FieldDescriptor, m proto
 	}
 }
 
-func (c *checker) list(path string, field protoreflect.FieldDescriptor, list protoreflect.List, rules *validate.RepeatedRules) {
+func (c *checker) list(
+	path string, field protoreflect.FieldDescriptor, list protoreflect.List, rules *validate.RepeatedRules,
+) {
 	n := list.Len()
 	switch {
 	case rules.HasMaxItems() && uint64(n) > rules.GetMaxItems():
@@ -117,7 +121,9 @@ func (c *checker) pairs(path string, field protoreflect.FieldDescriptor, m proto
 	}
 }
 
-func (c *checker) value(path string, field protoreflect.FieldDescriptor, v protoreflect.Value, rules *validate.FieldRules) {
+func (c *checker) value(
+	path string, field protoreflect.FieldDescriptor, v protoreflect.Value, rules *validate.FieldRules,
+) {
 	switch field.Kind() {
 	case protoreflect.StringKind:
 		c.text(path, v.String(), rules.GetString())
@@ -165,12 +171,12 @@ func (c *checker) duration(path string, d *durationpb.Duration, rules *validate.
 		c.addf(path, "must be a duration of less than 10,000 years, with the same sign in seconds and nanoseconds")
 		return
 	}
-	if rules.HasGt() && d.GetSeconds() == 0 && d.GetNanos() == 0 || (rules.HasGt() || rules.HasGte()) && d.AsDuration() < 0 {
-		least := "at least 0"
-		if rules.HasGt() {
-			least = "more than 0"
-		}
-		c.addf(path, "must be %s", least)
+	// The contract has no lower limits but 0.
+	switch given := d.AsDuration(); {
+	case rules.HasGt() && given <= 0:
+		c.addf(path, "must be more than 0")
+	case rules.HasGte() && given < 0:
+		c.addf(path, "must be at least 0")
 	}
 	// AsDuration ends at 292 years, which is beyond every limit.
 	if most := rules.GetLte().AsDuration(); rules.HasLte() && d.AsDuration() > most {

@@ -17,8 +17,10 @@ import (
 
 // Rules that Check evaluates. A request with another kind of rule would be accepted whatever it holds.
 var known = []string{
-	"required", "string.min_len", "string.max_len", "string.max_bytes", "string.not_in", "repeated.min_items", "repeated.max_items",
-	"repeated.items", "map.max_pairs", "map.keys", "map.values", "uint32.lte", "enum.in", "duration.gt", "duration.gte", "duration.lte",
+	"required", "string.min_len", "string.max_len", "string.max_bytes", "string.not_in", "repeated.min_items",
+	"repeated.max_items",
+	"repeated.items", "map.max_pairs", "map.keys", "map.values", "uint32.lte", "enum.in", "duration.gt",
+	"duration.gte", "duration.lte",
 }
 
 func TestCheck_KnowsEveryRuleOfTheContract(t *testing.T) {
@@ -74,9 +76,13 @@ func TestCheck_BoundsWhatItTells(t *testing.T) {
 func TestCheck_TakesWhatKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	for _, m := range []proto.Message{
-		&controlv1.GetStatusRequest{}, &controlv1.PlanRequest{}, &controlv1.ListDriftRequest{Limit: 10_000}, &controlv1.PauseRequest{},
-		&controlv1.ApproveRequest{Duration: &durationpb.Duration{}}, &controlv1.ResolveDriftRequest{ProductId: "a b\n", Keep: controlv1.Keep_KEEP_STRIPE},
-		&controlv1.DropDeadLettersRequest{Selection: &controlv1.DeadLetterSelection{All: true}, Why: strings.Repeat("é", 1000)},
+		&controlv1.GetStatusRequest{}, &controlv1.PlanRequest{}, &controlv1.ListDriftRequest{Limit: 10_000},
+		&controlv1.PauseRequest{},
+		&controlv1.ApproveRequest{Duration: &durationpb.Duration{}},
+		&controlv1.ResolveDriftRequest{ProductId: "a b\n", Keep: controlv1.Keep_KEEP_STRIPE},
+		&controlv1.DropDeadLettersRequest{
+			Selection: &controlv1.DeadLetterSelection{All: true}, Why: strings.Repeat("é", 1000),
+		},
 		&controlv1.ListHistoryRequest{ProductId: strings.Repeat("x", 1020)},
 	} {
 		require.Empty(t, Check(m), fmt.Sprint(m))
@@ -85,7 +91,10 @@ func TestCheck_TakesWhatKeepsTheContract(t *testing.T) {
 
 func TestCheck_RefusesDurationsBeyondEveryLimit(t *testing.T) {
 	t.Parallel()
-	for _, d := range []*durationpb.Duration{{Seconds: 1 << 62}, {Seconds: -1 << 62}, {Seconds: 1, Nanos: -1}, {Seconds: 300 * 365 * 86400}, {}, {Nanos: -1}} {
+	for _, d := range []*durationpb.Duration{
+		{Seconds: 1 << 62}, {Seconds: -1 << 62}, {Seconds: 1, Nanos: -1}, {Seconds: 300 * 365 * 86400}, {},
+		{Nanos: -1},
+	} {
 		require.Len(t, Check(&controlv1.PauseRequest{Duration: d}), 1, d.String())
 	}
 }
