@@ -95,7 +95,7 @@ func Propose(m Match, change *catalogv1.ProductChange, held *catalogv1.Observed)
 func (p *Proposal) weigh(change *catalogv1.ProductChange, held *catalogv1.Observed) {
 	want, have := change.GetProduct(), held.GetProduct()
 	if marked := have.GetMetadata()[catalog.ProductMarker]; marked != "" && marked != p.Product && p.StripeID != p.Product {
-		p.doubt(Marked, "", fmt.Sprintf("metadata %s is %s", catalog.ProductMarker, marked))
+		p.doubt(Marked, "", fmt.Sprintf("metadata %s is %q", catalog.ProductMarker, marked))
 	}
 	if !have.GetActive() && (want.Active == nil || want.GetActive()) {
 		p.doubt(Archived, "", "archived in Stripe, and would be unarchived")

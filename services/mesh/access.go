@@ -105,7 +105,7 @@ var accesses = []access{
 	{
 		service:   Reconciliation,
 		consumes:  []Consumer{ReconciliationCatalog, ReconciliationStripe, ReconciliationSync, ReconciliationDead, ReconciliationObserved},
-		publishes: []string{"sync.{account}.*.*", "command.*.{account}.>"},
+		publishes: []string{"sync.{account}.*.*", "dead.reconciliation.{account}.*", "command.*.{account}.>"},
 		newest:    []string{"dead.*.{account}.*"},
 		// The oldest message of each backlog: how far a service is, and for how long it has been there.
 		batches: []string{StreamCatalog, StreamDead, "KV_" + BucketObserved},

@@ -35,11 +35,13 @@ const (
 	ReasonUndecodable = "undecodable"
 	// ReasonWriteBackFailed: the operator's tables could not be given Stripe's values; nothing was written.
 	ReasonWriteBackFailed = "write_back_failed"
+	// ReasonUnstorable: the ledger's database refuses what the message says, and always will.
+	ReasonUnstorable = "unstorable"
 )
 
 // Reasons are all of them.
 func Reasons() []string {
-	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonLinked, ReasonUndecodable, ReasonWriteBackFailed}
+	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonLinked, ReasonUndecodable, ReasonWriteBackFailed, ReasonUnstorable}
 }
 
 // DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the

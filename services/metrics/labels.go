@@ -35,6 +35,7 @@ var (
 	// DeadReason is the class of a dead letter.
 	DeadReason = Label{Name: "reason", Meaning: "class of failure, as `driftless dead` shows it", Values: []string{
 		"invalid_product", "query_failed", "refused_by_stripe", "not_converging", "exhausted", "linked_elsewhere", "undecodable", "write_back_failed",
+		"unstorable",
 	}}
 	// FailureAction is what is done about a failed pass.
 	FailureAction = Label{

@@ -21,9 +21,6 @@ const listPage = 1000
 
 // ListProducts shows products with what both sides hold of them.
 func (c control) ListProducts(ctx context.Context, req *connect.Request[controlv1.ListProductsRequest]) (*connect.Response[controlv1.ListProductsResponse], error) {
-	if len(req.Msg.GetProductIds()) > maxNamed {
-		return nil, invalid("product_ids: must be at most %d", maxNamed)
-	}
 	out := &controlv1.ListProductsResponse{}
 	var err error
 	out.Next, err = c.ledger.Known(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
@@ -55,14 +52,6 @@ func adoptable(p *ledger.Product) bool {
 // AdoptProducts orders push to adopt.
 func (c control) AdoptProducts(ctx context.Context, req *connect.Request[controlv1.AdoptProductsRequest]) (*connect.Response[controlv1.AdoptProductsResponse], error) {
 	adoptions := req.Msg.GetAdoptions()
-	if len(adoptions) == 0 || len(adoptions) > maxNamed {
-		return nil, invalid("adoptions: must be between 1 and %d", maxNamed)
-	}
-	for i, a := range adoptions {
-		if a.GetProductId() == "" || a.GetStripeId() == "" {
-			return nil, invalid("adoptions[%d]: product_id and stripe_id must be given", i)
-		}
-	}
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
 		command := &meshv1.Command{
@@ -84,9 +73,6 @@ func (c control) AdoptProducts(ctx context.Context, req *connect.Request[control
 
 // ListAdoptions tells what has become of orders to adopt.
 func (c control) ListAdoptions(ctx context.Context, req *connect.Request[controlv1.ListAdoptionsRequest]) (*connect.Response[controlv1.ListAdoptionsResponse], error) {
-	if len(req.Msg.GetIds()) == 0 || len(req.Msg.GetIds()) > maxNamed {
-		return nil, invalid("ids: must be between 1 and %d", maxNamed)
-	}
 	refused := mesh.OutcomeName(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED)
 	var events []string
 	for _, id := range req.Msg.GetIds() {

@@ -274,7 +274,12 @@ func TestPlan_IsComplete(t *testing.T) {
 func TestSyncProducts_HasTheRowsReadFirst(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	resp := ask[controlv1.SyncProductsResponse](r, "SyncProducts", `{"product_ids":["mug","cup"]}`)
+	r.desire("mug", "Mug", 1)
+	r.desire("cup", "Cup", 1)
+	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	r.eventually("cup", controlv1.ProductState_PRODUCT_STATE_PENDING)
+	resp := ask[controlv1.SyncProductsResponse](r, "SyncProducts", `{"product_ids":["mug","cup","mug"]}`)
+	require.Empty(t, resp.GetUnknown())
 	plan := ask[controlv1.PlanResponse](r, "Plan", `{}`)
 	require.EqualValues(t, 3, plan.GetOrders())
 	require.EqualValues(t, 1, plan.GetIngestionOrders())

@@ -112,6 +112,7 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 
 func (r *reconciler) tell(ctx context.Context, o *meshv1.Outcome) error {
 	o.Account, o.At = r.Account, timestamppb.New(r.Now())
+	fitOutcome(o, r.mesh.MaxBody())
 	return r.mesh.Publish(ctx, mesh.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o, mesh.WithID(o.GetId()), mesh.WithVersion(o.GetVersion()))
 }
 
@@ -149,7 +150,7 @@ func changedColumns(row *catalogv1.RowImage) string {
 	slices.Sort(columns)
 	for _, column := range columns {
 		if before, now := row.GetOldValues()[column], row.GetNewValues()[column]; before != now && !slices.Contains(bookkeeping, column) {
-			changed = append(changed, fmt.Sprintf("%s: %s -> %s", column, abridged(before), abridged(now)))
+			changed = append(changed, fmt.Sprintf("%s: %q -> %q", column, abridged(before), abridged(now)))
 		}
 	}
 	if len(changed) == 0 {

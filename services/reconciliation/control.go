@@ -1,15 +1,19 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/nats-io/nuid"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -19,6 +23,7 @@ import (
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/request"
 	"github.com/driftless-sync/driftless/services/telemetry"
 )
 
@@ -39,10 +44,38 @@ type control struct{ *reconciler }
 var _ controlv1connect.ControlServiceHandler = control{}
 
 func (r *reconciler) controlAPI() http.Handler {
-	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(), connect.WithInterceptors(r.connected()))
+	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(), connect.WithInterceptors(checked(), r.connected()))
 	mux := http.NewServeMux()
 	mux.Handle(path, handler)
 	return httpserver.BearerToken(r.Token, telemetry.HTTPServer(mux))
+}
+
+// maxTold is how many faults of a request an answer names.
+const maxTold = 10
+
+// checked refuses requests that break the contract, or name what the ledger cannot store, before anything is published for
+// them.
+func checked() connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			m, ok := req.Any().(proto.Message)
+			if !ok {
+				return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("%T is not a message", req.Any()))
+			}
+			faults := request.Check(m)
+			if len(faults) == 0 {
+				return next(ctx, req)
+			}
+			told := make([]string, min(len(faults), maxTold))
+			for i := range told {
+				told[i] = faults[i].String()
+			}
+			if more := len(faults) - len(told); more > 0 {
+				told = append(told, fmt.Sprintf("and at least %d more", more))
+			}
+			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New(strings.Join(told, "; ")))
+		}
+	}
 }
 
 // connected has calls answered at once that would wait for NATS.
@@ -58,17 +91,23 @@ func (r *reconciler) connected() connect.UnaryInterceptorFunc {
 }
 
 // SyncProducts orders ingestion to read products from the operator's tables, and push to bring them to their latest
-// desired state. Their dead letters that are about no version are settled by it: what fails again writes new ones.
+// desired state. Their dead letters that are about no version are settled by it: what fails again writes new ones. A
+// product that neither side has as far as is known costs no order of its own and no entry of the audit trail.
 func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
-	ids := req.Msg.GetProductIds()
-	if len(ids) == 0 || len(ids) > maxNamed {
-		return nil, invalid("product_ids: must be between 1 and %d", maxNamed)
+	ids := distinct(req.Msg.GetProductIds())
+	unknown, err := c.ledger.Unknown(ctx, ids)
+	if err != nil {
+		return nil, unavailable(err)
 	}
 	reread := nuid.Next()
 	if err := c.backfill(ctx, ids, operator, "sync", reread); err != nil {
 		return nil, unavailable(err)
 	}
 	for _, id := range ids {
+		if slices.Contains(unknown, id) {
+			// Ingestion looks for it. If the tables have it, push learns of it from CATALOG.
+			continue
+		}
 		command, at := nuid.Next(), c.Now()
 		if err := c.order(ctx, id, req.Msg.GetLook(), operator, "asked for", command); err != nil {
 			return nil, unavailable(err)
@@ -81,16 +120,14 @@ func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv
 			return nil, unavailable(err)
 		}
 	}
-	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: reread}), nil
+	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: reread, Unknown: unknown}), nil
 }
 
 // Approve lets push archive what the guard holds, and whatever else the catalog loses until then.
 func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.ApproveRequest]) (*connect.Response[controlv1.ApproveResponse], error) {
 	duration, asked := time.Hour, req.Msg.GetDuration() != nil
 	if asked {
-		if duration = req.Msg.GetDuration().AsDuration(); duration < 0 || duration > 24*time.Hour {
-			return nil, invalid("duration: must be at most a day; 0 ends an approval")
-		}
+		duration = req.Msg.GetDuration().AsDuration()
 	}
 	now, err := c.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -160,13 +197,7 @@ func (c control) GetScan(ctx context.Context, _ *connect.Request[controlv1.GetSc
 
 // ListHistory shows everything recorded about a product, newest first.
 func (c control) ListHistory(ctx context.Context, req *connect.Request[controlv1.ListHistoryRequest]) (*connect.Response[controlv1.ListHistoryResponse], error) {
-	limit, err := limited(req.Msg.GetLimit())
-	if err != nil {
-		return nil, err
-	}
-	if req.Msg.GetProductId() == "" {
-		return nil, invalid("product_id: must be given")
-	}
+	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
 	entries, err := c.ledger.History(ctx, req.Msg.GetProductId(), limit)
 	if err != nil {
 		return nil, unavailable(err)
@@ -187,13 +218,7 @@ func (c control) ListHistory(ctx context.Context, req *connect.Request[controlv1
 
 // ListDeadLetters shows open dead letters, newest first.
 func (c control) ListDeadLetters(ctx context.Context, req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse], error) {
-	limit, err := limited(req.Msg.GetLimit())
-	if err != nil {
-		return nil, err
-	}
-	if len(req.Msg.GetProductIds()) > maxNamed {
-		return nil, invalid("product_ids: must be at most %d", maxNamed)
-	}
+	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
 	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
 	letters, err := c.ledger.DeadLetters(ctx, of, limit)
 	if err != nil {
@@ -202,19 +227,24 @@ func (c control) ListDeadLetters(ctx context.Context, req *connect.Request[contr
 	return connect.NewResponse(&controlv1.ListDeadLettersResponse{DeadLetters: letters}), nil
 }
 
-func limited(limit uint32) (int, error) {
-	switch {
-	case limit == 0:
-		return defaultLimit, nil
-	case limit > maxNamed:
-		return 0, invalid("limit: must be at most %d", maxNamed)
-	default:
-		return int(limit), nil
-	}
+// distinct returns ids without repetitions, in their order.
+func distinct(ids []string) []string {
+	seen := make(map[string]bool, len(ids))
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		again := seen[id]
+		seen[id] = true
+		return again
+	})
 }
 
 func invalid(format string, args ...any) error {
 	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
 }
 
-func unavailable(err error) error { return connect.NewError(connect.CodeUnavailable, err) }
+// unavailable is what a call answers that failed: to try again helps, unless the values of the call are the reason.
+func unavailable(err error) error {
+	if ledger.Refused(err) {
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return connect.NewError(connect.CodeUnavailable, err)
+}

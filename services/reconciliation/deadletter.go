@@ -36,9 +36,6 @@ func (r *reconciler) forget(ctx context.Context, letters []*meshv1.DeadLetter) {
 // GetDeadLetters shows a product's open dead letters with what they were about.
 func (c control) GetDeadLetters(ctx context.Context, req *connect.Request[controlv1.GetDeadLettersRequest]) (*connect.Response[controlv1.GetDeadLettersResponse], error) {
 	id := req.Msg.GetProductId()
-	if id == "" {
-		return nil, invalid("product_id: must be given")
-	}
 	letters, err := c.ledger.DeadLetters(ctx, ledger.Letters{Products: []string{id}}, maxNamed)
 	if err != nil {
 		return nil, unavailable(err)
@@ -197,10 +194,6 @@ func (r *reconciler) backfill(ctx context.Context, products []string, issuer, re
 // DropDeadLetters closes letters and removes them from DEAD, which comes first: the other way round, one that could not be
 // removed would be closed all the same, and could not be named again.
 func (c control) DropDeadLetters(ctx context.Context, req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse], error) {
-	const longest = 1000
-	if len(req.Msg.GetWhy()) > longest {
-		return nil, invalid("why: must be at most %d characters", longest)
-	}
 	letters, missing, more, err := c.selected(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
@@ -239,10 +232,7 @@ func (c control) drop(ctx context.Context, l *meshv1.DeadLetter, why string) err
 // selected returns the letters of a selection, as many as are taken at once, the products that were named and have none,
 // and whether there are more.
 func (c control) selected(ctx context.Context, s *controlv1.DeadLetterSelection) (letters []*meshv1.DeadLetter, missing []string, more bool, err error) {
-	switch {
-	case len(s.GetProductIds()) > maxNamed:
-		return nil, nil, false, invalid("selection.product_ids: must be at most %d", maxNamed)
-	case len(s.GetProductIds()) == 0 && s.GetReason() == "" && s.GetService() == "" && !s.GetAll():
+	if len(s.GetProductIds()) == 0 && s.GetReason() == "" && s.GetService() == "" && !s.GetAll() {
 		return nil, nil, false, invalid("selection: nothing is selected: name products, a reason or a service, or set all")
 	}
 	letters, more, err = c.ledger.DeadLettersByProduct(ctx, ledger.Letters{

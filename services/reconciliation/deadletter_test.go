@@ -317,12 +317,12 @@ func TestDeadLettersAreSelectedOnPurposeAndWithAToken(t *testing.T) {
 		for _, body := range []string{`{}`, `{"selection":{}}`} {
 			status, answer := r.call(method, body, auth...)
 			require.Equal(t, http.StatusBadRequest, status)
-			require.Contains(t, string(answer), "nothing is selected")
+			require.Contains(t, string(answer), "selection: ")
 		}
 	}
 	status, answer := r.call("DropDeadLetters", fmt.Sprintf(`{"selection":{"all":true},"why":%q}`, strings.Repeat("y", 1001)), auth...)
 	require.Equal(t, http.StatusBadRequest, status)
-	require.Contains(t, string(answer), "why: must be at most 1000")
+	require.Contains(t, string(answer), "why: must have at most 1000")
 	status, _ = r.call("GetDeadLetters", `{}`, auth...)
 	require.Equal(t, http.StatusBadRequest, status)
 }

@@ -19,13 +19,8 @@ import (
 // ListDrift shows the differences that are drift.
 func (c control) ListDrift(ctx context.Context, req *connect.Request[controlv1.ListDriftRequest]) (*connect.Response[controlv1.ListDriftResponse], error) {
 	msg := req.Msg
-	switch {
-	case len(msg.GetProductIds()) > maxNamed:
-		return nil, invalid("product_ids: must be at most %d", maxNamed)
-	case msg.GetSettled() && len(msg.GetProductIds()) == 0:
+	if msg.GetSettled() && len(msg.GetProductIds()) == 0 {
 		return nil, invalid("settled: product_ids must be given with it")
-	case msg.GetLimit() > maxPlanned:
-		return nil, invalid("limit: must be at most %d", maxPlanned)
 	}
 	limit := int(msg.GetLimit())
 	if limit == 0 {
@@ -93,10 +88,7 @@ func (c control) IgnoreDrift(ctx context.Context, req *connect.Request[controlv1
 
 // ResolveDrift decides which side's values are kept, whatever the policy says.
 func (c control) ResolveDrift(ctx context.Context, req *connect.Request[controlv1.ResolveDriftRequest]) (*connect.Response[controlv1.ResolveDriftResponse], error) {
-	keep, ok := map[controlv1.Keep]string{controlv1.Keep_KEEP_CATALOG: "catalog", controlv1.Keep_KEEP_STRIPE: "stripe"}[req.Msg.GetKeep()]
-	if !ok {
-		return nil, invalid("keep: must be KEEP_CATALOG or KEEP_STRIPE")
-	}
+	keep := map[controlv1.Keep]string{controlv1.Keep_KEEP_CATALOG: "catalog", controlv1.Keep_KEEP_STRIPE: "stripe"}[req.Msg.GetKeep()]
 	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved", "keep "+keep, func(p *ledger.Product, d *ledger.Drift) error {
 		if keep == "stripe" {
 			if err := takeable(p, d); err != nil {
@@ -117,7 +109,7 @@ func takeable(p *ledger.Product, d *ledger.Drift) error {
 	if d.Kind == catalog.Extra && d.Field == "" {
 		return nil
 	}
-	if _, taken := catalog.Take(p.Desired, p.Observed, []string{d.Field}); len(taken) > 0 {
+	if _, taken := catalog.Take(p.Desired, p.Observed, []string{p.Field(d)}); len(taken) > 0 {
 		return nil
 	}
 	what := "product " + p.ID
@@ -131,9 +123,6 @@ func takeable(p *ledger.Product, d *ledger.Drift) error {
 const whole = "-"
 
 func (c control) decide(ctx context.Context, product string, fields []string, kind, detail string, decide func(*ledger.Product, *ledger.Drift) error) ([]*ledger.Drift, error) {
-	if product == "" {
-		return nil, invalid("product_id: must be given")
-	}
 	named := make([]string, len(fields))
 	for i, f := range fields {
 		if f != whole {

@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/proto"
 
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -23,14 +25,17 @@ func follow[T any, M interface {
 		func(ctx context.Context, batch []mesh.Delivery[M]) []mesh.Verdict {
 			begun := time.Now()
 			errs := make([]error, len(batch))
+			products := make([]string, len(batch))
 			changes := make([]ledger.Change, 0, len(batch))
 			var of []int
 			for i, d := range batch {
 				one, err := change(d.Context, d.Message)
 				if err != nil {
-					errs[i] = err
+					// It depends on the message alone.
+					errs[i] = &ledger.UnstorableError{Why: err.Error()}
 					continue
 				}
+				products[i] = one.Product
 				changes, of = append(changes, one), append(of, i)
 			}
 			for i, err := range r.apply(ctx, changes) {
@@ -43,12 +48,29 @@ func follow[T any, M interface {
 				if errs[i] == nil && after != nil {
 					errs[i] = after(d.Context, d.Body)
 				}
-				if verdicts[i] = mesh.Ack(); errs[i] != nil {
-					verdicts[i] = mesh.Retry(errs[i])
-				}
+				verdicts[i] = r.verdict(d.Context, d.Stream, products[i], errs[i])
 			}
 			return verdicts
 		})
+}
+
+// verdict settles a message. What the ledger will never store is a dead letter, which has the product dead: such messages
+// would fill the consumer until it delivers no others.
+func (r *reconciler) verdict(ctx context.Context, stream, product string, err error) mesh.Verdict {
+	switch {
+	case err == nil:
+		return mesh.Ack()
+	case !ledger.Refused(err):
+		return mesh.Retry(err)
+	case stream == mesh.StreamDead:
+		// A letter about a letter would be as unstorable, and come for ever. Mesh.FitLetter has made it storable before.
+		r.Logger.ErrorContext(ctx, "a dead letter cannot be stored in the ledger, and is on DEAD only", "product", product, "error", err)
+		return mesh.Ack()
+	}
+	return mesh.Dead(&meshv1.DeadLetter{
+		Account: r.Account, ProductId: cmp.Or(product, "unknown"), Reason: mesh.ReasonUnstorable,
+		Message: err.Error() + "; what the ledger knows of the product may be old: correct the text, then replay or drop the letter",
+	})
 }
 
 // apply makes changes in one transaction. If that fails, each has its own: one that cannot be made must not hold up the others.

@@ -18,9 +18,6 @@ func (c control) Pause(ctx context.Context, req *connect.Request[controlv1.Pause
 	if err != nil {
 		return nil, err
 	}
-	if d := req.Msg.GetDuration(); d != nil && d.AsDuration() <= 0 {
-		return nil, invalid("duration: must be more than 0")
-	}
 	out := &controlv1.PauseResponse{}
 	for _, service := range services {
 		pause, err := c.mesh.PauseService(ctx, service, req.Msg.GetDuration().AsDuration())

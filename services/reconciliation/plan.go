@@ -23,12 +23,6 @@ func (c control) Plan(
 	ctx context.Context,
 	req *connect.Request[controlv1.PlanRequest],
 ) (*connect.Response[controlv1.PlanResponse], error) {
-	if len(req.Msg.GetProductIds()) > maxNamed {
-		return nil, invalid("product_ids: must be at most %d", maxNamed)
-	}
-	if req.Msg.GetLimit() > maxPlanned {
-		return nil, invalid("limit: must be at most %d", maxPlanned)
-	}
 	limit := int(req.Msg.GetLimit())
 	if limit == 0 {
 		limit = maxPlanned

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/driftless-sync/driftless/services/visible"
 )
 
 // NewLogger writes records as text or JSON, with the ids of the trace they were made in; "auto" is as LogFormat says. The
@@ -20,12 +22,23 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	o := &slog.HandlerOptions{Level: l}
 	switch LogFormat(w, format) {
 	case "text":
+		// Its handler quotes messages and values that hold anything but printable characters.
 		return slog.New(newLimited(traced{slog.NewTextHandler(w, o)})), nil
 	case "json":
-		return slog.New(newLimited(traced{slog.NewJSONHandler(w, o)})), nil
+		return slog.New(newLimited(traced{slog.NewJSONHandler(harmless{w}, o)})), nil
 	default:
 		return nil, fmt.Errorf("log format %q: must be auto, text or json", format)
 	}
+}
+
+// harmless writes records in JSON that people may read on a terminal: the handler escapes only some of what acts on one.
+type harmless struct{ w io.Writer }
+
+func (h harmless) Write(record []byte) (int, error) {
+	if _, err := h.w.Write(visible.JSON(record)); err != nil {
+		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
+	}
+	return len(record), nil
 }
 
 // LogFormat resolves "auto": text for people at a terminal, else JSON, for what collects logs.

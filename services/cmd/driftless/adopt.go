@@ -56,7 +56,7 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if !status.GetCreationsHeld() {
-		fmt.Fprintln(os.Stderr, "driftless: push creates what Stripe does not hold (push_create is on): what is not adopted in time is made a second time")
+		say(os.Stderr, "driftless: push creates what Stripe does not hold (push_create is on): what is not adopted in time is made a second time")
 	}
 	wanted, held, err := candidates(ctx, client, cmd.MetadataKey)
 	if err != nil {
@@ -271,38 +271,38 @@ func (r *adoptReport) end() {
 	if len(r.matches) > 0 {
 		printTable(stdout, append([][]string{{"PRODUCT", "STRIPE", "BY", "PRICES", "NAME IN STRIPE"}}, r.matches...)...)
 		if more := r.Certain - len(r.matches); more > 0 {
-			fmt.Printf("... and %d more\n", more)
+			sayf(stdout, "... and %d more\n", more)
 		}
-		fmt.Println()
+		say(stdout)
 	}
 	if len(r.doubts) > 0 {
 		printTable(stdout, append([][]string{{"DOUBTFUL", "STRIPE", "BY", "PRICES", "WHY DOUBTFUL"}}, r.doubts...)...)
-		fmt.Println()
+		say(stdout)
 	}
 	rest := r.Products - r.Certain - r.Doubtful
-	fmt.Printf("%d of %d products of the catalog match one of %d in Stripe beyond doubt, %d are doubtful, %d match none and will be created.\n",
+	sayf(stdout, "%d of %d products of the catalog match one of %d in Stripe beyond doubt, %d are doubtful, %d match none and will be created.\n",
 		r.Certain, r.Products, r.Stripe, r.Doubtful, rest)
-	fmt.Printf("Review %s, then: driftless adopt apply %s\n", r.file, r.file)
+	sayf(stdout, "Review %s, then: driftless adopt apply %s\n", r.file, r.file)
 }
 
 // jsonList writes one JSON object that begins with a list as long as it gets.
 type jsonList struct{ n int }
 
-func (l *jsonList) begin(name string) { fmt.Fprintf(stdout, "{\n  %q: [", name) }
+func (l *jsonList) begin(name string) { fmt.Fprintf(jsonOut, "{\n  %q: [", name) }
 
 func (l *jsonList) add(item any) {
 	if l.n++; l.n > 1 {
-		fmt.Fprint(stdout, ",")
+		fmt.Fprint(jsonOut, ",")
 	}
-	fmt.Fprint(stdout, "\n    ")
+	fmt.Fprint(jsonOut, "\n    ")
 	data, _ := json.Marshal(item)
-	_, _ = stdout.Write(data)
+	_, _ = jsonOut.Write(data)
 }
 
 // end closes the list and adds the other members.
 func (l *jsonList) end(members map[string]any) {
 	data, _ := json.MarshalIndent(members, "", "  ")
-	fmt.Fprintf(stdout, "\n  ],\n%s\n", strings.TrimPrefix(string(data), "{\n"))
+	fmt.Fprintf(jsonOut, "\n  ],\n%s\n", strings.TrimPrefix(string(data), "{\n"))
 }
 
 // shortened cuts a text to at most n characters.

@@ -67,16 +67,16 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		a.list.end(map[string]any{"approved": a.approved, "adopted": a.adopted, "already": a.already, "ordered": a.ordered, "refused": a.refused, "differing": a.differing, "unknown": a.unknown})
 	} else {
 		a.progress.clear()
-		fmt.Printf("%d of %d approved products adopted, %d had been before", a.adopted, a.approved, a.already)
+		sayf(stdout, "%d of %d approved products adopted, %d had been before", a.adopted, a.approved, a.already)
 		for _, more := range []struct {
 			n    int
 			what string
 		}{{a.ordered, "ordered"}, {a.refused, "refused"}, {a.differing, "still to be brought to their latest state"}, {a.unknown, "not known to be equal"}} {
 			if more.n > 0 {
-				fmt.Printf(", %d %s", more.n, more.what)
+				sayf(stdout, ", %d %s", more.n, more.what)
 			}
 		}
-		fmt.Println(".")
+		say(stdout, ".")
 	}
 	switch {
 	case err != nil:
@@ -312,14 +312,14 @@ func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) e
 		a.differing++
 		if !a.json {
 			a.progress.clear()
-			fmt.Printf("%s is adopted and differs: %s\n", p.GetProductId(), reasonOf(p, left))
+			sayf(stdout, "%s is adopted and differs: %s\n", p.GetProductId(), reasonOf(p, left))
 		}
 	}
 	if why := unknownBecause(left.GetEquality()); left != nil && why != "" {
 		a.unknown += len(adopted) - len(left.GetProducts())
 		if !a.json {
 			a.progress.clear()
-			fmt.Println("unknown:", why)
+			say(stdout, "unknown:", why)
 		}
 	}
 	return nil
@@ -339,5 +339,5 @@ func (a *adoptApply) tell(e adoptEntry, result, detail string) {
 	if detail != "" {
 		result += ": " + detail
 	}
-	fmt.Printf("%s  %s  %s\n", e.Product, e.Stripe, result)
+	sayf(stdout, "%s  %s  %s\n", e.Product, e.Stripe, result)
 }

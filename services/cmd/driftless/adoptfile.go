@@ -9,6 +9,7 @@ import (
 	"iter"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/driftless-sync/driftless/services/adoption"
+	"github.com/driftless-sync/driftless/services/visible"
 )
 
 // The file of an adoption is a stream of YAML documents, so that one of a million products is read and written piece by
@@ -83,26 +85,6 @@ func newAdoptWriter(w io.Writer, header adoptHeader) (adoptWriter, error) {
 
 // write adds a product, with what speaks against it as comments.
 func (a adoptWriter) write(p adoption.Proposal, want, held string) error {
-	e := entryOf(p)
-	document := yaml.MapSlice{{Key: "product", Value: e.Product}, {Key: "stripe", Value: e.Stripe}, {Key: "why", Value: e.Why}}
-	if e.Prices != nil {
-		prices := yaml.MapSlice{}
-		for _, id := range slices.Sorted(maps.Keys(e.Prices)) {
-			prices = append(prices, yaml.MapItem{Key: id, Value: e.Prices[id]})
-		}
-		document = append(document, yaml.MapItem{Key: "prices", Value: prices})
-	}
-	if len(e.Replace) > 0 {
-		document = append(document, yaml.MapItem{Key: "replace", Value: e.Replace})
-	}
-	if len(e.Doubts) > 0 {
-		document = append(document, yaml.MapItem{Key: "doubts", Value: e.Doubts})
-	}
-	document = append(document, yaml.MapItem{Key: "approve", Value: e.Approve})
-	text, err := yaml.Marshal(document)
-	if err != nil {
-		return fmt.Errorf("write product %s: %w", p.Product, err)
-	}
 	names := fmt.Sprintf("%q in the catalog", want)
 	if held != "" {
 		names += fmt.Sprintf(", %q in Stripe", held)
@@ -114,8 +96,75 @@ func (a adoptWriter) write(p adoption.Proposal, want, held string) error {
 	if len(p.Create) > 0 && p.StripeID != "" {
 		comments = append(comments, "to be created: "+strings.Join(p.Create, ", "))
 	}
-	_, err = fmt.Fprintf(a, "---\n# %s\n%s", strings.Join(comments, "\n# "), text)
+	var b strings.Builder
+	b.WriteString("---\n")
+	for _, comment := range comments {
+		// One line, whatever Stripe or the catalog hold: the next line would be an entry.
+		b.WriteString("# " + visible.Text(comment) + "\n")
+	}
+	writeEntry(&b, entryOf(p))
+	_, err := a.WriteString(b.String())
 	return err
+}
+
+// writeEntry writes an entry as YAML. Its texts are quoted unless they are plain words.
+func writeEntry(b *strings.Builder, e adoptEntry) {
+	fmt.Fprintf(b, "product: %s\nstripe: %s\nwhy: %s\n", quoted(e.Product), quoted(e.Stripe), quoted(e.Why))
+	switch {
+	case e.Prices == nil:
+	case len(e.Prices) == 0:
+		b.WriteString("prices: {}\n")
+	default:
+		b.WriteString("prices:\n")
+		for _, id := range slices.Sorted(maps.Keys(e.Prices)) {
+			fmt.Fprintf(b, "  %s: %s\n", quoted(id), quoted(e.Prices[id]))
+		}
+	}
+	list := func(name string, items []string) {
+		if len(items) == 0 {
+			return
+		}
+		b.WriteString(name + ":\n")
+		for _, item := range items {
+			fmt.Fprintf(b, "- %s\n", quoted(item))
+		}
+	}
+	list("replace", e.Replace)
+	list("doubts", e.Doubts)
+	fmt.Fprintf(b, "approve: %t\n", e.Approve)
+}
+
+// plainWords are texts that YAML takes for texts, and for nothing else.
+var plainWords = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*( [A-Za-z0-9_-]+)*$`)
+
+// quoted writes a text as a scalar of YAML: as it is, or in double quotes with what cannot be seen as escapes.
+func quoted(s string) string {
+	switch strings.ToLower(s) {
+	case "true", "false", "yes", "no", "on", "off", "y", "n", "null":
+	default:
+		if plainWords.MatchString(s) {
+			return s
+		}
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case visible.Text(string(r)) == string(r):
+			b.WriteRune(r)
+		case r <= 0xff:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r <= 0xffff:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
 
 // readAdoptFile yields the head of the file, in the first turn alone, and then its entries. It ends after the first error.

@@ -43,9 +43,9 @@ func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if c.Output == "json" {
-		return json.NewEncoder(stdout).Encode(map[string]int{"products": total, "created": created})
+		return json.NewEncoder(jsonOut).Encode(map[string]int{"products": total, "created": created})
 	}
-	fmt.Printf("%d products written, %d of them new\n", total, created)
+	sayf(stdout, "%d products written, %d of them new\n", total, created)
 	return nil
 }
 

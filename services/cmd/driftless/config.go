@@ -112,16 +112,16 @@ func askDatabase(ctx context.Context, s settings, mapping *config.Mapping) ([]fo
 func (cmd *configCheckCmd) print(c *cli, accounts []checked) error {
 	if c.Output == "json" {
 		if cmd.Database {
-			return json.NewEncoder(stdout).Encode(map[string][]checked{"accounts": accounts})
+			return json.NewEncoder(jsonOut).Encode(map[string][]checked{"accounts": accounts})
 		}
-		return json.NewEncoder(stdout).Encode(map[string][]string{"valid": cmd.Accounts})
+		return json.NewEncoder(jsonOut).Encode(map[string][]string{"valid": cmd.Accounts})
 	}
 	for _, a := range accounts {
 		switch {
 		case !cmd.Database:
-			fmt.Fprintf(stdout, "account %s: the configuration is valid\n", a.Account)
+			sayf(stdout, "account %s: the configuration is valid\n", a.Account)
 		case len(a.Findings) == 0:
-			fmt.Fprintf(stdout, "account %s: the configuration is valid, and the catalog database is as ingestion needs it\n",
+			sayf(stdout, "account %s: the configuration is valid, and the catalog database is as ingestion needs it\n",
 				a.Account)
 		default:
 			printFindings(stdout, a)
@@ -137,13 +137,13 @@ func printFindings(w io.Writer, a checked) {
 			refusals++
 		}
 	}
-	fmt.Fprintf(w, "account %s: the configuration is valid; "+
+	sayf(w, "account %s: the configuration is valid; "+
 		"the check of the catalog database has %d findings; %d keep ingestion from starting\n",
 		a.Account, len(a.Findings), refusals)
 	for _, f := range a.Findings {
-		fmt.Fprintf(w, "\n%s: %s\n", f.Severity, f.Message)
+		sayf(w, "\n%s: %s\n", f.Severity, lines(f.Message))
 		if f.Fix != "" {
-			fmt.Fprintf(w, "  run: %s\n", f.Fix)
+			sayf(w, "  run: %s\n", lines(f.Fix))
 		}
 	}
 }

@@ -28,8 +28,8 @@ type deadCmd struct {
 type deadListCmd struct {
 	address
 	Product []string `name:"product" placeholder:"PRODUCT" help:"Of this product only; may be given several times."`
-	Reason  string   `name:"reason" placeholder:"REASON" help:"With this reason only, as the list shows it: refused_by_stripe, invalid_product, not_converging, exhausted or undecodable."`
-	Service string   `name:"service" placeholder:"SERVICE" help:"Of this service only: ingestion, push or pull."`
+	Reason  string   `name:"reason" placeholder:"REASON" help:"With this reason only, as the list shows it: refused_by_stripe, invalid_product, not_converging, exhausted, undecodable or unstorable."`
+	Service string   `name:"service" placeholder:"SERVICE" help:"Of this service only: ingestion, push, pull or reconciliation."`
 	Limit   uint32   `default:"100" help:"At most this many, the newest."`
 }
 
@@ -76,12 +76,12 @@ func (cmd *deadShowCmd) Run(ctx context.Context, c *cli) error {
 		return printJSON(resp.Msg)
 	}
 	if len(resp.Msg.GetDeadLetters()) == 0 {
-		fmt.Printf("product %s has no open dead letter; `driftless history %s` shows what happened to it\n", cmd.Product, cmd.Product)
+		sayf(stdout, "product %s has no open dead letter; `driftless history %s` shows what happened to it\n", cmd.Product, cmd.Product)
 		return nil
 	}
 	for i, d := range resp.Msg.GetDeadLetters() {
 		if i > 0 {
-			fmt.Println()
+			say(stdout)
 		}
 		if err := printDeadLetter(d); err != nil {
 			return err
@@ -121,7 +121,7 @@ func printDeadLetter(d *controlv1.DeadLetterDetail) error {
 		return err
 	}
 	if len(d.GetSteps()) > 0 {
-		fmt.Println("still to do:")
+		say(stdout, "still to do:")
 		printSteps(d.GetSteps())
 	}
 	return nil
@@ -130,25 +130,28 @@ func printDeadLetter(d *controlv1.DeadLetterDetail) error {
 func printWanted(w *catalogv1.ProductChange) error {
 	switch {
 	case w == nil:
-		fmt.Println("wanted: not known any more")
+		say(stdout, "wanted: not known any more")
 		return nil
 	case w.GetOperation() == catalogv1.Operation_OPERATION_DELETE:
-		fmt.Println("wanted: archived, since the product has left the catalog")
+		say(stdout, "wanted: archived, since the product has left the catalog")
 		return nil
 	}
 	data, err := protojson.MarshalOptions{UseProtoNames: true, Multiline: true}.Marshal(w.GetProduct())
 	if err != nil {
 		return fmt.Errorf("encode the wanted product: %w", err)
 	}
-	fmt.Printf("wanted:\n%s\n", data)
+	say(stdout, "wanted:")
+	if _, err = jsonOut.Write(append(data, '\n')); err != nil {
+		return fmt.Errorf("write the wanted product: %w", err)
+	}
 	return nil
 }
 
 func printSteps(steps []*controlv1.PlannedStep) {
 	for _, s := range steps {
-		fmt.Printf("  %s\n", s.GetStep())
+		sayf(stdout, "  %s\n", s.GetStep())
 		for _, param := range s.GetParameters() {
-			fmt.Printf("    %s = %s\n", param.GetName(), param.GetValue())
+			sayf(stdout, "    %s = %s\n", param.GetName(), param.GetValue())
 		}
 	}
 }
@@ -172,7 +175,7 @@ func traceOf(traceparent string) string {
 type deadLetters struct {
 	Products []string `arg:"" optional:"" name:"product" help:"Ids of products."`
 	Reason   string   `name:"reason" placeholder:"REASON" help:"Letters with this reason, as the list shows it; of the products named, if some are."`
-	Service  string   `name:"service" placeholder:"SERVICE" help:"Letters of this service: ingestion, push or pull; of the products named, if some are."`
+	Service  string   `name:"service" placeholder:"SERVICE" help:"Letters of this service: ingestion, push, pull or reconciliation; of the products named, if some are."`
 	All      bool     `name:"all" help:"Every open dead letter; with other selections, every one that fits them."`
 }
 
@@ -230,7 +233,7 @@ func report(c *cli, whole proto.Message, results []*controlv1.DeadLetterResult, 
 		}
 		printTable(stdout, rows...)
 	case err == nil:
-		fmt.Println("no open dead letter is among those selected")
+		say(stdout, "no open dead letter is among those selected")
 	}
 	switch n := failures(results); {
 	case n == 0:

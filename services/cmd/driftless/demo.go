@@ -74,7 +74,7 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 	d.step(ctx, "everything converged", func(context.Context) error { return nil }, func() (string, error) { return "catalog and Stripe are equal", nil })
 	failed := slices.ContainsFunc(d.results, func(r demoResult) bool { return !r.OK })
 	if d.json {
-		if err := json.NewEncoder(stdout).Encode(map[string]any{"ok": !failed, "steps": d.results}); err != nil {
+		if err := json.NewEncoder(jsonOut).Encode(map[string]any{"ok": !failed, "steps": d.results}); err != nil {
 			return fmt.Errorf("encode the result: %w", err)
 		}
 	}
@@ -82,7 +82,7 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 		return errors.New("not everything arrived; `driftless plan` shows what differs and `driftless status` the backlog")
 	}
 	if !d.json {
-		fmt.Printf("\nEverything arrived. Follow one of the products: driftless history %s\n", d.mug())
+		sayf(stdout, "\nEverything arrived. Follow one of the products: driftless history %s\n", d.mug())
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
 	defer cancel()
 	if !d.json {
-		fmt.Fprintf(os.Stdout, "  … %s", change)
+		sayf(os.Stdout, "  … %s", change)
 	}
 	start := time.Now()
 	detail, err := "", act(ctx)
@@ -153,7 +153,7 @@ func (d *demo) step(ctx context.Context, change string, act func(context.Context
 	}
 	d.results = append(d.results, r)
 	if !d.json {
-		fmt.Fprintf(os.Stdout, "\r  %s %s (%.2f s): %s\n", mark, change, r.Took, r.Detail)
+		sayf(os.Stdout, "\r  %s %s (%.2f s): %s\n", mark, change, r.Took, r.Detail)
 	}
 }
 

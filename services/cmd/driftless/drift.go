@@ -95,9 +95,9 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 	for _, d := range all.GetDrift() {
 		if d.GetProductId() != product {
 			product = d.GetProductId()
-			fmt.Println(product)
+			say(stdout, product)
 		}
-		fmt.Printf("  %s\n", differenceLine(d.GetDifference()))
+		sayf(stdout, "  %s\n", differenceLine(d.GetDifference()))
 		about := []string{d.GetState(), "since " + ago(d.GetSince()), "caused by " + strings.ReplaceAll(d.GetCausedBy(), "_", " ")}
 		if d.GetEventId() != "" {
 			about[2] += " (" + d.GetEventId() + ")"
@@ -107,21 +107,21 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 		} else {
 			about = append(about, "policy: "+d.GetDifference().GetAction())
 		}
-		fmt.Printf("      %s\n", strings.Join(about, ", "))
+		sayf(stdout, "      %s\n", strings.Join(about, ", "))
 		if d.GetDetail() != "" {
-			fmt.Printf("      %s\n", d.GetDetail())
+			sayf(stdout, "      %s\n", d.GetDetail())
 		}
 		if d.GetState() == "waiting" {
-			fmt.Printf("      decide: driftless drift resolve %s --keep catalog|stripe\n", d.GetProductId())
+			sayf(stdout, "      decide: driftless drift resolve %s --keep catalog|stripe\n", d.GetProductId())
 		}
 	}
 	switch why := unknownBecause(all.GetEquality()); {
 	case all.GetEquality() == nil:
-		fmt.Printf("%d differences\n", len(all.GetDrift()))
+		sayf(stdout, "%d differences\n", len(all.GetDrift()))
 	case why != "":
-		fmt.Printf("unknown: %s; %d differences as far as is known%s\n", why, len(all.GetDrift()), asOf(all.GetEquality()))
+		sayf(stdout, "unknown: %s; %d differences as far as is known%s\n", why, len(all.GetDrift()), asOf(all.GetEquality()))
 	default:
-		fmt.Printf("%d differences%s\n", len(all.GetDrift()), asOf(all.GetEquality()))
+		sayf(stdout, "%d differences%s\n", len(all.GetDrift()), asOf(all.GetEquality()))
 	}
 	return nil
 }
@@ -229,18 +229,18 @@ func printEntry(e *controlv1.HistoryEntry) {
 	if e.GetTraceId() != "" {
 		head = append(head, "trace "+e.GetTraceId())
 	}
-	fmt.Println(strings.Join(head, "  "))
+	say(stdout, strings.Join(head, "  "))
 	if len(e.GetSteps()) == 0 && len(e.GetDifferences()) == 0 && e.GetDetail() != "" {
-		fmt.Println("    " + e.GetDetail())
+		say(stdout, "    "+e.GetDetail())
 	}
 	for _, f := range e.GetChanges() {
-		fmt.Printf("    %s: %q -> %q\n", f.GetField(), f.GetOld(), f.GetNew())
+		sayf(stdout, "    %s: %q -> %q\n", f.GetField(), f.GetOld(), f.GetNew())
 	}
 	for _, d := range e.GetDifferences() {
-		fmt.Println("    " + differenceLine(d))
+		say(stdout, "    "+differenceLine(d))
 	}
 	for _, s := range e.GetSteps() {
-		fmt.Printf("    %s  %s  %s\n", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId())
+		sayf(stdout, "    %s  %s  %s\n", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId())
 	}
 }
 

@@ -130,11 +130,11 @@ func orUnknown(c *cli, err error) error {
 	case !is:
 		return err
 	case c.Output != "json":
-		fmt.Fprintln(stdout, "unknown:", why)
+		say(stdout, "unknown:", why)
 		return errDiffers
 	}
 	// No count beside it: none is known.
-	if err := json.NewEncoder(stdout).Encode(map[string]any{"equality": map[string]string{"unknown": why}}); err != nil {
+	if err := json.NewEncoder(jsonOut).Encode(map[string]any{"equality": map[string]string{"unknown": why}}); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	return errDiffers

@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -72,7 +71,7 @@ func run(args []string) int {
 	case errors.Is(err, errDiffers):
 		return 2
 	default:
-		fmt.Fprintln(os.Stderr, "driftless:", err)
+		say(os.Stderr, "driftless:", lines(err.Error()))
 		return 1
 	}
 }

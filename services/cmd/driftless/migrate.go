@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/driftless-sync/driftless/services/config"
 	"github.com/driftless-sync/driftless/services/ingestion"
@@ -40,10 +39,10 @@ func (cmd *migrateCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping)
 	}
 	done = append(done, "ledger")
 	if c.Output == "json" {
-		return json.NewEncoder(stdout).Encode(map[string][]string{"up_to_date": done})
+		return json.NewEncoder(jsonOut).Encode(map[string][]string{"up_to_date": done})
 	}
 	for _, what := range done {
-		fmt.Fprintf(stdout, "the tables of the %s are up to date\n", what)
+		sayf(stdout, "the tables of the %s are up to date\n", what)
 	}
 	return nil
 }

@@ -64,22 +64,22 @@ func degraded(s *controlv1.GetStatusResponse) bool {
 }
 
 func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
-	fmt.Fprintf(w, "%s\n%s\n\n", verdict(differing(s), s.GetEquality()), compared(s.GetEquality()))
+	sayf(w, "%s\n%s\n\n", verdict(differing(s), s.GetEquality()), compared(s.GetEquality()))
 	if s.GetHalted() != "" {
-		fmt.Fprintf(w, "HALTED: nothing is pushed, since Stripe does not accept the key: %s\nFix STRIPE_API_KEY or its permissions, and start push again.\n\n", s.GetHalted())
+		sayf(w, "HALTED: nothing is pushed, since Stripe does not accept the key: %s\nFix STRIPE_API_KEY or its permissions, and start push again.\n\n", s.GetHalted())
 	}
 	for _, p := range s.GetPaused() {
-		fmt.Fprintf(w, "PAUSED: %s, since %s, until %s\n\n", p.GetService(), ago(p.GetSince()), pauseEnd(p))
+		sayf(w, "PAUSED: %s, since %s, until %s\n\n", p.GetService(), ago(p.GetSince()), pauseEnd(p))
 	}
 	if g := s.GetGuard(); len(g.GetHeld()) > 0 {
-		fmt.Fprintf(w, "HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nLook at `driftless plan`, then `driftless approve`, or fix the catalog.\n\n",
+		sayf(w, "HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nLook at `driftless plan`, then `driftless approve`, or fix the catalog.\n\n",
 			g.GetArchived()+uint64(len(g.GetHeld())), g.GetAllowed(), g.GetProducts(), len(g.GetHeld()), ago(g.GetHeldSince()))
 	}
 	if until := s.GetGuard().GetApprovedUntil(); until != nil && until.AsTime().After(time.Now()) {
-		fmt.Fprintf(w, "APPROVED: any number of products may be archived until %s. `driftless approve --for 0s` ends that.\n\n", until.AsTime().Local().Format(time.TimeOnly))
+		sayf(w, "APPROVED: any number of products may be archived until %s. `driftless approve --for 0s` ends that.\n\n", until.AsTime().Local().Format(time.TimeOnly))
 	}
 	if s.GetCreationsHeld() {
-		fmt.Fprint(w, "HOLDING: what Stripe does not hold is not created (push_create is off). Look at `driftless adopt plan`.\n\n")
+		sayf(w, "HOLDING: what Stripe does not hold is not created (push_create is off). Look at `driftless adopt plan`.\n\n")
 	}
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	printTable(w,
@@ -88,19 +88,22 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())}, []string{"orphans", number(s.GetOrphans())},
 		[]string{"left the catalog", number(s.GetLeft())})
 	for _, d := range s.GetDrift() {
-		fmt.Fprintf(w, "drift: %d %s (%s)\n", d.GetCount(), strings.ReplaceAll(d.GetKind(), "_", " "), d.GetState())
+		sayf(w, "drift: %d %s (%s)\n", d.GetCount(), strings.ReplaceAll(d.GetKind(), "_", " "), d.GetState())
 	}
-	fmt.Fprintln(w, captureLine(s.GetEquality()))
+	say(w, captureLine(s.GetEquality()))
+	if running := s.GetEquality().GetCapture().GetRunning(); running != nil && s.GetEquality().GetCapture().GetAt() != nil {
+		say(w, "- reading the tables:", comparisonProgress(running))
+	}
 	if scan := s.GetLastScan(); scan != nil {
-		fmt.Fprintf(w, "last scan: %s, %s\n", scanState(scan), scanFound(scan))
+		sayf(w, "last scan: %s, %s\n", scanState(scan), scanFound(scan))
 		if why := scan.GetReason(); why != "" {
-			fmt.Fprintf(w, "- ordered by %s: %s\n", scan.GetIssuer(), why)
+			sayf(w, "- ordered by %s: %s\n", scan.GetIssuer(), why)
 		}
 	}
 	if poll := s.GetLastPoll(); poll != nil {
-		fmt.Fprintln(w, pollLine(poll, s.GetEquality()))
+		say(w, pollLine(poll, s.GetEquality()))
 	}
-	fmt.Fprintf(w, "reads of Stripe in the last 30 days: %d%s\n\n", s.GetReads(), readsFor(s.GetReadsFor()))
+	sayf(w, "reads of Stripe in the last 30 days: %d%s\n\n", s.GetReads(), readsFor(s.GetReadsFor()))
 	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
 	for _, x := range s.GetConsumers() {
 		rows = append(rows, []string{x.GetStream(), x.GetConsumer(), number(x.GetPending()), number(x.GetInFlight()), number(x.GetRedelivered())})
@@ -121,9 +124,6 @@ func captureLine(e *controlv1.Equality) string {
 	line += ", reported " + ago(r.GetAt())
 	if r.GetReason() != "" {
 		line += " (" + r.GetReason() + ")"
-	}
-	if running := r.GetRunning(); running != nil {
-		line += "\n- reading the tables: " + comparisonProgress(running)
 	}
 	return line
 }
@@ -179,13 +179,13 @@ func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
 		return printJSON(resp.Msg)
 	}
 	if resp.Msg.GetUntil() == nil {
-		fmt.Println("the guard holds again what is too much")
+		say(stdout, "the guard holds again what is too much")
 		return nil
 	}
 	for _, id := range resp.Msg.GetProductIds() {
-		fmt.Println(id)
+		say(stdout, id)
 	}
-	fmt.Printf("%d products that were held are brought to their newest state; everything may be archived until %s\n",
+	sayf(stdout, "%d products that were held are brought to their newest state; everything may be archived until %s\n",
 		len(resp.Msg.GetProductIds()), resp.Msg.GetUntil().AsTime().Local().Format(time.TimeOnly))
 	return nil
 }
@@ -283,7 +283,7 @@ func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.Co
 	case waitCtx.Err() == nil && connect.CodeOf(waitErr) != connect.CodeDeadlineExceeded:
 		return waitErr
 	}
-	fmt.Fprintf(os.Stderr, "driftless: not converged within %s: %v\n", cmd.WaitConverged, waitErr)
+	sayf(os.Stderr, "driftless: not converged within %s: %v\n", cmd.WaitConverged, waitErr)
 	lookCtx, cancelLook := context.WithTimeout(ctx, lastLook)
 	defer cancelLook()
 	if plan, err = wholePlan(lookCtx, client, cmd.Products); err != nil {

@@ -18,21 +18,17 @@ func printJSON(m proto.Message) error {
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	fmt.Println(string(data))
+	if _, err := jsonOut.Write(append(data, '\n')); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
 	return nil
 }
 
-// printTable writes rows of cells in columns.
+// printTable writes rows of cells in columns. A cell is one line, whatever it holds.
 func printTable(w io.Writer, rows ...[]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		for i, cell := range row {
-			if i > 0 {
-				fmt.Fprint(t, "\t")
-			}
-			fmt.Fprint(t, cell)
-		}
-		fmt.Fprintln(t)
+		fmt.Fprintln(t, cells(row))
 	}
 	_ = t.Flush()
 }

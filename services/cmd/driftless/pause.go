@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -35,7 +34,7 @@ func (cmd *pauseCmd) Run(ctx context.Context, c *cli) error {
 		return printJSON(resp.Msg)
 	}
 	for _, p := range resp.Msg.GetPaused() {
-		fmt.Printf("%s is paused until %s\n", p.GetService(), pauseEnd(p))
+		sayf(stdout, "%s is paused until %s\n", p.GetService(), pauseEnd(p))
 	}
 	return nil
 }
@@ -66,9 +65,9 @@ func (cmd *resumeCmd) Run(ctx context.Context, c *cli) error {
 		return printJSON(resp.Msg)
 	}
 	if len(resp.Msg.GetServices()) == 0 {
-		fmt.Println("nothing was paused")
+		say(stdout, "nothing was paused")
 		return nil
 	}
-	fmt.Println("at work again:", strings.Join(resp.Msg.GetServices(), ", "))
+	say(stdout, "at work again:", strings.Join(resp.Msg.GetServices(), ", "))
 	return nil
 }

@@ -35,48 +35,48 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 		p.product(product)
 	}
 	if len(plan.GetProducts()) > 0 {
-		fmt.Fprintln(p)
+		say(p)
 	}
 	e := plan.GetEquality()
 	unknown := unknownBecause(e)
 	products := counted(plan.GetCompared(), "product", "products") + " compared"
 	switch {
 	case len(plan.GetProducts()) == 0 && unknown != "":
-		fmt.Fprintf(p, "unknown: %s. As far as is known, nothing differs%s: %s", unknown, asOf(e), products)
+		sayf(p, "unknown: %s. As far as is known, nothing differs%s: %s", unknown, asOf(e), products)
 	case len(plan.GetProducts()) == 0:
-		fmt.Fprintf(p, "No differences: %s, equal%s", products, asOf(e))
+		sayf(p, "No differences: %s, equal%s", products, asOf(e))
 	default:
 		p.sum(products + asOf(e))
 	}
 	if n := plan.GetInFlight(); n > 0 {
-		fmt.Fprintf(p, ", %s in flight: this may change", counted(n, "message", "messages"))
+		sayf(p, ", %s in flight: this may change", counted(n, "message", "messages"))
 	}
-	fmt.Fprintf(p, ". %s\n", compared(e))
+	sayf(p, ". %s\n", compared(e))
 	if len(plan.GetProducts()) > 0 && unknown != "" {
-		fmt.Fprintf(p, "unknown whether more differs: %s.\n", unknown)
+		sayf(p, "unknown whether more differs: %s.\n", unknown)
 	}
 	for _, pause := range plan.GetPaused() {
 		so := "this is not up to date"
 		if pause.GetService() == "push" {
 			so = "nothing is brought to Stripe"
 		}
-		fmt.Fprintf(p, "%s is paused since %s, until %s: %s.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause), so)
+		sayf(p, "%s is paused since %s, until %s: %s.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause), so)
 	}
 	if plan.GetHalted() != "" {
-		fmt.Fprintln(p, "Push is halted:", plan.GetHalted())
+		say(p, "Push is halted:", plan.GetHalted())
 	}
 }
 
 // sum writes how many products there are of each kind.
 func (p *planPrinter) sum(end string) {
-	fmt.Fprintf(p, "Plan: %d to create, %d to change, %d to archive", p.create, p.change, p.archive)
+	sayf(p, "Plan: %d to create, %d to change, %d to archive", p.create, p.change, p.archive)
 	if p.refused > 0 {
-		fmt.Fprintf(p, ", %d refused", p.refused)
+		sayf(p, ", %d refused", p.refused)
 	}
 	if p.standing > 0 {
-		fmt.Fprintf(p, ", %d left as they are", p.standing)
+		sayf(p, ", %d left as they are", p.standing)
 	}
-	fmt.Fprintf(p, "; %s", end)
+	sayf(p, "; %s", end)
 }
 
 // product writes what is done to one product.
@@ -108,22 +108,22 @@ func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 	}
 	p.line("", verb, plan.GetProductId()+name+"  ("+about+")")
 	if plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
-		fmt.Fprintf(p, "    its latest state was refused: %s`driftless dead show %s` shows what\n", followed(plan.GetRefused()), plan.GetProductId())
+		sayf(p, "    its latest state was refused: %s`driftless dead show %s` shows what\n", followed(plan.GetRefused()), plan.GetProductId())
 	}
 	switch {
 	case plan.GetHeld():
-		fmt.Fprintln(p, "    held by the guard, since the catalog lost many products: `driftless approve` lets it pass")
+		say(p, "    held by the guard, since the catalog lost many products: `driftless approve` lets it pass")
 	case plan.GetWaiting() != "":
-		fmt.Fprintf(p, "    %s\n", retryWords(plan))
+		sayf(p, "    %s\n", retryWords(plan))
 	}
 	for _, change := range plan.GetChanges() {
 		p.planned(change)
 	}
 	for _, d := range plan.GetWriteBacks() {
-		fmt.Fprintf(p, "    write back to the catalog: %s\n", differenceLine(d))
+		sayf(p, "    write back to the catalog: %s\n", differenceLine(d))
 	}
 	for _, d := range plan.GetDrift() {
-		fmt.Fprintf(p, "    %s\n", standingWords(d))
+		sayf(p, "    %s\n", standingWords(d))
 	}
 }
 
@@ -209,7 +209,7 @@ func (p *planPrinter) line(indent, verb, text string) {
 	if p.colours && sign.colour != "" {
 		mark = "\x1b[" + sign.colour + "m" + mark + "\x1b[0m"
 	}
-	fmt.Fprintf(p, "%s%s %s\n", indent, mark, text)
+	sayf(p, "%s%s %s\n", indent, raw(mark), text)
 }
 
 // colours says whether what is printed may be coloured (https://no-color.org).

@@ -14,14 +14,14 @@ func (p *progress) showf(format string, args ...any) {
 		return
 	}
 	line := fmt.Sprintf(format, args...)
-	fmt.Fprintf(os.Stderr, "\r%s%s", line, strings.Repeat(" ", max(0, p.width-len(line))))
+	sayf(os.Stderr, "\r%s%s", line, strings.Repeat(" ", max(0, p.width-len(line))))
 	p.width = len(line)
 }
 
 // clear takes the line away, so that something else can be printed.
 func (p *progress) clear() {
 	if p.width > 0 {
-		fmt.Fprintf(os.Stderr, "\r%s\r", strings.Repeat(" ", p.width))
+		sayf(os.Stderr, "\r%s\r", strings.Repeat(" ", p.width))
 		p.width = 0
 	}
 }

@@ -89,14 +89,14 @@ func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
 	}
 	if cmd.NoWait {
 		if c.Output != "json" {
-			fmt.Println("The read is ordered: `driftless status` shows how far it is.")
+			say(stdout, "The read is ordered: `driftless status` shows how far it is.")
 		}
 		return nil
 	}
 	if c.Output == "json" {
 		err = printJSON(sum)
 	} else {
-		fmt.Println(rereadFound(sum, unwatched))
+		say(stdout, rereadFound(sum, unwatched))
 	}
 	switch {
 	case err != nil:

@@ -35,28 +35,28 @@ func (p *scanProgress) show(r *meshv1.ScanReport) {
 	case p.quiet || r.GetFinishedAt() != nil:
 	case p.terminal:
 		p.drawn = true
-		fmt.Fprintf(p.out, "\r\x1b[K%s", scanLine(r))
+		sayf(p.out, "\r\x1b[K%s", scanLine(r))
 	case time.Since(p.wrote) >= lineEvery:
 		p.wrote = time.Now()
-		fmt.Fprintln(p.out, scanLine(r))
+		say(p.out, scanLine(r))
 	}
 }
 
 // end takes the bar away and says what the scan found.
 func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
 	if p.drawn {
-		fmt.Fprint(p.out, "\r\x1b[K")
+		sayf(p.out, "\r\x1b[K")
 	}
 	if p.quiet || err != nil || r == nil {
 		return
 	}
 	took := r.GetFinishedAt().AsTime().Sub(r.GetStartedAt().AsTime())
-	fmt.Fprintf(p.out, "%s; %d list calls, %d reads, in %s\n", scanFound(r), r.GetListCalls(), r.GetReads(), took.Round(time.Millisecond))
+	sayf(p.out, "%s; %d list calls, %d reads, in %s\n", scanFound(r), r.GetListCalls(), r.GetReads(), took.Round(time.Millisecond))
 	if n := r.GetUnconfirmed(); n > 0 {
-		fmt.Fprintf(p.out, "%d objects are known and not listed, and could not be read within the read allowance: the next scan goes on with them\n", n)
+		sayf(p.out, "%d objects are known and not listed, and could not be read within the read allowance: the next scan goes on with them\n", n)
 	}
 	if n := r.GetFailed(); n > 0 {
-		fmt.Fprintf(p.out, "%d objects could not be taken into account: pull's log names them\n", n)
+		sayf(p.out, "%d objects could not be taken into account: pull's log names them\n", n)
 	}
 }
 

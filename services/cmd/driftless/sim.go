@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 
@@ -37,6 +36,6 @@ func (cmd *simCmd) Run(ctx context.Context, c *cli) error {
 	if cmd.Webhook != "" {
 		cfg.Webhooks = []stripesim.Webhook{{URL: cmd.Webhook, Secrets: cmd.WebhookSecret.Reveal()}}
 	}
-	fmt.Fprintf(os.Stderr, "Stripe simulator on http://%s; use any key like sk_test_... with STRIPE_API_BASE=http://%s\n", cmd.Addr, cmd.Addr)
+	sayf(os.Stderr, "Stripe simulator on http://%s; use any key like sk_test_... with STRIPE_API_BASE=http://%s\n", cmd.Addr, cmd.Addr)
 	return stripesim.Run(ctx, cfg)
 }

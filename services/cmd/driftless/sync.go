@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +97,10 @@ func (cmd *syncCmd) page(
 		return err
 	}
 	if cmd.NoWait {
-		s.ordered += len(page)
+		s.ordered += len(page) - len(resp.Msg.GetUnknown())
+		for _, id := range resp.Msg.GetUnknown() {
+			s.tell(id, "unknown", unknownReason+" It is looked for in your tables.")
+		}
 		return nil
 	}
 	plan, err := awaitEqual(ctx, client, page, resp.Msg.GetRereadId(), func(equal int) { s.progress(s.equal + equal) })
@@ -294,7 +296,7 @@ func (s *syncShow) tell(id, result, reason string) {
 	if reason != "" {
 		result += ": " + reason
 	}
-	fmt.Printf("%s  %s\n", id, result)
+	sayf(stdout, "%s  %s\n", id, result)
 }
 
 // fail ends what was begun to be printed, and says of an error what it means.
@@ -333,15 +335,15 @@ func (s *syncShow) end(onlyOrdered bool) error {
 	case s.json:
 		s.list.end(s.sums(unknown))
 	case onlyOrdered:
-		fmt.Printf("%d products ordered.\n", s.ordered)
+		sayf(stdout, "%d products ordered.\n", s.ordered)
 	case s.total == 0 && unknown == "":
-		fmt.Printf("Nothing differs: equal%s.\n", asOf(s.equality))
+		sayf(stdout, "Nothing differs: equal%s.\n", asOf(s.equality))
 	case s.total == 0:
-		fmt.Println("unknown:", unknown)
+		say(stdout, "unknown:", unknown)
 	case unknown != "":
-		fmt.Printf("unknown: %s. The orders stay.\n", unknown)
+		sayf(stdout, "unknown: %s. The orders stay.\n", unknown)
 	default:
-		fmt.Printf("%d of %d products are equal on both sides%s.\n", s.equal, s.total, asOf(s.equality))
+		sayf(stdout, "%d of %d products are equal on both sides%s.\n", s.equal, s.total, asOf(s.equality))
 	}
 	if s.differing > 0 || s.unknown > 0 || unknown != "" {
 		return errDiffers

@@ -65,12 +65,12 @@ func (cmd *topologyPlanCmd) Run(ctx context.Context, c *cli) error {
 		if diffs == nil {
 			diffs = []mesh.Difference{}
 		}
-		err = json.NewEncoder(stdout).Encode(diffs)
+		err = json.NewEncoder(jsonOut).Encode(diffs)
 	} else {
 		for _, d := range diffs {
-			fmt.Println(d)
+			say(stdout, d)
 		}
-		fmt.Printf("%d differences\n", len(diffs))
+		sayf(stdout, "%d differences\n", len(diffs))
 	}
 	if err == nil && len(diffs) > 0 {
 		return errDiffers
@@ -93,7 +93,7 @@ func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
 	options := cmd.options()
 	options.AllowLowering, options.AllowDataLoss = cmd.AllowLowering, cmd.AllowDataLoss
 	options.Kept = func(d mesh.Difference) {
-		fmt.Fprintf(os.Stderr, "%s %s is left as it is: %s; add --allow-lowering to lower it\n", d.Kind, d.Name, d.Lowers)
+		sayf(os.Stderr, "%s %s is left as it is: %s; add --allow-lowering to lower it\n", d.Kind, d.Name, d.Lowers)
 	}
 	err = m.ApplyTopology(ctx, options, cmd.Wait)
 	if errors.Is(err, mesh.ErrLoses) {
@@ -106,7 +106,7 @@ type topologyPermissionsCmd struct{ topologyAccounts }
 
 func (cmd *topologyPermissionsCmd) Run(c *cli) error {
 	if c.Output == "json" {
-		return json.NewEncoder(stdout).Encode(mesh.UserPermissions(cmd.Accounts))
+		return json.NewEncoder(jsonOut).Encode(mesh.UserPermissions(cmd.Accounts))
 	}
 	_, err := fmt.Fprint(stdout, mesh.PermissionsFile(cmd.Accounts))
 	return err

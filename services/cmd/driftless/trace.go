@@ -41,7 +41,7 @@ func (cmd *traceCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if c.Output == "json" {
-		out := json.NewEncoder(stdout)
+		out := json.NewEncoder(jsonOut)
 		out.SetIndent("", "  ")
 		if err := out.Encode(map[string]any{"traces": traces}); err != nil {
 			return fmt.Errorf("encode the traces: %w", err)
@@ -50,7 +50,7 @@ func (cmd *traceCmd) Run(ctx context.Context, c *cli) error {
 	}
 	for i, t := range traces {
 		if i > 0 {
-			fmt.Fprintln(stdout)
+			say(stdout)
 		}
 		drawTrace(stdout, t, outputWidth(cmd.Width), time.Now())
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,6 +29,7 @@ import (
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/stripesim"
 	"github.com/driftless-sync/driftless/services/telemetry"
+	"github.com/driftless-sync/driftless/services/visible"
 )
 
 // seed is the catalog of a first start.
@@ -386,7 +388,7 @@ func (u *up) serve(ctx context.Context) error {
 		err = simErr
 	}
 	if ctx.Err() != nil {
-		fmt.Fprintln(os.Stderr, "stopped")
+		say(os.Stderr, "stopped")
 		return nil
 	}
 	return err
@@ -452,7 +454,7 @@ func (u *up) announce(ctx context.Context) error {
 		}
 	}
 	if u.JSON {
-		return json.NewEncoder(stdout).Encode(u.at)
+		return json.NewEncoder(jsonOut).Encode(u.at)
 	}
 	stripeIs := "Stripe"
 	if u.at.Simulated {
@@ -469,9 +471,9 @@ func (u *up) announce(ctx context.Context) error {
 	add("Postgres", config.RedactURL(u.at.Database), "")
 	var table bytes.Buffer
 	printTable(&table, rows...)
-	fmt.Printf("Driftless is up (%s), with its data in %s\n%s\n"+
+	sayf(stdout, "Driftless is up (%s), with its data in %s\n%s\n"+
 		"Try `scripts/driftless demo`, or `scripts/driftless psql`. %sCtrl-C stops everything.\n",
-		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, table.String(), u.tokenNote())
+		time.Since(u.started).Round(10*time.Millisecond), u.dataDir, raw(table.String()), u.tokenNote())
 	return nil
 }
 
@@ -531,15 +533,16 @@ type namedWriter struct {
 
 func (w *lineWriter) named(name string) namedWriter { return namedWriter{w, name} }
 
-// Write gets one line at a time.
+// Write gets one line at a time. A line may hold texts of strangers: records are escaped by the service that writes them,
+// and whatever else a program prints, such as a panic, is escaped here.
 func (w namedWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	prefix := "[" + w.name + "] "
+	shown := "[" + w.name + "] " + visible.Lines(string(bytes.TrimSuffix(line, []byte("\n")))) + "\n"
 	if w.json && bytes.HasPrefix(line, []byte("{")) {
-		prefix = ""
+		shown = string(visible.JSON(line))
 	}
-	if _, err := fmt.Fprintf(w.w, "%s%s", prefix, line); err != nil {
+	if _, err := io.WriteString(w.w, shown); err != nil {
 		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
 	}
 	return len(line), nil

@@ -59,8 +59,8 @@ func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
 			failed++
 		}
 	}
-	fmt.Fprintf(w, "trace %s\n", t.ID)
-	fmt.Fprintf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"), spell(t.Duration()),
+	sayf(w, "trace %s\n", t.ID)
+	sayf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"), spell(t.Duration()),
 		count(len(t.Spans), "span"), count(len(services), "service"), count(failed, "error"))
 	for _, root := range t.Roots() {
 		f.draw(root, 0)
@@ -79,7 +79,7 @@ func (f *waterfall) draw(s *jaeger.Span, depth int) {
 	offset := s.Start.Sub(f.trace.Start())
 	line := fmt.Sprintf("%-*s %-*s %*s %*s %s", serviceWidth, cut(strings.TrimPrefix(s.Service, "driftless-"), serviceWidth),
 		f.name, cut(indent+label(s), f.name), timeWidth, spell(offset), timeWidth, spell(s.Duration), f.bar(offset, s.Duration))
-	fmt.Fprintln(f.w, strings.TrimRight(line, " "))
+	say(f.w, strings.TrimRight(line, " "))
 	for _, note := range f.notes(s) {
 		f.note(indent, note)
 	}
@@ -97,7 +97,7 @@ func (f *waterfall) note(indent, text string) {
 		if first {
 			mark, first = "└ ", false
 		}
-		fmt.Fprintln(f.w, margin+mark+line)
+		say(f.w, margin+mark+line)
 	}
 }
 

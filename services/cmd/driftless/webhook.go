@@ -107,7 +107,9 @@ func (cmd *webhookListCmd) Run(ctx context.Context, c *cli) error {
 		if err != nil {
 			return fmt.Errorf("encode the answer: %w", err)
 		}
-		fmt.Fprintln(stdout, string(data))
+		if _, err := jsonOut.Write(append(data, '\n')); err != nil {
+			return fmt.Errorf("write the answer: %w", err)
+		}
 	} else {
 		rows := [][]string{{"ENDPOINT", "URL", "STATUS", "API VERSION", "FOR DRIFTLESS"}}
 		for _, e := range all {
@@ -161,11 +163,11 @@ func mend(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) e
 		if _, err := client.MendEndpoint(ctx, e); err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "%s sends to %s; mended: %s\n", e.ID, e.URL, strings.Join(lacked, "; "))
+		sayf(stdout, "%s sends to %s; mended: %s\n", e.ID, e.URL, strings.Join(lacked, "; "))
 	} else {
-		fmt.Fprintf(stdout, "%s sends to %s, with all that is needed\n", e.ID, e.URL)
+		sayf(stdout, "%s sends to %s, with all that is needed\n", e.ID, e.URL)
 	}
-	fmt.Fprintf(stdout, "Stripe shows a secret once only. If it is lost: `driftless webhook rotate %s`, or copy it from Stripe's Dashboard.\n", e.ID)
+	sayf(stdout, "Stripe shows a secret once only. If it is lost: `driftless webhook rotate %s`, or copy it from Stripe's Dashboard.\n", e.ID)
 	return nil
 }
 
@@ -183,7 +185,7 @@ func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Clien
 		return errors.Join(err, keep.abandon())
 	}
 	if have+1 == stripeapi.MostEndpoints {
-		fmt.Fprintf(os.Stderr, "This is the last of %d endpoints that Stripe allows: rotating a secret needs room for one more.\n", stripeapi.MostEndpoints)
+		sayf(os.Stderr, "This is the last of %d endpoints that Stripe allows: rotating a secret needs room for one more.\n", stripeapi.MostEndpoints)
 	}
 	if err := keep.store(c, e); err != nil {
 		// Without its secret the endpoint would be of no use, and its deliveries would fail.
@@ -232,7 +234,7 @@ func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
 	if err := cmd.create(ctx, c, client, n, len(all)); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, `Both endpoints send every event until you finish; pull takes each once. What the new one sends is refused, and sent again,
+	sayf(os.Stderr, `Both endpoints send every event until you finish; pull takes each once. What the new one sends is refused, and sent again,
 until pull knows its secret. So:
 1. give pull both secrets, separated by a comma (STRIPE_WEBHOOK_SECRET), and restart it;
 2. driftless webhook rotate --finish %s
@@ -292,14 +294,14 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 	if err := probe(ctx, next.URL, secret, next.Livemode); err != nil {
 		return fmt.Errorf("%w; %s is kept, and nothing is lost", err, old.ID)
 	}
-	fmt.Fprintf(stdout, "pull accepts the new secret at %s\n", next.URL)
+	sayf(stdout, "pull accepts the new secret at %s\n", next.URL)
 	if !cmd.Yes && !confirmed(fmt.Sprintf("Delete the old endpoint %s?", old.ID)) {
 		return fmt.Errorf("%s is kept: both send every event until it is deleted", old.ID)
 	}
 	if err := client.DeleteEndpoint(ctx, old.ID); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s is deleted; %s sends to %s. Take the old secret out of STRIPE_WEBHOOK_SECRET.\n", old.ID, next.ID, next.URL)
+	sayf(stdout, "%s is deleted; %s sends to %s. Take the old secret out of STRIPE_WEBHOOK_SECRET.\n", old.ID, next.ID, next.URL)
 	return nil
 }
 

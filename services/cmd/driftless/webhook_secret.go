@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,15 +77,15 @@ func (k *keeper) store(c *cli, e stripeapi.Endpoint) error {
 		if err != nil {
 			return fmt.Errorf("encode the answer: %w", err)
 		}
-		_, err = fmt.Fprintln(stdout, string(data))
+		_, err = jsonOut.Write(append(data, '\n'))
 		return err
 	}
-	fmt.Fprintf(stdout, "%s sends Stripe's events to %s\n", e.ID, e.URL)
+	sayf(stdout, "%s sends Stripe's events to %s\n", e.ID, e.URL)
 	if k.temp != nil {
-		_, err := fmt.Fprintf(stdout, "its signing secret is in %s\n", k.path)
+		_, err := io.WriteString(stdout, sayingf("its signing secret is in %s\n", k.path))
 		return err
 	}
-	_, err := fmt.Fprintf(stdout, "its signing secret, shown this once, is for STRIPE_WEBHOOK_SECRET: %s\n", e.Secret)
+	_, err := io.WriteString(stdout, sayingf("its signing secret, shown this once, is for STRIPE_WEBHOOK_SECRET: %s\n", e.Secret))
 	return err
 }
 
@@ -109,7 +110,7 @@ func confirmed(question string) bool {
 	if !isTerminal(os.Stdin) {
 		return false
 	}
-	fmt.Fprintf(os.Stderr, "%s [y/N] ", question)
+	sayf(os.Stderr, "%s [y/N] ", question)
 	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 	return strings.EqualFold(strings.TrimSpace(answer), "y") || strings.EqualFold(strings.TrimSpace(answer), "yes")
 }

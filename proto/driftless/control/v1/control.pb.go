@@ -1123,7 +1123,7 @@ type PauseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "push", "pull", "ingestion"; all three if none is named.
 	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
-	// How long; until Resume if absent.
+	// How long, a year at most; until Resume if absent.
 	Duration      *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2556,7 +2556,10 @@ func (x *SyncProductsRequest) GetLook() bool {
 type SyncProductsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the read of the operator's tables, as in RereadResponse.
-	RereadId      string `protobuf:"bytes,1,opt,name=reread_id,json=rereadId,proto3" json:"reread_id,omitempty"`
+	RereadId string `protobuf:"bytes,1,opt,name=reread_id,json=rereadId,proto3" json:"reread_id,omitempty"`
+	// Of the products, those of which neither the catalog nor Stripe has, or had, anything as far as is known. Nothing was ordered
+	// for them but to look for them in the tables.
+	Unknown       []string `protobuf:"bytes,20,rep,name=unknown,proto3" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2596,6 +2599,13 @@ func (x *SyncProductsResponse) GetRereadId() string {
 		return x.RereadId
 	}
 	return ""
+}
+
+func (x *SyncProductsResponse) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
 }
 
 type RereadRequest struct {
@@ -3846,29 +3856,34 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"settled_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tsettledAt\x12\x1a\n" +
 	"\battempts\x18\b \x01(\rR\battempts\x12\x16\n" +
-	"\x06detail\x18\t \x01(\tR\x06detail\"\xd0\x01\n" +
-	"\x10ListDriftRequest\x12*\n" +
-	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
-	"productIds\x12\x1e\n" +
-	"\x05kinds\x18\x02 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10\x14R\x05kinds\x12 \n" +
-	"\x06states\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10\x14R\x06states\x12\x18\n" +
+	"\x06detail\x18\t \x01(\tR\x06detail\"\xf6\x01\n" +
+	"\x10ListDriftRequest\x126\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
+	"productIds\x12&\n" +
+	"\x05kinds\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\x14\"\x06r\x04\x10\x01(dR\x05kinds\x12(\n" +
+	"\x06states\x18\x03 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\x14\"\x06r\x04\x10\x01(dR\x06states\x12\x18\n" +
 	"\asettled\x18\x04 \x01(\bR\asettled\x12\x1e\n" +
-	"\x05limit\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x14\n" +
-	"\x05after\x18\x06 \x01(\tR\x05after\"\xa0\x01\n" +
+	"\x05limit\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x1e\n" +
+	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xa0\x01\n" +
 	"\x11ListDriftResponse\x121\n" +
 	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12:\n" +
-	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"_\n" +
-	"\x12IgnoreDriftRequest\x12&\n" +
+	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"n\n" +
+	"\x12IgnoreDriftRequest\x12,\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\x12!\n" +
-	"\x06fields\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06fields\"H\n" +
+	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12*\n" +
+	"\x06fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05\x10\x01(\xfc\aR\x06fields\"H\n" +
 	"\x13IgnoreDriftResponse\x121\n" +
-	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\x9c\x01\n" +
-	"\x13ResolveDriftRequest\x12&\n" +
+	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\"\xab\x01\n" +
+	"\x13ResolveDriftRequest\x12,\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\x12!\n" +
-	"\x06fields\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06fields\x12:\n" +
+	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12*\n" +
+	"\x06fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\"\ar\x05\x10\x01(\xfc\aR\x06fields\x12:\n" +
 	"\x04keep\x18\x03 \x01(\x0e2\x1a.driftless.control.v1.KeepB\n" +
 	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\x04keep\"I\n" +
 	"\x14ResolveDriftResponse\x121\n" +
@@ -3876,14 +3891,18 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\rPausedService\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"k\n" +
-	"\fPauseRequest\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\x12?\n" +
-	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\bduration\"L\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x84\x01\n" +
+	"\fPauseRequest\x12,\n" +
+	"\bservices\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\n" +
+	"\"\x06r\x04\x10\x01(dR\bservices\x12F\n" +
+	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\x8a\x8a\x0f*\x00R\bduration\"L\n" +
 	"\rPauseResponse\x12;\n" +
-	"\x06paused\x18\x01 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\"+\n" +
-	"\rResumeRequest\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\",\n" +
+	"\x06paused\x18\x01 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\"=\n" +
+	"\rResumeRequest\x12,\n" +
+	"\bservices\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\n" +
+	"\"\x06r\x04\x10\x01(dR\bservices\",\n" +
 	"\x0eResumeResponse\x12\x1a\n" +
 	"\bservices\x18\x01 \x03(\tR\bservices\"W\n" +
 	"\x0eApproveRequest\x12E\n" +
@@ -3897,12 +3916,13 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12\x18\n" +
 	"\apending\x18\x03 \x01(\x04R\apending\x12\x1b\n" +
 	"\tin_flight\x18\x04 \x01(\x04R\binFlight\x12 \n" +
-	"\vredelivered\x18\x05 \x01(\x04R\vredelivered\"o\n" +
-	"\vPlanRequest\x12*\n" +
-	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
+	"\vredelivered\x18\x05 \x01(\x04R\vredelivered\"\x85\x01\n" +
+	"\vPlanRequest\x126\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1e\n" +
-	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after\"\x92\x03\n" +
+	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x1e\n" +
+	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\x92\x03\n" +
 	"\fPlanResponse\x12=\n" +
 	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductPlanR\bproducts\x12\x1a\n" +
 	"\bcompared\x18\x02 \x01(\x04R\bcompared\x12\x1b\n" +
@@ -3943,12 +3963,13 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"parameters\"5\n" +
 	"\tParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"u\n" +
-	"\x13ListProductsRequest\x12*\n" +
-	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x8b\x01\n" +
+	"\x13ListProductsRequest\x126\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1c\n" +
-	"\tadoptable\x18\x02 \x01(\bR\tadoptable\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after\"k\n" +
+	"\tadoptable\x18\x02 \x01(\bR\tadoptable\x12\x1e\n" +
+	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"k\n" +
 	"\x14ListProductsResponse\x12?\n" +
 	"\bproducts\x18\x01 \x03(\v2#.driftless.control.v1.ProductDetailR\bproducts\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\"\xe3\x01\n" +
@@ -3965,9 +3986,9 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\rAdoptionOrder\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\"5\n" +
-	"\x14ListAdoptionsRequest\x12\x1d\n" +
-	"\x03ids\x18\x01 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x03ids\"U\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"=\n" +
+	"\x14ListAdoptionsRequest\x12%\n" +
+	"\x03ids\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\b\x01\x10\xe8\a\"\x06r\x04\x10\x01(dR\x03ids\"U\n" +
 	"\x15ListAdoptionsResponse\x12<\n" +
 	"\tadoptions\x18\x01 \x03(\v2\x1e.driftless.control.v1.AdoptionR\tadoptions\"k\n" +
 	"\bAdoption\x12\x0e\n" +
@@ -3975,15 +3996,18 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\bR\arefused\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"W\n" +
-	"\x13SyncProductsRequest\x12,\n" +
-	"\vproduct_ids\x18\x01 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"c\n" +
+	"\x13SyncProductsRequest\x128\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\x17\xbaH\x14\x92\x01\x11\b\x01\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x12\n" +
-	"\x04look\x18\x02 \x01(\bR\x04look\"3\n" +
+	"\x04look\x18\x02 \x01(\bR\x04look\"M\n" +
 	"\x14SyncProductsResponse\x12\x1b\n" +
-	"\treread_id\x18\x01 \x01(\tR\brereadId\";\n" +
-	"\rRereadRequest\x12*\n" +
-	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
+	"\treread_id\x18\x01 \x01(\tR\brereadId\x12\x18\n" +
+	"\aunknown\x18\x14 \x03(\tR\aunknown\"G\n" +
+	"\rRereadRequest\x126\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\" \n" +
 	"\x0eRereadResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x12\n" +
@@ -3992,10 +4016,11 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x10\n" +
 	"\x0eGetScanRequest\"D\n" +
 	"\x0fGetScanResponse\x121\n" +
-	"\x04scan\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.ScanReportR\x04scan\"\\\n" +
-	"\x12ListHistoryRequest\x12&\n" +
+	"\x04scan\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.ScanReportR\x04scan\"b\n" +
+	"\x12ListHistoryRequest\x12,\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\x12\x1e\n" +
+	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12\x1e\n" +
 	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"S\n" +
 	"\x13ListHistoryResponse\x12<\n" +
 	"\aentries\x18\x01 \x03(\v2\".driftless.control.v1.HistoryEntryR\aentries\"\x93\x04\n" +
@@ -4017,32 +4042,35 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
-	"\x03new\x18\x03 \x01(\tR\x03new\"\xa8\x01\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\"\xb4\x01\n" +
 	"\x16ListDeadLettersRequest\x12\x1e\n" +
-	"\x05limit\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x12*\n" +
-	"\vproduct_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
+	"\x05limit\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x126\n" +
+	"\vproduct_ids\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1f\n" +
 	"\x06reason\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12!\n" +
 	"\aservice\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\"[\n" +
 	"\x17ListDeadLettersResponse\x12@\n" +
-	"\fdead_letters\x18\x01 \x03(\v2\x1d.driftless.mesh.v1.DeadLetterR\vdeadLetters\"?\n" +
-	"\x15GetDeadLettersRequest\x12&\n" +
+	"\fdead_letters\x18\x01 \x03(\v2\x1d.driftless.mesh.v1.DeadLetterR\vdeadLetters\"E\n" +
+	"\x15GetDeadLettersRequest\x12,\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\"c\n" +
+	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\"c\n" +
 	"\x16GetDeadLettersResponse\x12I\n" +
 	"\fdead_letters\x18\x01 \x03(\v2&.driftless.control.v1.DeadLetterDetailR\vdeadLetters\"\xc8\x01\n" +
 	"\x10DeadLetterDetail\x12>\n" +
 	"\vdead_letter\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.DeadLetterR\n" +
 	"deadLetter\x12;\n" +
 	"\x06wanted\x18\x02 \x01(\v2#.driftless.catalog.v1.ProductChangeR\x06wanted\x127\n" +
-	"\x05steps\x18\x03 \x03(\v2!.driftless.control.v1.PlannedStepR\x05steps\"\xdc\x02\n" +
-	"\x13DeadLetterSelection\x12*\n" +
-	"\vproduct_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
+	"\x05steps\x18\x03 \x03(\v2!.driftless.control.v1.PlannedStepR\x05steps\"\xf2\x02\n" +
+	"\x13DeadLetterSelection\x126\n" +
+	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
 	"productIds\x12\x1f\n" +
 	"\x06reason\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12!\n" +
 	"\aservice\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\x12\x10\n" +
-	"\x03all\x18\x04 \x01(\bR\x03all\x12\x14\n" +
-	"\x05after\x18\x05 \x01(\tR\x05after:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n" +
+	"\x03all\x18\x04 \x01(\bR\x03all\x12\x1e\n" +
+	"\x05after\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after:\xac\x01\xbaH\xa8\x01\x1a\xa5\x01\n" +
 	"\tselection\x12Enothing is selected: name products, a reason or a service, or set all\x1aQthis.all || size(this.product_ids) > 0 || this.reason != '' || this.service != ''\"k\n" +
 	"\x18ReplayDeadLettersRequest\x12O\n" +
 	"\tselection\x18\x01 \x01(\v2).driftless.control.v1.DeadLetterSelectionB\x06\xbaH\x03\xc8\x01\x01R\tselection\"{\n" +

@@ -7,6 +7,7 @@
 package meshv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	v1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -720,7 +721,7 @@ type DeadLetter struct {
 	ProductId string                 `protobuf:"bytes,4,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	Version   uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	// A class of failure, as documented: invalid_product, query_failed, refused_by_stripe, not_converging, exhausted, undecodable,
-	// write_back_failed.
+	// write_back_failed, unstorable.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What happened, in Stripe's words where Stripe refused.
 	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
@@ -2904,7 +2905,7 @@ var File_driftless_mesh_v1_mesh_proto protoreflect.FileDescriptor
 
 const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdriftless/mesh/v1/mesh.proto\x12\x11driftless.mesh.v1\x1a\"driftless/catalog/v1/product.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x02\n" +
+	"\x1cdriftless/mesh/v1/mesh.proto\x12\x11driftless.mesh.v1\x1a\x1bbuf/validate/validate.proto\x1a\"driftless/catalog/v1/product.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x02\n" +
 	"\fStripeChange\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1d\n" +
 	"\n" +
@@ -2996,13 +2997,15 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x04look\x18\x02 \x01(\bR\x04look\x12\x1c\n" +
 	"\toverwrite\x18\x03 \x03(\tR\toverwrite\x12\x14\n" +
 	"\x05leave\x18\x04 \x03(\tR\x05leave\x12#\n" +
-	"\rarchive_extra\x18\x05 \x01(\bR\farchiveExtra\"\xd6\x01\n" +
-	"\x05Adopt\x12\x1d\n" +
+	"\rarchive_extra\x18\x05 \x01(\bR\farchiveExtra\"\xa5\x02\n" +
+	"\x05Adopt\x12,\n" +
 	"\n" +
-	"product_id\x18\x01 \x01(\tR\tproductId\x12\x1b\n" +
-	"\tstripe_id\x18\x02 \x01(\tR\bstripeId\x12<\n" +
-	"\x06prices\x18\x03 \x03(\v2$.driftless.mesh.v1.Adopt.PricesEntryR\x06prices\x12\x18\n" +
-	"\areplace\x18\x04 \x03(\tR\areplace\x1a9\n" +
+	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\tproductId\x12*\n" +
+	"\tstripe_id\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01(\xfc\aZ\x01*R\bstripeId\x12Y\n" +
+	"\x06prices\x18\x03 \x03(\v2$.driftless.mesh.v1.Adopt.PricesEntryB\x1b\xbaH\x18\x9a\x01\x15\x10\x90N\"\ar\x05\x10\x01(\xfc\a*\ar\x05\x10\x01(\xfc\aR\x06prices\x12,\n" +
+	"\areplace\x18\x04 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x90N\"\ar\x05\x10\x01(\xfc\aR\areplace\x1a9\n" +
 	"\vPricesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x06\n" +

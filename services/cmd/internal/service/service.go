@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/mesh"
 	"github.com/driftless-sync/driftless/services/telemetry"
+	"github.com/driftless-sync/driftless/services/visible"
 )
 
 // Runtime is what a service gets beside its settings.
@@ -54,7 +55,7 @@ func NATS(name string, n config.NATS) mesh.Config {
 // service cannot do its work.
 func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
 	if err := mainError(name, description, settings, run); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", name, visible.Lines(err.Error()))
 		os.Exit(1)
 	}
 }

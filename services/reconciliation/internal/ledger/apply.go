@@ -35,8 +35,11 @@ func RecordEvent(e Entry, event string) Change {
 }
 
 // Apply makes changes, in their order and in one transaction: all of them or none. Changes that have been made before change
-// nothing.
+// nothing. What the ledger can never store is an UnstorableError.
 func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
+	if err := checkIDs(changes); err != nil {
+		return err
+	}
 	var products map[string]*Product
 	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
 		if products, err = l.lock(ctx, tx, changes); err != nil {
@@ -73,7 +76,7 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 		}
 		return l.store(ctx, tx, stored...)
 	}); err != nil {
-		return err //nolint:wrapcheck // what fails in it says where
+		return unstorable(err, changes)
 	}
 	// First: what fails after it is done again with the changes, and this is not.
 	due := false

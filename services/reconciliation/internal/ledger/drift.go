@@ -71,14 +71,14 @@ func (l *Ledger) orders(p *Product) Orders {
 	for _, d := range p.open {
 		switch {
 		case !d.active():
-			o.Leave = append(o.Leave, d.Field)
+			o.Leave = append(o.Leave, p.Field(d))
 		case d.Kind == catalog.Extra && d.Field == "":
 			o.Archive = d.Decided == "catalog" || d.Decided == "" && l.Extras == "archive"
 			o.Import = d.Decided == "stripe" || d.Decided == "" && l.Extras == "import"
 		case d.Decided == "stripe", d.Decided == "" && d.Action == catalog.WriteBack:
-			o.WriteBack = append(o.WriteBack, d.Field)
+			o.WriteBack = append(o.WriteBack, p.Field(d))
 		case d.Decided == "catalog":
-			o.Repair, o.Overwrite = true, append(o.Overwrite, d.Field)
+			o.Repair, o.Overwrite = true, append(o.Overwrite, p.Field(d))
 		case d.Action == catalog.Repair:
 			o.Repair = true
 		}
@@ -183,7 +183,7 @@ func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product, due func(contex
 		if !d.active() || d.Decided == "" && d.Action == catalog.Report {
 			continue
 		}
-		writeBack := slices.Contains(orders.WriteBack, d.Field) || orders.Import
+		writeBack := slices.Contains(orders.WriteBack, p.Field(d)) || orders.Import
 		if d.State, d.Detail = Repairing, ""; cannot != "" && writeBack {
 			d.State, d.Decided, d.Detail = Waiting, "", cannot
 		}

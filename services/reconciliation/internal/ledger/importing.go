@@ -27,7 +27,7 @@ func isExtraPrice(p *Product, d catalog.Difference) bool {
 		return false
 	}
 	extra := catalog.ExtraPrices(p.Desired, p.Observed)
-	return slices.ContainsFunc(extra, func(x catalog.Difference) bool { return x.Field == d.Field })
+	return slices.ContainsFunc(extra, func(x catalog.Difference) bool { return cleanKey(x.Field) == d.Field })
 }
 
 // readied reports whether a product has just been read together with its prices, as an import waits for.

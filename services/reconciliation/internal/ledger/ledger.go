@@ -7,7 +7,6 @@ import (
 	"embed"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,7 +40,7 @@ type Ledger struct {
 	// before the first use.
 	Closed func(context.Context, []*meshv1.DeadLetter)
 
-	pool    *pgxpool.Pool
+	pool    database
 	account string
 	now     func() time.Time
 }
@@ -99,7 +98,7 @@ func OpenDatabase(ctx context.Context, db postgres.Database, account string, now
 	if now == nil {
 		now = time.Now
 	}
-	return &Ledger{pool: pool, account: account, now: now}, nil
+	return &Ledger{pool: database{pool}, account: account, now: now}, nil
 }
 
 // Encoding is that of the ledger's database, such as UTF8 or LATIN1.
@@ -148,7 +147,7 @@ func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error 
 	for _, e := range entries {
 		batch.Queue(`INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id, data)
 			VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (event_id) DO NOTHING`,
-			e.EventID, l.account, e.Product, e.At, e.Kind, number(e.Version), strings.ReplaceAll(e.Detail, "\x00", ""), e.TraceID, e.Data)
+			cleanKey(e.EventID), l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID, e.Data)
 	}
 	results := tx.SendBatch(ctx, batch)
 	for _, e := range entries {

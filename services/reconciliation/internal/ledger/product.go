@@ -43,7 +43,8 @@ type Product struct {
 	Repairs      int
 	// Postpone is how long what is due is put off; whoever is told of it may set it, and nothing has been done then.
 	Postpone time.Duration
-	// Decisions are about all differences, those that are only to be reported included.
+	// Decisions are about all differences, those that are only to be reported included. Their texts are as the ledger stores
+	// them.
 	Decisions []catalog.Decision
 
 	desiredVersion uint64
@@ -55,6 +56,8 @@ type Product struct {
 	repairAt        time.Time
 	// effective is the desired state with those of Stripe's values that stay.
 	effective *catalogv1.ProductChange
+	// fields are the names of differing fields by what the ledger stores for them, where these are not the same.
+	fields map[string]string
 	// unsettled says whether there are any differences.
 	unsettled bool
 	// open is the drift that is open, openDrift the number of its rows that is stored.
@@ -103,13 +106,14 @@ func (p *Product) Outline() []catalog.Planned { return catalog.Outline(p.effecti
 
 // resolve works out what differs, and what the policy and the decisions of people say about it.
 func (l *Ledger) resolve(p *Product) {
+	l.learnFields(p)
 	var x catalog.Exceptions
 	for _, d := range p.open {
 		switch {
 		case d.Decided == "catalog":
-			x.Overwrite = append(x.Overwrite, d.Field)
+			x.Overwrite = append(x.Overwrite, p.Field(d))
 		case !d.active() || d.Decided == "stripe":
-			x.Leave = append(x.Leave, d.Field)
+			x.Leave = append(x.Leave, p.Field(d))
 		}
 	}
 	r := catalog.Resolve(l.Policy, p.Desired, p.Observed, x)
@@ -125,6 +129,7 @@ func (l *Ledger) resolve(p *Product) {
 		p.Decisions = append(p.Decisions, d)
 		p.Differs = p.Differs || d.Action == catalog.WriteBack
 	}
+	p.Decisions = p.stored(p.Decisions)
 	p.unsettled = len(p.Decisions) > 0
 }
 

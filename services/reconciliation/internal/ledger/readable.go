@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -31,29 +30,7 @@ func readable(p *Product) (desired, observed []byte, err error) {
 
 func encodeReadable(m proto.Message) ([]byte, error) {
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-	return withoutNUL(data), err //nolint:wrapcheck // the caller names the product
-}
-
-// withoutNUL removes the character NUL from the texts of JSON: jsonb refuses it.
-func withoutNUL(data []byte) []byte {
-	const nul = `\u0000`
-	if !bytes.Contains(data, []byte(nul)) {
-		return data
-	}
-	out := make([]byte, 0, len(data))
-	for i := 0; i < len(data); i++ {
-		switch {
-		case bytes.HasPrefix(data[i:], []byte(nul)):
-			i += len(nul) - 1
-		case data[i] == '\\' && i+1 < len(data):
-			// The character after it belongs to it: a backslash there begins nothing.
-			out = append(out, data[i], data[i+1])
-			i++
-		default:
-			out = append(out, data[i])
-		}
-	}
-	return out
+	return data, err //nolint:wrapcheck // the caller names the product
 }
 
 const storeReadable = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision, gone = $5

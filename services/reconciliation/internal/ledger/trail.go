@@ -16,7 +16,7 @@ func EncodeData(e *controlv1.HistoryEntry) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode an entry of the audit trail: %w", err)
 	}
-	return withoutNUL(data), nil
+	return data, nil
 }
 
 // changesOf is the data of an entry about a change in the catalog.

@@ -1,0 +1,41 @@
+package ledger
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/driftless-sync/driftless/services/catalog"
+)
+
+// stored returns decisions with their texts as the ledger stores them, so that they can be compared with what it has
+// stored. It keeps the names of fields that are stored under another one.
+func (p *Product) stored(decisions []catalog.Decision) []catalog.Decision {
+	out := slices.Clone(decisions)
+	for i, d := range out {
+		field := cleanKey(d.Field)
+		if field != d.Field {
+			if p.fields == nil {
+				p.fields = map[string]string{}
+			}
+			p.fields[field] = d.Field
+		}
+		out[i].Field, out[i].Catalog, out[i].Stripe = field, clean(d.Catalog), clean(d.Stripe)
+	}
+	return out
+}
+
+// Field returns the name that both sides have for the field of drift. The ledger may have had to store another.
+func (p *Product) Field(d *Drift) string {
+	if name, ok := p.fields[d.Field]; ok {
+		return name
+	}
+	return d.Field
+}
+
+// learnFields finds the names of fields of open drift that were read from the ledger under another name.
+func (l *Ledger) learnFields(p *Product) {
+	unknown := func(d *Drift) bool { return strings.Contains(d.Field, ", sha256 ") && p.Field(d) == d.Field }
+	if slices.ContainsFunc(p.open, unknown) {
+		p.stored(catalog.Resolve(l.Policy, p.Desired, p.Observed, catalog.Exceptions{}).Decisions)
+	}
+}

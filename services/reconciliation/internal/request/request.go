@@ -1,0 +1,217 @@
+// Package request checks requests of the control API before anything is done for them: against the annotations of the
+// contract, and for texts that neither the ledger nor a subject can hold. It reads the annotations itself. The library
+// that evaluates them would be the largest part of the program.
+package request
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// Fault is why a field of a request is refused.
+type Fault struct {
+	// Field is its path in the request: adoptions[3].stripe_id.
+	Field string
+	// Message says what it must be.
+	Message string
+}
+
+func (f Fault) String() string { return f.Field + ": " + f.Message }
+
+const (
+	// maxFaults is how many faults are looked for: more are not told.
+	maxFaults = 100
+	// maxText bounds texts without a limit of their own, in bytes.
+	maxText = 4096
+)
+
+// Check returns what is wrong with a request, in the order of its fields; at most 100 faults.
+func Check(m proto.Message) []Fault {
+	c := &checker{}
+	c.message("", m.ProtoReflect())
+	return c.faults
+}
+
+type checker struct{ faults []Fault }
+
+func (c *checker) full() bool { return len(c.faults) >= maxFaults }
+
+func (c *checker) addf(path, format string, args ...any) {
+	if !c.full() {
+		c.faults = append(c.faults, Fault{path, fmt.Sprintf(format, args...)})
+	}
+}
+
+func (c *checker) message(path string, m protoreflect.Message) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		name := string(field.Name())
+		if path != "" {
+			name = path + "." + name
+		}
+		rules, _ := proto.GetExtension(field.Options(), validate.E_Field).(*validate.FieldRules)
+		c.field(name, field, m, rules)
+	}
+}
+
+func (c *checker) field(
+	path string, field protoreflect.FieldDescriptor, m protoreflect.Message, rules *validate.FieldRules,
+) {
+	if rules.GetRequired() && !m.Has(field) {
+		c.addf(path, "must be given")
+		return
+	}
+	if field.HasPresence() && !m.Has(field) {
+		return
+	}
+	v := m.Get(field)
+	switch {
+	case field.IsMap():
+		c.pairs(path, field, v.Map(), rules.GetMap())
+	case field.IsList():
+		c.list(path, field, v.List(), rules.GetRepeated())
+	default:
+		c.value(path, field, v, rules)
+	}
+}
+
+func (c *checker) list(
+	path string, field protoreflect.FieldDescriptor, list protoreflect.List, rules *validate.RepeatedRules,
+) {
+	n := list.Len()
+	switch {
+	case rules.HasMaxItems() && uint64(n) > rules.GetMaxItems():
+		c.addf(path, "must be at most %d, not %d", rules.GetMaxItems(), n)
+		return
+	case uint64(n) < rules.GetMinItems():
+		c.addf(path, "must be at least %d, not %d", rules.GetMinItems(), n)
+	}
+	for i := 0; i < n && !c.full(); i++ {
+		c.value(fmt.Sprintf("%s[%d]", path, i), field, list.Get(i), rules.GetItems())
+	}
+}
+
+func (c *checker) pairs(path string, field protoreflect.FieldDescriptor, m protoreflect.Map, rules *validate.MapRules) {
+	if rules.HasMaxPairs() && uint64(m.Len()) > rules.GetMaxPairs() {
+		c.addf(path, "must be at most %d, not %d", rules.GetMaxPairs(), m.Len())
+		return
+	}
+	keys := make([]protoreflect.MapKey, 0, m.Len())
+	m.Range(func(k protoreflect.MapKey, _ protoreflect.Value) bool {
+		keys = append(keys, k)
+		return true
+	})
+	slices.SortFunc(keys, func(a, b protoreflect.MapKey) int { return strings.Compare(a.String(), b.String()) })
+	for _, k := range keys {
+		if c.full() {
+			return
+		}
+		at := fmt.Sprintf("%s[%q]", path, abridged(k.String()))
+		c.value(at+" (key)", field.MapKey(), k.Value(), rules.GetKeys())
+		c.value(at, field.MapValue(), m.Get(k), rules.GetValues())
+	}
+}
+
+func (c *checker) value(
+	path string, field protoreflect.FieldDescriptor, v protoreflect.Value, rules *validate.FieldRules,
+) {
+	switch field.Kind() {
+	case protoreflect.StringKind:
+		c.text(path, v.String(), rules.GetString())
+	case protoreflect.Uint32Kind:
+		if r := rules.GetUint32(); r.HasLte() && uint32(v.Uint()) > r.GetLte() {
+			c.addf(path, "must be at most %d, not %d", r.GetLte(), v.Uint())
+		}
+	case protoreflect.EnumKind:
+		if in := rules.GetEnum().GetIn(); len(in) > 0 && !slices.Contains(in, int32(v.Enum())) {
+			c.addf(path, "must be %s", enumNames(field.Enum(), in))
+		}
+	case protoreflect.MessageKind:
+		if d, ok := v.Message().Interface().(*durationpb.Duration); ok {
+			c.duration(path, d, rules.GetDuration())
+			return
+		}
+		c.message(path, v.Message())
+	}
+}
+
+// text checks a text. The first fault is told: a text that is no text has no length.
+func (c *checker) text(path, text string, rules *validate.StringRules) {
+	most := uint64(maxText)
+	if rules.HasMaxBytes() {
+		most = rules.GetMaxBytes()
+	}
+	switch n := utf8.RuneCountInString(text); {
+	case !utf8.ValidString(text):
+		c.addf(path, "must be UTF-8")
+	case strings.IndexByte(text, 0) >= 0:
+		c.addf(path, "must not hold the character U+0000, which is at byte %d", strings.IndexByte(text, 0))
+	case text == "" && rules.GetMinLen() > 0:
+		c.addf(path, "must not be empty")
+	case rules.HasMaxLen() && uint64(n) > rules.GetMaxLen():
+		c.addf(path, "must have at most %d characters, not %d", rules.GetMaxLen(), n)
+	case uint64(len(text)) > most:
+		c.addf(path, "must have at most %d bytes, not %d", most, len(text))
+	case slices.Contains(rules.GetNotIn(), text):
+		c.addf(path, "must be an id: %q stands for nothing", text)
+	}
+}
+
+func (c *checker) duration(path string, d *durationpb.Duration, rules *validate.DurationRules) {
+	if d.CheckValid() != nil {
+		c.addf(path, "must be a duration of less than 10,000 years, with the same sign in seconds and nanoseconds")
+		return
+	}
+	// The contract has no lower limits but 0.
+	switch given := d.AsDuration(); {
+	case rules.HasGt() && given <= 0:
+		c.addf(path, "must be more than 0")
+	case rules.HasGte() && given < 0:
+		c.addf(path, "must be at least 0")
+	}
+	// AsDuration ends at 292 years, which is beyond every limit.
+	if most := rules.GetLte().AsDuration(); rules.HasLte() && d.AsDuration() > most {
+		c.addf(path, "must be at most %s", words(most))
+	}
+}
+
+// words writes a duration as people say it.
+func words(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "a day"
+	case d > day && d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	default:
+		return d.String()
+	}
+}
+
+func enumNames(enum protoreflect.EnumDescriptor, numbers []int32) string {
+	names := make([]string, len(numbers))
+	for i, n := range numbers {
+		names[i] = fmt.Sprint(n)
+		if value := enum.Values().ByNumber(protoreflect.EnumNumber(n)); value != nil {
+			names[i] = string(value.Name())
+		}
+	}
+	return strings.Join(names, " or ")
+}
+
+func abridged(s string) string {
+	const most = 40
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}
