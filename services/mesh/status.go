@@ -132,8 +132,8 @@ func (m *Mesh) Streams(ctx context.Context) ([]StreamStatus, error) {
 	for _, c := range streams {
 		names = append(names, c.Name)
 	}
-	for _, c := range buckets {
-		names = append(names, "KV_"+c.Bucket)
+	for _, b := range buckets {
+		names = append(names, "KV_"+b.name)
 	}
 	out := make([]StreamStatus, 0, len(names))
 	for _, name := range names {

@@ -217,6 +217,9 @@ func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
 	}
 	var kept []string
 	options.Kept = func(d mesh.Difference) { kept = append(kept, d.Kind+" "+d.Name+" ("+d.Lowers+")") }
+	options.Refused = func(d mesh.Difference, err error) {
+		u.logger.WarnContext(ctx, "NATS does not take what protects its streams; see docs/security.md", "of", d.Kind+" "+d.Name, "error", err)
+	}
 	err := m.ApplyTopology(ctx, options, u.Timeout)
 	if len(kept) > 0 {
 		u.logger.WarnContext(ctx, "NATS has more than is configured, and stays as it is; `driftless topology apply --allow-lowering` lowers it",
