@@ -26,7 +26,7 @@ type endpoints struct {
 
 func endpointsFile(dataDir string) string { return filepath.Join(dataDir, "mesh.json") }
 
-// save tells commands on this machine where the mesh is. The file holds the database's password.
+// save tells commands on this machine where the mesh is. The file holds the passwords of the database and of NATS.
 func (e endpoints) save(dataDir string) error {
 	data, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {

@@ -128,7 +128,8 @@ type up struct {
 	started   time.Time
 
 	at       endpoints
-	pg       *local.Postgres // nil if the database is not ours
+	natsURLs map[string]string // by user; empty if NATS is not ours
+	pg       *local.Postgres   // nil if the database is not ours
 	sim      *stripesim.Config
 	webhook  string // the simulator's secret
 	services []*local.Service
@@ -186,19 +187,12 @@ func (u *up) startPostgres(ctx context.Context) error {
 func (u *up) startNATS(ctx context.Context) error {
 	u.at.NATS = u.NATSURL
 	if u.NATSURL == "" {
-		server, err := local.StartNATS(ctx, local.NATSConfig{DataDir: filepath.Join(u.dataDir, "nats"), Logger: u.logger})
-		if err != nil {
+		if err := u.startPrivateNATS(ctx); err != nil {
 			return err
 		}
-		u.onStop(func() {
-			if err := server.Close(); err != nil {
-				u.logger.Warn("stopping NATS", "error", err)
-			}
-		})
-		u.at.NATS = server.URL()
 	}
 	settings := u.NATS
-	settings.NATSURL = u.at.NATS
+	settings.NATSURL = u.natsURL(mesh.TopologyUser)
 	client := service.NATS(mesh.TopologyUser, settings)
 	client.Logger, client.Patience = u.logger, u.Timeout
 	m, err := mesh.Connect(ctx, client)
@@ -325,7 +319,7 @@ func (u *up) serve(ctx context.Context) error {
 			continue
 		}
 		s := local.NewService(local.ServiceConfig{
-			Name: name, Path: filepath.Join(bin, name), Env: u.environment(), Output: out.named(name), Logger: u.logger,
+			Name: name, Path: filepath.Join(bin, name), Env: u.environment(name), Output: out.named(name), Logger: u.logger,
 		})
 		u.services, u.names = append(u.services, s), append(u.names, name)
 		g.Go(func() error { return s.Run(serveCtx) })
@@ -378,10 +372,10 @@ func programs() (string, error) {
 	return dir, nil
 }
 
-// environment is that of the services: this one's, with where everything is.
-func (u *up) environment() []string {
+// environment is that of a service: this one's, with where everything is.
+func (u *up) environment(service string) []string {
 	set := map[string]string{
-		"DRIFTLESS_ACCOUNT": u.Account, "DATABASE_URL": u.at.Database, "NATS_URL": u.at.NATS, "NATS_REPLICAS": strconv.Itoa(u.replicas()), "NATS_CREDS": u.NATSCreds,
+		"DRIFTLESS_ACCOUNT": u.Account, "DATABASE_URL": u.at.Database, "NATS_URL": u.natsURL(service), "NATS_REPLICAS": strconv.Itoa(u.replicas()), "NATS_CREDS": u.NATSCreds,
 		"NATS_NKEY": u.NATSNKey, "NATS_CA": u.NATSCA, "NATS_CERT": u.NATSCert, "NATS_KEY": u.NATSKey,
 		"STRIPE_API_KEY": u.StripeAPIKey.Reveal(), "STRIPE_API_BASE": u.at.Stripe, "DRIFTLESS_TOKEN": u.cli.Token.Reveal(),
 		"STRIPE_WEBHOOK_SECRET":         strings.Join(u.StripeWebhookSecret.Reveal(), ","),
