@@ -27,26 +27,35 @@ var update = flag.Bool("update", false, "write the files that are generated from
 
 // TestPermissionFilesAreFresh holds the committed files to the topology.
 func TestPermissionFilesAreFresh(t *testing.T) {
-	for path, accounts := range map[string][]string{
-		"../../deploy/nats/permissions.conf":                      nil,
-		"../../deploy/helm/driftless/files/nats/permissions.conf": {"{account}"},
+	for path, want := range map[string]string{
+		"../../deploy/nats/permissions.conf":                      mesh.PermissionsFile(nil),
+		"../../deploy/nats/accounts.conf":                         mesh.AccountsFile(nil),
+		"../../deploy/helm/driftless/files/nats/permissions.conf": mesh.PermissionsFile([]string{"{account}"}),
 	} {
-		want := mesh.PermissionsFile(accounts)
 		if *update {
 			require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
 		}
 		have, err := os.ReadFile(path)
 		require.NoError(t, err)
 		if want != string(have) {
-			t.Errorf("%s is stale; write it anew with: go test ./mesh -update", path)
+			t.Errorf("%s is stale; write it again with: go test ./mesh -update", path)
 		}
 	}
 }
 
 var users = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation, mesh.TopologyUser}
 
-// deployed runs the server configuration of deploy/nats, without TLS if wanted, and applies the topology as its user.
+// deployed runs the server configuration of deploy/nats, and applies the topology as its user.
 func deployed(t *testing.T) *server.Server {
+	t.Helper()
+	return deployedWith(t, "nats-server.conf")
+}
+
+// isolated is the file of deploy/nats with an account for each service.
+const isolated = "nats-server-isolated.conf"
+
+// deployedWith is deployed for a file of deploy/nats.
+func deployedWith(t *testing.T, file string) *server.Server {
 	t.Helper()
 	for _, user := range append(users, "sys") {
 		t.Setenv(strings.ToUpper(user)+"_PASSWORD", user+"-secret")
@@ -56,7 +65,7 @@ func deployed(t *testing.T) *server.Server {
 	t.Setenv("NATS_STORE_DIR", t.TempDir())
 	t.Setenv("NATS_TLS_CERT", cert)
 	t.Setenv("NATS_TLS_KEY", key)
-	srv := localtest.NATSConfigured(t, "../../deploy/nats/nats-server.conf")
+	srv := localtest.NATSConfigured(t, "../../deploy/nats/"+file)
 	m, err := mesh.Connect(t.Context(), as(t, srv, mesh.TopologyUser, cert))
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
@@ -98,7 +107,16 @@ func (r refusals) Handle(_ context.Context, record slog.Record) error {
 }
 
 func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
-	srv := deployed(t)
+	doTheirWork(t, deployed(t))
+}
+
+func TestEachServiceDoesItsWorkInAnAccountOfItsOwn(t *testing.T) {
+	doTheirWork(t, deployedWith(t, isolated))
+}
+
+// doTheirWork does, as each service, what that service does.
+func doTheirWork(t *testing.T, srv *server.Server) {
+	t.Helper()
 	ca := os.Getenv("NATS_TLS_CERT")
 	clients := map[string]*mesh.Mesh{}
 	for _, user := range users {
