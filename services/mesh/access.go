@@ -43,6 +43,8 @@ var accesses = []access{
 			"catalog.{account}.*.*", "fence.{account}.*", "dead.ingestion.{account}.*", "command.ingestion.{account}.>",
 		},
 		newest: []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
+		// All kept states of a product, where the latest is not authentic.
+		batches: []string{StreamCatalog},
 		writes: []key{
 			{BucketCursor, "origin.{account}"},
 			{BucketCursor, "mapping.{account}"},

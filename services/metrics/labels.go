@@ -36,6 +36,10 @@ var (
 	DeadReason = Label{Name: "reason", Meaning: "class of failure, as `driftless dead` shows it", Values: []string{
 		"invalid_product", "query_failed", "refused_by_stripe", "not_converging", "exhausted", "linked_elsewhere", "undecodable", "write_back_failed",
 	}}
+	// Refusal is why a message is not authentic.
+	Refusal = Label{
+		Name: "reason", Meaning: "published by the server as an answer, at the wish of a user who may not publish it", Values: []string{"republished"},
+	}
 	// FailureAction is what is done about a failed pass.
 	FailureAction = Label{
 		Name: "action", Meaning: "what is done about it",
