@@ -325,7 +325,13 @@ func budgeted(ctx context.Context, t *testing.T, m *mesh.Mesh) {
 // TestEachServiceIsRefusedWhatIsNotItsOwn publishes, as each user, whatever another user may publish and more, and finds
 // that the server refuses exactly what the user's own permissions do not name.
 func TestEachServiceIsRefusedWhatIsNotItsOwn(t *testing.T) {
-	srv := deployed(t)
+	for _, file := range []string{"nats-server.conf", isolated} {
+		t.Run(file, func(t *testing.T) { refusesWhatIsNotTheirs(t, deployedWith(t, file)) })
+	}
+}
+
+func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
+	t.Helper()
 	ca := os.Getenv("NATS_TLS_CERT")
 	permissions := mesh.UserPermissions(nil)
 	var words []string

@@ -316,10 +316,20 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 	})
 	t.Run("a consumer is made that sends everything to the user's inbox", func(t *testing.T) {
 		before := a.consumers(mesh.StreamSync)
+		inbox, err := pull.conn.SubscribeSync("_INBOX_pull.spy")
+		require.NoError(t, err)
+		outcome := mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug")
+		require.NoError(t, a.push.Publish(t.Context(), outcome, &meshv1.Outcome{}))
 		require.Empty(t, pull.request("$KV.OBSERVED.default.evil",
 			[]byte(`{"stream_name":"SYNC","config":{"durable_name":"spy","ack_policy":"none","deliver_subject":"_INBOX_pull.spy"}}`)))
 		require.True(t, pull.send(direct, "$JS.API.CONSUMER.CREATE.SYNC.spy", nil))
 		require.Equal(t, open, becomes(func() bool { return a.consumers(mesh.StreamSync) > before }))
+		wait := time.Second
+		if open {
+			wait = time.Minute
+		}
+		_, err = inbox.NextMsg(wait)
+		require.Equal(t, open, err == nil)
 	})
 	t.Run("a stream is deleted", func(t *testing.T) {
 		require.True(t, pull.send(nothing, "$JS.API.STREAM.DELETE.DEAD", nil))
@@ -350,6 +360,10 @@ func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 	t.Run("push and pull read all of a bucket, of other accounts too", func(t *testing.T) {
 		_, err := a.push.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
 		require.NoError(t, err)
+		require.NoError(t, a.push.Links().Link(t.Context(), "default", "prod_1", "mug"))
+		answer, err := pull.conn.Request("$JS.API.DIRECT.GET.KV_LINK", []byte(`{"seq":1,"next_by_subj":"$KV.LINK.>"}`), time.Minute)
+		require.NoError(t, err)
+		require.NotEmpty(t, answer.Data)
 		for _, attacker := range []attacker{push, pull} {
 			answer, err := attacker.conn.Request("$JS.API.DIRECT.GET.KV_OBSERVED", []byte(`{"seq":1,"next_by_subj":"$KV.OBSERVED.>"}`), time.Minute)
 			require.NoError(t, err)

@@ -76,6 +76,9 @@ func TestApplyTopology_ForbidsRollupsAndLosesNothing(t *testing.T) {
 		kv, err := js.KeyValue(t.Context(), name)
 		require.NoError(t, err)
 		require.Error(t, wipe(t, js, "$KV."+name+".default.one"), name)
+		s, err := js.Stream(t.Context(), "KV_"+name)
+		require.NoError(t, err)
+		require.Error(t, s.DeleteMsg(t.Context(), 1), name)
 		for _, key := range []string{"default.one", "default.two"} {
 			entry, err := kv.Get(t.Context(), key)
 			require.NoError(t, err, "%s of %s", key, name)
