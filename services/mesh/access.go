@@ -31,6 +31,8 @@ type access struct {
 	ranges []string
 	// counts are streams whose consumers it lists.
 	counts []string
+	// weighs is true if it asks how much every stream and bucket holds.
+	weighs bool
 }
 
 type key struct{ bucket, name string }
@@ -108,6 +110,7 @@ var accesses = []access{
 		looks:   []string{StreamRetry, StreamCommand, StreamStripe, StreamSync},
 		prunes:  []string{StreamDead},
 		counts:  consumedStreams(),
+		weighs:  true,
 		reads: []key{
 			{BucketBudget, "{account}"},
 			{BucketCursor, "capture.{account}"},
@@ -183,6 +186,11 @@ func (a access) permissions(accounts []string) Permissions {
 		info(stream)
 		allow = append(allow, "$JS.API.CONSUMER.LIST."+stream)
 	}
+	if a.weighs {
+		for _, stream := range streamNames() {
+			info(stream)
+		}
+	}
 	for _, account := range accounts {
 		of := func(s string) string { return strings.ReplaceAll(s, "{account}", account) }
 		for _, c := range a.consumes {
@@ -214,14 +222,7 @@ func (a access) permissions(accounts []string) Permissions {
 
 func topologyPermissions(accounts []string) Permissions {
 	allow := []string{"$JS.API.INFO"}
-	names := make([]string, 0, len(streams)+len(buckets))
-	for _, s := range streams {
-		names = append(names, s.Name)
-	}
-	for _, b := range buckets {
-		names = append(names, "KV_"+b.name)
-	}
-	for _, name := range names {
+	for _, name := range streamNames() {
 		allow = append(allow, "$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)
 	}
 	for _, c := range (TopologyOptions{Accounts: accounts}).durables() {
@@ -229,6 +230,18 @@ func topologyPermissions(accounts []string) Permissions {
 		allow = append(allow, "$JS.API.CONSUMER.INFO."+name, "$JS.API.CONSUMER.CREATE."+name+"."+c.config.FilterSubject)
 	}
 	return Permissions{User: TopologyUser, Publish: allow, Subscribe: []string{InboxPrefix(TopologyUser) + ".>"}}
+}
+
+// streamNames are the names of all streams, those of the buckets among them.
+func streamNames() []string {
+	names := make([]string, 0, len(streams)+len(buckets))
+	for _, s := range streams {
+		names = append(names, s.Name)
+	}
+	for _, b := range buckets {
+		names = append(names, "KV_"+b.name)
+	}
+	return names
 }
 
 // streamOf is the stream that a subject, or a pattern of subjects, belongs to: its first token tells.

@@ -259,6 +259,9 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	letter := &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: "mug", Id: "one"}
 	require.NoError(t, push.DeadLetter(ctx, letter))
 	require.NoError(t, rec.ForgetLetter(ctx, letter))
+	held, err := rec.Streams(ctx)
+	require.NoError(t, err)
+	require.Len(t, held, 11)
 	_, err = rec.RetryingCount(ctx, mesh.Push, "default")
 	require.NoError(t, err)
 	_, err = rec.Retrying(ctx, mesh.Push, "default", "mug")
