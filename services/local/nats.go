@@ -36,7 +36,7 @@ type NATSConfig struct {
 // NATSUser is a user of the embedded NATS server.
 type NATSUser struct {
 	Name, Password string
-	// Publish and Subscribe are the subjects that the user may publish and subscribe to; everything if there are none.
+	// Publish and Subscribe are the subjects that the user may publish and subscribe to. None means all.
 	Publish, Subscribe []string
 }
 
@@ -117,8 +117,8 @@ func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 	return srv, nil
 }
 
-// natsUsers are the users as the server takes them: with hashes, since it warns of passwords that are none. The hashes are
-// cheap, since the passwords are long and random, and each connection costs the server one.
+// natsUsers are the users as the server takes them: with hashes, since it warns of passwords that are none. The
+// hashes are cheap, since the passwords are long and random, and each connection costs the server one.
 func natsUsers(users []NATSUser) ([]*server.User, error) {
 	var out []*server.User // not empty: that would be users of whom none may connect
 	for _, u := range users {
@@ -145,7 +145,12 @@ func (n *NATS) URL() string { return n.server.ClientURL() }
 func (n *NATS) URLFor(name string) string {
 	for _, u := range n.users {
 		if u.Name == name {
-			return (&url.URL{Scheme: "nats", User: url.UserPassword(u.Name, u.Password), Host: n.server.Addr().String()}).String()
+			at := url.URL{
+				Scheme: "nats",
+				User:   url.UserPassword(u.Name, u.Password),
+				Host:   n.server.Addr().String(),
+			}
+			return at.String()
 		}
 	}
 	return n.URL()

@@ -26,8 +26,8 @@ type access struct {
 	looks, prunes []string
 	// reads and writes are keys of buckets.
 	reads, writes []key
-	// ranges are buckets of which it lists, counts or follows the keys: JetStream cannot tell keys apart there. No service makes
-	// consumers for that: the right to make one under a name of chance is the right to make and delete any.
+	// ranges are buckets of which it lists, counts or follows the keys: JetStream cannot tell keys apart there. No
+	// service makes consumers for that: the right to make one of a random name is the right to make and delete any.
 	ranges []string
 	// counts are streams whose consumers it lists.
 	counts []string

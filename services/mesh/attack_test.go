@@ -25,9 +25,16 @@ type attacker struct {
 	conn *nats.Conn
 }
 
+// oneMore is a change of what is known of a product.
+func oneMore(o *catalogv1.Observed) error {
+	o.Generation++
+	return nil
+}
+
 func attackerAs(t *testing.T, srv *server.Server, user string) attacker {
 	t.Helper()
-	conn, err := nats.Connect("tls://"+user+":"+user+"-secret@"+srv.Addr().String(), nats.RootCAs(os.Getenv("NATS_TLS_CERT")),
+	conn, err := nats.Connect("tls://"+user+":"+user+"-secret@"+srv.Addr().String(),
+		nats.RootCAs(os.Getenv("NATS_TLS_CERT")),
 		nats.CustomInboxPrefix(mesh.InboxPrefix(user)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
@@ -78,7 +85,8 @@ func (a attacker) request(subject string, body []byte, headers ...string) string
 	return said.Error.Description
 }
 
-// attacked is a deployed server whose streams an administrator can look at. Administrators are no part of the permissions.
+// attacked is a deployed server whose streams an administrator can look at. Administrators are no part of the
+// permissions.
 type attacked struct {
 	*server.Server
 	t *testing.T
@@ -116,6 +124,9 @@ func (a attacked) state(stream string) server.StreamState {
 	return state
 }
 
+// inAnHour is when a schedule is due.
+func inAnHour() string { return "@at " + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) }
+
 func (a attacked) exists(stream string) bool {
 	a.t.Helper()
 	_, ok := a.lookup(stream)
@@ -139,7 +150,8 @@ func (a attacked) lookup(stream string) (state server.StreamState, ok bool) {
 // consumers of a stream, counted on the server itself.
 func (a attacked) consumers(stream string) int { return a.state(stream).Consumers }
 
-// becomes reports whether something becomes true. Nothing tells that it never does: the server works for that on its own.
+// becomes reports whether something becomes true. Nothing tells that it never does: the server works for that on its
+// own.
 func becomes(now func() bool) bool {
 	for range 50 {
 		if now() {
@@ -180,7 +192,7 @@ func closed(t *testing.T, a attacked) {
 		attackers[user] = attackerAs(t, a.Server, user)
 	}
 	pull := attackers[mesh.Pull]
-	_, err := a.push.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
+	_, err := a.push.Observed().Update(t.Context(), "default", "mug", oneMore)
 	require.NoError(t, err)
 	require.NoError(t, a.push.Cursor("halted.default").PutString(t.Context(), "no"))
 	require.NoError(t, a.ingestion.Cursor("origin.default").PutString(t.Context(), "here"))
@@ -197,7 +209,10 @@ func closed(t *testing.T, a attacked) {
 			}
 		}
 		require.Equal(t, before, a.state("KV_"+mesh.BucketCursor).Msgs)
-		for _, subject := range []string{"$KV.OBSERVED.default.mug", "$KV.BUDGET.default", "stripe.default.mug", "sync.default.applied.mug", "dead.pull.default.mug", "command.pull.default.scan"} {
+		for _, subject := range []string{
+			"$KV.OBSERVED.default.mug", "$KV.BUDGET.default", "stripe.default.mug", "sync.default.applied.mug",
+			"dead.pull.default.mug", "command.pull.default.scan",
+		} {
 			require.Contains(t, pull.request(subject, nil, "Nats-Rollup", "all"), "rollup not permitted", subject)
 		}
 	})
@@ -210,7 +225,8 @@ func closed(t *testing.T, a attacked) {
 				require.False(t, attacker.send("$JS.API.STREAM.PURGE."+stream, "", nil), "%s purges %s", user, stream)
 				require.False(t, attacker.send("$JS.API.STREAM.DELETE."+stream, "", nil), "%s deletes %s", user, stream)
 				for _, consumer := range []string{"reconciliation-default", "reconciliation-us", "push-live-default", "x"} {
-					require.False(t, attacker.send("$JS.API.CONSUMER.DELETE."+stream+"."+consumer, "", nil), "%s deletes %s of %s", user, consumer, stream)
+					subject := "$JS.API.CONSUMER.DELETE." + stream + "." + consumer
+					require.False(t, attacker.send(subject, "", nil), "%s deletes %s of %s", user, consumer, stream)
 				}
 			}
 		}
@@ -227,9 +243,12 @@ func closed(t *testing.T, a attacked) {
 				config := map[string]any{"stream_name": stream, "config": map[string]any{
 					"durable_name": "spy", "ack_policy": "none", "deliver_subject": mesh.InboxPrefix(user) + ".spy",
 				}}
+				filters := []string{"catalog.default.live.*", "command.>", "$KV.OBSERVED.default.*", "$KV.LINK.default.*"}
 				for _, subject := range []string{
-					"$JS.API.CONSUMER.CREATE." + stream, "$JS.API.CONSUMER.CREATE." + stream + ".spy", "$JS.API.CONSUMER.DURABLE.CREATE." + stream + ".spy",
-					"$JS.API.CONSUMER.CREATE." + stream + ".spy." + []string{"catalog.default.live.*", "command.>", "$KV.OBSERVED.default.*", "$KV.LINK.default.*"}[i],
+					"$JS.API.CONSUMER.CREATE." + stream,
+					"$JS.API.CONSUMER.CREATE." + stream + ".spy",
+					"$JS.API.CONSUMER.DURABLE.CREATE." + stream + ".spy",
+					"$JS.API.CONSUMER.CREATE." + stream + ".spy." + filters[i],
 				} {
 					require.False(t, attacker.send(subject, "", config), "%s makes a consumer by %s", user, subject)
 				}
@@ -242,7 +261,8 @@ func closed(t *testing.T, a attacked) {
 	t.Run("the topology's user makes the declared consumers of its accounts only", func(t *testing.T) {
 		topology := attackers[mesh.TopologyUser]
 		for _, subject := range []string{
-			"CATALOG.push-live-us.catalog.us.live.*", "CATALOG.push-live-default.catalog.>", "CATALOG.push-live-default", "KV_CURSOR.spy.$KV.CURSOR.>",
+			"CATALOG.push-live-us.catalog.us.live.*", "CATALOG.push-live-default.catalog.>", "CATALOG.push-live-default",
+			"KV_CURSOR.spy.$KV.CURSOR.>",
 		} {
 			require.False(t, topology.send("$JS.API.CONSUMER.CREATE."+subject, "", nil), subject)
 		}
@@ -251,19 +271,23 @@ func closed(t *testing.T, a attacked) {
 		require.False(t, topology.send("$JS.API.DIRECT.GET.CATALOG", "", nil))
 		// What runs by it stays a pull consumer.
 		require.NotEmpty(t, topology.request("$JS.API.CONSUMER.CREATE.CATALOG.push-live-default.catalog.default.live.*",
-			[]byte(`{"stream_name":"CATALOG","config":{"durable_name":"push-live-default","filter_subject":"catalog.default.live.*","ack_policy":"explicit","deliver_subject":"_INBOX_topology.spy"}}`)))
+			[]byte(`{"stream_name":"CATALOG","config":{"durable_name":"push-live-default","ack_policy":"explicit",
+				"filter_subject":"catalog.default.live.*","deliver_subject":"_INBOX_topology.spy"}}`)))
 	})
 	t.Run("a schedule has no target outside of RETRY", func(t *testing.T) {
-		for _, target := range []string{"catalog.default.live.mug", "command.push.default.sync.mug", "$KV.CURSOR.guard.default"} {
-			require.Contains(t, attackers[mesh.Push].request("retry.push.default.mug", nil,
-				"Nats-Schedule", "@at "+time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "Nats-Schedule-Target", target), "message schedules target is invalid", target)
+		for _, target := range []string{
+			"catalog.default.live.mug", "command.push.default.sync.mug", "$KV.CURSOR.guard.default",
+		} {
+			said := attackers[mesh.Push].request("retry.push.default.mug", nil,
+				"Nats-Schedule", inAnHour(), "Nats-Schedule-Target", target)
+			require.Contains(t, said, "message schedules target is invalid", target)
 		}
 	})
 }
 
-// Within one account of NATS the server publishes the answer to a request wherever its reply subject says, whatever the
-// user may publish. With an account for each service it does not. docs/security.md lists what that opens: if one of these
-// is refused in one account, the page claims too little.
+// Within one account of NATS the server publishes the answer to a request wherever its reply subject says, whatever
+// the user may publish. With an account for each service it does not. docs/security.md lists what that opens: if one
+// of these is refused in one account, the page claims too little.
 func TestAttack_ReplySubjects(t *testing.T) {
 	for _, file := range []string{"nats-server.conf", isolated} {
 		t.Run(file, func(t *testing.T) { replySubjects(t, underAttack(t, file), file != isolated) })
@@ -289,7 +313,8 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 	t.Run("a service's own consumer sends what it published, with headers of its choice", func(t *testing.T) {
 		require.Empty(t, pull.request("stripe.default.x", forged(t, "cap"), mesh.VersionHeader, strconv.Itoa(1<<60)))
 		require.Equal(t, open, a.stores(mesh.StreamCatalog, func() {
-			require.True(t, pull.send("$JS.API.CONSUMER.MSG.NEXT.STRIPE."+mesh.PullStripe.Durable("default"), "catalog.default.live.cap", nil))
+			request := "$JS.API.CONSUMER.MSG.NEXT.STRIPE." + mesh.PullStripe.Durable("default")
+			require.True(t, pull.send(request, "catalog.default.live.cap", nil))
 		}))
 	})
 	t.Run("the answer to any request is stored", func(t *testing.T) {
@@ -321,7 +346,8 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 		outcome := mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug")
 		require.NoError(t, a.push.Publish(t.Context(), outcome, &meshv1.Outcome{}))
 		require.Empty(t, pull.request("$KV.OBSERVED.default.evil",
-			[]byte(`{"stream_name":"SYNC","config":{"durable_name":"spy","ack_policy":"none","deliver_subject":"_INBOX_pull.spy"}}`)))
+			[]byte(`{"stream_name":"SYNC","config":{
+				"durable_name":"spy","ack_policy":"none","deliver_subject":"_INBOX_pull.spy"}}`)))
 		require.True(t, pull.send(direct, "$JS.API.CONSUMER.CREATE.SYNC.spy", nil))
 		require.Equal(t, open, becomes(func() bool { return a.consumers(mesh.StreamSync) > before }))
 		wait := time.Second
@@ -349,23 +375,25 @@ func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 	pull, push := attackerAs(t, a.Server, mesh.Pull), attackerAs(t, a.Server, mesh.Push)
 	topology := attackerAs(t, a.Server, mesh.TopologyUser)
 	t.Run("push wipes RETRY", func(t *testing.T) {
-		require.NoError(t, a.push.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "other", Version: 7}, time.Hour))
+		retry := &meshv1.Retry{Account: "default", ProductId: "other", Version: 7}
+		require.NoError(t, a.push.RetryLater(t.Context(), mesh.Push, retry, time.Hour))
 		require.Empty(t, push.request("retry.push.default.mug", nil, "Nats-Rollup", "all"))
 		require.EqualValues(t, 1, a.state(mesh.StreamRetry).Msgs)
 	})
 	t.Run("a schedule of push comes due as a retry of another", func(t *testing.T) {
 		require.Empty(t, push.request("retry.push.default.mug", nil,
-			"Nats-Schedule", "@at "+time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "Nats-Schedule-Target", "retry.due.pull.other.x"))
+			"Nats-Schedule", inAnHour(), "Nats-Schedule-Target", "retry.due.pull.other.x"))
 	})
 	t.Run("push and pull read all of a bucket, of other accounts too", func(t *testing.T) {
-		_, err := a.push.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
+		_, err := a.push.Observed().Update(t.Context(), "default", "mug", oneMore)
 		require.NoError(t, err)
 		require.NoError(t, a.push.Links().Link(t.Context(), "default", "prod_1", "mug"))
-		answer, err := pull.conn.Request("$JS.API.DIRECT.GET.KV_LINK", []byte(`{"seq":1,"next_by_subj":"$KV.LINK.>"}`), time.Minute)
+		all := []byte(`{"seq":1,"next_by_subj":"$KV.>"}`)
+		answer, err := pull.conn.Request("$JS.API.DIRECT.GET.KV_LINK", all, time.Minute)
 		require.NoError(t, err)
 		require.NotEmpty(t, answer.Data)
 		for _, attacker := range []attacker{push, pull} {
-			answer, err := attacker.conn.Request("$JS.API.DIRECT.GET.KV_OBSERVED", []byte(`{"seq":1,"next_by_subj":"$KV.OBSERVED.>"}`), time.Minute)
+			answer, err := attacker.conn.Request("$JS.API.DIRECT.GET.KV_OBSERVED", all, time.Minute)
 			require.NoError(t, err)
 			require.NotEmpty(t, answer.Data)
 		}

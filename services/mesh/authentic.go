@@ -13,13 +13,14 @@ import (
 	"github.com/driftless-sync/driftless/services/metrics"
 )
 
-// errRepublished: the message is an answer to a direct get. Somebody named its subject as the one to reply to, and the server
-// does not check that against what the user may publish.
-var errRepublished = errors.New("the server published it as an answer to a direct get, at the wish of a user who may not publish it")
+// errRepublished: the message is an answer to a direct get. Somebody named its subject as the one to reply to, and
+// the server does not check that against what the user may publish.
+var errRepublished = errors.New("the server published it as an answer to a direct get, " +
+	"at the wish of a user who may not publish it")
 
-// checkRepublished returns an error if a stored message is an answer to a direct get: that has headers which no publisher
-// sets. The headers are those of the message alone, see ownHeaders. It does not find what another way of the server has published, such
-// as a consumer's delivery.
+// checkRepublished returns an error if a stored message is an answer to a direct get: that has headers which no
+// publisher sets. The headers are those of the message alone, see ownHeaders. It does not find what another way of
+// the server has published, such as a consumer's delivery.
 func checkRepublished(h nats.Header) error {
 	for _, name := range []string{jetstream.StreamHeader, jetstream.SubjectHeader, jetstream.SequenceHeader} {
 		if len(h[name]) > 0 {
@@ -29,7 +30,8 @@ func checkRepublished(h nats.Header) error {
 	return nil
 }
 
-// ownHeaders returns the headers of a stored message from those of the answer to a direct get: the server appends its own.
+// ownHeaders returns the headers of a stored message from those of the answer to a direct get: the server appends its
+// own.
 func ownHeaders(answer nats.Header) nats.Header {
 	own := make(nats.Header, len(answer))
 	for name, values := range answer {
@@ -44,8 +46,8 @@ func ownHeaders(answer nats.Header) nats.Header {
 	return own
 }
 
-// lastPublished returns the latest message of a subject, or of all that a pattern fits, that was not republished. It is for
-// streams with direct get where lastOf has found one that was: it reads all messages that are kept.
+// lastPublished returns the latest message of a subject, or of all that a pattern fits, that was not republished. It
+// is for streams with direct get where lastOf has found one that was: it reads all messages that are kept.
 func (m *Mesh) lastPublished(ctx context.Context, stream, subject string) (*jetstream.RawStreamMsg, error) {
 	var last *jetstream.RawStreamMsg
 	for from := uint64(1); ; {
@@ -70,7 +72,9 @@ func (m *Mesh) lastPublished(ctx context.Context, stream, subject string) (*jets
 }
 
 // lastChange is lastOf for CATALOG: a message that was republished does not count.
-func (m *Mesh) lastChange(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+func (m *Mesh) lastChange(
+	ctx context.Context, stream jetstream.Stream, subject string,
+) (*jetstream.RawStreamMsg, error) {
 	msg, err := lastOf(ctx, stream, subject)
 	if err != nil {
 		return nil, err

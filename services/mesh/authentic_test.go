@@ -98,7 +98,8 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 	}
 
 	// Consumers end them: what is published afterwards arrives, and nothing comes again.
-	require.NoError(t, a.reconciliation.Publish(t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "cap"), &meshv1.Command{Account: "default"}))
+	subject := mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "cap")
+	require.NoError(t, a.reconciliation.Publish(t.Context(), subject, &meshv1.Command{Account: "default"}))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var mu sync.Mutex
@@ -129,7 +130,8 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 		live, err := a.reconciliation.Consumers(t.Context())
 		require.NoError(t, err)
 		for _, c := range live {
-			if (c.Name == mesh.PushLive.Name || c.Stream == mesh.StreamCommand && c.Name == mesh.PushCommand.Name) && c.Pending+c.InFlight > 0 {
+			ours := c.Consumer == mesh.PushLive || c.Consumer == mesh.PushCommand
+			if ours && c.Pending+c.InFlight > 0 {
 				return false
 			}
 		}
@@ -140,7 +142,9 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 	require.NoError(t, <-ends)
 	mu.Lock()
 	defer mu.Unlock()
-	require.ElementsMatch(t, []string{"catalog.default.live.mug", "catalog.default.live.cap", "command.push.default.sync.cap"}, products)
+	require.ElementsMatch(t, []string{
+		"catalog.default.live.mug", "catalog.default.live.cap", "command.push.default.sync.cap",
+	}, products)
 	require.Equal(t, 2, told.count("a message is refused"), "each service says so once a minute")
 	require.Zero(t, a.state(mesh.StreamDead).Msgs)
 }

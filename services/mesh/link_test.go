@@ -8,7 +8,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/local/localtest"
 	"github.com/driftless-sync/driftless/services/mesh"
 )
@@ -54,7 +53,7 @@ func TestForget_LeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	m := start(t)
 	touch := func(id string) {
-		_, err := m.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error { o.Generation++; return nil })
+		_, err := m.Observed().Update(t.Context(), "default", id, oneMore)
 		require.NoError(t, err)
 	}
 	touch("prod_1")

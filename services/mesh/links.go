@@ -45,8 +45,8 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*Links, error) {
 	return l, nil
 }
 
-// reread reads all that the bucket holds. It asks by direct get, as does Follow: a consumer would need the right to make
-// consumers, and JetStream's permissions cannot tell those of a service from those of others.
+// reread reads all that the bucket holds. It asks by direct get, as does Follow: a consumer would need the right to
+// make consumers, and JetStream's permissions cannot tell those of a service from those of others.
 func (l *Links) reread(ctx context.Context) error {
 	products, read := map[string]string{}, uint64(0)
 	err := l.m.eachMessage(ctx, "KV_"+BucketLink, l.filter(), 1, func(msg *jetstream.RawStreamMsg) bool {
@@ -82,8 +82,8 @@ func (l *Links) Follow(ctx context.Context) error {
 	}
 }
 
-// poll takes what was written since the bucket was read. What fails is tried again at the next tick, and presence tells of a
-// bucket that is gone.
+// poll takes what was written since the bucket was read. What fails is tried again at the next tick, and presence
+// tells of a bucket that is gone.
 func (l *Links) poll(ctx context.Context) {
 	for ctx.Err() == nil {
 		p, err := l.m.page(ctx, "KV_"+BucketLink, next{l.read + 1, l.filter(), pageMessages, pageBytes})

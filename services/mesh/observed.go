@@ -134,9 +134,9 @@ func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, r
 // forgottenFor is how long the marker of a forgotten product stays: the shortest that JetStream takes.
 const forgottenFor = time.Second
 
-// Forget removes what is known under an id of Stripe's that is not the catalog's. It stores a marker in its place, which the
-// server removes after a second: then no trace is left. It does not purge: the right to purge a subject is the right to
-// purge the whole bucket.
+// Forget removes what is known under an id of Stripe's that is not the catalog's. It stores a marker in its place,
+// which the server removes after a second: then no trace is left. It does not purge: the right to purge a subject is
+// the right to purge the whole bucket.
 func (s *ObservedStore) Forget(ctx context.Context, account, stripeID string) error {
 	msg := &nats.Msg{Subject: observedSubject(account, stripeID), Header: nats.Header{}}
 	msg.Header.Set("KV-Operation", "DEL")

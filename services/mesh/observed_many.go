@@ -78,7 +78,8 @@ func (s *ObservedStore) each(ctx context.Context, account string, from, to uint6
 		return nil
 	}
 	var broken error
-	err := s.m.eachMessage(ctx, "KV_"+BucketObserved, "$KV."+BucketObserved+"."+account+".*", from, func(msg *jetstream.RawStreamMsg) bool {
+	filter := "$KV." + BucketObserved + "." + account + ".*"
+	err := s.m.eachMessage(ctx, "KV_"+BucketObserved, filter, from, func(msg *jetstream.RawStreamMsg) bool {
 		if msg.Sequence > to {
 			return false
 		}

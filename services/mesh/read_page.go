@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// pageMessages and pageBytes bound a page of messages. The server adds up all that is left for each page, and it buffers
-	// at most 64 MB for a slow client by default.
+	// pageMessages and pageBytes bound a page of messages. The server adds up all that is left for each page, and it
+	// buffers at most 64 MB for a slow client by default.
 	pageMessages = 8192
 	pageBytes    = 8 << 20
 	// lagPause is how long a reader waits for a replica that lags behind the leader of a stream.
@@ -36,9 +36,11 @@ type next struct {
 	MaxBytes int    `json:"max_bytes,omitempty"`
 }
 
-// eachMessage yields the messages of a stream with direct get, from a sequence on, until yield returns false or nothing
-// is left. It works without a consumer, and reads what the leader of the stream had when it began.
-func (m *Mesh) eachMessage(ctx context.Context, stream, filter string, from uint64, yield func(*jetstream.RawStreamMsg) bool) error {
+// eachMessage yields the messages of a stream with direct get, from a sequence on, until yield returns false or
+// nothing is left. It works without a consumer, and reads what the leader of the stream had when it began.
+func (m *Mesh) eachMessage(
+	ctx context.Context, stream, filter string, from uint64, yield func(*jetstream.RawStreamMsg) bool,
+) error {
 	for from = max(from, 1); ; {
 		p, err := m.page(ctx, stream, next{from, filter, pageMessages, pageBytes})
 		if err != nil {
@@ -97,7 +99,7 @@ func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p pag
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return p, err
 	}
-	if err := m.nc.PublishMsg(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream, Reply: sub.Subject, Data: ask}); err != nil {
+	if err := m.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, sub.Subject, ask); err != nil {
 		return p, err
 	}
 	for {

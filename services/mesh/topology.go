@@ -152,8 +152,8 @@ type TopologyOptions struct {
 	AllowDataLoss bool
 	// Kept is told of what ApplyTopology leaves as it is because it would be lowered; nil is told of nothing.
 	Kept func(Difference)
-	// Refused is told of protections that the server does not take, and why; the mesh works without them. If it is nil they
-	// are errors of ApplyTopology.
+	// Refused is told of protections that the server does not take, and why; the mesh works without them. If it is
+	// nil they are errors of ApplyTopology.
 	Refused func(Difference, error)
 	// Accounts that get consumers; DefaultAccount if none is named. Those of accounts that are not named are left as they
 	// are.

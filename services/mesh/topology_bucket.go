@@ -38,8 +38,8 @@ var buckets = []bucket{
 	},
 }
 
-// stream is the bucket's stream. It is made without the client's CreateKeyValue, which allows roll-ups: with these, whoever
-// may write one key removes all keys by a header of the message.
+// stream is the bucket's stream. It is made without the client's CreateKeyValue, which allows roll-ups: with these,
+// a user who may write one key removes all keys by a header of the message.
 func (b bucket) stream(o TopologyOptions) jetstream.StreamConfig {
 	return streamConfig(jetstream.StreamConfig{
 		Name:               "KV_" + b.name,

@@ -44,11 +44,11 @@ func (d Difference) String() string {
 // ErrLoses is the error of ApplyTopology when a change would lose messages and that is not allowed.
 var ErrLoses = errors.New("would lose messages")
 
-// ApplyTopology creates what is missing and updates what differs. One process does this, before the services
-// start; it is safe to repeat. Consumers that exist keep their position, and settings that are not declared here stay as
-// they are. Nothing is lowered or removed unless the options allow it. It changes nothing at all, and returns ErrLoses,
-// if one of the changes would lose messages and the options do not allow that. What only protects the streams, such as the
-// denial of roll-ups, is applied without being asked for.
+// ApplyTopology creates what is missing and updates what differs. One process does this, before the services start;
+// it is safe to repeat. Consumers that exist keep their position, and settings that are not declared here stay as
+// they are. Nothing is lowered or removed unless the options allow it. It changes nothing at all, and returns
+// ErrLoses, if one of the changes would lose messages and the options do not allow that. What only protects the
+// streams, such as the denial of roll-ups, is applied without being asked for.
 func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) error {
 	diffs, err := PlanTopology(ctx, js, o)
 	if err != nil {
@@ -95,8 +95,8 @@ func isRefusal(err error) bool {
 	return ok && api.Code < unavailable
 }
 
-// rollupStays returns an error if roll-ups were to be forbidden and are allowed still. JetStream allows them again, without
-// a word, where another setting of the stream needs them.
+// rollupStays returns an error if roll-ups were to be forbidden and are allowed still. JetStream allows them again,
+// without a word, where another setting of the stream needs them.
 func rollupStays(want, have jetstream.StreamConfig) error {
 	switch {
 	case want.AllowRollup || !have.AllowRollup:
@@ -193,7 +193,11 @@ func (p *planner) update(
 		return nil
 	}
 	d := Difference{
-		Kind: kind, Name: name, Detail: strings.Join(m.changes, ", "), Lowers: strings.Join(m.lowers, ", "), protects: m.protects,
+		Kind:     kind,
+		Name:     name,
+		Detail:   strings.Join(m.changes, ", "),
+		Lowers:   strings.Join(m.lowers, ", "),
+		protects: m.protects,
 	}
 	var err error
 	if d.Loses, err = loses(want); err != nil {

@@ -85,7 +85,10 @@ func TestApplyTopology_ForbidsRollupsAndLosesNothing(t *testing.T) {
 			require.Equal(t, "kept", string(entry.Value()))
 		}
 	}
-	for _, subject := range []string{"catalog.default.live.mug", "stripe.default.mug", "sync.default.applied.mug", "dead.push.default.mug", "command.push.default.sync.mug"} {
+	for _, subject := range []string{
+		"catalog.default.live.mug", "stripe.default.mug", "sync.default.applied.mug", "dead.push.default.mug",
+		"command.push.default.sync.mug",
+	} {
 		require.Error(t, wipe(t, js, subject), subject)
 	}
 	// RETRY holds schedules, which are roll-ups to JetStream: docs/security.md says so.

@@ -38,7 +38,9 @@ var (
 	}}
 	// Refusal is why a message is not authentic.
 	Refusal = Label{
-		Name: "reason", Meaning: "published by the server as an answer, at the wish of a user who may not publish it", Values: []string{"republished"},
+		Name:    "reason",
+		Meaning: "published by the server as an answer, at the wish of a user who may not publish it",
+		Values:  []string{"republished"},
 	}
 	// FailureAction is what is done about a failed pass.
 	FailureAction = Label{

@@ -212,7 +212,8 @@ func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
 	var kept []string
 	options.Kept = func(d mesh.Difference) { kept = append(kept, d.Kind+" "+d.Name+" ("+d.Lowers+")") }
 	options.Refused = func(d mesh.Difference, err error) {
-		u.logger.WarnContext(ctx, "NATS does not take what protects its streams; see docs/security.md", "of", d.Kind+" "+d.Name, "error", err)
+		u.logger.WarnContext(ctx, "NATS does not take what protects its streams; see docs/security.md",
+			"of", d.Kind+" "+d.Name, "error", err)
 	}
 	err := m.ApplyTopology(ctx, options, u.Timeout)
 	if len(kept) > 0 {

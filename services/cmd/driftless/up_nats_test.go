@@ -22,7 +22,9 @@ func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
 	_, host, _ := strings.Cut(u.at.NATS, "@")
 	_, err := nats.Connect("nats://" + host)
 	require.ErrorIs(t, err, nats.ErrAuthorization, "nobody else on the machine may connect")
-	require.NotContains(t, config.RedactURL(u.at.NATS), strings.Split(u.at.NATS, ":")[2], "what is printed shows no password")
+	_, password, _ := strings.Cut(strings.TrimSuffix(u.at.NATS, "@"+host), "driftless:")
+	require.NotEmpty(t, password)
+	require.NotContains(t, config.RedactURL(u.at.NATS), password, "what is printed shows no password")
 
 	passwords := map[string]bool{}
 	for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
