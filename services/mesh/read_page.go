@@ -31,7 +31,7 @@ type page struct {
 // next is a request for messages of a stream with direct get.
 type next struct {
 	Sequence uint64 `json:"seq"`
-	Filter   string `json:"next_by_subj"`
+	Filter   string `json:"next_by_subj,omitempty"`
 	Batch    int    `json:"batch,omitempty"`
 	MaxBytes int    `json:"max_bytes,omitempty"`
 }
@@ -41,13 +41,17 @@ type next struct {
 func (m *Mesh) eachMessage(
 	ctx context.Context, stream, filter string, from uint64, yield func(*jetstream.RawStreamMsg) bool,
 ) error {
+	asked, err := m.worthFilter(ctx, stream, filter)
+	if err != nil {
+		return err
+	}
 	for from = max(from, 1); ; {
-		p, err := m.page(ctx, stream, next{from, filter, pageMessages, pageBytes})
+		p, err := m.page(ctx, stream, next{from, asked, pageMessages, pageBytes})
 		if err != nil {
 			return err
 		}
 		for _, msg := range p.messages {
-			if !yield(msg) {
+			if matches(filter, msg.Subject) && !yield(msg) {
 				return nil
 			}
 			from = msg.Sequence + 1
@@ -66,6 +70,21 @@ func (m *Mesh) eachMessage(
 		case <-time.After(lagPause):
 		}
 	}
+}
+
+// worthFilter returns the filter to ask for, none if most messages fit it. For each message that fits a pattern the server
+// looks through the subjects of a block of its store, which costs it more than to send all messages.
+func (m *Mesh) worthFilter(ctx context.Context, stream, filter string) (string, error) {
+	const share = 10
+	fit, err := m.count(ctx, stream, filter)
+	if err != nil {
+		return "", err
+	}
+	all, err := m.count(ctx, stream, "")
+	if err != nil || fit*share < all {
+		return filter, err
+	}
+	return "", nil
 }
 
 // page reads one page. A replica that hangs answers nothing, and the next attempt may ask another one.
