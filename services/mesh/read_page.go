@@ -72,8 +72,8 @@ func (m *Mesh) eachMessage(
 	}
 }
 
-// worthFilter returns the filter to ask for, none if most messages fit it. For each message that fits a pattern the server
-// looks through the subjects of a block of its store, which costs it more than to send all messages.
+// worthFilter returns the filter to ask for, none if many messages fit it. For each message that fits a pattern the
+// server looks through the subjects of a block of its store, which costs it more than to send all messages.
 func (m *Mesh) worthFilter(ctx context.Context, stream, filter string) (string, error) {
 	const share = 10
 	fit, err := m.count(ctx, stream, filter)
