@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // NATSConfig says how to run the embedded NATS server.
@@ -25,14 +27,24 @@ type NATSConfig struct {
 	NoSync bool
 	// MaxPayload is the largest message that the server takes, in bytes; the server's default, 1 MiB, if 0.
 	MaxPayload int32
+	// Users that may connect. If there are none, everybody who reaches the port may do everything.
+	Users []NATSUser
 	// Logger gets the server's own messages, notices at level debug; slog.Default() if nil.
 	Logger *slog.Logger
+}
+
+// NATSUser is a user of the embedded NATS server.
+type NATSUser struct {
+	Name, Password string
+	// Publish and Subscribe are the subjects that the user may publish and subscribe to. None means all.
+	Publish, Subscribe []string
 }
 
 // NATS is a running embedded server.
 type NATS struct {
 	server *server.Server
 	lock   *dirLock
+	users  []NATSUser
 }
 
 // StartNATS starts a NATS server with JetStream and returns when it takes connections. ctx bounds the start only; Close
@@ -61,7 +73,7 @@ func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start NATS on %s: %w", cfg.DataDir, err), lock.release())
 	}
-	return &NATS{server: srv, lock: lock}, nil
+	return &NATS{server: srv, lock: lock, users: cfg.Users}, nil
 }
 
 func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
@@ -69,7 +81,12 @@ func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
+	users, err := natsUsers(cfg.Users)
+	if err != nil {
+		return nil, err
+	}
 	srv, err := server.NewServer(&server.Options{
+		Users:      users,
 		ServerName: "driftless",
 		Host:       cfg.Host,
 		Port:       port,
@@ -100,8 +117,44 @@ func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 	return srv, nil
 }
 
-// URL is the address for clients, nats://host:port.
+// natsUsers are the users as the server takes them: with hashes, since it warns of passwords that are none. The
+// hashes are cheap, since the passwords are long and random, and each connection costs the server one.
+func natsUsers(users []NATSUser) ([]*server.User, error) {
+	var out []*server.User // not empty: that would be users of whom none may connect
+	for _, u := range users {
+		hash, err := bcrypt.GenerateFromPassword([]byte(u.Password), bcrypt.MinCost)
+		if err != nil {
+			return nil, fmt.Errorf("password of the NATS user %s: %w", u.Name, err)
+		}
+		user := &server.User{Username: u.Name, Password: string(hash)}
+		if len(u.Publish)+len(u.Subscribe) > 0 {
+			user.Permissions = &server.Permissions{
+				Publish:   &server.SubjectPermission{Allow: u.Publish},
+				Subscribe: &server.SubjectPermission{Allow: u.Subscribe},
+			}
+		}
+		out = append(out, user)
+	}
+	return out, nil
+}
+
+// URL is the address for clients, nats://host:port, without a user.
 func (n *NATS) URL() string { return n.server.ClientURL() }
+
+// URLFor is the address with the name and the password of a user; without if there is no such user.
+func (n *NATS) URLFor(name string) string {
+	for _, u := range n.users {
+		if u.Name == name {
+			at := url.URL{
+				Scheme: "nats",
+				User:   url.UserPassword(u.Name, u.Password),
+				Host:   n.server.Addr().String(),
+			}
+			return at.String()
+		}
+	}
+	return n.URL()
+}
 
 // InProcess lets nats.InProcessServer connect without the network.
 func (n *NATS) InProcess() nats.InProcessConnProvider { return n.server }

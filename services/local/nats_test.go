@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -116,4 +117,40 @@ func takePort(t *testing.T) int {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
 	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func TestStartNATS_AdmitsItsUsersOnly(t *testing.T) {
+	t.Parallel()
+	server, err := StartNATS(t.Context(), NATSConfig{DataDir: t.TempDir(), Logger: discard, Users: []NATSUser{
+		{Name: "admin", Password: "a-secret"},
+		{Name: "reader", Password: "r-secret", Publish: []string{"$JS.API.INFO"}, Subscribe: []string{"_INBOX_reader.>"}},
+	}})
+	require.NoError(t, err)
+	defer server.Close()
+	for _, stranger := range []string{"", "admin:wrong@", "nobody:a-secret@", "admin@", "a-secret@"} {
+		_, err := nats.Connect(strings.Replace(server.URL(), "nats://", "nats://"+stranger, 1))
+		require.ErrorIs(t, err, nats.ErrAuthorization, stranger)
+	}
+	_, err = nats.Connect(server.URLFor("nobody"))
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+
+	admin, err := nats.Connect(server.URLFor("admin"))
+	require.NoError(t, err)
+	defer admin.Close()
+	stream(t, admin)
+	refused := make(chan error, 10)
+	reader, err := nats.Connect(server.URLFor("reader"), nats.CustomInboxPrefix("_INBOX_reader"),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	require.NoError(t, err)
+	defer reader.Close()
+	js, err := jetstream.New(reader)
+	require.NoError(t, err)
+	info, err := js.AccountInfo(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, info.Streams, "all users share the streams")
+	require.NoError(t, reader.Publish("s.1", nil))
+	require.ErrorIs(t, <-refused, nats.ErrPermissionViolation)
+	_, err = reader.SubscribeSync("s.>")
+	require.NoError(t, err)
+	require.ErrorIs(t, <-refused, nats.ErrPermissionViolation)
 }

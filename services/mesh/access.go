@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// TopologyUser is the client that makes and migrates streams, buckets and consumers. It reads and writes no message.
+// TopologyUser is the client that makes and migrates streams, buckets and consumers. Its work takes no message.
 const TopologyUser = "topology"
 
 // access is what one service does on the mesh: its row of the table in docs/architecture.md. {account} stands for the
@@ -26,14 +26,13 @@ type access struct {
 	looks, prunes []string
 	// reads and writes are keys of buckets.
 	reads, writes []key
-	// browses are keys of buckets that it lists or counts, by a consumer that it makes for the moment.
-	browses []key
-	// watches are keys of buckets that it follows, and forgets buckets from which it removes keys without a trace:
-	// JetStream cannot tell keys apart there.
-	watches []key
-	forgets []string
+	// ranges are buckets of which it lists, counts or follows the keys: JetStream cannot tell keys apart there. No
+	// service makes consumers for that: the right to make one of a random name is the right to make and delete any.
+	ranges []string
 	// counts are streams whose consumers it lists.
 	counts []string
+	// weighs is true if it asks how much every stream and bucket holds.
+	weighs bool
 }
 
 type key struct{ bucket, name string }
@@ -46,6 +45,8 @@ var accesses = []access{
 			"catalog.{account}.*.*", "fence.{account}.*", "dead.ingestion.{account}.*", "command.ingestion.{account}.>",
 		},
 		newest: []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
+		// All kept states of a product, where the latest is not authentic.
+		batches: []string{StreamCatalog},
 		writes: []key{
 			{BucketCursor, "origin.{account}"},
 			{BucketCursor, "mapping.{account}"},
@@ -68,7 +69,7 @@ var accesses = []access{
 		batches: []string{StreamCatalog},
 		looks:   []string{StreamRetry},
 		prunes:  []string{StreamRetry},
-		browses: []key{{BucketObserved, "{account}.*"}},
+		ranges:  []string{BucketObserved},
 		reads:   []key{{BucketCursor, "paused.{account}.push"}},
 		writes: []key{
 			{BucketObserved, "{account}.*"},
@@ -80,14 +81,13 @@ var accesses = []access{
 			{BucketCursor, "stripe-mode.{account}"},
 			{BucketLink, "{account}.*"},
 		},
-		forgets: []string{BucketObserved},
 	},
 	{
 		service:  Pull,
 		consumes: []Consumer{PullStripe, PullCommand},
 		// It orders a scan of itself when Stripe's events do not reach back to where it stopped reading.
 		publishes: []string{"stripe.{account}.*", "sync.{account}.*.*", "dead.pull.{account}.*", "command.pull.{account}.>"},
-		browses:   []key{{BucketObserved, "{account}.*"}},
+		ranges:    []string{BucketObserved, BucketLink},
 		writes: []key{
 			{BucketObserved, "{account}.*"},
 			{BucketBudget, "{account}"},
@@ -98,9 +98,7 @@ var accesses = []access{
 			{BucketCursor, "scan-state.{account}"},
 			{BucketCursor, "stripe-mode.{account}"},
 		},
-		reads:   []key{{BucketCursor, "paused.{account}.pull"}, {BucketLink, "{account}.*"}},
-		watches: []key{{BucketLink, "{account}.*"}},
-		forgets: []string{BucketObserved},
+		reads: []key{{BucketCursor, "paused.{account}.pull"}, {BucketLink, "{account}.*"}},
 	},
 	{
 		service:   Reconciliation,
@@ -112,6 +110,7 @@ var accesses = []access{
 		looks:   []string{StreamRetry, StreamCommand, StreamStripe, StreamSync},
 		prunes:  []string{StreamDead},
 		counts:  consumedStreams(),
+		weighs:  true,
 		reads: []key{
 			{BucketBudget, "{account}"},
 			{BucketCursor, "capture.{account}"},
@@ -134,7 +133,7 @@ func bucketsOf(service string) []string {
 	}
 	a := accesses[i]
 	return slices.DeleteFunc(all, func(bucket string) bool {
-		return !slices.ContainsFunc(slices.Concat(a.reads, a.writes, a.browses), func(k key) bool { return k.bucket == bucket })
+		return !slices.ContainsFunc(slices.Concat(a.reads, a.writes), func(k key) bool { return k.bucket == bucket })
 	})
 }
 
@@ -142,9 +141,8 @@ func bucketsOf(service string) []string {
 type Permissions struct {
 	// User is the service, or TopologyUser.
 	User string `json:"user"`
-	// Publish lists what may be published, DenyPublish what of that may not.
-	Publish     []string `json:"publish"`
-	DenyPublish []string `json:"deny_publish,omitempty"`
+	// Publish lists what may be published.
+	Publish []string `json:"publish"`
 	// Subscribe lists what may be subscribed to: the inbox of answers and deliveries.
 	Subscribe []string `json:"subscribe"`
 }
@@ -161,12 +159,11 @@ func UserPermissions(accounts []string) []Permissions {
 	for _, a := range accesses {
 		out = append(out, a.permissions(accounts))
 	}
-	return append(out, topologyPermissions())
+	return append(out, topologyPermissions(accounts))
 }
 
 func (a access) permissions(accounts []string) Permissions {
 	allow := []string{"$JS.API.INFO"}
-	var deny []string
 	info := func(stream string) { allow = append(allow, "$JS.API.STREAM.INFO."+stream) }
 	for _, bucket := range bucketsOf(a.service) {
 		info("KV_" + bucket)
@@ -182,12 +179,17 @@ func (a access) permissions(accounts []string) Permissions {
 		info(stream)
 		allow = append(allow, "$JS.API.STREAM.MSG.DELETE."+stream)
 	}
-	for _, bucket := range a.forgets {
-		allow = append(allow, "$JS.API.STREAM.PURGE.KV_"+bucket)
+	for _, bucket := range a.ranges {
+		allow = append(allow, "$JS.API.DIRECT.GET.KV_"+bucket, "$JS.API.STREAM.MSG.GET.KV_"+bucket)
 	}
 	for _, stream := range a.counts {
 		info(stream)
 		allow = append(allow, "$JS.API.CONSUMER.LIST."+stream)
+	}
+	if a.weighs {
+		for _, stream := range streamNames() {
+			info(stream)
+		}
 	}
 	for _, account := range accounts {
 		of := func(s string) string { return strings.ReplaceAll(s, "{account}", account) }
@@ -214,42 +216,32 @@ func (a access) permissions(accounts []string) Permissions {
 		for _, k := range a.writes {
 			allow = append(allow, "$KV."+k.bucket+"."+of(k.name))
 		}
-		for _, k := range a.watches {
-			stream := "KV_" + k.bucket
-			allow = append(allow, "$JS.API.CONSUMER.CREATE."+stream+".*.$KV."+k.bucket+"."+of(k.name), "$JS.API.CONSUMER.DELETE."+stream+".*",
-				"$JS.API.CONSUMER.INFO."+stream+".*", "$JS.FC."+stream+".>")
-		}
-		for _, k := range a.browses {
-			stream := "KV_" + k.bucket
-			allow = append(allow, "$JS.API.CONSUMER.CREATE."+stream+".*.$KV."+k.bucket+"."+of(k.name), "$JS.API.CONSUMER.DELETE."+stream+".*",
-				"$JS.API.CONSUMER.INFO."+stream+".*", "$JS.API.CONSUMER.MSG.NEXT."+stream+".*")
-			// The consumers that it makes have names of chance; those that others work with are not among them.
-			for _, c := range consumers {
-				if c.Stream == stream {
-					name := stream + "." + c.Durable(account)
-					deny = append(deny, "$JS.API.CONSUMER.CREATE."+name+".>", "$JS.API.CONSUMER.DELETE."+name, "$JS.API.CONSUMER.INFO."+name,
-						"$JS.API.CONSUMER.MSG.NEXT."+name)
-				}
-			}
-		}
 	}
-	return Permissions{User: a.service, Publish: distinct(allow), DenyPublish: distinct(deny), Subscribe: []string{InboxPrefix(a.service) + ".>"}}
+	return Permissions{User: a.service, Publish: distinct(allow), Subscribe: []string{InboxPrefix(a.service) + ".>"}}
 }
 
-func topologyPermissions() Permissions {
+func topologyPermissions(accounts []string) Permissions {
 	allow := []string{"$JS.API.INFO"}
+	for _, name := range streamNames() {
+		allow = append(allow, "$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)
+	}
+	for _, c := range (TopologyOptions{Accounts: accounts}).durables() {
+		name := c.stream + "." + c.config.Durable
+		allow = append(allow, "$JS.API.CONSUMER.INFO."+name, "$JS.API.CONSUMER.CREATE."+name+"."+c.config.FilterSubject)
+	}
+	return Permissions{User: TopologyUser, Publish: allow, Subscribe: []string{InboxPrefix(TopologyUser) + ".>"}}
+}
+
+// streamNames are the names of all streams, those of the buckets among them.
+func streamNames() []string {
 	names := make([]string, 0, len(streams)+len(buckets))
 	for _, s := range streams {
 		names = append(names, s.Name)
 	}
 	for _, b := range buckets {
-		names = append(names, "KV_"+b.Bucket)
+		names = append(names, "KV_"+b.name)
 	}
-	for _, name := range names {
-		allow = append(allow, "$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name,
-			"$JS.API.CONSUMER.INFO."+name+".*", "$JS.API.CONSUMER.CREATE."+name+".>")
-	}
-	return Permissions{User: TopologyUser, Publish: allow, Subscribe: []string{InboxPrefix(TopologyUser) + ".>"}}
+	return names
 }
 
 // streamOf is the stream that a subject, or a pattern of subjects, belongs to: its first token tells.

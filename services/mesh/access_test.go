@@ -27,26 +27,35 @@ var update = flag.Bool("update", false, "write the files that are generated from
 
 // TestPermissionFilesAreFresh holds the committed files to the topology.
 func TestPermissionFilesAreFresh(t *testing.T) {
-	for path, accounts := range map[string][]string{
-		"../../deploy/nats/permissions.conf":                      nil,
-		"../../deploy/helm/driftless/files/nats/permissions.conf": {"{account}"},
+	for path, want := range map[string]string{
+		"../../deploy/nats/permissions.conf":                      mesh.PermissionsFile(nil),
+		"../../deploy/nats/accounts.conf":                         mesh.AccountsFile(nil),
+		"../../deploy/helm/driftless/files/nats/permissions.conf": mesh.PermissionsFile([]string{"{account}"}),
 	} {
-		want := mesh.PermissionsFile(accounts)
 		if *update {
 			require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
 		}
 		have, err := os.ReadFile(path)
 		require.NoError(t, err)
 		if want != string(have) {
-			t.Errorf("%s is stale; write it anew with: go test ./mesh -update", path)
+			t.Errorf("%s is stale; write it again with: go test ./mesh -update", path)
 		}
 	}
 }
 
 var users = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation, mesh.TopologyUser}
 
-// deployed runs the server configuration of deploy/nats, without TLS if wanted, and applies the topology as its user.
+// deployed runs the server configuration of deploy/nats, and applies the topology as its user.
 func deployed(t *testing.T) *server.Server {
+	t.Helper()
+	return deployedWith(t, "nats-server.conf")
+}
+
+// isolated is the file of deploy/nats with an account for each service.
+const isolated = "nats-server-isolated.conf"
+
+// deployedWith is deployed for a file of deploy/nats.
+func deployedWith(t *testing.T, file string) *server.Server {
 	t.Helper()
 	for _, user := range append(users, "sys") {
 		t.Setenv(strings.ToUpper(user)+"_PASSWORD", user+"-secret")
@@ -56,7 +65,7 @@ func deployed(t *testing.T) *server.Server {
 	t.Setenv("NATS_STORE_DIR", t.TempDir())
 	t.Setenv("NATS_TLS_CERT", cert)
 	t.Setenv("NATS_TLS_KEY", key)
-	srv := localtest.NATSConfigured(t, "../../deploy/nats/nats-server.conf")
+	srv := localtest.NATSConfigured(t, "../../deploy/nats/"+file)
 	m, err := mesh.Connect(t.Context(), as(t, srv, mesh.TopologyUser, cert))
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
@@ -98,7 +107,16 @@ func (r refusals) Handle(_ context.Context, record slog.Record) error {
 }
 
 func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
-	srv := deployed(t)
+	doTheirWork(t, deployed(t))
+}
+
+func TestEachServiceDoesItsWorkInAnAccountOfItsOwn(t *testing.T) {
+	doTheirWork(t, deployedWith(t, isolated))
+}
+
+// doTheirWork does, as each service, what that service does.
+func doTheirWork(t *testing.T, srv *server.Server) {
+	t.Helper()
 	ca := os.Getenv("NATS_TLS_CERT")
 	clients := map[string]*mesh.Mesh{}
 	for _, user := range users {
@@ -241,6 +259,9 @@ func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
 	letter := &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: "mug", Id: "one"}
 	require.NoError(t, push.DeadLetter(ctx, letter))
 	require.NoError(t, rec.ForgetLetter(ctx, letter))
+	held, err := rec.Streams(ctx)
+	require.NoError(t, err)
+	require.Len(t, held, 11)
 	_, err = rec.RetryingCount(ctx, mesh.Push, "default")
 	require.NoError(t, err)
 	_, err = rec.Retrying(ctx, mesh.Push, "default", "mug")
@@ -307,14 +328,19 @@ func budgeted(ctx context.Context, t *testing.T, m *mesh.Mesh) {
 // TestEachServiceIsRefusedWhatIsNotItsOwn publishes, as each user, whatever another user may publish and more, and finds
 // that the server refuses exactly what the user's own permissions do not name.
 func TestEachServiceIsRefusedWhatIsNotItsOwn(t *testing.T) {
-	srv := deployed(t)
+	for _, file := range []string{"nats-server.conf", isolated} {
+		t.Run(file, func(t *testing.T) { refusesWhatIsNotTheirs(t, deployedWith(t, file)) })
+	}
+}
+
+func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
+	t.Helper()
 	ca := os.Getenv("NATS_TLS_CERT")
 	permissions := mesh.UserPermissions(nil)
 	var words []string
 	var patterns []string
 	for _, p := range permissions {
 		patterns = append(patterns, p.Publish...)
-		patterns = append(patterns, p.DenyPublish...)
 		patterns = append(patterns, p.Subscribe...)
 	}
 	for _, p := range patterns {
@@ -343,7 +369,7 @@ func TestEachServiceIsRefusedWhatIsNotItsOwn(t *testing.T) {
 			}
 			allowed := func(subject string) bool {
 				covers := func(pattern string) bool { return covers(pattern, subject) }
-				return slices.ContainsFunc(p.Publish, covers) && !slices.ContainsFunc(p.DenyPublish, covers)
+				return slices.ContainsFunc(p.Publish, covers)
 			}
 			try := func(rt require.TestingT, subject string) {
 				require.Equal(rt, allowed(subject), permitted(subject, func() error { return conn.Publish(subject, []byte("{")) }), "%s publishes on %s", p.User, subject)

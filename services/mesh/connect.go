@@ -71,6 +71,7 @@ type Mesh struct {
 	replicas int
 	logger   *slog.Logger
 	clock    *Clock
+	refusals refusals
 
 	mu         sync.Mutex
 	streams    map[string]jetstream.Stream

@@ -39,6 +39,17 @@ func (s *DesiredStore) NewestManyByToken(ctx context.Context, account string, to
 		if msg == nil {
 			return nil
 		}
+		if err := checkRepublished(ownHeaders(msg.Header)); err != nil {
+			s.m.countRefusal(ctx, StreamCatalog, subjects[i], err)
+			published, err := s.m.lastPublished(ctx, StreamCatalog, subjects[i])
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			msg = &nats.Msg{Header: published.Header, Data: published.Data}
+		}
 		change := &catalogv1.ProductChange{}
 		if err := proto.Unmarshal(msg.Data, change); err != nil {
 			return fmt.Errorf("the latest message of %s is not a product change: %w", subjects[i], err)

@@ -40,6 +40,9 @@ func (s *DesiredStore) History(ctx context.Context, account, product string) ([]
 		if err != nil {
 			return nil, fmt.Errorf("read the history on %s: %w", subject, err)
 		}
+		if checkRepublished(ownHeaders(msg.Header)) != nil {
+			continue
+		}
 		sent := trace.SpanContextFromContext(telemetry.ExtractNATS(context.WithoutCancel(ctx), msg.Header))
 		if sent.IsValid() {
 			out = append(out, Change{headerVersion(msg.Header), sent})

@@ -79,9 +79,7 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string, d
 
 // nextAnswer waits for the next answer, and returns the index of its request.
 func nextAnswer(ctx context.Context, sub *nats.Subscription) (int, *nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, readAttempt)
-	defer cancel()
-	msg, err := sub.NextMsgWithContext(ctx)
+	msg, err := nextWithin(ctx, sub, readAttempt)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -94,9 +92,10 @@ func nextAnswer(ctx context.Context, sub *nats.Subscription) (int, *nats.Msg, er
 
 // found returns the message of an answer to a direct get, nil if it says that there is none.
 func found(msg *nats.Msg) (*nats.Msg, error) {
-	switch status := msg.Header.Get("Status"); status {
-	case "":
+	if isStored(msg.Header) {
 		return msg, nil
+	}
+	switch status := msg.Header.Get("Status"); status {
 	case "404":
 		return nil, nil //nolint:nilnil // nil is the answer
 	default:
@@ -106,7 +105,7 @@ func found(msg *nats.Msg) (*nats.Msg, error) {
 
 // sequenceOf returns the sequence of an answer to a direct get.
 func sequenceOf(msg *nats.Msg) (uint64, error) {
-	sequence, err := strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64)
+	sequence, err := strconv.ParseUint(answered(msg.Header, jetstream.SequenceHeader), 10, 64)
 	if err != nil {
 		return 0, errors.New("the answer has no sequence")
 	}

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/local/localtest"
 	"github.com/driftless-sync/driftless/services/mesh"
 )
@@ -49,26 +49,43 @@ func TestLinks(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestWhatIsForgottenLeavesNoTrace(t *testing.T) {
+func TestForget_LeavesNoTrace(t *testing.T) {
 	t.Parallel()
-	url, _ := localtest.NATS(t)
-	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
-	require.NoError(t, err)
-	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	m := start(t)
 	touch := func(id string) {
-		_, err := m.Observed().Update(t.Context(), "default", id, func(*catalogv1.Observed) error { return nil })
+		_, err := m.Observed().Update(t.Context(), "default", id, oneMore)
 		require.NoError(t, err)
 	}
 	touch("prod_1")
 	touch("prod_10")
 	require.NoError(t, m.Observed().Forget(t.Context(), "default", "prod_1"))
 	require.NoError(t, m.Observed().Forget(t.Context(), "default", "prod_1"))
-	_, revision, err := m.Observed().Get(t.Context(), "default", "prod_1")
+	o, _, err := m.Observed().Get(t.Context(), "default", "prod_1")
 	require.NoError(t, err)
-	require.Zero(t, revision)
-	n, err := m.Observed().Count(t.Context(), "default")
+	require.Zero(t, o.GetGeneration(), "it is unknown at once")
+	end, err := m.Observed().Revision(t.Context())
 	require.NoError(t, err)
-	require.EqualValues(t, 1, n)
+	for entry, err := range m.Observed().Range(t.Context(), "default", 1, end) {
+		require.NoError(t, err)
+		require.Equal(t, "prod_10", entry.Observed.GetProductId())
+	}
+	require.Eventually(t, func() bool {
+		_, revision, err := m.Observed().Get(t.Context(), "default", "prod_1")
+		n, countErr := m.Observed().Count(t.Context(), "default")
+		return err == nil && countErr == nil && revision == 0 && n == 1
+	}, patience, 10*time.Millisecond, "the marker goes by itself")
 	touch("prod_1")
+	require.NoError(t, m.Observed().Forget(t.Context(), "default", "prod_1"))
+	// Also in the place of the marker.
+	touch("prod_1")
+}
+
+// What a topology of an earlier version refuses is told with the remedy.
+func TestForget_WithoutTheTopologyOfThisVersion(t *testing.T) {
+	t.Parallel()
+	m := start(t)
+	require.NoError(t, m.JetStream().DeleteKeyValue(t.Context(), mesh.BucketObserved))
+	_, err := m.JetStream().CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: mesh.BucketObserved})
+	require.NoError(t, err)
+	require.ErrorContains(t, m.Observed().Forget(t.Context(), "default", "prod_1"), "driftless topology apply")
 }

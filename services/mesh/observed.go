@@ -62,18 +62,12 @@ func (s *ObservedStore) Get(ctx context.Context, account, product string) (*cata
 
 // Count is how many products of an account something is known of.
 func (s *ObservedStore) Count(ctx context.Context, account string) (uint64, error) {
-	// A consumer of the newest of each key knows their number without listing them.
-	cons, err := s.m.js.CreateConsumer(ctx, "KV_"+BucketObserved, jetstream.ConsumerConfig{
-		FilterSubject: "$KV." + BucketObserved + "." + account + ".*", DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
-		AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: 10 * time.Second, MemoryStorage: true,
-	})
+	// The bucket keeps one message of each key.
+	n, err := s.m.count(ctx, "KV_"+BucketObserved, "$KV."+BucketObserved+"."+account+".*")
 	if err != nil {
 		return 0, fmt.Errorf("count what is known: %w", err)
 	}
-	info := cons.CachedInfo()
-	// It would go by itself.
-	_ = s.m.js.DeleteConsumer(ctx, info.Stream, info.Name)
-	return info.NumPending, nil
+	return n, nil
 }
 
 // Update changes what is known of a product: change gets the newest state, edits it in place, and is called again
@@ -137,16 +131,32 @@ func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, r
 	return o, err
 }
 
-// Forget removes what is known under an id of Stripe's that is not the catalog's, and leaves no trace of it in the bucket.
+// forgottenFor is how long the marker of a forgotten product stays: the shortest that JetStream takes.
+const forgottenFor = time.Second
+
+// Forget removes what is known under an id of Stripe's that is not the catalog's. It stores a marker in its place,
+// which the server removes after a second: then no trace is left. It does not purge: the right to purge a subject is
+// the right to purge the whole bucket.
 func (s *ObservedStore) Forget(ctx context.Context, account, stripeID string) error {
-	stream, err := s.m.stream(ctx, "KV_"+BucketObserved)
-	if err != nil {
-		return err
-	}
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(observedSubject(account, stripeID))); err != nil {
+	msg := &nats.Msg{Subject: observedSubject(account, stripeID), Header: nats.Header{}}
+	msg.Header.Set("KV-Operation", "DEL")
+	msg.Header.Set(jetstream.MsgTTLHeader, forgottenFor.String())
+	switch err := s.m.committer("KV_"+BucketObserved).put(ctx, msg).err; {
+	case err == nil:
+		return nil
+	case refusedWith(err, codeNoTTL):
+		return fmt.Errorf("forget what is known of %s: %w: run `driftless topology apply`", stripeID, err)
+	default:
 		return fmt.Errorf("forget what is known of %s: %w", stripeID, err)
 	}
-	return nil
+}
+
+// codeNoTTL is JetStream's error for a message that is to expire, in a stream that does not allow that.
+const codeNoTTL jetstream.ErrorCode = 10166
+
+func refusedWith(err error, code jetstream.ErrorCode) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == code
 }
 
 // Put stores what is known of a product if it still has the revision that Get or GetMany returned, else the error is

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -63,9 +62,6 @@ func (s *ObservedStore) Revision(ctx context.Context) (uint64, error) {
 	return s.m.LastSequence(ctx, "KV_"+BucketObserved)
 }
 
-// idle is how long Range waits for the server before it asks where the bucket's end is.
-const idle = 5 * time.Second
-
 // Range yields what is known of the account's products whose newest revision is in [from, to], in the order of revisions,
 // as a stream of constant memory. What is written meanwhile gets a revision beyond to, and is not among them. It ends
 // after the first error.
@@ -81,63 +77,21 @@ func (s *ObservedStore) each(ctx context.Context, account string, from, to uint6
 	if from > to {
 		return nil
 	}
-	cons, err := s.m.js.OrderedConsumer(ctx, "KV_"+BucketObserved, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{"$KV." + BucketObserved + "." + account + ".*"},
-		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+	var broken error
+	filter := "$KV." + BucketObserved + "." + account + ".*"
+	err := s.m.eachMessage(ctx, "KV_"+BucketObserved, filter, from, func(msg *jetstream.RawStreamMsg) bool {
+		if msg.Sequence > to {
+			return false
+		}
+		if msg.Header.Get("KV-Operation") != "" {
+			return true
+		}
+		o := &catalogv1.Observed{}
+		if err := proto.Unmarshal(msg.Data, o); err != nil {
+			broken = fmt.Errorf("message %d is no observed state: %w", msg.Sequence, err)
+			return false
+		}
+		return yield(ObservedEntry{o, msg.Sequence})
 	})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		// It would go by itself, some minutes later.
-		_ = s.m.js.DeleteConsumer(context.WithoutCancel(ctx), "KV_"+BucketObserved, cons.CachedInfo().Name)
-	}()
-	if cons.CachedInfo().NumPending == 0 {
-		return nil
-	}
-	messages, err := cons.Messages(jetstream.PullMaxMessages(512))
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	for {
-		msg, err := messages.Next(jetstream.NextMaxWait(idle))
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case errors.Is(err, nats.ErrTimeout):
-			// What was left may have been written anew, and lie beyond the end.
-			now, err := cons.Info(ctx)
-			if err != nil {
-				return err
-			}
-			if now.NumPending == 0 {
-				return nil
-			}
-			continue
-		case err != nil:
-			return err
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return err
-		}
-		if meta.Sequence.Stream > to {
-			return nil
-		}
-		if msg.Headers().Get("KV-Operation") == "" {
-			o := &catalogv1.Observed{}
-			if err := proto.Unmarshal(msg.Data(), o); err != nil {
-				return fmt.Errorf("message %d is no observed state: %w", meta.Sequence.Stream, err)
-			}
-			if !yield(ObservedEntry{o, meta.Sequence.Stream}) {
-				return nil
-			}
-		}
-		if meta.NumPending == 0 {
-			return nil
-		}
-	}
+	return errors.Join(err, broken)
 }

@@ -16,9 +16,6 @@ func PermissionsFile(accounts []string) string {
 	for _, p := range UserPermissions(accounts) {
 		fmt.Fprintf(&b, "\nDRIFTLESS_%s: {\n  publish: {\n", strings.ToUpper(p.User))
 		list(&b, "    ", "allow", p.Publish)
-		if len(p.DenyPublish) > 0 {
-			list(&b, "    ", "deny", p.DenyPublish)
-		}
 		b.WriteString("  }\n")
 		list(&b, "  ", "subscribe", p.Subscribe)
 		b.WriteString("}\n")

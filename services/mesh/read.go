@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -30,9 +31,14 @@ func read[T any](ctx context.Context, once func(context.Context) (T, error)) (T,
 
 // lastOf returns the latest message of a subject.
 func lastOf(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
-	return read(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	msg, err := read(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		return stream.GetLastMsgForSubject(ctx, subject)
 	})
+	if err != nil || !isStored(msg.Header) {
+		return msg, err
+	}
+	// The client takes the first of several, see answered.
+	return storedMessage(&nats.Msg{Header: msg.Header, Data: msg.Data})
 }
 
 // entryOf returns the value of a key.

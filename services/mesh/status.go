@@ -128,13 +128,7 @@ type StreamStatus struct {
 
 // Streams returns how much every stream and bucket holds, of all accounts together.
 func (m *Mesh) Streams(ctx context.Context) ([]StreamStatus, error) {
-	var names []string
-	for _, c := range streams {
-		names = append(names, c.Name)
-	}
-	for _, c := range buckets {
-		names = append(names, "KV_"+c.Bucket)
-	}
+	names := streamNames()
 	out := make([]StreamStatus, 0, len(names))
 	for _, name := range names {
 		stream, err := m.stream(ctx, name)

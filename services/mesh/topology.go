@@ -118,16 +118,6 @@ var streams = []jetstream.StreamConfig{
 	},
 }
 
-var buckets = []jetstream.KeyValueConfig{
-	{Bucket: BucketObserved, Description: "what Stripe holds as far as is known; the claim of the push at work", History: 1},
-	{Bucket: BucketCursor, Description: "positions in /v1/events, of snapshots and of scans", History: 1},
-	{Bucket: BucketBudget, Description: "what the processes that call Stripe share of each account's rates", History: 1},
-	{Bucket: BucketLink, Description: "which product of the catalog a Stripe product of another id stands for", History: 1},
-}
-
-// batched are the buckets whose writes may come as atomic batches; the others' writers are few.
-var batched = map[string]bool{BucketObserved: true}
-
 // consumers lists every consumer with its filter, in which {account} stands for the account.
 var consumers = []struct {
 	Consumer
@@ -162,6 +152,9 @@ type TopologyOptions struct {
 	AllowDataLoss bool
 	// Kept is told of what ApplyTopology leaves as it is because it would be lowered; nil is told of nothing.
 	Kept func(Difference)
+	// Refused is told of protections that the server does not take, and why; the mesh works without them. If it is
+	// nil they are errors of ApplyTopology.
+	Refused func(Difference, error)
 	// Accounts that get consumers; DefaultAccount if none is named. Those of accounts that are not named are left as they
 	// are.
 	Accounts []string
@@ -210,13 +203,6 @@ func (o TopologyOptions) durables() []durable {
 }
 
 func streamConfig(c jetstream.StreamConfig, o TopologyOptions) jetstream.StreamConfig {
-	c.Replicas = max(o.Replicas, 1)
-	c.Storage = jetstream.FileStorage
-	c.Placement = o.placement()
-	return c
-}
-
-func bucketConfig(c jetstream.KeyValueConfig, o TopologyOptions) jetstream.KeyValueConfig {
 	c.Replicas = max(o.Replicas, 1)
 	c.Storage = jetstream.FileStorage
 	c.Placement = o.placement()

@@ -19,6 +19,8 @@ type setting[C any] struct {
 	set    func(*C)
 	// partly does what of it lowers nothing; nil for nothing.
 	partly func(*C)
+	// protects is true if it forbids what the mesh does not do.
+	protects bool
 }
 
 // merged is a configuration of the server with what is declared: settings that are not declared stay as they are.
@@ -28,17 +30,20 @@ type merged[C any] struct {
 	changes, lowers []string
 	// differs is true if the configuration is not the server's.
 	differs bool
+	// protects is true if it differs in nothing but protections.
+	protects bool
 }
 
 // merge puts the declared settings into the server's configuration; those that lower something only if that is allowed.
 func merge[C any](have C, lower bool, settings []setting[C]) merged[C] {
-	m := merged[C]{config: have}
+	m := merged[C]{config: have, protects: true}
 	for _, s := range settings {
 		if reflect.DeepEqual(s.want, s.have) {
 			continue
 		}
 		change := fmt.Sprintf("%s is %v, declared %v", s.name, s.have, s.want)
 		m.changes = append(m.changes, change)
+		m.protects = m.protects && s.protects
 		if s.lowers {
 			m.lowers = append(m.lowers, change)
 		}
@@ -98,23 +103,42 @@ func streamSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 	}, sharedSettings(want, have)...)
 }
 
-func bucketSettings(want jetstream.KeyValueConfig, have jetstream.StreamConfig) []setting[jetstream.StreamConfig] {
+func bucketSettings(want, have jetstream.StreamConfig) []setting[jetstream.StreamConfig] {
 	type c = jetstream.StreamConfig
-	history := int64(want.History)
+	// JetStream takes none of these three back.
+	want.AllowMsgTTL = want.AllowMsgTTL || have.AllowMsgTTL
+	want.DenyDelete, want.DenyPurge = want.DenyDelete || have.DenyDelete, want.DenyPurge || have.DenyPurge
 	return append([]setting[c]{
 		{
-			name: "history", want: history, have: have.MaxMsgsPerSubject,
-			lowers: fewer(history, have.MaxMsgsPerSubject), set: func(c *c) { c.MaxMsgsPerSubject = history },
+			name: "history", want: want.MaxMsgsPerSubject, have: have.MaxMsgsPerSubject,
+			lowers: fewer(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
+			set:    func(c *c) { c.MaxMsgsPerSubject = want.MaxMsgsPerSubject },
 		},
-	}, sharedSettings(c{
-		Replicas: want.Replicas, Placement: want.Placement, AllowAtomicPublish: batched[want.Bucket], Description: want.Description,
-	}, have)...)
+		{
+			name: "message TTL", want: want.AllowMsgTTL, have: have.AllowMsgTTL,
+			set: func(c *c) { c.AllowMsgTTL = want.AllowMsgTTL },
+		},
+		{
+			name: "deny delete", want: want.DenyDelete, have: have.DenyDelete,
+			protects: true, set: func(c *c) { c.DenyDelete = want.DenyDelete },
+		},
+		{
+			name: "deny purge", want: want.DenyPurge, have: have.DenyPurge,
+			protects: true, set: func(c *c) { c.DenyPurge = want.DenyPurge },
+		},
+	}, sharedSettings(want, have)...)
 }
 
 // sharedSettings are those that streams and buckets have in common.
 func sharedSettings(want, have jetstream.StreamConfig) []setting[jetstream.StreamConfig] {
 	type c = jetstream.StreamConfig
+	// Schedules are roll-ups: JetStream allows them with these, and takes neither back.
+	want.AllowRollup = want.AllowRollup || want.AllowMsgSchedules || have.AllowMsgSchedules
 	return []setting[c]{
+		{
+			name: "rollup", want: want.AllowRollup, have: have.AllowRollup,
+			protects: true, set: func(c *c) { c.AllowRollup = want.AllowRollup },
+		},
 		{
 			name: "replicas", want: want.Replicas, have: have.Replicas,
 			lowers: want.Replicas < have.Replicas, set: func(c *c) { c.Replicas = want.Replicas },

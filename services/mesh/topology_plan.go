@@ -26,6 +26,8 @@ type Difference struct {
 	apply func(context.Context) error
 	// refused says which messages what apply does would lose.
 	refused string
+	// protects is true if apply does nothing but forbid what the mesh does not do.
+	protects bool
 }
 
 func (d Difference) String() string {
@@ -42,10 +44,11 @@ func (d Difference) String() string {
 // ErrLoses is the error of ApplyTopology when a change would lose messages and that is not allowed.
 var ErrLoses = errors.New("would lose messages")
 
-// ApplyTopology creates what is missing and updates what differs. One process does this, before the services
-// start; it is safe to repeat. Consumers that exist keep their position, and settings that are not declared here stay as
-// they are. Nothing is lowered or removed unless the options allow it. It changes nothing at all, and returns ErrLoses,
-// if one of the changes would lose messages and the options do not allow that.
+// ApplyTopology creates what is missing and updates what differs. One process does this, before the services start;
+// it is safe to repeat. Consumers that exist keep their position, and settings that are not declared here stay as
+// they are. Nothing is lowered or removed unless the options allow it. It changes nothing at all, and returns
+// ErrLoses, if one of the changes would lose messages and the options do not allow that. What only protects the
+// streams, such as the denial of roll-ups, is applied without being asked for.
 func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) error {
 	diffs, err := PlanTopology(ctx, js, o)
 	if err != nil {
@@ -60,6 +63,8 @@ func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOption
 	if len(losses) > 0 && !o.AllowDataLoss {
 		return fmt.Errorf("nothing was changed: applying the topology %w: %s", ErrLoses, strings.Join(losses, "; "))
 	}
+	// The rest is applied all the same: services that lack a consumer do not work.
+	var refused error
 	for _, d := range diffs {
 		if d.Lowers != "" && !o.lowers() && o.Kept != nil {
 			o.Kept(d)
@@ -67,11 +72,40 @@ func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOption
 		if d.apply == nil {
 			continue
 		}
-		if err := d.apply(ctx); err != nil {
-			return fmt.Errorf("apply %s %s: %w", d.Kind, d.Name, err)
+		err := d.apply(ctx)
+		switch {
+		case err == nil:
+		case !errors.Is(err, errKept) && !(d.protects && isRefusal(err)):
+			return errors.Join(fmt.Errorf("apply %s %s: %w", d.Kind, d.Name, err), refused)
+		case o.Refused != nil:
+			o.Refused(d, err)
+		default:
+			refused = errors.Join(refused, fmt.Errorf("apply %s %s (%s): %w", d.Kind, d.Name, d.Detail, err))
 		}
 	}
-	return nil
+	return refused
+}
+
+// errKept: the server took an update, and left a setting as it was.
+var errKept = errors.New("the server leaves it as it is")
+
+// isRefusal reports whether the server says no to a change, and would say so again.
+func isRefusal(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.Code < unavailable
+}
+
+// rollupStays returns an error if roll-ups were to be forbidden and are allowed still. JetStream allows them again,
+// without a word, where another setting of the stream needs them.
+func rollupStays(want, have jetstream.StreamConfig) error {
+	switch {
+	case want.AllowRollup || !have.AllowRollup:
+		return nil
+	case have.SubjectDeleteMarkerTTL > 0:
+		return fmt.Errorf("rollup: %w: subject_delete_marker_ttl needs it; set that to 0", errKept)
+	default:
+		return fmt.Errorf("rollup: %w", errKept)
+	}
 }
 
 // lowers reports whether settings may be lowered.
@@ -85,9 +119,9 @@ func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions
 			return nil, fmt.Errorf("read stream %s: %w", c.Name, err)
 		}
 	}
-	for _, c := range buckets {
-		if err := p.bucket(ctx, bucketConfig(c, o)); err != nil {
-			return nil, fmt.Errorf("read bucket %s: %w", c.Bucket, err)
+	for _, b := range buckets {
+		if err := p.bucket(ctx, b); err != nil {
+			return nil, fmt.Errorf("read bucket %s: %w", b.name, err)
 		}
 	}
 	for _, c := range o.durables() {
@@ -125,15 +159,14 @@ func (p *planner) stream(ctx context.Context, want jetstream.StreamConfig) error
 	return p.update("stream", want.Name, m, want, func(c jetstream.StreamConfig) (string, error) { return streamLoses(ctx, c, s) })
 }
 
-func (p *planner) bucket(ctx context.Context, want jetstream.KeyValueConfig) error {
-	s, err := p.js.Stream(ctx, "KV_"+want.Bucket)
+func (p *planner) bucket(ctx context.Context, b bucket) error {
+	want := b.stream(p.o)
+	s, err := p.js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		p.missing("bucket", want.Bucket, func(ctx context.Context) error {
-			if _, err := p.js.CreateKeyValue(ctx, want); err != nil {
-				return err
-			}
-			return allowBatches(ctx, p.js, want.Bucket)
+		p.missing("bucket", b.name, func(ctx context.Context) error {
+			_, err := p.js.CreateStream(ctx, want)
+			return err
 		})
 		return nil
 	case err != nil:
@@ -142,8 +175,8 @@ func (p *planner) bucket(ctx context.Context, want jetstream.KeyValueConfig) err
 	have := s.CachedInfo().Config
 	m := merge(have, p.o.lowers(), bucketSettings(want, have))
 	wanted := have
-	wanted.MaxMsgsPerSubject = int64(want.History)
-	return p.update("bucket", want.Bucket, m, wanted, func(c jetstream.StreamConfig) (string, error) {
+	wanted.MaxMsgsPerSubject = want.MaxMsgsPerSubject
+	return p.update("bucket", b.name, m, wanted, func(c jetstream.StreamConfig) (string, error) {
 		if !fewer(c.MaxMsgsPerSubject, have.MaxMsgsPerSubject) {
 			return "", nil
 		}
@@ -159,7 +192,13 @@ func (p *planner) update(
 	if len(m.changes) == 0 {
 		return nil
 	}
-	d := Difference{Kind: kind, Name: name, Detail: strings.Join(m.changes, ", "), Lowers: strings.Join(m.lowers, ", ")}
+	d := Difference{
+		Kind:     kind,
+		Name:     name,
+		Detail:   strings.Join(m.changes, ", "),
+		Lowers:   strings.Join(m.lowers, ", "),
+		protects: m.protects,
+	}
 	var err error
 	if d.Loses, err = loses(want); err != nil {
 		return err
@@ -169,8 +208,11 @@ func (p *planner) update(
 			return err
 		}
 		d.apply = func(ctx context.Context) error {
-			_, err := p.js.UpdateStream(ctx, m.config)
-			return err
+			s, err := p.js.UpdateStream(ctx, m.config)
+			if err != nil {
+				return err
+			}
+			return rollupStays(m.config, s.CachedInfo().Config)
 		}
 	}
 	p.diffs = append(p.diffs, d)
@@ -210,19 +252,4 @@ func (p *planner) consumer(ctx context.Context, c durable) error {
 	}
 	p.diffs = append(p.diffs, d)
 	return nil
-}
-
-// allowBatches sets what a bucket's configuration has no word for.
-func allowBatches(ctx context.Context, js jetstream.JetStream, bucket string) error {
-	s, err := js.Stream(ctx, "KV_"+bucket)
-	if err != nil {
-		return err
-	}
-	config := s.CachedInfo().Config
-	if config.AllowAtomicPublish == batched[bucket] {
-		return nil
-	}
-	config.AllowAtomicPublish = batched[bucket]
-	_, err = js.UpdateStream(ctx, config)
-	return err
 }

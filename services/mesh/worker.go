@@ -220,6 +220,10 @@ func take[T any, M interface {
 		m.logger.Error("message without JetStream metadata", "subject", raw.Subject(), "error", err)
 		return d, false
 	}
+	if err := checkRepublished(raw.Headers()); err != nil {
+		m.refuse(ctx, meta.Stream, raw, err)
+		return d, false
+	}
 	d = delivery[M]{begun: time.Now(), raw: raw, meta: meta, msg: Message[M]{
 		Body: M(new(T)), Subject: raw.Subject(), Stream: meta.Stream, Sequence: meta.Sequence.Stream,
 		Attempt: meta.NumDelivered, Header: raw.Headers(), PublishedAt: meta.Timestamp,

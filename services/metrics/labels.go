@@ -37,6 +37,12 @@ var (
 		"invalid_product", "query_failed", "refused_by_stripe", "not_converging", "exhausted", "linked_elsewhere", "undecodable", "write_back_failed",
 		"unstorable",
 	}}
+	// Refusal is why a message is not authentic.
+	Refusal = Label{
+		Name:    "reason",
+		Meaning: "published by the server as an answer, at the wish of a user who may not publish it",
+		Values:  []string{"republished"},
+	}
 	// FailureAction is what is done about a failed pass.
 	FailureAction = Label{
 		Name: "action", Meaning: "what is done about it",

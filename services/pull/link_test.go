@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
+	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -26,9 +27,9 @@ func (r *rig) link(stripeID string) {
 
 func (r *rig) unknown(stripeID string) bool {
 	r.t.Helper()
-	_, revision, err := r.mesh.Observed().Get(r.t.Context(), "default", stripeID)
+	o, _, err := r.mesh.Observed().Get(r.t.Context(), "default", stripeID)
 	require.NoError(r.t, err)
-	return revision == 0
+	return proto.Equal(o, &catalogv1.Observed{Account: "default", ProductId: stripeID})
 }
 
 func oldMug(name string, updated int64) map[string]any {

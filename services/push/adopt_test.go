@@ -106,9 +106,10 @@ func TestAProductIsAdoptedInsteadOfMade(t *testing.T) {
 	out := r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, "mug")
 	require.Equal(t, "adopted:a", out.GetId())
 	require.Equal(t, stripeID, out.GetStripeId())
-	_, revision, err := r.mesh.Observed().Get(t.Context(), "default", stripeID)
-	require.NoError(t, err)
-	require.Zero(t, revision, "nothing is left under Stripe's id")
+	require.Eventually(t, func() bool {
+		_, revision, err := r.mesh.Observed().Get(t.Context(), "default", stripeID)
+		return err == nil && revision == 0
+	}, patience, 10*time.Millisecond, "nothing is left under Stripe's id")
 
 	// From here on it is a product like any other, while others are still held.
 	r.want(mug("Mug XL", "1600"), 20)

@@ -28,8 +28,8 @@ type endpoints struct {
 
 func endpointsFile(dataDir string) string { return filepath.Join(dataDir, "mesh.json") }
 
-// save tells commands on this machine where the mesh is. The file holds the database's password and
-// the token.
+// save tells commands on this machine where the mesh is. The file holds the passwords of the database and of NATS, and the
+// token.
 func (e endpoints) save(dataDir string) error {
 	data, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {

@@ -47,6 +47,10 @@ func (u *up) environment(service string) []string {
 		pass = slices.Concat(common, postgresVariables)
 	}
 	set := u.settings()
+	if set["NATS_URL"] != "" {
+		// On the private server each service is a user of its own.
+		set["NATS_URL"] = u.natsURL(service)
+	}
 	if service == mesh.Reconciliation && set["LEDGER_DATABASE_URL"]+set["LEDGER_DATABASE_URL_FILE"] != "" {
 		// The catalog's database is for a ledger that has none of its own.
 		set["DATABASE_URL"], set["DATABASE_URL_FILE"] = "", ""

@@ -102,12 +102,19 @@ func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
 	return err
 }
 
-type topologyPermissionsCmd struct{ topologyAccounts }
+type topologyPermissionsCmd struct {
+	topologyAccounts
+	Isolated bool `help:"Print an account of NATS for each user instead, with imports and exports; see docs/security.md."`
+}
 
 func (cmd *topologyPermissionsCmd) Run(c *cli) error {
-	if c.Output == "json" {
+	text := mesh.PermissionsFile(cmd.Accounts)
+	switch {
+	case c.Output == "json":
 		return json.NewEncoder(jsonOut).Encode(mesh.UserPermissions(cmd.Accounts))
+	case cmd.Isolated:
+		text = mesh.AccountsFile(cmd.Accounts)
 	}
-	_, err := fmt.Fprint(stdout, mesh.PermissionsFile(cmd.Accounts))
+	_, err := fmt.Fprint(stdout, text)
 	return err
 }

@@ -151,7 +151,8 @@ type up struct {
 	started   time.Time
 
 	at       endpoints
-	pg       *local.Postgres // nil if the database is not ours
+	natsURLs map[string]string // by user; empty if NATS is not ours
+	pg       *local.Postgres   // nil if the database is not ours
 	sim      *stripesim.Config
 	webhook  string // the simulator's secret
 	services []*local.Service
@@ -209,19 +210,12 @@ func (u *up) startPostgres(ctx context.Context) error {
 func (u *up) startNATS(ctx context.Context) error {
 	u.at.NATS = u.NATSURL
 	if u.NATSURL == "" {
-		server, err := local.StartNATS(ctx, local.NATSConfig{DataDir: filepath.Join(u.dataDir, "nats"), Logger: u.logger})
-		if err != nil {
+		if err := u.startPrivateNATS(ctx); err != nil {
 			return err
 		}
-		u.onStop(func() {
-			if err := server.Close(); err != nil {
-				u.logger.Warn("stopping NATS", "error", err)
-			}
-		})
-		u.at.NATS = server.URL()
 	}
 	settings := u.NATS
-	settings.NATSURL = u.at.NATS
+	settings.NATSURL = u.natsURL(mesh.TopologyUser)
 	client := service.NATS(mesh.TopologyUser, settings)
 	client.Logger, client.Patience = u.logger, u.Timeout
 	m, err := mesh.Connect(ctx, client)
@@ -240,6 +234,10 @@ func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
 	}
 	var kept []string
 	options.Kept = func(d mesh.Difference) { kept = append(kept, d.Kind+" "+d.Name+" ("+d.Lowers+")") }
+	options.Refused = func(d mesh.Difference, err error) {
+		u.logger.WarnContext(ctx, "NATS does not take what protects its streams; see docs/security.md",
+			"of", d.Kind+" "+d.Name, "error", err)
+	}
 	err := m.ApplyTopology(ctx, options, u.Timeout)
 	if len(kept) > 0 {
 		u.logger.WarnContext(ctx, "NATS has more than is configured, and stays as it is; `driftless topology apply --allow-lowering` lowers it",

@@ -130,6 +130,8 @@ func optional(m metrics.Metric, service string) bool {
 		return service == mesh.Ingestion
 	case metrics.Redeliveries.Name, metrics.StripeRateLimited.Name:
 		return service != mesh.Push
+	case metrics.Refused.Name:
+		return true
 	default:
 		return false
 	}

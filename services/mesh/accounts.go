@@ -1,0 +1,50 @@
+package mesh
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// AccountsFile is a file for the block "accounts" of nats-server's configuration: the streams in an account of their
+// own, and an account for each user of the mesh, which imports from it what its permissions name.
+//
+// In one account the server publishes the answer to a request wherever its reply subject says, whatever the user may
+// publish. Between accounts an answer goes back to the account that has asked, and nowhere else.
+func AccountsFile(accounts []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# An account of NATS for each user of the mesh, for the accounts: %s. The block "accounts" of the
+# server's configuration includes this file; see nats-server-isolated.conf.
+# Generated from the topology. For other accounts: driftless topology permissions --isolated --account NAME,NAME
+`, strings.Join(TopologyOptions{Accounts: accounts}.accounts(), ", "))
+	users := UserPermissions(accounts)
+	importers := map[string][]string{}
+	for _, p := range users {
+		for _, subject := range p.Publish {
+			importers[subject] = append(importers[subject], accountOf(p.User))
+		}
+	}
+	b.WriteString("\nDRIFTLESS: {\n  jetstream: enabled\n  exports: [\n")
+	for _, subject := range slices.Sorted(maps.Keys(importers)) {
+		// A request for messages has many answers.
+		fmt.Fprintf(&b, "    { service: %q, response_type: stream, accounts: [%s] }\n",
+			subject, strings.Join(importers[subject], ", "))
+	}
+	b.WriteString("  ]\n}\n")
+	for _, p := range users {
+		fmt.Fprintf(&b, "\n%s: {\n  users: [ { user: %q, password: $%s_PASSWORD, permissions: {\n",
+			accountOf(p.User), p.User, strings.ToUpper(p.User))
+		list(&b, "    ", "publish", p.Publish)
+		list(&b, "    ", "subscribe", p.Subscribe)
+		b.WriteString("  } } ]\n  imports: [\n")
+		for _, subject := range p.Publish {
+			fmt.Fprintf(&b, "    { service: { account: DRIFTLESS, subject: %q } }\n", subject)
+		}
+		b.WriteString("  ]\n}\n")
+	}
+	return b.String()
+}
+
+// accountOf is the name of a user's account on NATS.
+func accountOf(user string) string { return "DRIFTLESS_" + strings.ToUpper(user) }

@@ -1,0 +1,218 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// pageMessages and pageBytes bound a page of messages. The server adds up all that is left for each page, and it
+	// buffers at most 64 MB for a slow client by default.
+	pageMessages = 8192
+	pageBytes    = 8 << 20
+	// lagPause is how long a reader waits for a replica that lags behind the leader of a stream.
+	lagPause = 50 * time.Millisecond
+)
+
+// page is a part of a stream's messages, in the order of their sequences.
+type page struct {
+	messages []*jetstream.RawStreamMsg
+	// left is how many messages follow, as far as the replica that answered knows.
+	left uint64
+}
+
+// next is a request for messages of a stream with direct get.
+type next struct {
+	Sequence uint64 `json:"seq"`
+	Filter   string `json:"next_by_subj,omitempty"`
+	Batch    int    `json:"batch,omitempty"`
+	MaxBytes int    `json:"max_bytes,omitempty"`
+}
+
+// eachMessage yields the messages of a stream with direct get, from a sequence on, until yield returns false or
+// nothing is left. It works without a consumer, and reads what the leader of the stream had when it began.
+func (m *Mesh) eachMessage(
+	ctx context.Context, stream, filter string, from uint64, yield func(*jetstream.RawStreamMsg) bool,
+) error {
+	asked, err := m.worthFilter(ctx, stream, filter)
+	if err != nil {
+		return err
+	}
+	for from = max(from, 1); ; {
+		p, err := m.page(ctx, stream, next{from, asked, pageMessages, pageBytes})
+		if err != nil {
+			return err
+		}
+		for _, msg := range p.messages {
+			if matches(filter, msg.Subject) && !yield(msg) {
+				return nil
+			}
+			from = msg.Sequence + 1
+		}
+		if p.left > 0 {
+			continue
+		}
+		// Any replica may have answered, also one that lags.
+		more, err := m.leaderHas(ctx, stream, next{Sequence: from, Filter: filter})
+		if err != nil || !more {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lagPause):
+		}
+	}
+}
+
+// worthFilter returns the filter to ask for, none if many messages fit it. For each message that fits a pattern the
+// server looks through the subjects of a block of its store, which costs it more than to send all messages.
+func (m *Mesh) worthFilter(ctx context.Context, stream, filter string) (string, error) {
+	const share = 10
+	fit, err := m.count(ctx, stream, filter)
+	if err != nil {
+		return "", err
+	}
+	all, err := m.count(ctx, stream, "")
+	if err != nil || fit*share < all {
+		return filter, err
+	}
+	return "", nil
+}
+
+// page reads one page. A replica that hangs answers nothing, and the next attempt may ask another one.
+func (m *Mesh) page(ctx context.Context, stream string, request next) (page, error) {
+	for began := time.Now(); ; {
+		p, err := m.pageOnce(ctx, stream, request)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && len(p.messages) > 0:
+			// What came is in order. More may follow.
+			p.left = 1
+			return p, nil
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < readPatience:
+			continue
+		case errors.Is(err, nats.ErrNoResponders):
+			return p, fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", stream, err)
+		}
+		return p, err
+	}
+}
+
+func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p page, err error) {
+	ask, err := json.Marshal(request)
+	if err != nil {
+		return p, err
+	}
+	sub, err := m.nc.SubscribeSync(m.nc.NewInbox())
+	if err != nil {
+		return p, err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return p, err
+	}
+	if err := m.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, sub.Subject, ask); err != nil {
+		return p, err
+	}
+	for {
+		msg, err := nextWithin(ctx, sub, readAttempt)
+		if err != nil {
+			return p, err
+		}
+		if isStored(msg.Header) {
+			stored, err := storedMessage(msg)
+			if err != nil {
+				return p, err
+			}
+			p.messages = append(p.messages, stored)
+			continue
+		}
+		switch status := msg.Header.Get("Status"); status {
+		case "404": // nothing is left
+			return p, nil
+		case "204": // the end of the page
+			p.left, err = strconv.ParseUint(msg.Header.Get("Nats-Num-Pending"), 10, 64)
+			return p, err
+		default:
+			return p, fmt.Errorf("JetStream: %s %s", status, msg.Header.Get("Description"))
+		}
+	}
+}
+
+func nextWithin(ctx context.Context, sub *nats.Subscription, wait time.Duration) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return sub.NextMsgWithContext(ctx)
+}
+
+// leaderHas reports whether the leader of a stream has a message that a request asks for.
+func (m *Mesh) leaderHas(ctx context.Context, stream string, request next) (bool, error) {
+	ask, err := json.Marshal(request)
+	if err != nil {
+		return false, err
+	}
+	msg, err := read(ctx, func(ctx context.Context) (*nats.Msg, error) {
+		return m.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, ask)
+	})
+	if err != nil {
+		return false, fmt.Errorf("ask the leader of stream %s for what follows: %w", stream, err)
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return false, fmt.Errorf("the answer of the leader of stream %s cannot be read: %w", stream, err)
+	}
+	switch {
+	case answer.Error == nil:
+		return true, nil
+	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return false, nil
+	default:
+		return false, fmt.Errorf("ask the leader of stream %s for what follows: %w", stream, answer.Error)
+	}
+}
+
+// isStored reports whether the answer to a direct get is a stored message: any other answer is a status.
+func isStored(h nats.Header) bool { return len(h[jetstream.StreamHeader]) > 0 }
+
+// answered returns what the server says of a stored message in the answer to a direct get. The server appends its
+// headers. Those before it are the message's own: somebody had the server publish an answer again.
+func answered(h nats.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[len(values)-1]
+	}
+	return ""
+}
+
+// storedMessage returns the message of an answer to a direct get.
+func storedMessage(msg *nats.Msg) (*jetstream.RawStreamMsg, error) {
+	sequence, err := sequenceOf(msg)
+	if err != nil {
+		return nil, err
+	}
+	at, err := time.Parse(time.RFC3339Nano, answered(msg.Header, jetstream.TimeStampHeaer))
+	if err != nil {
+		return nil, fmt.Errorf("the answer has no time: %w", err)
+	}
+	return &jetstream.RawStreamMsg{
+		Subject:  answered(msg.Header, jetstream.SubjectHeader),
+		Sequence: sequence,
+		Header:   msg.Header,
+		Data:     msg.Data,
+		Time:     at,
+	}, nil
+}
+
+// count returns how many messages of a stream with direct get a filter fits.
+func (m *Mesh) count(ctx context.Context, stream, filter string) (uint64, error) {
+	p, err := m.page(ctx, stream, next{1, filter, 1, 0})
+	return uint64(len(p.messages)) + p.left, err
+}
