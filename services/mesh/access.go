@@ -46,6 +46,8 @@ var accesses = []access{
 			"catalog.{account}.*.*", "fence.{account}.*", "dead.ingestion.{account}.*", "command.ingestion.{account}.>",
 		},
 		newest: []string{"catalog.{account}.>", "fence.{account}.*", "dead.ingestion.{account}.*"},
+		// Where signatures are checked: all kept states of a product.
+		batches: []string{StreamCatalog},
 		writes: []key{
 			{BucketCursor, "origin.{account}"},
 			{BucketCursor, "mapping.{account}"},

@@ -175,6 +175,11 @@ func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span,
 	if o.Version != 0 {
 		msg.Header.Set(VersionHeader, strconv.FormatUint(o.Version, 10))
 	}
+	if err := m.sign(ctx, msg); err != nil {
+		telemetry.Fail(span, err)
+		span.End()
+		return nil, nil, err
+	}
 	telemetry.InjectNATS(ctx, msg.Header)
 	return msg, span, nil
 }

@@ -36,6 +36,12 @@ var (
 	DeadReason = Label{Name: "reason", Meaning: "class of failure, as `driftless dead` shows it", Values: []string{
 		"invalid_product", "query_failed", "refused_by_stripe", "not_converging", "exhausted", "linked_elsewhere", "undecodable", "write_back_failed",
 	}}
+	// Refusal is why a message is not authentic.
+	Refusal = Label{
+		Name: "reason", Meaning: "not signed; signed with a key that is not trusted for the service that it names; a signature that does not fit; " +
+			"a service that may not publish on the subject; signed long before it was stored; a command of another verb than its subject's",
+		Values: []string{"unsigned", "unknown_key", "invalid", "role", "replayed", "verb"},
+	}
 	// FailureAction is what is done about a failed pass.
 	FailureAction = Label{
 		Name: "action", Meaning: "what is done about it",

@@ -46,6 +46,8 @@ var (
 		"Deliveries that were not a message's first.", Stream, Consumer)
 	DeadLetters = counter("driftless.dead_letters", "{letter}", fromAll,
 		"Dead letters written.", DeadReason)
+	Refused = counter("driftless.message.refused", "{message}", fromAll,
+		"Messages that were refused because they are not signed by a writer that is trusted. Each delivery and each read counts.", Stream, Refusal)
 	Disconnects = counter("driftless.nats.disconnects", "{disconnect}", fromAll,
 		"Times that the connection to NATS was lost.")
 )
