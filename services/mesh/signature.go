@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/metrics"
 	"github.com/driftless-sync/driftless/services/signing"
@@ -31,7 +32,7 @@ const freshAge = time.Minute
 var (
 	errRole     = errors.New("the service that signed it may not publish on the subject")
 	errReplayed = errors.New("it was signed long before it was stored: somebody has published it again")
-	errVerb     = errors.New("it holds another command than its subject says")
+	errSubject  = errors.New("it is about something else than its subject says")
 )
 
 // sign signs a message if there is a key and its stream is a signed one.
@@ -92,16 +93,34 @@ func (m *Mesh) verify(subject string, h nats.Header, body []byte, stored time.Ti
 	}
 }
 
-// meant returns an error if signatures are checked and a command is not what its subject says: a key that may sign the
-// subject of one verb must not give another.
+// meant returns an error if signatures are checked and a message is not about what its subject says. A key that may sign
+// the subject of one command must not give another, and what is written to OBSERVED about one product must not pass for
+// what is known of another.
 func (m *Mesh) meant(subject string, body proto.Message) error {
-	command, ok := body.(*meshv1.Command)
-	if !ok || m.keys.current().trusted == nil {
+	if m.keys.current().trusted == nil {
 		return nil
 	}
-	tokens := strings.Split(subject, ".")
-	if len(tokens) < 4 || verbOf(command) != tokens[3] || command.GetAccount() != tokens[2] {
-		return errVerb
+	switch body := body.(type) {
+	case *meshv1.Command:
+		tokens := strings.Split(subject, ".")
+		if len(tokens) < 4 || verbOf(body) != tokens[3] || body.GetAccount() != tokens[2] {
+			return errSubject
+		}
+		return nil
+	case *catalogv1.ProductChange:
+		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+	case *catalogv1.Observed:
+		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+	case *meshv1.Retry:
+		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+	default:
+		return nil
+	}
+}
+
+func aboutProduct(subject, account, product string) error {
+	if aboutSubject(subject).Account != account || lastToken(subject) != Token(product) {
+		return errSubject
 	}
 	return nil
 }
@@ -148,8 +167,8 @@ func refusalName(why error) string {
 		return "role"
 	case errors.Is(why, errReplayed):
 		return "replayed"
-	case errors.Is(why, errVerb):
-		return "verb"
+	case errors.Is(why, errSubject):
+		return "subject"
 	default:
 		return "invalid"
 	}

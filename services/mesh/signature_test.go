@@ -339,6 +339,28 @@ func TestStates_SaysWhatIsNotSignedWithThePresentKey(t *testing.T) {
 	}
 }
 
+// TestWork_RefusesWhatIsKnownOfAnotherProduct: OBSERVED is not signed, and its writers may write any key. What is stored
+// under one product must not pass for what is known of another.
+func TestWork_RefusesWhatIsKnownOfAnotherProduct(t *testing.T) {
+	s := newSigners(t)
+	s.put(
+		t,
+		unsigned(t, "$KV.OBSERVED.default.evil", &catalogv1.Observed{Account: "default", ProductId: "mug"}),
+		unsigned(t, "$KV.OBSERVED.default.cap", &catalogv1.Observed{Account: "other", ProductId: "cap"}),
+		unsigned(t, "$KV.OBSERVED.default.a=2Eb", &catalogv1.Observed{Account: "default", ProductId: "a.b"}),
+	)
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	var got []string
+	require.NoError(t, mesh.Work(ctx, s.clients[mesh.Reconciliation], mesh.Worker{Service: mesh.Reconciliation, Consumer: mesh.ReconciliationObserved},
+		func(_ context.Context, msg mesh.Message[*catalogv1.Observed]) mesh.Verdict {
+			got = append(got, msg.Body.GetProductId())
+			stop()
+			return mesh.Ack()
+		}))
+	require.Equal(t, []string{"a.b"}, got)
+}
+
 func command(verb string) *meshv1.Command {
 	c := &meshv1.Command{Id: "c", Account: "default"}
 	switch verb {

@@ -39,8 +39,8 @@ var (
 	// Refusal is why a message is not authentic.
 	Refusal = Label{
 		Name: "reason", Meaning: "not signed; signed with a key that is not trusted for the service that it names; a signature that does not fit; " +
-			"a service that may not publish on the subject; signed long before it was stored; a command of another verb than its subject's",
-		Values: []string{"unsigned", "unknown_key", "invalid", "role", "replayed", "verb"},
+			"a service that may not publish on the subject; signed long before it was stored; about something else than its subject says",
+		Values: []string{"unsigned", "unknown_key", "invalid", "role", "replayed", "subject"},
 	}
 	// FailureAction is what is done about a failed pass.
 	FailureAction = Label{
