@@ -41,6 +41,7 @@ type cli struct {
 	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's newest change, from Jaeger, as a waterfall."`
 	History  historyCmd  `cmd:"" help:"Show everything recorded about a product, field by field."`
 	Dead     deadCmd     `cmd:"" help:"Look at what could not be applied, have it tried again, or let it go."`
+	Keys     keysCmd     `cmd:"" help:"Make the keys with which services sign changes and commands."`
 	Webhook  webhookCmd  `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
 	Conf     configCmd   `cmd:"" name:"config" help:"Check the configuration."`
 	Migrate  migrateCmd  `cmd:"" help:"Make the built-in tables and the ledger's, or bring them up to date, with a role that may."`
