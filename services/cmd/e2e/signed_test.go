@@ -128,6 +128,9 @@ func TestAForgedChangeChangesNothing(t *testing.T) {
 		r.amountIs(1400)
 		r.thief().put(mesh.StreamCatalog, mesh.CatalogSubject("default", mesh.Live, "mug"), forgedMug(), 1)
 		r.amountIs(1)
+		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+		require.NoError(t, err)
+		require.Equal(t, "not signed", status.Msg.GetSignatures())
 	})
 	t.Run("signed", func(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
@@ -145,6 +148,7 @@ func TestAForgedChangeChangesNothing(t *testing.T) {
 		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		require.NoError(t, err)
 		require.EqualValues(t, 1, status.Msg.GetInSync())
+		require.Equal(t, "signed and checked", status.Msg.GetSignatures())
 		require.Zero(t, status.Msg.GetDrifted()+status.Msg.GetDead()+status.Msg.GetPending())
 
 		// The catalog goes on: also after a start, which looks for where the live lane ends.
