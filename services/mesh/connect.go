@@ -75,6 +75,8 @@ type Mesh struct {
 	clock    *Clock
 	keys     *keyring
 	refusals refusals
+	// catalogEnd is the sequence of the latest message that CATALOG is known to have; 0 if none is.
+	catalogEnd atomic.Uint64
 
 	mu         sync.Mutex
 	streams    map[string]jetstream.Stream

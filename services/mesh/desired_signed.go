@@ -22,17 +22,24 @@ type storedState struct {
 	sequence uint64
 	// current: it is signed with the key that this client signs with, or the client signs nothing.
 	current bool
-	signed  time.Time
 }
 
 // eachLatest calls do with the latest state on each subject that has one, in any order. Where signatures are checked, that
-// is the authentic state with the highest version. The last one that was stored may be an old one that somebody has
-// published again, and JetStream has no way to ask for the highest version, so all kept states are read.
+// is the authentic state with the highest version: the last one that was stored may be an old one that somebody has published
+// again. JetStream has no way to ask for the highest version. A signature says which sequence the stream had reached, and
+// whatever took the place of the state is stored behind that: so the messages from there on are read, which usually is one.
 func (s *DesiredStore) eachLatest(ctx context.Context, subjects []string, do func(i int, found storedState) error) error {
 	now := s.m.keys.current()
 	if now.trusted != nil {
-		return s.m.keptMany(ctx, StreamCatalog, subjects, func(i int, kept []*nats.Msg) error {
-			found, err := s.best(ctx, now, subjects[i], kept)
+		last := map[int]verified{}
+		from := func(i int, msg *nats.Msg) uint64 {
+			var start uint64
+			last[i], start = s.begin(subjects[i], msg)
+			return start
+		}
+		return s.m.keptFrom(ctx, StreamCatalog, subjects, from, func(i int, kept []*nats.Msg) error {
+			found, err := s.best(ctx, now, subjects[i], kept, last[i])
+			delete(last, i)
 			if err != nil || found.change == nil {
 				return err
 			}
@@ -55,6 +62,36 @@ func (s *DesiredStore) eachLatest(ctx context.Context, subjects []string, do fun
 	})
 }
 
+// verified is the signature of a message that was checked, by the message's sequence; 0 for none.
+type verified struct {
+	sequence  uint64
+	signature signing.Signature
+}
+
+// begin returns the sequence from which on the messages of a subject are read, by its last message. That is the beginning
+// if the message is not authentic, or was published again long after it was signed: the stream may be another one since.
+func (s *DesiredStore) begin(subject string, msg *nats.Msg) (last verified, start uint64) {
+	signature, err := s.m.verify(subject, msg.Header, msg.Data, time.Time{})
+	if err != nil {
+		return verified{}, 1
+	}
+	sequence, err := storedSequence(msg)
+	if err != nil {
+		return verified{}, 1
+	}
+	last = verified{sequence, signature}
+	if signature.After == 0 || signature.After >= sequence || !storedSoon(msg.Header, signature) {
+		return last, 1
+	}
+	return last, signature.After + 1
+}
+
+// storedSoon reports whether a message was stored as soon as it was signed.
+func storedSoon(h nats.Header, signature signing.Signature) bool {
+	stored, err := time.Parse(time.RFC3339Nano, lastValue(h, jetstream.TimeStampHeaer))
+	return err == nil && stored.Sub(signature.At).Abs() <= freshAge
+}
+
 // current reports whether a message is signed with the key that this client signs with.
 func (s *DesiredStore) current(now keys, subject string, msg *nats.Msg) bool {
 	if now.signer == nil {
@@ -67,26 +104,27 @@ func (s *DesiredStore) current(now keys, subject string, msg *nats.Msg) bool {
 
 // best returns the authentic state with the highest version of those kept on a subject, and the one that was stored last
 // if several have it. Its change is nil if there is none.
-func (s *DesiredStore) best(ctx context.Context, now keys, subject string, kept []*nats.Msg) (storedState, error) {
+func (s *DesiredStore) best(ctx context.Context, now keys, subject string, kept []*nats.Msg, last verified) (storedState, error) {
 	// The header with the version is signed, so that usually the first one is the best.
 	slices.Reverse(kept)
 	slices.SortStableFunc(kept, func(a, b *nats.Msg) int { return cmp.Compare(headerVersion(b.Header), headerVersion(a.Header)) })
 	for _, msg := range kept {
-		signature, err := s.m.verify(subject, msg.Header, msg.Data, time.Time{})
+		sequence, err := storedSequence(msg)
+		signature := last.signature
+		if err != nil || sequence != last.sequence {
+			signature, err = s.m.verify(subject, msg.Header, msg.Data, time.Time{})
+		}
 		if err != nil {
 			s.m.countRefusal(ctx, StreamCatalog, subject, err)
 			continue
 		}
 		found := storedState{
-			change:  &catalogv1.ProductChange{},
-			current: now.signer == nil || signature.Key == now.public.ID(),
-			signed:  signature.At,
+			change:   &catalogv1.ProductChange{},
+			sequence: sequence,
+			current:  now.signer == nil || signature.Key == now.public.ID(),
 		}
 		if err := proto.Unmarshal(msg.Data, found.change); err != nil {
 			return storedState{}, fmt.Errorf("a message of %s is not a product change: %w", subject, err)
-		}
-		if found.sequence, err = storedSequence(msg); err != nil {
-			return storedState{}, err
 		}
 		return found, nil
 	}
@@ -155,8 +193,7 @@ func (s *DesiredStore) fresh(msg *jetstream.RawStreamMsg) *catalogv1.ProductChan
 	if err != nil {
 		return nil
 	}
-	stored, err := time.Parse(time.RFC3339Nano, lastValue(msg.Header, jetstream.TimeStampHeaer))
-	if err != nil || stored.Sub(signature.At) > freshAge {
+	if !storedSoon(msg.Header, signature) {
 		return nil
 	}
 	change := &catalogv1.ProductChange{}

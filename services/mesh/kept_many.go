@@ -14,16 +14,28 @@ import (
 )
 
 // keptWindow is how many subjects are asked for at a time. Each answer may be StatesKept messages.
-const keptWindow = 32
+const keptWindow = 64
 
 // keptMany reads all messages of each subject from a stream with direct get, oldest first; the reads travel together. It
 // calls do once for each subject, in any order, with its index. It trusts no header of a stored message: the server appends
 // its own, which are the last of their name.
 func (m *Mesh) keptMany(ctx context.Context, stream string, subjects []string, do func(i int, kept []*nats.Msg) error) error {
+	return m.keptFrom(ctx, stream, subjects, nil, do)
+}
+
+// keptFrom is keptMany from a sequence on that depends on the last message of each subject. A nil from reads all.
+func (m *Mesh) keptFrom(ctx context.Context, stream string, subjects []string, from func(i int, last *nats.Msg) uint64, do func(i int, kept []*nats.Msg) error) error {
 	if len(subjects) == 0 {
 		return nil
 	}
-	r := &keptReader{m: m, stream: stream, subjects: subjects, waiting: map[int]*keptAnswer{}, inbox: m.nc.NewInbox()}
+	r := &keptReader{
+		m:        m,
+		stream:   stream,
+		subjects: subjects,
+		from:     from,
+		inbox:    m.nc.NewInbox(),
+		waiting:  map[int]*keptAnswer{},
+	}
 	// Not a synchronous subscription: that takes a stored message with a certain header for a word of the server.
 	answers, done := make(chan *nats.Msg), make(chan struct{})
 	sub, err := m.nc.Subscribe(r.inbox+".*.*", func(msg *nats.Msg) {
@@ -49,6 +61,7 @@ type keptReader struct {
 	m        *Mesh
 	stream   string
 	subjects []string
+	from     func(i int, last *nats.Msg) uint64
 	inbox    string
 	// waiting are the subjects that are asked for and not answered.
 	waiting map[int]*keptAnswer
@@ -59,7 +72,9 @@ type keptReader struct {
 type keptAnswer struct {
 	// attempt counts the requests. Answers to an earlier one do not count.
 	attempt int
-	msgs    []*nats.Msg
+	// start is the sequence from which on messages are wanted. It is 0 while the last message is asked for.
+	start uint64
+	msgs  []*nats.Msg
 }
 
 func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
@@ -69,7 +84,10 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 	for r.next < len(r.subjects) || len(r.waiting) > 0 {
 		for ; r.next < len(r.subjects) && len(r.waiting) < keptWindow; r.next++ {
 			r.waiting[r.next] = &keptAnswer{}
-			if err := r.ask(r.next, 1); err != nil {
+			if r.from == nil {
+				r.waiting[r.next].start = 1
+			}
+			if err := r.ask(r.next, r.waiting[r.next].start); err != nil {
 				return err
 			}
 		}
@@ -85,7 +103,7 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 			// The replica that was asked may hang; the next one that is asked may be another.
 			for i, w := range r.waiting {
 				w.msgs = nil
-				if err := r.ask(i, 1); err != nil {
+				if err := r.ask(i, w.start); err != nil {
 					return err
 				}
 			}
@@ -101,10 +119,14 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 	return nil
 }
 
-// ask asks for the messages of a subject from a sequence on.
+// ask asks for the messages of a subject from a sequence on, or for the last one if that is 0.
 func (r *keptReader) ask(i int, from uint64) error {
 	w := r.waiting[i]
 	w.attempt++
+	reply := fmt.Sprintf("%s.%d.%d", r.inbox, i, w.attempt)
+	if from == 0 {
+		return r.m.nc.PublishMsg(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + r.stream + "." + r.subjects[i], Reply: reply})
+	}
 	request, err := json.Marshal(struct {
 		Seq   uint64 `json:"seq"`
 		Next  string `json:"next_by_subj"`
@@ -115,7 +137,7 @@ func (r *keptReader) ask(i int, from uint64) error {
 	}
 	return r.m.nc.PublishMsg(&nats.Msg{
 		Subject: "$JS.API.DIRECT.GET." + r.stream,
-		Reply:   fmt.Sprintf("%s.%d.%d", r.inbox, i, w.attempt),
+		Reply:   reply,
 		Data:    request,
 	})
 }
@@ -134,6 +156,9 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 	}
 	status := msg.Header.Get("Status")
 	switch {
+	case (msg.Header.Get(jetstream.StreamHeader) != "" || status == "") && w.start == 0:
+		w.start = r.from(i, msg)
+		return r.ask(i, w.start)
 	case msg.Header.Get(jetstream.StreamHeader) != "" || status == "":
 		// Without any header it is a stored message whose headers cannot be read; nothing in it is signed.
 		w.msgs = append(w.msgs, msg)

@@ -49,7 +49,11 @@ func (m *Mesh) sign(ctx context.Context, msg *nats.Msg) error {
 	if err != nil {
 		return fmt.Errorf("sign the message on %s: %w", msg.Subject, err)
 	}
-	msg.Header.Set(SignatureHeader, signer.Sign(m.name, signedParts(subject, msg.Header, msg.Data), now))
+	var after uint64
+	if strings.HasPrefix(subject, "catalog.") {
+		after = m.catalogEnd.Load()
+	}
+	msg.Header.Set(SignatureHeader, signer.Sign(m.name, signedParts(subject, msg.Header, msg.Data), now, after))
 	return nil
 }
 

@@ -74,7 +74,7 @@ func signedAs(t *testing.T, key signing.PrivateKey, role, subject string, body p
 	msg := unsigned(t, subject, body, headers...)
 	msg.Header.Set(mesh.SignatureHeader, key.Sign(role, signing.Message{
 		Subject: subject, ID: msg.Header.Get(jetstream.MsgIDHeader), Version: msg.Header.Get(mesh.VersionHeader), Body: msg.Data,
-	}, at))
+	}, at, 0))
 	return msg
 }
 
@@ -264,6 +264,26 @@ func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
 	}
 }
 
+// TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce: it is authentic, and signed a moment ago. What took its place
+// is stored behind the sequence that its signature names.
+func TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce(t *testing.T) {
+	s := newSigners(t)
+	in := s.clients[mesh.Ingestion]
+	for _, version := range []uint64{5, 7, 9} {
+		publish(t, in, mesh.Live, "mug", version)
+	}
+	again := s.again(t, mesh.StreamCatalog, 2)
+	signature, err := signing.Parse(again.Header.Get(mesh.SignatureHeader))
+	require.NoError(t, err)
+	require.EqualValues(t, 1, signature.After)
+	for range 3 {
+		s.put(t, again)
+		latest, err := s.clients[mesh.Push].Desired().Newest(t.Context(), "default", "mug")
+		require.NoError(t, err)
+		require.EqualValues(t, 9, latest.GetVersion())
+	}
+}
+
 // TestDesired_SaysThatNothingAuthenticIsLeft: forged messages push true ones out. What is read is nothing, never a forged state.
 func TestDesired_SaysThatNothingAuthenticIsLeft(t *testing.T) {
 	s := newSigners(t)
@@ -291,9 +311,10 @@ func TestDesired_ReadsMoreThanOneAnswerHolds(t *testing.T) {
 	_, err = s.outside.JetStream().UpdateStream(t.Context(), cfg)
 	require.NoError(t, err)
 	in := s.clients[mesh.Ingestion]
+	publish(t, in, mesh.Live, "mug", 7)
 	publish(t, in, mesh.Live, "mug", 900)
-	for v := range uint64(200) {
-		publish(t, in, mesh.Live, "mug", v+1)
+	for range 200 {
+		s.put(t, s.again(t, mesh.StreamCatalog, 1))
 	}
 	latest, err := in.Desired().Newest(t.Context(), "default", "mug")
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 func BenchmarkSign(b *testing.B) {
 	each(b, func(b *testing.B, key signing.PrivateKey, m signing.Message) {
 		for b.Loop() {
-			key.Sign("ingestion", m, time.UnixMilli(1))
+			key.Sign("ingestion", m, time.UnixMilli(1), 1)
 		}
 	})
 }
@@ -20,7 +20,7 @@ func BenchmarkSign(b *testing.B) {
 func BenchmarkVerify(b *testing.B) {
 	each(b, func(b *testing.B, key signing.PrivateKey, m signing.Message) {
 		trusted := signing.Trusted{"ingestion": {key.Public()}}
-		signature := key.Sign("ingestion", m, time.UnixMilli(1))
+		signature := key.Sign("ingestion", m, time.UnixMilli(1), 1)
 		for b.Loop() {
 			if _, err := trusted.Verify(signature, m); err != nil {
 				b.Fatal(err)

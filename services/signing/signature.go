@@ -48,16 +48,19 @@ type Signature struct {
 	// Key is the id of the key.
 	Key string
 	At  time.Time
+	// After is a sequence of the stream that it had reached when the message was signed; 0 if that is not known.
+	After uint64
 
 	bytes []byte
 }
 
-// Sign returns the text of the signature of a message, for a header.
-func (k PrivateKey) Sign(role string, m Message, at time.Time) string {
-	at = time.UnixMilli(at.UnixMilli())
-	s := Signature{Role: role, Key: k.Public().ID(), At: at, bytes: ed25519.Sign(k.key, m.signed(role, at))}
+// Sign returns the text of the signature of a message, for a header. After is a sequence that the message's stream has
+// reached, 0 if none is known.
+func (k PrivateKey) Sign(role string, m Message, at time.Time, after uint64) string {
+	signature := ed25519.Sign(k.key, m.signed(role, at.UnixMilli(), after))
 	return strings.Join([]string{
-		format, s.Role, s.Key, strconv.FormatInt(at.UnixMilli(), 10), base64.RawURLEncoding.EncodeToString(s.bytes),
+		format, role, k.Public().ID(), strconv.FormatInt(at.UnixMilli(), 10), strconv.FormatUint(after, 10),
+		base64.RawURLEncoding.EncodeToString(signature),
 	}, " ")
 }
 
@@ -67,29 +70,34 @@ func Parse(text string) (Signature, error) {
 		return Signature{}, ErrUnsigned
 	}
 	parts := strings.Split(text, " ")
-	if len(parts) != 5 || parts[0] != format || parts[1] == "" {
+	if len(parts) != 6 || parts[0] != format || parts[1] == "" {
 		return Signature{}, ErrMalformed
 	}
-	at, err := strconv.ParseInt(parts[3], 10, 64)
-	if err != nil {
+	at, errAt := strconv.ParseInt(parts[3], 10, 64)
+	after, errAfter := strconv.ParseUint(parts[4], 10, 64)
+	bytes, errBytes := base64.RawURLEncoding.Strict().DecodeString(parts[5])
+	if errors.Join(errAt, errAfter, errBytes) != nil || len(bytes) != ed25519.SignatureSize {
 		return Signature{}, ErrMalformed
 	}
-	bytes, err := base64.RawURLEncoding.Strict().DecodeString(parts[4])
-	if err != nil || len(bytes) != ed25519.SignatureSize {
-		return Signature{}, ErrMalformed
-	}
-	return Signature{Role: parts[1], Key: parts[2], At: time.UnixMilli(at), bytes: bytes}, nil
+	return Signature{
+		Role:  parts[1],
+		Key:   parts[2],
+		At:    time.UnixMilli(at),
+		After: after,
+		bytes: bytes,
+	}, nil
 }
 
 // signed returns the bytes that are signed. Every part has its length before it, so that none can pass for another.
-func (m Message) signed(role string, at time.Time) []byte {
+func (m Message) signed(role string, at int64, after uint64) []byte {
 	parts := [][]byte{[]byte(role), []byte(m.Subject), []byte(m.ID), []byte(m.Version), m.Body}
-	size := len(domain) + 8
+	size := len(domain) + 16
 	for _, p := range parts {
 		size += 8 + len(p)
 	}
 	out := append(make([]byte, 0, size), domain...)
-	out = binary.BigEndian.AppendUint64(out, uint64(at.UnixMilli()))
+	out = binary.BigEndian.AppendUint64(out, uint64(at))
+	out = binary.BigEndian.AppendUint64(out, after)
 	for _, p := range parts {
 		out = binary.BigEndian.AppendUint64(out, uint64(len(p)))
 		out = append(out, p...)
@@ -144,7 +152,7 @@ func (t Trusted) Verify(text string, m Message) (Signature, error) {
 			continue
 		}
 		known = true
-		if ed25519.Verify(k.key[:], m.signed(s.Role, s.At), s.bytes) {
+		if ed25519.Verify(k.key[:], m.signed(s.Role, s.At.UnixMilli(), s.After), s.bytes) {
 			return s, nil
 		}
 	}

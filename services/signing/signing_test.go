@@ -70,14 +70,15 @@ func TestVerify_AcceptsExactlyWhatWasSigned(t *testing.T) {
 			Subject: text.Draw(rt, "subject"), ID: text.Draw(rt, "id"), Version: text.Draw(rt, "version"),
 			Body: rapid.SliceOf(rapid.Byte()).Draw(rt, "body"),
 		}
-		at := time.UnixMilli(rapid.Int64Range(0, 1<<42).Draw(rt, "at"))
-		signature := key.Sign("ingestion", m, at)
+		at := time.UnixMilli(rapid.Int64Range(1, 1<<42).Draw(rt, "at"))
+		signature := key.Sign("ingestion", m, at, 9)
 		trusted := signing.Trusted{"ingestion": {other.Public(), key.Public()}, "push": {other.Public()}}
 		s, err := trusted.Verify(signature, m)
 		require.NoError(rt, err)
 		require.Equal(rt, "ingestion", s.Role)
 		require.Equal(rt, key.Public().ID(), s.Key)
 		require.True(rt, s.At.Equal(at))
+		require.EqualValues(rt, 9, s.After)
 
 		changed, signed := m, signature
 		switch rapid.IntRange(0, 7).Draw(rt, "change") {
@@ -96,10 +97,10 @@ func TestVerify_AcceptsExactlyWhatWasSigned(t *testing.T) {
 			signed = strings.Replace(signature, " ingestion ", " push ", 1)
 		case 6:
 			parts := strings.Split(signature, " ")
-			parts[3] += "0"
+			parts[rapid.SampledFrom([]int{3, 4}).Draw(rt, "number")] += "0"
 			signed = strings.Join(parts, " ")
 		case 7:
-			signed = other.Sign("push", m, at)
+			signed = other.Sign("push", m, at, 9)
 			trusted = signing.Trusted{"ingestion": {other.Public()}}
 		}
 		_, err = trusted.Verify(signed, changed)
@@ -113,11 +114,11 @@ func TestVerify_SaysWhy(t *testing.T) {
 	trusted, err := signing.ParseTrusted("ingestion="+key.Public().String()+", push="+other.Public().String(), roles)
 	require.NoError(t, err)
 	for text, want := range map[string]error{
-		"":                                     signing.ErrUnsigned,
-		"v1 ingestion":                         signing.ErrMalformed,
-		"v2 ingestion k 1 AAAA":                signing.ErrMalformed,
-		other.Sign("ingestion", m, time.Now()): signing.ErrUnknownKey,
-		key.Sign("ingestion", signing.Message{Subject: "catalog.default.live.cap", Body: []byte("x")}, time.Now()): signing.ErrInvalid,
+		"":                        signing.ErrUnsigned,
+		"v1 ingestion":            signing.ErrMalformed,
+		"v2 ingestion k 1 1 AAAA": signing.ErrMalformed,
+		other.Sign("ingestion", m, time.Now(), 0): signing.ErrUnknownKey,
+		key.Sign("ingestion", signing.Message{Subject: "catalog.default.live.cap", Body: []byte("x")}, time.Now(), 0): signing.ErrInvalid,
 	} {
 		_, err := trusted.Verify(text, m)
 		require.ErrorIs(t, err, want, text)
@@ -129,7 +130,7 @@ func TestParseTrusted_KeyWithoutRoleCountsForAll(t *testing.T) {
 	m := signing.Message{Subject: "s"}
 	trusted, err := signing.ParseTrusted(key.Public().String()+"\n", roles)
 	require.NoError(t, err)
-	_, err = trusted.Verify(key.Sign("push", m, time.Now()), m)
+	_, err = trusted.Verify(key.Sign("push", m, time.Now(), 0), m)
 	require.NoError(t, err)
 	require.True(t, trusted.Trusts("ingestion", key.Public()))
 	_, err = signing.ParseTrusted("billing="+key.Public().String(), roles)
@@ -139,9 +140,9 @@ func TestParseTrusted_KeyWithoutRoleCountsForAll(t *testing.T) {
 func FuzzVerify(f *testing.F) {
 	key := create(f)
 	m := signing.Message{Subject: "s", Body: []byte("b")}
-	good := key.Sign("ingestion", m, time.UnixMilli(7))
+	good := key.Sign("ingestion", m, time.UnixMilli(7), 9)
 	f.Add(good)
-	f.Add("v1 ingestion k 1 AAAA")
+	f.Add("v1 ingestion k 1 1 AAAA")
 	trusted := signing.Trusted{"ingestion": {key.Public()}}
 	f.Fuzz(func(t *testing.T, text string) {
 		if _, err := trusted.Verify(text, m); err == nil && text != good {
