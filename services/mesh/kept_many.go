@@ -23,7 +23,8 @@ func (m *Mesh) keptMany(ctx context.Context, stream string, subjects []string, d
 	return m.keptFrom(ctx, stream, subjects, nil, do)
 }
 
-// keptFrom is keptMany from a sequence on that depends on the last message of each subject. A nil from reads all.
+// keptFrom is keptMany from a sequence on that depends on the last message of each subject, which is there twice then. A nil
+// from reads all.
 func (m *Mesh) keptFrom(ctx context.Context, stream string, subjects []string, from func(i int, last *nats.Msg) uint64, do func(i int, kept []*nats.Msg) error) error {
 	if len(subjects) == 0 {
 		return nil
@@ -74,7 +75,10 @@ type keptAnswer struct {
 	attempt int
 	// start is the sequence from which on messages are wanted. It is 0 while the last message is asked for.
 	start uint64
-	msgs  []*nats.Msg
+	// last is the last message, if it was asked for. It counts also if a replica that lags, or a purge, leaves it out of the
+	// answer that follows.
+	last *nats.Msg
+	msgs []*nats.Msg
 }
 
 func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
@@ -157,7 +161,7 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 	status := msg.Header.Get("Status")
 	switch {
 	case (msg.Header.Get(jetstream.StreamHeader) != "" || status == "") && w.start == 0:
-		w.start = r.from(i, msg)
+		w.last, w.start = msg, r.from(i, msg)
 		return r.ask(i, w.start)
 	case msg.Header.Get(jetstream.StreamHeader) != "" || status == "":
 		// Without any header it is a stored message whose headers cannot be read; nothing in it is signed.
@@ -179,6 +183,9 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 		return fmt.Errorf("JetStream: %s %s", status, msg.Header.Get("Description"))
 	}
 	delete(r.waiting, i)
+	if w.last != nil {
+		w.msgs = append(w.msgs, w.last)
+	}
 	return do(i, w.msgs)
 }
 
