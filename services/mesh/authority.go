@@ -27,8 +27,8 @@ func signedSubject(subject string) (name string, signed bool) {
 	}
 }
 
-// commandsOf are the verbs that a service may send to another, by receiver; reconciliation may send all. A key that is
-// stolen can do no more than that, whatever its owner may publish.
+// commandsOf are the verbs that a service may send to another, by receiver; reconciliation may send all. A key that
+// is stolen can do no more than that, whatever its owner may publish.
 var commandsOf = map[string]map[string][]string{
 	Ingestion: {Ingestion: {VerbBackfill}},
 	Push:      {Ingestion: {VerbBackfill}},

@@ -24,11 +24,14 @@ type storedState struct {
 	current bool
 }
 
-// eachLatest calls do with the latest state on each subject that has one, in any order. Where signatures are checked, that
-// is the authentic state with the highest version: the last one that was stored may be an old one that somebody has published
-// again. JetStream has no way to ask for the highest version. A signature says which sequence the stream had reached, and
-// whatever took the place of the state is stored behind that: so the messages from there on are read, which usually is one.
-func (s *DesiredStore) eachLatest(ctx context.Context, subjects []string, do func(i int, found storedState) error) error {
+// eachLatest calls do with the latest state on each subject that has one, in any order. Where signatures are
+// checked, that is the authentic state with the highest version: the last one that was stored may be an old one
+// that somebody has published again. JetStream has no way to ask for the highest version. A signature says which
+// sequence the stream had reached, and whatever took the place of the state is stored behind that: so the messages
+// from there on are read, which usually is one.
+func (s *DesiredStore) eachLatest(
+	ctx context.Context, subjects []string, do func(i int, found storedState) error,
+) error {
 	now := s.m.keys.current()
 	if now.trusted != nil {
 		last := map[int]verified{}
@@ -68,8 +71,9 @@ type verified struct {
 	signature signing.Signature
 }
 
-// begin returns the sequence from which on the messages of a subject are read, by its last message. That is the beginning
-// if the message is not authentic, or was published again long after it was signed: the stream may be another one since.
+// begin returns the sequence from which on the messages of a subject are read, by its last message. That is the
+// beginning if the message is not authentic, or was published again long after it was signed: the stream may be
+// another one since.
 func (s *DesiredStore) begin(subject string, msg *nats.Msg) (last verified, start uint64) {
 	signature, err := s.m.verify(subject, msg.Header, msg.Data, time.Time{})
 	if err != nil {
@@ -102,12 +106,16 @@ func (s *DesiredStore) current(now keys, subject string, msg *nats.Msg) bool {
 	return err == nil
 }
 
-// best returns the authentic state with the highest version of those kept on a subject, and the one that was stored last
-// if several have it. Its change is nil if there is none.
-func (s *DesiredStore) best(ctx context.Context, now keys, subject string, kept []*nats.Msg, last verified) (storedState, error) {
+// best returns the authentic state with the highest version of those kept on a subject, and the one that was stored
+// last if several have it. Its change is nil if there is none.
+func (s *DesiredStore) best(
+	ctx context.Context, now keys, subject string, kept []*nats.Msg, last verified,
+) (storedState, error) {
 	// The header with the version is signed, so that usually the first one is the best.
 	slices.Reverse(kept)
-	slices.SortStableFunc(kept, func(a, b *nats.Msg) int { return cmp.Compare(headerVersion(b.Header), headerVersion(a.Header)) })
+	slices.SortStableFunc(kept, func(a, b *nats.Msg) int {
+		return cmp.Compare(headerVersion(b.Header), headerVersion(a.Header))
+	})
 	for _, msg := range kept {
 		sequence, err := storedSequence(msg)
 		signature := last.signature
@@ -143,8 +151,9 @@ func (s *DesiredStore) latestAuthentic(ctx context.Context, subject string) (out
 	return out, nil
 }
 
-// lastLiveAuthentic returns the authentic state of the live lane that was stored last. If the last message is none, or was
-// published again by somebody, it is the one with the highest version of all products, for which all are read.
+// lastLiveAuthentic returns the authentic state of the live lane that was stored last. If the last message is none,
+// or was published again by somebody, it is the one with the highest version of all products, for which all are
+// read.
 func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*catalogv1.ProductChange, error) {
 	stream, err := s.m.stream(ctx, StreamCatalog)
 	if err != nil {
@@ -161,7 +170,8 @@ func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrConnectionClosed):
 		return nil, fmt.Errorf("read the last message of the live lane: %w", err)
 	}
-	// Also after another error, or where there seems to be no message: the headers of a forged one can look like that.
+	// Also after another error, or where there seems to be no message: the headers of a forged one can look like
+	// that.
 	var last storedState
 	pages := s.tokensOf(account, Live)
 	for {

@@ -16,16 +16,21 @@ import (
 // keptWindow is how many subjects are asked for at a time. Each answer may be StatesKept messages.
 const keptWindow = 64
 
-// keptMany reads all messages of each subject from a stream with direct get, oldest first; the reads travel together. It
-// calls do once for each subject, in any order, with its index. It trusts no header of a stored message: the server appends
-// its own, which are the last of their name.
-func (m *Mesh) keptMany(ctx context.Context, stream string, subjects []string, do func(i int, kept []*nats.Msg) error) error {
+// keptMany reads all messages of each subject from a stream with direct get, oldest first; the reads travel
+// together. It calls do once for each subject, in any order, with its index. It trusts no header of a stored
+// message: the server appends its own, which are the last of their name.
+func (m *Mesh) keptMany(
+	ctx context.Context, stream string, subjects []string, do func(i int, kept []*nats.Msg) error,
+) error {
 	return m.keptFrom(ctx, stream, subjects, nil, do)
 }
 
-// keptFrom is keptMany from a sequence on that depends on the last message of each subject, which is there twice then. A nil
-// from reads all.
-func (m *Mesh) keptFrom(ctx context.Context, stream string, subjects []string, from func(i int, last *nats.Msg) uint64, do func(i int, kept []*nats.Msg) error) error {
+// keptFrom is keptMany from a sequence on that depends on the last message of each subject, which is there twice
+// then. A nil from reads all.
+func (m *Mesh) keptFrom(
+	ctx context.Context, stream string, subjects []string,
+	from func(i int, last *nats.Msg) uint64, do func(i int, kept []*nats.Msg) error,
+) error {
 	if len(subjects) == 0 {
 		return nil
 	}
@@ -75,8 +80,8 @@ type keptAnswer struct {
 	attempt int
 	// start is the sequence from which on messages are wanted. It is 0 while the last message is asked for.
 	start uint64
-	// last is the last message, if it was asked for. It counts also if a replica that lags, or a purge, leaves it out of the
-	// answer that follows.
+	// last is the last message, if it was asked for. It counts also if a replica that lags, or a purge, leaves it
+	// out of the answer that follows.
 	last *nats.Msg
 	msgs []*nats.Msg
 }
@@ -129,7 +134,8 @@ func (r *keptReader) ask(i int, from uint64) error {
 	w.attempt++
 	reply := fmt.Sprintf("%s.%d.%d", r.inbox, i, w.attempt)
 	if from == 0 {
-		return r.m.nc.PublishMsg(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + r.stream + "." + r.subjects[i], Reply: reply})
+		last := "$JS.API.DIRECT.GET." + r.stream + "." + r.subjects[i]
+		return r.m.nc.PublishMsg(&nats.Msg{Subject: last, Reply: reply})
 	}
 	request, err := json.Marshal(struct {
 		Seq   uint64 `json:"seq"`
@@ -189,8 +195,8 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 	return do(i, w.msgs)
 }
 
-// lastValue returns the last value of a header. The server appends its headers to those of the stored message, which may
-// have some of the same name.
+// lastValue returns the last value of a header. The server appends its headers to those of the stored message,
+// which may have some of the same name.
 func lastValue(h nats.Header, name string) string {
 	values := h[name]
 	if len(values) == 0 {

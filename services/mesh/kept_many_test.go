@@ -10,8 +10,8 @@ import (
 	"github.com/driftless-sync/driftless/services/local/localtest"
 )
 
-// TestKeptFrom_LastMessageCountsWhereTheRestLacksIt: another replica, which lags, may give the second answer. Here the
-// message goes in between.
+// TestKeptFrom_LastMessageCountsWhereTheRestLacksIt: another replica, which lags, may give the second answer. Here
+// the message goes in between.
 func TestKeptFrom_LastMessageCountsWhereTheRestLacksIt(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := Connect(t.Context(), Config{URL: url, Name: "test"})

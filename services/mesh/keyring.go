@@ -16,13 +16,13 @@ import (
 type Signing struct {
 	// Key is the text of the key that the client signs with, KeyFile the file that it was read from; empty for none.
 	Key, KeyFile string
-	// Trusted is the text of the public keys whose signatures count, TrustedFile the file that it was read from; empty for
-	// none. With it, messages without such a signature are refused.
+	// Trusted is the text of the public keys whose signatures count, TrustedFile the file that it was read from;
+	// empty for none. With it, messages without such a signature are refused.
 	Trusted, TrustedFile string
 }
 
-// rereadKeys is how often the files are looked at, and rereadSoon how soon again when a key is met that is not trusted:
-// it may be in the file since then.
+// rereadKeys is how often the files are looked at, and rereadSoon how soon again when a key is met that is not
+// trusted: it may be in the file since then.
 const (
 	rereadKeys = 5 * time.Second
 	rereadSoon = time.Second
@@ -76,15 +76,16 @@ func parseKeys(role string, cfg Signing) (keys, error) {
 	case err != nil:
 		return keys{}, fmt.Errorf("DRIFTLESS_TRUSTED_KEYS is no list of public keys: %w", err)
 	case len(trusted) == 0:
-		return keys{}, errors.New("DRIFTLESS_TRUSTED_KEYS names no key: everything would be refused; remove it, or see `driftless keys create`")
+		return keys{}, errors.New("DRIFTLESS_TRUSTED_KEYS names no key: everything would be refused; " +
+			"remove it, or see `driftless keys create`")
 	case !slices.Contains(writers(), role):
 		// A client that only reads.
 	case out.signer == nil:
-		return keys{}, errors.New("DRIFTLESS_TRUSTED_KEYS is set and DRIFTLESS_SIGNING_KEY is not: what this service publishes would be refused; " +
-			"give it a signing key of its own (`driftless keys create`)")
+		return keys{}, errors.New("DRIFTLESS_TRUSTED_KEYS is set and DRIFTLESS_SIGNING_KEY is not: " +
+			"what this service publishes would be refused; give it a signing key of its own (`driftless keys create`)")
 	case !trusted.Trusts(role, out.public):
-		return keys{}, fmt.Errorf("DRIFTLESS_TRUSTED_KEYS does not have the public key of DRIFTLESS_SIGNING_KEY: what this service publishes "+
-			"would be refused; add %s=%s to it, for all services", role, out.public)
+		return keys{}, fmt.Errorf("DRIFTLESS_TRUSTED_KEYS does not have the public key of DRIFTLESS_SIGNING_KEY: "+
+			"what this service publishes would be refused; add %s=%s to it, for all services", role, out.public)
 	}
 	out.trusted = trusted
 	return out, nil
@@ -167,9 +168,11 @@ func (k *keyring) announce() {
 	}
 	switch now := k.current(); {
 	case now.trusted != nil:
-		k.logger.Info("changes and commands are signed, and refused without a signature that is trusted", "key", now.id(), "trusted", now.ids())
+		k.logger.Info("changes and commands are signed, and refused without a signature that is trusted",
+			"key", now.id(), "trusted", now.ids())
 	case now.signer != nil:
-		k.logger.Info("changes and commands are signed, and signatures are not checked: set DRIFTLESS_TRUSTED_KEYS to have them checked", "key", now.id())
+		k.logger.Info("changes and commands are signed, and signatures are not checked: "+
+			"set DRIFTLESS_TRUSTED_KEYS to have them checked", "key", now.id())
 	default:
 		k.logger.Info("changes and commands are not signed: who may publish on NATS can forge them; see docs/security.md")
 	}

@@ -21,8 +21,9 @@ import (
 // SignatureHeader carries the signature of a message of CATALOG, COMMAND or RETRY; see docs/security.md.
 const SignatureHeader = "Driftless-Signature"
 
-// commandAge is how long after its signing a command may be stored. It is shorter than the two minutes in which JetStream
-// drops a message whose id it knows, and the id is signed. So a command that somebody publishes again is dropped or too old.
+// commandAge is how long after its signing a command may be stored. It is shorter than the two minutes in which
+// JetStream drops a message whose id it knows, and the id is signed. So a command that somebody publishes again is
+// dropped or too old.
 const commandAge = 100 * time.Second
 
 // freshAge is how long after its signing a message is stored if nobody has published it again.
@@ -97,9 +98,9 @@ func (m *Mesh) verify(subject string, h nats.Header, body []byte, stored time.Ti
 	}
 }
 
-// meant returns an error if signatures are checked and a message is not about what its subject says. A key that may sign
-// the subject of one command must not give another, and what is written to OBSERVED about one product must not pass for
-// what is known of another.
+// meant returns an error if signatures are checked and a message is not about what its subject says. A key that may
+// sign the subject of one command must not give another, and what is written to OBSERVED about one product must not
+// pass for what is known of another.
 func (m *Mesh) meant(subject string, body proto.Message) error {
 	if m.keys.current().trusted == nil {
 		return nil

@@ -3,8 +3,6 @@ package mesh_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -210,158 +208,8 @@ func (s *signers) versions(t *testing.T, c mesh.Consumer, n int) (got []uint64) 
 	return got
 }
 
-// TestDesired_ReadsTheLatestAuthenticState: neither a forged message nor an old one that somebody published again is the
-// latest state.
-func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
-	s := newSigners(t)
-	subject := mesh.CatalogSubject("default", mesh.Live, "mug")
-	in := s.clients[mesh.Ingestion]
-	publish(t, in, mesh.Live, "mug", 7)
-	publish(t, in, mesh.Bulk, "mug", 8)
-	publish(t, in, mesh.Live, "mug", 9)
-	reads := func(t *testing.T) {
-		t.Helper()
-		for _, reader := range []*mesh.Mesh{in, s.clients[mesh.Push]} {
-			latest, err := reader.Desired().Newest(t.Context(), "default", "mug")
-			require.NoError(t, err)
-			require.EqualValues(t, 9, latest.GetVersion())
-			many, err := reader.Desired().NewestMany(t.Context(), "default", []string{"none", "mug"})
-			require.NoError(t, err)
-			require.Nil(t, many[0])
-			require.EqualValues(t, 9, many[1].GetVersion())
-			live, err := reader.Desired().NewestIn(t.Context(), "default", mesh.Live, "mug")
-			require.NoError(t, err)
-			require.EqualValues(t, 9, live.GetVersion())
-			bulk, err := reader.Desired().NewestIn(t.Context(), "default", mesh.Bulk, "mug")
-			require.NoError(t, err)
-			require.EqualValues(t, 8, bulk.GetVersion())
-			version, err := reader.Desired().LastLive(t.Context(), "default")
-			require.NoError(t, err)
-			require.EqualValues(t, 9, version)
-			history, err := reader.Desired().History(t.Context(), "default", "mug")
-			require.NoError(t, err)
-			for _, h := range history {
-				require.Contains(t, []uint64{7, 8, 9}, h.Version)
-			}
-		}
-	}
-	reads(t)
-	t.Run("an old one again", func(t *testing.T) {
-		s.put(t, s.again(t, mesh.StreamCatalog, 1))
-		latest, err := in.Desired().Newest(t.Context(), "default", "mug")
-		require.NoError(t, err)
-		require.EqualValues(t, 9, latest.GetVersion())
-	})
-	old := signedAs(t, s.keys[mesh.Ingestion], mesh.Ingestion, subject, change("mug", 7), time.Now().Add(-time.Hour), mesh.VersionHeader, "7")
-	for name, msg := range s.forgedStates(t, subject) {
-		t.Run(name, func(t *testing.T) {
-			s.put(t, old, msg)
-			reads(t)
-			// Make room: sixteen states are kept.
-			publish(t, in, mesh.Live, "mug", 9)
-			reads(t)
-		})
-	}
-}
-
-// TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce: it is authentic, and signed a moment ago. What took its place
-// is stored behind the sequence that its signature names.
-func TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce(t *testing.T) {
-	s := newSigners(t)
-	in := s.clients[mesh.Ingestion]
-	for _, version := range []uint64{5, 7, 9} {
-		publish(t, in, mesh.Live, "mug", version)
-	}
-	again := s.again(t, mesh.StreamCatalog, 2)
-	signature, err := signing.Parse(again.Header.Get(mesh.SignatureHeader))
-	require.NoError(t, err)
-	require.EqualValues(t, 1, signature.After)
-	for range 3 {
-		s.put(t, again)
-		latest, err := s.clients[mesh.Push].Desired().Newest(t.Context(), "default", "mug")
-		require.NoError(t, err)
-		require.EqualValues(t, 9, latest.GetVersion())
-	}
-}
-
-// TestDesired_SaysThatNothingAuthenticIsLeft: forged messages push true ones out. What is read is nothing, never a forged state.
-func TestDesired_SaysThatNothingAuthenticIsLeft(t *testing.T) {
-	s := newSigners(t)
-	subject := mesh.CatalogSubject("default", mesh.Live, "mug")
-	in := s.clients[mesh.Ingestion]
-	publish(t, in, mesh.Live, "mug", 7)
-	for range mesh.StatesKept {
-		s.put(t, unsigned(t, subject, change("mug", high), mesh.VersionHeader, fmt.Sprint(uint64(high))))
-	}
-	states, err := in.Desired().States(t.Context(), "default", []string{"mug"})
-	require.NoError(t, err)
-	require.Nil(t, states[0].Change)
-	version, err := in.Desired().LastLive(t.Context(), "default")
-	require.NoError(t, err)
-	require.Zero(t, version)
-}
-
-// TestDesired_ReadsMoreThanOneAnswerHolds reads a subject of more messages than one request asks for.
-func TestDesired_ReadsMoreThanOneAnswerHolds(t *testing.T) {
-	s := newSigners(t)
-	stream, err := s.outside.JetStream().Stream(t.Context(), mesh.StreamCatalog)
-	require.NoError(t, err)
-	cfg := stream.CachedInfo().Config
-	cfg.MaxMsgsPerSubject = 1000
-	_, err = s.outside.JetStream().UpdateStream(t.Context(), cfg)
-	require.NoError(t, err)
-	in := s.clients[mesh.Ingestion]
-	publish(t, in, mesh.Live, "mug", 7)
-	publish(t, in, mesh.Live, "mug", 900)
-	for range 200 {
-		s.put(t, s.again(t, mesh.StreamCatalog, 1))
-	}
-	latest, err := in.Desired().Newest(t.Context(), "default", "mug")
-	require.NoError(t, err)
-	require.EqualValues(t, 900, latest.GetVersion())
-}
-
-// TestStates_SaysWhatIsNotSignedWithThePresentKey is what ingestion's comparison publishes again by.
-func TestStates_SaysWhatIsNotSignedWithThePresentKey(t *testing.T) {
-	s := newSigners(t)
-	publish(t, s.outside, mesh.Live, "unsigned", 7)
-	publish(t, s.clients[mesh.Ingestion], mesh.Live, "signed", 7)
-	next := newKey(t)
-	for name, c := range map[string]struct {
-		keys    mesh.Signing
-		current map[string]bool
-		known   map[string]bool
-	}{
-		"no keys": {
-			current: map[string]bool{"unsigned": true, "signed": true}, known: map[string]bool{"unsigned": true, "signed": true},
-		},
-		"signing": {
-			keys:    mesh.Signing{Key: s.keys[mesh.Ingestion].Reveal()},
-			current: map[string]bool{"unsigned": false, "signed": true}, known: map[string]bool{"unsigned": true, "signed": true},
-		},
-		"checking": {
-			keys:    mesh.Signing{Key: s.keys[mesh.Ingestion].Reveal(), Trusted: s.trusted},
-			current: map[string]bool{"unsigned": false, "signed": true}, known: map[string]bool{"unsigned": false, "signed": true},
-		},
-		"another key": {
-			keys:    mesh.Signing{Key: next.Reveal(), Trusted: s.trusted + ",ingestion=" + next.Public().String()},
-			current: map[string]bool{"unsigned": false, "signed": false}, known: map[string]bool{"unsigned": false, "signed": true},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			m := s.connect(t, mesh.Ingestion, c.keys)
-			for product, current := range c.current {
-				states, err := m.Desired().States(t.Context(), "default", []string{product})
-				require.NoError(t, err)
-				require.Equal(t, current, states[0].Current, product)
-				require.Equal(t, c.known[product], states[0].Change != nil, product)
-			}
-		})
-	}
-}
-
-// TestWork_RefusesWhatIsKnownOfAnotherProduct: OBSERVED is not signed, and its writers may write any key. What is stored
-// under one product must not pass for what is known of another.
+// TestWork_RefusesWhatIsKnownOfAnotherProduct: OBSERVED is not signed, and its writers may write any key. What is
+// stored under one product must not pass for what is known of another.
 func TestWork_RefusesWhatIsKnownOfAnotherProduct(t *testing.T) {
 	s := newSigners(t)
 	s.put(
@@ -397,7 +245,8 @@ func command(verb string) *meshv1.Command {
 	return c
 }
 
-// TestWork_HandlesOnlyAuthenticCommands tries what each key must not do. The last command of each consumer is authentic.
+// TestWork_HandlesOnlyAuthenticCommands tries what each key must not do. The last command of each consumer is
+// authentic.
 func TestWork_HandlesOnlyAuthenticCommands(t *testing.T) {
 	s := newSigners(t)
 	now := time.Now()
@@ -459,8 +308,8 @@ func (s *signers) ids(t *testing.T, c mesh.Consumer, n int) (got []string) {
 	return got
 }
 
-// TestCommand_PublishedAgainIsDroppedOrTooOld: JetStream knows the signed id for two minutes, and readers take no command
-// that was signed longer ago.
+// TestCommand_PublishedAgainIsDroppedOrTooOld: JetStream knows the signed id for two minutes, and readers take no
+// command that was signed longer ago.
 func TestCommand_PublishedAgainIsDroppedOrTooOld(t *testing.T) {
 	s := newSigners(t)
 	require.NoError(t, s.clients[mesh.Reconciliation].Publish(t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "mug"),
@@ -518,134 +367,4 @@ func TestRetry_IsSignedThroughItsSchedule(t *testing.T) {
 			return mesh.Ack()
 		}))
 	require.Equal(t, "mug", got)
-}
-
-// TestRotation_NeedsNoRestart: the new key is trusted, then used, then the old one is no longer trusted.
-func TestRotation_NeedsNoRestart(t *testing.T) {
-	s := newSigners(t)
-	dir := t.TempDir()
-	write := func(name, text string) string {
-		path := dir + "/" + name
-		require.NoError(t, os.WriteFile(path+".new", []byte(text+"\n"), 0o600))
-		require.NoError(t, os.Rename(path+".new", path))
-		return path
-	}
-	keyFile, trustedFile := write("key", s.keys[mesh.Ingestion].Reveal()), write("trusted", s.trusted)
-	files := mesh.Signing{Key: s.keys[mesh.Ingestion].Reveal(), KeyFile: keyFile, Trusted: s.trusted, TrustedFile: trustedFile}
-	in := s.connect(t, mesh.Ingestion, files)
-	files.Key, files.KeyFile = s.keys[mesh.Push].Reveal(), ""
-	push := s.connect(t, mesh.Push, files)
-
-	publish(t, in, mesh.Live, "old", 1)
-	next := newKey(t)
-	both := s.trusted + ",ingestion=" + next.Public().String()
-	write("trusted", both)
-	current := func(m *mesh.Mesh, product string) bool {
-		states, err := m.Desired().States(t.Context(), "default", []string{product})
-		require.NoError(t, err)
-		return states[0].Change != nil && states[0].Current
-	}
-	require.True(t, current(in, "old"))
-	write("key", next.Reveal())
-	require.Eventually(t, func() bool { return !current(in, "old") }, 2*patience, 20*time.Millisecond, "ingestion does not use the new key")
-	publish(t, in, mesh.Live, "new", 2)
-	require.True(t, current(in, "new"))
-	for _, product := range []string{"old", "new"} {
-		require.Eventually(t, func() bool {
-			state, err := push.Desired().Newest(t.Context(), "default", product)
-			require.NoError(t, err)
-			return state != nil
-		}, patience, 20*time.Millisecond, product)
-	}
-	write("trusted", strings.Replace(both, s.keys[mesh.Ingestion].Public().String(), next.Public().String(), 1))
-	require.Eventually(t, func() bool {
-		state, err := push.Desired().Newest(t.Context(), "default", "old")
-		require.NoError(t, err)
-		return state == nil
-	}, 2*patience, 20*time.Millisecond, "push still trusts the old key")
-	// A file that cannot be read, or that would have the service's own messages refused, changes nothing.
-	write("trusted", "nonsense")
-	state, err := push.Desired().Newest(t.Context(), "default", "new")
-	require.NoError(t, err)
-	require.NotNil(t, state)
-}
-
-func TestConnect_RefusesKeysThatCannotWork(t *testing.T) {
-	s := newSigners(t)
-	key := newKey(t)
-	for name, c := range map[string]struct {
-		keys mesh.Signing
-		says string
-	}{
-		"no key of its own":         {mesh.Signing{Trusted: s.trusted}, "DRIFTLESS_SIGNING_KEY is not"},
-		"a key that nobody trusts":  {mesh.Signing{Key: key.Reveal(), Trusted: s.trusted}, "add ingestion=" + key.Public().String()},
-		"another service's key":     {mesh.Signing{Key: s.keys[mesh.Pull].Reveal(), Trusted: s.trusted}, "does not have the public key"},
-		"a public key to sign with": {mesh.Signing{Key: key.Public().String()}, "this is a public key"},
-		"no list":                   {mesh.Signing{Key: key.Reveal(), Trusted: " , "}, "names no key"},
-		"an unknown service":        {mesh.Signing{Key: key.Reveal(), Trusted: "billing=" + key.Public().String()}, "none of the services"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: mesh.Ingestion, Signing: c.keys})
-			require.ErrorContains(t, err, c.says)
-			require.NotContains(t, err.Error(), key.Reveal())
-		})
-	}
-}
-
-// TestConnect_SaysWhetherMessagesAreSigned: one line at the start, and one a minute about what is refused.
-func TestConnect_SaysWhetherMessagesAreSigned(t *testing.T) {
-	s := newSigners(t)
-	for want, keys := range map[mesh.SigningState]mesh.Signing{
-		mesh.NotSigned:  {},
-		mesh.NotChecked: {Key: s.keys[mesh.Push].Reveal()},
-		mesh.Checked:    {Key: s.keys[mesh.Push].Reveal(), Trusted: s.trusted},
-	} {
-		t.Run(string(want), func(t *testing.T) {
-			log := &lines{}
-			m, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: mesh.Push, Signing: keys, Logger: slog.New(slog.NewTextHandler(log, nil))})
-			require.NoError(t, err)
-			t.Cleanup(m.Close)
-			require.Equal(t, want, m.Signatures())
-			require.Equal(t, 1, log.count("signed"))
-			require.NotContains(t, log.text(), s.keys[mesh.Push].Reveal())
-			if want != mesh.Checked {
-				return
-			}
-			for range 3 {
-				s.put(t, unsigned(t, mesh.CatalogSubject("default", mesh.Live, "mug"), change("mug", high)))
-				_, err = m.Desired().Newest(t.Context(), "default", "mug")
-				require.NoError(t, err)
-			}
-			require.Equal(t, 1, log.count("a message is refused"))
-			require.Contains(t, log.text(), "catalog.default.live.mug")
-			require.Contains(t, log.text(), "it is not signed")
-		})
-	}
-}
-
-// lines is a log.
-type lines struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *lines) count(what string) (n int) {
-	for line := range strings.SplitSeq(l.text(), "\n") {
-		if strings.Contains(line, what) {
-			n++
-		}
-	}
-	return n
 }

@@ -1,8 +1,8 @@
-// Package signing proves who published a message: the writer signs it with its private key, and readers check that with the
-// public keys that they trust. It is pure: it reads no file and knows no server.
+// Package signing proves who published a message: the writer signs it with its private key, and readers check that
+// with the public keys that they trust. It is pure: it reads no file and knows no server.
 //
-// The signatures are Ed25519. What is signed is the writer's role, the subject, the headers that say something, and the
-// body, so that a signed message counts on its own subject only.
+// The signatures are Ed25519. What is signed is the writer's role, the subject, the headers that say something, and
+// the body, so that a signed message counts on its own subject only.
 package signing
 
 import (
@@ -54,7 +54,8 @@ func ParsePrivate(text string) (PrivateKey, error) {
 	return PrivateKey{ed25519.NewKeyFromSeed(seed)}, nil
 }
 
-// ParsePublic reads the text of a public key. Its errors do not quote the text, which may be a private key by mistake.
+// ParsePublic reads the text of a public key. Its errors do not quote the text, which may be a private key by
+// mistake.
 func ParsePublic(text string) (PublicKey, error) {
 	if strings.HasPrefix(strings.TrimSpace(text), privatePrefix) {
 		return PublicKey{}, errors.New("this is a signing key, a secret: the public key begins with " + publicPrefix)
@@ -86,8 +87,8 @@ func (k PrivateKey) MarshalText() ([]byte, error) { return []byte("[redacted]"),
 // String returns the text of the key. It is no secret.
 func (p PublicKey) String() string { return encode(publicPrefix, p.key[:]) }
 
-// ID names the key in signatures and logs. Two keys may have the same id only by an attack on SHA-256, which gains nothing:
-// the signature is still checked with the trusted key.
+// ID names the key in signatures and logs. Two keys may have the same id only by an attack on SHA-256, which gains
+// nothing: the signature is still checked with the trusted key.
 func (p PublicKey) ID() string {
 	sum := sha256.Sum256(p.key[:])
 	return base64.RawURLEncoding.EncodeToString(sum[:12])

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// domain begins everything that is signed: a signature made for something else, or by another format, never counts here.
+// domain begins everything that is signed: a signature made for something else, or by another format, never counts
+// here.
 const domain = "driftless mesh message v1\x00"
 
 // format begins the text of a signature.
@@ -54,8 +55,8 @@ type Signature struct {
 	bytes []byte
 }
 
-// Sign returns the text of the signature of a message, for a header. After is a sequence that the message's stream has
-// reached, 0 if none is known.
+// Sign returns the text of the signature of a message, for a header. After is a sequence that the message's stream
+// has reached, 0 if none is known.
 func (k PrivateKey) Sign(role string, m Message, at time.Time, after uint64) string {
 	signature := ed25519.Sign(k.key, m.signed(role, at.UnixMilli(), after))
 	return strings.Join([]string{
@@ -105,12 +106,12 @@ func (m Message) signed(role string, at int64, after uint64) []byte {
 	return out
 }
 
-// Trusted are the public keys whose signatures count, by the role that they may sign for. Those under the role "" count
-// for every role.
+// Trusted are the public keys whose signatures count, by the role that they may sign for. Those under the role ""
+// count for every role.
 type Trusted map[string][]PublicKey
 
-// ParseTrusted reads a list of public keys, separated by commas or line breaks, each with the role that it is limited to:
-// "ingestion=driftless_public_key_v1_...". A role may have several keys, while one replaces another.
+// ParseTrusted reads a list of public keys, separated by commas or line breaks, each with the role that it is
+// limited to: "ingestion=driftless_public_key_v1_...". A role may have several keys, while one replaces another.
 func ParseTrusted(text string, roles []string) (Trusted, error) {
 	out := Trusted{}
 	for i, entry := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {

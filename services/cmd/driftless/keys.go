@@ -37,7 +37,8 @@ type keysCreateCmd struct {
 // Run prints the public key on standard output. The signing key goes to a file, or to a terminal.
 func (cmd *keysCreateCmd) Run(c *cli) error {
 	if cmd.KeyFile == "" && !cmd.ShowKey && (c.Output == "json" || !isTerminal(stdout)) {
-		return errors.New("the signing key is a secret, and standard output is no terminal: give --key-file FILE, or --show-key to print it all the same")
+		return errors.New("the signing key is a secret, and standard output is no terminal: " +
+			"give --key-file FILE, or --show-key to print it all the same")
 	}
 	key, err := signing.Create()
 	if err != nil {
@@ -60,7 +61,8 @@ func printKey(c *cli, s signer, key signing.PrivateKey, show bool) error {
 		return json.NewEncoder(stdout).Encode(out)
 	}
 	if show {
-		fmt.Fprintf(stdout, "DRIFTLESS_SIGNING_KEY (of this service alone, a secret):\n%s\n\nDRIFTLESS_TRUSTED_KEYS (of every service):\n", key.Reveal())
+		fmt.Fprintf(stdout, "DRIFTLESS_SIGNING_KEY (of this service alone, a secret):\n%s\n\n"+
+			"DRIFTLESS_TRUSTED_KEYS (of every service):\n", key.Reveal())
 	}
 	fmt.Fprintln(stdout, s.entry(key.Public()))
 	return nil

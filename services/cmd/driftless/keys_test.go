@@ -65,8 +65,8 @@ func TestKeysCreate_PrintsASecretOnlyWhenAsked(t *testing.T) {
 	require.Equal(t, key.Public().String(), pair["trusted_key"])
 }
 
-// TestUp_KeysOfADataDirectory: each service gets its own key only, a mesh that has run without keys signs before it checks,
-// and what services without keys may have stored counts again.
+// TestUp_KeysOfADataDirectory: each service gets its own key only, a mesh that has run without keys signs before it
+// checks, and what services without keys may have stored counts again.
 func TestUp_KeysOfADataDirectory(t *testing.T) {
 	data := t.TempDir()
 	start := func(without ...string) upKeys {

@@ -19,16 +19,16 @@ type upKeys struct {
 	// files hold the keys, by service; nil if the settings name keys, or are to.
 	files   map[string]string
 	trusted string
-	// checks: the services refuse what is not signed. In a data directory without keys, they only sign at the first start,
-	// so that what was stored before counts until ingestion has signed it.
+	// checks: the services refuse what is not signed. In a data directory without keys, they only sign at the first
+	// start, so that what was stored before counts until ingestion has signed it.
 	checks bool
 }
 
 // signingSettings are the variables by which a service gets keys.
 var signingSettings = []string{"DRIFTLESS_SIGNING_KEY", "DRIFTLESS_TRUSTED_KEYS"}
 
-// makeKeys makes the keys, or reads them. Keys that the environment names are left as they are, and with NATS_URL, where
-// other services may take part, none are made.
+// makeKeys makes the keys, or reads them. Keys that the environment names are left as they are, and with NATS_URL,
+// where other services may take part, none are made.
 func (u *up) makeKeys() error {
 	for _, name := range signingSettings {
 		if os.Getenv(name) != "" || os.Getenv(name+"_FILE") != "" {

@@ -62,8 +62,8 @@ func (r *rig) thief() thief {
 	return thief{r, conn}
 }
 
-// put has NATS publish a message on a subject on which pull may not: pull writes it to OBSERVED, and asks for it with the
-// subject as the one for the answer. It returns when the stream has stored that n times.
+// put has NATS publish a message on a subject on which pull may not: pull writes it to OBSERVED, and asks for it
+// with the subject as the one for the answer. It returns when the stream has stored that n times.
 func (a thief) put(stream, subject string, body proto.Message, n int) {
 	a.t.Helper()
 	data, err := proto.Marshal(body)
@@ -114,8 +114,8 @@ func (r *rig) amount() int64 {
 	return prices["mug-one"].UnitAmount
 }
 
-// TestAForgedChangeChangesNothing has pull's credentials forge a state of a product. A mesh that does not sign is shown to
-// fall for it, so that the attack is one.
+// TestAForgedChangeChangesNothing has pull's credentials forge a state of a product. A mesh that does not sign is
+// shown to fall for it, so that the attack is one.
 func TestAForgedChangeChangesNothing(t *testing.T) {
 	t.Run("not signed", func(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
@@ -163,7 +163,8 @@ func TestAForgedChangeChangesNothing(t *testing.T) {
 	})
 }
 
-// amountIs waits until the default price of the product has an amount. While one price replaces another, both are active.
+// amountIs waits until the default price of the product has an amount. While one price replaces another, both are
+// active.
 func (r *rig) amountIs(amount int64) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -213,8 +214,8 @@ func TestAForgedCommandChangesNothing(t *testing.T) {
 	})
 }
 
-// TestForgedChangesThatPushOutTrueOnesAreFound: CATALOG keeps 16 states of a product in a lane, and takes forged ones for
-// such. The comparison finds that no authentic one is left.
+// TestForgedChangesThatPushOutTrueOnesAreFound: CATALOG keeps 16 states of a product in a lane, and takes forged
+// ones for such. The comparison finds that no authentic one is left.
 func TestForgedChangesThatPushOutTrueOnesAreFound(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
 	r.upsert(mug("Mug", "1400"))
@@ -251,8 +252,8 @@ func (r *rig) desiredAmount() string {
 	return ""
 }
 
-// TestSignaturesAreSwitchedOnInTwoSteps: first the services sign, and ingestion signs what CATALOG holds. Then they check.
-// What was not pushed yet is not lost by either, a removal among it.
+// TestSignaturesAreSwitchedOnInTwoSteps: first the services sign, and ingestion signs what CATALOG holds. Then they
+// check. What was not pushed yet is not lost by either, a removal among it.
 func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"), product(1), product(2), product(3))

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUp_SignsAndChecks: each service gets its own key, and the mesh works with it, also after a start on the same data.
+// TestUp_SignsAndChecks: each service gets its own key, and the mesh works with it, also after a start on the same
+// data.
 func TestUp_SignsAndChecks(t *testing.T) {
 	data := dataDir(t)
 	for range 2 {
