@@ -60,6 +60,9 @@ of its own, ~driftless_<account>~, unless it names others.
 const rotation = `
 ## Rotation of credentials
 
+The files of ~DRIFTLESS_SIGNING_KEY_FILE~ and ~DRIFTLESS_TRUSTED_KEYS_FILE~ are read again every few seconds; see
+[security.md](security.md#signed-changes-and-commands).
+
 The files of ~DATABASE_URL_FILE~, ~LEDGER_DATABASE_URL_FILE~ and ~NATS_URL_FILE~ are read again at every connection: replace the
 file when the password changes, and the services go on with the new one within seconds, without a restart. So are client
 certificates and ~PGPASSFILE~; for NATS see [nats.md](nats.md).

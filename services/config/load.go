@@ -128,7 +128,7 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	empty := false
 	for _, env := range flag.Envs {
 		direct, isSet := os.LookupEnv(env)
-		if flag.Tag.Has("secret") {
+		if flag.Tag.Has("secret") || flag.Tag.Has("from-file") {
 			text, path, err := secretFile(env, direct)
 			if path != "" || err != nil {
 				r.files[flag.Name] = path
@@ -252,7 +252,7 @@ func (s *section) entry(path string, entry *ast.MappingValueNode) error {
 		return s.catalogEntry(path, entry)
 	}
 	flag := strings.ReplaceAll(key.Value, "_", "-")
-	if secret, ok := strings.CutSuffix(flag, "-file"); ok && slices.Contains(secrets(), secret) {
+	if secret, ok := strings.CutSuffix(flag, "-file"); ok && slices.Contains(fromFiles(), secret) {
 		text, ok := scalar(entry.Value)
 		switch {
 		case !ok || text == "":
@@ -338,11 +338,12 @@ func position(path string, t *token.Token) string {
 // names are the flags of all settings.
 func names() []string { return named(func(reflect.StructField) bool { return true }) }
 
-// secrets are the flags of those settings that are secret.
-func secrets() []string {
+// fromFiles are the settings that can be read from a file of their own: the secrets, and those with the tag from-file.
+func fromFiles() []string {
 	return named(func(f reflect.StructField) bool {
 		_, secret := f.Tag.Lookup("secret")
-		return secret
+		_, file := f.Tag.Lookup("from-file")
+		return secret || file
 	})
 }
 

@@ -11,6 +11,7 @@ type IngestionService struct {
 	Log
 	Mesh
 	Hosts
+	Signing
 	API
 	Migrations
 	Ingestion
@@ -22,6 +23,7 @@ type PushService struct {
 	Log
 	Mesh
 	Hosts
+	Signing
 	Stripe
 	Push
 	Policy
@@ -33,6 +35,7 @@ type PullService struct {
 	Log
 	Mesh
 	Hosts
+	Signing
 	Stripe
 	Pull
 }
@@ -43,6 +46,7 @@ type ReconciliationService struct {
 	Log
 	Mesh
 	Hosts
+	Signing
 	API
 	Migrations
 	Reconciliation

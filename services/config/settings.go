@@ -37,6 +37,16 @@ type Hosts struct {
 	AllowedHosts []string `name:"allowed-hosts" env:"DRIFTLESS_ALLOWED_HOSTS" placeholder:"NAME" help:"Names, separated by commas, that requests may have in their Host header beside localhost and addresses. A service on a loopback address refuses all others; one on another address asks only if names are set here. Webhooks are taken under any name."`
 }
 
+// Signing says with which key a service signs what it publishes, and whose signatures it believes.
+type Signing struct {
+	SigningKey Secret `name:"signing-key" env:"DRIFTLESS_SIGNING_KEY" secret:"" help:"Key with which the service signs what it publishes on CATALOG, COMMAND and RETRY; see security.md. Each service has its own. Not signed if empty."`
+	// SigningKeyFile and TrustedKeysFile are the files that the two were read from; empty for none. They are read again while
+	// the service runs.
+	SigningKeyFile  string `kong:"-" file-of:"signing-key"`
+	TrustedKeys     string `name:"trusted-keys" env:"DRIFTLESS_TRUSTED_KEYS" from-file:"" placeholder:"SERVICE=KEY,..." help:"Public keys of the services whose signatures count, separated by commas, each with the service that it is limited to. Messages without such a signature are refused. Not checked if empty."`
+	TrustedKeysFile string `kong:"-" file-of:"trusted-keys"`
+}
+
 // API protects the services' own interfaces.
 type API struct {
 	Token Secret `name:"token" env:"DRIFTLESS_TOKEN" secret:"" help:"Bearer token that the ingestion API and the control API ask for; none if empty."`
@@ -107,6 +117,7 @@ var groups = []struct {
 		Mesh
 		Hosts
 	}{}},
+	{"Signatures (every service)", Signing{}},
 	{"Interfaces of Driftless", API{}},
 	{"Tables (ingestion and reconciliation)", Migrations{}},
 	{"Stripe (push and pull)", Stripe{}},

@@ -58,6 +58,8 @@ type comparison struct {
 	expectsNothing bool
 	// gently: nobody waits for it.
 	gently bool
+	// signed counts the products that were published again only because they were not signed with the present key.
+	signed uint64
 	// owed: products that a change of shared rows concerns were still to be read when it began.
 	owed bool
 	// moved is told how far it has come; nil if nobody needs to know.
@@ -118,11 +120,11 @@ func (c *comparison) log(ctx context.Context, took time.Duration) {
 	r := c.result
 	attrs := []any{
 		"reason", r.GetReason(), "products", r.GetProducts(), "published", r.GetPublished(), "missed", r.GetMissed(), "removed", r.GetRemoved(),
-		"dead", r.GetDead(), "took", took.Round(time.Millisecond),
+		"dead", r.GetDead(), "signed_again", c.signed, "took", took.Round(time.Millisecond),
 	}
 	if r.GetMissed() == 0 {
 		level := slog.LevelInfo
-		if r.GetReason() == reasonWritten {
+		if r.GetReason() == reasonWritten && c.signed == 0 {
 			// Every few seconds in a small catalog that is worked on.
 			level = slog.LevelDebug
 		}
@@ -216,6 +218,11 @@ func (c *comparison) settle(ctx context.Context, ids []string, reading mapping.R
 	var out []mesh.Outgoing
 	var suspects []string
 	for _, d := range differs {
+		if d.unsigned && d.latest < c.label.version {
+			c.signed++
+			out = append(out, d.out)
+			continue
+		}
 		// One that CATALOG had before may have changed since the mark: that is on its way, and is looked at once more.
 		if d.known && !d.letter && (c.expectsNothing || d.latest >= c.label.version) {
 			suspects = append(suspects, d.id)
@@ -254,6 +261,10 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 			continue
 		}
 		out = append(out, d.out)
+		if d.unsigned {
+			c.signed++
+			continue
+		}
 		// What is still to be read because a shared row changed, the log has told.
 		if c.expectsNothing && !d.letter && len(c.in.report.owing()) == 0 && !c.owed && same(before.States[d.id].Product, reading.States[d.id].Product) {
 			c.result.Missed++
@@ -286,11 +297,13 @@ type difference struct {
 	latest uint64
 	// letter: it could not be read, or would have been refused, until now.
 	letter bool
+	// unsigned: CATALOG has it as it is, and not signed with the present key.
+	unsigned bool
 }
 
 // differing are the products of a reading that differ from CATALOG, and those that Stripe would refuse.
 func (c *comparison) differing(ctx context.Context, ids []string, reading mapping.Reading) (out []difference, dead []deadProduct, err error) {
-	latest, err := c.in.mesh.Desired().NewestMany(ctx, c.in.account, ids)
+	latest, err := c.in.mesh.Desired().States(ctx, c.in.account, ids)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -313,14 +326,23 @@ func (c *comparison) differing(ctx context.Context, ids []string, reading mappin
 			dead = append(dead, deadProduct{letter: letter, ctx: ctx})
 			continue
 		}
+		have := latest[i].Change
 		// An open letter is closed by a later version, also if the product is again as CATALOG has it.
-		if equal(latest[i], change) && !open {
+		same := equal(have, change) && !open
+		if same && latest[i].Current {
 			continue
 		}
-		if latest[i] == nil && change.GetOperation() == catalogv1.Operation_OPERATION_DELETE && !open {
+		if have == nil && change.GetOperation() == catalogv1.Operation_OPERATION_DELETE && !open {
 			continue
 		}
-		out = append(out, difference{id: id, out: o, known: latest[i] != nil, latest: latest[i].GetVersion(), letter: open})
+		out = append(out, difference{
+			id:       id,
+			out:      o,
+			known:    have != nil,
+			latest:   have.GetVersion(),
+			letter:   open,
+			unsigned: same,
+		})
 	}
 	return out, dead, nil
 }
@@ -375,14 +397,15 @@ func (c *comparison) sweep(ctx context.Context) error {
 // sweepPage looks at products that CATALOG has and the pages did not come to: they are gone, or are new, or the comparison
 // went on after an interruption.
 func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
-	latest, err := c.in.mesh.Desired().NewestManyByToken(ctx, c.in.account, tokens)
+	latest, err := c.in.mesh.Desired().StatesByToken(ctx, c.in.account, tokens)
 	if err != nil {
 		return err
 	}
 	var ids []string
 	for _, l := range latest {
-		if l != nil && l.GetOperation() != catalogv1.Operation_OPERATION_DELETE {
-			ids = append(ids, l.GetProductId())
+		// A removal is published again only to be signed.
+		if l.Change != nil && (l.Change.GetOperation() != catalogv1.Operation_OPERATION_DELETE || !l.Current) {
+			ids = append(ids, l.Change.GetProductId())
 		}
 	}
 	if len(ids) == 0 {
@@ -397,8 +420,10 @@ func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 		_, present := reading.States[id]
 		return present
 	})
-	before := c.result.GetPublished()
-	err = c.settle(ctx, gone, reading)
-	c.result.Removed += c.result.GetPublished() - before
-	return err
+	before := c.result.GetPublished() - c.signed
+	if err := c.settle(ctx, gone, reading); err != nil {
+		return err
+	}
+	c.result.Removed += c.result.GetPublished() - c.signed - before
+	return nil
 }

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/driftless-sync/driftless/services/metrics"
 )
 
 // errRepublished: the message is an answer to a direct get. Somebody named its subject as the one to reply to, and
@@ -85,37 +81,3 @@ func (m *Mesh) lastChange(
 	}
 	return msg, nil
 }
-
-// refuse gives a message up that is not authentic. It makes no dead letter: that would let a forger fill DEAD.
-func (m *Mesh) refuse(ctx context.Context, stream string, raw jetstream.Msg, why error) {
-	m.countRefusal(ctx, stream, raw.Subject(), why)
-	if err := raw.TermWithReason("not authentic: " + why.Error()); err != nil {
-		m.logger.WarnContext(ctx, "could not refuse a message; it will come again", "subject", raw.Subject(), "error", err)
-	}
-}
-
-// refusals keeps the log of refused messages to one line a minute.
-type refusals struct {
-	mu     sync.Mutex
-	told   time.Time
-	untold int
-}
-
-const tellRefusals = time.Minute
-
-func (m *Mesh) countRefusal(ctx context.Context, stream, subject string, why error) {
-	metrics.Refused.Add(ctx, 1, metrics.Stream.Is(stream), metrics.Refusal.Is(refusalName(why)))
-	r := &m.refusals
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if time.Since(r.told) < tellRefusals {
-		r.untold++
-		return
-	}
-	m.logger.ErrorContext(ctx, "a message is refused: it is not from a writer that is trusted; see docs/security.md",
-		"stream", stream, "subject", subject, "reason", why, "refused_since_last_told", r.untold)
-	r.told, r.untold = time.Now(), 0
-}
-
-// refusalName is what the reason is called in metrics.
-func refusalName(error) string { return "republished" }

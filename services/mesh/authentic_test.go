@@ -17,24 +17,24 @@ import (
 	"github.com/driftless-sync/driftless/services/mesh"
 )
 
-// lines collects what is logged at level error.
-type lines struct {
+// errorLog collects what is logged at level error.
+type errorLog struct {
 	mu   sync.Mutex
 	text []string
 }
 
-func (l *lines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
-func (l *lines) WithAttrs([]slog.Attr) slog.Handler               { return l }
-func (l *lines) WithGroup(string) slog.Handler                    { return l }
+func (l *errorLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+func (l *errorLog) WithAttrs([]slog.Attr) slog.Handler               { return l }
+func (l *errorLog) WithGroup(string) slog.Handler                    { return l }
 
-func (l *lines) Handle(_ context.Context, r slog.Record) error {
+func (l *errorLog) Handle(_ context.Context, r slog.Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, r.Message)
 	return nil
 }
 
-func (l *lines) count(part string) (n int) {
+func (l *errorLog) count(part string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, line := range l.text {
@@ -49,7 +49,7 @@ func (l *lines) count(part string) (n int) {
 func TestRepublishedMessagesAreRefused(t *testing.T) {
 	a := underAttack(t, "nats-server.conf")
 	pull := attackerAs(t, a.Server, mesh.Pull)
-	told := &lines{}
+	told := &errorLog{}
 	as := func(user string) *mesh.Mesh {
 		cfg := as(t, a.Server, user, os.Getenv("NATS_TLS_CERT"))
 		cfg.Logger = slog.New(told)

@@ -37,6 +37,8 @@ type Config struct {
 	CA string
 	// Cert and Key are files with a client certificate and its key; empty for none.
 	Cert, Key string
+	// Signing are the keys of the client, and those that it trusts.
+	Signing Signing
 	// Account whose consumers are used; DefaultAccount if empty.
 	Account string
 	// Replicas is how many replicas the streams are to have; Bind warns if they have fewer. 0 is any number.
@@ -71,7 +73,10 @@ type Mesh struct {
 	replicas int
 	logger   *slog.Logger
 	clock    *Clock
+	keys     *keyring
 	refusals refusals
+	// catalogEnd is the sequence of the latest message that CATALOG is known to have; 0 if none is.
+	catalogEnd atomic.Uint64
 
 	mu         sync.Mutex
 	streams    map[string]jetstream.Stream
@@ -93,6 +98,10 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	logger := cfg.Logger
 	if logger == nil {
 		logger = slog.Default()
+	}
+	keys, err := newKeyring(cfg.Name, cfg.Signing, logger)
+	if err != nil {
+		return nil, err
 	}
 	closed := make(chan struct{})
 	// Of the client's goroutine for callbacks: why it could not connect again, told once.
@@ -155,6 +164,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	m := &Mesh{
 		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), replicas: cfg.Replicas, logger: logger,
 		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{}, closed: closed,
+		keys: keys,
 	}
 	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
 	if err := m.await(ctx, cfg.Patience, func(ctx context.Context) error {
@@ -169,6 +179,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		}
 		return nil, fmt.Errorf("JetStream at %s does not answer: %w", config.RedactURL(cfg.URL), err)
 	}
+	keys.announce()
 	return m, nil
 }
 

@@ -26,6 +26,13 @@ func (s *DesiredStore) Newest(ctx context.Context, account, product string) (*ca
 
 // NewestByToken is Newest for the token of a product (see Token).
 func (s *DesiredStore) NewestByToken(ctx context.Context, account, token string) (*catalogv1.ProductChange, error) {
+	if s.m.keys.current().trusted != nil {
+		states, err := s.NewestManyByToken(ctx, account, []string{token})
+		if err != nil {
+			return nil, err
+		}
+		return states[0], nil
+	}
 	live, liveSeq, err := s.last(ctx, "catalog."+account+"."+string(Live)+"."+token)
 	if err != nil {
 		return nil, err
@@ -47,7 +54,12 @@ func (s *DesiredStore) NewestByToken(ctx context.Context, account, token string)
 
 // NewestIn returns the newest desired state of a product in one lane, nil if that has none.
 func (s *DesiredStore) NewestIn(ctx context.Context, account string, lane Lane, product string) (*catalogv1.ProductChange, error) {
-	change, _, err := s.last(ctx, "catalog."+account+"."+string(lane)+"."+Token(product))
+	subject := CatalogSubject(account, lane, product)
+	if s.m.keys.current().trusted != nil {
+		state, err := s.latestAuthentic(ctx, subject)
+		return state.change, err
+	}
+	change, _, err := s.last(ctx, subject)
 	return change, err
 }
 
@@ -73,6 +85,10 @@ func (s *DesiredStore) last(ctx context.Context, subject string) (*catalogv1.Pro
 // LastLive returns the version of the last message of the account's live lane, 0 if there is none: the
 // write-ahead log up to it is in the stream.
 func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, error) {
+	if s.m.keys.current().trusted != nil {
+		change, err := s.lastLiveAuthentic(ctx, account)
+		return change.GetVersion(), err
+	}
 	stream, err := s.m.stream(ctx, StreamCatalog)
 	if err != nil {
 		return 0, err
@@ -94,6 +110,9 @@ func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, er
 
 // LastLiveChange returns the last message of the account's live lane; nil if there is none.
 func (s *DesiredStore) LastLiveChange(ctx context.Context, account string) (*catalogv1.ProductChange, error) {
+	if s.m.keys.current().trusted != nil {
+		return s.lastLiveAuthentic(ctx, account)
+	}
 	change, _, err := s.last(ctx, "catalog."+account+"."+string(Live)+".*")
 	return change, err
 }

@@ -8,9 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
@@ -27,39 +25,47 @@ func (s *DesiredStore) NewestMany(ctx context.Context, account string, products 
 
 // NewestManyByToken is NewestMany for the tokens of products (see Token).
 func (s *DesiredStore) NewestManyByToken(ctx context.Context, account string, tokens []string) ([]*catalogv1.ProductChange, error) {
+	states, err := s.StatesByToken(ctx, account, tokens)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*catalogv1.ProductChange, len(states))
+	for i, state := range states {
+		out[i] = state.Change
+	}
+	return out, nil
+}
+
+// State is the latest state of a product in CATALOG.
+type State struct {
+	// Change is nil if CATALOG has none, or none that is authentic.
+	Change *catalogv1.ProductChange
+	// Current reports whether it is signed as this client would sign it now. It is true if the client signs nothing.
+	Current bool
+}
+
+// States returns what NewestMany returns, and whether it is signed with the present key.
+func (s *DesiredStore) States(ctx context.Context, account string, products []string) ([]State, error) {
+	tokens := make([]string, len(products))
+	for i, id := range products {
+		tokens[i] = Token(id)
+	}
+	return s.StatesByToken(ctx, account, tokens)
+}
+
+// StatesByToken is States for the tokens of products (see Token).
+func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens []string) ([]State, error) {
 	subjects := make([]string, 0, 2*len(tokens))
 	for _, token := range tokens {
 		for _, lane := range lanes {
 			subjects = append(subjects, "catalog."+account+"."+string(lane)+"."+token)
 		}
 	}
-	out := make([]*catalogv1.ProductChange, len(tokens))
+	out := make([]State, len(tokens))
 	sequences := make([]uint64, len(tokens))
-	err := s.m.lastMany(ctx, StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
-		if msg == nil {
-			return nil
-		}
-		if err := checkRepublished(ownHeaders(msg.Header)); err != nil {
-			s.m.countRefusal(ctx, StreamCatalog, subjects[i], err)
-			published, err := s.m.lastPublished(ctx, StreamCatalog, subjects[i])
-			if errors.Is(err, jetstream.ErrMsgNotFound) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			msg = &nats.Msg{Header: published.Header, Data: published.Data}
-		}
-		change := &catalogv1.ProductChange{}
-		if err := proto.Unmarshal(msg.Data, change); err != nil {
-			return fmt.Errorf("the latest message of %s is not a product change: %w", subjects[i], err)
-		}
-		sequence, err := sequenceOf(msg)
-		if err != nil {
-			return err
-		}
-		if i /= len(lanes); out[i] == nil || newer(change, sequence, out[i], sequences[i]) {
-			out[i], sequences[i] = change, sequence
+	err := s.eachLatest(ctx, subjects, func(i int, found storedState) error {
+		if i /= len(lanes); out[i].Change == nil || newer(found.change, found.sequence, out[i].Change, sequences[i]) {
+			out[i], sequences[i] = State{found.change, found.current}, found.sequence
 		}
 		return nil
 	})

@@ -62,29 +62,31 @@ func (m *Mesh) fenceAt(ctx context.Context, subject string) (uint64, error) {
 	case err != nil:
 		return 0, fmt.Errorf("read %s: %w", subject, err)
 	}
+	m.catalogEnd.Store(msg.Sequence)
 	return msg.Sequence, nil
 }
 
 // Raise shuts everybody else out. It returns ErrOvertaken if somebody else has raised the fence since it was read.
 func (f *Fence) Raise(ctx context.Context) error {
 	for _, l := range f.lanes {
-		if err := l.raise(ctx, f.m.js); err != nil {
+		if err := l.raise(ctx, f.m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *fencedLane) raise(ctx context.Context, js jetstream.JetStream) error {
+func (l *fencedLane) raise(ctx context.Context, m *Mesh) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
-		ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: l.subject, Header: nats.Header{
+		ack, err := m.js.PublishMsg(ctx, &nats.Msg{Subject: l.subject, Header: nats.Header{
 			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(l.sequence, 10)},
 		}})
 		switch {
 		case err == nil:
 			l.sequence = ack.Sequence
+			m.catalogEnd.Store(ack.Sequence)
 			return nil
 		case errors.Is(err, jetstream.ErrNoStreamResponse):
 			return fmt.Errorf("no stream takes %s: if that lasts, run `driftless topology apply`, which lets %s take it", l.subject, StreamCatalog)

@@ -2,11 +2,10 @@ package mesh
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/synadia-io/orbit.go/jetstreamext"
+	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftless-sync/driftless/services/telemetry"
@@ -22,31 +21,26 @@ type Change struct {
 }
 
 // History returns what CATALOG still holds of a product, 16 states of each lane at most, in the order in which they were
-// stored. Changes that came without a trace are left out.
+// stored. Changes that came without a trace, or are not authentic, are left out.
 func (s *DesiredStore) History(ctx context.Context, account, product string) ([]Change, error) {
-	const most = 64
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
 	subject := "catalog." + account + ".*." + Token(product)
-	messages, err := jetstreamext.GetBatch(ctx, s.m.js, StreamCatalog, most, jetstreamext.GetBatchSubject(subject))
+	var out []Change
+	err := s.m.keptMany(ctx, StreamCatalog, []string{subject}, func(_ int, kept []*nats.Msg) error {
+		for _, msg := range kept {
+			if checkRepublished(ownHeaders(msg.Header)) != nil || s.m.authentic(storedOn(msg.Header), msg.Header, msg.Data, time.Time{}) != nil {
+				continue
+			}
+			sent := trace.SpanContextFromContext(telemetry.ExtractNATS(context.WithoutCancel(ctx), msg.Header))
+			if sent.IsValid() {
+				out = append(out, Change{headerVersion(msg.Header), sent})
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the history on %s: %w", subject, err)
-	}
-	var out []Change
-	for msg, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the history on %s: %w", subject, err)
-		}
-		if checkRepublished(ownHeaders(msg.Header)) != nil {
-			continue
-		}
-		sent := trace.SpanContextFromContext(telemetry.ExtractNATS(context.WithoutCancel(ctx), msg.Header))
-		if sent.IsValid() {
-			out = append(out, Change{headerVersion(msg.Header), sent})
-		}
 	}
 	return out, nil
 }

@@ -99,7 +99,11 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	ack, err := m.js.PublishMsg(ctx, msg)
-	return err == nil && ack.Duplicate, err
+	if err != nil {
+		return false, err
+	}
+	m.stored(subject, ack.Sequence)
+	return ack.Duplicate, nil
 }
 
 // PublishBatch sends messages of one stream in order and returns when all are stored. They go as atomic batches
@@ -149,16 +153,31 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 	// What a server that hangs was sent is lost; its successor takes the next attempt.
 	ctx, cancel := context.WithTimeout(ctx, storePatience+time.Duration(bytes)*time.Second/batchRate)
 	defer cancel()
+	var sequence uint64
 	if len(msgs) == 1 {
-		_, err = m.js.PublishMsg(ctx, msgs[0])
+		var ack *jetstream.PubAck
+		if ack, err = m.js.PublishMsg(ctx, msgs[0]); err == nil {
+			sequence = ack.Sequence
+		}
 	} else {
 		// The ack of the first message proves that the server takes batches; the commit's ack covers them all.
-		_, err = jetstreamext.PublishMsgBatch(ctx, m.js, msgs)
+		var ack *jetstreamext.BatchAck
+		if ack, err = jetstreamext.PublishMsgBatch(ctx, m.js, msgs); err == nil {
+			sequence = ack.Sequence
+		}
 	}
 	if err != nil {
 		return 0, fmt.Errorf("publish %d messages on %s: %w", len(msgs), out[0].Subject, err)
 	}
+	m.stored(out[0].Subject, sequence)
 	return len(msgs), nil
+}
+
+// stored takes note of what a stream has acknowledged.
+func (m *Mesh) stored(subject string, sequence uint64) {
+	if kind, _ := splitSubject(subject); kind == "catalog" {
+		m.catalogEnd.Store(sequence)
+	}
 }
 
 func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span, error) {
@@ -174,6 +193,11 @@ func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span,
 	}
 	if o.Version != 0 {
 		msg.Header.Set(VersionHeader, strconv.FormatUint(o.Version, 10))
+	}
+	if err := m.sign(ctx, msg); err != nil {
+		telemetry.Fail(span, err)
+		span.End()
+		return nil, nil, err
 	}
 	telemetry.InjectNATS(ctx, msg.Header)
 	return msg, span, nil

@@ -75,6 +75,10 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	case err != nil:
 		return nil, 0, fmt.Errorf("look for a retry of product %s: %w", product, err)
 	}
+	if err := m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time); err != nil {
+		m.countRefusal(ctx, StreamRetry, msg.Subject, err)
+		return nil, 0, nil
+	}
 	retry := &meshv1.Retry{}
 	if err := proto.Unmarshal(msg.Data, retry); err != nil {
 		return nil, 0, fmt.Errorf("read the retry of product %s: %w", product, err)
@@ -132,6 +136,11 @@ func (m *Mesh) Retries(ctx context.Context, service, account string, limit int) 
 			return nil, false, fmt.Errorf("list the retries: %w", err)
 		case len(retries) == limit:
 			return retries, true, nil
+		}
+		if err := m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time); err != nil {
+			m.countRefusal(ctx, StreamRetry, msg.Subject, err)
+			sequence = msg.Sequence + 1
+			continue
 		}
 		retry := &meshv1.Retry{}
 		if err := proto.Unmarshal(msg.Data, retry); err != nil {

@@ -220,7 +220,7 @@ func take[T any, M interface {
 		m.logger.Error("message without JetStream metadata", "subject", raw.Subject(), "error", err)
 		return d, false
 	}
-	if err := checkRepublished(raw.Headers()); err != nil {
+	if err := cmp.Or(checkRepublished(raw.Headers()), m.authentic(raw.Subject(), raw.Headers(), raw.Data(), meta.Timestamp)); err != nil {
 		m.refuse(ctx, meta.Stream, raw, err)
 		return d, false
 	}
@@ -234,6 +234,12 @@ func take[T any, M interface {
 			Account: d.msg.Account(), ProductId: cmp.Or(untoken(lastToken(raw.Subject())), "unknown"), Reason: ReasonUndecodable,
 			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), d.msg.Body.ProtoReflect().Descriptor().FullName(), err),
 		}
+		return d, true
+	}
+	if err := m.meant(raw.Subject(), d.msg.Body); err != nil {
+		d.span.End()
+		m.refuse(ctx, meta.Stream, raw, err)
+		return d, false
 	}
 	return d, true
 }

@@ -39,9 +39,11 @@ var (
 	}}
 	// Refusal is why a message is not authentic.
 	Refusal = Label{
-		Name:    "reason",
-		Meaning: "published by the server as an answer, at the wish of a user who may not publish it",
-		Values:  []string{"republished"},
+		Name: "reason",
+		Meaning: "not signed; signed with a key that is not trusted for the service that it names; a signature that does not fit; " +
+			"a service that may not publish on the subject; signed long before it was stored; about something else than its subject says; " +
+			"published by the server as an answer, at the wish of a user who may not publish it",
+		Values: []string{"unsigned", "unknown_key", "invalid", "role", "replayed", "subject", "republished"},
 	}
 	// FailureAction is what is done about a failed pass.
 	FailureAction = Label{

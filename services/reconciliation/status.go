@@ -22,7 +22,13 @@ func (c control) GetStatus(
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	out := &controlv1.GetStatusResponse{Account: c.Account, Equality: v.equality, Paused: v.paused, Halted: v.halted}
+	out := &controlv1.GetStatusResponse{
+		Account:    c.Account,
+		Equality:   v.equality,
+		Paused:     v.paused,
+		Halted:     v.halted,
+		Signatures: string(c.mesh.Signatures()),
+	}
 	for _, read := range []func(context.Context, *controlv1.GetStatusResponse) error{c.statusOfLedger, c.statusOfMesh} {
 		if err := read(ctx, out); err != nil {
 			return nil, unavailable(err)

@@ -40,6 +40,7 @@ type cli struct {
 	Trace    traceCmd    `cmd:"" help:"Show the trace of a product's newest change, from Jaeger, as a waterfall."`
 	History  historyCmd  `cmd:"" help:"Show everything recorded about a product, field by field."`
 	Dead     deadCmd     `cmd:"" help:"Look at what could not be applied, have it tried again, or let it go."`
+	Keys     keysCmd     `cmd:"" help:"Make the keys with which services sign changes and commands."`
 	Webhook  webhookCmd  `cmd:"" help:"Set up the webhook endpoint in Stripe, and replace its signing secret."`
 	Conf     configCmd   `cmd:"" name:"config" help:"Check the configuration."`
 	Psql     psqlCmd     `cmd:"" passthrough:"" help:"Run psql on the database of the mesh on the data directory; what follows is given to psql."`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,6 +104,7 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	if poll := s.GetLastPoll(); poll != nil {
 		say(w, pollLine(poll, s.GetEquality()))
 	}
+	sayf(w, "changes and commands: %s\n", cmp.Or(s.GetSignatures(), "signatures unknown, reconciliation is of an earlier version"))
 	sayf(w, "reads of Stripe in the last 30 days: %d%s\n\n", s.GetReads(), readsFor(s.GetReadsFor()))
 	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
 	for _, x := range s.GetConsumers() {

@@ -94,6 +94,9 @@ func (cmd *upCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping, pars
 	}
 	u := &up{upCmd: cmd, cli: c, dataDir: dataDir, logger: logger, ownTables: mapping == nil, started: time.Now()}
 	defer u.stopParts()
+	if err := u.makeKeys(); err != nil {
+		return err
+	}
 	if err := u.startParts(ctx); err != nil {
 		return err
 	}
@@ -155,6 +158,7 @@ type up struct {
 	pg       *local.Postgres   // nil if the database is not ours
 	sim      *stripesim.Config
 	webhook  string // the simulator's secret
+	keys     upKeys
 	services []*local.Service
 	names    []string
 
@@ -352,7 +356,7 @@ func (u *up) serve(ctx context.Context) error {
 			continue
 		}
 		s := local.NewService(local.ServiceConfig{
-			Name: name, Path: filepath.Join(bin, name), Env: u.environment(name), Output: out.named(name), Logger: u.logger,
+			Name: name, Path: filepath.Join(bin, name), Env: append(u.environment(name), u.keys.environment(name)...), Output: out.named(name), Logger: u.logger,
 		})
 		u.services, u.names = append(u.services, s), append(u.names, name)
 		g.Go(func() error { return s.Run(serveCtx) })
@@ -438,6 +442,9 @@ func answers(ctx context.Context, url string) bool {
 
 // announce says what runs where, and seeds an empty catalog.
 func (u *up) announce(ctx context.Context) error {
+	if err := u.keys.signedOnce(u.Without); err != nil {
+		return err
+	}
 	u.at.Pids, u.at.Token = map[string]int{}, u.cli.Token.Reveal()
 	for i, s := range u.services {
 		u.at.Pids[u.names[i]] = s.Pid()

@@ -69,6 +69,9 @@ type rig struct {
 	catalog, publication string
 	mapping              *config.Mapping
 
+	// signing are the keys of the services; nil for messages that are not signed.
+	signing map[string]mesh.Signing
+
 	natsAddr, database, slot string
 	simURL                   string
 	listeners                map[string]net.Listener
@@ -144,7 +147,7 @@ func mapped(database, publication string, mapping *config.Mapping) func(*rig) {
 
 // nats is how a client connects as the user of its name.
 func (r *rig) nats(name string) mesh.Config {
-	return mesh.Config{URL: "nats://" + name + ":e2e@" + r.natsAddr, Name: name, Logger: slog.New(&refusals{Handler: slog.Default().Handler(), t: r.t, user: name})}
+	return mesh.Config{URL: "nats://" + name + ":e2e@" + r.natsAddr, Name: name, Signing: r.signing[name], Logger: slog.New(&refusals{Handler: slog.Default().Handler(), t: r.t, user: name})}
 }
 
 // refusals fails the test with what NATS does not permit a user, which else shows as a time-out, or not at all.

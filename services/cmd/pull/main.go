@@ -15,7 +15,7 @@ func main() {
 	var s config.PullService
 	service.Main(mesh.Pull, "Takes Stripe's webhooks, reads its events, and scans it.", &s, func(ctx context.Context, r service.Runtime) error {
 		return pull.Run(ctx, pull.Config{
-			Account: s.Account, NATS: r.NATS(mesh.Pull, s.Mesh), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
+			Account: s.Account, NATS: r.NATS(mesh.Pull, s.Mesh, s.Signing), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
 			WebhookSecrets: s.StripeWebhookSecret.Reveal(), PollInterval: s.PollInterval,
 			HTTP: r.HTTP(s.PullAddr), Logger: r.Logger,
 		})

@@ -126,6 +126,9 @@ capabilities:
 {{- else if eq .component "test" -}}
 {{- $items = append $items $token -}}
 {{- end -}}
+{{- if has .component (list "ingestion" "push" "pull" "reconciliation") -}}
+{{- $items = append $items (dict "env" "DRIFTLESS_SIGNING_KEY" "optional" true "secretName" $v.signing.secretName "secretKey" (printf "%s.key" .component)) -}}
+{{- end -}}
 {{- $out := list -}}
 {{- range $items -}}
 {{- if or .secretName .file -}}
@@ -142,6 +145,10 @@ capabilities:
 {{- range (include "driftless.secrets" . | fromYaml).items }}
 - name: {{ .env }}_FILE
   value: {{ default (printf "/etc/driftless/secrets/%s" .env) .file }}
+{{- end }}
+{{- if and (has .component (list "ingestion" "push" "pull" "reconciliation")) .root.Values.signing.trustedKeys }}
+- name: DRIFTLESS_TRUSTED_KEYS
+  value: {{ join "," .root.Values.signing.trustedKeys | quote }}
 {{- end }}
 {{- end -}}
 

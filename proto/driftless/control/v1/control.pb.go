@@ -307,7 +307,9 @@ type GetStatusResponse struct {
 	// They are not among the counts above.
 	Left uint64 `protobuf:"varint,42,opt,name=left,proto3" json:"left,omitempty"`
 	// What the reads were for, the most first. Reads that an older program counted are not among them.
-	ReadsFor      []*ReadPurpose `protobuf:"bytes,50,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty"`
+	ReadsFor []*ReadPurpose `protobuf:"bytes,50,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty"`
+	// What reconciliation does about signatures of changes and commands: "not signed", "signed, not checked" or "signed and checked".
+	Signatures    string `protobuf:"bytes,60,opt,name=signatures,proto3" json:"signatures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -473,6 +475,13 @@ func (x *GetStatusResponse) GetReadsFor() []*ReadPurpose {
 		return x.ReadsFor
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetSignatures() string {
+	if x != nil {
+		return x.Signatures
+	}
+	return ""
 }
 
 // Calls in the last 30 days that count towards Stripe's read allowance, for one purpose.
@@ -3813,7 +3822,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10unwatched_tables\x18\x05 \x03(\tR\x0funwatchedTables\x12:\n" +
 	"\acapture\x18\x06 \x01(\v2 .driftless.mesh.v1.CaptureReportR\acapture\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x12\n" +
-	"\x10GetStatusRequest\"\x8a\x06\n" +
+	"\x10GetStatusRequest\"\xaa\x06\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
 	"\ain_sync\x18\x02 \x01(\x04R\x06inSync\x12\x18\n" +
@@ -3834,7 +3843,10 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06paused\x18\x15 \x03(\v2#.driftless.control.v1.PausedServiceR\x06paused\x12:\n" +
 	"\bequality\x18) \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12\x12\n" +
 	"\x04left\x18* \x01(\x04R\x04left\x12>\n" +
-	"\treads_for\x182 \x03(\v2!.driftless.control.v1.ReadPurposeR\breadsFor\"=\n" +
+	"\treads_for\x182 \x03(\v2!.driftless.control.v1.ReadPurposeR\breadsFor\x12\x1e\n" +
+	"\n" +
+	"signatures\x18< \x01(\tR\n" +
+	"signatures\"=\n" +
 	"\vReadPurpose\x12\x18\n" +
 	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x14\n" +
 	"\x05reads\x18\x02 \x01(\x04R\x05reads\"L\n" +

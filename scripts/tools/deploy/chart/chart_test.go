@@ -319,6 +319,36 @@ func TestAlertsAndDashboardAreThoseOfTheRepository(t *testing.T) {
 	require.Equal(t, 1, dashboards)
 }
 
+// TestSigningKeys_EachServiceMountsItsOwn: whoever reads the files of one service must not sign as another.
+func TestSigningKeys_EachServiceMountsItsOwn(t *testing.T) {
+	rendered, err := render(t, valuesOf(t, dir+"/ci/production-values.yaml"))
+	require.NoError(t, err)
+	signing := 0
+	for name, pod := range pods(objects(t, rendered)) {
+		var keys []string
+		for _, v := range pod.Spec.Volumes {
+			if v.Projected == nil {
+				continue
+			}
+			for _, s := range v.Projected.Sources {
+				if s.Secret != nil && s.Secret.Name == "signing-keys" {
+					for _, item := range s.Secret.Items {
+						keys = append(keys, item.Key)
+					}
+				}
+			}
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		signing++
+		require.Len(t, keys, 1, name)
+		require.True(t, strings.HasSuffix(name, "-"+strings.TrimSuffix(keys[0], ".key")), "%s mounts %s", name, keys[0])
+		require.Contains(t, fmt.Sprint(pod.Spec.Containers[0].Env), "ingestion=driftless_public_key_v1_ingestion,push=", name)
+	}
+	require.Equal(t, 4, signing)
+}
+
 func TestEverySettingIsOne(t *testing.T) {
 	configuration, err := os.ReadFile(root + "/docs/configuration.md")
 	require.NoError(t, err)
@@ -441,6 +471,8 @@ func TestWrongValuesAreRefusedWithAReason(t *testing.T) {
 		"KEDA that cannot see NATS":           {"autoscaling.mode", "keda", []string{"nats.monitoring"}},
 		"an Ingress without a host":           {"webhook.ingress.enabled", true, []string{"webhook.ingress.host"}},
 		"a control API open to everybody":     {"control.ingress.enabled", true, []string{"token.secretName"}},
+		"trusted keys without signing keys":   {"signing.trustedKeys", []any{"push=driftless_public_key_v1_x"}, []string{"secretName"}},
+		"a secret among the trusted keys":     {"signing.trustedKeys", []any{"driftless_signing_key_v1_x"}, []string{"trustedKeys"}},
 		"a monitoring endpoint with a scheme": {"nats.monitoring", "http://nats:8222", []string{"monitoring"}},
 	} {
 		t.Run(name, func(t *testing.T) {

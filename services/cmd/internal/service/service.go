@@ -36,8 +36,12 @@ func (r Runtime) HTTP(addr string) httpserver.Config {
 }
 
 // NATS is the configuration of the service's connection to the mesh.
-func (r Runtime) NATS(service string, m config.Mesh) mesh.Config {
+func (r Runtime) NATS(service string, m config.Mesh, s config.Signing) mesh.Config {
 	cfg := NATS(service, m.NATS)
+	cfg.Signing = mesh.Signing{
+		Key: s.SigningKey.Reveal(), KeyFile: s.SigningKeyFile,
+		Trusted: s.TrustedKeys, TrustedFile: s.TrustedKeysFile,
+	}
 	cfg.Logger = r.Logger
 	return cfg
 }

@@ -1,0 +1,32 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestUp_SignsAndChecks: each service gets its own key, and the mesh works with it, also after a start on the same
+// data.
+func TestUp_SignsAndChecks(t *testing.T) {
+	data := dataDir(t)
+	for range 2 {
+		p := up(t, data)
+		out, _ := p.command("status", "--output", "json").CombinedOutput()
+		require.Contains(t, strings.ReplaceAll(string(out), " ", ""), `"signatures":"signedandchecked"`)
+		for name, pid := range p.At.Pids {
+			env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+			require.NoError(t, err)
+			require.Contains(t, string(env), "DRIFTLESS_SIGNING_KEY_FILE="+filepath.Join(data, "signing", name+".key"))
+			require.Equal(t, 1, strings.Count(string(env), ".key"), "%s is told of another's key", name)
+		}
+		demo, err := p.command("demo", "--timeout", "3m").CombinedOutput()
+		require.NoError(t, err, "%s\n%s", demo, p.log)
+		require.NotContains(t, p.log.String(), "a message is refused")
+		p.stop()
+	}
+}

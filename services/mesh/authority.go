@@ -1,0 +1,72 @@
+package mesh
+
+import (
+	"slices"
+	"strings"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+// writers are the services that publish what is signed.
+func writers() []string { return []string{Ingestion, Push, Pull, Reconciliation} }
+
+// signedSubject returns the subject that a signature names, and reports whether messages on the subject are signed. A
+// retry is published as a schedule and arrives on another subject, so both stand for the second.
+func signedSubject(subject string) (name string, signed bool) {
+	kind, rest, _ := strings.Cut(subject, ".")
+	switch kind {
+	case "catalog", "command":
+		return subject, true
+	case "retry":
+		if !strings.HasPrefix(rest, "due.") {
+			return "retry.due." + rest, true
+		}
+		return subject, true
+	default:
+		return subject, false
+	}
+}
+
+// commandsOf are the verbs that a service may send to another, by receiver; reconciliation may send all. A key that
+// is stolen can do no more than that, whatever its owner may publish.
+var commandsOf = map[string]map[string][]string{
+	Ingestion: {Ingestion: {VerbBackfill}},
+	Push:      {Ingestion: {VerbBackfill}},
+	Pull:      {Pull: {VerbScan}},
+}
+
+// mayPublish reports whether a service may be the author of what is on a subject, one that signedSubject returned.
+func mayPublish(role, subject string) bool {
+	tokens := strings.Split(subject, ".")
+	switch {
+	case tokens[0] == "catalog":
+		return role == Ingestion
+	case tokens[0] == "retry" && len(tokens) > 2:
+		// retry.due.<service>.<account>.<product>
+		return role == tokens[2]
+	case tokens[0] == "command" && len(tokens) > 3:
+		return role == Reconciliation || slices.Contains(commandsOf[role][tokens[1]], tokens[3])
+	default:
+		return false
+	}
+}
+
+// verbOf is the verb of a command's body, as subjects have it.
+func verbOf(c *meshv1.Command) string {
+	switch c.GetVerb().(type) {
+	case *meshv1.Command_Sync:
+		return VerbSync
+	case *meshv1.Command_Scan:
+		return VerbScan
+	case *meshv1.Command_Read:
+		return VerbRead
+	case *meshv1.Command_Backfill:
+		return VerbBackfill
+	case *meshv1.Command_WriteBack:
+		return VerbWriteBack
+	case *meshv1.Command_Adopt:
+		return VerbAdopt
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,218 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// keptWindow is how many subjects are asked for at a time. Each answer may be StatesKept messages.
+const keptWindow = 64
+
+// keptMany reads all messages of each subject from a stream with direct get, oldest first; the reads travel
+// together. It calls do once for each subject, in any order, with its index. It trusts no header of a stored
+// message: the server appends its own, which are the last of their name.
+func (m *Mesh) keptMany(
+	ctx context.Context, stream string, subjects []string, do func(i int, kept []*nats.Msg) error,
+) error {
+	return m.keptFrom(ctx, stream, subjects, nil, do)
+}
+
+// keptFrom is keptMany from a sequence on that depends on the last message of each subject, which is there twice
+// then. A nil from reads all.
+func (m *Mesh) keptFrom(
+	ctx context.Context, stream string, subjects []string,
+	from func(i int, last *nats.Msg) uint64, do func(i int, kept []*nats.Msg) error,
+) error {
+	if len(subjects) == 0 {
+		return nil
+	}
+	r := &keptReader{
+		m:        m,
+		stream:   stream,
+		subjects: subjects,
+		from:     from,
+		inbox:    m.nc.NewInbox(),
+		waiting:  map[int]*keptAnswer{},
+	}
+	// Not a synchronous subscription: that takes a stored message with a certain header for a word of the server.
+	answers, done := make(chan *nats.Msg), make(chan struct{})
+	sub, err := m.nc.Subscribe(r.inbox+".*.*", func(msg *nats.Msg) {
+		select {
+		case answers <- msg:
+		case <-done:
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer close(done)
+	defer func() { _ = sub.Unsubscribe() }()
+	// The window is the limit: a client that drops an answer would wait for it in vain.
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return err
+	}
+	return r.run(ctx, answers, do)
+}
+
+// keptReader reads with a window of requests.
+type keptReader struct {
+	m        *Mesh
+	stream   string
+	subjects []string
+	from     func(i int, last *nats.Msg) uint64
+	inbox    string
+	// waiting are the subjects that are asked for and not answered.
+	waiting map[int]*keptAnswer
+	next    int
+}
+
+// keptAnswer is what has come of one subject.
+type keptAnswer struct {
+	// attempt counts the requests. Answers to an earlier one do not count.
+	attempt int
+	// start is the sequence from which on messages are wanted. It is 0 while the last message is asked for.
+	start uint64
+	// last is the last message, if it was asked for. It counts also if a replica that lags, or a purge, leaves it
+	// out of the answer that follows.
+	last *nats.Msg
+	msgs []*nats.Msg
+}
+
+func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
+	silence := time.NewTimer(readAttempt)
+	defer silence.Stop()
+	heard := time.Now()
+	for r.next < len(r.subjects) || len(r.waiting) > 0 {
+		for ; r.next < len(r.subjects) && len(r.waiting) < keptWindow; r.next++ {
+			r.waiting[r.next] = &keptAnswer{}
+			if r.from == nil {
+				r.waiting[r.next].start = 1
+			}
+			if err := r.ask(r.next, r.waiting[r.next].start); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.m.closed:
+			return r.m.closedError()
+		case <-silence.C:
+			if time.Since(heard) >= readPatience {
+				return fmt.Errorf("stream %s does not answer: %w", r.stream, context.DeadlineExceeded)
+			}
+			// The replica that was asked may hang; the next one that is asked may be another.
+			for i, w := range r.waiting {
+				w.msgs = nil
+				if err := r.ask(i, w.start); err != nil {
+					return err
+				}
+			}
+			silence.Reset(readAttempt)
+		case msg := <-answers:
+			heard = time.Now()
+			silence.Reset(readAttempt)
+			if err := r.take(msg, do); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ask asks for the messages of a subject from a sequence on, or for the last one if that is 0.
+func (r *keptReader) ask(i int, from uint64) error {
+	w := r.waiting[i]
+	w.attempt++
+	reply := fmt.Sprintf("%s.%d.%d", r.inbox, i, w.attempt)
+	if from == 0 {
+		last := "$JS.API.DIRECT.GET." + r.stream + "." + r.subjects[i]
+		return r.m.nc.PublishMsg(&nats.Msg{Subject: last, Reply: reply})
+	}
+	request, err := json.Marshal(struct {
+		Seq   uint64 `json:"seq"`
+		Next  string `json:"next_by_subj"`
+		Batch int    `json:"batch"`
+	}{from, r.subjects[i], 4 * StatesKept})
+	if err != nil {
+		return err
+	}
+	return r.m.nc.PublishMsg(&nats.Msg{
+		Subject: "$JS.API.DIRECT.GET." + r.stream,
+		Reply:   reply,
+		Data:    request,
+	})
+}
+
+// take takes one answer: a message, or the server's word that there are no more.
+func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
+	tokens := strings.Split(msg.Subject, ".")
+	i, errI := strconv.Atoi(tokens[len(tokens)-2])
+	attempt, errAttempt := strconv.Atoi(tokens[len(tokens)-1])
+	if err := errors.Join(errI, errAttempt); err != nil {
+		return fmt.Errorf("an answer on %s that nobody asked for", msg.Subject)
+	}
+	w, ok := r.waiting[i]
+	if !ok || w.attempt != attempt {
+		return nil
+	}
+	status := msg.Header.Get("Status")
+	switch {
+	case (msg.Header.Get(jetstream.StreamHeader) != "" || status == "") && w.start == 0:
+		w.last, w.start = msg, r.from(i, msg)
+		return r.ask(i, w.start)
+	case msg.Header.Get(jetstream.StreamHeader) != "" || status == "":
+		// Without any header it is a stored message whose headers cannot be read; nothing in it is signed.
+		w.msgs = append(w.msgs, msg)
+		return nil
+	case status == "503":
+		return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", r.stream, nats.ErrNoResponders)
+	case status == "204":
+		pending, err := strconv.ParseUint(msg.Header.Get("Nats-Num-Pending"), 10, 64)
+		last, errLast := strconv.ParseUint(msg.Header.Get("Nats-Last-Sequence"), 10, 64)
+		if err := errors.Join(err, errLast); err != nil {
+			return fmt.Errorf("the answer about %s cannot be read: %w", r.subjects[i], err)
+		}
+		if pending > 0 && last > 0 && len(w.msgs) > 0 {
+			return r.ask(i, last+1)
+		}
+	case status == "404":
+	default:
+		return fmt.Errorf("JetStream: %s %s", status, msg.Header.Get("Description"))
+	}
+	delete(r.waiting, i)
+	if w.last != nil {
+		w.msgs = append(w.msgs, w.last)
+	}
+	return do(i, w.msgs)
+}
+
+// lastValue returns the last value of a header. The server appends its headers to those of the stored message,
+// which may have some of the same name.
+func lastValue(h nats.Header, name string) string {
+	values := h[name]
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+// storedOn returns the subject of an answer to a direct get.
+func storedOn(h nats.Header) string { return lastValue(h, jetstream.SubjectHeader) }
+
+// storedSequence returns the sequence of an answer to a direct get.
+func storedSequence(msg *nats.Msg) (uint64, error) {
+	sequence, err := strconv.ParseUint(lastValue(msg.Header, jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return 0, errors.New("the answer has no sequence")
+	}
+	return sequence, nil
+}
