@@ -1,0 +1,184 @@
+package httpserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// ErrBusy: the server has no memory for another body now.
+var ErrBusy = errors.New("too many large requests at once: try again in a second")
+
+// deflateRatio is the most that a byte of gzip or deflate can become.
+const deflateRatio = 1032
+
+// Bounds of the bodies that a port reads at the same time. They bound its memory: what a handler makes of a body is a
+// multiple of its size.
+type Bounds struct {
+	// Max of one body in bytes, uncompressed.
+	Max int64
+	// Small bodies, of so many bytes, are only counted: Count of them at once.
+	Small, Count int64
+	// Large is what all bodies together may have beyond their first Small bytes.
+	Large int64
+	// Wait is how long a body whose length is declared waits for its share. With 0 a body gets its share as its bytes come, whatever it
+	// declares, so that a stranger must send what he wants to occupy.
+	Wait time.Duration
+	// Busy is the error of reading a body for which there is no more memory. Defaults to ErrBusy.
+	Busy error
+}
+
+// Bodies bounds the memory of a handler's requests. A request that it has no room for is answered with 503 and Retry-After.
+type Bodies struct {
+	Bounds
+
+	count, large *semaphore.Weighted
+}
+
+// NewBodies shares the bounds among all requests that pass through Handler.
+func NewBodies(b Bounds) *Bodies {
+	if b.Busy == nil {
+		b.Busy = ErrBusy
+	}
+	return &Bodies{b, semaphore.NewWeighted(b.Count), semaphore.NewWeighted(b.Large)}
+}
+
+// Handler lets requests through whose bodies are within the bounds. Their share is free again when next returns.
+func (b *Bodies) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		release, err := b.Bound(r)
+		if err != nil {
+			busy(w)
+			return
+		}
+		defer release()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Bound puts the body of a request within the bounds. The body is not read after release, which frees its share. The error
+// is ErrBusy.
+func (b *Bodies) Bound(r *http.Request) (release func(), err error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return func() {}, nil
+	}
+	body := &boundedBody{ReadCloser: r.Body, bodies: b, ratio: 1}
+	if compressed(r) {
+		body.ratio = deflateRatio
+	}
+	if !body.begin(r) {
+		body.release()
+		return nil, ErrBusy
+	}
+	r.Body = body
+	return body.release, nil
+}
+
+// compressed reports whether a body may be larger than it looks, by the headers of HTTP, Connect and gRPC.
+func compressed(r *http.Request) bool {
+	for _, name := range []string{"Content-Encoding", "Grpc-Encoding", "Connect-Content-Encoding"} {
+		if encoding := r.Header.Get(name); encoding != "" && encoding != "identity" {
+			return true
+		}
+	}
+	return false
+}
+
+// busy has the form of Connect's errors.
+func busy(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_ = json.NewEncoder(w).Encode(map[string]string{"code": "unavailable", "message": ErrBusy.Error()})
+}
+
+// boundedBody takes its share of the bounds as it is read.
+type boundedBody struct {
+	io.ReadCloser
+	bodies *Bodies
+	// ratio is what a byte read may become.
+	ratio int64
+	// read are the bytes so far.
+	read int64
+	// held is the share of large; counted, whether the body is one of count.
+	held    int64
+	counted bool
+}
+
+// begin takes the share that a body needs at the start.
+func (b *boundedBody) begin(r *http.Request) bool {
+	ctx, cancel := context.WithTimeout(r.Context(), b.bodies.Wait)
+	defer cancel()
+	if b.counted = b.bodies.count.TryAcquire(1); !b.counted {
+		return false
+	}
+	if b.bodies.Wait == 0 || r.ContentLength <= 0 {
+		return true
+	}
+	// Whoever waits holds nothing that another waits for.
+	if want := b.share(r.ContentLength); want > 0 {
+		if b.bodies.large.Acquire(ctx, want) != nil {
+			return false
+		}
+		b.held = want
+	}
+	return true
+}
+
+// share is what a body of so many bytes needs of large.
+func (b *boundedBody) share(bytes int64) int64 {
+	most := min(b.bodies.Max, b.bodies.Large)
+	return min(max(min(bytes, most)*b.ratio-b.bodies.Small, 0), most)
+}
+
+// step is by how much a share grows at once.
+const step = 16 << 10
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	// Envelopes of gRPC have 5 bytes more than the message, and who reads up to Max asks for one byte more.
+	if b.read > b.bodies.Max+step {
+		return 0, &http.MaxBytesError{Limit: b.bodies.Max}
+	}
+	if len(p) > step {
+		p = p[:step]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	if want := b.share(b.read); want > b.held {
+		want = min((want+step-1)/step*step, b.share(b.bodies.Max))
+		if !b.bodies.large.TryAcquire(want - b.held) {
+			return 0, b.bodies.Busy
+		}
+		b.held = want
+	}
+	return n, err //nolint:wrapcheck // a reader passes its inner reader's error on
+}
+
+func (b *boundedBody) release() {
+	b.bodies.large.Release(b.held)
+	if b.counted {
+		b.bodies.count.Release(1)
+	}
+	b.held, b.counted = 0, false
+}
+
+// ReadBody reads a whole body of at most Max bytes. It asks for memory as the bytes come, whatever length the request declares.
+func (b *Bodies) ReadBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength > b.Max {
+		return nil, &http.MaxBytesError{Limit: b.Max}
+	}
+	data, err := io.ReadAll(io.LimitReader(r.Body, b.Max+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the body: %w", err)
+	case int64(len(data)) > b.Max:
+		return nil, &http.MaxBytesError{Limit: b.Max}
+	}
+	return data, nil
+}
