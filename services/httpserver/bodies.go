@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,36 +31,66 @@ type Bounds struct {
 	// Wait is how long a body whose length is declared waits for its share. With 0 a body gets its share as its bytes come, whatever it
 	// declares, so that a stranger must send what he wants to occupy.
 	Wait time.Duration
-	// Busy is the error of reading a body for which there is no more memory. Defaults to ErrBusy.
-	Busy error
+	// Work is how many requests Handler passes on at the same time, once their bodies are read: slow clients take no place.
+	Work int64
 }
 
-// Bodies bounds the memory of a handler's requests. A request that it has no room for is answered with 503 and Retry-After.
+// Bodies bounds the memory of a handler's requests.
 type Bodies struct {
 	Bounds
 
-	count, large *semaphore.Weighted
+	count, large, work *semaphore.Weighted
 }
 
-// NewBodies shares the bounds among all requests that pass through Handler.
+// NewBodies shares the bounds among all requests that pass through it.
 func NewBodies(b Bounds) *Bodies {
-	if b.Busy == nil {
-		b.Busy = ErrBusy
-	}
-	return &Bodies{b, semaphore.NewWeighted(b.Count), semaphore.NewWeighted(b.Large)}
+	return &Bodies{b, semaphore.NewWeighted(b.Count), semaphore.NewWeighted(b.Large), semaphore.NewWeighted(b.Work)}
 }
 
-// Handler lets requests through whose bodies are within the bounds. Their share is free again when next returns.
+// Handler reads the bodies of requests, and passes Work of them on at a time. One for which it has no room is answered with 503
+// and Retry-After, in the form of Connect's errors. Of one that is longer than Max, next gets the beginning, which is longer
+// than Max as well: it knows how to say so.
 func (b *Bodies) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		release, err := b.Bound(r)
 		if err != nil {
-			busy(w)
+			refuse(w, err)
 			return
 		}
 		defer release()
+		if r.Body != nil && r.Body != http.NoBody {
+			data, err := io.ReadAll(io.LimitReader(r.Body, b.Max+envelope+1))
+			if err != nil {
+				refuse(w, err)
+				return
+			}
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), b.Wait)
+		defer cancel()
+		if b.work.Acquire(ctx, 1) != nil {
+			refuse(w, ErrBusy)
+			return
+		}
+		defer b.work.Release(1)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// envelope is what gRPC puts before a message.
+const envelope = 5
+
+// refuse answers a request whose body was not read to its end, and closes the connection.
+func refuse(w http.ResponseWriter, err error) {
+	status, code, message := http.StatusRequestTimeout, "deadline_exceeded", "the body of the request did not come in time: "+err.Error()
+	if errors.Is(err, ErrBusy) {
+		status, code, message = http.StatusServiceUnavailable, "unavailable", ErrBusy.Error()
+		w.Header().Set("Retry-After", "1")
+	}
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"code": code, "message": message})
 }
 
 // Bound puts the body of a request within the bounds. The body is not read after release, which frees its share. The error
@@ -88,14 +119,6 @@ func compressed(r *http.Request) bool {
 		}
 	}
 	return false
-}
-
-// busy has the form of Connect's errors.
-func busy(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Retry-After", "1")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_ = json.NewEncoder(w).Encode(map[string]string{"code": "unavailable", "message": ErrBusy.Error()})
 }
 
 // boundedBody takes its share of the bounds as it is read.
@@ -141,7 +164,7 @@ func (b *boundedBody) share(bytes int64) int64 {
 const step = 16 << 10
 
 func (b *boundedBody) Read(p []byte) (int, error) {
-	// Envelopes of gRPC have 5 bytes more than the message, and who reads up to Max asks for one byte more.
+	// What is a little longer is left to those who read it.
 	if b.read > b.bodies.Max+step {
 		return 0, &http.MaxBytesError{Limit: b.bodies.Max}
 	}
@@ -153,7 +176,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	if want := b.share(b.read); want > b.held {
 		want = min((want+step-1)/step*step, b.share(b.bodies.Max))
 		if !b.bodies.large.TryAcquire(want - b.held) {
-			return 0, b.bodies.Busy
+			return 0, ErrBusy
 		}
 		b.held = want
 	}

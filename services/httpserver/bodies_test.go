@@ -164,6 +164,53 @@ func TestBodies_OneIsNoLongerThanItsBound(t *testing.T) {
 	require.Len(t, data, 1<<20)
 }
 
+func TestBodies_HandlesFewAtATimeWhoseBodiesAreRead(t *testing.T) {
+	t.Parallel()
+	b := httpserver.NewBodies(httpserver.Bounds{Max: 100, Small: 100, Count: 100, Large: 100, Work: 1, Wait: patience})
+	working, finish := make(chan int64, 3), make(chan struct{})
+	address := serve(t, b.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		data, err := io.ReadAll(r.Body)
+		if err == nil {
+			working <- int64(len(data))
+		}
+		<-finish
+	})))
+	// Slow clients take no place.
+	slow, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer slow.Close()
+	_, err = fmt.Fprint(slow, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nonly the beginning")
+	require.NoError(t, err)
+	answers := make(chan int, 2)
+	for range 2 {
+		go func() {
+			resp, err := http.Post("http://"+address, "text/plain", zeros(70))
+			if err != nil {
+				answers <- 0
+				return
+			}
+			_ = resp.Body.Close()
+			answers <- resp.StatusCode
+		}()
+	}
+	require.EqualValues(t, 70, <-working)
+	select {
+	case <-working:
+		t.Fatal("two are at work")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(finish)
+	require.EqualValues(t, 70, <-working)
+	require.Equal(t, http.StatusOK, <-answers)
+	require.Equal(t, http.StatusOK, <-answers)
+
+	// What is too long is passed on as too long, and no longer.
+	resp, err := http.Post("http://"+address, "text/plain", zeros(10_000))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.EqualValues(t, 106, <-working)
+}
+
 func serve(t *testing.T, handler http.Handler) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
