@@ -36,6 +36,7 @@ func FuzzRedactURL(f *testing.F) {
 		for form := range uint8(6) {
 			f.Add(form, text, "db/shop")
 			f.Add(form, "app", text)
+			f.Add(form, "app", ":@"+text)
 		}
 	}
 	f.Fuzz(func(t *testing.T, form uint8, user, rest string) {
