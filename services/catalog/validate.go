@@ -31,7 +31,7 @@ func PricePath(p *catalogv1.Product, i int) string {
 	return fmt.Sprintf("prices[%d]", i)
 }
 
-// MaxViolations is how many are collected: who has more of them does not read on. Collection ends with the first one beyond.
+// MaxViolations is how many are collected: nobody reads on after so many. Collection ends with the first one beyond.
 const MaxViolations = 100
 
 // MaxParts is how many tiers and currency options a price may have in all. Stripe has 135 currencies; it does not say how many

@@ -88,7 +88,7 @@ func TestHandler_CountsObjectsAndNothingElse(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 }
 
-// What is longer than a request may be is not read to its end.
+// A message that is longer than a request may be is not read to its end.
 func TestHandler_EndsABombOfGzip(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer

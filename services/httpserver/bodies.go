@@ -48,8 +48,8 @@ func NewBodies(b Bounds) *Bodies {
 }
 
 // Handler reads the bodies of requests, and passes Work of them on at a time. One for which it has no room is answered with 503
-// and Retry-After, in the form of Connect's errors. Of one that is longer than Max, next gets the beginning, which is longer
-// than Max as well: it knows how to say so.
+// and Retry-After, in the form of Connect's errors. If one is longer than Max, next gets its beginning, which is
+// longer than Max as well: it knows how to say so.
 func (b *Bodies) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		release, err := b.Bound(r)
@@ -82,7 +82,8 @@ const envelope = 5
 
 // refuse answers a request whose body was not read to its end, and closes the connection.
 func refuse(w http.ResponseWriter, err error) {
-	status, code, message := http.StatusRequestTimeout, "deadline_exceeded", "the body of the request did not come in time: "+err.Error()
+	status, code := http.StatusRequestTimeout, "deadline_exceeded"
+	message := "the body of the request did not come in time: " + err.Error()
 	if errors.Is(err, ErrBusy) {
 		status, code, message = http.StatusServiceUnavailable, "unavailable", ErrBusy.Error()
 		w.Header().Set("Retry-After", "1")
@@ -144,7 +145,7 @@ func (b *boundedBody) begin(r *http.Request) bool {
 	if b.bodies.Wait == 0 || r.ContentLength <= 0 {
 		return true
 	}
-	// Whoever waits holds nothing that another waits for.
+	// A body that waits holds nothing that another waits for.
 	if want := b.share(r.ContentLength); want > 0 {
 		if b.bodies.large.Acquire(ctx, want) != nil {
 			return false
@@ -164,7 +165,7 @@ func (b *boundedBody) share(bytes int64) int64 {
 const step = 16 << 10
 
 func (b *boundedBody) Read(p []byte) (int, error) {
-	// What is a little longer is left to those who read it.
+	// A little more is passed on: the reader of the body says that it is too long.
 	if b.read > b.bodies.Max+step {
 		return 0, &http.MaxBytesError{Limit: b.bodies.Max}
 	}

@@ -204,7 +204,7 @@ func TestBodies_HandlesFewAtATimeWhoseBodiesAreRead(t *testing.T) {
 	require.Equal(t, http.StatusOK, <-answers)
 	require.Equal(t, http.StatusOK, <-answers)
 
-	// What is too long is passed on as too long, and no longer.
+	// A body that is too long is passed on as too long, and no longer.
 	resp, err := http.Post("http://"+address, "text/plain", zeros(10_000))
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())

@@ -45,7 +45,7 @@ func TestCapture_RowsOfAnySizeAreDeadLetters(t *testing.T) {
 	}
 }
 
-// Whoever may log in may write a message of any size into the log. Nothing of it is kept.
+// Everybody who may log in may write a message of any size into the log. Nothing of it is kept.
 func TestCapture_KeepsNothingOfLongLogicalMessages(t *testing.T) {
 	r := newRig(t)
 	r.start()

@@ -33,8 +33,8 @@ func newBodies() *httpserver.Bodies {
 	return httpserver.NewBodies(httpserver.Bounds{Max: maxEvent, Small: smallEvent, Count: maxBodies, Large: maxBodiesMemory})
 }
 
-// signed returns the body of a webhook if Stripe signed it. If not, it answers the request. What can be told from the headers
-// is told before the body is read.
+// signed returns the body of a webhook if Stripe signed it. If not, it answers the request. A refusal that the
+// headers justify does not wait for the body.
 func (p *puller) signed(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
 	header := r.Header.Get("Stripe-Signature")
 	if err := p.signable(header, time.Now()); err != nil {
@@ -57,11 +57,13 @@ func (p *puller) signed(w http.ResponseWriter, r *http.Request) (body []byte, ok
 		return nil, false
 	case tooLarge:
 		unread(w)
-		p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("an event may have %d bytes", maxEvent))
+		p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large",
+			fmt.Sprintf("an event may have %d bytes", maxEvent))
 		return nil, false
 	case err != nil:
 		unread(w)
-		p.refuse(r.Context(), w, http.StatusBadRequest, "unreadable", fmt.Sprintf("the body could not be read within %s", bodyTime))
+		p.refuse(r.Context(), w, http.StatusBadRequest, "unreadable",
+			fmt.Sprintf("the body could not be read within %s", bodyTime))
 		return nil, false
 	}
 	if err := p.verify(body, header); err != nil {

@@ -115,7 +115,8 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 		ReceivedAt: timestamppb.Now(), Via: via, Event: event.Raw,
 	}
 	if size := proto.Size(change); size > p.mesh.MaxBody() {
-		return fmt.Errorf("event %s %w: it takes %d bytes, and NATS takes %d: raise max_payload of the NATS server", event.ID, errTooLarge, size, p.mesh.MaxBody())
+		return fmt.Errorf("event %s %w: it takes %d bytes, and NATS takes %d: raise max_payload of the NATS server",
+			event.ID, errTooLarge, size, p.mesh.MaxBody())
 	}
 	observed, _, err := of.get(ctx)
 	if err != nil {

@@ -28,7 +28,8 @@ func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*in
 		return []*ingestv1.FieldViolation{{Field: "products", Message: fmt.Sprintf("must be between 1 and %d, not %d", maxProducts, n)}}
 	}
 	if n := pricesOf(products); n > maxPrices {
-		return []*ingestv1.FieldViolation{{Field: "products", Message: fmt.Sprintf("must have at most %d prices in a call, not %d", maxPrices, n)}}
+		message := fmt.Sprintf("must have at most %d prices in a call, not %d", maxPrices, n)
+		return []*ingestv1.FieldViolation{{Field: "products", Message: message}}
 	}
 	var out []*ingestv1.FieldViolation
 	ids, prices, keys := map[string]string{}, map[string]string{}, map[string]string{}
@@ -79,8 +80,8 @@ func pricesOf(products []*catalogv1.Product) (n int) {
 	return n
 }
 
-// positions writes the path of a field of a product as callers know it: by the position in what they sent. Of several
-// prices with one id, that is the last.
+// positions writes the path of a field of a product as callers know it: by the position in what they sent. If several
+// prices have one id, it is that of the last.
 func positions(p *catalogv1.Product) func(field string) string {
 	paths := sync.OnceValue(func() map[string]int {
 		at := make(map[string]int, len(p.GetPrices()))

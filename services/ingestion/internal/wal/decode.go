@@ -102,8 +102,8 @@ const (
 )
 
 func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
-	// Messages outside transactions come without a begin; Driftless writes none. Whoever may log in may write one of any size, and
-	// what is kept of it stays until the transaction is captured.
+	// Messages outside transactions come without a begin; Driftless writes none. Everybody who may log in may write one of any
+	// size, and a copy of it stays until the transaction is captured.
 	if d.open == nil || !m.Transactional || len(m.Content) > longestMark {
 		return
 	}

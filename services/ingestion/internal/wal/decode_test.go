@@ -145,7 +145,7 @@ func TestReader_TakesAnEmptyMessage(t *testing.T) {
 	}
 }
 
-// Whoever may log in may write a message of any size into a transaction.
+// Everybody who may log in may write a message of any size into a transaction.
 func TestDecode_KeepsNothingOfLongMarks(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 10<<20)

@@ -12,7 +12,7 @@ import (
 var errLength = errors.New("malformed message: a length in it goes beyond its end")
 
 // checkLengths refuses a message whose length fields go beyond its end. pglogrepl allocates what they say before it looks: 13
-// bytes ask for a gigabyte. What else is malformed is left to pglogrepl.
+// bytes ask for a gigabyte. Everything else that is malformed is left to pglogrepl.
 func checkLengths(data []byte) error {
 	if len(data) == 0 {
 		return errors.New("malformed message: it is empty")
