@@ -28,8 +28,8 @@ type Bounds struct {
 	Small, Count int64
 	// Large is what all bodies together may have beyond their first Small bytes.
 	Large int64
-	// Wait is how long a body whose length is declared waits for its share. With 0 a body gets its share as its bytes come, whatever it
-	// declares, so that a stranger must send what he wants to occupy.
+	// Wait is how long a body waits for its share. With 0 a body gets its share as its bytes come, whatever length it declares, so
+	// that a stranger must send what he wants to occupy.
 	Wait time.Duration
 	// Work is how many requests Handler passes on at the same time, once their bodies are read: slow clients take no place.
 	Work int64
@@ -100,7 +100,7 @@ func (b *Bodies) Bound(r *http.Request) (release func(), err error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return func() {}, nil
 	}
-	body := &boundedBody{ReadCloser: r.Body, bodies: b, ratio: 1}
+	body := &boundedBody{ReadCloser: r.Body, bodies: b, ctx: r.Context(), ratio: 1}
 	if compressed(r) {
 		body.ratio = deflateRatio
 	}
@@ -126,6 +126,7 @@ func compressed(r *http.Request) bool {
 type boundedBody struct {
 	io.ReadCloser
 	bodies *Bodies
+	ctx    context.Context //nolint:containedctx // the request's
 	// ratio is what a byte read may become.
 	ratio int64
 	// read are the bytes so far.
@@ -174,14 +175,36 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
-	if want := b.share(b.read); want > b.held {
-		want = min((want+step-1)/step*step, b.share(b.bodies.Max))
-		if !b.bodies.large.TryAcquire(want - b.held) {
-			return 0, ErrBusy
-		}
+	want := b.share(b.read)
+	if want > b.held && !b.grow(want) {
+		return 0, ErrBusy
+	}
+	if err == io.EOF && b.held > want { //nolint:errorlint // a Reader returns io.EOF itself
+		b.bodies.large.Release(b.held - want)
 		b.held = want
 	}
 	return n, err //nolint:wrapcheck // a reader passes its inner reader's error on
+}
+
+// grow takes a larger share. A body of undeclared length that may wait takes the largest, and gives back what it did not need:
+// if it held a part while it waits for the next, all might wait for each other.
+func (b *boundedBody) grow(want int64) bool {
+	most := b.share(b.bodies.Max)
+	if b.bodies.Wait > 0 && b.held == 0 {
+		ctx, cancel := context.WithTimeout(b.ctx, b.bodies.Wait)
+		defer cancel()
+		if b.bodies.large.Acquire(ctx, most) != nil {
+			return false
+		}
+		b.held = most
+		return true
+	}
+	want = min((want+step-1)/step*step, most)
+	if !b.bodies.large.TryAcquire(want - b.held) {
+		return false
+	}
+	b.held = want
+	return true
 }
 
 func (b *boundedBody) release() {

@@ -101,20 +101,41 @@ func TestBodies_ALongOneWaitsForItsShare(t *testing.T) {
 	b := httpserver.NewBodies(httpserver.Bounds{Max: 1 << 20, Small: 1 << 10, Count: 100, Large: 1 << 20, Wait: patience})
 	_, err, release := read(t, b, request(zeros(1<<20), 1<<20))
 	require.NoError(t, err)
-	waited := make(chan error)
-	go func() {
-		_, err, release := read(t, b, request(zeros(1<<20), 1<<20))
-		release()
-		waited <- err
-	}()
-	// A body of unknown length does not wait for what is not there.
-	require.Eventually(t, func() bool {
-		_, err, release := read(t, b, request(zeros(1<<20), -1))
-		release()
-		return errors.Is(err, httpserver.ErrBusy)
-	}, patience, time.Millisecond)
+	waiting, waited := make(chan struct{}, 4), make(chan error, 4)
+	for _, length := range []int64{1 << 20, -1, 1 << 20, -1} {
+		go func() {
+			waiting <- struct{}{}
+			_, err, release := read(t, b, request(zeros(1<<20), length))
+			release()
+			waited <- err
+		}()
+	}
+	for range 4 {
+		<-waiting
+	}
+	// Small ones pass meanwhile, also of undeclared length.
+	_, err, small := read(t, b, request(zeros(1<<10), -1))
+	require.NoError(t, err)
+	small()
+	require.Empty(t, waited)
 	release()
-	require.NoError(t, <-waited)
+	for range 4 {
+		require.NoError(t, <-waited)
+	}
+}
+
+func TestBodies_AnUndeclaredOneGivesBackWhatItDidNotNeed(t *testing.T) {
+	t.Parallel()
+	b := httpserver.NewBodies(httpserver.Bounds{Max: 1 << 20, Small: 1 << 10, Count: 100, Large: 1 << 20, Wait: time.Millisecond})
+	_, err, first := read(t, b, request(zeros(100<<10), -1))
+	require.NoError(t, err)
+	_, err, second := read(t, b, request(zeros(800<<10), 800<<10))
+	require.NoError(t, err, "the first holds a tenth")
+	_, err, third := read(t, b, request(zeros(800<<10), 800<<10))
+	require.ErrorIs(t, err, httpserver.ErrBusy)
+	first()
+	second()
+	third()
 }
 
 // A few bytes of gzip may become a thousand times as many: their share is that of the most they can become.
