@@ -26,45 +26,102 @@ func (v Violation) String() string { return v.Field + ": " + v.Message }
 // message than its position. A price without an id is named by its position.
 func PricePath(p *catalogv1.Product, i int) string {
 	if i < len(p.GetPrices()) && p.GetPrices()[i].GetId() != "" {
-		return fmt.Sprintf("prices[%q]", p.GetPrices()[i].GetId())
+		return fmt.Sprintf("prices[%q]", Abridged(p.GetPrices()[i].GetId()))
 	}
 	return fmt.Sprintf("prices[%d]", i)
 }
 
+// MaxViolations is how many are collected: nobody reads on after so many. Collection ends with the first one beyond.
+const MaxViolations = 100
+
+// MaxParts is how many tiers and currency options a price may have in all. Stripe has 135 currencies; it does not say how many
+// tiers a price may have.
+const MaxParts = 5000
+
+// longestShown is how many characters of a value are shown in a message: as many as an id may have.
+const longestShown = 255
+
+// Abridged is a value for a message: its beginning if it is longer than an id may be.
+func Abridged(s string) string { return AbridgedTo(s, longestShown) }
+
+// AbridgedTo is the first so many characters of a text that has more.
+func AbridgedTo(s string, characters int) string {
+	n := 0
+	for i := range s {
+		if n == characters {
+			return s[:i] + "…"
+		}
+		n++
+	}
+	return s
+}
+
+// Oversized are the lists of a product that are so long that nothing else is looked at.
+func Oversized(p *catalogv1.Product) []Violation {
+	v := &validator{}
+	most := func(path string, n, limit int, what string) {
+		if n > max(limit, 1000) {
+			v.add(path, fmt.Sprintf("must have at most %d %s, not %d", limit, what, n))
+		}
+	}
+	most("images", len(p.GetImages()), 8, "items")
+	most("marketing_features", len(p.GetMarketingFeatures()), 15, "items")
+	most("metadata", len(p.GetMetadata()), 50, "keys")
+	for i, price := range p.GetPrices() {
+		if v.full() {
+			break
+		}
+		most(PricePath(p, i)+".metadata", len(price.GetMetadata()), 49, "keys")
+		parts := len(price.GetTiers()) + len(price.GetCurrencyOptions())
+		for _, option := range price.GetCurrencyOptions() {
+			parts += len(option.GetTiers())
+		}
+		most(PricePath(p, i), parts, MaxParts, "tiers and currency options in all")
+	}
+	return v.violations
+}
+
 // Validate checks what the annotations of the contract cannot say: rules between fields, currencies, tiers. It
-// assumes nothing about the annotations having been checked.
+// assumes nothing about the annotations having been checked. It returns at most MaxViolations and one.
 func Validate(p *catalogv1.Product) []Violation {
 	v := &validator{}
 	if d := p.GetStatementDescriptor(); d != "" && !strings.ContainsFunc(d, func(r rune) bool { return r <= unicode.MaxASCII && unicode.IsLetter(r) }) {
 		v.add("statement_descriptor", "must hold at least one Latin letter")
 	}
-	ids, keys := map[string]bool{}, map[string]bool{}
+	// How often each is used. It is told once, however often that is.
+	ids, keys := map[string]int{}, map[string]int{}
 	defaultOK := p.GetDefaultPrice() == ""
 	for i, price := range p.GetPrices() {
-		path := PricePath(p, i)
-		if ids[price.GetId()] {
-			v.add(path+".id", "is used by another price of the product")
-		}
-		ids[price.GetId()] = true
-		if key := LookupKey(price); keys[key] {
-			v.add(path+".lookup_key", "is used by another price of the product")
-		} else {
-			keys[key] = true
-		}
 		if price.GetId() == p.GetDefaultPrice() && (price.Active == nil || price.GetActive()) {
 			defaultOK = true
+		}
+		if v.full() {
+			continue
+		}
+		path := PricePath(p, i)
+		if ids[price.GetId()]++; ids[price.GetId()] == 2 {
+			v.add(path+".id", "is used by another price of the product")
+		}
+		key := LookupKey(price)
+		if keys[key]++; keys[key] == 2 {
+			v.add(path+".lookup_key", "is used by another price of the product")
 		}
 		v.price(path, price)
 	}
 	if !defaultOK {
-		v.add("default_price", "must be the id of one of the product's active prices, not "+p.GetDefaultPrice())
+		v.add("default_price", "must be the id of one of the product's active prices, not "+Abridged(p.GetDefaultPrice()))
 	}
 	return v.violations
 }
 
 type validator struct{ violations []Violation }
 
+func (v *validator) full() bool { return len(v.violations) > MaxViolations }
+
 func (v *validator) add(field, message string) {
+	if v.full() {
+		return
+	}
 	v.violations = append(v.violations, Violation{field, message})
 }
 
@@ -95,7 +152,10 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 	}
 	v.custom(path+".custom_unit_amount", p.GetCustomUnitAmount())
 	for _, code := range slices.Sorted(maps.Keys(p.GetCurrencyOptions())) {
-		option, path := p.GetCurrencyOptions()[code], path+".currency_options."+code
+		if v.full() {
+			return
+		}
+		option, path := p.GetCurrencyOptions()[code], path+".currency_options."+Abridged(code)
 		if code == p.GetCurrency() {
 			v.add(path, "must not be the price's own currency")
 		}
@@ -115,7 +175,7 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 // it (XCG, SLE), and Stripe has codes that are not of ISO 4217 (usdc).
 func (v *validator) currency(path, code string) {
 	if len(code) < 3 || len(code) > 8 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyz") != "" {
-		v.add(path, fmt.Sprintf("must be a currency code of 3 to 8 letters in lower case, such as eur, not %q", code))
+		v.add(path, fmt.Sprintf("must be a currency code of 3 to 8 letters in lower case, such as eur, not %q", Abridged(code)))
 	}
 }
 
@@ -168,6 +228,9 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 	}
 	previous := decimal.Zero
 	for i, t := range tiers {
+		if v.full() {
+			return
+		}
 		path := fmt.Sprintf("%s[%d]", path, i)
 		last := i == len(tiers)-1
 		switch {
@@ -176,8 +239,8 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 		case !last && t.GetUpTo() == "":
 			v.add(path+".up_to", "may be empty on the last tier only")
 		case !last:
-			upTo, err := decimal.NewFromString(t.GetUpTo())
-			if err != nil || !upTo.GreaterThan(previous) {
+			upTo, ok := number(t.GetUpTo())
+			if !ok || !upTo.GreaterThan(previous) {
 				v.add(path+".up_to", "must be greater than the tier before")
 			}
 			previous = upTo
@@ -197,9 +260,9 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 func (v *validator) custom(path string, c *catalogv1.CustomUnitAmount) {
 	// A bound that is not given, or is no number, bounds nothing.
 	above := func(a, b string) bool {
-		x, err1 := decimal.NewFromString(a)
-		y, err2 := decimal.NewFromString(b)
-		return err1 == nil && err2 == nil && x.GreaterThan(y)
+		x, ok1 := number(a)
+		y, ok2 := number(b)
+		return ok1 && ok2 && x.GreaterThan(y)
 	}
 	if above(c.GetMinimum(), c.GetMaximum()) {
 		v.add(path+".maximum", "must not be less than the minimum")

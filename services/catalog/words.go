@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/shopspring/decimal"
-
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
@@ -27,8 +25,8 @@ func Money(minor, currency string) string {
 	case slices.Contains(threePlaces, currency):
 		places = 3
 	}
-	d, err := decimal.NewFromString(minor)
-	if err != nil {
+	d, ok := number(minor)
+	if !ok {
 		return minor + " " + strings.ToUpper(currency)
 	}
 	d = d.Shift(-places)

@@ -41,7 +41,9 @@ func redactOne(s string, named bool) string {
 	}
 	u, err := url.Parse(full)
 	// An unescaped "/", "?" or "#" in a password makes the rest of it look like a path.
-	if err != nil || u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(s, "@") {
+	// One with an unescaped "@" and ":" looks like a user and a password.
+	if err != nil || u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(s, "@") ||
+		strings.Contains(u.User.Username(), "@") {
 		return redacted
 	}
 	if _, has := u.User.Password(); u.User != nil && !has && !named {

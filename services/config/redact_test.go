@@ -32,6 +32,7 @@ func TestRedactURL(t *testing.T) {
 		"a question mark in it":      {"postgres://app:12?hush@db/shop", redacted},
 		"a number sign in it":        {"postgres://app:12#hush@db/shop", redacted},
 		"a percent sign in it":       {"postgres://app:hu%sh@db/shop", redacted},
+		"a token of two parts":       {"nats://hush@x:y@n1:4222", redacted},
 		"a comma in that of a token": {"nats://a:hu,sh@n1:4222", redacted + ",xxxxx@n1:4222"},
 	} {
 		t.Run(name, func(t *testing.T) {

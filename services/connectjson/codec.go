@@ -12,10 +12,22 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Handler makes a handler speak this JSON, whether or not the caller names its character set. Connect has a codec
-// for each of the two, and replacing one leaves the other as it was.
-func Handler() connect.HandlerOption {
-	return connect.WithHandlerOptions(connect.WithCodec(Codec{}), connect.WithCodec(utf8Codec{}))
+// Handler makes a handler speak this JSON, whether or not the caller names its character set, and bounds its requests: in
+// bytes, and in objects. Connect has a codec for each of the two, and replacing one leaves the other as it was.
+func Handler(maxBytes int) connect.HandlerOption {
+	return connect.WithHandlerOptions(connect.WithCodec(bounded{}), connect.WithCodec(utf8Codec{}), connect.WithCodec(binary{}),
+		connect.WithReadMaxBytes(maxBytes), withGzip(maxBytes))
+}
+
+// bounded is the codec for requests, which strangers may write.
+type bounded struct{ Codec }
+
+// Unmarshal reads a message of few objects.
+func (c bounded) Unmarshal(data []byte, v any) error {
+	if objectsInJSON(data) > maxObjects {
+		return errTooMany
+	}
+	return c.Codec.Unmarshal(data, v)
 }
 
 // Codec replaces Connect's own JSON codec in a client (connect.WithCodec); a handler takes Handler.
@@ -54,6 +66,6 @@ func withoutPrefix(message string) string {
 	return strings.TrimLeft(strings.TrimPrefix(message, "proto:"), " \u00a0")
 }
 
-type utf8Codec struct{ Codec }
+type utf8Codec struct{ bounded }
 
 func (utf8Codec) Name() string { return "json; charset=utf-8" }

@@ -32,7 +32,7 @@ func (handler) UpsertProducts(_ context.Context, req *connect.Request[ingestv1.U
 
 func serve(t *testing.T) string {
 	t.Helper()
-	_, h := ingestv1connect.NewIngestServiceHandler(handler{}, connectjson.Handler())
+	_, h := ingestv1connect.NewIngestServiceHandler(handler{}, connectjson.Handler(1<<20))
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return server.URL

@@ -17,7 +17,7 @@ import (
 )
 
 // serve runs a server on an address until the test ends, and returns how it is reached from here.
-func serve(t *testing.T, addr string, cfg httpserver.Config) string {
+func serveTo(t *testing.T, addr string, cfg httpserver.Config) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
 	require.NoError(t, err)
@@ -59,8 +59,8 @@ func call(t *testing.T, method, at, path string, headers ...string) (status int,
 var everyPath = []string{"/", "/driftless.control.v1.ControlService/Pause", "/metrics", "/healthz", "/readyz", "/_sim/reset", "/v1/products"}
 
 func TestRun_OnLoopbackOnlyThisMachinesNamesAreServed(t *testing.T) {
-	local := serve(t, "127.0.0.1:0", httpserver.Config{})
-	named := serve(t, "127.0.0.1:0", httpserver.Config{AllowedHosts: []string{"Driftless.example"}})
+	local := serveTo(t, "127.0.0.1:0", httpserver.Config{})
+	named := serveTo(t, "127.0.0.1:0", httpserver.Config{AllowedHosts: []string{"Driftless.example"}})
 	for host, want := range map[string]struct{ local, named int }{
 		"localhost":              {200, 200},
 		"localhost:PORT":         {200, 200},
@@ -108,8 +108,8 @@ func TestRun_OnLoopbackOnlyThisMachinesNamesAreServed(t *testing.T) {
 }
 
 func TestRun_ElsewhereNamesAreCheckedIfSomeAreSet(t *testing.T) {
-	open := serve(t, "0.0.0.0:0", httpserver.Config{})
-	named := serve(t, "0.0.0.0:0", httpserver.Config{AllowedHosts: []string{"driftless.example"}})
+	open := serveTo(t, "0.0.0.0:0", httpserver.Config{})
+	named := serveTo(t, "0.0.0.0:0", httpserver.Config{AllowedHosts: []string{"driftless.example"}})
 	for host, want := range map[string]struct{ open, named int }{
 		"driftless.example": {200, 200},
 		"localhost:PORT":    {200, 200},
@@ -127,7 +127,7 @@ func TestRun_ElsewhereNamesAreCheckedIfSomeAreSet(t *testing.T) {
 }
 
 func TestRun_RefusesPagesOfOtherOrigins(t *testing.T) {
-	for where, at := range map[string]string{"loopback": serve(t, "127.0.0.1:0", httpserver.Config{}), "elsewhere": serve(t, "0.0.0.0:0", httpserver.Config{})} {
+	for where, at := range map[string]string{"loopback": serveTo(t, "127.0.0.1:0", httpserver.Config{}), "elsewhere": serveTo(t, "0.0.0.0:0", httpserver.Config{})} {
 		for name, c := range map[string]struct {
 			method  string
 			headers []string
@@ -162,7 +162,7 @@ func TestRun_RefusesPagesOfOtherOrigins(t *testing.T) {
 }
 
 func TestRun_SignedPathsTakeAnyHostAndOrigin(t *testing.T) {
-	at := serve(t, "127.0.0.1:0", httpserver.Config{SignedPaths: []string{"/stripe/webhook"}})
+	at := serveTo(t, "127.0.0.1:0", httpserver.Config{SignedPaths: []string{"/stripe/webhook"}})
 	for path, want := range map[string]int{"/stripe/webhook": 200, "/stripe/webhook/": 403, "/metrics": 403, "/readyz": 403} {
 		status, body := call(t, http.MethodGet, at, path, "Host: hooks.example", "Origin: https://elsewhere.example")
 		require.Equal(t, want, status, "%s: %s", path, body)

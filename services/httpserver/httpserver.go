@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -38,6 +39,14 @@ type Config struct {
 // drain is how long requests at work may take once the server is told to stop.
 const drain = 5 * time.Second
 
+// Bounds of what a connection may cost before a handler sees a request.
+const (
+	// maxHeader in bytes: a token, a signature and a trace need a few hundred.
+	maxHeader = 64 << 10
+	// maxStreams are the requests at once on a connection of HTTP/2.
+	maxStreams = 100
+)
+
 // Run serves until ctx ends. It returns nil after a graceful stop.
 func Run(ctx context.Context, cfg Config) error {
 	listener := cfg.Listener
@@ -51,7 +60,18 @@ func Run(ctx context.Context, cfg Config) error {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler: newBrowsers(cfg, listener.Addr()).handler(mux(cfg)), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler:           newBrowsers(cfg, listener.Addr()).handler(withBodyDeadline(bodyTime, mux(cfg))),
+		Protocols:         protocols,
+		ReadHeaderTimeout: 10 * time.Second,
+		// Longer than the minute for which the usual load balancers keep a connection, so that they are the ones to close it.
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: maxHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: 256 << 10,
+			MaxReceiveBufferPerStream:     64 << 10,
+		},
+		ConnState: newConnections(maxConnections).state,
 	}
 	if cfg.Logger != nil {
 		server.ErrorLog = slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)
@@ -114,15 +134,16 @@ func answer(w http.ResponseWriter, status int, h health) {
 	_ = json.NewEncoder(w).Encode(h)
 }
 
-// BearerToken lets only requests with "Authorization: Bearer <token>" through; with an empty token, all. The
-// refusal has the form of Connect's errors.
+// BearerToken lets only requests with "Authorization: Bearer <token>" through; with an empty token, all. The name of the
+// scheme may be in any case (RFC 9110, section 11.1). The refusal has the form of Connect's errors.
 func BearerToken(token string, next http.Handler) http.Handler {
 	if token == "" {
 		return next
 	}
-	want := []byte("Bearer " + token)
+	want := []byte(token)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) == 1 {
+		scheme, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare([]byte(strings.TrimLeft(shown, " ")), want) == 1 {
 			next.ServeHTTP(w, r)
 			return
 		}

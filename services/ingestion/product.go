@@ -78,7 +78,11 @@ func (in *ingester) refused(change *catalogv1.ProductChange, faults []catalog.Vi
 	lines := make([]string, 0, mostFaults+1)
 	for i, f := range faults {
 		if i == mostFaults {
-			lines = append(lines, fmt.Sprintf("and %d more", len(faults)-i))
+			more := fmt.Sprintf("and %d more", len(faults)-i)
+			if len(faults) > catalog.MaxViolations {
+				more = fmt.Sprintf("and at least %d more", catalog.MaxViolations-i)
+			}
+			lines = append(lines, more)
 			break
 		}
 		lines = append(lines, f.String())

@@ -78,7 +78,7 @@ var (
 	EventResult = Label{Name: "result", Meaning: "stored on STRIPE, or ignored as not being about the account's products and prices", Values: []string{"stored", "ignored"}}
 	// RejectReason is why a webhook was answered with an error.
 	RejectReason = Label{
-		Name: "reason", Meaning: "why", Values: []string{"too_large", "unreadable", "signature", "undecodable", "livemode", "not_stored"},
+		Name: "reason", Meaning: "why", Values: []string{"too_large", "unreadable", "signature", "undecodable", "livemode", "not_stored", "busy"},
 	}
 	// Observation is what an event turned out to be.
 	Observation = Label{

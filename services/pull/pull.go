@@ -82,7 +82,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	p := &puller{
 		links: links, budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
-		secrets: cfg.WebhookSecrets, logger: cfg.Logger,
+		secrets: cfg.WebhookSecrets, bodies: newBodies(), logger: cfg.Logger,
 	}
 	p.polled.Store(time.Now().UnixNano())
 	defer observePolls(p.polled.Load)()
@@ -135,7 +135,9 @@ type puller struct {
 	budget        *budget.Budget
 	links         *mesh.Links
 	secrets       []string
-	logger        *slog.Logger
+	// bodies bounds the memory of webhooks that are being read.
+	bodies *httpserver.Bodies
+	logger *slog.Logger
 	// polled is when Stripe's events were last read to their end, in Unix nanoseconds.
 	polled atomic.Int64
 	// running ends when the service is to end.

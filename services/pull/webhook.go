@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
-	"github.com/stripe/stripe-go/v76/webhook"
 	"go.opentelemetry.io/otel"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -25,22 +24,10 @@ import (
 
 const scope = "github.com/driftless-sync/driftless/services/pull"
 
-// maxEvent bounds a webhook's body; Stripe's events about products and prices are a few kilobytes.
-const maxEvent = 1 << 20
-
 // webhook takes one event. It answers 200 only once the event is stored: until then it is Stripe that keeps it.
 func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("an event may have %d bytes", maxEvent))
-			return
-		}
-		p.refuse(r.Context(), w, http.StatusBadRequest, "unreadable", "the body could not be read")
-		return
-	}
-	if err := p.verify(body, r.Header.Get("Stripe-Signature")); err != nil {
-		p.refuse(r.Context(), w, http.StatusBadRequest, "signature", err.Error())
+	body, ok := p.signed(w, r)
+	if !ok {
 		return
 	}
 	event, ok, err := stripeapi.DecodeEvent(body)
@@ -75,7 +62,12 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if err := p.take(r.Context(), event, meshv1.Via_VIA_WEBHOOK); err != nil {
+	err = p.take(r.Context(), event, meshv1.Via_VIA_WEBHOOK)
+	switch {
+	case errors.Is(err, errTooLarge):
+		// It would be too large the next time as well.
+		p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large", err.Error())
+	case err != nil:
 		p.logger.ErrorContext(r.Context(), "could not store a webhook; Stripe will send it again", "event", event.ID, "error", err)
 		p.refuse(r.Context(), w, http.StatusServiceUnavailable, "not_stored", "not stored; send it again")
 	}
@@ -111,19 +103,8 @@ func (p *puller) refuse(ctx context.Context, w http.ResponseWriter, status int, 
 	http.Error(w, message, status)
 }
 
-// verify checks the signature over the raw body against every secret.
-func (p *puller) verify(body []byte, header string) error {
-	if len(p.secrets) == 0 {
-		return errors.New("no webhook secret is configured: set STRIPE_WEBHOOK_SECRET")
-	}
-	var err error
-	for _, secret := range p.secrets {
-		if err = webhook.ValidatePayload(body, header, secret); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("Stripe-Signature: %w", err)
-}
+// errTooLarge: no message of the mesh can hold the event.
+var errTooLarge = errors.New("is too large to be stored")
 
 // take stores an event on STRIPE, in the trace of the call that caused it if that was one of push's.
 func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via) error {
@@ -132,6 +113,10 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 		Account: p.account, ProductId: of.product, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
 		IdempotencyKey: event.IdempotencyKey, CreatedAt: timestamppb.New(time.Unix(event.Created, 0)),
 		ReceivedAt: timestamppb.Now(), Via: via, Event: event.Raw,
+	}
+	if size := proto.Size(change); size > p.mesh.MaxBody() {
+		return fmt.Errorf("event %s %w: it takes %d bytes, and NATS takes %d: raise max_payload of the NATS server",
+			event.ID, errTooLarge, size, p.mesh.MaxBody())
 	}
 	observed, _, err := of.get(ctx)
 	if err != nil {

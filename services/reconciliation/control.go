@@ -33,6 +33,8 @@ const (
 	defaultLimit = 100
 	// maxPlanned is how many products a plan may have.
 	maxPlanned = 10_000
+	// maxRequest in bytes: a thousand adoptions with the ids of 30 prices each. Everything else is far smaller.
+	maxRequest = 4 << 20
 )
 
 // operator is the issuer of orders that come through the control API.
@@ -44,9 +46,17 @@ type control struct{ *reconciler }
 var _ controlv1connect.ControlServiceHandler = control{}
 
 func (r *reconciler) controlAPI() http.Handler {
-	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(), connect.WithInterceptors(checked(), r.connected()))
+	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(maxRequest), connect.WithInterceptors(checked(), r.connected()))
+	bodies := httpserver.NewBodies(httpserver.Bounds{
+		Max:   maxRequest,
+		Small: 64 << 10,
+		Count: 256,
+		Large: 4 * maxRequest,
+		Work:  32,
+		Wait:  5 * time.Second,
+	})
 	mux := http.NewServeMux()
-	mux.Handle(path, handler)
+	mux.Handle(path, bodies.Handler(handler))
 	return httpserver.BearerToken(r.Token, telemetry.HTTPServer(mux))
 }
 

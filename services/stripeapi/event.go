@@ -62,6 +62,9 @@ type thinJSON struct {
 	ProductOfPrice string `json:"driftless_product"`
 }
 
+// longestID is that of Stripe's ids, in bytes. An event's id becomes a header of a message, which has little room.
+const longestID = 255
+
 // DecodeEvent reads an event about a product or price; ok is false for one about anything else.
 func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
 	var j struct {
@@ -82,6 +85,9 @@ func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
 	}
 	if j.ID == "" || j.Type == "" {
 		return Event{}, false, errors.New("not a Stripe event: it has no id or type")
+	}
+	if len(j.ID) > longestID || len(j.Type) > longestID {
+		return Event{}, false, fmt.Errorf("not a Stripe event: its id or type is longer than %d bytes", longestID)
 	}
 	e = Event{ID: j.ID, Type: j.Type, Livemode: j.Livemode, Account: j.Account, Raw: raw}
 	if j.Object == thinObject {

@@ -841,26 +841,27 @@ var File_driftless_catalog_v1_product_proto protoreflect.FileDescriptor
 
 const file_driftless_catalog_v1_product_proto_rawDesc = "" +
 	"\n" +
-	"\"driftless/catalog/v1/product.proto\x12\x14driftless.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\xf1\x06\n" +
+	"\"driftless/catalog/v1/product.proto\x12\x14driftless.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\x88\a\n" +
 	"\aProduct\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x10\x01\x18\xff\x012\x10^[A-Za-z0-9_-]+$R\x02id\x12\x1b\n" +
 	"\x06active\x18\x02 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x1e\n" +
 	"\x04name\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x88'R\x04name\x12+\n" +
-	"\vdescription\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\xc0\xb8\x02R\vdescription\x12)\n" +
-	"\x06images\x18\x05 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\b\"\ar\x05\x10\x01\x88\x01\x01R\x06images\x12_\n" +
+	"\vdescription\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\xc0\xb8\x02R\vdescription\x12,\n" +
+	"\x06images\x18\x05 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\b\"\n" +
+	"r\b\x10\x01\x18\x80\x10\x88\x01\x01R\x06images\x12_\n" +
 	"\x12marketing_features\x18\x06 \x03(\v2&.driftless.catalog.v1.MarketingFeatureB\b\xbaH\x05\x92\x01\x02\x10\x0fR\x11marketingFeatures\x12n\n" +
 	"\bmetadata\x18\a \x03(\v2+.driftless.catalog.v1.Product.MetadataEntryB%\xbaH\"\x9a\x01\x1f\x102\"\x12r\x10\x10\x01\x18(2\n" +
 	"^[^\\[\\]]+$*\ar\x05\x10\x01\x18\xf4\x03R\bmetadata\x12V\n" +
 	"\x12package_dimensions\x18\b \x01(\v2'.driftless.catalog.v1.PackageDimensionsR\x11packageDimensions\x12!\n" +
 	"\tshippable\x18\t \x01(\bH\x01R\tshippable\x88\x01\x01\x12H\n" +
 	"\x14statement_descriptor\x18\n" +
-	" \x01(\tB\x15\xbaH\x12r\x10\x18\x162\f^[^<>\\\\\"']*$R\x13statementDescriptor\x12\x19\n" +
-	"\btax_code\x18\v \x01(\tR\ataxCode\x12&\n" +
+	" \x01(\tB\x15\xbaH\x12r\x10\x18\x162\f^[^<>\\\\\"']*$R\x13statementDescriptor\x12#\n" +
+	"\btax_code\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\x88'R\ataxCode\x12&\n" +
 	"\n" +
 	"unit_label\x18\f \x01(\tB\a\xbaH\x04r\x02\x18\fR\tunitLabel\x12\x1a\n" +
-	"\x03url\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x03url\x12#\n" +
-	"\rdefault_price\x18\x0e \x01(\tR\fdefaultPrice\x123\n" +
+	"\x03url\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x03url\x12-\n" +
+	"\rdefault_price\x18\x0e \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\fdefaultPrice\x123\n" +
 	"\x06prices\x18\x0f \x03(\v2\x1b.driftless.catalog.v1.PriceR\x06prices\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -903,13 +904,13 @@ const file_driftless_catalog_v1_product_proto_rawDesc = "" +
 	"\x06height\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x06height\x12;\n" +
 	"\x06length\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x06length\x12;\n" +
 	"\x06weight\x18\x03 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x06weight\x129\n" +
-	"\x05width\x18\x04 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x05width\"\xc5\x02\n" +
+	"\x05width\x18\x04 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x05width\"\xcf\x02\n" +
 	"\tRecurring\x129\n" +
 	"\binterval\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18R\x03dayR\x04weekR\x05monthR\x04yearR\binterval\x12%\n" +
 	"\x0einterval_count\x18\x02 \x01(\rR\rintervalCount\x129\n" +
 	"\n" +
-	"usage_type\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15R\x00R\blicensedR\ameteredR\tusageType\x12\x14\n" +
-	"\x05meter\x18\x04 \x01(\tR\x05meter\x12Y\n" +
+	"usage_type\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15R\x00R\blicensedR\ameteredR\tusageType\x12\x1e\n" +
+	"\x05meter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x88'R\x05meter\x12Y\n" +
 	"\x0faggregate_usage\x18\x05 \x01(\tB0\xbaH-r+R\x00R\x03sumR\x03maxR\x12last_during_periodR\tlast_everR\x0eaggregateUsage\x12*\n" +
 	"\x11trial_period_days\x18\x06 \x01(\rR\x0ftrialPeriodDays\"\x86\x03\n" +
 	"\tPriceTier\x121\n" +

@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	"github.com/driftless-sync/driftless/services/catalog"
 	"github.com/driftless-sync/driftless/services/connectjson"
 	"github.com/driftless-sync/driftless/services/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
@@ -35,8 +37,17 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// maxRequest bounds a request: a thousand products of a few kilobytes each, and room.
-const maxRequest = 32 << 20
+// Bounds of calls, in bytes. What is made of a call takes several times its size while it is handled.
+const (
+	// maxRequest lets a thousand products have 16 KiB each; with ten prices and a long description they have about 4.
+	maxRequest = 16 << 20
+	// maxBodies is what all calls that are being read or handled may have together.
+	maxBodies = 32 << 20
+	// maxWrites are handled at a time: more would wait for connections of the database.
+	maxWrites = 8
+	// patience is how long a call waits for its place.
+	patience = 5 * time.Second
+)
 
 // New makes the API's handler.
 func New(cfg Config) http.Handler {
@@ -44,9 +55,19 @@ func New(cfg Config) http.Handler {
 		cfg.Logger = slog.Default()
 	}
 	path, handler := ingestv1connect.NewIngestServiceHandler(&server{cfg},
-		connectjson.Handler(), connect.WithReadMaxBytes(maxRequest))
+		connectjson.Handler(maxRequest))
+	bodies := httpserver.NewBodies(httpserver.Bounds{
+		Max:   maxRequest,
+		Small: 64 << 10,
+		Count: 256,
+		Large: maxBodies,
+		Work:  maxWrites,
+		Wait:  patience,
+	})
 	mux := http.NewServeMux()
-	mux.Handle(path, handler)
+	mux.Handle(path, bodies.Handler(handler))
+	// It waits long, says nothing, and must take no place of those that write.
+	mux.Handle(ingestv1connect.IngestServiceWaitCapturedProcedure, http.MaxBytesHandler(handler, 64<<10))
 	return httpserver.BearerToken(cfg.Token, telemetry.HTTPServer(mux))
 }
 
@@ -60,7 +81,11 @@ func (s *server) UpsertProducts(ctx context.Context, req *connect.Request[ingest
 		return nil, err
 	}
 	products := req.Msg.GetProducts()
-	if faults := s.check(products); len(faults) > 0 {
+	faults := s.check(ctx, products)
+	switch {
+	case ctx.Err() != nil:
+		return nil, s.failed(ctx, fmt.Errorf("check the products: %w", ctx.Err()))
+	case len(faults) > 0:
 		return nil, refusal(faults)
 	}
 	written, faults, err := s.upsert(ctx, products)
@@ -87,9 +112,22 @@ func (s *server) ArchiveProducts(ctx context.Context, req *connect.Request[inges
 	case err != nil:
 		return nil, s.failed(ctx, err)
 	case len(missing) > 0:
-		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("the catalog has no product %s; nothing was written", strings.Join(missing, ", ")))
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("the catalog has no product %s; nothing was written", listed(missing)))
 	}
 	return connect.NewResponse(&ingestv1.ArchiveProductsResponse{}), nil
+}
+
+// listed names the first of some products.
+func listed(ids []string) string {
+	const most = 20
+	names := make([]string, 0, most)
+	for _, id := range ids[:min(len(ids), most)] {
+		names = append(names, catalog.Abridged(id))
+	}
+	if more := len(ids) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // WaitCaptured waits for capture to pass everything committed before the call.

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -12,37 +15,52 @@ import (
 	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// maxProducts of one call.
-const maxProducts = 1000
+// Bounds of one call.
+const (
+	maxProducts = 1000
+	maxPrices   = 50_000
+)
 
-// check returns every fault of a batch: of each product, and between them.
-func (s *server) check(products []*catalogv1.Product) []*ingestv1.FieldViolation {
+// check returns the faults of a batch: of each product, and between them. It stops once there are more than maxDetails, or
+// when the caller has left.
+func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*ingestv1.FieldViolation {
 	if n := len(products); n == 0 || n > maxProducts {
 		return []*ingestv1.FieldViolation{{Field: "products", Message: fmt.Sprintf("must be between 1 and %d, not %d", maxProducts, n)}}
+	}
+	if n := pricesOf(products); n > maxPrices {
+		message := fmt.Sprintf("must have at most %d prices in a call, not %d", maxPrices, n)
+		return []*ingestv1.FieldViolation{{Field: "products", Message: message}}
 	}
 	var out []*ingestv1.FieldViolation
 	ids, prices, keys := map[string]string{}, map[string]string{}, map[string]string{}
 	for i, p := range products {
+		if len(out) > maxDetails || ctx.Err() != nil {
+			break
+		}
 		path := fmt.Sprintf("products[%d]", i)
 		add := func(field, message string) {
-			out = append(out, &ingestv1.FieldViolation{Field: path + field, ProductId: p.GetId(), Message: message})
+			out = append(out, &ingestv1.FieldViolation{Field: path + field, ProductId: catalog.Abridged(p.GetId()), Message: message})
 		}
+		position := positions(p)
 		for _, v := range s.Validator.Product(p) {
-			add("."+positioned(p, v.Field), v.Message)
+			add("."+position(v.Field), v.Message)
 		}
-		for _, field := range withNUL("", p.ProtoReflect()) {
+		for _, field := range withNUL("", p.ProtoReflect(), maxDetails+1) {
 			add(field, "must not hold the character U+0000: the database cannot store it")
 		}
 		// once says of a value, empty ones apart, which product before has it.
 		once := func(values map[string]string, value, field, format string) {
 			if other, taken := values[value]; taken {
-				add(field, fmt.Sprintf(format, other))
+				add(field, fmt.Sprintf(format, catalog.Abridged(other)))
 			} else if value != "" {
 				values[value] = p.GetId()
 			}
 		}
 		once(ids, p.GetId(), ".id", "is in the call twice: product %s")
 		for j, price := range p.GetPrices() {
+			if len(out) > maxDetails {
+				break
+			}
 			// Values used twice within a product are faults of the product.
 			if prices[price.GetId()] != p.GetId() {
 				once(prices, price.GetId(), fmt.Sprintf(".prices[%d].id", j), "is used by a price of product %s too")
@@ -55,17 +73,44 @@ func (s *server) check(products []*catalogv1.Product) []*ingestv1.FieldViolation
 	return out
 }
 
-// positioned writes the path of a field of a product as callers know it: by the position in what they sent.
-func positioned(p *catalogv1.Product, field string) string {
-	for j := range slices.Backward(p.GetPrices()) {
-		if rest, ok := strings.CutPrefix(field, catalog.PricePath(p, j)); ok {
-			return fmt.Sprintf("prices[%d]%s", j, rest)
-		}
+func pricesOf(products []*catalogv1.Product) (n int) {
+	for _, p := range products {
+		n += len(p.GetPrices())
 	}
-	return field
+	return n
 }
 
-// checkIDs returns every fault of ids of products that must exist.
+// positions writes the path of a field of a product as callers know it: by the position in what they sent. If several
+// prices have one id, it is that of the last.
+func positions(p *catalogv1.Product) func(field string) string {
+	paths := sync.OnceValue(func() map[string]int {
+		at := make(map[string]int, len(p.GetPrices()))
+		for j := range p.GetPrices() {
+			at[catalog.PricePath(p, j)] = j
+		}
+		return at
+	})
+	return func(field string) string {
+		id, ok := strings.CutPrefix(field, "prices[")
+		if !ok {
+			return field
+		}
+		if quoted, err := strconv.QuotedPrefix(id); err == nil {
+			id = quoted
+		} else {
+			id, _, _ = strings.Cut(id, "]")
+		}
+		path := "prices[" + id + "]"
+		rest, ok := strings.CutPrefix(field, path)
+		j, known := paths()[path]
+		if !ok || !known {
+			return field
+		}
+		return fmt.Sprintf("prices[%d]%s", j, rest)
+	}
+}
+
+// checkIDs returns the faults of ids of products that must exist.
 func checkIDs(ids []string) []*ingestv1.FieldViolation {
 	if n := len(ids); n == 0 || n > maxProducts {
 		return []*ingestv1.FieldViolation{{Field: "ids", Message: fmt.Sprintf("must be between 1 and %d, not %d", maxProducts, n)}}
@@ -73,6 +118,9 @@ func checkIDs(ids []string) []*ingestv1.FieldViolation {
 	var out []*ingestv1.FieldViolation
 	seen := map[string]bool{}
 	for i, id := range ids {
+		if len(out) > maxDetails {
+			break
+		}
 		message := ""
 		switch {
 		case id == "":
@@ -83,41 +131,43 @@ func checkIDs(ids []string) []*ingestv1.FieldViolation {
 			message = "is in the call twice"
 		}
 		if message != "" {
-			out = append(out, &ingestv1.FieldViolation{Field: fmt.Sprintf("ids[%d]", i), ProductId: id, Message: message})
+			out = append(out, &ingestv1.FieldViolation{Field: fmt.Sprintf("ids[%d]", i), ProductId: catalog.Abridged(id), Message: message})
 		}
 		seen[id] = true
 	}
 	return out
 }
 
-// withNUL are the paths of texts that hold the character U+0000: Postgres cannot store it.
-func withNUL(path string, m protoreflect.Message) []string {
+// withNUL are the paths of at most so many texts that hold the character U+0000: Postgres cannot store it.
+func withNUL(path string, m protoreflect.Message, most int) []string {
 	var out []string
-	look := func(path string, kind protoreflect.Kind, v protoreflect.Value) {
+	look := func(path func() string, kind protoreflect.Kind, v protoreflect.Value) {
 		switch {
+		case len(out) >= most:
 		case kind == protoreflect.MessageKind:
-			out = append(out, withNUL(path, v.Message())...)
+			out = append(out, withNUL(path(), v.Message(), most-len(out))...)
 		case kind == protoreflect.StringKind && strings.ContainsRune(v.String(), 0):
-			out = append(out, path)
+			out = append(out, path())
 		}
 	}
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		path := path + "." + string(f.Name())
+		here := func() string { return path }
 		switch {
 		case f.IsList():
 			for i := range v.List().Len() {
-				look(fmt.Sprintf("%s[%d]", path, i), f.Kind(), v.List().Get(i))
+				look(func() string { return fmt.Sprintf("%s[%d]", path, i) }, f.Kind(), v.List().Get(i))
 			}
 		case f.IsMap():
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				look(path, protoreflect.StringKind, k.Value())
-				look(fmt.Sprintf("%s[%q]", path, k.String()), f.MapValue().Kind(), v)
-				return true
+				look(here, protoreflect.StringKind, k.Value())
+				look(func() string { return fmt.Sprintf("%s[%q]", path, catalog.Abridged(k.String())) }, f.MapValue().Kind(), v)
+				return len(out) < most
 			})
 		default:
-			look(path, f.Kind(), v)
+			look(here, f.Kind(), v)
 		}
-		return true
+		return len(out) < most
 	})
 	slices.Sort(out)
 	return out

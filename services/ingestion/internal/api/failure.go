@@ -11,11 +11,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// Bounds of what a refusal says: all violations as details, the first in the message.
+// Bounds of what a refusal says: the violations as details, the first in the message. Nobody looks for more than maxDetails.
 const (
-	maxDetails = 100
+	maxDetails = catalog.MaxViolations
 	maxLines   = 10
 )
 
@@ -25,7 +26,11 @@ func refusal(faults []*ingestv1.FieldViolation) error {
 	b.WriteString("nothing was written:")
 	for i, f := range faults {
 		if i == maxLines {
-			fmt.Fprintf(&b, "\n  and %d more", len(faults)-maxLines)
+			if len(faults) > maxDetails {
+				fmt.Fprintf(&b, "\n  and at least %d more", maxDetails-maxLines)
+			} else {
+				fmt.Fprintf(&b, "\n  and %d more", len(faults)-maxLines)
+			}
 			break
 		}
 		fmt.Fprintf(&b, "\n  %s", f.GetField())

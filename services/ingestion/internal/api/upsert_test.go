@@ -95,7 +95,7 @@ func TestLongRefusalsAreCut(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	require.Len(t, lines, 12)
 	require.Equal(t, "  products[9].name (product p9): must not be empty", lines[10])
-	require.Equal(t, "  and 140 more", lines[11])
+	require.Equal(t, "  and at least 90 more", lines[11])
 
 	_, err = r.upsert(make1001()...)
 	require.Equal(t, []string{"products (): must be between 1 and 1000, not 1001"}, violations(t, err))

@@ -103,6 +103,9 @@ func clashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolati
 	var faults []*ingestv1.FieldViolation
 	var id, key, other, owner string
 	add := func(field, format string, args ...any) {
+		if len(faults) > maxDetails {
+			return
+		}
 		at := b.places[id]
 		faults = append(faults, &ingestv1.FieldViolation{Field: at.path + field, ProductId: at.product, Message: fmt.Sprintf(format, args...)})
 	}

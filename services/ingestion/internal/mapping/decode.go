@@ -33,7 +33,12 @@ func structure(field string, into protoreflect.Message, v value) protoreflect.Me
 
 func tiers(v value) []*catalogv1.PriceTier {
 	var out []*catalogv1.PriceTier
-	for _, item := range v.items() {
+	items := v.items()
+	if len(items) > catalog.MaxParts {
+		v.faultf("must have at most %d items, not %d", catalog.MaxParts, len(items))
+		return nil
+	}
+	for _, item := range items {
 		f := item.fields()
 		upTo := f["up_to"].text()
 		if upTo == "inf" {
@@ -93,9 +98,9 @@ func currencies(v value) map[string]*catalogv1.CurrencyOption {
 			continue
 		}
 		code := strings.ToLower(name)
-		field.path = v.path + "." + code
+		field.path = v.path + "." + catalog.Abridged(code)
 		if other, ok := spelled[code]; ok {
-			field.faultf("is given twice, as %q and as %q", other, name)
+			field.faultf("is given twice, as %q and as %q", catalog.Abridged(other), catalog.Abridged(name))
 			continue
 		}
 		spelled[code] = name
@@ -138,7 +143,7 @@ func fitted(whole value, amount, fractional string) (unitAmount, unitAmountDecim
 			hint = "for Stripe takes whole ones only"
 		}
 		whole.faultf("%s is not a whole number of minor units: round it in the query, as with round(price * 100), %s",
-			amount, hint)
+			abridged([]byte(amount)), hint)
 		return "", ""
 	case strings.ContainsAny(strings.ToLower(amount), "nif"):
 		// NaN, Infinity.

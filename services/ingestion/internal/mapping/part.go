@@ -134,6 +134,9 @@ func (r *reading) add(product string, x stray) {
 	s := r.states[product]
 	s.Product.Prices = append(s.Product.Prices, x.price)
 	for _, f := range x.faults {
+		if len(s.Faults) > catalog.MaxViolations {
+			break
+		}
 		f.Field = priceField(x.price.GetId(), len(s.Product.GetPrices())-1, f.Field)
 		s.Faults = append(s.Faults, f)
 	}
@@ -145,7 +148,7 @@ func priceField(id string, position int, field string) string {
 	if id == "" {
 		return fmt.Sprintf("prices[%d].%s", position, field)
 	}
-	return fmt.Sprintf("prices[%q].%s", id, field)
+	return fmt.Sprintf("prices[%q].%s", catalog.Abridged(id), field)
 }
 
 // place adds the strays to the products that they name by value. A price of no product concerns none.
@@ -195,7 +198,7 @@ func (r *reading) finish() map[string]State {
 			times[p.GetId()]++
 		}
 		for _, price := range slices.Sorted(maps.Keys(times)) {
-			if n := times[price]; n > 1 && price != "" {
+			if n := times[price]; n > 1 && price != "" && len(s.Faults) <= catalog.MaxViolations {
 				s.Faults = append(s.Faults, catalog.Violation{
 					Field: priceField(price, 0, "id"), Message: repeated("prices", "price", n),
 				})
@@ -215,7 +218,8 @@ func repeated(query, of string, n int) string {
 // abridged is a value for messages: at most 60 bytes, cut before a character that does not fit.
 func abridged(value []byte) string {
 	const limit = 60
-	text := strings.ToValidUTF8(string(value), "�")
+	// What is cut need not be looked at.
+	text := strings.ToValidUTF8(string(value[:min(len(value), 2*limit)]), "�")
 	if len(text) <= limit {
 		return text
 	}

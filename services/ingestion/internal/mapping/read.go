@@ -191,7 +191,7 @@ func (s *session) sameValue(a, b string) {
 		fault := catalog.Violation{Field: "id", Message: fmt.Sprintf(
 			"the products query returns both %q and %q, which are the same value of type %s: "+
 				"let it return one row for each product",
-			pair[0], pair[1], s.m.IDType())}
+			catalog.Abridged(pair[0]), catalog.Abridged(pair[1]), s.m.IDType())}
 		if !slices.Contains(state.Faults, fault) {
 			state.Faults = append(state.Faults, fault)
 		}

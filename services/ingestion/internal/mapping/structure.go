@@ -19,7 +19,13 @@ type value struct {
 	faults *[]catalog.Violation
 }
 
+// maxJSON is how large a structure may be, in bytes: Stripe takes none that is larger, and what is decoded is a multiple of it.
+const maxJSON = 1 << 20
+
 func (v value) faultf(format string, args ...any) {
+	if len(*v.faults) > catalog.MaxViolations {
+		return
+	}
 	*v.faults = append(*v.faults, catalog.Violation{Field: v.path, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -37,9 +43,18 @@ func (v value) isNone() bool {
 	return len(raw) == 0 || string(raw) == "null"
 }
 
+// isOversized reports whether a structure is too large to be looked at, and says so.
+func (v value) isOversized() bool {
+	if len(v.raw) <= maxJSON {
+		return false
+	}
+	v.faultf("must have at most %d bytes, not %d", maxJSON, len(v.raw))
+	return true
+}
+
 // fields are the fields of an object by their names.
 func (v value) fields() map[string]value {
-	if v.isNone() {
+	if v.isNone() || v.isOversized() {
 		return nil
 	}
 	var raw map[string]json.RawMessage
@@ -49,14 +64,14 @@ func (v value) fields() map[string]value {
 	}
 	out := make(map[string]value, len(raw))
 	for name, field := range raw {
-		out[name] = v.at("."+name, field)
+		out[name] = v.at("."+catalog.Abridged(name), field)
 	}
 	return out
 }
 
 // items are the items of a list.
 func (v value) items() []value {
-	if v.isNone() {
+	if v.isNone() || v.isOversized() {
 		return nil
 	}
 	var raw []json.RawMessage
@@ -120,7 +135,7 @@ func (v value) metadata() map[string]string {
 	fields := v.fields()
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		field := fields[key]
-		field.path = fmt.Sprintf("%s[%q]", v.path, key)
+		field.path = fmt.Sprintf("%s[%q]", v.path, catalog.Abridged(key))
 		if text := field.text(); text != "" {
 			if out == nil {
 				out = make(map[string]string, len(fields))

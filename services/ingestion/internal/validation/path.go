@@ -7,19 +7,15 @@ import (
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
 )
 
-// path writes a field of a product as catalog.Validate does: prices["mug-eur"].currency_options.eur.unit_amount. The keys of
-// metadata may hold anything, and are quoted.
-func path(p *catalogv1.Product, field *validate.FieldPath) string {
+// path writes a field of the message at a path as catalog.Validate does: prices["mug-eur"].currency_options.eur.unit_amount. The
+// keys of metadata may hold anything, and are quoted.
+func path(at string, field *validate.FieldPath) string {
 	var b strings.Builder
-	for i, element := range field.GetElements() {
-		if i == 0 && element.GetFieldName() == "prices" && element.GetSubscript() != nil {
-			b.WriteString(catalog.PricePath(p, int(element.GetIndex())))
-			continue
-		}
+	b.WriteString(at)
+	for _, element := range field.GetElements() {
 		if b.Len() > 0 {
 			b.WriteByte('.')
 		}
@@ -29,9 +25,9 @@ func path(p *catalogv1.Product, field *validate.FieldPath) string {
 			fmt.Fprintf(&b, "[%d]", subscript.Index)
 		case *validate.FieldPathElement_StringKey:
 			if element.GetFieldName() == "metadata" {
-				fmt.Fprintf(&b, "[%q]", subscript.StringKey)
+				fmt.Fprintf(&b, "[%q]", catalog.Abridged(subscript.StringKey))
 			} else {
-				b.WriteString("." + subscript.StringKey)
+				b.WriteString("." + catalog.Abridged(subscript.StringKey))
 			}
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/catalog"
@@ -18,30 +20,60 @@ type Validator struct{ annotations protovalidate.Validator }
 
 // New compiles the contract's annotations.
 func New() (*Validator, error) {
-	v, err := protovalidate.New(protovalidate.WithMessages(&catalogv1.Product{}), protovalidate.WithDisableLazy())
+	v, err := protovalidate.New(protovalidate.WithMessages(&catalogv1.Product{}, &catalogv1.Price{}), protovalidate.WithDisableLazy())
 	if err != nil {
 		return nil, fmt.Errorf("compile the annotations of the contract: %w", err)
 	}
 	return &Validator{v}, nil
 }
 
-// Product returns every way in which a product breaks Stripe's rules, in the order of the fields' paths; none if
-// Stripe would take it.
+// Product returns the ways in which a product breaks Stripe's rules, in the order of the fields' paths; none if Stripe would
+// take it. It stops looking once it has found more than catalog.MaxViolations, and returns one more then.
 func (v *Validator) Product(p *catalogv1.Product) []catalog.Violation {
-	out := append(v.annotated(p), catalog.Validate(p)...)
+	out := catalog.Oversized(p)
+	if len(out) == 0 {
+		out = append(v.annotated(p), catalog.Validate(p)...)
+	}
 	slices.SortStableFunc(out, func(a, b catalog.Violation) int { return comparePaths(a.Field, b.Field) })
-	return slices.Compact(out)
+	out = slices.Compact(out)
+	return out[:min(len(out), catalog.MaxViolations+1)]
 }
 
-// annotated are the violations of the annotations.
+// annotated are violations of the annotations. Prices are checked one by one: the library collects all violations of a
+// message, and a product may have any number of prices.
 func (v *Validator) annotated(p *catalogv1.Product) []catalog.Violation {
-	err := v.annotations.Validate(p)
+	out := v.message(withoutPrices(p), "")
+	for i, price := range p.GetPrices() {
+		if len(out) > catalog.MaxViolations {
+			break
+		}
+		out = append(out, v.message(price, catalog.PricePath(p, i))...)
+	}
+	return out
+}
+
+// withoutPrices is the product with the same values in its other fields.
+func withoutPrices(p *catalogv1.Product) *catalogv1.Product {
+	out := &catalogv1.Product{}
+	m := out.ProtoReflect()
+	p.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if f.Name() != "prices" {
+			m.Set(f, value)
+		}
+		return true
+	})
+	return out
+}
+
+// message are the violations of a message that stands at a path, "" for a product.
+func (v *Validator) message(m proto.Message, at string) []catalog.Violation {
+	err := v.annotations.Validate(m)
 	if err == nil {
 		return nil
 	}
 	refused, ok := errors.AsType[*protovalidate.ValidationError](err)
 	if !ok {
-		return []catalog.Violation{{Message: err.Error()}}
+		return []catalog.Violation{{Field: at, Message: err.Error()}}
 	}
 	var out []catalog.Violation
 	for i, violation := range refused.Violations {
@@ -49,7 +81,7 @@ func (v *Validator) annotated(p *catalogv1.Product) []catalog.Violation {
 			continue
 		}
 		if message := words(violation); message != "" {
-			out = append(out, catalog.Violation{Field: path(p, violation.Proto.GetField()), Message: message})
+			out = append(out, catalog.Violation{Field: path(at, violation.Proto.GetField()), Message: message})
 		}
 	}
 	return out

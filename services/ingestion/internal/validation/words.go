@@ -7,6 +7,8 @@ import (
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/driftless-sync/driftless/services/catalog"
 )
 
 // patterns says in words what the contract's patterns ask for. A currency's is left to catalog.Validate.
@@ -66,13 +68,7 @@ func phrase(v *protovalidate.Violation) string {
 	return strings.TrimPrefix(v.Proto.GetMessage(), "value ")
 }
 
-func abridged(s string) string {
-	const most = 40
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return s
-}
+func abridged(s string) string { return catalog.AbridgedTo(s, 40) }
 
 // emptied says that a violation only repeats the one before it: an empty text does not match its pattern either.
 func emptied(before, v *protovalidate.Violation) bool {

@@ -19,6 +19,8 @@ type decoder struct {
 
 	open  *Chunk
 	index map[string]int
+	// kept are the bytes of the row images of the open chunk.
+	kept int
 }
 
 // relation is a table as the log describes it, which may be as it was some time ago.
@@ -52,7 +54,11 @@ func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 			chunk, err = nil, fmt.Errorf("decode the write-ahead log: malformed message: %v", r)
 		}
 	}()
-	msg, err := pglogrepl.Parse(data)
+	if err := checkLengths(data); err != nil {
+		return nil, fmt.Errorf("decode the write-ahead log: %w", err)
+	}
+	// Clipped, because pglogrepl slices by lengths: beyond its end are bytes of other messages.
+	msg, err := pglogrepl.Parse(slices.Clip(data))
 	if err != nil {
 		return nil, fmt.Errorf("decode the write-ahead log: %w", err)
 	}
@@ -89,21 +95,31 @@ func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 	return nil, nil
 }
 
+// Bounds of logical messages: a trace context has 55 bytes, a mark of a barrier 22, and a transaction of Driftless' one of them.
+const (
+	longestMark = 512
+	maxBarriers = 100
+)
+
 func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
-	// Messages outside transactions come without a begin; Driftless writes none.
-	if d.open == nil || !m.Transactional {
+	// Messages outside transactions come without a begin; Driftless writes none. Everybody who may log in may write one of any
+	// size, and a copy of it stays until the transaction is captured.
+	if d.open == nil || !m.Transactional || len(m.Content) > longestMark {
 		return
 	}
 	switch m.Prefix {
 	case TraceparentPrefix:
 		d.open.Traceparent = string(m.Content)
 	case BarrierPrefix:
+		if len(d.open.Barriers) == maxBarriers {
+			return
+		}
 		d.open.Barriers = append(d.open.Barriers, string(m.Content))
 	}
 }
 
 func (d *decoder) begin(c *Chunk) {
-	d.open, d.index = c, map[string]int{}
+	d.open, d.index, d.kept = c, map[string]int{}, 0
 }
 
 // uncertain notes that the open transaction may concern products that it does not name.
@@ -186,7 +202,7 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	if t.Narrow && c.op != catalogv1.RowOperation_ROW_OPERATION_INSERT {
 		d.uncertain(fmt.Sprintf("a row of %s changed, and the replica identity of a partition of it does not tell which products it concerned", t.Name))
 	}
-	image := rowImage(r, c)
+	image := d.image(r, c)
 	for i, e := range r.entries {
 		if e.product >= 0 {
 			d.column(r, e.product, c, image)

@@ -8,6 +8,27 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
+// imageBytes is how much of rows' values a chunk keeps. They are for the audit trail; the state that is published is read from
+// the tables.
+const imageBytes = 16 << 20
+
+// image is what the audit trail has of a changed row: without its values where those of the chunk take too much memory.
+func (d *decoder) image(r *relation, c change) *catalogv1.RowImage {
+	size := 0
+	for _, tuple := range []*pglogrepl.TupleData{c.before, c.after} {
+		if tuple != nil {
+			for _, column := range tuple.Columns {
+				size += len(column.Data)
+			}
+		}
+	}
+	if d.kept += size; d.kept > imageBytes {
+		d.kept -= size
+		return &catalogv1.RowImage{Table: r.name, Operation: c.op}
+	}
+	return rowImage(r, c)
+}
+
 // rowImage keeps what tells the change: of an update whose old row the log has, the columns that changed and those that
 // name products.
 func rowImage(r *relation, c change) *catalogv1.RowImage {

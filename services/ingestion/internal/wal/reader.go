@@ -138,7 +138,7 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 		return nil, fmt.Errorf("read the write-ahead log: %w", pgconn.ErrorResponseToPgError(e))
 	}
 	data, ok := msg.(*pgproto3.CopyData)
-	if !ok {
+	if !ok || len(data.Data) == 0 {
 		return nil, nil
 	}
 	switch data.Data[0] {

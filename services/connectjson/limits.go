@@ -1,0 +1,134 @@
+package connectjson
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// maxObjects is how many objects a request may hold. An empty one is two bytes, and some hundred bytes of memory. A thousand
+// products with twenty prices each, and with four structures in a price, have as many.
+const maxObjects = 100_000
+
+var errTooMany = fmt.Errorf("a request may hold %d objects: make several calls", maxObjects)
+
+// objectsInJSON counts the objects of a JSON text, which may be malformed.
+func objectsInJSON(data []byte) (n int) {
+	text := false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case !text && c == '{':
+			n++
+		}
+	}
+	return n
+}
+
+// fewObjects returns an error if a message holds more than so many others. One that is malformed is left to the decoder.
+func fewObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error {
+	for len(data) > 0 {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return nil
+		}
+		data = data[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, data); n < 0 {
+			return nil
+		}
+		field := m.Fields().ByNumber(number)
+		if kind == protowire.BytesType && field != nil && field.Message() != nil {
+			// Entries of equal keys are one, and those of many keys are no smaller in the message than in memory.
+			if plain := field.IsMap() && field.MapValue().Message() == nil; !plain {
+				if *left--; *left < 0 {
+					return errTooMany
+				}
+				inner, _ := protowire.ConsumeBytes(data)
+				if err := fewObjects(field.Message(), inner, left); err != nil {
+					return err
+				}
+			}
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// binary is Protobuf's own form, for messages of few objects.
+type binary struct{}
+
+func (binary) Name() string   { return "proto" }
+func (binary) IsBinary() bool { return true }
+
+func (binary) Marshal(v any) ([]byte, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("%T is no message", v)
+	}
+	return proto.Marshal(m) //nolint:wrapcheck // names the field
+}
+
+func (binary) MarshalStable(v any) ([]byte, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("%T is no message", v)
+	}
+	return proto.MarshalOptions{Deterministic: true}.Marshal(m) //nolint:wrapcheck // names the field
+}
+
+func (binary) Unmarshal(data []byte, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is no message", v)
+	}
+	left := maxObjects
+	if err := fewObjects(m.ProtoReflect().Descriptor(), data, &left); err != nil {
+		return err
+	}
+	if err := proto.Unmarshal(data, m); err != nil {
+		return fmt.Errorf("decode %s: %w", reflect.TypeOf(v).Elem().Name(), err)
+	}
+	return nil
+}
+
+// gzipReader ends a message that becomes longer than a request may be. Connect's own reads it to its end, to tell its size: for
+// 16 MiB of gzip those are 16 GiB.
+type gzipReader struct {
+	gzip.Reader
+	max, left int64
+}
+
+var errTooLong = errors.New("the message goes on")
+
+func (r *gzipReader) Reset(src io.Reader) error {
+	r.left = r.max
+	return r.Reader.Reset(src) //nolint:wrapcheck // Connect says what it was doing
+}
+
+func (r *gzipReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errTooLong
+	}
+	n, err := r.Reader.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	return n, err //nolint:wrapcheck // as above
+}
+
+// withGzip is Connect's compression for requests of at most so many bytes.
+func withGzip(maxBytes int) connect.HandlerOption {
+	return connect.WithCompression("gzip",
+		// Connect asks for one byte more, and for another to see that there is more.
+		func() connect.Decompressor { return &gzipReader{max: int64(maxBytes) + 2} },
+		func() connect.Compressor { return gzip.NewWriter(io.Discard) },
+	)
+}

@@ -1,0 +1,41 @@
+package mesh
+
+import (
+	"strings"
+	"testing"
+)
+
+// Every id has a token of its own, which any subject and bucket takes.
+func FuzzToken(f *testing.F) {
+	for _, id := range []string{"", "mug", "=", "==", "=20", "a b", "a.b", "*", ">", "\x00", "\xff", "漢", strings.Repeat("x", 512), strings.Repeat("x", 513), strings.Repeat(".", 171)} {
+		f.Add(id, id+"x")
+		f.Add(id, strings.ToUpper(id))
+	}
+	f.Add(strings.Repeat("x", 600)+"a", strings.Repeat("x", 600)+"b")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		token := Token(a)
+		if token == "" || len(token) > longestToken {
+			t.Fatalf("a token of %d bytes for %q", len(token), a)
+		}
+		for i := range len(token) {
+			if c := token[i]; c != '=' && c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+				t.Fatalf("%q has the character %q, for %q", token, c, a)
+			}
+		}
+		if (token == Token(b)) != (a == b) {
+			t.Fatalf("%q and %q have the token %q", a, b, token)
+		}
+		if id := untoken(token); id != a && id != "" {
+			t.Fatalf("%q became %q, and that %q", a, token, id)
+		} else if short := len(escape(a)) <= longestToken; short && id != a {
+			t.Fatalf("%q became %q, and that nothing", a, token)
+		}
+		// What no id has as its token stays as it is, or is that of an id.
+		if id := untoken(b); id != "" && id != b && Token(id) != b {
+			t.Fatalf("%q is no token, and became %q", b, id)
+		}
+		if len(fitID(a)) > longestID || (fitID(a) == fitID(b)) != (a == b) && fitID(a) != b && fitID(b) != a {
+			t.Fatalf("%q and %q became %q and %q", a, b, fitID(a), fitID(b))
+		}
+	})
+}

@@ -1,0 +1,40 @@
+package reconciliation_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A megabyte and a half of gzip became four gigabytes.
+func TestControlAPI_BoundsWhatARequestMayBecome(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	spaces := bytes.Repeat([]byte{' '}, 1<<20)
+	for range 300 {
+		_, err := w.Write(spaces)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	status, answer := r.call("GetStatus", bomb.String(), "Content-Encoding", "gzip")
+	runtime.ReadMemStats(&after)
+	require.Equal(t, http.StatusTooManyRequests, status, string(answer))
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20))
+
+	status, answer = r.call("GetStatus", "{"+strings.Repeat(" ", 5<<20)+"}")
+	require.Equal(t, http.StatusTooManyRequests, status, string(answer))
+	status, answer = r.call("AdoptProducts", `{"adoptions":[`+strings.Repeat(`{},`, 200_000)+`{}]}`)
+	require.Equal(t, http.StatusBadRequest, status, string(answer))
+	require.Contains(t, string(answer), "a request may hold 100000 objects")
+	status, answer = r.call("GetStatus", "{"+strings.Repeat(" ", 3<<20)+"}")
+	require.Equal(t, http.StatusOK, status, string(answer))
+}
