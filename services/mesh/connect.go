@@ -56,10 +56,6 @@ type Config struct {
 // without an answer.
 const pingInterval = time.Second
 
-// pullHeartbeat is how often the server says that a consumer is there while it has no messages. After two intervals without
-// that the request for messages is made again: the server that held it may be gone.
-const pullHeartbeat = time.Second
-
 // Mesh is a connection to the streams. Its methods may be called concurrently.
 type Mesh struct {
 	nc   *nats.Conn
@@ -94,6 +90,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		logger = slog.Default()
 	}
 	closed := make(chan struct{})
+	trouble := &troubles{}
 	// Of the client's goroutine for callbacks: why it could not connect again, told once.
 	var refusal string
 	opts := []nats.Option{
@@ -126,7 +123,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
 		// A missing permission shows only here: the call that needed it just times out.
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("NATS", "error", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { trouble.log(logger, err) }),
 	}
 	servers, current := cfg.currentUser(logger)
 	opts = append(opts, current...)

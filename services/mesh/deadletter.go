@@ -99,7 +99,7 @@ func (m *Mesh) ForgetLetter(ctx context.Context, letter *meshv1.DeadLetter) erro
 		return err
 	}
 	subject := DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId())
-	msg, err := lastOf(ctx, stream, subject)
+	msg, err := m.lastOf(ctx, stream, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil

@@ -56,7 +56,7 @@ func (s *DesiredStore) last(ctx context.Context, subject string) (*catalogv1.Pro
 	if err != nil {
 		return nil, 0, err
 	}
-	msg, err := lastOf(ctx, stream, subject)
+	msg, err := s.m.lastOf(ctx, stream, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil
@@ -78,7 +78,7 @@ func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, er
 		return 0, err
 	}
 	subject := "catalog." + account + "." + string(Live) + ".*"
-	msg, err := lastOf(ctx, stream, subject)
+	msg, err := s.m.lastOf(ctx, stream, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, nil

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
@@ -96,10 +98,9 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 		s := m.committer(StreamSync).put(ctx, msg)
 		return s.duplicate, s.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, storePatience)
-	defer cancel()
-	ack, err := m.js.PublishMsg(ctx, msg)
-	return err == nil && ack.Duplicate, err
+	repeatable(msg)
+	s := m.storeIn(ctx, streamOf(subject), msg, false)
+	return s.duplicate, s.err
 }
 
 // PublishBatch sends messages of one stream in order and returns when all are stored. They go as atomic batches
@@ -107,7 +108,7 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 // the failing one are stored.
 func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	for len(out) > 0 {
-		n, err := m.publishBatch(ctx, out, nil)
+		n, err := m.publishBatch(ctx, out, nats.Header{})
 		if err != nil {
 			return err
 		}
@@ -116,7 +117,8 @@ func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	return nil
 }
 
-// publishBatch publishes as many of the first messages as one batch takes, if the stream is as the headers expect.
+// publishBatch publishes as many of the first messages as one batch takes, if the stream is as the headers expect. The first
+// message gets an id, so that a batch that was stored by an attempt without an answer is not stored again.
 func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.Header) (n int, err error) {
 	out = out[:min(len(out), BatchLimit)]
 	msgs := make([]*nats.Msg, 0, len(out))
@@ -146,19 +148,55 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 	}
 	// What the first expects stands for all: they are stored together or not at all.
 	maps.Copy(msgs[0].Header, expected)
-	// What a server that hangs was sent is lost; its successor takes the next attempt.
-	ctx, cancel := context.WithTimeout(ctx, storePatience+time.Duration(bytes)*time.Second/batchRate)
-	defer cancel()
-	if len(msgs) == 1 {
-		_, err = m.js.PublishMsg(ctx, msgs[0])
-	} else {
-		// The ack of the first message proves that the server takes batches; the commit's ack covers them all.
-		_, err = jetstreamext.PublishMsgBatch(ctx, m.js, msgs)
+	if id := msgs[0].Header.Get(jetstream.MsgIDHeader); id == "" {
+		msgs[0].Header.Set(jetstream.MsgIDHeader, nuid.Next())
 	}
-	if err != nil {
+	if err := m.storeBatch(ctx, msgs, bytes); err != nil {
 		return 0, fmt.Errorf("publish %d messages on %s: %w", len(msgs), out[0].Subject, err)
 	}
 	return len(msgs), nil
+}
+
+// storeBatch stores messages together, of which the first has an id. It makes one attempt after the other: what a server that
+// hangs was sent is lost, and its successor takes the next one.
+func (m *Mesh) storeBatch(ctx context.Context, msgs []*nats.Msg, bytes int) error {
+	patience := batchPatience + time.Duration(bytes)*time.Second/batchRate
+	for began := time.Now(); ; patience = min(patience*3/2, max(patience, longestBatch)) {
+		err := m.tryBatch(ctx, msgs, patience)
+		switch {
+		case !m.unanswered(err), ctx.Err() != nil, time.Since(began) > max(electionPatience, patience):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(repeatPause):
+		}
+	}
+}
+
+// longestBatch is how long an attempt to store a batch of little data waits for its answer at most.
+const longestBatch = 5 * time.Second
+
+func (m *Mesh) tryBatch(ctx context.Context, msgs []*nats.Msg, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if len(msgs) == 1 {
+		_, err := m.js.PublishMsg(ctx, msgs[0])
+		return err
+	}
+	// Copies: the headers of a batch are of one attempt.
+	attempt := make([]*nats.Msg, len(msgs))
+	for i, msg := range msgs {
+		attempt[i] = &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
+	}
+	// The ack of the first message proves that the server takes batches; the commit's ack covers them all.
+	_, err := jetstreamext.PublishMsgBatch(ctx, m.js, attempt)
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == jetstreamext.JSErrCodeBatchPublishDuplicateMsgID {
+		// An earlier attempt was stored, as a whole.
+		return nil
+	}
+	return err
 }
 
 func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span, error) {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -49,7 +51,12 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 	}
 	defer span.End()
 	span.SetAttributes(telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
-	if _, err := m.js.PublishMsg(ctx, msg, jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(dueSubject(service, retry.GetAccount(), retry.GetProductId()))); err != nil {
+	target := dueSubject(service, retry.GetAccount(), retry.GetProductId())
+	if _, err := read(ctx, m, func(ctx context.Context) (*jetstream.PubAck, error) {
+		// A copy, since the options write headers. The second of two equal schedules takes the place of the first.
+		attempt := &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
+		return m.js.PublishMsg(ctx, attempt, jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(target))
+	}); err != nil {
 		telemetry.Fail(span, err)
 		return fmt.Errorf("schedule a retry of product %s: %w", retry.GetProductId(), err)
 	}
@@ -68,7 +75,7 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	if err != nil {
 		return nil, 0, err
 	}
-	msg, err := lastOf(ctx, stream, retrySubject(service, account, product))
+	msg, err := m.lastOf(ctx, stream, retrySubject(service, account, product))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil

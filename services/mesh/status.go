@@ -84,7 +84,7 @@ func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) 
 	if err != nil {
 		return 0, err
 	}
-	info, err := s.Info(ctx)
+	info, err := m.infoOf(ctx, s)
 	if err != nil {
 		return 0, fmt.Errorf("read the state of stream %s: %w", stream, err)
 	}
