@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -91,8 +92,8 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	closed := make(chan struct{})
 	trouble := &troubles{}
-	// Of the client's goroutine for callbacks: why it could not connect again, told once.
-	var refusal string
+	// Of the client's goroutine for callbacks: why it could not connect again, each told once.
+	refusals := map[string]bool{}
 	opts := []nats.Option{
 		nats.Name("driftless-" + cfg.Name),
 		nats.MaxReconnects(-1),
@@ -112,13 +113,13 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 			}
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil && err.Error() != refusal {
-				refusal = err.Error()
+			if why := refusalOf(err); err != nil && !refusals[why] {
+				refusals[why] = true
 				logger.Warn("NATS cannot be reached again yet; trying on", "error", err)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			refusal = ""
+			clear(refusals)
 			logger.Info("NATS connection restored", "url", config.RedactURL(nc.ConnectedUrl()))
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
@@ -166,6 +167,14 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, fmt.Errorf("JetStream at %s does not answer: %w", config.RedactURL(cfg.URL), err)
 	}
 	return m, nil
+}
+
+// refusalOf is why a server could not be connected to, whichever it was.
+func refusalOf(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return fmt.Sprint(err)
 }
 
 // JetStream gives the client underneath, for administration.

@@ -143,7 +143,9 @@ func (s *ObservedStore) Forget(ctx context.Context, account, stripeID string) er
 	if err != nil {
 		return err
 	}
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(observedSubject(account, stripeID))); err != nil {
+	if err := idempotently(ctx, s.m, func(ctx context.Context) error {
+		return stream.Purge(ctx, jetstream.WithPurgeSubject(observedSubject(account, stripeID)))
+	}); err != nil {
 		return fmt.Errorf("forget what is known of %s: %w", stripeID, err)
 	}
 	return nil

@@ -14,6 +14,12 @@ func read[T any](ctx context.Context, m *Mesh, once func(context.Context) (T, er
 	return repeat(ctx, m, func(ctx context.Context, _ int) (T, error) { return once(ctx) })
 }
 
+// idempotently carries out by attempts what may be carried out twice.
+func idempotently(ctx context.Context, m *Mesh, once func(context.Context) error) error {
+	_, err := read(ctx, m, func(ctx context.Context) (struct{}, error) { return struct{}{}, once(ctx) })
+	return err
+}
+
 // lastOf returns the latest message of a subject.
 func (m *Mesh) lastOf(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
 	return read(ctx, m, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {

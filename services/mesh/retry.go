@@ -101,7 +101,8 @@ func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string
 		return err
 	}
 	// This message and no other: a newer wish may have come meanwhile.
-	if err := stream.DeleteMsg(ctx, sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	remove := func(ctx context.Context) error { return stream.DeleteMsg(ctx, sequence) }
+	if err := idempotently(ctx, m, remove); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("cancel the retry of product %s: %w", product, err)
 	}
 	return nil
@@ -170,7 +171,10 @@ func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...Consumer
 	}
 	until := now.Add(d)
 	for _, c := range consumers {
-		if _, err := m.js.PauseConsumer(ctx, c.Stream, c.Durable(m.account), until); err != nil {
+		if err := idempotently(ctx, m, func(ctx context.Context) error {
+			_, err := m.js.PauseConsumer(ctx, c.Stream, c.Durable(m.account), until)
+			return err
+		}); err != nil {
 			return fmt.Errorf("pause consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
 	}
@@ -180,7 +184,10 @@ func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...Consumer
 // Resume ends a pause.
 func (m *Mesh) Resume(ctx context.Context, consumers ...Consumer) error {
 	for _, c := range consumers {
-		if _, err := m.js.ResumeConsumer(ctx, c.Stream, c.Durable(m.account)); err != nil {
+		if err := idempotently(ctx, m, func(ctx context.Context) error {
+			_, err := m.js.ResumeConsumer(ctx, c.Stream, c.Durable(m.account))
+			return err
+		}); err != nil {
 			return fmt.Errorf("resume consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
 	}

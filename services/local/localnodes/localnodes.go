@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -206,10 +207,15 @@ func (c *Cluster) connected(ctx context.Context, what string, do func(context.Co
 	}
 }
 
+// freeAddress returns a local address that nobody listens on. It is not among the ports that the system gives to clients: while
+// a node is away, a client that dials its address could get it as its own, and the node could not start again.
 func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local address
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
+		listener, err := net.Listen("tcp", address) //nolint:noctx // a local address
+		if err == nil {
+			return address, listener.Close()
+		}
 	}
-	return listener.Addr().String(), listener.Close()
+	return "", errors.New("find a free port for a NATS node: a hundred were taken")
 }
