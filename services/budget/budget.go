@@ -291,7 +291,8 @@ func (b *Budget) run() {
 			b.record = nil
 			if !b.away {
 				b.away = true
-				b.logger.Warn("the budget of calls to Stripe cannot be reached; no calls are made meanwhile", "error", err)
+				b.logger.Warn("the budget of calls to Stripe cannot be reached; no calls are made meanwhile",
+					"error", err)
 			}
 			b.pause(500 * time.Millisecond)
 			continue

@@ -47,8 +47,8 @@ func WorkBatches[T any, M interface {
 	})
 }
 
-// fetch waits for a message and takes with it those that are there already. It fetches nothing ahead: that would run out its
-// ack wait behind a slow batch.
+// fetch waits for a message and takes with it those that are there already. It fetches nothing ahead: that would run
+// out its ack wait behind a slow batch.
 func fetch(ctx context.Context, p *puller, cons jetstream.Consumer, most int) ([]jetstream.Msg, error) {
 	first, err := p.next(ctx)
 	if err != nil {

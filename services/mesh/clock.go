@@ -39,8 +39,8 @@ const (
 // Clock is the server's.
 func (m *Mesh) Clock() *Clock { return m.clock }
 
-// Now is the server's time. It asks the server once a minute, and fails only if the server never answered. Only the first
-// measurement is waited for: a server that hangs must not keep the callers from what they know.
+// Now is the server's time. It asks the server once a minute, and fails only if the server never answered. Only the
+// first measurement is waited for: a server that hangs must not keep the callers from what they know.
 func (c *Clock) Now(ctx context.Context) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

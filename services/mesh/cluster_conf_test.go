@@ -19,7 +19,8 @@ func TestDeployedClusterConfiguration(t *testing.T) {
 	}
 	cert, key := certificate(t)
 	for name, value := range map[string]string{
-		"NATS_SERVER_NAME": "one", "NATS_STORE_DIR": t.TempDir(), "NATS_TLS_CERT": cert, "NATS_TLS_KEY": key, "NATS_TLS_CA": cert,
+		"NATS_SERVER_NAME": "one", "NATS_STORE_DIR": t.TempDir(),
+		"NATS_TLS_CERT": cert, "NATS_TLS_KEY": key, "NATS_TLS_CA": cert,
 		"NATS_ROUTE_1": "nats-route://cluster:nats_cluster-secret@127.0.0.1:6222",
 		"NATS_ROUTE_2": "nats-route://cluster:nats_cluster-secret@127.0.0.2:6222",
 		"NATS_ROUTE_3": "nats-route://cluster:nats_cluster-secret@127.0.0.3:6222",

@@ -61,8 +61,8 @@ func (m *Mesh) committer(stream string) *committer {
 	return c
 }
 
-// batchPatience is how long a batch waits for the server's answer before its messages go one by one, each of which can be
-// repeated. A batch of much data gets more, see batchRate.
+// batchPatience is how long a batch waits for the server's answer before its messages go one by one, each of which can
+// be repeated. A batch of much data gets more, see batchRate.
 const batchPatience = time.Second
 
 // put stores a message, whose expectations are among its headers. An error of the server is about this message alone.

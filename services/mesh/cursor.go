@@ -82,7 +82,8 @@ func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (ui
 	return c.write(ctx, msg)
 }
 
-// create stores the first position, also in place of a key that was deleted. It is not repeated: positions are created once.
+// create stores the first position, also in place of a key that was deleted. It is not repeated: positions are created
+// once.
 func (c *Cursor) create(ctx context.Context, position string) (uint64, error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {

@@ -117,8 +117,8 @@ func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	return nil
 }
 
-// publishBatch publishes as many of the first messages as one batch takes, if the stream is as the headers expect. The first
-// message gets an id, so that a batch that was stored by an attempt without an answer is not stored again.
+// publishBatch publishes as many of the first messages as one batch takes, if the stream is as the headers expect. The
+// first message gets an id, so that a batch that was stored by an attempt without an answer is not stored again.
 func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.Header) (n int, err error) {
 	out = out[:min(len(out), BatchLimit)]
 	msgs := make([]*nats.Msg, 0, len(out))
@@ -157,8 +157,8 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 	return len(msgs), nil
 }
 
-// storeBatch stores messages together, of which the first has an id. It makes one attempt after the other: what a server that
-// hangs was sent is lost, and its successor takes the next one.
+// storeBatch stores messages together. The first one has an id. It makes one attempt after the other: what a
+// server that hangs was sent is lost, and its successor takes the next one.
 func (m *Mesh) storeBatch(ctx context.Context, msgs []*nats.Msg, bytes int) error {
 	patience := batchPatience + time.Duration(bytes)*time.Second/batchRate
 	for began := time.Now(); ; patience = min(patience*3/2, max(patience, longestBatch)) {
@@ -192,7 +192,8 @@ func (m *Mesh) tryBatch(ctx context.Context, msgs []*nats.Msg, patience time.Dur
 	}
 	// The ack of the first message proves that the server takes batches; the commit's ack covers them all.
 	_, err := jetstreamext.PublishMsgBatch(ctx, m.js, attempt)
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == jetstreamext.JSErrCodeBatchPublishDuplicateMsgID {
+	api, refused := errors.AsType[*jetstream.APIError](err)
+	if refused && api.ErrorCode == jetstreamext.JSErrCodeBatchPublishDuplicateMsgID {
 		// An earlier attempt was stored, as a whole.
 		return nil
 	}

@@ -23,9 +23,9 @@ const (
 	probeSlowest = 400 * time.Millisecond
 )
 
-// puller takes one message at a time from a durable consumer. The iterator of nats.go waits two heartbeats each time that a
-// consumer has no leader; this one asks again within probeSlowest, so that a new leader is used at once. Not safe for
-// concurrent use.
+// puller takes one message at a time from a durable consumer. The iterator of nats.go waits two heartbeats each time
+// that a consumer has no leader; this one asks again within probeSlowest, so that a new leader is used at once. Not
+// safe for concurrent use.
 type puller struct {
 	m       *Mesh
 	subject string
@@ -153,9 +153,9 @@ func (p *puller) pauseInDoubt(ctx context.Context) {
 // probeWait is how long to wait for an answer before the next probe.
 func (p *puller) probeWait() time.Duration { return min(probeEvery<<min(p.probes-1, 8), probeSlowest) }
 
-// doubt notes that the request may be lost. The first time it drops the inbox: a server that hangs may hold the request, and
-// must find nobody who listens when it comes back. All probes share an inbox, so that the round trip may be longer than
-// the interval between them.
+// doubt notes that the request may be lost. The first time it drops the inbox: a server that hangs may hold the
+// request, and must find nobody who listens when it comes back. All probes share an inbox, so that the round trip may
+// be longer than the interval between them.
 func (p *puller) doubt() {
 	if p.probes == 0 {
 		p.drop()
@@ -171,8 +171,8 @@ func (p *puller) heard() {
 	p.probes, p.asked = 0, false
 }
 
-// drop ends the subscription, and gives back the messages that came too late. One that is still on its way comes again after
-// the ack wait.
+// drop ends the subscription, and gives back the messages that came too late. One that is still on its way comes again
+// after the ack wait.
 func (p *puller) drop() {
 	if p.sub == nil {
 		return

@@ -6,8 +6,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// read reads by attempts. Any replica of a stream may be asked, and one that hangs answers nothing: another attempt may ask
-// another one.
+// read reads by attempts. Any replica of a stream may be asked, and one that hangs answers nothing: another attempt may
+// ask another one.
 func read[T any](ctx context.Context, m *Mesh, once func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, electionPatience)
 	defer cancel()

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// repeatEvery is how long an attempt goes without an answer until the next one is made beside it. The server that was
-	// asked may hang, and its successor knows nothing of the request. The answer of an earlier attempt still counts.
+	// repeatEvery is how long an attempt goes without an answer until the next one is made beside it. The server that
+	// was asked may hang, and its successor knows nothing of the request. The answer of an earlier attempt still
+	// counts.
 	repeatEvery = 500 * time.Millisecond
 	// repeatSlowest is the longest interval: a server that is slow is not asked ever more.
 	repeatSlowest = time.Second
@@ -22,8 +23,8 @@ const (
 	electionPatience = 12 * time.Second
 )
 
-// repeat makes attempts, beside each other, until one of them is answered, and returns that answer. It gives up when ctx ends.
-// What it repeats must be the same whether it is carried out once or twice. Attempts are numbered from 1.
+// repeat makes attempts, beside each other, until one of them is answered, and returns that answer. It gives up when
+// ctx ends. What it repeats must be the same whether it is carried out once or twice. Attempts are numbered from 1.
 func repeat[T any](ctx context.Context, m *Mesh, once func(ctx context.Context, attempt int) (T, error)) (T, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// writeHeader names one write, whatever the number of its attempts. By it a compare-and-set is recognized that lost against an
-// earlier attempt of itself.
+// writeHeader names one write, whatever the number of its attempts. By it a compare-and-set is recognized that lost
+// against an earlier attempt of itself.
 const writeHeader = "Driftless-Write"
 
 // codeDuplicateInFlight: a message with the same id is stored already and not yet applied, in a replicated stream.
@@ -25,8 +25,8 @@ func duplicateInFlight(err error) bool {
 	return ok && api.ErrorCode == codeDuplicateInFlight
 }
 
-// repeatable gives a message what lets attempts to store it be told apart from other writes: JetStream drops the second of an
-// id, and refuses the second of a compare-and-set.
+// repeatable gives a message what lets attempts to store it be told apart from other writes: JetStream drops the second
+// of an id, and refuses the second of a compare-and-set.
 func repeatable(msg *nats.Msg) {
 	if msg.Header == nil {
 		msg.Header = nats.Header{}
@@ -38,8 +38,8 @@ func repeatable(msg *nats.Msg) {
 	}
 }
 
-// store stores a repeatable message in a stream; inDoubt if an earlier attempt may have stored it. In a cluster it waits for
-// the election of a leader. It returns when the server has answered about this message.
+// storeIn stores a repeatable message in a stream; inDoubt if an earlier attempt may have stored it. In a cluster it
+// waits for the election of a leader. It returns when the server has answered about this message.
 func (m *Mesh) storeIn(ctx context.Context, stream string, msg *nats.Msg, inDoubt bool) stored {
 	ctx, cancel := context.WithTimeout(ctx, electionPatience)
 	defer cancel()

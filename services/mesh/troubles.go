@@ -29,7 +29,7 @@ func (t *troubles) log(logger *slog.Logger, err error) {
 	switch {
 	case !now:
 	case errors.Is(err, nats.ErrSlowConsumer):
-		logger.Warn("NATS delivered messages faster than they were taken, and they were dropped; JetStream delivers them again",
+		logger.Warn("NATS messages came faster than they were taken and were dropped; JetStream delivers them again",
 			"error", err, "not_logged", hidden)
 	default:
 		logger.Error("NATS", "error", err, "not_logged", hidden)

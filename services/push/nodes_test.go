@@ -12,8 +12,10 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
 	"google.golang.org/protobuf/proto"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/budget"
 	"github.com/driftless-sync/driftless/services/local/localnodes"
@@ -46,21 +48,20 @@ func TestRun_LosesNothingWithOneOfThreeNATSNodes(t *testing.T) {
 		r.run(func(ctx context.Context) error { return push.Run(ctx, cfg) })
 	}
 	s := &stream{r: r}
-	s.change(t)
-	ctx, end := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	t.Cleanup(func() { end(); wg.Wait() })
-	wg.Go(func() {
-		for ctx.Err() == nil {
-			s.change(t)
-		}
-	})
+	require.NoError(t, s.change(t.Context()))
+	end := make(chan struct{})
+	changes := make(chan error, 1)
+	go func() { changes <- s.until(t.Context(), end) }()
 	for i := range localnodes.Size {
-		s.phase(t, nodes, fmt.Sprintf("node %d killed", i), func() { nodes.Kill(i) }, func() { require.NoError(t, nodes.StartNode(i)) })
-		s.phase(t, nodes, fmt.Sprintf("node %d frozen", i), func() { require.NoError(t, nodes.Freeze(i)) }, func() { require.NoError(t, nodes.Thaw(i)) })
+		kill := func() error { nodes.Kill(i); return nil }
+		start := func() error { return nodes.StartNode(i) }
+		s.phase(t, nodes, fmt.Sprintf("node %d killed", i), kill, start)
+		freeze := func() error { return nodes.Freeze(i) }
+		thaw := func() error { return nodes.Thaw(i) }
+		s.phase(t, nodes, fmt.Sprintf("node %d frozen", i), freeze, thaw)
 	}
-	end()
-	wg.Wait()
+	close(end)
+	require.NoError(t, <-changes)
 	r.nothingInFlight()
 
 	// Each change was applied, and none twice.
@@ -89,38 +90,65 @@ type stream struct {
 	longest time.Duration
 }
 
-func (s *stream) change(t *testing.T) {
-	t.Helper()
-	s.version++
-	name := fmt.Sprintf("Mug %d", s.version)
-	began := time.Now()
-	s.r.want(mug(name, "1400"), s.version)
+func (s *stream) until(ctx context.Context, end <-chan struct{}) error {
 	for {
-		p, err := s.r.stripe.Products.Get("mug", nil)
-		if err == nil && p.Name == name {
+		select {
+		case <-end:
+			return nil
+		default:
+		}
+		if err := s.change(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// change makes the next change, and waits until it is in Stripe.
+func (s *stream) change(ctx context.Context) error {
+	s.version++
+	p := mug(fmt.Sprintf("Mug %d", s.version), "1400")
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, longestWait)
+	defer cancel()
+	if err := s.r.mesh.Publish(ctx, mesh.CatalogSubject("default", mesh.Live, "mug"), &catalogv1.ProductChange{
+		Account:   "default",
+		ProductId: "mug",
+		Version:   s.version,
+		Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product:   p,
+	}, mesh.WithVersion(s.version)); err != nil {
+		return fmt.Errorf("publish change %d: %w", s.version, err)
+	}
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		held, err := s.r.stripe.Products.Get("mug", &stripe.ProductParams{Params: stripe.Params{Context: ctx}})
+		if err == nil && held.Name == p.GetName() {
 			break
 		}
-		if time.Since(began) > longestWait {
-			t.Errorf("change %d is not in Stripe after %s", s.version, longestWait)
-			break
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("change %d is not in Stripe after %s", s.version, longestWait)
+		case <-poll.C:
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.longest = max(s.longest, time.Since(began))
+	return nil
 }
 
 // phase takes a node away, and brings it back.
-func (s *stream) phase(t *testing.T, nodes *localnodes.Cluster, name string, away, back func()) {
+func (s *stream) phase(t *testing.T, nodes *localnodes.Cluster, name string, away, back func() error) {
 	t.Helper()
 	require.NoError(t, nodes.Whole(t.Context()))
 	s.mu.Lock()
 	s.longest = 0
 	s.mu.Unlock()
-	away()
+	require.NoError(t, away())
+	// That long, and not until something holds: the outage is the input.
 	<-time.After(outage)
-	back()
+	require.NoError(t, back())
 	require.NoError(t, nodes.Whole(t.Context()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +167,8 @@ func (r *rig) nothingInFlight() {
 		}
 		left = nil
 		for _, c := range all {
-			if (c.Consumer == mesh.PushLive || c.Consumer == mesh.PushBulk || c.Consumer == mesh.PushCommand) && c.Pending+c.InFlight > 0 {
+			ours := c.Consumer == mesh.PushLive || c.Consumer == mesh.PushBulk || c.Consumer == mesh.PushCommand
+			if ours && c.Pending+c.InFlight > 0 {
 				left = append(left, c)
 			}
 		}

@@ -57,7 +57,8 @@ func (cmd *nodesCmd) Run(ctx context.Context, c *cli) (err error) {
 	}
 	b.close = append(b.close, nodes.Close)
 	b.limits.PerSecond, b.limits.PerEndpoint = benchRate, benchRate
-	if err := b.on(ctx, nodes.URL(), localnodes.Size, stripesim.Config{Limits: stripesim.Limits{Off: true}}); err != nil {
+	sim := stripesim.Config{Limits: stripesim.Limits{Off: true}}
+	if err := b.on(ctx, nodes.URL(), localnodes.Size, sim); err != nil {
 		return err
 	}
 	for range 2 {
@@ -87,7 +88,9 @@ func (cmd *nodesCmd) Run(ctx context.Context, c *cli) (err error) {
 }
 
 // phases takes each node away in turn and brings it back.
-func (cmd *nodesCmd) phases(ctx context.Context, nodes *localnodes.Cluster, changes, messages *waits) (*nodesResult, error) {
+func (cmd *nodesCmd) phases(
+	ctx context.Context, nodes *localnodes.Cluster, changes, messages *waits,
+) (*nodesResult, error) {
 	r := &nodesResult{}
 	away := time.Duration(cmd.Seconds) * time.Second
 	phase := func(name string, leave, back func() error) error {
@@ -112,10 +115,13 @@ func (cmd *nodesCmd) phases(ctx context.Context, nodes *localnodes.Cluster, chan
 	for range cmd.Rounds {
 		for i := range localnodes.Size {
 			kill := func() error { nodes.Kill(i); return nil }
-			if err := phase(fmt.Sprintf("node %d killed", i), kill, func() error { return nodes.StartNode(i) }); err != nil {
+			start := func() error { return nodes.StartNode(i) }
+			if err := phase(fmt.Sprintf("node %d killed", i), kill, start); err != nil {
 				return nil, err
 			}
-			if err := phase(fmt.Sprintf("node %d frozen", i), func() error { return nodes.Freeze(i) }, func() error { return nodes.Thaw(i) }); err != nil {
+			freeze := func() error { return nodes.Freeze(i) }
+			thaw := func() error { return nodes.Thaw(i) }
+			if err := phase(fmt.Sprintf("node %d frozen", i), freeze, thaw); err != nil {
 				return nil, err
 			}
 		}
@@ -133,7 +139,8 @@ func (r *nodesResult) text() string {
 	for _, p := range r.Phases {
 		fmt.Fprintf(&b, "%-16s  %16.2f s  %16.2f s\n", p.Name, p.LongestMs/1000, p.BareLongestMs/1000)
 	}
-	fmt.Fprintf(&b, "longest: %.2f s, of the bare client %.2f s, ratio %.2f\n", r.LongestMs/1000, r.BareLongestMs/1000, r.Ratio)
+	fmt.Fprintf(&b, "longest: %.2f s, of the bare client %.2f s, ratio %.2f\n",
+		r.LongestMs/1000, r.BareLongestMs/1000, r.Ratio)
 	return b.String()
 }
 

@@ -56,8 +56,8 @@ func (w *waits) seen() (n int, longest float64) {
 	return w.n, float64(max(w.longest, time.Since(w.began)).Microseconds()) / 1000
 }
 
-// bareClient publishes a message and fetches it: the least that a change takes. It has as much patience as it takes, and asks
-// again as soon as that can help, so that what it waits for is the cluster.
+// bareClient publishes a message and fetches it: the least that a change takes. It has as much patience as it takes,
+// and asks again as soon as that can help, so that what it waits for is the cluster.
 type bareClient struct {
 	conn *nats.Conn
 	js   jetstream.JetStream
@@ -68,7 +68,8 @@ type bareClient struct {
 const bareAgain = 250 * time.Millisecond
 
 func newBareClient(ctx context.Context, url string) (*bareClient, error) {
-	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.PingInterval(time.Second), nats.ReconnectWait(50*time.Millisecond))
+	conn, err := nats.Connect(url,
+		nats.MaxReconnects(-1), nats.PingInterval(time.Second), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
 		return nil, fmt.Errorf("connect the bare client: %w", err)
 	}
@@ -76,7 +77,12 @@ func newBareClient(ctx context.Context, url string) (*bareClient, error) {
 	if b.js, err = jetstream.New(conn); err != nil {
 		return nil, err
 	}
-	if _, err := b.js.CreateStream(ctx, jetstream.StreamConfig{Name: "BARE", Subjects: []string{"bare"}, Replicas: localnodes.Size, MaxMsgs: 1000}); err != nil {
+	if _, err := b.js.CreateStream(ctx, jetstream.StreamConfig{
+		Name:     "BARE",
+		Subjects: []string{"bare"},
+		Replicas: localnodes.Size,
+		MaxMsgs:  1000,
+	}); err != nil {
 		return nil, fmt.Errorf("make the bare client's stream: %w", err)
 	}
 	b.cons, err = b.js.CreateConsumer(ctx, "BARE", jetstream.ConsumerConfig{

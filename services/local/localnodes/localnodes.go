@@ -1,5 +1,5 @@
-// Package localnodes runs a cluster of three NATS servers, each a process of its own that can be killed, frozen and started
-// again: for tests and benchmarks. A program that imports it serves as the nodes' program too.
+// Package localnodes runs a cluster of three NATS servers, each a process of its own that can be killed, frozen and
+// started again: for tests and benchmarks. A program that imports it serves as the nodes' program too.
 package localnodes
 
 import (
@@ -31,6 +31,19 @@ const Recommended = `ping_interval: "2s"
 // readyPatience is how long a cluster may take to elect its leader. A slow machine with other work takes long.
 const readyPatience = 2 * time.Minute
 
+// configuration takes name, address, directory, more settings, the address for routes, routes, more cluster settings.
+const configuration = `server_name: %s
+listen: %q
+jetstream { store_dir: %q }
+%s
+cluster {
+  name: test
+  listen: %q
+  routes: [%s]
+  %s
+}
+`
+
 // Cluster is three nodes. Its methods are not safe for concurrent use.
 type Cluster struct {
 	dir     string
@@ -43,8 +56,8 @@ type node struct {
 	ended chan struct{}
 }
 
-// Start starts the nodes with their files below dir, and returns when streams of three replicas can be made. Close stops
-// them. Settings are lines for the nodes' configuration files; a block "cluster" is merged from clusterSettings.
+// Start starts the nodes with their files below dir, and returns when streams of three replicas can be made. Close
+// stops them. Settings are lines for the nodes' configuration files; clusterSettings are for their block "cluster".
 func Start(ctx context.Context, dir string, settings, clusterSettings string) (*Cluster, error) {
 	c := &Cluster{dir: dir}
 	var routes []string
@@ -60,8 +73,8 @@ func Start(ctx context.Context, dir string, settings, clusterSettings string) (*
 		routes = append(routes, "nats://"+clusters[i])
 	}
 	for i := range Size {
-		text := fmt.Sprintf("server_name: node-%d\nlisten: %q\njetstream { store_dir: %q }\n%s\ncluster {\n  name: test\n  listen: %q\n  routes: [%s]\n  %s\n}\n",
-			i, c.clients[i], filepath.Join(dir, fmt.Sprintf("node-%d", i)), settings, clusters[i], strings.Join(routes, ", "), clusterSettings)
+		text := fmt.Sprintf(configuration, c.Name(i), c.clients[i], filepath.Join(dir, c.Name(i)), settings,
+			clusters[i], strings.Join(routes, ", "), clusterSettings)
 		if err := os.WriteFile(c.file(i), []byte(text), 0o600); err != nil {
 			return nil, fmt.Errorf("write the configuration of a NATS node: %w", err)
 		}
@@ -91,7 +104,8 @@ func (c *Cluster) StartNode(i int) error {
 	if err != nil {
 		return fmt.Errorf("find the program of the NATS nodes: %w", err)
 	}
-	log, err := os.OpenFile(filepath.Join(c.dir, fmt.Sprintf("node-%d.log", i)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	file := filepath.Join(c.dir, c.Name(i)+".log")
+	log, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log of a NATS node: %w", err)
 	}
@@ -157,7 +171,8 @@ func (c *Cluster) Whole(ctx context.Context) error {
 				return err
 			}
 			info := s.CachedInfo().Cluster
-			if info == nil || info.Leader == "" || len(info.Replicas) != Size-1 && s.CachedInfo().Config.Replicas == Size {
+			few := s.CachedInfo().Config.Replicas == Size && (info == nil || len(info.Replicas) != Size-1)
+			if info == nil || info.Leader == "" || few {
 				return fmt.Errorf("stream %s has no leader", name)
 			}
 			for _, r := range info.Replicas {
@@ -180,10 +195,13 @@ func (c *Cluster) ready(ctx context.Context) error {
 }
 
 // connected calls do until it succeeds.
-func (c *Cluster) connected(ctx context.Context, what string, do func(context.Context, jetstream.JetStream) error) error {
+func (c *Cluster) connected(
+	ctx context.Context, what string, do func(context.Context, jetstream.JetStream) error,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, readyPatience)
 	defer cancel()
-	conn, err := nats.Connect(c.URL(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	conn, err := nats.Connect(c.URL(),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		return fmt.Errorf("connect to the NATS nodes: %w", err)
 	}
@@ -207,8 +225,9 @@ func (c *Cluster) connected(ctx context.Context, what string, do func(context.Co
 	}
 }
 
-// freeAddress returns a local address that nobody listens on. It is not among the ports that the system gives to clients: while
-// a node is away, a client that dials its address could get it as its own, and the node could not start again.
+// freeAddress returns a local address that nobody listens on. It is not among the ports that the system gives to
+// clients: while a node is away, a client that dials its address could get it as its own, and the node could not start
+// again.
 func freeAddress() (string, error) {
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
