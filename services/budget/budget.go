@@ -94,6 +94,8 @@ type Budget struct {
 	// Of the goroutine that runs.
 	record   *meshv1.Budget
 	revision uint64
+	// away: the store could not be reached, which was logged.
+	away bool
 	// lost races in a row; when the bell was last rung, and last listened for, and until when it asks for patience.
 	lost                 int
 	rung, heard, patient time.Time
@@ -287,12 +289,20 @@ func (b *Budget) run() {
 			continue
 		case err != nil && b.ctx.Err() == nil:
 			b.record = nil
-			b.logger.Warn("the budget of calls to Stripe cannot be reached; no calls are made meanwhile", "error", err)
+			if !b.away {
+				b.away = true
+				b.logger.Warn("the budget of calls to Stripe cannot be reached; no calls are made meanwhile",
+					"error", err)
+			}
 			b.pause(500 * time.Millisecond)
 			continue
 		case err != nil:
 			b.record = nil
 			return
+		}
+		if b.away {
+			b.away = false
+			b.logger.Info("the budget of calls to Stripe is reached again")
 		}
 		written = time.Now()
 		b.lost, b.taken = 0, written
@@ -396,9 +406,12 @@ func (b *Budget) room() time.Duration {
 // local is when a moment of the shared record is, by our clock.
 func (b *Budget) local(at int64) time.Time { return b.clock.Local(time.Unix(0, at)) }
 
+// storePatience is how long the store may take. A mesh waits 12 s for a cluster that elects another leader.
+const storePatience = 15 * time.Second
+
 // take reserves turns in the shared record.
 func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string, reads tally) (turns []turn, wake int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	if b.record == nil {
 		record := &meshv1.Budget{}

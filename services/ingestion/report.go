@@ -267,13 +267,12 @@ func (in *ingester) keepReport(ctx context.Context) error {
 	h := &horizon{}
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
-	var failing bool
+	outage := &mesh.Outage{}
 	for {
 		err := in.reportOnce(ctx, h)
-		if err != nil && ctx.Err() == nil && !failing && !errors.Is(err, errSchema) {
+		if ctx.Err() == nil && outage.Tell(err) && !errors.Is(err, errSchema) {
 			in.logger.WarnContext(ctx, "could not report how far the catalog is captured", "error", err)
 		}
-		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return nil

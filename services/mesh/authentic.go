@@ -71,7 +71,7 @@ func (m *Mesh) lastPublished(ctx context.Context, stream, subject string) (*jets
 func (m *Mesh) lastChange(
 	ctx context.Context, stream jetstream.Stream, subject string,
 ) (*jetstream.RawStreamMsg, error) {
-	msg, err := lastOf(ctx, stream, subject)
+	msg, err := m.lastOf(ctx, stream, subject)
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,6 @@ package mesh
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,10 +24,12 @@ func WorkBatches[T any, M interface {
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, most int, handle func(context.Context, []Delivery[M]) []Verdict) error {
 	return consume(ctx, m, w, func(pulling, handling context.Context, cons jetstream.Consumer) error {
+		p := m.puller(w.Consumer)
+		defer p.drop()
 		for pulling.Err() == nil {
-			batch, err := fetch(pulling, cons, most)
-			if errors.Is(err, nats.ErrConnectionClosed) {
-				// Of which consume tells.
+			batch, err := fetch(pulling, p, cons, most)
+			if errors.Is(err, nats.ErrConnectionClosed) || pulling.Err() != nil && err != nil {
+				// consume tells of a connection that was closed.
 				return nil
 			}
 			if err != nil {
@@ -47,35 +47,20 @@ func WorkBatches[T any, M interface {
 	})
 }
 
-// fetchWait is how long one request for messages waits.
-const fetchWait = 30 * time.Second
-
-// fetchPause is how long it waits before it asks again after it could not.
-const fetchPause = 250 * time.Millisecond
-
-// fetch waits for a message and takes with it those that are there already; none if none came in time. Nothing is fetched ahead:
-// it would run out its ack wait behind a slow batch.
-func fetch(ctx context.Context, cons jetstream.Consumer, most int) ([]jetstream.Msg, error) {
-	waiting, cancel := context.WithTimeout(ctx, fetchWait)
-	defer cancel()
-	batch, err := messages(cons.Fetch(1, jetstream.FetchContext(waiting), jetstream.FetchHeartbeat(pullHeartbeat)))
-	if len(batch) > 0 && most > 1 {
+// fetch waits for a message and takes with it those that are there already. It fetches nothing ahead: that would run
+// out its ack wait behind a slow batch.
+func fetch(ctx context.Context, p *puller, cons jetstream.Consumer, most int) ([]jetstream.Msg, error) {
+	first, err := p.next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	batch := []jetstream.Msg{first}
+	if most > 1 {
 		// If that fails, the next request tells of it.
 		more, _ := messages(cons.FetchNoWait(most - 1))
-		return append(batch, more...), nil
+		batch = append(batch, more...)
 	}
-	switch {
-	case len(batch) > 0, err == nil, waiting.Err() != nil:
-		return batch, nil
-	case errors.Is(err, nats.ErrConnectionClosed), deleted(err):
-		return nil, fmt.Errorf("ask for messages: %w", err)
-	}
-	// The connection is about to come back, or a server to take over from another.
-	select {
-	case <-ctx.Done():
-	case <-time.After(fetchPause):
-	}
-	return nil, nil
+	return batch, nil
 }
 
 // messages are those of a request, and the error that ended it.

@@ -22,6 +22,8 @@ type Clock struct {
 	here, there time.Time
 	// tried is when the server was asked last.
 	tried time.Time
+	// measuring: a goroutine asks the server.
+	measuring bool
 }
 
 const (
@@ -30,12 +32,15 @@ const (
 	measureAgain = time.Second
 	// good is a round trip that is short enough; of longer ones, the shortest of a few is taken.
 	good = 5 * time.Millisecond
+	// measurePatience bounds a later measurement.
+	measurePatience = 30 * time.Second
 )
 
 // Clock is the server's.
 func (m *Mesh) Clock() *Clock { return m.clock }
 
-// Now is the server's time. It asks the server once a minute, and fails only if the server never answered.
+// Now is the server's time. It asks the server once a minute, and fails only if the server never answered. Only the
+// first measurement is waited for: a server that hangs must not keep the callers from what they know.
 func (c *Clock) Now(ctx context.Context) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,14 +48,22 @@ func (c *Clock) Now(ctx context.Context) (time.Time, error) {
 	if c.read == nil {
 		return here, nil
 	}
-	if since := here.Sub(c.tried); c.tried.IsZero() || since > measureEvery || c.here.IsZero() && since > measureAgain {
+	since := here.Sub(c.tried)
+	switch {
+	case !c.here.IsZero():
+		if since > measureEvery && !c.measuring {
+			c.tried, c.measuring = here, true
+			go c.remeasure(context.WithoutCancel(ctx))
+		}
+	case c.tried.IsZero(), since > measureAgain:
 		tried := c.tried
-		err := c.measure(ctx)
+		c.tried = here
+		err := c.measure(ctx, func(set func()) { set() })
 		if err != nil && ctx.Err() != nil {
 			// Who asked did not wait for the answer: that says nothing of the server.
 			c.tried = tried
 		}
-		if err != nil && c.here.IsZero() {
+		if err != nil {
 			return time.Time{}, fmt.Errorf("learn the time of the NATS server: %w", err)
 		}
 		here = c.ours()
@@ -78,9 +91,23 @@ func (c *Clock) ours() time.Time {
 	return time.Now()
 }
 
-// measure compares the clocks. The caller holds the lock.
-func (c *Clock) measure(ctx context.Context) error {
-	c.tried = c.ours()
+// remeasure compares the clocks again.
+func (c *Clock) remeasure(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, measurePatience)
+	defer cancel()
+	// After a failure the next minute's measurement counts.
+	_ = c.measure(ctx, func(set func()) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		set()
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.measuring = false
+}
+
+// measure compares the clocks, and stores the result where locked lets it.
+func (c *Clock) measure(ctx context.Context, locked func(set func())) error {
 	var here, there time.Time
 	best := time.Duration(-1)
 	for range 3 {
@@ -96,10 +123,12 @@ func (c *Clock) measure(ctx context.Context) error {
 			break
 		}
 	}
-	// What is no more than the measurement's error does not move the clock.
-	if expected := c.there.Add(here.Sub(c.here)); c.here.IsZero() || there.Sub(expected).Abs() > max(good, best/2) {
-		c.here, c.there = here, there
-	}
+	locked(func() {
+		// What is no more than the measurement's error does not move the clock.
+		if expected := c.there.Add(here.Sub(c.here)); c.here.IsZero() || there.Sub(expected).Abs() > max(good, best/2) {
+			c.here, c.there = here, there
+		}
+	})
 	return nil
 }
 
@@ -109,7 +138,7 @@ func (m *Mesh) serverTime(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	info, err := s.Info(ctx)
+	info, err := m.infoOf(ctx, s)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -21,7 +20,7 @@ const worthBatching = 16
 // way is gathered and goes together, in one atomic batch and so with one write to disk. A message that comes alone
 // goes at once, alone: nothing ever waits for company. Safe for concurrent use.
 type committer struct {
-	js     jetstream.JetStream
+	m      *Mesh
 	stream string
 
 	// senders is waited for when the connection is closed.
@@ -38,6 +37,8 @@ type committer struct {
 type commit struct {
 	msg  *nats.Msg
 	done chan stored
+	// inDoubt: a batch that was not answered may have stored it.
+	inDoubt bool
 }
 
 // stored is the end of a commit.
@@ -54,20 +55,21 @@ func (m *Mesh) committer(stream string) *committer {
 	defer m.mu.Unlock()
 	c, ok := m.committers[stream]
 	if !ok {
-		c = &committer{js: m.js, stream: stream, senders: &m.senders}
+		c = &committer{m: m, stream: stream, senders: &m.senders}
 		m.committers[stream] = c
 	}
 	return c
 }
 
-// storePatience is how long a write to a bucket or an outcome waits for the word of the server, about as long as a cluster
-// takes to elect another leader for a stream. A write whose outcome is unknown then is looked at again.
-const storePatience = 5 * time.Second
+// batchPatience is how long a batch waits for the server's answer before its messages go one by one, each of which can
+// be repeated. A batch of much data gets more, see batchRate.
+const batchPatience = time.Second
 
 // put stores a message, whose expectations are among its headers. An error of the server is about this message alone.
 // When ctx ends first the message may still be stored, as with any publish.
 func (c *committer) put(ctx context.Context, msg *nats.Msg) stored {
-	waiting := &commit{msg, make(chan stored, 1)}
+	repeatable(msg)
+	waiting := &commit{msg: msg, done: make(chan stored, 1)}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, waiting)
 	if !c.sending {
@@ -126,10 +128,14 @@ func (c *committer) together(group []*commit) bool {
 		msgs[i] = &nats.Msg{Subject: w.msg.Subject, Data: w.msg.Data, Header: nats.Header{}}
 		maps.Copy(msgs[i].Header, w.msg.Header)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storePatience)
+	bytes := 0
+	for _, w := range group {
+		bytes += len(w.msg.Data)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), batchPatience+time.Duration(bytes)*time.Second/batchRate)
 	defer cancel()
 	// Without asking for an ack of the first message: a server that takes no batches says so at the commit.
-	ack, err := jetstreamext.PublishMsgBatch(ctx, c.js, msgs, jetstreamext.BatchFlowControl{})
+	ack, err := jetstreamext.PublishMsgBatch(ctx, c.m.js, msgs, jetstreamext.BatchFlowControl{})
 	refused, isRefused := errors.AsType[*jetstream.APIError](err)
 	switch {
 	case isRefused:
@@ -142,11 +148,11 @@ func (c *committer) together(group []*commit) bool {
 		// The commit was not sent, or reached nobody.
 		return false
 	case err != nil:
-		// Whether it was stored nobody knows: to send again could lose a compare-and-set against itself.
+		// It may have been stored.
 		for _, w := range group {
-			w.done <- stored{err: fmt.Errorf("store %d messages in stream %s: %w", len(group), c.stream, err)}
+			w.inDoubt = true
 		}
-		return true
+		return false
 	}
 	for i, w := range group {
 		w.done <- stored{sequence: ack.Sequence - uint64(len(group)-1-i)}
@@ -157,22 +163,16 @@ func (c *committer) together(group []*commit) bool {
 // singly stores each message of a group on its own, all at the same time.
 func (c *committer) singly(group []*commit) {
 	if len(group) == 1 {
-		group[0].done <- c.single(group[0].msg)
+		group[0].done <- c.single(group[0])
 		return
 	}
 	var wg sync.WaitGroup
 	for _, w := range group {
-		wg.Go(func() { w.done <- c.single(w.msg) })
+		wg.Go(func() { w.done <- c.single(w) })
 	}
 	wg.Wait()
 }
 
-func (c *committer) single(msg *nats.Msg) stored {
-	ctx, cancel := context.WithTimeout(context.Background(), storePatience)
-	defer cancel()
-	ack, err := c.js.PublishMsg(ctx, msg)
-	if err != nil {
-		return stored{err: err}
-	}
-	return stored{sequence: ack.Sequence, duplicate: ack.Duplicate}
+func (c *committer) single(w *commit) stored {
+	return c.m.storeIn(context.Background(), c.stream, w.msg, w.inDoubt)
 }

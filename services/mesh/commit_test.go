@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
@@ -117,9 +119,12 @@ func nothingIsLost(t *testing.T, m *mesh.Mesh) {
 	}
 	wg.Wait()
 	for i := range products {
-		o, _, err := m.Observed().Get(t.Context(), "default", observed(first+i, 0).GetProductId())
-		require.NoError(t, err)
-		require.EqualValues(t, writers/products*each, o.GetGeneration())
+		// A replica may lag.
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			o, _, err := m.Observed().Get(t.Context(), "default", observed(first+i, 0).GetProductId())
+			require.NoError(c, err)
+			require.EqualValues(c, writers/products*each, o.GetGeneration())
+		}, 30*time.Second, 10*time.Millisecond)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -58,10 +59,6 @@ type Config struct {
 // without an answer.
 const pingInterval = time.Second
 
-// pullHeartbeat is how often the server says that a consumer is there while it has no messages. After two intervals without
-// that the request for messages is made again: the server that held it may be gone.
-const pullHeartbeat = time.Second
-
 // Mesh is a connection to the streams. Its methods may be called concurrently.
 type Mesh struct {
 	nc   *nats.Conn
@@ -104,8 +101,9 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, err
 	}
 	closed := make(chan struct{})
-	// Of the client's goroutine for callbacks: why it could not connect again, told once.
-	var refusal string
+	trouble := &troubles{}
+	// Of the client's goroutine for callbacks: why it could not connect again, each told once.
+	refusals := map[string]bool{}
 	opts := []nats.Option{
 		nats.Name("driftless-" + cfg.Name),
 		nats.MaxReconnects(-1),
@@ -125,18 +123,18 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 			}
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil && err.Error() != refusal {
-				refusal = err.Error()
+			if why := refusalOf(err); err != nil && !refusals[why] {
+				refusals[why] = true
 				logger.Warn("NATS cannot be reached again yet; trying on", "error", err)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			refusal = ""
+			clear(refusals)
 			logger.Info("NATS connection restored", "url", config.RedactURL(nc.ConnectedUrl()))
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
 		// A missing permission shows only here: the call that needed it just times out.
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("NATS", "error", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { trouble.log(logger, err) }),
 	}
 	servers, current := cfg.currentUser(logger)
 	opts = append(opts, current...)
@@ -181,6 +179,14 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	}
 	keys.announce()
 	return m, nil
+}
+
+// refusalOf is why a server could not be connected to, whichever it was.
+func refusalOf(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return fmt.Sprint(err)
 }
 
 // JetStream gives the client underneath, for administration.

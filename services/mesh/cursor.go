@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 )
-
-// cursorPatience is how long a write of a position waits for the word of the server. What takes turns by it, such as the
-// budget of calls, must not stand still for a server that hangs.
-const cursorPatience = 2500 * time.Millisecond
 
 // ErrMoved: somebody else has put a position since it was read.
 var ErrMoved = errors.New("the cursor was moved meanwhile")
@@ -57,7 +55,7 @@ func (c *Cursor) At(ctx context.Context) (position string, revision uint64, err 
 	if err != nil {
 		return "", 0, err
 	}
-	entry, err := entryOf(ctx, kv, c.name)
+	entry, err := c.m.entryOf(ctx, kv, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return "", 0, nil
@@ -69,26 +67,46 @@ func (c *Cursor) At(ctx context.Context) (position string, revision uint64, err 
 
 // Move stores the position if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
 func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (uint64, error) {
+	if revision == 0 {
+		next, err := c.create(ctx, position)
+		if errors.Is(err, jetstream.ErrKeyExists) {
+			err = ErrMoved
+		}
+		if err != nil {
+			return 0, fmt.Errorf("store cursor %s: %w", c.name, err)
+		}
+		return next, nil
+	}
+	msg := c.message([]byte(position))
+	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
+	return c.write(ctx, msg)
+}
+
+// create stores the first position, also in place of a key that was deleted. It is not repeated: positions are created
+// once.
+func (c *Cursor) create(ctx context.Context, position string) (uint64, error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, cursorPatience)
-	defer cancel()
-	var next uint64
-	if revision == 0 {
-		// Also in place of a key that was deleted.
-		next, err = kv.Create(ctx, c.name, []byte(position))
-	} else {
-		next, err = kv.Update(ctx, c.name, []byte(position), revision)
-	}
+	return kv.Create(ctx, c.name, []byte(position))
+}
+
+// message is what stores a position. Not by the methods of a bucket: a message of theirs cannot be repeated.
+func (c *Cursor) message(position []byte) *nats.Msg {
+	return &nats.Msg{Subject: "$KV." + c.bucket + "." + c.name, Data: position, Header: nats.Header{}}
+}
+
+func (c *Cursor) write(ctx context.Context, msg *nats.Msg) (revision uint64, err error) {
+	repeatable(msg)
+	s := c.m.storeIn(ctx, "KV_"+c.bucket, msg, false)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyExists):
+	case isWrongSequence(s.err):
 		return 0, fmt.Errorf("store cursor %s: %w", c.name, ErrMoved)
-	case err != nil:
-		return 0, fmt.Errorf("store cursor %s: %w", c.name, err)
+	case s.err != nil:
+		return 0, fmt.Errorf("store cursor %s: %w", c.name, s.err)
 	}
-	return next, nil
+	return s.sequence, nil
 }
 
 // BudgetBell is by which the processes that share an account's rates say that live calls wait in vain.
@@ -100,7 +118,7 @@ func (c *Cursor) Load(ctx context.Context, into proto.Message) (revision uint64,
 	if err != nil {
 		return 0, err
 	}
-	entry, err := entryOf(ctx, kv, c.name)
+	entry, err := c.m.entryOf(ctx, kv, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return 0, nil
@@ -124,14 +142,7 @@ func (c *Cursor) Store(ctx context.Context, position proto.Message, revision uin
 
 // Set stores the position whatever it was, and returns its revision.
 func (c *Cursor) Set(ctx context.Context, position string) (revision uint64, err error) {
-	kv, err := c.m.bucket(ctx, c.bucket)
-	if err != nil {
-		return 0, err
-	}
-	if revision, err = kv.Put(ctx, c.name, []byte(position)); err != nil {
-		return 0, fmt.Errorf("store cursor %s: %w", c.name, err)
-	}
-	return revision, nil
+	return c.write(ctx, c.message([]byte(position)))
 }
 
 // PutString stores the position.
@@ -185,7 +196,7 @@ func (c *Cursor) get(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry, err := entryOf(ctx, kv, c.name)
+	entry, err := c.m.entryOf(ctx, kv, c.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, nil
@@ -196,14 +207,6 @@ func (c *Cursor) get(ctx context.Context) ([]byte, error) {
 }
 
 func (c *Cursor) put(ctx context.Context, data []byte) error {
-	kv, err := c.m.bucket(ctx, c.bucket)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, cursorPatience)
-	defer cancel()
-	if _, err := kv.Put(ctx, c.name, data); err != nil {
-		return fmt.Errorf("store cursor %s: %w", c.name, err)
-	}
-	return nil
+	_, err := c.write(ctx, c.message(data))
+	return err
 }

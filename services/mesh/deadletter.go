@@ -101,7 +101,7 @@ func (m *Mesh) ForgetLetter(ctx context.Context, letter *meshv1.DeadLetter) erro
 		return err
 	}
 	subject := DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId())
-	msg, err := lastOf(ctx, stream, subject)
+	msg, err := m.lastOf(ctx, stream, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil
@@ -116,7 +116,8 @@ func (m *Mesh) ForgetLetter(ctx context.Context, letter *meshv1.DeadLetter) erro
 		return nil
 	}
 	// By its sequence, not by its subject: what is stored there since then stays.
-	if err := stream.DeleteMsg(ctx, msg.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	remove := func(ctx context.Context) error { return stream.DeleteMsg(ctx, msg.Sequence) }
+	if err := idempotently(ctx, m, remove); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("remove the dead letter on %s: %w", subject, err)
 	}
 	return nil

@@ -170,7 +170,7 @@ func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*
 	if err != nil {
 		return nil, err
 	}
-	msg, err := lastOf(ctx, stream, "catalog."+account+"."+string(Live)+".*")
+	msg, err := s.m.lastOf(ctx, stream, "catalog."+account+"."+string(Live)+".*")
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 )
 
 // ErrOvertaken: another process has raised the fence since, and what is published through this one is refused.
@@ -55,7 +56,7 @@ func (m *Mesh) fenceAt(ctx context.Context, subject string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	msg, err := lastOf(ctx, stream, subject)
+	msg, err := m.lastOf(ctx, stream, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, nil
@@ -80,13 +81,16 @@ func (l *fencedLane) raise(ctx context.Context, m *Mesh) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
-		ack, err := m.js.PublishMsg(ctx, &nats.Msg{Subject: l.subject, Header: nats.Header{
+		msg := &nats.Msg{Subject: l.subject, Header: nats.Header{
 			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(l.sequence, 10)},
-		}})
+		}}
+		repeatable(msg)
+		s := m.storeIn(ctx, StreamCatalog, msg, false)
+		err := s.err
 		switch {
 		case err == nil:
-			l.sequence = ack.Sequence
-			m.catalogEnd.Store(ack.Sequence)
+			l.sequence = s.sequence
+			m.catalogEnd.Store(s.sequence)
 			return nil
 		case errors.Is(err, jetstream.ErrNoStreamResponse):
 			return fmt.Errorf("no stream takes %s: if that lasts, run `driftless topology apply`, which lets %s take it", l.subject, StreamCatalog)
@@ -124,12 +128,14 @@ func (f *Fence) Held(ctx context.Context, lane Lane) error {
 // MaxBody among it, it returns at once.
 func (f *Fence) Publish(ctx context.Context, lane Lane, out []Outgoing) error {
 	l := f.lanes[lane]
+	// The id of a batch, the same in all attempts.
+	id := nuid.Next()
 	for len(out) > 0 {
-		n, err := l.publish(ctx, f.m, out)
+		n, err := l.publish(ctx, f.m, out, id)
 		pause := 500 * time.Millisecond
 		switch {
 		case err == nil:
-			out = out[n:]
+			out, id = out[n:], nuid.Next()
 			continue
 		case ctx.Err() != nil:
 			return err
@@ -151,10 +157,11 @@ func (f *Fence) Publish(ctx context.Context, lane Lane, out []Outgoing) error {
 	return nil
 }
 
-func (l *fencedLane) publish(ctx context.Context, m *Mesh, out []Outgoing) (n int, err error) {
+func (l *fencedLane) publish(ctx context.Context, m *Mesh, out []Outgoing, id string) (n int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return m.publishBatch(ctx, out, nats.Header{
+		jetstream.MsgIDHeader:                   {id},
 		jetstream.ExpectedLastSubjSeqHeader:     {strconv.FormatUint(l.sequence, 10)},
 		jetstream.ExpectedLastSubjSeqSubjHeader: {l.subject},
 	})

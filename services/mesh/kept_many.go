@@ -87,7 +87,7 @@ type keptAnswer struct {
 }
 
 func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
-	silence := time.NewTimer(readAttempt)
+	silence := time.NewTimer(askAgain)
 	defer silence.Stop()
 	heard := time.Now()
 	for r.next < len(r.subjects) || len(r.waiting) > 0 {
@@ -106,7 +106,7 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 		case <-r.m.closed:
 			return r.m.closedError()
 		case <-silence.C:
-			if time.Since(heard) >= readPatience {
+			if time.Since(heard) >= electionPatience {
 				return fmt.Errorf("stream %s does not answer: %w", r.stream, context.DeadlineExceeded)
 			}
 			// The replica that was asked may hang; the next one that is asked may be another.
@@ -116,10 +116,10 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 					return err
 				}
 			}
-			silence.Reset(readAttempt)
+			silence.Reset(askAgain)
 		case msg := <-answers:
 			heard = time.Now()
-			silence.Reset(readAttempt)
+			silence.Reset(askAgain)
 			if err := r.take(msg, do); err != nil {
 				return err
 			}

@@ -15,6 +15,9 @@ import (
 // their answers fit into what the server buffers for a slow client (64 MB by default).
 const readWindow = 256
 
+// askAgain is how long lastMany waits for the next of many answers before it asks for all that are missing again.
+const askAgain = time.Second
+
 // lastMany reads the latest message of each subject from a stream with direct get; the reads travel together. It calls
 // do once for each subject, in any order, with its index and its message, nil if the stream holds none. In a cluster a
 // replica may answer that lags by a moment.
@@ -52,7 +55,7 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string, d
 		case errors.Is(err, nats.ErrNoResponders):
 			// Not the same as a stream that holds no such message.
 			return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", stream, err)
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(heard) < readPatience:
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(heard) < electionPatience:
 			// The replica that was asked may hang; the next one that is asked may be another.
 			for i := range waiting {
 				if err := ask(i); err != nil {
@@ -79,7 +82,7 @@ func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string, d
 
 // nextAnswer waits for the next answer, and returns the index of its request.
 func nextAnswer(ctx context.Context, sub *nats.Subscription) (int, *nats.Msg, error) {
-	msg, err := nextWithin(ctx, sub, readAttempt)
+	msg, err := nextWithin(ctx, sub, askAgain)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -27,7 +27,7 @@ func (s *LinkStore) Product(ctx context.Context, account, stripeID string) (stri
 	if err != nil {
 		return "", err
 	}
-	msg, err := lastOf(ctx, stream, "$KV."+BucketLink+"."+linkKey(account, stripeID))
+	msg, err := s.m.lastOf(ctx, stream, "$KV."+BucketLink+"."+linkKey(account, stripeID))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return "", nil

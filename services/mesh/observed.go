@@ -44,7 +44,7 @@ func (s *ObservedStore) Get(ctx context.Context, account, product string) (*cata
 	}
 	empty := &catalogv1.Observed{Account: account, ProductId: product}
 	// Not kv.Get: it hides the revision of a removed key, without which the key could not be written again.
-	msg, err := lastOf(ctx, stream, observedSubject(account, product))
+	msg, err := s.m.lastOf(ctx, stream, observedSubject(account, product))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return empty, 0, nil

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
@@ -73,6 +75,10 @@ func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, 
 	for _, opt := range opts {
 		opt(&o)
 	}
+	if o.ID == "" {
+		// Before the message is signed: attempts to store it are told apart from other messages by the id.
+		o.ID = nuid.Next()
+	}
 	msg, span, err := m.outgoing(ctx, o)
 	if err != nil {
 		return err
@@ -96,14 +102,11 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 		s := m.committer(StreamSync).put(ctx, msg)
 		return s.duplicate, s.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, storePatience)
-	defer cancel()
-	ack, err := m.js.PublishMsg(ctx, msg)
-	if err != nil {
-		return false, err
+	s := m.storeIn(ctx, streamOf(subject), msg, false)
+	if s.err == nil {
+		m.stored(subject, s.sequence)
 	}
-	m.stored(subject, ack.Sequence)
-	return ack.Duplicate, nil
+	return s.duplicate, s.err
 }
 
 // PublishBatch sends messages of one stream in order and returns when all are stored. They go as atomic batches
@@ -111,7 +114,7 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 // the failing one are stored.
 func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	for len(out) > 0 {
-		n, err := m.publishBatch(ctx, out, nil)
+		n, err := m.publishBatch(ctx, out, nats.Header{})
 		if err != nil {
 			return err
 		}
@@ -120,7 +123,8 @@ func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	return nil
 }
 
-// publishBatch publishes as many of the first messages as one batch takes, if the stream is as the headers expect.
+// publishBatch publishes as many of the first messages as one batch takes, if the stream is as the headers expect. The
+// first message gets an id, so that a batch that was stored by an attempt without an answer is not stored again.
 func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.Header) (n int, err error) {
 	out = out[:min(len(out), BatchLimit)]
 	msgs := make([]*nats.Msg, 0, len(out))
@@ -140,6 +144,9 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 		if msgCtx == nil {
 			msgCtx = ctx
 		}
+		if len(msgs) == 0 && o.ID == "" {
+			o.ID = nuid.Next()
+		}
 		msg, span, err := m.outgoing(msgCtx, o)
 		if err != nil {
 			return 0, err
@@ -150,26 +157,13 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 	}
 	// What the first expects stands for all: they are stored together or not at all.
 	maps.Copy(msgs[0].Header, expected)
-	// What a server that hangs was sent is lost; its successor takes the next attempt.
-	ctx, cancel := context.WithTimeout(ctx, storePatience+time.Duration(bytes)*time.Second/batchRate)
-	defer cancel()
-	var sequence uint64
-	if len(msgs) == 1 {
-		var ack *jetstream.PubAck
-		if ack, err = m.js.PublishMsg(ctx, msgs[0]); err == nil {
-			sequence = ack.Sequence
-		}
-	} else {
-		// The ack of the first message proves that the server takes batches; the commit's ack covers them all.
-		var ack *jetstreamext.BatchAck
-		if ack, err = jetstreamext.PublishMsgBatch(ctx, m.js, msgs); err == nil {
-			sequence = ack.Sequence
-		}
-	}
+	sequence, err := m.storeBatch(ctx, msgs, bytes)
 	if err != nil {
 		return 0, fmt.Errorf("publish %d messages on %s: %w", len(msgs), out[0].Subject, err)
 	}
-	m.stored(out[0].Subject, sequence)
+	if sequence > 0 {
+		m.stored(out[0].Subject, sequence)
+	}
 	return len(msgs), nil
 }
 
@@ -178,6 +172,56 @@ func (m *Mesh) stored(subject string, sequence uint64) {
 	if kind, _ := splitSubject(subject); kind == "catalog" {
 		m.catalogEnd.Store(sequence)
 	}
+}
+
+// storeBatch stores messages together. The first one has an id. It makes one attempt after the other: what a
+// server that hangs was sent is lost, and its successor takes the next one. It returns the sequence of the last message, 0
+// if an earlier attempt was stored without an answer.
+func (m *Mesh) storeBatch(ctx context.Context, msgs []*nats.Msg, bytes int) (sequence uint64, err error) {
+	patience := batchPatience + time.Duration(bytes)*time.Second/batchRate
+	for began := time.Now(); ; patience = min(patience*3/2, max(patience, longestBatch)) {
+		sequence, err := m.tryBatch(ctx, msgs, patience)
+		switch {
+		case !m.unanswered(err), ctx.Err() != nil, time.Since(began) > max(electionPatience, patience):
+			return sequence, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, err
+		case <-time.After(repeatPause):
+		}
+	}
+}
+
+// longestBatch is how long an attempt to store a batch of little data waits for its answer at most.
+const longestBatch = 5 * time.Second
+
+func (m *Mesh) tryBatch(ctx context.Context, msgs []*nats.Msg, patience time.Duration) (sequence uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if len(msgs) == 1 {
+		ack, err := m.js.PublishMsg(ctx, msgs[0])
+		if err != nil {
+			return 0, err
+		}
+		return ack.Sequence, nil
+	}
+	// Copies: the headers of a batch are of one attempt.
+	attempt := make([]*nats.Msg, len(msgs))
+	for i, msg := range msgs {
+		attempt[i] = &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
+	}
+	// The ack of the first message proves that the server takes batches; the commit's ack covers them all.
+	ack, err := jetstreamext.PublishMsgBatch(ctx, m.js, attempt)
+	api, refused := errors.AsType[*jetstream.APIError](err)
+	if refused && api.ErrorCode == jetstreamext.JSErrCodeBatchPublishDuplicateMsgID {
+		// An earlier attempt was stored, as a whole.
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 func (m *Mesh) outgoing(ctx context.Context, o Outgoing) (*nats.Msg, trace.Span, error) {

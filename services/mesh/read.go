@@ -2,36 +2,28 @@ package mesh
 
 import (
 	"context"
-	"errors"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	// readAttempt is how long one attempt to read waits for its answer. Any replica of a stream may be asked, and one that
-	// hangs answers nothing: the next attempt asks another one.
-	readAttempt = 1500 * time.Millisecond
-	// readPatience is how long a read waits for an answer in all.
-	readPatience = 10 * time.Second
-)
+// read reads by attempts. Any replica of a stream may be asked, and one that hangs answers nothing: another attempt may
+// ask another one.
+func read[T any](ctx context.Context, m *Mesh, once func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, electionPatience)
+	defer cancel()
+	return repeat(ctx, m, func(ctx context.Context, _ int) (T, error) { return once(ctx) })
+}
 
-// read reads by attempts.
-func read[T any](ctx context.Context, once func(context.Context) (T, error)) (T, error) {
-	for began := time.Now(); ; {
-		attempt, cancel := context.WithTimeout(ctx, readAttempt)
-		value, err := once(attempt)
-		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || time.Since(began) > readPatience {
-			return value, err
-		}
-	}
+// idempotently carries out by attempts what may be carried out twice.
+func idempotently(ctx context.Context, m *Mesh, once func(context.Context) error) error {
+	_, err := read(ctx, m, func(ctx context.Context) (struct{}, error) { return struct{}{}, once(ctx) })
+	return err
 }
 
 // lastOf returns the latest message of a subject.
-func lastOf(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
-	msg, err := read(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+func (m *Mesh) lastOf(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	msg, err := read(ctx, m, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		return stream.GetLastMsgForSubject(ctx, subject)
 	})
 	if err != nil || !isStored(msg.Header) {
@@ -42,6 +34,13 @@ func lastOf(ctx context.Context, stream jetstream.Stream, subject string) (*jets
 }
 
 // entryOf returns the value of a key.
-func entryOf(ctx context.Context, kv jetstream.KeyValue, key string) (jetstream.KeyValueEntry, error) {
-	return read(ctx, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return kv.Get(ctx, key) })
+func (m *Mesh) entryOf(ctx context.Context, kv jetstream.KeyValue, key string) (jetstream.KeyValueEntry, error) {
+	return read(ctx, m, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return kv.Get(ctx, key) })
+}
+
+// infoOf returns the state of a stream, which its leader tells. Not for lists of subjects: they are too dear to repeat.
+func (m *Mesh) infoOf(ctx context.Context, stream jetstream.Stream) (*jetstream.StreamInfo, error) {
+	return read(ctx, m, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+		return stream.Info(ctx)
+	})
 }

@@ -96,7 +96,7 @@ func (m *Mesh) page(ctx context.Context, stream string, request next) (page, err
 			// What came is in order. More may follow.
 			p.left = 1
 			return p, nil
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < readPatience:
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < electionPatience:
 			continue
 		case errors.Is(err, nats.ErrNoResponders):
 			return p, fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", stream, err)
@@ -122,7 +122,7 @@ func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p pag
 		return p, err
 	}
 	for {
-		msg, err := nextWithin(ctx, sub, readAttempt)
+		msg, err := nextWithin(ctx, sub, askAgain)
 		if err != nil {
 			return p, err
 		}
@@ -158,7 +158,7 @@ func (m *Mesh) leaderHas(ctx context.Context, stream string, request next) (bool
 	if err != nil {
 		return false, err
 	}
-	msg, err := read(ctx, func(ctx context.Context) (*nats.Msg, error) {
+	msg, err := read(ctx, m, func(ctx context.Context) (*nats.Msg, error) {
 		return m.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, ask)
 	})
 	if err != nil {

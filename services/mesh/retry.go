@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -49,7 +51,12 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 	}
 	defer span.End()
 	span.SetAttributes(telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
-	if _, err := m.js.PublishMsg(ctx, msg, jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(dueSubject(service, retry.GetAccount(), retry.GetProductId()))); err != nil {
+	target := dueSubject(service, retry.GetAccount(), retry.GetProductId())
+	if _, err := read(ctx, m, func(ctx context.Context) (*jetstream.PubAck, error) {
+		// A copy, since the options write headers. The second of two equal schedules takes the place of the first.
+		attempt := &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
+		return m.js.PublishMsg(ctx, attempt, jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(target))
+	}); err != nil {
 		telemetry.Fail(span, err)
 		return fmt.Errorf("schedule a retry of product %s: %w", retry.GetProductId(), err)
 	}
@@ -68,7 +75,7 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	if err != nil {
 		return nil, 0, err
 	}
-	msg, err := lastOf(ctx, stream, retrySubject(service, account, product))
+	msg, err := m.lastOf(ctx, stream, retrySubject(service, account, product))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil
@@ -98,7 +105,8 @@ func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string
 		return err
 	}
 	// This message and no other: a newer wish may have come meanwhile.
-	if err := stream.DeleteMsg(ctx, sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	remove := func(ctx context.Context) error { return stream.DeleteMsg(ctx, sequence) }
+	if err := idempotently(ctx, m, remove); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("cancel the retry of product %s: %w", product, err)
 	}
 	return nil
@@ -172,7 +180,10 @@ func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...Consumer
 	}
 	until := now.Add(d)
 	for _, c := range consumers {
-		if _, err := m.js.PauseConsumer(ctx, c.Stream, c.Durable(m.account), until); err != nil {
+		if err := idempotently(ctx, m, func(ctx context.Context) error {
+			_, err := m.js.PauseConsumer(ctx, c.Stream, c.Durable(m.account), until)
+			return err
+		}); err != nil {
 			return fmt.Errorf("pause consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
 	}
@@ -182,7 +193,10 @@ func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...Consumer
 // Resume ends a pause.
 func (m *Mesh) Resume(ctx context.Context, consumers ...Consumer) error {
 	for _, c := range consumers {
-		if _, err := m.js.ResumeConsumer(ctx, c.Stream, c.Durable(m.account)); err != nil {
+		if err := idempotently(ctx, m, func(ctx context.Context) error {
+			_, err := m.js.ResumeConsumer(ctx, c.Stream, c.Durable(m.account))
+			return err
+		}); err != nil {
 			return fmt.Errorf("resume consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}
 	}

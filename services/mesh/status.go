@@ -54,19 +54,25 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 		if err != nil {
 			return nil, err
 		}
-		list := stream.ListConsumers(ctx)
-		for info := range list.Info() {
-			found[Consumer{name, info.Name}] = info
-		}
-		if err := list.Err(); err != nil {
+		infos, err := read(ctx, m, func(ctx context.Context) (infos []*jetstream.ConsumerInfo, err error) {
+			list := stream.ListConsumers(ctx)
+			for info := range list.Info() {
+				infos = append(infos, info)
+			}
+			return infos, list.Err()
+		})
+		if err != nil {
 			return nil, fmt.Errorf("list the consumers of stream %s: %w", name, err)
+		}
+		for _, info := range infos {
+			found[Consumer{name, info.Name}] = info
 		}
 	}
 	out := make([]ConsumerStatus, 0, len(consumers))
 	for _, c := range consumers {
 		info, ok := found[Consumer{c.Stream, c.Durable(m.account)}]
 		if !ok {
-			return nil, fmt.Errorf("stream %s lists no consumer %s: run `driftless topology apply --account %s` if that persists", c.Stream, c.Durable(m.account), m.account)
+			return nil, &notListedError{stream: c.Stream, consumer: c.Durable(m.account), account: m.account}
 		}
 		out = append(out, ConsumerStatus{
 			Consumer: c.Consumer, Pending: info.NumPending,
@@ -84,7 +90,7 @@ func (m *Mesh) LastSequence(ctx context.Context, stream string) (uint64, error) 
 	if err != nil {
 		return 0, err
 	}
-	info, err := s.Info(ctx)
+	info, err := m.infoOf(ctx, s)
 	if err != nil {
 		return 0, fmt.Errorf("read the state of stream %s: %w", stream, err)
 	}
@@ -110,7 +116,9 @@ func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence ui
 	}
 	// The first one at or after the floor that is there still: others may have been replaced by newer ones of their
 	// subject.
-	msg, err := stream.GetMsg(ctx, c.AckFloor+1, jetstream.WithGetMsgSubject(c.filter))
+	msg, err := read(ctx, m, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return stream.GetMsg(ctx, c.AckFloor+1, jetstream.WithGetMsgSubject(c.filter))
+	})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, time.Time{}, nil

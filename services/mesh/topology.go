@@ -48,9 +48,14 @@ var (
 	ReconciliationObserved = Consumer{"KV_" + BucketObserved, "reconciliation"}
 )
 
-// ackWait is how long a message may go without a sign of life from its handler before it is given to another.
-// Work renews it three times in that span.
-const ackWait = 10 * time.Second
+// ackWait is how long a message may go without a sign of life from its handler before it is given to another. Work
+// renews it three times in that span. A message that was on its way to a client when a NATS server died, or to a server
+// that hangs, is lost to the client and comes again after this time, so it is about as long as the shortest election of
+// a leader. Workers of earlier versions renew every 3.3 s, so it must be longer than that.
+const ackWait = 4 * time.Second
+
+// formerAckWait was declared by earlier versions. To shorten it takes back nothing that an operator has set.
+const formerAckWait = 10 * time.Second
 
 // StatesKept is how many states of a product, in each lane, CATALOG keeps.
 const StatesKept = 16

@@ -169,7 +169,8 @@ func consumerSettings(want, have jetstream.ConsumerConfig) []setting[jetstream.C
 		},
 		{
 			name: "ack wait", want: want.AckWait, have: have.AckWait,
-			lowers: want.AckWait < have.AckWait, set: func(c *c) { c.AckWait = want.AckWait },
+			lowers: want.AckWait < have.AckWait && have.AckWait != formerAckWait,
+			set:    func(c *c) { c.AckWait = want.AckWait },
 		},
 		{
 			name: "max deliver", want: want.MaxDeliver, have: have.MaxDeliver,

@@ -251,7 +251,7 @@ func TestApplyTopology_LeavesWhatIsMoreAndWhatIsNotDeclared(t *testing.T) {
 	consumer, err = js.Consumer(ctx, mesh.StreamCatalog, durable)
 	require.NoError(t, err)
 	require.Equal(t, 20_000, consumer.CachedInfo().Config.MaxAckPending)
-	require.Equal(t, 10*time.Second, consumer.CachedInfo().Config.AckWait, "more than there was")
+	require.Equal(t, 4*time.Second, consumer.CachedInfo().Config.AckWait, "more than there was")
 	require.True(t, consumer.CachedInfo().Paused, "a pause is no business of the topology's")
 
 	o.AllowLowering = true
@@ -260,6 +260,25 @@ func TestApplyTopology_LeavesWhatIsMoreAndWhatIsNotDeclared(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, diffs)
 	require.EqualValues(t, 1<<30, config(mesh.StreamCatalog).MaxBytes)
+}
+
+func TestApplyTopology_ShortensTheAckWaitOfAnEarlierVersion(t *testing.T) {
+	js := start(t).JetStream()
+	durable := mesh.PushLive.Durable(mesh.DefaultAccount)
+	apply := func(had time.Duration) time.Duration {
+		cons, err := js.Consumer(t.Context(), mesh.StreamCatalog, durable)
+		require.NoError(t, err)
+		edited := cons.CachedInfo().Config
+		edited.AckWait = had
+		_, err = js.UpdateConsumer(t.Context(), mesh.StreamCatalog, edited)
+		require.NoError(t, err)
+		require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{}))
+		cons, err = js.Consumer(t.Context(), mesh.StreamCatalog, durable)
+		require.NoError(t, err)
+		return cons.CachedInfo().Config.AckWait
+	}
+	require.Equal(t, 4*time.Second, apply(10*time.Second))
+	require.Equal(t, 11*time.Second, apply(11*time.Second), "an operator's own")
 }
 
 func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {

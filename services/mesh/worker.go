@@ -59,8 +59,8 @@ func Work[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, handle func(context.Context, Message[M]) Verdict) error {
-	return consume(ctx, m, w, func(pulling, handling context.Context, cons jetstream.Consumer) error {
-		return pull(pulling, handling, m, w, cons, handle)
+	return consume(ctx, m, w, func(pulling, handling context.Context, _ jetstream.Consumer) error {
+		return pull(pulling, handling, m, w, handle)
 	})
 }
 
@@ -135,43 +135,22 @@ func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurre
 func pull[T any, M interface {
 	*T
 	proto.Message
-}](pulling, handling context.Context, m *Mesh, w Worker, cons jetstream.Consumer, handle func(context.Context, Message[M]) Verdict) error {
-	for pulling.Err() == nil {
-		err := pullOnce(pulling, handling, m, w, cons, handle)
-		if !errors.Is(err, jetstream.ErrNoHeartbeat) {
-			return err
-		}
-		// The server that held the request may be gone, and may come back: the new request has an inbox of its own, so that
-		// the old one, which nobody listens for, takes no message.
-	}
-	return nil
-}
-
-func pullOnce[T any, M interface {
-	*T
-	proto.Message
-}](pulling, handling context.Context, m *Mesh, w Worker, cons jetstream.Consumer, handle func(context.Context, Message[M]) Verdict) error {
-	iter, err := cons.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(pullHeartbeat),
-		jetstream.WithMessagesErrOnMissingHeartbeat(true))
-	if err != nil {
-		return err
-	}
-	defer iter.Stop()
-	stop := context.AfterFunc(pulling, iter.Stop)
-	defer stop()
+}](pulling, handling context.Context, m *Mesh, w Worker, handle func(context.Context, Message[M]) Verdict) error {
+	p := m.puller(w.Consumer)
+	defer p.drop()
 	for {
-		msg, err := iter.Next()
+		raw, err := p.next(pulling)
 		switch {
-		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
-			// By the end of the context or of the connection; consume tells the latter.
+		case errors.Is(err, nats.ErrConnectionClosed), pulling.Err() != nil && err != nil:
+			// consume tells of a connection that was closed.
 			return nil
 		case err != nil:
 			return err
 		case pulling.Err() != nil:
-			_ = msg.Nak()
-			continue
+			_ = raw.Nak()
+			return nil
 		}
-		work(handling, m, w, msg, handle)
+		work(handling, m, w, raw, handle)
 	}
 }
 

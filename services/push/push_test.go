@@ -59,13 +59,19 @@ func newStrictRig(t *testing.T) *rig {
 
 func newRigOf(t *testing.T, strict bool, faults ...stripesim.Fault) *rig {
 	t.Helper()
-	r := &rig{t: t}
-	r.nats, _ = localtest.NATS(t)
+	url, _ := localtest.NATS(t)
+	return newRigOn(t, url, 1, strict, faults...)
+}
+
+// newRigOn makes a rig on a NATS server, or on a cluster with that many replicas.
+func newRigOn(t *testing.T, url string, replicas int, strict bool, faults ...stripesim.Fault) *rig {
+	t.Helper()
+	r := &rig{t: t, nats: url}
 	var err error
 	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{Replicas: replicas}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	r.simURL = "http://" + listener.Addr().String()

@@ -24,8 +24,8 @@ const longestLook = 15 * time.Second
 func (r *reconciler) watchDrift(ctx context.Context) error {
 	ticker := time.NewTicker(min(max(r.GracePeriod/4, 50*time.Millisecond), longestLook))
 	defer ticker.Stop()
-	for {
-		if err := r.lookForDrift(ctx); err != nil && ctx.Err() == nil {
+	for outage := (&mesh.Outage{}); ; {
+		if err := r.lookForDrift(ctx); ctx.Err() == nil && outage.Tell(err) {
 			r.Logger.WarnContext(ctx, "could not look for drift; trying again", "error", err)
 		}
 		select {

@@ -158,9 +158,9 @@ func (r *reconciler) firstWaiting(ctx context.Context, c mesh.ConsumerStatus, en
 func (r *reconciler) watchMesh(ctx context.Context) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	for failing := false; ; {
+	for outage := (&mesh.Outage{}); ; {
 		err := r.lookAtLanes(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
+		if ctx.Err() == nil && outage.Tell(err) {
 			r.Logger.WarnContext(
 				ctx,
 				"it is not known how far catalog and Stripe are; looking again every second",
@@ -168,7 +168,6 @@ func (r *reconciler) watchMesh(ctx context.Context) error {
 				err,
 			)
 		}
-		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return nil

@@ -19,6 +19,7 @@ type cli struct {
 	Compare   compareCmd   `cmd:"" help:"A comparison of a large catalog's tables with CATALOG, against a bare loop over the same rows: time, peak memory, load on Postgres."`
 	Tracing   tracingCmd   `cmd:"" help:"Throughput of capture and push with tracing off, at 1% and at 100%."`
 	Push      pushCmd      `cmd:"" help:"Calls per second at Stripe's limit with several replicas, pushes per second without it against a bare stripe-go loop, and latency of live changes."`
+	Nodes     nodesCmd     `cmd:"" help:"The longest wait of a change when one of three NATS nodes is killed or frozen, against a bare client."`
 	Reconcile reconcileCmd `cmd:"" help:"A full scan of a large catalog with drift in it, against a bare stripe-go listing loop: time, calls, peak memory, what was found; and the time to detect a change."`
 }
 

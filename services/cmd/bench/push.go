@@ -164,23 +164,28 @@ func newPushBench(ctx context.Context, sim stripesim.Config, limits budget.Limit
 		return b, err
 	}
 	b.close = append(b.close, server.Close)
-	b.nats = server.URL()
+	return b, b.on(ctx, server.URL(), 1, sim)
+}
+
+// on makes the mesh on a NATS server, or on a cluster with that many replicas, and starts the simulator.
+func (b *pushBench) on(ctx context.Context, url string, replicas int, sim stripesim.Config) (err error) {
+	b.nats = url
 	if b.mesh, err = mesh.Connect(ctx, mesh.Config{URL: b.nats, Name: "bench"}); err != nil {
-		return b, err
+		return err
 	}
 	b.close = append(b.close, func() error { b.mesh.Close(); return nil })
-	if err := mesh.ApplyTopology(ctx, b.mesh.JetStream(), mesh.TopologyOptions{}); err != nil {
-		return b, err
+	if err := mesh.ApplyTopology(ctx, b.mesh.JetStream(), mesh.TopologyOptions{Replicas: replicas}); err != nil {
+		return err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local address
 	if err != nil {
-		return b, fmt.Errorf("listen: %w", err)
+		return fmt.Errorf("listen: %w", err)
 	}
 	b.sim = "http://" + listener.Addr().String()
 	b.admin = stripesim.Admin{BaseURL: b.sim}
 	sim.Listener, sim.Logger = listener, slog.New(slog.DiscardHandler)
 	b.start(ctx, func(ctx context.Context) error { return stripesim.Run(ctx, sim) })
-	return b, nil
+	return nil
 }
 
 // start runs something until the bench is stopped.

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package localnodes
+
+import "syscall"
+
+func dieWithParent(*syscall.SysProcAttr) {}

@@ -1,0 +1,238 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// pullExpiry is how long one request for messages stands at the server.
+	pullExpiry = 30 * time.Second
+	// pullHeartbeat is how often the server says that a consumer is there while it has no messages. After two intervals
+	// without that, the request may be lost: the server that held it may be gone, or hang.
+	pullHeartbeat = time.Second
+	// probeEvery is how often a puller that is in doubt asks again, at first; probeSlowest is the longest interval.
+	probeEvery   = 100 * time.Millisecond
+	probeSlowest = 400 * time.Millisecond
+)
+
+// puller takes one message at a time from a durable consumer. The iterator of nats.go waits two heartbeats each time
+// that a consumer has no leader; this one asks again within probeSlowest, so that a new leader is used at once. Not
+// safe for concurrent use.
+type puller struct {
+	m       *Mesh
+	subject string
+	sub     *nats.Subscription
+	// asked: a request stands at the server, as far as is known.
+	asked bool
+	// probes counts the requests since the consumer's leader was last heard of; 0 is no doubt.
+	probes int
+}
+
+func (m *Mesh) puller(c Consumer) *puller {
+	return &puller{m: m, subject: "$JS.API.CONSUMER.MSG.NEXT." + c.Stream + "." + c.Durable(m.account)}
+}
+
+// pullRequest is the body of a request for messages (ADR-13).
+type pullRequest struct {
+	Batch     int           `json:"batch"`
+	Expires   time.Duration `json:"expires,omitempty"`
+	NoWait    bool          `json:"no_wait,omitempty"`
+	Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
+}
+
+// next waits for a message. It returns the error of ctx once that has ended.
+func (p *puller) next(ctx context.Context) (jetstream.Msg, error) {
+	for ctx.Err() == nil {
+		wait, err := p.ask()
+		if err != nil {
+			return nil, fmt.Errorf("ask for messages: %w", err)
+		}
+		msg, err := p.answer(ctx, wait)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			p.doubt()
+		case errors.Is(err, nats.ErrNoResponders):
+			// The consumer has no leader.
+			p.pauseInDoubt(ctx)
+		case err != nil:
+			return nil, err
+		case msg.Header.Get("Status") == "":
+			p.heard()
+			return received{msg, p.m.nc}, nil
+		default:
+			if err := p.status(ctx, msg); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, context.Cause(ctx)
+}
+
+// ask sends a request if none stands, and returns how long to wait for a sign of life.
+func (p *puller) ask() (wait time.Duration, err error) {
+	if p.sub == nil {
+		if p.sub, err = p.m.nc.SubscribeSync(p.m.nc.NewInbox()); err != nil {
+			return 0, err
+		}
+		p.asked = false
+	}
+	if p.probes == 0 {
+		wait = 2 * pullHeartbeat
+		if p.asked {
+			return wait, nil
+		}
+		return wait, p.request(pullRequest{Batch: 1, Expires: pullExpiry, Heartbeat: pullHeartbeat})
+	}
+	wait = p.probeWait()
+	if !p.m.nc.IsConnected() {
+		if p.m.nc.IsClosed() {
+			return 0, nats.ErrConnectionClosed
+		}
+		// What is sent now would be buffered, and answered in a burst later.
+		return wait, nil
+	}
+	// A leader answers this at once, so silence is not taken for a consumer without messages.
+	return wait, p.request(pullRequest{Batch: 1, NoWait: true})
+}
+
+func (p *puller) request(r pullRequest) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	p.asked = true
+	return p.m.nc.PublishRequest(p.subject, p.sub.Subject, body)
+}
+
+func (p *puller) answer(ctx context.Context, wait time.Duration) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return p.sub.NextMsgWithContext(ctx)
+}
+
+// status takes in an answer that is not a message. It returns an error for what asking again cannot change.
+func (p *puller) status(ctx context.Context, msg *nats.Msg) error {
+	status, why := msg.Header.Get("Status"), msg.Header.Get("Description")
+	switch status {
+	case "100":
+		// A heartbeat.
+		return nil
+	case "404", "408":
+		// Without messages, or expired: the leader has answered.
+		p.heard()
+		return nil
+	case "400":
+		return fmt.Errorf("ask for messages: %w: %s", jetstream.ErrBadRequest, why)
+	case "409":
+		if strings.Contains(strings.ToLower(why), "consumer deleted") {
+			return fmt.Errorf("ask for messages: %w", jetstream.ErrConsumerDeleted)
+		}
+	}
+	// The leader has changed or its server stops, or it has too many requests.
+	p.pauseInDoubt(ctx)
+	return nil
+}
+
+// pauseInDoubt is doubt for an answer that came at once.
+func (p *puller) pauseInDoubt(ctx context.Context) {
+	p.doubt()
+	select {
+	case <-ctx.Done():
+	case <-time.After(p.probeWait()):
+	}
+}
+
+// probeWait is how long to wait for an answer before the next probe.
+func (p *puller) probeWait() time.Duration { return min(probeEvery<<min(p.probes-1, 8), probeSlowest) }
+
+// doubt notes that the request may be lost. The first time it drops the inbox: a server that hangs may hold the
+// request, and must find nobody who listens when it comes back. All probes share an inbox, so that the round trip may
+// be longer than the interval between them.
+func (p *puller) doubt() {
+	if p.probes == 0 {
+		p.drop()
+	}
+	p.probes++
+}
+
+// heard notes that the request was answered. Late answers to probes go to an inbox that is dropped.
+func (p *puller) heard() {
+	if p.probes > 0 {
+		p.drop()
+	}
+	p.probes, p.asked = 0, false
+}
+
+// drop ends the subscription, and gives back the messages that came too late. One that is still on its way comes again
+// after the ack wait.
+func (p *puller) drop() {
+	if p.sub == nil {
+		return
+	}
+	for {
+		msg, err := p.sub.NextMsg(time.Nanosecond)
+		if errors.Is(err, nats.ErrNoResponders) {
+			continue
+		}
+		if err != nil {
+			break
+		}
+		if msg.Header.Get("Status") == "" {
+			_ = received{msg, p.m.nc}.Nak()
+		}
+	}
+	_ = p.sub.Unsubscribe()
+	p.sub = nil
+}
+
+// received is a message of a puller as package jetstream knows it. Its inbox may be gone when it is settled.
+type received struct {
+	msg *nats.Msg
+	nc  *nats.Conn
+}
+
+func (r received) Metadata() (*jetstream.MsgMetadata, error) {
+	meta, err := r.msg.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	return &jetstream.MsgMetadata{
+		Sequence:     jetstream.SequencePair{Consumer: meta.Sequence.Consumer, Stream: meta.Sequence.Stream},
+		NumDelivered: meta.NumDelivered,
+		NumPending:   meta.NumPending,
+		Timestamp:    meta.Timestamp,
+		Stream:       meta.Stream,
+		Consumer:     meta.Consumer,
+		Domain:       meta.Domain,
+	}, nil
+}
+
+func (r received) Data() []byte         { return r.msg.Data }
+func (r received) Headers() nats.Header { return r.msg.Header }
+func (r received) Subject() string      { return r.msg.Subject }
+func (r received) Reply() string        { return r.msg.Reply }
+func (r received) Ack() error           { return r.settle("+ACK") }
+func (r received) Nak() error           { return r.settle("-NAK") }
+func (r received) InProgress() error    { return r.settle("+WPI") }
+func (r received) Term() error          { return r.settle("+TERM") }
+
+func (r received) DoubleAck(ctx context.Context) error {
+	_, err := r.nc.RequestWithContext(ctx, r.msg.Reply, []byte("+ACK"))
+	return err
+}
+
+func (r received) NakWithDelay(delay time.Duration) error {
+	return r.settle(fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds()))
+}
+
+func (r received) TermWithReason(reason string) error { return r.settle("+TERM " + reason) }
+
+func (r received) settle(word string) error { return r.nc.Publish(r.msg.Reply, []byte(word)) }
