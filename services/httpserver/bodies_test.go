@@ -200,7 +200,7 @@ func TestBodies_HandlesFewAtATimeWhoseBodiesAreRead(t *testing.T) {
 	slow, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer slow.Close()
-	_, err = fmt.Fprint(slow, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nonly the beginning")
+	_, err = fmt.Fprint(slow, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\nonly the beginning")
 	require.NoError(t, err)
 	answers := make(chan int, 2)
 	for range 2 {
@@ -269,7 +269,7 @@ func TestSetBodyDeadline_EndsASlowBodyAndNothingElse(t *testing.T) {
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer conn.Close()
-	_, err = fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly the beginning")
+	_, err = fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nonly the beginning")
 	require.NoError(t, err)
 	require.Error(t, <-read, "the client sends no more, and the server does not wait for it")
 

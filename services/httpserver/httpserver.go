@@ -60,7 +60,7 @@ func Run(ctx context.Context, cfg Config) error {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler:           newBrowsers(cfg, listener.Addr()).handler(withBodyDeadline(bodyTime, mux(cfg))),
+		Handler:           withBodyDeadline(bodyTime, newBrowsers(cfg, listener.Addr()).handler(mux(cfg))),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		// Longer than the minute for which the usual load balancers keep a connection, so that they are the ones to close it.
