@@ -59,7 +59,7 @@ build_programs() {
 	need_go
 	[[ -x $root/.build/bin/driftless ]] || say "building (once; it takes some minutes if Go has compiled nothing of this yet)"
 	mkdir -p "$root/.build/bin"
-	(cd "$root/services" && go build -buildvcs=false -o "$root/.build/bin/" ./cmd/...)
+	(cd "$root/services" && go build -buildvcs=false -o "$root/.build/bin/" ./cmd/... ./test/bench)
 }
 
 # Where the tools of scripts/tools are, for exactly these versions of them.

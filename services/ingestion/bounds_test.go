@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 // A row may hold anything. Its product becomes a dead letter, and the others go on.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/driftless-sync/driftless/services/postgres"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 )
 
 // setupLock is the advisory lock, of the catalog database, of whoever makes or checks what an ingestion needs there.

@@ -6,7 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/driftless-sync/driftless/services/metrics"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
 )
 
 // counted records what a stored batch captured, each transaction's time as part of its own trace.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 // hashed is the hash of a product's token: what a comparison remembers of the products that it has seen. Two products in a

@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
-	"github.com/driftless-sync/driftless/services/mesh"
-	"github.com/driftless-sync/driftless/services/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
 // mostCarried is how many coalesced transactions a capture links to: the newest ones.

@@ -13,8 +13,8 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/config"
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 // Whatever is uncertain about the log ends in a reading of the tables: each of these tests takes something away from the

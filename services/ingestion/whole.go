@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 // lookForWhole is how often is looked whether another reading is wanted of which nobody has told this process.

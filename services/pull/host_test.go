@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/pull"
-	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
 // A tunnel to a loopback address hands on webhooks under its own name (see rig.send), and nothing else.

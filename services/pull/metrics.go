@@ -6,8 +6,8 @@ import (
 	"time"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/budget"
-	"github.com/driftless-sync/driftless/services/metrics"
+	"github.com/driftless-sync/driftless/services/internal/budget"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
 )
 
 func countReceived(ctx context.Context, via meshv1.Via, result string) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // errLinking: the Stripe product is about to stand for a product of the catalog; push is at it.

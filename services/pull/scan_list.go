@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/mesh"
-	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
 // list reads everything that Stripe lists, in ranges of creation times that are split wherever there is much.

@@ -4,7 +4,7 @@ import (
 	"math"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
 // lists of every range, in this order. Archived objects are listed apart: the unfiltered list may leave them out.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stripe/stripe-go/v76/webhook"
 
-	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
 )
 
 // Bounds of the bodies of webhooks. Anybody may send them: the signature is over the whole body, so that it must be read first.

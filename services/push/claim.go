@@ -11,11 +11,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
-	"github.com/driftless-sync/driftless/services/mesh"
-	"github.com/driftless-sync/driftless/services/metrics"
-	"github.com/driftless-sync/driftless/services/stripeapi"
-	"github.com/driftless-sync/driftless/services/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
 // keyLife is how long a key is trusted to be remembered: Stripe may forget keys after 24 hours.

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 // failuresLast is how long failures are remembered after the last one. A product that failed here may have succeeded in

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // reads counts the calls that only read.

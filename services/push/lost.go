@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 // lostAttempts is how often a message about a product that CATALOG has lost comes again, about two minutes in all.

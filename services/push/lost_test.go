@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 // asked returns the first command that ingestion gets.

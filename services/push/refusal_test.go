@@ -9,7 +9,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 // dead waits for the dead letter of a version.

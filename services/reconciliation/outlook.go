@@ -10,7 +10,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 const (

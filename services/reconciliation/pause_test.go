@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 func TestServicesArePausedAndResumed(t *testing.T) {

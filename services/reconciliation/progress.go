@@ -4,7 +4,7 @@ import (
 	"context"
 	"math"
 
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
 // progress tells up to where push and the ledger have come. Of a product that push has yet to come to, or whose state after

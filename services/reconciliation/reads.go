@@ -4,7 +4,7 @@ import (
 	"context"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
-	"github.com/driftless-sync/driftless/services/budget"
+	"github.com/driftless-sync/driftless/services/internal/budget"
 )
 
 // readsFor is what uses up Stripe's read allowance.

@@ -10,7 +10,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
-	"github.com/driftless-sync/driftless/services/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
 // traceWrite is the span of what a message changed in the ledger, in one transaction with others.

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/driftless-sync/driftless/services/httpserver"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
 )
 
 // Sim is a simulator. Its methods may be called concurrently.

@@ -4,11 +4,11 @@ package main
 import (
 	"context"
 
-	"github.com/driftless-sync/driftless/services/cmd/internal/service"
-	"github.com/driftless-sync/driftless/services/config"
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/push"
-	"github.com/driftless-sync/driftless/services/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
 func main() {

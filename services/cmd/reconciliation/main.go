@@ -5,9 +5,9 @@ import (
 	"cmp"
 	"context"
 
-	"github.com/driftless-sync/driftless/services/cmd/internal/service"
-	"github.com/driftless-sync/driftless/services/config"
-	"github.com/driftless-sync/driftless/services/mesh"
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
 

@@ -80,7 +80,7 @@ func (o options) buildFor(ctx context.Context, p program, platform v1.Platform) 
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, p.file)
-	const versionVariable = "github.com/driftless-sync/driftless/services/cmd/internal/service.version"
+	const versionVariable = "github.com/driftless-sync/driftless/services/internal/service.version"
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
 		"-ldflags=-s -w -buildid= -X "+versionVariable+"="+o.version, "-o", file, p.pkg)
 	cmd.Dir = filepath.Join(o.root, p.module)

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // Bounds of what a refusal says: the violations as details, the first in the message. Nobody looks for more than maxDetails.

@@ -10,8 +10,8 @@ import (
 	"pgregory.net/rapid"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
-	"github.com/driftless-sync/driftless/services/catalog/catalogtest"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
 // Whatever is written is read back through the mapping, whatever was there before; and writing it again writes nothing.

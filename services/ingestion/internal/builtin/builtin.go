@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/driftless-sync/driftless/services/config"
-	"github.com/driftless-sync/driftless/services/migrate"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/migrate"
 )
 
 //go:embed migrations

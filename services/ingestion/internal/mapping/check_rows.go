@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // identities looks for rows without an id, and for ids that several rows have.

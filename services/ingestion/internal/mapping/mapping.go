@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
 // Mapping is a checked mapping, ready to read with. Safe for concurrent use.

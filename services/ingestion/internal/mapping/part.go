@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // part reads some products as of one snapshot, in one round trip, and keeps their states unless a query fails. It

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // Row is a row that a query returns, by column: its value as PostgreSQL writes it, lists as JSON; nil for NULL.

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // State is a product as the queries return it, or why it could not be read.

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // value is a column's value, or a part of one in JSON, with the path to it. Its mistakes are added to faults.

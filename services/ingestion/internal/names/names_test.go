@@ -8,7 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/names"
-	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -7,7 +7,7 @@ import (
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // path writes a field of the message at a path as catalog.Validate does: prices["mug-eur"].currency_options.eur.unit_amount. The

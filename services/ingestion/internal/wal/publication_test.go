@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
 func TestFits_AsksForGeneratedColumnsOnlyWhereTheyAreNeeded(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/driftless-sync/driftless/services/postgres"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 )
 
 // Source is the log of one database, read through one slot.

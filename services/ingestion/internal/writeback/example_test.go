@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/config"
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
-	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
 // TestTheExampleWorks runs what deploy/driftless.example.yaml shows, which docs/mapping.md shows too.

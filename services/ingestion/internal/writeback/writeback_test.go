@@ -17,9 +17,9 @@ import (
 	"pgregory.net/rapid"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/catalog/catalogtest"
+	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
-	"github.com/driftless-sync/driftless/services/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
 const patience = 30 * time.Second

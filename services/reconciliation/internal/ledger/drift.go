@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // unknownCause is the cause of drift of which no event has told.

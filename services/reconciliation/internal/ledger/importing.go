@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // extraPrices are the prices of an imported product that were made in Stripe since, with what is done about them.

@@ -1,0 +1,186 @@
+package catalog_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+)
+
+var update = flag.Bool("update", false, "write docs/fields.md")
+
+// TestFields_CoverTheContract fails when a field of the contract is in no table of fields: it would never reach Stripe, and nobody
+// would notice.
+func TestFields_CoverTheContract(t *testing.T) {
+	for _, c := range []struct {
+		message protoreflect.MessageDescriptor
+		fields  []catalog.Field
+		except  []string
+	}{
+		{(&catalogv1.Product{}).ProtoReflect().Descriptor(), catalog.ProductFields(), []string{"prices"}},
+		{(&catalogv1.Price{}).ProtoReflect().Descriptor(), catalog.PriceFields(), nil},
+	} {
+		var listed []string
+		for _, f := range c.fields {
+			listed = append(listed, f.Name)
+		}
+		require.True(t, slices.IsSorted(listed), listed)
+		require.ElementsMatch(t, fieldsOf(c.message, c.except...), listed, c.message.FullName())
+	}
+}
+
+func TestParts_CoverTheContract(t *testing.T) {
+	found := 0
+	for _, m := range []protoreflect.MessageDescriptor{
+		(&catalogv1.Product{}).ProtoReflect().Descriptor(), (&catalogv1.Price{}).ProtoReflect().Descriptor(),
+	} {
+		for i := range m.Fields().Len() {
+			field := m.Fields().Get(i)
+			parts := catalog.Parts(string(field.Name()))
+			if parts == nil {
+				continue
+			}
+			found++
+			var listed []string
+			for _, part := range parts {
+				listed = append(listed, part.Name)
+				kind := field.Message().Fields().ByName(protoreflect.Name(part.Name)).Kind()
+				require.Equal(t, part.Type != catalog.PartWhole, kind == protoreflect.StringKind, part.Name)
+			}
+			require.ElementsMatch(t, fieldsOf(field.Message()), listed, field.FullName())
+		}
+	}
+	require.Equal(t, 3, found, "package_dimensions, recurring and transform_quantity are structures")
+}
+
+func fieldsOf(m protoreflect.MessageDescriptor, except ...string) (names []string) {
+	for i := range m.Fields().Len() {
+		if name := string(m.Fields().Get(i).Name()); !slices.Contains(except, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// TestDiff_WritesEachPartOfAStructure takes every part of the structures of a price to Stripe and back.
+func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
+	change := func(r *catalogv1.Recurring) *catalogv1.ProductChange {
+		return &catalogv1.ProductChange{
+			ProductId: "pro", Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product: &catalogv1.Product{Id: "pro", Name: "Pro", Prices: []*catalogv1.Price{
+				{Id: "a", Currency: "usd", UnitAmount: "1000", Recurring: r},
+			}},
+		}
+	}
+	params := map[string]string{}
+	for _, s := range catalog.Diff(change(&catalogv1.Recurring{
+		Interval: "month", IntervalCount: 3, UsageType: "metered", AggregateUsage: "max", TrialPeriodDays: 14,
+	}), &catalogv1.Observed{}) {
+		for _, p := range s.Params {
+			params[p.Name] = p.Value
+		}
+	}
+	require.Equal(t, "3", params["recurring[interval_count]"])
+	require.Equal(t, "max", params["recurring[aggregate_usage]"])
+	require.Equal(t, "14", params["recurring[trial_period_days]"])
+
+	// Stripe never changes them: another value is another price.
+	held := &catalogv1.Observed{
+		Product: &catalogv1.Product{Id: "pro", Name: "Pro", Active: new(true)},
+		Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{
+			Id: "a", Active: new(true), Currency: "usd", UnitAmount: "1000", LookupKey: "a", Metadata: map[string]string{catalog.PriceMarker: "a"},
+			Recurring: &catalogv1.Recurring{Interval: "month", IntervalCount: 1, UsageType: "licensed"},
+		}}},
+	}
+	var fields []string
+	for _, d := range catalog.Compare(change(&catalogv1.Recurring{Interval: "month", TrialPeriodDays: 7}), held) {
+		require.Equal(t, catalog.PriceStructure, d.Kind)
+		fields = append(fields, d.Field+": "+d.Stripe+" -> "+d.Catalog)
+	}
+	require.Equal(t, []string{
+		"prices.a.recurring: interval=month, interval_count=1, usage_type=licensed -> " +
+			"interval=month, interval_count=1, trial_period_days=7, usage_type=licensed",
+	}, fields)
+	require.Empty(t, catalog.Compare(change(&catalogv1.Recurring{Interval: "month"}), held))
+}
+
+func TestFields_AreDocumented(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "fields.md")
+	want := fieldsPage()
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
+	}
+	have, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, want, string(have), "run the test with -update")
+}
+
+func fieldsPage() string {
+	var b strings.Builder
+	b.WriteString(`# Fields
+
+For everybody who writes a mapping, a policy or a call of the API: the fields of products and prices that Driftless keeps equal. A field
+has the same name in your columns, in the built-in tables, in the API, in Stripe and in every message. The page is generated from the
+table in the code.
+
+- **Fixed** fields of a price are never changed by Stripe. Another value makes another price, which takes the place of the old one.
+- **Policy** says whether a rule can give the field to Stripe or to the latest change. See [policy.md](policy.md).
+- [mapping.md](mapping.md) says which types a column may have, and what NULL means.
+`)
+	table := func(title string, fields []catalog.Field) {
+		fmt.Fprintf(&b, "\n## %s\n\n| field | holds | required | fixed | policy |\n|---|---|---|---|---|\n", title)
+		for _, f := range fields {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, holds(f), yes(f.Required), yes(f.Fixed), yes(f.Ownable))
+		}
+	}
+	table("Products", catalog.ProductFields())
+	table("Prices", catalog.PriceFields())
+	return b.String()
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}
+
+func holds(f catalog.Field) string {
+	switch f.Type {
+	case catalog.TypeText:
+		return "text"
+	case catalog.TypeID:
+		return "id"
+	case catalog.TypeCurrency:
+		return "currency code"
+	case catalog.TypeBoolean:
+		return "true or false"
+	case catalog.TypeTexts:
+		return "list of texts"
+	case catalog.TypeAmount:
+		if f.Whole {
+			return "whole minor units"
+		}
+		return "minor units with decimals"
+	case catalog.TypeMetadata:
+		return "texts by key"
+	case catalog.TypeStructure:
+	}
+	var parts []string
+	for _, part := range catalog.Parts(f.Name) {
+		parts = append(parts, "`"+part.Name+"`")
+	}
+	if parts == nil {
+		return "structure"
+	}
+	return "structure of " + strings.Join(parts, ", ")
+}

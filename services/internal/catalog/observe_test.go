@@ -1,0 +1,426 @@
+package catalog_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"pgregory.net/rapid"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
+)
+
+// sighting is something Stripe showed of the product or of one of its prices.
+type sighting struct {
+	product *catalog.ProductSighting
+	price   *catalog.PriceSighting
+}
+
+func (s sighting) observe(o *catalogv1.Observed) catalog.Order {
+	if s.product != nil {
+		return catalog.ObserveProduct(o, *s.product)
+	}
+	return catalog.ObservePrice(o, *s.price)
+}
+
+// history draws a product's life and the events that told of it, in their order. Stripe's clock moves by a second
+// only now and then, so that many events share one.
+func history(t *rapid.T) (*catalogtest.Stripe, []sighting) {
+	s := &catalogtest.Stripe{}
+	var events []sighting
+	second := int64(1_700_000_000)
+	change := catalogtest.Change(productID).Draw(t, "first")
+	for range rapid.IntRange(1, 8).Draw(t, "events") {
+		second += oneIn3(t)
+		before, priceIDs := s.Product(productID), s.PriceIDs(productID)
+		was := map[string]catalog.PriceSighting{}
+		for _, id := range priceIDs {
+			was[id] = s.Price(id)
+		}
+		if rapid.Bool().Draw(t, "catalog") {
+			apply(t, s, change)
+			change = catalogtest.Edit(t, change)
+		} else {
+			catalogtest.Dashboard(t, s, productID)
+		}
+		priceIDs = append(priceIDs, s.PriceIDs(productID)...)
+		slices.Sort(priceIDs)
+		for _, id := range slices.Compact(priceIDs) {
+			is := s.Price(id)
+			if proto.Equal(was[id].Price, is.Price) {
+				continue
+			}
+			is.Seen, is.Fetched, is.Partial = second, false, true
+			if is.Price != nil {
+				is.Price.Tiers, is.Price.CurrencyOptions = nil, nil
+			}
+			events = append(events, sighting{price: &is})
+		}
+		if is := s.Product(productID); !proto.Equal(before.Product, is.Product) {
+			is.Seen, is.Fetched, is.Updated = second, false, second
+			if is.Product == nil {
+				is.Updated = 0
+			}
+			events = append(events, sighting{product: &is})
+		}
+	}
+	return s, events
+}
+
+func oneIn3(t *rapid.T) int64 {
+	if rapid.IntRange(0, 2).Draw(t, "a second passes") == 0 {
+		return 1
+	}
+	return 0
+}
+
+func TestAnyOrderOfSightingsAndAFetchEndInTheTruth(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s, events := history(t)
+		o := &catalogv1.Observed{ProductId: productID}
+		for _, e := range scrambled(t, events) {
+			e.observe(o)
+		}
+		product, prices := s.Whole(productID)
+		prices = rapid.Permutation(prices).Draw(t, "prices as listed")
+		catalog.ObserveWhole(o, product, prices)
+		require.Empty(t, gocmp.Diff(truth(s), held(o), protocmp.Transform()))
+
+		seen := proto.CloneOf(o)
+		require.False(t, catalog.ObserveWhole(o, product, prices), "a second look at the same told something new")
+		require.Empty(t, gocmp.Diff(held(seen), held(o), protocmp.Transform()))
+	})
+}
+
+// scrambled are the events out of order, some missing and some twice.
+func scrambled(t *rapid.T, events []sighting) []sighting {
+	var out []sighting
+	for _, e := range events {
+		for range rapid.IntRange(0, 2).Draw(t, "times") {
+			out = append(out, e)
+		}
+	}
+	return rapid.Permutation(out).Draw(t, "order of arrival")
+}
+
+// truth is what is to be known of what Stripe holds.
+func truth(s *catalogtest.Stripe) *catalogv1.Observed {
+	o := &catalogv1.Observed{ProductId: productID}
+	product, prices := s.Whole(productID)
+	catalog.ObserveWhole(o, product, prices)
+	return held(o)
+}
+
+// held is what is known of Stripe's objects, without when it was learnt.
+func held(o *catalogv1.Observed) *catalogv1.Observed {
+	out := &catalogv1.Observed{ProductId: o.GetProductId(), Product: catalog.Canonical(o.GetProduct())}
+	for _, p := range o.GetPrices() {
+		out.Prices = append(out.Prices, &catalogv1.ObservedPrice{StripeId: p.GetStripeId(), Price: catalog.CanonicalPrice(p.GetPrice()), Created: p.GetCreated()})
+	}
+	slices.SortFunc(out.GetPrices(), func(a, b *catalogv1.ObservedPrice) int { return cmp.Compare(a.GetStripeId(), b.GetStripeId()) })
+	return out
+}
+
+func TestUnorderedModifiesNothing(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		_, events := history(t)
+		o := &catalogv1.Observed{ProductId: productID}
+		for _, e := range scrambled(t, events) {
+			before := proto.CloneOf(o)
+			switch e.observe(o) {
+			case catalog.Unordered:
+				require.Empty(t, gocmp.Diff(before, o, protocmp.Transform()))
+			case catalog.Unchanged:
+				require.Empty(t, gocmp.Diff(held(before), held(o), protocmp.Transform()))
+			case catalog.Applied:
+				require.NotEmpty(t, gocmp.Diff(before, o, protocmp.Transform()))
+			}
+		}
+	})
+}
+
+// A consumer that fetches whatever cannot be ordered, as pull does, never goes back behind the newest event that has
+// arrived.
+func TestOlderNeverOverwritesNewer(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		_, events := history(t)
+		newest := map[string]int{}
+		position := map[string]int{}
+		for i, e := range events {
+			position[e.words()] = i
+		}
+		o := &catalogv1.Observed{ProductId: productID}
+		for _, e := range scrambled(t, events) {
+			order := e.observe(o)
+			if order == catalog.Applied {
+				require.GreaterOrEqual(t, position[e.words()], newest[e.object()], "an older state took the place of a newer one")
+			}
+			newest[e.object()] = max(newest[e.object()], position[e.words()])
+			if order == catalog.Unordered {
+				fetched := events[newest[e.object()]]
+				require.NotEqual(t, catalog.Unordered, fetched.asAnswer().observe(o))
+			}
+		}
+	})
+}
+
+// asAnswer is the same state, as a request of ours would have shown it.
+func (s sighting) asAnswer() sighting {
+	if s.product != nil {
+		p := *s.product
+		p.Fetched = true
+		return sighting{product: &p}
+	}
+	p := *s.price
+	p.Fetched = true
+	return sighting{price: &p}
+}
+
+func (s sighting) object() string {
+	if s.product != nil {
+		return "product"
+	}
+	return s.price.StripeID
+}
+
+func (s sighting) words() string {
+	if s.product != nil {
+		return fmt.Sprintf("product %d %s", s.product.Seen, deterministic(s.product.Product))
+	}
+	return fmt.Sprintf("%s %d %s", s.price.StripeID, s.price.Seen, deterministic(s.price.Price))
+}
+
+// What push records from the answers to its own calls is what Stripe holds, without a look.
+func TestAnswersTellTheTruth(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s, change := draw(t)
+		o := held(s.Observed(productID))
+		before := known(s, change)
+		if len(catalog.Diff(change, before)) > 0 && movesForeignKeys(catalog.Diff(change, before)) {
+			return // lookup keys that leave other prices are push's to note
+		}
+		apply(t, s, change)
+		catalog.ObserveProduct(o, s.Product(productID))
+		for _, id := range s.PriceIDs(productID) {
+			catalog.ObservePrice(o, s.Price(id))
+		}
+		require.Empty(t, gocmp.Diff(truth(s), held(o), protocmp.Transform()))
+	})
+}
+
+func movesForeignKeys(steps []catalog.Step) bool {
+	return slices.ContainsFunc(steps, func(s catalog.Step) bool {
+		_, ok := s.Param("lookup_key")
+		return ok && s.Kind == catalog.UpdatePrice
+	})
+}
+
+func TestProductSightings(t *testing.T) {
+	t.Parallel()
+	named := func(name string) *catalogv1.Product { return &catalogv1.Product{Id: "pro", Name: name} }
+	known := func() *catalogv1.Observed {
+		o := &catalogv1.Observed{}
+		require.Equal(t, catalog.Applied, catalog.ObserveProduct(o, catalog.ProductSighting{Product: named("known"), Updated: 90, Seen: 100, Fetched: true}))
+		return o
+	}
+	gone := func() *catalogv1.Observed {
+		o := known()
+		require.Equal(t, catalog.Applied, catalog.ObserveProduct(o, catalog.ProductSighting{Seen: 110, Fetched: true}))
+		return o
+	}
+	nothing := func() *catalogv1.Observed { return &catalogv1.Observed{} }
+	for name, c := range map[string]struct {
+		known    func() *catalogv1.Observed
+		sighting catalog.ProductSighting
+		want     catalog.Order
+		product  string
+		deleted  bool
+	}{
+		"the first event is believed":               {nothing, catalog.ProductSighting{Product: named("new"), Updated: 1, Seen: 1}, catalog.Applied, "new", false},
+		"the same again says nothing":               {known, catalog.ProductSighting{Product: named("known"), Updated: 95, Seen: 120}, catalog.Unchanged, "known", false},
+		"an event of a later second is newer":       {known, catalog.ProductSighting{Product: named("new"), Updated: 101, Seen: 101}, catalog.Applied, "new", false},
+		"an event of the same second is not":        {known, catalog.ProductSighting{Product: named("new"), Updated: 100, Seen: 100}, catalog.Unordered, "known", false},
+		"an event of an earlier second is not":      {known, catalog.ProductSighting{Product: named("old"), Updated: 80, Seen: 80}, catalog.Unordered, "known", false},
+		"late news of an old update is not":         {known, catalog.ProductSighting{Product: named("old"), Updated: 90, Seen: 101}, catalog.Unordered, "known", false},
+		"an answer is the truth":                    {known, catalog.ProductSighting{Product: named("new"), Updated: 90, Seen: 100, Fetched: true}, catalog.Applied, "new", false},
+		"a later deletion":                          {known, catalog.ProductSighting{Seen: 101}, catalog.Applied, "", true},
+		"a deletion in the same second":             {known, catalog.ProductSighting{Seen: 100}, catalog.Unordered, "known", false},
+		"a deletion of what was never seen":         {nothing, catalog.ProductSighting{Seen: 100}, catalog.Applied, "", true},
+		"an answer that there is none":              {nothing, catalog.ProductSighting{Seen: 100, Fetched: true}, catalog.Applied, "", false},
+		"an answer that it is gone":                 {known, catalog.ProductSighting{Seen: 100, Fetched: true}, catalog.Applied, "", true},
+		"late news of what is gone":                 {gone, catalog.ProductSighting{Product: named("old"), Updated: 95, Seen: 105}, catalog.Unordered, "", true},
+		"what is gone is made again":                {gone, catalog.ProductSighting{Product: named("new"), Updated: 111, Seen: 111}, catalog.Applied, "new", false},
+		"what is gone is gone":                      {gone, catalog.ProductSighting{Seen: 120}, catalog.Unchanged, "", true},
+		"an answer by a server whose clock is slow": {known, catalog.ProductSighting{Product: named("new"), Updated: 99, Seen: 99, Fetched: true}, catalog.Applied, "new", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := c.known()
+			seen := o.GetProductSeen()
+			require.Equal(t, c.want, catalog.ObserveProduct(o, c.sighting))
+			require.Equal(t, c.product, o.GetProduct().GetName())
+			require.Equal(t, c.deleted, o.GetDeleted())
+			require.GreaterOrEqual(t, o.GetProductSeen(), seen)
+		})
+	}
+}
+
+func TestAProductTakesWhatIsKnownOfItsPricesWithIt(t *testing.T) {
+	t.Parallel()
+	o := &catalogv1.Observed{Product: &catalogv1.Product{Id: "pro"}, ProductSeen: 1, ManagedMetadata: []string{"colour"}, Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1"}}}
+	require.Equal(t, catalog.Applied, catalog.ObserveProduct(o, catalog.ProductSighting{Seen: 2}))
+	require.Empty(t, o.GetPrices())
+	require.Empty(t, o.GetManagedMetadata())
+
+	t.Run("also of prices that were heard of before the product was", func(t *testing.T) {
+		t.Parallel()
+		o := &catalogv1.Observed{Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1"}}, ProductSeen: 1}
+		require.True(t, catalog.ObserveWhole(o, catalog.ProductSighting{Seen: 2}, nil))
+		require.Empty(t, o.GetPrices())
+	})
+}
+
+func TestPriceSightings(t *testing.T) {
+	t.Parallel()
+	price := func(nickname string) *catalogv1.Price {
+		return &catalogv1.Price{Id: "monthly", Currency: "usd", UnitAmount: "1000", Nickname: nickname, Metadata: map[string]string{catalog.PriceMarker: "monthly"}}
+	}
+	full := price("known")
+	full.CurrencyOptions = map[string]*catalogv1.CurrencyOption{"eur": {UnitAmount: "900"}}
+	known := func() *catalogv1.Observed {
+		o := &catalogv1.Observed{}
+		require.Equal(t, catalog.Applied, catalog.ObservePrice(o, catalog.PriceSighting{Price: full, StripeID: "price_1", Created: 50, Seen: 100, Fetched: true}))
+		return o
+	}
+	nothing := func() *catalogv1.Observed { return &catalogv1.Observed{} }
+	for name, c := range map[string]struct {
+		known    func() *catalogv1.Observed
+		sighting catalog.PriceSighting
+		want     catalog.Order
+		nickname []string
+	}{
+		"an event of an unknown price may be late news of a deleted one": {nothing, catalog.PriceSighting{Price: price("new"), Seen: 120, Partial: true}, catalog.Unordered, nil},
+		"an answer of an unknown price":                                  {nothing, catalog.PriceSighting{Price: price("new"), Seen: 120, Fetched: true}, catalog.Applied, []string{"new"}},
+		"the deletion of an unknown price":                               {nothing, catalog.PriceSighting{Seen: 120}, catalog.Unchanged, nil},
+		"the same again":                                                 {known, catalog.PriceSighting{Price: price("known"), Seen: 120, Partial: true}, catalog.Unchanged, []string{"known"}},
+		"an event of a later second":                                     {known, catalog.PriceSighting{Price: price("new"), Seen: 101, Partial: true}, catalog.Applied, []string{"new"}},
+		"an event of the same second":                                    {known, catalog.PriceSighting{Price: price("new"), Seen: 100, Partial: true}, catalog.Unordered, []string{"known"}},
+		"an event of an earlier second":                                  {known, catalog.PriceSighting{Price: price("old"), Seen: 99, Partial: true}, catalog.Unordered, []string{"known"}},
+		"an answer is the truth":                                         {known, catalog.PriceSighting{Price: price("new"), Seen: 99, Fetched: true}, catalog.Applied, []string{"new"}},
+		"a later deletion":                                               {known, catalog.PriceSighting{Seen: 101}, catalog.Applied, nil},
+		"a deletion in the same second":                                  {known, catalog.PriceSighting{Seen: 100}, catalog.Unordered, []string{"known"}},
+		"an answer that it is gone":                                      {known, catalog.PriceSighting{Seen: 90, Fetched: true}, catalog.Applied, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := c.known()
+			c.sighting.StripeID = "price_1"
+			require.Equal(t, c.want, catalog.ObservePrice(o, c.sighting))
+			var nicknames []string
+			for _, p := range o.GetPrices() {
+				nicknames = append(nicknames, p.GetPrice().GetNickname())
+				require.GreaterOrEqual(t, p.GetSeen(), int64(100))
+				if c.sighting.Partial {
+					require.Contains(t, p.GetPrice().GetCurrencyOptions(), "eur", "what an event does not tell is kept")
+				}
+			}
+			require.Equal(t, c.nickname, nicknames)
+		})
+	}
+	t.Run("the mark is ours whoever wrote it down", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, []string{catalog.PriceMarker}, known().GetPrices()[0].GetManagedMetadata())
+	})
+}
+
+func TestEventsAreRememberedForAWhile(t *testing.T) {
+	t.Parallel()
+	o := &catalogv1.Observed{}
+	for i := range 100 {
+		catalog.RememberEvent(o, "evt_"+strconv.Itoa(i))
+	}
+	require.True(t, catalog.SeenEvent(o, "evt_99"))
+	require.False(t, catalog.SeenEvent(o, "evt_0"))
+	require.Len(t, o.GetRecentEvents(), 64)
+}
+
+func TestIntents(t *testing.T) {
+	t.Parallel()
+	intent := func(i int, settled bool) *catalogv1.Intent {
+		return &catalogv1.Intent{IdempotencyKey: "key" + strconv.Itoa(i), Settled: settled, Step: strings.Repeat("x", i%3)}
+	}
+	t.Run("are found by their key", func(t *testing.T) {
+		t.Parallel()
+		o := &catalogv1.Observed{}
+		catalog.RecordIntents(o, intent(1, false), intent(2, false))
+		require.Equal(t, "key2", catalog.FindIntent(o, "key2").GetIdempotencyKey())
+		require.Nil(t, catalog.FindIntent(o, "key3"))
+		require.Nil(t, catalog.FindIntent(&catalogv1.Observed{Intents: []*catalogv1.Intent{{}}}, ""), "an event without a key is nobody's echo")
+	})
+	t.Run("replace those of their key", func(t *testing.T) {
+		t.Parallel()
+		o := &catalogv1.Observed{}
+		catalog.RecordIntents(o, intent(1, false), intent(2, false), intent(1, true))
+		require.Len(t, o.GetIntents(), 2)
+		require.True(t, catalog.FindIntent(o, "key1").GetSettled())
+	})
+	t.Run("are forgotten when they are many, the oldest settled ones first", func(t *testing.T) {
+		t.Parallel()
+		o := &catalogv1.Observed{}
+		catalog.RecordIntents(o, intent(0, false))
+		for i := range 100 {
+			catalog.RecordIntents(o, intent(i+1, true))
+		}
+		require.Len(t, o.GetIntents(), 64)
+		require.NotNil(t, catalog.FindIntent(o, "key0"), "a call whose outcome is unknown was forgotten")
+		require.Nil(t, catalog.FindIntent(o, "key1"))
+		require.NotNil(t, catalog.FindIntent(o, "key100"))
+	})
+	t.Run("of one large plan are all kept until they are settled", func(t *testing.T) {
+		t.Parallel()
+		o := &catalogv1.Observed{}
+		for i := range 100 {
+			catalog.RecordIntents(o, intent(i, false))
+		}
+		require.Len(t, o.GetIntents(), 100)
+	})
+}
+
+func TestManagedMetadata(t *testing.T) {
+	t.Parallel()
+	o := func() *catalogv1.Observed {
+		return &catalogv1.Observed{
+			ManagedMetadata: []string{"old"},
+			Prices:          []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{Id: "monthly"}}, {StripeId: "price_2", Price: &catalogv1.Price{}}},
+		}
+	}
+	change := func(unmanaged ...string) *catalogv1.ProductChange {
+		return &catalogv1.ProductChange{UnmanagedFields: unmanaged, Product: &catalogv1.Product{
+			Metadata: map[string]string{"colour": "red"},
+			Prices:   []*catalogv1.Price{{Id: "monthly", Metadata: map[string]string{"size": "L"}}},
+		}}
+	}
+	managed := o()
+	catalog.ManageMetadata(managed, change())
+	require.Equal(t, []string{"colour", "old"}, managed.GetManagedMetadata())
+	require.Equal(t, []string{catalog.PriceMarker, "size"}, managed.GetPrices()[0].GetManagedMetadata())
+	require.Empty(t, managed.GetPrices()[1].GetManagedMetadata(), "a foreign price")
+
+	left := o()
+	catalog.ManageMetadata(left, change("metadata", "prices.metadata"))
+	require.Equal(t, []string{"old"}, left.GetManagedMetadata(), "what is not written is not ours")
+	require.Equal(t, []string{catalog.PriceMarker}, left.GetPrices()[0].GetManagedMetadata())
+}

@@ -1,0 +1,80 @@
+package catalog_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
+)
+
+func TestAnOutlineSaysSomethingExactlyWhenThereIsSomethingToDo(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s, change := draw(t)
+		o := known(s, change)
+		steps, outline := catalog.Diff(change, o), catalog.Outline(change, o)
+		require.Equal(t, len(steps) == 0, len(outline) == 0, "%v: %v", words(steps), outline)
+		for _, c := range outline {
+			// What is created is created by a step.
+			if c.Verb == catalog.Created || c.Verb == catalog.Replaced {
+				found := false
+				for _, step := range steps {
+					created := step.Kind == catalog.CreateProduct || step.Kind == catalog.CreatePrice
+					found = found || created && step.PriceID == c.Price || step.Kind == catalog.CreateProduct && c.Price == ""
+				}
+				require.True(t, found, "%+v", c)
+			}
+		}
+	})
+}
+
+func TestOutline(t *testing.T) {
+	t.Parallel()
+	s := &catalogtest.Stripe{}
+	product := func(name, amount string) *catalogv1.Product {
+		return &catalogv1.Product{
+			Id: productID, Name: name, DefaultPrice: "eur", Metadata: map[string]string{"size": "L"},
+			Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: amount}, {Id: "old", Currency: "jpy", UnitAmount: "900"}},
+		}
+	}
+	told := func(change *catalogv1.ProductChange) string {
+		var b strings.Builder
+		for _, c := range catalog.Outline(change, known(s, change)) {
+			fmt.Fprintf(&b, "%s %s: %s -> %s", c.Verb, c.Price, c.Before, c.After)
+			for _, x := range c.Differences {
+				fmt.Fprintf(&b, "; %s %q -> %q", x.FieldOf(), x.Stripe, x.Catalog)
+			}
+			b.WriteString("\n")
+		}
+		return b.String()
+	}
+	first := upsert(product("Mug", "1400"))
+	require.Equal(t, `create :  -> Mug; active "" -> "true"; metadata.size "" -> "L"; name "" -> "Mug"; default_price "" -> "eur"
+create eur:  -> 14.00 EUR
+create old:  -> 900 JPY
+`, told(first))
+	apply(t, s, first)
+	require.Empty(t, told(first))
+
+	second := upsert(product("Mug XL", "1600"))
+	second.Product.Metadata = nil
+	second.Product.Prices = append(slices.Clip(second.GetProduct().GetPrices()[:1]), &catalogv1.Price{Id: "new", Currency: "kwd", UnitAmount: "1500", Recurring: &catalogv1.Recurring{Interval: "month"}})
+	second.Product.Prices[0].Nickname = "List"
+	require.Equal(t, `update : Mug -> Mug XL; metadata.size "L" -> ""; name "Mug" -> "Mug XL"
+replace eur: 14.00 EUR -> 16.00 EUR; unit_amount "1400" -> "1600"
+create new:  -> 1.500 KWD / month
+archive old: 900 JPY -> 
+`, told(second))
+	apply(t, s, second)
+	require.Equal(t, `archive : Mug XL -> Mug XL; default_price "eur" -> ""
+archive eur: 16.00 EUR -> 
+archive new: 1.500 KWD / month -> 
+`, told(&catalogv1.ProductChange{ProductId: productID, Operation: catalogv1.Operation_OPERATION_DELETE}))
+}

@@ -1,0 +1,343 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/adoption"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+)
+
+type adoptApplyCmd struct {
+	address
+	File    string        `arg:"" help:"File of driftless adopt plan, reviewed."`
+	NoWait  bool          `name:"no-wait" help:"Only order it; driftless history PRODUCT tells what became of each."`
+	Timeout time.Duration `default:"10m" help:"How long to wait for one of the products; the orders stay."`
+}
+
+// Help is shown by --help.
+func (*adoptApplyCmd) Help() string {
+	return `Adopts the products with "approve: true". First every one is compared with what the catalog and Stripe hold now, and nothing
+is done if the file is stale. What has been adopted already is left as it is: the command can be run again.
+
+Exit code 1 says that something was refused or not ordered, 2 that everything was adopted and something still differs.`
+}
+
+func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	header, _, err := readAdoptFile(cmd.File)
+	if err != nil {
+		return err
+	}
+	status, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+	if err != nil {
+		return err
+	}
+	if account := status.Msg.GetAccount(); account != header.Account {
+		return fmt.Errorf("%s is about account %s, and this is %s", cmd.File, header.Account, account)
+	}
+	a := &adoptApply{client: client, header: header, timeout: cmd.Timeout, noWait: cmd.NoWait, json: c.Output == "json", products: map[string]int{}, stripes: map[string]int{}}
+	if err := a.each(ctx, cmd.File, a.check); err != nil {
+		return err
+	}
+	if len(a.stale) > 0 {
+		return fmt.Errorf("nothing was done, since %s is stale or wrong:\n  %s\nCorrect these, or make a new plan", cmd.File, strings.Join(a.stale, "\n  "))
+	}
+	a.approved = len(a.products)
+	if a.json {
+		a.list.begin("products")
+	}
+	err = a.each(ctx, cmd.File, a.apply)
+	if a.json {
+		a.list.end(map[string]any{"approved": a.approved, "adopted": a.adopted, "already": a.already, "ordered": a.ordered, "refused": a.refused, "differing": a.differing, "unknown": a.unknown})
+	} else {
+		a.progress.clear()
+		sayf(stdout, "%d of %d approved products adopted, %d had been before", a.adopted, a.approved, a.already)
+		for _, more := range []struct {
+			n    int
+			what string
+		}{{a.ordered, "ordered"}, {a.refused, "refused"}, {a.differing, "still to be brought to their latest state"}, {a.unknown, "not known to be equal"}} {
+			if more.n > 0 {
+				sayf(stdout, ", %d %s", more.n, more.what)
+			}
+		}
+		say(stdout, ".")
+	}
+	switch {
+	case err != nil:
+		return err
+	case a.refused > 0:
+		return fmt.Errorf("%d of %d were refused", a.refused, a.approved)
+	case a.differing > 0 || a.unknown > 0:
+		return errDiffers
+	default:
+		return nil
+	}
+}
+
+// adoptApply goes through a file twice: to check everything, then to do it.
+type adoptApply struct {
+	client   controlv1connect.ControlServiceClient
+	header   adoptHeader
+	timeout  time.Duration
+	noWait   bool
+	json     bool
+	list     jsonList
+	progress progress
+
+	// products and stripes are the lines at which each was approved.
+	products, stripes map[string]int
+	stale             []string
+
+	approved, adopted, already, ordered, refused, differing, unknown int
+}
+
+// maxStale is how many of the entries that no longer hold are named.
+const maxStale = 50
+
+// each calls do with the approved entries, as many at once as one request takes, and what both sides hold of them.
+func (a *adoptApply) each(ctx context.Context, path string, do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error) error {
+	_, entries, err := readAdoptFile(path)
+	if err != nil {
+		return err
+	}
+	var page []adoptEntry
+	flush := func() error {
+		if len(page) == 0 {
+			return nil
+		}
+		var ids []string
+		for _, e := range page {
+			ids = append(ids, e.Product)
+			if e.Stripe != "" && e.Stripe != e.Product {
+				ids = append(ids, e.Stripe)
+			}
+		}
+		found, err := details(ctx, a.client, ids)
+		if err == nil {
+			err = do(ctx, page, found)
+		}
+		page = page[:0]
+		return err
+	}
+	for e, err := range entries {
+		if err != nil {
+			return err
+		}
+		if !e.Approve {
+			continue
+		}
+		if page = append(page, e); len(page) == adoptPage {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// check notes which entries do not hold, or cannot be meant.
+func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
+	for _, e := range page {
+		var why []string
+		for _, twice := range []struct {
+			lines map[string]int
+			id    string
+		}{{a.products, e.Product}, {a.stripes, e.Stripe}} {
+			if line, ok := twice.lines[twice.id]; ok && twice.id != "" {
+				why = append(why, fmt.Sprintf("%s is approved in line %d already", twice.id, line))
+			}
+			twice.lines[twice.id] = e.line
+		}
+		if _, _, reason := a.order(e, found); reason != "" {
+			why = append(why, reason)
+		}
+		switch {
+		case len(why) == 0:
+		case len(a.stale) == maxStale:
+			a.stale = append(a.stale, "...")
+			return errStale
+		default:
+			a.stale = append(a.stale, fmt.Sprintf("line %d, product %s: %s", e.line, e.Product, strings.Join(why, "; ")))
+		}
+	}
+	return nil
+}
+
+var errStale = errors.New("too much is stale to be named")
+
+// order is what push is told for an entry; done says that it has been carried out, and stale why it must not be.
+func (a *adoptApply) order(e adoptEntry, found map[string]*controlv1.ProductDetail) (order *meshv1.Adopt, done bool, stale string) {
+	change, observed := found[e.Product].GetDesired(), found[e.Product].GetObserved()
+	order = &meshv1.Adopt{ProductId: e.Product, StripeId: e.Stripe, Prices: e.Prices, Replace: e.Replace}
+	switch {
+	case e.Stripe == "":
+		return nil, false, "say which of Stripe's products it is"
+	case observed.GetStripeId() == e.Stripe:
+		return order, true, ""
+	}
+	held := found[e.Stripe].GetObserved()
+	if e.Stripe != e.Product && found[e.Stripe].GetDesired() != nil {
+		return nil, false, "the catalog has, or had, a product of the id " + e.Stripe + " itself"
+	}
+	match := adoption.Match{Product: e.Product, StripeID: e.Stripe, Why: adoption.Why(e.Why)}
+	if e.Why != "" && !adoption.Holds(match, adoption.WantedOf(change, a.header.MetadataKey), adoption.HeldOf(held, a.header.MetadataKey)) {
+		return nil, false, fmt.Sprintf("it no longer matches %s by %s", e.Stripe, e.Why)
+	}
+	proposal := adoption.Propose(match, change, held)
+	if e.Prices == nil {
+		order.Prices, order.Replace = proposal.Prices, nil
+		for _, r := range proposal.Reservations {
+			if r.Price != "" {
+				return nil, false, r.Detail + "; say which prices are adopted (prices: {the catalog's id: Stripe's id}; {} for none)"
+			}
+		}
+	} else if e.Why != "" {
+		for _, r := range proposal.Reservations {
+			if r.Doubt != adoption.Ambiguous && !slices.Contains(e.Doubts, r.String()) {
+				return nil, false, "not known when it was approved: " + r.Detail
+			}
+		}
+	}
+	if observed == nil {
+		observed = &catalogv1.Observed{ProductId: e.Product}
+	}
+	var prices []catalog.PriceSighting
+	for _, p := range held.GetPrices() {
+		prices = append(prices, catalog.PriceSighting{StripeID: p.GetStripeId(), Price: p.GetPrice(), Created: p.GetCreated(), Seen: p.GetSeen()})
+	}
+	sighting := catalog.ProductSighting{Product: held.GetProduct(), Seen: held.GetProductSeen(), Updated: held.GetProductUpdated()}
+	if err := catalog.Adopt(proto.CloneOf(observed), change, catalog.Adoption{StripeID: e.Stripe, Prices: order.GetPrices(), Replace: order.GetReplace()}, sighting, prices); err != nil {
+		return nil, false, err.Error()
+	}
+	return order, false, ""
+}
+
+// apply orders a page of adoptions and waits for them.
+func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[string]*controlv1.ProductDetail) error {
+	request := &controlv1.AdoptProductsRequest{}
+	for _, e := range page {
+		order, done, stale := a.order(e, found)
+		switch {
+		case stale != "":
+			a.refused++
+			a.tell(e, "refused", stale)
+		case done:
+			a.already++
+			a.tell(e, "already adopted", "")
+		default:
+			request.Adoptions = append(request.Adoptions, order)
+		}
+	}
+	if len(request.GetAdoptions()) == 0 {
+		return nil
+	}
+	resp, err := a.client.AdoptProducts(ctx, connect.NewRequest(request))
+	if err != nil {
+		return err
+	}
+	entries := map[string]adoptEntry{}
+	for _, e := range page {
+		entries[e.Product] = e
+	}
+	waiting := map[string]adoptEntry{}
+	for _, o := range resp.Msg.GetOrders() {
+		waiting[o.GetId()] = entries[o.GetProductId()]
+	}
+	if a.noWait {
+		for _, id := range slices.Sorted(maps.Keys(waiting)) {
+			a.ordered++
+			a.tell(waiting[id], "ordered", "")
+		}
+		return nil
+	}
+	return a.await(ctx, waiting)
+}
+
+// await shows what becomes of the orders, and waits until push has brought what was adopted to its newest state.
+func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) error {
+	waitCtx, cancel := context.WithTimeoutCause(ctx, a.timeout, fmt.Errorf("push has not carried the orders out within %s; they stay, and are carried out when it does", a.timeout))
+	defer cancel()
+	var adopted []string
+	for len(waiting) > 0 {
+		resp, err := a.client.ListAdoptions(waitCtx, connect.NewRequest(&controlv1.ListAdoptionsRequest{Ids: slices.Sorted(maps.Keys(waiting))}))
+		if err != nil && waitCtx.Err() != nil {
+			return context.Cause(waitCtx)
+		}
+		if err != nil {
+			return err
+		}
+		for _, done := range resp.Msg.GetAdoptions() {
+			e := waiting[done.GetId()]
+			delete(waiting, done.GetId())
+			if done.GetRefused() {
+				a.refused++
+				a.tell(e, "refused", done.GetDetail())
+				continue
+			}
+			a.adopted++
+			adopted = append(adopted, e.Product)
+			a.tell(e, "adopted", "")
+		}
+		if len(waiting) == 0 {
+			break
+		}
+		a.progress.showf("%d of %d adopted, %d refused", a.adopted+a.already, a.approved, a.refused)
+		select {
+		case <-waitCtx.Done():
+			return context.Cause(waitCtx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	left, err := awaitEqual(waitCtx, a.client, adopted, "", func(int) {})
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for _, p := range left.GetProducts() {
+		a.differing++
+		if !a.json {
+			a.progress.clear()
+			sayf(stdout, "%s is adopted and differs: %s\n", p.GetProductId(), reasonOf(p, left))
+		}
+	}
+	if why := unknownBecause(left.GetEquality()); left != nil && why != "" {
+		a.unknown += len(adopted) - len(left.GetProducts())
+		if !a.json {
+			a.progress.clear()
+			say(stdout, "unknown:", why)
+		}
+	}
+	return nil
+}
+
+func (a *adoptApply) tell(e adoptEntry, result, detail string) {
+	if a.json {
+		a.list.add(struct {
+			Product string `json:"product"`
+			Stripe  string `json:"stripe"`
+			Result  string `json:"result"`
+			Detail  string `json:"detail,omitempty"`
+		}{e.Product, e.Stripe, strings.ReplaceAll(result, " ", "_"), detail})
+		return
+	}
+	a.progress.clear()
+	if detail != "" {
+		result += ": " + detail
+	}
+	sayf(stdout, "%s  %s  %s\n", e.Product, e.Stripe, result)
+}

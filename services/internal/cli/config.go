@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/ingestion"
+)
+
+type configCmd struct {
+	Check configCheckCmd `cmd:"" help:"Check settings, policy and mapping as the services do when they start, without starting anything."`
+}
+
+// configCheckCmd checks what the services would be given. Whether the mapping's SQL fits the tables only the
+// database knows: ingestion asks it when it starts, and so does --database.
+type configCheckCmd struct {
+	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Names of the accounts whose settings are checked, separated by commas; those of the file if it has any."`
+	Database bool     `name:"database" help:"Ask the catalog database, too, as ingestion does when it starts: rights, tables, what the queries read and what is watched, and a sample of 1,000 products. Changes nothing there. Exit 2 if it finds anything, 1 if it could not look."`
+}
+
+// settings are those of all services.
+type settings struct {
+	config.File
+	config.Log
+	config.Mesh
+	config.Hosts
+	config.API
+	config.Migrations
+	config.Stripe
+	config.Ingestion
+	config.Push
+	config.Pull
+	config.Reconciliation
+	config.Policy
+}
+
+func (*configCheckCmd) Help() string {
+	return "Without --database no server is asked. Whether the mapping's SQL fits the tables is then not known."
+}
+
+// checked is what the check of an account has found.
+type checked struct {
+	Account  string         `json:"account"`
+	Findings []foundProblem `json:"findings"`
+}
+
+type foundProblem struct {
+	// Severity is refusal, if ingestion does not start, or warning.
+	Severity string `json:"severity"`
+	Message  string `json:"message"`
+	Fix      string `json:"fix,omitempty"`
+}
+
+// Run checks one account after the other.
+func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
+	var accounts []checked
+	found := 0
+	for _, account := range cmd.Accounts {
+		args := []string{"--account", account}
+		if c.Config != "" {
+			args = append(args, "--config", c.Config)
+		}
+		var s settings
+		mapping, err := config.Parse(&s, "driftless", "", service.Version(), args)
+		if err == nil {
+			_, err = service.Policy(s.Policy, c.Config, mapping)
+		}
+		if err == nil {
+			err = config.CheckWebhookSecrets(s.StripeAPIBase, s.StripeWebhookSecret.Reveal())
+		}
+		a := checked{Account: account, Findings: []foundProblem{}}
+		if err == nil && cmd.Database {
+			a.Findings, err = askDatabase(ctx, s, mapping)
+		}
+		if err != nil {
+			return fmt.Errorf("account %s: %w", account, err)
+		}
+		found += len(a.Findings)
+		accounts = append(accounts, a)
+	}
+	if err := cmd.print(c, accounts); err != nil {
+		return err
+	}
+	if found > 0 {
+		return errDiffers
+	}
+	return nil
+}
+
+func askDatabase(ctx context.Context, s settings, mapping *config.Mapping) ([]foundProblem, error) {
+	found, err := ingestion.Check(ctx, ingestion.Config{
+		Account: s.Account, DatabaseURL: s.DatabaseURL.Reveal(), Mapping: mapping, Slot: s.Slot, Publication: s.Publication,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]foundProblem, 0, len(found))
+	for _, f := range found {
+		severity := "warning"
+		if f.IsRefusal() {
+			severity = "refusal"
+		}
+		out = append(out, foundProblem{Severity: severity, Message: f.Message, Fix: f.Fix})
+	}
+	return out, nil
+}
+
+func (cmd *configCheckCmd) print(c *cli, accounts []checked) error {
+	if c.Output == "json" {
+		if cmd.Database {
+			return json.NewEncoder(jsonOut).Encode(map[string][]checked{"accounts": accounts})
+		}
+		return json.NewEncoder(jsonOut).Encode(map[string][]string{"valid": cmd.Accounts})
+	}
+	for _, a := range accounts {
+		switch {
+		case !cmd.Database:
+			sayf(stdout, "account %s: the configuration is valid\n", a.Account)
+		case len(a.Findings) == 0:
+			sayf(stdout, "account %s: the configuration is valid, and the catalog database is as ingestion needs it\n",
+				a.Account)
+		default:
+			printFindings(stdout, a)
+		}
+	}
+	return nil
+}
+
+func printFindings(w io.Writer, a checked) {
+	refusals := 0
+	for _, f := range a.Findings {
+		if f.Severity == "refusal" {
+			refusals++
+		}
+	}
+	sayf(w, "account %s: the configuration is valid; "+
+		"the check of the catalog database has %d findings; %d keep ingestion from starting\n",
+		a.Account, len(a.Findings), refusals)
+	for _, f := range a.Findings {
+		sayf(w, "\n%s: %s\n", f.Severity, lines(f.Message))
+		if f.Fix != "" {
+			sayf(w, "  run: %s\n", lines(f.Fix))
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+)
+
+// waitConverged returns the plan once everything committed before the call is captured, nothing is in flight, and it
+// is known that nothing differs of the products named, or of all. If ctx ends before, its error says what was still
+// to be done.
+func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient, ingest ingestv1connect.IngestServiceClient, products []string) (*controlv1.PlanResponse, error) {
+	if err := patiently(ctx, func() error {
+		_, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("ingestion has not captured everything: %w", err)
+	}
+	var plan *controlv1.PlanResponse
+	for calm := 0; ; {
+		if err := patiently(ctx, func() error {
+			resp, err := control.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
+			if err == nil {
+				plan = resp.Msg
+			}
+			return err
+		}); err != nil {
+			return nil, fmt.Errorf("it is not known what differs: %w", err)
+		}
+		if len(plan.GetProducts()) == 0 && plan.GetInFlight() == 0 && unknownBecause(plan.GetEquality()) == "" {
+			calm++
+		} else {
+			calm = 0
+		}
+		// Two answers in a row: a message may be between two consumers in one of them.
+		if calm == 2 {
+			return plan, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: %w", remaining(plan), context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// remaining says in a few words what a plan has to do.
+func remaining(plan *controlv1.PlanResponse) string {
+	const most = 5
+	var names []string
+	for i, p := range plan.GetProducts() {
+		if i == most {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, p.GetProductId()+" "+stateName(p.GetState()))
+	}
+	which := ""
+	if len(names) > 0 {
+		which = " (" + strings.Join(names, ", ") + ")"
+	}
+	words := fmt.Sprintf("%d products differ%s, %d messages are in flight", len(plan.GetProducts()), which, plan.GetInFlight())
+	if why := unknownBecause(plan.GetEquality()); why != "" {
+		words = "unknown: " + why + "; " + words
+	}
+	return words
+}
+
+func stateName(s controlv1.ProductState) string {
+	return strings.ToLower(strings.TrimPrefix(s.String(), "PRODUCT_STATE_"))
+}

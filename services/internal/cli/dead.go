@@ -1,0 +1,310 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+)
+
+type deadCmd struct {
+	List   deadListCmd   `cmd:"" default:"withargs" help:"List open dead letters, the newest first."`
+	Show   deadShowCmd   `cmd:"" help:"Show all that is known of a product's dead letters, and the state that it should have got."`
+	Replay deadReplayCmd `cmd:"" help:"Have the newest states of dead products tried again."`
+	Drop   deadDropCmd   `cmd:"" help:"Close dead letters without trying anything again."`
+}
+
+type deadListCmd struct {
+	address
+	Product []string `name:"product" placeholder:"PRODUCT" help:"Of this product only; may be given several times."`
+	Reason  string   `name:"reason" placeholder:"REASON" help:"With this reason only, as the list shows it: refused_by_stripe, invalid_product, not_converging, exhausted, undecodable or unstorable."`
+	Service string   `name:"service" placeholder:"SERVICE" help:"Of this service only: ingestion, push, pull or reconciliation."`
+	Limit   uint32   `default:"100" help:"At most this many, the newest."`
+}
+
+func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.ListDeadLetters(ctx, connect.NewRequest(&controlv1.ListDeadLettersRequest{
+		Limit: cmd.Limit, ProductIds: cmd.Product, Reason: cmd.Reason, Service: cmd.Service,
+	}))
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return printJSON(resp.Msg)
+	}
+	rows := [][]string{{"PRODUCT", "SERVICE", "REASON", "FIELD", "ATTEMPTS", "LAST", "MESSAGE"}}
+	for _, l := range resp.Msg.GetDeadLetters() {
+		rows = append(rows, []string{
+			l.GetProductId(), l.GetService(), l.GetReason(), l.GetField(),
+			strconv.FormatUint(uint64(l.GetAttempts()), 10), ago(l.GetLastAt()), l.GetMessage(),
+		})
+	}
+	printTable(stdout, rows...)
+	return nil
+}
+
+type deadShowCmd struct {
+	address
+	Product string `arg:"" help:"Id of the product."`
+}
+
+func (cmd *deadShowCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.GetDeadLetters(ctx, connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: cmd.Product}))
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return printJSON(resp.Msg)
+	}
+	if len(resp.Msg.GetDeadLetters()) == 0 {
+		sayf(stdout, "product %s has no open dead letter; `driftless history %s` shows what happened to it\n", cmd.Product, cmd.Product)
+		return nil
+	}
+	for i, d := range resp.Msg.GetDeadLetters() {
+		if i > 0 {
+			say(stdout)
+		}
+		if err := printDeadLetter(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printDeadLetter(d *controlv1.DeadLetterDetail) error {
+	l := d.GetDeadLetter()
+	rows := [][]string{{"product", l.GetProductId()}}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	if l.GetVersion() > 0 {
+		add("version", strconv.FormatUint(l.GetVersion(), 10))
+	}
+	add("given up by", l.GetService())
+	add("reason", l.GetReason())
+	add("message", l.GetMessage())
+	add("field", l.GetField())
+	add("step", l.GetStep())
+	add("Stripe's code", l.GetStripeCode())
+	add("Stripe's request", l.GetStripeRequestId())
+	add("attempts", strconv.FormatUint(uint64(l.GetAttempts()), 10))
+	add("first", moment(l.GetFirstAt()))
+	add("last", moment(l.GetLastAt()))
+	add("trace", traceOf(l.GetTraceparent()))
+	add("traceparent", l.GetTraceparent())
+	if l.GetSubject() != "" {
+		add("came from", fmt.Sprintf("%s, message %d of %s", l.GetSubject(), l.GetSequence(), l.GetStream()))
+	}
+	printTable(stdout, rows...)
+	if err := printWanted(d.GetWanted()); err != nil {
+		return err
+	}
+	if len(d.GetSteps()) > 0 {
+		say(stdout, "still to do:")
+		printSteps(d.GetSteps())
+	}
+	return nil
+}
+
+func printWanted(w *catalogv1.ProductChange) error {
+	switch {
+	case w == nil:
+		say(stdout, "wanted: not known any more")
+		return nil
+	case w.GetOperation() == catalogv1.Operation_OPERATION_DELETE:
+		say(stdout, "wanted: archived, since the product has left the catalog")
+		return nil
+	}
+	data, err := protojson.MarshalOptions{UseProtoNames: true, Multiline: true}.Marshal(w.GetProduct())
+	if err != nil {
+		return fmt.Errorf("encode the wanted product: %w", err)
+	}
+	say(stdout, "wanted:")
+	if _, err = jsonOut.Write(append(data, '\n')); err != nil {
+		return fmt.Errorf("write the wanted product: %w", err)
+	}
+	return nil
+}
+
+func printSteps(steps []*controlv1.PlannedStep) {
+	for _, s := range steps {
+		sayf(stdout, "  %s\n", s.GetStep())
+		for _, param := range s.GetParameters() {
+			sayf(stdout, "    %s = %s\n", param.GetName(), param.GetValue())
+		}
+	}
+}
+
+func moment(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return ""
+	}
+	return t.AsTime().Local().Format(time.DateTime) + " (" + ago(t) + ")"
+}
+
+// traceOf is the trace id in a W3C traceparent.
+func traceOf(traceparent string) string {
+	if parts := strings.Split(traceparent, "-"); len(parts) == 4 {
+		return parts[1]
+	}
+	return ""
+}
+
+// deadLetters says which dead letters a command takes.
+type deadLetters struct {
+	Products []string `arg:"" optional:"" name:"product" help:"Ids of products."`
+	Reason   string   `name:"reason" placeholder:"REASON" help:"Letters with this reason, as the list shows it; of the products named, if some are."`
+	Service  string   `name:"service" placeholder:"SERVICE" help:"Letters of this service: ingestion, push, pull or reconciliation; of the products named, if some are."`
+	All      bool     `name:"all" help:"Every open dead letter; with other selections, every one that fits them."`
+}
+
+func (d deadLetters) selection() (*controlv1.DeadLetterSelection, error) {
+	if len(d.Products) == 0 && d.Reason == "" && d.Service == "" && !d.All {
+		return nil, errors.New("nothing is selected: name products, give --reason or --service, or say --all (`driftless dead list` shows what there is)")
+	}
+	return &controlv1.DeadLetterSelection{ProductIds: d.Products, Reason: d.Reason, Service: d.Service, All: d.All}, nil
+}
+
+// take goes through a selection, which the control API takes part by part. It stops at a part of which something failed:
+// what comes after would most likely fail too.
+func (d deadLetters) take(part func(*controlv1.DeadLetterSelection) (results []*controlv1.DeadLetterResult, truncated bool, err error)) ([]*controlv1.DeadLetterResult, error) {
+	selection, err := d.selection()
+	if err != nil {
+		return nil, err
+	}
+	var all []*controlv1.DeadLetterResult
+	for {
+		results, truncated, err := part(selection)
+		all = append(all, results...)
+		switch failed := slices.ContainsFunc(results, func(r *controlv1.DeadLetterResult) bool { return r.GetError() != "" && r.GetLetterId() != "" }); {
+		case err != nil || !truncated || len(results) == 0:
+			return all, err
+		case failed:
+			return all, errors.New("stopped there, with more selected: run it again once what failed is mended")
+		}
+		selection = proto.CloneOf(selection)
+		selection.After = results[len(results)-1].GetProductId()
+	}
+}
+
+func failures(results []*controlv1.DeadLetterResult) (n int) {
+	for _, r := range results {
+		if r.GetError() != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// report shows what became of each letter. An error in between does not hide what was done before it.
+func report(c *cli, whole proto.Message, results []*controlv1.DeadLetterResult, done func(*controlv1.DeadLetterResult) string, err error) error {
+	switch {
+	case c.Output == "json" && (err == nil || len(results) > 0):
+		err = errors.Join(err, printJSON(whole))
+	case len(results) > 0:
+		rows := [][]string{{"PRODUCT", "SERVICE", "REASON", "RESULT"}}
+		for _, r := range results {
+			result := "failed: " + r.GetError()
+			if r.GetError() == "" {
+				result = done(r)
+			}
+			rows = append(rows, []string{r.GetProductId(), r.GetService(), r.GetReason(), result})
+		}
+		printTable(stdout, rows...)
+	case err == nil:
+		say(stdout, "no open dead letter is among those selected")
+	}
+	switch n := failures(results); {
+	case n == 0:
+		return err
+	case err == nil:
+		return fmt.Errorf("%d of %d failed", n, len(results))
+	default:
+		return fmt.Errorf("%d of %d failed: %w", n, len(results), err)
+	}
+}
+
+type deadReplayCmd struct {
+	address
+	deadLetters
+}
+
+// Help is shown by --help.
+func (*deadReplayCmd) Help() string {
+	return `What is tried is the newest state of each product, never the one that was refused: what push or pull gave up is pushed
+again after a look at Stripe, and what ingestion refused is read from the catalog again.
+
+A letter stays open until the product has been brought to its newest state, and the next refusal takes its place:
+"driftless dead list" shows what is left, "driftless history PRODUCT" what happened. A letter about no version is settled
+by the order.
+
+One of PRODUCT, --reason, --service and --all must be given. Exit code 1 says that one of them could not be ordered.`
+}
+
+func (cmd *deadReplayCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	results, err := cmd.take(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
+		resp, err := client.ReplayDeadLetters(ctx, connect.NewRequest(&controlv1.ReplayDeadLettersRequest{Selection: s}))
+		if err != nil {
+			return nil, false, err
+		}
+		return resp.Msg.GetResults(), resp.Msg.GetTruncated(), nil
+	})
+	return report(c, &controlv1.ReplayDeadLettersResponse{Results: results}, results, func(r *controlv1.DeadLetterResult) string {
+		return "ordered from " + r.GetOrdered()
+	}, err)
+}
+
+type deadDropCmd struct {
+	address
+	deadLetters
+	Why string `name:"why" placeholder:"TEXT" help:"Why, for the product's history."`
+}
+
+// Help is shown by --help.
+func (*deadDropCmd) Help() string {
+	return `The letters are closed and forgotten, and the history says so. Nothing is tried again by this alone: but a product that
+still differs counts as pending, drifts, and is repaired by policy, and what is refused then is dead again. To have the
+newest state tried, use "driftless dead replay".
+
+One of PRODUCT, --reason, --service and --all must be given. Exit code 1 says that one of them could not be dropped.`
+}
+
+func (cmd *deadDropCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	results, err := cmd.take(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
+		resp, err := client.DropDeadLetters(ctx, connect.NewRequest(&controlv1.DropDeadLettersRequest{Selection: s, Why: cmd.Why}))
+		if err != nil {
+			return nil, false, err
+		}
+		return resp.Msg.GetResults(), resp.Msg.GetTruncated(), nil
+	})
+	return report(c, &controlv1.DropDeadLettersResponse{Results: results}, results, func(*controlv1.DeadLetterResult) string { return "dropped" }, err)
+}

@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+type driftCmd struct {
+	List    driftListCmd    `cmd:"" default:"withargs" help:"List open drift; exit 2 if there is any."`
+	Show    driftShowCmd    `cmd:"" help:"Show all drift of a product, what was settled included; exit 2 if any is open."`
+	Ignore  driftIgnoreCmd  `cmd:"" help:"Leave a product's drift as it is until one of its values changes."`
+	Resolve driftResolveCmd `cmd:"" help:"Decide which side's values are kept, whatever the policy says."`
+}
+
+type driftListCmd struct {
+	address
+	Kind  []string `enum:"missing,extra,field,price_structure,default_price,archived_in_stripe,archived_in_catalog" help:"Of these kinds only, separated by commas: missing, extra, field, price_structure, default_price, archived_in_stripe, archived_in_catalog."`
+	State []string `enum:"found,repairing,waiting,ignored" help:"In these states only, separated by commas: found, repairing, waiting (for a person), ignored. What is ignored is not listed otherwise."`
+}
+
+func (cmd *driftListCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return orUnknown(c, err)
+	}
+	states := cmd.State
+	if len(states) == 0 {
+		states = []string{"found", "repairing", "waiting"}
+	}
+	return showDrift(ctx, c, client, &controlv1.ListDriftRequest{Kinds: cmd.Kind, States: states})
+}
+
+type driftShowCmd struct {
+	address
+	Product string `arg:"" help:"Id of the product."`
+}
+
+func (cmd *driftShowCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return orUnknown(c, err)
+	}
+	return showDrift(ctx, c, client, &controlv1.ListDriftRequest{ProductIds: []string{cmd.Product}, Settled: true})
+}
+
+// showDrift reads all pages and prints them.
+func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServiceClient, request *controlv1.ListDriftRequest) error {
+	all := &controlv1.ListDriftResponse{}
+	for {
+		resp, err := client.ListDrift(ctx, connect.NewRequest(request))
+		if err != nil {
+			return orUnknown(c, err)
+		}
+		page := resp.Msg.GetDrift()
+		if request.GetAfter() == "" {
+			all.Equality = resp.Msg.GetEquality()
+		} else {
+			all.Equality = both(all.GetEquality(), resp.Msg.GetEquality())
+		}
+		all.Drift = append(all.Drift, page...)
+		if !resp.Msg.GetTruncated() || len(page) == 0 {
+			break
+		}
+		request.After = page[len(page)-1].GetProductId()
+	}
+	if err := printDrift(c, all); err != nil {
+		return err
+	}
+	for _, d := range all.GetDrift() {
+		if d.GetSettledAt() == nil && d.GetState() != "ignored" {
+			return errDiffers
+		}
+	}
+	if unknownBecause(all.GetEquality()) != "" {
+		return errDiffers
+	}
+	return nil
+}
+
+// printDrift prints drift, and if it is the answer to what has drifted, as of when.
+func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
+	if c.Output == "json" {
+		return printJSON(all)
+	}
+	product := ""
+	for _, d := range all.GetDrift() {
+		if d.GetProductId() != product {
+			product = d.GetProductId()
+			say(stdout, product)
+		}
+		sayf(stdout, "  %s\n", differenceLine(d.GetDifference()))
+		about := []string{d.GetState(), "since " + ago(d.GetSince()), "caused by " + strings.ReplaceAll(d.GetCausedBy(), "_", " ")}
+		if d.GetEventId() != "" {
+			about[2] += " (" + d.GetEventId() + ")"
+		}
+		if d.GetSettledAt() != nil {
+			about = append(about, "settled "+ago(d.GetSettledAt()))
+		} else {
+			about = append(about, "policy: "+d.GetDifference().GetAction())
+		}
+		sayf(stdout, "      %s\n", strings.Join(about, ", "))
+		if d.GetDetail() != "" {
+			sayf(stdout, "      %s\n", d.GetDetail())
+		}
+		if d.GetState() == "waiting" {
+			sayf(stdout, "      decide: driftless drift resolve %s --keep catalog|stripe\n", d.GetProductId())
+		}
+	}
+	switch why := unknownBecause(all.GetEquality()); {
+	case all.GetEquality() == nil:
+		sayf(stdout, "%d differences\n", len(all.GetDrift()))
+	case why != "":
+		sayf(stdout, "unknown: %s; %d differences as far as is known%s\n", why, len(all.GetDrift()), asOf(all.GetEquality()))
+	default:
+		sayf(stdout, "%d differences%s\n", len(all.GetDrift()), asOf(all.GetEquality()))
+	}
+	return nil
+}
+
+// differenceLine says what differs: `field description: catalog "A", Stripe "B"`.
+func differenceLine(d *meshv1.Difference) string {
+	words := strings.ReplaceAll(d.GetKind(), "_", " ")
+	if d.GetField() != "" {
+		words += " " + d.GetField()
+	}
+	// The words where there are some: an id, or an amount in cents, says little.
+	value := func(text, words string) string {
+		if words != "" {
+			return words
+		}
+		return strconv.Quote(text)
+	}
+	var sides []string
+	if d.GetCatalog() != "" || d.GetField() != "" {
+		sides = append(sides, "catalog "+value(d.GetCatalog(), d.GetCatalogWords()))
+	}
+	if d.GetStripe() != "" || d.GetField() != "" {
+		sides = append(sides, "Stripe "+value(d.GetStripe(), d.GetStripeWords()))
+	}
+	if len(sides) > 0 {
+		words += ": " + strings.Join(sides, ", ")
+	}
+	return words
+}
+
+type driftIgnoreCmd struct {
+	address
+	Product string   `arg:"" help:"Id of the product."`
+	Field   []string `help:"These fields only, as they are listed, separated by commas; - for the product as a whole."`
+}
+
+func (cmd *driftIgnoreCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.IgnoreDrift(ctx, connect.NewRequest(&controlv1.IgnoreDriftRequest{ProductId: cmd.Product, Fields: cmd.Field}))
+	if err != nil {
+		return err
+	}
+	return printDrift(c, &controlv1.ListDriftResponse{Drift: resp.Msg.GetDrift()})
+}
+
+type driftResolveCmd struct {
+	address
+	Product string   `arg:"" help:"Id of the product."`
+	Field   []string `help:"These fields only, as they are listed, separated by commas; - for the product as a whole."`
+	Keep    string   `enum:"catalog,stripe" required:"" help:"Whose values are kept: the catalog's go to Stripe, or Stripe's to the catalog."`
+}
+
+func (cmd *driftResolveCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	keep := map[string]controlv1.Keep{"catalog": controlv1.Keep_KEEP_CATALOG, "stripe": controlv1.Keep_KEEP_STRIPE}[cmd.Keep]
+	resp, err := client.ResolveDrift(ctx, connect.NewRequest(&controlv1.ResolveDriftRequest{ProductId: cmd.Product, Fields: cmd.Field, Keep: keep}))
+	if err != nil {
+		return err
+	}
+	return printDrift(c, &controlv1.ListDriftResponse{Drift: resp.Msg.GetDrift()})
+}
+
+type historyCmd struct {
+	address
+	Product string `arg:"" help:"Id of the product."`
+	Limit   uint32 `default:"100" help:"At most this many entries, the newest."`
+}
+
+func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.ListHistory(ctx, connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: cmd.Product, Limit: cmd.Limit}))
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return printJSON(resp.Msg)
+	}
+	for _, e := range resp.Msg.GetEntries() {
+		printEntry(e)
+	}
+	return nil
+}
+
+// printEntry prints one line about an entry, and one for each field, difference or call of it.
+func printEntry(e *controlv1.HistoryEntry) {
+	head := []string{timeOf(e.GetAt()), e.GetKind()}
+	if e.GetVersion() != 0 {
+		head = append(head, fmt.Sprintf("version %d", e.GetVersion()))
+	}
+	if e.GetCausedBy() != "" {
+		head = append(head, "by "+strings.ReplaceAll(e.GetCausedBy(), "_", " "))
+	}
+	if e.GetStripeRequestId() != "" {
+		head = append(head, e.GetStripeRequestId())
+	}
+	if e.GetTraceId() != "" {
+		head = append(head, "trace "+e.GetTraceId())
+	}
+	say(stdout, strings.Join(head, "  "))
+	if len(e.GetSteps()) == 0 && len(e.GetDifferences()) == 0 && e.GetDetail() != "" {
+		say(stdout, "    "+e.GetDetail())
+	}
+	for _, f := range e.GetChanges() {
+		sayf(stdout, "    %s: %q -> %q\n", f.GetField(), f.GetOld(), f.GetNew())
+	}
+	for _, d := range e.GetDifferences() {
+		say(stdout, "    "+differenceLine(d))
+	}
+	for _, s := range e.GetSteps() {
+		sayf(stdout, "    %s  %s  %s\n", s.GetStep(), s.GetObjectId(), s.GetStripeRequestId())
+	}
+}
+
+func timeOf(t *timestamppb.Timestamp) string {
+	return t.AsTime().Local().Format("2006-01-02 15:04:05.000")
+}

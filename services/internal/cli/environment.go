@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+)
+
+// serviceSettings are what each service's program reads.
+var serviceSettings = map[string]any{
+	mesh.Ingestion:      config.IngestionService{},
+	mesh.Push:           config.PushService{},
+	mesh.Pull:           config.PullService{},
+	mesh.Reconciliation: config.ReconciliationService{},
+}
+
+// common are the variables of this process, beside settings, that every service gets: where the system's parts are
+// found, and what Go and OpenTelemetry read. Names that end in "_" stand for all that begin so. A shell holds secrets
+// of other programs too, so there is no more.
+var common = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_", "LD_LIBRARY_PATH",
+	"SSL_CERT_FILE", "SSL_CERT_DIR",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+	"GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK", "GOCOVERDIR", "OTEL_",
+}
+
+// postgresVariables are libpq's, as pgx reads them, for services with a database.
+var postgresVariables = []string{
+	"PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE",
+	"PGAPPNAME", "PGOPTIONS", "PGTZ", "PGCONNECT_TIMEOUT", "PGTARGETSESSIONATTRS", "PGCHANNELBINDING", "PGREQUIREAUTH",
+	"PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION", "PGSSLMODE", "PGSSLKEY", "PGSSLCERT", "PGSSLCERTMODE", "PGSSLSNI",
+	"PGSSLROOTCERT", "PGSSLPASSWORD", "PGSSLNEGOTIATION",
+}
+
+// environment is that of a service: its settings with where everything is, and what every program needs. No service
+// gets the secrets of another.
+func (u *up) environment(service string) []string {
+	own := config.Variables(serviceSettings[service])
+	pass := common
+	if slices.Contains(own, "DATABASE_URL") {
+		pass = slices.Concat(common, postgresVariables)
+	}
+	set := u.settings()
+	if set["NATS_URL"] != "" {
+		// On the private server each service is a user of its own.
+		set["NATS_URL"] = u.natsURL(service)
+	}
+	if service == mesh.Reconciliation && set["LEDGER_DATABASE_URL"]+set["LEDGER_DATABASE_URL_FILE"] != "" {
+		// The catalog's database is for a ledger that has none of its own.
+		set["DATABASE_URL"], set["DATABASE_URL_FILE"] = "", ""
+	}
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		if slices.Contains(own, name) {
+			_, settled := set[strings.TrimSuffix(name, "_FILE")]
+			return settled
+		}
+		return !slices.ContainsFunc(pass, func(p string) bool {
+			return name == p || strings.HasSuffix(p, "_") && strings.HasPrefix(name, p)
+		})
+	})
+	for name, value := range set {
+		if value != "" && slices.Contains(own, name) {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// settings are those of all services, by their variables.
+func (u *up) settings() map[string]string {
+	set := map[string]string{
+		"DRIFTLESS_ACCOUNT":             u.Account,
+		"DATABASE_URL":                  u.at.Database,
+		"NATS_URL":                      u.at.NATS,
+		"NATS_REPLICAS":                 strconv.Itoa(u.replicas()),
+		"NATS_CREDS":                    u.NATSCreds,
+		"NATS_NKEY":                     u.NATSNKey,
+		"NATS_CA":                       u.NATSCA,
+		"NATS_CERT":                     u.NATSCert,
+		"NATS_KEY":                      u.NATSKey,
+		"STRIPE_API_KEY":                u.StripeAPIKey.Reveal(),
+		"STRIPE_API_BASE":               u.at.Stripe,
+		"DRIFTLESS_TOKEN":               u.cli.Token.Reveal(),
+		"STRIPE_WEBHOOK_SECRET":         strings.Join(u.StripeWebhookSecret.Reveal(), ","),
+		"LEDGER_DATABASE_URL":           u.LedgerDatabaseURL.Reveal(),
+		"DRIFTLESS_INGESTION_ADDR":      u.IngestionAddr,
+		"DRIFTLESS_PULL_ADDR":           u.PullAddr,
+		"DRIFTLESS_RECONCILIATION_ADDR": u.ReconciliationAddr,
+		"DRIFTLESS_PUSH_ADDR":           u.PushAddr,
+		"DRIFTLESS_SLOT":                u.Slot,
+		"DRIFTLESS_PUBLICATION":         u.Publication,
+		"DRIFTLESS_ACCEPT_DATABASE":     u.AcceptDatabase,
+		"DRIFTLESS_PUSH_CONCURRENCY":    strconv.Itoa(u.PushConcurrency),
+		"DRIFTLESS_PUSH_CREATE":         strconv.FormatBool(u.PushCreate),
+		"DRIFTLESS_TAKE_LOOKUP_KEYS":    strconv.FormatBool(u.TakeLookupKeys),
+		"DRIFTLESS_GUARD_SHARE":         formatRate(u.GuardShare),
+		"DRIFTLESS_GUARD_LEAST":         strconv.FormatUint(u.GuardLeast, 10),
+		"DRIFTLESS_POLL_INTERVAL":       u.PollInterval.String(),
+		"DRIFTLESS_GRACE_PERIOD":        u.GracePeriod.String(),
+		"DRIFTLESS_SCAN_INTERVAL":       u.ScanInterval.String(),
+		"DRIFTLESS_DRIFT_POLICY":        u.DriftPolicy,
+		"DRIFTLESS_POLICY":              u.Policy.Policy.String(),
+		"DRIFTLESS_EXTRAS":              u.Extras,
+		"DRIFTLESS_HISTORY_RETENTION":   u.HistoryRetention.String(),
+		"DRIFTLESS_LOG_LEVEL":           u.ServiceLogLevel,
+		"DRIFTLESS_LOG_FORMAT":          telemetry.LogFormat(os.Stderr, u.cli.LogFormat),
+		"DRIFTLESS_CONFIG":              u.cli.Config,
+		"DRIFTLESS_ALLOWED_HOSTS":       strings.Join(u.AllowedHosts, ","),
+		"STRIPE_ACCOUNT":                u.StripeAccount,
+		"STRIPE_RATE":                   formatRate(u.StripeRate),
+		"STRIPE_ENDPOINT_RATE":          formatRate(u.StripeEndpointRate),
+		"STRIPE_READ_ALLOWANCE":         strconv.FormatUint(u.StripeReadAllowance, 10),
+	}
+	if u.sim != nil {
+		set["STRIPE_API_KEY"], set["STRIPE_WEBHOOK_SECRET"] = simulatorKey, u.webhook
+		// The simulator counts no reads.
+		if u.StripeReadAllowance == 10_000 {
+			set["STRIPE_READ_ALLOWANCE"] = "0"
+		}
+		if u.StripeRate == 0 {
+			set["STRIPE_RATE"] = formatRate(simulatorRate)
+		}
+		if u.PollInterval == 10*time.Minute {
+			set["DRIFTLESS_POLL_INTERVAL"] = localPollInterval.String()
+		}
+		if u.GracePeriod == 30*time.Second {
+			set["DRIFTLESS_GRACE_PERIOD"] = localGracePeriod.String()
+		}
+	}
+	// The services read the files themselves, again at every connection.
+	for name, file := range map[string]string{
+		"DATABASE_URL": u.DatabaseURLFile, "LEDGER_DATABASE_URL": u.LedgerDatabaseURLFile, "NATS_URL": u.NATSURLFile,
+	} {
+		if file != "" {
+			set[name], set[name+"_FILE"] = "", file
+		}
+	}
+	return set
+}
+
+func formatRate(r float64) string { return strconv.FormatFloat(r, 'f', -1, 64) }

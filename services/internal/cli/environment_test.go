@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+// variables are those that a service gets, by name.
+func (u *up) variables(t *testing.T, service string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, e := range u.environment(service) {
+		name, value, _ := strings.Cut(e, "=")
+		require.NotContains(t, out, name, "%s gets %s twice", service, name)
+		out[name] = value
+	}
+	return out
+}
+
+var everyService = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation}
+
+// everybody says that each service gets a value.
+func everybody(value string) map[string]string {
+	out := map[string]string{}
+	for _, service := range everyService {
+		out[service] = value
+	}
+	return out
+}
+
+func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
+	for name, value := range map[string]string{
+		"STRIPE_API_KEY": "sk_test_shell", "STRIPE_WEBHOOK_SECRET_FILE": "/run/webhook",
+		"DATABASE_URL": "postgres://shell", "LEDGER_DATABASE_URL_FILE": "/run/ledger",
+		"DRIFTLESS_TOKEN": "of the shell", "PGPASSWORD": "pg", "PGSSLROOTCERT": "/ca",
+		"AWS_SECRET_ACCESS_KEY": "aws", "PGP_KEY": "pgp", "DRIFTLESS_MIGRATIONS": "check",
+		"DRIFTLESS_SIM_ADDR": "127.0.0.1:1", "DRIFTLESS_DATA_DIR": "/data",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+	} {
+		t.Setenv(name, value)
+	}
+	u := &up{upCmd: &upCmd{}, cli: &cli{}}
+	u.at.Database, u.at.NATS, u.at.Stripe, u.cli.Token = "postgres://catalog", "nats://mesh", "http://stripe", "token"
+	u.StripeAPIKey, u.StripeWebhookSecret, u.LedgerDatabaseURLFile = "sk_test_1", "whsec_1", "/run/ledger"
+	u.AllowedHosts = []string{"a", "b"}
+	for variable, want := range map[string]map[string]string{
+		"DATABASE_URL":                {mesh.Ingestion: "postgres://catalog"},
+		"LEDGER_DATABASE_URL_FILE":    {mesh.Reconciliation: "/run/ledger"},
+		"STRIPE_API_KEY":              {mesh.Push: "sk_test_1", mesh.Pull: "sk_test_1"},
+		"STRIPE_WEBHOOK_SECRET":       {mesh.Pull: "whsec_1"},
+		"STRIPE_WEBHOOK_SECRET_FILE":  {},
+		"DRIFTLESS_TOKEN":             {mesh.Ingestion: "token", mesh.Reconciliation: "token"},
+		"PGPASSWORD":                  {mesh.Ingestion: "pg", mesh.Reconciliation: "pg"},
+		"PGSSLROOTCERT":               {mesh.Ingestion: "/ca", mesh.Reconciliation: "/ca"},
+		"DRIFTLESS_MIGRATIONS":        {mesh.Ingestion: "check", mesh.Reconciliation: "check"},
+		"AWS_SECRET_ACCESS_KEY":       {},
+		"PGP_KEY":                     {},
+		"DRIFTLESS_SIM_ADDR":          {},
+		"DRIFTLESS_DATA_DIR":          {},
+		"NATS_URL":                    everybody("nats://mesh"),
+		"DRIFTLESS_ALLOWED_HOSTS":     everybody("a,b"),
+		"OTEL_EXPORTER_OTLP_ENDPOINT": everybody("http://collector:4318"),
+	} {
+		for _, service := range everyService {
+			value, has := u.variables(t, service)[variable]
+			_, wanted := want[service]
+			require.Equal(t, wanted, has, "%s: %s", service, variable)
+			require.Equal(t, want[service], value, "%s: %s", service, variable)
+		}
+	}
+	u.LedgerDatabaseURLFile = ""
+	got := u.variables(t, mesh.Reconciliation)["DATABASE_URL"]
+	require.Equal(t, "postgres://catalog", got, "the ledger is in the catalog's database")
+}
+
+// A setting that up takes and hands to nobody would be switched off without a word.
+func TestEnvironment_EverySettingOfUpReachesAService(t *testing.T) {
+	u := &up{upCmd: &upCmd{}, cli: &cli{}}
+	for service, settings := range serviceSettings {
+		for _, variable := range config.Variables(settings) {
+			name := strings.TrimSuffix(variable, "_FILE")
+			if name == "DRIFTLESS_MIGRATIONS" {
+				continue // up has no such flag: the service reads the variable itself
+			}
+			if slices.Contains(signingSettings, name) {
+				continue // see upKeys.environment
+			}
+			require.Contains(t, u.settings(), name, service)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/signing"
+)
+
+type keysCmd struct {
+	Create keysCreateCmd `cmd:"" help:"Make a key for one service, and print its public key for DRIFTLESS_TRUSTED_KEYS."`
+	Public keysPublicCmd `cmd:"" help:"Print the public key of a signing key."`
+}
+
+// signer names the service in what is printed.
+type signer struct {
+	Service string `arg:"" optional:"" enum:"ingestion,push,pull,reconciliation," default:"" help:"Service that the key is for: ingestion, push, pull or reconciliation. Readers then trust the key for that service only."`
+}
+
+func (s signer) entry(key signing.PublicKey) string {
+	if s.Service == "" {
+		return key.String()
+	}
+	return s.Service + "=" + key.String()
+}
+
+type keysCreateCmd struct {
+	signer
+	KeyFile string `name:"key-file" placeholder:"FILE" help:"Write the signing key to this new file, readable by its owner alone; DRIFTLESS_SIGNING_KEY_FILE can name it."`
+	ShowKey bool   `name:"show-key" help:"Print the signing key, a secret, although standard output is no terminal."`
+}
+
+// Run prints the public key on standard output. The signing key goes to a file, or to a terminal.
+func (cmd *keysCreateCmd) Run(c *cli) error {
+	if cmd.KeyFile == "" && !cmd.ShowKey && (c.Output == "json" || !isTerminal(stdout)) {
+		return errors.New("the signing key is a secret, and standard output is no terminal: " +
+			"give --key-file FILE, or --show-key to print it all the same")
+	}
+	key, err := signing.Create()
+	if err != nil {
+		return err
+	}
+	if cmd.KeyFile != "" {
+		if err := writeNew(cmd.KeyFile, key.Reveal()+"\n"); err != nil {
+			return err
+		}
+	}
+	return printKey(c, cmd.signer, key, cmd.KeyFile == "")
+}
+
+func printKey(c *cli, s signer, key signing.PrivateKey, show bool) error {
+	if c.Output == "json" {
+		out := map[string]string{"trusted_key": s.entry(key.Public()), "id": key.Public().ID()}
+		if show {
+			out["signing_key"] = key.Reveal()
+		}
+		return json.NewEncoder(jsonOut).Encode(out)
+	}
+	if show {
+		sayf(stdout, "DRIFTLESS_SIGNING_KEY (of this service alone, a secret):\n%s\n\n"+
+			"DRIFTLESS_TRUSTED_KEYS (of every service):\n", key.Reveal())
+	}
+	say(stdout, s.entry(key.Public()))
+	return nil
+}
+
+// writeNew writes a secret to a file that must not be there yet.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("--key-file: %s is there already: a key that is in use is not overwritten", path)
+	}
+	if err != nil {
+		return fmt.Errorf("--key-file: %w", err)
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+type keysPublicCmd struct {
+	KeyFile string `arg:"" name:"key-file" placeholder:"FILE" help:"File with the signing key."`
+	signer
+}
+
+// Run prints what belongs into DRIFTLESS_TRUSTED_KEYS.
+func (cmd *keysPublicCmd) Run(c *cli) error {
+	text, err := config.ReadSecret("the signing key", cmd.KeyFile)
+	if err != nil {
+		return err
+	}
+	key, err := signing.ParsePrivate(text)
+	if err != nil {
+		return fmt.Errorf("%s holds no signing key: %w", cmd.KeyFile, err)
+	}
+	return printKey(c, cmd.signer, key, false)
+}

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/signing"
+)
+
+// keys runs the command and returns its exit code and what it printed.
+func keys(t *testing.T, args ...string) (code int, out string) {
+	t.Helper()
+	file, err := os.CreateTemp(t.TempDir(), "out")
+	require.NoError(t, err)
+	defer file.Close()
+	before := stdout
+	stdout = file
+	defer func() { stdout = before }()
+	code = Main(append([]string{"keys"}, args...))
+	data, err := os.ReadFile(file.Name())
+	require.NoError(t, err)
+	return code, string(data)
+}
+
+func TestKeysCreate_WritesTheKeyToAFileAndPrintsThePublicOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ingestion.key")
+	code, out := keys(t, "create", "ingestion", "--key-file", path)
+	require.Zero(t, code)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.EqualValues(t, 0o600, info.Mode().Perm())
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	key, err := signing.ParsePrivate(string(text))
+	require.NoError(t, err)
+	require.Equal(t, "ingestion="+key.Public().String()+"\n", out)
+
+	code, again := keys(t, "public", path, "ingestion")
+	require.Zero(t, code)
+	require.Equal(t, out, again)
+
+	code, _ = keys(t, "create", "ingestion", "--key-file", path)
+	require.Equal(t, 1, code, "a key that is in use was overwritten")
+	kept, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, text, kept)
+}
+
+func TestKeysCreate_PrintsASecretOnlyWhenAsked(t *testing.T) {
+	code, out := keys(t, "create")
+	require.Equal(t, 1, code)
+	require.Empty(t, out)
+	code, out = keys(t, "create", "--show-key", "-o", "json")
+	require.Zero(t, code)
+	var pair map[string]string
+	require.NoError(t, json.Unmarshal([]byte(out), &pair))
+	key, err := signing.ParsePrivate(pair["signing_key"])
+	require.NoError(t, err)
+	require.Equal(t, key.Public().String(), pair["trusted_key"])
+}
+
+// TestUp_KeysOfADataDirectory: each service gets its own key only, a mesh that has run without keys signs before it
+// checks, and what services without keys may have stored counts again.
+func TestUp_KeysOfADataDirectory(t *testing.T) {
+	data := t.TempDir()
+	start := func(without ...string) upKeys {
+		t.Helper()
+		u := &up{upCmd: &upCmd{Without: without}, dataDir: data}
+		require.NoError(t, u.makeKeys())
+		require.NoError(t, u.keys.signedOnce(without))
+		return u.keys
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(data, "nats"), 0o700))
+	require.False(t, start().checks, "what is stored is not signed")
+	second := start()
+	require.True(t, second.checks)
+	for _, service := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+		env := strings.Join(second.environment(service), " ")
+		require.Contains(t, env, service+".key")
+		require.Equal(t, 1, strings.Count(env, ".key"), "%s gets another's key", service)
+		require.Contains(t, env, service+"=driftless_public_key_v1_")
+	}
+	require.False(t, start(mesh.Push).checks)
+	require.False(t, start().checks)
+	require.True(t, start().checks)
+
+	data = t.TempDir()
+	require.True(t, start().checks, "in a new data directory, everything is signed from the start")
+
+	data = t.TempDir()
+	t.Setenv("DRIFTLESS_TRUSTED_KEYS_FILE", "/keys")
+	require.Empty(t, start().environment(mesh.Push), "keys that are given are left as they are")
+}

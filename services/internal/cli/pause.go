@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+)
+
+type pauseCmd struct {
+	address
+	Services []string      `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to pause: push, pull, ingestion; all three if none is given."`
+	For      time.Duration `placeholder:"DURATION" help:"How long; until driftless resume if not given."`
+}
+
+func (cmd *pauseCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	req := &controlv1.PauseRequest{Services: cmd.Services}
+	if cmd.For != 0 {
+		req.Duration = durationpb.New(cmd.For)
+	}
+	resp, err := client.Pause(ctx, connect.NewRequest(req))
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return printJSON(resp.Msg)
+	}
+	for _, p := range resp.Msg.GetPaused() {
+		sayf(stdout, "%s is paused until %s\n", p.GetService(), pauseEnd(p))
+	}
+	return nil
+}
+
+// pauseEnd says when a pause ends.
+func pauseEnd(p *controlv1.PausedService) string {
+	if p.GetUntil() == nil {
+		return "`driftless resume " + p.GetService() + "`"
+	}
+	return p.GetUntil().AsTime().Local().Format(time.DateTime)
+}
+
+type resumeCmd struct {
+	address
+	Services []string `arg:"" optional:"" enum:"push,pull,ingestion" help:"Services to resume: push, pull, ingestion; all three if none is given."`
+}
+
+func (cmd *resumeCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Resume(ctx, connect.NewRequest(&controlv1.ResumeRequest{Services: cmd.Services}))
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return printJSON(resp.Msg)
+	}
+	if len(resp.Msg.GetServices()) == 0 {
+		say(stdout, "nothing was paused")
+		return nil
+	}
+	say(stdout, "at work again:", strings.Join(resp.Msg.GetServices(), ", "))
+	return nil
+}

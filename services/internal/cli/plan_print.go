@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+// signs of what is done, with the colour of each (https://en.wikipedia.org/wiki/ANSI_escape_code#Colors).
+var signs = map[string]struct{ sign, colour string }{
+	"create":    {"+", "32"},
+	"update":    {"~", "33"},
+	"unarchive": {"^", "33"},
+	"replace":   {"±", "35"},
+	"archive":   {"-", "31"},
+}
+
+// planPrinter writes a plan for people.
+type planPrinter struct {
+	io.Writer
+
+	colours bool
+	// Products by what is done to them.
+	create, change, archive, refused, standing int
+}
+
+func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
+	p := &planPrinter{Writer: w, colours: colours}
+	for _, product := range plan.GetProducts() {
+		p.product(product)
+	}
+	if len(plan.GetProducts()) > 0 {
+		say(p)
+	}
+	e := plan.GetEquality()
+	unknown := unknownBecause(e)
+	products := counted(plan.GetCompared(), "product", "products") + " compared"
+	switch {
+	case len(plan.GetProducts()) == 0 && unknown != "":
+		sayf(p, "unknown: %s. As far as is known, nothing differs%s: %s", unknown, asOf(e), products)
+	case len(plan.GetProducts()) == 0:
+		sayf(p, "No differences: %s, equal%s", products, asOf(e))
+	default:
+		p.sum(products + asOf(e))
+	}
+	if n := plan.GetInFlight(); n > 0 {
+		sayf(p, ", %s in flight: this may change", counted(n, "message", "messages"))
+	}
+	sayf(p, ". %s\n", compared(e))
+	if len(plan.GetProducts()) > 0 && unknown != "" {
+		sayf(p, "unknown whether more differs: %s.\n", unknown)
+	}
+	for _, pause := range plan.GetPaused() {
+		so := "this is not up to date"
+		if pause.GetService() == "push" {
+			so = "nothing is brought to Stripe"
+		}
+		sayf(p, "%s is paused since %s, until %s: %s.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause), so)
+	}
+	if plan.GetHalted() != "" {
+		say(p, "Push is halted:", plan.GetHalted())
+	}
+}
+
+// sum writes how many products there are of each kind.
+func (p *planPrinter) sum(end string) {
+	sayf(p, "Plan: %d to create, %d to change, %d to archive", p.create, p.change, p.archive)
+	if p.refused > 0 {
+		sayf(p, ", %d refused", p.refused)
+	}
+	if p.standing > 0 {
+		sayf(p, ", %d left as they are", p.standing)
+	}
+	sayf(p, "; %s", end)
+}
+
+// product writes what is done to one product.
+func (p *planPrinter) product(plan *controlv1.ProductPlan) {
+	about := stateName(plan.GetState())
+	if plan.GetDiffersSince() != nil {
+		about += ", differs since " + ago(plan.GetDiffersSince())
+	}
+	verb, name := "update", ""
+	if changes := plan.GetChanges(); len(changes) > 0 && changes[0].GetPriceId() == "" {
+		verb = changes[0].GetVerb()
+		if name = changes[0].GetAfter(); name != "" {
+			name = fmt.Sprintf("  %q", name)
+		}
+	}
+	switch {
+	case plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD && len(plan.GetChanges()) == 0:
+		p.refused++
+		verb = ""
+	case len(plan.GetChanges()) == 0 && len(plan.GetWriteBacks()) == 0 && len(plan.GetDrift()) > 0:
+		p.standing++
+		verb = ""
+	case verb == "create":
+		p.create++
+	case verb == "archive":
+		p.archive++
+	default:
+		p.change++
+	}
+	p.line("", verb, plan.GetProductId()+name+"  ("+about+")")
+	if plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
+		sayf(p, "    its latest state was refused: %s`driftless dead show %s` shows what\n", followed(plan.GetRefused()), plan.GetProductId())
+	}
+	switch {
+	case plan.GetHeld():
+		say(p, "    held by the guard, since the catalog lost many products: `driftless approve` lets it pass")
+	case plan.GetWaiting() != "":
+		sayf(p, "    %s\n", retryWords(plan))
+	}
+	for _, change := range plan.GetChanges() {
+		p.planned(change)
+	}
+	for _, d := range plan.GetWriteBacks() {
+		sayf(p, "    write back to the catalog: %s\n", differenceLine(d))
+	}
+	for _, d := range plan.GetDrift() {
+		sayf(p, "    %s\n", standingWords(d))
+	}
+}
+
+// retryWords says why push comes back to a product, and when: "failed 4 times, next try in 49s: Stripe: ...".
+func retryWords(p *controlv1.ProductPlan) string {
+	words := "waits"
+	if n := p.GetAttempts(); n > 0 {
+		words = "failed " + counted(n, "time", "times")
+	}
+	if at := p.GetNextAttemptAt(); at != nil {
+		// It may have come due.
+		words += ", next try in " + max(time.Until(at.AsTime()).Round(time.Second), 0).String()
+	}
+	return words + ": " + p.GetWaiting()
+}
+
+// standingWords says what is left as it is, and why.
+func standingWords(d *controlv1.Drift) string {
+	line := differenceLine(d.GetDifference())
+	if d.GetState() == "waiting" {
+		line += ": waits for a person"
+		if d.GetDetail() != "" {
+			line += ", since it was " + d.GetDetail()
+		}
+		return line + " (driftless drift resolve " + d.GetProductId() + " --keep catalog|stripe)"
+	}
+	return line + ": only reported, by policy"
+}
+
+// followed is a text that another sentence follows.
+func followed(s string) string {
+	if s == "" {
+		return ""
+	}
+	return s + "; "
+}
+
+func (p *planPrinter) planned(c *controlv1.PlannedChange) {
+	indent := "    "
+	if c.GetPriceId() != "" {
+		price := "price " + c.GetPriceId()
+		switch c.GetVerb() {
+		case "create":
+			p.line(indent, "create", price+"  "+c.GetAfter())
+		case "archive":
+			p.line(indent, "archive", "archive "+price+"  "+c.GetBefore())
+		case "replace":
+			p.line(indent, "replace", price+"  "+c.GetBefore()+" -> "+c.GetAfter()+"  (a new price takes its place)")
+		case "unarchive":
+			p.line(indent, "unarchive", "unarchive "+price+"  "+c.GetAfter())
+		default:
+			p.line(indent, "update", price+"  "+c.GetAfter())
+		}
+		indent += "    "
+	}
+	for _, d := range c.GetDifferences() {
+		p.difference(indent, c, d)
+	}
+}
+
+// difference writes one field: `~ name: "Mug" -> "Mug XL"`.
+func (p *planPrinter) difference(indent string, c *controlv1.PlannedChange, d *meshv1.Difference) {
+	field := strings.TrimPrefix(d.GetField(), "prices."+c.GetPriceId()+".")
+	before, after := fmt.Sprintf("%q", d.GetStripe()), fmt.Sprintf("%q", d.GetCatalog())
+	switch {
+	case c.GetVerb() == "replace" && strings.HasPrefix(field, "unit_amount"):
+		// The price's own line says it, in the currency's places.
+	case d.GetStripe() == "":
+		p.line(indent, "create", field+": "+after)
+	case d.GetCatalog() == "":
+		p.line(indent, "archive", field+": "+before)
+	default:
+		p.line(indent, "update", field+": "+before+" -> "+after)
+	}
+}
+
+func (p *planPrinter) line(indent, verb, text string) {
+	sign := signs[verb]
+	if sign.sign == "" {
+		sign.sign = "!"
+	}
+	mark := sign.sign
+	if p.colours && sign.colour != "" {
+		mark = "\x1b[" + sign.colour + "m" + mark + "\x1b[0m"
+	}
+	sayf(p, "%s%s %s\n", indent, raw(mark), text)
+}
+
+// colours says whether what is printed may be coloured (https://no-color.org).
+func colours() bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(stdout)
+}

@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+)
+
+// known is equality that is known now.
+func known() *controlv1.Equality {
+	now := timestamppb.Now()
+	return &controlv1.Equality{AsOf: now, At: now, TablesComparedAt: now}
+}
+
+func differs(state controlv1.ProductState) *controlv1.PlanResponse {
+	return &controlv1.PlanResponse{Compared: 1, Products: []*controlv1.ProductPlan{{ProductId: "mug", State: state}}, Equality: known()}
+}
+
+func TestExitCodesOfPlan(t *testing.T) {
+	always := func(plan *controlv1.PlanResponse) func() (*controlv1.PlanResponse, error) {
+		return func() (*controlv1.PlanResponse, error) { return plan, nil }
+	}
+	refused := connect.NewError(connect.CodeUnauthenticated, nil)
+	for name, c := range map[string]struct {
+		stub stub
+		args []string
+		want int
+	}{
+		"nothing differs":            {stub{plan: always(&controlv1.PlanResponse{Equality: known()})}, nil, 0},
+		"in flight, without waiting": {stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})}, nil, 0},
+		"unknown":                    {stub{plan: always(&controlv1.PlanResponse{Equality: &controlv1.Equality{Unknown: "capture is stopped"}})}, nil, 2},
+		"of an older service":        {stub{plan: always(&controlv1.PlanResponse{})}, nil, 2},
+		"no answer":                  {stub{plan: func() (*controlv1.PlanResponse, error) { return nil, connect.NewError(connect.CodeUnavailable, nil) }}, nil, 2},
+		"stays unknown": {
+			stub{plan: always(&controlv1.PlanResponse{Equality: &controlv1.Equality{Unknown: "capture is stopped", AsOf: timestamppb.Now()}})},
+			[]string{"--wait-converged", "250ms"},
+			2,
+		},
+		"drifted":         {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DRIFTED))}, nil, 2},
+		"dead":            {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DEAD))}, nil, 2},
+		"refused":         {stub{plan: func() (*controlv1.PlanResponse, error) { return nil, refused }}, nil, 1},
+		"converged":       {stub{plan: always(&controlv1.PlanResponse{Equality: known()})}, []string{"--wait-converged", "30s"}, 0},
+		"stays in flight": {stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})}, []string{"--wait-converged", "250ms"}, 2},
+		"stays different": {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_PENDING))}, []string{"--wait-converged", "250ms"}, 2},
+		"not captured in time": {
+			stub{plan: always(&controlv1.PlanResponse{Equality: known()}), waitCaptured: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
+			[]string{"--wait-converged", "250ms"},
+			2,
+		},
+		"ingestion says first that the time is up": {
+			stub{plan: always(&controlv1.PlanResponse{Equality: known()}), waitCaptured: func(context.Context) error { return connect.NewError(connect.CodeDeadlineExceeded, nil) }},
+			[]string{"--wait-converged", "30s"},
+			2,
+		},
+		"ingestion away": {
+			stub{plan: always(&controlv1.PlanResponse{Equality: known()}), waitCaptured: func(context.Context) error { return connect.NewError(connect.CodeUnavailable, nil) }},
+			[]string{"--wait-converged", "250ms"},
+			2,
+		},
+		"reconciliation away": {
+			stub{plan: func() (*controlv1.PlanResponse, error) { return nil, connect.NewError(connect.CodeUnavailable, nil) }},
+			[]string{"--wait-converged", "250ms"},
+			2,
+		},
+		"not let in": {
+			stub{plan: always(&controlv1.PlanResponse{Equality: known()}), waitCaptured: func(context.Context) error { return refused }},
+			[]string{"--wait-converged", "30s"},
+			1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := c.stub.serve(t)
+			require.Equal(t, c.want, Main(append([]string{"plan", "--control", url, "--ingest", url}, c.args...)))
+		})
+	}
+}
+
+func TestALongPlanIsReadToItsEnd(t *testing.T) {
+	s := &stub{planAfter: func(after string) (*controlv1.PlanResponse, error) {
+		next := map[string]string{"": "a", "a": "b", "b": "c"}[after]
+		return &controlv1.PlanResponse{Products: []*controlv1.ProductPlan{{ProductId: next}}, Compared: 3, Truncated: next != "c"}, nil
+	}}
+	plan, err := wholePlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)), nil)
+	require.NoError(t, err)
+	require.Len(t, plan.GetProducts(), 3)
+	require.Equal(t, "c", plan.GetProducts()[2].GetProductId())
+	require.False(t, plan.GetTruncated())
+}
+
+func TestAWaitSaysWhatItWaitedFor(t *testing.T) {
+	s := &stub{plan: func() (*controlv1.PlanResponse, error) {
+		return differs(controlv1.ProductState_PRODUCT_STATE_DEAD), nil
+	}}
+	url := s.serve(t)
+	a := address{Control: url, Ingest: url}
+	control, err := a.control(&cli{})
+	require.NoError(t, err)
+	ingest, err := a.ingest(&cli{})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = waitConverged(ctx, control, ingest, nil)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "1 products differ (mug dead), 0 messages are in flight")
+}
+
+// TestACallHasADeadlineOnlyIfItsCallerGivesNone: a wait of ten minutes is not cut off after two.
+func TestACallHasADeadlineOnlyIfItsCallerGivesNone(t *testing.T) {
+	require.Zero(t, place{}.client().Timeout)
+	var left time.Duration
+	call := limit()(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {
+		deadline, ok := ctx.Deadline()
+		require.True(t, ok)
+		left = time.Until(deadline)
+		return nil, nil
+	})
+	_, err := call(t.Context(), nil)
+	require.NoError(t, err)
+	require.InDelta(t, callLimit, left, float64(time.Minute))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	_, err = call(ctx, nil)
+	require.NoError(t, err)
+	require.InDelta(t, time.Hour, left, float64(time.Minute))
+}

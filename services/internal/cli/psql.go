@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/local"
+)
+
+type psqlCmd struct {
+	Args []string `arg:"" optional:"" help:"Arguments of psql."`
+}
+
+// Run becomes psql. The password is in its environment, which other users cannot read as they can read its arguments.
+func (cmd *psqlCmd) Run(ctx context.Context, c *cli) error {
+	e, err := findMesh(c.DataDir)
+	if err != nil {
+		return err
+	}
+	psql, err := local.FindProgram(ctx, "psql")
+	if err != nil {
+		return fmt.Errorf("%w: install it (Debian, Ubuntu: "+
+			"apt-get install -y --no-install-recommends postgresql-client)", err)
+	}
+	address, password, ok := config.WithoutPassword(e.Database)
+	if !ok {
+		return errors.New("the address of the database is not understood: " +
+			"give psql the value of DATABASE_URL that the mesh was started with")
+	}
+	env := os.Environ()
+	if password != "" {
+		env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "PGPASSWORD=") })
+		env = append(env, "PGPASSWORD="+password)
+	}
+	if err := syscall.Exec(psql, append([]string{"psql", "--dbname=" + address}, cmd.Args...), env); err != nil {
+		return fmt.Errorf("run %s: %w", psql, err)
+	}
+	return nil
+}

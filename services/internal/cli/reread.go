@@ -1,0 +1,270 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+type rereadCmd struct {
+	address
+	Products []string      `arg:"" optional:"" help:"Ids of products; the whole catalog if none are named."`
+	NoWait   bool          `name:"no-wait" help:"Only order it; status shows how far it is."`
+	Timeout  time.Duration `default:"1h" help:"How long to wait for its end, 0 for as long as it takes; the read itself goes on."`
+}
+
+// Help is shown by --help.
+func (*rereadCmd) Help() string {
+	return `Has ingestion read products, or the whole catalog, from your tables again, compare them with what was
+captured, and publish what differs. It finds changes that the database's log does not tell of: in tables
+that the mapping reads and does not watch, or by the time in a query.
+
+Exit code 0 says that nothing differed, or that all that did is published; 1 that the read failed, or that products
+became dead letters.
+
+  driftless reread              the whole catalog
+  driftless reread mug cup      two products
+  driftless reread --no-wait    only order it`
+}
+
+// rereadTakeUp is how long ingestion may take to begin a read while it is at no other, and the control API to answer
+// again.
+const rereadTakeUp = 30 * time.Second
+
+func (cmd *rereadCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return err
+	}
+	waitCtx, cancel := ctx, context.CancelFunc(func() {})
+	if cmd.Timeout > 0 {
+		waitCtx, cancel = context.WithTimeoutCause(
+			ctx,
+			cmd.Timeout,
+			fmt.Errorf(
+				"the read has not ended within %s; it goes on, and `driftless status` shows how far it is",
+				cmd.Timeout,
+			),
+		)
+	}
+	defer cancel()
+	pages := [][]string{nil}
+	if len(cmd.Products) > 0 {
+		pages = slices.Collect(slices.Chunk(cmd.Products, syncPage))
+	}
+	line := &progress{}
+	sum := &meshv1.TableComparison{}
+	var unwatched []string
+	for _, page := range pages {
+		resp, err := client.Reread(waitCtx, connect.NewRequest(&controlv1.RereadRequest{ProductIds: page}))
+		if err != nil {
+			return err
+		}
+		if cmd.NoWait {
+			continue
+		}
+		done, tables, err := awaitReread(waitCtx, client, resp.Msg.GetId(), func(words string) {
+			if c.Output != "json" {
+				line.showf("%s", words)
+			}
+		})
+		line.clear()
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: the read goes on", context.Cause(ctx))
+		}
+		if err != nil {
+			return err
+		}
+		unwatched = tables
+		addUp(sum, done)
+	}
+	if cmd.NoWait {
+		if c.Output != "json" {
+			say(stdout, "The read is ordered: `driftless status` shows how far it is.")
+		}
+		return nil
+	}
+	if c.Output == "json" {
+		err = printJSON(sum)
+	} else {
+		say(stdout, rereadFound(sum, unwatched))
+	}
+	switch {
+	case err != nil:
+		return err
+	case sum.GetError() != "":
+		return fmt.Errorf("the tables could not be read: %s", sum.GetError())
+	case sum.GetDead() > 0:
+		return fmt.Errorf(
+			"%s could not be published: `driftless dead list` shows why",
+			counted(sum.GetDead(), "product", "products"),
+		)
+	default:
+		return nil
+	}
+}
+
+// awaitReread returns what a read of the tables has found when it has ended, with the tables that nobody watches. It
+// returns an error if ctx ends, or if ingestion does not begin the read.
+func awaitReread(
+	ctx context.Context,
+	client controlv1connect.ControlServiceClient,
+	id string,
+	show func(string),
+) (*meshv1.TableComparison, []string, error) {
+	begun := false
+	// since is when ingestion and the control API were last known to be at work.
+	for since := time.Now(); ; {
+		resp, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+		e := &controlv1.Equality{}
+		if err == nil && resp.Msg.GetEquality() != nil {
+			e = resp.Msg.GetEquality()
+		}
+		report := e.GetCapture()
+		comparison := rereadOf(report, id)
+		switch {
+		case ctx.Err() != nil:
+			return nil, nil, context.Cause(ctx)
+		case err != nil && !away(connect.CodeOf(err)):
+			return nil, nil, err
+		case comparison.GetFinishedAt() != nil || comparison.GetError() != "":
+			return comparison, e.GetUnwatchedTables(), nil
+		case time.Since(since) > rereadTakeUp && err != nil:
+			return nil, nil, err
+		case time.Since(since) > rereadTakeUp:
+			why := "is it running?"
+			if e.GetUnknown() != "" {
+				why = e.GetUnknown()
+			}
+			return nil, nil, fmt.Errorf(
+				"ingestion has not carried out the read within %s: %s. The order is kept, and carried out when it can be",
+				rereadTakeUp,
+				why,
+			)
+		case err == nil && !fresh(e):
+			// What an ingestion that is gone said last says nothing of now.
+		case comparison != nil:
+			begun, since = true, time.Now()
+			show(comparisonProgress(comparison))
+		case begun:
+			return nil, nil, errors.New(
+				"the read is neither running nor among the latest that have ended, and how it ended is not known",
+			)
+		case report.GetRunning() != nil:
+			since = time.Now() // ingestion is at another, and comes to this one after it
+			show("waiting for another: " + comparisonProgress(report.GetRunning()))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// fresh reports whether ingestion's report is of the last seconds.
+func fresh(e *controlv1.Equality) bool {
+	const old = 5 * time.Second
+	return e.GetCapture().GetAt() != nil && e.GetAt().AsTime().Sub(e.GetCapture().GetAt().AsTime()) <= old
+}
+
+// rereadOf finds a comparison in ingestion's report by its order's id; nil if it is not there.
+func rereadOf(r *meshv1.CaptureReport, id string) *meshv1.TableComparison {
+	if id == "" {
+		return nil
+	}
+	for _, c := range append([]*meshv1.TableComparison{r.GetRunning()}, r.GetAsked()...) {
+		if c.GetId() == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// comparisonProgress says in one line how far a comparison is.
+func comparisonProgress(c *meshv1.TableComparison) string {
+	words := grouped(c.GetProducts()) + " products read"
+	if all := c.GetExpected(); all > 0 {
+		words = fmt.Sprintf(
+			"%s %s of about %s products read",
+			bar(int(c.GetProducts()), int(all)),
+			grouped(c.GetProducts()),
+			grouped(max(all, c.GetProducts())),
+		)
+	}
+	words += fmt.Sprintf(", %s differed", grouped(c.GetPublished()))
+	if c.GetReason() != "" {
+		words += " (" + c.GetReason() + ")"
+	}
+	return words
+}
+
+// namedMissed bounds how many products are named.
+const namedMissed = 10
+
+// addUp adds what one page of products has found to what the others have.
+func addUp(sum, page *meshv1.TableComparison) {
+	sum.Id, sum.Reason, sum.FinishedAt = page.GetId(), page.GetReason(), page.GetFinishedAt()
+	if sum.StartedAt == nil {
+		sum.StartedAt = page.GetStartedAt()
+	}
+	sum.Products += page.GetProducts()
+	sum.Expected += page.GetExpected()
+	sum.Published += page.GetPublished()
+	sum.Missed += page.GetMissed()
+	sum.MissedProducts = append(sum.MissedProducts, page.GetMissedProducts()...)
+	sum.Removed += page.GetRemoved()
+	sum.Dead += page.GetDead()
+	if sum.Error == "" {
+		sum.Error = page.GetError()
+	}
+}
+
+// rereadFound says in words what a read of the tables has found.
+func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
+	words := counted(c.GetProducts(), "product", "products") + " read, "
+	if c.GetPublished() == 0 {
+		words += "none differed"
+	} else {
+		words += grouped(c.GetPublished()) + " differed"
+		if names := c.GetMissedProducts(); len(names) > 0 {
+			shown := strings.Join(names[:min(len(names), namedMissed)], ", ")
+			if c.GetPublished() > uint64(min(len(names), namedMissed)) {
+				shown += ", ..."
+			}
+			words += ": " + shown
+		}
+		words += "; published"
+	}
+	if n := c.GetRemoved(); n > 0 {
+		words += "; " + grouped(n) + " left the catalog"
+	}
+	if n := c.GetDead(); n > 0 {
+		words += "; " + counted(n, "became a dead letter", "became dead letters")
+	}
+	words += "."
+	if c.GetMissed() > 0 && len(unwatched) > 0 {
+		verb, noun := "are", "tables"
+		if len(unwatched) == 1 {
+			verb, noun = "is", "table"
+		}
+		words += fmt.Sprintf(
+			" The %s %s %s read by the mapping and not watched: likely the cause.",
+			noun,
+			listed(unwatched),
+			verb,
+		)
+	} else if c.GetMissed() > 0 {
+		words += " " + counted(c.GetMissed(), "change of them was", "changes of them were") + " not in the database's log, or not read from it: a query that depends on the time, or on what it reads by a function, does that."
+	}
+	return words
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/driftless-sync/driftless/services/internal/visible"
+)
+
+// Everything that is printed for people goes through sayf, say and printTable, and what is for machines through
+// printJSON and jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package
+// visible.
+
+// sayf is fmt.Fprintf with texts that are harmless on a terminal, one line each. The format is the program's own.
+func sayf(w io.Writer, format string, args ...any) {
+	fmt.Fprint(w, sayingf(format, args...))
+}
+
+// sayingf is what sayf prints.
+func sayingf(format string, args ...any) string {
+	return fmt.Sprintf(format, harmless(args)...)
+}
+
+// say is fmt.Fprintln with texts that are harmless on a terminal, one line each.
+func say(w io.Writer, args ...any) {
+	fmt.Fprintln(w, harmless(args)...)
+}
+
+// raw is a text that is printed as it is.
+type raw string
+
+// lines is a text of several lines.
+type lines string
+
+func harmless(args []any) []any {
+	out := make([]any, len(args))
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case raw:
+			out[i] = string(v)
+		case lines:
+			out[i] = visible.Lines(string(v))
+		case string:
+			out[i] = text(v)
+		case []byte:
+			out[i] = text(v)
+		case error:
+			out[i] = visible.Lines(v.Error())
+		case fmt.Stringer:
+			out[i] = text(v.String())
+		default:
+			switch out[i] = arg; reflect.ValueOf(arg).Kind() {
+			case reflect.String:
+				out[i] = text(reflect.ValueOf(arg).String())
+			case reflect.Slice, reflect.Array, reflect.Map, reflect.Struct, reflect.Pointer:
+				out[i] = text(fmt.Sprint(arg))
+			}
+		}
+	}
+	return out
+}
+
+// text is shown harmless, but for %q, which is harmless itself.
+type text string
+
+func (t text) Format(f fmt.State, verb rune) {
+	shown := string(t)
+	if verb != 'q' {
+		shown = visible.Text(shown)
+	}
+	fmt.Fprintf(f, fmt.FormatString(f, verb), shown)
+}
+
+// safeJSON writes to standard output JSON that means the same and is harmless on a terminal. Each write must end
+// between two characters.
+type safeJSON struct{}
+
+func (safeJSON) Write(data []byte) (int, error) {
+	if _, err := stdout.Write(visible.JSON(data)); err != nil {
+		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
+	}
+	return len(data), nil
+}
+
+// jsonOut is where JSON for machines goes: standard output.
+var jsonOut safeJSON
+
+// cells makes the texts of a row harmless.
+func cells(row []string) string {
+	shown := make([]string, len(row))
+	for i, cell := range row {
+		shown[i] = visible.Text(cell)
+	}
+	return strings.Join(shown, "\t")
+}

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+const (
+	// scanBarWidth of the progress bar, in characters.
+	scanBarWidth = 24
+	// lineEvery is how often progress is written where it does not overwrite itself.
+	lineEvery = 5 * time.Second
+)
+
+// scanProgress shows how far a scan is: as a bar on a terminal, as a line every few seconds elsewhere.
+type scanProgress struct {
+	out             io.Writer
+	terminal, quiet bool
+	drawn           bool
+	wrote           time.Time
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (p *scanProgress) show(r *meshv1.ScanReport) {
+	switch {
+	case p.quiet || r.GetFinishedAt() != nil:
+	case p.terminal:
+		p.drawn = true
+		sayf(p.out, "\r\x1b[K%s", scanLine(r))
+	case time.Since(p.wrote) >= lineEvery:
+		p.wrote = time.Now()
+		say(p.out, scanLine(r))
+	}
+}
+
+// end takes the bar away and says what the scan found.
+func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
+	if p.drawn {
+		sayf(p.out, "\r\x1b[K")
+	}
+	if p.quiet || err != nil || r == nil {
+		return
+	}
+	took := r.GetFinishedAt().AsTime().Sub(r.GetStartedAt().AsTime())
+	sayf(p.out, "%s; %d list calls, %d reads, in %s\n", scanFound(r), r.GetListCalls(), r.GetReads(), took.Round(time.Millisecond))
+	if n := r.GetUnconfirmed(); n > 0 {
+		sayf(p.out, "%d objects are known and not listed, and could not be read within the read allowance: the next scan goes on with them\n", n)
+	}
+	if n := r.GetFailed(); n > 0 {
+		sayf(p.out, "%d objects could not be taken into account: pull's log names them\n", n)
+	}
+}
+
+// scanFound says in words what a scan has found so far.
+func scanFound(r *meshv1.ScanReport) string {
+	return fmt.Sprintf("%d products, %d prices, %d corrected, %d products and %d prices missing",
+		r.GetProducts(), r.GetPrices(), r.GetCorrected(), r.GetMissing(), r.GetMissingPrices())
+}
+
+// scanLine says in one line how far a scan is.
+func scanLine(r *meshv1.ScanReport) string {
+	what, done, all := "listing", r.GetProducts()+r.GetPrices(), r.GetExpected()
+	switch r.GetPhase() {
+	case meshv1.ScanPhase_SCAN_PHASE_COMPARING:
+		what, done, all = "comparing", r.GetCompared(), r.GetEntries()
+	case meshv1.ScanPhase_SCAN_PHASE_CONFIRMING:
+		what, done, all = "confirming", r.GetCompared(), r.GetEntries()
+	case meshv1.ScanPhase_SCAN_PHASE_UNSPECIFIED, meshv1.ScanPhase_SCAN_PHASE_LISTING:
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-10s ", what)
+	if all > 0 {
+		share := min(float64(done)/float64(all), 1)
+		filled := int(share * scanBarWidth)
+		fmt.Fprintf(&b, "[%s%s] %3.0f%%  %d of %d", strings.Repeat("#", filled), strings.Repeat(".", scanBarWidth-filled), share*100, done, max(all, done))
+	} else {
+		fmt.Fprintf(&b, "%d objects", done)
+	}
+	if r.GetPerSecond() > 0 {
+		fmt.Fprintf(&b, ", %.0f/s", r.GetPerSecond())
+	}
+	if left := r.GetRemaining(); left != nil {
+		fmt.Fprintf(&b, ", %s left", left.AsDuration().Round(time.Second))
+	}
+	return b.String()
+}

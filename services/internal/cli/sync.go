@@ -1,0 +1,352 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+)
+
+type syncCmd struct {
+	address
+	Products []string      `arg:"" optional:"" help:"Ids of products; every one that differs if none is named."`
+	Look     bool          `help:"Read the products from Stripe first instead of trusting what is known."`
+	NoWait   bool          `name:"no-wait" help:"Only order it."`
+	Timeout  time.Duration `default:"10m" help:"How long to wait; the orders stay."`
+}
+
+// Help is shown by --help.
+func (*syncCmd) Help() string {
+	return `Orders ingestion to read the products from your tables and push to bring them to Stripe, and waits until
+nothing differs. What Stripe has refused, and what waits to be tried again, is tried now.
+
+Exit code 0 says that the products are equal on both sides as of the time that is shown, 2 that some are not, each
+with the reason, or that it is not known: capture is stopped or behind, or a service does not run. After 10 s
+without that knowledge it does not wait longer; the orders stay.
+
+  driftless sync mug            this product
+  driftless sync                every product that differs
+  driftless sync mug --look     read it from Stripe first`
+}
+
+// syncPage is how many products one request orders.
+const syncPage = 1000
+
+// unknownPatience is how long a command waits for equality to be known before it says that it is not.
+const unknownPatience = 10 * time.Second
+
+func (cmd *syncCmd) Run(ctx context.Context, c *cli) error {
+	client, err := cmd.control(c)
+	if err != nil {
+		return orUnknown(c, err)
+	}
+	s := &syncShow{json: c.Output == "json"}
+	products := cmd.Products
+	if len(products) == 0 {
+		plan, err := wholePlan(ctx, client, nil)
+		if err != nil {
+			return orUnknown(c, err)
+		}
+		s.equality = plan.GetEquality()
+		for _, p := range plan.GetProducts() {
+			if !onlyStands(p) {
+				products = append(products, p.GetProductId())
+			} else {
+				// An order would not respect what a person has to decide.
+				s.left = append(s.left, p)
+			}
+		}
+	}
+	slices.Sort(products)
+	products = slices.Compact(products)
+	s.total = len(products) + len(s.left)
+	waitCtx, cancel := context.WithTimeoutCause(ctx, cmd.Timeout, errors.New("the time is up"))
+	defer cancel()
+	s.begin()
+	for page := range slices.Chunk(products, syncPage) {
+		if err = cmd.page(waitCtx, client, page, s); err != nil {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return s.fail(c, err)
+	}
+	return s.end(cmd.NoWait)
+}
+
+func (cmd *syncCmd) page(
+	ctx context.Context,
+	client controlv1connect.ControlServiceClient,
+	page []string,
+	s *syncShow,
+) error {
+	resp, err := client.SyncProducts(
+		ctx,
+		connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: page, Look: cmd.Look}),
+	)
+	if err != nil {
+		return err
+	}
+	if cmd.NoWait {
+		s.ordered += len(page) - len(resp.Msg.GetUnknown())
+		for _, id := range resp.Msg.GetUnknown() {
+			s.tell(id, "unknown", unknownReason+" It is looked for in your tables.")
+		}
+		return nil
+	}
+	plan, err := awaitEqual(ctx, client, page, resp.Msg.GetRereadId(), func(equal int) { s.progress(s.equal + equal) })
+	if plan == nil || err != nil && ctx.Err() == nil {
+		// Without an answer nothing is known to be equal.
+		return err
+	}
+	s.equality = plan.GetEquality()
+	unknown := unknownBecause(plan.GetEquality())
+	if err != nil && unknown == "" {
+		// What the orders were to find out is not known when they are not carried out.
+		unknown = "the orders are not carried out yet: " + err.Error()
+	}
+	if failed := rereadOf(plan.GetEquality().GetCapture(), resp.Msg.GetRereadId()).GetError(); failed != "" &&
+		unknown == "" {
+		unknown = "the tables could not be read: " + failed
+	}
+	differs := map[string]*controlv1.ProductPlan{}
+	for _, p := range plan.GetProducts() {
+		differs[p.GetProductId()] = p
+	}
+	for _, id := range page {
+		switch {
+		case differs[id] != nil:
+			s.tell(id, "differs", reasonOf(differs[id], plan))
+		case unknown != "":
+			s.tell(id, "unknown", unknown)
+		case slices.Contains(plan.GetUnknown(), id):
+			s.tell(id, "differs", unknownReason)
+		default:
+			s.tell(id, "equal", "")
+		}
+	}
+	return nil
+}
+
+// awaitEqual returns the plan of some products once ingestion has read them, if reread names an order to do so, and
+// push has done what it can: those that are left are refused, held, or wait. It returns the last plan too if equality
+// is not known for a while: then what the plan does not have may differ all the same. If ctx ends before, it returns
+// the last plan and an error.
+func awaitEqual(
+	ctx context.Context,
+	client controlv1connect.ControlServiceClient,
+	products []string,
+	reread string,
+	show func(equal int),
+) (plan *controlv1.PlanResponse, err error) {
+	if len(products) == 0 {
+		return nil, nil
+	}
+	// settled is when everything that was ordered was first seen to be done.
+	var settled *controlv1.Equality
+	var unknownSince time.Time
+	for calm := 0; ; {
+		err := patiently(ctx, func() error {
+			resp, err := client.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{ProductIds: products}))
+			if err == nil {
+				plan = resp.Msg
+			}
+			return err
+		})
+		if err != nil {
+			return plan, err
+		}
+		e := plan.GetEquality()
+		show(max(len(products)-len(plan.GetProducts()), 0))
+		switch {
+		case unknownBecause(e) == "":
+			unknownSince = time.Time{}
+		case unknownSince.IsZero():
+			unknownSince = time.Now()
+		case time.Since(unknownSince) > unknownPatience:
+			return plan, nil
+		}
+		done := carriedOut(plan, reread) && !slices.ContainsFunc(plan.GetProducts(), pushable)
+		switch {
+		case !done:
+			calm, settled = 0, nil
+		case settled == nil:
+			calm, settled = 1, e
+		// What was published until the orders were done is taken into account: nothing is on its way, or the answer
+		// is of a later time.
+		case unknownBecause(e) == "" && (plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(settled.GetAt().AsTime())):
+			calm++
+		}
+		// Two answers in a row: a message may be between two consumers in one of them.
+		if calm == 2 {
+			return plan, nil
+		}
+		select {
+		case <-ctx.Done():
+			return plan, context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// carriedOut reports whether push is done with its orders, and ingestion with one to read products, or with all of
+// its own.
+func carriedOut(plan *controlv1.PlanResponse, reread string) bool {
+	if plan.GetOrders() > plan.GetIngestionOrders() {
+		return false
+	}
+	return plan.GetIngestionOrders() == 0 || reread == "" ||
+		rereadOf(plan.GetEquality().GetCapture(), reread).GetFinishedAt() != nil
+}
+
+// pushable reports whether push is to bring a product on without anybody's help, and soon.
+func pushable(p *controlv1.ProductPlan) bool {
+	if p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD || p.GetWaiting() != "" || p.GetHeld() {
+		return false
+	}
+	return !onlyStands(p)
+}
+
+// onlyStands reports whether all in which a product differs waits for a person or is only reported.
+func onlyStands(p *controlv1.ProductPlan) bool {
+	return p.GetState() != controlv1.ProductState_PRODUCT_STATE_DEAD && p.GetWaiting() == "" &&
+		len(p.GetSteps()) == 0 && len(p.GetWriteBacks()) == 0 && len(p.GetDrift()) > 0
+}
+
+// reasonOf says why a product of a plan differs.
+func reasonOf(p *controlv1.ProductPlan, of *controlv1.PlanResponse) string {
+	pause := slices.IndexFunc(of.GetPaused(), func(s *controlv1.PausedService) bool { return s.GetService() == "push" })
+	switch {
+	case p.GetRefused() != "":
+		return "refused: " + p.GetRefused()
+	case p.GetHeld():
+		return "held by the guard: driftless approve"
+	case p.GetWaiting() != "":
+		return retryWords(p)
+	case p.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD:
+		return "refused: driftless dead show " + p.GetProductId()
+	case of.GetHalted() != "":
+		return "push is halted: " + of.GetHalted()
+	case pause >= 0:
+		return "push is paused, since " + ago(of.GetPaused()[pause].GetSince()) + ": driftless resume push"
+	case onlyStands(p):
+		return standingWords(p.GetDrift()[0])
+	default:
+		return strings.ToLower(stateName(p.GetState())) + ", push has not come to it"
+	}
+}
+
+// syncShow prints what becomes of the products, and counts them.
+type syncShow struct {
+	json bool
+	list jsonList
+	line progress
+
+	// left are products that differ and are not ordered.
+	left []*controlv1.ProductPlan
+	// equality is that of the last answer.
+	equality *controlv1.Equality
+
+	total, ordered, equal, differing, unknown int
+}
+
+func (s *syncShow) begin() {
+	if s.json {
+		s.list.begin("products")
+	}
+	for _, p := range s.left {
+		s.tell(p.GetProductId(), "differs", reasonOf(p, &controlv1.PlanResponse{}))
+	}
+}
+
+func (s *syncShow) progress(equal int) {
+	if !s.json {
+		s.line.showf("%s %d of %d products equal", bar(equal, s.total), equal, s.total)
+	}
+}
+
+// tell says how one product has ended: equal, differs or unknown.
+func (s *syncShow) tell(id, result, reason string) {
+	switch result {
+	case "equal":
+		s.equal++
+	case "differs":
+		s.differing++
+	default:
+		s.unknown++
+	}
+	if s.json {
+		s.list.add(struct {
+			Product string `json:"product"`
+			Result  string `json:"result"`
+			Reason  string `json:"reason,omitempty"`
+		}{id, result, reason})
+		return
+	}
+	s.line.clear()
+	if reason != "" {
+		result += ": " + reason
+	}
+	sayf(stdout, "%s  %s\n", id, result)
+}
+
+// fail ends what was begun to be printed, and says of an error what it means.
+func (s *syncShow) fail(c *cli, err error) error {
+	s.line.clear()
+	if !s.json {
+		return orUnknown(c, err)
+	}
+	why, is := unreachable(err)
+	s.list.end(s.sums(why))
+	if is {
+		return errDiffers
+	}
+	return err
+}
+
+func (s *syncShow) sums(unknown string) map[string]any {
+	out := map[string]any{"total": s.total, "equal": s.equal, "differing": s.differing, "unknown": s.unknown}
+	if asOf := s.equality.GetAsOf(); asOf != nil && unknown == "" {
+		out["as_of"] = asOf.AsTime()
+	}
+	if unknown != "" {
+		out["unknown_because"] = unknown
+	}
+	return out
+}
+
+// end sums up, and ends the command with exit code 2 unless all is known to be equal.
+func (s *syncShow) end(onlyOrdered bool) error {
+	unknown := ""
+	if !onlyOrdered {
+		unknown = unknownBecause(s.equality)
+	}
+	s.line.clear()
+	switch {
+	case s.json:
+		s.list.end(s.sums(unknown))
+	case onlyOrdered:
+		sayf(stdout, "%d products ordered.\n", s.ordered)
+	case s.total == 0 && unknown == "":
+		sayf(stdout, "Nothing differs: equal%s.\n", asOf(s.equality))
+	case s.total == 0:
+		say(stdout, "unknown:", unknown)
+	case unknown != "":
+		sayf(stdout, "unknown: %s. The orders stay.\n", unknown)
+	default:
+		sayf(stdout, "%d of %d products are equal on both sides%s.\n", s.equal, s.total, asOf(s.equality))
+	}
+	if s.differing > 0 || s.unknown > 0 || unknown != "" {
+		return errDiffers
+	}
+	return nil
+}

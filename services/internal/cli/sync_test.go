@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/require"
+
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+)
+
+func TestSyncCallsNothingEqualOfWhichItKnowsNothing(t *testing.T) {
+	s := &stub{plan: func() (*controlv1.PlanResponse, error) {
+		return nil, connect.NewError(connect.CodeUnavailable, errors.New("no connection to its streams"))
+	}}
+	cmd := syncCmd{address: address{Control: s.serve(t)}, Products: []string{"mug"}, Timeout: 300 * time.Millisecond}
+	require.ErrorIs(t, cmd.Run(t.Context(), &cli{}), errDiffers, "there was no answer")
+
+	s = &stub{plan: func() (*controlv1.PlanResponse, error) {
+		return &controlv1.PlanResponse{Unknown: []string{"mgu"}, Equality: known()}, nil
+	}}
+	cmd = syncCmd{address: address{Control: s.serve(t)}, Products: []string{"mgu"}, Timeout: time.Minute}
+	require.ErrorIs(t, cmd.Run(t.Context(), &cli{}), errDiffers)
+	plan := planCmd{address: cmd.address, Products: cmd.Products}
+	require.ErrorContains(t, plan.Run(t.Context(), &cli{}), "mgu: nothing is known of it")
+	plan.Ingest, plan.WaitConverged = plan.Control, time.Minute
+	require.ErrorContains(t, plan.Run(t.Context(), &cli{}), "mgu: nothing is known of it")
+}

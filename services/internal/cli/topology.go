@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+type topologyCmd struct {
+	Plan        topologyPlanCmd        `cmd:"" help:"Show what differs; exit 2 if anything does."`
+	Apply       topologyApplyCmd       `cmd:"" help:"Create what is missing and update what differs."`
+	Permissions topologyPermissionsCmd `cmd:"" help:"Print what each service's user needs on NATS, as configuration of nats-server or as JSON."`
+}
+
+type topologyAccounts struct {
+	Accounts []string `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Names of the Stripe accounts that get consumers, separated by commas."`
+}
+
+type topologySettings struct {
+	config.NATS
+	topologyAccounts
+	config.Placement
+	Wait time.Duration `default:"1m" help:"How long to wait for the leader of a cluster that was started just now."`
+}
+
+func (s topologySettings) options() mesh.TopologyOptions {
+	return mesh.TopologyOptions{
+		Replicas: s.NATSReplicas, Accounts: s.Accounts, Placement: mesh.Placement{Cluster: s.PlacementCluster, Tags: s.PlacementTags},
+	}
+}
+
+func (s topologySettings) connect(ctx context.Context, c *cli) (*mesh.Mesh, error) {
+	client := service.NATS(mesh.TopologyUser, s.NATS)
+	client.Patience = s.Wait
+	if s.NATSURL == "" {
+		e, err := findMesh(c.DataDir)
+		if err != nil {
+			return nil, err
+		}
+		client.URL = e.NATS
+	}
+	return mesh.Connect(ctx, client)
+}
+
+type topologyPlanCmd struct{ topologySettings }
+
+func (cmd *topologyPlanCmd) Run(ctx context.Context, c *cli) error {
+	m, err := cmd.connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	diffs, err := mesh.PlanTopology(ctx, m.JetStream(), cmd.options())
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		if diffs == nil {
+			diffs = []mesh.Difference{}
+		}
+		err = json.NewEncoder(jsonOut).Encode(diffs)
+	} else {
+		for _, d := range diffs {
+			say(stdout, d)
+		}
+		sayf(stdout, "%d differences\n", len(diffs))
+	}
+	if err == nil && len(diffs) > 0 {
+		return errDiffers
+	}
+	return err
+}
+
+type topologyApplyCmd struct {
+	topologySettings
+	AllowLowering bool `name:"allow-lowering" help:"Carry out what plan says lowers replicas or limits, or removes something; without it that is left as it is."`
+	AllowDataLoss bool `name:"allow-data-loss" help:"Carry out what plan says loses messages, lowering included."`
+}
+
+func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
+	m, err := cmd.connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	options := cmd.options()
+	options.AllowLowering, options.AllowDataLoss = cmd.AllowLowering, cmd.AllowDataLoss
+	options.Kept = func(d mesh.Difference) {
+		sayf(os.Stderr, "%s %s is left as it is: %s; add --allow-lowering to lower it\n", d.Kind, d.Name, d.Lowers)
+	}
+	err = m.ApplyTopology(ctx, options, cmd.Wait)
+	if errors.Is(err, mesh.ErrLoses) {
+		return fmt.Errorf("%w; if that is meant, add --allow-data-loss", err)
+	}
+	return err
+}
+
+type topologyPermissionsCmd struct {
+	topologyAccounts
+	Isolated bool `help:"Print an account of NATS for each user instead, with imports and exports; see docs/security.md."`
+}
+
+func (cmd *topologyPermissionsCmd) Run(c *cli) error {
+	text := mesh.PermissionsFile(cmd.Accounts)
+	switch {
+	case c.Output == "json":
+		return json.NewEncoder(jsonOut).Encode(mesh.UserPermissions(cmd.Accounts))
+	case cmd.Isolated:
+		text = mesh.AccountsFile(cmd.Accounts)
+	}
+	_, err := fmt.Fprint(stdout, text)
+	return err
+}

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
+	u := &up{upCmd: &upCmd{}, dataDir: t.TempDir(), logger: slog.New(slog.DiscardHandler)}
+	u.Account = "default"
+	defer u.stopParts()
+	require.NoError(t, u.startNATS(t.Context()))
+
+	_, host, _ := strings.Cut(u.at.NATS, "@")
+	_, err := nats.Connect("nats://" + host)
+	require.ErrorIs(t, err, nats.ErrAuthorization, "nobody else on the machine may connect")
+	_, password, _ := strings.Cut(strings.TrimSuffix(u.at.NATS, "@"+host), "driftless:")
+	require.NotEmpty(t, password)
+	require.NotContains(t, config.RedactURL(u.at.NATS), password, "what is printed shows no password")
+
+	passwords := map[string]bool{}
+	for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+		address := u.natsURL(name)
+		require.Contains(t, address, "//"+name+":")
+		passwords[address] = true
+		m, err := mesh.Connect(t.Context(), service.NATS(name, config.NATS{NATSURL: address}))
+		require.NoError(t, err, name)
+		defer m.Close()
+		require.NoError(t, m.Bind(t.Context()), "%s finds its buckets", name)
+	}
+	require.Len(t, passwords, 4)
+	conn, err := nats.Connect(u.natsURL(mesh.Pull), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.Publish("catalog.default.live.mug", nil))
+	require.NoError(t, conn.Flush())
+	require.ErrorIs(t, conn.LastError(), nats.ErrPermissionViolation)
+
+	admin, err := mesh.Connect(t.Context(), service.NATS("test", config.NATS{NATSURL: u.at.NATS}))
+	require.NoError(t, err)
+	defer admin.Close()
+	diffs, err := mesh.PlanTopology(t.Context(), admin.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.Empty(t, diffs)
+}

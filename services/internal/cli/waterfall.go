@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"github.com/driftless-sync/driftless/services/internal/jaeger"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+)
+
+// Columns of a waterfall, in characters.
+const (
+	defaultWidth  = 120
+	smallestWidth = 80
+	serviceWidth  = 14
+	timeWidth     = 9
+	barWidth      = 24
+	// mostLinks of a span are shown.
+	mostLinks = 5
+)
+
+func outputWidth(wanted int) int {
+	if wanted == 0 {
+		wanted = defaultWidth
+		if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+			wanted = w
+		}
+	}
+	return max(wanted, smallestWidth)
+}
+
+// waterfall draws one trace.
+type waterfall struct {
+	w     io.Writer
+	trace *jaeger.Trace
+	// name is the width of the spans' names.
+	name  int
+	width int
+	now   time.Time
+}
+
+// drawTrace writes a trace as a waterfall: a line for each span, and below it in words what went wrong, what is tried
+// again when, and where it goes on.
+func drawTrace(w io.Writer, t *jaeger.Trace, width int, now time.Time) {
+	f := &waterfall{w: w, trace: t, width: width, now: now, name: max(width-serviceWidth-2*timeWidth-barWidth-5, 24)}
+	failed := 0
+	services := map[string]bool{}
+	for _, s := range t.Spans {
+		services[s.Service] = true
+		if s.Error() != "" {
+			failed++
+		}
+	}
+	sayf(w, "trace %s\n", t.ID)
+	sayf(w, "%s, took %s: %s in %s, %s\n", t.Start().Local().Format("2006-01-02 15:04:05.000"), spell(t.Duration()),
+		count(len(t.Spans), "span"), count(len(services), "service"), count(failed, "error"))
+	for _, root := range t.Roots() {
+		f.draw(root, 0)
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+func (f *waterfall) draw(s *jaeger.Span, depth int) {
+	indent := strings.Repeat("  ", depth)
+	offset := s.Start.Sub(f.trace.Start())
+	line := fmt.Sprintf("%-*s %-*s %*s %*s %s", serviceWidth, cut(strings.TrimPrefix(s.Service, "driftless-"), serviceWidth),
+		f.name, cut(indent+label(s), f.name), timeWidth, spell(offset), timeWidth, spell(s.Duration), f.bar(offset, s.Duration))
+	say(f.w, strings.TrimRight(line, " "))
+	for _, note := range f.notes(s) {
+		f.note(indent, note)
+	}
+	for _, child := range f.trace.Children(s.ID) {
+		f.draw(child, depth+1)
+	}
+}
+
+// note writes a remark below a span, in as many lines as it takes.
+func (f *waterfall) note(indent, text string) {
+	margin := strings.Repeat(" ", serviceWidth+1) + indent + "  "
+	first := true
+	for line := range wrapped(text, max(f.width-len(margin)-2, 20)) {
+		mark := "  "
+		if first {
+			mark, first = "└ ", false
+		}
+		say(f.w, margin+mark+line)
+	}
+}
+
+// label is a span's name with what tells it apart from others of that name.
+func label(s *jaeger.Span) string {
+	out := s.Name
+	attribute := func(key string) string { return s.Attributes[key] }
+	if n := attribute(string(telemetry.AttemptKey)); n != "" && n != "1" {
+		out += " #" + n
+	}
+	if status := attribute("http.response.status_code"); status != "" {
+		out += " " + status
+	}
+	if outcome := attribute(string(telemetry.OutcomeKey)); outcome != "" {
+		out += " [" + outcome + "]"
+	}
+	return out
+}
+
+func (f *waterfall) notes(s *jaeger.Span) (out []string) {
+	attribute := func(key string) string { return s.Attributes[key] }
+	if f.trace.Roots()[0] == s && s.Parent != "" {
+		out = append(out, "begun by span "+s.Parent+", which Jaeger does not have: your application's, if it sends its spans elsewhere")
+	} else if s.Parent != "" && slices.Contains(f.trace.Roots(), s) {
+		out = append(out, "its parent, span "+s.Parent+", is not in Jaeger")
+	}
+	if attribute(string(telemetry.KeptKey)) != "" {
+		out = append(out, "the trace was not sampled; this part of it was kept because it failed")
+	}
+	if id := attribute(string(telemetry.StripeRequestIDKey)); id != "" && attribute("http.request.method") != "" {
+		out = append(out, "Stripe's request "+id)
+	}
+	if step := attribute(string(telemetry.StepKey)); step != "" {
+		out = append(out, step)
+	}
+	if attribute(string(telemetry.StripeReplayedKey)) == "true" {
+		out = append(out, "answered from Stripe's memory of an earlier call with the same key")
+	}
+	if event := attribute(string(telemetry.StripeEventIDKey)); event != "" {
+		out = append(out, event+" "+attribute(string(telemetry.StripeEventTypeKey)))
+	}
+	if words := s.Error(); words != "" {
+		out = append(out, "ERROR: "+words)
+	}
+	if ms, err := strconv.ParseInt(attribute(string(telemetry.RetryDelayKey)), 10, 64); err == nil {
+		out = append(out, "tried again after "+spell(time.Duration(ms)*time.Millisecond))
+	}
+	if id := attribute(string(telemetry.CarriedByKey)); id != "" {
+		out = append(out, "carried by trace "+id)
+	} else if len(s.Links) > 0 {
+		out = append(out, f.links(s))
+	}
+	if f.untaken(s) {
+		out = append(out, "push has not taken it since "+spell(f.now.Sub(s.End())))
+	}
+	return out
+}
+
+func (f *waterfall) links(s *jaeger.Span) string {
+	ids := make([]string, 0, mostLinks)
+	for _, l := range s.Links[max(len(s.Links)-mostLinks, 0):] {
+		ids = append(ids, l.TraceID)
+	}
+	text := "with trace "
+	if n := s.Attributes[string(telemetry.CarriesKey)]; n != "" {
+		text = "carries " + n + " more: trace "
+	}
+	text += strings.Join(ids, ", ")
+	if more := len(s.Links) - len(ids); more > 0 {
+		text += fmt.Sprintf(" and %d older", more)
+	}
+	return text
+}
+
+// untaken says of a desired state whether push has not come to it.
+func (f *waterfall) untaken(s *jaeger.Span) bool {
+	if s.Name != "send catalog" {
+		return false
+	}
+	return !slices.ContainsFunc(f.trace.Children(s.ID), func(child *jaeger.Span) bool {
+		return strings.HasPrefix(child.Attributes["messaging.consumer.group.name"], "push-") || child.Name == "leave catalog"
+	})
+}
+
+// bar shows where in the trace's time a span lies.
+func (f *waterfall) bar(offset, duration time.Duration) string {
+	whole := max(f.trace.Duration(), 1)
+	at := func(d time.Duration) int { return int(int64(d) * barWidth / int64(whole)) }
+	from := min(at(offset), barWidth-1)
+	to := min(max(at(offset+duration), from+1), barWidth)
+	return strings.Repeat(" ", from) + strings.Repeat("█", to-from)
+}
+
+// spell writes a duration in three digits or so.
+func spell(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.2f s", d.Seconds())
+	default:
+		return d.Round(time.Second).String()
+	}
+}
+
+func cut(s string, width int) string {
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:width-1]) + "…"
+}
+
+// wrapped yields a text in lines that are not longer than a width where its words allow it.
+func wrapped(text string, width int) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		line := ""
+		for word := range strings.FieldsSeq(text) {
+			if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+				if !yield(line) {
+					return
+				}
+				line = ""
+			}
+			if line != "" {
+				line += " "
+			}
+			line += word
+		}
+		if line != "" {
+			yield(line)
+		}
+	}
+}

@@ -1,0 +1,335 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v76/webhook"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/pull"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+)
+
+type webhookCmd struct {
+	List   webhookListCmd   `cmd:"" help:"Show the account's webhook endpoints and what they lack for Driftless; exit 2 if none fits."`
+	Create webhookCreateCmd `cmd:"" help:"Make the endpoint that sends Stripe's events to pull, or mend the one that is there."`
+	Rotate webhookRotateCmd `cmd:"" help:"Replace the endpoint's signing secret without losing an event, in two steps: rotate, then rotate --finish."`
+}
+
+// webhookStripe is how the commands reach Stripe.
+type webhookStripe struct {
+	StripeAPIKey  config.Secret `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Key that may read and write webhook endpoints."`
+	StripeAPIBase string        `name:"stripe-api-base" env:"STRIPE_API_BASE" default:"https://api.stripe.com" help:"Address of the API."`
+	StripeAccount string        `name:"stripe-account" env:"STRIPE_ACCOUNT" placeholder:"acct_..." help:"The connected account of this Driftless: the endpoint is the platform's, and gets the events of its connected accounts."`
+	Account       string        `name:"account" env:"DRIFTLESS_ACCOUNT" default:"default" help:"Name of the Stripe account in Driftless; the endpoint's description has it."`
+}
+
+// client acts on the key's own account: the endpoints for connected accounts are the platform's.
+func (s webhookStripe) client() (client *stripeapi.Client, live bool, err error) {
+	if s.StripeAPIKey == "" {
+		return nil, false, errors.New("STRIPE_API_KEY is not set: give a key that may read and write webhook endpoints")
+	}
+	mode, err := config.ModeOf(s.StripeAPIKey.Reveal())
+	return stripeapi.New(stripeapi.Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase}), mode == config.LiveMode, err
+}
+
+// Keys of an endpoint's metadata.
+const (
+	accountKey  = "driftless_account"
+	replacesKey = "driftless_replaces"
+)
+
+func (s webhookStripe) wanted(address string) stripeapi.NewEndpoint {
+	return stripeapi.NewEndpoint{
+		URL: address, Description: "Driftless, account " + s.Account, Connect: s.StripeAccount != "", Metadata: map[string]string{accountKey: s.Account},
+	}
+}
+
+func listEndpoints(ctx context.Context, client *stripeapi.Client) ([]stripeapi.Endpoint, error) {
+	all, err := client.ListEndpoints(ctx)
+	if stripeapi.Forbidden(err) {
+		return nil, fmt.Errorf("%w: the key needs the permission to read and write webhook endpoints; one with it is needed for this command only", err)
+	}
+	return all, err
+}
+
+// endpointURL checks where Stripe is to send events.
+func endpointURL(given string, live bool) (string, error) {
+	u, err := url.Parse(given)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return "", fmt.Errorf("%q is no address that Stripe can call: give the public one of pull, like https://sync.example.com%s", given, pull.WebhookPath)
+	case u.Scheme == "http" && live:
+		return "", fmt.Errorf("%s: in live mode Stripe calls https:// addresses only", given)
+	case u.User != nil:
+		return "", fmt.Errorf("%s: leave the user and password out; the signature tells pull that a call is Stripe's", u.Redacted())
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = pull.WebhookPath
+	}
+	return u.String(), nil
+}
+
+type webhookListCmd struct{ webhookStripe }
+
+func (cmd *webhookListCmd) Run(ctx context.Context, c *cli) error {
+	client, _, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	all, err := listEndpoints(ctx, client)
+	if err != nil {
+		return err
+	}
+	fits := slices.ContainsFunc(all, func(e stripeapi.Endpoint) bool { return len(e.Lacks()) == 0 })
+	if c.Output == "json" {
+		type shown struct {
+			stripeapi.Endpoint
+
+			Lacks []string `json:"lacks"`
+		}
+		out := make([]shown, len(all))
+		for i, e := range all {
+			out[i] = shown{e, append([]string{}, e.Lacks()...)}
+		}
+		data, err := json.MarshalIndent(map[string]any{"endpoints": out}, "", "  ")
+		if err != nil {
+			return fmt.Errorf("encode the answer: %w", err)
+		}
+		if _, err := jsonOut.Write(append(data, '\n')); err != nil {
+			return fmt.Errorf("write the answer: %w", err)
+		}
+	} else {
+		rows := [][]string{{"ENDPOINT", "URL", "STATUS", "API VERSION", "FOR DRIFTLESS"}}
+		for _, e := range all {
+			verdict := "fits"
+			if lacks := e.Lacks(); len(lacks) > 0 {
+				verdict = strings.Join(lacks, "; ")
+			}
+			rows = append(rows, []string{e.ID, e.URL, e.Status, e.APIVersion, verdict})
+		}
+		printTable(stdout, rows...)
+	}
+	if !fits {
+		return errDiffers
+	}
+	return nil
+}
+
+type webhookCreateCmd struct {
+	webhookStripe
+	secretPlace
+	URL string `arg:"" help:"Public address of pull, like https://sync.example.com/stripe/webhook; the path may be left out."`
+}
+
+func (cmd *webhookCreateCmd) Run(ctx context.Context, c *cli) error {
+	client, live, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	at, err := endpointURL(cmd.URL, live)
+	if err != nil {
+		return err
+	}
+	all, err := listEndpoints(ctx, client)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(all, func(e stripeapi.Endpoint) bool { return e.URL == at }); i >= 0 {
+		return mend(ctx, client, all[i])
+	}
+	return cmd.create(ctx, c, client, cmd.wanted(at), len(all))
+}
+
+// mend brings an endpoint that is there to what Driftless needs.
+func mend(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) error {
+	if e.APIVersion != stripeapi.PinnedVersion {
+		return fmt.Errorf("%s sends to %s in API version %q, and pull reads %s; the version cannot be changed: `driftless webhook rotate %s` replaces the endpoint",
+			e.ID, e.URL, e.APIVersion, stripeapi.PinnedVersion, e.ID)
+	}
+	lacked := e.Lacks()
+	if len(lacked) > 0 {
+		if _, err := client.MendEndpoint(ctx, e); err != nil {
+			return err
+		}
+		sayf(stdout, "%s sends to %s; mended: %s\n", e.ID, e.URL, strings.Join(lacked, "; "))
+	} else {
+		sayf(stdout, "%s sends to %s, with all that is needed\n", e.ID, e.URL)
+	}
+	sayf(stdout, "Stripe shows a secret once only. If it is lost: `driftless webhook rotate %s`, or copy it from Stripe's Dashboard.\n", e.ID)
+	return nil
+}
+
+// create makes an endpoint, once it is certain that its secret can be kept.
+func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint, have int) error {
+	if have >= stripeapi.MostEndpoints {
+		return fmt.Errorf("the account has %d webhook endpoints, the most that Stripe allows: delete one first (`driftless webhook list` shows them)", have)
+	}
+	keep, err := p.open(c)
+	if err != nil {
+		return err
+	}
+	e, err := client.CreateEndpoint(ctx, n)
+	if err != nil {
+		return errors.Join(err, keep.abandon())
+	}
+	if have+1 == stripeapi.MostEndpoints {
+		sayf(os.Stderr, "This is the last of %d endpoints that Stripe allows: rotating a secret needs room for one more.\n", stripeapi.MostEndpoints)
+	}
+	if err := keep.store(c, e); err != nil {
+		// Without its secret the endpoint would be of no use, and its deliveries would fail.
+		return errors.Join(err, client.DeleteEndpoint(context.WithoutCancel(ctx), e.ID))
+	}
+	return nil
+}
+
+type webhookRotateCmd struct {
+	webhookStripe
+	secretPlace
+	Endpoint            string         `arg:"" optional:"" help:"Id or URL of the endpoint; needed if there are several."`
+	Finish              bool           `help:"Second step: check that pull accepts the new secret, then delete the old endpoint."`
+	Yes                 bool           `help:"Delete the old endpoint without asking."`
+	StripeWebhookSecret config.Secrets `name:"stripe-webhook-secret" env:"STRIPE_WEBHOOK_SECRET" secret:"" help:"Where --secret-file is not used: the secrets that pull was given, the new one last."`
+}
+
+func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
+	client, live, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	all, err := listEndpoints(ctx, client)
+	if err != nil {
+		return err
+	}
+	if cmd.Finish {
+		return cmd.finish(ctx, client, all)
+	}
+	// What replaces another is not what is to be replaced.
+	old, err := cmd.chosen(all, func(e stripeapi.Endpoint) bool {
+		return !slices.ContainsFunc(all, func(other stripeapi.Endpoint) bool { return other.ID == e.Metadata[replacesKey] })
+	})
+	if err != nil {
+		return err
+	}
+	if next := successor(all, old.ID); next != nil {
+		return fmt.Errorf("%s is being replaced by %s already: `driftless webhook rotate --finish`, or delete %s in Stripe to begin again", old.ID, next.ID, next.ID)
+	}
+	at, err := endpointURL(old.URL, live)
+	if err != nil {
+		return err
+	}
+	n := cmd.wanted(at)
+	n.Metadata[replacesKey] = old.ID
+	if err := cmd.create(ctx, c, client, n, len(all)); err != nil {
+		return err
+	}
+	sayf(os.Stderr, `Both endpoints send every event until you finish; pull takes each once. What the new one sends is refused, and sent again,
+until pull knows its secret. So:
+1. give pull both secrets, separated by a comma (STRIPE_WEBHOOK_SECRET), and restart it;
+2. driftless webhook rotate --finish %s
+3. take the old secret out.
+`, old.ID)
+	return nil
+}
+
+// successor is the endpoint that was made to replace one.
+func successor(all []stripeapi.Endpoint, id string) *stripeapi.Endpoint {
+	for i, e := range all {
+		if e.Metadata[replacesKey] == id {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// chosen is the endpoint that the command is about.
+func (cmd *webhookRotateCmd) chosen(all []stripeapi.Endpoint, candidate func(stripeapi.Endpoint) bool) (stripeapi.Endpoint, error) {
+	var found []stripeapi.Endpoint
+	for _, e := range all {
+		named := e.ID == cmd.Endpoint || e.URL == cmd.Endpoint
+		if named && (e.ID == cmd.Endpoint || candidate(e)) || cmd.Endpoint == "" && e.Metadata[accountKey] == cmd.Account && candidate(e) {
+			found = append(found, e)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return stripeapi.Endpoint{}, errors.New("several endpoints could be meant: name one by its id (`driftless webhook list` shows them)")
+	case cmd.Endpoint == "":
+		return stripeapi.Endpoint{}, fmt.Errorf("no endpoint of Driftless's account %s was found: name one by its id or URL (`driftless webhook list` shows them)", cmd.Account)
+	default:
+		return stripeapi.Endpoint{}, fmt.Errorf("there is no endpoint %s (`driftless webhook list` shows them)", cmd.Endpoint)
+	}
+}
+
+// finish deletes the old endpoint once pull is known to accept what the new one sends.
+func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Client, all []stripeapi.Endpoint) error {
+	old, err := cmd.chosen(all, func(e stripeapi.Endpoint) bool { return successor(all, e.ID) != nil })
+	if err != nil {
+		return err
+	}
+	next := successor(all, old.ID)
+	if next == nil {
+		return fmt.Errorf("%s is not being replaced: `driftless webhook rotate %s` begins", old.ID, old.ID)
+	}
+	if lacks := next.Lacks(); len(lacks) > 0 {
+		return fmt.Errorf("%s, which is to replace %s, cannot: %s; `driftless webhook create %s` mends it", next.ID, old.ID, strings.Join(lacks, "; "), next.URL)
+	}
+	secret, err := cmd.newest(cmd.StripeWebhookSecret)
+	if err != nil {
+		return err
+	}
+	if err := probe(ctx, next.URL, secret, next.Livemode); err != nil {
+		return fmt.Errorf("%w; %s is kept, and nothing is lost", err, old.ID)
+	}
+	sayf(stdout, "pull accepts the new secret at %s\n", next.URL)
+	if !cmd.Yes && !confirmed(fmt.Sprintf("Delete the old endpoint %s?", old.ID)) {
+		return fmt.Errorf("%s is kept: both send every event until it is deleted", old.ID)
+	}
+	if err := client.DeleteEndpoint(ctx, old.ID); err != nil {
+		return err
+	}
+	sayf(stdout, "%s is deleted; %s sends to %s. Take the old secret out of STRIPE_WEBHOOK_SECRET.\n", old.ID, next.ID, next.URL)
+	return nil
+}
+
+// probe sends pull an event that is about nothing that it keeps, signed with the secret.
+func probe(ctx context.Context, url, secret string, live bool) error {
+	body, err := json.Marshal(map[string]any{
+		"id": "evt_driftless_probe", "object": "event", "type": "driftless.probe", "created": time.Now().Unix(), "livemode": live,
+		"api_version": stripeapi.PinnedVersion, "data": map[string]any{"object": map[string]any{"id": "probe", "object": "probe"}},
+	})
+	if err != nil {
+		return fmt.Errorf("write a probe: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("call %s: %w", url, err)
+	}
+	signed := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: body, Secret: secret})
+	req.Header.Set("Stripe-Signature", signed.Header)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("%s does not answer from here, so that it is not certain that pull knows the new secret: %w", url, err)
+	}
+	defer resp.Body.Close()
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("pull does not accept the new secret yet (%s: %s): give it both secrets and restart it", resp.Status, strings.TrimSpace(string(said)))
+	}
+	return nil
+}

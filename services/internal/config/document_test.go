@@ -1,0 +1,124 @@
+package config
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md")
+
+// TestDocumentIsFresh holds docs/configuration.md to the settings.
+func TestDocumentIsFresh(t *testing.T) {
+	path := filepath.Join("..", "..", "..", "docs", "configuration.md")
+	want := document()
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
+	}
+	have, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, want, string(have), "write it again with: go test ./config -update")
+}
+
+// severalAccounts has "~" for the backtick.
+const severalAccounts = `
+## Several accounts
+
+One file serves the services of several Stripe accounts: under ~accounts~, by its name, an account has settings, and a mapping, that
+go before those of the top level. A service takes those of the account named by ~DRIFTLESS_ACCOUNT~, and does not start if there
+is none of that name. ~driftless topology apply~ makes the consumers of all.
+
+~~~yaml
+nats_url: nats://nats:4222
+accounts:
+  eu:
+    stripe_api_key_file: /run/secrets/stripe-eu
+    catalog: # its queries say which products the account gets
+      products: SELECT id, name FROM shop.products WHERE region = 'eu'
+      prices: SELECT p.id, p.product, p.currency, p.unit_amount FROM shop.prices p JOIN shop.products s ON s.id = p.product WHERE s.region = 'eu'
+      watch: [{table: shop.products, product_id: id}, {table: shop.prices, product_id: product}]
+  connected:
+    stripe_api_key_file: /run/secrets/stripe-platform
+    stripe_account: acct_1NfYYZLkdIwHu7ix
+    stripe_rate: 20
+~~~
+
+Accounts may share a mapping: a ~catalog~ at the top level stands behind that of each account, key by key, and the statements of
+~write_back~ likewise. So ~watch~ and ~prices~ can be written once, and ~products~ under each account. YAML's anchors and aliases
+work in the whole file; keys of the top level that begin with ~x-~ are left for them.
+
+A secret is read from a file where its key ends in ~_file~. Every account but ~default~ has a replication slot and a publication
+of its own, ~driftless_<account>~, unless it names others.
+`
+
+const rotation = `
+## Rotation of credentials
+
+The files of ~DRIFTLESS_SIGNING_KEY_FILE~ and ~DRIFTLESS_TRUSTED_KEYS_FILE~ are read again every few seconds; see
+[security.md](security.md#signed-changes-and-commands).
+
+The files of ~DATABASE_URL_FILE~, ~LEDGER_DATABASE_URL_FILE~ and ~NATS_URL_FILE~ are read again at every connection: replace the
+file when the password changes, and the services go on with the new one within seconds, without a restart. So are client
+certificates and ~PGPASSFILE~; for NATS see [nats.md](nats.md).
+
+Only user and password are taken over. If the file of a database names another host, port or database than at the start,
+the services say so and stay where they are, since positions in one write-ahead log say nothing about another: restart them
+to change over. Of ~NATS_URL_FILE~, too, the servers are those of the start. All other secrets, such as Stripe's keys, are
+read at the start only.
+`
+
+func document() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+Every setting is a flag, an environment variable and a key of the YAML file named by ` + "`DRIFTLESS_CONFIG`" + `. A flag overrides the
+environment, that overrides the file, and that the default; an empty variable counts as not set. One file serves all
+services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" + `, and so on; in the YAML file
+` + "`stripe_api_key_file`" + `. The mapping of your own tables is under the key ` + "`catalog`" + ` of the file; see [mapping.md](mapping.md). Traces follow the standard
+` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
+
+A secret that is given as a flag shows in the list of processes (` + "`ps`" + `), to every user of the machine. Give secrets in the
+environment or in files.
+
+` + "`driftless config check --config FILE`" + ` checks everything that a service would refuse at its start, of all accounts in the file, and
+asks no server. With ` + "`--database`" + ` it also asks the catalog database, and changes nothing there: see
+[mapping.md](mapping.md#checks).
+`)
+	b.WriteString(strings.ReplaceAll(rotation, "~", "`"))
+	b.WriteString(strings.ReplaceAll(severalAccounts, "~", "`"))
+	for _, g := range groups {
+		fmt.Fprintf(&b, "\n## %s\n\n| key | environment | default | meaning |\n|---|---|---|---|\n", strings.ToUpper(g.title[:1])+g.title[1:])
+		for _, f := range fields(reflect.TypeOf(g.fields)) {
+			name, env, value, help := f.Tag.Get("name"), f.Tag.Get("env"), f.Tag.Get("default"), f.Tag.Get("help")
+			if value != "" {
+				value = "`" + value + "`"
+			}
+			if _, secret := f.Tag.Lookup("secret"); secret {
+				help += " Secret."
+			}
+			fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", strings.ReplaceAll(name, "-", "_"), env, value, help)
+		}
+	}
+	return b.String()
+}
+
+// TestEverySettingIsDocumented: a setting without an environment variable or a meaning is half a setting.
+func TestEverySettingIsDocumented(t *testing.T) {
+	seen := map[string]bool{}
+	for _, g := range groups {
+		for _, f := range fields(reflect.TypeOf(g.fields)) {
+			name := f.Tag.Get("name")
+			require.NotEmpty(t, name, f.Name)
+			require.NotEmpty(t, f.Tag.Get("env"), name)
+			require.NotEmpty(t, f.Tag.Get("help"), name)
+			require.False(t, seen[name], "%s is declared twice", name)
+			seen[name] = true
+		}
+	}
+}

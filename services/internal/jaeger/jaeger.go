@@ -1,0 +1,219 @@
+// Package jaeger reads traces from Jaeger's query API, the JSON one that every version of Jaeger serves under /api.
+package jaeger
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+)
+
+// DefaultURL is where Jaeger serves its query API on one machine.
+const DefaultURL = "http://127.0.0.1:16686"
+
+// servicePrefix is common to the services of the mesh, unless OTEL_SERVICE_NAME says otherwise.
+const servicePrefix = "driftless-"
+
+// Trace is what Jaeger holds of one.
+type Trace struct {
+	ID string `json:"trace_id"`
+	// Spans in the order of their starts.
+	Spans []*Span `json:"spans"`
+}
+
+// Span of a trace.
+type Span struct {
+	ID      string `json:"span_id"`
+	Parent  string `json:"parent_id,omitempty"`
+	Service string `json:"service"`
+	Name    string `json:"name"`
+	// Start, to the microsecond.
+	Start    time.Time     `json:"start"`
+	Duration time.Duration `json:"duration_ns"`
+	// Attributes by name, as text.
+	Attributes map[string]string `json:"attributes"`
+	Links      []Link            `json:"links,omitempty"`
+}
+
+// Link is to a span of another trace.
+type Link struct {
+	TraceID string `json:"trace_id"`
+	SpanID  string `json:"span_id"`
+}
+
+// Error is what went wrong in the span, in words; "" if nothing did.
+func (s *Span) Error() string {
+	if s.Attributes["otel.status_code"] != "ERROR" && s.Attributes["error"] != "true" {
+		return ""
+	}
+	return cmp.Or(s.Attributes["otel.status_description"], s.Attributes["error.type"], "failed")
+}
+
+// End of the span.
+func (s *Span) End() time.Time { return s.Start.Add(s.Duration) }
+
+// Start of the trace.
+func (t *Trace) Start() time.Time { return t.Spans[0].Start }
+
+// Duration from the first span's start to the last one's end.
+func (t *Trace) Duration() time.Duration {
+	end := t.Start()
+	for _, s := range t.Spans {
+		if s.End().After(end) {
+			end = s.End()
+		}
+	}
+	return end.Sub(t.Start())
+}
+
+// Roots are the spans whose parent Jaeger does not hold: of a whole trace there is one, and it has no parent.
+func (t *Trace) Roots() []*Span {
+	known := map[string]bool{}
+	for _, s := range t.Spans {
+		known[s.ID] = true
+	}
+	var out []*Span
+	for _, s := range t.Spans {
+		if !known[s.Parent] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Children of a span, in the order of their starts.
+func (t *Trace) Children(parent string) []*Span {
+	var out []*Span
+	for _, s := range t.Spans {
+		if s.Parent == parent {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Client asks one Jaeger. It may be used concurrently.
+type Client struct {
+	// URL of the query API; user and password in it are used.
+	URL  string
+	HTTP *http.Client
+}
+
+// ErrNoTrace: Jaeger holds no such trace.
+var ErrNoTrace = errors.New("no such trace")
+
+// Trace returns the trace of an id, ErrNoTrace if there is none.
+func (c *Client) Trace(ctx context.Context, id string) (*Trace, error) {
+	var traces []trace
+	if err := c.get(ctx, "/api/traces/"+url.PathEscape(id), nil, &traces); err != nil {
+		return nil, err
+	}
+	if len(traces) == 0 || len(traces[0].Spans) == 0 {
+		return nil, ErrNoTrace
+	}
+	return traces[0].decode(), nil
+}
+
+// Product returns the newest traces in which a span is about a product, the newest last: at most n, begun since a time.
+func (c *Client) Product(ctx context.Context, product string, since time.Time, n int) ([]*Trace, error) {
+	services, err := c.services(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := json.Marshal(map[string]string{string(telemetry.ProductIDKey): product})
+	if err != nil {
+		return nil, fmt.Errorf("encode the search: %w", err)
+	}
+	found := map[string]*Trace{}
+	for _, service := range services {
+		var traces []trace
+		err := c.get(ctx, "/api/traces", url.Values{
+			"service": {service}, "tags": {string(tags)}, "limit": {strconv.Itoa(n)},
+			"start": {strconv.FormatInt(since.UnixMicro(), 10)}, "end": {strconv.FormatInt(time.Now().Add(time.Minute).UnixMicro(), 10)},
+		}, &traces)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range traces {
+			if len(t.Spans) > 0 {
+				found[t.TraceID] = t.decode()
+			}
+		}
+	}
+	out := slices.SortedFunc(maps.Values(found), func(a, b *Trace) int { return a.Start().Compare(b.Start()) })
+	return out[max(len(out)-n, 0):], nil
+}
+
+// services are those of the mesh; all that there are if none has its name.
+func (c *Client) services(ctx context.Context) ([]string, error) {
+	var all []string
+	if err := c.get(ctx, "/api/services", nil, &all); err != nil {
+		return nil, err
+	}
+	ours := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !strings.HasPrefix(name, servicePrefix) })
+	if len(ours) == 0 {
+		return all, nil
+	}
+	return ours, nil
+}
+
+func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
+	at := strings.TrimSuffix(c.URL, "/")
+	shown := config.RedactURL(at)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return fmt.Errorf("%s is no address of Jaeger: it must look like %s", shown, DefaultURL)
+	}
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if broken, ok := errors.AsType[*url.Error](err); ok {
+			err = broken.Err
+		}
+		return fmt.Errorf("Jaeger's query API at %s does not answer: %w; start one with scripts/jaeger, or name yours with --jaeger or DRIFTLESS_JAEGER_URL", shown, err)
+	}
+	defer resp.Body.Close()
+	const most = 256 << 20
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	if err != nil {
+		return fmt.Errorf("read Jaeger's answer to GET %s: %w", path, err)
+	}
+	var answer struct {
+		Data   json.RawMessage `json:"data"`
+		Errors []struct {
+			Code int    `json:"code"`
+			Msg  string `json:"msg"`
+		} `json:"errors"`
+	}
+	err = json.Unmarshal(body, &answer)
+	switch {
+	case err == nil && resp.StatusCode == http.StatusNotFound && len(answer.Errors) > 0:
+		return ErrNoTrace
+	case err == nil && len(answer.Errors) > 0:
+		return fmt.Errorf("Jaeger at %s refuses GET %s: %s", shown, path, answer.Errors[0].Msg)
+	case err != nil || resp.StatusCode != http.StatusOK || answer.Data == nil:
+		return fmt.Errorf("%s is not Jaeger's query API: it answered GET %s with %s; give the address of Jaeger's user interface (port 16686 by default)", shown, path, resp.Status)
+	}
+	if string(answer.Data) == "null" {
+		return nil
+	}
+	if err := json.Unmarshal(answer.Data, into); err != nil {
+		return fmt.Errorf("decode Jaeger's answer to GET %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+// Package localtest gives tests real servers: fresh databases on a private Postgres shared by the tests of a process,
+// Postgres servers of their own, and embedded NATS servers. Everything is stopped and removed when the test ends, and
+// also when the test process is killed.
+package localtest
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/local"
+)
+
+// NATS starts an embedded NATS server with an empty store for this test, and connects to it. The server does not wait
+// for the disk; see SyncAlways. Stopped when the test ends.
+func NATS(t testing.TB, options ...func(*local.NATSConfig)) (url string, conn *nats.Conn) {
+	t.Helper()
+	cfg := local.NATSConfig{DataDir: t.TempDir(), NoSync: true, Logger: slog.New(slog.DiscardHandler)}
+	for _, option := range options {
+		option(&cfg)
+	}
+	server, err := local.StartNATS(context.Background(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	conn, err = nats.Connect(server.URL())
+	require.NoError(t, err)
+	t.Cleanup(func() { closeConn(conn) })
+	return server.URL(), conn
+}
+
+// SyncAlways makes the NATS server acknowledge only what is on the disk, as in production.
+func SyncAlways(cfg *local.NATSConfig) { cfg.NoSync = false }
+
+// closeConn closes the connection and waits until its goroutines have noticed.
+func closeConn(conn *nats.Conn) {
+	if conn.IsClosed() {
+		return
+	}
+	closed := conn.StatusChanged(nats.CLOSED)
+	conn.Close()
+	<-closed
+}

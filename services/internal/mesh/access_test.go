@@ -1,0 +1,441 @@
+package mesh_test
+
+import (
+	"context"
+	"flag"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+var update = flag.Bool("update", false, "write the files that are generated from the topology")
+
+// TestPermissionFilesAreFresh holds the committed files to the topology.
+func TestPermissionFilesAreFresh(t *testing.T) {
+	for path, want := range map[string]string{
+		"../../../deploy/nats/permissions.conf":                      mesh.PermissionsFile(nil),
+		"../../../deploy/nats/accounts.conf":                         mesh.AccountsFile(nil),
+		"../../../deploy/helm/driftless/files/nats/permissions.conf": mesh.PermissionsFile([]string{"{account}"}),
+	} {
+		if *update {
+			require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
+		}
+		have, err := os.ReadFile(path)
+		require.NoError(t, err)
+		if want != string(have) {
+			t.Errorf("%s is stale; write it again with: go test ./mesh -update", path)
+		}
+	}
+}
+
+var users = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation, mesh.TopologyUser}
+
+// deployed runs the server configuration of deploy/nats, and applies the topology as its user.
+func deployed(t *testing.T) *server.Server {
+	t.Helper()
+	return deployedWith(t, "nats-server.conf")
+}
+
+// isolated is the file of deploy/nats with an account for each service.
+const isolated = "nats-server-isolated.conf"
+
+// deployedWith is deployed for a file of deploy/nats.
+func deployedWith(t *testing.T, file string) *server.Server {
+	t.Helper()
+	for _, user := range append(users, "sys") {
+		t.Setenv(strings.ToUpper(user)+"_PASSWORD", user+"-secret")
+	}
+	cert, key := certificate(t)
+	t.Setenv("NATS_SERVER_NAME", "deployed")
+	t.Setenv("NATS_STORE_DIR", t.TempDir())
+	t.Setenv("NATS_TLS_CERT", cert)
+	t.Setenv("NATS_TLS_KEY", key)
+	srv := localtest.NATSConfigured(t, "../../../deploy/nats/"+file)
+	m, err := mesh.Connect(t.Context(), as(t, srv, mesh.TopologyUser, cert))
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.Empty(t, diffs)
+	return srv
+}
+
+// as is how a user of the deployed server connects: by TLS, with the server's certificate as authority. A test fails if
+// NATS refuses anything to it.
+func as(t *testing.T, srv *server.Server, user, ca string) mesh.Config {
+	t.Helper()
+	return mesh.Config{
+		URL:  "tls://" + user + ":" + user + "-secret@" + srv.Addr().String(),
+		Name: user, CA: ca, Logger: slog.New(refusals{t, user}),
+	}
+}
+
+// refusals fails a test with what NATS does not permit.
+type refusals struct {
+	t    *testing.T
+	user string
+}
+
+func (r refusals) Enabled(context.Context, slog.Level) bool { return true }
+func (r refusals) WithAttrs([]slog.Attr) slog.Handler       { return r }
+func (r refusals) WithGroup(string) slog.Handler            { return r }
+
+func (r refusals) Handle(_ context.Context, record slog.Record) error {
+	if record.Message == "NATS" {
+		record.Attrs(func(a slog.Attr) bool {
+			r.t.Errorf("%s: %s; its row in services/mesh/access.go lacks that", r.user, a.Value)
+			return true
+		})
+	}
+	return nil
+}
+
+func TestEachServiceDoesItsWorkUnderItsPermissions(t *testing.T) {
+	doTheirWork(t, deployed(t))
+}
+
+func TestEachServiceDoesItsWorkInAnAccountOfItsOwn(t *testing.T) {
+	doTheirWork(t, deployedWith(t, isolated))
+}
+
+// doTheirWork does, as each service, what that service does.
+func doTheirWork(t *testing.T, srv *server.Server) {
+	t.Helper()
+	ca := os.Getenv("NATS_TLS_CERT")
+	clients := map[string]*mesh.Mesh{}
+	for _, user := range users {
+		m, err := mesh.Connect(t.Context(), as(t, srv, user, ca))
+		require.NoError(t, err)
+		t.Cleanup(m.Close)
+		clients[user] = m
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+
+	// ingestion: desired states in a batch and its dead letters; its positions; its commands.
+	in := clients[mesh.Ingestion]
+	require.NoError(t, in.Bind(ctx, mesh.IngestionCommand))
+	fence, err := in.Fence(ctx, "default")
+	require.NoError(t, err)
+	require.NoError(t, fence.Raise(ctx))
+	require.NoError(t, fence.Publish(ctx, mesh.Live, []mesh.Outgoing{
+		{Subject: mesh.CatalogSubject("default", mesh.Live, "mug"), Body: change("mug", 7), Version: 7},
+		{Subject: mesh.CatalogSubject("default", mesh.Live, "cap"), Body: change("cap", 7), Version: 7},
+	}))
+	require.NoError(t, fence.Publish(ctx, mesh.Bulk, []mesh.Outgoing{
+		{Subject: mesh.CatalogSubject("default", mesh.Bulk, "hat"), Body: change("hat", 7), Version: 7},
+	}))
+	require.NoError(t, fence.Held(ctx, mesh.Live))
+	require.NoError(t, in.DeadLetter(ctx, &meshv1.DeadLetter{Service: mesh.Ingestion, Account: "default", ProductId: "sock", Reason: mesh.ReasonInvalidProduct}))
+	last, err := in.Desired().LastLive(ctx, "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 7, last)
+	products, err := in.Desired().Products(ctx, "default")
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"mug", "cap", "hat"}, products)
+	states, err := in.Desired().NewestMany(ctx, "default", []string{"mug", "none"})
+	require.NoError(t, err)
+	require.EqualValues(t, 7, states[0].GetVersion())
+	listed := 0
+	require.NoError(t, in.Desired().EachProduct(ctx, "default", func(tokens []string) error { listed += len(tokens); return nil }))
+	require.Equal(t, 3, listed)
+	open, err := in.OpenLetters(ctx, mesh.Ingestion, "default", []string{"sock", "mug"})
+	require.NoError(t, err)
+	require.NotNil(t, open[0])
+	require.Nil(t, open[1])
+	state, err := in.CatalogState(ctx)
+	require.NoError(t, err)
+	require.NotZero(t, state.LastSeq)
+	require.NoError(t, in.AskReread(ctx, "default", "reread", "a category changed", []string{"mug"}, true))
+	handled(ctx, t, in, mesh.Ingestion, mesh.IngestionCommand)
+	for _, cursor := range []string{"origin.default", "mapping.default", "snapshot.default", "capture.default"} {
+		require.NoError(t, in.Cursor(cursor).PutString(ctx, "here"))
+		at, err := in.Cursor(cursor).GetString(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "here", at)
+	}
+
+	// push: both lanes, claims, the budget, retries, the halt.
+	push := clients[mesh.Push]
+	require.NoError(t, push.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry))
+	handled(ctx, t, push, mesh.Push, mesh.PushLive)
+	handled(ctx, t, push, mesh.Push, mesh.PushBulk)
+	newest, err := push.Desired().Newest(ctx, "default", "mug")
+	require.NoError(t, err)
+	require.EqualValues(t, 7, newest.GetVersion())
+	_, err = push.Observed().Update(ctx, "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
+	require.NoError(t, err)
+	count, err := push.Observed().Count(ctx, "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, count)
+	_, err = push.Desired().History(ctx, "default", "mug")
+	require.NoError(t, err)
+	budgeted(ctx, t, push)
+	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 7}
+	require.NoError(t, push.RetryLater(ctx, mesh.Push, retry, time.Hour))
+	retrying, err := push.Retrying(ctx, mesh.Push, "default", "mug")
+	require.NoError(t, err)
+	require.True(t, retrying)
+	require.NoError(t, push.CancelRetry(ctx, mesh.Push, "default", "mug", 7, false))
+	require.NoError(t, push.RetryLater(ctx, mesh.Push, retry, time.Second))
+	require.NoError(t, handledRetry(ctx, push))
+	require.NoError(t, push.Pause(ctx, time.Minute, mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry))
+	require.NoError(t, push.Halted("default").PutString(ctx, "no"))
+	require.NoError(t, push.Resume(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry))
+	_, err = push.Guard("default").Store(ctx, &meshv1.Guard{}, 0)
+	require.NoError(t, err)
+	require.NoError(t, push.Cursor("stripe-mode.default").PutString(ctx, "test"))
+	require.NoError(t, push.Publish(ctx, mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug"), &meshv1.Outcome{}))
+
+	require.NoError(t, push.AskReread(ctx, "default", "lost", "CATALOG holds no state of the product", []string{"mug"}, false))
+	handled(ctx, t, clients[mesh.Ingestion], mesh.Ingestion, mesh.IngestionCommand)
+
+	// pull: events, what it knows, the order of a scan to itself.
+	pull := clients[mesh.Pull]
+	require.NoError(t, pull.Bind(ctx, mesh.PullStripe, mesh.PullCommand))
+	require.NoError(t, pull.Publish(ctx, mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{}))
+	require.NoError(t, pull.Publish(ctx, mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, ""), &meshv1.Command{}))
+	handled(ctx, t, pull, mesh.Pull, mesh.PullStripe)
+	handled(ctx, t, pull, mesh.Pull, mesh.PullCommand)
+	known := 0
+	end, err := pull.Observed().Revision(ctx)
+	require.NoError(t, err)
+	for _, err := range pull.Observed().Range(ctx, "default", 0, end) {
+		require.NoError(t, err)
+		known++
+	}
+	require.Equal(t, 1, known)
+	many, err := pull.Observed().GetMany(ctx, "default", []string{"mug", "hat"})
+	require.NoError(t, err)
+	require.Len(t, many, 2)
+	_, err = pull.Observed().Update(ctx, "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
+	require.NoError(t, err)
+	budgeted(ctx, t, pull)
+	for _, cursor := range []string{"events.default", "poll.default", "scan.default", "scan-state.default", "stripe-mode.default"} {
+		require.NoError(t, pull.Cursor(cursor).PutString(ctx, "here"))
+	}
+	require.NoError(t, pull.DeadLetter(ctx, &meshv1.DeadLetter{Service: mesh.Pull, Account: "default", ProductId: "sock"}))
+
+	// reconciliation: both sides, every backlog, commands to all, the letters it closes.
+	rec := clients[mesh.Reconciliation]
+	require.NoError(t, rec.Bind(ctx, mesh.ReconciliationCatalog, mesh.ReconciliationStripe, mesh.ReconciliationSync, mesh.ReconciliationDead, mesh.ReconciliationObserved))
+	backlogs, err := rec.Consumers(ctx)
+	require.NoError(t, err)
+	waiting := map[string]bool{}
+	for _, c := range backlogs {
+		sequence, stored, err := rec.OldestMessage(ctx, c)
+		require.NoError(t, err, "%s of %s", c.Name, c.Stream)
+		require.Equal(t, c.Pending+c.InFlight > 0, sequence > 0 && !stored.IsZero(), "%s of %s", c.Name, c.Stream)
+		waiting[c.Stream] = waiting[c.Stream] || sequence > 0
+	}
+	for _, c := range []mesh.Consumer{mesh.ReconciliationCatalog, mesh.ReconciliationStripe, mesh.ReconciliationSync, mesh.ReconciliationDead, mesh.ReconciliationObserved} {
+		require.True(t, waiting[c.Stream], c.Stream)
+		handled(ctx, t, rec, mesh.Reconciliation, c)
+	}
+	_, err = rec.Consumers(ctx)
+	require.NoError(t, err)
+	for _, service := range []string{mesh.Ingestion, mesh.Push, mesh.Pull} {
+		require.NoError(t, rec.Publish(ctx, mesh.CommandSubject(service, "default", mesh.VerbSync, "mug"), &meshv1.Command{}))
+	}
+	handled(ctx, t, clients[mesh.Ingestion], mesh.Ingestion, mesh.IngestionCommand)
+	handled(ctx, t, push, mesh.Push, mesh.PushCommand)
+	require.NoError(t, rec.Publish(ctx, mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, "mug"), &meshv1.Outcome{}))
+	letter := &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: "mug", Id: "one"}
+	require.NoError(t, push.DeadLetter(ctx, letter))
+	require.NoError(t, rec.ForgetLetter(ctx, letter))
+	held, err := rec.Streams(ctx)
+	require.NoError(t, err)
+	require.Len(t, held, 11)
+	_, err = rec.RetryingCount(ctx, mesh.Push, "default")
+	require.NoError(t, err)
+	_, err = rec.Retrying(ctx, mesh.Push, "default", "mug")
+	require.NoError(t, err)
+	_, _, err = rec.Retries(ctx, mesh.Push, "default", 10)
+	require.NoError(t, err)
+	_, err = rec.Cursor("poll.default").GetString(ctx)
+	require.NoError(t, err)
+	_, err = rec.Capture("default").GetString(ctx)
+	require.NoError(t, err)
+	_, err = rec.Halted("default").GetString(ctx)
+	require.NoError(t, err)
+	guard := &meshv1.Guard{}
+	revision, err := rec.Guard("default").Load(ctx, guard)
+	require.NoError(t, err)
+	_, err = rec.Guard("default").Store(ctx, guard, revision)
+	require.NoError(t, err)
+	_, err = rec.Cursor("scan.default").GetString(ctx)
+	require.NoError(t, err)
+	_, err = rec.Budget("default").Load(ctx, &meshv1.Budget{})
+	require.NoError(t, err)
+}
+
+// handled takes one message of a consumer and acknowledges it.
+func handled(ctx context.Context, t *testing.T, m *mesh.Mesh, service string, c mesh.Consumer) {
+	t.Helper()
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	n := 0
+	var err error
+	if c.Stream == mesh.StreamDead {
+		err = mesh.Work(ctx, m, mesh.Worker{Service: service, Consumer: c}, func(context.Context, mesh.Message[*meshv1.DeadLetter]) mesh.Verdict { n++; done(); return mesh.Ack() })
+	} else {
+		// An empty message is a valid one of any kind.
+		err = mesh.Work(ctx, m, mesh.Worker{Service: service, Consumer: c}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+			n++
+			done()
+			return mesh.Ack()
+		})
+	}
+	require.NoError(t, err)
+	require.Positive(t, n, "nothing came from %s of %s", c.Name, c.Stream)
+}
+
+func handledRetry(ctx context.Context, m *mesh.Mesh) error {
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry},
+		func(context.Context, mesh.Message[*meshv1.Retry]) mesh.Verdict { done(); return mesh.Ack() })
+}
+
+func budgeted(ctx context.Context, t *testing.T, m *mesh.Mesh) {
+	t.Helper()
+	record := &meshv1.Budget{}
+	revision, err := m.Budget("default").Load(ctx, record)
+	require.NoError(t, err)
+	_, err = m.Budget("default").Store(ctx, record, revision)
+	require.NoError(t, err)
+	require.NoError(t, m.BudgetBell("default").PutString(ctx, "ring"))
+	_, err = m.BudgetBell("default").GetString(ctx)
+	require.NoError(t, err)
+}
+
+// TestEachServiceIsRefusedWhatIsNotItsOwn publishes, as each user, whatever another user may publish and more, and finds
+// that the server refuses exactly what the user's own permissions do not name.
+func TestEachServiceIsRefusedWhatIsNotItsOwn(t *testing.T) {
+	for _, file := range []string{"nats-server.conf", isolated} {
+		t.Run(file, func(t *testing.T) { refusesWhatIsNotTheirs(t, deployedWith(t, file)) })
+	}
+}
+
+func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
+	t.Helper()
+	ca := os.Getenv("NATS_TLS_CERT")
+	permissions := mesh.UserPermissions(nil)
+	var words []string
+	var patterns []string
+	for _, p := range permissions {
+		patterns = append(patterns, p.Publish...)
+		patterns = append(patterns, p.Subscribe...)
+	}
+	for _, p := range patterns {
+		for word := range strings.SplitSeq(p, ".") {
+			if word != "*" && word != ">" {
+				words = append(words, word)
+			}
+		}
+	}
+	words = append(words, "mug", "other", "PURGE", "SNAPSHOT", "RESTORE", "LEADER", "STEPDOWN", "ACCOUNT")
+	slices.Sort(words)
+	words = slices.Compact(words)
+	for _, p := range permissions {
+		t.Run(p.User, func(t *testing.T) {
+			conn, err := nats.Connect("tls://"+p.User+":"+p.User+"-secret@"+srv.Addr().String(), nats.RootCAs(ca),
+				nats.CustomInboxPrefix(mesh.InboxPrefix(p.User)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+			require.NoError(t, err)
+			defer conn.Close()
+			// permitted asks the server. What is published is no request: nothing answers, and what a stream stores does no
+			// harm here. A refusal arrives before the answer to the flush.
+			permitted := func(subject string, act func() error) bool {
+				require.NoError(t, act())
+				require.NoError(t, conn.FlushTimeout(time.Minute))
+				last := conn.LastError()
+				return last == nil || !strings.Contains(last.Error(), "\""+subject+"\"")
+			}
+			allowed := func(subject string) bool {
+				covers := func(pattern string) bool { return covers(pattern, subject) }
+				return slices.ContainsFunc(p.Publish, covers)
+			}
+			try := func(rt require.TestingT, subject string) {
+				require.Equal(rt, allowed(subject), permitted(subject, func() error { return conn.Publish(subject, []byte("{")) }), "%s publishes on %s", p.User, subject)
+			}
+			for _, pattern := range patterns {
+				for _, other := range []string{"mug", "default"} {
+					try(t, strings.NewReplacer("*", other, ">", other).Replace(pattern))
+				}
+			}
+			rapid.Check(t, func(rt *rapid.T) {
+				pattern := rapid.SampledFrom(patterns).Draw(rt, "pattern")
+				tokens := strings.Split(pattern, ".")
+				for i, token := range tokens {
+					if token == "*" || token == ">" || rapid.IntRange(0, 3).Draw(rt, "change") == 0 {
+						tokens[i] = rapid.SampledFrom(words).Draw(rt, "word")
+					}
+				}
+				try(rt, strings.Join(tokens, "."))
+			})
+			// Listening: to nothing but its own inbox, and never to all.
+			for _, subject := range []string{">", "*", "catalog.>", "$KV.>", "$JS.>", "_INBOX.>", "stripe.default.*", "$SYS.>"} {
+				require.False(t, permitted(subject, func() error { _, err := conn.SubscribeSync(subject); return err }), "%s listens on %s", p.User, subject)
+			}
+			for _, other := range permissions {
+				inbox := mesh.InboxPrefix(other.User) + ".x"
+				may := permitted(inbox, func() error { _, err := conn.SubscribeSync(inbox); return err })
+				require.Equal(t, other.User == p.User, may, "%s listens to the answers for %s", p.User, other.User)
+			}
+		})
+	}
+}
+
+// covers says whether a pattern of subjects covers a subject.
+func covers(pattern, subject string) bool {
+	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
+	for i, token := range p {
+		if token == ">" {
+			return len(s) > i
+		}
+		if i >= len(s) || token != "*" && token != s[i] {
+			return false
+		}
+	}
+	return len(p) == len(s)
+}
+
+func TestNoServiceMayTouchTheConsumersOfAnother(t *testing.T) {
+	srv := deployed(t)
+	ca := os.Getenv("NATS_TLS_CERT")
+	cfg := as(t, srv, mesh.Push, ca)
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	m, err := mesh.Connect(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	js, err := jetstream.New(m.Conn(), jetstream.WithDefaultTimeout(200*time.Millisecond))
+	require.NoError(t, err)
+	durable := mesh.ReconciliationObserved.Durable("default")
+	require.Error(t, js.DeleteConsumer(t.Context(), mesh.ReconciliationObserved.Stream, durable))
+	_, err = js.CreateOrUpdateConsumer(t.Context(), mesh.ReconciliationObserved.Stream, jetstream.ConsumerConfig{
+		Durable: durable, FilterSubject: "$KV.OBSERVED.default.*", AckPolicy: jetstream.AckNonePolicy,
+	})
+	require.Error(t, err)
+	require.Error(t, js.DeleteStream(t.Context(), mesh.StreamCatalog))
+	stream, err := m.JetStream().KeyValue(t.Context(), mesh.BucketObserved)
+	require.NoError(t, err)
+	require.NotNil(t, stream)
+}
+
+func file(t *testing.T, name string) string { t.Helper(); return filepath.Join(t.TempDir(), name) }

@@ -1,0 +1,82 @@
+package mesh_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+// off connects as a host whose clock is wrong does.
+func off(t *testing.T, m *mesh.Mesh, by time.Duration) *mesh.Mesh {
+	t.Helper()
+	wrong, err := mesh.Connect(t.Context(), mesh.Config{
+		URL: m.Conn().ConnectedUrl(), Name: "wrong", Now: func() time.Time { return time.Now().Add(by) },
+	})
+	require.NoError(t, err)
+	t.Cleanup(wrong.Close)
+	return wrong
+}
+
+func TestTheClockIsTheServers(t *testing.T) {
+	m := start(t)
+	for _, by := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
+		clock := off(t, m, by).Clock()
+		before := time.Now()
+		now, err := clock.Now(t.Context())
+		require.NoError(t, err)
+		require.WithinRange(t, now, before.Add(-2*time.Second), time.Now().Add(2*time.Second))
+		local := clock.Local(now.Add(time.Hour))
+		require.WithinDuration(t, time.Now().Add(by+time.Hour), local, 5*time.Second)
+	}
+	own := &mesh.Clock{}
+	now, err := own.Now(t.Context())
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), now, time.Minute)
+	require.Equal(t, now, own.Local(now))
+}
+
+func TestPausesAndRetriesDoNotDependOnTheHostsClock(t *testing.T) {
+	m := start(t)
+	for name, by := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			wrong := off(t, m, by)
+			require.NoError(t, wrong.Pause(t.Context(), time.Hour, mesh.PushLive))
+			cons, err := m.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Durable("default"))
+			require.NoError(t, err)
+			require.True(t, cons.CachedInfo().Paused)
+			require.InDelta(t, time.Hour, cons.CachedInfo().PauseRemaining, float64(2*time.Minute))
+			require.NoError(t, wrong.Resume(t.Context(), mesh.PushLive))
+
+			retry := &meshv1.Retry{Account: "default", ProductId: name, Version: 1}
+			sent := time.Now()
+			require.NoError(t, wrong.RetryLater(t.Context(), mesh.Push, retry, 3*time.Second))
+			due, err := m.JetStream().Stream(t.Context(), mesh.StreamRetry)
+			require.NoError(t, err)
+			var came time.Time
+			require.Eventually(t, func() bool {
+				msg, err := due.GetLastMsgForSubject(t.Context(), "retry.due.push.default."+name)
+				if err == nil {
+					came = msg.Time
+				}
+				return err == nil
+			}, time.Minute, 20*time.Millisecond, "a clock that is ahead does not put it off")
+			// Schedules are kept to the second.
+			require.Greater(t, came.Sub(sent), time.Second, "a clock that is behind does not have it come at once")
+		})
+	}
+}
+
+func TestWhoAsksInVainDoesNotKeepOthersFromTheTime(t *testing.T) {
+	clock := off(t, start(t), 0).Clock()
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	_, err := clock.Now(gone)
+	require.Error(t, err)
+	_, err = clock.Now(t.Context())
+	require.NoError(t, err)
+}

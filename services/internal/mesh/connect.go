@@ -1,0 +1,323 @@
+package mesh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
+)
+
+// Config tells how to reach the NATS servers.
+type Config struct {
+	// URL of one server or several, separated by commas.
+	URL string
+	// URLFile is the file that URL was read from; empty for none. User, password and token are read from it at every
+	// connection.
+	URLFile string
+	// Creds is a credentials file of a user of decentralised authentication; empty for none. It is read at every
+	// connection, so that a replaced file counts from the next one on.
+	Creds string
+	// NKey is a file with the seed of a user's nkey; empty for none. Not beside Creds.
+	NKey string
+	// CA is a file with the certificates that the servers' are checked against; empty for the system's. With it, or with
+	// Cert and Key, the connection must be by TLS. These files too are read at every connection.
+	CA string
+	// Cert and Key are files with a client certificate and its key; empty for none.
+	Cert, Key string
+	// Signing are the keys of the client, and those that it trusts.
+	Signing Signing
+	// Account whose consumers are used; DefaultAccount if empty.
+	Account string
+	// Replicas is how many replicas the streams are to have; Bind warns if they have fewer. 0 is any number.
+	Replicas int
+	// Patience is how long Connect waits for JetStream of a cluster that was started just now; 0 is not at all.
+	Patience time.Duration
+	// Name of the client, seen in the server's monitoring: the service's name.
+	Name   string
+	Logger *slog.Logger
+	// InProcess connects to a server in the same process instead of to URL.
+	InProcess nats.InProcessConnProvider
+	// Now is this host's clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// pingInterval is how often the client asks its server for a sign of life. It connects to another one after two intervals
+// without an answer.
+const pingInterval = time.Second
+
+// Mesh is a connection to the streams. Its methods may be called concurrently.
+type Mesh struct {
+	nc   *nats.Conn
+	js   jetstream.JetStream
+	name string
+	// account whose consumers are used.
+	account string
+	// replicas that the streams are to have.
+	replicas int
+	logger   *slog.Logger
+	clock    *Clock
+	keys     *keyring
+	refusals refusals
+	// catalogEnd is the sequence of the latest message that CATALOG is known to have; 0 if none is.
+	catalogEnd atomic.Uint64
+
+	mu         sync.Mutex
+	streams    map[string]jetstream.Stream
+	buckets    map[string]jetstream.KeyValue
+	committers map[string]*committer
+
+	presence presence
+
+	senders sync.WaitGroup
+
+	// closing is set by Close; closed is closed with the connection.
+	closing atomic.Bool
+	closed  chan struct{}
+}
+
+// Connect dials NATS and checks that JetStream answers. A server that goes away later is reconnected to for
+// ever; one that cannot be reached now is an error.
+func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
+	logger := cfg.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	keys, err := newKeyring(cfg.Name, cfg.Signing, logger)
+	if err != nil {
+		return nil, err
+	}
+	closed := make(chan struct{})
+	trouble := &troubles{}
+	// Of the client's goroutine for callbacks: why it could not connect again, each told once.
+	refusals := map[string]bool{}
+	opts := []nats.Option{
+		nats.Name("driftless-" + cfg.Name),
+		nats.MaxReconnects(-1),
+		// Credentials that are refused may be good again later, or their file be replaced.
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		// A server that hangs keeps its connections open, and takes new ones without a word.
+		nats.Timeout(2 * time.Second),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.CustomInboxPrefix(InboxPrefix(cfg.Name)),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				metrics.Disconnects.Add(ctx, 1)
+				logger.Warn("NATS connection lost; reconnecting", "error", err)
+			}
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if why := refusalOf(err); err != nil && !refusals[why] {
+				refusals[why] = true
+				logger.Warn("NATS cannot be reached again yet; trying on", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			clear(refusals)
+			logger.Info("NATS connection restored", "url", config.RedactURL(nc.ConnectedUrl()))
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
+		// A missing permission shows only here: the call that needed it just times out.
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { trouble.log(logger, err) }),
+	}
+	servers, current := cfg.currentUser(logger)
+	opts = append(opts, current...)
+	identity, err := cfg.identity()
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, identity...)
+	if cfg.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(cfg.InProcess))
+	}
+	nc, err := nats.Connect(servers, opts...)
+	if _, broken := errors.AsType[*url.Error](err); broken {
+		// Its text holds the URL, with the password.
+		return nil, fmt.Errorf("NATS_URL (%s) is no list of NATS servers: it must look like nats://user:password@host:4222, several separated by commas", config.RedactURL(cfg.URL))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach NATS at %s: %w; start the server or set NATS_URL (and NATS_CREDS)", config.RedactURL(cfg.URL), err)
+	}
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(10*time.Second))
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("set up JetStream: %w", err)
+	}
+	m := &Mesh{
+		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), replicas: cfg.Replicas, logger: logger,
+		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{}, closed: closed,
+		keys: keys,
+	}
+	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
+	if err := m.await(ctx, cfg.Patience, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, answerPatience)
+		defer cancel()
+		_, err := js.AccountInfo(ctx)
+		return err
+	}); err != nil {
+		nc.Close()
+		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", config.RedactURL(cfg.URL))
+		}
+		return nil, fmt.Errorf("JetStream at %s does not answer: %w", config.RedactURL(cfg.URL), err)
+	}
+	keys.announce()
+	return m, nil
+}
+
+// refusalOf is why a server could not be connected to, whichever it was.
+func refusalOf(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return fmt.Sprint(err)
+}
+
+// JetStream gives the client underneath, for administration.
+func (m *Mesh) JetStream() jetstream.JetStream { return m.js }
+
+// Conn gives the connection underneath.
+func (m *Mesh) Conn() *nats.Conn { return m.nc }
+
+// Close flushes what is buffered and disconnects.
+func (m *Mesh) Close() {
+	m.closing.Store(true)
+	if m.nc.IsConnected() {
+		_ = m.nc.FlushTimeout(2 * time.Second)
+	}
+	m.nc.Close()
+	m.senders.Wait()
+}
+
+// Closed returns nil once ctx has ended, and an error once the connection is closed by anything but Close: what cannot be mended by
+// connecting again, such as a line that is too long for the server, closes it for good.
+func (m *Mesh) Closed(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-m.closed:
+	}
+	if m.closing.Load() {
+		return nil
+	}
+	return m.closedError()
+}
+
+// closedError says why the connection is closed for good, and what to do.
+func (m *Mesh) closedError() error {
+	why := m.nc.LastError()
+	if why == nil {
+		why = nats.ErrConnectionClosed
+	}
+	return fmt.Errorf("the connection to NATS was closed for good: %w; start the service again, and if that happens again, compare the limits of the NATS server with its defaults and see its log", why)
+}
+
+// Ready says whether the connection is up, and what the client works with is there; for readiness probes.
+func (m *Mesh) Ready(context.Context) error {
+	if !m.nc.IsConnected() {
+		return errors.New("NATS: " + m.nc.Status().String())
+	}
+	if gone := m.missing(); len(gone) > 0 {
+		return fmt.Errorf("NATS: %s does not exist: run `driftless topology apply --account %s`", strings.Join(gone, ", "), m.account)
+	}
+	return nil
+}
+
+// Bind checks that the given consumers, and the buckets of the service that the client is named for, exist, and says which
+// do not. From then on Ready fails while one of them is deleted.
+func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
+	var few []string
+	for _, c := range want {
+		cons, err := m.js.Consumer(ctx, c.Stream, c.Durable(m.account))
+		if err != nil {
+			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+				return fmt.Errorf("consumer %s of stream %s does not exist: run `driftless topology apply --account %s`", c.Durable(m.account), c.Stream, m.account)
+			}
+			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
+		}
+		m.track(m.consumer(c), cons.CachedInfo().Created)
+		// A consumer has as many as its stream, whose own configuration a service may not read.
+		if n := replicasOf(cons.CachedInfo().Cluster); n < m.replicas && !slices.Contains(few, c.Stream) {
+			few = append(few, c.Stream)
+		}
+	}
+	for _, b := range bucketsOf(m.name) {
+		kv, err := m.js.KeyValue(ctx, b)
+		if err != nil {
+			if errors.Is(err, jetstream.ErrBucketNotFound) {
+				return fmt.Errorf("bucket %s does not exist: run `driftless topology apply`", b)
+			}
+			return fmt.Errorf("bind bucket %s: %w", b, err)
+		}
+		status, err := kv.Status(ctx)
+		if err != nil {
+			return fmt.Errorf("bind bucket %s: %w", b, err)
+		}
+		if s, ok := status.(*jetstream.KeyValueBucketStatus); ok {
+			m.track(bucketThing(b), s.StreamInfo().Created)
+			if s.StreamInfo().Config.Replicas < m.replicas {
+				few = append(few, b)
+			}
+		}
+	}
+	if len(few) > 0 {
+		m.logger.WarnContext(ctx, "streams have fewer replicas than NATS_REPLICAS says: "+
+			"the loss of a server stops them, or loses what they hold; run `driftless topology apply`",
+			"streams", few, "replicas", m.replicas)
+	}
+	return nil
+}
+
+// replicasOf counts the servers that hold a stream or a consumer.
+func replicasOf(c *jetstream.ClusterInfo) int {
+	if c == nil {
+		return 1
+	}
+	return 1 + len(c.Replicas)
+}
+
+// stream binds a stream once; binding costs a round trip.
+func (m *Mesh) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, ok := m.streams[name]; ok {
+		return s, nil
+	}
+	s, err := m.js.Stream(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("bind stream %s: %w", name, err)
+	}
+	m.streams[name] = s
+	return s, nil
+}
+
+// bucket binds a bucket once.
+func (m *Mesh) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if kv, ok := m.buckets[name]; ok {
+		return kv, nil
+	}
+	kv, err := m.js.KeyValue(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("bind bucket %s: %w", name, err)
+	}
+	m.buckets[name] = kv
+	return kv, nil
+}

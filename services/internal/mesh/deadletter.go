@@ -1,0 +1,124 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+)
+
+// Reasons of dead letters: classes of failure, the same in documents, metrics and on the command line.
+const (
+	// ReasonInvalidProduct: the catalog's state breaks one of Stripe's rules; nothing was sent.
+	ReasonInvalidProduct = "invalid_product"
+	// ReasonQueryFailed: a query of the mapping fails for the product; what it wants is not known.
+	ReasonQueryFailed = "query_failed"
+	// ReasonRefused: Stripe refused a call for good.
+	ReasonRefused = "refused_by_stripe"
+	// ReasonNotConverging: Stripe accepted every call and still holds something else.
+	ReasonNotConverging = "not_converging"
+	// ReasonExhausted: an error of unknown nature stayed through every attempt.
+	ReasonExhausted = "exhausted"
+	// ReasonLinked: Stripe holds a product under the id, and it stands for another product of the catalog.
+	ReasonLinked = "linked_elsewhere"
+	// ReasonUndecodable: the message is not what its subject promises.
+	ReasonUndecodable = "undecodable"
+	// ReasonWriteBackFailed: the operator's tables could not be given Stripe's values; nothing was written.
+	ReasonWriteBackFailed = "write_back_failed"
+	// ReasonUnstorable: the ledger's database refuses what the message says, and always will.
+	ReasonUnstorable = "unstorable"
+)
+
+// Reasons are all of them.
+func Reasons() []string {
+	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonLinked, ReasonUndecodable, ReasonWriteBackFailed, ReasonUnstorable}
+}
+
+// DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the
+// id, the times and the trace where they are missing. The letter's service, account and product must be set. Whatever a
+// letter says, it can be stored: see FitLetter.
+func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
+	if letter.GetId() == "" {
+		letter.Id = nuid.Next()
+	}
+	now := timestamppb.Now()
+	if letter.FirstAt == nil {
+		letter.FirstAt = now
+	}
+	if letter.LastAt == nil {
+		letter.LastAt = now
+	}
+	if letter.GetTraceparent() == "" && trace.SpanContextFromContext(ctx).IsValid() {
+		letter.Traceparent = telemetry.Traceparent(ctx)
+	}
+	m.fit(letter)
+	metrics.DeadLetters.Add(ctx, 1, metrics.DeadReason.Is(letter.GetReason()))
+	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(), "message", letter.GetMessage())
+	return m.Publish(ctx, DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,
+		WithID(letter.GetId()), WithVersion(letter.GetVersion()))
+}
+
+func (m *Mesh) fit(letter *meshv1.DeadLetter) { FitLetter(letter, m.MaxBody()) }
+
+// OpenLetters returns for each of the products, in their order, the service's dead letter that stands on DEAD; nil if there
+// is none.
+func (m *Mesh) OpenLetters(ctx context.Context, service, account string, products []string) ([]*meshv1.DeadLetter, error) {
+	subjects := make([]string, len(products))
+	for i, id := range products {
+		subjects[i] = DeadSubject(service, account, id)
+	}
+	open := make([]*meshv1.DeadLetter, len(products))
+	err := m.lastMany(ctx, StreamDead, subjects, func(i int, msg *nats.Msg) error {
+		if msg == nil {
+			return nil
+		}
+		open[i] = &meshv1.DeadLetter{}
+		if err := proto.Unmarshal(msg.Data, open[i]); err != nil {
+			return fmt.Errorf("the message on %s is not a dead letter: %w", subjects[i], err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the dead letters of %d products: %w", len(products), err)
+	}
+	return open, nil
+}
+
+// ForgetLetter removes a letter from DEAD. A newer one in its place stays, and one that is gone already is no error.
+func (m *Mesh) ForgetLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
+	stream, err := m.stream(ctx, StreamDead)
+	if err != nil {
+		return err
+	}
+	subject := DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId())
+	msg, err := m.lastOf(ctx, stream, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the dead letter on %s: %w", subject, err)
+	}
+	stored := &meshv1.DeadLetter{}
+	if err := proto.Unmarshal(msg.Data, stored); err != nil {
+		return fmt.Errorf("the message on %s is no dead letter: %w", subject, err)
+	}
+	if stored.GetId() != letter.GetId() {
+		return nil
+	}
+	// By its sequence, not by its subject: what is stored there since then stays.
+	remove := func(ctx context.Context) error { return stream.DeleteMsg(ctx, msg.Sequence) }
+	if err := idempotently(ctx, m, remove); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("remove the dead letter on %s: %w", subject, err)
+	}
+	return nil
+}

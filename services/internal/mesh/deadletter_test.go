@@ -1,0 +1,97 @@
+package mesh_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
+)
+
+func TestMetricsKnowEveryReason(t *testing.T) {
+	require.ElementsMatch(t, mesh.Reasons(), metrics.DeadReason.Values)
+}
+
+func TestAnIDIsNeverTooLongForTheServer(t *testing.T) {
+	m := start(t)
+	for _, id := range []string{strings.Repeat("é", 2500), strings.Repeat("é", 2499) + "e", strings.Repeat("p", 5000)} {
+		letter := &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: id, Reason: mesh.ReasonRefused}
+		require.NoError(t, m.DeadLetter(t.Context(), letter))
+		publish(t, m, mesh.Live, id, 1)
+		newest, err := m.Desired().Newest(t.Context(), "default", id)
+		require.NoError(t, err)
+		require.Equal(t, id, newest.GetProductId())
+		_, err = m.Observed().Update(t.Context(), "default", id, func(*catalogv1.Observed) error { return nil })
+		require.NoError(t, err)
+		many, err := m.Observed().GetMany(t.Context(), "default", []string{id})
+		require.NoError(t, err)
+		require.NotZero(t, many[0].Revision)
+		require.Equal(t, id, many[0].Observed.GetProductId())
+		require.NoError(t, m.Links().Link(t.Context(), "default", id, "mug"))
+		product, err := m.Links().Product(t.Context(), "default", id)
+		require.NoError(t, err)
+		require.Equal(t, "mug", product)
+		require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: id, Version: 1}, time.Hour))
+		require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", id, 1, false))
+	}
+	require.NoError(t, m.Ready(t.Context()))
+}
+
+func TestALetterNamesNoProductThatOnlyABodyWouldName(t *testing.T) {
+	m := start(t)
+	subject := mesh.CatalogSubject("default", mesh.Live, strings.Repeat("é", 700))
+	_, err := m.JetStream().Publish(t.Context(), subject, []byte("\xff"))
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive},
+			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() })
+	}()
+	dead, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	letter := &meshv1.DeadLetter{}
+	require.Eventually(t, func() bool {
+		msg, err := dead.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "unknown"))
+		return err == nil && proto.Unmarshal(msg.Data, letter) == nil
+	}, patience, 10*time.Millisecond)
+	require.Equal(t, "unknown", letter.GetProductId())
+	require.Equal(t, subject, letter.GetSubject())
+	stop()
+	require.NoError(t, <-done)
+}
+
+func TestALetterIsForgottenUnlessANewerOneIsInItsPlace(t *testing.T) {
+	m := start(t)
+	letter := func(product string) *meshv1.DeadLetter {
+		l := &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: product, Reason: mesh.ReasonRefused}
+		require.NoError(t, m.DeadLetter(t.Context(), l))
+		return l
+	}
+	held := func(product string) bool {
+		stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+		require.NoError(t, err)
+		_, err = stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", product))
+		if err != nil {
+			require.ErrorIs(t, err, jetstream.ErrMsgNotFound)
+		}
+		return err == nil
+	}
+	older, newer, other := letter("a mug"), letter("a mug"), letter("cup")
+	require.NoError(t, m.ForgetLetter(t.Context(), older))
+	require.True(t, held("a mug"))
+	require.NoError(t, m.ForgetLetter(t.Context(), newer))
+	require.False(t, held("a mug"))
+	require.True(t, held("cup"))
+	require.NoError(t, m.ForgetLetter(t.Context(), newer), "it is gone already")
+	require.NoError(t, m.ForgetLetter(t.Context(), other))
+	require.False(t, held("cup"))
+}

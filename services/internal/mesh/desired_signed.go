@@ -1,0 +1,225 @@
+package mesh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/signing"
+)
+
+// storedState is a desired state as CATALOG holds it.
+type storedState struct {
+	change   *catalogv1.ProductChange
+	sequence uint64
+	// current: it is signed with the key that this client signs with, or the client signs nothing.
+	current bool
+}
+
+// eachLatest calls do with the latest state on each subject that has one, in any order. Where signatures are
+// checked, that is the authentic state with the highest version: the last one that was stored may be an old one
+// that somebody has published again. JetStream has no way to ask for the highest version. A signature says which
+// sequence the stream had reached, and whatever took the place of the state is stored behind that: so the messages
+// from there on are read, which usually is one.
+func (s *DesiredStore) eachLatest(
+	ctx context.Context, subjects []string, do func(i int, found storedState) error,
+) error {
+	now := s.m.keys.current()
+	if now.trusted != nil {
+		last := map[int]verified{}
+		from := func(i int, msg *nats.Msg) uint64 {
+			var start uint64
+			last[i], start = s.begin(subjects[i], msg)
+			return start
+		}
+		return s.m.keptFrom(ctx, StreamCatalog, subjects, from, func(i int, kept []*nats.Msg) error {
+			found, err := s.best(ctx, now, subjects[i], kept, last[i])
+			delete(last, i)
+			if err != nil || found.change == nil {
+				return err
+			}
+			return do(i, found)
+		})
+	}
+	return s.m.lastMany(ctx, StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
+		if msg == nil {
+			return nil
+		}
+		if err := checkRepublished(ownHeaders(msg.Header)); err != nil {
+			s.m.countRefusal(ctx, StreamCatalog, subjects[i], err)
+			published, err := s.m.lastPublished(ctx, StreamCatalog, subjects[i])
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			msg = &nats.Msg{Header: published.Header, Data: published.Data}
+		}
+		change := &catalogv1.ProductChange{}
+		if err := proto.Unmarshal(msg.Data, change); err != nil {
+			return fmt.Errorf("the latest message of %s is not a product change: %w", subjects[i], err)
+		}
+		sequence, err := sequenceOf(msg)
+		if err != nil {
+			return err
+		}
+		return do(i, storedState{change: change, sequence: sequence, current: s.current(now, subjects[i], msg)})
+	})
+}
+
+// verified is the signature of a message that was checked, by the message's sequence; 0 for none.
+type verified struct {
+	sequence  uint64
+	signature signing.Signature
+}
+
+// begin returns the sequence from which on the messages of a subject are read, by its last message. That is the
+// beginning if the message is not authentic, or was published again long after it was signed: the stream may be
+// another one since.
+func (s *DesiredStore) begin(subject string, msg *nats.Msg) (last verified, start uint64) {
+	signature, err := s.m.verify(subject, msg.Header, msg.Data, time.Time{})
+	if err != nil {
+		return verified{}, 1
+	}
+	sequence, err := storedSequence(msg)
+	if err != nil {
+		return verified{}, 1
+	}
+	last = verified{sequence, signature}
+	if signature.After == 0 || signature.After >= sequence || !storedSoon(msg.Header, signature) {
+		return last, 1
+	}
+	return last, signature.After + 1
+}
+
+// storedSoon reports whether a message was stored as soon as it was signed.
+func storedSoon(h nats.Header, signature signing.Signature) bool {
+	stored, err := time.Parse(time.RFC3339Nano, lastValue(h, jetstream.TimeStampHeaer))
+	return err == nil && stored.Sub(signature.At).Abs() <= freshAge
+}
+
+// current reports whether a message is signed with the key that this client signs with.
+func (s *DesiredStore) current(now keys, subject string, msg *nats.Msg) bool {
+	if now.signer == nil {
+		return true
+	}
+	own := signing.Trusted{s.m.name: {now.public}}
+	_, err := own.Verify(msg.Header.Get(SignatureHeader), signedParts(subject, msg.Header, msg.Data))
+	return err == nil
+}
+
+// best returns the authentic state with the highest version of those kept on a subject, and the one that was stored
+// last if several have it. Its change is nil if there is none.
+func (s *DesiredStore) best(
+	ctx context.Context, now keys, subject string, kept []*nats.Msg, last verified,
+) (storedState, error) {
+	// The header with the version is signed, so that usually the first one is the best.
+	slices.Reverse(kept)
+	slices.SortStableFunc(kept, func(a, b *nats.Msg) int {
+		return cmp.Compare(headerVersion(b.Header), headerVersion(a.Header))
+	})
+	for _, msg := range kept {
+		sequence, err := storedSequence(msg)
+		signature := last.signature
+		if err != nil || sequence != last.sequence {
+			signature, err = s.m.verify(subject, msg.Header, msg.Data, time.Time{})
+		}
+		if err != nil {
+			s.m.countRefusal(ctx, StreamCatalog, subject, err)
+			continue
+		}
+		found := storedState{
+			change:   &catalogv1.ProductChange{},
+			sequence: sequence,
+			current:  now.signer == nil || signature.Key == now.public.ID(),
+		}
+		if err := proto.Unmarshal(msg.Data, found.change); err != nil {
+			return storedState{}, fmt.Errorf("a message of %s is not a product change: %w", subject, err)
+		}
+		return found, nil
+	}
+	return storedState{}, nil
+}
+
+// latestAuthentic returns the latest authentic state on a subject.
+func (s *DesiredStore) latestAuthentic(ctx context.Context, subject string) (out storedState, err error) {
+	err = s.eachLatest(ctx, []string{subject}, func(_ int, found storedState) error {
+		out = found
+		return nil
+	})
+	if err != nil {
+		return storedState{}, fmt.Errorf("read the latest state on %s: %w", subject, err)
+	}
+	return out, nil
+}
+
+// lastLiveAuthentic returns the authentic state of the live lane that was stored last. If the last message is none,
+// or was published again by somebody, it is the one with the highest version of all products, for which all are
+// read.
+func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*catalogv1.ProductChange, error) {
+	stream, err := s.m.stream(ctx, StreamCatalog)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := s.m.lastOf(ctx, stream, "catalog."+account+"."+string(Live)+".*")
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err == nil:
+		if change := s.fresh(msg); change != nil {
+			return change, nil
+		}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrConnectionClosed):
+		return nil, fmt.Errorf("read the last message of the live lane: %w", err)
+	}
+	// Also after another error, or where there seems to be no message: the headers of a forged one can look like
+	// that.
+	var last storedState
+	pages := s.tokensOf(account, Live)
+	for {
+		if err := pages.fill(ctx); err != nil {
+			return nil, fmt.Errorf("list the products of %s: %w", StreamCatalog, err)
+		}
+		if len(pages.page) == 0 {
+			return last.change, nil
+		}
+		var subjects []string
+		for len(pages.page) > 0 {
+			subjects = append(subjects, "catalog."+account+"."+string(Live)+"."+pages.take())
+		}
+		err := s.eachLatest(ctx, subjects, func(_ int, found storedState) error {
+			if last.change == nil || newer(found.change, found.sequence, last.change, last.sequence) {
+				last = found
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look for the last authentic change: %w", err)
+		}
+	}
+}
+
+// fresh returns the state that a message holds, nil unless it is authentic and was stored as soon as it was signed.
+func (s *DesiredStore) fresh(msg *jetstream.RawStreamMsg) *catalogv1.ProductChange {
+	signature, err := s.m.verify(storedOn(msg.Header), msg.Header, msg.Data, time.Time{})
+	if err != nil {
+		return nil
+	}
+	if !storedSoon(msg.Header, signature) {
+		return nil
+	}
+	change := &catalogv1.ProductChange{}
+	if err := proto.Unmarshal(msg.Data, change); err != nil {
+		return nil
+	}
+	return change
+}

@@ -1,0 +1,618 @@
+package mesh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+)
+
+const patience = 10 * time.Second
+
+func start(t *testing.T) *mesh.Mesh {
+	t.Helper()
+	url, _ := localtest.NATS(t)
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	return m
+}
+
+func change(product string, version uint64) *catalogv1.ProductChange {
+	return &catalogv1.ProductChange{Account: "default", ProductId: product, Version: version}
+}
+
+func publish(t *testing.T, m *mesh.Mesh, lane mesh.Lane, product string, version uint64) {
+	t.Helper()
+	require.NoError(t, m.Publish(t.Context(), mesh.CatalogSubject("default", lane, product), change(product, version), mesh.WithVersion(version)))
+}
+
+func TestTopologyIsAppliedOnceAndPlannedFromThenOn(t *testing.T) {
+	url, _ := localtest.NATS(t)
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.ErrorContains(t, m.Bind(t.Context(), mesh.PushLive), "driftless topology apply")
+
+	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.NotEmpty(t, diffs)
+	for _, d := range diffs {
+		require.True(t, d.Missing, d)
+	}
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.Empty(t, diffs)
+	require.NoError(t, m.Bind(t.Context(), mesh.PushLive, mesh.ReconciliationObserved))
+}
+
+func TestConnectionErrorsHideEverySecret(t *testing.T) {
+	for name, url := range map[string]string{
+		"several servers": "nats://a:hush@127.0.0.1:1,nats://b:hush@127.0.0.1:2",
+		"a token":         "nats://hush@127.0.0.1:1",
+		"a broken URL":    "nats://a:hush%@127.0.0.1:1",
+		"a broken port":   "nats://a:hush/b@127.0.0.1:1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+			require.Error(t, err)
+			require.ErrorContains(t, err, "NATS_URL")
+			require.NotContains(t, err.Error(), "hush")
+		})
+	}
+}
+
+func TestTopologyMendsWhatDiffersAndKeepsPositions(t *testing.T) {
+	m := start(t)
+	publish(t, m, mesh.Live, "p", 1)
+	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	require.NoError(t, err)
+	cfg := stream.CachedInfo().Config
+	cfg.MaxMsgsPerSubject = 2
+	_, err = m.JetStream().UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+
+	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.Len(t, diffs, 1)
+	require.Contains(t, diffs[0].String(), "max messages per subject is 2, declared 16")
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.Empty(t, diffs)
+	newest, err := m.Desired().Newest(t.Context(), "default", "p")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, newest.GetVersion())
+}
+
+func TestUnreachableServerIsOneSentence(t *testing.T) {
+	_, err := mesh.Connect(t.Context(), mesh.Config{URL: "nats://user:hidden@127.0.0.1:1", Name: "test"})
+	require.ErrorContains(t, err, "cannot reach NATS at")
+	require.ErrorContains(t, err, "NATS_URL")
+	require.NotContains(t, err.Error(), "hidden")
+}
+
+func TestTokensAreDistinctAndValid(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		// Short ones, and long ones of which many begin alike.
+		id := rapid.OneOf(rapid.String(), rapid.Custom(func(t *rapid.T) string {
+			return strings.Repeat(rapid.SampledFrom([]string{"a", "é", "="}).Draw(t, "of"), rapid.IntRange(80, 1500).Draw(t, "n")) + rapid.StringN(0, 2, -1).Draw(t, "end")
+		}))
+		a, b := id.Draw(t, "a"), id.Draw(t, "b")
+		ta, tb := mesh.Token(a), mesh.Token(b)
+		if ta == "" || len(ta) > 512 || strings.ContainsAny(ta, ".*> \t") {
+			t.Fatalf("%q is no token", ta)
+		}
+		if as := mesh.Token(ta); as == ta && ta != a {
+			t.Fatalf("%q is the token of %q, and of an id of that text", ta, a)
+		}
+		if (a == b) != (ta == tb) {
+			t.Fatalf("%q and %q have tokens %q and %q", a, b, ta, tb)
+		}
+	})
+}
+
+func TestNewestIsTheHighestVersionOfBothLanes(t *testing.T) {
+	m := start(t)
+	newest, err := m.Desired().Newest(t.Context(), "default", "p/1")
+	require.NoError(t, err)
+	require.Nil(t, newest)
+	for _, c := range []struct {
+		lane          mesh.Lane
+		version, want uint64
+	}{
+		{mesh.Bulk, 10, 10},
+		{mesh.Live, 20, 20},
+		// Read before the live change, published after it.
+		{mesh.Bulk, 15, 20},
+		{mesh.Bulk, 30, 30},
+	} {
+		publish(t, m, c.lane, "p/1", c.version)
+		newest, err := m.Desired().Newest(t.Context(), "default", "p/1")
+		require.NoError(t, err)
+		require.Equal(t, c.want, newest.GetVersion())
+	}
+	last, err := m.Desired().LastLive(t.Context(), "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 20, last)
+	tokens, err := m.Desired().Products(t.Context(), "default")
+	require.NoError(t, err)
+	require.Equal(t, []string{mesh.Token("p/1")}, tokens)
+}
+
+func TestBatchesOfAnySizeKeepTheirOrder(t *testing.T) {
+	m := start(t)
+	const n = 2*mesh.BatchLimit + 1
+	out := make([]mesh.Outgoing, n)
+	for i := range out {
+		out[i] = mesh.Outgoing{Subject: mesh.CatalogSubject("default", mesh.Live, "p"), Body: change("p", uint64(i+1)), Version: uint64(i + 1)}
+	}
+	require.NoError(t, m.PublishBatch(t.Context(), out))
+	last, err := m.Desired().LastLive(t.Context(), "default")
+	require.NoError(t, err)
+	require.EqualValues(t, n, last)
+}
+
+func TestLargeMessagesGoInAsManyBatchesAsTheServerHolds(t *testing.T) {
+	m := start(t)
+	out := make([]mesh.Outgoing, 1000)
+	for i := range out {
+		c := change(fmt.Sprintf("p%d", i), uint64(i+1))
+		c.Product = &catalogv1.Product{Id: c.GetProductId(), Description: strings.Repeat("x", 512<<10)}
+		out[i] = mesh.Outgoing{Subject: mesh.CatalogSubject("default", mesh.Live, c.GetProductId()), Body: c, Version: uint64(i + 1)}
+	}
+	require.NoError(t, m.PublishBatch(t.Context(), out), "500 MB, and the server buffers 128")
+	tokens, err := m.Desired().Products(t.Context(), "default")
+	require.NoError(t, err)
+	require.Len(t, tokens, len(out))
+}
+
+func TestObservedIsComparedAndSet(t *testing.T) {
+	m := start(t)
+	store := m.Observed()
+	o, revision, err := store.Get(t.Context(), "default", "p")
+	require.NoError(t, err)
+	require.Zero(t, revision)
+	require.Equal(t, "p", o.GetProductId())
+
+	const writers, each = 8, 20
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				_, err := store.Update(context.WithoutCancel(t.Context()), "default", "p", func(o *catalogv1.Observed) error {
+					o.Generation++
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	o, revision, err = store.Get(t.Context(), "default", "p")
+	require.NoError(t, err)
+	require.EqualValues(t, writers*each, o.GetGeneration(), "no update may be lost")
+
+	_, err = store.UpdateAt(t.Context(), "default", "p", revision-1, func(*catalogv1.Observed) error { return nil })
+	require.ErrorIs(t, err, mesh.ErrConflict)
+	_, err = store.UpdateAt(t.Context(), "default", "p", revision, func(*catalogv1.Observed) error { return mesh.ErrNoChange })
+	require.NoError(t, err)
+	_, err = store.UpdateAt(t.Context(), "default", "p", revision, func(o *catalogv1.Observed) error { o.Generation = 7; return nil })
+	require.NoError(t, err)
+}
+
+func TestObservedCanBeWrittenAfterItsKeyWasRemoved(t *testing.T) {
+	m := start(t)
+	set := func(o *catalogv1.Observed) error { o.Generation++; return nil }
+	_, err := m.Observed().Update(t.Context(), "default", "p", set)
+	require.NoError(t, err)
+	kv, err := m.JetStream().KeyValue(t.Context(), mesh.BucketObserved)
+	require.NoError(t, err)
+	require.NoError(t, kv.Delete(t.Context(), "default.p"))
+	o, err := m.Observed().Update(t.Context(), "default", "p", set)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, o.GetGeneration())
+}
+
+func work(t *testing.T, m *mesh.Mesh, handle func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: 4}, handle)
+	}()
+	return sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
+
+func pending(t *testing.T, m *mesh.Mesh, c mesh.Consumer) uint64 {
+	t.Helper()
+	all, err := m.Consumers(t.Context())
+	require.NoError(t, err)
+	for _, s := range all {
+		if s.Consumer == c {
+			return s.Pending + s.InFlight
+		}
+	}
+	t.Fatalf("no consumer %v", c)
+	return 0
+}
+
+func TestConsumersAreListedStreamByStream(t *testing.T) {
+	m := start(t)
+	for i := range 3 {
+		publish(t, m, mesh.Live, "p", uint64(i+1))
+	}
+	// The server counts what is new for a consumer a moment after it has stored it.
+	for _, c := range []mesh.Consumer{mesh.PushLive, mesh.ReconciliationCatalog} {
+		require.Eventually(t, func() bool { return pending(t, m, c) == 3 }, patience, 10*time.Millisecond)
+	}
+	calls, err := m.Conn().SubscribeSync("$JS.API.CONSUMER.>")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, calls.Unsubscribe()) }()
+	all, err := m.Consumers(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, m.Conn().Flush())
+	backlog, streams := map[mesh.Consumer]uint64{}, map[string]bool{}
+	for _, c := range all {
+		backlog[c.Consumer] = c.Pending
+		streams["$JS.API.CONSUMER.LIST."+c.Stream] = true
+	}
+	n, _, err := calls.Pending()
+	require.NoError(t, err)
+	require.Len(t, streams, n, "one call for each stream")
+	for range n {
+		call, err := calls.NextMsg(patience)
+		require.NoError(t, err)
+		require.True(t, streams[call.Subject], call.Subject)
+	}
+	require.EqualValues(t, 3, backlog[mesh.PushLive])
+	require.EqualValues(t, 3, backlog[mesh.ReconciliationCatalog])
+	require.Contains(t, backlog, mesh.ReconciliationObserved)
+
+	require.NoError(t, m.JetStream().DeleteConsumer(t.Context(), mesh.PushBulk.Stream, mesh.PushBulk.Durable("default")))
+	_, err = m.Consumers(t.Context())
+	require.ErrorContains(t, err, "CATALOG lists no consumer push-bulk")
+}
+
+func TestWorkCarriesOutVerdicts(t *testing.T) {
+	m := start(t)
+	var mu sync.Mutex
+	attempts := map[string][]uint64{}
+	stop := work(t, m, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		mu.Lock()
+		defer mu.Unlock()
+		id := msg.Body.GetProductId()
+		attempts[id] = append(attempts[id], msg.Attempt)
+		switch {
+		case id == "retried" && msg.Attempt < 3:
+			return mesh.RetryIn(10*time.Millisecond, errors.New("not yet"))
+		case id == "dead":
+			return mesh.Dead(&meshv1.DeadLetter{Account: "default", ProductId: id, Reason: mesh.ReasonRefused, Message: "no"})
+		default:
+			return mesh.Ack()
+		}
+	})
+	defer stop()
+	for _, id := range []string{"good", "retried", "dead"} {
+		publish(t, m, mesh.Live, id, 1)
+	}
+	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond)
+	stop()
+	require.Equal(t, map[string][]uint64{"good": {1}, "retried": {1, 2, 3}, "dead": {1}}, attempts)
+
+	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "dead"))
+	require.NoError(t, err)
+	require.NotEmpty(t, msg.Data)
+}
+
+func TestUndecodableMessageBecomesADeadLetter(t *testing.T) {
+	m := start(t)
+	stop := work(t, m, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		t.Error("the handler was given what it cannot read")
+		return mesh.Ack()
+	})
+	defer stop()
+	broken := &nats.Msg{Subject: mesh.CatalogSubject("default", mesh.Live, "bro/ken"), Data: []byte{0xff, 0xff}, Header: nats.Header{}}
+	broken.Header.Set(mesh.VersionHeader, "12345678901234567890")
+	_, err := m.JetStream().PublishMsg(t.Context(), broken)
+	require.NoError(t, err)
+	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	require.NoError(t, err)
+	letter := &meshv1.DeadLetter{}
+	require.Eventually(t, func() bool {
+		msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "bro/ken"))
+		return err == nil && proto.Unmarshal(msg.Data, letter) == nil
+	}, patience, 10*time.Millisecond)
+	require.Equal(t, "bro/ken", letter.GetProductId())
+	require.Equal(t, uint64(12345678901234567890), letter.GetVersion())
+}
+
+func TestEveryAccountHasConsumersOfItsOwn(t *testing.T) {
+	m := start(t)
+	other, err := mesh.Connect(t.Context(), mesh.Config{URL: m.Conn().ConnectedUrl(), Name: "other", Account: "other"})
+	require.NoError(t, err)
+	defer other.Close()
+	require.ErrorContains(t, other.Bind(t.Context(), mesh.PushLive), "run `driftless topology apply --account other`")
+	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{Accounts: []string{"default", "other"}}))
+	require.NoError(t, other.Bind(t.Context(), mesh.PushLive))
+
+	_, err = m.JetStream().Publish(t.Context(), "catalog.other.live.p", nil)
+	require.NoError(t, err)
+	publish(t, m, mesh.Live, "p", 1)
+	// A consumer counts a message a moment after the stream has acknowledged it.
+	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 1 && pending(t, other, mesh.PushLive) == 1 }, patience, 5*time.Millisecond)
+	var handled atomic.Value
+	stop := work(t, m, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		if !handled.CompareAndSwap(nil, msg.Subject) {
+			t.Error("handled too", msg.Subject)
+		}
+		return mesh.Ack()
+	})
+	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond)
+	stop()
+	require.Equal(t, "catalog.default.live.p", handled.Load())
+	require.EqualValues(t, 1, pending(t, other, mesh.PushLive), "the other's is still there")
+}
+
+func TestTheAccountOfAMessageIsInItsSubject(t *testing.T) {
+	for subject, want := range map[string]string{
+		mesh.CatalogSubject("a", mesh.Bulk, "p"):                            "a",
+		mesh.StripeSubject("a", "p"):                                        "a",
+		mesh.SyncSubject("a", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "p"): "a",
+		mesh.DeadSubject(mesh.Push, "a", "p"):                               "a",
+		mesh.CommandSubject(mesh.Pull, "a", mesh.VerbScan, ""):              "a",
+		mesh.CommandSubject(mesh.Push, "a", mesh.VerbSync, "p"):             "a",
+		"$KV." + mesh.BucketObserved + ".a.p":                               "a",
+		"retry.push.a.p":                                                    "a",
+		"retry.due.push.a.p":                                                "a",
+		"nonsense":                                                          "",
+	} {
+		require.Equal(t, want, mesh.Message[*meshv1.Command]{Subject: subject}.Account(), subject)
+	}
+}
+
+func TestTraceTravelsWithTheMessage(t *testing.T) {
+	m := start(t)
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	var got atomic.Value
+	stop := work(t, m, func(ctx context.Context, _ mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		got.Store(trace.SpanContextFromContext(ctx).TraceID().String())
+		return mesh.Ack()
+	})
+	defer stop()
+	ctx := telemetry.ContextWithTraceparent(t.Context(), traceparent)
+	require.NoError(t, m.Publish(ctx, mesh.CatalogSubject("default", mesh.Live, "p"), change("p", 1)))
+	require.Eventually(t, func() bool { return got.Load() != nil }, patience, 10*time.Millisecond)
+	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", got.Load())
+}
+
+func TestWorkFinishesHandlersBeforeItReturns(t *testing.T) {
+	m := start(t)
+	entered, release := make(chan struct{}), make(chan struct{})
+	var finished atomic.Bool
+	stop := work(t, m, func(ctx context.Context, _ mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		close(entered)
+		<-release
+		if ctx.Err() == nil {
+			finished.Store(true)
+		}
+		return mesh.Ack()
+	})
+	publish(t, m, mesh.Live, "p", 1)
+	<-entered
+	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	stop()
+	require.True(t, finished.Load(), "the handler's context must outlive the stop")
+	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond, "acknowledged")
+}
+
+func TestNothingIsFetchedThatCannotBeHandledAtOnce(t *testing.T) {
+	m := start(t)
+	for i := range 20 {
+		publish(t, m, mesh.Live, fmt.Sprintf("p%d", i), uint64(i+1))
+	}
+	entered, release := make(chan struct{}, 20), make(chan struct{})
+	stop := work(t, m, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		entered <- struct{}{}
+		<-release
+		return mesh.Ack()
+	})
+	for range 4 {
+		<-entered
+	}
+	localtest.Holds(t, 300*time.Millisecond, func() bool {
+		c, err := m.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Durable("default"))
+		require.NoError(t, err)
+		return c.CachedInfo().NumAckPending == 4
+	}, "four are handled, and no other waits here while its ack wait runs")
+	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	stop()
+}
+
+func TestRetryDelayGrowsWithJitterUpToFifteenMinutes(t *testing.T) {
+	for attempt, most := range map[uint64]time.Duration{
+		0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 10: 512 * time.Second, 11: 15 * time.Minute, 1 << 40: 15 * time.Minute,
+	} {
+		seen := map[time.Duration]bool{}
+		for range 100 {
+			d := mesh.RetryDelay(attempt)
+			require.GreaterOrEqual(t, d, most/2, attempt)
+			require.Less(t, d, most, attempt)
+			seen[d] = true
+		}
+		require.Greater(t, len(seen), 50, "delays must be spread")
+	}
+}
+
+func TestCursorsRememberPositions(t *testing.T) {
+	m := start(t)
+	c := m.Cursor("events.default")
+	s, err := c.GetString(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, s)
+	require.NoError(t, c.PutString(t.Context(), "evt_1"))
+	s, err = c.GetString(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "evt_1", s)
+	report := &meshv1.ScanReport{}
+	ok, err := m.Cursor("scan.default").Get(t.Context(), report)
+	require.NoError(t, err)
+	require.False(t, ok)
+	require.NoError(t, m.Cursor("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: "s1"}))
+	ok, err = m.Cursor("scan.default").Get(t.Context(), report)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "s1", report.GetId())
+}
+
+func TestACursorCanBeStoredAfterItsKeyWasDeleted(t *testing.T) {
+	m := start(t)
+	budget := m.Budget("default")
+	_, err := budget.Store(t.Context(), &meshv1.Budget{Next: 1}, 0)
+	require.NoError(t, err)
+	_, err = budget.Store(t.Context(), &meshv1.Budget{Next: 2}, 0)
+	require.ErrorIs(t, err, mesh.ErrMoved)
+	kv, err := m.JetStream().KeyValue(t.Context(), mesh.BucketBudget)
+	require.NoError(t, err)
+	require.NoError(t, kv.Delete(t.Context(), "default"))
+	record := &meshv1.Budget{}
+	revision, err := budget.Load(t.Context(), record)
+	require.NoError(t, err)
+	require.Zero(t, revision)
+	revision, err = budget.Store(t.Context(), &meshv1.Budget{Next: 3}, 0)
+	require.NoError(t, err)
+	got, err := budget.Load(t.Context(), record)
+	require.NoError(t, err)
+	require.Equal(t, revision, got)
+	require.EqualValues(t, 3, record.GetNext())
+}
+
+func TestEachAccountsProductsAreCounted(t *testing.T) {
+	m := start(t)
+	for _, key := range []string{"default/a", "default/b", "other/a"} {
+		account, product, _ := strings.Cut(key, "/")
+		for range 2 {
+			_, err := m.Observed().Update(t.Context(), account, product, func(o *catalogv1.Observed) error { o.Generation++; return nil })
+			require.NoError(t, err)
+		}
+	}
+	n, err := m.Observed().Count(t.Context(), "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, n)
+}
+
+func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
+	m := start(t)
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	failing := telemetry.ContextWithTraceparent(t.Context(), traceparent)
+	later := func(product string, version uint64) {
+		require.NoError(t, m.RetryLater(failing, mesh.Push, &meshv1.Retry{Account: "default", ProductId: product, Version: version}, 2*time.Second))
+	}
+	later("a", 10)
+	later("b", 10)
+	later("b", 20)
+	later("c", 20)
+	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "a", 10, false))
+	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "c", 10, true), "it is about a newer version")
+	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "none", 10, false))
+	n, err := m.RetryingCount(t.Context(), mesh.Push, "default")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, n)
+	require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "d", Version: 10, Look: true}, time.Hour))
+	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "d", 10, false))
+	retrying, err := m.Retrying(t.Context(), mesh.Push, "default", "d")
+	require.NoError(t, err)
+	require.True(t, retrying, "a look that was asked for is still to be taken")
+	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "d", 10, true))
+	retrying, err = m.Retrying(t.Context(), mesh.Push, "default", "d")
+	require.NoError(t, err)
+	require.False(t, retrying)
+
+	due := make(chan string, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry}, func(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
+			due <- fmt.Sprint(msg.Body.GetProductId(), msg.Body.GetVersion(), " ", trace.SpanContextFromContext(ctx).TraceID())
+			return mesh.Ack()
+		})
+	}()
+	const inTrace = " 0af7651916cd43dd8448eb211c80319c"
+	require.ElementsMatch(t, []string{"b20" + inTrace, "c20" + inTrace}, []string{<-due, <-due}, "in the trace of what failed")
+	localtest.Holds(t, 1500*time.Millisecond, func() bool { return len(due) == 0 }, "each once, and what was taken back not at all")
+	cancel()
+	require.NoError(t, <-done)
+}
+
+func TestManyEntriesAreReadAtOnceAndInOrder(t *testing.T) {
+	m := start(t)
+	store := m.Observed()
+	for e, err := range store.Range(t.Context(), "default", 0, 100) {
+		require.Fail(t, "an empty bucket has entries", "%v %v", e, err)
+	}
+	products := []string{"absent"}
+	for i := range 40 {
+		id := fmt.Sprintf("p/%d", i)
+		products = append(products, id)
+		_, err := store.Update(t.Context(), "default", id, func(o *catalogv1.Observed) error { o.Version = uint64(i); return nil })
+		require.NoError(t, err)
+	}
+	_, err := store.Update(t.Context(), "other", "p", func(o *catalogv1.Observed) error { o.Version = 99; return nil })
+	require.NoError(t, err)
+	entries, err := store.GetMany(t.Context(), "default", products)
+	require.NoError(t, err)
+	require.Zero(t, entries[0].Revision)
+	require.Equal(t, "absent", entries[0].Observed.GetProductId())
+	for i, e := range entries[1:] {
+		require.Equal(t, products[i+1], e.Observed.GetProductId())
+		require.EqualValues(t, i, e.Observed.GetVersion())
+	}
+	end, err := store.Revision(t.Context())
+	require.NoError(t, err)
+	// Written anew: beyond the end, like what is new.
+	_, err = store.Update(t.Context(), "default", "p/3", func(o *catalogv1.Observed) error { o.Version = 100; return nil })
+	require.NoError(t, err)
+	var versions []uint64
+	last := uint64(0)
+	for e, err := range store.Range(t.Context(), "default", entries[3].Revision, end) {
+		require.NoError(t, err)
+		require.Greater(t, e.Revision, last)
+		last = e.Revision
+		versions = append(versions, e.Observed.GetVersion())
+	}
+	require.Len(t, versions, 37)
+	require.NotContains(t, versions, uint64(3))
+	require.NotContains(t, versions, uint64(99), "another account's")
+	_, err = store.Put(t.Context(), entries[4].Observed, entries[4].Revision)
+	require.ErrorIs(t, err, mesh.ErrConflict)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range store.Range(ctx, "default", 0, end) {
+		require.ErrorIs(t, err, context.Canceled)
+	}
+}

@@ -1,0 +1,129 @@
+package mesh_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
+	url, _ := localtest.NATS(t)
+	admin := open(t, url)
+	js := admin.JetStream()
+	apply := func() { require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{})) }
+	apply()
+	told := &warnings{}
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: mesh.Pull, Logger: slog.New(told)})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, m.Bind(t.Context(), mesh.PushLive, mesh.ReconciliationCatalog))
+	links, err := m.Links().Watch(t.Context(), "default")
+	require.NoError(t, err)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var one, many atomic.Int64
+	ends := make(chan error, 3)
+	go func() {
+		ends <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: 3},
+			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+				one.Add(1)
+				return mesh.Ack()
+			})
+	}()
+	go func() {
+		ends <- mesh.WorkBatches(ctx, m, mesh.Worker{Service: mesh.Reconciliation, Consumer: mesh.ReconciliationCatalog}, 10,
+			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) []mesh.Verdict {
+				many.Add(int64(len(batch)))
+				return make([]mesh.Verdict, len(batch))
+			})
+	}()
+	go func() { ends <- links.Follow(ctx) }()
+	works := func(what string) {
+		t.Helper()
+		before, beforeMany := one.Load(), many.Load()
+		publish(t, admin, mesh.Live, "mug", 1)
+		require.Eventually(t, func() bool { return one.Load() > before && many.Load() > beforeMany }, patience, 10*time.Millisecond, what)
+	}
+	works("from the start")
+
+	durable := mesh.PushLive.Durable("default")
+	for _, c := range []struct {
+		what   string
+		remove func() error
+		// gone is what is missing then.
+		gone string
+	}{
+		{"a stream", func() error { return js.DeleteStream(t.Context(), mesh.StreamCatalog) }, "consumer push-live-default of stream CATALOG"},
+		{"a consumer", func() error { return js.DeleteConsumer(t.Context(), mesh.StreamCatalog, durable) }, "consumer push-live-default of stream CATALOG"},
+		{"a bucket", func() error { return js.DeleteKeyValue(t.Context(), mesh.BucketLink) }, "bucket LINK"},
+	} {
+		before := len(told.all())
+		require.NoError(t, c.remove(), c.what)
+		require.Eventually(t, func() bool {
+			err := m.Ready(t.Context())
+			return err != nil && strings.Contains(err.Error(), c.gone) && strings.Contains(err.Error(), "driftless topology apply")
+		}, patience, 10*time.Millisecond, c.what)
+		apply()
+		require.Eventually(t, func() bool { return m.Ready(t.Context()) == nil }, patience, 10*time.Millisecond, c.what)
+		works(c.what)
+		// A stream has two consumers here; each is told of when it goes and when it comes.
+		require.LessOrEqual(t, len(told.all())-before, 4, told.all()[before:])
+		require.GreaterOrEqual(t, len(told.all())-before, 2)
+	}
+	require.NoError(t, admin.Links().Link(t.Context(), "default", "prod_1", "mug"))
+	require.Eventually(t, func() bool { return links.Product("prod_1") == "mug" }, patience, 10*time.Millisecond)
+
+	// Deleted and made again before anybody looked.
+	cons, err := js.Consumer(t.Context(), mesh.StreamCatalog, durable)
+	require.NoError(t, err)
+	config := cons.CachedInfo().Config
+	require.NoError(t, js.DeleteConsumer(t.Context(), mesh.StreamCatalog, durable))
+	_, err = js.CreateConsumer(t.Context(), mesh.StreamCatalog, config)
+	require.NoError(t, err)
+	works("at once")
+	stop()
+	for range cap(ends) {
+		require.NoError(t, <-ends)
+	}
+}
+
+func TestWork_GoesOnWhenAStreamWasDeletedWhileTheConnectionWasLost(t *testing.T) {
+	url, _ := localtest.NATS(t)
+	admin := open(t, url)
+	js := admin.JetStream()
+	require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{}))
+	m := open(t, url)
+	ctx, stop := context.WithCancel(t.Context())
+	var n atomic.Int64
+	end := make(chan error, 1)
+	go func() {
+		end <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive},
+			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+				n.Add(1)
+				return mesh.Ack()
+			})
+	}()
+	publish(t, admin, mesh.Live, "mug", 1)
+	require.Eventually(t, func() bool { return n.Load() == 1 }, patience, 10*time.Millisecond)
+	require.NoError(t, m.Conn().ForceReconnect())
+	require.NoError(t, js.DeleteStream(t.Context(), mesh.StreamCatalog))
+	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil && m.Conn().IsConnected() }, patience, 10*time.Millisecond)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{}))
+	publish(t, admin, mesh.Live, "mug", 2)
+	require.Eventually(t, func() bool { return n.Load() == 2 }, patience, 10*time.Millisecond)
+	stop()
+	require.NoError(t, <-end)
+	_, err := js.Stream(t.Context(), mesh.StreamCatalog)
+	require.NotErrorIs(t, err, jetstream.ErrStreamNotFound)
+}

@@ -1,0 +1,53 @@
+package mesh_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+// The server filters where few entries are the account's, and the client where most are.
+func TestRange_YieldsTheAccountsEntriesInOrder(t *testing.T) {
+	t.Parallel()
+	m := start(t)
+	want := map[string][]string{}
+	for i := range 50 {
+		account := "default"
+		if i%25 == 24 {
+			account = "other"
+		}
+		product := fmt.Sprint("p", i)
+		_, err := m.Observed().Update(t.Context(), account, product, oneMore)
+		require.NoError(t, err)
+		want[account] = append(want[account], product)
+	}
+	end, err := m.Observed().Revision(t.Context())
+	require.NoError(t, err)
+	_, err = m.Observed().Update(t.Context(), "default", "later", oneMore)
+	require.NoError(t, err)
+	for account, products := range want {
+		var got []string
+		last := uint64(0)
+		for entry, err := range m.Observed().Range(t.Context(), account, 1, end) {
+			require.NoError(t, err)
+			require.Greater(t, entry.Revision, last)
+			last = entry.Revision
+			got = append(got, entry.Observed.GetProductId())
+		}
+		require.Equal(t, products, got, account)
+		n, err := m.Observed().Count(t.Context(), account)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, n, uint64(len(products)))
+	}
+	for _, err := range m.Observed().Range(t.Context(), "nobody", 1, end) {
+		require.NoError(t, err)
+		require.Fail(t, "an account without entries has one")
+	}
+	require.NoError(t, m.JetStream().DeleteKeyValue(t.Context(), mesh.BucketObserved))
+	for _, err := range m.Observed().Range(t.Context(), "default", 1, end) {
+		require.Error(t, err, "a bucket that is gone is not an empty one")
+	}
+}

@@ -1,0 +1,204 @@
+package mesh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+)
+
+func retrySubject(service, account, product string) string {
+	return "retry." + service + "." + account + "." + Token(product)
+}
+
+// dueSubject is where a retry arrives when its time has come.
+func dueSubject(service, account, product string) string {
+	return "retry.due." + service + "." + account + "." + Token(product)
+}
+
+// RetryLater has a product come back to a service after a delay, on its consumer of RETRY, in place of an earlier wish
+// for the same product; that a look was wished for stays. JetStream keeps the schedule: it survives every process and
+// holds nothing up. To the second, by the server's clock.
+func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Retry, delay time.Duration) error {
+	earlier, _, err := m.retryOf(ctx, service, retry.GetAccount(), retry.GetProductId())
+	if err != nil {
+		return err
+	}
+	retry.Look = retry.GetLook() || earlier.GetLook()
+	if earlier.GetVersion() == retry.GetVersion() {
+		retry.Overwrite, retry.Leave = union(earlier.GetOverwrite(), retry.GetOverwrite()), union(earlier.GetLeave(), retry.GetLeave())
+	}
+	now, err := m.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	due := now.Add(delay)
+	retry.DueAt = timestamppb.New(due)
+	msg, span, err := m.outgoing(ctx, Outgoing{Subject: retrySubject(service, retry.GetAccount(), retry.GetProductId()), Body: retry, Version: retry.GetVersion()})
+	if err != nil {
+		return err
+	}
+	defer span.End()
+	span.SetAttributes(telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
+	target := dueSubject(service, retry.GetAccount(), retry.GetProductId())
+	if _, err := read(ctx, m, func(ctx context.Context) (*jetstream.PubAck, error) {
+		// A copy, since the options write headers. The second of two equal schedules takes the place of the first.
+		attempt := &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
+		return m.js.PublishMsg(ctx, attempt, jetstream.WithScheduleAt(due), jetstream.WithScheduleTarget(target))
+	}); err != nil {
+		telemetry.Fail(span, err)
+		return fmt.Errorf("schedule a retry of product %s: %w", retry.GetProductId(), err)
+	}
+	return nil
+}
+
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// retryOf reads what RetryLater has stored for a product; nil if there is nothing.
+func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*meshv1.Retry, uint64, error) {
+	stream, err := m.stream(ctx, StreamRetry)
+	if err != nil {
+		return nil, 0, err
+	}
+	msg, err := m.lastOf(ctx, stream, retrySubject(service, account, product))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("look for a retry of product %s: %w", product, err)
+	}
+	if err := m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time); err != nil {
+		m.countRefusal(ctx, StreamRetry, msg.Subject, err)
+		return nil, 0, nil
+	}
+	retry := &meshv1.Retry{}
+	if err := proto.Unmarshal(msg.Data, retry); err != nil {
+		return nil, 0, fmt.Errorf("read the retry of product %s: %w", product, err)
+	}
+	return retry, msg.Sequence, nil
+}
+
+// CancelRetry takes a wish of RetryLater back if it is about a version up to the given one, and is not for a look that
+// was not taken.
+func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string, version uint64, looked bool) error {
+	retry, sequence, err := m.retryOf(ctx, service, account, product)
+	if err != nil || retry == nil || retry.GetVersion() > version || retry.GetLook() && !looked {
+		return err
+	}
+	stream, err := m.stream(ctx, StreamRetry)
+	if err != nil {
+		return err
+	}
+	// This message and no other: a newer wish may have come meanwhile.
+	remove := func(ctx context.Context) error { return stream.DeleteMsg(ctx, sequence) }
+	if err := idempotently(ctx, m, remove); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("cancel the retry of product %s: %w", product, err)
+	}
+	return nil
+}
+
+// Retrying says whether a service is to come back to a product later.
+func (m *Mesh) Retrying(ctx context.Context, service, account, product string) (bool, error) {
+	retry, _, err := m.retryOf(ctx, service, account, product)
+	return retry != nil, err
+}
+
+// RetryOf returns when and why a service is to come back to a product later; nil if it is not.
+func (m *Mesh) RetryOf(ctx context.Context, service, account, product string) (*meshv1.Retry, error) {
+	retry, _, err := m.retryOf(ctx, service, account, product)
+	if retry != nil {
+		retry.Error = cmp.Or(retry.GetError(), "it has failed")
+	}
+	return retry, err
+}
+
+// Retries returns what a service is to come back to later, at most limit products, and reports whether there are
+// more. A retry that has come due is not among them. Each takes a round trip.
+func (m *Mesh) Retries(ctx context.Context, service, account string, limit int) (retries []*meshv1.Retry, more bool, err error) {
+	stream, err := m.stream(ctx, StreamRetry)
+	if err != nil {
+		return nil, false, err
+	}
+	filter := "retry." + service + "." + account + ".*"
+	for sequence := uint64(1); ; {
+		msg, err := stream.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(filter))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			return retries, false, nil
+		case err != nil:
+			return nil, false, fmt.Errorf("list the retries: %w", err)
+		case len(retries) == limit:
+			return retries, true, nil
+		}
+		if err := m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time); err != nil {
+			m.countRefusal(ctx, StreamRetry, msg.Subject, err)
+			sequence = msg.Sequence + 1
+			continue
+		}
+		retry := &meshv1.Retry{}
+		if err := proto.Unmarshal(msg.Data, retry); err != nil {
+			return nil, false, fmt.Errorf("read the retry on %s: %w", msg.Subject, err)
+		}
+		retry.Error = cmp.Or(retry.GetError(), "it has failed")
+		retries, sequence = append(retries, retry), msg.Sequence+1
+	}
+}
+
+// RetryingCount is how many products a service is to come back to later.
+func (m *Mesh) RetryingCount(ctx context.Context, service, account string) (uint64, error) {
+	stream, err := m.stream(ctx, StreamRetry)
+	if err != nil {
+		return 0, err
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("retry."+service+"."+account+".*"))
+	if err != nil {
+		return 0, fmt.Errorf("count the retries: %w", err)
+	}
+	return uint64(len(info.State.Subjects)), nil
+}
+
+// Pause keeps consumers from delivering anything, to any process, for a time; Resume ends that early.
+func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...Consumer) error {
+	now, err := m.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	until := now.Add(d)
+	for _, c := range consumers {
+		if err := idempotently(ctx, m, func(ctx context.Context) error {
+			_, err := m.js.PauseConsumer(ctx, c.Stream, c.Durable(m.account), until)
+			return err
+		}); err != nil {
+			return fmt.Errorf("pause consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
+		}
+	}
+	return nil
+}
+
+// Resume ends a pause.
+func (m *Mesh) Resume(ctx context.Context, consumers ...Consumer) error {
+	for _, c := range consumers {
+		if err := idempotently(ctx, m, func(ctx context.Context) error {
+			_, err := m.js.ResumeConsumer(ctx, c.Stream, c.Durable(m.account))
+			return err
+		}); err != nil {
+			return fmt.Errorf("resume consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/signing"
+)
+
+// SignatureHeader carries the signature of a message of CATALOG, COMMAND or RETRY; see docs/security.md.
+const SignatureHeader = "Driftless-Signature"
+
+// commandAge is how long after its signing a command may be stored. It is shorter than the two minutes in which
+// JetStream drops a message whose id it knows, and the id is signed. So a command that somebody publishes again is
+// dropped or too old.
+const commandAge = 100 * time.Second
+
+// freshAge is how long after its signing a message is stored if nobody has published it again.
+const freshAge = time.Minute
+
+// Why a signed message is refused all the same.
+var (
+	errRole     = errors.New("the service that signed it may not publish on the subject")
+	errReplayed = errors.New("it was signed long before it was stored: somebody has published it again")
+	errSubject  = errors.New("it is about something else than its subject says")
+)
+
+// sign signs a message if there is a key and its stream is a signed one.
+func (m *Mesh) sign(ctx context.Context, msg *nats.Msg) error {
+	signer := m.keys.current().signer
+	subject, signed := signedSubject(msg.Subject)
+	if signer == nil || !signed {
+		return nil
+	}
+	if !mayPublish(m.name, subject) {
+		return fmt.Errorf("sign the message on %s: readers would refuse it, since %s may not publish there", msg.Subject, m.name)
+	}
+	now, err := m.clock.Now(ctx)
+	if err != nil {
+		return fmt.Errorf("sign the message on %s: %w", msg.Subject, err)
+	}
+	var after uint64
+	if strings.HasPrefix(subject, "catalog.") {
+		after = m.catalogEnd.Load()
+	}
+	msg.Header.Set(SignatureHeader, signer.Sign(m.name, signedParts(subject, msg.Header, msg.Data), now, after))
+	return nil
+}
+
+func signedParts(subject string, h nats.Header, body []byte) signing.Message {
+	return signing.Message{
+		Subject: subject,
+		ID:      h.Get(jetstream.MsgIDHeader),
+		Version: h.Get(VersionHeader),
+		Body:    body,
+	}
+}
+
+// authentic returns why a message is not from a writer that is trusted; nil if it is, or if nothing is checked.
+func (m *Mesh) authentic(subject string, h nats.Header, body []byte, stored time.Time) error {
+	_, err := m.verify(subject, h, body, stored)
+	return err
+}
+
+// verify is authentic, and returns the signature; an empty one if nothing is checked.
+func (m *Mesh) verify(subject string, h nats.Header, body []byte, stored time.Time) (signing.Signature, error) {
+	subject, signed := signedSubject(subject)
+	trusted := m.keys.current().trusted
+	if trusted == nil || !signed {
+		return signing.Signature{}, nil
+	}
+	text, parts := h.Get(SignatureHeader), signedParts(subject, h, body)
+	s, err := trusted.Verify(text, parts)
+	if errors.Is(err, signing.ErrUnknownKey) {
+		// The key may have been added to the file a moment ago.
+		s, err = m.keys.atMost(rereadSoon).trusted.Verify(text, parts)
+	}
+	switch {
+	case err != nil:
+		return signing.Signature{}, err
+	case !mayPublish(s.Role, subject):
+		return signing.Signature{}, errRole
+	case strings.HasPrefix(subject, "command.") && stored.Sub(s.At) > commandAge:
+		return signing.Signature{}, errReplayed
+	default:
+		return s, nil
+	}
+}
+
+// meant returns an error if signatures are checked and a message is not about what its subject says. A key that may
+// sign the subject of one command must not give another, and what is written to OBSERVED about one product must not
+// pass for what is known of another.
+func (m *Mesh) meant(subject string, body proto.Message) error {
+	if m.keys.current().trusted == nil {
+		return nil
+	}
+	switch body := body.(type) {
+	case *meshv1.Command:
+		tokens := strings.Split(subject, ".")
+		if len(tokens) < 4 || verbOf(body) != tokens[3] || body.GetAccount() != tokens[2] {
+			return errSubject
+		}
+		return nil
+	case *catalogv1.ProductChange:
+		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+	case *catalogv1.Observed:
+		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+	case *meshv1.Retry:
+		return aboutProduct(subject, body.GetAccount(), body.GetProductId())
+	default:
+		return nil
+	}
+}
+
+func aboutProduct(subject, account, product string) error {
+	if aboutSubject(subject).Account != account || lastToken(subject) != Token(product) {
+		return errSubject
+	}
+	return nil
+}
+
+// refuse gives a message up that is not authentic. It makes no dead letter: that would let a forger fill DEAD.
+func (m *Mesh) refuse(ctx context.Context, stream string, raw jetstream.Msg, why error) {
+	m.countRefusal(ctx, stream, raw.Subject(), why)
+	if err := raw.TermWithReason("not authentic: " + why.Error()); err != nil {
+		m.logger.WarnContext(ctx, "could not refuse a message; it will come again", "subject", raw.Subject(), "error", err)
+	}
+}
+
+// refusals keeps the log of refused messages to one line a minute.
+type refusals struct {
+	mu     sync.Mutex
+	told   time.Time
+	untold int
+}
+
+const tellRefusals = time.Minute
+
+func (m *Mesh) countRefusal(ctx context.Context, stream, subject string, why error) {
+	metrics.Refused.Add(ctx, 1, metrics.Stream.Is(stream), metrics.Refusal.Is(refusalName(why)))
+	r := &m.refusals
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.told) < tellRefusals {
+		r.untold++
+		return
+	}
+	m.logger.ErrorContext(ctx, "a message is refused: it is not from a writer that is trusted; see docs/security.md",
+		"stream", stream, "subject", subject, "reason", why, "refused_since_last_told", r.untold)
+	r.told, r.untold = time.Now(), 0
+}
+
+// refusalName is what the reason is called in metrics.
+func refusalName(why error) string {
+	switch {
+	case errors.Is(why, errRepublished):
+		return "republished"
+	case errors.Is(why, signing.ErrUnsigned):
+		return "unsigned"
+	case errors.Is(why, signing.ErrUnknownKey):
+		return "unknown_key"
+	case errors.Is(why, errRole):
+		return "role"
+	case errors.Is(why, errReplayed):
+		return "replayed"
+	case errors.Is(why, errSubject):
+		return "subject"
+	default:
+		return "invalid"
+	}
+}

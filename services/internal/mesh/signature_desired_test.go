@@ -1,0 +1,163 @@
+package mesh_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/signing"
+)
+
+// TestDesired_ReadsTheLatestAuthenticState: neither a forged message nor an old one that somebody published again
+// is the latest state.
+func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
+	s := newSigners(t)
+	subject := mesh.CatalogSubject("default", mesh.Live, "mug")
+	in := s.clients[mesh.Ingestion]
+	publish(t, in, mesh.Live, "mug", 7)
+	publish(t, in, mesh.Bulk, "mug", 8)
+	publish(t, in, mesh.Live, "mug", 9)
+	reads := func(t *testing.T) {
+		t.Helper()
+		for _, reader := range []*mesh.Mesh{in, s.clients[mesh.Push]} {
+			latest, err := reader.Desired().Newest(t.Context(), "default", "mug")
+			require.NoError(t, err)
+			require.EqualValues(t, 9, latest.GetVersion())
+			many, err := reader.Desired().NewestMany(t.Context(), "default", []string{"none", "mug"})
+			require.NoError(t, err)
+			require.Nil(t, many[0])
+			require.EqualValues(t, 9, many[1].GetVersion())
+			live, err := reader.Desired().NewestIn(t.Context(), "default", mesh.Live, "mug")
+			require.NoError(t, err)
+			require.EqualValues(t, 9, live.GetVersion())
+			bulk, err := reader.Desired().NewestIn(t.Context(), "default", mesh.Bulk, "mug")
+			require.NoError(t, err)
+			require.EqualValues(t, 8, bulk.GetVersion())
+			version, err := reader.Desired().LastLive(t.Context(), "default")
+			require.NoError(t, err)
+			require.EqualValues(t, 9, version)
+			history, err := reader.Desired().History(t.Context(), "default", "mug")
+			require.NoError(t, err)
+			for _, h := range history {
+				require.Contains(t, []uint64{7, 8, 9}, h.Version)
+			}
+		}
+	}
+	reads(t)
+	t.Run("an old one again", func(t *testing.T) {
+		s.put(t, s.again(t, mesh.StreamCatalog, 1))
+		latest, err := in.Desired().Newest(t.Context(), "default", "mug")
+		require.NoError(t, err)
+		require.EqualValues(t, 9, latest.GetVersion())
+	})
+	old := signedAs(t, s.keys[mesh.Ingestion], mesh.Ingestion, subject, change("mug", 7), time.Now().Add(-time.Hour), mesh.VersionHeader, "7")
+	for name, msg := range s.forgedStates(t, subject) {
+		t.Run(name, func(t *testing.T) {
+			s.put(t, old, msg)
+			reads(t)
+			// Make room: sixteen states are kept.
+			publish(t, in, mesh.Live, "mug", 9)
+			reads(t)
+		})
+	}
+}
+
+// TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce: it is authentic, and signed a moment ago. What took
+// its place is stored behind the sequence that its signature names.
+func TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce(t *testing.T) {
+	s := newSigners(t)
+	in := s.clients[mesh.Ingestion]
+	for _, version := range []uint64{5, 7, 9} {
+		publish(t, in, mesh.Live, "mug", version)
+	}
+	again := s.again(t, mesh.StreamCatalog, 2)
+	signature, err := signing.Parse(again.Header.Get(mesh.SignatureHeader))
+	require.NoError(t, err)
+	require.EqualValues(t, 1, signature.After)
+	for range 3 {
+		s.put(t, again)
+		latest, err := s.clients[mesh.Push].Desired().Newest(t.Context(), "default", "mug")
+		require.NoError(t, err)
+		require.EqualValues(t, 9, latest.GetVersion())
+	}
+}
+
+// TestDesired_SaysThatNothingAuthenticIsLeft: forged messages push true ones out. What is read is nothing, never a
+// forged state.
+func TestDesired_SaysThatNothingAuthenticIsLeft(t *testing.T) {
+	s := newSigners(t)
+	subject := mesh.CatalogSubject("default", mesh.Live, "mug")
+	in := s.clients[mesh.Ingestion]
+	publish(t, in, mesh.Live, "mug", 7)
+	for range mesh.StatesKept {
+		s.put(t, unsigned(t, subject, change("mug", high), mesh.VersionHeader, fmt.Sprint(uint64(high))))
+	}
+	states, err := in.Desired().States(t.Context(), "default", []string{"mug"})
+	require.NoError(t, err)
+	require.Nil(t, states[0].Change)
+	version, err := in.Desired().LastLive(t.Context(), "default")
+	require.NoError(t, err)
+	require.Zero(t, version)
+}
+
+// TestDesired_ReadsMoreThanOneAnswerHolds reads a subject of more messages than one request asks for.
+func TestDesired_ReadsMoreThanOneAnswerHolds(t *testing.T) {
+	s := newSigners(t)
+	stream, err := s.outside.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	require.NoError(t, err)
+	cfg := stream.CachedInfo().Config
+	cfg.MaxMsgsPerSubject = 1000
+	_, err = s.outside.JetStream().UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	in := s.clients[mesh.Ingestion]
+	publish(t, in, mesh.Live, "mug", 7)
+	publish(t, in, mesh.Live, "mug", 900)
+	for range 200 {
+		s.put(t, s.again(t, mesh.StreamCatalog, 1))
+	}
+	latest, err := in.Desired().Newest(t.Context(), "default", "mug")
+	require.NoError(t, err)
+	require.EqualValues(t, 900, latest.GetVersion())
+}
+
+// TestStates_SaysWhatIsNotSignedWithThePresentKey is what ingestion's comparison publishes again by.
+func TestStates_SaysWhatIsNotSignedWithThePresentKey(t *testing.T) {
+	s := newSigners(t)
+	publish(t, s.outside, mesh.Live, "unsigned", 7)
+	publish(t, s.clients[mesh.Ingestion], mesh.Live, "signed", 7)
+	next := newKey(t)
+	for name, c := range map[string]struct {
+		keys    mesh.Signing
+		current map[string]bool
+		known   map[string]bool
+	}{
+		"no keys": {
+			current: map[string]bool{"unsigned": true, "signed": true}, known: map[string]bool{"unsigned": true, "signed": true},
+		},
+		"signing": {
+			keys:    mesh.Signing{Key: s.keys[mesh.Ingestion].Reveal()},
+			current: map[string]bool{"unsigned": false, "signed": true}, known: map[string]bool{"unsigned": true, "signed": true},
+		},
+		"checking": {
+			keys:    mesh.Signing{Key: s.keys[mesh.Ingestion].Reveal(), Trusted: s.trusted},
+			current: map[string]bool{"unsigned": false, "signed": true}, known: map[string]bool{"unsigned": false, "signed": true},
+		},
+		"another key": {
+			keys:    mesh.Signing{Key: next.Reveal(), Trusted: s.trusted + ",ingestion=" + next.Public().String()},
+			current: map[string]bool{"unsigned": false, "signed": false}, known: map[string]bool{"unsigned": false, "signed": true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := s.connect(t, mesh.Ingestion, c.keys)
+			for product, current := range c.current {
+				states, err := m.Desired().States(t.Context(), "default", []string{product})
+				require.NoError(t, err)
+				require.Equal(t, current, states[0].Current, product)
+				require.Equal(t, c.known[product], states[0].Change != nil, product)
+			}
+		})
+	}
+}

@@ -1,0 +1,137 @@
+package mesh_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+var allBuckets = []string{mesh.BucketObserved, mesh.BucketCursor, mesh.BucketBudget, mesh.BucketLink}
+
+// asBefore makes the buckets as earlier versions did, with two values each.
+func asBefore(t *testing.T, js jetstream.JetStream, change func(*jetstream.KeyValueConfig)) {
+	t.Helper()
+	for _, name := range allBuckets {
+		require.NoError(t, js.DeleteKeyValue(t.Context(), name))
+		config := jetstream.KeyValueConfig{Bucket: name, History: 1}
+		if change != nil {
+			change(&config)
+		}
+		kv, err := js.CreateKeyValue(t.Context(), config)
+		require.NoError(t, err)
+		for _, key := range []string{"default.one", "default.two"} {
+			_, err := kv.PutString(t.Context(), key, "kept")
+			require.NoError(t, err)
+		}
+	}
+}
+
+// wipe publishes with the header that replaces all messages of a stream.
+func wipe(t *testing.T, js jetstream.JetStream, subject string) error {
+	t.Helper()
+	_, err := js.PublishMsg(t.Context(), &nats.Msg{
+		Subject: subject, Data: []byte("{}"), Header: nats.Header{jetstream.MsgRollup: {jetstream.MsgRollupAll}},
+	})
+	return err
+}
+
+func TestApplyTopology_ForbidsRollupsAndLosesNothing(t *testing.T) {
+	m := start(t)
+	js := m.JetStream()
+	asBefore(t, js, nil)
+	// Somebody allowed them on streams as well.
+	for _, name := range []string{mesh.StreamCatalog, mesh.StreamSync} {
+		s, err := js.Stream(t.Context(), name)
+		require.NoError(t, err)
+		config := s.CachedInfo().Config
+		config.AllowRollup = true
+		_, err = js.UpdateStream(t.Context(), config)
+		require.NoError(t, err)
+	}
+
+	diffs, err := mesh.PlanTopology(t.Context(), js, mesh.TopologyOptions{})
+	require.NoError(t, err)
+	told := map[string]string{}
+	for _, d := range diffs {
+		told[d.Name] = d.String()
+		require.Empty(t, d.Lowers, d.Name)
+		require.Empty(t, d.Loses, d.Name)
+	}
+	for _, name := range append(allBuckets, mesh.StreamCatalog, mesh.StreamSync) {
+		require.Contains(t, told[name], "rollup is true, declared false", name)
+	}
+	require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{}))
+	diffs, err = mesh.PlanTopology(t.Context(), js, mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.NotEmpty(t, told)
+	require.NotContains(t, strings.Join(details(diffs), "\n"), "rollup")
+
+	for _, name := range allBuckets {
+		kv, err := js.KeyValue(t.Context(), name)
+		require.NoError(t, err)
+		require.Error(t, wipe(t, js, "$KV."+name+".default.one"), name)
+		s, err := js.Stream(t.Context(), "KV_"+name)
+		require.NoError(t, err)
+		require.Error(t, s.DeleteMsg(t.Context(), 1), name)
+		for _, key := range []string{"default.one", "default.two"} {
+			entry, err := kv.Get(t.Context(), key)
+			require.NoError(t, err, "%s of %s", key, name)
+			require.Equal(t, "kept", string(entry.Value()))
+		}
+	}
+	for _, subject := range []string{
+		"catalog.default.live.mug", "stripe.default.mug", "sync.default.applied.mug", "dead.push.default.mug",
+		"command.push.default.sync.mug",
+	} {
+		require.Error(t, wipe(t, js, subject), subject)
+	}
+	// RETRY holds schedules, which are roll-ups to JetStream: docs/security.md says so.
+	require.NoError(t, wipe(t, js, "retry.push.default.mug"))
+	for _, name := range []string{mesh.BucketCursor, mesh.BucketBudget, mesh.BucketLink} {
+		s, err := js.Stream(t.Context(), "KV_"+name)
+		require.NoError(t, err)
+		require.Error(t, s.Purge(t.Context()), name)
+	}
+}
+
+func details(diffs []mesh.Difference) []string {
+	out := make([]string, len(diffs))
+	for i, d := range diffs {
+		out[i] = d.String()
+	}
+	return out
+}
+
+// Where the server keeps roll-ups, the plan goes on saying so, and whatever else is needed is applied.
+func TestApplyTopology_TellsOfProtectionsThatTheServerDoesNotTake(t *testing.T) {
+	m := start(t)
+	js := m.JetStream()
+	// The server takes the update, and allows roll-ups again.
+	asBefore(t, js, func(c *jetstream.KeyValueConfig) { c.LimitMarkerTTL = time.Hour })
+	require.NoError(t, js.DeleteConsumer(t.Context(), mesh.StreamCatalog, mesh.PushLive.Durable("default")))
+
+	err := mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{})
+	for _, name := range allBuckets {
+		require.ErrorContains(t, err, "apply bucket "+name)
+	}
+	require.ErrorContains(t, err, "subject_delete_marker_ttl")
+	_, err = js.Consumer(t.Context(), mesh.StreamCatalog, mesh.PushLive.Durable("default"))
+	require.NoError(t, err, "the rest was applied")
+
+	refused := map[string]string{}
+	require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{
+		Refused: func(d mesh.Difference, err error) { refused[d.Name] = err.Error() },
+	}))
+	for _, name := range allBuckets {
+		require.Contains(t, refused[name], "the server leaves it as it is")
+	}
+	diffs, err := mesh.PlanTopology(t.Context(), js, mesh.TopologyOptions{})
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(details(diffs), "\n"), "rollup is true, declared false")
+}

@@ -1,0 +1,411 @@
+package mesh_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+// clusterConfigs are those of three servers that know each other, each with a tag of its own and one in common.
+func clusterConfigs(t *testing.T) []string {
+	t.Helper()
+	ports := make([]string, 3)
+	routes := make([]string, 3)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		ports[i] = l.Addr().String()
+		routes[i] = "nats://" + ports[i]
+		require.NoError(t, l.Close())
+	}
+	configs := make([]string, 3)
+	for i := range configs {
+		configs[i] = fmt.Sprintf(`server_name: n%d
+			server_tags: ["n%d", "disk:ssd"]
+			jetstream: enabled
+			cluster { name: C, listen: %q, routes: ["%s"] }`, i, i, ports[i], strings.Join(routes, `", "`))
+	}
+	return configs
+}
+
+// cluster runs the three servers of clusterConfigs.
+func cluster(t *testing.T) []*server.Server {
+	t.Helper()
+	servers := make([]*server.Server, 3)
+	for i, config := range clusterConfigs(t) {
+		servers[i] = localtest.NATSConfig(t, "%s", config)
+	}
+	require.Eventually(t, func() bool {
+		for _, s := range servers {
+			if !s.JetStreamIsCurrent() || s.ClusterName() != "C" || s.NumRoutes() == 0 {
+				return false
+			}
+		}
+		return servers[0].JetStreamIsLeader() || servers[1].JetStreamIsLeader() || servers[2].JetStreamIsLeader()
+	}, 3*time.Minute, 20*time.Millisecond, "the cluster does not come together")
+	return servers
+}
+
+func open(t *testing.T, url string) *mesh.Mesh {
+	t.Helper()
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	return m
+}
+
+func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
+	servers := cluster(t)
+	m := open(t, servers[0].ClientURL())
+	ctx := t.Context()
+	one := mesh.TopologyOptions{Replicas: 1}
+	require.NoError(t, m.ApplyTopology(ctx, one, time.Minute))
+	for i := range 50 {
+		publish(t, m, mesh.Live, fmt.Sprint("p", i), uint64(i+1))
+	}
+	handled(ctx, t, m, mesh.Push, mesh.PushLive)
+	floor := func() string {
+		c, err := m.JetStream().Consumer(ctx, mesh.StreamCatalog, mesh.PushLive.Durable("default"))
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprint("acknowledged up to ", c.CachedInfo().AckFloor.Stream)
+	}
+	require.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute, 50*time.Millisecond, floor())
+
+	three := mesh.TopologyOptions{Replicas: 3}
+	diffs, err := mesh.PlanTopology(ctx, m.JetStream(), three)
+	require.NoError(t, err)
+	require.Len(t, diffs, 11, "every stream and bucket: %v", diffs)
+	for _, d := range diffs {
+		require.Equal(t, "replicas is 1, declared 3", d.Detail)
+		require.Empty(t, d.Loses)
+	}
+	require.NoError(t, m.ApplyTopology(ctx, three, time.Minute))
+	diffs, err = mesh.PlanTopology(ctx, m.JetStream(), three)
+	require.NoError(t, err)
+	require.Empty(t, diffs)
+	caughtUp := func(c *jetstream.ClusterInfo) bool {
+		return c != nil && len(c.Replicas) == 2 && c.Replicas[0].Current && c.Replicas[1].Current
+	}
+	require.Eventually(t, func() bool {
+		s, err := m.JetStream().Stream(ctx, mesh.StreamCatalog)
+		if err != nil || !caughtUp(s.CachedInfo().Cluster) {
+			return false
+		}
+		c, err := m.JetStream().Consumer(ctx, mesh.StreamCatalog, mesh.PushLive.Durable("default"))
+		return err == nil && caughtUp(c.CachedInfo().Cluster)
+	}, 3*time.Minute, 50*time.Millisecond, "the replicas do not catch up")
+
+	// With one server gone everything is still there, and goes on from where it was.
+	leader := servers[0]
+	leader.Shutdown()
+	leader.WaitForShutdown()
+	// The client finds another server by itself.
+	require.Eventually(t, func() bool {
+		newest, err := m.Desired().Newest(ctx, "default", "p49")
+		return err == nil && newest.GetVersion() == 50
+	}, 3*time.Minute, 50*time.Millisecond, "what was stored is not there any more")
+	if !assert.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute, 50*time.Millisecond) {
+		require.FailNow(t, "the consumer has lost its place", floor())
+	}
+	require.Eventually(t, func() bool {
+		return m.Publish(ctx, mesh.CatalogSubject("default", mesh.Live, "p0"), change("p0", 51), mesh.WithVersion(51)) == nil
+	}, 3*time.Minute, 50*time.Millisecond, "two of three servers do not store anything")
+}
+
+func TestStreamsLiveWhereTheyAreToldTo(t *testing.T) {
+	servers := cluster(t)
+	m := open(t, servers[0].ClientURL())
+	here := mesh.TopologyOptions{Replicas: 1, Placement: mesh.Placement{Tags: []string{"n2"}}}
+	require.NoError(t, m.ApplyTopology(t.Context(), here, time.Minute))
+	for _, name := range []string{mesh.StreamCatalog, "KV_" + mesh.BucketObserved} {
+		s, err := m.JetStream().Stream(t.Context(), name)
+		require.NoError(t, err)
+		require.Equal(t, "n2", s.CachedInfo().Cluster.Leader)
+	}
+	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), here)
+	require.NoError(t, err)
+	require.Empty(t, diffs)
+	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{Replicas: 1, Placement: mesh.Placement{Tags: []string{"n1"}}})
+	require.NoError(t, err)
+	require.NotEmpty(t, diffs)
+	require.Equal(t, "placement is n2, declared n1", diffs[0].Detail)
+}
+
+func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
+	for name, c := range map[string]struct {
+		stream string
+		before func(*jetstream.StreamConfig)
+		store  []string
+		loses  string
+	}{
+		"fewer states of a product": {mesh.StreamCatalog, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 }, []string{"catalog.default.live.mug"}, "all but the newest 16 messages of each subject"},
+		"no limit before":           {mesh.StreamDead, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = -1 }, []string{"dead.push.default.mug"}, "all but the newest 1 messages of each subject"},
+		"subjects that go":          {mesh.StreamSync, func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "audit.>") }, []string{"audit.a", "audit.b", "sync.default.applied.mug"}, "from every consumer 2 messages on subjects"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t)
+			ctx, js := t.Context(), m.JetStream()
+			s, err := js.Stream(ctx, c.stream)
+			require.NoError(t, err)
+			before := s.CachedInfo().Config
+			c.before(&before)
+			_, err = js.UpdateStream(ctx, before)
+			require.NoError(t, err)
+			// Empty, there is nothing to lose.
+			diffs, err := mesh.PlanTopology(ctx, js, mesh.TopologyOptions{})
+			require.NoError(t, err)
+			require.Len(t, diffs, 1)
+			require.Empty(t, diffs[0].Loses)
+			require.NotEmpty(t, diffs[0].Lowers)
+
+			for _, subject := range c.store {
+				_, err := js.Publish(ctx, subject, nil)
+				require.NoError(t, err)
+			}
+			diffs, err = mesh.PlanTopology(ctx, js, mesh.TopologyOptions{})
+			require.NoError(t, err)
+			require.Len(t, diffs, 1)
+			require.Contains(t, diffs[0].Loses, c.loses)
+			require.Contains(t, diffs[0].String(), c.stream)
+
+			// Neither by itself, nor with lowering allowed.
+			require.NoError(t, mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{}))
+			err = mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{AllowLowering: true})
+			require.ErrorIs(t, err, mesh.ErrLoses)
+			require.ErrorContains(t, err, c.loses)
+			require.ErrorContains(t, err, c.stream)
+			now, err := js.Stream(ctx, c.stream)
+			require.NoError(t, err)
+			require.Equal(t, before.Subjects, now.CachedInfo().Config.Subjects)
+			require.Equal(t, before.MaxMsgsPerSubject, now.CachedInfo().Config.MaxMsgsPerSubject)
+
+			require.NoError(t, mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{AllowDataLoss: true}))
+			diffs, err = mesh.PlanTopology(ctx, js, mesh.TopologyOptions{})
+			require.NoError(t, err)
+			require.Empty(t, diffs)
+		})
+	}
+}
+
+func TestApplyTopology_LeavesWhatIsMoreAndWhatIsNotDeclared(t *testing.T) {
+	m := start(t)
+	ctx, js := t.Context(), m.JetStream()
+	edit := func(name string, change func(*jetstream.StreamConfig)) {
+		s, err := js.Stream(ctx, name)
+		require.NoError(t, err)
+		c := s.CachedInfo().Config
+		change(&c)
+		_, err = js.UpdateStream(ctx, c)
+		require.NoError(t, err)
+	}
+	config := func(name string) jetstream.StreamConfig {
+		s, err := js.Stream(ctx, name)
+		require.NoError(t, err)
+		return s.CachedInfo().Config
+	}
+	edit(mesh.StreamCatalog, func(c *jetstream.StreamConfig) {
+		c.Description, c.MaxMsgsPerSubject, c.MaxBytes, c.Subjects = "ours", 64, 1<<30, []string{"catalog.*.*.*", "audit.>"}
+		c.Metadata = map[string]string{"owner": "ops"}
+	})
+	edit(mesh.StreamSync, func(c *jetstream.StreamConfig) { c.MaxAge = 90 * 24 * time.Hour })
+	edit("KV_"+mesh.BucketLink, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.Description = 10, "ours" })
+	durable := mesh.PushLive.Durable(mesh.DefaultAccount)
+	consumer, err := js.Consumer(ctx, mesh.StreamCatalog, durable)
+	require.NoError(t, err)
+	edited := consumer.CachedInfo().Config
+	edited.MaxAckPending, edited.AckWait = 20_000, time.Second
+	_, err = js.UpdateConsumer(ctx, mesh.StreamCatalog, edited)
+	require.NoError(t, err)
+	_, err = js.PauseConsumer(ctx, mesh.StreamCatalog, durable, time.Now().Add(time.Hour))
+	require.NoError(t, err)
+
+	var kept []string
+	o := mesh.TopologyOptions{Kept: func(d mesh.Difference) { kept = append(kept, d.Name+": "+d.Lowers) }}
+	require.NoError(t, mesh.ApplyTopology(ctx, js, o))
+	require.Len(t, kept, 4, kept)
+	catalog := config(mesh.StreamCatalog)
+	require.NotEqual(t, "ours", catalog.Description, "what is declared and not lower is applied")
+	require.Equal(t, []string{"catalog.*.*.*", "audit.>", "fence.*.*"}, catalog.Subjects, "what is missing is added, and nothing removed")
+	require.EqualValues(t, 64, catalog.MaxMsgsPerSubject)
+	require.EqualValues(t, 1<<30, catalog.MaxBytes, "what is not declared stays")
+	require.Equal(t, "ops", catalog.Metadata["owner"])
+	require.Equal(t, 90*24*time.Hour, config(mesh.StreamSync).MaxAge)
+	require.EqualValues(t, 10, config("KV_"+mesh.BucketLink).MaxMsgsPerSubject)
+	require.NotEqual(t, "ours", config("KV_"+mesh.BucketLink).Description)
+	consumer, err = js.Consumer(ctx, mesh.StreamCatalog, durable)
+	require.NoError(t, err)
+	require.Equal(t, 20_000, consumer.CachedInfo().Config.MaxAckPending)
+	require.Equal(t, 4*time.Second, consumer.CachedInfo().Config.AckWait, "more than there was")
+	require.True(t, consumer.CachedInfo().Paused, "a pause is no business of the topology's")
+
+	o.AllowLowering = true
+	require.NoError(t, mesh.ApplyTopology(ctx, js, o))
+	diffs, err := mesh.PlanTopology(ctx, js, o)
+	require.NoError(t, err)
+	require.Empty(t, diffs)
+	require.EqualValues(t, 1<<30, config(mesh.StreamCatalog).MaxBytes)
+}
+
+func TestApplyTopology_ShortensTheAckWaitOfAnEarlierVersion(t *testing.T) {
+	js := start(t).JetStream()
+	durable := mesh.PushLive.Durable(mesh.DefaultAccount)
+	apply := func(had time.Duration) time.Duration {
+		cons, err := js.Consumer(t.Context(), mesh.StreamCatalog, durable)
+		require.NoError(t, err)
+		edited := cons.CachedInfo().Config
+		edited.AckWait = had
+		_, err = js.UpdateConsumer(t.Context(), mesh.StreamCatalog, edited)
+		require.NoError(t, err)
+		require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{}))
+		cons, err = js.Consumer(t.Context(), mesh.StreamCatalog, durable)
+		require.NoError(t, err)
+		return cons.CachedInfo().Config.AckWait
+	}
+	require.Equal(t, 4*time.Second, apply(10*time.Second))
+	require.Equal(t, 11*time.Second, apply(11*time.Second), "an operator's own")
+}
+
+func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
+	servers := cluster(t)
+	m := open(t, servers[0].ClientURL())
+	ctx, js := t.Context(), m.JetStream()
+	placement := mesh.Placement{Tags: []string{"disk:ssd"}}
+	require.NoError(t, m.ApplyTopology(ctx, mesh.TopologyOptions{Replicas: 3, Placement: placement}, time.Minute))
+	replicas := func() map[int]int {
+		out := map[int]int{}
+		for info := range js.ListStreams(ctx).Info() {
+			out[info.Config.Replicas]++
+			if info.Config.Placement == nil {
+				out[0]++
+			}
+		}
+		return out
+	}
+	require.Equal(t, map[int]int{3: 11}, replicas())
+	one := mesh.TopologyOptions{Replicas: 1}
+	kept := 0
+	one.Kept = func(d mesh.Difference) {
+		require.Contains(t, d.Lowers, "replicas is 3, declared 1")
+		require.Contains(t, d.Lowers, "placement is disk:ssd, declared anywhere")
+		kept++
+	}
+	require.NoError(t, m.ApplyTopology(ctx, one, time.Minute))
+	require.Equal(t, 11, kept)
+	require.Equal(t, map[int]int{3: 11}, replicas())
+	one.AllowLowering = true
+	require.NoError(t, mesh.ApplyTopology(ctx, js, one))
+	require.Equal(t, map[int]int{1: 11, 0: 11}, replicas())
+
+	// A service that is to have three says that there is one.
+	told := &warnings{}
+	service, err := mesh.Connect(ctx, mesh.Config{URL: servers[1].ClientURL(), Name: mesh.Push, Replicas: 3, Logger: slog.New(told)})
+	require.NoError(t, err)
+	t.Cleanup(service.Close)
+	// Consumers follow their stream a moment later.
+	require.Eventually(t, func() bool {
+		if err := service.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushRetry); err != nil {
+			return false // it moves
+		}
+		last := told.all()[len(told.all())-1]
+		return strings.Contains(last, "fewer replicas") && strings.Contains(last, "[CATALOG RETRY OBSERVED CURSOR BUDGET LINK]")
+	}, 2*time.Minute, 100*time.Millisecond)
+	require.NoError(t, m.ApplyTopology(ctx, mesh.TopologyOptions{Replicas: 3}, time.Minute))
+	require.Eventually(t, func() bool {
+		before := len(told.all())
+		return service.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushRetry) == nil && len(told.all()) == before
+	}, 2*time.Minute, 100*time.Millisecond, "there are three")
+}
+
+// warnings collects what is logged as a warning or worse. Safe for concurrent use.
+type warnings struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (w *warnings) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+func (w *warnings) WithAttrs([]slog.Attr) slog.Handler           { return w }
+func (w *warnings) WithGroup(string) slog.Handler                { return w }
+
+func (w *warnings) Handle(_ context.Context, r slog.Record) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+	w.said = append(w.said, text)
+	return nil
+}
+
+func (w *warnings) all() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.said)
+}
+
+func TestApplyTopology_WaitsForAClusterThatStarts(t *testing.T) {
+	configs := clusterConfigs(t)
+	first := localtest.NATSConfig(t, "%s", configs[0])
+	told := &warnings{}
+	done := make(chan error, 1)
+	go func() {
+		m, err := mesh.Connect(t.Context(), mesh.Config{URL: first.ClientURL(), Name: mesh.TopologyUser, Patience: time.Minute, Logger: slog.New(told)})
+		if err == nil {
+			defer m.Close()
+			err = m.ApplyTopology(t.Context(), mesh.TopologyOptions{Replicas: 3}, time.Minute)
+		}
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return len(told.all()) > 0 }, time.Minute, 10*time.Millisecond)
+	require.Contains(t, told.all()[0], "waiting for the NATS cluster")
+	for _, c := range configs[1:] {
+		localtest.NATSConfig(t, "%s", c)
+	}
+	require.NoError(t, <-done)
+	require.Less(t, len(told.all()), 6, "each reason is told once: %v", told.all())
+}
+
+func TestApplyTopology_WaitsNoLongerThanTold(t *testing.T) {
+	alone := localtest.NATSConfig(t, "%s", clusterConfigs(t)[0])
+	_, err := mesh.Connect(t.Context(), mesh.Config{URL: alone.ClientURL(), Name: mesh.TopologyUser, Patience: time.Second, Logger: slog.New(&warnings{})})
+	require.ErrorContains(t, err, "waited 1s for the NATS cluster")
+}
+
+func TestARefusedTopologyChangesNothing(t *testing.T) {
+	m := start(t)
+	ctx, js := t.Context(), m.JetStream()
+	// Two differences: one that loses, in the last stream, and one that does not, in the first.
+	catalog, err := js.Stream(ctx, mesh.StreamCatalog)
+	require.NoError(t, err)
+	harmless := catalog.CachedInfo().Config
+	harmless.Description = "another"
+	_, err = js.UpdateStream(ctx, harmless)
+	require.NoError(t, err)
+	durable := mesh.PushRetry.Durable(mesh.DefaultAccount)
+	consumer, err := js.Consumer(ctx, mesh.StreamRetry, durable)
+	require.NoError(t, err)
+	filtered := consumer.CachedInfo().Config
+	filtered.FilterSubject = "retry.due.push.default.mug"
+	_, err = js.UpdateConsumer(ctx, mesh.StreamRetry, filtered)
+	require.NoError(t, err)
+	err = mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{})
+	require.ErrorIs(t, err, mesh.ErrLoses)
+	require.ErrorContains(t, err, "consumer RETRY/"+durable)
+	catalog, err = js.Stream(ctx, mesh.StreamCatalog)
+	require.NoError(t, err)
+	require.Equal(t, "another", catalog.CachedInfo().Config.Description)
+}

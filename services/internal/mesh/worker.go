@@ -1,0 +1,315 @@
+package mesh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+)
+
+// shutdownGrace is how long handlers at work may go on after Work's context ends: a call to Stripe cut off in
+// the middle would leave its outcome unknown.
+const shutdownGrace = 10 * time.Second
+
+// Worker says what Work consumes and how.
+type Worker struct {
+	// Service is the service at work; it names its dead letters.
+	Service  string
+	Consumer Consumer
+	// Concurrency is how many messages are handled at once; 0 means 1.
+	Concurrency int
+}
+
+// Message is a delivery.
+type Message[M proto.Message] struct {
+	Body    M
+	Subject string
+	Stream  string
+	// Sequence in the stream.
+	Sequence uint64
+	// Attempt counts the deliveries of this message, from 1.
+	Attempt     uint64
+	Header      nats.Header
+	PublishedAt time.Time
+}
+
+// Account is the account token of the subject.
+func (m Message[M]) Account() string { return aboutSubject(m.Subject).Account }
+
+// Work consumes until ctx ends: it takes each message's trace up in a span, decodes it, calls handle, keeps the
+// message from being redelivered meanwhile, and carries out the verdict. A message that does not decode becomes a
+// dead letter. It returns nil once ctx has ended and the handlers at work have finished, and an error once the connection is
+// closed for good; handle's context outlives ctx by a grace period.
+func Work[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, m *Mesh, w Worker, handle func(context.Context, Message[M]) Verdict) error {
+	return consume(ctx, m, w, func(pulling, handling context.Context, _ jetstream.Consumer) error {
+		return pull(pulling, handling, m, w, handle)
+	})
+}
+
+// consume runs the worker's pulls until ctx ends or the connection is closed for good, and lets the handlers at work
+// finish. While the consumer is deleted it waits.
+func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling context.Context, cons jetstream.Consumer) error) error {
+	t := m.consumer(w.Consumer)
+	cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
+	if err != nil {
+		return fmt.Errorf("bind %s: %w", t, err)
+	}
+	m.track(t, cons.CachedInfo().Created)
+	for ctx.Err() == nil {
+		there, turned := m.present(t)
+		if there {
+			err := consumeWhile(ctx, m, turned, w.Concurrency, func(pulling, handling context.Context) error {
+				return pull(pulling, handling, cons)
+			})
+			switch {
+			case deleted(err) && ctx.Err() == nil:
+				m.lost(t)
+			case err != nil:
+				return fmt.Errorf("consume %s of stream %s: %w", w.Consumer.Durable(m.account), w.Consumer.Stream, err)
+			}
+			if m.closing.Load() {
+				return nil
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.closed:
+			return m.Closed(ctx)
+		case <-turned:
+		}
+	}
+	return nil
+}
+
+// consumeWhile runs pulls until one fails, ctx ends or turned is closed.
+func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurrency int, pull func(pulling, handling context.Context) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	g, pulling := errgroup.WithContext(ctx)
+	handling, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(pulling, func() { time.AfterFunc(shutdownGrace, cancel) })
+	defer stop()
+	g.Go(func() error {
+		err := m.Closed(pulling)
+		// A connection that was closed on purpose ends the pulls as well: nothing would wake them.
+		end()
+		return err
+	})
+	g.Go(func() error {
+		select {
+		case <-turned:
+			end()
+		case <-pulling.Done():
+		}
+		return nil
+	})
+	for range max(concurrency, 1) {
+		g.Go(func() error { return pull(pulling, handling) })
+	}
+	return g.Wait()
+}
+
+// pull handles one message after another. It asks for the next only when it can handle it at once: a message fetched
+// ahead would run out its ack wait behind a slow one, and be handled twice.
+func pull[T any, M interface {
+	*T
+	proto.Message
+}](pulling, handling context.Context, m *Mesh, w Worker, handle func(context.Context, Message[M]) Verdict) error {
+	p := m.puller(w.Consumer)
+	defer p.drop()
+	for {
+		raw, err := p.next(pulling)
+		switch {
+		case errors.Is(err, nats.ErrConnectionClosed), pulling.Err() != nil && err != nil:
+			// consume tells of a connection that was closed.
+			return nil
+		case err != nil:
+			return err
+		case pulling.Err() != nil:
+			_ = raw.Nak()
+			return nil
+		}
+		work(handling, m, w, raw, handle)
+	}
+}
+
+func work[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, handle func(context.Context, Message[M]) Verdict) {
+	d, ok := take[T, M](ctx, m, w, raw)
+	if !ok {
+		return
+	}
+	defer d.span.End()
+	alive := keepAlive(raw)
+	defer alive()
+	if d.undecodable == nil {
+		d.settle(m, w, handle(d.ctx, d.msg))
+	} else {
+		d.settle(m, w, Dead(d.undecodable))
+	}
+}
+
+// delivery is a message on its way through a handler.
+type delivery[M proto.Message] struct {
+	ctx   context.Context //nolint:containedctx // that of the message's span
+	span  trace.Span
+	begun time.Time
+	raw   jetstream.Msg
+	meta  *jetstream.MsgMetadata
+	msg   Message[M]
+	// undecodable is the letter of a message that is none.
+	undecodable *meshv1.DeadLetter
+}
+
+// take begins the span of a message and decodes it. It settles what is no message for a handler and returns false.
+func take[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg) (d delivery[M], ok bool) {
+	if op := raw.Headers().Get("KV-Operation"); op != "" {
+		// A key's removal carries no state.
+		_ = raw.Ack()
+		return d, false
+	}
+	meta, err := raw.Metadata()
+	if err != nil {
+		m.logger.Error("message without JetStream metadata", "subject", raw.Subject(), "error", err)
+		return d, false
+	}
+	if err := cmp.Or(checkRepublished(raw.Headers()), m.authentic(raw.Subject(), raw.Headers(), raw.Data(), meta.Timestamp)); err != nil {
+		m.refuse(ctx, meta.Stream, raw, err)
+		return d, false
+	}
+	d = delivery[M]{begun: time.Now(), raw: raw, meta: meta, msg: Message[M]{
+		Body: M(new(T)), Subject: raw.Subject(), Stream: meta.Stream, Sequence: meta.Sequence.Stream,
+		Attempt: meta.NumDelivered, Header: raw.Headers(), PublishedAt: meta.Timestamp,
+	}}
+	d.ctx, d.span = startProcess(ctx, m, w, raw, meta)
+	if err := proto.Unmarshal(raw.Data(), d.msg.Body); err != nil {
+		d.undecodable = &meshv1.DeadLetter{
+			Account: d.msg.Account(), ProductId: cmp.Or(untoken(lastToken(raw.Subject())), "unknown"), Reason: ReasonUndecodable,
+			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), d.msg.Body.ProtoReflect().Descriptor().FullName(), err),
+		}
+		return d, true
+	}
+	if err := m.meant(raw.Subject(), d.msg.Body); err != nil {
+		d.span.End()
+		m.refuse(ctx, meta.Stream, raw, err)
+		return d, false
+	}
+	return d, true
+}
+
+func (d delivery[M]) settle(m *Mesh, w Worker, v Verdict) {
+	settle(d.ctx, m, w, d.raw, d.meta, v)
+	count(d.ctx, w.Consumer, d.meta.NumDelivered, v, d.begun)
+}
+
+// settle carries out a verdict. A message whose settling fails comes again: handlers are idempotent.
+func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jetstream.MsgMetadata, v Verdict) {
+	span := trace.SpanFromContext(ctx)
+	var err error
+	switch v.decision {
+	case ack:
+		err = raw.Ack()
+	case retry:
+		delay := v.delay
+		if delay == 0 {
+			delay = RetryDelay(meta.NumDelivered)
+		}
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry), telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
+		if v.busy {
+			telemetry.Discard(span)
+		}
+		if v.err != nil {
+			telemetry.Fail(span, v.err)
+			m.logger.WarnContext(ctx, "will try again", "subject", raw.Subject(), "attempt", meta.NumDelivered, "in", delay, "error", v.err)
+		}
+		err = raw.NakWithDelay(delay)
+	case dead:
+		letter := v.letter
+		letter.Service = w.Service
+		if letter.GetVersion() == 0 {
+			// Without a usable header the letter is about no version.
+			letter.Version, _ = strconv.ParseUint(raw.Headers().Get(VersionHeader), 10, 64)
+		}
+		letter.Stream, letter.Subject, letter.Sequence = meta.Stream, raw.Subject(), meta.Sequence.Stream
+		letter.Attempts = uint32(min(meta.NumDelivered, 1<<31))
+		letter.FirstAt, letter.LastAt = timestamppb.New(meta.Timestamp), timestamppb.Now()
+		if letter.GetPayload() == nil {
+			letter.Payload = raw.Data()
+		}
+		// Before the span takes its texts: an exporter refuses those that are not UTF-8, with all others of its batch.
+		m.fit(letter)
+		span.SetStatus(codes.Error, letter.GetMessage())
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead), telemetry.DeadReasonKey.String(letter.GetReason()))
+		if err = m.DeadLetter(ctx, letter); err == nil {
+			err = raw.TermWithReason(letter.GetReason())
+		} else {
+			_ = raw.NakWithDelay(RetryDelay(meta.NumDelivered))
+		}
+	}
+	if err != nil {
+		m.logger.WarnContext(ctx, "could not settle a message; it will come again", "subject", raw.Subject(), "error", err)
+	}
+}
+
+// keepAlive renews the messages' ack wait until the returned function is called.
+func keepAlive(raw ...jetstream.Msg) (stop func()) {
+	ticker := time.NewTicker(ackWait / 3)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-ticker.C:
+				for _, r := range raw {
+					_ = r.InProgress()
+				}
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		ticker.Stop()
+		close(done)
+		wg.Wait()
+	}
+}
+
+func splitSubject(subject string) (first, rest string) {
+	first, rest, _ = strings.Cut(subject, ".")
+	if first == "$KV" {
+		first, _, _ = strings.Cut(rest, ".")
+		first = strings.ToLower(first)
+	}
+	return first, rest
+}
+
+func lastToken(subject string) string {
+	return subject[strings.LastIndexByte(subject, '.')+1:]
+}

@@ -1,0 +1,169 @@
+// Package migrate brings a schema of a service's own in Postgres up to date, with goose.
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+)
+
+// Config of a migration.
+type Config struct {
+	URL string
+	// Schema is made if absent; Table in it records what has been done.
+	Schema, Table string
+	// Files has a folder "migrations" with goose's SQL files.
+	Files fs.FS
+	// CheckOnly changes nothing: what has not been run is an error. For roles that may not make tables.
+	CheckOnly bool
+	// GrantTo is a role that gets what it needs to work with the schema's tables; empty for none.
+	GrantTo string
+}
+
+// Up runs what has not been run. A lock in the database keeps two processes from doing it at once. Its errors say
+// what is missing and the statement that grants it.
+func Up(ctx context.Context, cfg Config) error {
+	if _, err := pgx.ParseConfig(cfg.URL); err != nil {
+		return errors.New("the database's URL must look like postgres://user:password@host:5432/database")
+	}
+	db, err := sql.Open("pgx", cfg.URL)
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	defer db.Close() //nolint:errcheck // nothing is left to write
+	if err := db.PingContext(ctx); err != nil {
+		return fmt.Errorf("cannot reach the database at %s: %w; start it, or mend its URL", config.RedactURL(cfg.URL), err)
+	}
+	if cfg.CheckOnly {
+		return check(ctx, db, cfg)
+	}
+	if err := ensureSchema(ctx, db, cfg.Schema); err != nil {
+		return err
+	}
+	files, err := fs.Sub(cfg.Files, "migrations")
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	store, err := database.NewStore(database.DialectPostgres, cfg.Schema+"."+cfg.Table)
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	provider, err := goose.NewProvider("", db, files, goose.WithStore(store), goose.WithSessionLocker(locker),
+		goose.WithSlog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate schema %s: %w", cfg.Schema, err)
+	}
+	return grant(ctx, db, cfg)
+}
+
+// check says what has not been run. A schema that is newer is none of its business: what a version adds, the one before
+// does without.
+func check(ctx context.Context, db *sql.DB, cfg Config) error {
+	want, err := newest(cfg.Files)
+	if err != nil {
+		return err
+	}
+	table := cfg.Schema + "." + cfg.Table
+	exists, readable := true, false
+	err = db.QueryRowContext(ctx, `SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, cfg.Schema, cfg.Table).Scan(&readable)
+	if errors.Is(err, sql.ErrNoRows) {
+		exists = false
+	} else if err != nil {
+		return fmt.Errorf("look for schema %s: %w", cfg.Schema, err)
+	}
+	var have int64
+	switch {
+	case !exists:
+	case !readable:
+		return fmt.Errorf("the role may not read %s: run `driftless migrate` with the role to grant that to", table)
+	default:
+		if err := db.QueryRowContext(ctx, "SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM "+pgx.Identifier{cfg.Schema, cfg.Table}.Sanitize()).Scan(&have); err != nil {
+			return fmt.Errorf("read %s: %w", table, err)
+		}
+	}
+	if have < want {
+		return fmt.Errorf("schema %s is at version %d, and this program needs %d: run `driftless migrate` of this version first", cfg.Schema, have, want)
+	}
+	return nil
+}
+
+// newest is the version of the last file.
+func newest(files fs.FS) (int64, error) {
+	names, err := fs.Glob(files, "migrations/*.sql")
+	if err != nil || len(names) == 0 {
+		return 0, errors.Join(errors.New("there are no migrations"), err)
+	}
+	version, err := goose.NumericComponent(slices.Max(names))
+	if err != nil {
+		return 0, fmt.Errorf("migrations: %w", err)
+	}
+	return version, nil
+}
+
+// grant gives a role what it needs to work with all tables of the schema, and with those to come.
+func grant(ctx context.Context, db *sql.DB, cfg Config) error {
+	if cfg.GrantTo == "" {
+		return nil
+	}
+	schema, role := pgx.Identifier{cfg.Schema}.Sanitize(), pgx.Identifier{cfg.GrantTo}.Sanitize()
+	for _, statement := range []string{
+		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + schema + " TO " + role,
+		"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA " + schema + " TO " + role,
+		"ALTER DEFAULT PRIVILEGES IN SCHEMA " + schema + " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + role,
+		"ALTER DEFAULT PRIVILEGES IN SCHEMA " + schema + " GRANT USAGE, SELECT ON SEQUENCES TO " + role,
+	} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+func ensureSchema(ctx context.Context, db *sql.DB, schema string) error {
+	name := pgx.Identifier{schema}.Sanitize()
+	var exists bool
+	var role, base string
+	if err := db.QueryRowContext(ctx, "SELECT to_regnamespace($1) IS NOT NULL, current_user, current_database()", schema).Scan(&exists, &role, &base); err != nil {
+		return fmt.Errorf("look for schema %s: %w", schema, err)
+	}
+	if exists {
+		return nil
+	}
+	_, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+name)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pg.Code {
+		case "42501":
+			return fmt.Errorf("role %s may not make schema %s: run `GRANT CREATE ON DATABASE %s TO %s;`", role, schema,
+				pgx.Identifier{base}.Sanitize(), pgx.Identifier{role}.Sanitize())
+		case "23505", "42P06":
+			// Another process made it at the same moment.
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("make schema %s: %w", schema, err)
+	}
+	return nil
+}

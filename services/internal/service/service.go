@@ -1,0 +1,120 @@
+// Package service is what the main functions of all services share: settings, logs, telemetry, signals, exit code.
+package service
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"reflect"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/visible"
+)
+
+// Runtime is what a service gets beside its settings.
+type Runtime struct {
+	Logger  *slog.Logger
+	Metrics http.Handler
+	// Mapping is the configuration file's, nil if it has none.
+	Mapping *config.Mapping
+	hosts   []string
+}
+
+// HTTP is the configuration of the service's server.
+func (r Runtime) HTTP(addr string) httpserver.Config {
+	return httpserver.Config{Addr: addr, AllowedHosts: r.hosts, Metrics: r.Metrics, Logger: r.Logger}
+}
+
+// NATS is the configuration of the service's connection to the mesh.
+func (r Runtime) NATS(service string, m config.Mesh, s config.Signing) mesh.Config {
+	cfg := NATS(service, m.NATS)
+	cfg.Signing = mesh.Signing{
+		Key: s.SigningKey.Reveal(), KeyFile: s.SigningKeyFile,
+		Trusted: s.TrustedKeys, TrustedFile: s.TrustedKeysFile,
+	}
+	cfg.Logger = r.Logger
+	return cfg
+}
+
+// NATS is the configuration of a client's connection to the mesh.
+func NATS(name string, n config.NATS) mesh.Config {
+	return mesh.Config{
+		URL: cmp.Or(n.NATSURL, "nats://127.0.0.1:4222"), Name: name,
+		Replicas: n.NATSReplicas, URLFile: n.NATSURLFile, Creds: n.NATSCreds, NKey: n.NATSNKey, CA: n.NATSCA, Cert: n.NATSCert, Key: n.NATSKey,
+	}
+}
+
+// Main runs a service as a process: settings is a pointer to a struct of config's groups, among them config.Log,
+// config.Mesh and config.Hosts. It ends the process: with 0 after SIGINT or SIGTERM, with 1 and one sentence if the
+// service cannot do its work.
+func Main(name, description string, settings any, run func(context.Context, Runtime) error) {
+	if err := mainError(name, description, settings, run); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", name, visible.Lines(err.Error()))
+		os.Exit(1)
+	}
+}
+
+func mainError(name, description string, settings any, run func(context.Context, Runtime) error) error {
+	mapping, err := config.Parse(settings, name, description, Version(), os.Args[1:])
+	if err != nil {
+		return err //nolint:wrapcheck // names the setting
+	}
+	groups := reflect.ValueOf(settings).Elem()
+	log := groups.FieldByName("Log").Interface().(config.Log)       //nolint:forcetypeassert // a mistake of the caller's
+	nats := groups.FieldByName("Mesh").Interface().(config.Mesh)    //nolint:forcetypeassert // as above
+	hosts := groups.FieldByName("Hosts").Interface().(config.Hosts) //nolint:forcetypeassert // as above
+	logger, err := telemetry.NewLogger(os.Stderr, log.LogLevel, log.LogFormat)
+	if err != nil {
+		return err //nolint:wrapcheck // names the setting
+	}
+	slog.SetDefault(logger)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	t, err := telemetry.Setup(ctx, telemetry.Options{
+		Service: "driftless-" + name, Version: Version(), Component: name, Account: nats.Account, Logger: logger,
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // names the setting
+	}
+	err = run(ctx, Runtime{
+		Logger:  logger.With("service", name),
+		Metrics: t.Handler(),
+		Mapping: mapping,
+		hosts:   hosts.AllowedHosts,
+	})
+	if err != nil && ctx.Err() != nil {
+		// Whatever it was in the middle of, as its migrations: it was told to stop.
+		logger.Warn("stopped before it was done", "error", err)
+		err = nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := t.Shutdown(ctx); err != nil {
+		logger.Warn("could not export the last spans", "error", err)
+	}
+	return err
+}
+
+// version is set by the linker in a release (-X).
+var version string
+
+// Version of the release, of the module or, in a build from a checkout, "devel".
+func Version() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "devel"
+}

@@ -1,0 +1,170 @@
+package stripeapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/form"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/driftless-sync/driftless/services/internal/budget"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+)
+
+// DefaultBase is Stripe's own address.
+const DefaultBase = "https://api.stripe.com"
+
+const scope = "github.com/driftless-sync/driftless/services/internal/stripeapi"
+
+// RequestTimeout bounds one call. Stripe answers within seconds; a call given up then has an unknown outcome.
+const RequestTimeout = 30 * time.Second
+
+// Config of a Client.
+type Config struct {
+	// Key is a secret or restricted key.
+	Key string
+	// Base is the API's address; empty means DefaultBase.
+	Base string
+	// StripeAccount is a connected account to act on; empty for the key's own.
+	StripeAccount string
+	// Budget gives every call its turn; nil means that calls are made at once.
+	Budget *budget.Budget
+	// Transport carries the calls; nil means a pooled one of its own.
+	Transport http.RoundTripper
+}
+
+// FromSettings is the configuration of a client, without a budget.
+func FromSettings(s config.Stripe) Config {
+	return Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase, StripeAccount: s.StripeAccount}
+}
+
+// LimitsFromSettings are the limits of the account that all processes share.
+func LimitsFromSettings(s config.Stripe) budget.Limits {
+	return budget.Limits{PerSecond: s.Rate(), PerEndpoint: s.StripeEndpointRate, ReadAllowance: s.StripeReadAllowance}
+}
+
+// Client calls Stripe. Every call waits for its turn in the account's budget; none is retried here: the queue does
+// that. A Client may be used concurrently.
+type Client struct {
+	backend stripe.Backend
+	key     string
+	account string
+	budget  *budget.Budget
+}
+
+// New makes a client. It does not connect.
+func New(cfg Config) *Client {
+	base := cfg.Base
+	if base == "" {
+		base = DefaultBase
+	}
+	transport := cfg.Transport
+	if transport == nil {
+		pooled := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own value
+		pooled.MaxIdleConnsPerHost = 128
+		transport = pooled
+	}
+	shared := cfg.Budget
+	if shared == nil {
+		shared = budget.New(nil, nil, nil, budget.Limits{}, nil)
+	}
+	return &Client{
+		backend: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+			URL:               stripe.String(base),
+			HTTPClient:        &http.Client{Timeout: RequestTimeout, Transport: telemetry.HTTPTransport(transport)},
+			MaxNetworkRetries: stripe.Int64(0),
+			EnableTelemetry:   stripe.Bool(false),
+			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
+		}),
+		key: cfg.Key, account: cfg.StripeAccount, budget: shared,
+	}
+}
+
+// answer is what is kept of a response.
+type answer struct {
+	stripe.APIResource
+}
+
+// UnmarshalJSON keeps stripe-go from decoding the answer: what is read from it is read from its body.
+func (a *answer) UnmarshalJSON([]byte) error { return nil }
+
+func (a *answer) body() []byte { return a.LastResponse.RawJSON }
+
+// seen is the second of Stripe's clock at which the answer was given.
+func (a *answer) seen() int64 {
+	t, err := http.ParseTime(a.LastResponse.Header.Get("Date"))
+	if err != nil {
+		return time.Now().Unix()
+	}
+	return t.Unix()
+}
+
+// read makes a request that changes nothing.
+func (c *Client) read(ctx context.Context, endpoint, id string, body *form.Values) (*answer, error) {
+	return c.call(ctx, "", endpoint, id, "", body, nil)
+}
+
+// shortestWait is from how long a wait for a call's turn is a span.
+const shortestWait = time.Millisecond
+
+// turn waits until the account's budget lets a call be made.
+func (c *Client) turn(ctx context.Context, endpoint string) (done func(reason string), err error) {
+	begun := time.Now()
+	done, err = c.budget.Wait(ctx, endpoint)
+	if err != nil {
+		err = &NotSentError{fmt.Errorf("wait for a turn within Stripe's rate limit: %w", err)}
+	}
+	if err != nil || time.Since(begun) >= shortestWait {
+		_, span := otel.Tracer(scope).Start(ctx, "wait for budget", trace.WithTimestamp(begun))
+		telemetry.Fail(span, err)
+		span.End()
+	}
+	return done, err
+}
+
+// call makes one request, in a version of the API other than the pinned one if that is not empty. The endpoint is the
+// operation as Stripe counts it, with {id} for the object's id. Before, if not nil, runs when the request's turn has
+// come; its error is that the request is not made.
+func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey string, body *form.Values, before func() error) (*answer, error) {
+	waiting := time.Now()
+	ctx = telemetry.ContextWithEndpoint(ctx, endpoint)
+	done, err := c.turn(ctx, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	countWait(ctx, waiting)
+	if before != nil {
+		if err := before(); err != nil {
+			done("")
+			return nil, &NotSentError{err}
+		}
+	}
+	method, path, _ := strings.Cut(endpoint, " ")
+	path = strings.Replace(path, "{id}", url.PathEscape(id), 1)
+	params := &stripe.Params{Context: ctx}
+	if method == http.MethodPost && idempotencyKey != "" {
+		params.SetIdempotencyKey(idempotencyKey)
+	}
+	if c.account != "" {
+		params.SetStripeAccount(c.account)
+	}
+	if version != "" {
+		params.Headers = http.Header{"Stripe-Version": {version}}
+	}
+	a := &answer{}
+	begun := time.Now()
+	err = c.backend.CallRaw(method, path, c.key, body, params, a)
+	countRequest(ctx, endpoint, begun, err)
+	done(RateLimited(err))
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}

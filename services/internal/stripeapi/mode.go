@@ -1,0 +1,35 @@
+package stripeapi
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+)
+
+// Position is where the mode of an account is remembered.
+type Position interface {
+	GetString(ctx context.Context) (string, error)
+	PutString(ctx context.Context, s string) error
+}
+
+// CheckMode refuses a key of another mode than the one the account's state was made with: what is known of the
+// objects of one mode says nothing about the other. The first key decides.
+func CheckMode(ctx context.Context, at Position, account, key string) error {
+	mode, err := config.ModeOf(key)
+	if err != nil {
+		return err
+	}
+	known, err := at.GetString(ctx)
+	if err != nil {
+		return err
+	}
+	if known == "" {
+		return at.PutString(ctx, string(mode))
+	}
+	if known != string(mode) {
+		return fmt.Errorf("STRIPE_API_KEY is a %s key, but account %q of this mesh was set up in %s mode: set a %s key, or give the %s mode an account name or a NATS server of its own",
+			mode, account, known, known, mode)
+	}
+	return nil
+}

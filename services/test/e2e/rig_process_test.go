@@ -1,0 +1,54 @@
+package e2e_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+)
+
+// processes has the rig's services run as processes with these settings in their environment beside the rig's own.
+func processes(env ...string) func(*rig) {
+	return func(r *rig) { r.asProcesses, r.processes = append([]string{}, env...), map[string]*os.Process{} }
+}
+
+// spawn starts a service as a process. It keeps its port.
+func (r *rig) spawn(name string) {
+	r.t.Helper()
+	dir, err := programs()
+	require.NoError(r.t, err)
+	l := r.listen(name)
+	require.NoError(r.t, l.Close())
+	addr := l.Addr().String()
+	cmd := exec.Command(filepath.Join(dir, name))
+	cmd.Env = append(os.Environ(),
+		"NATS_URL="+r.nats(name).URL, "DATABASE_URL="+r.database, "LEDGER_DATABASE_URL=", "DRIFTLESS_CONFIG=", "DRIFTLESS_SLOT="+r.slot,
+		"STRIPE_API_KEY="+key, "STRIPE_API_BASE="+r.simURL, "STRIPE_WEBHOOK_SECRET="+secret, "STRIPE_RATE=1000", "STRIPE_ENDPOINT_RATE=1000", "STRIPE_READ_ALLOWANCE=0",
+		"DRIFTLESS_POLL_INTERVAL=1s", "DRIFTLESS_GRACE_PERIOD=1s", "DRIFTLESS_SCAN_INTERVAL=0", "DRIFTLESS_GUARD_SHARE=0", "DRIFTLESS_LOG_LEVEL=error",
+		"DRIFTLESS_INGESTION_ADDR="+addr, "DRIFTLESS_PUSH_ADDR="+addr, "DRIFTLESS_PULL_ADDR="+addr, "DRIFTLESS_RECONCILIATION_ADDR="+addr)
+	cmd.Env = append(cmd.Env, r.asProcesses...)
+	cmd.Stderr = os.Stderr
+	require.NoError(r.t, cmd.Start(), name)
+	r.processes[name] = cmd.Process
+	r.stops[name] = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		require.NoError(r.t, cmd.Wait(), name)
+	})
+}
+
+// kill ends a service as kill -9 does.
+func (r *rig) kill(name string) {
+	r.t.Helper()
+	p := r.processes[name]
+	require.NoError(r.t, p.Kill())
+	_, _ = p.Wait()
+	delete(r.stops, name)
+}
+
+// killable are the services.
+var killable = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation}

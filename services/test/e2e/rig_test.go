@@ -1,0 +1,354 @@
+// Package e2e_test runs the whole mesh on real parts, and looks at it from outside.
+package e2e_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/client"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
+	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/pull"
+	"github.com/driftless-sync/driftless/services/push"
+	"github.com/driftless-sync/driftless/services/reconciliation"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+const (
+	patience = 2 * time.Minute
+	key      = "sk_test_e2e"
+	secret   = "whsec_e2e"
+)
+
+// rig is a whole mesh in this process, on a real Postgres, a real NATS server and the simulator.
+type rig struct {
+	t       *testing.T
+	pool    *pgxpool.Pool
+	mesh    *mesh.Mesh
+	admin   stripesim.Admin
+	stripe  *client.API
+	ingest  ingestv1connect.IngestServiceClient
+	control controlv1connect.ControlServiceClient
+
+	// holdCreations of a push that is started from then on.
+	holdCreations bool
+	// policy and extras of push and reconciliation; nil and empty for the defaults.
+	policy *catalog.Policy
+	extras reconciliation.Extras
+	// asProcesses has the services run as processes, which can be killed, with these settings in their environment.
+	asProcesses []string
+	processes   map[string]*os.Process
+
+	// catalog is the database of the operator's own tables, and mapping how they are read, by the publication; empty and nil for
+	// the built-in tables.
+	catalog, publication string
+	mapping              *config.Mapping
+
+	// signing are the keys of the services; nil for messages that are not signed.
+	signing map[string]mesh.Signing
+
+	natsAddr, database, slot string
+	simURL                   string
+	listeners                map[string]net.Listener
+	stops                    map[string]func()
+}
+
+func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
+	t.Helper()
+	r := &rig{t: t, listeners: map[string]net.Listener{}, stops: map[string]func(){}, slot: slotName(t.Name())}
+	for _, set := range with {
+		set(r)
+	}
+	// Every service under a user of its own, with what the topology permits it.
+	srv := localtest.NATSConfig(t, `%s
+		accounts { D { jetstream: enabled, users: [
+			{ user: e2e, password: e2e }
+			{ user: ingestion, password: e2e, permissions: $DRIFTLESS_INGESTION }
+			{ user: push, password: e2e, permissions: $DRIFTLESS_PUSH }
+			{ user: pull, password: e2e, permissions: $DRIFTLESS_PULL }
+			{ user: reconciliation, password: e2e, permissions: $DRIFTLESS_RECONCILIATION }
+			{ user: topology, password: e2e, permissions: $DRIFTLESS_TOPOLOGY }
+		] } }`, mesh.PermissionsFile(nil))
+	r.natsAddr = srv.Addr().String()
+	r.database = localtest.Postgres(t)
+	r.pool = localtest.Pool(t, r.database)
+	var err error
+	r.mesh, err = mesh.Connect(t.Context(), r.nats("e2e"))
+	require.NoError(t, err)
+	t.Cleanup(r.mesh.Close)
+	topology, err := mesh.Connect(t.Context(), r.nats(mesh.TopologyUser))
+	require.NoError(t, err)
+	t.Cleanup(topology.Close)
+	require.NoError(t, mesh.ApplyTopology(t.Context(), topology.JetStream(), mesh.TopologyOptions{}))
+
+	sim.Listener = r.listen("sim")
+	r.simURL = "http://" + sim.Listener.Addr().String()
+	sim.Webhooks = []stripesim.Webhook{{URL: "http://" + r.listen(mesh.Pull).Addr().String() + pull.WebhookPath, Secrets: []string{secret}}}
+	r.run("sim", func(ctx context.Context) error { return stripesim.Run(ctx, sim) })
+	r.admin = stripesim.Admin{BaseURL: r.simURL}
+	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+		URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+	})})
+	r.startAll()
+	r.ingest = ingestv1connect.NewIngestServiceClient(http.DefaultClient, r.url(mesh.Ingestion))
+	r.control = controlv1connect.NewControlServiceClient(http.DefaultClient, r.url(mesh.Reconciliation))
+	t.Cleanup(func() {
+		for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation, "sim"} {
+			r.stop(name)
+		}
+		require.Eventually(t, func() bool {
+			_, err := r.pool.Exec(context.WithoutCancel(t.Context()), "SELECT pg_drop_replication_slot($1)", r.slot)
+			return err == nil
+		}, patience, 20*time.Millisecond)
+	})
+	return r
+}
+
+// slotName is a test's name as Postgres takes it for a replication slot.
+func slotName(test string) string {
+	name := regexp.MustCompile(`[^a-z0-9_]+`).ReplaceAllString(strings.ToLower("e2e_"+test), "_")
+	return name[max(0, len(name)-63):]
+}
+
+// under has push and reconciliation go by a policy.
+func under(policy *catalog.Policy, extras reconciliation.Extras) func(*rig) {
+	return func(r *rig) { r.policy, r.extras = policy, extras }
+}
+
+// mapped has ingestion read tables of a database as a mapping says.
+func mapped(database, publication string, mapping *config.Mapping) func(*rig) {
+	return func(r *rig) { r.catalog, r.publication, r.mapping = database, publication, mapping }
+}
+
+// nats is how a client connects as the user of its name.
+func (r *rig) nats(name string) mesh.Config {
+	return mesh.Config{URL: "nats://" + name + ":e2e@" + r.natsAddr, Name: name, Signing: r.signing[name], Logger: slog.New(&refusals{Handler: slog.Default().Handler(), t: r.t, user: name})}
+}
+
+// refusals fails the test with what NATS does not permit a user, which else shows as a time-out, or not at all.
+type refusals struct {
+	slog.Handler
+
+	t    *testing.T
+	user string
+}
+
+func (r *refusals) Handle(ctx context.Context, record slog.Record) error {
+	record.Attrs(func(a slog.Attr) bool {
+		if strings.Contains(strings.ToLower(a.Value.String()), "permissions violation") {
+			r.t.Errorf("%s: %s; its row in services/mesh/access.go lacks that", r.user, a.Value)
+		}
+		return true
+	})
+	return r.Handler.Handle(ctx, record)
+}
+
+// listen takes a port that stays the same over restarts of the service.
+func (r *rig) listen(name string) net.Listener {
+	r.t.Helper()
+	addr := "127.0.0.1:0"
+	if l, ok := r.listeners[name]; ok {
+		addr = l.Addr().String()
+	}
+	l, err := net.Listen("tcp", addr)
+	require.NoError(r.t, err)
+	r.listeners[name] = l
+	return l
+}
+
+func (r *rig) url(name string) string { return "http://" + r.listeners[name].Addr().String() }
+
+func (r *rig) run(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx)
+		if err != nil {
+			// Here, because a test that waits for the service may end before it stops it.
+			slog.Error("a service of the rig ended", "service", name, "error", err)
+		}
+		done <- err
+	}()
+	r.stops[name] = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(r.t, <-done, name)
+	})
+}
+
+func (r *rig) stop(name string) {
+	if stop, ok := r.stops[name]; ok {
+		stop()
+	}
+}
+
+func (r *rig) startAll() {
+	r.t.Helper()
+	// Pull's port was taken for the simulator's sake.
+	require.NoError(r.t, r.listeners[mesh.Pull].Close())
+	for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+		r.start(name)
+	}
+}
+
+// start runs a service and waits until it is ready.
+func (r *rig) start(name string) {
+	r.t.Helper()
+	if r.asProcesses != nil {
+		r.spawn(name)
+		r.ready(name)
+		return
+	}
+	nats := r.nats(name)
+	server := httpserver.Config{Listener: r.listen(name)}
+	stripeClient := stripeapi.Config{Key: key, Base: r.simURL}
+	switch name {
+	case mesh.Ingestion:
+		r.run(name, func(ctx context.Context) error {
+			return ingestion.Run(ctx, ingestion.Config{
+				Account: "default", NATS: nats, DatabaseURL: cmp.Or(r.catalog, r.database), Mapping: r.mapping, Slot: r.slot,
+				Publication: cmp.Or(r.publication, "driftless"), HTTP: server,
+			})
+		})
+	case mesh.Push:
+		r.run(name, func(ctx context.Context) error {
+			return push.Run(ctx, push.Config{Account: "default", NATS: nats, Stripe: stripeClient, HTTP: server, HoldCreations: r.holdCreations, Policy: r.policy})
+		})
+	case mesh.Pull:
+		r.run(name, func(ctx context.Context) error {
+			return pull.Run(ctx, pull.Config{
+				Account: "default", NATS: nats, Stripe: stripeClient, WebhookSecrets: []string{"whsec_old", secret}, PollInterval: time.Second, HTTP: server,
+			})
+		})
+	case mesh.Reconciliation:
+		r.run(name, func(ctx context.Context) error {
+			return reconciliation.Run(ctx, reconciliation.Config{
+				Account: "default", NATS: nats, LedgerURL: r.database, HTTP: server, GracePeriod: time.Second, Policy: r.policy, Extras: r.extras,
+			})
+		})
+	}
+	r.ready(name)
+}
+
+func (r *rig) ready(name string) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		resp, err := http.Get(r.url(name) + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}, patience, 10*time.Millisecond, name)
+}
+
+func (r *rig) exec(sql string, args ...any) {
+	r.t.Helper()
+	_, err := r.pool.Exec(r.t.Context(), sql, args...)
+	require.NoError(r.t, err)
+}
+
+func (r *rig) upsert(products ...*catalogv1.Product) {
+	r.t.Helper()
+	_, err := r.ingest.UpsertProducts(r.t.Context(), connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: products}))
+	require.NoError(r.t, err)
+}
+
+// converged waits until everything committed is captured, nothing is in flight and nothing differs.
+func (r *rig) converged() {
+	r.t.Helper()
+	r.convergedWithin(patience)
+}
+
+func (r *rig) convergedWithin(atMost time.Duration) {
+	r.t.Helper()
+	_, err := r.ingest.WaitCaptured(r.t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
+	require.NoError(r.t, err)
+	calm := 0
+	last := ""
+	// In this goroutine: testify's would go on asking after the time is up.
+	for deadline := time.Now().Add(atMost); calm < 2; {
+		require.True(r.t, time.Now().Before(deadline), "not converged: %s", last)
+		// The plan of many thousand products is not asked for in vain.
+		status, err := r.control.GetStatus(r.t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+		var resp *connect.Response[controlv1.PlanResponse]
+		if err == nil && status.Msg.GetPending()+status.Msg.GetDrifted() < 100 {
+			resp, err = r.control.Plan(r.t.Context(), connect.NewRequest(&controlv1.PlanRequest{}))
+		}
+		switch {
+		case err != nil:
+			last = err.Error()
+		case resp == nil:
+			calm, last = 0, fmt.Sprintf("%d products are pending, %d drifted", status.Msg.GetPending(), status.Msg.GetDrifted())
+		case len(resp.Msg.GetProducts()) > 0 || resp.Msg.GetInFlight() > 0:
+			calm, last = 0, fmt.Sprintf("%d products differ, %d messages in flight", len(resp.Msg.GetProducts()), resp.Msg.GetInFlight())
+		default:
+			calm++
+		}
+		select {
+		case <-r.t.Context().Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (r *rig) history(product string) []*controlv1.HistoryEntry {
+	r.t.Helper()
+	resp, err := r.control.ListHistory(r.t.Context(), connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: product, Limit: 1000}))
+	require.NoError(r.t, err)
+	return resp.Msg.GetEntries()
+}
+
+// stripeProduct reads a product and its active prices from Stripe.
+func (r *rig) stripeProduct(id string) (*stripe.Product, map[string]*stripe.Price) {
+	r.t.Helper()
+	p, err := r.stripe.Products.Get(id, nil)
+	require.NoError(r.t, err)
+	prices := map[string]*stripe.Price{}
+	list := r.stripe.Prices.List(&stripe.PriceListParams{Product: stripe.String(id), Active: stripe.Bool(true)})
+	for list.Next() {
+		marker := list.Price().Metadata["driftless_price"]
+		require.NotContains(r.t, prices, marker, "two active Stripe prices for one catalog price")
+		prices[marker] = list.Price()
+	}
+	require.NoError(r.t, list.Err())
+	return p, prices
+}
+
+func mug(name, amount string) *catalogv1.Product {
+	return &catalogv1.Product{
+		Id: "mug", Name: name, DefaultPrice: "mug-one", Metadata: map[string]string{"sku": "M1"},
+		Prices: []*catalogv1.Price{
+			{Id: "mug-one", Currency: "eur", UnitAmount: amount},
+			{Id: "mug-club", Currency: "eur", UnitAmount: "900", Recurring: &catalogv1.Recurring{Interval: "month"}},
+		},
+	}
+}
+
+func product(i int) *catalogv1.Product {
+	return &catalogv1.Product{Id: fmt.Sprintf("p%d", i), Name: fmt.Sprintf("Product %d", i)}
+}

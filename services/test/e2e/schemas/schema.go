@@ -1,0 +1,162 @@
+package schemas
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/driftless-sync/driftless/services/internal/config"
+)
+
+//go:embed */schema.sql */role.sql */remove.sql */rows.sql */changes.sql */driftless.yaml
+var files embed.FS
+
+// Schema is one foreign catalog.
+type Schema struct {
+	// Name is that of its folder.
+	Name string
+	// Accounts are the names of the Stripe accounts in its configuration; one that is empty if there is no such section.
+	Accounts []string
+	// Role is the role with the least rights that role.sql makes for Driftless; empty if there is no such file.
+	Role string
+	// Unwatched are the tables that the mapping reads and does not watch, by name.
+	Unwatched []string
+	// want computes what Stripe must hold of an account's products.
+	want func(t *tables, account string) Catalog
+}
+
+// All are the schemas, each in the shape of what its name says.
+func All() []Schema {
+	return []Schema{
+		{
+			Name:      "northwind",
+			Accounts:  []string{""},
+			Unwatched: []string{"countries"},
+			want:      northwind,
+		},
+		{
+			Name:      "chinook",
+			Accounts:  []string{""},
+			Unwatched: []string{"media_type"},
+			want:      chinook,
+		},
+		{
+			Name:      "medusa",
+			Accounts:  []string{""},
+			Unwatched: []string{"product_type"},
+			want:      medusa,
+		},
+		{
+			Name:      "saleor",
+			Accounts:  []string{""},
+			Unwatched: []string{"tax_taxclass"},
+			want:      saleor,
+		},
+		{
+			Name:      "vendure",
+			Accounts:  []string{""},
+			Role:      "vendure_driftless",
+			Unwatched: []string{"tax_category"},
+			want:      vendure,
+		},
+		{
+			Name:      "lago",
+			Accounts:  []string{"north", "south"},
+			Unwatched: []string{"organizations"},
+			want:      lago,
+		},
+		{
+			Name:      "woocommerce",
+			Accounts:  []string{""},
+			Unwatched: []string{"wp_options", "wp_term_taxonomy"},
+			want:      woocommerce,
+		},
+		{
+			Name:      "prisma",
+			Accounts:  []string{""},
+			Unwatched: []string{`"TaxClass"`},
+			want:      prisma,
+		},
+	}
+}
+
+// File returns one of the schema's files.
+func (s Schema) File(name string) (string, error) {
+	text, err := files.ReadFile(s.Name + "/" + name)
+	if err != nil {
+		return "", fmt.Errorf("schema %s: %w", s.Name, err)
+	}
+	return string(text), nil
+}
+
+// Create makes the tables and fills them, with about size products.
+func (s Schema) Create(ctx context.Context, conn *pgx.Conn, size int) error {
+	// The generators draw from the settings, so that the SQL stays SQL.
+	if _, err := conn.Exec(ctx, "SELECT set_config('fixture.size', $1, false)", strconv.Itoa(size)); err != nil {
+		return fmt.Errorf("schema %s: %w", s.Name, err)
+	}
+	for _, name := range []string{"schema.sql", "rows.sql"} {
+		if err := s.execute(ctx, conn, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CreateRole makes the role and the publication. A role's name is the server's and not the database's: only one
+// database of a server can have it.
+func (s Schema) CreateRole(ctx context.Context, conn Execer) error {
+	return s.execute(ctx, conn, "role.sql")
+}
+
+// RemoveRole takes them away again.
+func (s Schema) RemoveRole(ctx context.Context, conn Execer) error {
+	return s.execute(ctx, conn, "remove.sql")
+}
+
+// Execer is a connection or a pool.
+type Execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+func (s Schema) execute(ctx context.Context, conn Execer, name string) error {
+	text, err := s.File(name)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, text); err != nil {
+		return fmt.Errorf("schema %s: %s: %w", s.Name, name, err)
+	}
+	return nil
+}
+
+// Config reads the mapping of an account as the services do. path is where the configuration was written.
+func (s Schema) Config(path, account string) (*config.Mapping, error) {
+	var settings struct {
+		config.File
+		config.Mesh
+	}
+	args := []string{"--config", path}
+	if account != "" {
+		args = append(args, "--account", account)
+	}
+	m, err := config.Parse(&settings, "schemas", "", "", args)
+	if err != nil {
+		return nil, fmt.Errorf("schema %s: %w", s.Name, err)
+	}
+	return m, nil
+}
+
+// Want computes from the rows what Stripe must hold of an account's products.
+func (s Schema) Want(ctx context.Context, conn Querier, account string) (Catalog, error) {
+	t := &tables{ctx: ctx, conn: conn}
+	want := s.want(t, account)
+	if t.err != nil {
+		return nil, fmt.Errorf("schema %s: %w", s.Name, t.err)
+	}
+	return want, nil
+}

@@ -1,0 +1,350 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/stripesim"
+)
+
+const tick = 20 * time.Millisecond
+
+// keyring makes a key for each service, which all trust. Without trust they only sign.
+func keyring(t *testing.T, trust bool) map[string]mesh.Signing {
+	t.Helper()
+	out, trusted := map[string]mesh.Signing{}, []string{}
+	for _, name := range killable {
+		key, err := signing.Create()
+		require.NoError(t, err)
+		out[name] = mesh.Signing{Key: key.Reveal()}
+		trusted = append(trusted, name+"="+key.Public().String())
+	}
+	if trust {
+		trustAll(out, strings.Join(trusted, ","))
+	}
+	return out
+}
+
+func trustAll(keys map[string]mesh.Signing, trusted string) {
+	for name, k := range keys {
+		k.Trusted = trusted
+		keys[name] = k
+	}
+}
+
+// signed has the services sign what they publish, and check it.
+func signed(r *rig) { r.signing = keyring(r.t, true) }
+
+// thief is a client with the credentials of pull, which has no signing key.
+type thief struct {
+	*rig
+
+	conn *nats.Conn
+}
+
+func (r *rig) thief() thief {
+	r.t.Helper()
+	conn, err := nats.Connect("nats://pull:e2e@"+r.natsAddr, nats.CustomInboxPrefix(mesh.InboxPrefix(mesh.Pull)))
+	require.NoError(r.t, err)
+	r.t.Cleanup(conn.Close)
+	return thief{r, conn}
+}
+
+// put has NATS publish a message on a subject on which pull may not: pull writes it to OBSERVED, and asks for it
+// with the subject as the one for the answer. It returns when the stream has stored that n times.
+func (a thief) put(stream, subject string, body proto.Message, n int) {
+	a.t.Helper()
+	data, err := proto.Marshal(body)
+	require.NoError(a.t, err)
+	s, err := a.mesh.JetStream().Stream(a.t.Context(), stream)
+	require.NoError(a.t, err)
+	before := s.CachedInfo().State.LastSeq
+	require.NoError(a.t, a.conn.PublishMsg(&nats.Msg{Subject: "$KV.OBSERVED.default.evil", Data: data}))
+	require.NoError(a.t, a.conn.Flush())
+	require.Eventually(a.t, func() bool {
+		observed, err := a.mesh.JetStream().KeyValue(a.t.Context(), mesh.BucketObserved)
+		require.NoError(a.t, err)
+		entry, err := observed.Get(a.t.Context(), "default.evil")
+		return err == nil && string(entry.Value()) == string(data)
+	}, patience, tick)
+	for range n {
+		require.NoError(a.t, a.conn.PublishMsg(&nats.Msg{
+			Subject: "$JS.API.DIRECT.GET.KV_OBSERVED.$KV.OBSERVED.default.evil", Reply: subject,
+		}))
+	}
+	require.Eventually(a.t, func() bool {
+		info, err := s.Info(a.t.Context())
+		require.NoError(a.t, err)
+		return info.State.LastSeq >= before+uint64(n)
+	}, patience, tick, "NATS did not publish for the thief: is the test still one of the attack?")
+}
+
+// done waits until a consumer of push has nothing left of a stream.
+func (r *rig) done(c mesh.Consumer) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		cons, err := r.mesh.JetStream().Consumer(r.t.Context(), c.Stream, c.Durable("default"))
+		require.NoError(r.t, err)
+		return cons.CachedInfo().NumPending+uint64(cons.CachedInfo().NumAckPending) == 0
+	}, patience, tick, "%s of %s", c.Name, c.Stream)
+}
+
+func forgedMug() *catalogv1.ProductChange {
+	return &catalogv1.ProductChange{
+		Account: "default", ProductId: "mug", Version: 1 << 60, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: mug("Forged", "1"),
+	}
+}
+
+func (r *rig) amount() int64 {
+	r.t.Helper()
+	_, prices := r.stripeProduct("mug")
+	require.Contains(r.t, prices, "mug-one")
+	return prices["mug-one"].UnitAmount
+}
+
+// TestAForgedChangeChangesNothing has pull's credentials forge a state of a product. A mesh that does not sign is
+// shown to fall for it, so that the attack is one.
+func TestAForgedChangeChangesNothing(t *testing.T) {
+	t.Run("not signed", func(t *testing.T) {
+		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
+		r.upsert(mug("Mug", "1400"))
+		r.amountIs(1400)
+		r.thief().put(mesh.StreamCatalog, mesh.CatalogSubject("default", mesh.Live, "mug"), forgedMug(), 1)
+		r.amountIs(1)
+		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+		require.NoError(t, err)
+		require.Equal(t, "not signed", status.Msg.GetSignatures())
+	})
+	t.Run("signed", func(t *testing.T) {
+		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
+		r.upsert(mug("Mug", "1400"))
+		r.converged()
+		thief := r.thief()
+		for _, lane := range []mesh.Lane{mesh.Live, mesh.Bulk} {
+			thief.put(mesh.StreamCatalog, mesh.CatalogSubject("default", lane, "mug"), forgedMug(), 3)
+		}
+		for _, c := range []mesh.Consumer{mesh.PushLive, mesh.PushBulk, mesh.ReconciliationCatalog} {
+			r.done(c)
+		}
+		require.EqualValues(t, 1400, r.amount())
+		r.converged()
+		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, status.Msg.GetInSync())
+		require.Equal(t, "signed and checked", status.Msg.GetSignatures())
+		require.Zero(t, status.Msg.GetDrifted()+status.Msg.GetDead()+status.Msg.GetPending())
+
+		// The catalog goes on: also after a start, which looks for where the live lane ends.
+		r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
+		r.converged()
+		require.EqualValues(t, 1500, r.amount())
+		thief.put(mesh.StreamCatalog, mesh.CatalogSubject("default", mesh.Live, "mug"), forgedMug(), 1)
+		r.stop(mesh.Ingestion)
+		r.start(mesh.Ingestion)
+		r.exec("UPDATE driftless.prices SET unit_amount = 1600 WHERE id = 'mug-one'")
+		r.converged()
+		require.EqualValues(t, 1600, r.amount())
+		_, sync := r.sync("mug")
+		require.NoError(t, sync)
+		r.done(mesh.PushCommand)
+		require.EqualValues(t, 1600, r.amount())
+	})
+}
+
+// amountIs waits until the default price of the product has an amount. While one price replaces another, both are
+// active.
+func (r *rig) amountIs(amount int64) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		p, err := r.stripe.Products.Get("mug", nil)
+		if err != nil || p.DefaultPrice == nil {
+			return false
+		}
+		price, err := r.stripe.Prices.Get(p.DefaultPrice.ID, nil)
+		return err == nil && price.UnitAmount == amount
+	}, patience, tick, "the amount of mug-one is not %d", amount)
+}
+
+func (r *rig) sync(product string) (*connect.Response[controlv1.SyncProductsResponse], error) {
+	return r.control.SyncProducts(r.t.Context(), connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: []string{product}}))
+}
+
+// TestAForgedCommandChangesNothing has pull's credentials order push to archive a product that only Stripe has.
+func TestAForgedCommandChangesNothing(t *testing.T) {
+	forged := &meshv1.Command{Id: "forged", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "extra", ArchiveExtra: true}}}
+	attack := func(r *rig) {
+		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("extra"), Name: stripe.String("Extra")})
+		require.NoError(t, err)
+		r.thief().put(mesh.StreamCommand, mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "extra"), forged, 1)
+		r.done(mesh.PushCommand)
+	}
+	active := func(r *rig) bool {
+		p, err := r.stripe.Products.Get("extra", nil)
+		require.NoError(t, err)
+		return p.Active
+	}
+	t.Run("not signed", func(t *testing.T) {
+		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
+		attack(r)
+		require.Eventually(t, func() bool { return !active(r) }, patience, tick)
+	})
+	t.Run("signed", func(t *testing.T) {
+		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
+		attack(r)
+		require.True(t, active(r))
+		// Authentic commands are carried out still.
+		r.upsert(mug("Mug", "1400"))
+		r.converged()
+		_, err := r.sync("mug")
+		require.NoError(t, err)
+		r.done(mesh.PushCommand)
+		r.converged()
+	})
+}
+
+// TestForgedChangesThatPushOutTrueOnesAreFound: CATALOG keeps 16 states of a product in a lane, and takes forged
+// ones for such. The comparison finds that no authentic one is left.
+func TestForgedChangesThatPushOutTrueOnesAreFound(t *testing.T) {
+	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
+	r.upsert(mug("Mug", "1400"))
+	r.converged()
+	r.stop(mesh.Push)
+	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
+	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" }, patience, tick)
+	thief := r.thief()
+	for _, lane := range []mesh.Lane{mesh.Live, mesh.Bulk} {
+		thief.put(mesh.StreamCatalog, mesh.CatalogSubject("default", lane, "mug"), forgedMug(), mesh.StatesKept)
+	}
+	require.Empty(t, r.desiredAmount(), "the true states are pushed out")
+	r.stop(mesh.Ingestion)
+	r.start(mesh.Ingestion)
+	r.start(mesh.Push)
+	r.amountIs(1500)
+	require.Equal(t, "1500", r.desiredAmount())
+	r.converged()
+}
+
+// desiredAmount is what CATALOG wants of mug-one, as ingestion reads it; "" if nothing.
+func (r *rig) desiredAmount() string {
+	r.t.Helper()
+	m, err := mesh.Connect(r.t.Context(), r.nats(mesh.Ingestion))
+	require.NoError(r.t, err)
+	defer m.Close()
+	latest, err := m.Desired().Newest(r.t.Context(), "default", "mug")
+	require.NoError(r.t, err)
+	for _, p := range latest.GetProduct().GetPrices() {
+		if p.GetId() == "mug-one" {
+			return p.GetUnitAmount()
+		}
+	}
+	return ""
+}
+
+// TestSignaturesAreSwitchedOnInTwoSteps: first the services sign, and ingestion signs what CATALOG holds. Then they
+// check. What was not pushed yet is not lost by either, a removal among it.
+func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
+	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
+	r.upsert(mug("Mug", "1400"), product(1), product(2), product(3))
+	r.converged()
+	r.stop(mesh.Push)
+	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
+	r.exec("DELETE FROM driftless.products WHERE id = 'p1'")
+	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" && r.removed("p1") }, patience, tick)
+
+	keys := keyring(t, true)
+	trusted := keys[mesh.Push].Trusted
+	trustAll(keys, "")
+	r.signing = keys
+	for _, name := range []string{mesh.Ingestion, mesh.Pull, mesh.Reconciliation} {
+		r.stop(name)
+		r.start(name)
+	}
+	require.Eventually(t, func() bool { return r.allSigned() }, patience, tick, "ingestion does not sign what CATALOG holds")
+
+	trustAll(keys, trusted)
+	for _, name := range []string{mesh.Ingestion, mesh.Pull, mesh.Reconciliation} {
+		r.stop(name)
+		r.start(name)
+	}
+	r.start(mesh.Push)
+	r.converged()
+	require.EqualValues(t, 1500, r.amount())
+	p, err := r.stripe.Products.Get("p1", nil)
+	require.NoError(t, err)
+	require.False(t, p.Active, "the removal is lost")
+
+	// Another key for ingestion: trusted first, then used, then the only one.
+	next, err := signing.Create()
+	require.NoError(t, err)
+	trustAll(keys, trusted+",ingestion="+next.Public().String())
+	in := keys[mesh.Ingestion]
+	in.Key = next.Reveal()
+	keys[mesh.Ingestion] = in
+	for _, name := range killable {
+		r.stop(name)
+		r.start(name)
+	}
+	require.Eventually(t, func() bool { return r.allSigned() }, patience, tick, "ingestion does not use its new key")
+	only := strings.Join(append(strings.Split(trusted, ",")[1:], "ingestion="+next.Public().String()), ",")
+	trustAll(keys, only)
+	for _, name := range killable {
+		r.stop(name)
+		r.start(name)
+	}
+	r.exec("UPDATE driftless.prices SET unit_amount = 1600 WHERE id = 'mug-one'")
+	r.converged()
+	require.EqualValues(t, 1600, r.amount())
+}
+
+// TestSignaturesThatAreCheckedAtOnceLoseNoState: ingestion finds that no state in CATALOG is authentic.
+func TestSignaturesThatAreCheckedAtOnceLoseNoState(t *testing.T) {
+	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
+	r.upsert(mug("Mug", "1400"))
+	r.converged()
+	r.stop(mesh.Push)
+	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
+	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" }, patience, tick)
+	r.signing = keyring(t, true)
+	for _, name := range killable {
+		r.stop(name)
+		r.start(name)
+	}
+	r.amountIs(1500)
+	r.converged()
+}
+
+func (r *rig) removed(product string) bool {
+	r.t.Helper()
+	latest, err := r.mesh.Desired().Newest(r.t.Context(), "default", product)
+	require.NoError(r.t, err)
+	return latest.GetOperation() == catalogv1.Operation_OPERATION_DELETE
+}
+
+// allSigned reports whether the latest state of each product is signed with ingestion's present key.
+func (r *rig) allSigned() bool {
+	r.t.Helper()
+	m, err := mesh.Connect(r.t.Context(), r.nats(mesh.Ingestion))
+	require.NoError(r.t, err)
+	defer m.Close()
+	all := true
+	require.NoError(r.t, m.Desired().EachProduct(r.t.Context(), "default", func(tokens []string) error {
+		states, err := m.Desired().StatesByToken(r.t.Context(), "default", tokens)
+		for _, s := range states {
+			all = all && s.Change != nil && s.Current
+		}
+		return err
+	}))
+	return all
+}

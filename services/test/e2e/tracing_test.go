@@ -1,0 +1,185 @@
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v76"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/stripesim"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/telemetry/telemetrytest"
+)
+
+// of returns a span's attribute as text, "" if it has none of the name.
+func of(s tracetest.SpanStub, key attribute.Key) string {
+	for _, a := range s.Attributes {
+		if a.Key == key {
+			return a.Value.String()
+		}
+	}
+	return ""
+}
+
+// tracesOf groups the spans of the traces in which one is about a product.
+func tracesOf(recorder *telemetrytest.Recorder, product string) map[trace.TraceID][]tracetest.SpanStub {
+	all, ours := map[trace.TraceID][]tracetest.SpanStub{}, map[trace.TraceID][]tracetest.SpanStub{}
+	for _, s := range recorder.Spans() {
+		all[s.SpanContext.TraceID()] = append(all[s.SpanContext.TraceID()], s)
+	}
+	for id, spans := range all {
+		for _, s := range spans {
+			if of(s, telemetry.ProductIDKey) == product {
+				ours[id] = spans
+			}
+		}
+	}
+	return ours
+}
+
+func named(spans []tracetest.SpanStub, name string) (out []tracetest.SpanStub) {
+	for _, s := range spans {
+		if s.Name == name {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// TestEachTraceOfABurstTellsWhereItWent makes more edits than CATALOG keeps while push is away: most of their messages
+// are never delivered.
+func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
+	recorder := telemetrytest.Start(t)
+	r := newRig(t, unlimited)
+	r.upsert(&catalogv1.Product{Id: "mug", Name: "Mug"})
+	r.converged()
+	r.stop(mesh.Push)
+	const edits = 100
+	for i := range edits {
+		r.exec(`UPDATE driftless.products SET name = $1 WHERE id = 'mug'`, fmt.Sprintf("Edition %d", i))
+	}
+	r.start(mesh.Push)
+	r.converged()
+	// A message is acknowledged a moment before its span ends.
+	r.stop(mesh.Push)
+
+	traces := tracesOf(recorder, "mug")
+	captures, carried := 0, 0
+	for id, spans := range traces {
+		if len(named(spans, "capture")) == 0 {
+			continue
+		}
+		captures++
+		// From trace to trace, to one in which a pass has applied something.
+		at, hops := id, 0
+		for ; hops <= edits; hops++ {
+			applied, next := false, ""
+			for _, s := range traces[at] {
+				// An edit may have been read, and brought to Stripe, with the one before it: then its own pass finds that when it claims.
+				applied = applied || (s.Name == "sync product" || s.Name == "claim product") && of(s, telemetry.OutcomeKey) == telemetry.OutcomeApplied
+				if by := of(s, telemetry.CarriedByKey); by != "" {
+					next = by
+					linked := false
+					for _, l := range s.Links {
+						linked = linked || l.SpanContext.TraceID().String() == by
+					}
+					require.True(t, linked, "the attribute is for searching; the link is what Jaeger follows")
+				}
+			}
+			if applied {
+				break
+			}
+			require.NotEmpty(t, next, "trace %s ends without a word", at)
+			var err error
+			at, err = trace.TraceIDFromHex(next)
+			require.NoError(t, err)
+		}
+		require.LessOrEqual(t, hops, edits, "trace %s leads in a circle", id)
+		if hops > 0 {
+			carried++
+		}
+	}
+	require.GreaterOrEqual(t, captures, edits+1)
+	require.Greater(t, carried, edits/2, "most were carried by others")
+	links := 0
+	for _, spans := range traces {
+		for _, s := range named(spans, "sync product") {
+			links = max(links, len(s.Links))
+		}
+	}
+	require.Positive(t, links, "the pass links to what it carried")
+	require.LessOrEqual(t, links, 32)
+}
+
+// TestATraceGoesThroughRetryDeathAndReplay also looks through all that the spans of it say for what they must not say.
+func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
+	recorder := telemetrytest.Start(t)
+	r := newRig(t, unlimited)
+	// Stripe holds as much metadata as it takes.
+	params := &stripe.ProductParams{ID: stripe.String("full"), Name: stripe.String("Full")}
+	for i := range 49 {
+		params.AddMetadata(fmt.Sprintf("theirs%d", i), "v")
+	}
+	_, err := r.stripe.Products.New(params)
+	require.NoError(t, err)
+	_, err = r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultErrorBefore, Method: "POST", Object: "full", Count: 1})
+	require.NoError(t, err)
+	r.upsert(&catalogv1.Product{Id: "full", Name: "Full", Description: "Verbatim-Description", Metadata: map[string]string{"a": "Verbatim-Metadata", "b": "2"}})
+	letters := func() []*controlv1.DeadLetterDetail {
+		resp, err := r.control.GetDeadLetters(t.Context(), connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: "full"}))
+		require.NoError(t, err)
+		return resp.Msg.GetDeadLetters()
+	}
+	require.Eventually(t, func() bool { return len(letters()) == 1 }, patience, 50*time.Millisecond)
+	id := trace.SpanContextFromContext(telemetry.ContextWithTraceparent(t.Context(), letters()[0].GetDeadLetter().GetTraceparent())).TraceID()
+
+	update := &stripe.ProductParams{}
+	update.AddMetadata("theirs0", "")
+	_, err = r.stripe.Products.Update("full", update)
+	require.NoError(t, err)
+	_, err = r.control.ReplayDeadLetters(t.Context(), connect.NewRequest(&controlv1.ReplayDeadLettersRequest{
+		Selection: &controlv1.DeadLetterSelection{ProductIds: []string{"full"}},
+	}))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, 50*time.Millisecond)
+	r.converged()
+
+	spans := recorder.Trace(id)
+	tree, err := telemetrytest.Tree(spans, trace.SpanID{})
+	require.NoError(t, err)
+	t.Log("\n" + tree)
+	retried := false
+	for _, s := range named(spans, "process catalog") {
+		retried = retried || s.Status.Code == codes.Error && of(s, telemetry.RetryDelayKey) != "" && of(s, telemetry.OutcomeKey) == telemetry.OutcomeRetry
+	}
+	require.True(t, retried, "a failed attempt says when the next one is")
+	for _, name := range []string{"capture", "send dead", "process dead", "replay dead letter", "send command", "process command", "POST /stripe/webhook"} {
+		require.NotEmpty(t, named(spans, name), name)
+	}
+	require.NotEmpty(t, named(spans, "replay dead letter")[0].Links, "the operator's request is linked")
+	for _, s := range spans {
+		if s.Name != "read products" && !strings.Contains(s.Name, "IngestService") {
+			require.Equal(t, "full", of(s, telemetry.ProductIDKey), s.Name)
+			require.Equal(t, "default", of(s, telemetry.AccountKey), s.Name)
+		}
+	}
+
+	// What must not be in a span: keys, secrets, passwords, bodies.
+	for _, s := range recorder.Spans() {
+		said := fmt.Sprintf("%s %v %v %v %v %v", s.Name, s.Attributes, s.Events, s.Status, s.Links, s.Resource)
+		for _, secret := range []string{key, secret, r.database, "Verbatim-Description", "Verbatim-Metadata", "Bearer "} {
+			require.NotContains(t, said, secret, s.Name)
+		}
+	}
+}
