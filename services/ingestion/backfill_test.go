@@ -12,15 +12,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // waiting is how many replicas wait for orders.
 func (r *rig) waiting() (n int) {
 	r.t.Helper()
-	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamCommand)
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCommand)
 	require.NoError(r.t, err)
 	consumers := stream.ListConsumers(r.t.Context())
 	for info := range consumers.Info() {
@@ -62,16 +63,16 @@ func TestABackfillIsMadeByTheReplicaThatReadsTheLog(t *testing.T) {
 	for i := range 6 {
 		// Each finds another name of the category.
 		r.exec(`UPDATE categories SET name = $1 WHERE id = 1`, fmt.Sprint("Drinks ", i))
-		require.NoError(t, r.mesh.AskReread(t.Context(), "default", fmt.Sprint(i), "test", []string{"mug"}, true))
+		require.NoError(t, r.mesh.RequestReread(t.Context(), "default", fmt.Sprint(i), "test", []string{"mug"}, true))
 	}
-	commands, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCommand)
+	commands, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCommand)
 	require.NoError(t, err)
 	r.eventually("carried out", func() bool {
 		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter("command.ingestion.>"))
 		return err == nil && info.State.Msgs == 0
 	})
 	require.Equal(t, "Drinks 5", r.newest("mug").GetProduct().GetDescription())
-	catalog, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	catalog, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	info, err := catalog.Info(t.Context())
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // wideChange is how many products the looked-up rows of a batch may concern and still go live: more of them are read in
@@ -177,7 +178,7 @@ func (in *ingester) assemble(b *batch, t *turn, g *gathering, reading mapping.Re
 			b.absent = append(b.absent, absentProduct{change, p.ctx})
 			continue
 		}
-		out, dead := in.outgoing(change, state, mesh.Live)
+		out, dead := in.outgoing(change, state, topology.Live)
 		if dead != nil {
 			b.dead = append(b.dead, deadProduct{letter: dead, ctx: p.ctx})
 			continue
@@ -266,7 +267,7 @@ func (in *ingester) publishBatch(ctx context.Context, t *turn, b *batch) error {
 		return err
 	}
 	b.order()
-	if err := in.publish(ctx, t, mesh.Live, b.out, b.dead); err != nil {
+	if err := in.publish(ctx, t, topology.Live, b.out, b.dead); err != nil {
 		return err
 	}
 	return nil
@@ -291,7 +292,7 @@ func (in *ingester) readLater(ctx context.Context, b *batch) error {
 		if err := in.report.owe(ctx, id); err != nil {
 			return err
 		}
-		if err := in.mesh.AskReread(ctx, in.account, id, "a row that they share changed", ids, true); err != nil {
+		if err := in.mesh.RequestReread(ctx, in.account, id, "a row that they share changed", ids, true); err != nil {
 			return err
 		}
 	}
@@ -322,7 +323,7 @@ func (in *ingester) removed(ctx context.Context, b *batch) error {
 		if !known[i] {
 			continue
 		}
-		out, dead := in.outgoing(a.change, mapping.State{}, mesh.Live)
+		out, dead := in.outgoing(a.change, mapping.State{}, topology.Live)
 		if dead != nil {
 			b.dead = append(b.dead, deadProduct{letter: dead, ctx: a.ctx})
 			continue
@@ -337,11 +338,11 @@ func (in *ingester) removed(ctx context.Context, b *batch) error {
 // batch before this one, is about to store them or has just done so, which a replica of CATALOG may not know yet.
 func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
 	out := make([]bool, len(ids))
-	latest, err := in.mesh.Desired().NewestMany(ctx, in.account, ids)
+	latest, err := in.mesh.Desired().LatestMany(ctx, in.account, ids)
 	if err != nil {
 		return nil, err
 	}
-	letters, err := in.mesh.OpenLetters(ctx, mesh.Ingestion, in.account, ids)
+	letters, err := in.mesh.OpenLetters(ctx, topology.Ingestion, in.account, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -354,14 +355,14 @@ func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
 // ofState reports whether a dead letter says that the state of a product could not be read, or would be refused: a later
 // state closes it. One about a write-back is not about the state.
 func ofState(letter *meshv1.DeadLetter) bool {
-	return letter.GetReason() == mesh.ReasonInvalidProduct || letter.GetReason() == mesh.ReasonQueryFailed
+	return letter.GetReason() == topology.ReasonInvalidProduct || letter.GetReason() == topology.ReasonQueryFailed
 }
 
 // publish stores products that Stripe would refuse on DEAD, and then the others on CATALOG in batches: once those are
 // stored, the changes before them are not read again after a crash.
-func (in *ingester) publish(ctx context.Context, t *turn, lane mesh.Lane, out []mesh.Outgoing, dead []deadProduct) error {
+func (in *ingester) publish(ctx context.Context, t *turn, lane topology.Lane, out []mesh.Outgoing, dead []deadProduct) error {
 	if len(dead) > 0 {
-		if err := t.fence.Held(ctx, lane); err != nil {
+		if err := t.fence.IsHeld(ctx, lane); err != nil {
 			return t.check(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // bind looks at the schema and the topology, makes or changes the publication, and makes sure that the database is the one
@@ -18,7 +19,7 @@ func (in *ingester) bind(ctx context.Context) error {
 	if err := in.mesh.Ready(ctx); err != nil {
 		return err
 	}
-	if err := in.mesh.Bind(ctx, mesh.IngestionCommand); err != nil {
+	if err := in.mesh.Bind(ctx, topology.IngestionCommand); err != nil {
 		return err
 	}
 	return alone(ctx, in.database(), func() error { return in.bindAlone(ctx) })
@@ -33,7 +34,7 @@ func (in *ingester) bindAlone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := s.source.Look(ctx, in.pool)
+	found, err := s.source.Find(ctx, in.pool)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (in *ingester) bindAlone(ctx context.Context) error {
 // sameDatabase refuses another Postgres server than the one that was captured before, unless the operator says that it has
 // taken its place: a DATABASE_URL that leads elsewhere by mistake would archive the products of a shop.
 func (in *ingester) sameDatabase(ctx context.Context, found wal.Prepared) error {
-	origin := in.mesh.Cursor("origin." + in.account)
+	origin := in.mesh.Record("origin." + in.account)
 	known, err := origin.GetString(ctx)
 	switch {
 	case err != nil:
@@ -110,7 +111,7 @@ func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (
 // mapping, whose turn it still was, would read the catalog by that.
 func (in *ingester) wantIfSchemaChanged(ctx context.Context) error {
 	s := in.tables()
-	cursor := in.mesh.Cursor("mapping." + in.account)
+	cursor := in.mesh.Record("mapping." + in.account)
 	known, err := cursor.GetString(ctx)
 	if err != nil {
 		return err
@@ -199,7 +200,7 @@ func catalogLost(before *meshv1.CaptureReport, now mesh.CatalogState) string {
 // epoch is what is added to positions of the log to make versions.
 func (in *ingester) epoch(ctx context.Context) (uint64, error) {
 	recorded := &meshv1.CatalogHistory{}
-	_, err := in.mesh.History(in.account).Load(ctx, recorded)
+	_, err := in.mesh.History(in.account).GetAt(ctx, recorded)
 	return recorded.GetEpoch(), err
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // A row may hold anything. Its product becomes a dead letter, and the others go on.
@@ -39,7 +39,7 @@ func TestCapture_RowsOfAnySizeAreDeadLetters(t *testing.T) {
 	} {
 		require.Eventually(t, func() bool { return r.dead(id) != nil }, patience, 20*time.Millisecond, id)
 		letter := r.dead(id)
-		require.Equal(t, mesh.ReasonInvalidProduct, letter.GetReason(), id)
+		require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason(), id)
 		require.Contains(t, letter.GetMessage(), want, id)
 		require.Less(t, len(letter.GetMessage()), 8<<10+1, id)
 	}

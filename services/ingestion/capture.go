@@ -56,7 +56,7 @@ func (in *ingester) capture(ctx context.Context) error {
 		}
 		in.turns.standing.Store(false)
 		switch {
-		case errors.Is(err, mesh.ErrOvertaken):
+		case errors.Is(err, mesh.ErrFenced):
 			in.logger.WarnContext(ctx, "another ingestion took over while this one was paused or cut off; the one whose turn it is reads again what this one had read and not published", "error", err)
 		case errors.Is(err, errHistory):
 			in.whole.otherHistory.Store(true)
@@ -139,7 +139,7 @@ func (in *ingester) rebind(ctx context.Context) {
 
 // attempt is one try to read the log: it makes the slot if there is none.
 func (in *ingester) attempt(ctx context.Context) error {
-	prepared, err := in.tables().source.Look(ctx, in.pool)
+	prepared, err := in.tables().source.Find(ctx, in.pool)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 	in.logger.InfoContext(ctx, "reading the log", "slot", in.Slot, "from", prepared.Confirmed)
 	in.whole.request()
 	err = in.stream(ctx, t)
-	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrOvertaken) || errors.Is(cause, errSchema) || errors.Is(cause, errHistory) {
+	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrFenced) || errors.Is(cause, errSchema) || errors.Is(cause, errHistory) {
 		return cause
 	}
 	return err
@@ -244,7 +244,7 @@ func (in *ingester) pump(ctx context.Context, t *turn, chunks chan<- *wal.Chunk)
 			return err
 		}
 		if chunk == nil {
-			if err := t.history.reached(t.reader.Ended()); err != nil {
+			if err := t.history.reached(t.reader.EndOfLog()); err != nil {
 				return err
 			}
 			continue
@@ -291,8 +291,8 @@ func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reade
 			return nil
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wal.StatusEvery):
-			if err := reader.Tell(ctx); err != nil {
+		case <-time.After(wal.StatusInterval):
+			if err := reader.SendStatus(ctx); err != nil {
 				return err
 			}
 		}
@@ -302,7 +302,7 @@ func hand(ctx context.Context, chunk *wal.Chunk, chunks chan<- *wal.Chunk, reade
 // gather takes what else has arrived: the more the capture is behind, the more changes of a product become one.
 func gather(first *wal.Chunk, more <-chan *wal.Chunk) []*wal.Chunk {
 	out := []*wal.Chunk{first}
-	for n := first.Size(); n < mesh.BatchLimit; {
+	for n := first.Size(); n < mesh.MaxBatch; {
 		select {
 		case c, ok := <-more:
 			if !ok {

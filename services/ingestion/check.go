@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
@@ -15,6 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
+	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
 // Check looks at everything in the catalog database that a start of ingestion needs, and returns all that is wrong
@@ -46,7 +46,7 @@ func Check(ctx context.Context, cfg Config) (finding.List, error) {
 		return nil, err
 	}
 	if !found.Refuses() {
-		if _, err := s.source.Look(ctx, pool); err != nil {
+		if _, err := s.source.Find(ctx, pool); err != nil {
 			found.Refusef("", "%v", err)
 		}
 		data, err := look.data(ctx, s)

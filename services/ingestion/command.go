@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // commandConcurrency is how many commands are carried out at once: a reading takes long, and write-backs must not wait for it.
@@ -29,7 +30,7 @@ func (in *ingester) command(ctx context.Context, msg mesh.Message[*meshv1.Comman
 		return in.writeBack(ctx, msg.Body, verb.WriteBack)
 	default:
 		return mesh.Dead(&meshv1.DeadLetter{
-			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: mesh.ReasonUndecodable,
+			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: topology.ReasonUndecodable,
 			Message: fmt.Sprintf("ingestion does not know the command on %s", msg.Subject),
 		})
 	}
@@ -68,7 +69,7 @@ func (in *ingester) backfill(ctx context.Context, command *meshv1.Command, order
 		err = c.run(ctx)
 	}
 	switch {
-	case err != nil && errors.Is(context.Cause(ctx), errTurnOver), errors.Is(err, mesh.ErrOvertaken):
+	case err != nil && errors.Is(context.Cause(ctx), errTurnOver), errors.Is(err, mesh.ErrFenced):
 		return mesh.Busy(standbyDelay)
 	case err != nil:
 		return mesh.Retry(err)

@@ -17,13 +17,14 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const (
 	// idsPage is how many ids are listed at once: each list sorts the products of the query.
 	idsPage = 50_000
 	// comparePage is how many products are read at once.
-	comparePage = mesh.BatchLimit
+	comparePage = mesh.MaxBatch
 	// firstPage is how many products are read first where CATALOG has none: if all of them would be refused, the mapping is
 	// wrong, and the rest is not tried.
 	firstPage = 50
@@ -307,7 +308,7 @@ func (c *comparison) differing(ctx context.Context, ids []string, reading mappin
 	if err != nil {
 		return nil, nil, err
 	}
-	letters, err := c.in.mesh.OpenLetters(ctx, mesh.Ingestion, c.in.account, ids)
+	letters, err := c.in.mesh.OpenLetters(ctx, topology.Ingestion, c.in.account, ids)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -315,7 +316,7 @@ func (c *comparison) differing(ctx context.Context, ids []string, reading mappin
 		change := &catalogv1.ProductChange{
 			Account: c.in.account, ProductId: id, Version: c.label.version, Source: c.source(), CapturedAt: timestamppb.Now(),
 		}
-		o, letter := c.in.outgoing(change, reading.States[id], mesh.Bulk)
+		o, letter := c.in.outgoing(change, reading.States[id], topology.Bulk)
 		open := ofState(letters[i])
 		if letter != nil {
 			if open && letters[i].GetMessage() == letter.GetMessage() && !c.first {
@@ -367,7 +368,7 @@ func (c *comparison) source() catalogv1.Source {
 }
 
 func (c *comparison) publish(ctx context.Context, out []mesh.Outgoing, dead []deadProduct) error {
-	if err := c.in.publish(ctx, c.t, mesh.Bulk, out, dead); err != nil {
+	if err := c.in.publish(ctx, c.t, topology.Bulk, out, dead); err != nil {
 		return err
 	}
 	c.result.Published += uint64(len(out))

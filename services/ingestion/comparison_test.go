@@ -11,7 +11,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // categories is a catalog whose products show the name of their category.
@@ -66,7 +66,7 @@ func TestComparison_ThatIsAskedForSaysWhatItFound(t *testing.T) {
 	r.described("p3", "Drinks")
 	r.exec(`UPDATE categories SET name = 'Beverages' WHERE id = 1`)
 	id := nuid.Next()
-	require.NoError(t, r.mesh.AskReread(t.Context(), "default", id, "test", []string{"p1", "nothing"}, false))
+	require.NoError(t, r.mesh.RequestReread(t.Context(), "default", id, "test", []string{"p1", "nothing"}, false))
 	var found *meshv1.TableComparison
 	r.eventually("answered", func() bool {
 		for _, c := range r.report().GetAsked() {
@@ -168,7 +168,7 @@ func TestComparison_ClosesTheLetterOfAProductThatIsAsItWas(t *testing.T) {
 	r.start()
 	r.described("p1", "1")
 	r.exec(`UPDATE categories SET id = 0 WHERE id = 1`)
-	r.eventually("dead", func() bool { return r.dead("p1").GetReason() == mesh.ReasonQueryFailed })
+	r.eventually("dead", func() bool { return r.dead("p1").GetReason() == topology.ReasonQueryFailed })
 	before := r.newest("p1").GetVersion()
 	r.exec(`UPDATE categories SET id = 1 WHERE id = 0`)
 	r.eventually("a later version closes it", func() bool { return r.newest("p1").GetVersion() > before })

@@ -76,7 +76,7 @@ func newHistory(recorded *meshv1.CatalogHistory, live uint64, liveAt time.Time, 
 // go on above the old ones from a new epoch, and the tables are read as a whole.
 func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, error) {
 	recorded := &meshv1.CatalogHistory{}
-	revision, err := in.mesh.History(in.account).Load(ctx, recorded)
+	revision, err := in.mesh.History(in.account).GetAt(ctx, recorded)
 	if err != nil {
 		return history{}, err
 	}
@@ -98,7 +98,7 @@ func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, 
 	if err := in.want(ctx, "the catalog database went back to an earlier state"); err != nil {
 		return h, err
 	}
-	if _, err := in.mesh.History(in.account).Store(ctx, next, revision); err != nil {
+	if _, err := in.mesh.History(in.account).CompareAndPut(ctx, next, revision); err != nil {
 		return h, err
 	}
 	in.whole.otherHistory.Store(false)
@@ -125,12 +125,12 @@ func (in *ingester) record(ctx context.Context, p position) error {
 	cursor := in.mesh.History(in.account)
 	for {
 		recorded := &meshv1.CatalogHistory{}
-		revision, err := cursor.Load(ctx, recorded)
+		revision, err := cursor.GetAt(ctx, recorded)
 		if err != nil || recorded.GetVersion() >= p.version {
 			return err
 		}
 		recorded.Version, recorded.CommittedAt = p.version, timestamppb.New(p.committed)
-		if _, err = cursor.Store(ctx, recorded, revision); !errors.Is(err, mesh.ErrMoved) {
+		if _, err = cursor.CompareAndPut(ctx, recorded, revision); !errors.Is(err, mesh.ErrMoved) {
 			return err
 		}
 	}

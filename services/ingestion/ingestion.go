@@ -18,15 +18,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/api"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Config of the service.
@@ -113,7 +114,7 @@ func Run(ctx context.Context, cfg Config) error {
 		g.Go(func() error { return in.gate.Run(ctx, run) })
 	}
 	g.Go(func() error { return in.mesh.Closed(ctx) })
-	g.Go(func() error { return in.gate.Keep(ctx) })
+	g.Go(func() error { return in.gate.Watch(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return in.keepReport(ctx) })
 	g.Go(func() error { return in.warnOfData(ctx) })
@@ -121,7 +122,7 @@ func Run(ctx context.Context, cfg Config) error {
 	work(in.readWhole)
 	g.Go(func() error { return in.watchLag(ctx) })
 	work(func(ctx context.Context) error {
-		return mesh.Work(ctx, in.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand, Concurrency: commandConcurrency}, in.command)
+		return mesh.Consume(ctx, in.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand, Concurrency: commandConcurrency}, in.command)
 	})
 	cfg.Logger.Info("ingestion is running", "account", cfg.Account, "slot", cfg.Slot)
 	return g.Wait()
@@ -184,7 +185,7 @@ func prepareWith(ctx context.Context, cfg Config, pool *pgxpool.Pool) (*ingester
 		err = in.inspectData(ctx)
 	}
 	if err == nil {
-		in.gate, err = in.mesh.Gate(ctx, mesh.Ingestion)
+		in.gate, err = in.mesh.Gate(ctx, topology.Ingestion)
 	}
 	if err != nil {
 		in.report.stopped(ctx, err)
@@ -256,7 +257,7 @@ func (in *ingester) ready(ctx context.Context) error {
 	if err := in.mesh.Ready(ctx); err != nil {
 		return err
 	}
-	if in.turns.role() == "" && !in.gate.Shut() {
+	if in.turns.role() == "" && !in.gate.Paused() {
 		if trouble := in.report.trouble(); trouble != "" {
 			return errors.New("the write-ahead log is not being read: " + trouble)
 		}

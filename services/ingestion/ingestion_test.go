@@ -22,11 +22,12 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
-	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const patience = 30 * time.Second
@@ -47,7 +48,7 @@ func newRig(t *testing.T) *rig {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: natsURL, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	database := localtest.Postgres(t)
 	name := "t" + strings.ToLower(strings.NewReplacer("/", "_", "-", "_").Replace(t.Name()))
 	name = name[:min(len(name), 60)]
@@ -138,16 +139,16 @@ func (r *rig) waitCaptured() {
 
 func (r *rig) newest(product string) *catalogv1.ProductChange {
 	r.t.Helper()
-	c, err := r.mesh.Desired().Newest(r.t.Context(), "default", product)
+	c, err := r.mesh.Desired().Latest(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
 	return c
 }
 
 func (r *rig) dead(product string) *meshv1.DeadLetter {
 	r.t.Helper()
-	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamDead)
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamDead)
 	require.NoError(r.t, err)
-	msg, err := stream.GetLastMsgForSubject(r.t.Context(), mesh.DeadSubject(mesh.Ingestion, "default", product))
+	msg, err := stream.GetLastMsgForSubject(r.t.Context(), topology.DeadSubject(topology.Ingestion, "default", product))
 	if err != nil {
 		return nil
 	}
@@ -169,7 +170,7 @@ func (r *rig) messages(filter string) (n uint64) {
 // stored is how many messages CATALOG keeps of each subject.
 func (r *rig) stored(filter string) map[string]uint64 {
 	r.t.Helper()
-	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamCatalog)
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCatalog)
 	require.NoError(r.t, err)
 	info, err := stream.Info(r.t.Context(), jetstream.WithSubjectFilter(filter))
 	require.NoError(r.t, err)
@@ -283,7 +284,7 @@ func TestAnInterruptedSnapshotGoesOnWhereItWas(t *testing.T) {
 	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, patience, time.Millisecond)
 	r.stop()
 	// As a kill between two pages leaves it.
-	require.NoError(t, r.mesh.Cursor("snapshot.default").PutString(t.Context(), "after p02000"))
+	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "after p02000"))
 	r.start()
 	require.Eventually(t, func() bool { return r.snapshot() == "done" }, patience, 10*time.Millisecond)
 	require.EqualValues(t, 1000, r.report().GetCompared().GetProducts(), "only the pages that were missing are read")
@@ -333,7 +334,7 @@ func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T)
 	} {
 		letter := r.dead(id)
 		require.NotNil(t, letter, id)
-		require.Equal(t, mesh.ReasonInvalidProduct, letter.GetReason())
+		require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason())
 		require.Contains(t, letter.GetField(), want[0], id)
 		require.Contains(t, letter.GetMessage(), want[1], id)
 		require.Contains(t, letter.GetMessage(), id)
@@ -511,7 +512,7 @@ func TestWaitCapturedWaitsForTheWholeReading(t *testing.T) {
 	r.start()
 	r.waitCaptured()
 	// As while a reading is under way: nobody is told of this one, so that it stays.
-	cursor := r.mesh.Cursor("snapshot.default")
+	cursor := r.mesh.Record("snapshot.default")
 	require.NoError(t, cursor.PutString(t.Context(), "after mug"))
 	status, answer := r.call("WaitCaptured", "{}", "Connect-Timeout-Ms", "2000")
 	require.Equal(t, http.StatusGatewayTimeout, status, answer)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestAPausedIngestionCapturesNothingAndMissesNothing(t *testing.T) {
@@ -16,13 +16,13 @@ func TestAPausedIngestionCapturesNothingAndMissesNothing(t *testing.T) {
 	r.start()
 	name := func(want string) func() bool {
 		return func() bool {
-			change, err := r.mesh.Desired().Newest(t.Context(), "default", "mug")
+			change, err := r.mesh.Desired().Latest(t.Context(), "default", "mug")
 			return err == nil && change.GetProduct().GetName() == want
 		}
 	}
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug')")
 	require.Eventually(t, name("Mug"), patience, 10*time.Millisecond)
-	_, err := r.mesh.PauseService(t.Context(), mesh.Ingestion, 0)
+	_, err := r.mesh.PauseService(t.Context(), topology.Ingestion, 0)
 	require.NoError(t, err)
 	var active bool
 	require.Eventually(t, func() bool {
@@ -36,7 +36,7 @@ func TestAPausedIngestionCapturesNothingAndMissesNothing(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode, "its API takes changes meanwhile")
 
-	_, err = r.mesh.ResumeService(t.Context(), mesh.Ingestion)
+	_, err = r.mesh.ResumeService(t.Context(), topology.Ingestion)
 	require.NoError(t, err)
 	require.Eventually(t, name("Large mug"), patience, 10*time.Millisecond)
 }

@@ -9,9 +9,10 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // mostFaults is how many faults a dead letter names.
@@ -25,7 +26,7 @@ type deadProduct struct {
 
 // outgoing completes a change with the state that was read, and makes it a message or, if Stripe would refuse it, a
 // dead letter.
-func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State, lane mesh.Lane) (mesh.Outgoing, *meshv1.DeadLetter) {
+func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State, lane topology.Lane) (mesh.Outgoing, *meshv1.DeadLetter) {
 	if state.Failure != nil {
 		return mesh.Outgoing{}, in.failed(change, state.Failure)
 	}
@@ -43,7 +44,7 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 		}
 	}
 	out := mesh.Outgoing{
-		Subject: mesh.CatalogSubject(in.account, lane, change.GetProductId()), Body: change, Version: change.GetVersion(),
+		Subject: topology.CatalogSubject(in.account, lane, change.GetProductId()), Body: change, Version: change.GetVersion(),
 	}
 	size, err := out.Encode()
 	if err == nil && size > in.maxBody/2 {
@@ -67,8 +68,8 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 // failed is the letter for a product of which it is not known what it wants, because a query of the mapping fails for it.
 func (in *ingester) failed(change *catalogv1.ProductChange, failure *mapping.QueryFailure) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{
-		Service: mesh.Ingestion, Account: in.account, ProductId: change.GetProductId(), Version: change.GetVersion(),
-		Reason: mesh.ReasonQueryFailed, Attempts: 1, Step: failure.Query + " query",
+		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(), Version: change.GetVersion(),
+		Reason: topology.ReasonQueryFailed, Attempts: 1, Step: failure.Query + " query",
 		Message: fmt.Sprintf("product %s: %s", change.GetProductId(), failure.Error()),
 	}
 }
@@ -93,8 +94,8 @@ func (in *ingester) refused(change *catalogv1.ProductChange, faults []catalog.Vi
 		payload = nil
 	}
 	return &meshv1.DeadLetter{
-		Service: mesh.Ingestion, Account: in.account, ProductId: change.GetProductId(), Version: change.GetVersion(),
-		Reason: mesh.ReasonInvalidProduct, Field: faults[0].Field, Attempts: 1, Payload: payload,
+		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(), Version: change.GetVersion(),
+		Reason: topology.ReasonInvalidProduct, Field: faults[0].Field, Attempts: 1, Payload: payload,
 		Message: fmt.Sprintf("product %s would be refused by Stripe: %s", change.GetProductId(), strings.Join(lines, "; ")),
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // hashed is the hash of a product's token: what a comparison remembers of the products that it has seen. Two products in a
 // million share one with a chance of three in a hundred million; then one that is gone is found by the next change or not.
-func hashed(product string) uint64 { return hashedToken(mesh.Token(product)) }
+func hashed(product string) uint64 { return hashedToken(topology.Token(product)) }
 
 func hashedToken(token string) uint64 {
 	h := fnv.New64a()

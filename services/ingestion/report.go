@@ -288,7 +288,7 @@ func (in *ingester) reportOnce(ctx context.Context, h *horizon) error {
 	t := in.turns.mine()
 	state, reason := meshv1.CaptureState_CAPTURE_STATE_STARTING, in.report.trouble()
 	switch {
-	case in.gate.Shut():
+	case in.gate.Paused():
 		state, reason = meshv1.CaptureState_CAPTURE_STATE_PAUSED, "an operator has paused ingestion"
 		h.forget()
 	case t != nil:

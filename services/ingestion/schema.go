@@ -38,7 +38,7 @@ func (in *ingester) look(ctx context.Context) (*schema, error) {
 	}
 	if err := found.Err(); err != nil {
 		// A table in the publication whose replica identity became unusable breaks the application's own changes.
-		if relieved := s.source.Relieve(ctx, in.pool); relieved != nil {
+		if relieved := s.source.RemoveHarmful(ctx, in.pool); relieved != nil {
 			return nil, fmt.Errorf("%w; and %w", err, relieved)
 		}
 		return nil, err
@@ -121,7 +121,7 @@ func (in *ingester) warnOfData(ctx context.Context) error {
 
 // knowsMapping reports whether a turn before had the same mapping.
 func (in *ingester) knowsMapping(ctx context.Context) (bool, error) {
-	known, err := in.mesh.Cursor("mapping." + in.account).GetString(ctx)
+	known, err := in.mesh.Record("mapping." + in.account).GetString(ctx)
 	mapped, _, _ := strings.Cut(known, " ")
 	return mapped == in.tables().mapping.Fingerprint(), err
 }

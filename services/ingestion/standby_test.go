@@ -16,9 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // replica is one more ingestion on the rig.
@@ -144,7 +145,7 @@ func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
 	before := r.begin(r.cfg)
 	r.plays(before, "active")
 	r.eventually("read", func() bool { return r.snapshot() == "done" })
-	known, err := r.mesh.Cursor("mapping.default").GetString(t.Context())
+	known, err := r.mesh.Record("mapping.default").GetString(t.Context())
 	require.NoError(t, err)
 
 	changed := *r.cfg.Mapping
@@ -153,7 +154,7 @@ func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
 	cfg.Mapping = &changed
 	after := r.begin(cfg)
 	r.plays(after, "standby")
-	still, err := r.mesh.Cursor("mapping.default").GetString(t.Context())
+	still, err := r.mesh.Record("mapping.default").GetString(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, known, still)
 	before.stop()
@@ -175,7 +176,7 @@ func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *
 	for _, id := range []string{"mug", "pot"} {
 		r.exec(`UPDATE items SET name = 'new' WHERE id = $1`, id)
 		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&version))
-		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, id), &catalogv1.ProductChange{
+		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
 			Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
 			Source: catalogv1.Source_SOURCE_WAL, Product: &catalogv1.Product{Id: id, Name: "new"},
 		}, mesh.WithVersion(version)))

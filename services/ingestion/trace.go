@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // mostCarried is how many coalesced transactions a capture links to: the newest ones.
@@ -107,7 +107,7 @@ func (c *crowd) stored(product string, ctx context.Context) { //nolint:revive //
 	now := time.Now()
 	c.sweep(now)
 	kept := append(slices.Clip(c.captures[product]), captured{sent, now})
-	if len(kept) > mesh.StatesKept {
+	if len(kept) > topology.MaxStatesPerProduct {
 		out := kept[0]
 		kept = kept[1:]
 		if now.Sub(out.at) < crowding {

@@ -12,11 +12,11 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
-	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // own makes tables of an operator and maps them.
@@ -59,7 +59,7 @@ func (r *rig) eventually(what string, condition func() bool) {
 
 func (r *rig) snapshot() string {
 	r.t.Helper()
-	position, err := r.mesh.Cursor("snapshot.default").GetString(r.t.Context())
+	position, err := r.mesh.Record("snapshot.default").GetString(r.t.Context())
 	require.NoError(r.t, err)
 	return position
 }
@@ -115,7 +115,7 @@ func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
 		return n == 1
 	})
 	// As the capture of a TRUNCATE does.
-	require.NoError(t, r.mesh.Cursor("snapshot.default").PutString(t.Context(), "wanted"))
+	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "wanted"))
 	_, err := conn.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
@@ -137,11 +137,11 @@ func TestAChangedMappingIsReadAgain(t *testing.T) {
 
 func TestASlotIsMadeOnlyForALogThatFits(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.Cursor("origin.default").PutString(t.Context(), "another"))
+	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), "another"))
 	require.ErrorContains(t, r.run(), "another Postgres server")
 	require.Zero(t, r.slots(), "a slot that nobody reads would hold the log for ever")
 
-	require.NoError(t, r.mesh.Cursor("origin.default").PutString(t.Context(), ""))
+	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), ""))
 	r.start()
 	r.eventually("done", func() bool { return r.snapshot() == "done" })
 }
@@ -210,7 +210,7 @@ func TestAnIDThatIsTooLongForASubjectStopsNothing(t *testing.T) {
 	r.waitCaptured()
 	require.Equal(t, "Mug", r.newest("mug").GetProduct().GetName())
 	letter := r.dead(long)
-	require.Equal(t, mesh.ReasonInvalidProduct, letter.GetReason())
+	require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason())
 	require.True(t, strings.HasPrefix(letter.GetProductId(), long[:500]), "a letter names as much of it as fits")
 	removal := r.newest(gone)
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, removal.GetOperation())
@@ -236,7 +236,7 @@ func TestWhatIsTooLargeForAMessageStopsNothing(t *testing.T) {
 	require.Equal(t, "Noted", r.newest("notes").GetProduct().GetName())
 	require.Empty(t, r.newest("notes").GetRowImages())
 	letter := r.dead("large")
-	require.Equal(t, mesh.ReasonInvalidProduct, letter.GetReason())
+	require.Equal(t, topology.ReasonInvalidProduct, letter.GetReason())
 	require.Contains(t, letter.GetMessage(), "its 60 prices take")
 	require.Contains(t, letter.GetMessage(), "max_payload")
 }

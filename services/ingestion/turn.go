@@ -61,7 +61,7 @@ func (t *turn) during(ctx context.Context) (context.Context, context.CancelFunc)
 
 // check ends the turn if an error says that another replica has the next one already, and returns the error.
 func (t *turn) check(err error) error {
-	if errors.Is(err, mesh.ErrOvertaken) {
+	if errors.Is(err, mesh.ErrFenced) {
 		t.end(err)
 	}
 	return err
@@ -102,7 +102,7 @@ func (in *ingester) standBy(ctx context.Context) {
 		in.logger.InfoContext(ctx, "another ingestion reads the log; this one stands by, and takes over when that ends", "slot", in.Slot)
 	}
 	for in.pause(ctx, standbyPoll) {
-		taken, err := in.tables().source.Taken(ctx, in.pool)
+		taken, err := in.tables().source.InUse(ctx, in.pool)
 		if err != nil && ctx.Err() == nil {
 			in.logger.WarnContext(ctx, "standing by, but the catalog database does not answer", "error", err)
 		}

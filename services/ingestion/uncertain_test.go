@@ -14,7 +14,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Whatever is uncertain about the log ends in a reading of the tables: each of these tests takes something away from the
@@ -190,7 +190,7 @@ func TestCapture_OneRowThatFailsStopsNoOther(t *testing.T) {
 	r.named("pot", "J")
 	r.named("mug", "J")
 	letter := r.dead("cup")
-	require.Equal(t, mesh.ReasonQueryFailed, letter.GetReason())
+	require.Equal(t, topology.ReasonQueryFailed, letter.GetReason())
 	require.Contains(t, letter.GetMessage(), `prices query fails: invalid input syntax for type integer: "12,50"`)
 	require.Equal(t, "I", r.newest("cup").GetProduct().GetName())
 	// A comparison says nothing new of it, and once the row is right again its product goes on.
@@ -254,9 +254,9 @@ func TestCapture_ALogWithAnotherHistoryIsNoticed(t *testing.T) {
 	var end uint64
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&end))
 	captured := end + 1<<30
-	revision, err := r.mesh.History("default").Load(t.Context(), &meshv1.CatalogHistory{})
+	revision, err := r.mesh.History("default").GetAt(t.Context(), &meshv1.CatalogHistory{})
 	require.NoError(t, err)
-	_, err = r.mesh.History("default").Store(t.Context(), &meshv1.CatalogHistory{Version: captured, CommittedAt: timestamppb.Now()}, revision)
+	_, err = r.mesh.History("default").CompareAndPut(t.Context(), &meshv1.CatalogHistory{Version: captured, CommittedAt: timestamppb.Now()}, revision)
 	require.NoError(t, err)
 	r.exec(`ALTER TABLE items REPLICA IDENTITY FULL`)
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
@@ -281,9 +281,9 @@ func TestCapture_ATransactionThatIsNotMetAgain(t *testing.T) {
 	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&at))
 	r.exec(`CREATE TABLE noise AS SELECT g FROM generate_series(1, 1000) g`)
 	r.exec(`UPDATE items SET name = 'Cup 2' WHERE id = 'cup'`)
-	revision, err := r.mesh.History("default").Load(t.Context(), &meshv1.CatalogHistory{})
+	revision, err := r.mesh.History("default").GetAt(t.Context(), &meshv1.CatalogHistory{})
 	require.NoError(t, err)
-	_, err = r.mesh.History("default").Store(t.Context(), &meshv1.CatalogHistory{Version: at + 8, CommittedAt: timestamppb.Now()}, revision)
+	_, err = r.mesh.History("default").CompareAndPut(t.Context(), &meshv1.CatalogHistory{Version: at + 8, CommittedAt: timestamppb.Now()}, revision)
 	require.NoError(t, err)
 	r.start()
 	r.named("mug", "Mug 2")
@@ -298,7 +298,7 @@ func TestCapture_ACatalogThatIsPurgedIsReadAgain(t *testing.T) {
 	r.start()
 	r.named("cup", "Cup")
 	r.settledAfter(time.Now())
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	require.NoError(t, stream.Purge(t.Context()))
 	require.Nil(t, r.newest("cup"))
@@ -382,7 +382,7 @@ func TestStart_AnotherServerIsAcceptedOnlyByItsID(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
-	require.NoError(t, r.mesh.Cursor("origin.default").PutString(t.Context(), "7000000000000000000"))
+	require.NoError(t, r.mesh.Record("origin.default").PutString(t.Context(), "7000000000000000000"))
 	err := r.run()
 	require.ErrorContains(t, err, "another Postgres server")
 	_, id, ok := strings.Cut(err.Error(), "DRIFTLESS_ACCEPT_DATABASE=")

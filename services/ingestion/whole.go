@@ -24,7 +24,7 @@ const (
 // defaultCompareEvery is the time between two comparisons of all tables if the mapping does not say it.
 const defaultCompareEvery = 24 * time.Hour
 
-func (in *ingester) wholeCursor() *mesh.Cursor { return in.mesh.Cursor("snapshot." + in.account) }
+func (in *ingester) wholeCursor() *mesh.Record { return in.mesh.Record("snapshot." + in.account) }
 
 // wholeReading is whether the catalog has to be read as a whole. Safe for concurrent use.
 type wholeReading struct {
@@ -179,7 +179,7 @@ func (w *wholeReading) trouble() string {
 // confirmed to the log after that only.
 func (in *ingester) want(ctx context.Context, reason string) error {
 	in.whole.unsettle(reason)
-	revision, err := in.wholeCursor().Set(ctx, wholeWanted)
+	revision, err := in.wholeCursor().PutStringAt(ctx, wholeWanted)
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (in *ingester) readWhole(ctx context.Context) error {
 			continue
 		case err == nil:
 			failed = 0
-		case errors.Is(err, mesh.ErrOvertaken), errors.Is(err, errTurnOver):
+		case errors.Is(err, mesh.ErrFenced), errors.Is(err, errTurnOver):
 			in.logger.InfoContext(ctx, "leaving the comparison of the tables to the next turn")
 			pause = reconnectDelay
 		default:
@@ -244,7 +244,7 @@ func (in *ingester) compareIfDue(ctx context.Context) (time.Duration, error) {
 func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, error) {
 	reason, wants := in.whole.why()
 	cursor := in.wholeCursor()
-	value, revision, err := cursor.At(ctx)
+	value, revision, err := cursor.GetStringAt(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -272,7 +272,7 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 		if again {
 			return nil
 		}
-		next, err := cursor.Move(ctx, to, revision)
+		next, err := cursor.CompareAndPutString(ctx, to, revision)
 		if errors.Is(err, mesh.ErrMoved) {
 			in.logger.InfoContext(ctx, "the catalog has to be read once more after this reading")
 			again = true
@@ -357,7 +357,7 @@ const (
 
 // allRead reports whether no reading of the whole catalog is wanted or under way, in any replica.
 func (in *ingester) allRead(ctx context.Context) (bool, error) {
-	value, revision, err := in.wholeCursor().At(ctx)
+	value, revision, err := in.wholeCursor().GetStringAt(ctx)
 	if err != nil || value != wholeDone || !in.whole.knows(revision) {
 		return false, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // writeBack changes the operator's tables as Stripe was changed, unless the catalog has changed since that was decided. Any
@@ -21,7 +22,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	id := order.GetProductId()
 	if id == "" || order.GetProduct().GetId() != id {
 		return mesh.Dead(&meshv1.DeadLetter{
-			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: mesh.ReasonUndecodable,
+			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: topology.ReasonUndecodable,
 			Message: fmt.Sprintf("the order to write product %q back holds product %q", id, order.GetProduct().GetId()),
 		})
 	}
@@ -29,7 +30,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	ctx, span := otel.Tracer(scope).Start(ctx, "write back", trace.WithAttributes(telemetry.FieldsKey.StringSlice(order.GetFields())))
 	defer span.End()
 
-	newest, err := in.mesh.Desired().Newest(ctx, in.account, id)
+	newest, err := in.mesh.Desired().Latest(ctx, in.account, id)
 	if err != nil {
 		return mesh.Retry(err)
 	}
@@ -42,9 +43,9 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	if failure, ok := errors.AsType[*writeback.Failure](err); ok {
 		telemetry.Fail(span, err)
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead))
-		metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Is("failed"))
+		metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Of("failed"))
 		return mesh.Dead(&meshv1.DeadLetter{
-			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: mesh.ReasonWriteBackFailed,
+			Account: in.account, ProductId: id, Version: order.GetVersion(), Reason: topology.ReasonWriteBackFailed,
 			Field: failure.Field, Message: failure.Message,
 		})
 	}
@@ -62,7 +63,7 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	case writeback.Written:
 	}
 	span.SetAttributes(telemetry.OutcomeKey.String(outcome))
-	metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Is(string(result)))
+	metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.Of(string(result)))
 	in.logger.InfoContext(ctx, words, //nolint:sloglint // one of the three above
 		"product", id, "fields", order.GetFields(), "import", order.GetImport(), "version", order.GetVersion(),
 		"issuer", command.GetIssuer(), "reason", command.GetReason())

@@ -13,8 +13,8 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry/telemetrytest"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // writeBack orders fields of a product to be written back, as of what CATALOG has.
@@ -35,15 +35,15 @@ func (r *rig) order(order *meshv1.WriteBack) {
 // orderFrom does so in the trace of ctx.
 func (r *rig) orderFrom(ctx context.Context, order *meshv1.WriteBack) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbWriteBack, order.GetProductId()), &meshv1.Command{
-		Account: "default", Issuer: mesh.Reconciliation, Reason: "test", Verb: &meshv1.Command_WriteBack{WriteBack: order},
+	require.NoError(r.t, r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, "default", topology.VerbWriteBack, order.GetProductId()), &meshv1.Command{
+		Account: "default", Issuer: topology.Reconciliation, Reason: "test", Verb: &meshv1.Command_WriteBack{WriteBack: order},
 	}))
 }
 
 // settled waits until every order is carried out.
 func (r *rig) settled() {
 	r.t.Helper()
-	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamCommand)
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCommand)
 	require.NoError(r.t, err)
 	r.eventually("the orders are carried out", func() bool {
 		info, err := stream.Info(r.t.Context())
@@ -54,9 +54,9 @@ func (r *rig) settled() {
 // versions is how many states of a product CATALOG has been given.
 func (r *rig) versions(product string) (n uint64) {
 	r.t.Helper()
-	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamCatalog)
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamCatalog)
 	require.NoError(r.t, err)
-	info, err := stream.Info(r.t.Context(), jetstream.WithSubjectFilter("catalog.*.*."+mesh.Token(product)))
+	info, err := stream.Info(r.t.Context(), jetstream.WithSubjectFilter("catalog.*.*."+topology.Token(product)))
 	require.NoError(r.t, err)
 	for _, messages := range info.State.Subjects {
 		n += messages
@@ -170,7 +170,7 @@ func TestAWriteBackThatFailsIsADeadLetter(t *testing.T) {
 	r.order(order)
 	r.settled()
 	letter := r.dead("mug")
-	require.Equal(t, mesh.ReasonWriteBackFailed, letter.GetReason())
+	require.Equal(t, topology.ReasonWriteBackFailed, letter.GetReason())
 	require.Equal(t, order.GetVersion(), letter.GetVersion())
 	require.Equal(t, "name", letter.GetField())
 	require.Contains(t, letter.GetMessage(), "set catalog.write_back.product")
@@ -193,7 +193,7 @@ func TestAWriteBackThatFailsIsADeadLetter(t *testing.T) {
 
 	r.order(&meshv1.WriteBack{ProductId: "mug", Version: r.newest("mug").GetVersion()})
 	r.settled()
-	require.Equal(t, mesh.ReasonUndecodable, r.dead("mug").GetReason())
+	require.Equal(t, topology.ReasonUndecodable, r.dead("mug").GetReason())
 }
 
 func TestAWrongWriteBackStatementEndsTheStart(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const (
@@ -34,7 +35,7 @@ func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 		return p.readProduct(ctx, msg)
 	default:
 		return mesh.Dead(&meshv1.DeadLetter{
-			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: mesh.ReasonUndecodable,
+			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: topology.ReasonUndecodable,
 			Message: fmt.Sprintf("pull does not know the command on %s", msg.Subject),
 		})
 	}
@@ -121,7 +122,7 @@ func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Comma
 	case err == nil, errors.Is(err, errShadowed), errors.Is(err, errLinking):
 		return mesh.Ack()
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
-		return mesh.Dead(p.letter(of.product, mesh.ReasonRefused, err))
+		return mesh.Dead(p.letter(of.product, topology.ReasonRefused, err))
 	default:
 		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), longestDelay), err)
 	}

@@ -76,7 +76,7 @@ func FuzzEvent(f *testing.F) {
 		if product := catalog.Import(observed); product != nil {
 			catalog.Validate(product)
 			for _, price := range product.GetPrices() {
-				_ = catalog.PriceInWords(price)
+				_ = catalog.FormatPrice(price)
 			}
 		}
 	})

@@ -18,7 +18,7 @@ import (
 // news is an event that somebody else than push caused.
 type news struct {
 	stripeapi.Event
-	apply func(*catalogv1.Observed) catalog.Order
+	apply func(*catalogv1.Observed) catalog.Result
 	// marked: the event shows a price with Driftless's mark.
 	marked bool
 	// copied: that mark was copied from another price.
@@ -44,7 +44,7 @@ func (p *puller) learn(ctx context.Context, of known, all []news) error {
 				unsettled = append(unsettled, n)
 				continue
 			}
-			result := map[catalog.Order]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order]
+			result := map[catalog.Result]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order]
 			results = append(results, result)
 			if order == catalog.Unchanged && n.ObjectID != of.stripeID && catalog.FindPrice(o, n.ObjectID) == nil {
 				// A price of which nothing is kept. It costs no write either, however often its event comes.
@@ -75,7 +75,7 @@ var toldInFull = []string{"active", "lookup_key", "metadata", "nickname", "tax_b
 
 // newsOf returns how an event's payload is taken into an observed state.
 func newsOf(event stripeapi.Event) (news, error) {
-	n := news{Event: event, apply: func(*catalogv1.Observed) catalog.Order { return catalog.Unordered }}
+	n := news{Event: event, apply: func(*catalogv1.Observed) catalog.Result { return catalog.Unordered }}
 	if event.Thin {
 		return n, nil
 	}
@@ -90,7 +90,7 @@ func newsOf(event stripeapi.Event) (news, error) {
 			// The payload is the last state, and nothing in it says that it is gone.
 			s = catalog.ProductSighting{Seen: event.Created}
 		}
-		n.apply = func(o *catalogv1.Observed) catalog.Order { return catalog.ObserveProduct(o, s) }
+		n.apply = func(o *catalogv1.Observed) catalog.Result { return catalog.ObserveProduct(o, s) }
 	case "price":
 		s, _, err := stripeapi.DecodePrice(event.Object, event.Created)
 		if err != nil {
@@ -99,7 +99,7 @@ func newsOf(event stripeapi.Event) (news, error) {
 		mark := s.Price.GetId()
 		n.marked = mark != ""
 		// Driftless makes a price under a key of its own, and gives it the lookup key.
-		ourKey := event.KeyUntold || strings.HasPrefix(event.IdempotencyKey, catalog.KeyPrefix)
+		ourKey := event.KeyOmitted || strings.HasPrefix(event.IdempotencyKey, catalog.KeyPrefix)
 		n.copied = n.marked && verb == "created" && !ourKey && s.Price.GetLookupKey() != mark
 		s.Partial, s.Copied = true, n.copied
 		if verb == "deleted" {
@@ -108,7 +108,7 @@ func newsOf(event stripeapi.Event) (news, error) {
 		// An update that names no attribute changed something that events do not show.
 		s.Untold = s.Price != nil && verb == "updated" && (len(event.Changed) == 0 ||
 			slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(toldInFull, name) }))
-		n.apply = func(o *catalogv1.Observed) catalog.Order { return catalog.ObservePrice(o, s) }
+		n.apply = func(o *catalogv1.Observed) catalog.Result { return catalog.ObservePrice(o, s) }
 	default:
 		return n, fmt.Errorf("event %s of type %s is about neither a product nor a price", event.ID, event.Type)
 	}
@@ -179,7 +179,7 @@ func (p *puller) spares(ctx context.Context, of known) (bool, error) {
 		return false, err
 	}
 	o, _, err := of.get(ctx)
-	if err != nil || catalog.Ours(o) || o.GetClaim() != nil || len(o.GetIntents()) > 0 {
+	if err != nil || catalog.Managed(o) || o.GetClaim() != nil || len(o.GetIntents()) > 0 {
 		return false, err
 	}
 	p.logger.WarnContext(ctx, "the read allowance of Stripe is nearly used up; a product that the catalog does not have is not read",
@@ -252,7 +252,7 @@ func (p *puller) refreshSold(
 		}
 		err = of.updateAt(ctx, revision, func(o *catalogv1.Observed) error {
 			if archived {
-				catalog.ObserveWhole(o, product, prices)
+				catalog.ObserveAll(o, product, prices)
 			} else {
 				catalog.ObserveActive(o, product, prices)
 			}
@@ -270,7 +270,7 @@ func (p *puller) refreshSold(
 func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Observed, marked []string) (
 	product catalog.ProductSighting, prices []catalog.PriceSighting, archived bool, err error,
 ) {
-	if product, prices, err = p.stripe.LookActive(ctx, of.stripeID); err != nil || product.Product == nil {
+	if product, prices, err = p.stripe.GetProductWithActivePrices(ctx, of.stripeID); err != nil || product.Product == nil {
 		return product, nil, false, err
 	}
 	unlisted := catalog.Unlisted(before, prices)
@@ -281,7 +281,7 @@ func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Obser
 		}
 	}
 	if len(unlisted) > fewPrices {
-		return p.stripe.LookFor(ctx, of.stripeID, unlisted)
+		return p.stripe.GetProductWithSomePrices(ctx, of.stripeID, unlisted)
 	}
 	for _, id := range unlisted {
 		s, err := p.stripe.GetPrice(ctx, id)

@@ -11,13 +11,13 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // link lets a Stripe product stand for the catalog's mug, as push does: first the link, then the record.
 func (r *rig) link(stripeID string) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Links().Link(r.t.Context(), "default", stripeID, "mug"))
+	require.NoError(r.t, r.mesh.Links().Put(r.t.Context(), "default", stripeID, "mug"))
 	_, err := r.mesh.Observed().Update(r.t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.StripeId = stripeID
 		return nil
@@ -50,7 +50,7 @@ func TestWhatHappensToALinkedProductIsKnownOfTheCatalogs(t *testing.T) {
 
 	// A message of before the link, and one of after it.
 	body := event{ID: "evt_2", Type: "product.updated", Created: 200, Object: oldMug("A mug", 200)}.body()
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "prod_1"), &meshv1.StripeChange{
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "prod_1"), &meshv1.StripeChange{
 		Account: "default", ProductId: "prod_1", EventId: "evt_2", Type: "product.updated", ObjectId: "prod_1", Event: body,
 	}))
 	r.seen("A mug")
@@ -59,9 +59,9 @@ func TestWhatHappensToALinkedProductIsKnownOfTheCatalogs(t *testing.T) {
 	require.Equal(t, "prod_1", r.observed().GetProduct().GetId())
 	require.True(t, catalog.SeenEvent(r.observed(), "evt_3"))
 	require.True(t, r.unknown("prod_1"))
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamStripe)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamStripe)
 	require.NoError(t, err)
-	msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.StripeSubject("default", "mug"))
+	msg, err := stream.GetLastMsgForSubject(t.Context(), topology.StripeSubject("default", "mug"))
 	require.NoError(t, err)
 	require.NotNil(t, msg)
 
@@ -76,12 +76,12 @@ func TestAnEventWaitsForTheRecordOfItsLink(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.pull(time.Hour)
-	require.NoError(t, r.mesh.Links().Link(t.Context(), "default", "prod_1", "mug"))
+	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_1", "mug"))
 	require.Equal(t, 200, r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: oldMug("Mug", 100)}.body(), secret))
 	require.Eventually(t, func() bool {
 		consumers, err := r.mesh.Consumers(t.Context())
 		for _, c := range consumers {
-			if c.Consumer == mesh.PullStripe {
+			if c.Consumer == topology.PullStripe {
 				return err == nil && c.Redelivered > 0
 			}
 		}
@@ -103,7 +103,7 @@ func TestAScanKnowsLinks(t *testing.T) {
 	price, err := r.stripe.Prices.New(&stripe.PriceParams{Product: stripe.String(p.ID), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1400)})
 	require.NoError(t, err)
 	r.link(p.ID)
-	require.NoError(t, r.mesh.Links().Link(t.Context(), "default", gone.ID, "cup"))
+	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", gone.ID, "cup"))
 	_, err = r.mesh.Observed().Update(t.Context(), "default", "cup", func(o *catalogv1.Observed) error {
 		o.StripeId, o.Product, o.ProductSeen = gone.ID, &catalogv1.Product{Id: gone.ID, Name: "Cup", Active: new(true)}, 1
 		return nil

@@ -15,11 +15,11 @@ func countReceived(ctx context.Context, via meshv1.Via, result string) {
 	if via == meshv1.Via_VIA_POLL {
 		way = "poll"
 	}
-	metrics.Events.Add(ctx, 1, metrics.Via.Is(way), metrics.EventResult.Is(result))
+	metrics.Events.Add(ctx, 1, metrics.Via.Of(way), metrics.EventResult.Of(result))
 }
 
 func countObserved(ctx context.Context, result string) {
-	metrics.Observations.Add(ctx, 1, metrics.Observation.Is(result))
+	metrics.Observations.Add(ctx, 1, metrics.Observation.Of(result))
 }
 
 // observePolls reports how long ago Stripe's events were read. Read says when, in Unix nanoseconds.

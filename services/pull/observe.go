@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Events that have come together are handled at once: so many batches of so many events, and of each batch so many
@@ -56,7 +57,7 @@ func (p *puller) observe(_ context.Context, batch []mesh.Delivery[*meshv1.Stripe
 		change := batch[i].Body
 		event, _, err := stripeapi.DecodeEvent(change.GetEvent())
 		if err != nil {
-			verdicts[i] = mesh.Dead(p.letter(change.GetProductId(), mesh.ReasonUndecodable, err))
+			verdicts[i] = mesh.Dead(p.letter(change.GetProductId(), topology.ReasonUndecodable, err))
 			continue
 		}
 		// Not the product of the message, which may be older than the link.
@@ -112,7 +113,7 @@ func (p *puller) observeProduct(of known, arrivals []arrival) {
 		case intent == nil:
 			n, err := newsOf(a.event)
 			if err != nil {
-				*a.verdict = mesh.Dead(p.letter(of.product, mesh.ReasonUndecodable, err))
+				*a.verdict = mesh.Dead(p.letter(of.product, topology.ReasonUndecodable, err))
 				continue
 			}
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeObserved))
@@ -145,9 +146,9 @@ func (p *puller) verdict(a arrival, of known, err error) mesh.Verdict {
 	case errors.Is(err, errLinking):
 		return mesh.Busy(min(mesh.RetryDelay(a.Attempt), longestDelay))
 	case errors.Is(err, mesh.ErrTooLarge):
-		return mesh.Dead(p.letter(of.product, mesh.ReasonExhausted, err))
+		return mesh.Dead(p.letter(of.product, topology.ReasonExhausted, err))
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
-		return mesh.Dead(p.letter(of.product, mesh.ReasonRefused, err))
+		return mesh.Dead(p.letter(of.product, topology.ReasonRefused, err))
 	default:
 		// It keeps its place meanwhile, and events that need no reading are behind it.
 		return mesh.RetryIn(min(mesh.RetryDelay(a.Attempt), longestDelay), err)
@@ -168,7 +169,7 @@ func (p *puller) confirm(ctx context.Context, of known, event stripeapi.Event, i
 		IdempotencyKey: intent.GetIdempotencyKey(), Detail: event.Type + " confirms: " + intent.GetStep(), At: timestamppb.Now(),
 		CommittedAt: intent.GetCommittedAt(),
 	}
-	subject := mesh.SyncSubject(p.account, outcome.GetKind(), outcome.GetProductId())
+	subject := topology.SyncSubject(p.account, outcome.GetKind(), outcome.GetProductId())
 	if err := p.mesh.Publish(ctx, subject, outcome, mesh.WithID(outcome.GetId()), mesh.WithVersion(outcome.GetVersion())); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const (
@@ -36,7 +37,7 @@ func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 			report.Error, report.FailedAt = failure.Error(), timestamppb.Now()
 			p.logger.WarnContext(ctx, "could not read Stripe's events; trying again at the next turn", "in", interval, "last_read", report.GetAt().AsTime(), "error", failure)
 		}
-		if err := p.mesh.Cursor("poll."+p.account).Put(ctx, report); err != nil && ctx.Err() == nil {
+		if err := p.mesh.Record("poll."+p.account).Put(ctx, report); err != nil && ctx.Err() == nil {
 			p.logger.WarnContext(ctx, "could not record how the reading of Stripe's events went", "error", err)
 		}
 		select {
@@ -79,7 +80,7 @@ func (p position) forgotten(now time.Time) bool {
 
 // readEvents stores every event since the cursor, then moves the cursor.
 func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) error {
-	cursor := p.mesh.Cursor("events." + p.account)
+	cursor := p.mesh.Record("events." + p.account)
 	text, err := cursor.GetString(ctx)
 	if err != nil {
 		return err
@@ -100,7 +101,7 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	events, newest := uint64(0), from.since()
 	for event, err := range p.stripe.EventsAfter(ctx, from.event(), from.since()) {
 		if err != nil {
-			if from.event() != "" && (stripeapi.NotFound(err) || stripeapi.LostCursor(err)) {
+			if from.event() != "" && (stripeapi.IsNotFound(err) || stripeapi.IsCursorLost(err)) {
 				_, err = p.lostEvents(ctx, from, cursor)
 			}
 			return err
@@ -129,7 +130,7 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 
 // lostEvents starts over after an absence longer than Stripe's memory: only a full scan can tell what happened. It returns
 // from where events are read.
-func (p *puller) lostEvents(ctx context.Context, from position, cursor *mesh.Cursor) (position, error) {
+func (p *puller) lostEvents(ctx context.Context, from position, cursor *mesh.Record) (position, error) {
 	what := "event " + from.event()
 	if from.event() == "" {
 		what = "the second in which events were last read"
@@ -140,10 +141,10 @@ func (p *puller) lostEvents(ctx context.Context, from position, cursor *mesh.Cur
 	reason := what + " is older than Stripe's memory of events (30 days): what happened since is found by reading everything"
 	p.logger.ErrorContext(ctx, "events of Stripe are lost; scanning everything instead", "reason", reason)
 	scan := &meshv1.Command{
-		Id: "lost-events-" + string(from), Account: p.account, Issuer: mesh.Pull, Reason: reason, IssuedAt: timestamppb.Now(),
+		Id: "lost-events-" + string(from), Account: p.account, Issuer: topology.Pull, Reason: reason, IssuedAt: timestamppb.Now(),
 		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
-	if err := p.mesh.Publish(ctx, mesh.CommandSubject(mesh.Pull, p.account, mesh.VerbScan, ""), scan, mesh.WithID(scan.GetId())); err != nil {
+	if err := p.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, p.account, topology.VerbScan, ""), scan, mesh.WithID(scan.GetId())); err != nil {
 		return from, err
 	}
 	// Not all that Stripe still has: a month of events costs more reads than the scan, which finds what came of them.

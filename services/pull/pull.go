@@ -19,6 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // WebhookPath is where Stripe's webhooks are taken.
@@ -62,13 +63,13 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer m.Close()
-	if err := m.Bind(ctx, mesh.PullStripe, mesh.PullCommand); err != nil {
+	if err := m.Bind(ctx, topology.PullStripe, topology.PullCommand); err != nil {
 		return err
 	}
-	if err := stripeapi.CheckMode(ctx, m.Cursor("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
+	if err := stripeapi.CheckMode(ctx, m.Record("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
 		return err
 	}
-	mode, err := config.ModeOf(cfg.Stripe.Key)
+	mode, err := config.KeyModeOf(cfg.Stripe.Key)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func Run(ctx context.Context, cfg Config) error {
 	// Stripe names the server as the endpoint's address does, whatever tunnel or proxy leads here.
 	cfg.HTTP.SignedPaths = []string{WebhookPath}
 
-	gate, err := m.Gate(ctx, mesh.Pull)
+	gate, err := m.Gate(ctx, topology.Pull)
 	if err != nil {
 		return err
 	}
@@ -107,18 +108,18 @@ func Run(ctx context.Context, cfg Config) error {
 		g.Go(func() error { return gate.Run(ctx, run) })
 	}
 	g.Go(func() error { return m.Closed(ctx) })
-	g.Go(func() error { return gate.Keep(ctx) })
+	g.Go(func() error { return gate.Watch(ctx) })
 	// Webhooks are stored also while the service is paused: Stripe would give them up.
 	g.Go(func() error { return httpserver.Run(ctx, cfg.HTTP) })
 	g.Go(func() error { return links.Follow(ctx) })
 	work(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
 	work(func(ctx context.Context) error {
-		worker := mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullStripe, Concurrency: batches}
-		return mesh.WorkBatches(ctx, m, worker, batchSize, p.observe)
+		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullStripe, Concurrency: batches}
+		return mesh.ConsumeBatches(ctx, m, worker, batchSize, p.observe)
 	})
 	work(func(ctx context.Context) error {
-		worker := mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand, Concurrency: commands}
-		return mesh.Work(ctx, m, worker, p.command)
+		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand, Concurrency: commands}
+		return mesh.Consume(ctx, m, worker, p.command)
 	})
 	cfg.Logger.Info("pull is running", "account", cfg.Account, "webhook", WebhookPath)
 	return g.Wait()
@@ -133,7 +134,7 @@ type puller struct {
 	mesh          *mesh.Mesh
 	stripe        *stripeapi.Client
 	budget        *budget.Budget
-	links         *mesh.Links
+	links         *mesh.LinkCache
 	secrets       []string
 	// bodies bounds the memory of webhooks that are being read.
 	bodies *httpserver.Bodies

@@ -29,8 +29,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/pull"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/pull"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -60,7 +61,7 @@ func newRig(t *testing.T) *rig {
 	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	r.simURL = "http://" + listener.Addr().String()
@@ -212,24 +213,24 @@ func TestWebhooksAreCheckedBeforeTheyAreTaken(t *testing.T) {
 	} {
 		require.Equal(t, c.want, r.send(c.body, c.secret), name)
 	}
-	require.Zero(t, r.stored(mesh.StreamStripe))
+	require.Zero(t, r.stored(topology.StreamStripe))
 	resp, err := http.Get(r.url + pull.WebhookPath)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
 
 	require.Equal(t, http.StatusOK, r.send(good.body(), "whsec_old"), "either secret will do")
-	require.EqualValues(t, 1, r.stored(mesh.StreamStripe), "200 only once it is stored")
+	require.EqualValues(t, 1, r.stored(topology.StreamStripe), "200 only once it is stored")
 	require.Equal(t, http.StatusOK, r.send(good.body(), secret))
-	require.EqualValues(t, 1, r.stored(mesh.StreamStripe), "the same event again")
+	require.EqualValues(t, 1, r.stored(topology.StreamStripe), "the same event again")
 	r.seen("Mug")
 }
 
 func TestAWebhookThatCannotBeStoredIsStripesToKeep(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
-	require.NoError(t, r.mesh.JetStream().DeleteStream(t.Context(), mesh.StreamSync))
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamStripe)
+	require.NoError(t, r.mesh.JetStream().DeleteStream(t.Context(), topology.StreamSync))
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamStripe)
 	require.NoError(t, err)
 	cfg := stream.CachedInfo().Config
 	cfg.Sealed = true
@@ -277,15 +278,15 @@ func TestThePollGoesOnWhereItWas(t *testing.T) {
 		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(fmt.Sprintf("a%d", i)), Name: stripe.String("A")})
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { return r.stored(mesh.StreamStripe) == 3 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == 3 }, patience, 10*time.Millisecond)
 	stop()
 	for i := range 150 {
 		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(fmt.Sprintf("b%d", i)), Name: stripe.String("B")})
 		require.NoError(t, err)
 	}
 	r.pull(100 * time.Millisecond)
-	require.Eventually(t, func() bool { return r.stored(mesh.StreamStripe) == 153 }, patience, 10*time.Millisecond, "more than a page, none twice")
-	localtest.Holds(t, 500*time.Millisecond, func() bool { return r.stored(mesh.StreamStripe) == 153 }, "later readings store nothing again")
+	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == 153 }, patience, 10*time.Millisecond, "more than a page, none twice")
+	localtest.Holds(t, 500*time.Millisecond, func() bool { return r.stored(topology.StreamStripe) == 153 }, "later readings store nothing again")
 }
 
 // An import of half an hour ago may be more than memory holds.
@@ -304,36 +305,36 @@ func TestManyEventsSinceASecondAreHandledPageByPageOldestFirst(t *testing.T) {
 		if req.In.URL.Path == "/v1/events" {
 			mu.Lock()
 			defer mu.Unlock()
-			stored = append(stored, r.stored(mesh.StreamStripe))
+			stored = append(stored, r.stored(topology.StreamStripe))
 		}
 	}}
 	server := httptest.NewServer(proxy)
 	t.Cleanup(server.Close)
 	r.simURL = server.URL
 	r.pull(time.Hour)
-	require.Eventually(t, func() bool { return r.stored(mesh.StreamStripe) == n }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == n }, patience, 10*time.Millisecond)
 	mu.Lock()
 	defer mu.Unlock()
 	require.Equal(t, []uint64{0, 0, 0, 50, 150}, stored, "on the way to the oldest nothing is kept; from there each page is stored before the next is read")
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamStripe)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamStripe)
 	require.NoError(t, err)
 	for i := range n {
 		msg, err := stream.GetMsg(t.Context(), uint64(i+1))
 		require.NoError(t, err)
-		require.Equal(t, mesh.StripeSubject("default", fmt.Sprintf("p%d", i)), msg.Subject)
+		require.Equal(t, topology.StripeSubject("default", fmt.Sprintf("p%d", i)), msg.Subject)
 	}
 }
 
 func TestALostCursorLeadsToAScan(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.Cursor("events.default").PutString(t.Context(), "evt_forgotten"))
+	require.NoError(t, r.mesh.Record("events.default").PutString(t.Context(), "evt_forgotten"))
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
 	r.seen("Mug")
 	require.Eventually(t, func() bool {
 		report := &meshv1.ScanReport{}
-		ok, err := r.mesh.Cursor("scan.default").Get(t.Context(), report)
+		ok, err := r.mesh.Record("scan.default").Get(t.Context(), report)
 		return err == nil && ok && report.GetFinishedAt() != nil
 	}, patience, 10*time.Millisecond)
 }
@@ -354,13 +355,13 @@ func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
 	for range 3 {
 		require.Equal(t, http.StatusOK, r.send(echo.body(), secret))
 	}
-	require.Eventually(t, func() bool { return r.stored(mesh.StreamSync) == 1 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.stored(topology.StreamSync) == 1 }, patience, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_1") }, patience, 5*time.Millisecond)
 	require.Equal(t, "As answered", r.observed().GetProduct().GetName())
 	require.Equal(t, "evt_1", r.observed().GetIntents()[0].GetConfirmedBy())
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamSync)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamSync)
 	require.NoError(t, err)
-	msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, "mug"))
+	msg, err := stream.GetLastMsgForSubject(t.Context(), topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, "mug"))
 	require.NoError(t, err)
 	require.Contains(t, msg.Header.Get("traceparent"), "0af7651916cd43dd8448eb211c80319c", "the call's own trace")
 }
@@ -428,7 +429,7 @@ func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
 	thin("evt_2", "price", price)
 	require.Eventually(t, func() bool { return catalog.FindPrice(r.observed(), price).GetPrice().GetId() == "mug-eur" }, patience, 5*time.Millisecond)
 	thin("evt_3", "price", "price_gone")
-	require.EqualValues(t, 2, r.stored(mesh.StreamStripe), "nobody knows of which product a price was that is gone")
+	require.EqualValues(t, 2, r.stored(topology.StreamStripe), "nobody knows of which product a price was that is gone")
 }
 
 // priceObject is a price that a checkout made.
@@ -456,7 +457,7 @@ func TestObserve_AFloodOfInlinePricesCostsNothing(t *testing.T) {
 	const n = 2000
 	publish := func(id string, change *meshv1.StripeChange) {
 		change.Account, change.EventId = "default", id
-		require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", change.GetProductId()), change, mesh.WithID(id)))
+		require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", change.GetProductId()), change, mesh.WithID(id)))
 	}
 	for i := range n {
 		id := fmt.Sprintf("evt_%d", i)
@@ -488,7 +489,7 @@ func TestObserve_AFloodOfInlinePricesCostsNothing(t *testing.T) {
 		all, err := m.Consumers(t.Context())
 		require.NoError(t, err)
 		for _, c := range all {
-			if c.Consumer == mesh.PullStripe {
+			if c.Consumer == topology.PullStripe {
 				return c
 			}
 		}
@@ -506,7 +507,7 @@ func TestObserve_AFloodOfInlinePricesCostsNothing(t *testing.T) {
 func TestObserve_LeavesTheReserveOfReads(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 1000}
-	_, err := r.mesh.Budget("default").Store(t.Context(), &meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 900}}, 0)
+	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(), &meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 900}}, 0)
 	require.NoError(t, err)
 	r.product("mug")
 	r.product("cup")
@@ -545,11 +546,11 @@ func TestReadProduct_ReadsAProductWithWhatIsSold(t *testing.T) {
 	r.deaf()
 	r.pull(time.Hour)
 	command := &meshv1.Command{Id: "r1", Account: "default", Verb: &meshv1.Command_Read{Read: &meshv1.ReadProduct{ProductId: "mug"}}}
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CommandSubject(mesh.Pull, "default", mesh.VerbRead, "mug"), command))
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbRead, "mug"), command))
 	require.Eventually(t, func() bool { return r.observed().GetWhole() }, patience, 5*time.Millisecond)
 	require.NotNil(t, catalog.FindPrice(r.observed(), sold))
 	require.Nil(t, catalog.FindPrice(r.observed(), old))
-	require.Empty(t, catalog.Importable(r.observed()))
+	require.Empty(t, catalog.ImportBlocker(r.observed()))
 	require.Equal(t, 1, r.requests("GET /v1/prices"))
 }
 
@@ -573,19 +574,19 @@ func TestAPriceUpdateThatShowsNothingIsFetched(t *testing.T) {
 func TestAScanLeavesReadsForWhatCannotWait(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 100}
-	_, err := r.mesh.Budget("default").Store(t.Context(), &meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
+	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(), &meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
 	require.NoError(t, err)
 	r.pull(time.Hour)
 	order := &meshv1.Command{Id: "s1", Account: "default", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, ""), order))
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
 	report := &meshv1.ScanReport{}
 	require.Eventually(t, func() bool {
-		_, err := r.mesh.Cursor("scan.default").Get(t.Context(), report)
+		_, err := r.mesh.Record("scan.default").Get(t.Context(), report)
 		return err == nil && report.GetError() != ""
 	}, patience, 10*time.Millisecond)
 	require.Contains(t, report.GetError(), "of 100 reads of 30 days are used up")
 	require.Contains(t, report.GetError(), "STRIPE_READ_ALLOWANCE")
-	require.Eventually(t, func() bool { return r.stored(mesh.StreamCommand) == 0 }, patience, 10*time.Millisecond, "given up, not tried again and again")
+	require.Eventually(t, func() bool { return r.stored(topology.StreamCommand) == 0 }, patience, 10*time.Millisecond, "given up, not tried again and again")
 	stats, err := r.admin.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, stats.Endpoints["GET /v1/products"].Requests)
@@ -599,22 +600,22 @@ func TestACursorOlderThanStripesMemoryLeadsToAScanThatSaysWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			require.NoError(t, r.mesh.Cursor("events.default").PutString(t.Context(), cursor))
+			require.NoError(t, r.mesh.Record("events.default").PutString(t.Context(), cursor))
 			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 			require.NoError(t, err)
 			r.pull(100 * time.Millisecond)
 			r.seen("Mug")
 			report := &meshv1.ScanReport{}
 			require.Eventually(t, func() bool {
-				_, err := r.mesh.Cursor("scan.default").Get(t.Context(), report)
+				_, err := r.mesh.Record("scan.default").Get(t.Context(), report)
 				return err == nil && report.GetFinishedAt() != nil
 			}, patience, 10*time.Millisecond)
-			require.Equal(t, mesh.Pull, report.GetIssuer())
+			require.Equal(t, topology.Pull, report.GetIssuer())
 			require.Contains(t, report.GetReason(), "older than Stripe's memory")
 			id := report.GetId()
 			localtest.Holds(t, 500*time.Millisecond, func() bool {
-				_, err := r.mesh.Cursor("scan.default").Get(t.Context(), report)
-				return err == nil && report.GetId() == id && r.stored(mesh.StreamCommand) == 0
+				_, err := r.mesh.Record("scan.default").Get(t.Context(), report)
+				return err == nil && report.GetId() == id && r.stored(topology.StreamCommand) == 0
 			}, "once is enough")
 		})
 	}
@@ -624,7 +625,7 @@ func TestHowTheReadingOfEventsGoesIsRecorded(t *testing.T) {
 	r := newRig(t)
 	poll := func() *meshv1.PollReport {
 		report := &meshv1.PollReport{}
-		_, err := r.mesh.Cursor("poll.default").Get(t.Context(), report)
+		_, err := r.mesh.Record("poll.default").Get(t.Context(), report)
 		require.NoError(t, err)
 		return report
 	}
@@ -695,7 +696,7 @@ func TestAConnectionThatIsClosedForGoodEndsPull(t *testing.T) {
 		})
 	}()
 	body := event{ID: "evt_1", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body()
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
 		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug", Event: body,
 	}))
 	r.seen("Mug")

@@ -15,6 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const (
@@ -77,7 +78,7 @@ var (
 // records once a second from where it goes on if its process dies.
 type scan struct {
 	*puller
-	cursor *mesh.Cursor
+	cursor *mesh.Record
 	// mostReads of single objects; 0 for any number.
 	mostReads uint64
 
@@ -106,9 +107,9 @@ func seed(id string) uint64 { return (&difference{}).key("scan", id) }
 
 // begin takes the scan up: from the start, or from where it was when it was interrupted.
 func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
-	s.cursor = s.mesh.Cursor("scan-state." + s.account)
+	s.cursor = s.mesh.Record("scan-state." + s.account)
 	state := &meshv1.ScanState{}
-	revision, err := s.cursor.Load(ctx, state)
+	revision, err := s.cursor.GetAt(ctx, state)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 		if err := pause(ctx, busyWait); err != nil {
 			return err
 		}
-		now, err := s.cursor.Load(ctx, &meshv1.ScanState{})
+		now, err := s.cursor.GetAt(ctx, &meshv1.ScanState{})
 		if err != nil {
 			return err
 		}
@@ -149,7 +150,7 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 	}
 	s.waiting = []*span{{}}
 	last := &meshv1.ScanReport{}
-	if _, err := s.mesh.Cursor("scan."+s.account).Get(ctx, last); err != nil {
+	if _, err := s.mesh.Record("scan."+s.account).Get(ctx, last); err != nil {
 		return err
 	}
 	entries, err := s.mesh.Observed().Count(ctx, s.account)
@@ -167,7 +168,7 @@ func over(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
 // overtaken says whether an order is a scheduled one, and another scan began after it was given: that is as good. They pile up
 // while pull is away, and each would cost the reads of a scan.
 func overtaken(order *meshv1.Command, last *meshv1.ScanReport) bool {
-	return order.GetIssuer() == mesh.Reconciliation && order.GetId() != last.GetId() &&
+	return order.GetIssuer() == topology.Reconciliation && order.GetId() != last.GetId() &&
 		order.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
 }
 
@@ -293,7 +294,7 @@ func (s *scan) save(ctx context.Context) error {
 	s.mu.Lock()
 	state := s.state()
 	s.mu.Unlock()
-	revision, err := s.cursor.Store(ctx, state, s.stored)
+	revision, err := s.cursor.CompareAndPut(ctx, state, s.stored)
 	if errors.Is(err, mesh.ErrMoved) {
 		return errTaken
 	}
@@ -301,7 +302,7 @@ func (s *scan) save(ctx context.Context) error {
 		return err
 	}
 	s.stored = revision
-	return s.mesh.Cursor("scan."+s.account).Put(ctx, state.GetReport())
+	return s.mesh.Record("scan."+s.account).Put(ctx, state.GetReport())
 }
 
 func (s *scan) state() *meshv1.ScanState {

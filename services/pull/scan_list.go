@@ -119,7 +119,7 @@ func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
 			return err
 		}
 		page, err := s.page(ctx, x.listing(i))
-		if stripeapi.LostCursor(err) {
+		if stripeapi.IsCursorLost(err) {
 			// The last object of the page before was deleted since.
 			s.mu.Lock()
 			s.waiting = append(s.waiting, x.again(i))

@@ -13,6 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // writers is how many products of a page are corrected at once.
@@ -146,7 +147,7 @@ func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, 
 	// What nobody else wrote since the page was asked for was learnt before: then the page is the truth.
 	current := e.others <= before
 	for _, o := range objects {
-		var order catalog.Order
+		var order catalog.Result
 		if o.Product != nil {
 			sighting := *o.Product
 			sighting.Fetched = current && sighting.Updated >= e.observed.GetProductUpdated()
@@ -185,7 +186,7 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 			s.fail(ctx, p.product, err)
 			// One product must not end the scan of all.
 			return false, s.mesh.DeadLetter(ctx, &meshv1.DeadLetter{
-				Service: mesh.Pull, Account: s.account, ProductId: p.product, Reason: mesh.ReasonExhausted, Message: err.Error(), Attempts: 1,
+				Service: topology.Pull, Account: s.account, ProductId: p.product, Reason: topology.ReasonExhausted, Message: err.Error(), Attempts: 1,
 			})
 		}
 		if !errors.Is(err, mesh.ErrConflict) {

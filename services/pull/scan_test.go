@@ -23,7 +23,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -31,7 +31,7 @@ import (
 func (r *rig) deaf() {
 	r.t.Helper()
 	never := strconv.FormatInt(time.Now().Add(240*time.Hour).Unix(), 10)
-	require.NoError(r.t, r.mesh.Cursor("events.default").PutString(r.t.Context(), "@"+never))
+	require.NoError(r.t, r.mesh.Record("events.default").PutString(r.t.Context(), "@"+never))
 }
 
 func (r *rig) order(id string) {
@@ -44,13 +44,13 @@ func (r *rig) orderBy(issuer, id string, at time.Time) {
 	order := &meshv1.Command{
 		Id: id, Account: "default", Issuer: issuer, Reason: "of the test", IssuedAt: timestamppb.New(at), Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, ""), order))
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
 }
 
 func (r *rig) report() *meshv1.ScanReport {
 	r.t.Helper()
 	report := &meshv1.ScanReport{}
-	_, err := r.mesh.Cursor("scan.default").Get(r.t.Context(), report)
+	_, err := r.mesh.Record("scan.default").Get(r.t.Context(), report)
 	require.NoError(r.t, err)
 	return report
 }
@@ -203,7 +203,7 @@ func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
 	stop := r.pull(time.Hour)
 	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Delay: 400 * time.Millisecond, Path: "/v1/products"})
 	require.NoError(t, err)
-	r.orderBy(mesh.Reconciliation, "s1", time.Now())
+	r.orderBy(topology.Reconciliation, "s1", time.Now())
 	require.Eventually(t, func() bool { return r.report().GetProducts() >= 400 }, patience, 10*time.Millisecond)
 	stop()
 	interrupted := r.report()
@@ -225,13 +225,13 @@ func TestScheduledScansThatPiledUpAreOneScan(t *testing.T) {
 	r := newRig(t)
 	r.deaf()
 	for day := range 3 {
-		r.orderBy(mesh.Reconciliation, fmt.Sprintf("day %d", day), time.Now().Add(time.Duration(day-3)*24*time.Hour))
+		r.orderBy(topology.Reconciliation, fmt.Sprintf("day %d", day), time.Now().Add(time.Duration(day-3)*24*time.Hour))
 	}
 	r.orderBy("operator", "asked for", time.Now().Add(-time.Hour))
 	r.pull(time.Hour)
 	report := r.scanned("asked for")
 	require.EqualValues(t, 2*report.GetListCalls(), r.listCalls(), "that of the first order, and the one that a person waits for")
-	r.orderBy(mesh.Reconciliation, "the next day", time.Now())
+	r.orderBy(topology.Reconciliation, "the next day", time.Now())
 	r.scanned("the next day")
 }
 

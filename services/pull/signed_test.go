@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
 )
 
@@ -78,7 +78,7 @@ func TestWebhook_RefusesAnEventWhoseIDNoMessageCanCarry(t *testing.T) {
 	r.pull(time.Hour)
 	long := event{ID: "evt_" + strings.Repeat("x", 100_000), Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}
 	require.Equal(t, http.StatusBadRequest, r.send(long.body(), secret), "503 would have Stripe send it again for days")
-	require.Zero(t, r.stored(mesh.StreamStripe))
+	require.Zero(t, r.stored(topology.StreamStripe))
 }
 
 // Anybody may post here. What strangers send and hold back costs a bounded memory, and Stripe is answered beside it.

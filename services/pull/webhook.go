@@ -20,6 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const scope = "github.com/driftless-sync/driftless/services/pull"
@@ -96,7 +97,7 @@ func (p *puller) ignored(ctx context.Context, event stripeapi.Event) {
 }
 
 func (p *puller) refuse(ctx context.Context, w http.ResponseWriter, status int, why, message string) {
-	metrics.WebhooksRejected.Add(ctx, 1, metrics.RejectReason.Is(why))
+	metrics.WebhooksRejected.Add(ctx, 1, metrics.RejectReason.Of(why))
 	if status != http.StatusServiceUnavailable {
 		p.logger.WarnContext(ctx, "webhook refused", "why", message)
 	}
@@ -132,7 +133,7 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 	ctx, span := startTake(ctx, via)
 	defer span.End()
 	span.SetAttributes(telemetry.StripeEventIDKey.String(event.ID), telemetry.StripeEventTypeKey.String(event.Type))
-	err = p.mesh.Publish(ctx, mesh.StripeSubject(p.account, of.product), change, mesh.WithID(event.ID))
+	err = p.mesh.Publish(ctx, topology.StripeSubject(p.account, of.product), change, mesh.WithID(event.ID))
 	if via == meshv1.Via_VIA_WEBHOOK {
 		status := http.StatusOK
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -24,7 +25,7 @@ func (r *rig) wantMapped(p *catalogv1.Product, version uint64, unmanaged ...stri
 	if p == nil {
 		change.Operation = catalogv1.Operation_OPERATION_DELETE
 	}
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CatalogSubject("default", mesh.Live, "mug"), change, mesh.WithVersion(version)))
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), change, mesh.WithVersion(version)))
 	r.applied("mug", version)
 }
 

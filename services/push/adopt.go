@@ -15,6 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // unadoptableError is an order to adopt that cannot be carried out.
@@ -27,7 +28,7 @@ func (e *unadoptableError) Unwrap() error { return e.err }
 // newest desired state. An order that comes again finds done what has been done.
 func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	adopt := msg.Body.GetAdopt()
-	change, err := p.mesh.Desired().Newest(ctx, p.account, adopt.GetProductId())
+	change, err := p.mesh.Desired().Latest(ctx, p.account, adopt.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
@@ -95,14 +96,14 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 		if err := p.uncreated(ctx, observed, now); err != nil {
 			return err
 		}
-		if err := p.mesh.Links().Link(ctx, p.account, stripeID, product); errors.Is(err, mesh.ErrLinked) {
+		if err := p.mesh.Links().Put(ctx, p.account, stripeID, product); errors.Is(err, mesh.ErrLinked) {
 			return &unadoptableError{err}
 		} else if err != nil {
 			return err
 		}
 	}
-	metrics.PushLooks.Add(ctx, 1)
-	seen, prices, err := p.stripe.Look(ctx, stripeID)
+	metrics.PushRereads.Add(ctx, 1)
+	seen, prices, err := p.stripe.GetProductWithPrices(ctx, stripeID)
 	if err != nil {
 		return stripeapi.Classify(err)
 	}
@@ -127,7 +128,7 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 
 // orphan is what is known under Stripe's id, which must not be the id of a product that the catalog has or had.
 func (p *pusher) orphan(ctx context.Context, stripeID string) (*catalogv1.Observed, error) {
-	namesake, err := p.mesh.Desired().Newest(ctx, p.account, stripeID)
+	namesake, err := p.mesh.Desired().Latest(ctx, p.account, stripeID)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +169,7 @@ func (p *pusher) unlink(ctx context.Context, adopt *meshv1.Adopt) error {
 	if err != nil || catalog.StripeID(observed) == adopt.GetStripeId() {
 		return err
 	}
-	return p.mesh.Links().Unlink(ctx, p.account, adopt.GetStripeId(), adopt.GetProductId())
+	return p.mesh.Links().Delete(ctx, p.account, adopt.GetStripeId(), adopt.GetProductId())
 }
 
 // tellAdoption publishes what became of the order.
@@ -183,5 +184,5 @@ func (p *pusher) tellAdoption(ctx context.Context, command *meshv1.Command, chan
 		out.Detail += ": " + refused.Error()
 	}
 	out.Id = mesh.AdoptionID(out.GetKind(), command.GetId())
-	return p.mesh.Publish(ctx, mesh.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
+	return p.mesh.Publish(ctx, topology.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
 }

@@ -14,6 +14,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
@@ -30,7 +31,7 @@ func (r *rig) held(name string, amount int64) (product, price string) {
 
 func (r *rig) adopt(id string, adopt *meshv1.Adopt) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbAdopt, adopt.GetProductId()), &meshv1.Command{
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbAdopt, adopt.GetProductId()), &meshv1.Command{
 		Id: id, Account: "default", Verb: &meshv1.Command_Adopt{Adopt: adopt},
 	}))
 }
@@ -38,11 +39,11 @@ func (r *rig) adopt(id string, adopt *meshv1.Adopt) {
 // outcome waits for what becomes of an order to adopt.
 func (r *rig) outcome(kind meshv1.OutcomeKind, product string) *meshv1.Outcome {
 	r.t.Helper()
-	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamSync)
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamSync)
 	require.NoError(r.t, err)
 	out := &meshv1.Outcome{}
 	require.Eventually(r.t, func() bool {
-		msg, err := stream.GetLastMsgForSubject(r.t.Context(), mesh.SyncSubject("default", kind, product))
+		msg, err := stream.GetLastMsgForSubject(r.t.Context(), topology.SyncSubject("default", kind, product))
 		return err == nil && proto.Unmarshal(msg.Data, out) == nil
 	}, patience, 10*time.Millisecond)
 	return out
@@ -72,7 +73,7 @@ func (r *rig) pushHolding() (stop func()) {
 func (r *rig) waitsFor(product string) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
-		retrying, err := r.mesh.Retrying(r.t.Context(), mesh.Push, "default", product)
+		retrying, err := r.mesh.Retrying(r.t.Context(), topology.Push, "default", product)
 		return err == nil && retrying
 	}, patience, 10*time.Millisecond)
 }
@@ -123,7 +124,7 @@ func TestAProductIsAdoptedInsteadOfMade(t *testing.T) {
 	require.Equal(t, 1, r.products())
 
 	// It leaves the catalog, and keeps its mark.
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, "mug"), &catalogv1.ProductChange{
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), &catalogv1.ProductChange{
 		Account: "default", ProductId: "mug", Version: 30, Operation: catalogv1.Operation_OPERATION_DELETE,
 	}, mesh.WithVersion(30)))
 	r.applied("mug", 30)
@@ -180,17 +181,17 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 			require.Empty(t, linked)
 
 			// The state and the order, twice: both orders and the change find a product that is one.
-			require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, mesh.PushLive))
+			require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
 			r.want(mug("Mug", "1400"), 10)
 			for _, id := range []string{"a", "b"} {
 				r.adopt(id, &meshv1.Adopt{ProductId: "mug", StripeId: stripeID, Prices: map[string]string{"mug-one": price}})
 			}
 			r.applied("mug", 10)
-			require.NoError(t, r.mesh.Resume(t.Context(), mesh.PushLive))
+			require.NoError(t, r.mesh.Resume(t.Context(), topology.PushLive))
 			require.Eventually(t, func() bool {
 				consumers, err := r.mesh.Consumers(t.Context())
 				for _, c := range consumers {
-					if (c.Consumer == mesh.PushLive || c.Consumer == mesh.PushCommand) && c.Pending+c.InFlight > 0 {
+					if (c.Consumer == topology.PushLive || c.Consumer == topology.PushCommand) && c.Pending+c.InFlight > 0 {
 						return false
 					}
 				}
@@ -215,7 +216,7 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 	r.applied("mug", 10)
 	cup := mug("Cup", "900")
 	cup.Id, cup.DefaultPrice, cup.Prices[0].Id = "cup", "", "cup-one"
-	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, mesh.PushLive))
+	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
 	r.want(cup, 11)
 	refused := func(want string, adopt *meshv1.Adopt) {
 		t.Helper()
@@ -243,28 +244,28 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 	refused("product cup stands for "+first+" in Stripe already", &meshv1.Adopt{ProductId: "cup", StripeId: second})
 
 	// The catalog gets a product of the id that stands for another: it must not be written to.
-	require.NoError(t, r.mesh.Resume(t.Context(), mesh.PushLive))
+	require.NoError(t, r.mesh.Resume(t.Context(), topology.PushLive))
 	shadow := mug("Shadow", "1")
 	shadow.Id, shadow.DefaultPrice, shadow.Prices = first, "", nil
 	r.want(shadow, 12)
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	letter := &meshv1.DeadLetter{}
 	require.Eventually(t, func() bool {
-		msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", first))
+		msg, err := stream.GetLastMsgForSubject(t.Context(), topology.DeadSubject(topology.Push, "default", first))
 		return err == nil && proto.Unmarshal(msg.Data, letter) == nil
 	}, patience, 10*time.Millisecond)
-	require.Equal(t, mesh.ReasonLinked, letter.GetReason())
+	require.Equal(t, topology.ReasonLinked, letter.GetReason())
 	// Nor after a look, which finds that there is one.
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, first), &meshv1.Command{
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, first), &meshv1.Command{
 		Id: "look", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: first, Look: true}},
 	}))
 	before := letter.GetId()
 	require.Eventually(t, func() bool {
-		msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", first))
+		msg, err := stream.GetLastMsgForSubject(t.Context(), topology.DeadSubject(topology.Push, "default", first))
 		return err == nil && proto.Unmarshal(msg.Data, letter) == nil && letter.GetId() != before
 	}, patience, 10*time.Millisecond)
-	require.Equal(t, mesh.ReasonLinked, letter.GetReason())
+	require.Equal(t, topology.ReasonLinked, letter.GetReason())
 	held, err := r.stripe.Products.Get(first, nil)
 	require.NoError(t, err)
 	require.Equal(t, "Cup", held.Name)

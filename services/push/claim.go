@@ -126,12 +126,12 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	stored := proto.CloneOf(observed)
 	// Before the calls: a key of metadata that was written and not recorded could never be removed.
 	catalog.ManageMetadata(stored, o.change)
-	catalog.NoteFound(stored, o.change)
+	catalog.RecordFound(stored, o.change)
 	if len(steps) == 0 {
 		stored.Claim = nil
 		p.settleVersion(o, stored)
 	} else {
-		catalog.NoteNewer(p.policy, o.change, stored)
+		catalog.RecordStripeEdits(p.policy, o.change, stored)
 		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.hold.end()), Version: o.change.GetVersion()}
 		var committed *timestamppb.Timestamp
 		if advances {
@@ -224,11 +224,11 @@ func firstCalled(intent *catalogv1.Intent) time.Time {
 // look reads the product from Stripe and returns the observed state with that truth in it. Calls of unknown
 // outcome that have had their time are settled by it.
 func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
-	metrics.PushLooks.Add(ctx, 1)
-	seen, prices, all, err := p.stripe.LookFor(ctx, catalog.StripeID(observed), catalog.OwnedIDs(observed))
+	metrics.PushRereads.Add(ctx, 1)
+	seen, prices, all, err := p.stripe.GetProductWithSomePrices(ctx, catalog.StripeID(observed), catalog.OwnedIDs(observed))
 	if err == nil && !all && observed.GetProductSeen() == 0 {
 		// Nothing is known of its archived prices.
-		seen, prices, err = p.stripe.Look(ctx, catalog.StripeID(observed))
+		seen, prices, err = p.stripe.GetProductWithPrices(ctx, catalog.StripeID(observed))
 		all = true
 	}
 	if err != nil {
@@ -240,7 +240,7 @@ func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catal
 	}
 	o := proto.CloneOf(observed)
 	if all {
-		catalog.ObserveWhole(o, seen, prices)
+		catalog.ObserveAll(o, seen, prices)
 	} else {
 		catalog.ObserveActive(o, seen, prices)
 	}
@@ -310,11 +310,11 @@ func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
 			dropIntent(o, s.key)
 		}
 	}
-	if f.Settled {
+	if f.OutcomeKnown {
 		o.Generation++
 		settleIntent(o, pl.steps[f.index].key, false)
 	}
-	o.Stale = o.GetStale() || f.Action == stripeapi.LookFirst
+	o.Stale = o.GetStale() || f.Action == stripeapi.RereadFirst
 }
 
 func observe(o *catalogv1.Observed, a appliedStep) {

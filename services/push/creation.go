@@ -9,7 +9,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // errCreationHeld is what is not created while the account is being adopted.
@@ -21,7 +21,7 @@ const creationDelay = time.Hour
 // unhindered says why a product that Driftless has not written yet must not be written: Stripe's product of this id stands
 // for another of the catalog's, or what would be created may be there under another id while the account is being adopted.
 func (p *pusher) unhindered(ctx context.Context, o order, steps []plannedStep, observed *catalogv1.Observed) error {
-	if o.adopted || catalog.Ours(observed) || len(steps) == 0 {
+	if o.adopted || catalog.Managed(observed) || len(steps) == 0 {
 		return nil
 	}
 	product := o.change.GetProductId()
@@ -31,7 +31,7 @@ func (p *pusher) unhindered(ctx context.Context, o order, steps []plannedStep, o
 	case err != nil:
 		return err
 	case linked != "" && linked != product:
-		return &refusedError{letter: p.letter(o.change, mesh.ReasonLinked,
+		return &refusedError{letter: p.letter(o.change, topology.ReasonLinked,
 			fmt.Sprintf("Stripe's product %s stands for product %s of the catalog: give the one of this id another", product, linked))}
 	case creates && p.holdCreations:
 		return fmt.Errorf("product %s: %w", product, errCreationHeld)

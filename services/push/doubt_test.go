@@ -17,6 +17,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
@@ -24,14 +25,14 @@ import (
 func (r *rig) order(product string) {
 	r.t.Helper()
 	order := &meshv1.Command{Id: "o1", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: product, Look: true}}}
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, product), order))
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, product), order))
 }
 
 func (r *rig) letter(product string) *meshv1.DeadLetter {
 	r.t.Helper()
-	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamDead)
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamDead)
 	require.NoError(r.t, err)
-	msg, err := stream.GetLastMsgForSubject(r.t.Context(), mesh.DeadSubject(mesh.Push, "default", product))
+	msg, err := stream.GetLastMsgForSubject(r.t.Context(), topology.DeadSubject(topology.Push, "default", product))
 	if err != nil {
 		return nil
 	}
@@ -129,7 +130,7 @@ func TestAProductThatNoMessageHoldsIsDead(t *testing.T) {
 	r.push()
 	r.want(p, 10)
 	require.Eventually(t, func() bool { return r.letter("mug") != nil }, patience, 10*time.Millisecond)
-	require.Equal(t, mesh.ReasonExhausted, r.letter("mug").GetReason())
+	require.Equal(t, topology.ReasonExhausted, r.letter("mug").GetReason())
 	require.Contains(t, r.letter("mug").GetMessage(), "max_payload")
 }
 
@@ -138,7 +139,7 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 	r := newRig(t)
 	r.run(func(ctx context.Context) error {
 		cfg := r.config(key)
-		cfg.Guard = push.GuardConfig{Share: 0.1, Least: 2}
+		cfg.Guard = push.GuardConfig{Share: 0.1, Minimum: 2}
 		return push.Run(ctx, cfg)
 	})
 	// Those that are archived already are nothing that could be lost.
@@ -160,13 +161,13 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 	}
 	for i := range products {
 		id := fmt.Sprintf("mug%d", i)
-		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, id), &catalogv1.ProductChange{
+		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
 			Account: "default", ProductId: id, Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
 		}, mesh.WithVersion(20)))
 	}
 	guard := func() *meshv1.Guard {
 		g := &meshv1.Guard{}
-		_, err := r.mesh.Guard("default").Load(t.Context(), g)
+		_, err := r.mesh.Guard("default").GetAt(t.Context(), g)
 		require.NoError(t, err)
 		return g
 	}
@@ -185,16 +186,16 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 	g := guard()
 	held := g.GetHeld()
 	g.ApprovedUntil = timestamppb.New(time.Now().Add(time.Minute))
-	revision, err := r.mesh.Guard("default").Load(t.Context(), &meshv1.Guard{})
+	revision, err := r.mesh.Guard("default").GetAt(t.Context(), &meshv1.Guard{})
 	require.NoError(t, err)
-	_, err = r.mesh.Guard("default").Store(t.Context(), g, revision)
+	_, err = r.mesh.Guard("default").CompareAndPut(t.Context(), g, revision)
 	require.NoError(t, err)
 	for _, id := range held {
 		r.order(id)
 	}
 	require.Eventually(t, func() bool { return active() == 0 && len(guard().GetHeld()) == 0 }, patience, 10*time.Millisecond)
 	require.Eventually(t, func() bool {
-		n, err := r.mesh.RetryingCount(t.Context(), mesh.Push, "default")
+		n, err := r.mesh.RetryingCount(t.Context(), topology.Push, "default")
 		return err == nil && n == 0
 	}, patience, 10*time.Millisecond, "nothing is left to come back to")
 }
@@ -206,9 +207,9 @@ func TestAnOrderThatWaitedOnRetryIsCarriedOut(t *testing.T) {
 	r.applied("mug", 10)
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
 	order := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "bulk", Look: true}
-	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, order, time.Hour))
+	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, order, time.Hour))
 	// A later failure of the same product, which was no order.
-	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "live"}, 0))
+	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "live"}, 0))
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
 		return err == nil && p.Name == "Mug"
@@ -220,7 +221,7 @@ func TestALetterHoldsWhatWasWantedWhoeverAskedForIt(t *testing.T) {
 	p := mug("Mug", "1400")
 	p.TaxCode = "no such code"
 	r.want(p, 10)
-	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, mesh.PushLive))
+	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
 	r.push()
 	r.order("mug")
 	require.Eventually(t, func() bool { return r.letter("mug") != nil }, patience, 10*time.Millisecond)
@@ -248,7 +249,7 @@ func TestATurnedAwayRetryDoesNotForgetTheCallBeforeIt(t *testing.T) {
 func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
 	r := newRig(t)
 	bulk := func(p *catalogv1.Product, version uint64) {
-		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Bulk, p.GetId()), &catalogv1.ProductChange{
+		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Bulk, p.GetId()), &catalogv1.ProductChange{
 			Account: "default", ProductId: p.GetId(), Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
 		}, mesh.WithVersion(version)))
 	}
@@ -276,7 +277,7 @@ func TestTheGuardLetsGoOfWhatAnOrderSettles(t *testing.T) {
 	r := newRig(t)
 	r.run(func(ctx context.Context) error {
 		cfg := r.config(key)
-		cfg.Guard = push.GuardConfig{Share: 0.1, Least: 1}
+		cfg.Guard = push.GuardConfig{Share: 0.1, Minimum: 1}
 		return push.Run(ctx, cfg)
 	})
 	cup := func(i int) *catalogv1.Product {
@@ -290,13 +291,13 @@ func TestTheGuardLetsGoOfWhatAnOrderSettles(t *testing.T) {
 		r.applied(cup(i).GetId(), 10)
 	}
 	for i := range 3 {
-		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, cup(i).GetId()), &catalogv1.ProductChange{
+		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, cup(i).GetId()), &catalogv1.ProductChange{
 			Account: "default", ProductId: cup(i).GetId(), Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
 		}, mesh.WithVersion(20)))
 	}
 	held := func() []string {
 		g := &meshv1.Guard{}
-		_, err := r.mesh.Guard("default").Load(t.Context(), g)
+		_, err := r.mesh.Guard("default").GetAt(t.Context(), g)
 		require.NoError(t, err)
 		return g.GetHeld()
 	}

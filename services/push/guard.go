@@ -15,14 +15,15 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // GuardConfig says how many products may be archived in an hour before an operator is asked.
 type GuardConfig struct {
 	// Share of the products that are active in Stripe, between 0 and 1; 0 switches the guard off.
 	Share float64
-	// Least is how many may be archived in any case.
-	Least uint64
+	// Minimum is how many may be archived in any case.
+	Minimum uint64
 }
 
 const (
@@ -46,10 +47,10 @@ func (e *heldError) Error() string {
 // heldBack has a product that is held tried again later, unless an approval comes first.
 func (p *pusher) heldBack(ctx context.Context, o order, held error, delay time.Duration) mesh.Verdict {
 	retry := &meshv1.Retry{
-		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(), Lane: string(mesh.Bulk), Error: held.Error(), Look: o.look,
+		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(), Lane: string(topology.Bulk), Error: held.Error(), Look: o.look,
 		Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
 	}
-	if err := p.mesh.RetryLater(ctx, mesh.Push, retry, delay); err != nil {
+	if err := p.mesh.RetryLater(ctx, topology.Push, retry, delay); err != nil {
 		return mesh.RetryIn(delay, err)
 	}
 	return mesh.Ack()
@@ -105,13 +106,13 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 	}
 	for {
 		record := &meshv1.Guard{}
-		revision, err := p.mesh.Guard(p.account).Load(ctx, record)
+		revision, err := p.mesh.Guard(p.account).GetAt(ctx, record)
 		if err != nil {
 			return err
 		}
 		before := proto.CloneOf(record)
 		products := record.GetProducts()
-		if record.GetArchived() >= p.guarded.Least {
+		if record.GetArchived() >= p.guarded.Minimum {
 			// Up to there, the share does not matter.
 			if products, err = p.total.count(ctx, p.mesh.Observed(), p.account, record.GetArchived()); err != nil {
 				return err
@@ -121,7 +122,7 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		if proto.Equal(before, record) {
 			return verdict
 		}
-		_, err = p.mesh.Guard(p.account).Store(ctx, record, revision)
+		_, err = p.mesh.Guard(p.account).CompareAndPut(ctx, record, revision)
 		switch {
 		case errors.Is(err, mesh.ErrMoved):
 		case err != nil:
@@ -141,7 +142,7 @@ func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now 
 	if g.GetSince() == nil || now.Sub(g.GetSince().AsTime()) > guardWindow && len(g.GetHeld()) == 0 {
 		g.Since, g.Archived, g.Recent = timestamppb.New(now), 0, nil
 	}
-	g.Products, g.Allowed = products, max(c.Least, uint64(c.Share*float64(products)))
+	g.Products, g.Allowed = products, max(c.Minimum, uint64(c.Share*float64(products)))
 	approved := g.GetApprovedUntil() != nil && now.Before(g.GetApprovedUntil().AsTime())
 	if slices.Contains(g.GetRecent(), product) {
 		return nil
@@ -168,12 +169,12 @@ func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now 
 func (p *pusher) released(ctx context.Context, product string) error {
 	for {
 		record := &meshv1.Guard{}
-		revision, err := p.mesh.Guard(p.account).Load(ctx, record)
+		revision, err := p.mesh.Guard(p.account).GetAt(ctx, record)
 		if err != nil || !slices.Contains(record.GetHeld(), product) {
 			return err
 		}
 		record.Held = slices.DeleteFunc(record.Held, func(id string) bool { return id == product })
-		if _, err = p.mesh.Guard(p.account).Store(ctx, record, revision); !errors.Is(err, mesh.ErrMoved) {
+		if _, err = p.mesh.Guard(p.account).CompareAndPut(ctx, record, revision); !errors.Is(err, mesh.ErrMoved) {
 			return err
 		}
 	}

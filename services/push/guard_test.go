@@ -12,7 +12,7 @@ import (
 )
 
 func TestGuard(t *testing.T) {
-	config := GuardConfig{Share: 0.1, Least: 5}
+	config := GuardConfig{Share: 0.1, Minimum: 5}
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	g := &meshv1.Guard{}
 	archive := func(id string) error { return admit(g, config, id, 100, now) }

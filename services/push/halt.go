@@ -64,7 +64,7 @@ func (p *pusher) watchHalts(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-ticker.C:
-			reason, at, err := p.mesh.Halted(p.account).At(ctx)
+			reason, at, err := p.mesh.Halted(p.account).GetStringAt(ctx)
 			switch {
 			case err != nil:
 			case reason == "":
@@ -73,7 +73,7 @@ func (p *pusher) watchHalts(ctx context.Context) error {
 				revision, since = at, now
 				p.halts.Store(true)
 			case now.Sub(since) > 3*haltFor:
-				if _, err := p.mesh.Halted(p.account).Move(ctx, "", at); err == nil {
+				if _, err := p.mesh.Halted(p.account).CompareAndPutString(ctx, "", at); err == nil {
 					p.halts.Store(false)
 					p.logger.InfoContext(ctx, "Stripe has refused nothing for a while", "account", p.account)
 				}

@@ -8,8 +8,8 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // A lookup key is held by one price of the account, and Stripe moves it with transfer_lookup_key, from whoever holds it. A
@@ -102,7 +102,7 @@ func (p *pusher) settleKey(ctx context.Context, o order, f *failedStep) (refused
 		return nil, nil
 	}
 	o.keys.left[key] = true
-	letter := p.letter(o.change, mesh.ReasonRefused, fmt.Sprintf(
+	letter := p.letter(o.change, topology.ReasonRefused, fmt.Sprintf(
 		"price %s has no lookup key: %s is held by %s in Stripe, which is not of this catalog. Give the price another lookup_key, "+
 			"remove the key from the other price, or have it taken with take_lookup_keys: true", f.PriceID, key, who))
 	letter.Field, letter.Step = fmt.Sprintf("prices[%q].lookup_key", f.PriceID), f.Step.String()
@@ -122,7 +122,7 @@ func (p *pusher) inCatalog(ctx context.Context, holder *stripeapi.ListedPrice) (
 	if product == "" {
 		product = holder.ProductID
 	}
-	desired, err := p.mesh.Desired().Newest(ctx, p.account, product)
+	desired, err := p.mesh.Desired().Latest(ctx, p.account, product)
 	return desired != nil, err
 }
 

@@ -13,7 +13,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push"
 )
 
@@ -38,9 +38,9 @@ func (r *rig) keyOf(stripeID string) string {
 // steps are what the latest outcome of a product tells of the calls that were made.
 func (r *rig) steps(product string) string {
 	r.t.Helper()
-	stream, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamSync)
+	stream, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamSync)
 	require.NoError(r.t, err)
-	subject := mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, product)
+	subject := topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, product)
 	msg, err := stream.GetLastMsgForSubject(r.t.Context(), subject)
 	if err == jetstream.ErrMsgNotFound { //nolint:errorlint // as it is
 		return ""

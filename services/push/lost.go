@@ -7,6 +7,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // lostAttempts is how often a message about a product that CATALOG has lost comes again, about two minutes in all.
@@ -20,17 +21,17 @@ func (p *pusher) lost(ctx context.Context, product, ask string, attempt uint64) 
 	switch {
 	case err != nil:
 		return mesh.Retry(err), true
-	case !catalog.Ours(known):
+	case !catalog.Managed(known):
 		return mesh.Verdict{}, false
 	case attempt >= lostAttempts:
 		return mesh.Dead(&meshv1.DeadLetter{
-			Account: p.account, ProductId: product, Reason: mesh.ReasonExhausted,
+			Account: p.account, ProductId: product, Reason: topology.ReasonExhausted,
 			Message: fmt.Sprintf("CATALOG holds no state of product %s, which Driftless has brought to Stripe, and ingestion did not "+
 				"read it again: check that ingestion runs and that the mapping's queries return the product, then run `driftless reread %s`",
 				product, product),
 		}), true
 	}
-	if err := p.mesh.AskReread(ctx, p.account, ask, "CATALOG holds no state of the product", []string{product}, false); err != nil {
+	if err := p.mesh.RequestReread(ctx, p.account, ask, "CATALOG holds no state of the product", []string{product}, false); err != nil {
 		return mesh.Retry(err), true
 	}
 	return mesh.Retry(fmt.Errorf("CATALOG holds no state of product %s; ingestion is asked to read it again", product)), true

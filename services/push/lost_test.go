@@ -9,6 +9,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // asked returns the first command that ingestion gets.
@@ -17,7 +18,7 @@ func (r *rig) asked() *meshv1.Command {
 	ctx, stop := context.WithTimeout(r.t.Context(), patience)
 	defer stop()
 	var command *meshv1.Command
-	require.NoError(r.t, mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand},
+	require.NoError(r.t, mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand},
 		func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 			command = msg.Body
 			stop()
@@ -31,7 +32,7 @@ func TestCommand_AsksForAProductThatCatalogHasLost(t *testing.T) {
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	require.NoError(t, stream.Purge(t.Context()))
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
@@ -53,10 +54,10 @@ func TestCommand_OfAProductThatNobodyKnowsIsDoneWith(t *testing.T) {
 	r.push()
 	r.order("cup")
 	require.Eventually(t, func() bool {
-		cons, err := r.mesh.JetStream().Consumer(t.Context(), mesh.StreamCommand, mesh.PushCommand.Durable("default"))
+		cons, err := r.mesh.JetStream().Consumer(t.Context(), topology.StreamCommand, topology.PushCommand.Durable("default"))
 		return err == nil && cons.CachedInfo().AckFloor.Stream > 0 && cons.CachedInfo().NumAckPending == 0
 	}, patience, 10*time.Millisecond)
-	consumer, err := r.mesh.JetStream().Consumer(t.Context(), mesh.StreamCommand, mesh.IngestionCommand.Durable("default"))
+	consumer, err := r.mesh.JetStream().Consumer(t.Context(), topology.StreamCommand, topology.IngestionCommand.Durable("default"))
 	require.NoError(t, err)
 	require.Zero(t, consumer.CachedInfo().NumPending)
 }

@@ -16,16 +16,16 @@ func countStep(ctx context.Context, kind catalog.StepKind, err error) {
 	if err != nil {
 		result = "failed"
 	}
-	metrics.StripeSteps.Add(ctx, 1, metrics.Step.Is(string(kind)), metrics.StepResult.Is(result))
+	metrics.StripeSteps.Add(ctx, 1, metrics.Step.Of(string(kind)), metrics.StepResult.Of(result))
 }
 
 // actions are the names of what is done about a failure.
 var actions = map[stripeapi.Action]string{
-	stripeapi.RetrySameKey: "retry", stripeapi.LookFirst: "look", stripeapi.Halt: "halt", stripeapi.Refuse: "dead",
+	stripeapi.RetrySameKey: "retry", stripeapi.RereadFirst: "look", stripeapi.Halt: "halt", stripeapi.Refuse: "dead",
 }
 
 func countFailure(ctx context.Context, f *failedStep) {
-	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.Is(actions[f.Action]))
+	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.Of(actions[f.Action]))
 }
 
 // countApplied records how long a version took that has been applied for the first time: a repair of one that was
@@ -39,5 +39,5 @@ func countApplied(ctx context.Context, change *catalogv1.ProductChange) {
 	if budget.LaneOf(ctx) == budget.Bulk {
 		lane = "bulk"
 	}
-	metrics.ChangeApplied.Record(ctx, time.Since(committed.AsTime()).Seconds(), metrics.Lane.Is(lane))
+	metrics.ChangeApplied.Record(ctx, time.Since(committed.AsTime()).Seconds(), metrics.Lane.Of(lane))
 }

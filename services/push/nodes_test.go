@@ -20,6 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/local/localnodes"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push"
 )
 
@@ -110,7 +111,7 @@ func (s *stream) change(ctx context.Context) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, longestWait)
 	defer cancel()
-	if err := s.r.mesh.Publish(ctx, mesh.CatalogSubject("default", mesh.Live, "mug"), &catalogv1.ProductChange{
+	if err := s.r.mesh.Publish(ctx, topology.CatalogSubject("default", topology.Live, "mug"), &catalogv1.ProductChange{
 		Account:   "default",
 		ProductId: "mug",
 		Version:   s.version,
@@ -167,7 +168,7 @@ func (r *rig) nothingInFlight() {
 		}
 		left = nil
 		for _, c := range all {
-			ours := c.Consumer == mesh.PushLive || c.Consumer == mesh.PushBulk || c.Consumer == mesh.PushCommand
+			ours := c.Consumer == topology.PushLive || c.Consumer == topology.PushBulk || c.Consumer == topology.PushCommand
 			if ours && c.Pending+c.InFlight > 0 {
 				left = append(left, c)
 			}
@@ -179,9 +180,9 @@ func (r *rig) nothingInFlight() {
 // applications counts the outcomes "applied" of a product by their version.
 func (r *rig) applications(product string) map[uint64]int {
 	r.t.Helper()
-	s, err := r.mesh.JetStream().Stream(r.t.Context(), mesh.StreamSync)
+	s, err := r.mesh.JetStream().Stream(r.t.Context(), topology.StreamSync)
 	require.NoError(r.t, err)
-	subject := mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, product)
+	subject := topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, product)
 	applied := map[uint64]int{}
 	for sequence := uint64(1); ; {
 		msg, err := s.GetMsg(r.t.Context(), sequence, jetstream.WithGetMsgSubject(subject))

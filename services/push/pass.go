@@ -22,6 +22,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const scope = "github.com/driftless-sync/driftless/services/push"
@@ -188,7 +189,7 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 		countFailure(ctx, failure)
 		// A refusal may be of a call that Stripe's present state never asked for: it counts only after a look.
 		unlooked := failure.Action == stripeapi.Refuse && !plan.looked && !o.keys.unsettled(failure)
-		again := failure.Action == stripeapi.LookFirst && failure.Status < 500 || unlooked
+		again := failure.Action == stripeapi.RereadFirst && failure.Status < 500 || unlooked
 		if kept := p.keptID(plan, failure); kept != nil {
 			return true, kept
 		}
@@ -199,7 +200,7 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	}
 	// What else is left to do somebody has changed, unseen until now: it is the ledger's to find, and to tell of.
 	if left := repeated(p.steps(o, observed), applied); len(left) > 0 {
-		return false, &refusedError{letter: p.letter(o.change, mesh.ReasonNotConverging,
+		return false, &refusedError{letter: p.letter(o.change, topology.ReasonNotConverging,
 			fmt.Sprintf("Stripe accepted every call and still holds something else; still to do: %s", describe(left)))}
 	}
 	if !o.complete() {
@@ -295,7 +296,7 @@ func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 	if f.Action != stripeapi.Refuse {
 		return fmt.Errorf("product %s: %s: %w (%d of %d steps done; %s)", pl.change.GetProductId(), f.Step, f.Err, len(applied), len(pl.steps), f.Action)
 	}
-	letter := p.letter(pl.change, mesh.ReasonRefused, f.Err.Error())
+	letter := p.letter(pl.change, topology.ReasonRefused, f.Err.Error())
 	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = f.Failure.Param, f.Code, f.RequestID, f.Step.String()
 	if f.Message != "" {
 		letter.Message = f.Message
@@ -348,5 +349,5 @@ func (p *pusher) tell(ctx context.Context, o order, generation uint64, applied [
 		})
 	}
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeApplied))
-	return p.mesh.Publish(ctx, mesh.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
+	return p.mesh.Publish(ctx, topology.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestAPausedPushCallsNobody(t *testing.T) {
@@ -15,7 +15,7 @@ func TestAPausedPushCallsNobody(t *testing.T) {
 	stop := r.push()
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
-	_, err := r.mesh.PauseService(t.Context(), mesh.Push, 0)
+	_, err := r.mesh.PauseService(t.Context(), topology.Push, 0)
 	require.NoError(t, err)
 	stop()
 
@@ -27,7 +27,7 @@ func TestAPausedPushCallsNobody(t *testing.T) {
 	localtest.Holds(t, 1500*time.Millisecond, func() bool { return r.observed("mug").GetVersion() == 10 }, "paused")
 	require.Equal(t, before, r.calls())
 
-	_, err = r.mesh.ResumeService(t.Context(), mesh.Push)
+	_, err = r.mesh.ResumeService(t.Context(), topology.Push)
 	require.NoError(t, err)
 	r.applied("mug", 20)
 }

@@ -11,7 +11,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/push"
 )
 
@@ -26,7 +26,7 @@ func (r *rig) pushUnder(rules map[string]catalog.Rule) {
 
 func (r *rig) command(sync *meshv1.SyncProduct) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, sync.GetProductId()), &meshv1.Command{
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, sync.GetProductId()), &meshv1.Command{
 		Account: "default", Issuer: "test", Verb: &meshv1.Command_Sync{Sync: sync},
 	}))
 }

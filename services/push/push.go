@@ -26,6 +26,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Config of the service.
@@ -55,7 +56,7 @@ type Config struct {
 }
 
 // consumers of push.
-var consumers = []mesh.Consumer{mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry}
+var consumers = []topology.Consumer{topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry}
 
 // Run pushes until ctx ends. It returns an error at once if NATS cannot be reached, the topology is missing, or
 // the key is not accepted or of the wrong mode.
@@ -80,7 +81,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer shared.Observe()()
 	cfg.Stripe.Budget = shared
 	client := stripeapi.New(cfg.Stripe)
-	if err := stripeapi.CheckMode(ctx, m.Cursor("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
+	if err := stripeapi.CheckMode(ctx, m.Record("stripe-mode."+cfg.Account), cfg.Account, cfg.Stripe.Key); err != nil {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
@@ -93,7 +94,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 
-	gate, err := m.Gate(ctx, mesh.Push)
+	gate, err := m.Gate(ctx, topology.Push)
 	if err != nil {
 		return err
 	}
@@ -103,18 +104,18 @@ func Run(ctx context.Context, cfg Config) error {
 		g.Go(func() error { return gate.Run(ctx, run) })
 	}
 	g.Go(func() error { return m.Closed(ctx) })
-	g.Go(func() error { return gate.Keep(ctx) })
+	g.Go(func() error { return gate.Watch(ctx) })
 	work(func(ctx context.Context) error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: cfg.Concurrency}, p.change)
+		return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: cfg.Concurrency}, p.change)
 	})
 	work(func(ctx context.Context) error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.change))
+		return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.change))
 	})
 	work(func(ctx context.Context) error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.command))
+		return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.command))
 	})
 	work(func(ctx context.Context) error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)}, p.retry)
+		return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)}, p.retry)
 	})
 	g.Go(func() error { return p.watchHalts(ctx) })
 	cfg.HTTP.Ready = m.Ready
@@ -136,13 +137,13 @@ const busyDelay = 250 * time.Millisecond
 // change handles a desired state: the way of a message through push.
 func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 	change := msg.Body
-	newest, err := p.mesh.Desired().Newest(ctx, change.GetAccount(), change.GetProductId())
+	newest, err := p.mesh.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
 	if err != nil {
 		return p.later(ctx, order{change: change}, err)
 	}
 	if newest.GetVersion() > change.GetVersion() {
 		if budget.LaneOf(ctx) == budget.Live {
-			live, err := p.mesh.Desired().NewestIn(ctx, change.GetAccount(), mesh.Live, change.GetProductId())
+			live, err := p.mesh.Desired().LatestInLane(ctx, change.GetAccount(), topology.Live, change.GetProductId())
 			if err != nil {
 				return p.later(ctx, order{change: change}, err)
 			}
@@ -166,11 +167,11 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	sync := msg.Body.GetSync()
 	if sync == nil {
 		return mesh.Dead(&meshv1.DeadLetter{
-			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: mesh.ReasonUndecodable,
+			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: topology.ReasonUndecodable,
 			Message: fmt.Sprintf("push does not know the command on %s", msg.Subject),
 		})
 	}
-	newest, err := p.mesh.Desired().Newest(ctx, msg.Body.GetAccount(), sync.GetProductId())
+	newest, err := p.mesh.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
@@ -193,10 +194,10 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 // retry handles a product whose time to be tried again has come.
 func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
 	retry := msg.Body
-	if retry.GetLane() == string(mesh.Bulk) {
+	if retry.GetLane() == string(topology.Bulk) {
 		ctx = budget.InLane(ctx, budget.Bulk)
 	}
-	newest, err := p.mesh.Desired().Newest(ctx, retry.GetAccount(), retry.GetProductId())
+	newest, err := p.mesh.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
@@ -240,7 +241,7 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 			if err := p.released(ctx, product); err != nil {
 				return mesh.Retry(err)
 			}
-			if err := p.mesh.CancelRetry(ctx, mesh.Push, p.account, product, o.change.GetVersion(), o.look); err != nil {
+			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, o.change.GetVersion(), o.look); err != nil {
 				p.logger.WarnContext(ctx, "a retry that is not needed stays", "product", product, "error", err)
 			}
 		}
@@ -258,7 +259,7 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 		return mesh.Dead(refused.letter)
 	case errors.Is(err, mesh.ErrTooLarge):
 		p.failures.clear(product)
-		return mesh.Dead(p.letter(o.change, mesh.ReasonExhausted, err.Error()))
+		return mesh.Dead(p.letter(o.change, topology.ReasonExhausted, err.Error()))
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
 		return p.halt(ctx, err)
 	default:
@@ -279,15 +280,15 @@ func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
 	if delay <= heldDelay {
 		return mesh.RetryIn(delay, err)
 	}
-	lane := mesh.Live
+	lane := topology.Live
 	if budget.LaneOf(ctx) == budget.Bulk {
-		lane = mesh.Bulk
+		lane = topology.Bulk
 	}
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts, Lane: string(lane), Error: err.Error(),
 		Look: o.look, Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
 	}
-	if failed := p.mesh.RetryLater(ctx, mesh.Push, retry, delay); failed != nil {
+	if failed := p.mesh.RetryLater(ctx, topology.Push, retry, delay); failed != nil {
 		return mesh.RetryIn(delay, errors.Join(err, failed))
 	}
 	span := trace.SpanFromContext(ctx)

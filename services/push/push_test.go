@@ -25,8 +25,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/push"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/push"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -71,7 +72,7 @@ func newRigOn(t *testing.T, url string, replicas int, strict bool, faults ...str
 	r.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{Replicas: replicas}))
+	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{Replicas: replicas}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	r.simURL = "http://" + listener.Addr().String()
@@ -140,7 +141,7 @@ func (r *rig) calls() map[string]int {
 
 func (r *rig) want(p *catalogv1.Product, version uint64) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CatalogSubject("default", mesh.Live, p.GetId()), &catalogv1.ProductChange{
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, p.GetId()), &catalogv1.ProductChange{
 		Account: "default", ProductId: p.GetId(), Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
 	}, mesh.WithVersion(version)))
 }
@@ -393,14 +394,14 @@ func TestARefusedChangeIsDeadAndTheNextOneIsNot(t *testing.T) {
 	p := mug("Mug", "1400")
 	p.TaxCode = "no such code"
 	r.want(p, 10)
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	letter := &meshv1.DeadLetter{}
 	require.Eventually(t, func() bool {
-		msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "mug"))
+		msg, err := stream.GetLastMsgForSubject(t.Context(), topology.DeadSubject(topology.Push, "default", "mug"))
 		return err == nil && proto.Unmarshal(msg.Data, letter) == nil
 	}, patience, 10*time.Millisecond)
-	require.Equal(t, mesh.ReasonRefused, letter.GetReason())
+	require.Equal(t, topology.ReasonRefused, letter.GetReason())
 	require.Equal(t, "tax_code", letter.GetField())
 	require.NotEmpty(t, letter.GetStripeRequestId())
 	require.NotEmpty(t, letter.GetPayload())
@@ -435,7 +436,7 @@ func TestAKeyWithoutRightsKeepsTheQueue(t *testing.T) {
 		return now.Endpoints["POST /v1/products"].Requests == before.Endpoints["POST /v1/products"].Requests
 	}, "the queue is not worn out")
 	stop()
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	info, err := stream.Info(t.Context())
 	require.NoError(t, err)
@@ -451,13 +452,13 @@ func TestLongDelaysHoldNoPlaceInTheQueue(t *testing.T) {
 	r.want(mug("Mug", "1400"), 10)
 	// As after five failures, the last of which was another process's.
 	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Attempts: 5, Lane: "live"}
-	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, retry, 0))
-	cons, err := r.mesh.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Durable("default"))
+	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, retry, 0))
+	cons, err := r.mesh.JetStream().Consumer(t.Context(), topology.PushLive.Stream, topology.PushLive.Durable("default"))
 	require.NoError(t, err)
-	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, mesh.PushLive))
+	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
 	r.push()
 	require.Eventually(t, func() bool {
-		retrying, err := r.mesh.Retrying(t.Context(), mesh.Push, "default", "mug")
+		retrying, err := r.mesh.Retrying(t.Context(), topology.Push, "default", "mug")
 		faults, adminErr := r.admin.Faults(t.Context())
 		return err == nil && retrying && adminErr == nil && faults[0].Hits == 1
 	}, patience, 20*time.Millisecond, "the sixth failure waits on RETRY")
@@ -465,10 +466,10 @@ func TestLongDelaysHoldNoPlaceInTheQueue(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, info.NumAckPending)
 	// A newer wish for the same product takes the older one's place.
-	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, retry, 0))
+	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, retry, 0))
 	r.applied("mug", 10)
 	require.Eventually(t, func() bool {
-		retrying, err := r.mesh.Retrying(t.Context(), mesh.Push, "default", "mug")
+		retrying, err := r.mesh.Retrying(t.Context(), topology.Push, "default", "mug")
 		return err == nil && !retrying
 	}, patience, 20*time.Millisecond)
 }
@@ -480,7 +481,7 @@ func TestAnOrderMakesAProductEqualAgain(t *testing.T) {
 	r.applied("mug", 10)
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
 	order := &meshv1.Command{Id: "o1", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "mug", Look: true}}}
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "mug"), order))
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"), order))
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
 		return err == nil && p.Name == "Mug"
@@ -516,7 +517,7 @@ func TestAConnectionThatIsClosedForGoodEndsPush(t *testing.T) {
 
 func TestAccountsOfOneMeshDoNotMix(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{Accounts: []string{"default", "other"}}))
+	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{Accounts: []string{"default", "other"}}))
 	r.push()
 	r.run(func(ctx context.Context) error {
 		cfg := r.config(otherKey)
@@ -525,7 +526,7 @@ func TestAccountsOfOneMeshDoNotMix(t *testing.T) {
 	})
 	r.want(mug("Ours", "1400"), 10)
 	theirs := mug("Theirs", "900")
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("other", mesh.Live, "mug"), &catalogv1.ProductChange{
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("other", topology.Live, "mug"), &catalogv1.ProductChange{
 		Account: "other", ProductId: "mug", Version: 20, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: theirs,
 	}, mesh.WithVersion(20)))
 	r.applied("mug", 10)
@@ -549,7 +550,7 @@ func TestWhatOthersChangedUnseenIsNoFailure(t *testing.T) {
 	require.NoError(t, err)
 	r.want(mug("Mug XL", "1400"), 2)
 	require.Equal(t, "by hand", r.applied("mug", 2).GetProduct().GetDescription(), "it is seen now, for the ledger to tell of")
-	letters, err := r.mesh.LastSequence(t.Context(), mesh.StreamDead)
+	letters, err := r.mesh.LastSequence(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	require.Zero(t, letters, "nothing is refused")
 	r.command(&meshv1.SyncProduct{ProductId: "mug", Look: true})

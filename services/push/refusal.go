@@ -10,8 +10,8 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // refusedError is a change that can never be applied as a whole.
@@ -46,7 +46,7 @@ func (p *pusher) keptID(pl *plan, f *failedStep) error {
 	if !exists || !pl.looked || pl.base.GetProduct() != nil {
 		return nil
 	}
-	letter := p.letter(pl.change, mesh.ReasonRefused, fmt.Sprintf(
+	letter := p.letter(pl.change, topology.ReasonRefused, fmt.Sprintf(
 		"Stripe makes no product %s, because it keeps the id of one that was deleted, and holds none either: give the product another id in "+
 			"the catalog, or make one in Stripe under another id and adopt it (docs/adoption.md). Stripe's words: %s", f.StripeProduct(), f.Message))
 	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = "id", f.Code, f.RequestID, f.Step.String()

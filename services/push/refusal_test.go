@@ -9,7 +9,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // dead waits for the dead letter of a version.
@@ -126,7 +126,7 @@ func TestPush_AnIDThatStripeKeepsIsADeadLetter(t *testing.T) {
 	message, field := r.dead("mug", 1)
 	require.Equal(t, "id", field)
 	require.Contains(t, message, "give the product another id in the catalog")
-	require.Equal(t, mesh.ReasonRefused, r.letter("mug").GetReason())
+	require.Equal(t, topology.ReasonRefused, r.letter("mug").GetReason())
 	require.Equal(t, "resource_already_exists", r.letter("mug").GetStripeCode())
 	calls := r.calls()["POST /v1/products"]
 	require.LessOrEqual(t, calls, 4)

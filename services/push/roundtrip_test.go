@@ -15,6 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Every field goes through form parameters, Stripe's JSON and back: what is read from Stripe after a change was pushed
@@ -33,7 +34,7 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 			}
 			change = proto.CloneOf(change)
 			change.Account, change.ProductId, change.Version = "default", id, uint64(edit+1)
-			require.NoError(t, r.mesh.Publish(r.t.Context(), mesh.CatalogSubject("default", mesh.Live, id), change, mesh.WithVersion(change.GetVersion())))
+			require.NoError(t, r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, id), change, mesh.WithVersion(change.GetVersion())))
 			require.Eventually(t, func() bool {
 				o := r.observed(id)
 				return o.GetVersion() >= change.GetVersion() && o.GetClaim() == nil && !o.GetStale() || r.letter(id).GetVersion() == change.GetVersion()
@@ -42,10 +43,10 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 				require.Nil(t, r.letter(id), "%v", change)
 			}
 
-			product, prices, err := client.Look(r.t.Context(), id)
+			product, prices, err := client.GetProductWithPrices(r.t.Context(), id)
 			require.NoError(t, err)
 			read := &catalogv1.Observed{Account: "default", ProductId: id}
-			catalog.ObserveWhole(read, product, prices)
+			catalog.ObserveAll(read, product, prices)
 			// Whose metadata is whose is not Stripe's to tell.
 			known := r.observed(id)
 			read.ManagedMetadata = known.GetManagedMetadata()

@@ -13,6 +13,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -46,7 +47,7 @@ func adoptable(p *ledger.Product) bool {
 	if p.Desired == nil {
 		return p.Observed.GetProduct() != nil
 	}
-	return p.Desired.GetProduct() != nil && !catalog.Ours(p.Observed)
+	return p.Desired.GetProduct() != nil && !catalog.Managed(p.Observed)
 }
 
 // AdoptProducts orders push to adopt.
@@ -58,10 +59,10 @@ func (c control) AdoptProducts(ctx context.Context, req *connect.Request[control
 			Id: nuid.Next(), Account: c.Account, Issuer: operator, Reason: "approved", IssuedAt: timestamppb.New(c.Now()),
 			Verb: &meshv1.Command_Adopt{Adopt: a},
 		}
-		if err := c.mesh.Publish(ctx, mesh.CommandSubject(mesh.Push, c.Account, mesh.VerbAdopt, a.GetProductId()), command, mesh.WithID(command.GetId())); err != nil {
+		if err := c.mesh.Publish(ctx, topology.CommandSubject(topology.Push, c.Account, topology.VerbAdopt, a.GetProductId()), command, mesh.WithID(command.GetId())); err != nil {
 			return nil, unavailable(err)
 		}
-		if err := c.ledger.Apply(ctx, ledger.Record(ledger.Entry{
+		if err := c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
 			EventID: "ORDER:" + command.GetId(), Product: a.GetProductId(), At: c.Now(), Kind: "ordered", Detail: "adopt " + mesh.DescribeAdoption(a), TraceID: traceID(ctx),
 		})); err != nil {
 			return nil, unavailable(err)
@@ -73,7 +74,7 @@ func (c control) AdoptProducts(ctx context.Context, req *connect.Request[control
 
 // ListAdoptions tells what has become of orders to adopt.
 func (c control) ListAdoptions(ctx context.Context, req *connect.Request[controlv1.ListAdoptionsRequest]) (*connect.Response[controlv1.ListAdoptionsResponse], error) {
-	refused := mesh.OutcomeName(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED)
+	refused := topology.OutcomeName(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED)
 	var events []string
 	for _, id := range req.Msg.GetIds() {
 		for _, kind := range []meshv1.OutcomeKind{meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED} {

@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // now is the time of the NATS server.
@@ -32,7 +33,7 @@ func (r *rig) now() time.Time {
 func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 	r.t.Helper()
 	at := r.now()
-	sequence, err := r.mesh.LastSequence(r.t.Context(), mesh.StreamCatalog)
+	sequence, err := r.mesh.LastSequence(r.t.Context(), topology.StreamCatalog)
 	require.NoError(r.t, err)
 	report := &meshv1.CaptureReport{
 		At: timestamppb.New(at), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: timestamppb.New(at), CatalogSequence: sequence, Version: 1,
@@ -47,17 +48,17 @@ func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 // pull stands in for a pull that reads Stripe's events, and has nothing to do.
 func (r *rig) pull() {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Cursor("poll.default").Put(r.t.Context(), &meshv1.PollReport{At: timestamppb.Now(), Interval: durationpb.New(time.Hour)}))
-	r.works(mesh.PullStripe)
+	require.NoError(r.t, r.mesh.Record("poll.default").Put(r.t.Context(), &meshv1.PollReport{At: timestamppb.Now(), Interval: durationpb.New(time.Hour)}))
+	r.works(topology.PullStripe)
 }
 
 // works has a consumer's messages taken and kept unanswered.
-func (r *rig) works(c mesh.Consumer) (stop func()) {
+func (r *rig) works(c topology.Consumer) (stop func()) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Pull, Consumer: c}, func(context.Context, mesh.Message[*meshv1.StripeChange]) mesh.Verdict {
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Pull, Consumer: c}, func(context.Context, mesh.Message[*meshv1.StripeChange]) mesh.Verdict {
 			return mesh.Busy(time.Hour)
 		})
 	}()
@@ -145,10 +146,10 @@ func TestEquality_NoticesServicesThatDoNotRun(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
-	require.NoError(t, r.mesh.Cursor("poll.default").Put(t.Context(), &meshv1.PollReport{At: timestamppb.Now(), Interval: durationpb.New(time.Hour)}))
+	require.NoError(t, r.mesh.Record("poll.default").Put(t.Context(), &meshv1.PollReport{At: timestamppb.Now(), Interval: durationpb.New(time.Hour)}))
 	unknown := func() string { r.report(nil); return r.equality().GetUnknown() }
 	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no pull runs") }, patience, 50*time.Millisecond)
-	stop := r.works(mesh.PullCommand)
+	stop := r.works(topology.PullCommand)
 	require.Eventually(t, func() bool { return unknown() == "" }, patience, 50*time.Millisecond, "push is not missed while nothing waits for it")
 	localtest.Holds(t, 7*time.Second, func() bool { return unknown() == "" }, "an idle pull runs")
 
@@ -166,7 +167,7 @@ func TestCounts_LeaveOutWhatLeftTheCatalog(t *testing.T) {
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	remove := func(id string, version uint64) {
-		require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, id), &catalogv1.ProductChange{
+		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
 			Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_DELETE,
 		}, mesh.WithVersion(version)))
 	}
@@ -226,7 +227,7 @@ func TestPlan_IsComplete(t *testing.T) {
 		require.NoError(t, err)
 	}
 	inStripe(false)
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, "mug"), &catalogv1.ProductChange{
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), &catalogv1.ProductChange{
 		Account: "default", ProductId: "mug", Version: 10, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: mug,
 	}, mesh.WithVersion(10)))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
@@ -254,10 +255,10 @@ func TestPlan_IsComplete(t *testing.T) {
 		r.observe(id, "Old", 1)
 		r.desire(id, "New", uint64(20+i))
 	}
-	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "slow", Version: 20, Attempts: 4, Lane: "live", Error: "Stripe: 500 [req_1]"}, time.Hour))
-	require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "held", Version: 21, Lane: "bulk", Error: "held until approved"}, time.Hour))
+	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "slow", Version: 20, Attempts: 4, Lane: "live", Error: "Stripe: 500 [req_1]"}, time.Hour))
+	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "held", Version: 21, Lane: "bulk", Error: "held until approved"}, time.Hour))
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Id: "letter", Account: "default", Service: mesh.Push, ProductId: "bad", Version: 22, Reason: mesh.ReasonRefused, Message: "Invalid currency: xxx", LastAt: timestamppb.Now(),
+		Id: "letter", Account: "default", Service: topology.Push, ProductId: "bad", Version: 22, Reason: topology.ReasonRefused, Message: "Invalid currency: xxx", LastAt: timestamppb.Now(),
 	}))
 	for _, request := range []string{`{}`, `{"product_ids":["bad","held","slow"]}`} {
 		require.Eventually(t, func() bool {
@@ -287,7 +288,7 @@ func TestSyncProducts_HasTheRowsReadFirst(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 			orders <- msg.Body
 			return mesh.Ack()
 		})

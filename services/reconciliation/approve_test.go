@@ -12,13 +12,14 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard())
-	_, err := r.mesh.Guard("default").Store(t.Context(), &meshv1.Guard{
+	_, err := r.mesh.Guard("default").CompareAndPut(t.Context(), &meshv1.Guard{
 		Since: timestamppb.Now(), Archived: 10, Recent: []string{"x"}, Held: []string{"mug", "poster"}, HeldSince: timestamppb.Now(), Products: 100, Allowed: 10,
 	}, 0)
 	require.NoError(t, err)
@@ -29,7 +30,7 @@ func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 			mu.Lock()
 			defer mu.Unlock()
 			ordered[msg.Body.GetSync().GetProductId()] = msg.Body.GetIssuer()

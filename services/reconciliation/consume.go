@@ -15,6 +15,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -25,7 +26,7 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 	if c := change.GetCommittedAt(); c != nil {
 		at = c.AsTime()
 	}
-	return ledger.Desire(change, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, ledger.Entry{
+	return ledger.DesiredChange(change, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, ledger.Entry{
 		// With the time: a stream that is made anew counts from 1 again.
 		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence), Product: change.GetProductId(), At: at, Kind: "catalog_change",
 		Version: change.GetVersion(), Detail: describe(change), TraceID: traceID(ctx),
@@ -34,13 +35,13 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 
 // observed follows OBSERVED.
 func (r *reconciler) observed(_ context.Context, msg mesh.Message[*catalogv1.Observed]) (ledger.Change, error) {
-	return ledger.Observe(msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}), nil
+	return ledger.ObservedChange(msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}), nil
 }
 
 // forgetAdopted drops what was observed under an id of Stripe's own, if a product was adopted while that was on its way: it is
 // none by itself any more.
 func (r *reconciler) forgetAdopted(ctx context.Context, o *catalogv1.Observed) error {
-	if catalog.Ours(o) || o.GetProduct() == nil {
+	if catalog.Managed(o) || o.GetProduct() == nil {
 		return nil
 	}
 	linked, err := r.mesh.Links().Product(ctx, r.Account, o.GetProductId())
@@ -62,7 +63,7 @@ func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.S
 	if err != nil {
 		return ledger.Change{}, err
 	}
-	return ledger.RecordEvent(ledger.Entry{
+	return ledger.EventEntry(ledger.Entry{
 		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(), Product: c.GetProductId(), At: c.GetReceivedAt().AsTime(),
 		Kind: "stripe_event", Detail: detail, TraceID: traceID(ctx), Data: data,
 	}, c.GetEventId()), nil
@@ -85,8 +86,8 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 	if err != nil {
 		return ledger.Change{}, err
 	}
-	return ledger.Record(ledger.Entry{
-		EventID: "SYNC:" + o.GetId(), Product: o.GetProductId(), At: o.GetAt().AsTime(), Kind: mesh.OutcomeName(o.GetKind()),
+	return ledger.AuditEntry(ledger.Entry{
+		EventID: "SYNC:" + o.GetId(), Product: o.GetProductId(), At: o.GetAt().AsTime(), Kind: topology.OutcomeName(o.GetKind()),
 		Version: o.GetVersion(), Detail: detail, TraceID: traceID(ctx), Data: data,
 	}), nil
 }
@@ -104,7 +105,7 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 	l := msg.Body
 	// An earlier version, or somebody else, may have stored what Postgres refuses.
 	mesh.FitLetter(l, r.mesh.MaxBody())
-	return ledger.Bury(l, ledger.Entry{
+	return ledger.DeadLetterChange(l, ledger.Entry{
 		EventID: "DEAD:" + l.GetId(), Product: l.GetProductId(), At: l.GetLastAt().AsTime(), Kind: "dead", Version: l.GetVersion(),
 		Detail: l.GetReason() + ": " + l.GetMessage(), TraceID: traceID(ctx),
 	}), nil
@@ -113,7 +114,7 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 func (r *reconciler) tell(ctx context.Context, o *meshv1.Outcome) error {
 	o.Account, o.At = r.Account, timestamppb.New(r.Now())
 	fitOutcome(o, r.mesh.MaxBody())
-	return r.mesh.Publish(ctx, mesh.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o, mesh.WithID(o.GetId()), mesh.WithVersion(o.GetVersion()))
+	return r.mesh.Publish(ctx, topology.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o, mesh.WithID(o.GetId()), mesh.WithVersion(o.GetVersion()))
 }
 
 func traceID(ctx context.Context) string {

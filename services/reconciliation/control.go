@@ -22,9 +22,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/connectjson"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/request"
-	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
 // maxNamed is how many products a request may name, and how many entries an answer may have.
@@ -126,7 +126,7 @@ func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv
 		if req.Msg.GetLook() {
 			detail = "sync, with a look at Stripe"
 		}
-		if err := c.ledger.Apply(ctx, ledger.Record(ledger.Entry{EventID: "ORDER:" + command, Product: id, At: at, Kind: "ordered", Detail: detail, TraceID: traceID(ctx)})); err != nil {
+		if err := c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{EventID: "ORDER:" + command, Product: id, At: at, Kind: "ordered", Detail: detail, TraceID: traceID(ctx)})); err != nil {
 			return nil, unavailable(err)
 		}
 	}
@@ -150,7 +150,7 @@ func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.App
 	var held []string
 	for {
 		guard := &meshv1.Guard{}
-		revision, err := c.mesh.Guard(c.Account).Load(ctx, guard)
+		revision, err := c.mesh.Guard(c.Account).GetAt(ctx, guard)
 		if err != nil {
 			return nil, unavailable(err)
 		}
@@ -161,7 +161,7 @@ func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.App
 		if until != nil {
 			held, guard.Held, guard.HeldSince = guard.GetHeld(), nil, nil
 		}
-		_, err = c.mesh.Guard(c.Account).Store(ctx, guard, revision)
+		_, err = c.mesh.Guard(c.Account).CompareAndPut(ctx, guard, revision)
 		if errors.Is(err, mesh.ErrMoved) {
 			continue
 		}

@@ -16,8 +16,9 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 // lettersAtOnce is about how many letters one call replays or drops. A letter may be as large as a message.
@@ -27,7 +28,7 @@ const lettersAtOnce = 200
 // that stays there is closed anew by the state that closed it, except one that an operator's order settled.
 func (r *reconciler) forget(ctx context.Context, letters []*meshv1.DeadLetter) {
 	for _, l := range letters {
-		if err := r.mesh.ForgetLetter(ctx, l); err != nil {
+		if err := r.mesh.DeleteLetter(ctx, l); err != nil {
 			r.Logger.WarnContext(ctx, "a dead letter is closed, and could not be removed from DEAD", "product", l.GetProductId(), "error", err)
 		}
 	}
@@ -47,7 +48,7 @@ func (c control) GetDeadLetters(ctx context.Context, req *connect.Request[contro
 	out := &controlv1.GetDeadLettersResponse{}
 	for _, l := range letters {
 		detail := &controlv1.DeadLetterDetail{DeadLetter: l, Wanted: wanted(l, product)}
-		if retriedBy(l) == mesh.Push && product != nil {
+		if retriedBy(l) == topology.Push && product != nil {
 			detail.Steps = plan(product).GetSteps()
 		}
 		out.DeadLetters = append(out.DeadLetters, detail)
@@ -58,7 +59,7 @@ func (c control) GetDeadLetters(ctx context.Context, req *connect.Request[contro
 // wanted is the state that a letter is about: the one that it carries, that of a write-back included, or else the one of its
 // version that CATALOG held, as with a letter of a repair, which carries the order.
 func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductChange {
-	if l.GetReason() == mesh.ReasonWriteBackFailed {
+	if l.GetReason() == topology.ReasonWriteBackFailed {
 		command := &meshv1.Command{}
 		if err := proto.Unmarshal(l.GetPayload(), command); err == nil && command.GetWriteBack().GetProductId() == l.GetProductId() {
 			return &catalogv1.ProductChange{
@@ -67,7 +68,7 @@ func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductCha
 			}
 		}
 	}
-	if l.GetStream() == mesh.StreamCatalog || l.GetStream() == "" && l.GetService() == mesh.Ingestion {
+	if l.GetStream() == topology.StreamCatalog || l.GetStream() == "" && l.GetService() == topology.Ingestion {
 		change := &catalogv1.ProductChange{}
 		if err := proto.Unmarshal(l.GetPayload(), change); err == nil && change.GetProductId() == l.GetProductId() {
 			return change
@@ -86,13 +87,13 @@ func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductCha
 // anew.
 func retriedBy(l *meshv1.DeadLetter) string {
 	switch l.GetReason() {
-	case mesh.ReasonUndecodable, mesh.ReasonWriteBackFailed:
-		return mesh.Push
+	case topology.ReasonUndecodable, topology.ReasonWriteBackFailed:
+		return topology.Push
 	}
-	if l.GetService() == mesh.Ingestion {
-		return mesh.Ingestion
+	if l.GetService() == topology.Ingestion {
+		return topology.Ingestion
 	}
-	return mesh.Push
+	return topology.Push
 }
 
 // ReplayDeadLetters orders the newest states of dead products to be tried again. The letters stay open: what comes of the
@@ -108,7 +109,7 @@ func (c control) ReplayDeadLetters(ctx context.Context, req *connect.Request[con
 	for i, l := range letters {
 		result := out.GetResults()[i]
 		switch {
-		case retriedBy(l) != mesh.Push:
+		case retriedBy(l) != topology.Push:
 			continue
 		case failed != nil:
 			result.Error = "not tried, since the one before failed"
@@ -123,7 +124,7 @@ func (c control) ReplayDeadLetters(ctx context.Context, req *connect.Request[con
 			telemetry.Fail(span, failed)
 			span.End()
 		}
-		result.Ordered = mesh.Push
+		result.Ordered = topology.Push
 		if failed != nil {
 			result.Ordered, result.Error = "", failed.Error()
 		}
@@ -143,7 +144,7 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 		}
 	}()
 	for _, l := range letters {
-		if retriedBy(l) != mesh.Ingestion || slices.Contains(ids, l.GetProductId()) {
+		if retriedBy(l) != topology.Ingestion || slices.Contains(ids, l.GetProductId()) {
 			continue
 		}
 		ids = append(ids, l.GetProductId())
@@ -160,7 +161,7 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 	command := nuid.Next()
 	err = c.backfill(ctx, ids, operator, "replay of dead letters", command)
 	for i, l := range letters {
-		if retriedBy(l) != mesh.Ingestion {
+		if retriedBy(l) != topology.Ingestion {
 			continue
 		}
 		if err == nil {
@@ -170,13 +171,13 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 			results[i].Error = err.Error()
 			continue
 		}
-		results[i].Ordered = mesh.Ingestion
+		results[i].Ordered = topology.Ingestion
 	}
 	return err
 }
 
 func (c control) recordReplay(ctx context.Context, command string, l *meshv1.DeadLetter) error {
-	return c.ledger.Apply(ctx, ledger.Record(ledger.Entry{
+	return c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
 		EventID: "ORDER:" + command + ":" + l.GetProductId(), Product: l.GetProductId(), At: c.Now(), Kind: "ordered", Version: l.GetVersion(),
 		Detail: fmt.Sprintf("replay by %s of what was dead: %s", retriedBy(l), l.GetReason()), TraceID: traceID(ctx),
 	}))
@@ -188,7 +189,7 @@ func (r *reconciler) backfill(ctx context.Context, products []string, issuer, re
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
 		Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: products}},
 	}
-	return r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Ingestion, r.Account, mesh.VerbBackfill, ""), command, mesh.WithID(id))
+	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbBackfill, ""), command, mesh.WithID(id))
 }
 
 // DropDeadLetters closes letters and removes them from DEAD, which comes first: the other way round, one that could not be
@@ -216,7 +217,7 @@ func (c control) DropDeadLetters(ctx context.Context, req *connect.Request[contr
 
 // drop closes a letter for good; one that was closed meanwhile is as good as dropped.
 func (c control) drop(ctx context.Context, l *meshv1.DeadLetter, why string) error {
-	if err := c.mesh.ForgetLetter(ctx, l); err != nil {
+	if err := c.mesh.DeleteLetter(ctx, l); err != nil {
 		return err
 	}
 	detail := fmt.Sprintf("by %s: %s", operator, l.GetReason())

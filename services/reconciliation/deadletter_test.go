@@ -18,7 +18,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func (r *rig) bury(service, id, reason string, version uint64) *meshv1.DeadLetter {
@@ -45,7 +45,7 @@ func (r *rig) letters(request string) []string {
 // stored says whether DEAD holds a letter of a service about a product.
 func (r *rig) stored(service, id string) bool {
 	r.t.Helper()
-	return r.last(mesh.StreamDead, mesh.DeadSubject(service, "default", id)) != nil
+	return r.last(topology.StreamDead, topology.DeadSubject(service, "default", id)) != nil
 }
 
 func (r *rig) last(stream, subject string) *jetstream.RawStreamMsg {
@@ -63,7 +63,7 @@ func (r *rig) last(stream, subject string) *jetstream.RawStreamMsg {
 // ordered is the newest order on a subject of COMMAND.
 func (r *rig) ordered(subject string) *meshv1.Command {
 	r.t.Helper()
-	msg := r.last(mesh.StreamCommand, subject)
+	msg := r.last(topology.StreamCommand, subject)
 	if msg == nil {
 		return nil
 	}
@@ -75,9 +75,9 @@ func (r *rig) ordered(subject string) *meshv1.Command {
 func TestDeadLettersAreFiltered(t *testing.T) {
 	r := newRig(t)
 	r.start()
-	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
-	r.bury(mesh.Push, "cup", mesh.ReasonExhausted, 11)
-	r.bury(mesh.Ingestion, "jar", mesh.ReasonInvalidProduct, 12)
+	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
+	r.bury(topology.Push, "cup", topology.ReasonExhausted, 11)
+	r.bury(topology.Ingestion, "jar", topology.ReasonInvalidProduct, 12)
 	for request, want := range map[string][]string{
 		`{}`:                              {"ingestion jar", "push cup", "push mug"},
 		`{"service":"push"}`:              {"push cup", "push mug"},
@@ -95,35 +95,35 @@ func TestALetterOfPushIsReplayedWithTheNewestState(t *testing.T) {
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	r.desire("mug", "Mug", 10)
-	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
+	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 
 	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"product_ids":["mug"]}}`).GetResults()
 	require.Len(t, results, 1)
-	require.Equal(t, mesh.Push, results[0].GetOrdered())
+	require.Equal(t, topology.Push, results[0].GetOrdered())
 	require.Empty(t, results[0].GetError())
-	command := r.ordered(mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "mug"))
+	command := r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"))
 	require.Equal(t, "operator", command.GetIssuer())
 	require.Equal(t, "mug", command.GetSync().GetProductId())
 	require.True(t, command.GetSync().GetLook())
 	require.Equal(t, "ordered", r.kinds("mug")[0])
 	require.Equal(t, []string{"push mug"}, r.letters(`{}`), "what comes of the order closes it")
-	require.True(t, r.stored(mesh.Push, "mug"))
+	require.True(t, r.stored(topology.Push, "mug"))
 
 	// Refused again: the new letter takes the old one's place.
-	again := r.bury(mesh.Push, "mug", mesh.ReasonNotConverging, 10)
+	again := r.bury(topology.Push, "mug", topology.ReasonNotConverging, 10)
 	require.Eventually(t, func() bool {
 		open := ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters()
 		return len(open) == 1 && open[0].GetId() == again.GetId()
 	}, patience, 10*time.Millisecond)
-	require.True(t, r.stored(mesh.Push, "mug"))
+	require.True(t, r.stored(topology.Push, "mug"))
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state("mug"))
 
 	// Applied: the letter is gone, from DEAD too.
 	r.observe("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Empty(t, r.letters(`{}`))
-	require.Eventually(t, func() bool { return !r.stored(mesh.Push, "mug") }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !r.stored(topology.Push, "mug") }, patience, 10*time.Millisecond)
 }
 
 func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
@@ -131,11 +131,11 @@ func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	for i, id := range []string{"mug", "cup"} {
-		r.bury(mesh.Ingestion, id, mesh.ReasonInvalidProduct, uint64(20+i))
+		r.bury(topology.Ingestion, id, topology.ReasonInvalidProduct, uint64(20+i))
 	}
 	// Nobody could read it: its product may be one that the catalog never had, which ingestion would call removed.
-	r.bury(mesh.Ingestion, "unknown", mesh.ReasonUndecodable, 0)
-	r.bury(mesh.Pull, "jar", mesh.ReasonUndecodable, 0)
+	r.bury(topology.Ingestion, "unknown", topology.ReasonUndecodable, 0)
+	r.bury(topology.Pull, "jar", topology.ReasonUndecodable, 0)
 
 	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"all":true}}`).GetResults()
 	by := map[string]string{}
@@ -143,20 +143,20 @@ func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
 		require.Empty(t, result.GetError())
 		by[result.GetProductId()] = result.GetOrdered()
 	}
-	require.Equal(t, map[string]string{"mug": mesh.Ingestion, "cup": mesh.Ingestion, "unknown": mesh.Push, "jar": mesh.Push}, by)
-	command := r.ordered(mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbBackfill, ""))
+	require.Equal(t, map[string]string{"mug": topology.Ingestion, "cup": topology.Ingestion, "unknown": topology.Push, "jar": topology.Push}, by)
+	command := r.ordered(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, ""))
 	require.Equal(t, "operator", command.GetIssuer())
 	require.Equal(t, []string{"cup", "mug"}, command.GetBackfill().GetProductIds())
 	require.Equal(t, []string{"ordered", "dead"}, r.kinds("mug"))
-	require.True(t, r.ordered(mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "jar")).GetSync().GetLook())
+	require.True(t, r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "jar")).GetSync().GetLook())
 	require.Equal(t, []string{"ingestion cup", "ingestion mug"}, r.letters(`{}`), "letters about no version are settled by the order")
-	require.Eventually(t, func() bool { return !r.stored(mesh.Pull, "jar") }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !r.stored(topology.Pull, "jar") }, patience, 10*time.Millisecond)
 
 	r.desire("mug", "Mug", 25)
 	r.observe("mug", "Mug", 25)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Equal(t, []string{"ingestion cup"}, r.letters(`{}`))
-	require.Eventually(t, func() bool { return !r.stored(mesh.Ingestion, "mug") }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !r.stored(topology.Ingestion, "mug") }, patience, 10*time.Millisecond)
 }
 
 func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
@@ -169,8 +169,8 @@ func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
 	}}})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Service: mesh.Ingestion, Account: "default", ProductId: "mug", Version: 10, Reason: mesh.ReasonWriteBackFailed, Payload: payload,
-		Stream: mesh.StreamCommand, Message: "refused",
+		Service: topology.Ingestion, Account: "default", ProductId: "mug", Version: 10, Reason: topology.ReasonWriteBackFailed, Payload: payload,
+		Stream: topology.StreamCommand, Message: "refused",
 	}))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	detail := ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"mug"}`).GetDeadLetters()
@@ -179,9 +179,9 @@ func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
 
 	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"all":true}}`).GetResults()
 	require.Len(t, results, 1)
-	require.Equal(t, mesh.Push, results[0].GetOrdered(), "a look at Stripe, and what then differs is judged as always")
-	require.True(t, r.ordered(mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "mug")).GetSync().GetLook())
-	require.Nil(t, r.ordered(mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbBackfill, "")))
+	require.Equal(t, topology.Push, results[0].GetOrdered(), "a look at Stripe, and what then differs is judged as always")
+	require.True(t, r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug")).GetSync().GetLook())
+	require.Nil(t, r.ordered(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, "")))
 	require.Equal(t, []string{"ingestion mug"}, r.letters(`{}`))
 
 	// Written back after all.
@@ -197,9 +197,9 @@ func TestADroppedLetterIsForgotten(t *testing.T) {
 	r.desire("mug", "Mug", 10)
 	r.observe("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-	letter := r.bury(mesh.Ingestion, "mug", mesh.ReasonInvalidProduct, 20)
-	r.bury(mesh.Pull, "mug", mesh.ReasonUndecodable, 0)
-	r.bury(mesh.Pull, "cup", mesh.ReasonUndecodable, 0)
+	letter := r.bury(topology.Ingestion, "mug", topology.ReasonInvalidProduct, 20)
+	r.bury(topology.Pull, "mug", topology.ReasonUndecodable, 0)
+	r.bury(topology.Pull, "cup", topology.ReasonUndecodable, 0)
 
 	dropped := ask[controlv1.DropDeadLettersResponse](r, "DropDeadLetters", `{"selection":{"product_ids":["mug","other"],"service":"ingestion"},"why":"made by mistake"}`).GetResults()
 	require.Len(t, dropped, 2)
@@ -209,7 +209,7 @@ func TestADroppedLetterIsForgotten(t *testing.T) {
 	require.Equal(t, "no such dead letter is open", dropped[1].GetError())
 	require.Equal(t, []string{"pull cup", "pull mug"}, r.letters(`{}`))
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state("mug"), "another letter is open")
-	require.False(t, r.stored(mesh.Ingestion, "mug"))
+	require.False(t, r.stored(topology.Ingestion, "mug"))
 	entry := ask[controlv1.ListHistoryResponse](r, "ListHistory", `{"product_id":"mug"}`).GetEntries()[0]
 	require.Equal(t, "dropped", entry.GetKind())
 	require.Equal(t, "by operator: invalid_product (made by mistake)", entry.GetDetail())
@@ -221,7 +221,7 @@ func TestADroppedLetterIsForgotten(t *testing.T) {
 	// A ledger that is made anew does not know them either.
 	stop()
 	r.cfg.LedgerURL = localtest.Postgres(t)
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	require.Zero(t, stream.CachedInfo().State.Msgs)
 }
@@ -232,7 +232,7 @@ func TestAProductThatStillDiffersAfterADropDriftsAndMayDieAgain(t *testing.T) {
 	r.acked()
 	commands := r.commands("mug")
 	r.desire("mug", "Mug", 10)
-	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
+	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	require.Zero(t, commands.Load())
 
@@ -240,7 +240,7 @@ func TestAProductThatStillDiffersAfterADropDriftsAndMayDieAgain(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
 
-	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
+	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	r.clock.advance(time.Hour)
 	localtest.Holds(t, 3*grace, func() bool { return commands.Load() == 1 }, "the dead are not repaired")
@@ -253,7 +253,7 @@ func TestALongSelectionIsTakenInParts(t *testing.T) {
 	const n = 450
 	for i := range n {
 		require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-			Service: mesh.Push, Account: "default", ProductId: fmt.Sprintf("p%d", i), Version: 1, Reason: mesh.ReasonRefused, LastAt: timestamppb.Now(),
+			Service: topology.Push, Account: "default", ProductId: fmt.Sprintf("p%d", i), Version: 1, Reason: topology.ReasonRefused, LastAt: timestamppb.Now(),
 		}))
 	}
 	require.Eventually(t, func() bool { return len(r.letters(`{"limit":1000}`)) == n }, patience, 50*time.Millisecond)
@@ -286,7 +286,7 @@ func TestALetterIsShownWithWhatItWasAbout(t *testing.T) {
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
 	// Of a repair: the payload is the order, and CATALOG has the state.
-	r.bury(mesh.Push, "mug", mesh.ReasonRefused, 10)
+	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
 	shown := ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"mug"}`).GetDeadLetters()
 	require.Len(t, shown, 1)
 	require.Equal(t, "Mug", shown[0].GetWanted().GetProduct().GetName())
@@ -295,7 +295,7 @@ func TestALetterIsShownWithWhatItWasAbout(t *testing.T) {
 	payload, err := proto.Marshal(&catalogv1.ProductChange{ProductId: "cup", Product: &catalogv1.Product{Id: "cup", Name: strings.Repeat("c", 6000)}})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Service: mesh.Ingestion, Account: "default", ProductId: "cup", Version: 12, Reason: mesh.ReasonInvalidProduct, Payload: payload,
+		Service: topology.Ingestion, Account: "default", ProductId: "cup", Version: 12, Reason: topology.ReasonInvalidProduct, Payload: payload,
 	}))
 	r.eventually("cup", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	shown = ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"cup"}`).GetDeadLetters()

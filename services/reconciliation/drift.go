@@ -13,8 +13,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
-	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 // longestLook is the longest time between looks for drift.
@@ -53,7 +54,7 @@ func (r *reconciler) lookForDrift(ctx context.Context) error {
 // isDrift says of a product that has differed for long whether that is drift. It is not while push is to come back to the
 // product: its repair would be one more failing call.
 func (r *reconciler) isDrift(ctx context.Context, p *ledger.Product) (bool, error) {
-	retrying, err := r.mesh.Retrying(ctx, mesh.Push, r.Account, p.ID)
+	retrying, err := r.mesh.Retrying(ctx, topology.Push, r.Account, p.ID)
 	return err == nil && !retrying, err
 }
 
@@ -98,7 +99,7 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 			continue
 		}
 		metrics.DriftRepaired.Add(ctx, 1)
-		name := mesh.OutcomeName(how.kind)
+		name := topology.OutcomeName(how.kind)
 		if err := r.tell(ctx, &meshv1.Outcome{
 			Id:        fmt.Sprintf("%s:%s:%s:%d:%d", name, r.Account, p.ID, of[0].Since.UnixMicro(), of[0].ID),
 			ProductId: p.ID, Kind: how.kind, Version: p.Desired.GetVersion(), Differences: differences(of),
@@ -112,7 +113,7 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 
 // act orders what a product's drift asks for, with a look at Stripe: what is known of it has been wrong once. It returns why
 // what was to be written back cannot be, for a person to decide.
-func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Orders) (cannot string, err error) {
+func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Commands) (cannot string, err error) {
 	ctx, span := r.startDrift(ctx, "mend drift", p)
 	defer func() {
 		telemetry.Fail(span, err)
@@ -123,7 +124,7 @@ func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Orders
 	}
 	if o.Repair || o.Archive {
 		sync := &meshv1.SyncProduct{ProductId: p.ID, Look: true, Overwrite: o.Overwrite, Leave: o.Leave, ArchiveExtra: o.Archive}
-		if err := r.send(ctx, sync, mesh.Reconciliation, "drift", id("repair")); err != nil {
+		if err := r.send(ctx, sync, topology.Reconciliation, "drift", id("repair")); err != nil {
 			return "", err
 		}
 	}
@@ -134,7 +135,7 @@ func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Orders
 }
 
 // writeBack orders ingestion to take Stripe's values into the catalog.
-func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Orders, id string) (cannot string, err error) {
+func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Commands, id string) (cannot string, err error) {
 	order := &meshv1.WriteBack{ProductId: p.ID, Version: p.Desired.GetVersion(), Import: o.Import}
 	if o.Import {
 		if r.inGrace(p) {
@@ -149,7 +150,7 @@ func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.
 		if len(fields) == 0 || err != nil {
 			return cannot, err
 		}
-		if order.Product, order.Fields = catalog.Take(p.Desired, p.Observed, fields); len(order.Fields) == 0 {
+		if order.Product, order.Fields = catalog.TakeWithPrices(p.Desired, p.Observed, fields); len(order.Fields) == 0 {
 			return "the catalog cannot have Stripe's value", nil
 		}
 	}
@@ -157,10 +158,10 @@ func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.
 		return fmt.Sprintf("with Stripe's values the product could not be in the catalog: %s", violations[0]), nil
 	}
 	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: mesh.Reconciliation, Reason: "drift", IssuedAt: timestamppb.New(r.Now()),
+		Id: id, Account: r.Account, Issuer: topology.Reconciliation, Reason: "drift", IssuedAt: timestamppb.New(r.Now()),
 		Verb: &meshv1.Command_WriteBack{WriteBack: order},
 	}
-	return "", r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Ingestion, r.Account, mesh.VerbWriteBack, p.ID), command, mesh.WithID(id), mesh.WithVersion(order.Version))
+	return "", r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbWriteBack, p.ID), command, mesh.WithID(id), mesh.WithVersion(order.Version))
 }
 
 func (r *reconciler) order(ctx context.Context, product string, look bool, issuer, reason, id string) error {
@@ -171,7 +172,7 @@ func (r *reconciler) send(ctx context.Context, sync *meshv1.SyncProduct, issuer,
 	command := &meshv1.Command{
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()), Verb: &meshv1.Command_Sync{Sync: sync},
 	}
-	return r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Push, r.Account, mesh.VerbSync, sync.GetProductId()), command, mesh.WithID(id))
+	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Push, r.Account, topology.VerbSync, sync.GetProductId()), command, mesh.WithID(id))
 }
 
 // inWords says what differs: `description: "A" in the catalog, "B" in Stripe`.
@@ -207,13 +208,13 @@ func (r *reconciler) scan(ctx context.Context, id, issuer, reason string) error 
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
 		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
-	return r.mesh.Publish(ctx, mesh.CommandSubject(mesh.Pull, r.Account, mesh.VerbScan, ""), command, mesh.WithID(id))
+	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, r.Account, topology.VerbScan, ""), command, mesh.WithID(id))
 }
 
 // lastScan is the report of the newest scan, nil if there was none.
 func (r *reconciler) lastScan(ctx context.Context) (*meshv1.ScanReport, error) {
 	report := &meshv1.ScanReport{}
-	ok, err := r.mesh.Cursor("scan."+r.Account).Get(ctx, report)
+	ok, err := r.mesh.Record("scan."+r.Account).Get(ctx, report)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -240,7 +241,7 @@ func (r *reconciler) scheduleScans(ctx context.Context) error {
 		if err == nil && r.Now().Sub(last) > r.ScanInterval {
 			// Every replica orders it, and so does one that restarts: the scan after the last is the same for all.
 			id := fmt.Sprintf("scheduled:%s:%d", r.Account, report.GetStartedAt().AsTime().UnixMicro())
-			if err := r.scan(ctx, id, mesh.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
+			if err := r.scan(ctx, id, topology.Reconciliation, "scheduled"); err != nil && ctx.Err() == nil {
 				r.Logger.WarnContext(ctx, "could not order a scan", "error", err)
 			} else {
 				ordered = r.Now()

@@ -109,7 +109,7 @@ func takeable(p *ledger.Product, d *ledger.Drift) error {
 	if d.Kind == catalog.Extra && d.Field == "" {
 		return nil
 	}
-	if _, taken := catalog.Take(p.Desired, p.Observed, []string{p.Field(d)}); len(taken) > 0 {
+	if _, taken := catalog.TakeWithPrices(p.Desired, p.Observed, []string{p.Field(d)}); len(taken) > 0 {
 		return nil
 	}
 	what := "product " + p.ID

@@ -10,7 +10,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const (
@@ -89,7 +89,7 @@ func (e evidence) asOf() time.Time {
 // captureUnknown says why it is not known what the catalog holds now; "" if it is known.
 func (e evidence) captureUnknown() string {
 	r := e.capture
-	if p := e.pausedSince(mesh.Ingestion); p != "" {
+	if p := e.pausedSince(topology.Ingestion); p != "" {
 		return p
 	}
 	if r.GetAt() == nil {
@@ -172,7 +172,7 @@ func (e evidence) stripeRead() time.Time {
 
 // pullUnknown says why it is not known what Stripe holds now; "" if it is known, to within the interval of the reads.
 func (e evidence) pullUnknown() string {
-	if p := e.pausedSince(mesh.Pull); p != "" {
+	if p := e.pausedSince(topology.Pull); p != "" {
 		return p
 	}
 	if e.pull.unseen > unseenAfter {
@@ -223,7 +223,7 @@ func (e evidence) pushUnknown() string {
 	if e.push.waiting == 1 {
 		waiting = "a message waits for it"
 	}
-	if p := e.pausedSince(mesh.Push); p != "" {
+	if p := e.pausedSince(topology.Push); p != "" {
 		return p + ", and " + waiting
 	}
 	if e.push.unseen > unseenAfter {

@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -20,8 +21,8 @@ import (
 func follow[T any, M interface {
 	*T
 	proto.Message
-}](ctx context.Context, r *reconciler, c mesh.Consumer, change func(context.Context, mesh.Message[M]) (ledger.Change, error), after func(context.Context, M) error) error {
-	return mesh.WorkBatches(ctx, r.mesh, mesh.Worker{Service: mesh.Reconciliation, Consumer: c, Concurrency: concurrency}, batchSize,
+}](ctx context.Context, r *reconciler, c topology.Consumer, change func(context.Context, mesh.Message[M]) (ledger.Change, error), after func(context.Context, M) error) error {
+	return mesh.ConsumeBatches(ctx, r.mesh, mesh.Worker{Service: topology.Reconciliation, Consumer: c, Concurrency: concurrency}, batchSize,
 		func(ctx context.Context, batch []mesh.Delivery[M]) []mesh.Verdict {
 			begun := time.Now()
 			errs := make([]error, len(batch))
@@ -41,7 +42,7 @@ func follow[T any, M interface {
 			for i, err := range r.apply(ctx, changes) {
 				errs[of[i]] = err
 			}
-			metrics.LedgerWriteDuration.Record(batch[0].Context, time.Since(begun).Seconds(), metrics.Stream.Is(c.Stream))
+			metrics.LedgerWriteDuration.Record(batch[0].Context, time.Since(begun).Seconds(), metrics.Stream.Of(c.Stream))
 			verdicts := make([]mesh.Verdict, len(batch))
 			for i, d := range batch {
 				traceWrite(d.Context, begun, len(batch), errs[i])
@@ -62,13 +63,13 @@ func (r *reconciler) verdict(ctx context.Context, stream, product string, err er
 		return mesh.Ack()
 	case !ledger.Refused(err):
 		return mesh.Retry(err)
-	case stream == mesh.StreamDead:
+	case stream == topology.StreamDead:
 		// A letter about a letter would be as unstorable, and come for ever. Mesh.FitLetter has made it storable before.
 		r.Logger.ErrorContext(ctx, "a dead letter cannot be stored in the ledger, and is on DEAD only", "product", product, "error", err)
 		return mesh.Ack()
 	}
 	return mesh.Dead(&meshv1.DeadLetter{
-		Account: r.Account, ProductId: cmp.Or(product, "unknown"), Reason: mesh.ReasonUnstorable,
+		Account: r.Account, ProductId: cmp.Or(product, "unknown"), Reason: topology.ReasonUnstorable,
 		Message: err.Error() + "; what the ledger knows of the product may be old: correct the text, then replay or drop the letter",
 	})
 }

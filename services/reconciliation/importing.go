@@ -10,6 +10,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -28,7 +29,7 @@ func (r *reconciler) inGrace(p *ledger.Product) bool {
 // by one and in any order. It reports whether the import is not to be ordered yet, and why it cannot be if it never
 // can.
 func (r *reconciler) unready(ctx context.Context, p *ledger.Product, id string) (wait bool, cannot string, err error) {
-	switch why := catalog.Importable(p.Observed); {
+	switch why := catalog.ImportBlocker(p.Observed); {
 	case why == "":
 		return false, "", nil
 	case p.Repairs >= patience:
@@ -43,12 +44,12 @@ func (r *reconciler) read(ctx context.Context, p *ledger.Product, id string) err
 	command := &meshv1.Command{
 		Id:       "read:" + id,
 		Account:  r.Account,
-		Issuer:   mesh.Reconciliation,
+		Issuer:   topology.Reconciliation,
 		Reason:   "import",
 		IssuedAt: timestamppb.New(r.Now()),
 		Verb:     &meshv1.Command_Read{Read: &meshv1.ReadProduct{ProductId: catalog.StripeID(p.Observed)}},
 	}
-	subject := mesh.CommandSubject(mesh.Pull, r.Account, mesh.VerbRead, p.ID)
+	subject := topology.CommandSubject(topology.Pull, r.Account, topology.VerbRead, p.ID)
 	return r.mesh.Publish(ctx, subject, command, mesh.WithID(command.GetId()))
 }
 

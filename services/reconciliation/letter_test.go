@@ -13,7 +13,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestDeadLetters_AreKeptWhateverTheySay(t *testing.T) {
@@ -26,15 +26,15 @@ func TestDeadLetters_AreKeptWhateverTheySay(t *testing.T) {
 		{ProductId: "nul", Version: 7, Message: "one\x00two", Field: "name\x00", Traceparent: "\x00"},
 		{ProductId: "long", Version: 8, Message: strings.Repeat("é", 3<<20), Payload: noise},
 	} {
-		letter.Service, letter.Account = mesh.Push, "default"
+		letter.Service, letter.Account = topology.Push, "default"
 		require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
 	}
 	// As an earlier version would have stored it.
 	old := &meshv1.DeadLetter{
-		Id: "old", Service: mesh.Push, Account: "default", ProductId: "old\x00" + strings.Repeat("p", 9000), Version: 9, Message: "a\x00b",
+		Id: "old", Service: topology.Push, Account: "default", ProductId: "old\x00" + strings.Repeat("p", 9000), Version: 9, Message: "a\x00b",
 		LastAt: timestamppb.Now(),
 	}
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.DeadSubject(mesh.Push, "default", "old"), old))
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.DeadSubject(topology.Push, "default", "old"), old))
 	require.Eventually(t, func() bool { return len(r.letters(`{}`)) == 4 }, patience, 10*time.Millisecond)
 	require.Contains(t, r.letters(`{"product_ids":["nul"]}`), "push nul")
 }

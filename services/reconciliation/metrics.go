@@ -8,8 +8,8 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -82,7 +82,7 @@ func (f *figures) products(ctx context.Context) (func(metrics.Report), error) {
 	counts, err := f.ledger.Counts(ctx)
 	return func(report metrics.Report) {
 		for _, s := range metrics.State.Values {
-			report(metrics.Products, float64(counts[ledger.State(s)]), metrics.State.Is(s))
+			report(metrics.Products, float64(counts[ledger.State(s)]), metrics.State.Of(s))
 		}
 	}, err
 }
@@ -100,7 +100,7 @@ func (f *figures) drift(ctx context.Context) (func(metrics.Report), error) {
 	}
 	return func(report metrics.Report) {
 		for of, n := range open {
-			report(metrics.DriftOpen, float64(n), metrics.DriftKind.Is(of.Kind), metrics.DriftState.Is(of.State))
+			report(metrics.DriftOpen, float64(n), metrics.DriftKind.Of(of.Kind), metrics.DriftState.Of(of.State))
 		}
 	}, err
 }
@@ -131,7 +131,7 @@ func (f *figures) letters(ctx context.Context) (func(metrics.Report), error) {
 	}
 	return func(report metrics.Report) {
 		for reason, n := range counts {
-			report(metrics.DeadLettersOpen, float64(n), metrics.DeadReason.Is(reason))
+			report(metrics.DeadLettersOpen, float64(n), metrics.DeadReason.Of(reason))
 		}
 	}, nil
 }
@@ -149,7 +149,7 @@ func (f *figures) consumers(ctx context.Context) (func(metrics.Report), error) {
 	}
 	return func(report metrics.Report) {
 		for i, c := range consumers {
-			at := []metrics.Attribute{metrics.Stream.Is(c.Stream), metrics.Consumer.Is(c.Name)}
+			at := []metrics.Attribute{metrics.Stream.Of(c.Stream), metrics.Consumer.Of(c.Name)}
 			report(metrics.ConsumerPending, float64(c.Pending), at...)
 			report(metrics.ConsumerInFlight, float64(c.InFlight), at...)
 			report(metrics.ConsumerRedelivered, float64(c.Redelivered), at...)
@@ -170,14 +170,14 @@ func (f *figures) streams(ctx context.Context) (func(metrics.Report), error) {
 	streams, err := f.mesh.Streams(ctx)
 	return func(report metrics.Report) {
 		for _, s := range streams {
-			report(metrics.StreamMessages, float64(s.Messages), metrics.Stream.Is(s.Name))
-			report(metrics.StreamSize, float64(s.Bytes), metrics.Stream.Is(s.Name))
+			report(metrics.StreamMessages, float64(s.Messages), metrics.Stream.Of(s.Name))
+			report(metrics.StreamSize, float64(s.Bytes), metrics.Stream.Of(s.Name))
 		}
 	}, err
 }
 
 func (f *figures) retries(ctx context.Context) (func(metrics.Report), error) {
-	n, err := f.mesh.RetryingCount(ctx, mesh.Push, f.Account)
+	n, err := f.mesh.RetryingCount(ctx, topology.Push, f.Account)
 	return func(report metrics.Report) { report(metrics.RetriesWaiting, float64(n)) }, err
 }
 
@@ -187,7 +187,7 @@ func (f *figures) holds(ctx context.Context) (func(metrics.Report), error) {
 		return nil, err
 	}
 	guard := &meshv1.Guard{}
-	_, err = f.mesh.Guard(f.Account).Load(ctx, guard)
+	_, err = f.mesh.Guard(f.Account).GetAt(ctx, guard)
 	return func(report metrics.Report) {
 		report(metrics.Halted, flag(halted != ""))
 		report(metrics.GuardHeld, float64(len(guard.GetHeld())))
@@ -218,7 +218,7 @@ func (f *figures) equality(context.Context) (func(metrics.Report), error) {
 	seen, converged := f.outlook.seen()
 	return func(report metrics.Report) {
 		for lane, at := range converged {
-			report(metrics.ConvergedTimestamp, unix(at), metrics.Lane.Is(lane))
+			report(metrics.ConvergedTimestamp, unix(at), metrics.Lane.Of(lane))
 		}
 		report(metrics.EqualityKnown, flag(seen != nil && seen.GetUnknown() == ""))
 		if seen == nil {
@@ -226,7 +226,7 @@ func (f *figures) equality(context.Context) (func(metrics.Report), error) {
 		}
 		state := captureState(seen)
 		for _, s := range metrics.CaptureState.Values {
-			report(metrics.CaptureStatus, flag(s == state), metrics.CaptureState.Is(s))
+			report(metrics.CaptureStatus, flag(s == state), metrics.CaptureState.Of(s))
 		}
 		report(metrics.UnwatchedTables, float64(len(seen.GetUnwatchedTables())))
 		if at := seen.GetCapture().GetCapturedUpTo(); at != nil {

@@ -11,6 +11,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const (
@@ -25,8 +26,8 @@ const (
 // The consumers that tell whether a service runs: one of its processes has room for a message of one of them at any
 // time.
 var (
-	pushConsumers = []mesh.Consumer{mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry}
-	pullConsumers = []mesh.Consumer{mesh.PullStripe, mesh.PullCommand}
+	pushConsumers = []topology.Consumer{topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry}
+	pullConsumers = []topology.Consumer{topology.PullStripe, topology.PullCommand}
 )
 
 // outlook is what reconciliation has seen of the other services so far. Safe for concurrent use.
@@ -48,7 +49,7 @@ type sighting struct {
 }
 
 // see takes the consumers of a service into account, and returns what they tell now.
-func (s *sighting) see(now time.Time, all []mesh.ConsumerStatus, of []mesh.Consumer) presence {
+func (s *sighting) see(now time.Time, all []mesh.ConsumerStatus, of []topology.Consumer) presence {
 	var p presence
 	asked, delivered := 0, uint64(0)
 	for _, c := range all {
@@ -67,7 +68,7 @@ func (s *sighting) see(now time.Time, all []mesh.ConsumerStatus, of []mesh.Consu
 }
 
 // of returns the status of a consumer.
-func of(all []mesh.ConsumerStatus, c mesh.Consumer) mesh.ConsumerStatus {
+func of(all []mesh.ConsumerStatus, c topology.Consumer) mesh.ConsumerStatus {
 	i := slices.IndexFunc(all, func(s mesh.ConsumerStatus) bool { return s.Consumer == c })
 	if i < 0 {
 		return mesh.ConsumerStatus{Consumer: c}
@@ -91,7 +92,7 @@ type view struct {
 func (r *reconciler) look(ctx context.Context) (*view, error) {
 	e := evidence{}
 	report := &meshv1.CaptureReport{}
-	revision, err := r.mesh.Capture(r.Account).Load(ctx, report)
+	revision, err := r.mesh.Capture(r.Account).GetAt(ctx, report)
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +104,12 @@ func (r *reconciler) look(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	end := report.GetCatalogSequence() + 1
-	waiting, err := r.firstWaiting(ctx, of(consumers, mesh.ReconciliationCatalog), end)
+	waiting, err := r.firstWaiting(ctx, of(consumers, topology.ReconciliationCatalog), end)
 	if err != nil {
 		return nil, err
 	}
 	e.poll = &meshv1.PollReport{}
-	if e.polled, err = r.mesh.Cursor("poll."+r.Account).GetWritten(ctx, e.poll); err != nil {
+	if e.polled, err = r.mesh.Record("poll."+r.Account).GetWithTime(ctx, e.poll); err != nil {
 		return nil, err
 	}
 	if e.polled.IsZero() {
@@ -121,7 +122,7 @@ func (r *reconciler) look(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	var oldest time.Time
-	for _, c := range []mesh.Consumer{mesh.PullStripe, mesh.ReconciliationObserved} {
+	for _, c := range []topology.Consumer{topology.PullStripe, topology.ReconciliationObserved} {
 		at, err := r.mesh.Oldest(ctx, of(consumers, c))
 		if err != nil {
 			return nil, err
@@ -184,15 +185,15 @@ func (r *reconciler) lookAtLanes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	due := of(v.consumers, mesh.PushRetry)
+	due := of(v.consumers, topology.PushRetry)
 	b := backlog{oldest: map[string]uint64{}, due: due.Pending + due.InFlight, delivered: due.Delivered}
-	for lane, c := range map[string]mesh.Consumer{"live": mesh.PushLive, "bulk": mesh.PushBulk} {
+	for lane, c := range map[string]topology.Consumer{"live": topology.PushLive, "bulk": topology.PushBulk} {
 		if b.oldest[lane], err = r.firstWaiting(ctx, of(v.consumers, c), v.end); err != nil {
 			return err
 		}
 	}
 	// After the consumers: push stores a retry before it acknowledges the message.
-	if b.retries, b.more, err = r.mesh.Retries(ctx, mesh.Push, r.Account, readRetries); err != nil {
+	if b.retries, b.more, err = r.mesh.Retries(ctx, topology.Push, r.Account, readRetries); err != nil {
 		return err
 	}
 	r.outlook.mu.Lock()

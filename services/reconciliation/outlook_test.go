@@ -13,6 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -22,7 +23,7 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	r := &reconciler{Config: Config{Account: "default"}, mesh: m}
 
 	version := uint64(100)
@@ -30,7 +31,7 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 		t.Helper()
 		now, err := m.Clock().Now(t.Context())
 		require.NoError(t, err)
-		sequence, err := m.LastSequence(t.Context(), mesh.StreamCatalog)
+		sequence, err := m.LastSequence(t.Context(), topology.StreamCatalog)
 		require.NoError(t, err)
 		require.NoError(t, m.Capture("default").Put(t.Context(), &meshv1.CaptureReport{
 			At: timestamppb.New(now), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: timestamppb.New(now), CatalogSequence: sequence, Version: version,
@@ -45,27 +46,27 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 		_, converged := r.outlook.seen()
 		return converged
 	}
-	publish := func(lane mesh.Lane, product string) {
+	publish := func(lane topology.Lane, product string) {
 		version++
 		change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: version}
-		require.NoError(t, m.Publish(t.Context(), mesh.CatalogSubject("default", lane, product), change, mesh.WithVersion(version)))
+		require.NoError(t, m.Publish(t.Context(), topology.CatalogSubject("default", lane, product), change, mesh.WithVersion(version)))
 	}
 
 	require.Empty(t, look(3), "nothing was reported")
 	first := report()
 	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, look(2), "it goes on while idle")
 
-	publish(mesh.Live, "mug")
-	publish(mesh.Bulk, "cup")
+	publish(topology.Live, "mug")
+	publish(topology.Bulk, "cup")
 	report()
 	require.Equal(t, map[string]time.Time{"live": first, "bulk": first}, look(3), "push has come to neither")
-	handle[catalogv1.ProductChange](t, m, mesh.PushBulk, 1, nil)
+	handle[catalogv1.ProductChange](t, m, topology.PushBulk, 1, nil)
 	bulk := report()
 	require.Equal(t, map[string]time.Time{"live": first, "bulk": bulk}, look(2), "each lane for itself")
 
 	// The mug fails: push stores a retry, and acknowledges.
-	require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: version - 1, Attempts: 5, Lane: "live"}, time.Second))
-	handle[catalogv1.ProductChange](t, m, mesh.PushLive, 1, nil)
+	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: version - 1, Attempts: 5, Lane: "live"}, time.Second))
+	handle[catalogv1.ProductChange](t, m, topology.PushLive, 1, nil)
 	second := report()
 	require.Equal(t, map[string]time.Time{"live": first, "bulk": second}, look(2), "what failed is not in Stripe")
 
@@ -73,24 +74,24 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 	require.Eventually(t, func() bool {
 		all, err := m.Consumers(t.Context())
 		require.NoError(t, err)
-		return of(all, mesh.PushRetry).Pending == 1
+		return of(all, topology.PushRetry).Pending == 1
 	}, 10*time.Second, 10*time.Millisecond)
 	report()
 	require.Equal(t, first, look(3)["live"])
-	handle[meshv1.Retry](t, m, mesh.PushRetry, 1, nil)
+	handle[meshv1.Retry](t, m, topology.PushRetry, 1, nil)
 	last := report()
 	require.Equal(t, map[string]time.Time{"live": last, "bulk": last}, look(3))
 
 	// The guard holds a change: an operator decides.
-	publish(mesh.Live, "pot")
-	require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "pot", Version: version, Lane: "bulk"}, time.Hour))
-	handle[catalogv1.ProductChange](t, m, mesh.PushLive, 1, nil)
+	publish(topology.Live, "pot")
+	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "pot", Version: version, Lane: "bulk"}, time.Hour))
+	handle[catalogv1.ProductChange](t, m, topology.PushLive, 1, nil)
 	held := report()
 	require.Equal(t, map[string]time.Time{"live": held, "bulk": held}, look(2))
 
 	// CATALOG is made again: what was said before does not hold any more.
-	require.NoError(t, m.JetStream().DeleteStream(t.Context(), mesh.StreamCatalog))
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, m.JetStream().DeleteStream(t.Context(), topology.StreamCatalog))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	again := report()
 	require.Empty(t, look(1))
 	require.Equal(t, map[string]time.Time{"live": again, "bulk": again}, look(2))
@@ -141,7 +142,7 @@ func TestFigures_DoNotWaitForNATS(t *testing.T) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", nil)
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
@@ -169,7 +170,7 @@ func TestFigures_DoNotWaitForNATS(t *testing.T) {
 func TestSighting_CountsProgress(t *testing.T) {
 	var s sighting
 	see := func(at, waiting int, delivered uint64) time.Duration {
-		all := []mesh.ConsumerStatus{{Consumer: mesh.PushLive, Waiting: waiting, Delivered: delivered}, {Consumer: mesh.PullStripe, Waiting: 7}}
+		all := []mesh.ConsumerStatus{{Consumer: topology.PushLive, Waiting: waiting, Delivered: delivered}, {Consumer: topology.PullStripe, Waiting: 7}}
 		return s.see(second(at), all, pushConsumers).unseen
 	}
 	require.Zero(t, see(0, 0, 5), "it is not known yet")

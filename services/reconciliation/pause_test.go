@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestServicesArePausedAndResumed(t *testing.T) {
@@ -25,7 +25,7 @@ func TestServicesArePausedAndResumed(t *testing.T) {
 	require.Len(t, ask[controlv1.PauseResponse](r, "Pause", `{}`).GetPaused(), 3, "all if none is named")
 	require.Len(t, status(), 3)
 	require.Nil(t, status()[0].GetUntil(), "the later pause is the one that holds")
-	p, err := r.mesh.Paused(t.Context(), mesh.Pull)
+	p, err := r.mesh.Paused(t.Context(), topology.Pull)
 	require.NoError(t, err)
 	require.NotNil(t, p)
 

@@ -10,7 +10,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -35,9 +35,9 @@ func (c control) Plan(
 	for _, s := range v.consumers {
 		out.InFlight += s.Pending + s.InFlight
 		switch s.Consumer {
-		case mesh.PushCommand:
+		case topology.PushCommand:
 			out.Orders += s.Pending + s.InFlight
-		case mesh.IngestionCommand:
+		case topology.IngestionCommand:
 			out.Orders += s.Pending + s.InFlight
 			out.IngestionOrders = s.Pending + s.InFlight
 		}
@@ -88,7 +88,7 @@ func (c control) explain(
 	}
 	retries := map[string]*meshv1.Retry{}
 	if !named {
-		listed, _, err := c.mesh.Retries(ctx, mesh.Push, c.Account, readRetries)
+		listed, _, err := c.mesh.Retries(ctx, topology.Push, c.Account, readRetries)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (c control) explain(
 		p.Refused = refusals[id]
 		retry := retries[id]
 		if named {
-			if retry, err = c.mesh.RetryOf(ctx, mesh.Push, c.Account, id); err != nil {
+			if retry, err = c.mesh.RetryOf(ctx, topology.Push, c.Account, id); err != nil {
 				return err
 			}
 		}
@@ -149,7 +149,7 @@ var states = map[ledger.State]controlv1.ProductState{
 	ledger.Pending: controlv1.ProductState_PRODUCT_STATE_PENDING,
 	ledger.Drifted: controlv1.ProductState_PRODUCT_STATE_DRIFTED,
 	ledger.Dead:    controlv1.ProductState_PRODUCT_STATE_DEAD,
-	ledger.Orphan:  controlv1.ProductState_PRODUCT_STATE_ORPHAN,
+	ledger.Extra:   controlv1.ProductState_PRODUCT_STATE_ORPHAN,
 }
 
 func plan(p *ledger.Product) *controlv1.ProductPlan {

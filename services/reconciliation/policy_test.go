@@ -15,6 +15,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
 
@@ -34,7 +35,7 @@ func (r *rig) writeBacks() chan *meshv1.WriteBack {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 			if w := msg.Body.GetWriteBack(); w != nil {
 				out <- w
 			}
@@ -69,7 +70,7 @@ func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 
 	event := `{"id":"evt_1","type":"product.updated","request":{"id":"req_1","idempotency_key":null},"data":{"object":{"id":"mug","name":"By hand"},"previous_attributes":{"name":"Mug","updated":1}}}`
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
 		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug", ReceivedAt: timestamppb.Now(), Event: []byte(event),
 	}))
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
@@ -141,7 +142,7 @@ func (r *rig) productReads() chan string {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Pull, Consumer: mesh.PullCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 			if read := msg.Body.GetRead(); read != nil {
 				out <- read.GetProductId()
 			}
@@ -213,7 +214,7 @@ func TestImport_TakesPricesThatComeLater(t *testing.T) {
 			orders, reads := r.writeBacks(), r.productReads()
 			r.start()
 			desired := &catalogv1.Product{Id: "stray", Name: "Stray", DefaultPrice: "price_1", Prices: []*catalogv1.Price{{Id: "price_1", Currency: "eur", UnitAmount: "1400"}}}
-			require.NoError(t, r.mesh.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, "stray"), &catalogv1.ProductChange{
+			require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "stray"), &catalogv1.ProductChange{
 				Account: "default", ProductId: "stray", Version: 10, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: desired,
 			}, mesh.WithVersion(10)))
 			held := func(prices ...string) {

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // progress tells up to where push and the ledger have come. Of a product that push has yet to come to, or whose state after
@@ -30,7 +31,7 @@ const everything = math.MaxUint64
 func (p *progress) look(ctx context.Context, m *mesh.Mesh) (uint64, error) {
 	// In this order: of what comes into CATALOG later, push may have done nothing, and what push has stored about its messages is in
 	// OBSERVED before they are done.
-	catalog, err := m.LastSequence(ctx, mesh.StreamCatalog)
+	catalog, err := m.LastSequence(ctx, topology.StreamCatalog)
 	if err != nil {
 		return 0, err
 	}
@@ -67,9 +68,9 @@ func (p *progress) advance(now []mesh.ConsumerStatus) bool {
 	for _, c := range now {
 		var to uint64
 		switch c.Consumer {
-		case mesh.ReconciliationCatalog:
+		case topology.ReconciliationCatalog:
 			to = p.next.catalog
-		case mesh.ReconciliationObserved:
+		case topology.ReconciliationObserved:
 			to = p.next.observed
 		default:
 			continue
@@ -86,7 +87,7 @@ func (p *progress) advance(now []mesh.ConsumerStatus) bool {
 func pushed(now []mesh.ConsumerStatus) (sequence uint64, idle bool) {
 	sequence, idle = everything, true
 	for _, c := range now {
-		if (c.Consumer == mesh.PushLive || c.Consumer == mesh.PushBulk) && c.Pending+c.InFlight > 0 {
+		if (c.Consumer == topology.PushLive || c.Consumer == topology.PushBulk) && c.Pending+c.InFlight > 0 {
 			sequence, idle = min(sequence, c.AckFloor), false
 		}
 	}

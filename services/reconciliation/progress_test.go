@@ -11,17 +11,18 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // handle has a consumer's next messages acknowledged.
 func handle[T any, M interface {
 	*T
 	proto.Message
-}](t *testing.T, m *mesh.Mesh, c mesh.Consumer, n int, then func(M)) {
+}](t *testing.T, m *mesh.Mesh, c topology.Consumer, n int, then func(M)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	require.NoError(t, mesh.Work(ctx, m, mesh.Worker{Service: mesh.Reconciliation, Consumer: c}, func(_ context.Context, msg mesh.Message[M]) mesh.Verdict {
+	require.NoError(t, mesh.Consume(ctx, m, mesh.Worker{Service: topology.Reconciliation, Consumer: c}, func(_ context.Context, msg mesh.Message[M]) mesh.Verdict {
 		if then != nil {
 			then(msg.Body)
 		}
@@ -48,7 +49,7 @@ func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 
 	p := &progress{}
 	judged := func() uint64 {
@@ -59,7 +60,7 @@ func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
 	}
 	publish := func(product string, version uint64) {
 		change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: version}
-		require.NoError(t, m.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, product), change, mesh.WithVersion(version)))
+		require.NoError(t, m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, product), change, mesh.WithVersion(version)))
 	}
 	push := func(change *catalogv1.ProductChange) {
 		_, err := m.Observed().Update(t.Context(), "default", change.GetProductId(), func(o *catalogv1.Observed) error {
@@ -73,20 +74,20 @@ func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
 	publish("a", 1)
 	publish("b", 2)
 	publish("c", 3)
-	handle[catalogv1.ProductChange](t, m, mesh.ReconciliationCatalog, 3, nil)
+	handle[catalogv1.ProductChange](t, m, topology.ReconciliationCatalog, 3, nil)
 	require.EqualValues(t, 0, judged(), "push has come to nothing")
-	handle(t, m, mesh.PushLive, 2, push)
+	handle(t, m, topology.PushLive, 2, push)
 	require.EqualValues(t, 0, judged(), "the ledger does not know what push has stored")
-	handle[catalogv1.Observed](t, m, mesh.ReconciliationObserved, 2, nil)
+	handle[catalogv1.Observed](t, m, topology.ReconciliationObserved, 2, nil)
 	require.EqualValues(t, 2, judged())
 
-	handle(t, m, mesh.PushLive, 1, push)
+	handle(t, m, topology.PushLive, 1, push)
 	require.EqualValues(t, 2, judged(), "push is done, and the ledger is behind")
-	handle[catalogv1.Observed](t, m, mesh.ReconciliationObserved, 1, nil)
+	handle[catalogv1.Observed](t, m, topology.ReconciliationObserved, 1, nil)
 	require.Equal(t, uint64(everything), judged())
 
 	publish("d", 4)
-	handle(t, m, mesh.PushLive, 1, push)
-	handle[catalogv1.Observed](t, m, mesh.ReconciliationObserved, 1, nil)
+	handle(t, m, topology.PushLive, 1, push)
+	handle[catalogv1.Observed](t, m, topology.ReconciliationObserved, 1, nil)
 	require.NotEqual(t, uint64(everything), judged(), "the ledger does not know what the catalog wants")
 }

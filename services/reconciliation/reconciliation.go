@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -103,7 +104,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer m.Close()
-	if err := m.Bind(ctx, mesh.ReconciliationCatalog, mesh.ReconciliationObserved, mesh.ReconciliationStripe, mesh.ReconciliationSync, mesh.ReconciliationDead); err != nil {
+	if err := m.Bind(ctx, topology.ReconciliationCatalog, topology.ReconciliationObserved, topology.ReconciliationStripe, topology.ReconciliationSync, topology.ReconciliationDead); err != nil {
 		return err
 	}
 	makeTables := func(ctx context.Context, url string) error { return ledger.Migrate(ctx, url, "") }
@@ -131,11 +132,11 @@ func Run(ctx context.Context, cfg Config) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Closed(ctx) })
 	g.Go(func() error { return httpserver.Run(ctx, r.HTTP) })
-	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationCatalog, r.desired, nil) })
-	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationObserved, r.observed, r.forgetAdopted) })
-	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationStripe, r.stripeEvent, nil) })
-	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationSync, r.outcome, r.forgetStripeID) })
-	g.Go(func() error { return follow(ctx, r, mesh.ReconciliationDead, r.deadLetter, nil) })
+	g.Go(func() error { return follow(ctx, r, topology.ReconciliationCatalog, r.desired, nil) })
+	g.Go(func() error { return follow(ctx, r, topology.ReconciliationObserved, r.observed, r.forgetAdopted) })
+	g.Go(func() error { return follow(ctx, r, topology.ReconciliationStripe, r.stripeEvent, nil) })
+	g.Go(func() error { return follow(ctx, r, topology.ReconciliationSync, r.outcome, r.forgetStripeID) })
+	g.Go(func() error { return follow(ctx, r, topology.ReconciliationDead, r.deadLetter, nil) })
 	g.Go(func() error { return r.watchDrift(ctx) })
 	g.Go(func() error { return r.watchMesh(ctx) })
 	g.Go(func() error { return r.prune(ctx) })

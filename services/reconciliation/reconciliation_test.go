@@ -26,6 +26,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
 
@@ -63,7 +64,7 @@ func (r *rig) emptyNATS() {
 	m, err := mesh.Connect(r.t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(r.t, err)
 	r.t.Cleanup(m.Close)
-	require.NoError(r.t, mesh.ApplyTopology(r.t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(r.t, topology.Apply(r.t.Context(), m.JetStream(), topology.Options{}))
 	r.mesh, r.cfg.NATS = m, mesh.Config{URL: url, Name: "reconciliation"}
 }
 
@@ -123,7 +124,7 @@ func ask[T any, M interface {
 
 func (r *rig) desire(id, name string, version uint64) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), mesh.CatalogSubject("default", mesh.Live, id), &catalogv1.ProductChange{
+	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
 		Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
 		Product: &catalogv1.Product{Id: id, Name: name}, Source: catalogv1.Source_SOURCE_WAL,
 	}, mesh.WithVersion(version)))
@@ -159,7 +160,7 @@ func (r *rig) acked() {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() })
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() })
 	}()
 	r.t.Cleanup(func() { cancel(); <-done })
 }
@@ -278,7 +279,7 @@ func (r *rig) commands(id string) *atomic.Int64 {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 			if msg.Body.GetSync().GetProductId() == id && msg.Body.GetSync().GetLook() {
 				n.Add(1)
 			}
@@ -305,7 +306,7 @@ func TestABacklogHidesTheDriftOfNoProductThatPushIsDoneWith(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, r.mesh, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive}, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive}, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 			if msg.Body.GetProductId() == "refused" {
 				return mesh.RetryIn(time.Hour, nil)
 			}
@@ -330,7 +331,7 @@ func TestABacklogHidesTheDriftOfNoProductThatPushIsDoneWith(t *testing.T) {
 func TestWhatPushIsToComeBackToIsNoDrift(t *testing.T) {
 	r := newRig(t)
 	later := func(delay time.Duration) {
-		require.NoError(t, r.mesh.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10}, delay))
+		require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10}, delay))
 	}
 	later(time.Hour)
 	r.start()
@@ -342,7 +343,7 @@ func TestWhatPushIsToComeBackToIsNoDrift(t *testing.T) {
 	later(time.Second)
 	r.clock.advance(time.Minute)
 	require.Eventually(t, func() bool {
-		retrying, err := r.mesh.Retrying(t.Context(), mesh.Push, "default", "mug")
+		retrying, err := r.mesh.Retrying(t.Context(), topology.Push, "default", "mug")
 		return err == nil && !retrying
 	}, patience, 10*time.Millisecond)
 	r.clock.advance(time.Minute)
@@ -377,7 +378,7 @@ func TestADeadLetterStandsUntilANewerWish(t *testing.T) {
 	r.acked()
 	r.desire("mug", "Mug", 10)
 	letter := &meshv1.DeadLetter{
-		Id: "l1", Service: mesh.Push, Account: "default", ProductId: "mug", Version: 10, Reason: mesh.ReasonRefused, Message: "no such tax code",
+		Id: "l1", Service: topology.Push, Account: "default", ProductId: "mug", Version: 10, Reason: topology.ReasonRefused, Message: "no such tax code",
 		LastAt: timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
@@ -402,11 +403,11 @@ func TestADeadLetterAboutNoVersionStandsUntilItIsSettled(t *testing.T) {
 		r.desire(id, "A", 10)
 		r.observe(id, "A", 10)
 		r.eventually(id, controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-		require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: mesh.Pull, Account: "default", ProductId: id, Reason: mesh.ReasonUndecodable}))
+		require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: topology.Pull, Account: "default", ProductId: id, Reason: topology.ReasonUndecodable}))
 		r.eventually(id, controlv1.ProductState_PRODUCT_STATE_DEAD)
 	}
 	kind := meshv1.OutcomeKind_OUTCOME_KIND_APPLIED
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.SyncSubject("default", kind, "mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: timestamppb.Now()}))
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.SyncSubject("default", kind, "mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: timestamppb.Now()}))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Len(t, ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters(), 1)
 
@@ -454,14 +455,14 @@ func TestStreamsMadeAnewAreFollowed(t *testing.T) {
 func TestAnotherAccountsMessagesAreNotTaken(t *testing.T) {
 	r := newRig(t)
 	r.cfg.Account = "renamed"
-	require.NoError(t, mesh.ApplyTopology(t.Context(), r.mesh.JetStream(), mesh.TopologyOptions{Accounts: []string{"renamed"}}))
+	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{Accounts: []string{"renamed"}}))
 	r.desire("mug", "Mug", 10)
 	r.observe("mug", "Mug", 9)
 	now := timestamppb.Now()
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{Account: "default", ProductId: "mug", EventId: "evt_1", ReceivedAt: now}))
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{Account: "default", ProductId: "mug", EventId: "evt_1", ReceivedAt: now}))
 	kind := meshv1.OutcomeKind_OUTCOME_KIND_APPLIED
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.SyncSubject("default", kind, "mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: now}))
-	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: "mug", Version: 10, Reason: mesh.ReasonRefused}))
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.SyncSubject("default", kind, "mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: now}))
+	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: "mug", Version: 10, Reason: topology.ReasonRefused}))
 	r.start()
 	require.Eventually(t, func() bool {
 		for _, c := range ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetConsumers() {
@@ -498,15 +499,15 @@ func TestScansAreOrderedAndReported(t *testing.T) {
 	status, answer := r.call("GetScan", `{}`)
 	require.Equal(t, http.StatusNotFound, status, string(answer))
 	id := ask[controlv1.StartScanResponse](r, "StartScan", `{}`).GetId()
-	stream, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCommand)
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCommand)
 	require.NoError(t, err)
-	msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, ""))
+	msg, err := stream.GetLastMsgForSubject(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""))
 	require.NoError(t, err)
 	command := &meshv1.Command{}
 	require.NoError(t, proto.Unmarshal(msg.Data, command))
 	require.Equal(t, id, command.GetId())
 	require.NotNil(t, command.GetScan())
-	require.NoError(t, r.mesh.Cursor("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
+	require.NoError(t, r.mesh.Record("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: id, Products: 3}))
 	require.EqualValues(t, 3, ask[controlv1.GetScanResponse](r, "GetScan", `{}`).GetScan().GetProducts())
 }
 
@@ -515,8 +516,8 @@ func TestAScheduledScanIsOrderedOnceByAllReplicas(t *testing.T) {
 	r.cfg.ScanInterval = time.Hour
 	stop := r.start()
 	r.start()
-	subject := mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, "")
-	commands, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamCommand)
+	subject := topology.CommandSubject(topology.Pull, "default", topology.VerbScan, "")
+	commands, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCommand)
 	require.NoError(t, err)
 	orders := func() uint64 {
 		info, err := commands.Info(t.Context(), jetstream.WithSubjectFilter(subject))
@@ -527,7 +528,7 @@ func TestAScheduledScanIsOrderedOnceByAllReplicas(t *testing.T) {
 	stop()
 	stop = r.start()
 	localtest.Holds(t, 2*grace, func() bool { return orders() == 1 }, "one order, however many replicas and restarts")
-	require.NoError(t, r.mesh.Cursor("scan.default").Put(t.Context(), &meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
+	require.NoError(t, r.mesh.Record("scan.default").Put(t.Context(), &meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
 	stop()
 	r.start()
 	require.Eventually(t, func() bool { return orders() == 2 }, patience, 10*time.Millisecond, "the scan after that one")
@@ -570,7 +571,7 @@ func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
 	require.Eventually(t, func() bool { return orphans() == 3 }, patience, 10*time.Millisecond)
 
 	// As push does it: the link, the record under the catalog's id, the end of the other, and the word of it.
-	require.NoError(t, r.mesh.Links().Link(t.Context(), "default", "prod_1", "mug"))
+	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_1", "mug"))
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.StripeId, o.Version = "prod_1", 1
 		o.Product = &catalogv1.Product{Id: "prod_1", Name: "Mug", Metadata: map[string]string{"driftless_product": "mug"}}
@@ -581,12 +582,12 @@ func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
 	outcome := &meshv1.Outcome{
 		Id: "adopted:1", Account: "default", ProductId: "mug", StripeId: "prod_1", Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, At: timestamppb.Now(),
 	}
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.SyncSubject("default", outcome.GetKind(), "mug"), outcome))
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.SyncSubject("default", outcome.GetKind(), "mug"), outcome))
 	require.Eventually(t, func() bool { return orphans() == 2 && r.state("mug") == controlv1.ProductState_PRODUCT_STATE_IN_SYNC }, patience, 10*time.Millisecond)
 	require.Contains(t, r.kinds("mug"), "adopted")
 
 	// What was on its way when another was linked does not come to stay.
-	require.NoError(t, r.mesh.Links().Link(t.Context(), "default", "prod_2", "cup"))
+	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_2", "cup"))
 	r.observe("prod_2", "Cup", 0)
 	require.Eventually(t, func() bool { return orphans() == 1 }, patience, 10*time.Millisecond)
 }
@@ -602,7 +603,7 @@ func TestAConnectionThatIsClosedForGoodEndsReconciliation(t *testing.T) {
 	require.Eventually(t, func() bool {
 		consumers, err := r.mesh.Consumers(t.Context())
 		for _, c := range consumers {
-			if c.Consumer == mesh.ReconciliationCatalog {
+			if c.Consumer == topology.ReconciliationCatalog {
 				return err == nil && c.Pending == 0 && c.InFlight == 0
 			}
 		}

@@ -10,7 +10,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // messages is how many messages a stream holds.
@@ -77,7 +77,7 @@ func TestControlAPI_RefusesTextsBeforeItPublishes(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, status, "%s %s: %s", c.method, c.body, answer)
 		require.Contains(t, strings.ReplaceAll(string(answer), `\\\"`, `\"`), c.want, c.method)
 	}
-	require.Zero(t, r.messages(mesh.StreamCommand))
+	require.Zero(t, r.messages(topology.StreamCommand))
 	require.Empty(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetPaused())
 }
 
@@ -94,7 +94,7 @@ func TestSyncProducts_OrdersNothingForUnknownProducts(t *testing.T) {
 	require.Len(t, resp.GetUnknown(), 999)
 	require.NotContains(t, resp.GetUnknown(), "mug")
 	require.EqualValues(
-		t, 2, r.messages(mesh.StreamCommand), "one for push, and one for ingestion, which looks for all of them",
+		t, 2, r.messages(topology.StreamCommand), "one for push, and one for ingestion, which looks for all of them",
 	)
 	var entries int
 	pool := localtest.Pool(t, r.cfg.LedgerURL)

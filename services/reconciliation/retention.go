@@ -8,7 +8,7 @@ import (
 // fillReadable gives the ledger's views what rows of an older program lack.
 func (r *reconciler) fillReadable(ctx context.Context) error {
 	for after := ""; ; {
-		last, err := r.ledger.Readable(ctx, after)
+		last, err := r.ledger.BackfillJSON(ctx, after)
 		if err != nil {
 			if ctx.Err() == nil {
 				r.Logger.WarnContext(ctx, "the ledger's views lack some products until the next start", "error", err)

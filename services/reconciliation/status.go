@@ -8,7 +8,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -48,7 +48,7 @@ func (c control) statusOfLedger(ctx context.Context, out *controlv1.GetStatusRes
 		return err
 	}
 	out.InSync, out.Pending, out.Drifted = counts[ledger.InSync], counts[ledger.Pending], counts[ledger.Drifted]
-	out.Dead, out.Orphans, out.Left = counts[ledger.Dead], counts[ledger.Orphan], counts[ledger.Left]
+	out.Dead, out.Orphans, out.Left = counts[ledger.Dead], counts[ledger.Extra], counts[ledger.Left]
 	drift, err := c.ledger.DriftCounts(ctx)
 	if err != nil {
 		return err
@@ -64,12 +64,12 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 		return err
 	}
 	poll := &meshv1.PollReport{}
-	if ok, err := c.mesh.Cursor("poll."+c.Account).Get(ctx, poll); err != nil {
+	if ok, err := c.mesh.Record("poll."+c.Account).Get(ctx, poll); err != nil {
 		return err
 	} else if ok {
 		out.LastPoll = poll
 	}
-	if out.Retrying, err = c.mesh.RetryingCount(ctx, mesh.Push, c.Account); err != nil {
+	if out.Retrying, err = c.mesh.RetryingCount(ctx, topology.Push, c.Account); err != nil {
 		return err
 	}
 	if out.ReadsFor, err = c.readsFor(ctx); err != nil {
@@ -92,7 +92,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 // guard is the record of the mass-change guard; nil before push archives for the first time.
 func (c control) guard(ctx context.Context) (*meshv1.Guard, error) {
 	guard := &meshv1.Guard{}
-	if revision, err := c.mesh.Guard(c.Account).Load(ctx, guard); err != nil || revision == 0 {
+	if revision, err := c.mesh.Guard(c.Account).GetAt(ctx, guard); err != nil || revision == 0 {
 		return nil, err
 	}
 	return guard, nil

@@ -17,6 +17,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // idle waits until reconciliation has settled every message.
@@ -24,7 +25,7 @@ func (r *rig) idle() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		for _, c := range ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetConsumers() {
-			if c.GetConsumer() == mesh.Reconciliation && c.GetPending()+c.GetInFlight() > 0 {
+			if c.GetConsumer() == topology.Reconciliation && c.GetPending()+c.GetInFlight() > 0 {
 				return false
 			}
 		}
@@ -47,7 +48,7 @@ func TestEditWithNUL_IsRepairedLikeAnyEdit(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
 		Account: "default", EventId: "evt_\x00", ProductId: "mug", Type: "product.updated\x00", ObjectId: "mug\x00",
 		Event:      []byte(`{"data":{"object":{"name":"M\u0000ug"},"previous_attributes":{"name":"Mug\u0000"}}}`),
 		ReceivedAt: timestamppb.Now(),
@@ -107,7 +108,7 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 		data, err := proto.Marshal(o)
 		require.NoError(t, err)
 		_, err = js.PublishMsgAsync(&nats.Msg{
-			Subject: mesh.SyncSubject("default", o.GetKind(), o.GetProductId()), Data: data,
+			Subject: topology.SyncSubject("default", o.GetKind(), o.GetProductId()), Data: data,
 		})
 		require.NoError(t, err)
 	}
@@ -124,8 +125,8 @@ func TestPoisonMessages_DoNotStopTheAuditTrail(t *testing.T) {
 	r.idle()
 	letters := ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters()
 	require.Len(t, letters, 1, "of a product and service only the latest letter stands")
-	require.Equal(t, mesh.ReasonUnstorable, letters[0].GetReason())
-	require.Equal(t, mesh.Reconciliation, letters[0].GetService())
+	require.Equal(t, topology.ReasonUnstorable, letters[0].GetReason())
+	require.Equal(t, topology.Reconciliation, letters[0].GetService())
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_DEAD, r.state(letters[0].GetProductId()))
 	require.Equal(t, controlv1.ProductState_PRODUCT_STATE_IN_SYNC, r.state("mug"))
 }
@@ -138,7 +139,7 @@ func (r *rig) tell(product, id string) {
 		At: timestamppb.Now(),
 	}
 	require.NoError(
-		r.t, r.mesh.Publish(r.t.Context(), mesh.SyncSubject("default", o.GetKind(), product), o, mesh.WithID(id)),
+		r.t, r.mesh.Publish(r.t.Context(), topology.SyncSubject("default", o.GetKind(), product), o, mesh.WithID(id)),
 	)
 }
 

@@ -33,10 +33,10 @@ func tell(d *meshv1.Difference, p *ledger.Product) {
 		d.CatalogWords, d.StripeWords = onSale(d.GetCatalog(), wanted, held), onSale(d.GetStripe(), held, wanted)
 	case strings.HasSuffix(field, ".unit_amount"), strings.HasSuffix(field, ".unit_amount_decimal"):
 		if d.GetCatalog() != "" && wanted != nil {
-			d.CatalogWords = catalog.Money(d.GetCatalog(), wanted.GetCurrency())
+			d.CatalogWords = catalog.FormatAmount(d.GetCatalog(), wanted.GetCurrency())
 		}
 		if d.GetStripe() != "" && held != nil {
-			d.StripeWords = catalog.Money(d.GetStripe(), held.GetCurrency())
+			d.StripeWords = catalog.FormatAmount(d.GetStripe(), held.GetCurrency())
 		}
 	}
 }
@@ -92,5 +92,5 @@ func inMoney(p *catalogv1.Price) string {
 	if p == nil {
 		return ""
 	}
-	return catalog.PriceInWords(p)
+	return catalog.FormatPrice(p)
 }

@@ -4,17 +4,17 @@ package main
 import (
 	"context"
 
-	"github.com/driftless-sync/driftless/services/internal/service"
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func main() {
 	var s config.IngestionService
-	service.Main(mesh.Ingestion, "Captures the catalog's changes from Postgres, and serves the API of the built-in tables.", &s, func(ctx context.Context, r service.Runtime) error {
+	service.Main(topology.Ingestion, "Captures the catalog's changes from Postgres, and serves the API of the built-in tables.", &s, func(ctx context.Context, r service.Runtime) error {
 		return ingestion.Run(ctx, ingestion.Config{
-			Account: s.Account, NATS: r.NATS(mesh.Ingestion, s.Mesh, s.Signing), DatabaseURL: s.DatabaseURL.Reveal(), DatabaseURLFile: s.DatabaseURLFile, Mapping: r.Mapping,
+			Account: s.Account, NATS: r.NATS(topology.Ingestion, s.Mesh, s.Signing), DatabaseURL: s.DatabaseURL.Reveal(), DatabaseURLFile: s.DatabaseURLFile, Mapping: r.Mapping,
 			Slot: s.Slot, Publication: s.Publication, AcceptDatabase: s.AcceptDatabase, HTTP: r.HTTP(s.IngestionAddr), Token: s.Token.Reveal(), Logger: r.Logger, CheckMigrations: s.Migrations.Migrations == "check",
 		})
 	})

@@ -4,18 +4,18 @@ package main
 import (
 	"context"
 
-	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/pull"
+	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/pull"
 )
 
 func main() {
 	var s config.PullService
-	service.Main(mesh.Pull, "Takes Stripe's webhooks, reads its events, and scans it.", &s, func(ctx context.Context, r service.Runtime) error {
+	service.Main(topology.Pull, "Takes Stripe's webhooks, reads its events, and scans it.", &s, func(ctx context.Context, r service.Runtime) error {
 		return pull.Run(ctx, pull.Config{
-			Account: s.Account, NATS: r.NATS(mesh.Pull, s.Mesh, s.Signing), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
+			Account: s.Account, NATS: r.NATS(topology.Pull, s.Mesh, s.Signing), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
 			WebhookSecrets: s.StripeWebhookSecret.Reveal(), PollInterval: s.PollInterval,
 			HTTP: r.HTTP(s.PullAddr), Logger: r.Logger,
 		})

@@ -5,15 +5,15 @@ import (
 	"cmp"
 	"context"
 
-	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
 
 func main() {
 	var s config.ReconciliationService
-	service.Main(mesh.Reconciliation, "Finds and mends drift between the catalog and Stripe, and serves the control API.", &s, func(ctx context.Context, r service.Runtime) error {
+	service.Main(topology.Reconciliation, "Finds and mends drift between the catalog and Stripe, and serves the control API.", &s, func(ctx context.Context, r service.Runtime) error {
 		policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 		if err != nil {
 			return err //nolint:wrapcheck // names the rule
@@ -23,7 +23,7 @@ func main() {
 			ledgerFile = s.DatabaseURLFile
 		}
 		return reconciliation.Run(ctx, reconciliation.Config{
-			Account: s.Account, NATS: r.NATS(mesh.Reconciliation, s.Mesh, s.Signing),
+			Account: s.Account, NATS: r.NATS(topology.Reconciliation, s.Mesh, s.Signing),
 			LedgerURL: cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(), LedgerURLFile: ledgerFile, HTTP: r.HTTP(s.ReconciliationAddr), Token: s.Token.Reveal(),
 			GracePeriod: s.GracePeriod, ScanInterval: s.ScanInterval, Policy: policy, Extras: reconciliation.Extras(s.Extras), HistoryRetention: s.HistoryRetention, Logger: r.Logger,
 			CheckMigrations: s.Migrations.Migrations == "check",

@@ -142,7 +142,7 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 		if differs, _ := catalog.StructureDiffers(change, want.GetId(), h.GetPrice()); len(differs) > 0 {
 			p.Replace = append(p.Replace, want.GetId())
 			p.doubt(PriceDiffers, want.GetId(), fmt.Sprintf("%s of %s differs in %s (%s, not %s): it would be replaced",
-				h.GetStripeId(), want.GetId(), strings.Join(differs, ", "), catalog.PriceInWords(h.GetPrice()), catalog.PriceInWords(want)))
+				h.GetStripeId(), want.GetId(), strings.Join(differs, ", "), catalog.FormatPrice(h.GetPrice()), catalog.FormatPrice(want)))
 		}
 		take(want.GetId(), h)
 	}
@@ -150,7 +150,7 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 		p.Create = append(p.Create, want.GetId())
 		if len(free) > 0 {
 			p.doubt(PriceUnmatched, want.GetId(), fmt.Sprintf("%s (%s) is none of %s beyond doubt: it would be made",
-				want.GetId(), catalog.PriceInWords(want), inWords(free)))
+				want.GetId(), catalog.FormatPrice(want), inWords(free)))
 		}
 	}
 }
@@ -209,7 +209,7 @@ func (p *Proposal) alike(change *catalogv1.ProductChange, open []*catalogv1.Pric
 func inWords(prices []*catalogv1.ObservedPrice) string {
 	words := make([]string, len(prices))
 	for i, p := range prices {
-		words[i] = p.GetStripeId() + " (" + catalog.PriceInWords(p.GetPrice()) + ")"
+		words[i] = p.GetStripeId() + " (" + catalog.FormatPrice(p.GetPrice()) + ")"
 	}
 	return strings.Join(words, ", ")
 }

@@ -17,7 +17,7 @@ type alone struct {
 	revision uint64
 }
 
-func (a *alone) Load(_ context.Context, into proto.Message) (uint64, error) {
+func (a *alone) GetAt(_ context.Context, into proto.Message) (uint64, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.record != nil {
@@ -26,7 +26,7 @@ func (a *alone) Load(_ context.Context, into proto.Message) (uint64, error) {
 	return a.revision, nil
 }
 
-func (a *alone) Store(_ context.Context, record proto.Message, revision uint64) (uint64, error) {
+func (a *alone) CompareAndPut(_ context.Context, record proto.Message, revision uint64) (uint64, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if revision != a.revision {

@@ -46,10 +46,10 @@ type Limits struct {
 
 // Store keeps the shared record; a mesh's Budget is one.
 type Store interface {
-	// Load decodes the record and returns its revision, 0 if there is none.
-	Load(ctx context.Context, into proto.Message) (revision uint64, err error)
-	// Store writes the record if it still has the revision, else the error is mesh.ErrMoved.
-	Store(ctx context.Context, record proto.Message, revision uint64) (uint64, error)
+	// GetAt decodes the record and returns its revision, 0 if there is none.
+	GetAt(ctx context.Context, into proto.Message) (revision uint64, err error)
+	// CompareAndPut writes the record if it still has the revision, else the error is mesh.ErrMoved.
+	CompareAndPut(ctx context.Context, record proto.Message, revision uint64) (uint64, error)
 }
 
 // Bell tells the other processes that live calls have waited in vain; a mesh's BudgetBell is one. It needs no
@@ -415,7 +415,7 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 	defer cancel()
 	if b.record == nil {
 		record := &meshv1.Budget{}
-		if b.revision, err = b.store.Load(ctx, record); err != nil {
+		if b.revision, err = b.store.GetAt(ctx, record); err != nil {
 			return nil, 0, err
 		}
 		b.record = record
@@ -441,7 +441,7 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 	if !given && !changed {
 		return nil, wake, nil
 	}
-	if b.revision, err = b.store.Store(ctx, next, b.revision); err != nil {
+	if b.revision, err = b.store.CompareAndPut(ctx, next, b.revision); err != nil {
 		return nil, 0, err
 	}
 	b.record = next
@@ -466,7 +466,7 @@ func (b *Budget) pause(d time.Duration) {
 // least every hundred reads and every five seconds.
 func Reads(ctx context.Context, store Store) (uint64, error) {
 	record := &meshv1.Budget{}
-	if _, err := store.Load(ctx, record); err != nil {
+	if _, err := store.GetAt(ctx, record); err != nil {
 		return 0, err
 	}
 	return used(record, time.Now()), nil

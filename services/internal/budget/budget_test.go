@@ -13,6 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func connect(t *testing.T) func(name string) *mesh.Mesh {
@@ -24,7 +25,7 @@ func connect(t *testing.T) func(name string) *mesh.Mesh {
 		t.Cleanup(m.Close)
 		return m
 	}
-	require.NoError(t, mesh.ApplyTopology(t.Context(), open("setup").JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), open("setup").JetStream(), topology.Options{}))
 	return open
 }
 
@@ -163,14 +164,14 @@ type far struct {
 
 func (f far) wait() { <-time.After(f.latency) }
 
-func (f far) Load(ctx context.Context, into proto.Message) (uint64, error) {
+func (f far) GetAt(ctx context.Context, into proto.Message) (uint64, error) {
 	f.wait()
-	return f.store.Load(ctx, into)
+	return f.store.GetAt(ctx, into)
 }
 
-func (f far) Store(ctx context.Context, record proto.Message, revision uint64) (uint64, error) {
+func (f far) CompareAndPut(ctx context.Context, record proto.Message, revision uint64) (uint64, error) {
 	f.wait()
-	return f.store.Store(ctx, record, revision)
+	return f.store.CompareAndPut(ctx, record, revision)
 }
 
 func TestALiveCallOfAProcessFarAwayIsHeard(t *testing.T) {

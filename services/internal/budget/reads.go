@@ -98,7 +98,7 @@ type PurposeReads struct {
 // ReadsFor is what the reads of the last 30 days were for, the most first. See Reads.
 func ReadsFor(ctx context.Context, store Store) ([]PurposeReads, error) {
 	record := &meshv1.Budget{}
-	if _, err := store.Load(ctx, record); err != nil {
+	if _, err := store.GetAt(ctx, record); err != nil {
 		return nil, err
 	}
 	var out []PurposeReads

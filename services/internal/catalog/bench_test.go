@@ -21,7 +21,7 @@ func benchmarkProduct(b *testing.B) (*catalogv1.ProductChange, *catalogv1.Observ
 	}
 	o := &catalogv1.Observed{ProductId: "prod"}
 	product, prices := s.Whole("prod")
-	catalog.ObserveWhole(o, product, prices)
+	catalog.ObserveAll(o, product, prices)
 	catalog.ManageMetadata(o, change)
 	return change, o
 }

@@ -34,7 +34,7 @@ func TestValidate_DoesNotParseLongNumbers(t *testing.T) {
 	var violations []catalog.Violation
 	require.Less(t, allocated(func() { violations = catalog.Validate(p) }), uint64(1<<20))
 	require.NotEmpty(t, violations)
-	require.Less(t, allocated(func() { _ = catalog.Money(digits, "eur") }), uint64(4*len(digits)))
+	require.Less(t, allocated(func() { _ = catalog.FormatAmount(digits, "eur") }), uint64(4*len(digits)))
 }
 
 func TestValidate_ComparesNumbers(t *testing.T) {

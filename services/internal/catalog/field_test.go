@@ -114,7 +114,7 @@ func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 }
 
 func TestFields_AreDocumented(t *testing.T) {
-	path := filepath.Join("..", "..", "docs", "fields.md")
+	path := filepath.Join("..", "..", "..", "docs", "fields.md")
 	want := fieldsPage()
 	if *update {
 		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))

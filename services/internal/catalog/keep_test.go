@@ -41,7 +41,7 @@ func longPast(t *rapid.T) (s *catalogtest.Stripe, kept *catalogv1.Observed, want
 			apply(t, s, rapid.SampledFrom(wanted).Draw(t, "again"))
 		}
 		product, prices := s.Whole(productID)
-		catalog.ObserveWhole(kept, product, rapid.Permutation(prices).Draw(t, "listed"))
+		catalog.ObserveAll(kept, product, rapid.Permutation(prices).Draw(t, "listed"))
 	}
 	return s, kept, wanted
 }
@@ -66,7 +66,7 @@ func TestKeep_DiffOfWhatIsKeptIsDiffOfEverything(t *testing.T) {
 			full := known(s, change)
 			reduced := proto.CloneOf(full)
 			product, prices := s.Whole(productID)
-			catalog.ObserveWhole(reduced, product, prices)
+			catalog.ObserveAll(reduced, product, prices)
 			dropped += len(full.GetPrices()) - len(reduced.GetPrices())
 			require.Subset(t, stripeIDs(kept), stripeIDs(reduced), "what is kept does not depend on the order in which it became known")
 			require.Equal(t, words(catalog.Diff(change, full)), words(catalog.Diff(change, reduced)))
@@ -112,21 +112,21 @@ func TestKeep_FitsOneMessageWhateverTheHistory(t *testing.T) {
 				prices = append(prices, price(i))
 			}
 			whole := &catalogv1.Observed{ProductId: "mug"}
-			catalog.ObserveWhole(whole, product, prices)
+			catalog.ObserveAll(whole, product, prices)
 			require.Less(t, proto.Size(whole), 768<<10)
 			require.NotNil(t, catalog.FindPrice(whole, current.StripeID))
 
 			oneByOne := &catalogv1.Observed{ProductId: "mug"}
-			catalog.ObserveWhole(oneByOne, product, prices[:1])
+			catalog.ObserveAll(oneByOne, product, prices[:1])
 			for i := range 300 {
 				s := price((i * 7) % 300)
 				catalog.ObservePrice(oneByOne, s)
 			}
-			catalog.ObserveWhole(whole, product, prices[:301])
+			catalog.ObserveAll(whole, product, prices[:301])
 			require.ElementsMatch(t, stripeIDs(whole), stripeIDs(oneByOne))
 			size := proto.Size(oneByOne)
 			seen := proto.CloneOf(oneByOne)
-			require.False(t, catalog.ObserveWhole(seen, product, prices[:301]), "a second look tells nothing new")
+			require.False(t, catalog.ObserveAll(seen, product, prices[:301]), "a second look tells nothing new")
 			require.Less(t, size, 768<<10)
 		})
 	}
@@ -163,7 +163,7 @@ func TestObservePrice_TakesACopiedMarkForNobodys(t *testing.T) {
 	original.Price.LookupKey = "mug-eur"
 	held := func() *catalogv1.Observed {
 		o := &catalogv1.Observed{ProductId: "mug", Version: 7, Found: true}
-		catalog.ObserveWhole(o, catalog.ProductSighting{Product: &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: original.StripeID}, Seen: 1_700_000_000},
+		catalog.ObserveAll(o, catalog.ProductSighting{Product: &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: original.StripeID}, Seen: 1_700_000_000},
 			[]catalog.PriceSighting{original})
 		return o
 	}
@@ -185,7 +185,7 @@ func TestObservePrice_TakesACopiedMarkForNobodys(t *testing.T) {
 			require.False(t, archived(), "it is somebody else's")
 			o.Found = false
 			fresh := &catalogv1.Observed{ProductId: "mug", Version: 7}
-			catalog.ObserveWhole(fresh, catalog.ProductSighting{Product: o.GetProduct(), Seen: 1_700_000_000}, []catalog.PriceSighting{original})
+			catalog.ObserveAll(fresh, catalog.ProductSighting{Product: o.GetProduct(), Seen: 1_700_000_000}, []catalog.PriceSighting{original})
 			list := copied
 			list.Fetched = true
 			catalog.ObservePrice(fresh, list)

@@ -17,9 +17,9 @@ const ProductMarker = "driftless_product"
 // StripeID is the id under which Stripe holds the product, or would.
 func StripeID(o *catalogv1.Observed) string { return cmp.Or(o.GetStripeId(), o.GetProductId()) }
 
-// Ours says whether Driftless has brought the product to a state of the catalog, or adopted it: before that, what Stripe
+// Managed says whether Driftless has brought the product to a state of the catalog, or adopted it: before that, what Stripe
 // holds may be somebody's whom nobody has asked yet.
-func Ours(o *catalogv1.Observed) bool { return o.GetVersion() > 0 || o.GetStripeId() != "" }
+func Managed(o *catalogv1.Observed) bool { return o.GetVersion() > 0 || o.GetStripeId() != "" }
 
 // Adoption says which of Stripe's objects are to stand for a product of the catalog and its prices.
 type Adoption struct {
@@ -61,7 +61,7 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 		o.Product, o.ProductUpdated, o.ProductSeen, o.Deleted, o.Prices, o.ManagedMetadata = nil, 0, 0, false, nil, nil
 	}
 	o.StripeId = a.StripeID
-	ObserveWhole(o, product, prices)
+	ObserveAll(o, product, prices)
 	for id, stripeID := range a.Prices {
 		for _, held := range o.GetPrices() {
 			if held.GetStripeId() == stripeID && held.GetPrice().GetId() == "" {

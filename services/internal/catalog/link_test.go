@@ -120,7 +120,7 @@ func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 		require.NoError(t, catalog.Adopt(o, renamed, adoption, catalog.ProductSighting{Product: bare.GetProduct()}, prices))
 
 		// Another look, before the marks are written, forgets nothing.
-		catalog.ObserveWhole(o, catalog.ProductSighting{Product: bare.GetProduct()}, prices)
+		catalog.ObserveAll(o, catalog.ProductSighting{Product: bare.GetProduct()}, prices)
 		for _, step := range catalog.Diff(renamed, o) {
 			require.NotContains(t, []catalog.StepKind{catalog.CreateProduct, catalog.CreatePrice}, step.Kind, step.String())
 		}

@@ -10,12 +10,12 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Order is what became of a sighting.
-type Order int
+// Result is what became of a sighting.
+type Result int
 
 const (
 	// Unchanged: the sighting says nothing new.
-	Unchanged Order = iota
+	Unchanged Result = iota
 	// Applied: the sighting is newer than what was known and has taken its place.
 	Applied
 	// Unordered: the sighting differs from what is known and cannot be told to be newer, since Stripe's clock
@@ -44,7 +44,7 @@ type ProductSighting struct {
 }
 
 // ObserveProduct takes a sighting of the product into account, in place.
-func ObserveProduct(o *catalogv1.Observed, s ProductSighting) Order {
+func ObserveProduct(o *catalogv1.Observed, s ProductSighting) Result {
 	order := observeProduct(o, s)
 	if order == Applied {
 		o.Whole = false
@@ -53,7 +53,7 @@ func ObserveProduct(o *catalogv1.Observed, s ProductSighting) Order {
 	return order
 }
 
-func observeProduct(o *catalogv1.Observed, s ProductSighting) Order {
+func observeProduct(o *catalogv1.Observed, s ProductSighting) Result {
 	p := Canonical(s.Product)
 	if p != nil {
 		p.Prices = nil
@@ -103,7 +103,7 @@ type PriceSighting struct {
 
 // ObservePrice takes a sighting of one of the product's prices into account, in place. Nothing is kept of a price that
 // neither Driftless nor an import could have a use for: see keep.
-func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
+func ObservePrice(o *catalogv1.Observed, s PriceSighting) Result {
 	known, whole, kept := FindPrice(o, s.StripeID) != nil, o.GetWhole(), len(o.GetPrices())
 	order := observePrice(o, s)
 	if order != Applied {
@@ -120,7 +120,7 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Order {
 	return Applied
 }
 
-func observePrice(o *catalogv1.Observed, s PriceSighting) Order {
+func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 	known := FindPrice(o, s.StripeID)
 	if known == nil {
 		return observeNewPrice(o, s)
@@ -172,7 +172,7 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Order {
 	return Applied
 }
 
-func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Order {
+func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Result {
 	if s.Price == nil {
 		return Unchanged
 	}
@@ -230,9 +230,9 @@ func marks(p *catalogv1.Price) []string {
 	return nil
 }
 
-// ObserveWhole replaces everything known of the product's objects with what Stripe was just read to hold; keys of
+// ObserveAll replaces everything known of the product's objects with what Stripe was just read to hold; keys of
 // metadata known to be Driftless's stay known. It returns whether anything differed.
-func ObserveWhole(o *catalogv1.Observed, product ProductSighting, prices []PriceSighting) (changed bool) {
+func ObserveAll(o *catalogv1.Observed, product ProductSighting, prices []PriceSighting) (changed bool) {
 	before := proto.CloneOf(o)
 	product.Fetched = true
 	observeProduct(o, product)

@@ -25,7 +25,7 @@ type sighting struct {
 	price   *catalog.PriceSighting
 }
 
-func (s sighting) observe(o *catalogv1.Observed) catalog.Order {
+func (s sighting) observe(o *catalogv1.Observed) catalog.Result {
 	if s.product != nil {
 		return catalog.ObserveProduct(o, *s.product)
 	}
@@ -93,11 +93,11 @@ func TestAnyOrderOfSightingsAndAFetchEndInTheTruth(t *testing.T) {
 		}
 		product, prices := s.Whole(productID)
 		prices = rapid.Permutation(prices).Draw(t, "prices as listed")
-		catalog.ObserveWhole(o, product, prices)
+		catalog.ObserveAll(o, product, prices)
 		require.Empty(t, gocmp.Diff(truth(s), held(o), protocmp.Transform()))
 
 		seen := proto.CloneOf(o)
-		require.False(t, catalog.ObserveWhole(o, product, prices), "a second look at the same told something new")
+		require.False(t, catalog.ObserveAll(o, product, prices), "a second look at the same told something new")
 		require.Empty(t, gocmp.Diff(held(seen), held(o), protocmp.Transform()))
 	})
 }
@@ -117,7 +117,7 @@ func scrambled(t *rapid.T, events []sighting) []sighting {
 func truth(s *catalogtest.Stripe) *catalogv1.Observed {
 	o := &catalogv1.Observed{ProductId: productID}
 	product, prices := s.Whole(productID)
-	catalog.ObserveWhole(o, product, prices)
+	catalog.ObserveAll(o, product, prices)
 	return held(o)
 }
 
@@ -245,7 +245,7 @@ func TestProductSightings(t *testing.T) {
 	for name, c := range map[string]struct {
 		known    func() *catalogv1.Observed
 		sighting catalog.ProductSighting
-		want     catalog.Order
+		want     catalog.Result
 		product  string
 		deleted  bool
 	}{
@@ -288,7 +288,7 @@ func TestAProductTakesWhatIsKnownOfItsPricesWithIt(t *testing.T) {
 	t.Run("also of prices that were heard of before the product was", func(t *testing.T) {
 		t.Parallel()
 		o := &catalogv1.Observed{Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1"}}, ProductSeen: 1}
-		require.True(t, catalog.ObserveWhole(o, catalog.ProductSighting{Seen: 2}, nil))
+		require.True(t, catalog.ObserveAll(o, catalog.ProductSighting{Seen: 2}, nil))
 		require.Empty(t, o.GetPrices())
 	})
 }
@@ -309,7 +309,7 @@ func TestPriceSightings(t *testing.T) {
 	for name, c := range map[string]struct {
 		known    func() *catalogv1.Observed
 		sighting catalog.PriceSighting
-		want     catalog.Order
+		want     catalog.Result
 		nickname []string
 	}{
 		"an event of an unknown price may be late news of a deleted one": {nothing, catalog.PriceSighting{Price: price("new"), Seen: 120, Partial: true}, catalog.Unordered, nil},

@@ -57,7 +57,7 @@ func (d *differ) outlineNew(step draft) []Planned {
 	out := []Planned{product}
 	for _, p := range d.want.GetPrices() {
 		if p = d.leaveUnmanaged(p); p.GetActive() {
-			out = append(out, Planned{Verb: Created, Price: p.GetId(), After: PriceInWords(p)})
+			out = append(out, Planned{Verb: Created, Price: p.GetId(), After: FormatPrice(p)})
 		}
 	}
 	return out
@@ -116,10 +116,10 @@ func (d *differ) priceVerb(x Difference) Verb {
 func (d *differ) pricePlanned(x Difference) Planned {
 	c := Planned{Verb: d.priceVerb(x), Price: x.Price}
 	if want := d.wanted(x.Price); want != nil && c.Verb != Archived {
-		c.After = PriceInWords(d.leaveUnmanaged(want))
+		c.After = FormatPrice(d.leaveUnmanaged(want))
 	}
 	if held := d.predecessor(x.Price); held != nil && c.Verb != Created {
-		c.Before = PriceInWords(held.GetPrice())
+		c.Before = FormatPrice(held.GetPrice())
 	}
 	return c
 }

@@ -122,7 +122,7 @@ func TestOwnWritesMakeNothingLookNewer(t *testing.T) {
 	observed := &catalogv1.Observed{ProductId: "mug", Product: proto.CloneOf(desired.GetProduct()), Version: 1, ProductUpdated: 100}
 	catalog.Agree(p, desired, observed)
 	observed.Product.Description, observed.ProductUpdated = "S", 200
-	catalog.NoteNewer(p, desired, observed)
+	catalog.RecordStripeEdits(p, desired, observed)
 	observed.Product.Name, observed.ProductUpdated = "Mug XL", 400
 	desired = proto.CloneOf(desired)
 	desired.Version, desired.Product.Description, desired.CommittedAt = 2, "C", timestamppb.New(time.Unix(300, 0))

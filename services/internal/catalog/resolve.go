@@ -432,9 +432,9 @@ func Agree(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1
 	observed.Agreed = next
 }
 
-// NoteNewer records, in place, since when Stripe has values that are not the agreed ones: a write of Driftless's own must
+// RecordStripeEdits records, in place, since when Stripe has values that are not the agreed ones: a write of Driftless's own must
 // not make them look younger. Push calls it in the write that plans a pass.
-func NoteNewer(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
+func RecordStripeEdits(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
 	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil || observed.GetAgreed().GetFieldsKept() != policy.kept {
 		return
 	}

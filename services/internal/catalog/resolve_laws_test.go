@@ -88,7 +88,7 @@ func (s *sides) edit(to *catalogv1.ProductChange, at int64) {
 func (s *sides) push(t require.TestingT) []catalog.Step {
 	o := s.observed()
 	steps := catalog.Resolve(s.policy, s.change, o, catalog.Exceptions{}).Steps(o)
-	catalog.NoteNewer(s.policy, s.change, o)
+	catalog.RecordStripeEdits(s.policy, s.change, o)
 	s.agreed = o.GetAgreed()
 	done, err := s.stripe.Pass(steps)
 	require.NoError(t, err, "step %d of\n%s", done, words(steps))

@@ -15,9 +15,9 @@ var (
 	threePlaces = strings.Fields("bhd jod kwd omr tnd")
 )
 
-// Money writes an amount of minor units, whole or with decimals, as people do: "14.00 EUR", "1400 JPY". What is no number
+// FormatAmount writes an amount of minor units, whole or with decimals, as people do: "14.00 EUR", "1400 JPY". What is no number
 // is written as it is.
-func Money(minor, currency string) string {
+func FormatAmount(minor, currency string) string {
 	places := int32(2)
 	switch {
 	case slices.Contains(zeroDecimal, currency):
@@ -34,8 +34,8 @@ func Money(minor, currency string) string {
 	return d.StringFixed(max(places, -d.Exponent())) + " " + strings.ToUpper(currency)
 }
 
-// PriceInWords writes what a price costs and how often: "14.00 EUR / month".
-func PriceInWords(p *catalogv1.Price) string {
+// FormatPrice writes what a price costs and how often: "14.00 EUR / month".
+func FormatPrice(p *catalogv1.Price) string {
 	p = canonicalPrice(p)
 	var words string
 	switch c := p.GetCustomUnitAmount(); {
@@ -44,7 +44,7 @@ func PriceInWords(p *catalogv1.Price) string {
 	case c != nil:
 		words = "customer's choice in " + strings.ToUpper(p.GetCurrency())
 	default:
-		words = Money(p.GetUnitAmount()+p.GetUnitAmountDecimal(), p.GetCurrency())
+		words = FormatAmount(p.GetUnitAmount()+p.GetUnitAmountDecimal(), p.GetCurrency())
 	}
 	if t := p.GetTransformQuantity(); t != nil {
 		words += " per " + strconv.FormatUint(t.GetDivideBy(), 10)

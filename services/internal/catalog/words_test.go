@@ -24,7 +24,7 @@ func TestMoneyIsWrittenInTheCurrencysPlaces(t *testing.T) {
 		{"999999999999", "eur", "9999999999.99 EUR"},
 		{"", "eur", " EUR"},
 	} {
-		require.Equal(t, c[2], catalog.Money(c[0], c[1]))
+		require.Equal(t, c[2], catalog.FormatAmount(c[0], c[1]))
 	}
 }
 
@@ -40,6 +40,6 @@ func TestPricesInWords(t *testing.T) {
 		"customer's choice in EUR":      {Currency: "eur", CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "100"}},
 		"1 volume tiers in EUR / month": {Currency: "eur", TiersMode: "volume", Tiers: []*catalogv1.PriceTier{{UnitAmount: "100"}}, Recurring: monthly},
 	} {
-		require.Equal(t, want, catalog.PriceInWords(p))
+		require.Equal(t, want, catalog.FormatPrice(p))
 	}
 }

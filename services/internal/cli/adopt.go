@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/adoption"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 type adoptCmd struct {
@@ -119,7 +119,7 @@ func readyToAdopt(ctx context.Context, client controlv1connect.ControlServiceCli
 		}
 		behind := uint64(0)
 		for _, consumer := range resp.Msg.GetConsumers() {
-			if consumer.GetConsumer() == mesh.Reconciliation {
+			if consumer.GetConsumer() == topology.Reconciliation {
 				behind += consumer.GetPending() + consumer.GetInFlight()
 			}
 		}

@@ -98,7 +98,7 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 			key = simulatorKey
 		}
 	}
-	mode, err := config.ModeOf(key)
+	mode, err := config.KeyModeOf(key)
 	if err != nil {
 		return nil, err
 	}

@@ -8,16 +8,16 @@ import (
 	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // serviceSettings are what each service's program reads.
 var serviceSettings = map[string]any{
-	mesh.Ingestion:      config.IngestionService{},
-	mesh.Push:           config.PushService{},
-	mesh.Pull:           config.PullService{},
-	mesh.Reconciliation: config.ReconciliationService{},
+	topology.Ingestion:      config.IngestionService{},
+	topology.Push:           config.PushService{},
+	topology.Pull:           config.PullService{},
+	topology.Reconciliation: config.ReconciliationService{},
 }
 
 // common are the variables of this process, beside settings, that every service gets: where the system's parts are
@@ -51,7 +51,7 @@ func (u *up) environment(service string) []string {
 		// On the private server each service is a user of its own.
 		set["NATS_URL"] = u.natsURL(service)
 	}
-	if service == mesh.Reconciliation && set["LEDGER_DATABASE_URL"]+set["LEDGER_DATABASE_URL_FILE"] != "" {
+	if service == topology.Reconciliation && set["LEDGER_DATABASE_URL"]+set["LEDGER_DATABASE_URL_FILE"] != "" {
 		// The catalog's database is for a ledger that has none of its own.
 		set["DATABASE_URL"], set["DATABASE_URL_FILE"] = "", ""
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // variables are those that a service gets, by name.
@@ -23,7 +23,7 @@ func (u *up) variables(t *testing.T, service string) map[string]string {
 	return out
 }
 
-var everyService = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation}
+var everyService = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}
 
 // everybody says that each service gets a value.
 func everybody(value string) map[string]string {
@@ -50,15 +50,15 @@ func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
 	u.StripeAPIKey, u.StripeWebhookSecret, u.LedgerDatabaseURLFile = "sk_test_1", "whsec_1", "/run/ledger"
 	u.AllowedHosts = []string{"a", "b"}
 	for variable, want := range map[string]map[string]string{
-		"DATABASE_URL":                {mesh.Ingestion: "postgres://catalog"},
-		"LEDGER_DATABASE_URL_FILE":    {mesh.Reconciliation: "/run/ledger"},
-		"STRIPE_API_KEY":              {mesh.Push: "sk_test_1", mesh.Pull: "sk_test_1"},
-		"STRIPE_WEBHOOK_SECRET":       {mesh.Pull: "whsec_1"},
+		"DATABASE_URL":                {topology.Ingestion: "postgres://catalog"},
+		"LEDGER_DATABASE_URL_FILE":    {topology.Reconciliation: "/run/ledger"},
+		"STRIPE_API_KEY":              {topology.Push: "sk_test_1", topology.Pull: "sk_test_1"},
+		"STRIPE_WEBHOOK_SECRET":       {topology.Pull: "whsec_1"},
 		"STRIPE_WEBHOOK_SECRET_FILE":  {},
-		"DRIFTLESS_TOKEN":             {mesh.Ingestion: "token", mesh.Reconciliation: "token"},
-		"PGPASSWORD":                  {mesh.Ingestion: "pg", mesh.Reconciliation: "pg"},
-		"PGSSLROOTCERT":               {mesh.Ingestion: "/ca", mesh.Reconciliation: "/ca"},
-		"DRIFTLESS_MIGRATIONS":        {mesh.Ingestion: "check", mesh.Reconciliation: "check"},
+		"DRIFTLESS_TOKEN":             {topology.Ingestion: "token", topology.Reconciliation: "token"},
+		"PGPASSWORD":                  {topology.Ingestion: "pg", topology.Reconciliation: "pg"},
+		"PGSSLROOTCERT":               {topology.Ingestion: "/ca", topology.Reconciliation: "/ca"},
+		"DRIFTLESS_MIGRATIONS":        {topology.Ingestion: "check", topology.Reconciliation: "check"},
 		"AWS_SECRET_ACCESS_KEY":       {},
 		"PGP_KEY":                     {},
 		"DRIFTLESS_SIM_ADDR":          {},
@@ -75,7 +75,7 @@ func TestEnvironment_EachServiceGetsItsOwnSecretsOnly(t *testing.T) {
 		}
 	}
 	u.LedgerDatabaseURLFile = ""
-	got := u.variables(t, mesh.Reconciliation)["DATABASE_URL"]
+	got := u.variables(t, topology.Reconciliation)["DATABASE_URL"]
 	require.Equal(t, "postgres://catalog", got, "the ledger is in the catalog's database")
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // keys runs the command and returns its exit code and what it printed.
@@ -80,13 +80,13 @@ func TestUp_KeysOfADataDirectory(t *testing.T) {
 	require.False(t, start().checks, "what is stored is not signed")
 	second := start()
 	require.True(t, second.checks)
-	for _, service := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+	for _, service := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		env := strings.Join(second.environment(service), " ")
 		require.Contains(t, env, service+".key")
 		require.Equal(t, 1, strings.Count(env, ".key"), "%s gets another's key", service)
 		require.Contains(t, env, service+"=driftless_public_key_v1_")
 	}
-	require.False(t, start(mesh.Push).checks)
+	require.False(t, start(topology.Push).checks)
 	require.False(t, start().checks)
 	require.True(t, start().checks)
 
@@ -95,5 +95,5 @@ func TestUp_KeysOfADataDirectory(t *testing.T) {
 
 	data = t.TempDir()
 	t.Setenv("DRIFTLESS_TRUSTED_KEYS_FILE", "/keys")
-	require.Empty(t, start().environment(mesh.Push), "keys that are given are left as they are")
+	require.Empty(t, start().environment(topology.Push), "keys that are given are left as they are")
 }

@@ -8,9 +8,10 @@ import (
 	"os"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 type topologyCmd struct {
@@ -30,14 +31,14 @@ type topologySettings struct {
 	Wait time.Duration `default:"1m" help:"How long to wait for the leader of a cluster that was started just now."`
 }
 
-func (s topologySettings) options() mesh.TopologyOptions {
-	return mesh.TopologyOptions{
-		Replicas: s.NATSReplicas, Accounts: s.Accounts, Placement: mesh.Placement{Cluster: s.PlacementCluster, Tags: s.PlacementTags},
+func (s topologySettings) options() topology.Options {
+	return topology.Options{
+		Replicas: s.NATSReplicas, Accounts: s.Accounts, Placement: topology.Placement{Cluster: s.PlacementCluster, Tags: s.PlacementTags},
 	}
 }
 
 func (s topologySettings) connect(ctx context.Context, c *cli) (*mesh.Mesh, error) {
-	client := service.NATS(mesh.TopologyUser, s.NATS)
+	client := service.NATS(topology.AdminUser, s.NATS)
 	client.Patience = s.Wait
 	if s.NATSURL == "" {
 		e, err := findMesh(c.DataDir)
@@ -57,13 +58,13 @@ func (cmd *topologyPlanCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	defer m.Close()
-	diffs, err := mesh.PlanTopology(ctx, m.JetStream(), cmd.options())
+	diffs, err := topology.Plan(ctx, m.JetStream(), cmd.options())
 	if err != nil {
 		return err
 	}
 	if c.Output == "json" {
 		if diffs == nil {
-			diffs = []mesh.Difference{}
+			diffs = []topology.Difference{}
 		}
 		err = json.NewEncoder(jsonOut).Encode(diffs)
 	} else {
@@ -92,11 +93,11 @@ func (cmd *topologyApplyCmd) Run(ctx context.Context, c *cli) error {
 	defer m.Close()
 	options := cmd.options()
 	options.AllowLowering, options.AllowDataLoss = cmd.AllowLowering, cmd.AllowDataLoss
-	options.Kept = func(d mesh.Difference) {
+	options.OnKept = func(d topology.Difference) {
 		sayf(os.Stderr, "%s %s is left as it is: %s; add --allow-lowering to lower it\n", d.Kind, d.Name, d.Lowers)
 	}
 	err = m.ApplyTopology(ctx, options, cmd.Wait)
-	if errors.Is(err, mesh.ErrLoses) {
+	if errors.Is(err, topology.ErrDataLoss) {
 		return fmt.Errorf("%w; if that is meant, add --allow-data-loss", err)
 	}
 	return err
@@ -108,12 +109,12 @@ type topologyPermissionsCmd struct {
 }
 
 func (cmd *topologyPermissionsCmd) Run(c *cli) error {
-	text := mesh.PermissionsFile(cmd.Accounts)
+	text := topology.PermissionsFile(cmd.Accounts)
 	switch {
 	case c.Output == "json":
-		return json.NewEncoder(jsonOut).Encode(mesh.UserPermissions(cmd.Accounts))
+		return json.NewEncoder(jsonOut).Encode(topology.UserPermissions(cmd.Accounts))
 	case cmd.Isolated:
-		text = mesh.AccountsFile(cmd.Accounts)
+		text = topology.AccountsFile(cmd.Accounts)
 	}
 	_, err := fmt.Fprint(stdout, text)
 	return err

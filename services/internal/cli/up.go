@@ -23,13 +23,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/stripesim"
+	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/internal/visible"
+	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
 // seed is the catalog of a first start.
@@ -219,8 +220,8 @@ func (u *up) startNATS(ctx context.Context) error {
 		}
 	}
 	settings := u.NATS
-	settings.NATSURL = u.natsURL(mesh.TopologyUser)
-	client := service.NATS(mesh.TopologyUser, settings)
+	settings.NATSURL = u.natsURL(topology.AdminUser)
+	client := service.NATS(topology.AdminUser, settings)
 	client.Logger, client.Patience = u.logger, u.Timeout
 	m, err := mesh.Connect(ctx, client)
 	if err != nil {
@@ -232,13 +233,13 @@ func (u *up) startNATS(ctx context.Context) error {
 
 // applyTopology creates what is missing. It never lowers what there is on a NATS server that is not ours.
 func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
-	options := mesh.TopologyOptions{Accounts: []string{u.Account}, Replicas: u.replicas()}
+	options := topology.Options{Accounts: []string{u.Account}, Replicas: u.replicas()}
 	if u.NATSURL != "" {
-		options.Placement = mesh.Placement{Cluster: u.PlacementCluster, Tags: u.PlacementTags}
+		options.Placement = topology.Placement{Cluster: u.PlacementCluster, Tags: u.PlacementTags}
 	}
 	var kept []string
-	options.Kept = func(d mesh.Difference) { kept = append(kept, d.Kind+" "+d.Name+" ("+d.Lowers+")") }
-	options.Refused = func(d mesh.Difference, err error) {
+	options.OnKept = func(d topology.Difference) { kept = append(kept, d.Kind+" "+d.Name+" ("+d.Lowers+")") }
+	options.Refused = func(d topology.Difference, err error) {
 		u.logger.WarnContext(ctx, "NATS does not take what protects its streams; see docs/security.md",
 			"of", d.Kind+" "+d.Name, "error", err)
 	}
@@ -351,7 +352,7 @@ func (u *up) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		if slices.Contains(u.Without, name) {
 			continue
 		}
@@ -403,7 +404,7 @@ func programs() (string, error) {
 		return "", fmt.Errorf("find the services' programs: %w", err)
 	}
 	dir := filepath.Dir(self)
-	if _, err := os.Stat(filepath.Join(dir, mesh.Push)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, topology.Push)); err != nil {
 		return "", fmt.Errorf("the services' programs must lie beside this one, in %s: %w", dir, err)
 	}
 	return dir, nil
@@ -413,7 +414,7 @@ func programs() (string, error) {
 func (u *up) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("not everything was ready within %s", u.Timeout))
 	defer cancel()
-	urls := map[string]string{mesh.Ingestion: u.at.Ingest, mesh.Push: u.at.Push, mesh.Pull: u.at.Webhook, mesh.Reconciliation: u.at.Control}
+	urls := map[string]string{topology.Ingestion: u.at.Ingest, topology.Push: u.at.Push, topology.Pull: u.at.Webhook, topology.Reconciliation: u.at.Control}
 	for i, name := range u.names {
 		for !answers(ctx, urls[name]+"/readyz") {
 			select {
@@ -453,7 +454,7 @@ func (u *up) announce(ctx context.Context) error {
 		return err
 	}
 	// Never into somebody's Stripe account.
-	if u.Seed && u.sim != nil && u.pg != nil && u.ownTables && !slices.Contains(u.Without, mesh.Ingestion) {
+	if u.Seed && u.sim != nil && u.pg != nil && u.ownTables && !slices.Contains(u.Without, topology.Ingestion) {
 		if err := u.plant(ctx); err != nil {
 			return fmt.Errorf("seed the catalog: %w", err)
 		}
@@ -468,7 +469,7 @@ func (u *up) announce(ctx context.Context) error {
 	rows := [][]string{}
 	add := func(what, where, note string) { rows = append(rows, []string{"  " + what, where, note}) }
 	for i, name := range u.names {
-		url := map[string]string{mesh.Ingestion: u.at.Ingest, mesh.Push: u.at.Push, mesh.Pull: u.at.Webhook, mesh.Reconciliation: u.at.Control}[name]
+		url := map[string]string{topology.Ingestion: u.at.Ingest, topology.Push: u.at.Push, topology.Pull: u.at.Webhook, topology.Reconciliation: u.at.Control}[name]
 		add(name, url, fmt.Sprintf("pid %d", u.services[i].Pid()))
 	}
 	add(stripeIs, u.at.Stripe, "")

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // upKeys are the signing keys of a mesh on one machine. Each service gets its own, and the public keys of all.
@@ -45,7 +45,7 @@ func (u *up) makeKeys() error {
 		return fmt.Errorf("signing keys: %w", err)
 	}
 	var trusted []string
-	for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		k.files[name] = filepath.Join(k.dir, name+".key")
 		key, err := keptKey(k.files[name])
 		if err != nil {

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/driftless-sync/driftless/services/internal/local"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // natsAdmin is the user of the private NATS server for commands and for the operator. It may do everything.
@@ -18,7 +18,7 @@ const natsAdmin = "driftless"
 // start: mesh.json holds the administrator's, and a service has only its own.
 func (u *up) startPrivateNATS(ctx context.Context) error {
 	users := []local.NATSUser{{Name: natsAdmin, Password: rand.Text()}}
-	for _, p := range mesh.UserPermissions([]string{u.Account}) {
+	for _, p := range topology.UserPermissions([]string{u.Account}) {
 		users = append(users, local.NATSUser{
 			Name:      p.User,
 			Password:  rand.Text(),

@@ -8,9 +8,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/service"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
@@ -27,7 +28,7 @@ func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
 	require.NotContains(t, config.RedactURL(u.at.NATS), password, "what is printed shows no password")
 
 	passwords := map[string]bool{}
-	for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		address := u.natsURL(name)
 		require.Contains(t, address, "//"+name+":")
 		passwords[address] = true
@@ -37,7 +38,7 @@ func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
 		require.NoError(t, m.Bind(t.Context()), "%s finds its buckets", name)
 	}
 	require.Len(t, passwords, 4)
-	conn, err := nats.Connect(u.natsURL(mesh.Pull), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	conn, err := nats.Connect(u.natsURL(topology.Pull), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.Publish("catalog.default.live.mug", nil))
@@ -47,7 +48,7 @@ func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
 	admin, err := mesh.Connect(t.Context(), service.NATS("test", config.NATS{NATSURL: u.at.NATS}))
 	require.NoError(t, err)
 	defer admin.Close()
-	diffs, err := mesh.PlanTopology(t.Context(), admin.JetStream(), mesh.TopologyOptions{})
+	diffs, err := topology.Plan(t.Context(), admin.JetStream(), topology.Options{})
 	require.NoError(t, err)
 	require.Empty(t, diffs)
 }

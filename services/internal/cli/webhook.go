@@ -17,8 +17,8 @@ import (
 	"github.com/stripe/stripe-go/v76/webhook"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/pull"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/pull"
 )
 
 type webhookCmd struct {
@@ -40,7 +40,7 @@ func (s webhookStripe) client() (client *stripeapi.Client, live bool, err error)
 	if s.StripeAPIKey == "" {
 		return nil, false, errors.New("STRIPE_API_KEY is not set: give a key that may read and write webhook endpoints")
 	}
-	mode, err := config.ModeOf(s.StripeAPIKey.Reveal())
+	mode, err := config.KeyModeOf(s.StripeAPIKey.Reveal())
 	return stripeapi.New(stripeapi.Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase}), mode == config.LiveMode, err
 }
 
@@ -58,7 +58,7 @@ func (s webhookStripe) wanted(address string) stripeapi.NewEndpoint {
 
 func listEndpoints(ctx context.Context, client *stripeapi.Client) ([]stripeapi.Endpoint, error) {
 	all, err := client.ListEndpoints(ctx)
-	if stripeapi.Forbidden(err) {
+	if stripeapi.IsForbidden(err) {
 		return nil, fmt.Errorf("%w: the key needs the permission to read and write webhook endpoints; one with it is needed for this command only", err)
 	}
 	return all, err
@@ -160,7 +160,7 @@ func mend(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) e
 	}
 	lacked := e.Lacks()
 	if len(lacked) > 0 {
-		if _, err := client.MendEndpoint(ctx, e); err != nil {
+		if _, err := client.UpdateEndpoint(ctx, e); err != nil {
 			return err
 		}
 		sayf(stdout, "%s sends to %s; mended: %s\n", e.ID, e.URL, strings.Join(lacked, "; "))
@@ -173,7 +173,7 @@ func mend(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) e
 
 // create makes an endpoint, once it is certain that its secret can be kept.
 func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint, have int) error {
-	if have >= stripeapi.MostEndpoints {
+	if have >= stripeapi.MaxEndpoints {
 		return fmt.Errorf("the account has %d webhook endpoints, the most that Stripe allows: delete one first (`driftless webhook list` shows them)", have)
 	}
 	keep, err := p.open(c)
@@ -184,8 +184,8 @@ func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Clien
 	if err != nil {
 		return errors.Join(err, keep.abandon())
 	}
-	if have+1 == stripeapi.MostEndpoints {
-		sayf(os.Stderr, "This is the last of %d endpoints that Stripe allows: rotating a secret needs room for one more.\n", stripeapi.MostEndpoints)
+	if have+1 == stripeapi.MaxEndpoints {
+		sayf(os.Stderr, "This is the last of %d endpoints that Stripe allows: rotating a secret needs room for one more.\n", stripeapi.MaxEndpoints)
 	}
 	if err := keep.store(c, e); err != nil {
 		// Without its secret the endpoint would be of no use, and its deliveries would fail.

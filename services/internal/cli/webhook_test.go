@@ -129,7 +129,7 @@ func TestAnEndpointThatLacksSomethingIsMended(t *testing.T) {
 	post("url=https://b.example.com/stripe/webhook&api_version=2025-02-24.acacia&enabled_events[]=*")
 	code, _ = r.run("create", "https://b.example.com")
 	require.Equal(t, 1, code, "an API version cannot be changed")
-	for range stripeapi.MostEndpoints - 2 {
+	for range stripeapi.MaxEndpoints - 2 {
 		post("url=https://c.example.com/&enabled_events[]=*")
 	}
 	code, _ = r.run("create", "https://d.example.com", "--show-secret")

@@ -240,12 +240,12 @@ func TestSecretsFromFilesAndNeverPrinted(t *testing.T) {
 
 func TestModeOf(t *testing.T) {
 	for key, want := range map[string]KeyMode{"sk_test_1": TestMode, "rk_test_1": TestMode, "sk_live_1": LiveMode, "rk_live_1": LiveMode} {
-		got, err := ModeOf(key)
+		got, err := KeyModeOf(key)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
 	for _, key := range []string{"", "pk_test_1", "whsec_1", "sk_"} {
-		_, err := ModeOf(key)
+		_, err := KeyModeOf(key)
 		require.ErrorContains(t, err, "STRIPE_API_KEY must be")
 	}
 }

@@ -14,8 +14,8 @@ const (
 	TestMode KeyMode = "test"
 )
 
-// ModeOf tells a secret or restricted key's mode from its prefix.
-func ModeOf(key string) (KeyMode, error) {
+// KeyModeOf tells a secret or restricted key's mode from its prefix.
+func KeyModeOf(key string) (KeyMode, error) {
 	for _, kind := range []string{"sk_", "rk_"} {
 		for _, mode := range []KeyMode{LiveMode, TestMode} {
 			if strings.HasPrefix(key, kind+string(mode)+"_") {
@@ -34,7 +34,7 @@ func (s Stripe) Rate() float64 {
 	if s.StripeRate != 0 {
 		return s.StripeRate
 	}
-	mode, err := ModeOf(s.StripeAPIKey.Reveal())
+	mode, err := KeyModeOf(s.StripeAPIKey.Reveal())
 	if err != nil {
 		mode = TestMode
 	}

@@ -21,6 +21,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 var update = flag.Bool("update", false, "write the files that are generated from the topology")
@@ -28,9 +29,9 @@ var update = flag.Bool("update", false, "write the files that are generated from
 // TestPermissionFilesAreFresh holds the committed files to the topology.
 func TestPermissionFilesAreFresh(t *testing.T) {
 	for path, want := range map[string]string{
-		"../../../deploy/nats/permissions.conf":                      mesh.PermissionsFile(nil),
-		"../../../deploy/nats/accounts.conf":                         mesh.AccountsFile(nil),
-		"../../../deploy/helm/driftless/files/nats/permissions.conf": mesh.PermissionsFile([]string{"{account}"}),
+		"../../../deploy/nats/permissions.conf":                      topology.PermissionsFile(nil),
+		"../../../deploy/nats/accounts.conf":                         topology.AccountsFile(nil),
+		"../../../deploy/helm/driftless/files/nats/permissions.conf": topology.PermissionsFile([]string{"{account}"}),
 	} {
 		if *update {
 			require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
@@ -43,7 +44,7 @@ func TestPermissionFilesAreFresh(t *testing.T) {
 	}
 }
 
-var users = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation, mesh.TopologyUser}
+var users = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation, topology.AdminUser}
 
 // deployed runs the server configuration of deploy/nats, and applies the topology as its user.
 func deployed(t *testing.T) *server.Server {
@@ -66,11 +67,11 @@ func deployedWith(t *testing.T, file string) *server.Server {
 	t.Setenv("NATS_TLS_CERT", cert)
 	t.Setenv("NATS_TLS_KEY", key)
 	srv := localtest.NATSConfigured(t, "../../../deploy/nats/"+file)
-	m, err := mesh.Connect(t.Context(), as(t, srv, mesh.TopologyUser, cert))
+	m, err := mesh.Connect(t.Context(), as(t, srv, topology.AdminUser, cert))
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
-	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	diffs, err := topology.Plan(t.Context(), m.JetStream(), topology.Options{})
 	require.NoError(t, err)
 	require.Empty(t, diffs)
 	return srv
@@ -129,54 +130,54 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	defer cancel()
 
 	// ingestion: desired states in a batch and its dead letters; its positions; its commands.
-	in := clients[mesh.Ingestion]
-	require.NoError(t, in.Bind(ctx, mesh.IngestionCommand))
+	in := clients[topology.Ingestion]
+	require.NoError(t, in.Bind(ctx, topology.IngestionCommand))
 	fence, err := in.Fence(ctx, "default")
 	require.NoError(t, err)
 	require.NoError(t, fence.Raise(ctx))
-	require.NoError(t, fence.Publish(ctx, mesh.Live, []mesh.Outgoing{
-		{Subject: mesh.CatalogSubject("default", mesh.Live, "mug"), Body: change("mug", 7), Version: 7},
-		{Subject: mesh.CatalogSubject("default", mesh.Live, "cap"), Body: change("cap", 7), Version: 7},
+	require.NoError(t, fence.Publish(ctx, topology.Live, []mesh.Outgoing{
+		{Subject: topology.CatalogSubject("default", topology.Live, "mug"), Body: change("mug", 7), Version: 7},
+		{Subject: topology.CatalogSubject("default", topology.Live, "cap"), Body: change("cap", 7), Version: 7},
 	}))
-	require.NoError(t, fence.Publish(ctx, mesh.Bulk, []mesh.Outgoing{
-		{Subject: mesh.CatalogSubject("default", mesh.Bulk, "hat"), Body: change("hat", 7), Version: 7},
+	require.NoError(t, fence.Publish(ctx, topology.Bulk, []mesh.Outgoing{
+		{Subject: topology.CatalogSubject("default", topology.Bulk, "hat"), Body: change("hat", 7), Version: 7},
 	}))
-	require.NoError(t, fence.Held(ctx, mesh.Live))
-	require.NoError(t, in.DeadLetter(ctx, &meshv1.DeadLetter{Service: mesh.Ingestion, Account: "default", ProductId: "sock", Reason: mesh.ReasonInvalidProduct}))
+	require.NoError(t, fence.IsHeld(ctx, topology.Live))
+	require.NoError(t, in.DeadLetter(ctx, &meshv1.DeadLetter{Service: topology.Ingestion, Account: "default", ProductId: "sock", Reason: topology.ReasonInvalidProduct}))
 	last, err := in.Desired().LastLive(ctx, "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 7, last)
 	products, err := in.Desired().Products(ctx, "default")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"mug", "cap", "hat"}, products)
-	states, err := in.Desired().NewestMany(ctx, "default", []string{"mug", "none"})
+	states, err := in.Desired().LatestMany(ctx, "default", []string{"mug", "none"})
 	require.NoError(t, err)
 	require.EqualValues(t, 7, states[0].GetVersion())
 	listed := 0
 	require.NoError(t, in.Desired().EachProduct(ctx, "default", func(tokens []string) error { listed += len(tokens); return nil }))
 	require.Equal(t, 3, listed)
-	open, err := in.OpenLetters(ctx, mesh.Ingestion, "default", []string{"sock", "mug"})
+	open, err := in.OpenLetters(ctx, topology.Ingestion, "default", []string{"sock", "mug"})
 	require.NoError(t, err)
 	require.NotNil(t, open[0])
 	require.Nil(t, open[1])
 	state, err := in.CatalogState(ctx)
 	require.NoError(t, err)
 	require.NotZero(t, state.LastSeq)
-	require.NoError(t, in.AskReread(ctx, "default", "reread", "a category changed", []string{"mug"}, true))
-	handled(ctx, t, in, mesh.Ingestion, mesh.IngestionCommand)
+	require.NoError(t, in.RequestReread(ctx, "default", "reread", "a category changed", []string{"mug"}, true))
+	handled(ctx, t, in, topology.Ingestion, topology.IngestionCommand)
 	for _, cursor := range []string{"origin.default", "mapping.default", "snapshot.default", "capture.default"} {
-		require.NoError(t, in.Cursor(cursor).PutString(ctx, "here"))
-		at, err := in.Cursor(cursor).GetString(ctx)
+		require.NoError(t, in.Record(cursor).PutString(ctx, "here"))
+		at, err := in.Record(cursor).GetString(ctx)
 		require.NoError(t, err)
 		require.Equal(t, "here", at)
 	}
 
 	// push: both lanes, claims, the budget, retries, the halt.
-	push := clients[mesh.Push]
-	require.NoError(t, push.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry))
-	handled(ctx, t, push, mesh.Push, mesh.PushLive)
-	handled(ctx, t, push, mesh.Push, mesh.PushBulk)
-	newest, err := push.Desired().Newest(ctx, "default", "mug")
+	push := clients[topology.Push]
+	require.NoError(t, push.Bind(ctx, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
+	handled(ctx, t, push, topology.Push, topology.PushLive)
+	handled(ctx, t, push, topology.Push, topology.PushBulk)
+	newest, err := push.Desired().Latest(ctx, "default", "mug")
 	require.NoError(t, err)
 	require.EqualValues(t, 7, newest.GetVersion())
 	_, err = push.Observed().Update(ctx, "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
@@ -188,31 +189,31 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NoError(t, err)
 	budgeted(ctx, t, push)
 	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 7}
-	require.NoError(t, push.RetryLater(ctx, mesh.Push, retry, time.Hour))
-	retrying, err := push.Retrying(ctx, mesh.Push, "default", "mug")
+	require.NoError(t, push.RetryLater(ctx, topology.Push, retry, time.Hour))
+	retrying, err := push.Retrying(ctx, topology.Push, "default", "mug")
 	require.NoError(t, err)
 	require.True(t, retrying)
-	require.NoError(t, push.CancelRetry(ctx, mesh.Push, "default", "mug", 7, false))
-	require.NoError(t, push.RetryLater(ctx, mesh.Push, retry, time.Second))
+	require.NoError(t, push.CancelRetry(ctx, topology.Push, "default", "mug", 7, false))
+	require.NoError(t, push.RetryLater(ctx, topology.Push, retry, time.Second))
 	require.NoError(t, handledRetry(ctx, push))
-	require.NoError(t, push.Pause(ctx, time.Minute, mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry))
+	require.NoError(t, push.Pause(ctx, time.Minute, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
 	require.NoError(t, push.Halted("default").PutString(ctx, "no"))
-	require.NoError(t, push.Resume(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushCommand, mesh.PushRetry))
-	_, err = push.Guard("default").Store(ctx, &meshv1.Guard{}, 0)
+	require.NoError(t, push.Resume(ctx, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
+	_, err = push.Guard("default").CompareAndPut(ctx, &meshv1.Guard{}, 0)
 	require.NoError(t, err)
-	require.NoError(t, push.Cursor("stripe-mode.default").PutString(ctx, "test"))
-	require.NoError(t, push.Publish(ctx, mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug"), &meshv1.Outcome{}))
+	require.NoError(t, push.Record("stripe-mode.default").PutString(ctx, "test"))
+	require.NoError(t, push.Publish(ctx, topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug"), &meshv1.Outcome{}))
 
-	require.NoError(t, push.AskReread(ctx, "default", "lost", "CATALOG holds no state of the product", []string{"mug"}, false))
-	handled(ctx, t, clients[mesh.Ingestion], mesh.Ingestion, mesh.IngestionCommand)
+	require.NoError(t, push.RequestReread(ctx, "default", "lost", "CATALOG holds no state of the product", []string{"mug"}, false))
+	handled(ctx, t, clients[topology.Ingestion], topology.Ingestion, topology.IngestionCommand)
 
 	// pull: events, what it knows, the order of a scan to itself.
-	pull := clients[mesh.Pull]
-	require.NoError(t, pull.Bind(ctx, mesh.PullStripe, mesh.PullCommand))
-	require.NoError(t, pull.Publish(ctx, mesh.StripeSubject("default", "mug"), &meshv1.StripeChange{}))
-	require.NoError(t, pull.Publish(ctx, mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, ""), &meshv1.Command{}))
-	handled(ctx, t, pull, mesh.Pull, mesh.PullStripe)
-	handled(ctx, t, pull, mesh.Pull, mesh.PullCommand)
+	pull := clients[topology.Pull]
+	require.NoError(t, pull.Bind(ctx, topology.PullStripe, topology.PullCommand))
+	require.NoError(t, pull.Publish(ctx, topology.StripeSubject("default", "mug"), &meshv1.StripeChange{}))
+	require.NoError(t, pull.Publish(ctx, topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), &meshv1.Command{}))
+	handled(ctx, t, pull, topology.Pull, topology.PullStripe)
+	handled(ctx, t, pull, topology.Pull, topology.PullCommand)
 	known := 0
 	end, err := pull.Observed().Revision(ctx)
 	require.NoError(t, err)
@@ -228,13 +229,13 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NoError(t, err)
 	budgeted(ctx, t, pull)
 	for _, cursor := range []string{"events.default", "poll.default", "scan.default", "scan-state.default", "stripe-mode.default"} {
-		require.NoError(t, pull.Cursor(cursor).PutString(ctx, "here"))
+		require.NoError(t, pull.Record(cursor).PutString(ctx, "here"))
 	}
-	require.NoError(t, pull.DeadLetter(ctx, &meshv1.DeadLetter{Service: mesh.Pull, Account: "default", ProductId: "sock"}))
+	require.NoError(t, pull.DeadLetter(ctx, &meshv1.DeadLetter{Service: topology.Pull, Account: "default", ProductId: "sock"}))
 
 	// reconciliation: both sides, every backlog, commands to all, the letters it closes.
-	rec := clients[mesh.Reconciliation]
-	require.NoError(t, rec.Bind(ctx, mesh.ReconciliationCatalog, mesh.ReconciliationStripe, mesh.ReconciliationSync, mesh.ReconciliationDead, mesh.ReconciliationObserved))
+	rec := clients[topology.Reconciliation]
+	require.NoError(t, rec.Bind(ctx, topology.ReconciliationCatalog, topology.ReconciliationStripe, topology.ReconciliationSync, topology.ReconciliationDead, topology.ReconciliationObserved))
 	backlogs, err := rec.Consumers(ctx)
 	require.NoError(t, err)
 	waiting := map[string]bool{}
@@ -244,59 +245,59 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 		require.Equal(t, c.Pending+c.InFlight > 0, sequence > 0 && !stored.IsZero(), "%s of %s", c.Name, c.Stream)
 		waiting[c.Stream] = waiting[c.Stream] || sequence > 0
 	}
-	for _, c := range []mesh.Consumer{mesh.ReconciliationCatalog, mesh.ReconciliationStripe, mesh.ReconciliationSync, mesh.ReconciliationDead, mesh.ReconciliationObserved} {
+	for _, c := range []topology.Consumer{topology.ReconciliationCatalog, topology.ReconciliationStripe, topology.ReconciliationSync, topology.ReconciliationDead, topology.ReconciliationObserved} {
 		require.True(t, waiting[c.Stream], c.Stream)
-		handled(ctx, t, rec, mesh.Reconciliation, c)
+		handled(ctx, t, rec, topology.Reconciliation, c)
 	}
 	_, err = rec.Consumers(ctx)
 	require.NoError(t, err)
-	for _, service := range []string{mesh.Ingestion, mesh.Push, mesh.Pull} {
-		require.NoError(t, rec.Publish(ctx, mesh.CommandSubject(service, "default", mesh.VerbSync, "mug"), &meshv1.Command{}))
+	for _, service := range []string{topology.Ingestion, topology.Push, topology.Pull} {
+		require.NoError(t, rec.Publish(ctx, topology.CommandSubject(service, "default", topology.VerbSync, "mug"), &meshv1.Command{}))
 	}
-	handled(ctx, t, clients[mesh.Ingestion], mesh.Ingestion, mesh.IngestionCommand)
-	handled(ctx, t, push, mesh.Push, mesh.PushCommand)
-	require.NoError(t, rec.Publish(ctx, mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, "mug"), &meshv1.Outcome{}))
-	letter := &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: "mug", Id: "one"}
+	handled(ctx, t, clients[topology.Ingestion], topology.Ingestion, topology.IngestionCommand)
+	handled(ctx, t, push, topology.Push, topology.PushCommand)
+	require.NoError(t, rec.Publish(ctx, topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, "mug"), &meshv1.Outcome{}))
+	letter := &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: "mug", Id: "one"}
 	require.NoError(t, push.DeadLetter(ctx, letter))
-	require.NoError(t, rec.ForgetLetter(ctx, letter))
+	require.NoError(t, rec.DeleteLetter(ctx, letter))
 	held, err := rec.Streams(ctx)
 	require.NoError(t, err)
 	require.Len(t, held, 11)
-	_, err = rec.RetryingCount(ctx, mesh.Push, "default")
+	_, err = rec.RetryingCount(ctx, topology.Push, "default")
 	require.NoError(t, err)
-	_, err = rec.Retrying(ctx, mesh.Push, "default", "mug")
+	_, err = rec.Retrying(ctx, topology.Push, "default", "mug")
 	require.NoError(t, err)
-	_, _, err = rec.Retries(ctx, mesh.Push, "default", 10)
+	_, _, err = rec.Retries(ctx, topology.Push, "default", 10)
 	require.NoError(t, err)
-	_, err = rec.Cursor("poll.default").GetString(ctx)
+	_, err = rec.Record("poll.default").GetString(ctx)
 	require.NoError(t, err)
 	_, err = rec.Capture("default").GetString(ctx)
 	require.NoError(t, err)
 	_, err = rec.Halted("default").GetString(ctx)
 	require.NoError(t, err)
 	guard := &meshv1.Guard{}
-	revision, err := rec.Guard("default").Load(ctx, guard)
+	revision, err := rec.Guard("default").GetAt(ctx, guard)
 	require.NoError(t, err)
-	_, err = rec.Guard("default").Store(ctx, guard, revision)
+	_, err = rec.Guard("default").CompareAndPut(ctx, guard, revision)
 	require.NoError(t, err)
-	_, err = rec.Cursor("scan.default").GetString(ctx)
+	_, err = rec.Record("scan.default").GetString(ctx)
 	require.NoError(t, err)
-	_, err = rec.Budget("default").Load(ctx, &meshv1.Budget{})
+	_, err = rec.Budget("default").GetAt(ctx, &meshv1.Budget{})
 	require.NoError(t, err)
 }
 
 // handled takes one message of a consumer and acknowledges it.
-func handled(ctx context.Context, t *testing.T, m *mesh.Mesh, service string, c mesh.Consumer) {
+func handled(ctx context.Context, t *testing.T, m *mesh.Mesh, service string, c topology.Consumer) {
 	t.Helper()
 	ctx, done := context.WithCancel(ctx)
 	defer done()
 	n := 0
 	var err error
-	if c.Stream == mesh.StreamDead {
-		err = mesh.Work(ctx, m, mesh.Worker{Service: service, Consumer: c}, func(context.Context, mesh.Message[*meshv1.DeadLetter]) mesh.Verdict { n++; done(); return mesh.Ack() })
+	if c.Stream == topology.StreamDead {
+		err = mesh.Consume(ctx, m, mesh.Worker{Service: service, Consumer: c}, func(context.Context, mesh.Message[*meshv1.DeadLetter]) mesh.Verdict { n++; done(); return mesh.Ack() })
 	} else {
 		// An empty message is a valid one of any kind.
-		err = mesh.Work(ctx, m, mesh.Worker{Service: service, Consumer: c}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		err = mesh.Consume(ctx, m, mesh.Worker{Service: service, Consumer: c}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 			n++
 			done()
 			return mesh.Ack()
@@ -309,16 +310,16 @@ func handled(ctx context.Context, t *testing.T, m *mesh.Mesh, service string, c 
 func handledRetry(ctx context.Context, m *mesh.Mesh) error {
 	ctx, done := context.WithCancel(ctx)
 	defer done()
-	return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry},
+	return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry},
 		func(context.Context, mesh.Message[*meshv1.Retry]) mesh.Verdict { done(); return mesh.Ack() })
 }
 
 func budgeted(ctx context.Context, t *testing.T, m *mesh.Mesh) {
 	t.Helper()
 	record := &meshv1.Budget{}
-	revision, err := m.Budget("default").Load(ctx, record)
+	revision, err := m.Budget("default").GetAt(ctx, record)
 	require.NoError(t, err)
-	_, err = m.Budget("default").Store(ctx, record, revision)
+	_, err = m.Budget("default").CompareAndPut(ctx, record, revision)
 	require.NoError(t, err)
 	require.NoError(t, m.BudgetBell("default").PutString(ctx, "ring"))
 	_, err = m.BudgetBell("default").GetString(ctx)
@@ -336,7 +337,7 @@ func TestEachServiceIsRefusedWhatIsNotItsOwn(t *testing.T) {
 func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 	t.Helper()
 	ca := os.Getenv("NATS_TLS_CERT")
-	permissions := mesh.UserPermissions(nil)
+	permissions := topology.UserPermissions(nil)
 	var words []string
 	var patterns []string
 	for _, p := range permissions {
@@ -356,7 +357,7 @@ func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 	for _, p := range permissions {
 		t.Run(p.User, func(t *testing.T) {
 			conn, err := nats.Connect("tls://"+p.User+":"+p.User+"-secret@"+srv.Addr().String(), nats.RootCAs(ca),
-				nats.CustomInboxPrefix(mesh.InboxPrefix(p.User)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+				nats.CustomInboxPrefix(topology.InboxPrefix(p.User)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 			require.NoError(t, err)
 			defer conn.Close()
 			// permitted asks the server. What is published is no request: nothing answers, and what a stream stores does no
@@ -394,7 +395,7 @@ func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 				require.False(t, permitted(subject, func() error { _, err := conn.SubscribeSync(subject); return err }), "%s listens on %s", p.User, subject)
 			}
 			for _, other := range permissions {
-				inbox := mesh.InboxPrefix(other.User) + ".x"
+				inbox := topology.InboxPrefix(other.User) + ".x"
 				may := permitted(inbox, func() error { _, err := conn.SubscribeSync(inbox); return err })
 				require.Equal(t, other.User == p.User, may, "%s listens to the answers for %s", p.User, other.User)
 			}
@@ -419,21 +420,21 @@ func covers(pattern, subject string) bool {
 func TestNoServiceMayTouchTheConsumersOfAnother(t *testing.T) {
 	srv := deployed(t)
 	ca := os.Getenv("NATS_TLS_CERT")
-	cfg := as(t, srv, mesh.Push, ca)
+	cfg := as(t, srv, topology.Push, ca)
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	m, err := mesh.Connect(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	js, err := jetstream.New(m.Conn(), jetstream.WithDefaultTimeout(200*time.Millisecond))
 	require.NoError(t, err)
-	durable := mesh.ReconciliationObserved.Durable("default")
-	require.Error(t, js.DeleteConsumer(t.Context(), mesh.ReconciliationObserved.Stream, durable))
-	_, err = js.CreateOrUpdateConsumer(t.Context(), mesh.ReconciliationObserved.Stream, jetstream.ConsumerConfig{
+	durable := topology.ReconciliationObserved.Durable("default")
+	require.Error(t, js.DeleteConsumer(t.Context(), topology.ReconciliationObserved.Stream, durable))
+	_, err = js.CreateOrUpdateConsumer(t.Context(), topology.ReconciliationObserved.Stream, jetstream.ConsumerConfig{
 		Durable: durable, FilterSubject: "$KV.OBSERVED.default.*", AckPolicy: jetstream.AckNonePolicy,
 	})
 	require.Error(t, err)
-	require.Error(t, js.DeleteStream(t.Context(), mesh.StreamCatalog))
-	stream, err := m.JetStream().KeyValue(t.Context(), mesh.BucketObserved)
+	require.Error(t, js.DeleteStream(t.Context(), topology.StreamCatalog))
+	stream, err := m.JetStream().KeyValue(t.Context(), topology.BucketObserved)
 	require.NoError(t, err)
 	require.NotNil(t, stream)
 }

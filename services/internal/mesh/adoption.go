@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // AdoptionID is the id of the outcome of an order to adopt, by the order's id.
 func AdoptionID(kind meshv1.OutcomeKind, command string) string {
-	return OutcomeName(kind) + ":" + command
+	return topology.OutcomeName(kind) + ":" + command
 }
 
 // DescribeAdoption says in words what stands for what: "prod_1, price_2 for mug-eur".

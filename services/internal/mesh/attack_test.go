@@ -10,6 +10,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Each of these is refused by the server, see the first table of "NATS" in docs/security.md.
@@ -25,24 +26,24 @@ func closed(t *testing.T, a attacked) {
 	for _, user := range users {
 		attackers[user] = attackerAs(t, a.Server, user)
 	}
-	pull := attackers[mesh.Pull]
+	pull := attackers[topology.Pull]
 	_, err := a.push.Observed().Update(t.Context(), "default", "mug", oneMore)
 	require.NoError(t, err)
-	require.NoError(t, a.push.Cursor("halted.default").PutString(t.Context(), "no"))
-	require.NoError(t, a.ingestion.Cursor("origin.default").PutString(t.Context(), "here"))
-	require.NoError(t, a.pull.Cursor("poll.default").PutString(t.Context(), "here"))
+	require.NoError(t, a.push.Record("halted.default").PutString(t.Context(), "no"))
+	require.NoError(t, a.ingestion.Record("origin.default").PutString(t.Context(), "here"))
+	require.NoError(t, a.pull.Record("poll.default").PutString(t.Context(), "here"))
 
 	t.Run("a roll-up wipes no bucket", func(t *testing.T) {
-		before := a.state("KV_" + mesh.BucketCursor).Msgs
+		before := a.state("KV_" + topology.BucketCursor).Msgs
 		for user, subject := range map[string]string{
-			mesh.Pull: "$KV.CURSOR.poll.default", mesh.Ingestion: "$KV.CURSOR.origin.default",
-			mesh.Push: "$KV.CURSOR.halted.default", mesh.Reconciliation: "$KV.CURSOR.guard.default",
+			topology.Pull: "$KV.CURSOR.poll.default", topology.Ingestion: "$KV.CURSOR.origin.default",
+			topology.Push: "$KV.CURSOR.halted.default", topology.Reconciliation: "$KV.CURSOR.guard.default",
 		} {
 			for _, what := range []string{"all", "sub"} {
 				require.Contains(t, attackers[user].request(subject, nil, "Nats-Rollup", what), "rollup not permitted", user)
 			}
 		}
-		require.Equal(t, before, a.state("KV_"+mesh.BucketCursor).Msgs)
+		require.Equal(t, before, a.state("KV_"+topology.BucketCursor).Msgs)
 		for _, subject := range []string{
 			"$KV.OBSERVED.default.mug", "$KV.BUDGET.default", "stripe.default.mug", "sync.default.applied.mug",
 			"dead.pull.default.mug", "command.pull.default.scan",
@@ -53,8 +54,8 @@ func closed(t *testing.T, a attacked) {
 	t.Run("nobody purges or deletes streams, buckets and consumers", func(t *testing.T) {
 		for user, attacker := range attackers {
 			for _, stream := range []string{
-				mesh.StreamCatalog, mesh.StreamStripe, mesh.StreamSync, mesh.StreamDead, mesh.StreamCommand, mesh.StreamRetry,
-				"KV_" + mesh.BucketObserved, "KV_" + mesh.BucketCursor, "KV_" + mesh.BucketBudget, "KV_" + mesh.BucketLink,
+				topology.StreamCatalog, topology.StreamStripe, topology.StreamSync, topology.StreamDead, topology.StreamCommand, topology.StreamRetry,
+				"KV_" + topology.BucketObserved, "KV_" + topology.BucketCursor, "KV_" + topology.BucketBudget, "KV_" + topology.BucketLink,
 			} {
 				require.False(t, attacker.send("$JS.API.STREAM.PURGE."+stream, "", nil), "%s purges %s", user, stream)
 				require.False(t, attacker.send("$JS.API.STREAM.DELETE."+stream, "", nil), "%s deletes %s", user, stream)
@@ -64,10 +65,10 @@ func closed(t *testing.T, a attacked) {
 				}
 			}
 		}
-		require.Positive(t, a.state("KV_"+mesh.BucketObserved).Msgs)
+		require.Positive(t, a.state("KV_"+topology.BucketObserved).Msgs)
 	})
 	t.Run("no service makes a consumer", func(t *testing.T) {
-		streams := []string{mesh.StreamCatalog, mesh.StreamCommand, "KV_" + mesh.BucketObserved, "KV_" + mesh.BucketLink}
+		streams := []string{topology.StreamCatalog, topology.StreamCommand, "KV_" + topology.BucketObserved, "KV_" + topology.BucketLink}
 		before := map[string]int{}
 		for _, stream := range streams {
 			before[stream] = a.consumers(stream)
@@ -75,7 +76,7 @@ func closed(t *testing.T, a attacked) {
 		for user, attacker := range attackers {
 			for i, stream := range streams {
 				config := map[string]any{"stream_name": stream, "config": map[string]any{
-					"durable_name": "spy", "ack_policy": "none", "deliver_subject": mesh.InboxPrefix(user) + ".spy",
+					"durable_name": "spy", "ack_policy": "none", "deliver_subject": topology.InboxPrefix(user) + ".spy",
 				}}
 				filters := []string{"catalog.default.live.*", "command.>", "$KV.OBSERVED.default.*", "$KV.LINK.default.*"}
 				for _, subject := range []string{
@@ -93,18 +94,18 @@ func closed(t *testing.T, a attacked) {
 		}
 	})
 	t.Run("the topology's user makes the declared consumers of its accounts only", func(t *testing.T) {
-		topology := attackers[mesh.TopologyUser]
+		admin := attackers[topology.AdminUser]
 		for _, subject := range []string{
 			"CATALOG.push-live-us.catalog.us.live.*", "CATALOG.push-live-default.catalog.>", "CATALOG.push-live-default",
 			"KV_CURSOR.spy.$KV.CURSOR.>",
 		} {
-			require.False(t, topology.send("$JS.API.CONSUMER.CREATE."+subject, "", nil), subject)
+			require.False(t, admin.send("$JS.API.CONSUMER.CREATE."+subject, "", nil), subject)
 		}
-		require.False(t, topology.send("$JS.API.CONSUMER.MSG.NEXT.CATALOG.push-live-default", "", nil))
-		require.False(t, topology.send("$JS.API.STREAM.MSG.GET.CATALOG", "", nil))
-		require.False(t, topology.send("$JS.API.DIRECT.GET.CATALOG", "", nil))
+		require.False(t, admin.send("$JS.API.CONSUMER.MSG.NEXT.CATALOG.push-live-default", "", nil))
+		require.False(t, admin.send("$JS.API.STREAM.MSG.GET.CATALOG", "", nil))
+		require.False(t, admin.send("$JS.API.DIRECT.GET.CATALOG", "", nil))
 		// What runs by it stays a pull consumer.
-		require.NotEmpty(t, topology.request("$JS.API.CONSUMER.CREATE.CATALOG.push-live-default.catalog.default.live.*",
+		require.NotEmpty(t, admin.request("$JS.API.CONSUMER.CREATE.CATALOG.push-live-default.catalog.default.live.*",
 			[]byte(`{"stream_name":"CATALOG","config":{"durable_name":"push-live-default","ack_policy":"explicit",
 				"filter_subject":"catalog.default.live.*","deliver_subject":"_INBOX_topology.spy"}}`)))
 	})
@@ -112,7 +113,7 @@ func closed(t *testing.T, a attacked) {
 		for _, target := range []string{
 			"catalog.default.live.mug", "command.push.default.sync.mug", "$KV.CURSOR.guard.default",
 		} {
-			said := attackers[mesh.Push].request("retry.push.default.mug", nil,
+			said := attackers[topology.Push].request("retry.push.default.mug", nil,
 				"Nats-Schedule", inAnHour(), "Nats-Schedule-Target", target)
 			require.Contains(t, said, "message schedules target is invalid", target)
 		}
@@ -130,29 +131,29 @@ func TestAttack_ReplySubjects(t *testing.T) {
 
 func replySubjects(t *testing.T, a attacked, open bool) {
 	t.Helper()
-	pull, reconciliation := attackerAs(t, a.Server, mesh.Pull), attackerAs(t, a.Server, mesh.Reconciliation)
+	pull, reconciliation := attackerAs(t, a.Server, topology.Pull), attackerAs(t, a.Server, topology.Reconciliation)
 	direct := "$JS.API.DIRECT.GET.KV_OBSERVED.$KV.OBSERVED.default.evil"
 	require.Empty(t, pull.request("$KV.OBSERVED.default.evil", forged(t, "mug")))
 
 	t.Run("a direct get is stored anywhere", func(t *testing.T) {
 		for subject, stream := range map[string]string{
-			"catalog.default.live.mug": mesh.StreamCatalog, "command.push.default.sync.mug": mesh.StreamCommand,
-			"dead.push.default.mug": mesh.StreamDead, "retry.due.push.default.mug": mesh.StreamRetry,
-			"$KV.CURSOR.guard.default": "KV_" + mesh.BucketCursor, "$KV.LINK.default.prod_1": "KV_" + mesh.BucketLink,
-			"fence.default.live": mesh.StreamCatalog,
+			"catalog.default.live.mug": topology.StreamCatalog, "command.push.default.sync.mug": topology.StreamCommand,
+			"dead.push.default.mug": topology.StreamDead, "retry.due.push.default.mug": topology.StreamRetry,
+			"$KV.CURSOR.guard.default": "KV_" + topology.BucketCursor, "$KV.LINK.default.prod_1": "KV_" + topology.BucketLink,
+			"fence.default.live": topology.StreamCatalog,
 		} {
 			require.Equal(t, open, a.stores(stream, func() { require.True(t, pull.send(direct, subject, nil)) }), subject)
 		}
 	})
 	t.Run("a service's own consumer sends what it published, with headers of its choice", func(t *testing.T) {
 		require.Empty(t, pull.request("stripe.default.x", forged(t, "cap"), mesh.VersionHeader, strconv.Itoa(1<<60)))
-		require.Equal(t, open, a.stores(mesh.StreamCatalog, func() {
-			request := "$JS.API.CONSUMER.MSG.NEXT.STRIPE." + mesh.PullStripe.Durable("default")
+		require.Equal(t, open, a.stores(topology.StreamCatalog, func() {
+			request := "$JS.API.CONSUMER.MSG.NEXT.STRIPE." + topology.PullStripe.Durable("default")
 			require.True(t, pull.send(request, "catalog.default.live.cap", nil))
 		}))
 	})
 	t.Run("the answer to any request is stored", func(t *testing.T) {
-		require.Equal(t, open, a.stores(mesh.StreamCatalog, func() {
+		require.Equal(t, open, a.stores(topology.StreamCatalog, func() {
 			require.True(t, reconciliation.send("$JS.API.INFO", "catalog.default.live.hat", nil))
 		}))
 	})
@@ -160,30 +161,30 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 	nothing := "$JS.API.DIRECT.GET.KV_OBSERVED.$KV.OBSERVED.default.none"
 	t.Run("a bucket is purged", func(t *testing.T) {
 		require.True(t, pull.send(nothing, "$JS.API.STREAM.PURGE.KV_OBSERVED", nil))
-		require.Equal(t, open, becomes(func() bool { return a.state("KV_"+mesh.BucketObserved).Msgs == 0 }))
+		require.Equal(t, open, becomes(func() bool { return a.state("KV_"+topology.BucketObserved).Msgs == 0 }))
 	})
 	t.Run("but none that cannot be purged", func(t *testing.T) {
-		before := a.state("KV_" + mesh.BucketCursor).Msgs
-		require.NoError(t, a.pull.Cursor("poll.default").PutString(t.Context(), "here"))
+		before := a.state("KV_" + topology.BucketCursor).Msgs
+		require.NoError(t, a.pull.Record("poll.default").PutString(t.Context(), "here"))
 		require.True(t, pull.send(nothing, "$JS.API.STREAM.PURGE.KV_CURSOR", nil))
-		require.False(t, becomes(func() bool { return a.state("KV_"+mesh.BucketCursor).Msgs <= before }))
+		require.False(t, becomes(func() bool { return a.state("KV_"+topology.BucketCursor).Msgs <= before }))
 	})
 	t.Run("a consumer is deleted", func(t *testing.T) {
-		before := a.consumers(mesh.StreamCatalog)
-		require.True(t, pull.send(nothing, "$JS.API.CONSUMER.DELETE.CATALOG."+mesh.PushBulk.Durable("default"), nil))
-		require.Equal(t, open, becomes(func() bool { return a.consumers(mesh.StreamCatalog) < before }))
+		before := a.consumers(topology.StreamCatalog)
+		require.True(t, pull.send(nothing, "$JS.API.CONSUMER.DELETE.CATALOG."+topology.PushBulk.Durable("default"), nil))
+		require.Equal(t, open, becomes(func() bool { return a.consumers(topology.StreamCatalog) < before }))
 	})
 	t.Run("a consumer is made that sends everything to the user's inbox", func(t *testing.T) {
-		before := a.consumers(mesh.StreamSync)
+		before := a.consumers(topology.StreamSync)
 		inbox, err := pull.conn.SubscribeSync("_INBOX_pull.spy")
 		require.NoError(t, err)
-		outcome := mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug")
+		outcome := topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug")
 		require.NoError(t, a.push.Publish(t.Context(), outcome, &meshv1.Outcome{}))
 		require.Empty(t, pull.request("$KV.OBSERVED.default.evil",
 			[]byte(`{"stream_name":"SYNC","config":{
 				"durable_name":"spy","ack_policy":"none","deliver_subject":"_INBOX_pull.spy"}}`)))
 		require.True(t, pull.send(direct, "$JS.API.CONSUMER.CREATE.SYNC.spy", nil))
-		require.Equal(t, open, becomes(func() bool { return a.consumers(mesh.StreamSync) > before }))
+		require.Equal(t, open, becomes(func() bool { return a.consumers(topology.StreamSync) > before }))
 		wait := time.Second
 		if open {
 			wait = time.Minute
@@ -193,7 +194,7 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 	})
 	t.Run("a stream is deleted", func(t *testing.T) {
 		require.True(t, pull.send(nothing, "$JS.API.STREAM.DELETE.DEAD", nil))
-		require.Equal(t, open, becomes(func() bool { return !a.exists(mesh.StreamDead) }))
+		require.Equal(t, open, becomes(func() bool { return !a.exists(topology.StreamDead) }))
 	})
 }
 
@@ -206,13 +207,13 @@ func TestAttack_OpenInAnyCase(t *testing.T) {
 
 func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 	t.Helper()
-	pull, push := attackerAs(t, a.Server, mesh.Pull), attackerAs(t, a.Server, mesh.Push)
-	topology := attackerAs(t, a.Server, mesh.TopologyUser)
+	pull, push := attackerAs(t, a.Server, topology.Pull), attackerAs(t, a.Server, topology.Push)
+	admin := attackerAs(t, a.Server, topology.AdminUser)
 	t.Run("push wipes RETRY", func(t *testing.T) {
 		retry := &meshv1.Retry{Account: "default", ProductId: "other", Version: 7}
-		require.NoError(t, a.push.RetryLater(t.Context(), mesh.Push, retry, time.Hour))
+		require.NoError(t, a.push.RetryLater(t.Context(), topology.Push, retry, time.Hour))
 		require.Empty(t, push.request("retry.push.default.mug", nil, "Nats-Rollup", "all"))
-		require.EqualValues(t, 1, a.state(mesh.StreamRetry).Msgs)
+		require.EqualValues(t, 1, a.state(topology.StreamRetry).Msgs)
 	})
 	t.Run("a schedule of push comes due as a retry of another", func(t *testing.T) {
 		require.Empty(t, push.request("retry.push.default.mug", nil,
@@ -221,7 +222,7 @@ func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 	t.Run("push and pull read all of a bucket, of other accounts too", func(t *testing.T) {
 		_, err := a.push.Observed().Update(t.Context(), "default", "mug", oneMore)
 		require.NoError(t, err)
-		require.NoError(t, a.push.Links().Link(t.Context(), "default", "prod_1", "mug"))
+		require.NoError(t, a.push.Links().Put(t.Context(), "default", "prod_1", "mug"))
 		all := []byte(`{"seq":1,"next_by_subj":"$KV.>"}`)
 		answer, err := pull.conn.Request("$JS.API.DIRECT.GET.KV_LINK", all, time.Minute)
 		require.NoError(t, err)
@@ -233,14 +234,14 @@ func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 		}
 	})
 	t.Run("the topology's user changes streams", func(t *testing.T) {
-		inbox, err := topology.conn.SubscribeSync(mesh.InboxPrefix(mesh.TopologyUser) + ".spy.>")
+		inbox, err := admin.conn.SubscribeSync(topology.InboxPrefix(topology.AdminUser) + ".spy.>")
 		require.NoError(t, err)
-		js, err := jetstream.New(topology.conn)
+		js, err := jetstream.New(admin.conn)
 		require.NoError(t, err)
-		s, err := js.Stream(t.Context(), mesh.StreamStripe)
+		s, err := js.Stream(t.Context(), topology.StreamStripe)
 		require.NoError(t, err)
 		config := s.CachedInfo().Config
-		config.RePublish = &jetstream.RePublish{Source: ">", Destination: mesh.InboxPrefix(mesh.TopologyUser) + ".spy.>"}
+		config.RePublish = &jetstream.RePublish{Source: ">", Destination: topology.InboxPrefix(topology.AdminUser) + ".spy.>"}
 		_, err = js.UpdateStream(t.Context(), config)
 		require.NoError(t, err)
 		require.Empty(t, pull.request("stripe.default.mug", nil))

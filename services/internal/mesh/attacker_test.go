@@ -15,6 +15,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // attacker holds the credentials of one of the mesh's users, and speaks NATS as it likes.
@@ -33,7 +34,7 @@ func attackerAs(t *testing.T, srv *server.Server, user string) attacker {
 	t.Helper()
 	conn, err := nats.Connect("tls://"+user+":"+user+"-secret@"+srv.Addr().String(),
 		nats.RootCAs(os.Getenv("NATS_TLS_CERT")),
-		nats.CustomInboxPrefix(mesh.InboxPrefix(user)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		nats.CustomInboxPrefix(topology.InboxPrefix(user)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	return attacker{t, conn}
@@ -97,7 +98,7 @@ func underAttack(t *testing.T, file string) attacked {
 	srv := deployedWith(t, file)
 	a := attacked{Server: srv, t: t}
 	for user, m := range map[string]**mesh.Mesh{
-		mesh.Ingestion: &a.ingestion, mesh.Push: &a.push, mesh.Pull: &a.pull, mesh.Reconciliation: &a.reconciliation,
+		topology.Ingestion: &a.ingestion, topology.Push: &a.push, topology.Pull: &a.pull, topology.Reconciliation: &a.reconciliation,
 	} {
 		var err error
 		*m, err = mesh.Connect(t.Context(), as(t, srv, user, os.Getenv("NATS_TLS_CERT")))
@@ -107,9 +108,9 @@ func underAttack(t *testing.T, file string) attacked {
 	fence, err := a.ingestion.Fence(t.Context(), "default")
 	require.NoError(t, err)
 	require.NoError(t, fence.Raise(t.Context()))
-	require.NoError(t, fence.Publish(t.Context(), mesh.Live, []mesh.Outgoing{
-		{Subject: mesh.CatalogSubject("default", mesh.Live, "mug"), Body: change("mug", 7), Version: 7},
-		{Subject: mesh.CatalogSubject("default", mesh.Live, "cap"), Body: change("cap", 7), Version: 7},
+	require.NoError(t, fence.Publish(t.Context(), topology.Live, []mesh.Outgoing{
+		{Subject: topology.CatalogSubject("default", topology.Live, "mug"), Body: change("mug", 7), Version: 7},
+		{Subject: topology.CatalogSubject("default", topology.Live, "cap"), Body: change("cap", 7), Version: 7},
 	}))
 	return a
 }

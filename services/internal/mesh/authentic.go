@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -76,8 +77,8 @@ func (m *Mesh) lastChange(
 		return nil, err
 	}
 	if err := checkRepublished(ownHeaders(msg.Header)); err != nil {
-		m.countRefusal(ctx, StreamCatalog, msg.Subject, err)
-		return m.lastPublished(ctx, StreamCatalog, subject)
+		m.countRefusal(ctx, topology.StreamCatalog, msg.Subject, err)
+		return m.lastPublished(ctx, topology.StreamCatalog, subject)
 	}
 	return msg, nil
 }

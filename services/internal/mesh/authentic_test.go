@@ -15,6 +15,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // errorLog collects what is logged at level error.
@@ -48,7 +49,7 @@ func (l *errorLog) count(part string) (n int) {
 // A user who has the server publish what is stored elsewhere changes nothing: readers see it from the headers.
 func TestRepublishedMessagesAreRefused(t *testing.T) {
 	a := underAttack(t, "nats-server.conf")
-	pull := attackerAs(t, a.Server, mesh.Pull)
+	pull := attackerAs(t, a.Server, topology.Pull)
 	told := &errorLog{}
 	as := func(user string) *mesh.Mesh {
 		cfg := as(t, a.Server, user, os.Getenv("NATS_TLS_CERT"))
@@ -58,7 +59,7 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 		t.Cleanup(m.Close)
 		return m
 	}
-	push, ingestion := as(mesh.Push), as(mesh.Ingestion)
+	push, ingestion := as(topology.Push), as(topology.Ingestion)
 	command, err := proto.Marshal(&meshv1.Command{Account: "default"})
 	require.NoError(t, err)
 	republish := func(subject, stream string, body []byte) {
@@ -68,23 +69,23 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 			pull.send("$JS.API.DIRECT.GET.KV_OBSERVED.$KV.OBSERVED.default.evil", subject, nil)
 		}))
 	}
-	republish("catalog.default.live.mug", mesh.StreamCatalog, forged(t, "mug"))
-	republish("catalog.default.bulk.mug", mesh.StreamCatalog, forged(t, "mug"))
-	republish("catalog.default.live.new", mesh.StreamCatalog, forged(t, "new"))
-	republish("command.push.default.sync.mug", mesh.StreamCommand, command)
+	republish("catalog.default.live.mug", topology.StreamCatalog, forged(t, "mug"))
+	republish("catalog.default.bulk.mug", topology.StreamCatalog, forged(t, "mug"))
+	republish("catalog.default.live.new", topology.StreamCatalog, forged(t, "new"))
+	republish("command.push.default.sync.mug", topology.StreamCommand, command)
 
 	// Every way to read a desired state has the one that was published.
 	for _, m := range []*mesh.Mesh{push, ingestion} {
-		newest, err := m.Desired().Newest(t.Context(), "default", "mug")
+		newest, err := m.Desired().Latest(t.Context(), "default", "mug")
 		require.NoError(t, err)
 		require.EqualValues(t, 7, newest.GetVersion())
-		newest, err = m.Desired().NewestIn(t.Context(), "default", mesh.Bulk, "mug")
+		newest, err = m.Desired().LatestInLane(t.Context(), "default", topology.Bulk, "mug")
 		require.NoError(t, err)
 		require.Nil(t, newest)
-		newest, err = m.Desired().Newest(t.Context(), "default", "new")
+		newest, err = m.Desired().Latest(t.Context(), "default", "new")
 		require.NoError(t, err)
 		require.Nil(t, newest, "nothing was ever published of it")
-		many, err := m.Desired().NewestMany(t.Context(), "default", []string{"new", "mug", "cap"})
+		many, err := m.Desired().LatestMany(t.Context(), "default", []string{"new", "mug", "cap"})
 		require.NoError(t, err)
 		require.Nil(t, many[0])
 		require.EqualValues(t, 7, many[1].GetVersion())
@@ -98,7 +99,7 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 	}
 
 	// Consumers end them: what is published afterwards arrives, and nothing comes again.
-	subject := mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "cap")
+	subject := topology.CommandSubject(topology.Push, "default", topology.VerbSync, "cap")
 	require.NoError(t, a.reconciliation.Publish(t.Context(), subject, &meshv1.Command{Account: "default"}))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -111,7 +112,7 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 		products = append(products, subject)
 	}
 	go func() {
-		ends <- mesh.WorkBatches(ctx, push, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive}, 10,
+		ends <- mesh.ConsumeBatches(ctx, push, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive}, 10,
 			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) []mesh.Verdict {
 				for _, d := range batch {
 					note(d.Subject)
@@ -120,7 +121,7 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 			})
 	}()
 	go func() {
-		ends <- mesh.Work(ctx, push, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushCommand},
+		ends <- mesh.Consume(ctx, push, mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand},
 			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 				note(msg.Subject)
 				return mesh.Ack()
@@ -130,7 +131,7 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 		live, err := a.reconciliation.Consumers(t.Context())
 		require.NoError(t, err)
 		for _, c := range live {
-			ours := c.Consumer == mesh.PushLive || c.Consumer == mesh.PushCommand
+			ours := c.Consumer == topology.PushLive || c.Consumer == topology.PushCommand
 			if ours && c.Pending+c.InFlight > 0 {
 				return false
 			}
@@ -146,5 +147,5 @@ func TestRepublishedMessagesAreRefused(t *testing.T) {
 		"catalog.default.live.mug", "catalog.default.live.cap", "command.push.default.sync.cap",
 	}, products)
 	require.Equal(t, 2, told.count("a message is refused"), "each service says so once a minute")
-	require.Zero(t, a.state(mesh.StreamDead).Msgs)
+	require.Zero(t, a.state(topology.StreamDead).Msgs)
 }

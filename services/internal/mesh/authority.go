@@ -5,10 +5,13 @@ import (
 	"strings"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // writers are the services that publish what is signed.
-func writers() []string { return []string{Ingestion, Push, Pull, Reconciliation} }
+func writers() []string {
+	return []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}
+}
 
 // signedSubject returns the subject that a signature names, and reports whether messages on the subject are signed. A
 // retry is published as a schedule and arrives on another subject, so both stand for the second.
@@ -30,9 +33,9 @@ func signedSubject(subject string) (name string, signed bool) {
 // commandsOf are the verbs that a service may send to another, by receiver; reconciliation may send all. A key that
 // is stolen can do no more than that, whatever its owner may publish.
 var commandsOf = map[string]map[string][]string{
-	Ingestion: {Ingestion: {VerbBackfill}},
-	Push:      {Ingestion: {VerbBackfill}},
-	Pull:      {Pull: {VerbScan}},
+	topology.Ingestion: {topology.Ingestion: {topology.VerbBackfill}},
+	topology.Push:      {topology.Ingestion: {topology.VerbBackfill}},
+	topology.Pull:      {topology.Pull: {topology.VerbScan}},
 }
 
 // mayPublish reports whether a service may be the author of what is on a subject, one that signedSubject returned.
@@ -40,12 +43,12 @@ func mayPublish(role, subject string) bool {
 	tokens := strings.Split(subject, ".")
 	switch {
 	case tokens[0] == "catalog":
-		return role == Ingestion
+		return role == topology.Ingestion
 	case tokens[0] == "retry" && len(tokens) > 2:
 		// retry.due.<service>.<account>.<product>
 		return role == tokens[2]
 	case tokens[0] == "command" && len(tokens) > 3:
-		return role == Reconciliation || slices.Contains(commandsOf[role][tokens[1]], tokens[3])
+		return role == topology.Reconciliation || slices.Contains(commandsOf[role][tokens[1]], tokens[3])
 	default:
 		return false
 	}
@@ -55,17 +58,17 @@ func mayPublish(role, subject string) bool {
 func verbOf(c *meshv1.Command) string {
 	switch c.GetVerb().(type) {
 	case *meshv1.Command_Sync:
-		return VerbSync
+		return topology.VerbSync
 	case *meshv1.Command_Scan:
-		return VerbScan
+		return topology.VerbScan
 	case *meshv1.Command_Read:
-		return VerbRead
+		return topology.VerbRead
 	case *meshv1.Command_Backfill:
-		return VerbBackfill
+		return topology.VerbBackfill
 	case *meshv1.Command_WriteBack:
-		return VerbWriteBack
+		return topology.VerbWriteBack
 	case *meshv1.Command_Adopt:
-		return VerbAdopt
+		return topology.VerbAdopt
 	default:
 		return ""
 	}

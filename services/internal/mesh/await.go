@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -74,15 +75,15 @@ func (m *Mesh) starting(err error) string {
 
 func (m *Mesh) clustered() bool { return m.nc.ConnectedClusterName() != "" }
 
-// ApplyTopology is ApplyTopology for a cluster that may have been started just now: it waits so long at most until the
+// Apply is Apply for a cluster that may have been started just now: it waits so long at most until the
 // cluster has a leader, and servers for all replicas.
-func (m *Mesh) ApplyTopology(ctx context.Context, o TopologyOptions, patience time.Duration) error {
-	tell := o.Kept
-	var kept []Difference
-	o.Kept = func(d Difference) { kept = append(kept, d) }
+func (m *Mesh) ApplyTopology(ctx context.Context, o topology.Options, patience time.Duration) error {
+	tell := o.OnKept
+	var kept []topology.Difference
+	o.OnKept = func(d topology.Difference) { kept = append(kept, d) }
 	err := m.await(ctx, patience, func(ctx context.Context) error {
 		kept = nil
-		return ApplyTopology(ctx, m.js, o)
+		return topology.Apply(ctx, m.js, o)
 	})
 	if err == nil && tell != nil {
 		for _, d := range kept {

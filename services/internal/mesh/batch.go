@@ -16,10 +16,10 @@ type Delivery[M proto.Message] struct {
 	Context context.Context //nolint:containedctx // each message is of another trace
 }
 
-// WorkBatches is Work for a handler that takes at once the messages that have come together, at most so many: what one
+// ConsumeBatches is Work for a handler that takes at once the messages that have come together, at most so many: what one
 // transaction stores costs little more for a hundred than for one. It waits for no batch to fill. The handler returns the verdict
 // of each message, in their order. The worker's concurrency counts batches.
-func WorkBatches[T any, M interface {
+func ConsumeBatches[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, most int, handle func(context.Context, []Delivery[M]) []Verdict) error {

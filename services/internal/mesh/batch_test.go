@@ -13,14 +13,15 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestABatchIsWhatIsThereAndEachOfItsMessagesHasAVerdict(t *testing.T) {
 	m := start(t)
 	for i := range 10 {
-		publish(t, m, mesh.Live, fmt.Sprintf("p%d", i), uint64(i+1))
+		publish(t, m, topology.Live, fmt.Sprintf("p%d", i), uint64(i+1))
 	}
-	_, err := m.JetStream().Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, "broken"), []byte("\xff"))
+	_, err := m.JetStream().Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "broken"), []byte("\xff"))
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -29,7 +30,7 @@ func TestABatchIsWhatIsThereAndEachOfItsMessagesHasAVerdict(t *testing.T) {
 	seen := map[string]int{}
 	done := make(chan error)
 	go func() {
-		done <- mesh.WorkBatches(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive}, 4,
+		done <- mesh.ConsumeBatches(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive}, 4,
 			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) []mesh.Verdict {
 				mu.Lock()
 				defer mu.Unlock()
@@ -44,10 +45,10 @@ func TestABatchIsWhatIsThereAndEachOfItsMessagesHasAVerdict(t *testing.T) {
 				return verdicts
 			})
 	}()
-	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond)
 	// One that comes alone does not wait for others.
-	publish(t, m, mesh.Live, "late", 11)
-	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond)
+	publish(t, m, topology.Live, "late", 11)
+	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond)
 	stop()
 	require.NoError(t, <-done)
 	require.Len(t, seen, 11)
@@ -57,9 +58,9 @@ func TestABatchIsWhatIsThereAndEachOfItsMessagesHasAVerdict(t *testing.T) {
 	require.LessOrEqual(t, slices.Max(sizes), 4)
 	require.Contains(t, sizes, 4)
 	require.Equal(t, 1, sizes[len(sizes)-1])
-	dead, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	dead, err := m.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
-	letter, err := dead.GetLastMsgForSubject(t.Context(), "dead.push.default."+mesh.Token("broken"))
+	letter, err := dead.GetLastMsgForSubject(t.Context(), "dead.push.default."+topology.Token("broken"))
 	require.NoError(t, err)
 	require.NotEmpty(t, letter.Data)
 }

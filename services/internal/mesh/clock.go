@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"sync"
 	"time"
 )
@@ -134,7 +135,7 @@ func (c *Clock) measure(ctx context.Context, locked func(set func())) error {
 
 // serverTime reads the server's clock.
 func (m *Mesh) serverTime(ctx context.Context) (time.Time, error) {
-	s, err := m.stream(ctx, "KV_"+BucketCursor)
+	s, err := m.stream(ctx, "KV_"+topology.BucketCursor)
 	if err != nil {
 		return time.Time{}, err
 	}

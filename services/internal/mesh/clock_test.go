@@ -9,6 +9,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // off connects as a host whose clock is wrong does.
@@ -45,17 +46,17 @@ func TestPausesAndRetriesDoNotDependOnTheHostsClock(t *testing.T) {
 	for name, by := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			wrong := off(t, m, by)
-			require.NoError(t, wrong.Pause(t.Context(), time.Hour, mesh.PushLive))
-			cons, err := m.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Durable("default"))
+			require.NoError(t, wrong.Pause(t.Context(), time.Hour, topology.PushLive))
+			cons, err := m.JetStream().Consumer(t.Context(), topology.PushLive.Stream, topology.PushLive.Durable("default"))
 			require.NoError(t, err)
 			require.True(t, cons.CachedInfo().Paused)
 			require.InDelta(t, time.Hour, cons.CachedInfo().PauseRemaining, float64(2*time.Minute))
-			require.NoError(t, wrong.Resume(t.Context(), mesh.PushLive))
+			require.NoError(t, wrong.Resume(t.Context(), topology.PushLive))
 
 			retry := &meshv1.Retry{Account: "default", ProductId: name, Version: 1}
 			sent := time.Now()
-			require.NoError(t, wrong.RetryLater(t.Context(), mesh.Push, retry, 3*time.Second))
-			due, err := m.JetStream().Stream(t.Context(), mesh.StreamRetry)
+			require.NoError(t, wrong.RetryLater(t.Context(), topology.Push, retry, 3*time.Second))
+			due, err := m.JetStream().Stream(t.Context(), topology.StreamRetry)
 			require.NoError(t, err)
 			var came time.Time
 			require.Eventually(t, func() bool {

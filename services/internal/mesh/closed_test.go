@@ -14,6 +14,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // working begins what a service does with its connection, and returns where the ends of that arrive.
@@ -25,11 +26,11 @@ func working(ctx context.Context, m *mesh.Mesh) map[string]chan error {
 		go func() { end <- run() }()
 	}
 	begin("work", func() error {
-		return mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive},
+		return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive},
 			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() })
 	})
 	begin("work in batches", func() error {
-		return mesh.WorkBatches(ctx, m, mesh.Worker{Service: mesh.Reconciliation, Consumer: mesh.ReconciliationCatalog}, 10,
+		return mesh.ConsumeBatches(ctx, m, mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationCatalog}, 10,
 			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) []mesh.Verdict {
 				return make([]mesh.Verdict, len(batch))
 			})
@@ -41,7 +42,7 @@ func working(ctx context.Context, m *mesh.Mesh) map[string]chan error {
 // asked waits until both workers of working wait for messages.
 func asked(t *testing.T, m *mesh.Mesh) {
 	t.Helper()
-	for _, c := range []mesh.Consumer{mesh.PushLive, mesh.ReconciliationCatalog} {
+	for _, c := range []topology.Consumer{topology.PushLive, topology.ReconciliationCatalog} {
 		require.Eventually(t, func() bool {
 			cons, err := m.JetStream().Consumer(t.Context(), c.Stream, c.Durable("default"))
 			return err == nil && cons.CachedInfo().NumWaiting > 0
@@ -55,7 +56,7 @@ func TestAConnectionThatIsClosedForGoodEndsTheWorkWithAnError(t *testing.T) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test", InProcess: line})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ends := working(ctx, m)
@@ -102,7 +103,7 @@ authorization { users = [ { user: d, password: `+password+` } ] }`), 0o600))
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: "nats://d:one@" + srv.Addr().String(), Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ends := working(ctx, m)

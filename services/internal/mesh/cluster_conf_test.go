@@ -27,7 +27,7 @@ func TestDeployedClusterConfiguration(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	options, err := server.ProcessConfigFile("../../deploy/nats/cluster.conf")
+	options, err := server.ProcessConfigFile("../../../deploy/nats/cluster.conf")
 	require.NoError(t, err)
 	require.Len(t, options.Routes, 3)
 	require.Equal(t, 2*time.Second, options.Cluster.PingInterval)

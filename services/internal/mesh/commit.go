@@ -108,7 +108,7 @@ func (c *committer) send() {
 func gather(waiting []*commit) (group, rest []*commit) {
 	subjects, bytes := make(map[string]bool, len(waiting)), 0
 	for _, w := range waiting {
-		if len(group) == BatchLimit || bytes >= batchBytes || subjects[w.msg.Subject] {
+		if len(group) == MaxBatch || bytes >= batchBytes || subjects[w.msg.Subject] {
 			rest = append(rest, w)
 			continue
 		}

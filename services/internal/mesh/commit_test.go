@@ -13,6 +13,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // What is expected of a message is checked in one place by a single server, and in another by a cluster.
@@ -30,9 +31,9 @@ func groupCommit(t *testing.T, url string, replicas int) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	topology := mesh.TopologyOptions{Replicas: replicas}
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), topology))
-	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), topology)
+	options := topology.Options{Replicas: replicas}
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), options))
+	diffs, err := topology.Plan(t.Context(), m.JetStream(), options)
 	require.NoError(t, err)
 	require.Empty(t, diffs)
 	t.Run("writes gather and only a loser fails", func(t *testing.T) { onlyALoserFails(t, m) })
@@ -97,7 +98,7 @@ func onlyALoserFails(t *testing.T, m *mesh.Mesh) {
 	for i := range products {
 		require.NoError(t, errs[i])
 	}
-	require.Greater(t, inBatches(t, m, "KV_"+mesh.BucketObserved), products/4)
+	require.Greater(t, inBatches(t, m, "KV_"+topology.BucketObserved), products/4)
 }
 
 func nothingIsLost(t *testing.T, m *mesh.Mesh) {
@@ -133,7 +134,7 @@ func outcomesAreStoredOnce(t *testing.T, m *mesh.Mesh) {
 	const outcomes = 200
 	publish := func(i int) error {
 		id := fmt.Sprintf("outcome-%d", i)
-		return m.Publish(t.Context(), mesh.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, id), &meshv1.Outcome{Id: id}, mesh.WithID(id))
+		return m.Publish(t.Context(), topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, id), &meshv1.Outcome{Id: id}, mesh.WithID(id))
 	}
 	for i := range outcomes / 10 {
 		require.NoError(t, publish(i))
@@ -150,20 +151,20 @@ func outcomesAreStoredOnce(t *testing.T, m *mesh.Mesh) {
 		}
 		wg.Wait()
 	}
-	s, err := m.JetStream().Stream(t.Context(), mesh.StreamSync)
+	s, err := m.JetStream().Stream(t.Context(), topology.StreamSync)
 	require.NoError(t, err)
 	require.EqualValues(t, outcomes, s.CachedInfo().State.Msgs)
 }
 
 func TestATopologyOfAnEarlierVersionTakesNoBatches(t *testing.T) {
 	m := start(t)
-	s, err := m.JetStream().Stream(t.Context(), "KV_"+mesh.BucketObserved)
+	s, err := m.JetStream().Stream(t.Context(), "KV_"+topology.BucketObserved)
 	require.NoError(t, err)
 	earlier := s.CachedInfo().Config
 	earlier.AllowAtomicPublish = false
 	_, err = m.JetStream().UpdateStream(t.Context(), earlier)
 	require.NoError(t, err)
-	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	diffs, err := topology.Plan(t.Context(), m.JetStream(), topology.Options{})
 	require.NoError(t, err)
 	require.Len(t, diffs, 1)
 	require.Contains(t, diffs[0].String(), "atomic publish")
@@ -181,8 +182,8 @@ func TestATopologyOfAnEarlierVersionTakesNoBatches(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 200, n)
 
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
-	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	diffs, err = topology.Plan(t.Context(), m.JetStream(), topology.Options{})
 	require.NoError(t, err)
 	require.Empty(t, diffs)
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Config tells how to reach the NATS servers.
@@ -115,7 +116,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		nats.Timeout(2 * time.Second),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
-		nats.CustomInboxPrefix(InboxPrefix(cfg.Name)),
+		nats.CustomInboxPrefix(topology.InboxPrefix(cfg.Name)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				metrics.Disconnects.Add(ctx, 1)
@@ -160,7 +161,7 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, fmt.Errorf("set up JetStream: %w", err)
 	}
 	m := &Mesh{
-		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, DefaultAccount), replicas: cfg.Replicas, logger: logger,
+		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, topology.DefaultAccount), replicas: cfg.Replicas, logger: logger,
 		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{}, closed: closed,
 		keys: keys,
 	}
@@ -241,7 +242,7 @@ func (m *Mesh) Ready(context.Context) error {
 
 // Bind checks that the given consumers, and the buckets of the service that the client is named for, exist, and says which
 // do not. From then on Ready fails while one of them is deleted.
-func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
+func (m *Mesh) Bind(ctx context.Context, want ...topology.Consumer) error {
 	var few []string
 	for _, c := range want {
 		cons, err := m.js.Consumer(ctx, c.Stream, c.Durable(m.account))
@@ -257,7 +258,7 @@ func (m *Mesh) Bind(ctx context.Context, want ...Consumer) error {
 			few = append(few, c.Stream)
 		}
 	}
-	for _, b := range bucketsOf(m.name) {
+	for _, b := range topology.BucketsOf(m.name) {
 		kv, err := m.js.KeyValue(ctx, b)
 		if err != nil {
 			if errors.Is(err, jetstream.ErrBucketNotFound) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
@@ -15,42 +16,42 @@ import (
 // ErrMoved: somebody else has put a position since it was read.
 var ErrMoved = errors.New("the cursor was moved meanwhile")
 
-// Cursor is a named position in the bucket CURSOR. Put is for cursors of which one goroutine at a time is the writer,
+// Record is a named position in the bucket CURSOR. Put is for cursors of which one goroutine at a time is the writer,
 // Move for those with several.
-type Cursor struct {
+type Record struct {
 	m            *Mesh
 	bucket, name string
 }
 
-// Cursor names a position; the name holds letters, digits, "-", "_" and ".".
-func (m *Mesh) Cursor(name string) *Cursor { return &Cursor{m, BucketCursor, name} }
+// Record names a position; the name holds letters, digits, "-", "_" and ".".
+func (m *Mesh) Record(name string) *Record { return &Record{m, topology.BucketCursor, name} }
 
 // Halted is why an account is halted, in Stripe's words; "" if it is not. Push writes it.
-func (m *Mesh) Halted(account string) *Cursor { return m.Cursor("halted." + account) }
+func (m *Mesh) Halted(account string) *Record { return m.Record("halted." + account) }
 
 // CreationsHeld is why push creates nothing in an account; "" if it does. Push writes it.
-func (m *Mesh) CreationsHeld(account string) *Cursor { return m.Cursor("creations-held." + account) }
+func (m *Mesh) CreationsHeld(account string) *Record { return m.Record("creations-held." + account) }
 
 // Guard is the record of the mass-change guard of an account, for Load and Store.
-func (m *Mesh) Guard(account string) *Cursor { return m.Cursor("guard." + account) }
+func (m *Mesh) Guard(account string) *Record { return m.Record("guard." + account) }
 
 // Capture is how far the catalog of an account is captured: a CaptureReport. Ingestion writes it.
-func (m *Mesh) Capture(account string) *Cursor { return m.Cursor("capture." + account) }
+func (m *Mesh) Capture(account string) *Record { return m.Record("capture." + account) }
 
 // History is what the versions of an account rest on: a CatalogHistory. Ingestion writes it.
-func (m *Mesh) History(account string) *Cursor { return m.Cursor("history." + account) }
+func (m *Mesh) History(account string) *Record { return m.Record("history." + account) }
 
 // Budget is what the processes that call Stripe share of an account's rates, in the bucket BUDGET.
-func (m *Mesh) Budget(account string) *Cursor { return &Cursor{m, BucketBudget, account} }
+func (m *Mesh) Budget(account string) *Record { return &Record{m, topology.BucketBudget, account} }
 
 // GetString returns the position, "" if it was never put.
-func (c *Cursor) GetString(ctx context.Context) (string, error) {
+func (c *Record) GetString(ctx context.Context) (string, error) {
 	data, err := c.get(ctx)
 	return string(data), err
 }
 
-// At returns the position with its revision, for Move; "" and 0 if it was never put.
-func (c *Cursor) At(ctx context.Context) (position string, revision uint64, err error) {
+// GetStringAt returns the position with its revision, for Move; "" and 0 if it was never put.
+func (c *Record) GetStringAt(ctx context.Context) (position string, revision uint64, err error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return "", 0, err
@@ -65,8 +66,8 @@ func (c *Cursor) At(ctx context.Context) (position string, revision uint64, err 
 	return string(entry.Value()), entry.Revision(), nil
 }
 
-// Move stores the position if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
-func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (uint64, error) {
+// CompareAndPutString stores the position if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
+func (c *Record) CompareAndPutString(ctx context.Context, position string, revision uint64) (uint64, error) {
 	if revision == 0 {
 		next, err := c.create(ctx, position)
 		if errors.Is(err, jetstream.ErrKeyExists) {
@@ -84,7 +85,7 @@ func (c *Cursor) Move(ctx context.Context, position string, revision uint64) (ui
 
 // create stores the first position, also in place of a key that was deleted. It is not repeated: positions are created
 // once.
-func (c *Cursor) create(ctx context.Context, position string) (uint64, error) {
+func (c *Record) create(ctx context.Context, position string) (uint64, error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return 0, err
@@ -93,11 +94,11 @@ func (c *Cursor) create(ctx context.Context, position string) (uint64, error) {
 }
 
 // message is what stores a position. Not by the methods of a bucket: a message of theirs cannot be repeated.
-func (c *Cursor) message(position []byte) *nats.Msg {
+func (c *Record) message(position []byte) *nats.Msg {
 	return &nats.Msg{Subject: "$KV." + c.bucket + "." + c.name, Data: position, Header: nats.Header{}}
 }
 
-func (c *Cursor) write(ctx context.Context, msg *nats.Msg) (revision uint64, err error) {
+func (c *Record) write(ctx context.Context, msg *nats.Msg) (revision uint64, err error) {
 	repeatable(msg)
 	s := c.m.storeIn(ctx, "KV_"+c.bucket, msg, false)
 	switch {
@@ -110,10 +111,12 @@ func (c *Cursor) write(ctx context.Context, msg *nats.Msg) (revision uint64, err
 }
 
 // BudgetBell is by which the processes that share an account's rates say that live calls wait in vain.
-func (m *Mesh) BudgetBell(account string) *Cursor { return &Cursor{m, BucketBudget, account + ".bell"} }
+func (m *Mesh) BudgetBell(account string) *Record {
+	return &Record{m, topology.BucketBudget, account + ".bell"}
+}
 
-// Load decodes the position into a message and returns its revision, for Store; 0 if it was never put.
-func (c *Cursor) Load(ctx context.Context, into proto.Message) (revision uint64, err error) {
+// GetAt decodes the position into a message and returns its revision, for Store; 0 if it was never put.
+func (c *Record) GetAt(ctx context.Context, into proto.Message) (revision uint64, err error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return 0, err
@@ -131,27 +134,27 @@ func (c *Cursor) Load(ctx context.Context, into proto.Message) (revision uint64,
 	return entry.Revision(), nil
 }
 
-// Store stores a message if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
-func (c *Cursor) Store(ctx context.Context, position proto.Message, revision uint64) (uint64, error) {
+// CompareAndPut stores a message if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
+func (c *Record) CompareAndPut(ctx context.Context, position proto.Message, revision uint64) (uint64, error) {
 	data, err := proto.Marshal(position)
 	if err != nil {
 		return 0, fmt.Errorf("encode %s of bucket %s: %w", c.name, c.bucket, err)
 	}
-	return c.Move(ctx, string(data), revision)
+	return c.CompareAndPutString(ctx, string(data), revision)
 }
 
-// Set stores the position whatever it was, and returns its revision.
-func (c *Cursor) Set(ctx context.Context, position string) (revision uint64, err error) {
+// PutStringAt stores the position whatever it was, and returns its revision.
+func (c *Record) PutStringAt(ctx context.Context, position string) (revision uint64, err error) {
 	return c.write(ctx, c.message([]byte(position)))
 }
 
 // PutString stores the position.
-func (c *Cursor) PutString(ctx context.Context, position string) error {
+func (c *Record) PutString(ctx context.Context, position string) error {
 	return c.put(ctx, []byte(position))
 }
 
 // Get decodes the position into a message; ok is false if it was never put.
-func (c *Cursor) Get(ctx context.Context, into proto.Message) (ok bool, err error) {
+func (c *Record) Get(ctx context.Context, into proto.Message) (ok bool, err error) {
 	data, err := c.get(ctx)
 	if err != nil || data == nil {
 		return false, err
@@ -162,9 +165,9 @@ func (c *Cursor) Get(ctx context.Context, into proto.Message) (ok bool, err erro
 	return true, nil
 }
 
-// GetWritten is Get, and tells when the position was put, by the NATS server's clock: what a process says of its own
+// GetWithTime is Get, and tells when the position was put, by the NATS server's clock: what a process says of its own
 // time depends on the clock of its host. It is zero if the position was never put.
-func (c *Cursor) GetWritten(ctx context.Context, into proto.Message) (written time.Time, err error) {
+func (c *Record) GetWithTime(ctx context.Context, into proto.Message) (written time.Time, err error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return time.Time{}, err
@@ -183,7 +186,7 @@ func (c *Cursor) GetWritten(ctx context.Context, into proto.Message) (written ti
 }
 
 // Put stores the position.
-func (c *Cursor) Put(ctx context.Context, position proto.Message) error {
+func (c *Record) Put(ctx context.Context, position proto.Message) error {
 	data, err := proto.Marshal(position)
 	if err != nil {
 		return fmt.Errorf("encode cursor %s: %w", c.name, err)
@@ -191,7 +194,7 @@ func (c *Cursor) Put(ctx context.Context, position proto.Message) error {
 	return c.put(ctx, data)
 }
 
-func (c *Cursor) get(ctx context.Context) ([]byte, error) {
+func (c *Record) get(ctx context.Context) ([]byte, error) {
 	kv, err := c.m.bucket(ctx, c.bucket)
 	if err != nil {
 		return nil, err
@@ -206,7 +209,7 @@ func (c *Cursor) get(ctx context.Context) ([]byte, error) {
 	return entry.Value(), nil
 }
 
-func (c *Cursor) put(ctx context.Context, data []byte) error {
+func (c *Record) put(ctx context.Context, data []byte) error {
 	_, err := c.write(ctx, c.message(data))
 	return err
 }

@@ -15,34 +15,8 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
-
-// Reasons of dead letters: classes of failure, the same in documents, metrics and on the command line.
-const (
-	// ReasonInvalidProduct: the catalog's state breaks one of Stripe's rules; nothing was sent.
-	ReasonInvalidProduct = "invalid_product"
-	// ReasonQueryFailed: a query of the mapping fails for the product; what it wants is not known.
-	ReasonQueryFailed = "query_failed"
-	// ReasonRefused: Stripe refused a call for good.
-	ReasonRefused = "refused_by_stripe"
-	// ReasonNotConverging: Stripe accepted every call and still holds something else.
-	ReasonNotConverging = "not_converging"
-	// ReasonExhausted: an error of unknown nature stayed through every attempt.
-	ReasonExhausted = "exhausted"
-	// ReasonLinked: Stripe holds a product under the id, and it stands for another product of the catalog.
-	ReasonLinked = "linked_elsewhere"
-	// ReasonUndecodable: the message is not what its subject promises.
-	ReasonUndecodable = "undecodable"
-	// ReasonWriteBackFailed: the operator's tables could not be given Stripe's values; nothing was written.
-	ReasonWriteBackFailed = "write_back_failed"
-	// ReasonUnstorable: the ledger's database refuses what the message says, and always will.
-	ReasonUnstorable = "unstorable"
-)
-
-// Reasons are all of them.
-func Reasons() []string {
-	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted, ReasonLinked, ReasonUndecodable, ReasonWriteBackFailed, ReasonUnstorable}
-}
 
 // DeadLetter stores a letter on DEAD, in place of an older one of the same service and product. It fills in the
 // id, the times and the trace where they are missing. The letter's service, account and product must be set. Whatever a
@@ -62,9 +36,9 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 		letter.Traceparent = telemetry.Traceparent(ctx)
 	}
 	m.fit(letter)
-	metrics.DeadLetters.Add(ctx, 1, metrics.DeadReason.Is(letter.GetReason()))
+	metrics.DeadLetters.Add(ctx, 1, metrics.DeadReason.Of(letter.GetReason()))
 	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(), "message", letter.GetMessage())
-	return m.Publish(ctx, DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,
+	return m.Publish(ctx, topology.DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,
 		WithID(letter.GetId()), WithVersion(letter.GetVersion()))
 }
 
@@ -75,10 +49,10 @@ func (m *Mesh) fit(letter *meshv1.DeadLetter) { FitLetter(letter, m.MaxBody()) }
 func (m *Mesh) OpenLetters(ctx context.Context, service, account string, products []string) ([]*meshv1.DeadLetter, error) {
 	subjects := make([]string, len(products))
 	for i, id := range products {
-		subjects[i] = DeadSubject(service, account, id)
+		subjects[i] = topology.DeadSubject(service, account, id)
 	}
 	open := make([]*meshv1.DeadLetter, len(products))
-	err := m.lastMany(ctx, StreamDead, subjects, func(i int, msg *nats.Msg) error {
+	err := m.lastMany(ctx, topology.StreamDead, subjects, func(i int, msg *nats.Msg) error {
 		if msg == nil {
 			return nil
 		}
@@ -94,13 +68,13 @@ func (m *Mesh) OpenLetters(ctx context.Context, service, account string, product
 	return open, nil
 }
 
-// ForgetLetter removes a letter from DEAD. A newer one in its place stays, and one that is gone already is no error.
-func (m *Mesh) ForgetLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
-	stream, err := m.stream(ctx, StreamDead)
+// DeleteLetter removes a letter from DEAD. A newer one in its place stays, and one that is gone already is no error.
+func (m *Mesh) DeleteLetter(ctx context.Context, letter *meshv1.DeadLetter) error {
+	stream, err := m.stream(ctx, topology.StreamDead)
 	if err != nil {
 		return err
 	}
-	subject := DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId())
+	subject := topology.DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId())
 	msg, err := m.lastOf(ctx, stream, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):

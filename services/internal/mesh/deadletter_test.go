@@ -14,19 +14,20 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestMetricsKnowEveryReason(t *testing.T) {
-	require.ElementsMatch(t, mesh.Reasons(), metrics.DeadReason.Values)
+	require.ElementsMatch(t, topology.Reasons(), metrics.DeadReason.Values)
 }
 
 func TestAnIDIsNeverTooLongForTheServer(t *testing.T) {
 	m := start(t)
 	for _, id := range []string{strings.Repeat("é", 2500), strings.Repeat("é", 2499) + "e", strings.Repeat("p", 5000)} {
-		letter := &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: id, Reason: mesh.ReasonRefused}
+		letter := &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: id, Reason: topology.ReasonRefused}
 		require.NoError(t, m.DeadLetter(t.Context(), letter))
-		publish(t, m, mesh.Live, id, 1)
-		newest, err := m.Desired().Newest(t.Context(), "default", id)
+		publish(t, m, topology.Live, id, 1)
+		newest, err := m.Desired().Latest(t.Context(), "default", id)
 		require.NoError(t, err)
 		require.Equal(t, id, newest.GetProductId())
 		_, err = m.Observed().Update(t.Context(), "default", id, func(*catalogv1.Observed) error { return nil })
@@ -35,32 +36,32 @@ func TestAnIDIsNeverTooLongForTheServer(t *testing.T) {
 		require.NoError(t, err)
 		require.NotZero(t, many[0].Revision)
 		require.Equal(t, id, many[0].Observed.GetProductId())
-		require.NoError(t, m.Links().Link(t.Context(), "default", id, "mug"))
+		require.NoError(t, m.Links().Put(t.Context(), "default", id, "mug"))
 		product, err := m.Links().Product(t.Context(), "default", id)
 		require.NoError(t, err)
 		require.Equal(t, "mug", product)
-		require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: id, Version: 1}, time.Hour))
-		require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", id, 1, false))
+		require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: id, Version: 1}, time.Hour))
+		require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", id, 1, false))
 	}
 	require.NoError(t, m.Ready(t.Context()))
 }
 
 func TestALetterNamesNoProductThatOnlyABodyWouldName(t *testing.T) {
 	m := start(t)
-	subject := mesh.CatalogSubject("default", mesh.Live, strings.Repeat("é", 700))
+	subject := topology.CatalogSubject("default", topology.Live, strings.Repeat("é", 700))
 	_, err := m.JetStream().Publish(t.Context(), subject, []byte("\xff"))
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive},
+		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive},
 			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() })
 	}()
-	dead, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	dead, err := m.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	letter := &meshv1.DeadLetter{}
 	require.Eventually(t, func() bool {
-		msg, err := dead.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "unknown"))
+		msg, err := dead.GetLastMsgForSubject(t.Context(), topology.DeadSubject(topology.Push, "default", "unknown"))
 		return err == nil && proto.Unmarshal(msg.Data, letter) == nil
 	}, patience, 10*time.Millisecond)
 	require.Equal(t, "unknown", letter.GetProductId())
@@ -72,26 +73,26 @@ func TestALetterNamesNoProductThatOnlyABodyWouldName(t *testing.T) {
 func TestALetterIsForgottenUnlessANewerOneIsInItsPlace(t *testing.T) {
 	m := start(t)
 	letter := func(product string) *meshv1.DeadLetter {
-		l := &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: product, Reason: mesh.ReasonRefused}
+		l := &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: product, Reason: topology.ReasonRefused}
 		require.NoError(t, m.DeadLetter(t.Context(), l))
 		return l
 	}
 	held := func(product string) bool {
-		stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+		stream, err := m.JetStream().Stream(t.Context(), topology.StreamDead)
 		require.NoError(t, err)
-		_, err = stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", product))
+		_, err = stream.GetLastMsgForSubject(t.Context(), topology.DeadSubject(topology.Push, "default", product))
 		if err != nil {
 			require.ErrorIs(t, err, jetstream.ErrMsgNotFound)
 		}
 		return err == nil
 	}
 	older, newer, other := letter("a mug"), letter("a mug"), letter("cup")
-	require.NoError(t, m.ForgetLetter(t.Context(), older))
+	require.NoError(t, m.DeleteLetter(t.Context(), older))
 	require.True(t, held("a mug"))
-	require.NoError(t, m.ForgetLetter(t.Context(), newer))
+	require.NoError(t, m.DeleteLetter(t.Context(), newer))
 	require.False(t, held("a mug"))
 	require.True(t, held("cup"))
-	require.NoError(t, m.ForgetLetter(t.Context(), newer), "it is gone already")
-	require.NoError(t, m.ForgetLetter(t.Context(), other))
+	require.NoError(t, m.DeleteLetter(t.Context(), newer), "it is gone already")
+	require.NoError(t, m.DeleteLetter(t.Context(), other))
 	require.False(t, held("cup"))
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // DesiredStore reads the newest desired states from CATALOG. Its methods may be called concurrently.
@@ -18,26 +19,26 @@ type DesiredStore struct{ m *Mesh }
 // Desired gives access to the newest desired states.
 func (m *Mesh) Desired() *DesiredStore { return &DesiredStore{m} }
 
-// Newest returns the desired state of a product: of the newest messages of both lanes the one with the higher
+// Latest returns the desired state of a product: of the newest messages of both lanes the one with the higher
 // version, or the one stored later if they are equal. It is nil if CATALOG has none.
-func (s *DesiredStore) Newest(ctx context.Context, account, product string) (*catalogv1.ProductChange, error) {
-	return s.NewestByToken(ctx, account, Token(product))
+func (s *DesiredStore) Latest(ctx context.Context, account, product string) (*catalogv1.ProductChange, error) {
+	return s.LatestByToken(ctx, account, topology.Token(product))
 }
 
-// NewestByToken is Newest for the token of a product (see Token).
-func (s *DesiredStore) NewestByToken(ctx context.Context, account, token string) (*catalogv1.ProductChange, error) {
+// LatestByToken is Newest for the token of a product (see Token).
+func (s *DesiredStore) LatestByToken(ctx context.Context, account, token string) (*catalogv1.ProductChange, error) {
 	if s.m.keys.current().trusted != nil {
-		states, err := s.NewestManyByToken(ctx, account, []string{token})
+		states, err := s.LatestManyByToken(ctx, account, []string{token})
 		if err != nil {
 			return nil, err
 		}
 		return states[0], nil
 	}
-	live, liveSeq, err := s.last(ctx, "catalog."+account+"."+string(Live)+"."+token)
+	live, liveSeq, err := s.last(ctx, "catalog."+account+"."+string(topology.Live)+"."+token)
 	if err != nil {
 		return nil, err
 	}
-	bulk, bulkSeq, err := s.last(ctx, "catalog."+account+"."+string(Bulk)+"."+token)
+	bulk, bulkSeq, err := s.last(ctx, "catalog."+account+"."+string(topology.Bulk)+"."+token)
 	switch {
 	case err != nil:
 		return nil, err
@@ -52,9 +53,9 @@ func (s *DesiredStore) NewestByToken(ctx context.Context, account, token string)
 	}
 }
 
-// NewestIn returns the newest desired state of a product in one lane, nil if that has none.
-func (s *DesiredStore) NewestIn(ctx context.Context, account string, lane Lane, product string) (*catalogv1.ProductChange, error) {
-	subject := CatalogSubject(account, lane, product)
+// LatestInLane returns the newest desired state of a product in one lane, nil if that has none.
+func (s *DesiredStore) LatestInLane(ctx context.Context, account string, lane topology.Lane, product string) (*catalogv1.ProductChange, error) {
+	subject := topology.CatalogSubject(account, lane, product)
 	if s.m.keys.current().trusted != nil {
 		state, err := s.latestAuthentic(ctx, subject)
 		return state.change, err
@@ -64,7 +65,7 @@ func (s *DesiredStore) NewestIn(ctx context.Context, account string, lane Lane, 
 }
 
 func (s *DesiredStore) last(ctx context.Context, subject string) (*catalogv1.ProductChange, uint64, error) {
-	stream, err := s.m.stream(ctx, StreamCatalog)
+	stream, err := s.m.stream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -89,11 +90,11 @@ func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, er
 		change, err := s.lastLiveAuthentic(ctx, account)
 		return change.GetVersion(), err
 	}
-	stream, err := s.m.stream(ctx, StreamCatalog)
+	stream, err := s.m.stream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return 0, err
 	}
-	subject := "catalog." + account + "." + string(Live) + ".*"
+	subject := "catalog." + account + "." + string(topology.Live) + ".*"
 	msg, err := s.m.lastChange(ctx, stream, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
@@ -103,7 +104,7 @@ func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, er
 	}
 	v, err := strconv.ParseUint(msg.Header.Get(VersionHeader), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("message %d of stream %s has no usable %s header: %w", msg.Sequence, StreamCatalog, VersionHeader, err)
+		return 0, fmt.Errorf("message %d of stream %s has no usable %s header: %w", msg.Sequence, topology.StreamCatalog, VersionHeader, err)
 	}
 	return v, nil
 }
@@ -113,13 +114,13 @@ func (s *DesiredStore) LastLiveChange(ctx context.Context, account string) (*cat
 	if s.m.keys.current().trusted != nil {
 		return s.lastLiveAuthentic(ctx, account)
 	}
-	change, _, err := s.last(ctx, "catalog."+account+"."+string(Live)+".*")
+	change, _, err := s.last(ctx, "catalog."+account+"."+string(topology.Live)+".*")
 	return change, err
 }
 
 // Products lists the product tokens (see Token) that have a desired state, in either lane.
 func (s *DesiredStore) Products(ctx context.Context, account string) ([]string, error) {
-	return s.m.lastTokens(ctx, StreamCatalog, "catalog."+account+".*.*")
+	return s.m.lastTokens(ctx, topology.StreamCatalog, "catalog."+account+".*.*")
 }
 
 // lastTokens lists the distinct last tokens of a stream's subjects.
@@ -135,7 +136,7 @@ func (m *Mesh) lastTokens(ctx context.Context, stream, filter string) ([]string,
 	seen := make(map[string]bool, len(info.State.Subjects))
 	out := make([]string, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
-		if t := lastToken(subject); !seen[t] {
+		if t := topology.LastToken(subject); !seen[t] {
 			seen[t] = true
 			out = append(out, t)
 		}

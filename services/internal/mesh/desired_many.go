@@ -11,20 +11,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// NewestMany returns for many products what Newest returns for one; their reads travel together. The states are in the
+// LatestMany returns for many products what Newest returns for one; their reads travel together. The states are in the
 // order of the ids, nil where CATALOG has none. It keeps all of them in memory: the caller asks by pages.
-func (s *DesiredStore) NewestMany(ctx context.Context, account string, products []string) ([]*catalogv1.ProductChange, error) {
+func (s *DesiredStore) LatestMany(ctx context.Context, account string, products []string) ([]*catalogv1.ProductChange, error) {
 	tokens := make([]string, len(products))
 	for i, id := range products {
-		tokens[i] = Token(id)
+		tokens[i] = topology.Token(id)
 	}
-	return s.NewestManyByToken(ctx, account, tokens)
+	return s.LatestManyByToken(ctx, account, tokens)
 }
 
-// NewestManyByToken is NewestMany for the tokens of products (see Token).
-func (s *DesiredStore) NewestManyByToken(ctx context.Context, account string, tokens []string) ([]*catalogv1.ProductChange, error) {
+// LatestManyByToken is LatestMany for the tokens of products (see Token).
+func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string, tokens []string) ([]*catalogv1.ProductChange, error) {
 	states, err := s.StatesByToken(ctx, account, tokens)
 	if err != nil {
 		return nil, err
@@ -44,11 +45,11 @@ type State struct {
 	Current bool
 }
 
-// States returns what NewestMany returns, and whether it is signed with the present key.
+// States returns what LatestMany returns, and whether it is signed with the present key.
 func (s *DesiredStore) States(ctx context.Context, account string, products []string) ([]State, error) {
 	tokens := make([]string, len(products))
 	for i, id := range products {
-		tokens[i] = Token(id)
+		tokens[i] = topology.Token(id)
 	}
 	return s.StatesByToken(ctx, account, tokens)
 }
@@ -57,14 +58,14 @@ func (s *DesiredStore) States(ctx context.Context, account string, products []st
 func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens []string) ([]State, error) {
 	subjects := make([]string, 0, 2*len(tokens))
 	for _, token := range tokens {
-		for _, lane := range lanes {
+		for _, lane := range topology.Lanes {
 			subjects = append(subjects, "catalog."+account+"."+string(lane)+"."+token)
 		}
 	}
 	out := make([]State, len(tokens))
 	sequences := make([]uint64, len(tokens))
 	err := s.eachLatest(ctx, subjects, func(i int, found storedState) error {
-		if i /= len(lanes); out[i].Change == nil || newer(found.change, found.sequence, out[i].Change, sequences[i]) {
+		if i /= len(topology.Lanes); out[i].Change == nil || newer(found.change, found.sequence, out[i].Change, sequences[i]) {
 			out[i], sequences[i] = State{found.change, found.current}, found.sequence
 		}
 		return nil
@@ -88,10 +89,10 @@ func newer(a *catalogv1.ProductChange, aSeq uint64, b *catalogv1.ProductChange, 
 // included. Each token comes once, in ascending order, whichever lanes have it. Memory is bounded: the server lists
 // 100,000 subjects a page. Products whose first state is stored meanwhile, or whose states are purged, may be missed.
 func (s *DesiredStore) EachProduct(ctx context.Context, account string, do func(tokens []string) error) error {
-	live, bulk := s.tokensOf(account, Live), s.tokensOf(account, Bulk)
+	live, bulk := s.tokensOf(account, topology.Live), s.tokensOf(account, topology.Bulk)
 	for {
 		if err := errors.Join(live.fill(ctx), bulk.fill(ctx)); err != nil {
-			return fmt.Errorf("list the products of %s: %w", StreamCatalog, err)
+			return fmt.Errorf("list the products of %s: %w", topology.StreamCatalog, err)
 		}
 		page := mergeTokens(live, bulk)
 		if len(page) == 0 {
@@ -132,7 +133,7 @@ type tokenPages struct {
 	done   bool
 }
 
-func (s *DesiredStore) tokensOf(account string, lane Lane) *tokenPages {
+func (s *DesiredStore) tokensOf(account string, lane topology.Lane) *tokenPages {
 	return &tokenPages{m: s.m, filter: "catalog." + account + "." + string(lane) + ".*"}
 }
 
@@ -145,7 +146,7 @@ func (p *tokenPages) take() string {
 // fill asks for the next page if nothing is left of the one before.
 func (p *tokenPages) fill(ctx context.Context) error {
 	for len(p.page) == 0 && !p.done {
-		subjects, total, err := p.m.subjectPage(ctx, StreamCatalog, p.filter, p.offset)
+		subjects, total, err := p.m.subjectPage(ctx, topology.StreamCatalog, p.filter, p.offset)
 		if err != nil {
 			return err
 		}
@@ -153,7 +154,7 @@ func (p *tokenPages) fill(ctx context.Context) error {
 		p.done = len(subjects) == 0 || p.offset >= total
 		for _, subject := range subjects {
 			// The server orders by subject. A new one moves those behind it by one: the last of a page comes again.
-			if token := lastToken(subject); token > p.last {
+			if token := topology.LastToken(subject); token > p.last {
 				p.page = append(p.page, token)
 			}
 		}
@@ -216,9 +217,9 @@ type CatalogState struct {
 
 // CatalogState returns the state of CATALOG. The error wraps jetstream.ErrStreamNotFound if there is no such stream.
 func (m *Mesh) CatalogState(ctx context.Context) (CatalogState, error) {
-	s, err := m.js.Stream(ctx, StreamCatalog)
+	s, err := m.js.Stream(ctx, topology.StreamCatalog)
 	if err != nil {
-		return CatalogState{}, fmt.Errorf("read the state of stream %s: %w", StreamCatalog, err)
+		return CatalogState{}, fmt.Errorf("read the state of stream %s: %w", topology.StreamCatalog, err)
 	}
 	info := s.CachedInfo()
 	return CatalogState{

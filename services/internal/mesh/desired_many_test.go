@@ -14,6 +14,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestNewestMany_IsNewestOfEach(t *testing.T) {
@@ -26,36 +27,36 @@ func TestNewestMany_IsNewestOfEach(t *testing.T) {
 		if i%4 == 0 {
 			continue
 		}
-		for _, lane := range [][]mesh.Lane{nil, {mesh.Live}, {mesh.Bulk}, {mesh.Live, mesh.Bulk}}[i%4] {
+		for _, lane := range [][]topology.Lane{nil, {topology.Live}, {topology.Bulk}, {topology.Live, topology.Bulk}}[i%4] {
 			publish(t, m, lane, id, uint64(i))
 		}
 	}
 	ids = append(ids, "an id of \xff bytes", strings.Repeat("é", 2500))
-	publish(t, m, mesh.Live, ids[len(ids)-1], 1)
+	publish(t, m, topology.Live, ids[len(ids)-1], 1)
 	// The higher version counts, whichever lane has it and whenever it was stored.
-	publish(t, m, mesh.Live, ids[3], 9)
-	publish(t, m, mesh.Bulk, ids[3], 8)
+	publish(t, m, topology.Live, ids[3], 9)
+	publish(t, m, topology.Bulk, ids[3], 8)
 
-	many, err := m.Desired().NewestMany(t.Context(), "default", ids)
+	many, err := m.Desired().LatestMany(t.Context(), "default", ids)
 	require.NoError(t, err)
 	require.Len(t, many, len(ids))
 	for i, id := range ids {
-		one, err := m.Desired().Newest(t.Context(), "default", id)
+		one, err := m.Desired().Latest(t.Context(), "default", id)
 		require.NoError(t, err)
 		require.True(t, proto.Equal(one, many[i]), "%s: %v, %v", id, one, many[i])
 	}
 	require.Nil(t, many[0])
 	require.EqualValues(t, 9, many[3].GetVersion())
-	none, err := m.Desired().NewestMany(t.Context(), "default", nil)
+	none, err := m.Desired().LatestMany(t.Context(), "default", nil)
 	require.NoError(t, err)
 	require.Empty(t, none)
 }
 
 func TestNewestMany_OfALostStreamIsAnErrorAndNotNone(t *testing.T) {
 	m := start(t)
-	publish(t, m, mesh.Live, "mug", 1)
-	require.NoError(t, m.JetStream().DeleteStream(t.Context(), mesh.StreamCatalog))
-	_, err := m.Desired().NewestMany(t.Context(), "default", []string{"mug"})
+	publish(t, m, topology.Live, "mug", 1)
+	require.NoError(t, m.JetStream().DeleteStream(t.Context(), topology.StreamCatalog))
+	_, err := m.Desired().LatestMany(t.Context(), "default", []string{"mug"})
 	require.ErrorContains(t, err, "stream CATALOG")
 	_, err = m.CatalogState(t.Context())
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
@@ -64,19 +65,19 @@ func TestNewestMany_OfALostStreamIsAnErrorAndNotNone(t *testing.T) {
 
 func TestOpenLetters_TellsOfEachProduct(t *testing.T) {
 	m := start(t)
-	letter := &meshv1.DeadLetter{Service: mesh.Ingestion, Account: "default", ProductId: "a mug", Reason: mesh.ReasonQueryFailed}
+	letter := &meshv1.DeadLetter{Service: topology.Ingestion, Account: "default", ProductId: "a mug", Reason: topology.ReasonQueryFailed}
 	require.NoError(t, m.DeadLetter(t.Context(), letter))
-	require.NoError(t, m.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: mesh.Push, Account: "default", ProductId: "cap"}))
+	require.NoError(t, m.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: "cap"}))
 	ask := func() []*meshv1.DeadLetter {
-		open, err := m.OpenLetters(t.Context(), mesh.Ingestion, "default", []string{"hat", "a mug", "cap"})
+		open, err := m.OpenLetters(t.Context(), topology.Ingestion, "default", []string{"hat", "a mug", "cap"})
 		require.NoError(t, err)
 		return open
 	}
 	open := ask()
-	require.Equal(t, mesh.ReasonQueryFailed, open[1].GetReason())
+	require.Equal(t, topology.ReasonQueryFailed, open[1].GetReason())
 	require.Nil(t, open[0])
 	require.Nil(t, open[2], "the letter on cap is push's")
-	require.NoError(t, m.ForgetLetter(t.Context(), letter))
+	require.NoError(t, m.DeleteLetter(t.Context(), letter))
 	require.Nil(t, ask()[1])
 }
 
@@ -86,20 +87,20 @@ func TestEachProduct_NamesEachOnceInOrder(t *testing.T) {
 	const live = 100_500
 	want := map[string]bool{}
 	var out []mesh.Outgoing
-	add := func(account string, lane mesh.Lane, id string) {
-		out = append(out, mesh.Outgoing{Subject: mesh.CatalogSubject(account, lane, id), Body: change(id, 1), Version: 1})
+	add := func(account string, lane topology.Lane, id string) {
+		out = append(out, mesh.Outgoing{Subject: topology.CatalogSubject(account, lane, id), Body: change(id, 1), Version: 1})
 	}
 	for i := range live {
 		id := fmt.Sprintf("p%d", i)
-		add("default", mesh.Live, id)
-		want[mesh.Token(id)] = true
+		add("default", topology.Live, id)
+		want[topology.Token(id)] = true
 	}
 	for i := live - 300; i < live+300; i++ {
 		id := fmt.Sprintf("p%d", i)
-		add("default", mesh.Bulk, id)
-		want[mesh.Token(id)] = true
+		add("default", topology.Bulk, id)
+		want[topology.Token(id)] = true
 	}
-	add("other", mesh.Live, "not ours")
+	add("other", topology.Live, "not ours")
 	require.NoError(t, m.PublishBatch(t.Context(), out))
 
 	var got []string
@@ -128,19 +129,19 @@ func TestCatalogState_TellsThatWhatWasStoredIsGone(t *testing.T) {
 		return state
 	}
 	for i := range 3 {
-		publish(t, m, mesh.Live, "mug", uint64(i+1))
+		publish(t, m, topology.Live, "mug", uint64(i+1))
 	}
 	before := ask()
 	require.Equal(t, mesh.CatalogState{Created: before.Created, FirstSeq: 1, LastSeq: 3, Messages: 3}, before)
 
-	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	stream, err := m.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	require.NoError(t, stream.Purge(t.Context()))
 	require.Equal(t, mesh.CatalogState{Created: before.Created, FirstSeq: 4, LastSeq: 3}, ask(), "purged")
 
-	require.NoError(t, m.JetStream().DeleteStream(t.Context(), mesh.StreamCatalog))
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
-	publish(t, m, mesh.Live, "mug", 4)
+	require.NoError(t, m.JetStream().DeleteStream(t.Context(), topology.StreamCatalog))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	publish(t, m, topology.Live, "mug", 4)
 	again := ask()
 	require.True(t, again.Created.After(before.Created), "created again")
 	require.EqualValues(t, 1, again.LastSeq)
@@ -157,15 +158,15 @@ func TestAskReread_IsStoredOnceAndAsSeveralCommandsIfLong(t *testing.T) {
 		ids = append(ids, long)
 	}
 	for range 2 {
-		require.NoError(t, m.AskReread(t.Context(), "default", "one", "a category changed", ids, true))
-		require.NoError(t, m.AskReread(t.Context(), "default", "two", "CATALOG was purged", nil, false))
+		require.NoError(t, m.RequestReread(t.Context(), "default", "one", "a category changed", ids, true))
+		require.NoError(t, m.RequestReread(t.Context(), "default", "two", "CATALOG was purged", nil, false))
 	}
 	var commands []*meshv1.Command
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Ingestion, Consumer: mesh.IngestionCommand},
+		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand},
 			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 				if commands = append(commands, msg.Body); msg.Body.GetId() == "two" {
 					stop()

@@ -14,6 +14,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // storedState is a desired state as CATALOG holds it.
@@ -40,7 +41,7 @@ func (s *DesiredStore) eachLatest(
 			last[i], start = s.begin(subjects[i], msg)
 			return start
 		}
-		return s.m.keptFrom(ctx, StreamCatalog, subjects, from, func(i int, kept []*nats.Msg) error {
+		return s.m.keptFrom(ctx, topology.StreamCatalog, subjects, from, func(i int, kept []*nats.Msg) error {
 			found, err := s.best(ctx, now, subjects[i], kept, last[i])
 			delete(last, i)
 			if err != nil || found.change == nil {
@@ -49,13 +50,13 @@ func (s *DesiredStore) eachLatest(
 			return do(i, found)
 		})
 	}
-	return s.m.lastMany(ctx, StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
+	return s.m.lastMany(ctx, topology.StreamCatalog, subjects, func(i int, msg *nats.Msg) error {
 		if msg == nil {
 			return nil
 		}
 		if err := checkRepublished(ownHeaders(msg.Header)); err != nil {
-			s.m.countRefusal(ctx, StreamCatalog, subjects[i], err)
-			published, err := s.m.lastPublished(ctx, StreamCatalog, subjects[i])
+			s.m.countRefusal(ctx, topology.StreamCatalog, subjects[i], err)
+			published, err := s.m.lastPublished(ctx, topology.StreamCatalog, subjects[i])
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				return nil
 			}
@@ -134,7 +135,7 @@ func (s *DesiredStore) best(
 			signature, err = s.m.verify(subject, msg.Header, msg.Data, time.Time{})
 		}
 		if err != nil {
-			s.m.countRefusal(ctx, StreamCatalog, subject, err)
+			s.m.countRefusal(ctx, topology.StreamCatalog, subject, err)
 			continue
 		}
 		found := storedState{
@@ -166,11 +167,11 @@ func (s *DesiredStore) latestAuthentic(ctx context.Context, subject string) (out
 // or was published again by somebody, it is the one with the highest version of all products, for which all are
 // read.
 func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*catalogv1.ProductChange, error) {
-	stream, err := s.m.stream(ctx, StreamCatalog)
+	stream, err := s.m.stream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return nil, err
 	}
-	msg, err := s.m.lastOf(ctx, stream, "catalog."+account+"."+string(Live)+".*")
+	msg, err := s.m.lastOf(ctx, stream, "catalog."+account+"."+string(topology.Live)+".*")
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -184,17 +185,17 @@ func (s *DesiredStore) lastLiveAuthentic(ctx context.Context, account string) (*
 	// Also after another error, or where there seems to be no message: the headers of a forged one can look like
 	// that.
 	var last storedState
-	pages := s.tokensOf(account, Live)
+	pages := s.tokensOf(account, topology.Live)
 	for {
 		if err := pages.fill(ctx); err != nil {
-			return nil, fmt.Errorf("list the products of %s: %w", StreamCatalog, err)
+			return nil, fmt.Errorf("list the products of %s: %w", topology.StreamCatalog, err)
 		}
 		if len(pages.page) == 0 {
 			return last.change, nil
 		}
 		var subjects []string
 		for len(pages.page) > 0 {
-			subjects = append(subjects, "catalog."+account+"."+string(Live)+"."+pages.take())
+			subjects = append(subjects, "catalog."+account+"."+string(topology.Live)+"."+pages.take())
 		}
 		err := s.eachLatest(ctx, subjects, func(_ int, found storedState) error {
 			if last.change == nil || newer(found.change, found.sequence, last.change, last.sequence) {

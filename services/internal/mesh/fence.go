@@ -8,13 +8,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 )
 
-// ErrOvertaken: another process has raised the fence since, and what is published through this one is refused.
-var ErrOvertaken = errors.New("another process has taken over")
+// ErrFenced: another process has raised the fence since, and what is published through this one is refused.
+var ErrFenced = errors.New("another process has taken over")
 
 // inFlightPause is how long a publish waits for the one before it to be applied by the replicas of the stream.
 const inFlightPause = 10 * time.Millisecond
@@ -27,7 +28,7 @@ const inFlightPause = 10 * time.Millisecond
 // every publish through it has JetStream check, where it stores, that this is the newest still. Safe for concurrent use.
 type Fence struct {
 	m     *Mesh
-	lanes map[Lane]*fencedLane
+	lanes map[topology.Lane]*fencedLane
 }
 
 type fencedLane struct {
@@ -39,9 +40,9 @@ type fencedLane struct {
 
 // Fence reads how an account's fence stands. Whoever means to raise it does so before it takes what makes it the only one.
 func (m *Mesh) Fence(ctx context.Context, account string) (*Fence, error) {
-	f := &Fence{m: m, lanes: map[Lane]*fencedLane{}}
-	for _, lane := range []Lane{Live, Bulk} {
-		l := &fencedLane{subject: FenceSubject(account, lane)}
+	f := &Fence{m: m, lanes: map[topology.Lane]*fencedLane{}}
+	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
+		l := &fencedLane{subject: topology.FenceSubject(account, lane)}
 		var err error
 		if l.sequence, err = m.fenceAt(ctx, l.subject); err != nil {
 			return nil, err
@@ -52,7 +53,7 @@ func (m *Mesh) Fence(ctx context.Context, account string) (*Fence, error) {
 }
 
 func (m *Mesh) fenceAt(ctx context.Context, subject string) (uint64, error) {
-	stream, err := m.stream(ctx, StreamCatalog)
+	stream, err := m.stream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return 0, err
 	}
@@ -67,7 +68,7 @@ func (m *Mesh) fenceAt(ctx context.Context, subject string) (uint64, error) {
 	return msg.Sequence, nil
 }
 
-// Raise shuts everybody else out. It returns ErrOvertaken if somebody else has raised the fence since it was read.
+// Raise shuts everybody else out. It returns ErrFenced if somebody else has raised the fence since it was read.
 func (f *Fence) Raise(ctx context.Context) error {
 	for _, l := range f.lanes {
 		if err := l.raise(ctx, f.m); err != nil {
@@ -85,7 +86,7 @@ func (l *fencedLane) raise(ctx context.Context, m *Mesh) error {
 			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(l.sequence, 10)},
 		}}
 		repeatable(msg)
-		s := m.storeIn(ctx, StreamCatalog, msg, false)
+		s := m.storeIn(ctx, topology.StreamCatalog, msg, false)
 		err := s.err
 		switch {
 		case err == nil:
@@ -93,9 +94,9 @@ func (l *fencedLane) raise(ctx context.Context, m *Mesh) error {
 			m.catalogEnd.Store(s.sequence)
 			return nil
 		case errors.Is(err, jetstream.ErrNoStreamResponse):
-			return fmt.Errorf("no stream takes %s: if that lasts, run `driftless topology apply`, which lets %s take it", l.subject, StreamCatalog)
+			return fmt.Errorf("no stream takes %s: if that lasts, run `driftless topology apply`, which lets %s take it", l.subject, topology.StreamCatalog)
 		case wrongSequence(err):
-			return fmt.Errorf("raise %s: %w", l.subject, ErrOvertaken)
+			return fmt.Errorf("raise %s: %w", l.subject, ErrFenced)
 		case !inFlight(err):
 			return fmt.Errorf("raise %s: %w", l.subject, err)
 		}
@@ -107,9 +108,9 @@ func (l *fencedLane) raise(ctx context.Context, m *Mesh) error {
 	}
 }
 
-// Held returns ErrOvertaken if somebody else has raised the fence of a lane: for what is about to be stored in another
+// IsHeld returns ErrFenced if somebody else has raised the fence of a lane: for what is about to be stored in another
 // stream, which cannot check it.
-func (f *Fence) Held(ctx context.Context, lane Lane) error {
+func (f *Fence) IsHeld(ctx context.Context, lane topology.Lane) error {
 	l := f.lanes[lane]
 	sequence, err := f.m.fenceAt(ctx, l.subject)
 	if err != nil {
@@ -118,15 +119,15 @@ func (f *Fence) Held(ctx context.Context, lane Lane) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if sequence != l.sequence {
-		return fmt.Errorf("look at %s: %w", l.subject, ErrOvertaken)
+		return fmt.Errorf("look at %s: %w", l.subject, ErrFenced)
 	}
 	return nil
 }
 
 // Publish publishes messages of a lane as PublishBatch does, and tries again, every half second, until it succeeds or ctx
-// ends: for callers that have nowhere else to put them. ErrOvertaken, and what the server would refuse again, a message over
+// ends: for callers that have nowhere else to put them. ErrFenced, and what the server would refuse again, a message over
 // MaxBody among it, it returns at once.
-func (f *Fence) Publish(ctx context.Context, lane Lane, out []Outgoing) error {
+func (f *Fence) Publish(ctx context.Context, lane topology.Lane, out []Outgoing) error {
 	l := f.lanes[lane]
 	// The id of a batch, the same in all attempts.
 	id := nuid.Next()
@@ -140,7 +141,7 @@ func (f *Fence) Publish(ctx context.Context, lane Lane, out []Outgoing) error {
 		case ctx.Err() != nil:
 			return err
 		case wrongSequence(err):
-			return fmt.Errorf("publish %d messages in lane %s: %w", len(out), lane, ErrOvertaken)
+			return fmt.Errorf("publish %d messages in lane %s: %w", len(out), lane, ErrFenced)
 		case inFlight(err):
 			pause = inFlightPause
 		case refused(err):

@@ -9,6 +9,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestAFence(t *testing.T) {
@@ -26,16 +27,16 @@ func fences(t *testing.T, url string, replicas int) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{Replicas: replicas}))
-	states := func(lane mesh.Lane, version uint64, n int) (out []mesh.Outgoing) {
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{Replicas: replicas}))
+	states := func(lane topology.Lane, version uint64, n int) (out []mesh.Outgoing) {
 		for i := range n {
 			product := fmt.Sprintf("p%d", i)
-			out = append(out, mesh.Outgoing{Subject: mesh.CatalogSubject("default", lane, product), Body: change(product, version), Version: version})
+			out = append(out, mesh.Outgoing{Subject: topology.CatalogSubject("default", lane, product), Body: change(product, version), Version: version})
 		}
 		return out
 	}
 	newest := func(product string) uint64 {
-		c, err := m.Desired().Newest(t.Context(), "default", product)
+		c, err := m.Desired().Latest(t.Context(), "default", product)
 		require.NoError(t, err)
 		return c.GetVersion()
 	}
@@ -48,11 +49,11 @@ func fences(t *testing.T, url string, replicas int) {
 	elder := read()
 	late := read()
 	require.NoError(t, elder.Raise(t.Context()))
-	require.ErrorIs(t, late.Raise(t.Context()), mesh.ErrOvertaken, "another has raised it since it was read")
+	require.ErrorIs(t, late.Raise(t.Context()), mesh.ErrFenced, "another has raised it since it was read")
 	// One holder publishes from several goroutines, more than a batch holds among it.
 	var wg sync.WaitGroup
 	failed := make(chan error, 64)
-	for _, lane := range []mesh.Lane{mesh.Live, mesh.Bulk} {
+	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
 		for _, n := range []int{1, 7, 2300} {
 			wg.Go(func() {
 				for range 5 {
@@ -66,17 +67,17 @@ func fences(t *testing.T, url string, replicas int) {
 	for err := range failed {
 		require.NoError(t, err)
 	}
-	require.NoError(t, elder.Held(t.Context(), mesh.Live))
+	require.NoError(t, elder.IsHeld(t.Context(), topology.Live))
 	require.EqualValues(t, 5, newest("p2299"))
 
 	younger := read()
 	require.NoError(t, younger.Raise(t.Context()))
-	require.NoError(t, younger.Publish(t.Context(), mesh.Live, states(mesh.Live, 7, 3)))
-	for _, lane := range []mesh.Lane{mesh.Live, mesh.Bulk} {
+	require.NoError(t, younger.Publish(t.Context(), topology.Live, states(topology.Live, 7, 3)))
+	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
 		for _, n := range []int{1, 2, 1200} {
-			require.ErrorIs(t, elder.Publish(t.Context(), lane, states(lane, 9, n)), mesh.ErrOvertaken, "%d in lane %s", n, lane)
+			require.ErrorIs(t, elder.Publish(t.Context(), lane, states(lane, 9, n)), mesh.ErrFenced, "%d in lane %s", n, lane)
 		}
-		require.ErrorIs(t, elder.Held(t.Context(), lane), mesh.ErrOvertaken)
+		require.ErrorIs(t, elder.IsHeld(t.Context(), lane), mesh.ErrFenced)
 	}
 	require.EqualValues(t, 7, newest("p0"))
 	require.EqualValues(t, 5, newest("p1199"), "nothing of a refused batch is stored")
@@ -85,21 +86,21 @@ func fences(t *testing.T, url string, replicas int) {
 	other, err := m.Fence(t.Context(), "other")
 	require.NoError(t, err)
 	require.NoError(t, other.Raise(t.Context()))
-	require.NoError(t, younger.Publish(t.Context(), mesh.Bulk, states(mesh.Bulk, 8, 2)))
+	require.NoError(t, younger.Publish(t.Context(), topology.Bulk, states(topology.Bulk, 8, 2)))
 
 	// Nobody holds the fence of a stream that was emptied until somebody raises it again.
-	catalog, err := m.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	catalog, err := m.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	require.NoError(t, catalog.Purge(t.Context()))
-	require.ErrorIs(t, younger.Publish(t.Context(), mesh.Live, states(mesh.Live, 9, 1)), mesh.ErrOvertaken)
+	require.ErrorIs(t, younger.Publish(t.Context(), topology.Live, states(topology.Live, 9, 1)), mesh.ErrFenced)
 	again := read()
 	require.NoError(t, again.Raise(t.Context()))
-	require.NoError(t, again.Publish(t.Context(), mesh.Live, states(mesh.Live, 9, 1)))
+	require.NoError(t, again.Publish(t.Context(), topology.Live, states(topology.Live, 9, 1)))
 }
 
 func TestAFenceSaysWhenTheTopologyIsOfAnEarlierVersion(t *testing.T) {
 	m := start(t)
-	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	stream, err := m.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	cfg := stream.CachedInfo().Config
 	cfg.Subjects = []string{"catalog.*.*.*"}
@@ -109,5 +110,5 @@ func TestAFenceSaysWhenTheTopologyIsOfAnEarlierVersion(t *testing.T) {
 	require.NoError(t, err)
 	err = fence.Raise(t.Context())
 	require.ErrorContains(t, err, "driftless topology apply")
-	require.NotErrorIs(t, err, mesh.ErrOvertaken)
+	require.NotErrorIs(t, err, mesh.ErrFenced)
 }

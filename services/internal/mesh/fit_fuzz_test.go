@@ -10,6 +10,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Whatever a letter says, NATS and Postgres store it.
@@ -42,7 +43,7 @@ func FuzzFitLetter(f *testing.F) {
 		if !proto.Equal(letter, again) {
 			t.Fatal("what fits is changed")
 		}
-		if mesh.DeadSubject(mesh.Push, "default", id) != mesh.DeadSubject(mesh.Push, "default", letter.GetProductId()) {
+		if topology.DeadSubject(topology.Push, "default", id) != topology.DeadSubject(topology.Push, "default", letter.GetProductId()) {
 			t.Fatalf("%q is stored elsewhere than it is looked for", id)
 		}
 	})

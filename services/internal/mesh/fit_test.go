@@ -16,6 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // fill gives every text and the payload of a letter a value.
@@ -73,7 +74,7 @@ func TestFitLetter_KeepsDistinctIDsDistinct(t *testing.T) {
 		mesh.FitLetter(letter, 1<<20)
 		require.False(t, seen[letter.GetProductId()], "%q", id)
 		seen[letter.GetProductId()] = true
-		require.Equal(t, mesh.DeadSubject(mesh.Push, "default", id), mesh.DeadSubject(mesh.Push, "default", letter.GetProductId()))
+		require.Equal(t, topology.DeadSubject(topology.Push, "default", id), topology.DeadSubject(topology.Push, "default", letter.GetProductId()))
 	}
 }
 
@@ -86,7 +87,7 @@ func TestDeadLetter_IsStoredWhateverItSays(t *testing.T) {
 		m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test", Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		t.Cleanup(m.Close)
-		require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+		require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 		for name, text := range map[string]string{
 			"long":   strings.Repeat("not good. ", 500<<10),
 			"runes":  strings.Repeat("é", 5<<19),
@@ -96,14 +97,14 @@ func TestDeadLetter_IsStoredWhateverItSays(t *testing.T) {
 		} {
 			letter := &meshv1.DeadLetter{}
 			fill(letter, func(string) string { return text }, noise)
-			letter.Service, letter.Account, letter.Id, letter.ProductId = mesh.Push, "default", "", text+name
+			letter.Service, letter.Account, letter.Id, letter.ProductId = topology.Push, "default", "", text+name
 			require.NoError(t, m.DeadLetter(t.Context(), letter), server+" "+name)
-			open, err := m.OpenLetters(t.Context(), mesh.Push, "default", []string{text + name, name})
+			open, err := m.OpenLetters(t.Context(), topology.Push, "default", []string{text + name, name})
 			require.NoError(t, err)
 			require.NotNil(t, open[0], server+" "+name)
 			require.Nil(t, open[1], server+" "+name)
-			require.NoError(t, m.ForgetLetter(t.Context(), letter))
-			open, err = m.OpenLetters(t.Context(), mesh.Push, "default", []string{text + name})
+			require.NoError(t, m.DeleteLetter(t.Context(), letter))
+			open, err = m.OpenLetters(t.Context(), topology.Push, "default", []string{text + name})
 			require.NoError(t, err)
 			require.Nil(t, open[0], server+" "+name)
 		}

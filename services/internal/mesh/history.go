@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // historyTimeout bounds a reading that only traces are made of.
@@ -25,9 +26,9 @@ type Change struct {
 func (s *DesiredStore) History(ctx context.Context, account, product string) ([]Change, error) {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
-	subject := "catalog." + account + ".*." + Token(product)
+	subject := "catalog." + account + ".*." + topology.Token(product)
 	var out []Change
-	err := s.m.keptMany(ctx, StreamCatalog, []string{subject}, func(_ int, kept []*nats.Msg) error {
+	err := s.m.keptMany(ctx, topology.StreamCatalog, []string{subject}, func(_ int, kept []*nats.Msg) error {
 		for _, msg := range kept {
 			if checkRepublished(ownHeaders(msg.Header)) != nil || s.m.authentic(storedOn(msg.Header), msg.Header, msg.Data, time.Time{}) != nil {
 				continue

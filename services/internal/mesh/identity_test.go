@@ -21,6 +21,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // certificate makes one for 127.0.0.1, which is its own authority, and returns the files of it and of its key.
@@ -84,7 +85,7 @@ func TestAnNKeyIsEnough(t *testing.T) {
 	srv := localtest.NATSConfig(t, `accounts { D { jetstream: enabled, users: [ { nkey: %s } ] } }`, public)
 	path := file(t, "push.nk")
 	require.NoError(t, os.WriteFile(path, seed, 0o600))
-	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: mesh.Push, NKey: path})
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: topology.Push, NKey: path})
 	require.NoError(t, err)
 	m.Close()
 }
@@ -132,7 +133,7 @@ func TestCredentialsAreReplacedWithoutARestart(t *testing.T) {
 	path := file(t, "push.creds")
 	old, content := creds()
 	require.NoError(t, os.WriteFile(path, content, 0o600))
-	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: mesh.Push, Creds: path})
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: srv.ClientURL(), Name: topology.Push, Creds: path})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	require.Equal(t, old, connected(t, srv))

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// keptWindow is how many subjects are asked for at a time. Each answer may be StatesKept messages.
+// keptWindow is how many subjects are asked for at a time. Each answer may be MaxStatesPerProduct messages.
 const keptWindow = 64
 
 // keptMany reads all messages of each subject from a stream with direct get, oldest first; the reads travel
@@ -141,7 +142,7 @@ func (r *keptReader) ask(i int, from uint64) error {
 		Seq   uint64 `json:"seq"`
 		Next  string `json:"next_by_subj"`
 		Batch int    `json:"batch"`
-	}{from, r.subjects[i], 4 * StatesKept})
+	}{from, r.subjects[i], 4 * topology.MaxStatesPerProduct})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // TestKeptFrom_LastMessageCountsWhereTheRestLacksIt: another replica, which lags, may give the second answer. Here
@@ -17,17 +18,17 @@ func TestKeptFrom_LastMessageCountsWhereTheRestLacksIt(t *testing.T) {
 	m, err := Connect(t.Context(), Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, ApplyTopology(t.Context(), m.JetStream(), TopologyOptions{}))
-	subject := CatalogSubject("default", Live, "mug")
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	subject := topology.CatalogSubject("default", topology.Live, "mug")
 	require.NoError(t, m.Publish(t.Context(), subject, &catalogv1.ProductChange{}))
 	from := func(int, *nats.Msg) uint64 {
-		stream, err := m.JetStream().Stream(t.Context(), StreamCatalog)
+		stream, err := m.JetStream().Stream(t.Context(), topology.StreamCatalog)
 		require.NoError(t, err)
 		require.NoError(t, stream.Purge(t.Context()))
 		return 1
 	}
 	got := 0
-	require.NoError(t, m.keptFrom(t.Context(), StreamCatalog, []string{subject, subject + "-none"}, from, func(i int, kept []*nats.Msg) error {
+	require.NoError(t, m.keptFrom(t.Context(), topology.StreamCatalog, []string{subject, subject + "-none"}, from, func(i int, kept []*nats.Msg) error {
 		got += len(kept)
 		require.Len(t, kept, 1-i)
 		return nil

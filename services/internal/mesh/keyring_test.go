@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // TestRotation_NeedsNoRestart: the new key is trusted, then used, then the old one is no longer trusted.
@@ -23,13 +24,13 @@ func TestRotation_NeedsNoRestart(t *testing.T) {
 		require.NoError(t, os.Rename(path+".new", path))
 		return path
 	}
-	keyFile, trustedFile := write("key", s.keys[mesh.Ingestion].Reveal()), write("trusted", s.trusted)
-	files := mesh.Signing{Key: s.keys[mesh.Ingestion].Reveal(), KeyFile: keyFile, Trusted: s.trusted, TrustedFile: trustedFile}
-	in := s.connect(t, mesh.Ingestion, files)
-	files.Key, files.KeyFile = s.keys[mesh.Push].Reveal(), ""
-	push := s.connect(t, mesh.Push, files)
+	keyFile, trustedFile := write("key", s.keys[topology.Ingestion].Reveal()), write("trusted", s.trusted)
+	files := mesh.Signing{Key: s.keys[topology.Ingestion].Reveal(), KeyFile: keyFile, Trusted: s.trusted, TrustedFile: trustedFile}
+	in := s.connect(t, topology.Ingestion, files)
+	files.Key, files.KeyFile = s.keys[topology.Push].Reveal(), ""
+	push := s.connect(t, topology.Push, files)
 
-	publish(t, in, mesh.Live, "old", 1)
+	publish(t, in, topology.Live, "old", 1)
 	next := newKey(t)
 	both := s.trusted + ",ingestion=" + next.Public().String()
 	write("trusted", both)
@@ -41,24 +42,24 @@ func TestRotation_NeedsNoRestart(t *testing.T) {
 	require.True(t, current(in, "old"))
 	write("key", next.Reveal())
 	require.Eventually(t, func() bool { return !current(in, "old") }, 2*patience, 20*time.Millisecond, "ingestion does not use the new key")
-	publish(t, in, mesh.Live, "new", 2)
+	publish(t, in, topology.Live, "new", 2)
 	require.True(t, current(in, "new"))
 	for _, product := range []string{"old", "new"} {
 		require.Eventually(t, func() bool {
-			state, err := push.Desired().Newest(t.Context(), "default", product)
+			state, err := push.Desired().Latest(t.Context(), "default", product)
 			require.NoError(t, err)
 			return state != nil
 		}, patience, 20*time.Millisecond, product)
 	}
-	write("trusted", strings.Replace(both, s.keys[mesh.Ingestion].Public().String(), next.Public().String(), 1))
+	write("trusted", strings.Replace(both, s.keys[topology.Ingestion].Public().String(), next.Public().String(), 1))
 	require.Eventually(t, func() bool {
-		state, err := push.Desired().Newest(t.Context(), "default", "old")
+		state, err := push.Desired().Latest(t.Context(), "default", "old")
 		require.NoError(t, err)
 		return state == nil
 	}, 2*patience, 20*time.Millisecond, "push still trusts the old key")
 	// A file that cannot be read, or that would have the service's own messages refused, changes nothing.
 	write("trusted", "nonsense")
-	state, err := push.Desired().Newest(t.Context(), "default", "new")
+	state, err := push.Desired().Latest(t.Context(), "default", "new")
 	require.NoError(t, err)
 	require.NotNil(t, state)
 }
@@ -72,13 +73,13 @@ func TestConnect_RefusesKeysThatCannotWork(t *testing.T) {
 	}{
 		"no key of its own":         {mesh.Signing{Trusted: s.trusted}, "DRIFTLESS_SIGNING_KEY is not"},
 		"a key that nobody trusts":  {mesh.Signing{Key: key.Reveal(), Trusted: s.trusted}, "add ingestion=" + key.Public().String()},
-		"another service's key":     {mesh.Signing{Key: s.keys[mesh.Pull].Reveal(), Trusted: s.trusted}, "does not have the public key"},
+		"another service's key":     {mesh.Signing{Key: s.keys[topology.Pull].Reveal(), Trusted: s.trusted}, "does not have the public key"},
 		"a public key to sign with": {mesh.Signing{Key: key.Public().String()}, "this is a public key"},
 		"no list":                   {mesh.Signing{Key: key.Reveal(), Trusted: " , "}, "names no key"},
 		"an unknown service":        {mesh.Signing{Key: key.Reveal(), Trusted: "billing=" + key.Public().String()}, "none of the services"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: mesh.Ingestion, Signing: c.keys})
+			_, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: topology.Ingestion, Signing: c.keys})
 			require.ErrorContains(t, err, c.says)
 			require.NotContains(t, err.Error(), key.Reveal())
 		})
@@ -90,23 +91,23 @@ func TestConnect_SaysWhetherMessagesAreSigned(t *testing.T) {
 	s := newSigners(t)
 	for want, keys := range map[mesh.SigningState]mesh.Signing{
 		mesh.NotSigned:  {},
-		mesh.NotChecked: {Key: s.keys[mesh.Push].Reveal()},
-		mesh.Checked:    {Key: s.keys[mesh.Push].Reveal(), Trusted: s.trusted},
+		mesh.NotChecked: {Key: s.keys[topology.Push].Reveal()},
+		mesh.Checked:    {Key: s.keys[topology.Push].Reveal(), Trusted: s.trusted},
 	} {
 		t.Run(string(want), func(t *testing.T) {
 			log := &lines{}
-			m, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: mesh.Push, Signing: keys, Logger: slog.New(slog.NewTextHandler(log, nil))})
+			m, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: topology.Push, Signing: keys, Logger: slog.New(slog.NewTextHandler(log, nil))})
 			require.NoError(t, err)
 			t.Cleanup(m.Close)
 			require.Equal(t, want, m.Signatures())
 			require.Equal(t, 1, log.count("signed"))
-			require.NotContains(t, log.text(), s.keys[mesh.Push].Reveal())
+			require.NotContains(t, log.text(), s.keys[topology.Push].Reveal())
 			if want != mesh.Checked {
 				return
 			}
 			for range 3 {
-				s.put(t, unsigned(t, mesh.CatalogSubject("default", mesh.Live, "mug"), change("mug", high)))
-				_, err = m.Desired().Newest(t.Context(), "default", "mug")
+				s.put(t, unsigned(t, topology.CatalogSubject("default", topology.Live, "mug"), change("mug", high)))
+				_, err = m.Desired().Latest(t.Context(), "default", "mug")
 				require.NoError(t, err)
 			}
 			require.Equal(t, 1, log.count("a message is refused"))

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -86,7 +87,7 @@ func nextAnswer(ctx context.Context, sub *nats.Subscription) (int, *nats.Msg, er
 	if err != nil {
 		return 0, nil, err
 	}
-	i, err := strconv.Atoi(lastToken(msg.Subject))
+	i, err := strconv.Atoi(topology.LastToken(msg.Subject))
 	if err != nil {
 		return 0, nil, fmt.Errorf("an answer on %s that nobody asked for", msg.Subject)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -18,16 +19,16 @@ type LinkStore struct{ m *Mesh }
 // Links gives access to the bucket LINK.
 func (m *Mesh) Links() *LinkStore { return &LinkStore{m} }
 
-func linkKey(account, stripeID string) string { return account + "." + Token(stripeID) }
+func linkKey(account, stripeID string) string { return account + "." + topology.Token(stripeID) }
 
 // Product is the catalog's id of the product for which the Stripe product stands; "" if it stands for none, or for that
 // of its own id. In a cluster a replica may answer that lags by a moment.
 func (s *LinkStore) Product(ctx context.Context, account, stripeID string) (string, error) {
-	stream, err := s.m.stream(ctx, "KV_"+BucketLink)
+	stream, err := s.m.stream(ctx, "KV_"+topology.BucketLink)
 	if err != nil {
 		return "", err
 	}
-	msg, err := s.m.lastOf(ctx, stream, "$KV."+BucketLink+"."+linkKey(account, stripeID))
+	msg, err := s.m.lastOf(ctx, stream, "$KV."+topology.BucketLink+"."+linkKey(account, stripeID))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return "", nil
@@ -39,10 +40,10 @@ func (s *LinkStore) Product(ctx context.Context, account, stripeID string) (stri
 	return string(msg.Data), nil
 }
 
-// Link lets a Stripe product stand for a product of the catalog; ErrLinked if it stands for another. To store a link
+// Put lets a Stripe product stand for a product of the catalog; ErrLinked if it stands for another. To store a link
 // twice is no error.
-func (s *LinkStore) Link(ctx context.Context, account, stripeID, product string) error {
-	kv, err := s.m.bucket(ctx, BucketLink)
+func (s *LinkStore) Put(ctx context.Context, account, stripeID, product string) error {
+	kv, err := s.m.bucket(ctx, topology.BucketLink)
 	if err != nil {
 		return err
 	}
@@ -63,13 +64,13 @@ func (s *LinkStore) Link(ctx context.Context, account, stripeID, product string)
 	return nil
 }
 
-// Unlink takes back what Link has stored; nothing if the Stripe product stands for another.
-func (s *LinkStore) Unlink(ctx context.Context, account, stripeID, product string) error {
+// Delete takes back what Link has stored; nothing if the Stripe product stands for another.
+func (s *LinkStore) Delete(ctx context.Context, account, stripeID, product string) error {
 	held, err := s.Product(ctx, account, stripeID)
 	if err != nil || held != product {
 		return err
 	}
-	kv, err := s.m.bucket(ctx, BucketLink)
+	kv, err := s.m.bucket(ctx, topology.BucketLink)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestLinks(t *testing.T) {
@@ -18,9 +19,9 @@ func TestLinks(t *testing.T) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
-	require.NoError(t, m.Links().Link(t.Context(), "eu", "prod.1", "mug/XL"))
-	require.NoError(t, m.Links().Link(t.Context(), "us", "prod.1", "cup"))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	require.NoError(t, m.Links().Put(t.Context(), "eu", "prod.1", "mug/XL"))
+	require.NoError(t, m.Links().Put(t.Context(), "us", "prod.1", "cup"))
 
 	links, err := m.Links().Watch(t.Context(), "eu")
 	require.NoError(t, err)
@@ -30,21 +31,21 @@ func TestLinks(t *testing.T) {
 	require.Equal(t, "mug/XL", links.Product("prod.1"))
 	require.Equal(t, "prod_2", links.Product("prod_2"), "what is linked to nothing stands for itself")
 
-	require.NoError(t, m.Links().Link(t.Context(), "eu", "prod.1", "mug/XL"), "twice is once")
-	require.ErrorIs(t, m.Links().Link(t.Context(), "eu", "prod.1", "cup"), mesh.ErrLinked)
-	require.NoError(t, m.Links().Unlink(t.Context(), "eu", "prod.1", "cup"), "another's link stays")
+	require.NoError(t, m.Links().Put(t.Context(), "eu", "prod.1", "mug/XL"), "twice is once")
+	require.ErrorIs(t, m.Links().Put(t.Context(), "eu", "prod.1", "cup"), mesh.ErrLinked)
+	require.NoError(t, m.Links().Delete(t.Context(), "eu", "prod.1", "cup"), "another's link stays")
 	product, err := m.Links().Product(t.Context(), "eu", "prod.1")
 	require.NoError(t, err)
 	require.Equal(t, "mug/XL", product)
 
-	require.NoError(t, m.Links().Link(t.Context(), "eu", "prod_2", "cup"))
+	require.NoError(t, m.Links().Put(t.Context(), "eu", "prod_2", "cup"))
 	require.Eventually(t, func() bool { return links.Product("prod_2") == "cup" }, 30*time.Second, 5*time.Millisecond)
-	require.NoError(t, m.Links().Unlink(t.Context(), "eu", "prod.1", "mug/XL"))
+	require.NoError(t, m.Links().Delete(t.Context(), "eu", "prod.1", "mug/XL"))
 	require.Eventually(t, func() bool { return links.Product("prod.1") == "prod.1" }, 30*time.Second, 5*time.Millisecond)
 	product, err = m.Links().Product(t.Context(), "eu", "prod.1")
 	require.NoError(t, err)
 	require.Empty(t, product)
-	require.NoError(t, m.Links().Link(t.Context(), "eu", "prod.1", "cup"), "what was unlinked can be linked again")
+	require.NoError(t, m.Links().Put(t.Context(), "eu", "prod.1", "cup"), "what was unlinked can be linked again")
 	cancel()
 	require.NoError(t, <-done)
 }
@@ -84,8 +85,8 @@ func TestForget_LeavesNoTrace(t *testing.T) {
 func TestForget_WithoutTheTopologyOfThisVersion(t *testing.T) {
 	t.Parallel()
 	m := start(t)
-	require.NoError(t, m.JetStream().DeleteKeyValue(t.Context(), mesh.BucketObserved))
-	_, err := m.JetStream().CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: mesh.BucketObserved})
+	require.NoError(t, m.JetStream().DeleteKeyValue(t.Context(), topology.BucketObserved))
+	_, err := m.JetStream().CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: topology.BucketObserved})
 	require.NoError(t, err)
 	require.ErrorContains(t, m.Observed().Forget(t.Context(), "default", "prod_1"), "driftless topology apply")
 }

@@ -6,14 +6,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // followEvery is how often Follow asks for new links.
 const followEvery = 250 * time.Millisecond
 
-// Links are an account's links, held in memory. Safe for concurrent use.
-type Links struct {
+// LinkCache are an account's links, held in memory. Safe for concurrent use.
+type LinkCache struct {
 	m       *Mesh
 	account string
 	// turned is closed when the bucket is not what it was.
@@ -26,19 +27,19 @@ type Links struct {
 }
 
 // Product is the catalog's id of the product for which the Stripe product stands: its own if no link says otherwise.
-func (l *Links) Product(stripeID string) string {
+func (l *LinkCache) Product(stripeID string) string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if product, ok := l.products[Token(stripeID)]; ok {
+	if product, ok := l.products[topology.Token(stripeID)]; ok {
 		return product
 	}
 	return stripeID
 }
 
 // Watch returns the account's links, all that the bucket holds. Follow keeps them up to date, and must be called.
-func (s *LinkStore) Watch(ctx context.Context, account string) (*Links, error) {
-	l := &Links{m: s.m, account: account}
-	_, l.turned = s.m.present(bucketThing(BucketLink))
+func (s *LinkStore) Watch(ctx context.Context, account string) (*LinkCache, error) {
+	l := &LinkCache{m: s.m, account: account}
+	_, l.turned = s.m.present(bucketThing(topology.BucketLink))
 	if err := l.reread(ctx); err != nil {
 		return nil, err
 	}
@@ -47,15 +48,15 @@ func (s *LinkStore) Watch(ctx context.Context, account string) (*Links, error) {
 
 // reread reads all that the bucket holds. It asks by direct get, as does Follow: a consumer would need the right to
 // make consumers, and JetStream's permissions cannot tell those of a service from those of others.
-func (l *Links) reread(ctx context.Context) error {
+func (l *LinkCache) reread(ctx context.Context) error {
 	products, read := map[string]string{}, uint64(0)
-	err := l.m.eachMessage(ctx, "KV_"+BucketLink, l.filter(), 1, func(msg *jetstream.RawStreamMsg) bool {
+	err := l.m.eachMessage(ctx, "KV_"+topology.BucketLink, l.filter(), 1, func(msg *jetstream.RawStreamMsg) bool {
 		takeLink(products, msg)
 		read = msg.Sequence
 		return true
 	})
 	if err != nil {
-		return fmt.Errorf("read bucket %s: %w", BucketLink, err)
+		return fmt.Errorf("read bucket %s: %w", topology.BucketLink, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +66,7 @@ func (l *Links) reread(ctx context.Context) error {
 
 // Follow keeps the links up to date, within a moment, until ctx ends. When the bucket was deleted and made again, it
 // reads it again.
-func (l *Links) Follow(ctx context.Context) error {
+func (l *LinkCache) Follow(ctx context.Context) error {
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {
@@ -84,9 +85,9 @@ func (l *Links) Follow(ctx context.Context) error {
 
 // poll takes what was written since the bucket was read. What fails is tried again at the next tick, and presence
 // tells of a bucket that is gone.
-func (l *Links) poll(ctx context.Context) {
+func (l *LinkCache) poll(ctx context.Context) {
 	for ctx.Err() == nil {
-		p, err := l.m.page(ctx, "KV_"+BucketLink, next{l.read + 1, l.filter(), pageMessages, pageBytes})
+		p, err := l.m.page(ctx, "KV_"+topology.BucketLink, next{l.read + 1, l.filter(), pageMessages, pageBytes})
 		if err != nil || len(p.messages) == 0 {
 			return
 		}
@@ -103,10 +104,10 @@ func (l *Links) poll(ctx context.Context) {
 }
 
 // again reads the bucket again once it is there. The links that are known stay until then.
-func (l *Links) again(ctx context.Context) {
+func (l *LinkCache) again(ctx context.Context) {
 	for ctx.Err() == nil {
 		var there bool
-		if there, l.turned = l.m.present(bucketThing(BucketLink)); there && l.reread(ctx) == nil {
+		if there, l.turned = l.m.present(bucketThing(topology.BucketLink)); there && l.reread(ctx) == nil {
 			return
 		}
 		select {
@@ -119,11 +120,11 @@ func (l *Links) again(ctx context.Context) {
 	}
 }
 
-func (l *Links) filter() string { return "$KV." + BucketLink + "." + l.account + ".*" }
+func (l *LinkCache) filter() string { return "$KV." + topology.BucketLink + "." + l.account + ".*" }
 
 // takeLink puts a message of the bucket into the links.
 func takeLink(products map[string]string, msg *jetstream.RawStreamMsg) {
-	token := lastToken(msg.Subject)
+	token := topology.LastToken(msg.Subject)
 	if msg.Header.Get("KV-Operation") == "" {
 		products[token] = string(msg.Data)
 	} else {

@@ -21,6 +21,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const patience = 10 * time.Second
@@ -31,7 +32,7 @@ func start(t *testing.T) *mesh.Mesh {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	return m
 }
 
@@ -39,9 +40,9 @@ func change(product string, version uint64) *catalogv1.ProductChange {
 	return &catalogv1.ProductChange{Account: "default", ProductId: product, Version: version}
 }
 
-func publish(t *testing.T, m *mesh.Mesh, lane mesh.Lane, product string, version uint64) {
+func publish(t *testing.T, m *mesh.Mesh, lane topology.Lane, product string, version uint64) {
 	t.Helper()
-	require.NoError(t, m.Publish(t.Context(), mesh.CatalogSubject("default", lane, product), change(product, version), mesh.WithVersion(version)))
+	require.NoError(t, m.Publish(t.Context(), topology.CatalogSubject("default", lane, product), change(product, version), mesh.WithVersion(version)))
 }
 
 func TestTopologyIsAppliedOnceAndPlannedFromThenOn(t *testing.T) {
@@ -49,19 +50,19 @@ func TestTopologyIsAppliedOnceAndPlannedFromThenOn(t *testing.T) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.ErrorContains(t, m.Bind(t.Context(), mesh.PushLive), "driftless topology apply")
+	require.ErrorContains(t, m.Bind(t.Context(), topology.PushLive), "driftless topology apply")
 
-	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	diffs, err := topology.Plan(t.Context(), m.JetStream(), topology.Options{})
 	require.NoError(t, err)
 	require.NotEmpty(t, diffs)
 	for _, d := range diffs {
 		require.True(t, d.Missing, d)
 	}
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
-	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	diffs, err = topology.Plan(t.Context(), m.JetStream(), topology.Options{})
 	require.NoError(t, err)
 	require.Empty(t, diffs)
-	require.NoError(t, m.Bind(t.Context(), mesh.PushLive, mesh.ReconciliationObserved))
+	require.NoError(t, m.Bind(t.Context(), topology.PushLive, topology.ReconciliationObserved))
 }
 
 func TestConnectionErrorsHideEverySecret(t *testing.T) {
@@ -82,23 +83,23 @@ func TestConnectionErrorsHideEverySecret(t *testing.T) {
 
 func TestTopologyMendsWhatDiffersAndKeepsPositions(t *testing.T) {
 	m := start(t)
-	publish(t, m, mesh.Live, "p", 1)
-	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	publish(t, m, topology.Live, "p", 1)
+	stream, err := m.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	cfg := stream.CachedInfo().Config
 	cfg.MaxMsgsPerSubject = 2
 	_, err = m.JetStream().UpdateStream(t.Context(), cfg)
 	require.NoError(t, err)
 
-	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	diffs, err := topology.Plan(t.Context(), m.JetStream(), topology.Options{})
 	require.NoError(t, err)
 	require.Len(t, diffs, 1)
 	require.Contains(t, diffs[0].String(), "max messages per subject is 2, declared 16")
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
-	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{})
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	diffs, err = topology.Plan(t.Context(), m.JetStream(), topology.Options{})
 	require.NoError(t, err)
 	require.Empty(t, diffs)
-	newest, err := m.Desired().Newest(t.Context(), "default", "p")
+	newest, err := m.Desired().Latest(t.Context(), "default", "p")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, newest.GetVersion())
 }
@@ -117,11 +118,11 @@ func TestTokensAreDistinctAndValid(t *testing.T) {
 			return strings.Repeat(rapid.SampledFrom([]string{"a", "é", "="}).Draw(t, "of"), rapid.IntRange(80, 1500).Draw(t, "n")) + rapid.StringN(0, 2, -1).Draw(t, "end")
 		}))
 		a, b := id.Draw(t, "a"), id.Draw(t, "b")
-		ta, tb := mesh.Token(a), mesh.Token(b)
+		ta, tb := topology.Token(a), topology.Token(b)
 		if ta == "" || len(ta) > 512 || strings.ContainsAny(ta, ".*> \t") {
 			t.Fatalf("%q is no token", ta)
 		}
-		if as := mesh.Token(ta); as == ta && ta != a {
+		if as := topology.Token(ta); as == ta && ta != a {
 			t.Fatalf("%q is the token of %q, and of an id of that text", ta, a)
 		}
 		if (a == b) != (ta == tb) {
@@ -132,21 +133,21 @@ func TestTokensAreDistinctAndValid(t *testing.T) {
 
 func TestNewestIsTheHighestVersionOfBothLanes(t *testing.T) {
 	m := start(t)
-	newest, err := m.Desired().Newest(t.Context(), "default", "p/1")
+	newest, err := m.Desired().Latest(t.Context(), "default", "p/1")
 	require.NoError(t, err)
 	require.Nil(t, newest)
 	for _, c := range []struct {
-		lane          mesh.Lane
+		lane          topology.Lane
 		version, want uint64
 	}{
-		{mesh.Bulk, 10, 10},
-		{mesh.Live, 20, 20},
+		{topology.Bulk, 10, 10},
+		{topology.Live, 20, 20},
 		// Read before the live change, published after it.
-		{mesh.Bulk, 15, 20},
-		{mesh.Bulk, 30, 30},
+		{topology.Bulk, 15, 20},
+		{topology.Bulk, 30, 30},
 	} {
 		publish(t, m, c.lane, "p/1", c.version)
-		newest, err := m.Desired().Newest(t.Context(), "default", "p/1")
+		newest, err := m.Desired().Latest(t.Context(), "default", "p/1")
 		require.NoError(t, err)
 		require.Equal(t, c.want, newest.GetVersion())
 	}
@@ -155,15 +156,15 @@ func TestNewestIsTheHighestVersionOfBothLanes(t *testing.T) {
 	require.EqualValues(t, 20, last)
 	tokens, err := m.Desired().Products(t.Context(), "default")
 	require.NoError(t, err)
-	require.Equal(t, []string{mesh.Token("p/1")}, tokens)
+	require.Equal(t, []string{topology.Token("p/1")}, tokens)
 }
 
 func TestBatchesOfAnySizeKeepTheirOrder(t *testing.T) {
 	m := start(t)
-	const n = 2*mesh.BatchLimit + 1
+	const n = 2*mesh.MaxBatch + 1
 	out := make([]mesh.Outgoing, n)
 	for i := range out {
-		out[i] = mesh.Outgoing{Subject: mesh.CatalogSubject("default", mesh.Live, "p"), Body: change("p", uint64(i+1)), Version: uint64(i + 1)}
+		out[i] = mesh.Outgoing{Subject: topology.CatalogSubject("default", topology.Live, "p"), Body: change("p", uint64(i+1)), Version: uint64(i + 1)}
 	}
 	require.NoError(t, m.PublishBatch(t.Context(), out))
 	last, err := m.Desired().LastLive(t.Context(), "default")
@@ -177,7 +178,7 @@ func TestLargeMessagesGoInAsManyBatchesAsTheServerHolds(t *testing.T) {
 	for i := range out {
 		c := change(fmt.Sprintf("p%d", i), uint64(i+1))
 		c.Product = &catalogv1.Product{Id: c.GetProductId(), Description: strings.Repeat("x", 512<<10)}
-		out[i] = mesh.Outgoing{Subject: mesh.CatalogSubject("default", mesh.Live, c.GetProductId()), Body: c, Version: uint64(i + 1)}
+		out[i] = mesh.Outgoing{Subject: topology.CatalogSubject("default", topology.Live, c.GetProductId()), Body: c, Version: uint64(i + 1)}
 	}
 	require.NoError(t, m.PublishBatch(t.Context(), out), "500 MB, and the server buffers 128")
 	tokens, err := m.Desired().Products(t.Context(), "default")
@@ -226,7 +227,7 @@ func TestObservedCanBeWrittenAfterItsKeyWasRemoved(t *testing.T) {
 	set := func(o *catalogv1.Observed) error { o.Generation++; return nil }
 	_, err := m.Observed().Update(t.Context(), "default", "p", set)
 	require.NoError(t, err)
-	kv, err := m.JetStream().KeyValue(t.Context(), mesh.BucketObserved)
+	kv, err := m.JetStream().KeyValue(t.Context(), topology.BucketObserved)
 	require.NoError(t, err)
 	require.NoError(t, kv.Delete(t.Context(), "default.p"))
 	o, err := m.Observed().Update(t.Context(), "default", "p", set)
@@ -239,7 +240,7 @@ func work(t *testing.T, m *mesh.Mesh, handle func(context.Context, mesh.Message[
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: 4}, handle)
+		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: 4}, handle)
 	}()
 	return sync.OnceFunc(func() {
 		cancel()
@@ -247,7 +248,7 @@ func work(t *testing.T, m *mesh.Mesh, handle func(context.Context, mesh.Message[
 	})
 }
 
-func pending(t *testing.T, m *mesh.Mesh, c mesh.Consumer) uint64 {
+func pending(t *testing.T, m *mesh.Mesh, c topology.Consumer) uint64 {
 	t.Helper()
 	all, err := m.Consumers(t.Context())
 	require.NoError(t, err)
@@ -263,10 +264,10 @@ func pending(t *testing.T, m *mesh.Mesh, c mesh.Consumer) uint64 {
 func TestConsumersAreListedStreamByStream(t *testing.T) {
 	m := start(t)
 	for i := range 3 {
-		publish(t, m, mesh.Live, "p", uint64(i+1))
+		publish(t, m, topology.Live, "p", uint64(i+1))
 	}
 	// The server counts what is new for a consumer a moment after it has stored it.
-	for _, c := range []mesh.Consumer{mesh.PushLive, mesh.ReconciliationCatalog} {
+	for _, c := range []topology.Consumer{topology.PushLive, topology.ReconciliationCatalog} {
 		require.Eventually(t, func() bool { return pending(t, m, c) == 3 }, patience, 10*time.Millisecond)
 	}
 	calls, err := m.Conn().SubscribeSync("$JS.API.CONSUMER.>")
@@ -275,7 +276,7 @@ func TestConsumersAreListedStreamByStream(t *testing.T) {
 	all, err := m.Consumers(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, m.Conn().Flush())
-	backlog, streams := map[mesh.Consumer]uint64{}, map[string]bool{}
+	backlog, streams := map[topology.Consumer]uint64{}, map[string]bool{}
 	for _, c := range all {
 		backlog[c.Consumer] = c.Pending
 		streams["$JS.API.CONSUMER.LIST."+c.Stream] = true
@@ -288,11 +289,11 @@ func TestConsumersAreListedStreamByStream(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, streams[call.Subject], call.Subject)
 	}
-	require.EqualValues(t, 3, backlog[mesh.PushLive])
-	require.EqualValues(t, 3, backlog[mesh.ReconciliationCatalog])
-	require.Contains(t, backlog, mesh.ReconciliationObserved)
+	require.EqualValues(t, 3, backlog[topology.PushLive])
+	require.EqualValues(t, 3, backlog[topology.ReconciliationCatalog])
+	require.Contains(t, backlog, topology.ReconciliationObserved)
 
-	require.NoError(t, m.JetStream().DeleteConsumer(t.Context(), mesh.PushBulk.Stream, mesh.PushBulk.Durable("default")))
+	require.NoError(t, m.JetStream().DeleteConsumer(t.Context(), topology.PushBulk.Stream, topology.PushBulk.Durable("default")))
 	_, err = m.Consumers(t.Context())
 	require.ErrorContains(t, err, "CATALOG lists no consumer push-bulk")
 }
@@ -310,22 +311,22 @@ func TestWorkCarriesOutVerdicts(t *testing.T) {
 		case id == "retried" && msg.Attempt < 3:
 			return mesh.RetryIn(10*time.Millisecond, errors.New("not yet"))
 		case id == "dead":
-			return mesh.Dead(&meshv1.DeadLetter{Account: "default", ProductId: id, Reason: mesh.ReasonRefused, Message: "no"})
+			return mesh.Dead(&meshv1.DeadLetter{Account: "default", ProductId: id, Reason: topology.ReasonRefused, Message: "no"})
 		default:
 			return mesh.Ack()
 		}
 	})
 	defer stop()
 	for _, id := range []string{"good", "retried", "dead"} {
-		publish(t, m, mesh.Live, id, 1)
+		publish(t, m, topology.Live, id, 1)
 	}
-	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond)
 	stop()
 	require.Equal(t, map[string][]uint64{"good": {1}, "retried": {1, 2, 3}, "dead": {1}}, attempts)
 
-	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	stream, err := m.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
-	msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "dead"))
+	msg, err := stream.GetLastMsgForSubject(t.Context(), topology.DeadSubject(topology.Push, "default", "dead"))
 	require.NoError(t, err)
 	require.NotEmpty(t, msg.Data)
 }
@@ -337,15 +338,15 @@ func TestUndecodableMessageBecomesADeadLetter(t *testing.T) {
 		return mesh.Ack()
 	})
 	defer stop()
-	broken := &nats.Msg{Subject: mesh.CatalogSubject("default", mesh.Live, "bro/ken"), Data: []byte{0xff, 0xff}, Header: nats.Header{}}
+	broken := &nats.Msg{Subject: topology.CatalogSubject("default", topology.Live, "bro/ken"), Data: []byte{0xff, 0xff}, Header: nats.Header{}}
 	broken.Header.Set(mesh.VersionHeader, "12345678901234567890")
 	_, err := m.JetStream().PublishMsg(t.Context(), broken)
 	require.NoError(t, err)
-	stream, err := m.JetStream().Stream(t.Context(), mesh.StreamDead)
+	stream, err := m.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	letter := &meshv1.DeadLetter{}
 	require.Eventually(t, func() bool {
-		msg, err := stream.GetLastMsgForSubject(t.Context(), mesh.DeadSubject(mesh.Push, "default", "bro/ken"))
+		msg, err := stream.GetLastMsgForSubject(t.Context(), topology.DeadSubject(topology.Push, "default", "bro/ken"))
 		return err == nil && proto.Unmarshal(msg.Data, letter) == nil
 	}, patience, 10*time.Millisecond)
 	require.Equal(t, "bro/ken", letter.GetProductId())
@@ -357,15 +358,15 @@ func TestEveryAccountHasConsumersOfItsOwn(t *testing.T) {
 	other, err := mesh.Connect(t.Context(), mesh.Config{URL: m.Conn().ConnectedUrl(), Name: "other", Account: "other"})
 	require.NoError(t, err)
 	defer other.Close()
-	require.ErrorContains(t, other.Bind(t.Context(), mesh.PushLive), "run `driftless topology apply --account other`")
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{Accounts: []string{"default", "other"}}))
-	require.NoError(t, other.Bind(t.Context(), mesh.PushLive))
+	require.ErrorContains(t, other.Bind(t.Context(), topology.PushLive), "run `driftless topology apply --account other`")
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{Accounts: []string{"default", "other"}}))
+	require.NoError(t, other.Bind(t.Context(), topology.PushLive))
 
 	_, err = m.JetStream().Publish(t.Context(), "catalog.other.live.p", nil)
 	require.NoError(t, err)
-	publish(t, m, mesh.Live, "p", 1)
+	publish(t, m, topology.Live, "p", 1)
 	// A consumer counts a message a moment after the stream has acknowledged it.
-	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 1 && pending(t, other, mesh.PushLive) == 1 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 1 && pending(t, other, topology.PushLive) == 1 }, patience, 5*time.Millisecond)
 	var handled atomic.Value
 	stop := work(t, m, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 		if !handled.CompareAndSwap(nil, msg.Subject) {
@@ -373,24 +374,24 @@ func TestEveryAccountHasConsumersOfItsOwn(t *testing.T) {
 		}
 		return mesh.Ack()
 	})
-	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond)
 	stop()
 	require.Equal(t, "catalog.default.live.p", handled.Load())
-	require.EqualValues(t, 1, pending(t, other, mesh.PushLive), "the other's is still there")
+	require.EqualValues(t, 1, pending(t, other, topology.PushLive), "the other's is still there")
 }
 
 func TestTheAccountOfAMessageIsInItsSubject(t *testing.T) {
 	for subject, want := range map[string]string{
-		mesh.CatalogSubject("a", mesh.Bulk, "p"):                            "a",
-		mesh.StripeSubject("a", "p"):                                        "a",
-		mesh.SyncSubject("a", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "p"): "a",
-		mesh.DeadSubject(mesh.Push, "a", "p"):                               "a",
-		mesh.CommandSubject(mesh.Pull, "a", mesh.VerbScan, ""):              "a",
-		mesh.CommandSubject(mesh.Push, "a", mesh.VerbSync, "p"):             "a",
-		"$KV." + mesh.BucketObserved + ".a.p":                               "a",
-		"retry.push.a.p":                                                    "a",
-		"retry.due.push.a.p":                                                "a",
-		"nonsense":                                                          "",
+		topology.CatalogSubject("a", topology.Bulk, "p"):                        "a",
+		topology.StripeSubject("a", "p"):                                        "a",
+		topology.SyncSubject("a", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "p"): "a",
+		topology.DeadSubject(topology.Push, "a", "p"):                           "a",
+		topology.CommandSubject(topology.Pull, "a", topology.VerbScan, ""):      "a",
+		topology.CommandSubject(topology.Push, "a", topology.VerbSync, "p"):     "a",
+		"$KV." + topology.BucketObserved + ".a.p":                               "a",
+		"retry.push.a.p":     "a",
+		"retry.due.push.a.p": "a",
+		"nonsense":           "",
 	} {
 		require.Equal(t, want, mesh.Message[*meshv1.Command]{Subject: subject}.Account(), subject)
 	}
@@ -406,7 +407,7 @@ func TestTraceTravelsWithTheMessage(t *testing.T) {
 	})
 	defer stop()
 	ctx := telemetry.ContextWithTraceparent(t.Context(), traceparent)
-	require.NoError(t, m.Publish(ctx, mesh.CatalogSubject("default", mesh.Live, "p"), change("p", 1)))
+	require.NoError(t, m.Publish(ctx, topology.CatalogSubject("default", topology.Live, "p"), change("p", 1)))
 	require.Eventually(t, func() bool { return got.Load() != nil }, patience, 10*time.Millisecond)
 	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", got.Load())
 }
@@ -423,18 +424,18 @@ func TestWorkFinishesHandlersBeforeItReturns(t *testing.T) {
 		}
 		return mesh.Ack()
 	})
-	publish(t, m, mesh.Live, "p", 1)
+	publish(t, m, topology.Live, "p", 1)
 	<-entered
 	time.AfterFunc(50*time.Millisecond, func() { close(release) })
 	stop()
 	require.True(t, finished.Load(), "the handler's context must outlive the stop")
-	require.Eventually(t, func() bool { return pending(t, m, mesh.PushLive) == 0 }, patience, 10*time.Millisecond, "acknowledged")
+	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond, "acknowledged")
 }
 
 func TestNothingIsFetchedThatCannotBeHandledAtOnce(t *testing.T) {
 	m := start(t)
 	for i := range 20 {
-		publish(t, m, mesh.Live, fmt.Sprintf("p%d", i), uint64(i+1))
+		publish(t, m, topology.Live, fmt.Sprintf("p%d", i), uint64(i+1))
 	}
 	entered, release := make(chan struct{}, 20), make(chan struct{})
 	stop := work(t, m, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
@@ -446,7 +447,7 @@ func TestNothingIsFetchedThatCannotBeHandledAtOnce(t *testing.T) {
 		<-entered
 	}
 	localtest.Holds(t, 300*time.Millisecond, func() bool {
-		c, err := m.JetStream().Consumer(t.Context(), mesh.PushLive.Stream, mesh.PushLive.Durable("default"))
+		c, err := m.JetStream().Consumer(t.Context(), topology.PushLive.Stream, topology.PushLive.Durable("default"))
 		require.NoError(t, err)
 		return c.CachedInfo().NumAckPending == 4
 	}, "four are handled, and no other waits here while its ack wait runs")
@@ -471,7 +472,7 @@ func TestRetryDelayGrowsWithJitterUpToFifteenMinutes(t *testing.T) {
 
 func TestCursorsRememberPositions(t *testing.T) {
 	m := start(t)
-	c := m.Cursor("events.default")
+	c := m.Record("events.default")
 	s, err := c.GetString(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, s)
@@ -480,11 +481,11 @@ func TestCursorsRememberPositions(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "evt_1", s)
 	report := &meshv1.ScanReport{}
-	ok, err := m.Cursor("scan.default").Get(t.Context(), report)
+	ok, err := m.Record("scan.default").Get(t.Context(), report)
 	require.NoError(t, err)
 	require.False(t, ok)
-	require.NoError(t, m.Cursor("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: "s1"}))
-	ok, err = m.Cursor("scan.default").Get(t.Context(), report)
+	require.NoError(t, m.Record("scan.default").Put(t.Context(), &meshv1.ScanReport{Id: "s1"}))
+	ok, err = m.Record("scan.default").Get(t.Context(), report)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, "s1", report.GetId())
@@ -493,20 +494,20 @@ func TestCursorsRememberPositions(t *testing.T) {
 func TestACursorCanBeStoredAfterItsKeyWasDeleted(t *testing.T) {
 	m := start(t)
 	budget := m.Budget("default")
-	_, err := budget.Store(t.Context(), &meshv1.Budget{Next: 1}, 0)
+	_, err := budget.CompareAndPut(t.Context(), &meshv1.Budget{Next: 1}, 0)
 	require.NoError(t, err)
-	_, err = budget.Store(t.Context(), &meshv1.Budget{Next: 2}, 0)
+	_, err = budget.CompareAndPut(t.Context(), &meshv1.Budget{Next: 2}, 0)
 	require.ErrorIs(t, err, mesh.ErrMoved)
-	kv, err := m.JetStream().KeyValue(t.Context(), mesh.BucketBudget)
+	kv, err := m.JetStream().KeyValue(t.Context(), topology.BucketBudget)
 	require.NoError(t, err)
 	require.NoError(t, kv.Delete(t.Context(), "default"))
 	record := &meshv1.Budget{}
-	revision, err := budget.Load(t.Context(), record)
+	revision, err := budget.GetAt(t.Context(), record)
 	require.NoError(t, err)
 	require.Zero(t, revision)
-	revision, err = budget.Store(t.Context(), &meshv1.Budget{Next: 3}, 0)
+	revision, err = budget.CompareAndPut(t.Context(), &meshv1.Budget{Next: 3}, 0)
 	require.NoError(t, err)
-	got, err := budget.Load(t.Context(), record)
+	got, err := budget.GetAt(t.Context(), record)
 	require.NoError(t, err)
 	require.Equal(t, revision, got)
 	require.EqualValues(t, 3, record.GetNext())
@@ -531,25 +532,25 @@ func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
 	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	failing := telemetry.ContextWithTraceparent(t.Context(), traceparent)
 	later := func(product string, version uint64) {
-		require.NoError(t, m.RetryLater(failing, mesh.Push, &meshv1.Retry{Account: "default", ProductId: product, Version: version}, 2*time.Second))
+		require.NoError(t, m.RetryLater(failing, topology.Push, &meshv1.Retry{Account: "default", ProductId: product, Version: version}, 2*time.Second))
 	}
 	later("a", 10)
 	later("b", 10)
 	later("b", 20)
 	later("c", 20)
-	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "a", 10, false))
-	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "c", 10, true), "it is about a newer version")
-	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "none", 10, false))
-	n, err := m.RetryingCount(t.Context(), mesh.Push, "default")
+	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "a", 10, false))
+	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "c", 10, true), "it is about a newer version")
+	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "none", 10, false))
+	n, err := m.RetryingCount(t.Context(), topology.Push, "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 2, n)
-	require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "d", Version: 10, Look: true}, time.Hour))
-	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "d", 10, false))
-	retrying, err := m.Retrying(t.Context(), mesh.Push, "default", "d")
+	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "d", Version: 10, Look: true}, time.Hour))
+	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "d", 10, false))
+	retrying, err := m.Retrying(t.Context(), topology.Push, "default", "d")
 	require.NoError(t, err)
 	require.True(t, retrying, "a look that was asked for is still to be taken")
-	require.NoError(t, m.CancelRetry(t.Context(), mesh.Push, "default", "d", 10, true))
-	retrying, err = m.Retrying(t.Context(), mesh.Push, "default", "d")
+	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "d", 10, true))
+	retrying, err = m.Retrying(t.Context(), topology.Push, "default", "d")
 	require.NoError(t, err)
 	require.False(t, retrying)
 
@@ -557,7 +558,7 @@ func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry}, func(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
+		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry}, func(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
 			due <- fmt.Sprint(msg.Body.GetProductId(), msg.Body.GetVersion(), " ", trace.SpanContextFromContext(ctx).TraceID())
 			return mesh.Ack()
 		})

@@ -5,15 +5,16 @@ import (
 	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // count records a delivery that was handled.
-func count(ctx context.Context, c Consumer, delivered uint64, v Verdict, begun time.Time) {
-	at := []metrics.Attribute{metrics.Stream.Is(c.Stream), metrics.Consumer.Is(c.Name)}
+func count(ctx context.Context, c topology.Consumer, delivered uint64, v Verdict, begun time.Time) {
+	at := []metrics.Attribute{metrics.Stream.Of(c.Stream), metrics.Consumer.Of(c.Name)}
 	if delivered > 1 {
 		metrics.Redeliveries.Add(ctx, 1, at...)
 	}
-	metrics.MessageDuration.Record(ctx, time.Since(begun).Seconds(), append(at, metrics.Verdict.Is(v.name()))...)
+	metrics.MessageDuration.Record(ctx, time.Since(begun).Seconds(), append(at, metrics.Verdict.Of(v.name()))...)
 }
 
 // name is what the verdict is called in metrics.

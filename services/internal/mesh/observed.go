@@ -13,6 +13,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // ErrConflict is the error of UpdateAt when somebody else wrote in between.
@@ -32,13 +33,13 @@ type ObservedStore struct{ m *Mesh }
 func (m *Mesh) Observed() *ObservedStore { return &ObservedStore{m} }
 
 func observedSubject(account, product string) string {
-	return "$KV." + BucketObserved + "." + account + "." + Token(product)
+	return "$KV." + topology.BucketObserved + "." + account + "." + topology.Token(product)
 }
 
 // Get returns what is known of a product and the revision of that knowledge: an empty state and 0 if nothing is.
 // In a cluster a replica may answer that lags by a moment; Update's compare-and-set does not.
 func (s *ObservedStore) Get(ctx context.Context, account, product string) (*catalogv1.Observed, uint64, error) {
-	stream, err := s.m.stream(ctx, "KV_"+BucketObserved)
+	stream, err := s.m.stream(ctx, "KV_"+topology.BucketObserved)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -55,7 +56,7 @@ func (s *ObservedStore) Get(ctx context.Context, account, product string) (*cata
 	}
 	o := &catalogv1.Observed{}
 	if err := proto.Unmarshal(msg.Data, o); err != nil {
-		return nil, 0, fmt.Errorf("message %d of bucket %s is no observed state: %w", msg.Sequence, BucketObserved, err)
+		return nil, 0, fmt.Errorf("message %d of bucket %s is no observed state: %w", msg.Sequence, topology.BucketObserved, err)
 	}
 	return o, msg.Sequence, nil
 }
@@ -63,7 +64,7 @@ func (s *ObservedStore) Get(ctx context.Context, account, product string) (*cata
 // Count is how many products of an account something is known of.
 func (s *ObservedStore) Count(ctx context.Context, account string) (uint64, error) {
 	// The bucket keeps one message of each key.
-	n, err := s.m.count(ctx, "KV_"+BucketObserved, "$KV."+BucketObserved+"."+account+".*")
+	n, err := s.m.count(ctx, "KV_"+topology.BucketObserved, "$KV."+topology.BucketObserved+"."+account+".*")
 	if err != nil {
 		return 0, fmt.Errorf("count what is known: %w", err)
 	}
@@ -141,7 +142,7 @@ func (s *ObservedStore) Forget(ctx context.Context, account, stripeID string) er
 	msg := &nats.Msg{Subject: observedSubject(account, stripeID), Header: nats.Header{}}
 	msg.Header.Set("KV-Operation", "DEL")
 	msg.Header.Set(jetstream.MsgTTLHeader, forgottenFor.String())
-	switch err := s.m.committer("KV_"+BucketObserved).put(ctx, msg).err; {
+	switch err := s.m.committer("KV_"+topology.BucketObserved).put(ctx, msg).err; {
 	case err == nil:
 		return nil
 	case refusedWith(err, codeNoTTL):
@@ -171,7 +172,7 @@ func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision
 	msg := &nats.Msg{Subject: observedSubject(o.GetAccount(), product), Data: data, Header: nats.Header{}}
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
 	telemetry.InjectNATS(ctx, msg.Header)
-	stored := s.m.committer("KV_"+BucketObserved).put(ctx, msg)
+	stored := s.m.committer("KV_"+topology.BucketObserved).put(ctx, msg)
 	switch err := stored.err; {
 	case err == nil:
 		return stored.sequence, nil

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // ObservedEntry is what is known of a product, and the revision of that knowledge: 0 if nothing is.
@@ -26,7 +27,7 @@ func (s *ObservedStore) GetMany(ctx context.Context, account string, products []
 		subjects[i] = observedSubject(account, id)
 	}
 	out := make([]ObservedEntry, len(products))
-	err := s.m.lastMany(ctx, "KV_"+BucketObserved, subjects, func(i int, msg *nats.Msg) (err error) {
+	err := s.m.lastMany(ctx, "KV_"+topology.BucketObserved, subjects, func(i int, msg *nats.Msg) (err error) {
 		if out[i], err = observedAnswer(account, products[i], msg); err != nil {
 			return fmt.Errorf("product %s: %w", products[i], err)
 		}
@@ -52,14 +53,14 @@ func observedAnswer(account, product string, msg *nats.Msg) (ObservedEntry, erro
 		return e, nil
 	}
 	if err := proto.Unmarshal(msg.Data, e.Observed); err != nil {
-		return e, fmt.Errorf("message %d of bucket %s is no observed state: %w", e.Revision, BucketObserved, err)
+		return e, fmt.Errorf("message %d of bucket %s is no observed state: %w", e.Revision, topology.BucketObserved, err)
 	}
 	return e, nil
 }
 
 // Revision is the newest revision in the bucket: an entry of a higher one was written later.
 func (s *ObservedStore) Revision(ctx context.Context) (uint64, error) {
-	return s.m.LastSequence(ctx, "KV_"+BucketObserved)
+	return s.m.LastSequence(ctx, "KV_"+topology.BucketObserved)
 }
 
 // Range yields what is known of the account's products whose newest revision is in [from, to], in the order of revisions,
@@ -68,7 +69,7 @@ func (s *ObservedStore) Revision(ctx context.Context) (uint64, error) {
 func (s *ObservedStore) Range(ctx context.Context, account string, from, to uint64) iter.Seq2[ObservedEntry, error] {
 	return func(yield func(ObservedEntry, error) bool) {
 		if err := s.each(ctx, account, max(from, 1), to, func(e ObservedEntry) bool { return yield(e, nil) }); err != nil {
-			yield(ObservedEntry{}, fmt.Errorf("read bucket %s: %w", BucketObserved, err))
+			yield(ObservedEntry{}, fmt.Errorf("read bucket %s: %w", topology.BucketObserved, err))
 		}
 	}
 }
@@ -78,8 +79,8 @@ func (s *ObservedStore) each(ctx context.Context, account string, from, to uint6
 		return nil
 	}
 	var broken error
-	filter := "$KV." + BucketObserved + "." + account + ".*"
-	err := s.m.eachMessage(ctx, "KV_"+BucketObserved, filter, from, func(msg *jetstream.RawStreamMsg) bool {
+	filter := "$KV." + topology.BucketObserved + "." + account + ".*"
+	err := s.m.eachMessage(ctx, "KV_"+topology.BucketObserved, filter, from, func(msg *jetstream.RawStreamMsg) bool {
 		if msg.Sequence > to {
 			return false
 		}

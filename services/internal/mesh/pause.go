@@ -10,15 +10,16 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Pausable are the services that an operator may pause.
-var Pausable = []string{Push, Pull, Ingestion}
+var Pausable = []string{topology.Push, topology.Pull, topology.Ingestion}
 
 // lookForPause is how often a service looks whether it is paused.
 const lookForPause = time.Second
 
-func (m *Mesh) pause(service string) *Cursor { return m.Cursor("paused." + m.account + "." + service) }
+func (m *Mesh) pause(service string) *Record { return m.Record("paused." + m.account + "." + service) }
 
 // PauseService has every replica of a service stop its work, for d or, if that is 0, until ResumeService. It takes the
 // place of an earlier pause. It is kept in the bucket CURSOR, and has nothing to do with the pauses of consumers by
@@ -86,8 +87,8 @@ func (m *Mesh) Gate(ctx context.Context, service string) (*Gate, error) {
 	return g, nil
 }
 
-// Keep opens and shuts the gate as the operator says, until ctx ends.
-func (g *Gate) Keep(ctx context.Context) error {
+// Watch opens and shuts the gate as the operator says, until ctx ends.
+func (g *Gate) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(lookForPause)
 	defer ticker.Stop()
 	for {
@@ -122,8 +123,8 @@ func (g *Gate) turn(pause *meshv1.Pause) {
 	}
 }
 
-// Shut says whether the service is paused.
-func (g *Gate) Shut() bool {
+// Paused says whether the service is paused.
+func (g *Gate) Paused() bool {
 	paused, _ := g.state()
 	return paused
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // gated runs work behind the gate of a service, as its processes do, and tells whether it is at work.
@@ -20,7 +21,7 @@ func gated(t *testing.T, m *mesh.Mesh, service string) (working *atomic.Bool) {
 	working = &atomic.Bool{}
 	ctx, cancel := context.WithCancel(t.Context())
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return gate.Keep(ctx) })
+	g.Go(func() error { return gate.Watch(ctx) })
 	g.Go(func() error {
 		return gate.Run(ctx, func(ctx context.Context) error {
 			working.Store(true)
@@ -38,7 +39,7 @@ func gated(t *testing.T, m *mesh.Mesh, service string) (working *atomic.Bool) {
 
 func TestAPauseStopsEveryReplicaAndOutlivesThem(t *testing.T) {
 	m := start(t)
-	first, second, pull := gated(t, m, mesh.Push), gated(t, m, mesh.Push), gated(t, m, mesh.Pull)
+	first, second, pull := gated(t, m, topology.Push), gated(t, m, topology.Push), gated(t, m, topology.Pull)
 	at := func(want bool, work ...*atomic.Bool) {
 		t.Helper()
 		for _, w := range work {
@@ -46,22 +47,22 @@ func TestAPauseStopsEveryReplicaAndOutlivesThem(t *testing.T) {
 		}
 	}
 	at(true, first, second, pull)
-	_, err := m.PauseService(t.Context(), mesh.Push, 0)
+	_, err := m.PauseService(t.Context(), topology.Push, 0)
 	require.NoError(t, err)
 	at(false, first, second)
 	require.True(t, pull.Load())
-	paused, err := m.Paused(t.Context(), mesh.Push)
+	paused, err := m.Paused(t.Context(), topology.Push)
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), paused.GetSince().AsTime(), time.Minute)
 	require.Nil(t, paused.GetUntil())
 
 	// One that is started meanwhile does not begin.
-	third := gated(t, m, mesh.Push)
-	was, err := m.ResumeService(t.Context(), mesh.Pull)
+	third := gated(t, m, topology.Push)
+	was, err := m.ResumeService(t.Context(), topology.Pull)
 	require.NoError(t, err)
 	require.False(t, was)
 	require.False(t, third.Load())
-	was, err = m.ResumeService(t.Context(), mesh.Push)
+	was, err = m.ResumeService(t.Context(), topology.Push)
 	require.NoError(t, err)
 	require.True(t, was)
 	at(true, first, second, third)
@@ -69,20 +70,20 @@ func TestAPauseStopsEveryReplicaAndOutlivesThem(t *testing.T) {
 
 func TestAPauseEndsByItselfWhateverTheHostsClock(t *testing.T) {
 	m := start(t)
-	work := gated(t, off(t, m, -10*time.Minute), mesh.Push)
-	_, err := off(t, m, 10*time.Minute).PauseService(t.Context(), mesh.Push, 3*time.Second)
+	work := gated(t, off(t, m, -10*time.Minute), topology.Push)
+	_, err := off(t, m, 10*time.Minute).PauseService(t.Context(), topology.Push, 3*time.Second)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return !work.Load() }, patience, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return work.Load() }, patience, 10*time.Millisecond)
 	require.Eventually(t, func() bool {
-		paused, err := m.Paused(t.Context(), mesh.Push)
+		paused, err := m.Paused(t.Context(), topology.Push)
 		return err == nil && paused == nil
 	}, patience, 10*time.Millisecond, "for everybody, to within the error of the clocks")
 }
 
 func TestAGatePassesTheErrorOfTheWorkOn(t *testing.T) {
 	m := start(t)
-	gate, err := m.Gate(t.Context(), mesh.Push)
+	gate, err := m.Gate(t.Context(), topology.Push)
 	require.NoError(t, err)
 	require.ErrorIs(t, gate.Run(t.Context(), func(context.Context) error { return mesh.ErrMoved }), mesh.ErrMoved)
 	require.NoError(t, gate.Run(t.Context(), func(context.Context) error { return nil }))

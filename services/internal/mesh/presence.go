@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -44,7 +45,7 @@ func (w *whereabouts) turn() {
 	w.turned = make(chan struct{})
 }
 
-func (m *Mesh) consumer(c Consumer) thing { return thing{c.Stream, c.Durable(m.account)} }
+func (m *Mesh) consumer(c topology.Consumer) thing { return thing{c.Stream, c.Durable(m.account)} }
 
 func bucketThing(bucket string) thing { return thing{stream: "KV_" + bucket} }
 

@@ -14,19 +14,20 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	admin := open(t, url)
 	js := admin.JetStream()
-	apply := func() { require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{})) }
+	apply := func() { require.NoError(t, topology.Apply(t.Context(), js, topology.Options{})) }
 	apply()
 	told := &warnings{}
-	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: mesh.Pull, Logger: slog.New(told)})
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: topology.Pull, Logger: slog.New(told)})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, m.Bind(t.Context(), mesh.PushLive, mesh.ReconciliationCatalog))
+	require.NoError(t, m.Bind(t.Context(), topology.PushLive, topology.ReconciliationCatalog))
 	links, err := m.Links().Watch(t.Context(), "default")
 	require.NoError(t, err)
 
@@ -35,14 +36,14 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 	var one, many atomic.Int64
 	ends := make(chan error, 3)
 	go func() {
-		ends <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: 3},
+		ends <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: 3},
 			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 				one.Add(1)
 				return mesh.Ack()
 			})
 	}()
 	go func() {
-		ends <- mesh.WorkBatches(ctx, m, mesh.Worker{Service: mesh.Reconciliation, Consumer: mesh.ReconciliationCatalog}, 10,
+		ends <- mesh.ConsumeBatches(ctx, m, mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationCatalog}, 10,
 			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) []mesh.Verdict {
 				many.Add(int64(len(batch)))
 				return make([]mesh.Verdict, len(batch))
@@ -52,21 +53,21 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 	works := func(what string) {
 		t.Helper()
 		before, beforeMany := one.Load(), many.Load()
-		publish(t, admin, mesh.Live, "mug", 1)
+		publish(t, admin, topology.Live, "mug", 1)
 		require.Eventually(t, func() bool { return one.Load() > before && many.Load() > beforeMany }, patience, 10*time.Millisecond, what)
 	}
 	works("from the start")
 
-	durable := mesh.PushLive.Durable("default")
+	durable := topology.PushLive.Durable("default")
 	for _, c := range []struct {
 		what   string
 		remove func() error
 		// gone is what is missing then.
 		gone string
 	}{
-		{"a stream", func() error { return js.DeleteStream(t.Context(), mesh.StreamCatalog) }, "consumer push-live-default of stream CATALOG"},
-		{"a consumer", func() error { return js.DeleteConsumer(t.Context(), mesh.StreamCatalog, durable) }, "consumer push-live-default of stream CATALOG"},
-		{"a bucket", func() error { return js.DeleteKeyValue(t.Context(), mesh.BucketLink) }, "bucket LINK"},
+		{"a stream", func() error { return js.DeleteStream(t.Context(), topology.StreamCatalog) }, "consumer push-live-default of stream CATALOG"},
+		{"a consumer", func() error { return js.DeleteConsumer(t.Context(), topology.StreamCatalog, durable) }, "consumer push-live-default of stream CATALOG"},
+		{"a bucket", func() error { return js.DeleteKeyValue(t.Context(), topology.BucketLink) }, "bucket LINK"},
 	} {
 		before := len(told.all())
 		require.NoError(t, c.remove(), c.what)
@@ -81,15 +82,15 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 		require.LessOrEqual(t, len(told.all())-before, 4, told.all()[before:])
 		require.GreaterOrEqual(t, len(told.all())-before, 2)
 	}
-	require.NoError(t, admin.Links().Link(t.Context(), "default", "prod_1", "mug"))
+	require.NoError(t, admin.Links().Put(t.Context(), "default", "prod_1", "mug"))
 	require.Eventually(t, func() bool { return links.Product("prod_1") == "mug" }, patience, 10*time.Millisecond)
 
 	// Deleted and made again before anybody looked.
-	cons, err := js.Consumer(t.Context(), mesh.StreamCatalog, durable)
+	cons, err := js.Consumer(t.Context(), topology.StreamCatalog, durable)
 	require.NoError(t, err)
 	config := cons.CachedInfo().Config
-	require.NoError(t, js.DeleteConsumer(t.Context(), mesh.StreamCatalog, durable))
-	_, err = js.CreateConsumer(t.Context(), mesh.StreamCatalog, config)
+	require.NoError(t, js.DeleteConsumer(t.Context(), topology.StreamCatalog, durable))
+	_, err = js.CreateConsumer(t.Context(), topology.StreamCatalog, config)
 	require.NoError(t, err)
 	works("at once")
 	stop()
@@ -102,28 +103,28 @@ func TestWork_GoesOnWhenAStreamWasDeletedWhileTheConnectionWasLost(t *testing.T)
 	url, _ := localtest.NATS(t)
 	admin := open(t, url)
 	js := admin.JetStream()
-	require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), js, topology.Options{}))
 	m := open(t, url)
 	ctx, stop := context.WithCancel(t.Context())
 	var n atomic.Int64
 	end := make(chan error, 1)
 	go func() {
-		end <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive},
+		end <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive},
 			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 				n.Add(1)
 				return mesh.Ack()
 			})
 	}()
-	publish(t, admin, mesh.Live, "mug", 1)
+	publish(t, admin, topology.Live, "mug", 1)
 	require.Eventually(t, func() bool { return n.Load() == 1 }, patience, 10*time.Millisecond)
 	require.NoError(t, m.Conn().ForceReconnect())
-	require.NoError(t, js.DeleteStream(t.Context(), mesh.StreamCatalog))
+	require.NoError(t, js.DeleteStream(t.Context(), topology.StreamCatalog))
 	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil && m.Conn().IsConnected() }, patience, 10*time.Millisecond)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{}))
-	publish(t, admin, mesh.Live, "mug", 2)
+	require.NoError(t, topology.Apply(t.Context(), js, topology.Options{}))
+	publish(t, admin, topology.Live, "mug", 2)
 	require.Eventually(t, func() bool { return n.Load() == 2 }, patience, 10*time.Millisecond)
 	stop()
 	require.NoError(t, <-end)
-	_, err := js.Stream(t.Context(), mesh.StreamCatalog)
+	_, err := js.Stream(t.Context(), topology.StreamCatalog)
 	require.NotErrorIs(t, err, jetstream.ErrStreamNotFound)
 }

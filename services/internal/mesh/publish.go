@@ -16,13 +16,14 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // VersionHeader carries the catalog version of a message, in decimal, beside its body.
 const VersionHeader = "Driftless-Version"
 
-// BatchLimit is how many messages JetStream takes in one atomic batch.
-const BatchLimit = 1000
+// MaxBatch is how many messages JetStream takes in one atomic batch.
+const MaxBatch = 1000
 
 // batchBytes is how much of bodies goes into an atomic batch: the server buffers 128 MB of a stream's messages
 // (max_buffered_size), and a batch of which it dropped some is refused as incomplete.
@@ -98,11 +99,11 @@ func (m *Mesh) Publish(ctx context.Context, subject string, body proto.Message, 
 
 // store stores a message, in company where there is any, and says whether it was there already.
 func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplicate bool, err error) {
-	if kind, _ := splitSubject(subject); kind == "sync" {
-		s := m.committer(StreamSync).put(ctx, msg)
+	if kind, _ := topology.SplitSubject(subject); kind == "sync" {
+		s := m.committer(topology.StreamSync).put(ctx, msg)
 		return s.duplicate, s.err
 	}
-	s := m.storeIn(ctx, streamOf(subject), msg, false)
+	s := m.storeIn(ctx, topology.StreamOf(subject), msg, false)
 	if s.err == nil {
 		m.stored(subject, s.sequence)
 	}
@@ -110,7 +111,7 @@ func (m *Mesh) store(ctx context.Context, subject string, msg *nats.Msg) (duplic
 }
 
 // PublishBatch sends messages of one stream in order and returns when all are stored. They go as atomic batches
-// of up to BatchLimit and 16 MiB: one write to disk each, however many messages. After an error the batches before
+// of up to MaxBatch and 16 MiB: one write to disk each, however many messages. After an error the batches before
 // the failing one are stored.
 func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 	for len(out) > 0 {
@@ -126,7 +127,7 @@ func (m *Mesh) PublishBatch(ctx context.Context, out []Outgoing) error {
 // publishBatch publishes as many of the first messages as one batch takes, if the stream is as the headers expect. The
 // first message gets an id, so that a batch that was stored by an attempt without an answer is not stored again.
 func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.Header) (n int, err error) {
-	out = out[:min(len(out), BatchLimit)]
+	out = out[:min(len(out), MaxBatch)]
 	msgs := make([]*nats.Msg, 0, len(out))
 	spans := make([]trace.Span, 0, len(out))
 	bytes := 0
@@ -169,7 +170,7 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 
 // stored takes note of what a stream has acknowledged.
 func (m *Mesh) stored(subject string, sequence uint64) {
-	if kind, _ := splitSubject(subject); kind == "catalog" {
+	if kind, _ := topology.SplitSubject(subject); kind == "catalog" {
 		m.catalogEnd.Store(sequence)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -36,7 +37,7 @@ type puller struct {
 	probes int
 }
 
-func (m *Mesh) puller(c Consumer) *puller {
+func (m *Mesh) puller(c topology.Consumer) *puller {
 	return &puller{m: m, subject: "$JS.API.CONSUMER.MSG.NEXT." + c.Stream + "." + c.Durable(m.account)}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // farAway leads to a server by a line on which everything takes so long, each way.
@@ -65,13 +66,13 @@ func pulling(t *testing.T, way func(u *url.URL) nats.InProcessConnProvider) (js 
 	server, conn := localtest.NATS(t)
 	js, err := jetstream.New(conn)
 	require.NoError(t, err)
-	require.NoError(t, ApplyTopology(t.Context(), js, TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), js, topology.Options{}))
 	u, err := url.Parse(server)
 	require.NoError(t, err)
 	m, err := Connect(t.Context(), Config{URL: server, Name: "test", InProcess: way(u)})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	p = m.puller(PushLive)
+	p = m.puller(topology.PushLive)
 	t.Cleanup(p.drop)
 	return js, p
 }
@@ -99,7 +100,7 @@ func TestPuller_TakesEachMessageOnceOverASlowLine(t *testing.T) {
 		require.EqualValues(t, 1, n, subject)
 	}
 	require.Eventually(t, func() bool {
-		cons, err := js.Consumer(ctx, StreamCatalog, PushLive.Durable(DefaultAccount))
+		cons, err := js.Consumer(ctx, topology.StreamCatalog, topology.PushLive.Durable(topology.DefaultAccount))
 		return err == nil && cons.CachedInfo().NumAckPending == 0
 	}, 30*time.Second, 20*time.Millisecond, "nothing stays in flight")
 }
@@ -133,10 +134,10 @@ func TestPuller_GoesOnAfterAPauseWithoutMessages(t *testing.T) {
 		came <- err
 	}()
 	require.Eventually(t, func() bool {
-		cons, err := js.Consumer(ctx, StreamCatalog, PushLive.Durable(DefaultAccount))
+		cons, err := js.Consumer(ctx, topology.StreamCatalog, topology.PushLive.Durable(topology.DefaultAccount))
 		return err == nil && cons.CachedInfo().NumWaiting > 0
 	}, 30*time.Second, 20*time.Millisecond)
-	require.NoError(t, js.DeleteConsumer(ctx, StreamCatalog, PushLive.Durable(DefaultAccount)))
+	require.NoError(t, js.DeleteConsumer(ctx, topology.StreamCatalog, topology.PushLive.Durable(topology.DefaultAccount)))
 	err = <-came
 	require.True(t, deleted(err), "%v", err)
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -51,7 +52,7 @@ func (m *Mesh) eachMessage(
 			return err
 		}
 		for _, msg := range p.messages {
-			if matches(filter, msg.Subject) && !yield(msg) {
+			if topology.Matches(filter, msg.Subject) && !yield(msg) {
 				return nil
 			}
 			from = msg.Sequence + 1

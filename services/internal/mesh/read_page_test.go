@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // The server filters where few entries are the account's, and the client where most are.
@@ -46,7 +46,7 @@ func TestRange_YieldsTheAccountsEntriesInOrder(t *testing.T) {
 		require.NoError(t, err)
 		require.Fail(t, "an account without entries has one")
 	}
-	require.NoError(t, m.JetStream().DeleteKeyValue(t.Context(), mesh.BucketObserved))
+	require.NoError(t, m.JetStream().DeleteKeyValue(t.Context(), topology.BucketObserved))
 	for _, err := range m.Observed().Range(t.Context(), "default", 1, end) {
 		require.Error(t, err, "a bucket that is gone is not an empty one")
 	}

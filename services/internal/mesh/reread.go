@@ -9,15 +9,16 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // rereadIDs is how many products one command names at most.
 const rereadIDs = 10_000
 
-// AskReread commands ingestion to read products again, or the whole catalog if none is named, and returns when that is
+// RequestReread commands ingestion to read products again, or the whole catalog if none is named, and returns when that is
 // stored. The same id within two minutes is the same command. With concerned set, a change of a watched row may concern
 // the products. Many products become several commands: the ids of those after the first end in ".1", ".2" and so on.
-func (m *Mesh) AskReread(ctx context.Context, account, id, reason string, products []string, concerned bool) error {
+func (m *Mesh) RequestReread(ctx context.Context, account, id, reason string, products []string, concerned bool) error {
 	now, err := m.clock.Now(ctx)
 	if err != nil {
 		return err
@@ -31,7 +32,7 @@ func (m *Mesh) AskReread(ctx context.Context, account, id, reason string, produc
 			Id: part, Account: account, Issuer: m.name, Reason: reason, IssuedAt: timestamppb.New(now),
 			Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: some, Concerned: concerned}},
 		}
-		if err := m.Publish(ctx, CommandSubject(Ingestion, account, VerbBackfill, ""), command, WithID(part)); err != nil {
+		if err := m.Publish(ctx, topology.CommandSubject(topology.Ingestion, account, topology.VerbBackfill, ""), command, WithID(part)); err != nil {
 			return fmt.Errorf("command ingestion to read %d products again: %w", len(some), err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func TestConsumersOutliveARestartOfTheServer(t *testing.T) {
@@ -28,14 +29,14 @@ func TestConsumersOutliveARestartOfTheServer(t *testing.T) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: server.URL(), Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 
 	var mu sync.Mutex
 	one, many := map[string]bool{}, map[string]bool{}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 2)
 	go func() {
-		done <- mesh.Work(ctx, m, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive}, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive}, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 			mu.Lock()
 			defer mu.Unlock()
 			one[msg.Body.GetProductId()] = true
@@ -43,7 +44,7 @@ func TestConsumersOutliveARestartOfTheServer(t *testing.T) {
 		})
 	}()
 	go func() {
-		done <- mesh.WorkBatches(ctx, m, mesh.Worker{Service: mesh.Reconciliation, Consumer: mesh.ReconciliationCatalog, Concurrency: 2}, 10,
+		done <- mesh.ConsumeBatches(ctx, m, mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationCatalog, Concurrency: 2}, 10,
 			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) []mesh.Verdict {
 				mu.Lock()
 				defer mu.Unlock()
@@ -62,7 +63,7 @@ func TestConsumersOutliveARestartOfTheServer(t *testing.T) {
 		id := fmt.Sprintf("p%d", i)
 		require.Eventually(t, func() bool {
 			// The connection comes back by itself.
-			return m.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, id), change(id, uint64(i+1)), mesh.WithVersion(uint64(i+1))) == nil
+			return m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), change(id, uint64(i+1)), mesh.WithVersion(uint64(i+1))) == nil
 		}, time.Minute, 50*time.Millisecond)
 		require.Eventually(t, func() bool { return arrived(id) }, time.Minute, 10*time.Millisecond)
 		require.NoError(t, server.Close())

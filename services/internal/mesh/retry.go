@@ -16,15 +16,16 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 func retrySubject(service, account, product string) string {
-	return "retry." + service + "." + account + "." + Token(product)
+	return "retry." + service + "." + account + "." + topology.Token(product)
 }
 
 // dueSubject is where a retry arrives when its time has come.
 func dueSubject(service, account, product string) string {
-	return "retry.due." + service + "." + account + "." + Token(product)
+	return "retry.due." + service + "." + account + "." + topology.Token(product)
 }
 
 // RetryLater has a product come back to a service after a delay, on its consumer of RETRY, in place of an earlier wish
@@ -71,7 +72,7 @@ func union(a, b []string) []string {
 
 // retryOf reads what RetryLater has stored for a product; nil if there is nothing.
 func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*meshv1.Retry, uint64, error) {
-	stream, err := m.stream(ctx, StreamRetry)
+	stream, err := m.stream(ctx, topology.StreamRetry)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -83,7 +84,7 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 		return nil, 0, fmt.Errorf("look for a retry of product %s: %w", product, err)
 	}
 	if err := m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time); err != nil {
-		m.countRefusal(ctx, StreamRetry, msg.Subject, err)
+		m.countRefusal(ctx, topology.StreamRetry, msg.Subject, err)
 		return nil, 0, nil
 	}
 	retry := &meshv1.Retry{}
@@ -100,7 +101,7 @@ func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string
 	if err != nil || retry == nil || retry.GetVersion() > version || retry.GetLook() && !looked {
 		return err
 	}
-	stream, err := m.stream(ctx, StreamRetry)
+	stream, err := m.stream(ctx, topology.StreamRetry)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (m *Mesh) RetryOf(ctx context.Context, service, account, product string) (*
 // Retries returns what a service is to come back to later, at most limit products, and reports whether there are
 // more. A retry that has come due is not among them. Each takes a round trip.
 func (m *Mesh) Retries(ctx context.Context, service, account string, limit int) (retries []*meshv1.Retry, more bool, err error) {
-	stream, err := m.stream(ctx, StreamRetry)
+	stream, err := m.stream(ctx, topology.StreamRetry)
 	if err != nil {
 		return nil, false, err
 	}
@@ -146,7 +147,7 @@ func (m *Mesh) Retries(ctx context.Context, service, account string, limit int) 
 			return retries, true, nil
 		}
 		if err := m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time); err != nil {
-			m.countRefusal(ctx, StreamRetry, msg.Subject, err)
+			m.countRefusal(ctx, topology.StreamRetry, msg.Subject, err)
 			sequence = msg.Sequence + 1
 			continue
 		}
@@ -161,7 +162,7 @@ func (m *Mesh) Retries(ctx context.Context, service, account string, limit int) 
 
 // RetryingCount is how many products a service is to come back to later.
 func (m *Mesh) RetryingCount(ctx context.Context, service, account string) (uint64, error) {
-	stream, err := m.stream(ctx, StreamRetry)
+	stream, err := m.stream(ctx, topology.StreamRetry)
 	if err != nil {
 		return 0, err
 	}
@@ -173,7 +174,7 @@ func (m *Mesh) RetryingCount(ctx context.Context, service, account string) (uint
 }
 
 // Pause keeps consumers from delivering anything, to any process, for a time; Resume ends that early.
-func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...Consumer) error {
+func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...topology.Consumer) error {
 	now, err := m.clock.Now(ctx)
 	if err != nil {
 		return err
@@ -191,7 +192,7 @@ func (m *Mesh) Pause(ctx context.Context, d time.Duration, consumers ...Consumer
 }
 
 // Resume ends a pause.
-func (m *Mesh) Resume(ctx context.Context, consumers ...Consumer) error {
+func (m *Mesh) Resume(ctx context.Context, consumers ...topology.Consumer) error {
 	for _, c := range consumers {
 		if err := idempotently(ctx, m, func(ctx context.Context) error {
 			_, err := m.js.ResumeConsumer(ctx, c.Stream, c.Durable(m.account))

@@ -16,6 +16,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // SignatureHeader carries the signature of a message of CATALOG, COMMAND or RETRY; see docs/security.md.
@@ -124,7 +125,7 @@ func (m *Mesh) meant(subject string, body proto.Message) error {
 }
 
 func aboutProduct(subject, account, product string) error {
-	if aboutSubject(subject).Account != account || lastToken(subject) != Token(product) {
+	if aboutSubject(subject).Account != account || topology.LastToken(subject) != topology.Token(product) {
 		return errSubject
 	}
 	return nil
@@ -148,7 +149,7 @@ type refusals struct {
 const tellRefusals = time.Minute
 
 func (m *Mesh) countRefusal(ctx context.Context, stream, subject string, why error) {
-	metrics.Refused.Add(ctx, 1, metrics.Stream.Is(stream), metrics.Refusal.Is(refusalName(why)))
+	metrics.Refused.Add(ctx, 1, metrics.Stream.Of(stream), metrics.Refusal.Of(refusalName(why)))
 	r := &m.refusals
 	r.mu.Lock()
 	defer r.mu.Unlock()

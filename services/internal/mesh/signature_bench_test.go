@@ -15,6 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // BenchmarkSignatures compares the same work with and without signatures, on a server that acknowledges what is on
@@ -28,7 +29,7 @@ func BenchmarkSignatures(b *testing.B) {
 				c.Product = &catalogv1.Product{Id: "mug", Description: strings.Repeat("x", 2<<10)}
 				return c
 			}
-			subject := mesh.CatalogSubject("default", mesh.Live, "mug")
+			subject := topology.CatalogSubject("default", topology.Live, "mug")
 			version := uint64(0)
 			b.Run("publish one", func(b *testing.B) {
 				defer processorTime(b)()
@@ -40,27 +41,27 @@ func BenchmarkSignatures(b *testing.B) {
 			b.Run("publish a batch of 1000", func(b *testing.B) {
 				defer processorTime(b)()
 				for b.Loop() {
-					out := make([]mesh.Outgoing, mesh.BatchLimit)
+					out := make([]mesh.Outgoing, mesh.MaxBatch)
 					for i := range out {
 						version++
-						out[i] = mesh.Outgoing{Subject: mesh.CatalogSubject("default", mesh.Bulk, fmt.Sprint("p", i)), Body: state(version), Version: version}
+						out[i] = mesh.Outgoing{Subject: topology.CatalogSubject("default", topology.Bulk, fmt.Sprint("p", i)), Body: state(version), Version: version}
 					}
 					require.NoError(b, m.PublishBatch(b.Context(), out))
 				}
 			})
-			for range mesh.StatesKept {
+			for range topology.MaxStatesPerProduct {
 				version++
 				require.NoError(b, m.Publish(b.Context(), subject, state(version), mesh.WithVersion(version)))
 			}
 			b.Run("read the latest of 16", func(b *testing.B) {
 				defer processorTime(b)()
 				for b.Loop() {
-					_, err := m.Desired().Newest(b.Context(), "default", "mug")
+					_, err := m.Desired().Latest(b.Context(), "default", "mug")
 					require.NoError(b, err)
 				}
 			})
-			for _, states := range []int{1, mesh.StatesKept} {
-				ids := make([]string, mesh.BatchLimit)
+			for _, states := range []int{1, topology.MaxStatesPerProduct} {
+				ids := make([]string, mesh.MaxBatch)
 				for i := range ids {
 					ids[i] = fmt.Sprintf("q%d-%d", states, i)
 				}
@@ -68,14 +69,14 @@ func BenchmarkSignatures(b *testing.B) {
 					out := make([]mesh.Outgoing, len(ids))
 					version++
 					for i, id := range ids {
-						out[i] = mesh.Outgoing{Subject: mesh.CatalogSubject("default", mesh.Bulk, id), Body: state(version), Version: version}
+						out[i] = mesh.Outgoing{Subject: topology.CatalogSubject("default", topology.Bulk, id), Body: state(version), Version: version}
 					}
 					require.NoError(b, m.PublishBatch(b.Context(), out))
 				}
 				b.Run(fmt.Sprintf("read the latest of %d of 1000 products", states), func(b *testing.B) {
 					defer processorTime(b)()
 					for b.Loop() {
-						_, err := m.Desired().NewestMany(b.Context(), "default", ids)
+						_, err := m.Desired().LatestMany(b.Context(), "default", ids)
 						require.NoError(b, err)
 					}
 				})
@@ -87,7 +88,7 @@ func BenchmarkSignatures(b *testing.B) {
 func benchMesh(b *testing.B, signed bool) *mesh.Mesh {
 	b.Helper()
 	url, _ := localtest.NATS(b, localtest.SyncAlways)
-	cfg := mesh.Config{URL: url, Name: mesh.Ingestion, Logger: slog.New(slog.DiscardHandler)}
+	cfg := mesh.Config{URL: url, Name: topology.Ingestion, Logger: slog.New(slog.DiscardHandler)}
 	if signed {
 		key, err := signing.Create()
 		require.NoError(b, err)
@@ -98,7 +99,7 @@ func benchMesh(b *testing.B, signed bool) *mesh.Mesh {
 	m, err := mesh.Connect(ctx, cfg)
 	require.NoError(b, err)
 	b.Cleanup(m.Close)
-	require.NoError(b, mesh.ApplyTopology(ctx, m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(b, topology.Apply(ctx, m.JetStream(), topology.Options{}))
 	return m
 }
 

@@ -9,31 +9,32 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // TestDesired_ReadsTheLatestAuthenticState: neither a forged message nor an old one that somebody published again
 // is the latest state.
 func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
 	s := newSigners(t)
-	subject := mesh.CatalogSubject("default", mesh.Live, "mug")
-	in := s.clients[mesh.Ingestion]
-	publish(t, in, mesh.Live, "mug", 7)
-	publish(t, in, mesh.Bulk, "mug", 8)
-	publish(t, in, mesh.Live, "mug", 9)
+	subject := topology.CatalogSubject("default", topology.Live, "mug")
+	in := s.clients[topology.Ingestion]
+	publish(t, in, topology.Live, "mug", 7)
+	publish(t, in, topology.Bulk, "mug", 8)
+	publish(t, in, topology.Live, "mug", 9)
 	reads := func(t *testing.T) {
 		t.Helper()
-		for _, reader := range []*mesh.Mesh{in, s.clients[mesh.Push]} {
-			latest, err := reader.Desired().Newest(t.Context(), "default", "mug")
+		for _, reader := range []*mesh.Mesh{in, s.clients[topology.Push]} {
+			latest, err := reader.Desired().Latest(t.Context(), "default", "mug")
 			require.NoError(t, err)
 			require.EqualValues(t, 9, latest.GetVersion())
-			many, err := reader.Desired().NewestMany(t.Context(), "default", []string{"none", "mug"})
+			many, err := reader.Desired().LatestMany(t.Context(), "default", []string{"none", "mug"})
 			require.NoError(t, err)
 			require.Nil(t, many[0])
 			require.EqualValues(t, 9, many[1].GetVersion())
-			live, err := reader.Desired().NewestIn(t.Context(), "default", mesh.Live, "mug")
+			live, err := reader.Desired().LatestInLane(t.Context(), "default", topology.Live, "mug")
 			require.NoError(t, err)
 			require.EqualValues(t, 9, live.GetVersion())
-			bulk, err := reader.Desired().NewestIn(t.Context(), "default", mesh.Bulk, "mug")
+			bulk, err := reader.Desired().LatestInLane(t.Context(), "default", topology.Bulk, "mug")
 			require.NoError(t, err)
 			require.EqualValues(t, 8, bulk.GetVersion())
 			version, err := reader.Desired().LastLive(t.Context(), "default")
@@ -48,18 +49,18 @@ func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
 	}
 	reads(t)
 	t.Run("an old one again", func(t *testing.T) {
-		s.put(t, s.again(t, mesh.StreamCatalog, 1))
-		latest, err := in.Desired().Newest(t.Context(), "default", "mug")
+		s.put(t, s.again(t, topology.StreamCatalog, 1))
+		latest, err := in.Desired().Latest(t.Context(), "default", "mug")
 		require.NoError(t, err)
 		require.EqualValues(t, 9, latest.GetVersion())
 	})
-	old := signedAs(t, s.keys[mesh.Ingestion], mesh.Ingestion, subject, change("mug", 7), time.Now().Add(-time.Hour), mesh.VersionHeader, "7")
+	old := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, subject, change("mug", 7), time.Now().Add(-time.Hour), mesh.VersionHeader, "7")
 	for name, msg := range s.forgedStates(t, subject) {
 		t.Run(name, func(t *testing.T) {
 			s.put(t, old, msg)
 			reads(t)
 			// Make room: sixteen states are kept.
-			publish(t, in, mesh.Live, "mug", 9)
+			publish(t, in, topology.Live, "mug", 9)
 			reads(t)
 		})
 	}
@@ -69,17 +70,17 @@ func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
 // its place is stored behind the sequence that its signature names.
 func TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce(t *testing.T) {
 	s := newSigners(t)
-	in := s.clients[mesh.Ingestion]
+	in := s.clients[topology.Ingestion]
 	for _, version := range []uint64{5, 7, 9} {
-		publish(t, in, mesh.Live, "mug", version)
+		publish(t, in, topology.Live, "mug", version)
 	}
-	again := s.again(t, mesh.StreamCatalog, 2)
+	again := s.again(t, topology.StreamCatalog, 2)
 	signature, err := signing.Parse(again.Header.Get(mesh.SignatureHeader))
 	require.NoError(t, err)
 	require.EqualValues(t, 1, signature.After)
 	for range 3 {
 		s.put(t, again)
-		latest, err := s.clients[mesh.Push].Desired().Newest(t.Context(), "default", "mug")
+		latest, err := s.clients[topology.Push].Desired().Latest(t.Context(), "default", "mug")
 		require.NoError(t, err)
 		require.EqualValues(t, 9, latest.GetVersion())
 	}
@@ -89,10 +90,10 @@ func TestDesired_ReadsBeyondAnOldStateThatIsPublishedAgainAtOnce(t *testing.T) {
 // forged state.
 func TestDesired_SaysThatNothingAuthenticIsLeft(t *testing.T) {
 	s := newSigners(t)
-	subject := mesh.CatalogSubject("default", mesh.Live, "mug")
-	in := s.clients[mesh.Ingestion]
-	publish(t, in, mesh.Live, "mug", 7)
-	for range mesh.StatesKept {
+	subject := topology.CatalogSubject("default", topology.Live, "mug")
+	in := s.clients[topology.Ingestion]
+	publish(t, in, topology.Live, "mug", 7)
+	for range topology.MaxStatesPerProduct {
 		s.put(t, unsigned(t, subject, change("mug", high), mesh.VersionHeader, fmt.Sprint(uint64(high))))
 	}
 	states, err := in.Desired().States(t.Context(), "default", []string{"mug"})
@@ -106,19 +107,19 @@ func TestDesired_SaysThatNothingAuthenticIsLeft(t *testing.T) {
 // TestDesired_ReadsMoreThanOneAnswerHolds reads a subject of more messages than one request asks for.
 func TestDesired_ReadsMoreThanOneAnswerHolds(t *testing.T) {
 	s := newSigners(t)
-	stream, err := s.outside.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	stream, err := s.outside.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	cfg := stream.CachedInfo().Config
 	cfg.MaxMsgsPerSubject = 1000
 	_, err = s.outside.JetStream().UpdateStream(t.Context(), cfg)
 	require.NoError(t, err)
-	in := s.clients[mesh.Ingestion]
-	publish(t, in, mesh.Live, "mug", 7)
-	publish(t, in, mesh.Live, "mug", 900)
+	in := s.clients[topology.Ingestion]
+	publish(t, in, topology.Live, "mug", 7)
+	publish(t, in, topology.Live, "mug", 900)
 	for range 200 {
-		s.put(t, s.again(t, mesh.StreamCatalog, 1))
+		s.put(t, s.again(t, topology.StreamCatalog, 1))
 	}
-	latest, err := in.Desired().Newest(t.Context(), "default", "mug")
+	latest, err := in.Desired().Latest(t.Context(), "default", "mug")
 	require.NoError(t, err)
 	require.EqualValues(t, 900, latest.GetVersion())
 }
@@ -126,8 +127,8 @@ func TestDesired_ReadsMoreThanOneAnswerHolds(t *testing.T) {
 // TestStates_SaysWhatIsNotSignedWithThePresentKey is what ingestion's comparison publishes again by.
 func TestStates_SaysWhatIsNotSignedWithThePresentKey(t *testing.T) {
 	s := newSigners(t)
-	publish(t, s.outside, mesh.Live, "unsigned", 7)
-	publish(t, s.clients[mesh.Ingestion], mesh.Live, "signed", 7)
+	publish(t, s.outside, topology.Live, "unsigned", 7)
+	publish(t, s.clients[topology.Ingestion], topology.Live, "signed", 7)
 	next := newKey(t)
 	for name, c := range map[string]struct {
 		keys    mesh.Signing
@@ -138,11 +139,11 @@ func TestStates_SaysWhatIsNotSignedWithThePresentKey(t *testing.T) {
 			current: map[string]bool{"unsigned": true, "signed": true}, known: map[string]bool{"unsigned": true, "signed": true},
 		},
 		"signing": {
-			keys:    mesh.Signing{Key: s.keys[mesh.Ingestion].Reveal()},
+			keys:    mesh.Signing{Key: s.keys[topology.Ingestion].Reveal()},
 			current: map[string]bool{"unsigned": false, "signed": true}, known: map[string]bool{"unsigned": true, "signed": true},
 		},
 		"checking": {
-			keys:    mesh.Signing{Key: s.keys[mesh.Ingestion].Reveal(), Trusted: s.trusted},
+			keys:    mesh.Signing{Key: s.keys[topology.Ingestion].Reveal(), Trusted: s.trusted},
 			current: map[string]bool{"unsigned": false, "signed": true}, known: map[string]bool{"unsigned": false, "signed": true},
 		},
 		"another key": {
@@ -151,7 +152,7 @@ func TestStates_SaysWhatIsNotSignedWithThePresentKey(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := s.connect(t, mesh.Ingestion, c.keys)
+			m := s.connect(t, topology.Ingestion, c.keys)
 			for product, current := range c.current {
 				states, err := m.Desired().States(t.Context(), "default", []string{product})
 				require.NoError(t, err)

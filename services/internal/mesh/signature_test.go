@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // signers are the services of a mesh whose messages are signed, with their keys.
@@ -31,7 +32,7 @@ type signers struct {
 	outside *mesh.Mesh
 }
 
-var services = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation}
+var services = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}
 
 func newSigners(t *testing.T) *signers {
 	t.Helper()
@@ -44,7 +45,7 @@ func newSigners(t *testing.T) *signers {
 	}
 	s.trusted = strings.Join(trusted, ",")
 	s.outside = s.connect(t, "test", mesh.Signing{})
-	require.NoError(t, mesh.ApplyTopology(t.Context(), s.outside.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), s.outside.JetStream(), topology.Options{}))
 	for _, name := range services {
 		s.clients[name] = s.connect(t, name, mesh.Signing{Key: s.keys[name].Reveal(), Trusted: s.trusted})
 	}
@@ -115,7 +116,7 @@ func (s *signers) again(t *testing.T, stream string, sequence uint64) *nats.Msg 
 }
 
 // settled waits until a consumer has nothing left.
-func (s *signers) settled(t *testing.T, c mesh.Consumer) {
+func (s *signers) settled(t *testing.T, c topology.Consumer) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		cons, err := s.outside.JetStream().Consumer(t.Context(), c.Stream, c.Durable("default"))
@@ -130,18 +131,18 @@ func (s *signers) forgedStates(t *testing.T, subject string) map[string]*nats.Ms
 	t.Helper()
 	forged, now := change("mug", high), time.Now()
 	version := []string{mesh.VersionHeader, fmt.Sprint(uint64(high))}
-	other := signedAs(t, s.keys[mesh.Ingestion], mesh.Ingestion, "catalog.default.live.cap", forged, now, version...)
+	other := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, "catalog.default.live.cap", forged, now, version...)
 	other.Subject = subject
-	raised := signedAs(t, s.keys[mesh.Ingestion], mesh.Ingestion, subject, change("mug", 5), now, mesh.VersionHeader, "5")
+	raised := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, subject, change("mug", 5), now, mesh.VersionHeader, "5")
 	raised.Header.Set(mesh.VersionHeader, version[1])
-	emptied := signedAs(t, s.keys[mesh.Ingestion], mesh.Ingestion, subject, forged, now, version...)
+	emptied := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, subject, forged, now, version...)
 	emptied.Data = nil
 	return map[string]*nats.Msg{
 		"not signed":                          unsigned(t, subject, forged, version...),
-		"signed with an unknown key":          signedAs(t, newKey(t), mesh.Ingestion, subject, forged, now, version...),
-		"signed by pull as pull":              signedAs(t, s.keys[mesh.Pull], mesh.Pull, subject, forged, now, version...),
-		"signed by pull as ingestion":         signedAs(t, s.keys[mesh.Pull], mesh.Ingestion, subject, forged, now, version...),
-		"signed by reconciliation":            signedAs(t, s.keys[mesh.Reconciliation], mesh.Reconciliation, subject, forged, now, version...),
+		"signed with an unknown key":          signedAs(t, newKey(t), topology.Ingestion, subject, forged, now, version...),
+		"signed by pull as pull":              signedAs(t, s.keys[topology.Pull], topology.Pull, subject, forged, now, version...),
+		"signed by pull as ingestion":         signedAs(t, s.keys[topology.Pull], topology.Ingestion, subject, forged, now, version...),
+		"signed by reconciliation":            signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, subject, forged, now, version...),
 		"an authentic one of another product": other,
 		"an authentic one with more version":  raised,
 		"an authentic one without its body":   emptied,
@@ -155,7 +156,7 @@ func (s *signers) forgedStates(t *testing.T, subject string) map[string]*nats.Ms
 
 func TestWork_HandlesOnlyAuthenticStates(t *testing.T) {
 	s := newSigners(t)
-	subject := mesh.CatalogSubject("default", mesh.Live, "mug")
+	subject := topology.CatalogSubject("default", topology.Live, "mug")
 	for name, msg := range s.forgedStates(t, subject) {
 		if msg.Header.Get("Status") != "" {
 			// The client takes a message without a body and with such a header for a word of the server.
@@ -164,21 +165,21 @@ func TestWork_HandlesOnlyAuthenticStates(t *testing.T) {
 		t.Log(name)
 		s.put(t, msg)
 	}
-	publish(t, s.clients[mesh.Ingestion], mesh.Live, "mug", 7)
-	fence, err := s.clients[mesh.Ingestion].Fence(t.Context(), "default")
+	publish(t, s.clients[topology.Ingestion], topology.Live, "mug", 7)
+	fence, err := s.clients[topology.Ingestion].Fence(t.Context(), "default")
 	require.NoError(t, err)
 	require.NoError(t, fence.Raise(t.Context()))
-	require.NoError(t, fence.Publish(t.Context(), mesh.Live, []mesh.Outgoing{
+	require.NoError(t, fence.Publish(t.Context(), topology.Live, []mesh.Outgoing{
 		{Subject: subject, Body: change("mug", 8), Version: 8}, {Subject: subject, Body: change("mug", 9), Version: 9},
 	}))
-	for _, c := range []mesh.Consumer{mesh.PushLive, mesh.ReconciliationCatalog} {
+	for _, c := range []topology.Consumer{topology.PushLive, topology.ReconciliationCatalog} {
 		require.Equal(t, []uint64{7, 8, 9}, s.versions(t, c, 3), c.Name)
 		s.settled(t, c)
 	}
 }
 
 // versions are those of the states that a consumer's handler gets, in batches for reconciliation.
-func (s *signers) versions(t *testing.T, c mesh.Consumer, n int) (got []uint64) {
+func (s *signers) versions(t *testing.T, c topology.Consumer, n int) (got []uint64) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
@@ -191,8 +192,8 @@ func (s *signers) versions(t *testing.T, c mesh.Consumer, n int) (got []uint64) 
 		}
 		return mesh.Ack()
 	}
-	if c == mesh.ReconciliationCatalog {
-		require.NoError(t, mesh.WorkBatches(ctx, s.clients[mesh.Reconciliation], mesh.Worker{Service: mesh.Reconciliation, Consumer: c}, 100,
+	if c == topology.ReconciliationCatalog {
+		require.NoError(t, mesh.ConsumeBatches(ctx, s.clients[topology.Reconciliation], mesh.Worker{Service: topology.Reconciliation, Consumer: c}, 100,
 			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) (out []mesh.Verdict) {
 				for _, d := range batch {
 					out = append(out, took(d.Body.GetVersion()))
@@ -201,7 +202,7 @@ func (s *signers) versions(t *testing.T, c mesh.Consumer, n int) (got []uint64) 
 			}))
 		return got
 	}
-	require.NoError(t, mesh.Work(ctx, s.clients[mesh.Push], mesh.Worker{Service: mesh.Push, Consumer: c},
+	require.NoError(t, mesh.Consume(ctx, s.clients[topology.Push], mesh.Worker{Service: topology.Push, Consumer: c},
 		func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 			return took(msg.Body.GetVersion())
 		}))
@@ -221,7 +222,7 @@ func TestWork_RefusesWhatIsKnownOfAnotherProduct(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
 	var got []string
-	require.NoError(t, mesh.Work(ctx, s.clients[mesh.Reconciliation], mesh.Worker{Service: mesh.Reconciliation, Consumer: mesh.ReconciliationObserved},
+	require.NoError(t, mesh.Consume(ctx, s.clients[topology.Reconciliation], mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationObserved},
 		func(_ context.Context, msg mesh.Message[*catalogv1.Observed]) mesh.Verdict {
 			got = append(got, msg.Body.GetProductId())
 			stop()
@@ -233,13 +234,13 @@ func TestWork_RefusesWhatIsKnownOfAnotherProduct(t *testing.T) {
 func command(verb string) *meshv1.Command {
 	c := &meshv1.Command{Id: "c", Account: "default"}
 	switch verb {
-	case mesh.VerbSync:
+	case topology.VerbSync:
 		c.Verb = &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "mug"}}
-	case mesh.VerbWriteBack:
+	case topology.VerbWriteBack:
 		c.Verb = &meshv1.Command_WriteBack{WriteBack: &meshv1.WriteBack{ProductId: "mug"}}
-	case mesh.VerbBackfill:
+	case topology.VerbBackfill:
 		c.Verb = &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{}}
-	case mesh.VerbScan:
+	case topology.VerbScan:
 		c.Verb = &meshv1.Command_Scan{Scan: &meshv1.Scan{}}
 	}
 	return c
@@ -250,43 +251,43 @@ func command(verb string) *meshv1.Command {
 func TestWork_HandlesOnlyAuthenticCommands(t *testing.T) {
 	s := newSigners(t)
 	now := time.Now()
-	sync := mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "mug")
-	writeBack := mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbWriteBack, "mug")
-	backfill := mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbBackfill, "")
-	scan := mesh.CommandSubject(mesh.Pull, "default", mesh.VerbScan, "")
-	foreign := command(mesh.VerbSync)
+	sync := topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug")
+	writeBack := topology.CommandSubject(topology.Ingestion, "default", topology.VerbWriteBack, "mug")
+	backfill := topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, "")
+	scan := topology.CommandSubject(topology.Pull, "default", topology.VerbScan, "")
+	foreign := command(topology.VerbSync)
 	foreign.Account = "other"
 	s.put(
 		t,
-		unsigned(t, sync, command(mesh.VerbSync)),
-		signedAs(t, s.keys[mesh.Pull], mesh.Pull, sync, command(mesh.VerbSync), now),
-		signedAs(t, s.keys[mesh.Push], mesh.Push, sync, command(mesh.VerbSync), now),
-		signedAs(t, s.keys[mesh.Ingestion], mesh.Ingestion, sync, command(mesh.VerbSync), now),
-		signedAs(t, s.keys[mesh.Reconciliation], mesh.Reconciliation, sync, command(mesh.VerbSync), now.Add(-3*time.Minute)),
-		signedAs(t, s.keys[mesh.Reconciliation], mesh.Reconciliation, sync, command(mesh.VerbScan), now),
-		signedAs(t, s.keys[mesh.Reconciliation], mesh.Reconciliation, sync, foreign, now),
-		unsigned(t, writeBack, command(mesh.VerbWriteBack)),
-		signedAs(t, s.keys[mesh.Push], mesh.Push, writeBack, command(mesh.VerbWriteBack), now),
+		unsigned(t, sync, command(topology.VerbSync)),
+		signedAs(t, s.keys[topology.Pull], topology.Pull, sync, command(topology.VerbSync), now),
+		signedAs(t, s.keys[topology.Push], topology.Push, sync, command(topology.VerbSync), now),
+		signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, sync, command(topology.VerbSync), now),
+		signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, sync, command(topology.VerbSync), now.Add(-3*time.Minute)),
+		signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, sync, command(topology.VerbScan), now),
+		signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, sync, foreign, now),
+		unsigned(t, writeBack, command(topology.VerbWriteBack)),
+		signedAs(t, s.keys[topology.Push], topology.Push, writeBack, command(topology.VerbWriteBack), now),
 		// Push may have products read again, and gives another order under that subject.
-		signedAs(t, s.keys[mesh.Push], mesh.Push, backfill, command(mesh.VerbWriteBack), now),
-		signedAs(t, s.keys[mesh.Pull], mesh.Pull, backfill, command(mesh.VerbBackfill), now),
-		unsigned(t, scan, command(mesh.VerbScan)),
-		signedAs(t, s.keys[mesh.Push], mesh.Push, scan, command(mesh.VerbScan), now),
+		signedAs(t, s.keys[topology.Push], topology.Push, backfill, command(topology.VerbWriteBack), now),
+		signedAs(t, s.keys[topology.Pull], topology.Pull, backfill, command(topology.VerbBackfill), now),
+		unsigned(t, scan, command(topology.VerbScan)),
+		signedAs(t, s.keys[topology.Push], topology.Push, scan, command(topology.VerbScan), now),
 	)
 	from := func(role, subject, verb string) {
 		c := command(verb)
 		c.Id = role + verb
 		require.NoError(t, s.clients[role].Publish(t.Context(), subject, c, mesh.WithID(c.GetId())))
 	}
-	from(mesh.Reconciliation, sync, mesh.VerbSync)
-	from(mesh.Reconciliation, writeBack, mesh.VerbWriteBack)
-	from(mesh.Push, backfill, mesh.VerbBackfill)
-	from(mesh.Ingestion, backfill, mesh.VerbBackfill)
-	from(mesh.Pull, scan, mesh.VerbScan)
-	for c, want := range map[mesh.Consumer][]string{
-		mesh.PushCommand:      {"reconciliationsync"},
-		mesh.IngestionCommand: {"reconciliationwrite-back", "pushbackfill", "ingestionbackfill"},
-		mesh.PullCommand:      {"pullscan"},
+	from(topology.Reconciliation, sync, topology.VerbSync)
+	from(topology.Reconciliation, writeBack, topology.VerbWriteBack)
+	from(topology.Push, backfill, topology.VerbBackfill)
+	from(topology.Ingestion, backfill, topology.VerbBackfill)
+	from(topology.Pull, scan, topology.VerbScan)
+	for c, want := range map[topology.Consumer][]string{
+		topology.PushCommand:      {"reconciliationsync"},
+		topology.IngestionCommand: {"reconciliationwrite-back", "pushbackfill", "ingestionbackfill"},
+		topology.PullCommand:      {"pullscan"},
 	} {
 		require.Equal(t, want, s.ids(t, c, len(want)), c.Name)
 		s.settled(t, c)
@@ -294,11 +295,11 @@ func TestWork_HandlesOnlyAuthenticCommands(t *testing.T) {
 }
 
 // ids are those of the commands that a consumer's handler gets.
-func (s *signers) ids(t *testing.T, c mesh.Consumer, n int) (got []string) {
+func (s *signers) ids(t *testing.T, c topology.Consumer, n int) (got []string) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
-	require.NoError(t, mesh.Work(ctx, s.clients[c.Name], mesh.Worker{Service: c.Name, Consumer: c},
+	require.NoError(t, mesh.Consume(ctx, s.clients[c.Name], mesh.Worker{Service: c.Name, Consumer: c},
 		func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 			if got = append(got, msg.Body.GetId()); len(got) == n {
 				stop()
@@ -312,27 +313,27 @@ func (s *signers) ids(t *testing.T, c mesh.Consumer, n int) (got []string) {
 // command that was signed longer ago.
 func TestCommand_PublishedAgainIsDroppedOrTooOld(t *testing.T) {
 	s := newSigners(t)
-	require.NoError(t, s.clients[mesh.Reconciliation].Publish(t.Context(), mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "mug"),
-		command(mesh.VerbSync), mesh.WithID("c")))
-	again := s.again(t, mesh.StreamCommand, 1)
+	require.NoError(t, s.clients[topology.Reconciliation].Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"),
+		command(topology.VerbSync), mesh.WithID("c")))
+	again := s.again(t, topology.StreamCommand, 1)
 	require.NotEmpty(t, again.Header.Get(mesh.SignatureHeader))
 	require.True(t, s.put(t, again).Duplicate)
 	again.Header.Del(jetstream.MsgIDHeader)
 	require.False(t, s.put(t, again).Duplicate)
-	require.Equal(t, []string{"c"}, s.ids(t, mesh.PushCommand, 1))
-	s.settledAfter(t, mesh.PushCommand)
-	stream, err := s.outside.JetStream().Stream(t.Context(), mesh.StreamCommand)
+	require.Equal(t, []string{"c"}, s.ids(t, topology.PushCommand, 1))
+	s.settledAfter(t, topology.PushCommand)
+	stream, err := s.outside.JetStream().Stream(t.Context(), topology.StreamCommand)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, stream.CachedInfo().Config.Duplicates, 2*time.Minute, "readers rely on it")
 }
 
 // settledAfter has a consumer's handler refuse everything that is left.
-func (s *signers) settledAfter(t *testing.T, c mesh.Consumer) {
+func (s *signers) settledAfter(t *testing.T, c topology.Consumer) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(ctx, s.clients[c.Name], mesh.Worker{Service: c.Name, Consumer: c}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+		done <- mesh.Consume(ctx, s.clients[c.Name], mesh.Worker{Service: c.Name, Consumer: c}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 			t.Errorf("the handler got %s", msg.Subject)
 			return mesh.Ack()
 		})
@@ -344,23 +345,23 @@ func (s *signers) settledAfter(t *testing.T, c mesh.Consumer) {
 
 func TestRetry_IsSignedThroughItsSchedule(t *testing.T) {
 	s := newSigners(t)
-	push, rec := s.clients[mesh.Push], s.clients[mesh.Reconciliation]
+	push, rec := s.clients[topology.Push], s.clients[topology.Reconciliation]
 	s.put(t, unsigned(t, "retry.push.default.cap", &meshv1.Retry{Account: "default", ProductId: "cap", Overwrite: []string{"name"}}))
-	retrying, err := rec.Retrying(t.Context(), mesh.Push, "default", "cap")
+	retrying, err := rec.Retrying(t.Context(), topology.Push, "default", "cap")
 	require.NoError(t, err)
 	require.False(t, retrying, "a forged retry hides drift")
 	s.put(t, unsigned(t, "retry.due.push.default.hat", &meshv1.Retry{Account: "default", ProductId: "hat", Overwrite: []string{"name"}}))
-	require.NoError(t, push.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 7}, time.Second))
-	retrying, err = rec.Retrying(t.Context(), mesh.Push, "default", "mug")
+	require.NoError(t, push.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 7}, time.Second))
+	retrying, err = rec.Retrying(t.Context(), topology.Push, "default", "mug")
 	require.NoError(t, err)
 	require.True(t, retrying)
-	listed, _, err := rec.Retries(t.Context(), mesh.Push, "default", 10)
+	listed, _, err := rec.Retries(t.Context(), topology.Push, "default", 10)
 	require.NoError(t, err)
 	require.Len(t, listed, 1)
 	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
 	got := ""
-	require.NoError(t, mesh.Work(ctx, push, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushRetry},
+	require.NoError(t, mesh.Consume(ctx, push, mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry},
 		func(_ context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
 			got += msg.Body.GetProductId()
 			stop()

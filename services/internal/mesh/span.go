@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const scope = "github.com/driftless-sync/driftless/services/internal/mesh"
@@ -32,12 +33,12 @@ var templates = map[string]string{
 	"dead":     "dead.{service}.{account}.{product}",
 	"command":  "command.{service}.{account}.{verb}.{product}",
 	"retry":    "retry.{service}.{account}.{product}",
-	"observed": "$KV." + BucketObserved + ".{account}.{product}",
+	"observed": "$KV." + topology.BucketObserved + ".{account}.{product}",
 }
 
 // outcomeOf is what a message on SYNC tells, "" for any other.
 func outcomeOf(subject string) string {
-	kind, rest := splitSubject(subject)
+	kind, rest := topology.SplitSubject(subject)
 	if tokens := strings.Split(rest, "."); kind == "sync" && len(tokens) > 2 {
 		return tokens[1]
 	}
@@ -46,9 +47,9 @@ func outcomeOf(subject string) string {
 
 // aboutSubject is what a message on a subject is about, without its version.
 func aboutSubject(subject string) telemetry.About {
-	kind, rest := splitSubject(subject)
+	kind, rest := topology.SplitSubject(subject)
 	tokens := strings.Split(rest, ".")
-	about := telemetry.About{Account: subjectAccount(kind, tokens), Product: untoken(tokens[len(tokens)-1])}
+	about := telemetry.About{Account: subjectAccount(kind, tokens), Product: topology.ParseToken(tokens[len(tokens)-1])}
 	if kind == "command" && len(tokens) < 4 {
 		// A verb that concerns the whole account.
 		about.Product = ""
@@ -81,7 +82,7 @@ func headerVersion(h nats.Header) uint64 {
 
 // startSend begins the span of a publication. Its context is the one that travels with the message.
 func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
-	kind, _ := splitSubject(o.Subject)
+	kind, _ := topology.SplitSubject(o.Subject)
 	ctx, span := otel.Tracer(scope).Start(ctx, "send "+kind, trace.WithSpanKind(trace.SpanKindProducer))
 	if span.IsRecording() {
 		about := aboutSubject(o.Subject)
@@ -104,7 +105,7 @@ func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
 // the message in its stream that a reader of the trace should see is a span beside it.
 func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jetstream.MsgMetadata) (context.Context, trace.Span) {
 	now := time.Now()
-	kind, _ := splitSubject(raw.Subject())
+	kind, _ := topology.SplitSubject(raw.Subject())
 	ctx = telemetry.ExtractNATS(ctx, raw.Headers())
 	about := aboutSubject(raw.Subject())
 	about.Version = headerVersion(raw.Headers())

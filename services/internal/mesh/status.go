@@ -4,15 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ConsumerStatus is the backlog of a durable consumer.
 type ConsumerStatus struct {
-	Consumer
+	topology.Consumer
 	// Pending messages have not been delivered yet.
 	Pending uint64
 	// InFlight messages are delivered and not acknowledged, delayed redeliveries included.
@@ -31,25 +31,10 @@ type ConsumerStatus struct {
 	filter string
 }
 
-// downstream says in which order streams are asked for their consumers, those that are not named in the middle: what a
-// service makes of a message is stored further down before the message is acknowledged, so that one of the two counts.
-var downstream = map[string]int{StreamCommand: -2, StreamCatalog: -1, "KV_" + BucketObserved: 1, StreamSync: 2, StreamDead: 2}
-
-func consumedStreams() []string {
-	var names []string
-	for _, c := range consumers {
-		if !slices.Contains(names, c.Stream) {
-			names = append(names, c.Stream)
-		}
-	}
-	slices.SortStableFunc(names, func(a, b string) int { return downstream[a] - downstream[b] })
-	return names
-}
-
 // Consumers returns the backlog of every consumer of the account, in the order of the topology.
 func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
-	found := map[Consumer]*jetstream.ConsumerInfo{}
-	for _, name := range consumedStreams() {
+	found := map[topology.Consumer]*jetstream.ConsumerInfo{}
+	for _, name := range topology.ConsumedStreams() {
 		stream, err := m.stream(ctx, name)
 		if err != nil {
 			return nil, err
@@ -65,12 +50,12 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 			return nil, fmt.Errorf("list the consumers of stream %s: %w", name, err)
 		}
 		for _, info := range infos {
-			found[Consumer{name, info.Name}] = info
+			found[topology.Consumer{Stream: name, Name: info.Name}] = info
 		}
 	}
-	out := make([]ConsumerStatus, 0, len(consumers))
-	for _, c := range consumers {
-		info, ok := found[Consumer{c.Stream, c.Durable(m.account)}]
+	out := make([]ConsumerStatus, 0, len(topology.Consumers))
+	for _, c := range topology.Consumers {
+		info, ok := found[topology.Consumer{Stream: c.Stream, Name: c.Durable(m.account)}]
 		if !ok {
 			return nil, &notListedError{stream: c.Stream, consumer: c.Durable(m.account), account: m.account}
 		}
@@ -136,7 +121,7 @@ type StreamStatus struct {
 
 // Streams returns how much every stream and bucket holds, of all accounts together.
 func (m *Mesh) Streams(ctx context.Context) ([]StreamStatus, error) {
-	names := streamNames()
+	names := topology.StreamNames()
 	out := make([]StreamStatus, 0, len(names))
 	for _, name := range names {
 		stream, err := m.stream(ctx, name)

@@ -12,9 +12,10 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-func status(t *testing.T, m *mesh.Mesh, c mesh.Consumer) mesh.ConsumerStatus {
+func status(t *testing.T, m *mesh.Mesh, c topology.Consumer) mesh.ConsumerStatus {
 	t.Helper()
 	all, err := m.Consumers(t.Context())
 	require.NoError(t, err)
@@ -32,26 +33,26 @@ func TestConsumers_TellWhetherAProcessAsks(t *testing.T) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
-	require.Zero(t, status(t, m, mesh.PushLive).Waiting)
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	require.Zero(t, status(t, m, topology.PushLive).Waiting)
 
 	worker, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "push"})
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Work(context.Background(), worker, mesh.Worker{Service: mesh.Push, Consumer: mesh.PushLive, Concurrency: 2}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+		done <- mesh.Consume(context.Background(), worker, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: 2}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 			return mesh.Ack()
 		})
 	}()
-	require.Eventually(t, func() bool { return status(t, m, mesh.PushLive).Waiting == 2 }, patience, 10*time.Millisecond)
-	publish(t, m, mesh.Live, "mug", 1)
+	require.Eventually(t, func() bool { return status(t, m, topology.PushLive).Waiting == 2 }, patience, 10*time.Millisecond)
+	publish(t, m, topology.Live, "mug", 1)
 	require.Eventually(t, func() bool {
-		s := status(t, m, mesh.PushLive)
+		s := status(t, m, topology.PushLive)
 		return s.Delivered == 1 && s.Pending+s.InFlight == 0
 	}, patience, 10*time.Millisecond)
 	// As when the process is killed: its connection is gone, its requests have not run out.
 	worker.Close()
-	require.Eventually(t, func() bool { return status(t, m, mesh.PushLive).Waiting == 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return status(t, m, topology.PushLive).Waiting == 0 }, patience, 10*time.Millisecond)
 	<-done
 }
 
@@ -59,48 +60,48 @@ func TestOldestMessage_IsTheFirstThatWaits(t *testing.T) {
 	m := start(t)
 	oldest := func() uint64 {
 		t.Helper()
-		sequence, stored, err := m.OldestMessage(t.Context(), status(t, m, mesh.PushLive))
+		sequence, stored, err := m.OldestMessage(t.Context(), status(t, m, topology.PushLive))
 		require.NoError(t, err)
 		require.Equal(t, sequence == 0, stored.IsZero())
 		return sequence
 	}
 	require.Zero(t, oldest())
-	publish(t, m, mesh.Bulk, "cup", 1)
-	publish(t, m, mesh.Bulk, "pot", 2)
+	publish(t, m, topology.Bulk, "cup", 1)
+	publish(t, m, topology.Bulk, "pot", 2)
 	require.Zero(t, oldest(), "they are of another lane")
-	publish(t, m, mesh.Live, "mug", 3)
-	publish(t, m, mesh.Live, "jug", 4)
+	publish(t, m, topology.Live, "mug", 3)
+	publish(t, m, topology.Live, "jug", 4)
 	require.EqualValues(t, 3, oldest())
 }
 
 func TestRetries_AreListedInBounds(t *testing.T) {
 	m := start(t)
-	none, more, err := m.Retries(t.Context(), mesh.Push, "default", 3)
+	none, more, err := m.Retries(t.Context(), topology.Push, "default", 3)
 	require.NoError(t, err)
 	require.Empty(t, none)
 	require.False(t, more)
 	for i := range 4 {
 		retry := &meshv1.Retry{Account: "default", ProductId: fmt.Sprintf("p%d", i), Version: uint64(i + 1), Attempts: 2, Lane: "live", Error: "500"}
-		require.NoError(t, m.RetryLater(t.Context(), mesh.Push, retry, time.Hour))
+		require.NoError(t, m.RetryLater(t.Context(), topology.Push, retry, time.Hour))
 	}
-	require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "other", ProductId: "p0", Version: 9}, time.Hour))
-	require.NoError(t, m.RetryLater(t.Context(), mesh.Push, &meshv1.Retry{Account: "default", ProductId: "p0", Version: 9, Attempts: 3}, time.Hour))
-	got, more, err := m.Retries(t.Context(), mesh.Push, "default", 4)
+	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "other", ProductId: "p0", Version: 9}, time.Hour))
+	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "p0", Version: 9, Attempts: 3}, time.Hour))
+	got, more, err := m.Retries(t.Context(), topology.Push, "default", 4)
 	require.NoError(t, err)
 	require.False(t, more)
 	require.Len(t, got, 4)
 	require.Equal(t, "p0", got[3].GetProductId(), "the latest of a product takes the place of an earlier one")
 	require.EqualValues(t, 3, got[3].GetAttempts())
 	require.Equal(t, "it has failed", got[3].GetError())
-	got, more, err = m.Retries(t.Context(), mesh.Push, "default", 3)
+	got, more, err = m.Retries(t.Context(), topology.Push, "default", 3)
 	require.NoError(t, err)
 	require.True(t, more)
 	require.Len(t, got, 3)
 
-	one, err := m.RetryOf(t.Context(), mesh.Push, "default", "p2")
+	one, err := m.RetryOf(t.Context(), topology.Push, "default", "p2")
 	require.NoError(t, err)
 	require.Equal(t, "500", one.GetError())
-	one, err = m.RetryOf(t.Context(), mesh.Push, "default", "unknown")
+	one, err = m.RetryOf(t.Context(), topology.Push, "default", "unknown")
 	require.NoError(t, err)
 	require.Nil(t, one)
 }
@@ -108,11 +109,11 @@ func TestRetries_AreListedInBounds(t *testing.T) {
 func TestCursor_TellsWhenItWasWritten(t *testing.T) {
 	m := start(t)
 	report := &meshv1.PollReport{}
-	written, err := m.Cursor("poll.default").GetWritten(t.Context(), report)
+	written, err := m.Record("poll.default").GetWithTime(t.Context(), report)
 	require.NoError(t, err)
 	require.Zero(t, written)
-	require.NoError(t, m.Cursor("poll.default").Put(t.Context(), &meshv1.PollReport{Events: 7}))
-	written, err = m.Cursor("poll.default").GetWritten(t.Context(), report)
+	require.NoError(t, m.Record("poll.default").Put(t.Context(), &meshv1.PollReport{Events: 7}))
+	written, err = m.Record("poll.default").GetWithTime(t.Context(), report)
 	require.NoError(t, err)
 	require.EqualValues(t, 7, report.GetEvents())
 	now, err := m.Clock().Now(t.Context())

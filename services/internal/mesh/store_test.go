@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // A server alone and a cluster check expectations and ids in different places.
@@ -29,8 +30,8 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 	m, err := Connect(t.Context(), Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, ApplyTopology(t.Context(), m.JetStream(), TopologyOptions{Replicas: replicas}))
-	bucket := "KV_" + BucketObserved
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{Replicas: replicas}))
+	bucket := "KV_" + topology.BucketObserved
 	write := func(product string, revision uint64) *nats.Msg {
 		msg := &nats.Msg{Subject: observedSubject("default", product), Data: []byte(product), Header: nats.Header{}}
 		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
@@ -67,11 +68,11 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 	t.Run("a message is stored once", func(t *testing.T) {
 		msg := &nats.Msg{Subject: "stripe.default.once"}
 		repeatable(msg)
-		require.NoError(t, m.storeIn(t.Context(), StreamStripe, msg, false).err)
-		again := m.storeIn(t.Context(), StreamStripe, msg, true)
+		require.NoError(t, m.storeIn(t.Context(), topology.StreamStripe, msg, false).err)
+		again := m.storeIn(t.Context(), topology.StreamStripe, msg, true)
 		require.NoError(t, again.err)
 		require.True(t, again.duplicate)
-		require.EqualValues(t, 1, count(StreamStripe))
+		require.EqualValues(t, 1, count(topology.StreamStripe))
 	})
 	t.Run("a batch is stored once", func(t *testing.T) {
 		var msgs []*nats.Msg
@@ -83,7 +84,7 @@ func storeRepeatedly(t *testing.T, url string, replicas int) {
 		require.NoError(t, err)
 		_, err = m.storeBatch(t.Context(), msgs, 0)
 		require.NoError(t, err)
-		require.EqualValues(t, len(msgs), count(StreamCatalog))
+		require.EqualValues(t, len(msgs), count(topology.StreamCatalog))
 	})
 	t.Run("a gathered batch in doubt goes one by one", func(t *testing.T) {
 		before := count(bucket)

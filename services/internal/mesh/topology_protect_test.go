@@ -9,10 +9,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-var allBuckets = []string{mesh.BucketObserved, mesh.BucketCursor, mesh.BucketBudget, mesh.BucketLink}
+var allBuckets = []string{topology.BucketObserved, topology.BucketCursor, topology.BucketBudget, topology.BucketLink}
 
 // asBefore makes the buckets as earlier versions did, with two values each.
 func asBefore(t *testing.T, js jetstream.JetStream, change func(*jetstream.KeyValueConfig)) {
@@ -46,7 +46,7 @@ func TestApplyTopology_ForbidsRollupsAndLosesNothing(t *testing.T) {
 	js := m.JetStream()
 	asBefore(t, js, nil)
 	// Somebody allowed them on streams as well.
-	for _, name := range []string{mesh.StreamCatalog, mesh.StreamSync} {
+	for _, name := range []string{topology.StreamCatalog, topology.StreamSync} {
 		s, err := js.Stream(t.Context(), name)
 		require.NoError(t, err)
 		config := s.CachedInfo().Config
@@ -55,19 +55,19 @@ func TestApplyTopology_ForbidsRollupsAndLosesNothing(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	diffs, err := mesh.PlanTopology(t.Context(), js, mesh.TopologyOptions{})
+	diffs, err := topology.Plan(t.Context(), js, topology.Options{})
 	require.NoError(t, err)
 	told := map[string]string{}
 	for _, d := range diffs {
 		told[d.Name] = d.String()
 		require.Empty(t, d.Lowers, d.Name)
-		require.Empty(t, d.Loses, d.Name)
+		require.Empty(t, d.DataLoss, d.Name)
 	}
-	for _, name := range append(allBuckets, mesh.StreamCatalog, mesh.StreamSync) {
+	for _, name := range append(allBuckets, topology.StreamCatalog, topology.StreamSync) {
 		require.Contains(t, told[name], "rollup is true, declared false", name)
 	}
-	require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{}))
-	diffs, err = mesh.PlanTopology(t.Context(), js, mesh.TopologyOptions{})
+	require.NoError(t, topology.Apply(t.Context(), js, topology.Options{}))
+	diffs, err = topology.Plan(t.Context(), js, topology.Options{})
 	require.NoError(t, err)
 	require.NotEmpty(t, told)
 	require.NotContains(t, strings.Join(details(diffs), "\n"), "rollup")
@@ -93,14 +93,14 @@ func TestApplyTopology_ForbidsRollupsAndLosesNothing(t *testing.T) {
 	}
 	// RETRY holds schedules, which are roll-ups to JetStream: docs/security.md says so.
 	require.NoError(t, wipe(t, js, "retry.push.default.mug"))
-	for _, name := range []string{mesh.BucketCursor, mesh.BucketBudget, mesh.BucketLink} {
+	for _, name := range []string{topology.BucketCursor, topology.BucketBudget, topology.BucketLink} {
 		s, err := js.Stream(t.Context(), "KV_"+name)
 		require.NoError(t, err)
 		require.Error(t, s.Purge(t.Context()), name)
 	}
 }
 
-func details(diffs []mesh.Difference) []string {
+func details(diffs []topology.Difference) []string {
 	out := make([]string, len(diffs))
 	for i, d := range diffs {
 		out[i] = d.String()
@@ -114,24 +114,24 @@ func TestApplyTopology_TellsOfProtectionsThatTheServerDoesNotTake(t *testing.T) 
 	js := m.JetStream()
 	// The server takes the update, and allows roll-ups again.
 	asBefore(t, js, func(c *jetstream.KeyValueConfig) { c.LimitMarkerTTL = time.Hour })
-	require.NoError(t, js.DeleteConsumer(t.Context(), mesh.StreamCatalog, mesh.PushLive.Durable("default")))
+	require.NoError(t, js.DeleteConsumer(t.Context(), topology.StreamCatalog, topology.PushLive.Durable("default")))
 
-	err := mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{})
+	err := topology.Apply(t.Context(), js, topology.Options{})
 	for _, name := range allBuckets {
 		require.ErrorContains(t, err, "apply bucket "+name)
 	}
 	require.ErrorContains(t, err, "subject_delete_marker_ttl")
-	_, err = js.Consumer(t.Context(), mesh.StreamCatalog, mesh.PushLive.Durable("default"))
+	_, err = js.Consumer(t.Context(), topology.StreamCatalog, topology.PushLive.Durable("default"))
 	require.NoError(t, err, "the rest was applied")
 
 	refused := map[string]string{}
-	require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{
-		Refused: func(d mesh.Difference, err error) { refused[d.Name] = err.Error() },
+	require.NoError(t, topology.Apply(t.Context(), js, topology.Options{
+		Refused: func(d topology.Difference, err error) { refused[d.Name] = err.Error() },
 	}))
 	for _, name := range allBuckets {
 		require.Contains(t, refused[name], "the server leaves it as it is")
 	}
-	diffs, err := mesh.PlanTopology(t.Context(), js, mesh.TopologyOptions{})
+	diffs, err := topology.Plan(t.Context(), js, topology.Options{})
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(details(diffs), "\n"), "rollup is true, declared false")
 }

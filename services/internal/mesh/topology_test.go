@@ -18,6 +18,7 @@ import (
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // clusterConfigs are those of three servers that know each other, each with a tag of its own and one in common.
@@ -72,14 +73,14 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 	servers := cluster(t)
 	m := open(t, servers[0].ClientURL())
 	ctx := t.Context()
-	one := mesh.TopologyOptions{Replicas: 1}
+	one := topology.Options{Replicas: 1}
 	require.NoError(t, m.ApplyTopology(ctx, one, time.Minute))
 	for i := range 50 {
-		publish(t, m, mesh.Live, fmt.Sprint("p", i), uint64(i+1))
+		publish(t, m, topology.Live, fmt.Sprint("p", i), uint64(i+1))
 	}
-	handled(ctx, t, m, mesh.Push, mesh.PushLive)
+	handled(ctx, t, m, topology.Push, topology.PushLive)
 	floor := func() string {
-		c, err := m.JetStream().Consumer(ctx, mesh.StreamCatalog, mesh.PushLive.Durable("default"))
+		c, err := m.JetStream().Consumer(ctx, topology.StreamCatalog, topology.PushLive.Durable("default"))
 		if err != nil {
 			return err.Error()
 		}
@@ -87,27 +88,27 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute, 50*time.Millisecond, floor())
 
-	three := mesh.TopologyOptions{Replicas: 3}
-	diffs, err := mesh.PlanTopology(ctx, m.JetStream(), three)
+	three := topology.Options{Replicas: 3}
+	diffs, err := topology.Plan(ctx, m.JetStream(), three)
 	require.NoError(t, err)
 	require.Len(t, diffs, 11, "every stream and bucket: %v", diffs)
 	for _, d := range diffs {
 		require.Equal(t, "replicas is 1, declared 3", d.Detail)
-		require.Empty(t, d.Loses)
+		require.Empty(t, d.DataLoss)
 	}
 	require.NoError(t, m.ApplyTopology(ctx, three, time.Minute))
-	diffs, err = mesh.PlanTopology(ctx, m.JetStream(), three)
+	diffs, err = topology.Plan(ctx, m.JetStream(), three)
 	require.NoError(t, err)
 	require.Empty(t, diffs)
 	caughtUp := func(c *jetstream.ClusterInfo) bool {
 		return c != nil && len(c.Replicas) == 2 && c.Replicas[0].Current && c.Replicas[1].Current
 	}
 	require.Eventually(t, func() bool {
-		s, err := m.JetStream().Stream(ctx, mesh.StreamCatalog)
+		s, err := m.JetStream().Stream(ctx, topology.StreamCatalog)
 		if err != nil || !caughtUp(s.CachedInfo().Cluster) {
 			return false
 		}
-		c, err := m.JetStream().Consumer(ctx, mesh.StreamCatalog, mesh.PushLive.Durable("default"))
+		c, err := m.JetStream().Consumer(ctx, topology.StreamCatalog, topology.PushLive.Durable("default"))
 		return err == nil && caughtUp(c.CachedInfo().Cluster)
 	}, 3*time.Minute, 50*time.Millisecond, "the replicas do not catch up")
 
@@ -117,31 +118,31 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 	leader.WaitForShutdown()
 	// The client finds another server by itself.
 	require.Eventually(t, func() bool {
-		newest, err := m.Desired().Newest(ctx, "default", "p49")
+		newest, err := m.Desired().Latest(ctx, "default", "p49")
 		return err == nil && newest.GetVersion() == 50
 	}, 3*time.Minute, 50*time.Millisecond, "what was stored is not there any more")
 	if !assert.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute, 50*time.Millisecond) {
 		require.FailNow(t, "the consumer has lost its place", floor())
 	}
 	require.Eventually(t, func() bool {
-		return m.Publish(ctx, mesh.CatalogSubject("default", mesh.Live, "p0"), change("p0", 51), mesh.WithVersion(51)) == nil
+		return m.Publish(ctx, topology.CatalogSubject("default", topology.Live, "p0"), change("p0", 51), mesh.WithVersion(51)) == nil
 	}, 3*time.Minute, 50*time.Millisecond, "two of three servers do not store anything")
 }
 
 func TestStreamsLiveWhereTheyAreToldTo(t *testing.T) {
 	servers := cluster(t)
 	m := open(t, servers[0].ClientURL())
-	here := mesh.TopologyOptions{Replicas: 1, Placement: mesh.Placement{Tags: []string{"n2"}}}
+	here := topology.Options{Replicas: 1, Placement: topology.Placement{Tags: []string{"n2"}}}
 	require.NoError(t, m.ApplyTopology(t.Context(), here, time.Minute))
-	for _, name := range []string{mesh.StreamCatalog, "KV_" + mesh.BucketObserved} {
+	for _, name := range []string{topology.StreamCatalog, "KV_" + topology.BucketObserved} {
 		s, err := m.JetStream().Stream(t.Context(), name)
 		require.NoError(t, err)
 		require.Equal(t, "n2", s.CachedInfo().Cluster.Leader)
 	}
-	diffs, err := mesh.PlanTopology(t.Context(), m.JetStream(), here)
+	diffs, err := topology.Plan(t.Context(), m.JetStream(), here)
 	require.NoError(t, err)
 	require.Empty(t, diffs)
-	diffs, err = mesh.PlanTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{Replicas: 1, Placement: mesh.Placement{Tags: []string{"n1"}}})
+	diffs, err = topology.Plan(t.Context(), m.JetStream(), topology.Options{Replicas: 1, Placement: topology.Placement{Tags: []string{"n1"}}})
 	require.NoError(t, err)
 	require.NotEmpty(t, diffs)
 	require.Equal(t, "placement is n2, declared n1", diffs[0].Detail)
@@ -154,9 +155,9 @@ func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
 		store  []string
 		loses  string
 	}{
-		"fewer states of a product": {mesh.StreamCatalog, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 }, []string{"catalog.default.live.mug"}, "all but the newest 16 messages of each subject"},
-		"no limit before":           {mesh.StreamDead, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = -1 }, []string{"dead.push.default.mug"}, "all but the newest 1 messages of each subject"},
-		"subjects that go":          {mesh.StreamSync, func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "audit.>") }, []string{"audit.a", "audit.b", "sync.default.applied.mug"}, "from every consumer 2 messages on subjects"},
+		"fewer states of a product": {topology.StreamCatalog, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 }, []string{"catalog.default.live.mug"}, "all but the newest 16 messages of each subject"},
+		"no limit before":           {topology.StreamDead, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = -1 }, []string{"dead.push.default.mug"}, "all but the newest 1 messages of each subject"},
+		"subjects that go":          {topology.StreamSync, func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "audit.>") }, []string{"audit.a", "audit.b", "sync.default.applied.mug"}, "from every consumer 2 messages on subjects"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := start(t)
@@ -168,26 +169,26 @@ func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
 			_, err = js.UpdateStream(ctx, before)
 			require.NoError(t, err)
 			// Empty, there is nothing to lose.
-			diffs, err := mesh.PlanTopology(ctx, js, mesh.TopologyOptions{})
+			diffs, err := topology.Plan(ctx, js, topology.Options{})
 			require.NoError(t, err)
 			require.Len(t, diffs, 1)
-			require.Empty(t, diffs[0].Loses)
+			require.Empty(t, diffs[0].DataLoss)
 			require.NotEmpty(t, diffs[0].Lowers)
 
 			for _, subject := range c.store {
 				_, err := js.Publish(ctx, subject, nil)
 				require.NoError(t, err)
 			}
-			diffs, err = mesh.PlanTopology(ctx, js, mesh.TopologyOptions{})
+			diffs, err = topology.Plan(ctx, js, topology.Options{})
 			require.NoError(t, err)
 			require.Len(t, diffs, 1)
-			require.Contains(t, diffs[0].Loses, c.loses)
+			require.Contains(t, diffs[0].DataLoss, c.loses)
 			require.Contains(t, diffs[0].String(), c.stream)
 
 			// Neither by itself, nor with lowering allowed.
-			require.NoError(t, mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{}))
-			err = mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{AllowLowering: true})
-			require.ErrorIs(t, err, mesh.ErrLoses)
+			require.NoError(t, topology.Apply(ctx, js, topology.Options{}))
+			err = topology.Apply(ctx, js, topology.Options{AllowLowering: true})
+			require.ErrorIs(t, err, topology.ErrDataLoss)
 			require.ErrorContains(t, err, c.loses)
 			require.ErrorContains(t, err, c.stream)
 			now, err := js.Stream(ctx, c.stream)
@@ -195,8 +196,8 @@ func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
 			require.Equal(t, before.Subjects, now.CachedInfo().Config.Subjects)
 			require.Equal(t, before.MaxMsgsPerSubject, now.CachedInfo().Config.MaxMsgsPerSubject)
 
-			require.NoError(t, mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{AllowDataLoss: true}))
-			diffs, err = mesh.PlanTopology(ctx, js, mesh.TopologyOptions{})
+			require.NoError(t, topology.Apply(ctx, js, topology.Options{AllowDataLoss: true}))
+			diffs, err = topology.Plan(ctx, js, topology.Options{})
 			require.NoError(t, err)
 			require.Empty(t, diffs)
 		})
@@ -219,61 +220,61 @@ func TestApplyTopology_LeavesWhatIsMoreAndWhatIsNotDeclared(t *testing.T) {
 		require.NoError(t, err)
 		return s.CachedInfo().Config
 	}
-	edit(mesh.StreamCatalog, func(c *jetstream.StreamConfig) {
+	edit(topology.StreamCatalog, func(c *jetstream.StreamConfig) {
 		c.Description, c.MaxMsgsPerSubject, c.MaxBytes, c.Subjects = "ours", 64, 1<<30, []string{"catalog.*.*.*", "audit.>"}
 		c.Metadata = map[string]string{"owner": "ops"}
 	})
-	edit(mesh.StreamSync, func(c *jetstream.StreamConfig) { c.MaxAge = 90 * 24 * time.Hour })
-	edit("KV_"+mesh.BucketLink, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.Description = 10, "ours" })
-	durable := mesh.PushLive.Durable(mesh.DefaultAccount)
-	consumer, err := js.Consumer(ctx, mesh.StreamCatalog, durable)
+	edit(topology.StreamSync, func(c *jetstream.StreamConfig) { c.MaxAge = 90 * 24 * time.Hour })
+	edit("KV_"+topology.BucketLink, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.Description = 10, "ours" })
+	durable := topology.PushLive.Durable(topology.DefaultAccount)
+	consumer, err := js.Consumer(ctx, topology.StreamCatalog, durable)
 	require.NoError(t, err)
 	edited := consumer.CachedInfo().Config
 	edited.MaxAckPending, edited.AckWait = 20_000, time.Second
-	_, err = js.UpdateConsumer(ctx, mesh.StreamCatalog, edited)
+	_, err = js.UpdateConsumer(ctx, topology.StreamCatalog, edited)
 	require.NoError(t, err)
-	_, err = js.PauseConsumer(ctx, mesh.StreamCatalog, durable, time.Now().Add(time.Hour))
+	_, err = js.PauseConsumer(ctx, topology.StreamCatalog, durable, time.Now().Add(time.Hour))
 	require.NoError(t, err)
 
 	var kept []string
-	o := mesh.TopologyOptions{Kept: func(d mesh.Difference) { kept = append(kept, d.Name+": "+d.Lowers) }}
-	require.NoError(t, mesh.ApplyTopology(ctx, js, o))
+	o := topology.Options{OnKept: func(d topology.Difference) { kept = append(kept, d.Name+": "+d.Lowers) }}
+	require.NoError(t, topology.Apply(ctx, js, o))
 	require.Len(t, kept, 4, kept)
-	catalog := config(mesh.StreamCatalog)
+	catalog := config(topology.StreamCatalog)
 	require.NotEqual(t, "ours", catalog.Description, "what is declared and not lower is applied")
 	require.Equal(t, []string{"catalog.*.*.*", "audit.>", "fence.*.*"}, catalog.Subjects, "what is missing is added, and nothing removed")
 	require.EqualValues(t, 64, catalog.MaxMsgsPerSubject)
 	require.EqualValues(t, 1<<30, catalog.MaxBytes, "what is not declared stays")
 	require.Equal(t, "ops", catalog.Metadata["owner"])
-	require.Equal(t, 90*24*time.Hour, config(mesh.StreamSync).MaxAge)
-	require.EqualValues(t, 10, config("KV_"+mesh.BucketLink).MaxMsgsPerSubject)
-	require.NotEqual(t, "ours", config("KV_"+mesh.BucketLink).Description)
-	consumer, err = js.Consumer(ctx, mesh.StreamCatalog, durable)
+	require.Equal(t, 90*24*time.Hour, config(topology.StreamSync).MaxAge)
+	require.EqualValues(t, 10, config("KV_"+topology.BucketLink).MaxMsgsPerSubject)
+	require.NotEqual(t, "ours", config("KV_"+topology.BucketLink).Description)
+	consumer, err = js.Consumer(ctx, topology.StreamCatalog, durable)
 	require.NoError(t, err)
 	require.Equal(t, 20_000, consumer.CachedInfo().Config.MaxAckPending)
 	require.Equal(t, 4*time.Second, consumer.CachedInfo().Config.AckWait, "more than there was")
 	require.True(t, consumer.CachedInfo().Paused, "a pause is no business of the topology's")
 
 	o.AllowLowering = true
-	require.NoError(t, mesh.ApplyTopology(ctx, js, o))
-	diffs, err := mesh.PlanTopology(ctx, js, o)
+	require.NoError(t, topology.Apply(ctx, js, o))
+	diffs, err := topology.Plan(ctx, js, o)
 	require.NoError(t, err)
 	require.Empty(t, diffs)
-	require.EqualValues(t, 1<<30, config(mesh.StreamCatalog).MaxBytes)
+	require.EqualValues(t, 1<<30, config(topology.StreamCatalog).MaxBytes)
 }
 
 func TestApplyTopology_ShortensTheAckWaitOfAnEarlierVersion(t *testing.T) {
 	js := start(t).JetStream()
-	durable := mesh.PushLive.Durable(mesh.DefaultAccount)
+	durable := topology.PushLive.Durable(topology.DefaultAccount)
 	apply := func(had time.Duration) time.Duration {
-		cons, err := js.Consumer(t.Context(), mesh.StreamCatalog, durable)
+		cons, err := js.Consumer(t.Context(), topology.StreamCatalog, durable)
 		require.NoError(t, err)
 		edited := cons.CachedInfo().Config
 		edited.AckWait = had
-		_, err = js.UpdateConsumer(t.Context(), mesh.StreamCatalog, edited)
+		_, err = js.UpdateConsumer(t.Context(), topology.StreamCatalog, edited)
 		require.NoError(t, err)
-		require.NoError(t, mesh.ApplyTopology(t.Context(), js, mesh.TopologyOptions{}))
-		cons, err = js.Consumer(t.Context(), mesh.StreamCatalog, durable)
+		require.NoError(t, topology.Apply(t.Context(), js, topology.Options{}))
+		cons, err = js.Consumer(t.Context(), topology.StreamCatalog, durable)
 		require.NoError(t, err)
 		return cons.CachedInfo().Config.AckWait
 	}
@@ -285,8 +286,8 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 	servers := cluster(t)
 	m := open(t, servers[0].ClientURL())
 	ctx, js := t.Context(), m.JetStream()
-	placement := mesh.Placement{Tags: []string{"disk:ssd"}}
-	require.NoError(t, m.ApplyTopology(ctx, mesh.TopologyOptions{Replicas: 3, Placement: placement}, time.Minute))
+	placement := topology.Placement{Tags: []string{"disk:ssd"}}
+	require.NoError(t, m.ApplyTopology(ctx, topology.Options{Replicas: 3, Placement: placement}, time.Minute))
 	replicas := func() map[int]int {
 		out := map[int]int{}
 		for info := range js.ListStreams(ctx).Info() {
@@ -298,9 +299,9 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 		return out
 	}
 	require.Equal(t, map[int]int{3: 11}, replicas())
-	one := mesh.TopologyOptions{Replicas: 1}
+	one := topology.Options{Replicas: 1}
 	kept := 0
-	one.Kept = func(d mesh.Difference) {
+	one.OnKept = func(d topology.Difference) {
 		require.Contains(t, d.Lowers, "replicas is 3, declared 1")
 		require.Contains(t, d.Lowers, "placement is disk:ssd, declared anywhere")
 		kept++
@@ -309,26 +310,26 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 	require.Equal(t, 11, kept)
 	require.Equal(t, map[int]int{3: 11}, replicas())
 	one.AllowLowering = true
-	require.NoError(t, mesh.ApplyTopology(ctx, js, one))
+	require.NoError(t, topology.Apply(ctx, js, one))
 	require.Equal(t, map[int]int{1: 11, 0: 11}, replicas())
 
 	// A service that is to have three says that there is one.
 	told := &warnings{}
-	service, err := mesh.Connect(ctx, mesh.Config{URL: servers[1].ClientURL(), Name: mesh.Push, Replicas: 3, Logger: slog.New(told)})
+	service, err := mesh.Connect(ctx, mesh.Config{URL: servers[1].ClientURL(), Name: topology.Push, Replicas: 3, Logger: slog.New(told)})
 	require.NoError(t, err)
 	t.Cleanup(service.Close)
 	// Consumers follow their stream a moment later.
 	require.Eventually(t, func() bool {
-		if err := service.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushRetry); err != nil {
+		if err := service.Bind(ctx, topology.PushLive, topology.PushBulk, topology.PushRetry); err != nil {
 			return false // it moves
 		}
 		last := told.all()[len(told.all())-1]
 		return strings.Contains(last, "fewer replicas") && strings.Contains(last, "[CATALOG RETRY OBSERVED CURSOR BUDGET LINK]")
 	}, 2*time.Minute, 100*time.Millisecond)
-	require.NoError(t, m.ApplyTopology(ctx, mesh.TopologyOptions{Replicas: 3}, time.Minute))
+	require.NoError(t, m.ApplyTopology(ctx, topology.Options{Replicas: 3}, time.Minute))
 	require.Eventually(t, func() bool {
 		before := len(told.all())
-		return service.Bind(ctx, mesh.PushLive, mesh.PushBulk, mesh.PushRetry) == nil && len(told.all()) == before
+		return service.Bind(ctx, topology.PushLive, topology.PushBulk, topology.PushRetry) == nil && len(told.all()) == before
 	}, 2*time.Minute, 100*time.Millisecond, "there are three")
 }
 
@@ -363,10 +364,10 @@ func TestApplyTopology_WaitsForAClusterThatStarts(t *testing.T) {
 	told := &warnings{}
 	done := make(chan error, 1)
 	go func() {
-		m, err := mesh.Connect(t.Context(), mesh.Config{URL: first.ClientURL(), Name: mesh.TopologyUser, Patience: time.Minute, Logger: slog.New(told)})
+		m, err := mesh.Connect(t.Context(), mesh.Config{URL: first.ClientURL(), Name: topology.AdminUser, Patience: time.Minute, Logger: slog.New(told)})
 		if err == nil {
 			defer m.Close()
-			err = m.ApplyTopology(t.Context(), mesh.TopologyOptions{Replicas: 3}, time.Minute)
+			err = m.ApplyTopology(t.Context(), topology.Options{Replicas: 3}, time.Minute)
 		}
 		done <- err
 	}()
@@ -381,7 +382,7 @@ func TestApplyTopology_WaitsForAClusterThatStarts(t *testing.T) {
 
 func TestApplyTopology_WaitsNoLongerThanTold(t *testing.T) {
 	alone := localtest.NATSConfig(t, "%s", clusterConfigs(t)[0])
-	_, err := mesh.Connect(t.Context(), mesh.Config{URL: alone.ClientURL(), Name: mesh.TopologyUser, Patience: time.Second, Logger: slog.New(&warnings{})})
+	_, err := mesh.Connect(t.Context(), mesh.Config{URL: alone.ClientURL(), Name: topology.AdminUser, Patience: time.Second, Logger: slog.New(&warnings{})})
 	require.ErrorContains(t, err, "waited 1s for the NATS cluster")
 }
 
@@ -389,23 +390,23 @@ func TestARefusedTopologyChangesNothing(t *testing.T) {
 	m := start(t)
 	ctx, js := t.Context(), m.JetStream()
 	// Two differences: one that loses, in the last stream, and one that does not, in the first.
-	catalog, err := js.Stream(ctx, mesh.StreamCatalog)
+	catalog, err := js.Stream(ctx, topology.StreamCatalog)
 	require.NoError(t, err)
 	harmless := catalog.CachedInfo().Config
 	harmless.Description = "another"
 	_, err = js.UpdateStream(ctx, harmless)
 	require.NoError(t, err)
-	durable := mesh.PushRetry.Durable(mesh.DefaultAccount)
-	consumer, err := js.Consumer(ctx, mesh.StreamRetry, durable)
+	durable := topology.PushRetry.Durable(topology.DefaultAccount)
+	consumer, err := js.Consumer(ctx, topology.StreamRetry, durable)
 	require.NoError(t, err)
 	filtered := consumer.CachedInfo().Config
 	filtered.FilterSubject = "retry.due.push.default.mug"
-	_, err = js.UpdateConsumer(ctx, mesh.StreamRetry, filtered)
+	_, err = js.UpdateConsumer(ctx, topology.StreamRetry, filtered)
 	require.NoError(t, err)
-	err = mesh.ApplyTopology(ctx, js, mesh.TopologyOptions{})
-	require.ErrorIs(t, err, mesh.ErrLoses)
+	err = topology.Apply(ctx, js, topology.Options{})
+	require.ErrorIs(t, err, topology.ErrDataLoss)
 	require.ErrorContains(t, err, "consumer RETRY/"+durable)
-	catalog, err = js.Stream(ctx, mesh.StreamCatalog)
+	catalog, err = js.Stream(ctx, topology.StreamCatalog)
 	require.NoError(t, err)
 	require.Equal(t, "another", catalog.CachedInfo().Config.Description)
 }

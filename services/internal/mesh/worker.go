@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // shutdownGrace is how long handlers at work may go on after Work's context ends: a call to Stripe cut off in
@@ -30,7 +30,7 @@ const shutdownGrace = 10 * time.Second
 type Worker struct {
 	// Service is the service at work; it names its dead letters.
 	Service  string
-	Consumer Consumer
+	Consumer topology.Consumer
 	// Concurrency is how many messages are handled at once; 0 means 1.
 	Concurrency int
 }
@@ -51,11 +51,11 @@ type Message[M proto.Message] struct {
 // Account is the account token of the subject.
 func (m Message[M]) Account() string { return aboutSubject(m.Subject).Account }
 
-// Work consumes until ctx ends: it takes each message's trace up in a span, decodes it, calls handle, keeps the
+// Consume consumes until ctx ends: it takes each message's trace up in a span, decodes it, calls handle, keeps the
 // message from being redelivered meanwhile, and carries out the verdict. A message that does not decode becomes a
 // dead letter. It returns nil once ctx has ended and the handlers at work have finished, and an error once the connection is
 // closed for good; handle's context outlives ctx by a grace period.
-func Work[T any, M interface {
+func Consume[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, handle func(context.Context, Message[M]) Verdict) error {
@@ -210,7 +210,7 @@ func take[T any, M interface {
 	d.ctx, d.span = startProcess(ctx, m, w, raw, meta)
 	if err := proto.Unmarshal(raw.Data(), d.msg.Body); err != nil {
 		d.undecodable = &meshv1.DeadLetter{
-			Account: d.msg.Account(), ProductId: cmp.Or(untoken(lastToken(raw.Subject())), "unknown"), Reason: ReasonUndecodable,
+			Account: d.msg.Account(), ProductId: cmp.Or(topology.ParseToken(topology.LastToken(raw.Subject())), "unknown"), Reason: topology.ReasonUndecodable,
 			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), d.msg.Body.ProtoReflect().Descriptor().FullName(), err),
 		}
 		return d, true
@@ -279,7 +279,7 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 
 // keepAlive renews the messages' ack wait until the returned function is called.
 func keepAlive(raw ...jetstream.Msg) (stop func()) {
-	ticker := time.NewTicker(ackWait / 3)
+	ticker := time.NewTicker(topology.AckWait / 3)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -299,17 +299,4 @@ func keepAlive(raw ...jetstream.Msg) (stop func()) {
 		close(done)
 		wg.Wait()
 	}
-}
-
-func splitSubject(subject string) (first, rest string) {
-	first, rest, _ = strings.Cut(subject, ".")
-	if first == "$KV" {
-		first, _, _ = strings.Cut(rest, ".")
-		first = strings.ToLower(first)
-	}
-	return first, rest
-}
-
-func lastToken(subject string) string {
-	return subject[strings.LastIndexByte(subject, '.')+1:]
 }

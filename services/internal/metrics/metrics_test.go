@@ -68,9 +68,9 @@ func TestInstrumentsRecord(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
 	metrics.ChangeSuperseded.Add(t.Context(), 3)
-	metrics.ChangeApplied.Record(t.Context(), 0.3, metrics.Lane.Is("live"))
+	metrics.ChangeApplied.Record(t.Context(), 0.3, metrics.Lane.Of("live"))
 	stop := metrics.Observe(func(_ context.Context, report metrics.Report) {
-		report(metrics.Products, 7, metrics.State.Is("in_sync"))
+		report(metrics.Products, 7, metrics.State.Of("in_sync"))
 	}, metrics.Products, metrics.GuardHeld)
 	collected := func() map[string]metricdata.Aggregation {
 		var all metricdata.ResourceMetrics

@@ -123,7 +123,7 @@ var (
 var (
 	StripeSteps = counter("driftless.push.steps", "{step}", fromPush,
 		"Steps of plans carried out.", Step, StepResult)
-	PushLooks = counter("driftless.push.looks", "{look}", fromPush,
+	PushRereads = counter("driftless.push.looks", "{look}", fromPush,
 		"Times that a product was read from Stripe before it was written.")
 	PushFailures = counter("driftless.push.failures", "{pass}", fromPush,
 		"Passes that ended early because a step failed.", FailureAction)

@@ -162,7 +162,7 @@ func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey
 	begun := time.Now()
 	err = c.backend.CallRaw(method, path, c.key, body, params, a)
 	countRequest(ctx, endpoint, begun, err)
-	done(RateLimited(err))
+	done(IsRateLimited(err))
 	if err != nil {
 		return nil, err
 	}

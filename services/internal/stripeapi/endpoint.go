@@ -14,8 +14,8 @@ import (
 	"github.com/stripe/stripe-go/v76/form"
 )
 
-// MostEndpoints is how many webhook endpoints an account may have (https://docs.stripe.com/webhooks).
-const MostEndpoints = 16
+// MaxEndpoints is how many webhook endpoints an account may have (https://docs.stripe.com/webhooks).
+const MaxEndpoints = 16
 
 // PinnedVersion is the API version in which Driftless reads events; an endpoint's is fixed when it is made.
 const PinnedVersion = stripe.APIVersion
@@ -100,9 +100,9 @@ func (c *Client) CreateEndpoint(ctx context.Context, n NewEndpoint) (Endpoint, e
 	return c.writeEndpoint(ctx, "POST /v1/webhook_endpoints", "", body)
 }
 
-// MendEndpoint makes an endpoint that exists get the events that Driftless reads, and enables it. Its API version cannot
+// UpdateEndpoint makes an endpoint that exists get the events that Driftless reads, and enables it. Its API version cannot
 // be changed.
-func (c *Client) MendEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
+func (c *Client) UpdateEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	body := &form.Values{}
 	body.Add("disabled", "false")
 	events := e.Events
@@ -153,14 +153,14 @@ func (c *Client) writeEndpoint(ctx context.Context, endpoint, id string, body *f
 // DeleteEndpoint deletes an endpoint; that there is none is no error.
 func (c *Client) DeleteEndpoint(ctx context.Context, id string) error {
 	_, err := c.call(ctx, "", "DELETE /v1/webhook_endpoints/{id}", id, "", nil, nil)
-	if err != nil && !NotFound(err) {
+	if err != nil && !IsNotFound(err) {
 		return fmt.Errorf("delete webhook endpoint %s: %w", id, Classify(err))
 	}
 	return nil
 }
 
-// Forbidden says whether Stripe refused a call because the key lacks a permission.
-func Forbidden(err error) bool {
+// IsForbidden says whether Stripe refused a call because the key lacks a permission.
+func IsForbidden(err error) bool {
 	var f *Failure
 	return errors.As(err, &f) && f.Status == 403
 }

@@ -18,8 +18,8 @@ type Event struct {
 	// Account is set on events of connected accounts.
 	Account        string
 	IdempotencyKey string
-	// KeyUntold: the event is in an old form that does not show the request's idempotency key.
-	KeyUntold bool
+	// KeyOmitted: the event is in an old form that does not show the request's idempotency key.
+	KeyOmitted bool
 	// Thin events name an object, and show nothing of it.
 	Thin bool
 	// Object is data.object, as Stripe sent it.
@@ -113,7 +113,7 @@ func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
 		e.Changed = append(e.Changed, name)
 	}
 	// Very old API versions write the request as a bare id, without a key.
-	e.KeyUntold = len(j.Request) > 0 && j.Request[0] == '"'
+	e.KeyOmitted = len(j.Request) > 0 && j.Request[0] == '"'
 	var request struct {
 		IdempotencyKey string `json:"idempotency_key"`
 	}

@@ -15,9 +15,9 @@ const (
 	// RetrySameKey: the call was not executed, or its answer is kept by Stripe under its idempotency key. Make the
 	// same call again, later.
 	RetrySameKey Action = iota
-	// LookFirst: what Stripe holds is not what was thought, or nobody knows whether the call was executed. Read
+	// RereadFirst: what Stripe holds is not what was thought, or nobody knows whether the call was executed. Read
 	// the product before the next call, which gets a new key.
-	LookFirst
+	RereadFirst
 	// Halt: nothing can be done with this key or account until an operator acts. Keep everything, try again later.
 	Halt
 	// Refuse: Stripe will never accept this call. Give the change up as a dead letter.
@@ -57,13 +57,13 @@ func shouldRetry(e *stripe.Error) bool {
 var rules = []rule{
 	{"429: over a rate or concurrency limit, or the object is locked by another request; not executed", status(429, 429), RetrySameKey, true},
 	{"idempotency_key_in_use: the same call is still running", code(stripe.ErrorCodeIdempotencyKeyInUse), RetrySameKey, false},
-	{"idempotency_error: the key was used for another call", func(e *stripe.Error) bool { return e.Type == stripe.ErrorTypeIdempotency }, LookFirst, false},
+	{"idempotency_error: the key was used for another call", func(e *stripe.Error) bool { return e.Type == stripe.ErrorTypeIdempotency }, RereadFirst, false},
 	{"409: conflict with another request; not executed", status(409, 409), RetrySameKey, true},
-	{"resource_already_exists: somebody made the product before", code(stripe.ErrorCodeResourceAlreadyExists), LookFirst, false},
-	{"404: the object is gone", status(404, 404), LookFirst, false},
+	{"resource_already_exists: somebody made the product before", code(stripe.ErrorCodeResourceAlreadyExists), RereadFirst, false},
+	{"404: the object is gone", status(404, 404), RereadFirst, false},
 	{"401: the key is not valid", status(401, 401), Halt, true},
 	{"403: the key lacks a permission", status(403, 403), Halt, true},
-	{"500 and above: nobody knows whether the call was executed, and Stripe answers the same key with the same error", status(500, 599), LookFirst, false},
+	{"500 and above: nobody knows whether the call was executed, and Stripe answers the same key with the same error", status(500, 599), RereadFirst, false},
 	{"other 4xx with Stripe-Should-Retry: true: Stripe's own word that the same call may succeed", shouldRetry, RetrySameKey, false},
 	{"other 4xx: the request is wrong", status(400, 499), Refuse, false},
 }
@@ -71,8 +71,8 @@ var rules = []rule{
 // Failure is a failed call, classified.
 type Failure struct {
 	Action Action
-	// Settled is true if Stripe remembers this outcome under the call's key: a next call like it needs a new one.
-	Settled bool
+	// OutcomeKnown is true if Stripe remembers this outcome under the call's key: a next call like it needs a new one.
+	OutcomeKnown bool
 	// NotExecuted is true if the call is known to have had no effect.
 	NotExecuted bool
 	// Status is HTTP's; 0 if Stripe did not answer.
@@ -123,7 +123,7 @@ func Classify(err error) *Failure {
 			break
 		}
 	}
-	f.Settled = f.Action == Refuse || f.Action == LookFirst
+	f.OutcomeKnown = f.Action == Refuse || f.Action == RereadFirst
 	return f
 }
 
@@ -146,9 +146,9 @@ func (r *refusal) Error() string {
 
 func (r *refusal) Unwrap() error { return r.e }
 
-// RateLimited returns Stripe's reason if the error is a limiter's answer (global-rate, endpoint-concurrency, ...),
+// IsRateLimited returns Stripe's reason if the error is a limiter's answer (global-rate, endpoint-concurrency, ...),
 // else "".
-func RateLimited(err error) string {
+func IsRateLimited(err error) string {
 	var e *stripe.Error
 	if !errors.As(err, &e) || e.HTTPStatusCode != http.StatusTooManyRequests || e.LastResponse == nil {
 		return ""
@@ -156,8 +156,8 @@ func RateLimited(err error) string {
 	return e.LastResponse.Header.Get("Stripe-Rate-Limited-Reason")
 }
 
-// NotFound says whether Stripe answered that there is no such object.
-func NotFound(err error) bool {
+// IsNotFound says whether Stripe answered that there is no such object.
+func IsNotFound(err error) bool {
 	var e *stripe.Error
 	return errors.As(err, &e) && e.HTTPStatusCode == http.StatusNotFound
 }

@@ -19,17 +19,17 @@ func countWait(ctx context.Context, since time.Time) {
 	if budget.LaneOf(ctx) == budget.Bulk {
 		lane = "bulk"
 	}
-	metrics.StripeBudgetWait.Record(ctx, time.Since(since).Seconds(), metrics.Lane.Is(lane))
+	metrics.StripeBudgetWait.Record(ctx, time.Since(since).Seconds(), metrics.Lane.Of(lane))
 }
 
 // countRequest records a request that was made, and how it ended.
 func countRequest(ctx context.Context, operation string, since time.Time, err error) {
-	metrics.StripeRequestDuration.Record(ctx, time.Since(since).Seconds(), metrics.Operation.Is(operation), metrics.Answer.Is(answerOf(err)))
+	metrics.StripeRequestDuration.Record(ctx, time.Since(since).Seconds(), metrics.Operation.Of(operation), metrics.Answer.Of(answerOf(err)))
 	var e *stripe.Error
 	if !errors.As(err, &e) || e.HTTPStatusCode != http.StatusTooManyRequests {
 		return
 	}
-	reason := RateLimited(err)
+	reason := IsRateLimited(err)
 	switch {
 	case slices.Contains(metrics.LimitReason.Values, reason):
 	case e.Code == stripe.ErrorCodeLockTimeout:
@@ -38,7 +38,7 @@ func countRequest(ctx context.Context, operation string, since time.Time, err er
 		// A header's text would make as many series as there are texts.
 		reason = "other"
 	}
-	metrics.StripeRateLimited.Add(ctx, 1, metrics.Operation.Is(operation), metrics.LimitReason.Is(reason))
+	metrics.StripeRateLimited.Add(ctx, 1, metrics.Operation.Of(operation), metrics.LimitReason.Of(reason))
 }
 
 func answerOf(err error) string {

@@ -16,7 +16,7 @@ type Position interface {
 // CheckMode refuses a key of another mode than the one the account's state was made with: what is known of the
 // objects of one mode says nothing about the other. The first key decides.
 func CheckMode(ctx context.Context, at Position, account, key string) error {
-	mode, err := config.ModeOf(key)
+	mode, err := config.KeyModeOf(key)
 	if err != nil {
 		return err
 	}

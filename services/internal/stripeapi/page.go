@@ -155,8 +155,8 @@ func listed(data json.RawMessage, prices bool, seen int64) Listed {
 	return out
 }
 
-// LostCursor says whether Stripe does not know, or no longer, the object from which a list was to go on.
-func LostCursor(err error) bool {
+// IsCursorLost says whether Stripe does not know, or no longer, the object from which a list was to go on.
+func IsCursorLost(err error) bool {
 	if err == nil {
 		return false
 	}

@@ -22,7 +22,7 @@ const pageSize = 100
 // GetProduct reads a product; the sighting's Product is nil if Stripe holds none of this id.
 func (c *Client) GetProduct(ctx context.Context, id string) (catalog.ProductSighting, error) {
 	a, err := c.read(ctx, "GET /v1/products/{id}", id, nil)
-	if NotFound(err) {
+	if IsNotFound(err) {
 		return catalog.ProductSighting{Seen: errorSeen(err), Fetched: true}, nil
 	}
 	if err != nil {
@@ -40,7 +40,7 @@ func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSi
 	body.Add("expand[0]", "tiers")
 	body.Add("expand[1]", "currency_options")
 	a, err := c.read(ctx, "GET /v1/prices/{id}", stripeID, body)
-	if NotFound(err) {
+	if IsNotFound(err) {
 		return catalog.PriceSighting{StripeID: stripeID, Seen: errorSeen(err), Fetched: true}, nil
 	}
 	if err != nil {
@@ -51,9 +51,9 @@ func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSi
 	return s, err
 }
 
-// Look reads a product and all its prices, archived ones included.
-func (c *Client) Look(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
-	p, prices, err := c.LookActive(ctx, product)
+// GetProductWithPrices reads a product and all its prices, archived ones included.
+func (c *Client) GetProductWithPrices(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
+	p, prices, err := c.GetProductWithActivePrices(ctx, product)
 	if err != nil || p.Product == nil {
 		return p, nil, err
 	}
@@ -72,13 +72,13 @@ const (
 	fewPrices = 20
 )
 
-// LookFor reads a product, its active prices, and of the archived ones at least those that are wanted, by Stripe's ids.
+// GetProductWithSomePrices reads a product, its active prices, and of the archived ones at least those that are wanted, by Stripe's ids.
 // It reports whether it has read all of them. For most products that takes no more calls; for one with thousands of
 // archived prices it would take a hundred.
-func (c *Client) LookFor(ctx context.Context, product string, wanted []string) (
+func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, wanted []string) (
 	p catalog.ProductSighting, prices []catalog.PriceSighting, all bool, err error,
 ) {
-	if p, prices, err = c.LookActive(ctx, product); err != nil || p.Product == nil {
+	if p, prices, err = c.GetProductWithActivePrices(ctx, product); err != nil || p.Product == nil {
 		return p, nil, err == nil, err
 	}
 	missing := map[string]bool{}
@@ -117,8 +117,8 @@ func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting, i
 	return prices, nil
 }
 
-// LookActive reads a product and its active prices: what is sold, whatever the length of its history.
-func (c *Client) LookActive(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
+// GetProductWithActivePrices reads a product and its active prices: what is sold, whatever the length of its history.
+func (c *Client) GetProductWithActivePrices(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
 	p, err := c.GetProduct(ctx, product)
 	if err != nil || p.Product == nil {
 		return p, nil, err
@@ -140,7 +140,7 @@ func (c *Client) pricesOf(ctx context.Context, product string, active bool) (pri
 // ProductOf reads which product a price belongs to; "" if Stripe holds no such price.
 func (c *Client) ProductOf(ctx context.Context, stripeID string) (string, error) {
 	a, err := c.read(ctx, "GET /v1/prices/{id}", stripeID, nil)
-	if NotFound(err) {
+	if IsNotFound(err) {
 		return "", nil
 	}
 	if err != nil {
@@ -265,8 +265,8 @@ func yieldEvent(item listItem, err error, yield func(Event, error) bool) bool {
 	return !ok || yield(e, nil)
 }
 
-// LastEvent returns the newest event, or false if there is none.
-func (c *Client) LastEvent(ctx context.Context) (Event, bool, error) {
+// LatestEvent returns the newest event, or false if there is none.
+func (c *Client) LatestEvent(ctx context.Context) (Event, bool, error) {
 	body := &form.Values{}
 	body.Add("limit", "1")
 	for i, t := range EventTypes {

@@ -35,7 +35,7 @@ func meter(o Options, res *resource.Resource) (*sdkmetric.MeterProvider, *promet
 // observeBuild reports what the process is.
 func observeBuild(version string) (stop func()) {
 	return metrics.Observe(func(_ context.Context, report metrics.Report) {
-		report(metrics.BuildInfo, 1, metrics.Version.Is(version), metrics.GoVersion.Is(runtime.Version()))
+		report(metrics.BuildInfo, 1, metrics.Version.Of(version), metrics.GoVersion.Of(runtime.Version()))
 	}, metrics.BuildInfo)
 }
 

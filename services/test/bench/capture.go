@@ -23,10 +23,11 @@ import (
 
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
-	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 type captureCmd struct {
@@ -120,7 +121,7 @@ func newCaptureBench(ctx context.Context, cmd *captureCmd) (b *captureBench, err
 		return b, err
 	}
 	b.close = append(b.close, func() error { b.mesh.Close(); return nil })
-	return b, mesh.ApplyTopology(ctx, b.mesh.JetStream(), mesh.TopologyOptions{})
+	return b, topology.Apply(ctx, b.mesh.JetStream(), topology.Options{})
 }
 
 func (b *captureBench) stop() (err error) {
@@ -316,20 +317,20 @@ func (b *captureBench) rawPublish(ctx context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("make a stream: %w", err)
 	}
 	payloads := make([][]byte, b.Products)
-	catalog, err := js.Stream(ctx, mesh.StreamCatalog)
+	catalog, err := js.Stream(ctx, topology.StreamCatalog)
 	if err != nil {
 		return 0, fmt.Errorf("read what was captured: %w", err)
 	}
 	for i := range payloads {
-		msg, err := catalog.GetLastMsgForSubject(ctx, mesh.CatalogSubject("default", mesh.Live, fmt.Sprintf("product-%d", i+1)))
+		msg, err := catalog.GetLastMsgForSubject(ctx, topology.CatalogSubject("default", topology.Live, fmt.Sprintf("product-%d", i+1)))
 		if err != nil {
 			return 0, fmt.Errorf("read what was captured: %w", err)
 		}
 		payloads[i] = msg.Data
 	}
 	start := time.Now()
-	for from := 0; from < len(payloads); from += mesh.BatchLimit {
-		batch := payloads[from:min(from+mesh.BatchLimit, len(payloads))]
+	for from := 0; from < len(payloads); from += mesh.MaxBatch {
+		batch := payloads[from:min(from+mesh.MaxBatch, len(payloads))]
 		msgs := make([]*nats.Msg, len(batch))
 		for i, data := range batch {
 			msgs[i] = &nats.Msg{Subject: fmt.Sprintf("bench.product-%d", from+i+1), Data: data, Header: nats.Header{}}

@@ -13,7 +13,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 type compareCmd struct {
@@ -125,7 +125,7 @@ func (b *compareBench) fillTables(ctx context.Context) error {
 }
 
 func (b *compareBench) start(ctx context.Context) (err error) {
-	b.service, err = startProcess(ctx, mesh.Ingestion, b.addr,
+	b.service, err = startProcess(ctx, topology.Ingestion, b.addr,
 		"DATABASE_URL="+b.servers.database, "NATS_URL="+b.servers.nats)
 	if err != nil {
 		return err
@@ -218,12 +218,12 @@ func (b *compareBench) plant(ctx context.Context) error {
 	every := max(b.Products/max(b.Differ, 1), 1)
 	for i := every; i <= b.Products && b.result.Planted < b.Differ; i += every {
 		id := fmt.Sprintf("product-%d", i)
-		change, err := b.servers.mesh.Desired().Newest(ctx, benchAccount, id)
+		change, err := b.servers.mesh.Desired().Latest(ctx, benchAccount, id)
 		if err != nil {
 			return err
 		}
 		change.Product.Name += ", otherwise"
-		if err := b.servers.mesh.Publish(ctx, mesh.CatalogSubject(benchAccount, mesh.Bulk, id), change); err != nil {
+		if err := b.servers.mesh.Publish(ctx, topology.CatalogSubject(benchAccount, topology.Bulk, id), change); err != nil {
 			return err
 		}
 		b.result.Planted++
@@ -243,7 +243,7 @@ func (b *compareBench) compare(ctx context.Context) error {
 		return err
 	}
 	asked := nuid.Next()
-	if err := b.servers.mesh.AskReread(ctx, benchAccount, asked, "benchmark", nil, false); err != nil {
+	if err := b.servers.mesh.RequestReread(ctx, benchAccount, asked, "benchmark", nil, false); err != nil {
 		return err
 	}
 	done, err := b.await(ctx, func(r *meshv1.CaptureReport) *meshv1.TableComparison {

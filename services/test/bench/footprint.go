@@ -11,10 +11,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-var serviceNames = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation}
+var serviceNames = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}
 
 // footprint of a service as a process of its own.
 type footprint struct {

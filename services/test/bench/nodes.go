@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftless-sync/driftless/services/internal/local/localnodes"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -147,7 +147,7 @@ func (r *nodesResult) text() string {
 // change is a live change: from its publishing to Stripe.
 func (b *pushBench) change(ctx context.Context, n int) error {
 	name := fmt.Sprintf("Edition %d", n)
-	for b.want(ctx, mesh.Live, uint64(n), benchProduct("nodes", name, "1400")) != nil {
+	for b.want(ctx, topology.Live, uint64(n), benchProduct("nodes", name, "1400")) != nil {
 		if err := rest(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}

@@ -25,8 +25,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/push"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/push"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -65,7 +66,7 @@ type limitResult struct {
 	CallsPerSecond float64 `json:"calls_per_second"`
 	Limit          float64 `json:"limit"`
 	Ratio          float64 `json:"ratio"`
-	// RateLimited calls in all, and after the first second.
+	// IsRateLimited calls in all, and after the first second.
 	RateLimited      int `json:"rate_limited"`
 	RateLimitedLater int `json:"rate_limited_later"`
 }
@@ -174,7 +175,7 @@ func (b *pushBench) on(ctx context.Context, url string, replicas int, sim stripe
 		return err
 	}
 	b.close = append(b.close, func() error { b.mesh.Close(); return nil })
-	if err := mesh.ApplyTopology(ctx, b.mesh.JetStream(), mesh.TopologyOptions{Replicas: replicas}); err != nil {
+	if err := topology.Apply(ctx, b.mesh.JetStream(), topology.Options{Replicas: replicas}); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local address
@@ -221,11 +222,11 @@ func benchProduct(id, name, amount string) *catalogv1.Product {
 }
 
 // want publishes desired states.
-func (b *pushBench) want(ctx context.Context, lane mesh.Lane, version uint64, products ...*catalogv1.Product) error {
+func (b *pushBench) want(ctx context.Context, lane topology.Lane, version uint64, products ...*catalogv1.Product) error {
 	out := make([]mesh.Outgoing, len(products))
 	for i, p := range products {
 		out[i] = mesh.Outgoing{
-			Subject: mesh.CatalogSubject(benchAccount, lane, p.GetId()), Version: version,
+			Subject: topology.CatalogSubject(benchAccount, lane, p.GetId()), Version: version,
 			Body: &catalogv1.ProductChange{
 				Account: benchAccount, ProductId: p.GetId(), Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
 				CommittedAt: timestamppb.Now(),
@@ -244,7 +245,7 @@ func (b *pushBench) done(ctx context.Context) error {
 		}
 		left := uint64(0)
 		for _, c := range all {
-			if c.Consumer == mesh.PushLive || c.Consumer == mesh.PushBulk {
+			if c.Consumer == topology.PushLive || c.Consumer == topology.PushBulk {
 				left += c.Pending + c.InFlight
 			}
 		}
@@ -280,7 +281,7 @@ func (cmd *pushCmd) unlimited(ctx context.Context) (r unlimitedResult, calls coa
 	for i := range products {
 		products[i] = benchProduct(fmt.Sprintf("product-%d", i), "Product", "1400")
 	}
-	if err := b.want(ctx, mesh.Live, 1, products...); err != nil {
+	if err := b.want(ctx, topology.Live, 1, products...); err != nil {
 		return r, calls, err
 	}
 	start := time.Now()
@@ -310,7 +311,7 @@ func (cmd *pushCmd) unlimited(ctx context.Context) (r unlimitedResult, calls coa
 func (b *pushBench) edit(ctx context.Context, before int) (edits, calls int, err error) {
 	const n = 100
 	for i := range n {
-		if err := b.want(ctx, mesh.Live, uint64(i+2), benchProduct("product-0", fmt.Sprintf("Edition %d", i), "1400")); err != nil {
+		if err := b.want(ctx, topology.Live, uint64(i+2), benchProduct("product-0", fmt.Sprintf("Edition %d", i), "1400")); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -386,14 +387,14 @@ func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult
 		mixed = append(mixed, benchProduct(priced[i].GetId(), "Product", "1600"), &catalogv1.Product{Id: fmt.Sprintf("plain-%d", i), Name: "Product"})
 	}
 	b.push(ctx)
-	if err := errors.Join(b.want(ctx, mesh.Live, 1, priced...), b.done(ctx), b.stopPush()); err != nil {
+	if err := errors.Join(b.want(ctx, topology.Live, 1, priced...), b.done(ctx), b.stopPush()); err != nil {
 		return r, err
 	}
 	if err := errors.Join(b.admin.SetLimits(ctx, stripesim.Limits{}), b.admin.ResetStats(ctx)); err != nil {
 		return r, err
 	}
 	b.limits = budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate}
-	if err := b.want(ctx, mesh.Live, 2, mixed...); err != nil {
+	if err := b.want(ctx, topology.Live, 2, mixed...); err != nil {
 		return r, err
 	}
 	for range replicas {
@@ -454,7 +455,7 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 	for i := range live {
 		live[i] = &catalogv1.Product{Id: fmt.Sprintf("live-%d", i), Name: "Product"}
 	}
-	if err := errors.Join(b.want(ctx, mesh.Live, 1, live...), b.done(ctx), b.stopPush()); err != nil {
+	if err := errors.Join(b.want(ctx, topology.Live, 1, live...), b.done(ctx), b.stopPush()); err != nil {
 		return r, err
 	}
 	b.transport = rec
@@ -466,7 +467,7 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 		for i := range bulk {
 			bulk[i] = benchProduct(fmt.Sprintf("bulk-%d", i), "Product", "1400")
 		}
-		if err := b.want(ctx, mesh.Bulk, 2, bulk...); err != nil {
+		if err := b.want(ctx, topology.Bulk, 2, bulk...); err != nil {
 			return r, err
 		}
 	}
@@ -474,7 +475,7 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 	for i, p := range live {
 		p.Name = "Changed"
 		committed[p.GetId()] = time.Now()
-		if err := b.want(ctx, mesh.Live, uint64(i+3), p); err != nil {
+		if err := b.want(ctx, topology.Live, uint64(i+3), p); err != nil {
 			return r, err
 		}
 		select {

@@ -22,7 +22,7 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -151,7 +151,7 @@ func (b *reconcileBench) environment() []string {
 }
 
 func (b *reconcileBench) startReconciliation(ctx context.Context) (err error) {
-	b.reconciliation, err = startProcess(ctx, mesh.Reconciliation, b.world.reconciliationAddr, b.environment()...)
+	b.reconciliation, err = startProcess(ctx, topology.Reconciliation, b.world.reconciliationAddr, b.environment()...)
 	return err
 }
 
@@ -251,7 +251,7 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (b *reconcileBench) start(ctx context.Context) (err error) {
-	if b.pull, err = startProcess(ctx, mesh.Pull, b.world.pullAddr, b.environment()...); err != nil {
+	if b.pull, err = startProcess(ctx, topology.Pull, b.world.pullAddr, b.environment()...); err != nil {
 		return err
 	}
 	b.world.close = append(b.world.close, b.pull.stop)
@@ -359,7 +359,7 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 			return err
 		}
 		// Not by the control API: it is what the scan itself writes.
-		if _, err := b.world.mesh.Cursor("scan."+benchAccount).Get(ctx, report); err != nil {
+		if _, err := b.world.mesh.Record("scan."+benchAccount).Get(ctx, report); err != nil {
 			return err
 		}
 		took[report.GetPhase()] += time.Since(begun)

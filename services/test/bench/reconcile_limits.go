@@ -10,7 +10,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // limitedFor is how long a scan that keeps to Stripe's limits is watched.
@@ -22,7 +22,7 @@ func (b *reconcileBench) limited(ctx context.Context) (err error) {
 		return err
 	}
 	limits := []string{fmt.Sprintf("STRIPE_RATE=%g", benchRate), fmt.Sprintf("STRIPE_ENDPOINT_RATE=%g", benchEndpointRate)}
-	if b.pull, err = startProcess(ctx, mesh.Pull, b.world.pullAddr, append(b.environment(), limits...)...); err != nil {
+	if b.pull, err = startProcess(ctx, topology.Pull, b.world.pullAddr, append(b.environment(), limits...)...); err != nil {
 		return err
 	}
 	b.world.close = append(b.world.close, b.pull.stop)
@@ -33,7 +33,7 @@ func (b *reconcileBench) limited(ctx context.Context) (err error) {
 	first, last := &meshv1.ScanReport{}, &meshv1.ScanReport{}
 	for {
 		report := &meshv1.ScanReport{}
-		if _, err := b.world.mesh.Cursor("scan."+benchAccount).Get(ctx, report); err != nil {
+		if _, err := b.world.mesh.Record("scan."+benchAccount).Get(ctx, report); err != nil {
 			return err
 		}
 		if report.GetId() == started.Msg.GetId() && report.GetListCalls() > 0 {

@@ -29,6 +29,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -93,7 +94,7 @@ func newWorld(ctx context.Context, products int) (w *world, err error) {
 		return w, err
 	}
 	w.close = append(w.close, func() error { w.mesh.Close(); return nil })
-	if err := mesh.ApplyTopology(ctx, w.mesh.JetStream(), mesh.TopologyOptions{}); err != nil {
+	if err := topology.Apply(ctx, w.mesh.JetStream(), topology.Options{}); err != nil {
 		return w, err
 	}
 	for _, addr := range []*string{&w.pullAddr, &w.reconciliationAddr} {
@@ -196,7 +197,7 @@ type row struct {
 // fillMesh lets CATALOG, OBSERVED and the ledger know what both sides hold. It returns the rows of the last page.
 func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 	js := w.mesh.JetStream()
-	if err := allowBatches(ctx, js, "KV_"+mesh.BucketObserved); err != nil {
+	if err := allowBatches(ctx, js, "KV_"+topology.BucketObserved); err != nil {
 		return nil, err
 	}
 	client := stripeapi.New(stripeapi.Config{Key: worldKey, Base: w.simURL})
@@ -225,7 +226,7 @@ func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 		if n := len(p.Objects); n > 0 {
 			products.After, prices.After = p.Objects[n-1].ID, q.Objects[n-1].ID
 		}
-		if len(rows) >= mesh.BatchLimit || !more {
+		if len(rows) >= mesh.MaxBatch || !more {
 			if err := w.know(ctx, rows); err != nil {
 				return nil, err
 			}
@@ -276,7 +277,7 @@ func allowBatches(ctx context.Context, js jetstream.JetStream, stream string) er
 
 // know stores rows in both streams and in the ledger.
 func (w *world) know(ctx context.Context, rows []row) error {
-	catalogEnd, err := w.end(ctx, mesh.StreamCatalog)
+	catalogEnd, err := w.end(ctx, topology.StreamCatalog)
 	if err != nil {
 		return err
 	}
@@ -284,12 +285,12 @@ func (w *world) know(ctx context.Context, rows []row) error {
 	states := make([]*nats.Msg, len(rows))
 	for i, r := range rows {
 		id := r.desired.GetProductId()
-		out[i] = mesh.Outgoing{Subject: mesh.CatalogSubject(benchAccount, mesh.Bulk, id), Version: worldVersion, Body: r.desired}
+		out[i] = mesh.Outgoing{Subject: topology.CatalogSubject(benchAccount, topology.Bulk, id), Version: worldVersion, Body: r.desired}
 		data, err := proto.Marshal(r.observed)
 		if err != nil {
 			return fmt.Errorf("encode: %w", err)
 		}
-		states[i] = &nats.Msg{Subject: "$KV." + mesh.BucketObserved + "." + benchAccount + "." + mesh.Token(id), Data: data, Header: nats.Header{}}
+		states[i] = &nats.Msg{Subject: "$KV." + topology.BucketObserved + "." + benchAccount + "." + topology.Token(id), Data: data, Header: nats.Header{}}
 	}
 	if err := w.mesh.PublishBatch(ctx, out); err != nil {
 		return err
@@ -328,7 +329,7 @@ func (w *world) end(ctx context.Context, stream string) (uint64, error) {
 // upToDate makes every consumer one that has read everything.
 func (w *world) upToDate(ctx context.Context) error {
 	js := w.mesh.JetStream()
-	for _, name := range []string{mesh.StreamCatalog, "KV_" + mesh.BucketObserved} {
+	for _, name := range []string{topology.StreamCatalog, "KV_" + topology.BucketObserved} {
 		s, err := js.Stream(ctx, name)
 		if err != nil {
 			return fmt.Errorf("bind stream %s: %w", name, err)

@@ -19,9 +19,9 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/stripesim"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
 type tracingCmd struct {
@@ -145,7 +145,7 @@ func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, 
 	for i := range products {
 		products[i] = benchProduct(fmt.Sprintf("%s-%d", prefix, i), "Product", "1400")
 	}
-	if err := push.want(ctx, mesh.Live, 1, products...); err != nil {
+	if err := push.want(ctx, topology.Live, 1, products...); err != nil {
 		return err
 	}
 	begun := time.Now()

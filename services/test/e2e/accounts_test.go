@@ -17,6 +17,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -112,7 +113,7 @@ func TestTwoAccountsGetWhatIsTheirs(t *testing.T) {
 		}
 	})
 	for _, account := range []string{"eu", "us"} {
-		for _, service := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+		for _, service := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 			start(account, service)
 		}
 	}
@@ -140,17 +141,17 @@ func TestTwoAccountsGetWhatIsTheirs(t *testing.T) {
 	exactly("us", each)
 	require.Less(t, len(held("eu")), each, "its budget is its own, and small: at a call in two seconds it is not done yet")
 	stop("eu push")
-	start("eu", mesh.Push, "STRIPE_RATE=1000")
+	start("eu", topology.Push, "STRIPE_RATE=1000")
 	exactly("eu", each)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: natsURL, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	for _, account := range []string{"eu", "us"} {
-		revision, err := m.Budget(account).Load(t.Context(), &meshv1.Budget{})
+		revision, err := m.Budget(account).GetAt(t.Context(), &meshv1.Budget{})
 		require.NoError(t, err)
 		require.NotZero(t, revision, account)
 	}
-	revision, err := m.Budget("default").Load(t.Context(), &meshv1.Budget{})
+	revision, err := m.Budget("default").GetAt(t.Context(), &meshv1.Budget{})
 	require.NoError(t, err)
 	require.Zero(t, revision)
 

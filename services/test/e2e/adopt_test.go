@@ -17,7 +17,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // walkthrough returns the commands of a document, in order.
@@ -45,7 +45,7 @@ func (r *rig) driftless(dir string, args ...string) (output string, code int) {
 	require.NoError(r.t, err)
 	cmd := exec.CommandContext(r.t.Context(), filepath.Join(bin, "driftless"), args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "DRIFTLESS_CONTROL_URL="+r.url(mesh.Reconciliation), "DRIFTLESS_INGEST_URL="+r.url(mesh.Ingestion))
+	cmd.Env = append(os.Environ(), "DRIFTLESS_CONTROL_URL="+r.url(topology.Reconciliation), "DRIFTLESS_INGEST_URL="+r.url(topology.Ingestion))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
@@ -84,9 +84,9 @@ func selling(id, name, amount string) *catalogv1.Product {
 // TestTheWalkthroughOfAnAdoption runs the commands of docs/adoption.md on an account that has products already.
 func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 	r := newRig(t, unlimited)
-	r.stop(mesh.Push)
+	r.stop(topology.Push)
 	r.holdCreations = true
-	r.start(mesh.Push)
+	r.start(topology.Push)
 	bySKU, bySKUPrice := r.inStripe("An old mug", "mug", "", 1400)
 	byKey, byKeyPrice := r.inStripe("Some cup", "", "cup-eur", 900)
 	byName, byNamePrice := r.inStripe("TEE", "", "", 2500)
@@ -115,9 +115,9 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 		}
 		ran[verb]++
 		if verb == "sync" {
-			r.stop(mesh.Push)
+			r.stop(topology.Push)
 			r.holdCreations = false
-			r.start(mesh.Push)
+			r.start(topology.Push)
 		}
 		out, code := r.driftless(dir, command[1:]...)
 		switch verb {

@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -158,7 +158,7 @@ func (e historyEvent) do(h *historyRig) error {
 func (h *historyRig) moment() {
 	h.t.Helper()
 	done := func() uint64 {
-		n, err := h.mesh.LastSequence(h.t.Context(), mesh.StreamSync)
+		n, err := h.mesh.LastSequence(h.t.Context(), topology.StreamSync)
 		require.NoError(h.t, err)
 		return n
 	}

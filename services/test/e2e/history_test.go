@@ -17,7 +17,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // How many histories each policy goes through, and the seed of the first; those of the others follow it.
@@ -261,7 +261,7 @@ func (h *historyRig) quiet() {
 	h.t.Helper()
 	activity := func() string {
 		counts := []string{fmt.Sprint(h.writes())}
-		info, err := h.mesh.JetStream().Stream(h.t.Context(), mesh.StreamSync)
+		info, err := h.mesh.JetStream().Stream(h.t.Context(), topology.StreamSync)
 		require.NoError(h.t, err)
 		state, err := info.Info(h.t.Context(), jetstream.WithSubjectFilter("sync.>"))
 		require.NoError(h.t, err)

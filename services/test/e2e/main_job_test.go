@@ -14,9 +14,9 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/stripesim"
 	"github.com/driftless-sync/driftless/services/internal/telemetry/telemetrytest"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
 var unlimited = stripesim.Config{Limits: stripesim.Limits{Off: true}}
@@ -190,7 +190,7 @@ func TestWhatStripeRefusesBecomesADeadLetterInItsWords(t *testing.T) {
 		}
 		l := resp.Msg.GetDeadLetters()[0]
 		require.Equal(t, "full", l.GetProductId())
-		require.Equal(t, mesh.ReasonRefused, l.GetReason())
+		require.Equal(t, topology.ReasonRefused, l.GetReason())
 		require.NotEmpty(t, l.GetStripeRequestId())
 		require.Contains(t, l.GetMessage(), "50")
 		return true
@@ -228,7 +228,7 @@ func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return len(letters()) == 1 }, patience, 50*time.Millisecond)
 	first := letters()[0]
-	require.Equal(t, mesh.ReasonRefused, first.GetDeadLetter().GetReason())
+	require.Equal(t, topology.ReasonRefused, first.GetDeadLetter().GetReason())
 	require.Equal(t, map[string]string{"a": "1", "b": "2"}, first.GetWanted().GetProduct().GetMetadata())
 
 	// Nothing is mended yet: the next refusal takes the letter's place, and tells what was wanted all the same.
@@ -249,7 +249,7 @@ func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
 	p, _ := r.stripeProduct("full")
 	require.Equal(t, "2", p.Metadata["b"])
 	require.Len(t, p.Metadata, 50)
-	dead, err := r.mesh.JetStream().Stream(t.Context(), mesh.StreamDead)
+	dead, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		info, err := dead.Info(t.Context())
@@ -265,7 +265,7 @@ func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
 
 func TestServicesThatRestartLoseNothing(t *testing.T) {
 	r := newRig(t, unlimited)
-	for i, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+	for i, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		r.stop(name)
 		r.exec(`INSERT INTO driftless.products (id, name) VALUES ($1, 'P')`, fmt.Sprintf("p%d", i))
 		r.start(name)
@@ -282,7 +282,7 @@ func TestAScanFindsWhatNoEventTold(t *testing.T) {
 	r := newRig(t, cfg)
 	r.upsert(mug("Mug", "1400"), product(1))
 	r.converged()
-	r.stop(mesh.Pull)
+	r.stop(topology.Pull)
 	// While nobody listens, and then the cursor is lost too.
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Name: stripe.String("By hand")})
 	require.NoError(t, err)
@@ -292,8 +292,8 @@ func TestAScanFindsWhatNoEventTold(t *testing.T) {
 	require.NoError(t, err)
 	_, err = r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultWebhookLost})
 	require.NoError(t, err)
-	require.NoError(t, r.mesh.Cursor("events.default").PutString(t.Context(), fmt.Sprintf("@%d", time.Now().Add(time.Hour).Unix())))
-	r.start(mesh.Pull)
+	require.NoError(t, r.mesh.Record("events.default").PutString(t.Context(), fmt.Sprintf("@%d", time.Now().Add(time.Hour).Unix())))
+	r.start(topology.Pull)
 	started, err := r.control.StartScan(t.Context(), connect.NewRequest(&controlv1.StartScanRequest{}))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
@@ -369,7 +369,7 @@ func TestTheCallersTraceGoesThroughTheAPI(t *testing.T) {
 	require.NoError(t, err)
 	id, err := trace.TraceIDFromHex("4bf92f3577b34da6a3ce929d0e0e4737")
 	require.NoError(t, err)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url(mesh.Ingestion)+"/driftless.ingest.v1.IngestService/UpsertProducts",
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url(topology.Ingestion)+"/driftless.ingest.v1.IngestService/UpsertProducts",
 		strings.NewReader(`{"products":[{"id":"mug","name":"Mug"}]}`))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "application/json")

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
@@ -28,7 +28,7 @@ import (
 type scraped map[string]map[string]*dto.MetricFamily
 
 func (p *meshProcess) addresses() map[string]string {
-	return map[string]string{mesh.Ingestion: p.At.Ingest, mesh.Push: p.At.Push, mesh.Pull: p.At.Webhook, mesh.Reconciliation: p.At.Control}
+	return map[string]string{topology.Ingestion: p.At.Ingest, topology.Push: p.At.Push, topology.Pull: p.At.Webhook, topology.Reconciliation: p.At.Control}
 }
 
 func (p *meshProcess) scrape() scraped {
@@ -127,9 +127,9 @@ func TestWhatTheServicesExposeIsWhatIsDeclared(t *testing.T) {
 func optional(m metrics.Metric, service string) bool {
 	switch m.Name {
 	case metrics.MessageDuration.Name:
-		return service == mesh.Ingestion
+		return service == topology.Ingestion
 	case metrics.Redeliveries.Name, metrics.StripeRateLimited.Name:
-		return service != mesh.Push
+		return service != topology.Push
 	case metrics.Refused.Name:
 		return true
 	default:

@@ -20,6 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -51,7 +52,7 @@ func killReplicas(t *testing.T, replicas int) {
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: natsURL, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), m.JetStream(), mesh.TopologyOptions{}))
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	simURL := "http://" + listener.Addr().String()
@@ -98,7 +99,7 @@ func killReplicas(t *testing.T, replicas int) {
 	for edit := range edits {
 		for i := range products {
 			p := product(i, edit)
-			require.NoError(t, m.Publish(t.Context(), mesh.CatalogSubject("default", mesh.Live, p.GetId()), &catalogv1.ProductChange{
+			require.NoError(t, m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, p.GetId()), &catalogv1.ProductChange{
 				Account: "default", ProductId: p.GetId(), Version: uint64(edit + 1), Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
 			}, mesh.WithVersion(uint64(edit+1))))
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // processes has the rig's services run as processes with these settings in their environment beside the rig's own.
@@ -51,4 +51,4 @@ func (r *rig) kill(name string) {
 }
 
 // killable are the services.
-var killable = []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation}
+var killable = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}

@@ -26,16 +26,17 @@ import (
 	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
-	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
 	"github.com/driftless-sync/driftless/services/push"
 	"github.com/driftless-sync/driftless/services/reconciliation"
-	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -93,7 +94,7 @@ func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
 			{ user: pull, password: e2e, permissions: $DRIFTLESS_PULL }
 			{ user: reconciliation, password: e2e, permissions: $DRIFTLESS_RECONCILIATION }
 			{ user: topology, password: e2e, permissions: $DRIFTLESS_TOPOLOGY }
-		] } }`, mesh.PermissionsFile(nil))
+		] } }`, topology.PermissionsFile(nil))
 	r.natsAddr = srv.Addr().String()
 	r.database = localtest.Postgres(t)
 	r.pool = localtest.Pool(t, r.database)
@@ -101,24 +102,24 @@ func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
 	r.mesh, err = mesh.Connect(t.Context(), r.nats("e2e"))
 	require.NoError(t, err)
 	t.Cleanup(r.mesh.Close)
-	topology, err := mesh.Connect(t.Context(), r.nats(mesh.TopologyUser))
+	admin, err := mesh.Connect(t.Context(), r.nats(topology.AdminUser))
 	require.NoError(t, err)
-	t.Cleanup(topology.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), topology.JetStream(), mesh.TopologyOptions{}))
+	t.Cleanup(admin.Close)
+	require.NoError(t, topology.Apply(t.Context(), admin.JetStream(), topology.Options{}))
 
 	sim.Listener = r.listen("sim")
 	r.simURL = "http://" + sim.Listener.Addr().String()
-	sim.Webhooks = []stripesim.Webhook{{URL: "http://" + r.listen(mesh.Pull).Addr().String() + pull.WebhookPath, Secrets: []string{secret}}}
+	sim.Webhooks = []stripesim.Webhook{{URL: "http://" + r.listen(topology.Pull).Addr().String() + pull.WebhookPath, Secrets: []string{secret}}}
 	r.run("sim", func(ctx context.Context) error { return stripesim.Run(ctx, sim) })
 	r.admin = stripesim.Admin{BaseURL: r.simURL}
 	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
 		URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})})
 	r.startAll()
-	r.ingest = ingestv1connect.NewIngestServiceClient(http.DefaultClient, r.url(mesh.Ingestion))
-	r.control = controlv1connect.NewControlServiceClient(http.DefaultClient, r.url(mesh.Reconciliation))
+	r.ingest = ingestv1connect.NewIngestServiceClient(http.DefaultClient, r.url(topology.Ingestion))
+	r.control = controlv1connect.NewControlServiceClient(http.DefaultClient, r.url(topology.Reconciliation))
 	t.Cleanup(func() {
-		for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation, "sim"} {
+		for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation, "sim"} {
 			r.stop(name)
 		}
 		require.Eventually(t, func() bool {
@@ -209,8 +210,8 @@ func (r *rig) stop(name string) {
 func (r *rig) startAll() {
 	r.t.Helper()
 	// Pull's port was taken for the simulator's sake.
-	require.NoError(r.t, r.listeners[mesh.Pull].Close())
-	for _, name := range []string{mesh.Ingestion, mesh.Push, mesh.Pull, mesh.Reconciliation} {
+	require.NoError(r.t, r.listeners[topology.Pull].Close())
+	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		r.start(name)
 	}
 }
@@ -227,24 +228,24 @@ func (r *rig) start(name string) {
 	server := httpserver.Config{Listener: r.listen(name)}
 	stripeClient := stripeapi.Config{Key: key, Base: r.simURL}
 	switch name {
-	case mesh.Ingestion:
+	case topology.Ingestion:
 		r.run(name, func(ctx context.Context) error {
 			return ingestion.Run(ctx, ingestion.Config{
 				Account: "default", NATS: nats, DatabaseURL: cmp.Or(r.catalog, r.database), Mapping: r.mapping, Slot: r.slot,
 				Publication: cmp.Or(r.publication, "driftless"), HTTP: server,
 			})
 		})
-	case mesh.Push:
+	case topology.Push:
 		r.run(name, func(ctx context.Context) error {
 			return push.Run(ctx, push.Config{Account: "default", NATS: nats, Stripe: stripeClient, HTTP: server, HoldCreations: r.holdCreations, Policy: r.policy})
 		})
-	case mesh.Pull:
+	case topology.Pull:
 		r.run(name, func(ctx context.Context) error {
 			return pull.Run(ctx, pull.Config{
 				Account: "default", NATS: nats, Stripe: stripeClient, WebhookSecrets: []string{"whsec_old", secret}, PollInterval: time.Second, HTTP: server,
 			})
 		})
-	case mesh.Reconciliation:
+	case topology.Reconciliation:
 		r.run(name, func(ctx context.Context) error {
 			return reconciliation.Run(ctx, reconciliation.Config{
 				Account: "default", NATS: nats, LedgerURL: r.database, HTTP: server, GracePeriod: time.Second, Policy: r.policy, Extras: r.extras,

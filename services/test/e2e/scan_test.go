@@ -11,7 +11,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -81,11 +81,11 @@ func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
 	require.NoError(t, err)
 	var then uint64
 	report := r.scanned(products/3, func() {
-		r.kill(mesh.Pull)
+		r.kill(topology.Pull)
 		then = r.lastScan().GetProducts()
 		require.Nil(t, r.lastScan().GetFinishedAt())
 		require.NoError(t, r.admin.RemoveFault(t.Context(), slow.ID))
-		r.start(mesh.Pull)
+		r.start(topology.Pull)
 	})
 	again := r.listCalls() - whole
 	t.Logf("killed after %d of %d products; %d calls listed all undisturbed, %d with the kill", then, products, whole, again)

@@ -20,10 +20,10 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/test/e2e/schemas"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
+	"github.com/driftless-sync/driftless/services/test/e2e/schemas"
 )
 
 // schemaSize is about how many products each schema has. scripts/test-postgres takes more.
@@ -203,7 +203,7 @@ func (s *shop) known() map[string]bool {
 	s.t.Helper()
 	out := map[string]bool{}
 	for account, r := range s.rigs {
-		stream, err := r.mesh.JetStream().Stream(s.t.Context(), mesh.StreamCatalog)
+		stream, err := r.mesh.JetStream().Stream(s.t.Context(), topology.StreamCatalog)
 		require.NoError(s.t, err)
 		info, err := stream.Info(s.t.Context(), jetstream.WithSubjectFilter("catalog.>"))
 		require.NoError(s.t, err)
@@ -270,7 +270,7 @@ func (s *shop) diesAlone(c schemas.Change) {
 			require.Len(s.t, letters.Msg.GetDeadLetters(), 1)
 			letter := letters.Msg.GetDeadLetters()[0]
 			require.Equal(s.t, c.Dead, letter.GetProductId())
-			require.Equal(s.t, mesh.ReasonQueryFailed, letter.GetReason())
+			require.Equal(s.t, topology.ReasonQueryFailed, letter.GetReason())
 			return true
 		}, patience, 20*time.Millisecond, c.Title)
 		want := s.want()[account]

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // environ is the environment of a process as the kernel has it.
@@ -57,10 +57,10 @@ func TestUp_KeepsItsSecretsApart(t *testing.T) {
 	webhook, err := os.ReadFile(filepath.Join(data, "webhook.secret"))
 	require.NoError(t, err)
 	secrets := map[string][]string{
-		connection.Password:                {mesh.Ingestion, mesh.Reconciliation},
-		p.At.Token:                         {mesh.Ingestion, mesh.Reconciliation},
-		strings.TrimSpace(string(webhook)): {mesh.Pull},
-		"sk_test_driftlesssimulator":       {mesh.Push, mesh.Pull},
+		connection.Password:                {topology.Ingestion, topology.Reconciliation},
+		p.At.Token:                         {topology.Ingestion, topology.Reconciliation},
+		strings.TrimSpace(string(webhook)): {topology.Pull},
+		"sk_test_driftlesssimulator":       {topology.Push, topology.Pull},
 		"of-the-shell":                     {},
 	}
 	for _, service := range killable {

@@ -16,6 +16,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/signing"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -56,7 +57,7 @@ type thief struct {
 
 func (r *rig) thief() thief {
 	r.t.Helper()
-	conn, err := nats.Connect("nats://pull:e2e@"+r.natsAddr, nats.CustomInboxPrefix(mesh.InboxPrefix(mesh.Pull)))
+	conn, err := nats.Connect("nats://pull:e2e@"+r.natsAddr, nats.CustomInboxPrefix(topology.InboxPrefix(topology.Pull)))
 	require.NoError(r.t, err)
 	r.t.Cleanup(conn.Close)
 	return thief{r, conn}
@@ -74,7 +75,7 @@ func (a thief) put(stream, subject string, body proto.Message, n int) {
 	require.NoError(a.t, a.conn.PublishMsg(&nats.Msg{Subject: "$KV.OBSERVED.default.evil", Data: data}))
 	require.NoError(a.t, a.conn.Flush())
 	require.Eventually(a.t, func() bool {
-		observed, err := a.mesh.JetStream().KeyValue(a.t.Context(), mesh.BucketObserved)
+		observed, err := a.mesh.JetStream().KeyValue(a.t.Context(), topology.BucketObserved)
 		require.NoError(a.t, err)
 		entry, err := observed.Get(a.t.Context(), "default.evil")
 		return err == nil && string(entry.Value()) == string(data)
@@ -92,7 +93,7 @@ func (a thief) put(stream, subject string, body proto.Message, n int) {
 }
 
 // done waits until a consumer of push has nothing left of a stream.
-func (r *rig) done(c mesh.Consumer) {
+func (r *rig) done(c topology.Consumer) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		cons, err := r.mesh.JetStream().Consumer(r.t.Context(), c.Stream, c.Durable("default"))
@@ -121,7 +122,7 @@ func TestAForgedChangeChangesNothing(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 		r.upsert(mug("Mug", "1400"))
 		r.amountIs(1400)
-		r.thief().put(mesh.StreamCatalog, mesh.CatalogSubject("default", mesh.Live, "mug"), forgedMug(), 1)
+		r.thief().put(topology.StreamCatalog, topology.CatalogSubject("default", topology.Live, "mug"), forgedMug(), 1)
 		r.amountIs(1)
 		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		require.NoError(t, err)
@@ -132,10 +133,10 @@ func TestAForgedChangeChangesNothing(t *testing.T) {
 		r.upsert(mug("Mug", "1400"))
 		r.converged()
 		thief := r.thief()
-		for _, lane := range []mesh.Lane{mesh.Live, mesh.Bulk} {
-			thief.put(mesh.StreamCatalog, mesh.CatalogSubject("default", lane, "mug"), forgedMug(), 3)
+		for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
+			thief.put(topology.StreamCatalog, topology.CatalogSubject("default", lane, "mug"), forgedMug(), 3)
 		}
-		for _, c := range []mesh.Consumer{mesh.PushLive, mesh.PushBulk, mesh.ReconciliationCatalog} {
+		for _, c := range []topology.Consumer{topology.PushLive, topology.PushBulk, topology.ReconciliationCatalog} {
 			r.done(c)
 		}
 		require.EqualValues(t, 1400, r.amount())
@@ -150,15 +151,15 @@ func TestAForgedChangeChangesNothing(t *testing.T) {
 		r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 		r.converged()
 		require.EqualValues(t, 1500, r.amount())
-		thief.put(mesh.StreamCatalog, mesh.CatalogSubject("default", mesh.Live, "mug"), forgedMug(), 1)
-		r.stop(mesh.Ingestion)
-		r.start(mesh.Ingestion)
+		thief.put(topology.StreamCatalog, topology.CatalogSubject("default", topology.Live, "mug"), forgedMug(), 1)
+		r.stop(topology.Ingestion)
+		r.start(topology.Ingestion)
 		r.exec("UPDATE driftless.prices SET unit_amount = 1600 WHERE id = 'mug-one'")
 		r.converged()
 		require.EqualValues(t, 1600, r.amount())
 		_, sync := r.sync("mug")
 		require.NoError(t, sync)
-		r.done(mesh.PushCommand)
+		r.done(topology.PushCommand)
 		require.EqualValues(t, 1600, r.amount())
 	})
 }
@@ -187,8 +188,8 @@ func TestAForgedCommandChangesNothing(t *testing.T) {
 	attack := func(r *rig) {
 		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("extra"), Name: stripe.String("Extra")})
 		require.NoError(t, err)
-		r.thief().put(mesh.StreamCommand, mesh.CommandSubject(mesh.Push, "default", mesh.VerbSync, "extra"), forged, 1)
-		r.done(mesh.PushCommand)
+		r.thief().put(topology.StreamCommand, topology.CommandSubject(topology.Push, "default", topology.VerbSync, "extra"), forged, 1)
+		r.done(topology.PushCommand)
 	}
 	active := func(r *rig) bool {
 		p, err := r.stripe.Products.Get("extra", nil)
@@ -209,7 +210,7 @@ func TestAForgedCommandChangesNothing(t *testing.T) {
 		r.converged()
 		_, err := r.sync("mug")
 		require.NoError(t, err)
-		r.done(mesh.PushCommand)
+		r.done(topology.PushCommand)
 		r.converged()
 	})
 }
@@ -220,17 +221,17 @@ func TestForgedChangesThatPushOutTrueOnesAreFound(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
-	r.stop(mesh.Push)
+	r.stop(topology.Push)
 	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" }, patience, tick)
 	thief := r.thief()
-	for _, lane := range []mesh.Lane{mesh.Live, mesh.Bulk} {
-		thief.put(mesh.StreamCatalog, mesh.CatalogSubject("default", lane, "mug"), forgedMug(), mesh.StatesKept)
+	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
+		thief.put(topology.StreamCatalog, topology.CatalogSubject("default", lane, "mug"), forgedMug(), topology.MaxStatesPerProduct)
 	}
 	require.Empty(t, r.desiredAmount(), "the true states are pushed out")
-	r.stop(mesh.Ingestion)
-	r.start(mesh.Ingestion)
-	r.start(mesh.Push)
+	r.stop(topology.Ingestion)
+	r.start(topology.Ingestion)
+	r.start(topology.Push)
 	r.amountIs(1500)
 	require.Equal(t, "1500", r.desiredAmount())
 	r.converged()
@@ -239,10 +240,10 @@ func TestForgedChangesThatPushOutTrueOnesAreFound(t *testing.T) {
 // desiredAmount is what CATALOG wants of mug-one, as ingestion reads it; "" if nothing.
 func (r *rig) desiredAmount() string {
 	r.t.Helper()
-	m, err := mesh.Connect(r.t.Context(), r.nats(mesh.Ingestion))
+	m, err := mesh.Connect(r.t.Context(), r.nats(topology.Ingestion))
 	require.NoError(r.t, err)
 	defer m.Close()
-	latest, err := m.Desired().Newest(r.t.Context(), "default", "mug")
+	latest, err := m.Desired().Latest(r.t.Context(), "default", "mug")
 	require.NoError(r.t, err)
 	for _, p := range latest.GetProduct().GetPrices() {
 		if p.GetId() == "mug-one" {
@@ -258,27 +259,27 @@ func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"), product(1), product(2), product(3))
 	r.converged()
-	r.stop(mesh.Push)
+	r.stop(topology.Push)
 	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 	r.exec("DELETE FROM driftless.products WHERE id = 'p1'")
 	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" && r.removed("p1") }, patience, tick)
 
 	keys := keyring(t, true)
-	trusted := keys[mesh.Push].Trusted
+	trusted := keys[topology.Push].Trusted
 	trustAll(keys, "")
 	r.signing = keys
-	for _, name := range []string{mesh.Ingestion, mesh.Pull, mesh.Reconciliation} {
+	for _, name := range []string{topology.Ingestion, topology.Pull, topology.Reconciliation} {
 		r.stop(name)
 		r.start(name)
 	}
 	require.Eventually(t, func() bool { return r.allSigned() }, patience, tick, "ingestion does not sign what CATALOG holds")
 
 	trustAll(keys, trusted)
-	for _, name := range []string{mesh.Ingestion, mesh.Pull, mesh.Reconciliation} {
+	for _, name := range []string{topology.Ingestion, topology.Pull, topology.Reconciliation} {
 		r.stop(name)
 		r.start(name)
 	}
-	r.start(mesh.Push)
+	r.start(topology.Push)
 	r.converged()
 	require.EqualValues(t, 1500, r.amount())
 	p, err := r.stripe.Products.Get("p1", nil)
@@ -289,9 +290,9 @@ func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
 	next, err := signing.Create()
 	require.NoError(t, err)
 	trustAll(keys, trusted+",ingestion="+next.Public().String())
-	in := keys[mesh.Ingestion]
+	in := keys[topology.Ingestion]
 	in.Key = next.Reveal()
-	keys[mesh.Ingestion] = in
+	keys[topology.Ingestion] = in
 	for _, name := range killable {
 		r.stop(name)
 		r.start(name)
@@ -313,7 +314,7 @@ func TestSignaturesThatAreCheckedAtOnceLoseNoState(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
-	r.stop(mesh.Push)
+	r.stop(topology.Push)
 	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" }, patience, tick)
 	r.signing = keyring(t, true)
@@ -327,7 +328,7 @@ func TestSignaturesThatAreCheckedAtOnceLoseNoState(t *testing.T) {
 
 func (r *rig) removed(product string) bool {
 	r.t.Helper()
-	latest, err := r.mesh.Desired().Newest(r.t.Context(), "default", product)
+	latest, err := r.mesh.Desired().Latest(r.t.Context(), "default", product)
 	require.NoError(r.t, err)
 	return latest.GetOperation() == catalogv1.Operation_OPERATION_DELETE
 }
@@ -335,7 +336,7 @@ func (r *rig) removed(product string) bool {
 // allSigned reports whether the latest state of each product is signed with ingestion's present key.
 func (r *rig) allSigned() bool {
 	r.t.Helper()
-	m, err := mesh.Connect(r.t.Context(), r.nats(mesh.Ingestion))
+	m, err := mesh.Connect(r.t.Context(), r.nats(topology.Ingestion))
 	require.NoError(r.t, err)
 	defer m.Close()
 	all := true

@@ -26,6 +26,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // ingestions are replicas of ingestion, as processes, on one database and one NATS server.
@@ -58,8 +59,8 @@ func newIngestions(t *testing.T) *ingestions {
 	in.mesh, err = mesh.Connect(t.Context(), mesh.Config{URL: in.natsURL, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(in.mesh.Close)
-	require.NoError(t, mesh.ApplyTopology(t.Context(), in.mesh.JetStream(), mesh.TopologyOptions{}))
-	consumer, err := in.mesh.JetStream().OrderedConsumer(t.Context(), mesh.StreamCatalog, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"catalog.default.live.*"}})
+	require.NoError(t, topology.Apply(t.Context(), in.mesh.JetStream(), topology.Options{}))
+	consumer, err := in.mesh.JetStream().OrderedConsumer(t.Context(), topology.StreamCatalog, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"catalog.default.live.*"}})
 	require.NoError(t, err)
 	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
 		version, _ := strconv.ParseUint(msg.Headers().Get(mesh.VersionHeader), 10, 64)
@@ -116,7 +117,7 @@ func (in *ingestions) exec(sql string, args ...any) {
 
 func (in *ingestions) snapshot() string {
 	in.t.Helper()
-	position, err := in.mesh.Cursor("snapshot.default").GetString(in.t.Context())
+	position, err := in.mesh.Record("snapshot.default").GetString(in.t.Context())
 	require.NoError(in.t, err)
 	return position
 }
@@ -124,7 +125,7 @@ func (in *ingestions) snapshot() string {
 // name is what CATALOG wants of a product.
 func (in *ingestions) name(product string) string {
 	in.t.Helper()
-	change, err := in.mesh.Desired().Newest(in.t.Context(), "default", product)
+	change, err := in.mesh.Desired().Latest(in.t.Context(), "default", product)
 	require.NoError(in.t, err)
 	return change.GetProduct().GetName()
 }
@@ -181,7 +182,7 @@ func TestAKilledIngestionIsTakenOver(t *testing.T) {
 	in.eventually("the catalog is captured", func() bool { return in.name(fmt.Sprintf("p%d", products)) != "" && in.snapshot() == "done" })
 
 	// As after the loss of a slot; the replica that takes over begins with it.
-	require.NoError(t, in.mesh.Cursor("snapshot.default").PutString(t.Context(), "wanted"))
+	require.NoError(t, in.mesh.Record("snapshot.default").PutString(t.Context(), "wanted"))
 	takenOver()
 	in.eventually("the catalog is being read", func() bool { return strings.HasPrefix(in.snapshot(), "after ") })
 	takenOver()
@@ -191,7 +192,7 @@ func TestAKilledIngestionIsTakenOver(t *testing.T) {
 	_, err := in.mesh.Capture("default").Get(t.Context(), report)
 	require.NoError(t, err)
 	require.Less(t, report.GetCompared().GetProducts(), uint64(products), "the reading went on where it was")
-	catalog, err := in.mesh.JetStream().Stream(t.Context(), mesh.StreamCatalog)
+	catalog, err := in.mesh.JetStream().Stream(t.Context(), topology.StreamCatalog)
 	require.NoError(t, err)
 	info, err := catalog.Info(t.Context(), jetstream.WithSubjectFilter("catalog.default.bulk.*"))
 	require.NoError(t, err)

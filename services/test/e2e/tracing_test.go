@@ -16,10 +16,10 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
-	"github.com/driftless-sync/driftless/services/stripesim"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/telemetry/telemetrytest"
+	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
 // of returns a span's attribute as text, "" if it has none of the name.
@@ -64,15 +64,15 @@ func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(&catalogv1.Product{Id: "mug", Name: "Mug"})
 	r.converged()
-	r.stop(mesh.Push)
+	r.stop(topology.Push)
 	const edits = 100
 	for i := range edits {
 		r.exec(`UPDATE driftless.products SET name = $1 WHERE id = 'mug'`, fmt.Sprintf("Edition %d", i))
 	}
-	r.start(mesh.Push)
+	r.start(topology.Push)
 	r.converged()
 	// A message is acknowledged a moment before its span ends.
-	r.stop(mesh.Push)
+	r.stop(topology.Push)
 
 	traces := tracesOf(recorder, "mug")
 	captures, carried := 0, 0

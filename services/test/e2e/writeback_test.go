@@ -17,7 +17,7 @@ import (
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
@@ -41,7 +41,7 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
 	// Nobody is to undo the edit while it is being written back.
-	r.stop(mesh.Reconciliation)
+	r.stop(topology.Reconciliation)
 	_, prices := r.stripeProduct("mug")
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Description: stripe.String("Blue"), Metadata: map[string]string{"color": "blue"}})
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 	}, patience, 20*time.Millisecond, "the edit is known")
 	before := r.writes()
 
-	newest, err := r.mesh.Desired().Newest(t.Context(), "default", "mug")
+	newest, err := r.mesh.Desired().Latest(t.Context(), "default", "mug")
 	require.NoError(t, err)
 	order := &meshv1.WriteBack{
 		ProductId: "mug", Version: newest.GetVersion(), Product: proto.CloneOf(newest.GetProduct()),
@@ -68,14 +68,14 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 			p.Nickname = "Single"
 		}
 	}
-	require.NoError(t, r.mesh.Publish(t.Context(), mesh.CommandSubject(mesh.Ingestion, "default", mesh.VerbWriteBack, "mug"), &meshv1.Command{
-		Account: "default", Issuer: mesh.Reconciliation, Verb: &meshv1.Command_WriteBack{WriteBack: order},
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Ingestion, "default", topology.VerbWriteBack, "mug"), &meshv1.Command{
+		Account: "default", Issuer: topology.Reconciliation, Verb: &meshv1.Command_WriteBack{WriteBack: order},
 	}))
 	require.Eventually(t, func() bool {
 		o, _, err := r.mesh.Observed().Get(t.Context(), "default", "mug")
 		return err == nil && o.GetVersion() > order.GetVersion() && o.GetClaim() == nil
 	}, patience, 20*time.Millisecond, "push is done with what was captured")
-	r.start(mesh.Reconciliation)
+	r.start(topology.Reconciliation)
 	r.converged()
 	require.Equal(t, before, r.writes(), "the captured change equals Stripe")
 

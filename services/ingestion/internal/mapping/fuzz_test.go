@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // Whatever stands in a column, it is read or refused, by an effort in proportion to its length. What would take longer also
@@ -71,6 +71,6 @@ func judge(t *testing.T, validator *validation.Validator, p *catalogv1.Product, 
 	}
 	canonical := catalog.Canonical(p)
 	for _, price := range canonical.GetPrices() {
-		_ = catalog.PriceInWords(price)
+		_ = catalog.FormatPrice(price)
 	}
 }

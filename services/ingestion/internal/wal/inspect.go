@@ -225,9 +225,9 @@ func identityStatements(tables []string, identity string) string {
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// Relieve takes tables out of the publication whose changes by the application fail because they are in it. It returns an
+// RemoveHarmful takes tables out of the publication whose changes by the application fail because they are in it. It returns an
 // error that names the statement if the role may not.
-func (s *Source) Relieve(ctx context.Context, pool *pgxpool.Pool) error {
+func (s *Source) RemoveHarmful(ctx context.Context, pool *pgxpool.Pool) error {
 	version, err := serverVersion(ctx, pool)
 	if err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// StatusEvery is how often the server is told the confirmed position when nothing else makes us.
-const StatusEvery = time.Second
+// StatusInterval is how often the server is told the confirmed position when nothing else makes us.
+const StatusInterval = time.Second
 
 // ErrSlotInUse: another process reads the slot.
 var ErrSlotInUse = errors.New("the replication slot is in use by another process")
@@ -79,7 +79,7 @@ func (s *Source) Open(ctx context.Context, from pglogrepl.LSN) (*Reader, error) 
 // Close ends the reading.
 func (r *Reader) Close(ctx context.Context) error {
 	// The last word on what was captured, so that it does not come again.
-	_ = r.Tell(ctx)
+	_ = r.SendStatus(ctx)
 	return r.conn.Close(ctx)
 }
 
@@ -99,15 +99,15 @@ func (r *Reader) Expect(at pglogrepl.LSN) { r.expected.Store(uint64(at)) }
 // Confirmed is the position up to which everything is captured.
 func (r *Reader) Confirmed() pglogrepl.LSN { return pglogrepl.LSN(r.confirmed.Load()) }
 
-// Ended is up to where the server has read the log for this slot, as far as it said.
-func (r *Reader) Ended() pglogrepl.LSN { return pglogrepl.LSN(r.ended.Load()) }
+// EndOfLog is up to where the server has read the log for this slot, as far as it said.
+func (r *Reader) EndOfLog() pglogrepl.LSN { return pglogrepl.LSN(r.ended.Load()) }
 
 // Read returns the next chunk, or nil after at most a second without one.
 func (r *Reader) Read(ctx context.Context) (*Chunk, error) {
-	deadline := time.Now().Add(StatusEvery)
+	deadline := time.Now().Add(StatusInterval)
 	for {
-		if time.Since(r.told) >= StatusEvery {
-			if err := r.Tell(ctx); err != nil {
+		if time.Since(r.told) >= StatusInterval {
+			if err := r.SendStatus(ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -168,15 +168,15 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 			r.delivered = max(r.delivered, k.ServerWALEnd)
 		}
 		if k.ReplyRequested {
-			return nil, r.Tell(ctx)
+			return nil, r.SendStatus(ctx)
 		}
 	}
 	return nil, nil
 }
 
-// Tell sends the confirmed position, and so a sign of life: for the goroutine that calls Read, when it cannot for a while. The
+// SendStatus sends the confirmed position, and so a sign of life: for the goroutine that calls Read, when it cannot for a while. The
 // server takes the slot from who is silent for longer than wal_sender_timeout.
-func (r *Reader) Tell(ctx context.Context) error {
+func (r *Reader) SendStatus(ctx context.Context) error {
 	lsn := pglogrepl.LSN(r.confirmed.Load())
 	if err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: lsn,

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Taken says whether somebody reads the slot. One that does not exist nobody reads.
-func (s *Source) Taken(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
+// InUse says whether somebody reads the slot. One that does not exist nobody reads.
+func (s *Source) InUse(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 	var active bool
 	err := pool.QueryRow(ctx, "SELECT active FROM pg_replication_slots WHERE slot_name = $1", s.Slot).Scan(&active)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {

@@ -45,8 +45,8 @@ type Prepared struct {
 	Making bool
 }
 
-// Look finds the slot.
-func (s *Source) Look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
+// Find finds the slot.
+func (s *Source) Find(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
 	return s.look(ctx, pool)
 }
 
@@ -137,7 +137,7 @@ func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 // slot. What DATABASE_URL says of it stands.
 const senderTimeout = "wal_sender_timeout"
 
-// silence is after what time without an answer either side takes the other for gone. Signs of life come every StatusEvery.
+// silence is after what time without an answer either side takes the other for gone. Signs of life come every StatusInterval.
 const silence = 10 * time.Second
 
 // connect opens a connection that speaks the replication protocol.

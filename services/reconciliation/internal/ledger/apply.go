@@ -26,11 +26,11 @@ func (c Change) settles() bool {
 	return slices.Contains(settling, c.Entry.Kind) || c.Entry.Kind == "dead" && c.Entry.Version == 0
 }
 
-// Record adds an entry to the audit trail.
-func Record(e Entry) Change { return Change{Product: e.Product, Entry: e} }
+// AuditEntry adds an entry to the audit trail.
+func AuditEntry(e Entry) Change { return Change{Product: e.Product, Entry: e} }
 
-// RecordEvent adds an entry about a Stripe event, which may be the cause of drift that is known already.
-func RecordEvent(e Entry, event string) Change {
+// EventEntry adds an entry about a Stripe event, which may be the cause of drift that is known already.
+func EventEntry(e Entry, event string) Change {
 	return Change{Product: e.Product, Entry: e, event: event}
 }
 

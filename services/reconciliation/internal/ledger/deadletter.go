@@ -12,10 +12,10 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// Bury takes a dead letter into account: the product is dead until a newer wish comes or the version is applied
+// DeadLetterChange takes a dead letter into account: the product is dead until a newer wish comes or the version is applied
 // after all. Of a product's letters only the one about the newest version stands, whatever the order they come in. A letter
 // about no version stands beside it, the newest of each service, until an entry later than it settles it.
-func Bury(letter *meshv1.DeadLetter, entry Entry) Change {
+func DeadLetterChange(letter *meshv1.DeadLetter, entry Entry) Change {
 	c := Change{Product: letter.GetProductId(), Entry: entry}
 	if letter.GetVersion() == 0 {
 		c.edit = func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {

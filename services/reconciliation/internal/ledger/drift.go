@@ -51,8 +51,8 @@ type Drift struct {
 // active says whether something is to be done about it by the policy, or by what a person has decided.
 func (d *Drift) active() bool { return d.State == Found || d.State == Repairing }
 
-// Orders are what is to be done about a product's drift.
-type Orders struct {
+// Commands are what is to be done about a product's drift.
+type Commands struct {
 	// Repair has push bring the product to its desired state; Leave and Overwrite are the exceptions.
 	Repair           bool
 	Overwrite, Leave []string
@@ -63,11 +63,11 @@ type Orders struct {
 }
 
 // none says whether there is nothing to do.
-func (o Orders) none() bool { return !o.Repair && len(o.WriteBack) == 0 && !o.Archive && !o.Import }
+func (o Commands) none() bool { return !o.Repair && len(o.WriteBack) == 0 && !o.Archive && !o.Import }
 
 // orders are what the open drift asks for.
-func (l *Ledger) orders(p *Product) Orders {
-	var o Orders
+func (l *Ledger) orders(p *Product) Commands {
+	var o Commands
 	for _, d := range p.open {
 		switch {
 		case !d.active():
@@ -104,7 +104,7 @@ const (
 // unless push is done with its message, and the ledger knows what came of it, as with every one of CATALOG up to the sequence
 // pushed; math.MaxUint64 for all there is. Neither is a product of which push has applied a version that the ledger does not know
 // yet, one that a push has claimed, or a dead one.
-func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, asked func(context.Context, *Product) (bool, error), due func(context.Context, *Product, Orders) (cannot string, err error)) (n int, err error) {
+func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, asked func(context.Context, *Product) (bool, error), due func(context.Context, *Product, Commands) (cannot string, err error)) (n int, err error) {
 	now := l.now()
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
@@ -163,7 +163,7 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, 
 }
 
 // act has done what a product's drift asks for.
-func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product, due func(context.Context, *Product, Orders) (string, error)) error {
+func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product, due func(context.Context, *Product, Commands) (string, error)) error {
 	p.repairAt = time.Time{}
 	orders := l.orders(p)
 	if orders.none() {

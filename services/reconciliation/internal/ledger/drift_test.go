@@ -23,7 +23,7 @@ type bench struct {
 	t        *testing.T
 	now      time.Time
 	sequence uint64
-	orders   []ledger.Orders
+	orders   []ledger.Commands
 	cannot   string
 }
 
@@ -52,7 +52,7 @@ func (b *bench) want(description string) {
 		Account: "default", ProductId: product, Version: b.sequence, Operation: catalogv1.Operation_OPERATION_UPSERT,
 		Product: &catalogv1.Product{Id: product, Name: "Mug", Description: description},
 	}
-	require.NoError(b.t, b.Apply(b.t.Context(), ledger.Desire(change, at(b.sequence), ledger.Entry{})))
+	require.NoError(b.t, b.Apply(b.t.Context(), ledger.DesiredChange(change, at(b.sequence), ledger.Entry{})))
 }
 
 // hold has Stripe hold a description of the newest version, and an event told of it.
@@ -72,14 +72,14 @@ func (b *bench) hold(description, event string) {
 	if event != "" {
 		observed.RecentEvents = []string{event}
 	}
-	require.NoError(b.t, b.Apply(b.t.Context(), ledger.Observe(observed, at(b.sequence))))
+	require.NoError(b.t, b.Apply(b.t.Context(), ledger.ObservedChange(observed, at(b.sequence))))
 }
 
 func (b *bench) look() {
 	b.t.Helper()
 	_, err := b.Drift(b.t.Context(), time.Minute, math.MaxUint64,
 		func(context.Context, *ledger.Product) (bool, error) { return true, nil },
-		func(_ context.Context, _ *ledger.Product, o ledger.Orders) (string, error) {
+		func(_ context.Context, _ *ledger.Product, o ledger.Commands) (string, error) {
 			b.orders = append(b.orders, o)
 			return b.cannot, nil
 		})
@@ -111,7 +111,7 @@ func TestDriftIsFoundRepairedAndSettled(t *testing.T) {
 	require.Equal(t, ledger.Found, d.State)
 	require.Equal(t, noon, d.Since.UTC())
 	b.look()
-	require.Equal(t, []ledger.Orders{{Repair: true}}, b.orders)
+	require.Equal(t, []ledger.Commands{{Repair: true}}, b.orders)
 	require.Equal(t, ledger.Repairing, b.newest().State)
 	b.now = b.now.Add(time.Second)
 	b.look()
@@ -146,7 +146,7 @@ func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
 			event := func(id, cause string) {
 				data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: cause, StripeEventId: id})
 				require.NoError(t, err)
-				require.NoError(t, b.Apply(t.Context(), ledger.RecordEvent(ledger.Entry{EventID: "STRIPE:default:" + id, Product: product, At: b.now, Kind: "stripe_event", Data: data}, id)))
+				require.NoError(t, b.Apply(t.Context(), ledger.EventEntry(ledger.Entry{EventID: "STRIPE:default:" + id, Product: product, At: b.now, Kind: "stripe_event", Data: data}, id)))
 			}
 			if eventFirst {
 				event("evt_1", "dashboard")
@@ -176,7 +176,7 @@ func TestTheCauseIsFoundThoughEventAndDifferenceComeAtTheSameTime(t *testing.T) 
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: "dashboard", StripeEventId: "evt_1"})
 	require.NoError(t, err)
 	b.Found = func(context.Context, *ledger.Product, []*ledger.Drift) error {
-		return b.Apply(t.Context(), ledger.RecordEvent(ledger.Entry{EventID: "STRIPE:default:evt_1", Product: product, At: b.now, Kind: "stripe_event", Data: data}, "evt_1"))
+		return b.Apply(t.Context(), ledger.EventEntry(ledger.Entry{EventID: "STRIPE:default:evt_1", Product: product, At: b.now, Kind: "stripe_event", Data: data}, "evt_1"))
 	}
 	b.hold("by hand", "evt_1")
 	require.Equal(t, "dashboard", b.newest().CausedBy)
@@ -236,7 +236,7 @@ func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, decided, 1)
 			b.look()
-			require.Equal(t, ledger.Orders{Repair: true, Overwrite: []string{"description"}}, b.orders[len(b.orders)-1])
+			require.Equal(t, ledger.Commands{Repair: true, Overwrite: []string{"description"}}, b.orders[len(b.orders)-1])
 			b.hold(current, "")
 			b.hold("theirs", "")
 			require.Equal(t, ledger.Found, b.newest().State, "the rounds count anew")
@@ -340,7 +340,7 @@ func TestWhatCannotBeWrittenBackWaits(t *testing.T) {
 
 func TestExtras(t *testing.T) {
 	t.Parallel()
-	for extras, want := range map[string][]ledger.Orders{"ignore": nil, "report": nil, "archive": {{Archive: true}}, "import": {{Import: true}}} {
+	for extras, want := range map[string][]ledger.Commands{"ignore": nil, "report": nil, "archive": {{Archive: true}}, "import": {{Import: true}}} {
 		t.Run(extras, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
@@ -370,8 +370,8 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: 7, ProductUpdated: 1_700_000_000, Product: &catalogv1.Product{
 		Id: product, Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1",
 	}, Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Created: 1_600_000_000, Price: &catalogv1.Price{Id: "eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(true)}}}}
-	require.NoError(t, l.Apply(t.Context(), ledger.Desire(change, at(1), ledger.Entry{EventID: "c1", Product: product, At: noon, Kind: "catalog_change", Version: 7})))
-	require.NoError(t, l.Apply(t.Context(), ledger.Observe(observed, at(2))))
+	require.NoError(t, l.Apply(t.Context(), ledger.DesiredChange(change, at(1), ledger.Entry{EventID: "c1", Product: product, At: noon, Kind: "catalog_change", Version: 7})))
+	require.NoError(t, l.Apply(t.Context(), ledger.ObservedChange(observed, at(2))))
 	pool := localtest.Pool(t, url)
 	one := func(sql string) (out string) {
 		t.Helper()
@@ -388,11 +388,11 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 	// Rows of a program that knows no JSON.
 	_, err := pool.Exec(t.Context(), `UPDATE driftless_ledger.product SET desired_json = NULL, observed_json = NULL, desired_json_of = 0, observed_json_of = 0`)
 	require.NoError(t, err)
-	last, err := l.Readable(t.Context(), "")
+	last, err := l.BackfillJSON(t.Context(), "")
 	require.NoError(t, err)
 	require.Equal(t, product, last)
 	require.Equal(t, "price_1", one(`SELECT id FROM driftless_ledger.stripe_prices`))
-	last, err = l.Readable(t.Context(), "")
+	last, err = l.BackfillJSON(t.Context(), "")
 	require.NoError(t, err)
 	require.Empty(t, last)
 }
@@ -422,7 +422,7 @@ func (b *bench) beside(description, name string) {
 	p, err := b.Product(b.t.Context(), product)
 	require.NoError(b.t, err)
 	b.sequence++
-	require.NoError(b.t, b.Apply(b.t.Context(), ledger.Observe(&catalogv1.Observed{
+	require.NoError(b.t, b.Apply(b.t.Context(), ledger.ObservedChange(&catalogv1.Observed{
 		Account: "default", ProductId: product, Version: p.Desired.GetVersion(), Stale: true,
 		Product: &catalogv1.Product{Id: product, Name: name, Description: description, Active: proto.Bool(true)},
 	}, at(b.sequence))))
@@ -450,7 +450,7 @@ func TestADifferenceThatComesAsDriftIsSettledIsFound(t *testing.T) {
 	b.now = b.now.Add(2 * time.Minute)
 	b.look()
 	require.Equal(t, map[string]ledger.DriftState{"name": ledger.Repairing}, b.open())
-	require.Equal(t, []ledger.Orders{{Repair: true}, {Repair: true}}, b.orders)
+	require.Equal(t, []ledger.Commands{{Repair: true}, {Repair: true}}, b.orders)
 }
 
 func TestADifferenceBesideDriftThatWaitsIsFound(t *testing.T) {
@@ -488,13 +488,13 @@ func TestAWriteBackIsOneThoughPushIsKnownToHaveSeenItFirst(t *testing.T) {
 	catalog.Agree(b.Policy, change(10, "A"), agreed)
 	edited := held(10, "B")
 	edited.Agreed = agreed.GetAgreed()
-	require.NoError(t, b.Apply(t.Context(), ledger.Desire(change(10, "A"), at(1), ledger.Entry{}), ledger.Observe(agreed, at(2)), ledger.Observe(edited, at(3))))
+	require.NoError(t, b.Apply(t.Context(), ledger.DesiredChange(change(10, "A"), at(1), ledger.Entry{}), ledger.ObservedChange(agreed, at(2)), ledger.ObservedChange(edited, at(3))))
 	b.look()
-	require.Equal(t, []ledger.Orders{{WriteBack: []string{"description"}}}, b.orders)
+	require.Equal(t, []ledger.Commands{{WriteBack: []string{"description"}}}, b.orders)
 	pushed := held(20, "B")
 	catalog.Agree(b.Policy, change(20, "B"), pushed)
-	require.NoError(t, b.Apply(t.Context(), ledger.Observe(pushed, at(4))))
-	require.NoError(t, b.Apply(t.Context(), ledger.Desire(change(20, "B"), at(5), ledger.Entry{})))
+	require.NoError(t, b.Apply(t.Context(), ledger.ObservedChange(pushed, at(4))))
+	require.NoError(t, b.Apply(t.Context(), ledger.DesiredChange(change(20, "B"), at(5), ledger.Entry{})))
 	require.Equal(t, ledger.WrittenBack, b.newest().State)
 	require.Equal(t, catalog.WriteBack, b.newest().Action)
 }

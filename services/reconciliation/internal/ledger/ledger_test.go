@@ -32,7 +32,7 @@ func desire(version, sequence uint64, name string) ledger.Change {
 		Product: &catalogv1.Product{Id: product, Name: name},
 	}
 	entry := ledger.Entry{EventID: fmt.Sprintf("CATALOG:%d", sequence), Product: product, At: noon, Kind: "catalog_change", Version: version}
-	return ledger.Desire(change, at(sequence), entry)
+	return ledger.DesiredChange(change, at(sequence), entry)
 }
 
 func observe(revision, version uint64, name string) ledger.Change {
@@ -40,7 +40,7 @@ func observe(revision, version uint64, name string) ledger.Change {
 	if name != "" {
 		observed.Product = &catalogv1.Product{Id: product, Name: name, Active: proto.Bool(true)}
 	}
-	return ledger.Observe(observed, at(revision))
+	return ledger.ObservedChange(observed, at(revision))
 }
 
 // at is where a stream that was made at noon, and took a message a second, holds the message of a sequence.
@@ -54,13 +54,13 @@ func bury(service string, version uint64) ledger.Change {
 		LastAt: timestamppb.New(noon),
 	}
 	entry := ledger.Entry{EventID: "DEAD:" + letter.GetId(), Product: product, At: noon, Kind: "dead", Version: version}
-	return ledger.Bury(letter, entry)
+	return ledger.DeadLetterChange(letter, entry)
 }
 
 // record is an entry of the audit trail, so much after noon.
 func record(kind string, after time.Duration) ledger.Change {
 	entry := ledger.Entry{EventID: kind + after.String(), Product: product, At: noon.Add(after), Kind: kind}
-	return ledger.Record(entry)
+	return ledger.AuditEntry(entry)
 }
 
 // summary is what operators see of a ledger.
@@ -338,7 +338,7 @@ func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 	drift := func() (found, due int) {
 		_, err := l.Drift(t.Context(), time.Minute, math.MaxUint64,
 			func(context.Context, *ledger.Product) (bool, error) { found++; return true, nil },
-			func(context.Context, *ledger.Product, ledger.Orders) (string, error) { due++; return "", nil })
+			func(context.Context, *ledger.Product, ledger.Commands) (string, error) { due++; return "", nil })
 		require.NoError(t, err)
 		return found, due
 	}
@@ -370,7 +370,7 @@ func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 	wish := &catalogv1.ProductChange{
 		Account: "default", ProductId: product, Version: 12, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: &catalogv1.Product{Id: product, Name: "by hand"},
 	}
-	require.NoError(t, l.Apply(t.Context(), ledger.Desire(wish, at(3), ledger.Entry{})))
+	require.NoError(t, l.Apply(t.Context(), ledger.DesiredChange(wish, at(3), ledger.Entry{})))
 	state(ledger.InSync)
 	require.Equal(t, 1, repaired, "the wish is what Stripe holds")
 }
@@ -387,10 +387,10 @@ func TestWhatAStreamMadeAnewStoresLaterIsNewer(t *testing.T) {
 		{Sequence: 1, Stored: at(7).Stored.Add(-time.Minute)},
 		{Sequence: 7, Stored: at(7).Stored},
 	} {
-		require.NoError(t, l.Apply(t.Context(), ledger.Observe(observed, anew)))
+		require.NoError(t, l.Apply(t.Context(), ledger.ObservedChange(observed, anew)))
 		require.Equal(t, map[ledger.State]uint64{ledger.InSync: 1}, sum(t, t.Context(), l).Counts, "it is older, or the same")
 	}
-	require.NoError(t, l.Apply(t.Context(), ledger.Observe(observed, ledger.Position{Sequence: 1, Stored: at(8).Stored})))
+	require.NoError(t, l.Apply(t.Context(), ledger.ObservedChange(observed, ledger.Position{Sequence: 1, Stored: at(8).Stored})))
 	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts, "changed by others after its version was applied")
 	require.NoError(t, l.Apply(t.Context(), desire(10, 2, "B")))
 	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts, "stored before what is known")

@@ -25,7 +25,7 @@ const (
 	Pending State = "pending"
 	Drifted State = "drifted"
 	Dead    State = "dead"
-	Orphan  State = "orphan"
+	Extra   State = "orphan"
 	// Left is no stored state: what is in sync, or an orphan, and neither in the catalog nor active in Stripe.
 	Left State = "left"
 )
@@ -143,9 +143,9 @@ func isExtra(p *Product) bool {
 	return p.Desired == nil && o.GetProduct().GetActive() && o.GetVersion() == 0 && o.GetClaim() == nil && len(o.GetIntents()) == 0
 }
 
-// Desire takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older than
+// DesiredChange takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older than
 // what is known changes nothing but the trail; of equal versions the one stored later counts.
-func Desire(change *catalogv1.ProductChange, at Position, entry Entry) Change {
+func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Change {
 	return Change{Product: change.GetProductId(), Entry: entry, edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (_ bool, err error) {
 		if change.GetVersion() < p.desiredVersion || change.GetVersion() == p.desiredVersion && !at.after(p.desiredAt) {
 			return false, nil
@@ -167,8 +167,8 @@ func Desire(change *catalogv1.ProductChange, at Position, entry Entry) Change {
 	}}
 }
 
-// Observe takes an observed state from OBSERVED into account; an older one than the known one changes nothing.
-func Observe(observed *catalogv1.Observed, at Position) Change {
+// ObservedChange takes an observed state from OBSERVED into account; an older one than the known one changes nothing.
+func ObservedChange(observed *catalogv1.Observed, at Position) Change {
 	return Change{Product: observed.GetProductId(), edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (bool, error) {
 		if !at.after(p.observedAt) {
 			return false, nil
@@ -229,7 +229,7 @@ func (l *Ledger) settle(p *Product) (closes bool) {
 		// What differs and is dead for no version that is known goes on, and may drift: a repair may settle it.
 		p.State = Dead
 	case p.Desired == nil && p.Observed.GetProduct() != nil && (p.State != Drifted || !p.unsettled):
-		p.State = Orphan
+		p.State = Extra
 	case !p.unsettled, len(p.open) > 0 && !slices.ContainsFunc(p.Decisions, func(d catalog.Decision) bool { return !p.ignores(d.Field) }):
 		p.State = InSync
 	case p.State != Drifted:

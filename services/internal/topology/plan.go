@@ -1,9 +1,10 @@
-package mesh
+package topology
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,8 +20,8 @@ type Difference struct {
 	Missing bool `json:"missing"`
 	// Lowers says which part of Detail lowers or removes something; empty for none. It is carried out only if that is allowed.
 	Lowers string `json:"lowers,omitempty"`
-	// Loses says which messages the whole change would lose; empty for none.
-	Loses string `json:"loses,omitempty"`
+	// DataLoss says which messages the whole change would lose; empty for none.
+	DataLoss string `json:"loses,omitempty"`
 
 	// apply makes the change, as far as the options allow; nil if they allow nothing of it.
 	apply func(context.Context) error
@@ -35,22 +36,22 @@ func (d Difference) String() string {
 	if d.Lowers != "" {
 		s += "; left as it is unless lowering is allowed: " + d.Lowers
 	}
-	if d.Loses != "" {
-		s += "; THIS LOSES " + d.Loses
+	if d.DataLoss != "" {
+		s += "; THIS LOSES " + d.DataLoss
 	}
 	return s
 }
 
-// ErrLoses is the error of ApplyTopology when a change would lose messages and that is not allowed.
-var ErrLoses = errors.New("would lose messages")
+// ErrDataLoss is the error of Apply when a change would lose messages and that is not allowed.
+var ErrDataLoss = errors.New("would lose messages")
 
-// ApplyTopology creates what is missing and updates what differs. One process does this, before the services start;
+// Apply creates what is missing and updates what differs. One process does this, before the services start;
 // it is safe to repeat. Consumers that exist keep their position, and settings that are not declared here stay as
 // they are. Nothing is lowered or removed unless the options allow it. It changes nothing at all, and returns
-// ErrLoses, if one of the changes would lose messages and the options do not allow that. What only protects the
+// ErrDataLoss, if one of the changes would lose messages and the options do not allow that. What only protects the
 // streams, such as the denial of roll-ups, is applied without being asked for.
-func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) error {
-	diffs, err := PlanTopology(ctx, js, o)
+func Apply(ctx context.Context, js jetstream.JetStream, o Options) error {
+	diffs, err := Plan(ctx, js, o)
 	if err != nil {
 		return err
 	}
@@ -61,13 +62,13 @@ func ApplyTopology(ctx context.Context, js jetstream.JetStream, o TopologyOption
 		}
 	}
 	if len(losses) > 0 && !o.AllowDataLoss {
-		return fmt.Errorf("nothing was changed: applying the topology %w: %s", ErrLoses, strings.Join(losses, "; "))
+		return fmt.Errorf("nothing was changed: applying the topology %w: %s", ErrDataLoss, strings.Join(losses, "; "))
 	}
 	// The rest is applied all the same: services that lack a consumer do not work.
 	var refused error
 	for _, d := range diffs {
-		if d.Lowers != "" && !o.lowers() && o.Kept != nil {
-			o.Kept(d)
+		if d.Lowers != "" && !o.lowers() && o.OnKept != nil {
+			o.OnKept(d)
 		}
 		if d.apply == nil {
 			continue
@@ -92,7 +93,7 @@ var errKept = errors.New("the server leaves it as it is")
 // isRefusal reports whether the server says no to a change, and would say so again.
 func isRefusal(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.Code < unavailable
+	return ok && api.Code < http.StatusServiceUnavailable
 }
 
 // rollupStays returns an error if roll-ups were to be forbidden and are allowed still. JetStream allows them again,
@@ -109,10 +110,10 @@ func rollupStays(want, have jetstream.StreamConfig) error {
 }
 
 // lowers reports whether settings may be lowered.
-func (o TopologyOptions) lowers() bool { return o.AllowLowering || o.AllowDataLoss }
+func (o Options) lowers() bool { return o.AllowLowering || o.AllowDataLoss }
 
-// PlanTopology compares the server with the declaration; no difference means that ApplyTopology would do nothing.
-func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions) ([]Difference, error) {
+// Plan compares the server with the declaration; no difference means that Apply would do nothing.
+func Plan(ctx context.Context, js jetstream.JetStream, o Options) ([]Difference, error) {
 	p := planner{js: js, o: o}
 	for _, c := range streams {
 		if err := p.stream(ctx, streamConfig(c, o)); err != nil {
@@ -135,7 +136,7 @@ func PlanTopology(ctx context.Context, js jetstream.JetStream, o TopologyOptions
 // planner collects the differences.
 type planner struct {
 	js    jetstream.JetStream
-	o     TopologyOptions
+	o     Options
 	diffs []Difference
 }
 
@@ -156,7 +157,7 @@ func (p *planner) stream(ctx context.Context, want jetstream.StreamConfig) error
 		return err
 	}
 	m := merge(s.CachedInfo().Config, p.o.lowers(), streamSettings(want, s.CachedInfo().Config))
-	return p.update("stream", want.Name, m, want, func(c jetstream.StreamConfig) (string, error) { return streamLoses(ctx, c, s) })
+	return p.update("stream", want.Name, m, want, func(c jetstream.StreamConfig) (string, error) { return dataLoss(ctx, c, s) })
 }
 
 func (p *planner) bucket(ctx context.Context, b bucket) error {
@@ -200,7 +201,7 @@ func (p *planner) update(
 		protects: m.protects,
 	}
 	var err error
-	if d.Loses, err = loses(want); err != nil {
+	if d.DataLoss, err = loses(want); err != nil {
 		return err
 	}
 	if m.differs {
@@ -240,9 +241,9 @@ func (p *planner) consumer(ctx context.Context, c durable) error {
 	d := Difference{Kind: "consumer", Name: name, Detail: strings.Join(m.changes, ", "), Lowers: strings.Join(m.lowers, ", ")}
 	if have.FilterSubject != c.config.FilterSubject {
 		// A changed filter does not go back to what was stored before.
-		d.Loses = "sight of what is stored already and fits only the new filter, or was to be delivered by the old one (" +
+		d.DataLoss = "sight of what is stored already and fits only the new filter, or was to be delivered by the old one (" +
 			have.FilterSubject + ")"
-		d.refused = d.Loses
+		d.refused = d.DataLoss
 	}
 	if m.differs {
 		d.apply = func(ctx context.Context) error {

@@ -1,4 +1,4 @@
-package mesh
+package topology
 
 import (
 	"fmt"
@@ -191,7 +191,7 @@ func fewer[N int | int64 | time.Duration](want, have N) bool {
 // uncovered are the subjects that no pattern covers.
 func uncovered(subjects, patterns []string) []string {
 	return slices.DeleteFunc(slices.Clone(subjects), func(subject string) bool {
-		return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, subject) })
+		return slices.ContainsFunc(patterns, func(pattern string) bool { return Matches(pattern, subject) })
 	})
 }
 

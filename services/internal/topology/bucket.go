@@ -1,4 +1,4 @@
-package mesh
+package topology
 
 import "github.com/nats-io/nats.go/jetstream"
 
@@ -40,7 +40,7 @@ var buckets = []bucket{
 
 // stream is the bucket's stream. It is made without the client's CreateKeyValue, which allows roll-ups: with these,
 // a user who may write one key removes all keys by a header of the message.
-func (b bucket) stream(o TopologyOptions) jetstream.StreamConfig {
+func (b bucket) stream(o Options) jetstream.StreamConfig {
 	return streamConfig(jetstream.StreamConfig{
 		Name:               "KV_" + b.name,
 		Description:        b.description,

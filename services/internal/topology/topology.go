@@ -1,6 +1,7 @@
-package mesh
+package topology
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -48,17 +49,17 @@ var (
 	ReconciliationObserved = Consumer{"KV_" + BucketObserved, "reconciliation"}
 )
 
-// ackWait is how long a message may go without a sign of life from its handler before it is given to another. Work
+// AckWait is how long a message may go without a sign of life from its handler before it is given to another. Work
 // renews it three times in that span. A message that was on its way to a client when a NATS server died, or to a server
 // that hangs, is lost to the client and comes again after this time, so it is about as long as the shortest election of
 // a leader. Workers of earlier versions renew every 3.3 s, so it must be longer than that.
-const ackWait = 4 * time.Second
+const AckWait = 4 * time.Second
 
 // formerAckWait was declared by earlier versions. To shorten it takes back nothing that an operator has set.
 const formerAckWait = 10 * time.Second
 
-// StatesKept is how many states of a product, in each lane, CATALOG keeps.
-const StatesKept = 16
+// MaxStatesPerProduct is how many states of a product, in each lane, CATALOG keeps.
+const MaxStatesPerProduct = 16
 
 // streams is the whole of the mesh's storage. Limits not named are JetStream's defaults: none.
 var streams = []jetstream.StreamConfig{
@@ -68,7 +69,7 @@ var streams = []jetstream.StreamConfig{
 		// The fence is here because JetStream compares within one stream.
 		Subjects: []string{"catalog.*.*.*", "fence.*.*"},
 		// The newest states of each product, and no age limit: a service that was away for a month finds them.
-		MaxMsgsPerSubject:  StatesKept,
+		MaxMsgsPerSubject:  MaxStatesPerProduct,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 	},
@@ -123,8 +124,8 @@ var streams = []jetstream.StreamConfig{
 	},
 }
 
-// consumers lists every consumer with its filter, in which {account} stands for the account.
-var consumers = []struct {
+// Consumers lists every consumer with its filter, in which {account} stands for the account.
+var Consumers = []struct {
 	Consumer
 	filter        string
 	maxAckPending int
@@ -144,21 +145,21 @@ var consumers = []struct {
 	{ReconciliationObserved, "$KV.OBSERVED.{account}.*", 4096},
 }
 
-// TopologyOptions are what differs between installations.
-type TopologyOptions struct {
+// Options are what differs between installations.
+type Options struct {
 	// Replicas of every stream; 0 means 1. Use 3 in a cluster.
 	Replicas int
 	// Placement of every stream in a cluster, or a super-cluster; anywhere if it names nothing.
 	Placement Placement
 	// AllowLowering carries out what lowers replicas or limits, or removes a subject, a placement or a feature. Without it
-	// ApplyTopology leaves such settings as they are, and tells Kept.
+	// Apply leaves such settings as they are, and tells Kept.
 	AllowLowering bool
-	// AllowDataLoss carries out what would lose messages, lowering included; without it ApplyTopology refuses that.
+	// AllowDataLoss carries out what would lose messages, lowering included; without it Apply refuses that.
 	AllowDataLoss bool
-	// Kept is told of what ApplyTopology leaves as it is because it would be lowered; nil is told of nothing.
-	Kept func(Difference)
+	// OnKept is told of what Apply leaves as it is because it would be lowered; nil is told of nothing.
+	OnKept func(Difference)
 	// Refused is told of protections that the server does not take, and why; the mesh works without them. If it is
-	// nil they are errors of ApplyTopology.
+	// nil they are errors of Apply.
 	Refused func(Difference, error)
 	// Accounts that get consumers; DefaultAccount if none is named. Those of accounts that are not named are left as they
 	// are.
@@ -182,24 +183,24 @@ type Placement struct {
 	Tags []string
 }
 
-func (o TopologyOptions) accounts() []string {
+func (o Options) accounts() []string {
 	if len(o.Accounts) == 0 {
 		return []string{DefaultAccount}
 	}
 	return o.Accounts
 }
 
-func (o TopologyOptions) placement() *jetstream.Placement {
+func (o Options) placement() *jetstream.Placement {
 	if o.Placement.Cluster == "" && len(o.Placement.Tags) == 0 {
 		return nil
 	}
 	return &jetstream.Placement{Cluster: o.Placement.Cluster, Tags: o.Placement.Tags}
 }
 
-func (o TopologyOptions) durables() []durable {
+func (o Options) durables() []durable {
 	var out []durable
 	for _, account := range o.accounts() {
-		for _, c := range consumers {
+		for _, c := range Consumers {
 			filter := strings.ReplaceAll(c.filter, "{account}", account)
 			out = append(out, durable{c.Stream, consumerConfig(c.Durable(account), filter, c.maxAckPending)})
 		}
@@ -207,7 +208,7 @@ func (o TopologyOptions) durables() []durable {
 	return out
 }
 
-func streamConfig(c jetstream.StreamConfig, o TopologyOptions) jetstream.StreamConfig {
+func streamConfig(c jetstream.StreamConfig, o Options) jetstream.StreamConfig {
 	c.Replicas = max(o.Replicas, 1)
 	c.Storage = jetstream.FileStorage
 	c.Placement = o.placement()
@@ -220,9 +221,24 @@ func consumerConfig(name, filter string, maxAckPending int) jetstream.ConsumerCo
 		FilterSubject: filter,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       ackWait,
+		AckWait:       AckWait,
 		// Give-up is decided by the handler, which writes a dead letter; the server's own limit would drop silently.
 		MaxDeliver:    -1,
 		MaxAckPending: maxAckPending,
 	}
+}
+
+// downstream says in which order streams are asked for their consumers, those that are not named in the middle: what a
+// service makes of a message is stored further down before the message is acknowledged, so that one of the two counts.
+var downstream = map[string]int{StreamCommand: -2, StreamCatalog: -1, "KV_" + BucketObserved: 1, StreamSync: 2, StreamDead: 2}
+
+func ConsumedStreams() []string {
+	var names []string
+	for _, c := range Consumers {
+		if !slices.Contains(names, c.Stream) {
+			names = append(names, c.Stream)
+		}
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return downstream[a] - downstream[b] })
+	return names
 }

@@ -1,4 +1,4 @@
-package mesh
+package topology
 
 import (
 	"crypto/sha256"
@@ -20,7 +20,7 @@ const (
 	Bulk Lane = "bulk"
 )
 
-var lanes = []Lane{Live, Bulk}
+var Lanes = []Lane{Live, Bulk}
 
 // Names of services, as they appear in subjects.
 const (
@@ -83,9 +83,9 @@ func escape(id string) string {
 	return id
 }
 
-// untoken gives the id of which Token made the token, "" if it is shortened: only the message's body tells the id then. What
+// ParseToken gives the id of which Token made the token, "" if it is shortened: only the message's body tells the id then. What
 // Token would not make stays as it is.
-func untoken(token string) string {
+func ParseToken(token string) string {
 	if token == "=" || strings.Contains(token, shortened) {
 		return ""
 	}
@@ -124,7 +124,7 @@ func OutcomeName(kind meshv1.OutcomeKind) string {
 // DeadSubject is where a service's dead letter about a product is published. The id is the product's, or that of the
 // letter, which FitLetter may have shortened.
 func DeadSubject(service, account, product string) string {
-	return "dead." + service + "." + account + "." + Token(fitID(product))
+	return "dead." + service + "." + account + "." + Token(FitID(product))
 }
 
 // CommandSubject addresses a command to a service; product is empty for a verb that concerns the whole account.
@@ -134,4 +134,17 @@ func CommandSubject(service, account, verb, product string) string {
 		s += "." + Token(product)
 	}
 	return s
+}
+
+func SplitSubject(subject string) (first, rest string) {
+	first, rest, _ = strings.Cut(subject, ".")
+	if first == "$KV" {
+		first, _, _ = strings.Cut(rest, ".")
+		first = strings.ToLower(first)
+	}
+	return first, rest
+}
+
+func LastToken(subject string) string {
+	return subject[strings.LastIndexByte(subject, '.')+1:]
 }

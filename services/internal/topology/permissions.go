@@ -1,4 +1,4 @@
-package mesh
+package topology
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ func PermissionsFile(accounts []string) string {
 	fmt.Fprintf(&b, `# What each user of the mesh may do on NATS, for the accounts: %s. The server's configuration includes this file and gives
 # each user its variable, as in permissions: $DRIFTLESS_PUSH; see nats-server.conf.
 # Generated from the topology. For other accounts: driftless topology permissions --account NAME,NAME
-`, strings.Join(TopologyOptions{Accounts: accounts}.accounts(), ", "))
+`, strings.Join(Options{Accounts: accounts}.accounts(), ", "))
 	for _, p := range UserPermissions(accounts) {
 		fmt.Fprintf(&b, "\nDRIFTLESS_%s: {\n  publish: {\n", strings.ToUpper(p.User))
 		list(&b, "    ", "allow", p.Publish)

@@ -1,12 +1,12 @@
-package mesh
+package topology
 
 import (
 	"slices"
 	"strings"
 )
 
-// TopologyUser is the client that makes and migrates streams, buckets and consumers. Its work takes no message.
-const TopologyUser = "topology"
+// AdminUser is the client that makes and migrates streams, buckets and consumers. Its work takes no message.
+const AdminUser = "topology"
 
 // access is what one service does on the mesh: its row of the table in docs/architecture.md. {account} stands for the
 // account.
@@ -109,7 +109,7 @@ var accesses = []access{
 		batches: []string{StreamCatalog, StreamDead, "KV_" + BucketObserved},
 		looks:   []string{StreamRetry, StreamCommand, StreamStripe, StreamSync},
 		prunes:  []string{StreamDead},
-		counts:  consumedStreams(),
+		counts:  ConsumedStreams(),
 		weighs:  true,
 		reads: []key{
 			{BucketBudget, "{account}"},
@@ -124,8 +124,8 @@ var accesses = []access{
 	},
 }
 
-// bucketsOf are the buckets that a service touches; all of them if it is none of the four.
-func bucketsOf(service string) []string {
+// BucketsOf are the buckets that a service touches; all of them if it is none of the four.
+func BucketsOf(service string) []string {
 	all := []string{BucketObserved, BucketCursor, BucketBudget, BucketLink}
 	i := slices.IndexFunc(accesses, func(a access) bool { return a.service == service })
 	if i < 0 {
@@ -139,7 +139,7 @@ func bucketsOf(service string) []string {
 
 // Permissions are the subjects of NATS that one user of the mesh needs, and no others.
 type Permissions struct {
-	// User is the service, or TopologyUser.
+	// User is the service, or AdminUser.
 	User string `json:"user"`
 	// Publish lists what may be published.
 	Publish []string `json:"publish"`
@@ -152,9 +152,9 @@ type Permissions struct {
 func InboxPrefix(name string) string { return "_INBOX_" + name }
 
 // UserPermissions are what the users of the mesh need for the accounts of the topology: the four services, and
-// TopologyUser.
+// AdminUser.
 func UserPermissions(accounts []string) []Permissions {
-	accounts = TopologyOptions{Accounts: accounts}.accounts()
+	accounts = Options{Accounts: accounts}.accounts()
 	out := make([]Permissions, 0, len(accesses)+1)
 	for _, a := range accesses {
 		out = append(out, a.permissions(accounts))
@@ -165,7 +165,7 @@ func UserPermissions(accounts []string) []Permissions {
 func (a access) permissions(accounts []string) Permissions {
 	allow := []string{"$JS.API.INFO"}
 	info := func(stream string) { allow = append(allow, "$JS.API.STREAM.INFO."+stream) }
-	for _, bucket := range bucketsOf(a.service) {
+	for _, bucket := range BucketsOf(a.service) {
 		info("KV_" + bucket)
 	}
 	for _, stream := range a.batches {
@@ -187,7 +187,7 @@ func (a access) permissions(accounts []string) Permissions {
 		allow = append(allow, "$JS.API.CONSUMER.LIST."+stream)
 	}
 	if a.weighs {
-		for _, stream := range streamNames() {
+		for _, stream := range StreamNames() {
 			info(stream)
 		}
 	}
@@ -206,7 +206,7 @@ func (a access) permissions(accounts []string) Permissions {
 			allow = append(allow, of(s))
 		}
 		for _, s := range a.newest {
-			stream := streamOf(s)
+			stream := StreamOf(s)
 			info(stream)
 			allow = append(allow, "$JS.API.DIRECT.GET."+stream+"."+of(s))
 		}
@@ -222,18 +222,18 @@ func (a access) permissions(accounts []string) Permissions {
 
 func topologyPermissions(accounts []string) Permissions {
 	allow := []string{"$JS.API.INFO"}
-	for _, name := range streamNames() {
+	for _, name := range StreamNames() {
 		allow = append(allow, "$JS.API.STREAM.INFO."+name, "$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)
 	}
-	for _, c := range (TopologyOptions{Accounts: accounts}).durables() {
+	for _, c := range (Options{Accounts: accounts}).durables() {
 		name := c.stream + "." + c.config.Durable
 		allow = append(allow, "$JS.API.CONSUMER.INFO."+name, "$JS.API.CONSUMER.CREATE."+name+"."+c.config.FilterSubject)
 	}
-	return Permissions{User: TopologyUser, Publish: allow, Subscribe: []string{InboxPrefix(TopologyUser) + ".>"}}
+	return Permissions{User: AdminUser, Publish: allow, Subscribe: []string{InboxPrefix(AdminUser) + ".>"}}
 }
 
-// streamNames are the names of all streams, those of the buckets among them.
-func streamNames() []string {
+// StreamNames are the names of all streams, those of the buckets among them.
+func StreamNames() []string {
 	names := make([]string, 0, len(streams)+len(buckets))
 	for _, s := range streams {
 		names = append(names, s.Name)
@@ -244,8 +244,8 @@ func streamNames() []string {
 	return names
 }
 
-// streamOf is the stream that a subject, or a pattern of subjects, belongs to: its first token tells.
-func streamOf(subject string) string {
+// StreamOf is the stream that a subject, or a pattern of subjects, belongs to: its first token tells.
+func StreamOf(subject string) string {
 	kind, _, _ := strings.Cut(subject, ".")
 	for _, s := range streams {
 		for _, taken := range s.Subjects {

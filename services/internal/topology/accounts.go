@@ -1,4 +1,4 @@
-package mesh
+package topology
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ func AccountsFile(accounts []string) string {
 	fmt.Fprintf(&b, `# An account of NATS for each user of the mesh, for the accounts: %s. The block "accounts" of the
 # server's configuration includes this file; see nats-server-isolated.conf.
 # Generated from the topology. For other accounts: driftless topology permissions --isolated --account NAME,NAME
-`, strings.Join(TopologyOptions{Accounts: accounts}.accounts(), ", "))
+`, strings.Join(Options{Accounts: accounts}.accounts(), ", "))
 	users := UserPermissions(accounts)
 	importers := map[string][]string{}
 	for _, p := range users {

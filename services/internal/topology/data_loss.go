@@ -1,4 +1,4 @@
-package mesh
+package topology
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// streamLoses says which messages a stream would lose if it were made what is wanted; empty for none. Where the server
+// dataLoss says which messages a stream would lose if it were made what is wanted; empty for none. Where the server
 // would refuse the change there is nothing to lose.
-func streamLoses(ctx context.Context, want jetstream.StreamConfig, s jetstream.Stream) (string, error) {
+func dataLoss(ctx context.Context, want jetstream.StreamConfig, s jetstream.Stream) (string, error) {
 	have, state := s.CachedInfo().Config, s.CachedInfo().State
 	if state.Msgs == 0 {
 		return "", nil
@@ -54,7 +54,7 @@ func orphans(ctx context.Context, subjects []string, s jetstream.Stream) (uint64
 	for subject, count := range info.State.Subjects {
 		in := false
 		for _, want := range subjects {
-			in = in || matches(want, subject)
+			in = in || Matches(want, subject)
 		}
 		if !in {
 			n += count
@@ -71,8 +71,8 @@ func olderOf(info *jetstream.StreamInfo) string {
 	return fmt.Sprintf("%d older values of its keys", info.State.Msgs-info.State.NumSubjects)
 }
 
-// matches says whether a pattern of subjects covers a subject.
-func matches(pattern, subject string) bool {
+// Matches says whether a pattern of subjects covers a subject.
+func Matches(pattern, subject string) bool {
 	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, token := range p {
 		switch {

@@ -1,4 +1,4 @@
-package mesh
+package topology
 
 import (
 	"strings"
@@ -25,17 +25,17 @@ func FuzzToken(f *testing.F) {
 		if (token == Token(b)) != (a == b) {
 			t.Fatalf("%q and %q have the token %q", a, b, token)
 		}
-		if id := untoken(token); id != a && id != "" {
+		if id := ParseToken(token); id != a && id != "" {
 			t.Fatalf("%q became %q, and that %q", a, token, id)
 		} else if short := len(escape(a)) <= longestToken; short && id != a {
 			t.Fatalf("%q became %q, and that nothing", a, token)
 		}
 		// What no id has as its token stays as it is, or is that of an id.
-		if id := untoken(b); id != "" && id != b && Token(id) != b {
+		if id := ParseToken(b); id != "" && id != b && Token(id) != b {
 			t.Fatalf("%q is no token, and became %q", b, id)
 		}
-		if len(fitID(a)) > longestID || (fitID(a) == fitID(b)) != (a == b) && fitID(a) != b && fitID(b) != a {
-			t.Fatalf("%q and %q became %q and %q", a, b, fitID(a), fitID(b))
+		if len(FitID(a)) > longestID || (FitID(a) == FitID(b)) != (a == b) && FitID(a) != b && FitID(b) != a {
+			t.Fatalf("%q and %q became %q and %q", a, b, FitID(a), FitID(b))
 		}
 	})
 }
