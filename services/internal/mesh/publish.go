@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,8 +146,9 @@ func (m *Mesh) publishBatch(ctx context.Context, out []Outgoing, expected nats.H
 		if msgCtx == nil {
 			msgCtx = ctx
 		}
-		if len(msgs) == 0 && o.ID == "" {
-			o.ID = nuid.Next()
+		if len(msgs) == 0 {
+			// Before the message is signed, since the signature is about the id too.
+			o.ID = cmp.Or(expected.Get(jetstream.MsgIDHeader), o.ID, nuid.Next())
 		}
 		msg, span, err := m.outgoing(msgCtx, o)
 		if err != nil {
