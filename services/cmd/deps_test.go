@@ -23,7 +23,8 @@ func TestProgramsLinkOnlyWhatTheyOwn(t *testing.T) {
 	stripe := []string{"github.com/stripe/", services + "internal/stripeapi"}
 	standIns := []string{"github.com/nats-io/nats-server", services + "internal/local", services + "stripesim"}
 	forTests := []string{
-		"github.com/stretchr/testify", "github.com/stripe/stripe-mock", "pgregory.net/rapid", "go.uber.org/goleak", "testing",
+		"github.com/stretchr/testify", "github.com/stripe/stripe-mock", "pgregory.net/rapid", "go.uber.org/goleak",
+		"testing",
 	}
 
 	for program, forbidden := range map[string][][]string{
@@ -43,7 +44,8 @@ func TestProgramsLinkOnlyWhatTheyOwn(t *testing.T) {
 						require.DirExists(t, filepath.Join("..", ours))
 					}
 					for _, dependency := range linked {
-						require.False(t, within(dependency, path), "%s links %s, which it must not", program, dependency)
+						require.False(t, within(dependency, path), "%s links %s, which it must not", program,
+							dependency)
 					}
 				}
 			}
@@ -60,7 +62,8 @@ func dependencies(t *testing.T, program string) []string {
 	return strings.Fields(string(output))
 }
 
-// within reports whether the package is the named one or below it; a name that ends in a slash names only what is below.
+// within reports whether the package is the named one or below it; a name that ends in a slash names only what is
+// below.
 func within(path, name string) bool {
 	return path == name || strings.HasPrefix(path, strings.TrimSuffix(name, "/")+"/")
 }

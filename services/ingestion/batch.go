@@ -197,7 +197,8 @@ func spelling(reading mapping.Reading, id string) string {
 
 // visibleStates reads until the snapshot sees every transaction of the batch: a commit reaches the log, and so us, a
 // moment before other sessions see it; with a synchronous standby that moment is its round trip.
-func (in *ingester) visibleStates(ctx context.Context, m *mapping.Mapping, ids []string, chunks []*wal.Chunk) (mapping.Reading, error) {
+func (in *ingester) visibleStates(ctx context.Context, m *mapping.Mapping, ids []string,
+	chunks []*wal.Chunk) (mapping.Reading, error) {
 	if len(ids) == 0 {
 		// Readings that are labelled with this position later rely on it.
 		for _, c := range chunks {
@@ -238,7 +239,8 @@ func (in *ingester) visible(ctx context.Context, c *wal.Chunk) error {
 
 // store publishes a batch and returns once JetStream has all of it.
 func (in *ingester) store(ctx context.Context, t *turn, b *batch) error {
-	// What is read later is noted first: once a live message of the batch is stored, what was before it is not read again.
+	// What is read later is noted first: once a live message of the batch is stored, what was before it is not read
+	// again.
 	err := in.readLater(ctx, b)
 	if err == nil {
 		err = in.publishBatch(ctx, t, b)
@@ -273,13 +275,14 @@ func (in *ingester) publishBatch(ctx context.Context, t *turn, b *batch) error {
 	return nil
 }
 
-// readLater asks for the reading of what the batch does not read itself: products that a change of shared rows concerns, and
-// the whole catalog if the log does not tell which products changed.
+// readLater asks for the reading of what the batch does not read itself: products that a change of shared rows
+// concerns, and the whole catalog if the log does not tell which products changed.
 func (in *ingester) readLater(ctx context.Context, b *batch) error {
 	if len(b.uncertain) > 0 {
 		slices.Sort(b.uncertain)
 		for _, reason := range slices.Compact(b.uncertain) {
-			in.logger.WarnContext(ctx, "the log does not tell which products changed; reading the tables as a whole", "reason", reason)
+			in.logger.WarnContext(ctx, "the log does not tell which products changed; reading the tables as a whole",
+				"reason", reason)
 		}
 		if err := in.want(ctx, b.uncertain[0]); err != nil {
 			return err
@@ -287,7 +290,8 @@ func (in *ingester) readLater(ctx context.Context, b *batch) error {
 	}
 	slices.Sort(b.wide)
 	for ids := range slices.Chunk(slices.Compact(b.wide), wideCommand) {
-		// Not made of the version: a large transaction is several batches, and JetStream drops a command whose id it knows.
+		// Not made of the version: a large transaction is several batches, and JetStream drops a command whose id it
+		// knows.
 		id := "concerned-" + nuid.Next()
 		if err := in.report.owe(ctx, id); err != nil {
 			return err
@@ -299,14 +303,14 @@ func (in *ingester) readLater(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// order puts messages in the order of their versions. A crash may come between two atomic batches, and what lies below the
-// last stored version is not read again.
+// order puts messages in the order of their versions. A crash may come between two atomic batches, and what lies below
+// the last stored version is not read again.
 func (b *batch) order() {
 	slices.SortStableFunc(b.out, func(x, y mesh.Outgoing) int { return cmp.Compare(x.Version, y.Version) })
 }
 
-// removed publishes the removal of those absent products that CATALOG has. It is asked when everything before is stored: a
-// batch that is read beside this one may have brought the product.
+// removed publishes the removal of those absent products that CATALOG has. It is asked when everything before is
+// stored: a batch that is read beside this one may have brought the product.
 func (in *ingester) removed(ctx context.Context, b *batch) error {
 	if len(b.absent) == 0 {
 		return nil
@@ -334,8 +338,9 @@ func (in *ingester) removed(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// stands reports which products somebody has heard of: CATALOG wants them, a dead letter is about them, or a comparison, or a
-// batch before this one, is about to store them or has just done so, which a replica of CATALOG may not know yet.
+// stands reports which products somebody has heard of: CATALOG wants them, a dead letter is about them, or a
+// comparison, or a batch before this one, is about to store them or has just done so, which a replica of CATALOG may
+// not know yet.
 func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
 	out := make([]bool, len(ids))
 	latest, err := in.mesh.Desired().LatestMany(ctx, in.account, ids)
@@ -347,20 +352,22 @@ func (in *ingester) stands(ctx context.Context, ids []string) ([]bool, error) {
 		return nil, err
 	}
 	for i, id := range ids {
-		out[i] = in.lately.has(id) || ofState(letters[i]) || latest[i] != nil && latest[i].GetOperation() != catalogv1.Operation_OPERATION_DELETE
+		out[i] = in.lately.has(id) || ofState(letters[i]) ||
+			latest[i] != nil && latest[i].GetOperation() != catalogv1.Operation_OPERATION_DELETE
 	}
 	return out, nil
 }
 
-// ofState reports whether a dead letter says that the state of a product could not be read, or would be refused: a later
-// state closes it. One about a write-back is not about the state.
+// ofState reports whether a dead letter says that the state of a product could not be read, or would be refused: a
+// later state closes it. One about a write-back is not about the state.
 func ofState(letter *meshv1.DeadLetter) bool {
 	return letter.GetReason() == topology.ReasonInvalidProduct || letter.GetReason() == topology.ReasonQueryFailed
 }
 
 // publish stores products that Stripe would refuse on DEAD, and then the others on CATALOG in batches: once those are
 // stored, the changes before them are not read again after a crash.
-func (in *ingester) publish(ctx context.Context, t *turn, lane topology.Lane, out []mesh.Outgoing, dead []deadProduct) error {
+func (in *ingester) publish(ctx context.Context, t *turn, lane topology.Lane, out []mesh.Outgoing,
+	dead []deadProduct) error {
 	if len(dead) > 0 {
 		if err := t.fence.IsHeld(ctx, lane); err != nil {
 			return t.check(err)

@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// bind looks at the schema and the topology, makes or changes the publication, and makes sure that the database is the one
-// that was captured before. It is done before the first turn and whenever something changed.
+// bind looks at the schema and the topology, makes or changes the publication, and makes sure that the database is the
+// one that was captured before. It is done before the first turn and whenever something changed.
 func (in *ingester) bind(ctx context.Context) error {
 	// Not while others wait for the lock: without NATS it takes long.
 	if err := in.mesh.Ready(ctx); err != nil {
@@ -52,8 +52,8 @@ func (in *ingester) bindAlone(ctx context.Context) error {
 	return nil
 }
 
-// sameDatabase refuses another Postgres server than the one that was captured before, unless the operator says that it has
-// taken its place: a DATABASE_URL that leads elsewhere by mistake would archive the products of a shop.
+// sameDatabase refuses another Postgres server than the one that was captured before, unless the operator says that it
+// has taken its place: a DATABASE_URL that leads elsewhere by mistake would archive the products of a shop.
 func (in *ingester) sameDatabase(ctx context.Context, found wal.Prepared) error {
 	origin := in.mesh.Record("origin." + in.account)
 	known, err := origin.GetString(ctx)
@@ -65,10 +65,12 @@ func (in *ingester) sameDatabase(ctx context.Context, found wal.Prepared) error 
 	case known == "":
 		return origin.PutString(ctx, found.SystemID)
 	case in.AcceptDatabase != found.SystemID:
-		return fmt.Errorf("CATALOG holds changes of another Postgres server (system %s; this one is %s): set DATABASE_URL to that server, or, if the catalog has moved here, set DRIFTLESS_ACCEPT_DATABASE=%s: then the tables are read as a whole, and what differs is published",
+		return fmt.Errorf(
+			"CATALOG holds changes of another Postgres server (system %s; this one is %s): set DATABASE_URL to that server, or, if the catalog has moved here, set DRIFTLESS_ACCEPT_DATABASE=%s: then the tables are read as a whole, and what differs is published",
 			known, found.SystemID, found.SystemID)
 	}
-	in.logger.WarnContext(ctx, "the catalog has moved to another Postgres server, as DRIFTLESS_ACCEPT_DATABASE says; reading the tables as a whole", "from", known, "to", found.SystemID)
+	in.logger.WarnContext(
+		ctx, "the catalog has moved to another Postgres server, as DRIFTLESS_ACCEPT_DATABASE says; reading the tables as a whole", "from", known, "to", found.SystemID)
 	in.whole.otherHistory.Store(true)
 	if err := in.want(ctx, "the catalog has moved to another Postgres server"); err != nil {
 		return err
@@ -106,9 +108,9 @@ func (in *ingester) begin(ctx context.Context, t *turn, prepared wal.Prepared) (
 	return nil
 }
 
-// wantIfSchemaChanged asks for the whole catalog to be read if the mapping or the schema is not that of the turn before: what
-// a changed query says of products shows in no change of rows. It is asked for once the slot is won: one with the old
-// mapping, whose turn it still was, would read the catalog by that.
+// wantIfSchemaChanged asks for the whole catalog to be read if the mapping or the schema is not that of the turn
+// before: what a changed query says of products shows in no change of rows. It is asked for once the slot is won: one
+// with the old mapping, whose turn it still was, would read the catalog by that.
 func (in *ingester) wantIfSchemaChanged(ctx context.Context) error {
 	s := in.tables()
 	cursor := in.mesh.Record("mapping." + in.account)
@@ -154,8 +156,8 @@ func (in *ingester) lookAtSchema(ctx context.Context, t *turn) error {
 	return nil
 }
 
-// lookAtCatalog asks for the whole catalog to be read if CATALOG has lost what was stored there: it was purged, deleted, or
-// put back to an earlier state.
+// lookAtCatalog asks for the whole catalog to be read if CATALOG has lost what was stored there: it was purged,
+// deleted, or put back to an earlier state.
 func (in *ingester) lookAtCatalog(ctx context.Context) (mesh.CatalogState, error) {
 	state, err := in.mesh.CatalogState(ctx)
 	if err != nil {

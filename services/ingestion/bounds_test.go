@@ -27,7 +27,8 @@ func TestCapture_RowsOfAnySizeAreDeadLetters(t *testing.T) {
 	}
 	r.exec("INSERT INTO driftless.products (id, name, images) SELECT 'images', 'images', array_agg('x'::text) FROM generate_series(1, 600000)")
 	r.exec("INSERT INTO driftless.products (id, name) VALUES ('fine', 'Fine')")
-	require.Eventually(t, func() bool { return r.newest("fine").GetProduct().GetName() == "Fine" }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return r.newest("fine").GetProduct().GetName() == "Fine" }, patience,
+		20*time.Millisecond)
 	for id, want := range map[string]string{
 		"digits":  `prices["digits-p"].custom_unit_amount: must have at most 1048576 bytes`,
 		"fifths":  "must be a number of 0 or more with at most 12 digits and 12 decimals",
@@ -61,5 +62,6 @@ func TestCapture_KeepsNothingOfLongLogicalMessages(t *testing.T) {
 		r.exec("SELECT pg_logical_emit_message(true, $1, repeat('x', 64000000))", prefix)
 	}
 	r.waitCaptured()
-	require.Eventually(t, func() bool { return heap()-before < 32<<20 }, patience, 20*time.Millisecond, "%d kB", (heap()-before)>>10)
+	require.Eventually(t, func() bool { return heap()-before < 32<<20 }, patience, 20*time.Millisecond, "%d kB",
+		(heap()-before)>>10)
 }

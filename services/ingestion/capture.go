@@ -23,8 +23,8 @@ const readAhead = 2
 // reconnectDelay is the pause before the log is read again after an error.
 const reconnectDelay = time.Second
 
-// unreadableAfter is how often in a row the log fails at the same place before it is given up: the slot is made again, and
-// the tables are read as a whole.
+// unreadableAfter is how often in a row the log fails at the same place before it is given up: the slot is made again,
+// and the tables are read as a whole.
 const unreadableAfter = 3
 
 var (
@@ -57,10 +57,12 @@ func (in *ingester) capture(ctx context.Context) error {
 		in.turns.standing.Store(false)
 		switch {
 		case errors.Is(err, mesh.ErrFenced):
-			in.logger.WarnContext(ctx, "another ingestion took over while this one was paused or cut off; the one whose turn it is reads again what this one had read and not published", "error", err)
+			in.logger.WarnContext(
+				ctx, "another ingestion took over while this one was paused or cut off; the one whose turn it is reads again what this one had read and not published", "error", err)
 		case errors.Is(err, errHistory):
 			in.whole.otherHistory.Store(true)
-			in.logger.WarnContext(ctx, "the catalog database went back to an earlier state; the tables are read as a whole", "error", err)
+			in.logger.WarnContext(
+				ctx, "the catalog database went back to an earlier state; the tables are read as a whole", "error", err)
 		case errors.Is(err, wal.ErrUnreadable) && unreadable.again(in.tables().source.Position(ctx, in.pool)):
 			in.abandonLog(ctx, err)
 		default:
@@ -73,8 +75,8 @@ func (in *ingester) capture(ctx context.Context) error {
 	}
 }
 
-// wantSurely is want that is tried until it succeeds or ctx ends. A schema that was changed and changed back looks as before,
-// and what was written meanwhile may not be in the log.
+// wantSurely is want that is tried until it succeeds or ctx ends. A schema that was changed and changed back looks as
+// before, and what was written meanwhile may not be in the log.
 func (in *ingester) wantSurely(ctx context.Context, reason string) {
 	for ctx.Err() == nil {
 		err := in.want(ctx, reason)
@@ -104,7 +106,9 @@ func (f *failures) again(at pglogrepl.LSN) bool {
 // abandonLog gives up a log that cannot be read, as after its publication was dropped: what it holds is read from the
 // tables.
 func (in *ingester) abandonLog(ctx context.Context, why error) {
-	in.logger.ErrorContext(ctx, "the write-ahead log cannot be read; making the replication slot again and reading the tables as a whole", "error", why)
+	in.logger.ErrorContext(
+		ctx, "the write-ahead log cannot be read; making the replication slot again and reading the tables as a whole",
+		"error", why)
 	err := in.want(ctx, "the write-ahead log could not be read: "+why.Error())
 	if pg, ok := errors.AsType[*pgconn.PgError](why); ok && err == nil && strings.HasPrefix(pg.Code, "22") {
 		// A condition under where fails for a row, and Postgres evaluates it. Ingestion does so row by row.
@@ -178,7 +182,8 @@ func (in *ingester) session(ctx context.Context, prepared wal.Prepared) error {
 	in.logger.InfoContext(ctx, "reading the log", "slot", in.Slot, "from", prepared.Confirmed)
 	in.whole.request()
 	err = in.stream(ctx, t)
-	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrFenced) || errors.Is(cause, errSchema) || errors.Is(cause, errHistory) {
+	if cause := context.Cause(ctx); errors.Is(cause, mesh.ErrFenced) || errors.Is(cause, errSchema) ||
+		errors.Is(cause, errHistory) {
 		return cause
 	}
 	return err
@@ -273,7 +278,9 @@ func (in *ingester) told(ctx context.Context, t *turn, chunk *wal.Chunk) {
 		t.unwatched = map[string]bool{}
 	}
 	t.unwatched[chunk.Unwatched] = true
-	in.logger.WarnContext(ctx, "the publication has changes of a table that catalog.watch does not name; they are left out", "table", chunk.Unwatched)
+	in.logger.WarnContext(
+		ctx, "the publication has changes of a table that catalog.watch does not name; they are left out",
+		"table", chunk.Unwatched)
 	// It may have had the name of a watched one until now: the schema tells.
 	in.report.lookNow()
 }
@@ -330,7 +337,8 @@ func (in *ingester) makeSlot(ctx context.Context, prepared wal.Prepared) (wal.Pr
 	if prepared.Making {
 		// By a session that outlived its ingestion, or another replica: the next attempt finds the slot.
 		in.tellBlocker(ctx, source, time.Now())
-		return prepared, errors.New("the replication slot is being made by another session, which waits for open transactions to end")
+		return prepared,
+			errors.New("the replication slot is being made by another session, which waits for open transactions to end")
 	}
 	go func() {
 		var err error
@@ -364,7 +372,8 @@ func (in *ingester) tellBlocker(ctx context.Context, source *wal.Source, since t
 	if err != nil || blocker == "" {
 		blocker = "an open transaction"
 	}
-	why := fmt.Sprintf("the replication slot is being made, and Postgres waits for %s to end first (%s so far)", blocker, time.Since(since).Round(time.Second))
+	why := fmt.Sprintf("the replication slot is being made, and Postgres waits for %s to end first (%s so far)",
+		blocker, time.Since(since).Round(time.Second))
 	in.report.wait(why)
 	return why
 }

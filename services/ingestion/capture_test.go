@@ -21,7 +21,8 @@ func TestBatch_IsInTheOrderOfVersions(t *testing.T) {
 	require.NoError(t, builtin.Migrate(t.Context(), url))
 	pool := localtest.Pool(t, url)
 	for i := range 50 {
-		_, err := pool.Exec(t.Context(), `INSERT INTO driftless.products (id, name) VALUES ($1, 'P')`, fmt.Sprintf("p%d", i))
+		_, err := pool.Exec(t.Context(), `INSERT INTO driftless.products (id, name) VALUES ($1, 'P')`,
+			fmt.Sprintf("p%d", i))
 		require.NoError(t, err)
 	}
 	m, err := mapping.New(t.Context(), pool, builtin.Mapping())

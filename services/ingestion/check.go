@@ -66,8 +66,8 @@ type survey struct {
 	validate *validation.Validator
 }
 
-// schema looks at the schema, and returns all that is wrong with it. Of a schema that has to be set right first only the source
-// can be used. An error says that the database does not answer.
+// schema looks at the schema, and returns all that is wrong with it. Of a schema that has to be set right first only
+// the source can be used. An error says that the database does not answer.
 func (v survey) schema(ctx context.Context) (*schema, finding.List, error) {
 	var found finding.List
 	checked, err := mapping.New(ctx, v.pool, v.queries)

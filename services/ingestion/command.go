@@ -15,7 +15,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// commandConcurrency is how many commands are carried out at once: a reading takes long, and write-backs must not wait for it.
+// commandConcurrency is how many commands are carried out at once: a reading takes long, and write-backs must not wait
+// for it.
 const commandConcurrency = 4
 
 // standbyDelay is how long a command waits for the replica that reads the log, or for the reading before it.

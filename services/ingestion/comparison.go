@@ -25,8 +25,8 @@ const (
 	idsPage = 50_000
 	// comparePage is how many products are read at once.
 	comparePage = mesh.MaxBatch
-	// firstPage is how many products are read first where CATALOG has none: if all of them would be refused, the mapping is
-	// wrong, and the rest is not tried.
+	// firstPage is how many products are read first where CATALOG has none: if all of them would be refused, the
+	// mapping is wrong, and the rest is not tried.
 	firstPage = 50
 	// gentlePace is the products a second of a comparison that nobody waits for.
 	gentlePace = 2000
@@ -37,8 +37,9 @@ const (
 // errAllRefused: the first products of a catalog would all be refused.
 var errAllRefused = errors.New("the first products would all be refused")
 
-// comparison reads products from the tables and publishes, in the bulk lane, what differs from CATALOG. It is the one way
-// in which the catalog is read other than by changes in the log: snapshot, reread, periodic comparison and recovery.
+// comparison reads products from the tables and publishes, in the bulk lane, what differs from CATALOG. It is the one
+// way in which the catalog is read other than by changes in the log: snapshot, reread, periodic comparison and
+// recovery.
 type comparison struct {
 	in *ingester
 	t  *turn
@@ -101,8 +102,8 @@ func (c *comparison) run(ctx context.Context) error {
 	return nil
 }
 
-// begin marks the log: everything committed before the comparison is captured first, so that what differs then is not on
-// its way.
+// begin marks the log: everything committed before the comparison is captured first, so that what differs then is not
+// on its way.
 func (c *comparison) begin(ctx context.Context) error {
 	now, err := c.in.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -120,7 +121,8 @@ func (c *comparison) begin(ctx context.Context) error {
 func (c *comparison) log(ctx context.Context, took time.Duration) {
 	r := c.result
 	attrs := []any{
-		"reason", r.GetReason(), "products", r.GetProducts(), "published", r.GetPublished(), "missed", r.GetMissed(), "removed", r.GetRemoved(),
+		"reason", r.GetReason(), "products", r.GetProducts(), "published", r.GetPublished(), "missed", r.GetMissed(),
+		"removed", r.GetRemoved(),
 		"dead", r.GetDead(), "signed_again", c.signed, "took", took.Round(time.Millisecond),
 	}
 	if r.GetMissed() == 0 {
@@ -187,7 +189,8 @@ func (c *comparison) pages(ctx context.Context) error {
 
 // products compares a page of products.
 func (c *comparison) products(ctx context.Context, ids []string) error {
-	// Before the reading: a removal that comes by the log meanwhile is then not taken for one of a product that CATALOG never had.
+	// Before the reading: a removal that comes by the log meanwhile is then not taken for one of a product that CATALOG
+	// never had.
 	c.in.lately.add(ids...)
 	reading, err := c.schema.mapping.Read(ctx, ids)
 	if err != nil {
@@ -237,8 +240,8 @@ func (c *comparison) settle(ctx context.Context, ids []string, reading mapping.R
 	return c.confirm(ctx, suspects, reading)
 }
 
-// confirm looks at products once more that differ from CATALOG although the log was captured. A change that was on its way
-// has arrived then. What still differs, and still reads as before, the log did not tell.
+// confirm looks at products once more that differ from CATALOG although the log was captured. A change that was on its
+// way has arrived then. What still differs, and still reads as before, the log did not tell.
 func (c *comparison) confirm(ctx context.Context, suspects []string, before mapping.Reading) error {
 	if len(suspects) == 0 {
 		return nil
@@ -267,7 +270,8 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 			continue
 		}
 		// What is still to be read because a shared row changed, the log has told.
-		if c.expectsNothing && !d.letter && len(c.in.report.owing()) == 0 && !c.owed && same(before.States[d.id].Product, reading.States[d.id].Product) {
+		if c.expectsNothing && !d.letter && len(c.in.report.owing()) == 0 && !c.owed &&
+			same(before.States[d.id].Product, reading.States[d.id].Product) {
 			c.result.Missed++
 			if len(c.result.GetMissedProducts()) < namedMissed {
 				c.result.MissedProducts = append(c.result.MissedProducts, d.id)
@@ -278,14 +282,15 @@ func (c *comparison) confirm(ctx context.Context, suspects []string, before mapp
 	return c.publish(ctx, out, dead)
 }
 
-// same reports whether two states of a product are the same. A state that an earlier version stored may have its prices in
-// the order of the rows.
+// same reports whether two states of a product are the same. A state that an earlier version stored may have its prices
+// in the order of the rows.
 func same(a, b *catalogv1.Product) bool {
 	if proto.Equal(a, b) || a == nil || b == nil || len(a.GetPrices()) != len(b.GetPrices()) {
 		return proto.Equal(a, b)
 	}
 	ordered := proto.CloneOf(a)
-	slices.SortFunc(ordered.GetPrices(), func(x, y *catalogv1.Price) int { return strings.Compare(x.GetId(), y.GetId()) })
+	slices.SortFunc(ordered.GetPrices(),
+		func(x, y *catalogv1.Price) int { return strings.Compare(x.GetId(), y.GetId()) })
 	return proto.Equal(ordered, b)
 }
 
@@ -303,7 +308,8 @@ type difference struct {
 }
 
 // differing are the products of a reading that differ from CATALOG, and those that Stripe would refuse.
-func (c *comparison) differing(ctx context.Context, ids []string, reading mapping.Reading) (out []difference, dead []deadProduct, err error) {
+func (c *comparison) differing(ctx context.Context, ids []string,
+	reading mapping.Reading) (out []difference, dead []deadProduct, err error) {
 	latest, err := c.in.mesh.Desired().States(ctx, c.in.account, ids)
 	if err != nil {
 		return nil, nil, err
@@ -314,7 +320,8 @@ func (c *comparison) differing(ctx context.Context, ids []string, reading mappin
 	}
 	for i, id := range ids {
 		change := &catalogv1.ProductChange{
-			Account: c.in.account, ProductId: id, Version: c.label.version, Source: c.source(), CapturedAt: timestamppb.Now(),
+			Account: c.in.account, ProductId: id, Version: c.label.version, Source: c.source(),
+			CapturedAt: timestamppb.Now(),
 		}
 		o, letter := c.in.outgoing(change, reading.States[id], topology.Bulk)
 		open := ofState(letters[i])
@@ -353,7 +360,8 @@ func equal(have, want *catalogv1.ProductChange) bool {
 	if have == nil || have.GetOperation() != want.GetOperation() {
 		return false
 	}
-	return same(have.GetProduct(), want.GetProduct()) && slices.Equal(have.GetUnmanagedFields(), want.GetUnmanagedFields())
+	return same(have.GetProduct(), want.GetProduct()) && slices.Equal(have.GetUnmanagedFields(),
+		want.GetUnmanagedFields())
 }
 
 func (c *comparison) source() catalogv1.Source {
@@ -395,8 +403,8 @@ func (c *comparison) sweep(ctx context.Context) error {
 	})
 }
 
-// sweepPage looks at products that CATALOG has and the pages did not come to: they are gone, or are new, or the comparison
-// went on after an interruption.
+// sweepPage looks at products that CATALOG has and the pages did not come to: they are gone, or are new, or the
+// comparison went on after an interruption.
 func (c *comparison) sweepPage(ctx context.Context, tokens []string) error {
 	latest, err := c.in.mesh.Desired().StatesByToken(ctx, c.in.account, tokens)
 	if err != nil {

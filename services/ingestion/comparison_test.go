@@ -27,7 +27,8 @@ func (r *rig) categories(products int, watch ...config.WatchedTable) {
 
 func (r *rig) described(product, description string) {
 	r.t.Helper()
-	r.eventually(product+" shows "+description, func() bool { return r.newest(product).GetProduct().GetDescription() == description })
+	r.eventually(product+" shows "+description,
+		func() bool { return r.newest(product).GetProduct().GetDescription() == description })
 }
 
 func TestComparison_FindsWhatNobodyWatches(t *testing.T) {
@@ -93,7 +94,10 @@ func TestComparison_OfQueriesThatDependOnTheTime(t *testing.T) {
 
 func TestWatch_AQueryTellsWhichProductsAChangeConcerns(t *testing.T) {
 	r := newRig(t)
-	r.categories(3, config.WatchedTable{Table: "categories", Products: `SELECT i.id FROM items i WHERE i.category = @id`})
+	r.categories(3, config.WatchedTable{
+		Table:    "categories",
+		Products: `SELECT i.id FROM items i WHERE i.category = @id`,
+	})
 	r.start()
 	r.described("p3", "Drinks")
 	r.exec(`UPDATE categories SET name = 'Beverages' WHERE id = 1`)
@@ -106,7 +110,10 @@ func TestWatch_AQueryTellsWhichProductsAChangeConcerns(t *testing.T) {
 
 func TestWatch_AWideChangeIsReadInTheBulkLane(t *testing.T) {
 	r := newRig(t)
-	r.categories(1200, config.WatchedTable{Table: "categories", Products: `SELECT i.id FROM items i WHERE i.category = @id`})
+	r.categories(1200, config.WatchedTable{
+		Table:    "categories",
+		Products: `SELECT i.id FROM items i WHERE i.category = @id`,
+	})
 	r.start()
 	r.described("p1200", "Drinks")
 	live := r.messages("catalog.default.live.*")
@@ -130,7 +137,9 @@ func TestWatch_AConditionIsPublishedWherePostgresCan(t *testing.T) {
 	r.start()
 	r.settledAfter(time.Now())
 	var filter string
-	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT coalesce(rowfilter, '') FROM pg_publication_tables WHERE pubname = 'driftless' AND tablename = 'items'`).Scan(&filter))
+	require.NoError(t,
+		r.pool.QueryRow(t.Context(),
+			`SELECT coalesce(rowfilter, '') FROM pg_publication_tables WHERE pubname = 'driftless' AND tablename = 'items'`).Scan(&filter))
 	require.Contains(t, filter, "product")
 	r.exec(`UPDATE items SET name = name || ' 2'`)
 	r.waitCaptured()
@@ -149,7 +158,8 @@ func TestWatch_TwoColumnsOfOneTable(t *testing.T) {
 	r.own(`SELECT id, name, (SELECT string_agg(x, ',' ORDER BY x) FROM (SELECT b FROM related WHERE a = id UNION SELECT a FROM related WHERE b = id) r(x)) AS description FROM items`)
 	r.exec(`CREATE TABLE related (a text, b text, PRIMARY KEY (a, b))`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
-	r.cfg.Mapping.Watch = append(r.cfg.Mapping.Watch, config.WatchedTable{Table: "related", ProductID: "a"}, config.WatchedTable{Table: "related", ProductID: "b"})
+	r.cfg.Mapping.Watch = append(r.cfg.Mapping.Watch, config.WatchedTable{Table: "related", ProductID: "a"},
+		config.WatchedTable{Table: "related", ProductID: "b"})
 	r.start()
 	r.exec(`INSERT INTO related VALUES ('mug', 'cup')`)
 	r.waitCaptured()
@@ -182,7 +192,10 @@ func TestWatch_ALargeTransactionConcernsAllItsProducts(t *testing.T) {
 	r.exec(`CREATE TABLE categories (id text PRIMARY KEY, name text)`)
 	r.exec(`INSERT INTO items SELECT 'p' || i, 'P' FROM generate_series(1, 3500) i`)
 	r.exec(`INSERT INTO categories SELECT id, 'old' FROM items`)
-	r.cfg.Mapping.Watch = append(r.cfg.Mapping.Watch, config.WatchedTable{Table: "categories", Products: `SELECT i.id FROM items i WHERE i.id = @id`})
+	r.cfg.Mapping.Watch = append(r.cfg.Mapping.Watch, config.WatchedTable{
+		Table:    "categories",
+		Products: `SELECT i.id FROM items i WHERE i.id = @id`,
+	})
 	r.start()
 	r.settledAfter(time.Now())
 	compared := r.report().GetCompared().GetFinishedAt().AsTime()

@@ -71,5 +71,6 @@ func TestCapture_GoesOnWithARotatedPassword(t *testing.T) {
 	write("two")
 	exec("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'sync'")
 	exec("UPDATE driftless.products SET name = 'Mug 2' WHERE id = 'mug'")
-	require.Eventually(t, func() bool { return r.newest("mug").GetProduct().GetName() == "Mug 2" }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.newest("mug").GetProduct().GetName() == "Mug 2" }, patience,
+		10*time.Millisecond)
 }

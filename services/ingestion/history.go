@@ -14,12 +14,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-// history ties versions to the write-ahead log. A version is a position in the log plus the epoch, which grows when a log
-// goes back: to an earlier state of its volume, or to a standby that was behind (failover slots of Postgres 17).
+// history ties versions to the write-ahead log. A version is a position in the log plus the epoch, which grows when a
+// log goes back: to an earlier state of its volume, or to a standby that was behind (failover slots of Postgres 17).
 //
-// What was captured before is in the log again after a crash only. So the last transaction that was captured must be met
-// again if the slot is before it. If another one is in its place, or the log goes on without it, the history is another
-// one, and what was committed there below the old position would be skipped as known.
+// What was captured before is in the log again after a crash only. So the last transaction that was captured must be
+// met again if the slot is before it. If another one is in its place, or the log goes on without it, the history is
+// another one, and what was committed there below the old position would be skipped as known.
 type history struct {
 	epoch uint64
 	// published is the position of the last transaction with a message in the live lane: what is below it is stored.
@@ -72,8 +72,8 @@ func newHistory(recorded *meshv1.CatalogHistory, live uint64, liveAt time.Time, 
 	return h
 }
 
-// learn reads the history for a turn. If the log ends before what was captured, or was found to be another one, versions
-// go on above the old ones from a new epoch, and the tables are read as a whole.
+// learn reads the history for a turn. If the log ends before what was captured, or was found to be another one,
+// versions go on above the old ones from a new epoch, and the tables are read as a whole.
 func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, error) {
 	recorded := &meshv1.CatalogHistory{}
 	revision, err := in.mesh.History(in.account).GetAt(ctx, recorded)
@@ -102,7 +102,8 @@ func (in *ingester) learn(ctx context.Context, prepared wal.Prepared) (history, 
 		return h, err
 	}
 	in.whole.otherHistory.Store(false)
-	in.logger.WarnContext(ctx, "the catalog database is not where it was when it was captured last, as after a restore or a failover to a standby that was behind; reading the tables as a whole",
+	in.logger.WarnContext(
+		ctx, "the catalog database is not where it was when it was captured last, as after a restore or a failover to a standby that was behind; reading the tables as a whole",
 		"position", prepared.Current.String(), "epoch", epoch)
 	// Nothing of the old log is expected of the new one, nor is anything in it known.
 	return history{epoch: epoch}, nil

@@ -24,19 +24,47 @@ func TestHistory_TheLastTransactionMustBeMetAgain(t *testing.T) {
 		end       pglogrepl.LSN
 		other     bool
 	}{
-		"first start":                          {log: []*wal.Chunk{tx(10, noon)}, end: 20},
-		"confirmed beyond it":                  {live: 100, confirmed: 120, log: []*wal.Chunk{tx(130, noon)}, end: 140},
-		"met after a crash":                    {live: 100, confirmed: 50, log: []*wal.Chunk{tx(60, noon), tx(100, noon), tx(130, noon)}, end: 140},
-		"another transaction in its place":     {live: 100, confirmed: 50, log: []*wal.Chunk{tx(60, noon), tx(100, noon.Add(time.Second))}, other: true},
-		"another transaction behind its place": {live: 100, confirmed: 50, log: []*wal.Chunk{tx(60, noon), tx(105, noon)}, other: true},
-		"an idle log beyond its place":         {live: 100, confirmed: 50, end: 101, other: true},
-		"an idle log before its place":         {live: 100, confirmed: 50, end: 99},
-		"a label above the last live message": {
-			live: 100, confirmed: 120, recorded: &meshv1.CatalogHistory{Version: 150, CommittedAt: timestamppb.New(noon)},
-			log: []*wal.Chunk{tx(150, noon.Add(time.Second))}, other: true,
+		"first start":         {log: []*wal.Chunk{tx(10, noon)}, end: 20},
+		"confirmed beyond it": {live: 100, confirmed: 120, log: []*wal.Chunk{tx(130, noon)}, end: 140},
+		"met after a crash": {
+			live:      100,
+			confirmed: 50,
+			log:       []*wal.Chunk{tx(60, noon), tx(100, noon), tx(130, noon)},
+			end:       140,
 		},
-		"a version of an epoch before": {live: 100, recorded: &meshv1.CatalogHistory{Epoch: 100}, confirmed: 10, log: []*wal.Chunk{tx(20, noon)}, end: 30},
-		"a version of this epoch":      {live: 160, recorded: &meshv1.CatalogHistory{Epoch: 100}, confirmed: 10, log: []*wal.Chunk{tx(70, noon)}, other: true},
+		"another transaction in its place": {
+			live:      100,
+			confirmed: 50,
+			log:       []*wal.Chunk{tx(60, noon), tx(100, noon.Add(time.Second))},
+			other:     true,
+		},
+		"another transaction behind its place": {
+			live:      100,
+			confirmed: 50,
+			log:       []*wal.Chunk{tx(60, noon), tx(105, noon)},
+			other:     true,
+		},
+		"an idle log beyond its place": {live: 100, confirmed: 50, end: 101, other: true},
+		"an idle log before its place": {live: 100, confirmed: 50, end: 99},
+		"a label above the last live message": {
+			live: 100, confirmed: 120,
+			recorded: &meshv1.CatalogHistory{Version: 150, CommittedAt: timestamppb.New(noon)},
+			log:      []*wal.Chunk{tx(150, noon.Add(time.Second))}, other: true,
+		},
+		"a version of an epoch before": {
+			live:      100,
+			recorded:  &meshv1.CatalogHistory{Epoch: 100},
+			confirmed: 10,
+			log:       []*wal.Chunk{tx(20, noon)},
+			end:       30,
+		},
+		"a version of this epoch": {
+			live:      160,
+			recorded:  &meshv1.CatalogHistory{Epoch: 100},
+			confirmed: 10,
+			log:       []*wal.Chunk{tx(70, noon)},
+			other:     true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHistory(c.recorded, c.live, noon, c.confirmed)
@@ -60,7 +88,11 @@ func TestHistory_TheLastTransactionMustBeMetAgain(t *testing.T) {
 
 func TestCatalogLost(t *testing.T) {
 	made := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	before := &meshv1.CaptureReport{CatalogCreated: timestamppb.New(made), CatalogLastSequence: 100, CatalogMessages: 80}
+	before := &meshv1.CaptureReport{
+		CatalogCreated:      timestamppb.New(made),
+		CatalogLastSequence: 100,
+		CatalogMessages:     80,
+	}
 	for name, c := range map[string]struct {
 		now  mesh.CatalogState
 		want string
@@ -70,8 +102,9 @@ func TestCatalogLost(t *testing.T) {
 		"older ones left":  {mesh.CatalogState{Created: made, LastSeq: 140, Messages: 80}, ""},
 		"purged":           {mesh.CatalogState{Created: made, LastSeq: 100}, "purged"},
 		"a product purged": {mesh.CatalogState{Created: made, LastSeq: 100, Messages: 78}, "purged"},
-		"made again":       {mesh.CatalogState{Created: made.Add(time.Hour), LastSeq: 200, Messages: 200}, "made again"},
-		"put back":         {mesh.CatalogState{Created: made, LastSeq: 90, Messages: 80}, "put back"},
+		"made again": {mesh.CatalogState{Created: made.Add(time.Hour), LastSeq: 200, Messages: 200},
+			"made again"},
+		"put back": {mesh.CatalogState{Created: made, LastSeq: 90, Messages: 80}, "put back"},
 	} {
 		got := catalogLost(before, c.now)
 		if c.want == "" {
@@ -80,5 +113,6 @@ func TestCatalogLost(t *testing.T) {
 			require.Contains(t, got, c.want, name)
 		}
 	}
-	require.Empty(t, catalogLost(&meshv1.CaptureReport{}, mesh.CatalogState{}), "before the first report nothing is known")
+	require.Empty(t, catalogLost(&meshv1.CaptureReport{}, mesh.CatalogState{}),
+		"before the first report nothing is known")
 }

@@ -10,8 +10,8 @@ import (
 // keptMoments bounds the memory of a horizon while the capture stands still.
 const keptMoments = 512
 
-// horizon tells up to which time everything committed is captured, from moments at which the end of the log was looked at:
-// what was committed before a moment is in the log below its end. It knows no clock and no database. Not safe for
+// horizon tells up to which time everything committed is captured, from moments at which the end of the log was looked
+// at: what was committed before a moment is in the log below its end. It knows no clock and no database. Not safe for
 // concurrent use.
 type horizon struct {
 	// turn is the one that the moments are of.
@@ -40,7 +40,8 @@ func (h *horizon) saw(at time.Time, end pglogrepl.LSN) {
 	}
 }
 
-// captured takes into account that the log is captured up to a position, and returns the time up to which everything is.
+// captured takes into account that the log is captured up to a position, and returns the time up to which everything
+// is.
 func (h *horizon) captured(to pglogrepl.LSN) time.Time {
 	i := slices.IndexFunc(h.moments, func(m moment) bool { return m.end > to })
 	if i < 0 {
@@ -56,8 +57,9 @@ func (h *horizon) captured(to pglogrepl.LSN) time.Time {
 // forget drops the moments: what was looked at before says nothing any more.
 func (h *horizon) forget() { h.moments = nil }
 
-// pageHeaders are the sizes of headers of a page of the log (https://www.postgresql.org/docs/current/wal-internals.html).
-// The end of the log is told as where the next record would begin, behind the header of a page that is not there yet.
+// pageHeaders are the sizes of headers of a page of the log
+// (https://www.postgresql.org/docs/current/wal-internals.html). The end of the log is told as where the next record
+// would begin, behind the header of a page that is not there yet.
 var pageHeaders = []pglogrepl.LSN{24, 40}
 
 // walPage is the size of a page of the log, unless Postgres was compiled with another.

@@ -1,9 +1,9 @@
 // Package ingestion is the service between the catalog database and CATALOG: it captures committed changes from the
-// write-ahead log, compares the tables with CATALOG when it must and now and then, writes back what Stripe has of a product
-// when it is told to, and serves the API that writes the built-in tables.
+// write-ahead log, compares the tables with CATALOG when it must and now and then, writes back what Stripe has of a
+// product when it is told to, and serves the API that writes the built-in tables.
 //
-// It alone touches the catalog database. It holds no Stripe key, and decides nothing about Stripe but whether a
-// product could be accepted there.
+// It alone touches the catalog database. It holds no Stripe key, and decides nothing about Stripe but whether a product
+// could be accepted there.
 package ingestion
 
 import (
@@ -35,14 +35,15 @@ type Config struct {
 	// Account is the name of the Stripe account in subjects.
 	Account string
 	NATS    mesh.Config
-	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: user and password are
-	// read from it at every connection.
+	// DatabaseURL of the catalog. DatabaseURLFile is the file that it was read from, empty for none: user and password
+	// are read from it at every connection.
 	DatabaseURL, DatabaseURLFile string
 	// Mapping of the operator's own tables; nil for the built-in ones, which are then made if absent.
 	Mapping *config.Mapping
 	// Slot and Publication in the catalog database; made if absent.
 	Slot, Publication string
-	// AcceptDatabase is the system identifier of a Postgres server that takes the place of the one that was captured before.
+	// AcceptDatabase is the system identifier of a Postgres server that takes the place of the one that was captured
+	// before.
 	AcceptDatabase string
 	// CheckMigrations has the built-in tables checked instead of made: Migrate made them.
 	CheckMigrations bool
@@ -122,7 +123,12 @@ func Run(ctx context.Context, cfg Config) error {
 	work(in.readWhole)
 	g.Go(func() error { return in.watchLag(ctx) })
 	work(func(ctx context.Context) error {
-		return mesh.Consume(ctx, in.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand, Concurrency: commandConcurrency}, in.command)
+		return mesh.Consume(ctx, in.mesh,
+			mesh.Worker{
+				Service:     topology.Ingestion,
+				Consumer:    topology.IngestionCommand,
+				Concurrency: commandConcurrency,
+			}, in.command)
 	})
 	cfg.Logger.Info("ingestion is running", "account", cfg.Account, "slot", cfg.Slot)
 	return g.Wait()
@@ -131,7 +137,8 @@ func Run(ctx context.Context, cfg Config) error {
 // prepare connects, and checks everything that the service needs before it serves anything.
 func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 	if cfg.DatabaseURL == "" {
-		return nil, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
+		return nil, errors.New(
+			"DATABASE_URL is not set: give the catalog's Postgres database, like postgres://user:password@host:5432/database")
 	}
 	pool, err := connect(ctx, cfg)
 	if err != nil {
@@ -218,8 +225,8 @@ func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 		return nil, err //nolint:wrapcheck // names the setting
 	}
 	cfg.MaxConns = 8
-	// Postgres keeps a generic plan as long as the connection lives, also one from when the tables were small. It compares an
-	// array of ids one by one, where a plan of its own hashes them: 20,000 ids took 90 s instead of 5 s.
+	// Postgres keeps a generic plan as long as the connection lives, also one from when the tables were small. It
+	// compares an array of ids one by one, where a plan of its own hashes them: 20,000 ids took 90 s instead of 5 s.
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	if !c.allowsRowSecurity() {
 		cfg.ConnConfig.RuntimeParams["row_security"] = "off"
@@ -232,7 +239,8 @@ func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	defer cancel()
 	if err := pool.Ping(pingCtx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or correct DATABASE_URL", config.RedactURL(db.URL), db.Explain(err))
+		return nil, fmt.Errorf("cannot reach the catalog database at %s: %w; start it, or correct DATABASE_URL",
+			config.RedactURL(db.URL), db.Explain(err))
 	}
 	if err := postgres.CheckEncoding(pingCtx, pool); err != nil {
 		pool.Close()

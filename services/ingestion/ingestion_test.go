@@ -53,7 +53,8 @@ func newRig(t *testing.T) *rig {
 	name := "t" + strings.ToLower(strings.NewReplacer("/", "_", "-", "_").Replace(t.Name()))
 	name = name[:min(len(name), 60)]
 	r := &rig{t: t, pool: localtest.Pool(t, database), mesh: m, cfg: ingestion.Config{
-		Account: "default", NATS: mesh.Config{URL: natsURL, Name: "ingestion"}, DatabaseURL: database, Slot: name, Publication: "driftless",
+		Account: "default", NATS: mesh.Config{URL: natsURL, Name: "ingestion"}, DatabaseURL: database, Slot: name,
+		Publication: "driftless",
 	}}
 	t.Cleanup(func() {
 		r.stop()
@@ -66,7 +67,8 @@ func newRig(t *testing.T) *rig {
 func (r *rig) dropSlot() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
-		_, err := r.pool.Exec(context.WithoutCancel(r.t.Context()), "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", r.cfg.Slot)
+		_, err := r.pool.Exec(context.WithoutCancel(r.t.Context()),
+			"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", r.cfg.Slot)
 		return err == nil
 	}, patience, 10*time.Millisecond)
 }
@@ -117,7 +119,8 @@ func (r *rig) exec(sql string, args ...any) {
 // call makes a call of the API and returns the status and the answer.
 func (r *rig) call(method, body string, headers ...string) (int, string) {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+"/driftless.ingest.v1.IngestService/"+method, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost,
+		r.url+"/driftless.ingest.v1.IngestService/"+method, strings.NewReader(body))
 	require.NoError(r.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(headers); i += 2 {
@@ -200,7 +203,8 @@ func TestCommittedRowsArriveAsWholeProducts(t *testing.T) {
 	image := c.GetRowImages()[0]
 	require.Equal(t, "Mug", image.GetOldValues()["name"])
 	require.Equal(t, "Cup", image.GetNewValues()["name"])
-	require.Equal(t, []string{"id", "name", "updated_at"}, slices.Sorted(maps.Keys(image.GetNewValues())), "what changed, and of which product")
+	require.Equal(t, []string{"id", "name", "updated_at"}, slices.Sorted(maps.Keys(image.GetNewValues())),
+		"what changed, and of which product")
 	require.Empty(t, image.GetNullColumns())
 
 	r.exec(`DELETE FROM driftless.products WHERE id = 'mug'`)
@@ -234,7 +238,8 @@ func TestNothingIsLostOrMissedOverARestart(t *testing.T) {
 	r.waitCaptured()
 	require.Equal(t, "A2", r.newest("a").GetProduct().GetName())
 	require.Equal(t, "B", r.newest("b").GetProduct().GetName())
-	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("b").GetSource(), "what happened while ingestion was away comes from the log")
+	require.Equal(t, catalogv1.Source_SOURCE_WAL, r.newest("b").GetSource(),
+		"what happened while ingestion was away comes from the log")
 }
 
 func TestConnectionsThatBreakLoseNothing(t *testing.T) {
@@ -246,7 +251,8 @@ func TestConnectionsThatBreakLoseNothing(t *testing.T) {
 			r.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'driftless-ingestion' AND datname = current_database()`)
 		}
 	}
-	require.Eventually(t, func() bool { return r.subjects("catalog.default.live.*") == 20 }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.live.*") == 20 }, patience,
+		50*time.Millisecond)
 }
 
 func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
@@ -257,7 +263,8 @@ func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
 	r.dropSlot()
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'P' FROM generate_series(1, 2500) i`)
 	r.start()
-	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") == 2500 }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") == 2500 }, patience,
+		20*time.Millisecond)
 	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.newest("p1").GetSource())
 	r.exec(`UPDATE driftless.products SET name = 'new' WHERE id = 'p7'`)
 	r.waitCaptured()
@@ -269,7 +276,9 @@ func TestFirstStartReadsTheWholeCatalog(t *testing.T) {
 	r.exec(`DELETE FROM driftless.products WHERE id IN ('p1', 'p7')`)
 	r.start()
 	for _, id := range []string{"p1", "p7"} {
-		require.Eventually(t, func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience, 20*time.Millisecond, id)
+		require.Eventually(t,
+			func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience,
+			20*time.Millisecond, id)
 	}
 	require.Equal(t, catalogv1.Operation_OPERATION_UPSERT, r.newest("p2").GetOperation())
 }
@@ -281,7 +290,8 @@ func TestAnInterruptedSnapshotGoesOnWhereItWas(t *testing.T) {
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || lpad(i::text, 5, '0'), 'P' FROM generate_series(1, 3000) i`)
 	r.dropSlot()
 	r.start()
-	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return r.subjects("catalog.default.bulk.*") >= 3000 }, patience,
+		time.Millisecond)
 	r.stop()
 	// As a kill between two pages leaves it.
 	require.NoError(t, r.mesh.Record("snapshot.default").PutString(t.Context(), "after p02000"))
@@ -297,7 +307,9 @@ func TestTruncateArchivesWhatItRemoved(t *testing.T) {
 	r.waitCaptured()
 	r.exec(`TRUNCATE driftless.products CASCADE`)
 	for _, id := range []string{"a", "b"} {
-		require.Eventually(t, func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience, 20*time.Millisecond, id)
+		require.Eventually(t,
+			func() bool { return r.newest(id).GetOperation() == catalogv1.Operation_OPERATION_DELETE }, patience,
+			20*time.Millisecond, id)
 	}
 }
 
@@ -330,7 +342,8 @@ func TestRowsThatStripeWouldRefuseBecomeDeadLettersAndTheRestFlows(t *testing.T)
 	r.waitCaptured()
 	require.Equal(t, "Good", r.newest("good").GetProduct().GetName())
 	for id, want := range map[string][2]string{
-		"long": {"name", "5000"}, "keys": {"metadata", "50"}, "coin": {`prices["coin-1"].currency`, "z1"}, "shape": {"metadata", "must be"},
+		"long": {"name", "5000"}, "keys": {"metadata", "50"}, "coin": {`prices["coin-1"].currency`, "z1"},
+		"shape": {"metadata", "must be"},
 	} {
 		letter := r.dead(id)
 		require.NotNil(t, letter, id)
@@ -351,7 +364,8 @@ func TestMappingOfTheOperatorsOwnTables(t *testing.T) {
 	r.cfg.Mapping = &config.Mapping{
 		Products: `SELECT sku AS id, title AS name, NOT gone AS active FROM shop.items -- ours`,
 		Prices:   `SELECT code AS id, sku AS product, 'eur' AS currency, cents AS unit_amount FROM shop.tariffs;`,
-		Watch:    []config.WatchedTable{{Table: "shop.items", ProductID: "sku"}, {Table: "shop.tariffs", ProductID: "sku"}},
+		Watch: []config.WatchedTable{{Table: "shop.items", ProductID: "sku"},
+			{Table: "shop.tariffs", ProductID: "sku"}},
 	}
 	r.start()
 	r.exec(`INSERT INTO shop.items VALUES (1, 'One'), (2, 'Two')`)
@@ -401,13 +415,21 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 		mapping *config.Mapping
 		want    []string
 	}{
-		"missing column":    {own(config.Mapping{Products: `SELECT id FROM items`}), []string{`products query misses column "name"`}},
-		"missing amount":    {own(config.Mapping{Prices: `SELECT id, item AS product, currency FROM tariffs`}), []string{"prices query returns no amount"}},
-		"misspelt column":   {own(config.Mapping{Products: `SELECT id, name, name AS descript FROM items`}), []string{`column "descript"`, `"description" is`}},
-		"float amount":      {own(config.Mapping{Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`}), []string{"double precision", "never float"}},
-		"refused query":     {own(config.Mapping{Products: `SELECT id, name FROM nowhere`}), []string{"products query is refused", "nowhere"}},
-		"missing table":     {own(config.Mapping{Watch: []config.WatchedTable{{Table: "nowhere", ProductID: "id"}}}), []string{"watched table nowhere does not exist"}},
-		"missing column id": {own(config.Mapping{Watch: []config.WatchedTable{{Table: "items", ProductID: "sku"}}}), []string{"has no column sku"}},
+		"missing column": {own(config.Mapping{Products: `SELECT id FROM items`}),
+			[]string{`products query misses column "name"`}},
+		"missing amount": {own(config.Mapping{Prices: `SELECT id, item AS product, currency FROM tariffs`}),
+			[]string{"prices query returns no amount"}},
+		"misspelt column": {own(config.Mapping{Products: `SELECT id, name, name AS descript FROM items`}),
+			[]string{`column "descript"`, `"description" is`}},
+		"float amount": {own(
+			config.Mapping{Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`}),
+			[]string{"double precision", "never float"}},
+		"refused query": {own(config.Mapping{Products: `SELECT id, name FROM nowhere`}),
+			[]string{"products query is refused", "nowhere"}},
+		"missing table": {own(config.Mapping{Watch: []config.WatchedTable{{Table: "nowhere", ProductID: "id"}}}),
+			[]string{"watched table nowhere does not exist"}},
+		"missing column id": {own(config.Mapping{Watch: []config.WatchedTable{{Table: "items", ProductID: "sku"}}}),
+			[]string{"has no column sku"}},
 		"replica identity": {
 			own(config.Mapping{Watch: []config.WatchedTable{{Table: "tariffs", ProductID: "item"}}}),
 			[]string{"no usable replica identity", "ALTER TABLE public.tariffs REPLICA IDENTITY FULL;"},
@@ -435,7 +457,8 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 		bad := *r
 		cfg, err := pgxpool.ParseConfig(r.cfg.DatabaseURL)
 		require.NoError(t, err)
-		bad.cfg.DatabaseURL = fmt.Sprintf("postgres://plain:plain@127.0.0.1:%d/%s", cfg.ConnConfig.Port, cfg.ConnConfig.Database)
+		bad.cfg.DatabaseURL = fmt.Sprintf("postgres://plain:plain@127.0.0.1:%d/%s", cfg.ConnConfig.Port,
+			cfg.ConnConfig.Database)
 		require.ErrorContains(t, start(&bad), "GRANT CREATE ON DATABASE")
 		bad.cfg.Mapping = own(config.Mapping{})
 		r.exec(`GRANT SELECT ON items, tariffs TO plain`)
@@ -443,7 +466,8 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 		r.exec(`ALTER ROLE plain REPLICATION`)
 		err = start(&bad)
 		require.ErrorContains(t, err, "may not make or alter publication")
-		require.ErrorContains(t, err, `CREATE PUBLICATION "driftless" FOR TABLE public.items WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true`)
+		require.ErrorContains(t, err,
+			`CREATE PUBLICATION "driftless" FOR TABLE public.items WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true`)
 	})
 	t.Run("wal_level", func(t *testing.T) {
 		server := localtest.PostgresServer(t, map[string]string{"wal_level": "replica"})
@@ -477,7 +501,8 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 		{"id":"fine","name":"Fine"},
 		{"id":"bad id","name":"","prices":[{"id":"x","currency":"EUR"}]}]}`)
 	require.Equal(t, http.StatusBadRequest, status)
-	for _, want := range []string{"products[1].id", "products[1].name", "products[1].prices[0].currency", "products[1].prices[0].unit_amount", "invalid_argument"} {
+	for _, want := range []string{"products[1].id", "products[1].name", "products[1].prices[0].currency",
+		"products[1].prices[0].unit_amount", "invalid_argument"} {
 		require.Contains(t, answer, want)
 	}
 	var rows int
@@ -488,7 +513,8 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, answer, "nam")
 
-	status, answer = r.call("UpsertProducts", `{"products":[{"id":"other","name":"O","prices":[{"id":"mug-eur","currency":"eur","unit_amount":"1"}]}]}`)
+	status, answer = r.call("UpsertProducts",
+		`{"products":[{"id":"other","name":"O","prices":[{"id":"mug-eur","currency":"eur","unit_amount":"1"}]}]}`)
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, answer, "belongs to product mug")
 
@@ -543,7 +569,8 @@ func TestOverlappingBatchesDoNotDeadlock(t *testing.T) {
 				b.WriteByte(',')
 			}
 			id := (offset + step*i + 50) % 50
-			fmt.Fprintf(&b, `{"id":"p%d","name":"N%d","prices":[{"id":"p%d-1","currency":"eur","unit_amount":"%d"}]}`, id, offset, id, offset+1)
+			fmt.Fprintf(&b, `{"id":"p%d","name":"N%d","prices":[{"id":"p%d-1","currency":"eur","unit_amount":"%d"}]}`,
+				id, offset, id, offset+1)
 		}
 		b.WriteString(`]}`)
 		return b.String()

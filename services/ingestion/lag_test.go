@@ -32,5 +32,6 @@ func TestLagInSecondsIsTheAgeOfTheOldestUnconfirmedLog(t *testing.T) {
 		saw(100+i, pglogrepl.LSN(1000+i), 160)
 	}
 	require.LessOrEqual(t, len(l.marks), keptMarks)
-	require.Equal(t, 10*keptMarks*time.Second, l.age(at(100+10*keptMarks)), "a capture that stands still keeps its beginning")
+	require.Equal(t, 10*keptMarks*time.Second, l.age(at(100+10*keptMarks)),
+		"a capture that stands still keeps its beginning")
 }

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// remembered is how long at least an id is known to have been stored lately: longer than a replica of a stream lags behind.
+// remembered is how long at least an id is known to have been stored lately: longer than a replica of a stream lags
+// behind.
 const remembered = 30 * time.Second
 
 // lately remembers the products that were stored in the last half minute or two, or that are about to be. Safe for

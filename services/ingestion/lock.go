@@ -13,9 +13,9 @@ import (
 // setupLock is the advisory lock, of the catalog database, of whoever makes or checks what an ingestion needs there.
 const setupLock = 0x64726966_746c6573
 
-// alone does something that two processes must not do at once: of two that start for the first time both would find that
-// tables, publication and slot are missing, and make them. The lock is a session's, on a connection of its own: it goes when
-// that ends, however the process does.
+// alone does something that two processes must not do at once: of two that start for the first time both would find
+// that tables, publication and slot are missing, and make them. The lock is a session's, on a connection of its own: it
+// goes when that ends, however the process does.
 func alone(ctx context.Context, db postgres.Database, do func() error) error {
 	conn, err := db.Connect(ctx)
 	if err != nil {
@@ -27,7 +27,8 @@ func alone(ctx context.Context, db postgres.Database, do func() error) error {
 	}
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(setupLock)); err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" {
-			return errors.New("another ingestion has been setting up the catalog database for a minute: its session holds an advisory lock (see pg_locks), and waits perhaps for a long transaction to end before its replication slot is made")
+			return errors.New(
+				"another ingestion has been setting up the catalog database for a minute: its session holds an advisory lock (see pg_locks), and waits perhaps for a long transaction to end before its replication slot is made")
 		}
 		return fmt.Errorf("wait for other ingestions that set up the catalog database: %w", err)
 	}

@@ -11,7 +11,8 @@ import (
 // Migrate makes the built-in tables or brings them up to date, and their publication, ahead of a service that may not.
 // grantTo is the role of that service; empty for the role of the URL.
 func Migrate(ctx context.Context, databaseURL, publication, grantTo string) error {
-	return alone(ctx, database(databaseURL, ""), func() error { return migrate(ctx, databaseURL, publication, grantTo) })
+	return alone(ctx, database(databaseURL, ""),
+		func() error { return migrate(ctx, databaseURL, publication, grantTo) })
 }
 
 func migrate(ctx context.Context, databaseURL, publication, grantTo string) error {

@@ -26,7 +26,8 @@ func TestAPausedIngestionCapturesNothingAndMissesNothing(t *testing.T) {
 	require.NoError(t, err)
 	var active bool
 	require.Eventually(t, func() bool {
-		err := r.pool.QueryRow(t.Context(), "SELECT active FROM pg_replication_slots WHERE slot_name = $1", r.cfg.Slot).Scan(&active)
+		err := r.pool.QueryRow(t.Context(), "SELECT active FROM pg_replication_slots WHERE slot_name = $1",
+			r.cfg.Slot).Scan(&active)
 		return err == nil && !active
 	}, patience, 10*time.Millisecond, "the log is not read")
 	r.exec("UPDATE driftless.products SET name = 'Large mug'")

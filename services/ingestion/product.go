@@ -26,7 +26,8 @@ type deadProduct struct {
 
 // outgoing completes a change with the state that was read, and makes it a message or, if Stripe would refuse it, a
 // dead letter.
-func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State, lane topology.Lane) (mesh.Outgoing, *meshv1.DeadLetter) {
+func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State,
+	lane topology.Lane) (mesh.Outgoing, *meshv1.DeadLetter) {
 	if state.Failure != nil {
 		return mesh.Outgoing{}, in.failed(change, state.Failure)
 	}
@@ -44,7 +45,8 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 		}
 	}
 	out := mesh.Outgoing{
-		Subject: topology.CatalogSubject(in.account, lane, change.GetProductId()), Body: change, Version: change.GetVersion(),
+		Subject: topology.CatalogSubject(in.account, lane, change.GetProductId()), Body: change,
+		Version: change.GetVersion(),
 	}
 	size, err := out.Encode()
 	if err == nil && size > in.maxBody/2 {
@@ -58,18 +60,21 @@ func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.Stat
 	case size > in.maxBody:
 		change.Product = nil
 		return mesh.Outgoing{}, in.refused(change, []catalog.Violation{{
-			Field:   "prices",
-			Message: fmt.Sprintf("the product and its %d prices take %d bytes in a message, and NATS takes %d: archive prices in fewer rows, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
+			Field: "prices",
+			Message: fmt.Sprintf(
+				"the product and its %d prices take %d bytes in a message, and NATS takes %d: archive prices in fewer rows, or raise max_payload of the NATS server", len(state.Product.GetPrices()), size, in.maxBody),
 		}})
 	}
 	return out, nil
 }
 
-// failed is the letter for a product of which it is not known what it wants, because a query of the mapping fails for it.
+// failed is the letter for a product of which it is not known what it wants, because a query of the mapping fails for
+// it.
 func (in *ingester) failed(change *catalogv1.ProductChange, failure *mapping.QueryFailure) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(), Version: change.GetVersion(),
-		Reason: topology.ReasonQueryFailed, Attempts: 1, Step: failure.Query + " query",
+		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(),
+		Version: change.GetVersion(),
+		Reason:  topology.ReasonQueryFailed, Attempts: 1, Step: failure.Query + " query",
 		Message: fmt.Sprintf("product %s: %s", change.GetProductId(), failure.Error()),
 	}
 }
@@ -94,8 +99,10 @@ func (in *ingester) refused(change *catalogv1.ProductChange, faults []catalog.Vi
 		payload = nil
 	}
 	return &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(), Version: change.GetVersion(),
-		Reason: topology.ReasonInvalidProduct, Field: faults[0].Field, Attempts: 1, Payload: payload,
-		Message: fmt.Sprintf("product %s would be refused by Stripe: %s", change.GetProductId(), strings.Join(lines, "; ")),
+		Service: topology.Ingestion, Account: in.account, ProductId: change.GetProductId(),
+		Version: change.GetVersion(),
+		Reason:  topology.ReasonInvalidProduct, Field: faults[0].Field, Attempts: 1, Payload: payload,
+		Message: fmt.Sprintf("product %s would be refused by Stripe: %s", change.GetProductId(),
+			strings.Join(lines, "; ")),
 	}
 }

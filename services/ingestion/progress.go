@@ -10,7 +10,8 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// position is a transaction of the log: the version that it stands for, and when it was committed by the database's clock.
+// position is a transaction of the log: the version that it stands for, and when it was committed by the database's
+// clock.
 type position struct {
 	version   uint64
 	committed time.Time
@@ -71,9 +72,9 @@ func (b *barriers) reached(marks []barrier) {
 	}
 }
 
-// label marks the log and returns once the mark is captured: everything committed before is in CATALOG, and a reading from
-// now on sees it. Its version is higher than that of anything published before. The end of the log itself may not serve as
-// a label: a commit is in the log a moment before others see it.
+// label marks the log and returns once the mark is captured: everything committed before is in CATALOG, and a reading
+// from now on sees it. Its version is higher than that of anything published before. The end of the log itself may not
+// serve as a label: a commit is in the log a moment before others see it.
 func (in *ingester) label(ctx context.Context) (position, error) {
 	mark := nuid.Next()
 	reached := in.barriers.add(mark)
@@ -89,13 +90,13 @@ func (in *ingester) label(ctx context.Context) (position, error) {
 	}
 }
 
-// lookAgain is how often a call that waits looks how far others are: the one that reads the log, the reading of the whole
-// catalog.
+// lookAgain is how often a call that waits looks how far others are: the one that reads the log, the reading of the
+// whole catalog.
 const lookAgain = 100 * time.Millisecond
 
 // waitCaptured writes a mark into the log and returns when it, and so everything committed before, is captured, what is
-// captured by reading the catalog as a whole included. Any replica may: the one that reads the log comes upon the mark, and
-// another sees by the slot that it has been passed.
+// captured by reading the catalog as a whole included. Any replica may: the one that reads the log comes upon the mark,
+// and another sees by the slot that it has been passed.
 func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	source := in.tables().source
 	mark := nuid.Next()
@@ -127,8 +128,8 @@ func (in *ingester) waitCaptured(ctx context.Context) (uint64, error) {
 	}
 }
 
-// awaitWhole returns once no reading of the whole catalog is wanted or under way, and what a change of shared rows concerns
-// is read.
+// awaitWhole returns once no reading of the whole catalog is wanted or under way, and what a change of shared rows
+// concerns is read.
 func (in *ingester) awaitWhole(ctx context.Context) error {
 	for underWay := false; ; underWay = true {
 		done, err := in.allRead(ctx)

@@ -10,8 +10,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// hashed is the hash of a product's token: what a comparison remembers of the products that it has seen. Two products in a
-// million share one with a chance of three in a hundred million; then one that is gone is found by the next change or not.
+// hashed is the hash of a product's token: what a comparison remembers of the products that it has seen. Two products
+// in a million share one with a chance of three in a hundred million; then one that is gone is found by the next change
+// or not.
 func hashed(product string) uint64 { return hashedToken(topology.Token(product)) }
 
 func hashedToken(token string) uint64 {
@@ -46,8 +47,9 @@ func (c *comparison) refusals(dead []deadProduct) {
 	c.result.Error = strings.Join(parts, "; ")
 }
 
-// allRefused is the error of a first reading whose first products would all be refused: a fault of the mapping, not of the
-// products.
+// allRefused is the error of a first reading whose first products would all be refused: a fault of the mapping, not of
+// the products.
 func (c *comparison) allRefused(context.Context) error {
-	return fmt.Errorf("%w: all of the first %d (%s). Correct the mapping, or the rows, and nothing else has to be done", errAllRefused, firstPage, c.result.GetError())
+	return fmt.Errorf("%w: all of the first %d (%s). Correct the mapping, or the rows, and nothing else has to be done",
+		errAllRefused, firstPage, c.result.GetError())
 }

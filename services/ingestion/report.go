@@ -112,8 +112,8 @@ func (r *reporter) comparedAt() time.Time {
 	return time.Time{}
 }
 
-// begunAt is when the comparison that was interrupted began, or, if that is not known, the last complete one; the zero time if
-// neither is.
+// begunAt is when the comparison that was interrupted began, or, if that is not known, the last complete one; the zero
+// time if neither is.
 func (r *reporter) begunAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,12 +125,14 @@ func (r *reporter) begunAt() time.Time {
 	return time.Time{}
 }
 
-// interrupted is from where a comparison with the same reason goes on, and when it began; nothing if none was interrupted.
+// interrupted is from where a comparison with the same reason goes on, and when it began; nothing if none was
+// interrupted.
 func (r *reporter) interrupted(reason string) (after string, startedAt time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	running := r.current.GetRunning()
-	if running.GetAfter() == "" || running.GetReason() != reason || running.GetId() != "" || running.GetFinishedAt() != nil {
+	if running.GetAfter() == "" || running.GetReason() != reason || running.GetId() != "" ||
+		running.GetFinishedAt() != nil {
 		return "", time.Time{}
 	}
 	return running.GetAfter(), running.GetStartedAt().AsTime()
@@ -176,7 +178,8 @@ func (r *reporter) compared(ctx context.Context, c *meshv1.TableComparison, paid
 	}
 	done.Error, done.After = "", ""
 	r.current.Running, r.current.Compared = nil, done
-	r.current.Outstanding = slices.DeleteFunc(r.current.GetOutstanding(), func(o string) bool { return slices.Contains(paid, o) })
+	r.current.Outstanding = slices.DeleteFunc(r.current.GetOutstanding(),
+		func(o string) bool { return slices.Contains(paid, o) })
 	if done.GetId() != "" {
 		r.keep(done)
 	}
@@ -241,7 +244,8 @@ func (r *reporter) write(ctx context.Context) error {
 	return r.mesh.Capture(r.account).Put(ctx, report)
 }
 
-// others reports whether another replica has reported lately: one that cannot capture leaves the report to one that can.
+// others reports whether another replica has reported lately: one that cannot capture leaves the report to one that
+// can.
 func (r *reporter) others(ctx context.Context) bool {
 	now, err := r.mesh.Clock().Now(ctx)
 	r.mu.Lock()
@@ -256,12 +260,14 @@ func (r *reporter) stopped(ctx context.Context, why error) {
 		return
 	}
 	r.mu.Lock()
-	r.current.State, r.current.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED, "ingestion does not start: "+why.Error()
+	r.current.State, r.current.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED,
+		"ingestion does not start: "+why.Error()
 	r.mu.Unlock()
 	_ = r.write(ctx)
 }
 
-// keepReport writes the report until ctx ends, also while ingestion is paused. A standby leaves it to the active replica.
+// keepReport writes the report until ctx ends, also while ingestion is paused. A standby leaves it to the active
+// replica.
 func (in *ingester) keepReport(ctx context.Context) error {
 	defer metrics.Observe(in.report.observe, metrics.CapturedTimestamp, metrics.TablesComparedTimestamp)()
 	h := &horizon{}
@@ -321,7 +327,8 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	if h.turn != t {
 		*h = horizon{turn: t}
 	}
-	// In this order: what was committed before now is in the log below its end, and the schema is as it was until after that.
+	// In this order: what was committed before now is in the log below its end, and the schema is as it was until after
+	// that.
 	now, err := in.mesh.Clock().Now(ctx)
 	if err != nil {
 		return err
@@ -348,7 +355,8 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 	settled := in.whole.isSettled()
 	in.report.mu.Lock()
 	r := in.report.current
-	r.CatalogCreated, r.CatalogLastSequence, r.CatalogMessages = timestamppb.New(state.Created), state.LastSeq, state.Messages
+	r.CatalogCreated, r.CatalogLastSequence, r.CatalogMessages = timestamppb.New(state.Created), state.LastSeq,
+		state.Messages
 	r.State, r.Reason, r.Version = meshv1.CaptureState_CAPTURE_STATE_READING, "", in.progress.version()
 	r.UnwatchedTables = in.tables().unwatched
 	failure := in.whole.trouble()
@@ -357,9 +365,11 @@ func (in *ingester) reportTurn(ctx context.Context, t *turn, h *horizon) error {
 		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED, failure
 	case !settled:
 		reason, _ := in.whole.why()
-		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES, "the tables are being read as a whole: "+reason
+		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
+			"the tables are being read as a whole: "+reason
 	case owed > 0:
-		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES, "products that a change of shared rows concerns are being read"
+		r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES,
+			"products that a change of shared rows concerns are being read"
 	default:
 		if at := h.captured(captured); !at.IsZero() {
 			r.CapturedUpTo, r.CatalogSequence = timestamppb.New(at), state.LastSeq

@@ -55,7 +55,8 @@ func (s *schema) depend(ctx context.Context) error {
 	}
 	for _, r := range dependencies.Relations {
 		s.reads.Relations = append(s.reads.Relations, r.OID)
-		watched := slices.ContainsFunc(s.source.Tables, func(t wal.Table) bool { return t.OID == r.OID || slices.Contains(t.Children, r.OID) })
+		watched := slices.ContainsFunc(s.source.Tables,
+			func(t wal.Table) bool { return t.OID == r.OID || slices.Contains(t.Children, r.OID) })
 		if !watched {
 			s.unwatched = append(s.unwatched, r.Name)
 		}
@@ -103,8 +104,8 @@ func (in *ingester) inspectData(ctx context.Context) error {
 	return found.Err()
 }
 
-// warnOfData looks at the rows of a mapping that has worked before. Rows that became wrong since do not stop it: they are
-// told of, beside the capture, since looking takes time.
+// warnOfData looks at the rows of a mapping that has worked before. Rows that became wrong since do not stop it: they
+// are told of, beside the capture, since looking takes time.
 func (in *ingester) warnOfData(ctx context.Context) error {
 	if in.inspected {
 		return nil

@@ -159,11 +159,12 @@ func TestAChangedMappingIsReadByTheReplicaThatHasIt(t *testing.T) {
 	require.Equal(t, known, still)
 	before.stop()
 	r.plays(after, "active")
-	r.eventually("read again", func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" && r.snapshot() == "done" })
+	r.eventually("read again",
+		func() bool { return r.newest("mug").GetProduct().GetName() == "MUG" && r.snapshot() == "done" })
 }
 
-// The log beyond the confirmed position is not published again, so that only the reading of the whole catalog brings those
-// products into the new mapping.
+// The log beyond the confirmed position is not published again, so that only the reading of the whole catalog brings
+// those products into the new mapping.
 func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *testing.T) {
 	r := newRig(t)
 	r.own(`SELECT id, name FROM items`)
@@ -176,10 +177,11 @@ func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *
 	for _, id := range []string{"mug", "pot"} {
 		r.exec(`UPDATE items SET name = 'new' WHERE id = $1`, id)
 		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT (pg_current_wal_lsn() - '0/0')::bigint`).Scan(&version))
-		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-			Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
-			Source: catalogv1.Source_SOURCE_WAL, Product: &catalogv1.Product{Id: id, Name: "new"},
-		}, mesh.WithVersion(version)))
+		require.NoError(t,
+			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
+				Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
+				Source: catalogv1.Source_SOURCE_WAL, Product: &catalogv1.Product{Id: id, Name: "new"},
+			}, mesh.WithVersion(version)))
 	}
 
 	r.cfg.Mapping.Products = `SELECT id, upper(name) AS name FROM items`
@@ -188,7 +190,8 @@ func TestAMappingThatChangesOverACrashReachesWhatWasPublishedButNotConfirmed(t *
 		return r.newest("mug").GetProduct().GetName() == "NEW" && r.newest("pot").GetProduct().GetName() == "NEW"
 	})
 	require.Equal(t, catalogv1.Source_SOURCE_SNAPSHOT, r.newest("pot").GetSource())
-	require.Greater(t, r.newest("pot").GetVersion(), version, "push leaves a product alone that it knows at the same version")
+	require.Greater(t, r.newest("pot").GetVersion(), version,
+		"push leaves a product alone that it knows at the same version")
 }
 
 // One replica reads a page of the catalog, and is held up between the reading and the publishing, as by a pause of its
@@ -203,7 +206,9 @@ func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 	gate := r.shut()
 	r.exec(`UPDATE items SET name = 'old'`)
 	held := func() (n int) {
-		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database() AND query LIKE '%items%'`).Scan(&n))
+		require.NoError(t,
+			r.pool.QueryRow(t.Context(),
+				`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database() AND query LIKE '%items%'`).Scan(&n))
 		return n
 	}
 	r.eventually("the elder reads the catalog", func() bool { return held() == 1 })
@@ -216,14 +221,16 @@ func TestWhatWasReadBeforeAnotherTookOverIsNotPublished(t *testing.T) {
 	r.plays(younger, "standby")
 	r.eventually("the younger has taken over", func() bool {
 		if elder.role() == "active" {
-			r.exec(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active`, r.cfg.Slot)
+			r.exec(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active`,
+				r.cfg.Slot)
 		}
 		return younger.role() == "active"
 	})
 	r.exec(`UPDATE items SET name = 'new'`)
 	// What it reads of the whole catalog, and what it reads of the log: either may come first, and hold the new name.
 	r.eventually("the younger has published", func() bool {
-		return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" && r.messages("catalog.default.live.>") >= 5
+		return r.newest("p5").GetProduct().GetName() == "new" && r.snapshot() == "done" &&
+			r.messages("catalog.default.live.>") >= 5
 	})
 	stored := r.messages("catalog.default.>")
 	_, err := gate.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)

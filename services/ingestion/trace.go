@@ -31,7 +31,8 @@ func (in *ingester) captureSpan(ctx context.Context, c *wal.Chunk, version uint6
 	}
 	ctx = telemetry.ContextAbout(telemetry.ContextWithTraceparent(ctx, c.Traceparent), about)
 	ctx, span := otel.Tracer(scope).Start(ctx, "capture", trace.WithTimestamp(start)) //nolint:spancheck // store ends it
-	span.SetAttributes(telemetry.ProductCountKey.Int(len(c.Products)), attribute.Int64("db.postgresql.xid", int64(c.Xid)))
+	span.SetAttributes(telemetry.ProductCountKey.Int(len(c.Products)),
+		attribute.Int64("db.postgresql.xid", int64(c.Xid)))
 	return ctx, span //nolint:spancheck // as above
 }
 
@@ -50,8 +51,9 @@ func traceRead(captures []context.Context, begun time.Time, err error) {
 		if !trace.SpanContextFromContext(ctx).IsSampled() {
 			continue
 		}
-		_, span := otel.Tracer(scope).Start(ctx, "read products", trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(begun), trace.WithAttributes(
-			semconv.DBSystemNamePostgreSQL, semconv.DBQuerySummary("read products")))
+		_, span := otel.Tracer(scope).Start(ctx, "read products", trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithTimestamp(begun), trace.WithAttributes(
+				semconv.DBSystemNamePostgreSQL, semconv.DBQuerySummary("read products")))
 		telemetry.Fail(span, err)
 		span.End(trace.WithTimestamp(ended))
 	}
@@ -78,7 +80,8 @@ func (t *touched) coalesce() {
 
 func carriedBy(span trace.Span, by trace.SpanContext) {
 	span.AddLink(trace.Link{SpanContext: by})
-	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSuperseded), telemetry.CarriedByKey.String(by.TraceID().String()))
+	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSuperseded),
+		telemetry.CarriedByKey.String(by.TraceID().String()))
 }
 
 // crowding is within which time CATALOG's limit for each product may push a state out before push has seen it.

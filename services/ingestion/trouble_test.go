@@ -40,7 +40,8 @@ func (r *rig) gated() {
 	r.own(`SELECT id, name FROM items WHERE (SELECT gate())`)
 }
 
-// shut shuts the gate. The session that is returned holds the advisory lock 7; the gate is open again once it is released.
+// shut shuts the gate. The session that is returned holds the advisory lock 7; the gate is open again once it is
+// released.
 func (r *rig) shut() *pgx.Conn {
 	r.t.Helper()
 	conn, err := pgx.Connect(r.t.Context(), r.cfg.DatabaseURL)
@@ -85,7 +86,9 @@ func (r *rig) report() *meshv1.CaptureReport {
 
 func (r *rig) slots() (n int) {
 	r.t.Helper()
-	require.NoError(r.t, r.pool.QueryRow(r.t.Context(), `SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1`, r.cfg.Slot).Scan(&n))
+	require.NoError(r.t,
+		r.pool.QueryRow(r.t.Context(), `SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1`,
+			r.cfg.Slot).Scan(&n))
 	return n
 }
 
@@ -111,7 +114,9 @@ func TestAReadingDuringWhichAnotherBecomesWantedStartsOver(t *testing.T) {
 	conn := r.shut()
 	r.eventually("the reading waits", func() bool {
 		var n int
-		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()`).Scan(&n))
+		require.NoError(t,
+			r.pool.QueryRow(t.Context(),
+				`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()`).Scan(&n))
 		return n == 1
 	})
 	// As the capture of a TRUNCATE does.
@@ -128,7 +133,8 @@ func TestAChangedMappingIsReadAgain(t *testing.T) {
 	r.own(`SELECT id, name FROM items`)
 	r.exec(`INSERT INTO items VALUES ('mug', 'Mug')`)
 	r.start()
-	r.eventually("read", func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" && r.snapshot() == "done" })
+	r.eventually("read",
+		func() bool { return r.newest("mug").GetProduct().GetName() == "Mug" && r.snapshot() == "done" })
 	r.stop()
 	r.cfg.Mapping.Products = `SELECT id, upper(name) AS name FROM items`
 	r.start()
@@ -158,7 +164,8 @@ func TestAReadingIsWantedBeforeTheSlotIsMade(t *testing.T) {
 		_, err = r.pool.Exec(t.Context(), `SELECT pg_create_physical_replication_slot($1)`, fmt.Sprintf("taken_%d", i))
 	}
 	t.Cleanup(func() {
-		_, err := r.pool.Exec(context.WithoutCancel(t.Context()), `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'taken\_%'`)
+		_, err := r.pool.Exec(context.WithoutCancel(t.Context()),
+			`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'taken\_%'`)
 		require.NoError(t, err)
 	})
 	require.ErrorContains(t, err, "replication slots are in use")

@@ -22,19 +22,19 @@ const (
 // standbyPoll is how often a replica that stands by looks whether the slot is free.
 const standbyPoll = 500 * time.Millisecond
 
-// natsPatience is how long the replica that reads the log may be without NATS before it gives the slot back: another may reach
-// it.
+// natsPatience is how long the replica that reads the log may be without NATS before it gives the slot back: another
+// may reach it.
 const natsPatience = 5 * time.Second
 
-// turn is a replica's time as the one that reads the log and publishes what it reads: from when it won the slot until the
-// reading ends.
+// turn is a replica's time as the one that reads the log and publishes what it reads: from when it won the slot until
+// the reading ends.
 type turn struct {
 	fence   *mesh.Fence
 	reader  *wal.Reader
 	schema  *schema
 	history history
-	// unwatched are tables of the publication that nobody watches and that were told of. Only the goroutine that reads the log
-	// touches it.
+	// unwatched are tables of the publication that nobody watches and that were told of. Only the goroutine that reads
+	// the log touches it.
 	unwatched map[string]bool
 	// end ends it with a reason, and over is closed then.
 	end  context.CancelCauseFunc
@@ -67,8 +67,8 @@ func (t *turn) check(err error) error {
 	return err
 }
 
-// turns is which part the replica plays. The zero value plays none: it is starting, or cannot do what it needs to. Safe for
-// concurrent use.
+// turns is which part the replica plays. The zero value plays none: it is starting, or cannot do what it needs to. Safe
+// for concurrent use.
 type turns struct {
 	turn     atomic.Pointer[turn]
 	standing atomic.Bool
@@ -99,7 +99,8 @@ func (t *turns) report(_ context.Context, report metrics.Report) {
 // standBy returns when nobody reads the slot any more, or ctx ends.
 func (in *ingester) standBy(ctx context.Context) {
 	if !in.turns.standing.Swap(true) {
-		in.logger.InfoContext(ctx, "another ingestion reads the log; this one stands by, and takes over when that ends", "slot", in.Slot)
+		in.logger.InfoContext(ctx, "another ingestion reads the log; this one stands by, and takes over when that ends",
+			"slot", in.Slot)
 	}
 	for in.pause(ctx, standbyPoll) {
 		taken, err := in.tables().source.InUse(ctx, in.pool)
@@ -124,7 +125,8 @@ func (in *ingester) reachNATS(ctx context.Context) error {
 		case away.IsZero():
 			away = time.Now()
 		case time.Since(away) > natsPatience:
-			return fmt.Errorf("NATS has been away for %s: giving the replication slot back to whoever reaches it", natsPatience)
+			return fmt.Errorf("NATS has been away for %s: giving the replication slot back to whoever reaches it",
+				natsPatience)
 		}
 	}
 	return nil

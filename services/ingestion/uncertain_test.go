@@ -17,8 +17,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Whatever is uncertain about the log ends in a reading of the tables: each of these tests takes something away from the
-// log, and waits for the truth to arrive all the same.
+// Whatever is uncertain about the log ends in a reading of the tables: each of these tests takes something away from
+// the log, and waits for the truth to arrive all the same.
 
 func (r *rig) named(product, name string) {
 	r.t.Helper()
@@ -27,7 +27,8 @@ func (r *rig) named(product, name string) {
 
 func (r *rig) gone(product string) {
 	r.t.Helper()
-	r.eventually(product+" is gone", func() bool { return r.newest(product).GetOperation() == catalogv1.Operation_OPERATION_DELETE })
+	r.eventually(product+" is gone",
+		func() bool { return r.newest(product).GetOperation() == catalogv1.Operation_OPERATION_DELETE })
 }
 
 // settledAfter waits until everything committed before the call is captured, by the report.
@@ -35,7 +36,8 @@ func (r *rig) settledAfter(at time.Time) {
 	r.t.Helper()
 	r.eventually("captured", func() bool {
 		report := r.report()
-		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING && report.GetCapturedUpTo().AsTime().After(at)
+		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_READING &&
+			report.GetCapturedUpTo().AsTime().After(at)
 	})
 }
 
@@ -171,7 +173,8 @@ func TestCapture_AQueryThatFailsForAllStopsItAndIsTold(t *testing.T) {
 	r.exec(`UPDATE items SET title = 'Mug 2'`)
 	r.eventually("told", func() bool {
 		report := r.report()
-		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(), `column "name" does not exist`)
+		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(),
+			`column "name" does not exist`)
 	})
 	r.exec(`ALTER TABLE items RENAME COLUMN title TO name`)
 	r.named("mug", "Mug 2")
@@ -235,7 +238,8 @@ func TestCapture_RowSecurityStopsItInsteadOfHidingRows(t *testing.T) {
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
 	r.eventually("told", func() bool {
 		report := r.report()
-		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(), "row")
+		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(),
+			"row")
 	})
 	require.Equal(t, "Mug", r.newest("mug").GetProduct().GetName(), "not removed")
 	r.stop()
@@ -256,7 +260,8 @@ func TestCapture_ALogWithAnotherHistoryIsNoticed(t *testing.T) {
 	captured := end + 1<<30
 	revision, err := r.mesh.History("default").GetAt(t.Context(), &meshv1.CatalogHistory{})
 	require.NoError(t, err)
-	_, err = r.mesh.History("default").CompareAndPut(t.Context(), &meshv1.CatalogHistory{Version: captured, CommittedAt: timestamppb.Now()}, revision)
+	_, err = r.mesh.History("default").CompareAndPut(t.Context(),
+		&meshv1.CatalogHistory{Version: captured, CommittedAt: timestamppb.Now()}, revision)
 	require.NoError(t, err)
 	r.exec(`ALTER TABLE items REPLICA IDENTITY FULL`)
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
@@ -283,7 +288,8 @@ func TestCapture_ATransactionThatIsNotMetAgain(t *testing.T) {
 	r.exec(`UPDATE items SET name = 'Cup 2' WHERE id = 'cup'`)
 	revision, err := r.mesh.History("default").GetAt(t.Context(), &meshv1.CatalogHistory{})
 	require.NoError(t, err)
-	_, err = r.mesh.History("default").CompareAndPut(t.Context(), &meshv1.CatalogHistory{Version: at + 8, CommittedAt: timestamppb.Now()}, revision)
+	_, err = r.mesh.History("default").CompareAndPut(t.Context(),
+		&meshv1.CatalogHistory{Version: at + 8, CommittedAt: timestamppb.Now()}, revision)
 	require.NoError(t, err)
 	r.start()
 	r.named("mug", "Mug 2")
@@ -347,7 +353,8 @@ func TestCapture_SaysHowFarItIsWhileATableIsLocked(t *testing.T) {
 	r.exec(`UPDATE items SET name = 'Mug 2'`)
 	committed := time.Now()
 	r.eventually("told", func() bool {
-		return strings.Contains(r.report().GetReason(), fmt.Sprintf("a lock that process %d holds", conn.PgConn().PID()))
+		return strings.Contains(r.report().GetReason(),
+			fmt.Sprintf("a lock that process %d holds", conn.PgConn().PID()))
 	})
 	require.True(t, r.report().GetCapturedUpTo().AsTime().Before(committed), "not captured, and not said to be")
 	_, err = conn.Exec(t.Context(), `COMMIT`)
@@ -370,7 +377,8 @@ func TestCapture_AFirstReadThatWouldRefuseEverythingStopsAndSaysSo(t *testing.T)
 	defer one.stop()
 	r.eventually("told", func() bool {
 		report := r.report()
-		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(), "all of the first 50")
+		return report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED && strings.Contains(report.GetReason(),
+			"all of the first 50")
 	})
 	require.Zero(t, r.messages("catalog.default.>"))
 	require.Nil(t, r.dead("p1"))
@@ -403,7 +411,8 @@ func TestStart_NamesAllThatIsWrongAtOnce(t *testing.T) {
 	}
 	err := r.run()
 	for _, want := range []string{
-		`column "nam" does not exist`, "public.shown under catalog.watch is a view", "ALTER TABLE public.fast SET LOGGED;",
+		`column "nam" does not exist`, "public.shown under catalog.watch is a view",
+		"ALTER TABLE public.fast SET LOGGED;",
 		"ALTER TABLE public.bare REPLICA IDENTITY FULL;", "watched table missing does not exist",
 	} {
 		require.ErrorContains(t, err, want)
@@ -423,7 +432,10 @@ func TestCapture_APublicationOfOthersKeepsWhatItHas(t *testing.T) {
 	r.waitCaptured()
 	require.Equal(t, "Mug 2", r.newest("mug").GetProduct().GetName())
 	var tables []string
-	require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT array_agg(tablename::text ORDER BY 1) FROM pg_publication_tables WHERE pubname = 'driftless'`).Scan(&tables))
+	require.NoError(t,
+		r.pool.QueryRow(t.Context(),
+			`SELECT array_agg(tablename::text ORDER BY 1) FROM pg_publication_tables WHERE pubname = 'driftless'`).Scan(
+			&tables))
 	require.ElementsMatch(t, []string{"elsewhere", "items", "tariffs", "thing"}, tables)
 }
 
@@ -459,6 +471,7 @@ func TestCapture_ASchemaThatIsChangedAndChangedBack(t *testing.T) {
 	r.exec(`ALTER TABLE items RENAME COLUMN remarks TO notes`)
 	r.eventually("compared for it", func() bool {
 		compared := r.report().GetCompared()
-		return compared.GetFinishedAt().AsTime().After(finished) && strings.Contains(compared.GetReason(), "schema of the catalog changed")
+		return compared.GetFinishedAt().AsTime().After(finished) && strings.Contains(compared.GetReason(),
+			"schema of the catalog changed")
 	})
 }

@@ -63,9 +63,9 @@ func (w *wholeReading) wrote(count int64) {
 	}
 }
 
-// Something was written to the tables: whether the log told all of it, a comparison tells. The wait between two is at least
-// restAtLeast, and restFactor times as long as the last one took, so that comparing takes a small part of the time however
-// many products there are and however much is written.
+// Something was written to the tables: whether the log told all of it, a comparison tells. The wait between two is at
+// least restAtLeast, and restFactor times as long as the last one took, so that comparing takes a small part of the
+// time however many products there are and however much is written.
 const (
 	restAtLeast = 2 * time.Second
 	restFactor  = 20
@@ -82,8 +82,8 @@ func (w *wholeReading) rest(now time.Time) (wait time.Duration, ok bool) {
 	return max(w.ended.Add(max(restAtLeast, restFactor*w.took)).Sub(now), 0), true
 }
 
-// breath is how long the next comparison waits although it is wanted: what is uncertain again and again, as each change of a
-// partition with too narrow a replica identity is, must not have the tables read all the time.
+// breath is how long the next comparison waits although it is wanted: what is uncertain again and again, as each change
+// of a partition with too narrow a replica identity is, must not have the tables read all the time.
 func (w *wholeReading) breath() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,8 +133,8 @@ func (w *wholeReading) wanted(revision uint64) {
 	w.since = max(w.since, revision)
 }
 
-// knows reports whether a revision of the cursor is not older than the last time that a reading was wanted: a replica of the
-// bucket may lag behind.
+// knows reports whether a revision of the cursor is not older than the last time that a reading was wanted: a replica
+// of the bucket may lag behind.
 func (w *wholeReading) knows(revision uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -189,10 +189,10 @@ func (in *ingester) want(ctx context.Context, reason string) error {
 	return nil
 }
 
-// readWhole compares the tables with CATALOG whenever that is wanted, and now and then without: at the first start, after
-// the slot was lost, the schema or the mapping changed, the log was uncertain; and once after each start, and every
-// CompareEvery. One that was interrupted goes on where it was; one during which another became wanted starts over. Only the
-// replica that reads the log does it, and every turn begins with a request.
+// readWhole compares the tables with CATALOG whenever that is wanted, and now and then without: at the first start,
+// after the slot was lost, the schema or the mapping changed, the log was uncertain; and once after each start, and
+// every CompareEvery. One that was interrupted goes on where it was; one during which another became wanted starts
+// over. Only the replica that reads the log does it, and every turn begins with a request.
 func (in *ingester) readWhole(ctx context.Context) error {
 	failed := 0
 	for ctx.Err() == nil {
@@ -265,8 +265,9 @@ func (in *ingester) compareDuring(ctx context.Context, t *turn) (time.Duration, 
 	if reason == "" {
 		reason = "it was wanted before this start"
 	}
-	// That another reading is wanted must not be overwritten by the progress of this one. It goes on all the same: were each
-	// to start over at once, the last products would never be compared while something is uncertain again and again.
+	// That another reading is wanted must not be overwritten by the progress of this one. It goes on all the same: were
+	// each to start over at once, the last products would never be compared while something is uncertain again and
+	// again.
 	again := false
 	move := func(to string) error {
 		if again {

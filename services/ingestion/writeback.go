@@ -16,8 +16,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// writeBack changes the operator's tables as Stripe was changed, unless the catalog has changed since that was decided. Any
-// replica may: what the order rests on is in CATALOG and in the tables.
+// writeBack changes the operator's tables as Stripe was changed, unless the catalog has changed since that was decided.
+// Any replica may: what the order rests on is in CATALOG and in the tables.
 func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, order *meshv1.WriteBack) mesh.Verdict {
 	id := order.GetProductId()
 	if id == "" || order.GetProduct().GetId() != id {
@@ -27,7 +27,8 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 		})
 	}
 	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: in.account, Product: id, Version: order.GetVersion()})
-	ctx, span := otel.Tracer(scope).Start(ctx, "write back", trace.WithAttributes(telemetry.FieldsKey.StringSlice(order.GetFields())))
+	ctx, span := otel.Tracer(scope).Start(ctx, "write back",
+		trace.WithAttributes(telemetry.FieldsKey.StringSlice(order.GetFields())))
 	defer span.End()
 
 	newest, err := in.mesh.Desired().Latest(ctx, in.account, id)
@@ -37,7 +38,8 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	result := writeback.Superseded
 	if newest.GetVersion() == order.GetVersion() {
 		result, err = in.writer().Write(ctx, writeback.Order{
-			ProductID: id, Known: newest.GetProduct(), Wanted: order.GetProduct(), Fields: order.GetFields(), Import: order.GetImport(),
+			ProductID: id, Known: newest.GetProduct(), Wanted: order.GetProduct(), Fields: order.GetFields(),
+			Import: order.GetImport(),
 		})
 	}
 	if failure, ok := errors.AsType[*writeback.Failure](err); ok {
@@ -59,7 +61,8 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, orde
 	case writeback.Done:
 		outcome, words = telemetry.OutcomeUnchanged, "a product has the values already that were to be written back"
 	case writeback.Superseded:
-		outcome, words = telemetry.OutcomeSuperseded, "the catalog has changed a product since its write-back was decided; nothing is written"
+		outcome, words = telemetry.OutcomeSuperseded,
+			"the catalog has changed a product since its write-back was decided; nothing is written"
 	case writeback.Written:
 	}
 	span.SetAttributes(telemetry.OutcomeKey.String(outcome))

@@ -21,7 +21,12 @@ import (
 func (r *rig) writeBack(product string, edit func(*catalogv1.Product), fields ...string) *meshv1.WriteBack {
 	r.t.Helper()
 	newest := r.newest(product)
-	order := &meshv1.WriteBack{ProductId: product, Version: newest.GetVersion(), Product: proto.CloneOf(newest.GetProduct()), Fields: fields}
+	order := &meshv1.WriteBack{
+		ProductId: product,
+		Version:   newest.GetVersion(),
+		Product:   proto.CloneOf(newest.GetProduct()),
+		Fields:    fields,
+	}
 	edit(order.Product)
 	return order
 }
@@ -35,9 +40,13 @@ func (r *rig) order(order *meshv1.WriteBack) {
 // orderFrom does so in the trace of ctx.
 func (r *rig) orderFrom(ctx context.Context, order *meshv1.WriteBack) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, "default", topology.VerbWriteBack, order.GetProductId()), &meshv1.Command{
-		Account: "default", Issuer: topology.Reconciliation, Reason: "test", Verb: &meshv1.Command_WriteBack{WriteBack: order},
-	}))
+	require.NoError(r.t,
+		r.mesh.Publish(ctx,
+			topology.CommandSubject(topology.Ingestion, "default", topology.VerbWriteBack, order.GetProductId()),
+			&meshv1.Command{
+				Account: "default", Issuer: topology.Reconciliation, Reason: "test",
+				Verb: &meshv1.Command_WriteBack{WriteBack: order},
+			}))
 }
 
 // settled waits until every order is carried out.
@@ -90,7 +99,8 @@ func TestAWriteBackIsOneNewVersionInTheSameTrace(t *testing.T) {
 
 	r.eventually("one trace", func() bool {
 		tree, err := telemetrytest.Tree(recorder.Trace(span.SpanContext().TraceID()), [8]byte{})
-		return err == nil && regexp.MustCompile(`(?s)decide\n +send command\n.*write back\n +capture\n.*send catalog`).MatchString(tree)
+		return err == nil &&
+			regexp.MustCompile(`(?s)decide\n +send command\n.*write back\n +capture\n.*send catalog`).MatchString(tree)
 	})
 
 	// As after a crash between the commit and the acknowledgement, when the change is captured and when it is not yet.
@@ -141,7 +151,8 @@ func TestAProductOfStripeIsImported(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	order := &meshv1.WriteBack{ProductId: "prod_1", Import: true, Product: &catalogv1.Product{
-		Id: "prod_1", Active: new(true), Name: "Plate", Prices: []*catalogv1.Price{{Id: "plate", Active: new(true), Currency: "eur", UnitAmount: "900"}},
+		Id: "prod_1", Active: new(true), Name: "Plate",
+		Prices: []*catalogv1.Price{{Id: "plate", Active: new(true), Currency: "eur", UnitAmount: "900"}},
 	}}
 	r.order(order)
 	r.settled()
@@ -183,7 +194,8 @@ func TestAWriteBackThatFailsIsADeadLetter(t *testing.T) {
 	r.start()
 	r.order(order)
 	r.settled()
-	require.Contains(t, r.dead("mug").GetMessage(), "catalog.write_back.product is refused by Postgres: ask the copy desk")
+	require.Contains(t, r.dead("mug").GetMessage(),
+		"catalog.write_back.product is refused by Postgres: ask the copy desk")
 
 	r.exec(`DROP TRIGGER refuse ON items`)
 	r.order(order)

@@ -107,7 +107,8 @@ func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Comma
 	case err != nil:
 		return mesh.Retry(err)
 	case low:
-		p.logger.WarnContext(ctx, "the read allowance of Stripe is nearly used up; a product that is to be imported is not read",
+		p.logger.WarnContext(
+			ctx, "the read allowance of Stripe is nearly used up; a product that is to be imported is not read",
 			"product", stripeID)
 		return mesh.Ack()
 	}

@@ -9,11 +9,11 @@ import (
 
 // difference finds out which ids one of two large sets has and the other has not, in a space that depends on how much
 // they differ and not on how large they are: an invertible Bloom lookup table (Eppstein et al., "What's the Difference?
-// Efficient Set Reconciliation without Prior Context", 2011). What Stripe lists is added, what is known is removed; what
-// both have cancels out.
+// Efficient Set Reconciliation without Prior Context", 2011). What Stripe lists is added, what is known is removed;
+// what both have cancels out.
 //
-// Where the sets differ by more than it can tell, samples of ever fewer ids still tell some of them: which ids are in
-// a sample depends on the seed. Not safe for concurrent use.
+// Where the sets differ by more than it can tell, samples of ever fewer ids still tell some of them: which ids are in a
+// sample depends on the seed. Not safe for concurrent use.
 type difference struct {
 	seed   uint64
 	strata [strata][]cell
@@ -179,7 +179,8 @@ func unmarshalDifference(data []byte) (*difference, error) {
 	for i := range d.strata {
 		for j := range d.strata[i] {
 			d.strata[i][j] = cell{
-				count: int32(binary.BigEndian.Uint32(data)), check: binary.BigEndian.Uint32(data[4:]), key: binary.BigEndian.Uint64(data[8:]),
+				count: int32(binary.BigEndian.Uint32(data)), check: binary.BigEndian.Uint32(data[4:]),
+				key: binary.BigEndian.Uint64(data[8:]),
 			}
 			data = data[cellBytes:]
 		}

@@ -23,11 +23,13 @@ func FuzzEvent(f *testing.F) {
 		`{"id":"price_1","object":"price","product":null,"custom_unit_amount":{"minimum":-1,"maximum":99999999999999999999},"currency_options":{"usd":{"unit_amount":1}}}`,
 	} {
 		for _, kind := range []string{"product.updated", "price.updated", "price.deleted", "product.deleted"} {
-			f.Add([]byte(`{"id":"evt_1","object":"event","type":"` + kind + `","created":100,"livemode":false,"request":{"id":null,"idempotency_key":"k"},` +
+			f.Add([]byte(`{"id":"evt_1","object":"event","type":"` + kind +
+				`","created":100,"livemode":false,"request":{"id":null,"idempotency_key":"k"},` +
 				`"data":{"object":` + object + `,"previous_attributes":{"name":"x","metadata":{"a":null}}}}`))
 		}
 	}
-	f.Add([]byte(`{"id":"evt_2","object":"v2.core.event","type":"v1.price.updated","created":"2026-11-26T10:00:00Z","related_object":{"id":"price_1","type":"price"}}`))
+	f.Add([]byte(
+		`{"id":"evt_2","object":"v2.core.event","type":"v1.price.updated","created":"2026-11-26T10:00:00Z","related_object":{"id":"price_1","type":"price"}}`))
 	f.Add([]byte(`{"id":"evt_` + strings.Repeat("x", 300) + `","type":"product.updated"}`))
 	policy := &catalog.Policy{}
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -44,8 +46,9 @@ func FuzzEvent(f *testing.F) {
 			}
 		}
 		stored := &meshv1.StripeChange{
-			ProductId: event.ProductID, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID, IdempotencyKey: event.IdempotencyKey,
-			CreatedAt: &timestamppb.Timestamp{Seconds: event.Created}, Event: event.Raw,
+			ProductId: event.ProductID, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
+			IdempotencyKey: event.IdempotencyKey,
+			CreatedAt:      &timestamppb.Timestamp{Seconds: event.Created}, Event: event.Raw,
 		}
 		encode(t, stored)
 		again, ok, err := stripeapi.DecodeEvent(stored.GetEvent())
@@ -59,16 +62,21 @@ func FuzzEvent(f *testing.F) {
 		observed := &catalogv1.Observed{
 			ProductId: event.ProductID,
 			Product:   &catalogv1.Product{Id: event.ProductID, Name: "Mug"},
-			Prices:    []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{Id: "mug-eur", Currency: "eur", UnitAmount: "1"}}},
+			Prices: []*catalogv1.ObservedPrice{{
+				StripeId: "price_1",
+				Price:    &catalogv1.Price{Id: "mug-eur", Currency: "eur", UnitAmount: "1"},
+			}},
 		}
 		for range 2 {
 			n.apply(observed)
 			catalog.RememberEvent(observed, event.ID)
 		}
 		encode(t, observed)
-		desired := &catalogv1.ProductChange{ProductId: event.ProductID, Version: 1, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: &catalogv1.Product{
-			Id: event.ProductID, Name: "Cup", DefaultPrice: "cup-eur", Prices: []*catalogv1.Price{{Id: "cup-eur", Currency: "eur", UnitAmount: "5"}},
-		}}
+		desired := &catalogv1.ProductChange{ProductId: event.ProductID, Version: 1,
+			Operation: catalogv1.Operation_OPERATION_UPSERT, Product: &catalogv1.Product{
+				Id: event.ProductID, Name: "Cup", DefaultPrice: "cup-eur",
+				Prices: []*catalogv1.Price{{Id: "cup-eur", Currency: "eur", UnitAmount: "5"}},
+			}}
 		catalog.Diff(desired, observed)
 		catalog.Compare(desired, observed)
 		catalog.Outline(desired, observed)

@@ -7,15 +7,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/pull"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/pull"
 )
 
 // A tunnel to a loopback address hands on webhooks under its own name (see rig.send), and nothing else.
 func TestWebhook_AnyHostReachesNothingElse(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
-	product := event{ID: "evt_1", Type: "product.created", Created: 1, Object: map[string]any{"id": "mug", "object": "product", "name": "Mug"}}
+	product := event{
+		ID:      "evt_1",
+		Type:    "product.created",
+		Created: 1,
+		Object:  map[string]any{"id": "mug", "object": "product", "name": "Mug"},
+	}
 	require.Equal(t, http.StatusOK, r.send(product.body(), secret))
 	for _, path := range []string{"/metrics", "/readyz", "/healthz", "/"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+path, nil)
@@ -31,7 +36,8 @@ func TestWebhook_AnyHostReachesNothingElse(t *testing.T) {
 func TestRun_RefusesAPublishedSecretAtStripe(t *testing.T) {
 	for _, base := range []string{"", "https://api.stripe.com"} {
 		err := pull.Run(t.Context(), pull.Config{
-			Account: "default", Stripe: stripeapi.Config{Key: key, Base: base}, WebhookSecrets: []string{"whsec_compose_trial"},
+			Account: "default", Stripe: stripeapi.Config{Key: key, Base: base},
+			WebhookSecrets: []string{"whsec_compose_trial"},
 		})
 		require.ErrorContains(t, err, "published in the repository", base)
 	}

@@ -182,7 +182,8 @@ func (p *puller) spares(ctx context.Context, of known) (bool, error) {
 	if err != nil || catalog.Managed(o) || o.GetClaim() != nil || len(o.GetIntents()) > 0 {
 		return false, err
 	}
-	p.logger.WarnContext(ctx, "the read allowance of Stripe is nearly used up; a product that the catalog does not have is not read",
+	p.logger.WarnContext(
+		ctx, "the read allowance of Stripe is nearly used up; a product that the catalog does not have is not read",
 		"product", of.stripeID)
 	return true, nil
 }
@@ -270,7 +271,8 @@ func (p *puller) refreshSold(
 func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Observed, marked []string) (
 	product catalog.ProductSighting, prices []catalog.PriceSighting, archived bool, err error,
 ) {
-	if product, prices, err = p.stripe.GetProductWithActivePrices(ctx, of.stripeID); err != nil || product.Product == nil {
+	if product, prices, err = p.stripe.GetProductWithActivePrices(ctx, of.stripeID); err != nil ||
+		product.Product == nil {
 		return product, nil, false, err
 	}
 	unlisted := catalog.Unlisted(before, prices)

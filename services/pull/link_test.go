@@ -43,7 +43,9 @@ func TestWhatHappensToALinkedProductIsKnownOfTheCatalogs(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	// Before there is a link it is a product by itself.
-	require.Equal(t, 200, r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: oldMug("An old mug", 100)}.body(), secret))
+	require.Equal(t, 200,
+		r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: oldMug("An old mug", 100)}.body(),
+			secret))
 	require.Eventually(t, func() bool { return !r.unknown("prod_1") }, patience, 5*time.Millisecond)
 	r.link("prod_1")
 	require.NoError(t, r.mesh.Observed().Forget(t.Context(), "default", "prod_1"))
@@ -51,10 +53,12 @@ func TestWhatHappensToALinkedProductIsKnownOfTheCatalogs(t *testing.T) {
 	// A message of before the link, and one of after it.
 	body := event{ID: "evt_2", Type: "product.updated", Created: 200, Object: oldMug("A mug", 200)}.body()
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "prod_1"), &meshv1.StripeChange{
-		Account: "default", ProductId: "prod_1", EventId: "evt_2", Type: "product.updated", ObjectId: "prod_1", Event: body,
+		Account: "default", ProductId: "prod_1", EventId: "evt_2", Type: "product.updated", ObjectId: "prod_1",
+		Event: body,
 	}))
 	r.seen("A mug")
-	require.Equal(t, 200, r.send(event{ID: "evt_3", Type: "product.updated", Created: 300, Object: oldMug("Mug", 300)}.body(), secret))
+	require.Equal(t, 200,
+		r.send(event{ID: "evt_3", Type: "product.updated", Created: 300, Object: oldMug("Mug", 300)}.body(), secret))
 	r.seen("Mug")
 	require.Equal(t, "prod_1", r.observed().GetProduct().GetId())
 	require.True(t, catalog.SeenEvent(r.observed(), "evt_3"))
@@ -66,8 +70,16 @@ func TestWhatHappensToALinkedProductIsKnownOfTheCatalogs(t *testing.T) {
 	require.NotNil(t, msg)
 
 	// An event about a product that has the catalog's id and stands for nothing is left alone.
-	require.Equal(t, 200, r.send(event{ID: "evt_4", Type: "product.updated", Created: 400, Object: productObject("Somebody's", 400)}.body(), secret))
-	require.Equal(t, 200, r.send(event{ID: "evt_5", Type: "product.updated", Created: 500, Object: oldMug("Mug again", 500)}.body(), secret))
+	require.Equal(t, 200,
+		r.send(event{
+			ID:      "evt_4",
+			Type:    "product.updated",
+			Created: 400,
+			Object:  productObject("Somebody's", 400),
+		}.body(), secret))
+	require.Equal(t, 200,
+		r.send(event{ID: "evt_5", Type: "product.updated", Created: 500, Object: oldMug("Mug again", 500)}.body(),
+			secret))
 	r.seen("Mug again")
 	require.False(t, catalog.SeenEvent(r.observed(), "evt_4"))
 }
@@ -77,7 +89,8 @@ func TestAnEventWaitsForTheRecordOfItsLink(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
 	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_1", "mug"))
-	require.Equal(t, 200, r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: oldMug("Mug", 100)}.body(), secret))
+	require.Equal(t, 200,
+		r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: oldMug("Mug", 100)}.body(), secret))
 	require.Eventually(t, func() bool {
 		consumers, err := r.mesh.Consumers(t.Context())
 		for _, c := range consumers {
@@ -100,12 +113,17 @@ func TestAScanKnowsLinks(t *testing.T) {
 	require.NoError(t, err)
 	gone, err := r.stripe.Products.New(&stripe.ProductParams{Name: stripe.String("Cup")})
 	require.NoError(t, err)
-	price, err := r.stripe.Prices.New(&stripe.PriceParams{Product: stripe.String(p.ID), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1400)})
+	price, err := r.stripe.Prices.New(&stripe.PriceParams{
+		Product:    stripe.String(p.ID),
+		Currency:   stripe.String("eur"),
+		UnitAmount: stripe.Int64(1400),
+	})
 	require.NoError(t, err)
 	r.link(p.ID)
 	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", gone.ID, "cup"))
 	_, err = r.mesh.Observed().Update(t.Context(), "default", "cup", func(o *catalogv1.Observed) error {
-		o.StripeId, o.Product, o.ProductSeen = gone.ID, &catalogv1.Product{Id: gone.ID, Name: "Cup", Active: new(true)}, 1
+		o.StripeId, o.Product, o.ProductSeen = gone.ID, &catalogv1.Product{Id: gone.ID, Name: "Cup", Active: new(true)},
+			1
 		return nil
 	})
 	require.NoError(t, err)

@@ -162,15 +162,18 @@ func (p *puller) letter(product, reason string, err error) *meshv1.DeadLetter {
 // confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer, unless
 // that was never recorded: then it is fetched.
 func (p *puller) confirm(ctx context.Context, of known, event stripeapi.Event, intent *catalogv1.Intent) error {
-	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeConfirmed), telemetry.StepKey.String(intent.GetStep()))
+	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeConfirmed),
+		telemetry.StepKey.String(intent.GetStep()))
 	outcome := &meshv1.Outcome{
 		Id: "confirmed:" + p.account + ":" + event.ID, Account: p.account, ProductId: of.product,
 		Kind: meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, Version: intent.GetVersion(), EventId: event.ID,
-		IdempotencyKey: intent.GetIdempotencyKey(), Detail: event.Type + " confirms: " + intent.GetStep(), At: timestamppb.Now(),
+		IdempotencyKey: intent.GetIdempotencyKey(), Detail: event.Type + " confirms: " + intent.GetStep(),
+		At:          timestamppb.Now(),
 		CommittedAt: intent.GetCommittedAt(),
 	}
 	subject := topology.SyncSubject(p.account, outcome.GetKind(), outcome.GetProductId())
-	if err := p.mesh.Publish(ctx, subject, outcome, mesh.WithID(outcome.GetId()), mesh.WithVersion(outcome.GetVersion())); err != nil {
+	if err := p.mesh.Publish(ctx, subject, outcome, mesh.WithID(outcome.GetId()),
+		mesh.WithVersion(outcome.GetVersion())); err != nil {
 		return err
 	}
 	countObserved(ctx, "confirmed")

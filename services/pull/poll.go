@@ -35,7 +35,8 @@ func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 		if err := p.readEvents(ctx, report); err != nil && ctx.Err() == nil {
 			failure := stripeapi.Classify(err)
 			report.Error, report.FailedAt = failure.Error(), timestamppb.Now()
-			p.logger.WarnContext(ctx, "could not read Stripe's events; trying again at the next turn", "in", interval, "last_read", report.GetAt().AsTime(), "error", failure)
+			p.logger.WarnContext(ctx, "could not read Stripe's events; trying again at the next turn", "in", interval,
+				"last_read", report.GetAt().AsTime(), "error", failure)
 		}
 		if err := p.mesh.Record("poll."+p.account).Put(ctx, report); err != nil && ctx.Err() == nil {
 			p.logger.WarnContext(ctx, "could not record how the reading of Stripe's events went", "error", err)
@@ -128,8 +129,8 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	return cursor.PutString(ctx, string(next))
 }
 
-// lostEvents starts over after an absence longer than Stripe's memory: only a full scan can tell what happened. It returns
-// from where events are read.
+// lostEvents starts over after an absence longer than Stripe's memory: only a full scan can tell what happened. It
+// returns from where events are read.
 func (p *puller) lostEvents(ctx context.Context, from position, cursor *mesh.Record) (position, error) {
 	what := "event " + from.event()
 	if from.event() == "" {
@@ -138,13 +139,16 @@ func (p *puller) lostEvents(ctx context.Context, from position, cursor *mesh.Rec
 	if from.since() > 0 {
 		what += ", of " + time.Unix(from.since(), 0).UTC().Format(time.DateTime) + " UTC,"
 	}
-	reason := what + " is older than Stripe's memory of events (30 days): what happened since is found by reading everything"
+	reason := what +
+		" is older than Stripe's memory of events (30 days): what happened since is found by reading everything"
 	p.logger.ErrorContext(ctx, "events of Stripe are lost; scanning everything instead", "reason", reason)
 	scan := &meshv1.Command{
-		Id: "lost-events-" + string(from), Account: p.account, Issuer: topology.Pull, Reason: reason, IssuedAt: timestamppb.Now(),
-		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
+		Id: "lost-events-" + string(from), Account: p.account, Issuer: topology.Pull, Reason: reason,
+		IssuedAt: timestamppb.Now(),
+		Verb:     &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
-	if err := p.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, p.account, topology.VerbScan, ""), scan, mesh.WithID(scan.GetId())); err != nil {
+	if err := p.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, p.account, topology.VerbScan, ""), scan,
+		mesh.WithID(scan.GetId())); err != nil {
 		return from, err
 	}
 	// Not all that Stripe still has: a month of events costs more reads than the scan, which finds what came of them.

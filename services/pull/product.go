@@ -62,8 +62,8 @@ func (k known) checked(change func(*catalogv1.Observed) error) func(*catalogv1.O
 	}
 }
 
-// stored makes sure that nothing is left under the id of a product that has been adopted since its links were looked up:
-// push forgets what is known under Stripe's id after it has stored the link.
+// stored makes sure that nothing is left under the id of a product that has been adopted since its links were looked
+// up: push forgets what is known under Stripe's id after it has stored the link.
 func (k known) stored(ctx context.Context, o *catalogv1.Observed, err error) error {
 	if err != nil || k.product != k.stripeID || catalog.Managed(o) {
 		return err

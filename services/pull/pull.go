@@ -82,13 +82,15 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := &puller{
-		links: links, budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount, livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
+		links: links, budget: shared, account: cfg.Account, stripeAccount: cfg.Stripe.StripeAccount,
+		livemode: mode == config.LiveMode, mesh: m, stripe: stripeapi.New(cfg.Stripe),
 		secrets: cfg.WebhookSecrets, bodies: newBodies(), logger: cfg.Logger,
 	}
 	p.polled.Store(time.Now().UnixNano())
 	defer observePolls(p.polled.Load)()
 	if len(p.secrets) == 0 {
-		cfg.Logger.Warn("no webhook secret: webhooks are refused and changes in Stripe are found by polling only; set STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
+		cfg.Logger.Warn(
+			"no webhook secret: webhooks are refused and changes in Stripe are found by polling only; set STRIPE_WEBHOOK_SECRET", "every", cfg.PollInterval)
 	}
 	defer observeReads(shared, cfg.Logger)()
 	mux := http.NewServeMux()

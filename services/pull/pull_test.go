@@ -69,9 +69,10 @@ func newRig(t *testing.T) *rig {
 	r.run(func(ctx context.Context) error {
 		return stripesim.Run(ctx, stripesim.Config{Listener: listener, Limits: stripesim.Limits{Off: true}})
 	})
-	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-	})})
+	r.stripe = client.New(key,
+		&stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+			URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		})})
 	return r
 }
 
@@ -95,8 +96,10 @@ func (r *rig) pull(interval time.Duration) (stop func()) {
 	r.url = "http://" + listener.Addr().String()
 	stop = r.run(func(ctx context.Context) error {
 		return pull.Run(ctx, pull.Config{
-			Account: "default", NATS: mesh.Config{URL: r.nats, Name: "pull"}, Stripe: stripeapi.Config{Key: key, Base: r.simURL},
-			Limits: r.limits, WebhookSecrets: []string{"whsec_old", secret}, PollInterval: interval, HTTP: httpserver.Config{Listener: listener},
+			Account: "default", NATS: mesh.Config{URL: r.nats, Name: "pull"},
+			Stripe: stripeapi.Config{Key: key, Base: r.simURL},
+			Limits: r.limits, WebhookSecrets: []string{"whsec_old", secret}, PollInterval: interval,
+			HTTP: httpserver.Config{Listener: listener},
 		})
 	})
 	require.Eventually(r.t, func() bool {
@@ -127,9 +130,10 @@ type event struct {
 
 func (e event) body() []byte {
 	data, err := json.Marshal(map[string]any{
-		"account": e.Account, "id": e.ID, "object": "event", "type": e.Type, "created": e.Created, "livemode": e.Live, "api_version": "2023-10-16",
-		"request": map[string]any{"id": "req_1", "idempotency_key": e.Key},
-		"data":    map[string]any{"object": e.Object, "previous_attributes": e.Previous},
+		"account": e.Account, "id": e.ID, "object": "event", "type": e.Type, "created": e.Created, "livemode": e.Live,
+		"api_version": "2023-10-16",
+		"request":     map[string]any{"id": "req_1", "idempotency_key": e.Key},
+		"data":        map[string]any{"object": e.Object, "previous_attributes": e.Previous},
 	})
 	if err != nil {
 		panic(err)
@@ -138,12 +142,20 @@ func (e event) body() []byte {
 }
 
 func productObject(name string, updated int64) map[string]any {
-	return map[string]any{"id": "mug", "object": "product", "active": true, "name": name, "updated": updated, "metadata": map[string]string{}}
+	return map[string]any{
+		"id":       "mug",
+		"object":   "product",
+		"active":   true,
+		"name":     name,
+		"updated":  updated,
+		"metadata": map[string]string{},
+	}
 }
 
 func (r *rig) send(body []byte, signedWith string) int {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+pull.WebhookPath, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+pull.WebhookPath,
+		bytes.NewReader(body))
 	require.NoError(r.t, err)
 	req.Host = tunnel
 	req.Header.Set("Origin", "https://"+tunnel)
@@ -175,7 +187,8 @@ func (r *rig) observed() *catalogv1.Observed {
 
 func (r *rig) seen(name string) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return r.observed().GetProduct().GetName() == name }, patience, 5*time.Millisecond, name)
+	require.Eventually(r.t, func() bool { return r.observed().GetProduct().GetName() == name }, patience,
+		5*time.Millisecond, name)
 }
 
 func TestWebhooksAreCheckedBeforeTheyAreTaken(t *testing.T) {
@@ -188,7 +201,12 @@ func TestWebhooksAreCheckedBeforeTheyAreTaken(t *testing.T) {
 	connected.Account = "acct_other"
 	connectedTest := connected
 	connectedTest.Live = true
-	other := event{ID: "evt_2", Type: "customer.created", Created: 100, Object: map[string]any{"id": "cus_1", "object": "customer"}}
+	other := event{
+		ID:      "evt_2",
+		Type:    "customer.created",
+		Created: 100,
+		Object:  map[string]any{"id": "cus_1", "object": "customer"},
+	}
 	for name, c := range map[string]struct {
 		body   []byte
 		secret string
@@ -208,7 +226,8 @@ func TestWebhooksAreCheckedBeforeTheyAreTaken(t *testing.T) {
 		},
 		"a thin event about another kind": {
 			[]byte(`{"id":"evt_thin","object":"v2.core.event","type":"v1.customer.created","created":"2026-11-26T10:00:00.000Z","livemode":false,` +
-				`"related_object":{"id":"cus_1","type":"customer","url":"/v1/customers/cus_1"}}`), secret, http.StatusOK,
+				`"related_object":{"id":"cus_1","type":"customer","url":"/v1/customers/cus_1"}}`), secret,
+			http.StatusOK,
 		},
 	} {
 		require.Equal(t, c.want, r.send(c.body, c.secret), name)
@@ -236,7 +255,8 @@ func TestAWebhookThatCannotBeStoredIsStripesToKeep(t *testing.T) {
 	cfg.Sealed = true
 	_, err = r.mesh.JetStream().UpdateStream(t.Context(), cfg)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusServiceUnavailable, r.send(event{ID: "evt_1", Type: "product.updated", Created: 1, Object: productObject("Mug", 1)}.body(), secret))
+	require.Equal(t, http.StatusServiceUnavailable,
+		r.send(event{ID: "evt_1", Type: "product.updated", Created: 1, Object: productObject("Mug", 1)}.body(), secret))
 }
 
 func TestNewerEventsAreTakenAndOthersAreSettledByFetching(t *testing.T) {
@@ -247,7 +267,14 @@ func TestNewerEventsAreTakenAndOthersAreSettledByFetching(t *testing.T) {
 	r.seen("The truth")
 	later := time.Now().Unix() + 100
 	send := func(id, name string, at int64) {
-		require.Equal(t, http.StatusOK, r.send(event{ID: id, Type: "product.updated", Created: at, Object: productObject(name, at), Previous: map[string]any{"name": ""}}.body(), secret))
+		require.Equal(t, http.StatusOK,
+			r.send(event{
+				ID:       id,
+				Type:     "product.updated",
+				Created:  at,
+				Object:   productObject(name, at),
+				Previous: map[string]any{"name": ""},
+			}.body(), secret))
 	}
 	send("evt_new", "Newer", later)
 	r.seen("Newer")
@@ -268,25 +295,34 @@ func TestDeletionsAreNoticed(t *testing.T) {
 	r.seen("Mug")
 	_, err = r.stripe.Products.Del("mug", nil)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return r.observed().GetDeleted() && r.observed().GetProduct() == nil }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.observed().GetDeleted() && r.observed().GetProduct() == nil },
+		patience, 10*time.Millisecond)
 }
 
 func TestThePollGoesOnWhereItWas(t *testing.T) {
 	r := newRig(t)
 	stop := r.pull(100 * time.Millisecond)
 	for i := range 3 {
-		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(fmt.Sprintf("a%d", i)), Name: stripe.String("A")})
+		_, err := r.stripe.Products.New(&stripe.ProductParams{
+			ID:   stripe.String(fmt.Sprintf("a%d", i)),
+			Name: stripe.String("A"),
+		})
 		require.NoError(t, err)
 	}
 	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == 3 }, patience, 10*time.Millisecond)
 	stop()
 	for i := range 150 {
-		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(fmt.Sprintf("b%d", i)), Name: stripe.String("B")})
+		_, err := r.stripe.Products.New(&stripe.ProductParams{
+			ID:   stripe.String(fmt.Sprintf("b%d", i)),
+			Name: stripe.String("B"),
+		})
 		require.NoError(t, err)
 	}
 	r.pull(100 * time.Millisecond)
-	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == 153 }, patience, 10*time.Millisecond, "more than a page, none twice")
-	localtest.Holds(t, 500*time.Millisecond, func() bool { return r.stored(topology.StreamStripe) == 153 }, "later readings store nothing again")
+	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == 153 }, patience, 10*time.Millisecond,
+		"more than a page, none twice")
+	localtest.Holds(t, 500*time.Millisecond, func() bool { return r.stored(topology.StreamStripe) == 153 },
+		"later readings store nothing again")
 }
 
 // An import of half an hour ago may be more than memory holds.
@@ -315,7 +351,8 @@ func TestManyEventsSinceASecondAreHandledPageByPageOldestFirst(t *testing.T) {
 	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == n }, patience, 10*time.Millisecond)
 	mu.Lock()
 	defer mu.Unlock()
-	require.Equal(t, []uint64{0, 0, 0, 50, 150}, stored, "on the way to the oldest nothing is kept; from there each page is stored before the next is read")
+	require.Equal(t, []uint64{0, 0, 0, 50, 150}, stored,
+		"on the way to the oldest nothing is kept; from there each page is stored before the next is read")
 	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamStripe)
 	require.NoError(t, err)
 	for i := range n {
@@ -346,12 +383,19 @@ func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{Id: "mug", Name: "As answered"}
 		catalog.RecordIntents(o, &catalogv1.Intent{
-			IdempotencyKey: "driftless-k1", Step: "update product mug", Traceparent: traceparent, Version: 7, At: timestamppb.Now(), Settled: true, Answered: true,
+			IdempotencyKey: "driftless-k1", Step: "update product mug", Traceparent: traceparent, Version: 7,
+			At: timestamppb.Now(), Settled: true, Answered: true,
 		})
 		return nil
 	})
 	require.NoError(t, err)
-	echo := event{ID: "evt_1", Type: "product.updated", Created: time.Now().Unix() + 10, Key: "driftless-k1", Object: productObject("As in the event", 1)}
+	echo := event{
+		ID:      "evt_1",
+		Type:    "product.updated",
+		Created: time.Now().Unix() + 10,
+		Key:     "driftless-k1",
+		Object:  productObject("As in the event", 1),
+	}
 	for range 3 {
 		require.Equal(t, http.StatusOK, r.send(echo.body(), secret))
 	}
@@ -361,7 +405,8 @@ func TestTheEchoOfACallConfirmsItAndChangesNothing(t *testing.T) {
 	require.Equal(t, "evt_1", r.observed().GetIntents()[0].GetConfirmedBy())
 	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamSync)
 	require.NoError(t, err)
-	msg, err := stream.GetLastMsgForSubject(t.Context(), topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, "mug"))
+	msg, err := stream.GetLastMsgForSubject(t.Context(),
+		topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, "mug"))
 	require.NoError(t, err)
 	require.Contains(t, msg.Header.Get("traceparent"), "0af7651916cd43dd8448eb211c80319c", "the call's own trace")
 }
@@ -375,13 +420,27 @@ func TestTheEchoOfACallWithoutAnAnswerIsLookedAt(t *testing.T) {
 	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product = &catalogv1.Product{Id: "mug", Name: "Before the call"}
 		o.Claim = &catalogv1.Claim{Holder: "slow", Until: timestamppb.New(time.Now().Add(time.Minute))}
-		catalog.RecordIntents(o, &catalogv1.Intent{IdempotencyKey: "driftless-k1", Step: "update product mug", Version: 7, At: timestamppb.Now(), Settled: true})
+		catalog.RecordIntents(o, &catalogv1.Intent{
+			IdempotencyKey: "driftless-k1",
+			Step:           "update product mug",
+			Version:        7,
+			At:             timestamppb.Now(),
+			Settled:        true,
+		})
 		return nil
 	})
 	require.NoError(t, err)
-	echo := event{ID: "evt_1", Type: "product.updated", Created: time.Now().Unix() + 10, Key: "driftless-k1", Object: productObject("As in the event", 1)}
+	echo := event{
+		ID:      "evt_1",
+		Type:    "product.updated",
+		Created: time.Now().Unix() + 10,
+		Key:     "driftless-k1",
+		Object:  productObject("As in the event", 1),
+	}
 	require.Equal(t, http.StatusOK, r.send(echo.body(), secret))
-	localtest.Holds(t, 300*time.Millisecond, func() bool { return r.observed().GetProduct().GetName() == "Before the call" }, "the push at work is about to record the answer")
+	localtest.Holds(t, 300*time.Millisecond,
+		func() bool { return r.observed().GetProduct().GetName() == "Before the call" },
+		"the push at work is about to record the answer")
 	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Claim = nil
 		return nil
@@ -400,7 +459,11 @@ func TestEveryEventOfAProductIsTaken(t *testing.T) {
 	stop()
 	const n = 120
 	for range n {
-		_, err := r.stripe.Prices.New(&stripe.PriceParams{Product: stripe.String("mug"), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1)})
+		_, err := r.stripe.Prices.New(&stripe.PriceParams{
+			Product:    stripe.String("mug"),
+			Currency:   stripe.String("eur"),
+			UnitAmount: stripe.Int64(1),
+		})
 		require.NoError(t, err)
 	}
 	r.pull(100 * time.Millisecond)
@@ -420,14 +483,16 @@ func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
 	require.NoError(t, err)
 	price := r.price("mug", "mug-eur")
 	thin := func(id, kind, object string) {
-		body := fmt.Sprintf(`{"id":%q,"object":"v2.core.event","type":"v1.%s.updated","created":"2026-11-26T10:00:00.000Z","livemode":false,`+
-			`"reason":{"type":"request","request":{"id":"req_1","idempotency_key":"k"}},"related_object":{"id":%q,"type":%q,"url":"/v1/x"}}`, id, kind, object, kind)
+		body := fmt.Sprintf(
+			`{"id":%q,"object":"v2.core.event","type":"v1.%s.updated","created":"2026-11-26T10:00:00.000Z","livemode":false,`+
+				`"reason":{"type":"request","request":{"id":"req_1","idempotency_key":"k"}},"related_object":{"id":%q,"type":%q,"url":"/v1/x"}}`, id, kind, object, kind)
 		require.Equal(t, http.StatusOK, r.send([]byte(body), secret))
 	}
 	thin("evt_1", "product", "mug")
 	r.seen("The truth")
 	thin("evt_2", "price", price)
-	require.Eventually(t, func() bool { return catalog.FindPrice(r.observed(), price).GetPrice().GetId() == "mug-eur" }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return catalog.FindPrice(r.observed(), price).GetPrice().GetId() == "mug-eur" },
+		patience, 5*time.Millisecond)
 	thin("evt_3", "price", "price_gone")
 	require.EqualValues(t, 2, r.stored(topology.StreamStripe), "nobody knows of which product a price was that is gone")
 }
@@ -435,8 +500,10 @@ func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
 // priceObject is a price that a checkout made.
 func priceObject(id string, active bool) map[string]any {
 	return map[string]any{
-		"id": id, "object": "price", "product": "mug", "active": active, "currency": "eur", "unit_amount": 700, "unit_amount_decimal": "700",
-		"billing_scheme": "per_unit", "created": 100, "metadata": map[string]string{}, "tax_behavior": "unspecified",
+		"id": id, "object": "price", "product": "mug", "active": active, "currency": "eur", "unit_amount": 700,
+		"unit_amount_decimal": "700",
+		"billing_scheme":      "per_unit", "created": 100, "metadata": map[string]string{},
+		"tax_behavior": "unspecified",
 	}
 }
 
@@ -457,30 +524,45 @@ func TestObserve_AFloodOfInlinePricesCostsNothing(t *testing.T) {
 	const n = 2000
 	publish := func(id string, change *meshv1.StripeChange) {
 		change.Account, change.EventId = "default", id
-		require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", change.GetProductId()), change, mesh.WithID(id)))
+		require.NoError(t,
+			r.mesh.Publish(t.Context(), topology.StripeSubject("default", change.GetProductId()), change,
+				mesh.WithID(id)))
 	}
 	for i := range n {
 		id := fmt.Sprintf("evt_%d", i)
 		e := event{ID: id, Type: "price.created", Created: 1000, Object: priceObject(fmt.Sprintf("price_%d", i), false)}
 		if i%10 == 0 {
 			// A checkout may archive the price of a sale only after it.
-			e.Type, e.Object, e.Previous = "price.updated", priceObject(fmt.Sprintf("price_%d", i), false), map[string]any{"active": true}
+			e.Type, e.Object, e.Previous = "price.updated", priceObject(fmt.Sprintf("price_%d", i), false),
+				map[string]any{"active": true}
 		}
-		publish(id, &meshv1.StripeChange{ProductId: "mug", Type: e.Type, ObjectId: fmt.Sprintf("price_%d", i), Event: e.body()})
+		publish(id, &meshv1.StripeChange{
+			ProductId: "mug",
+			Type:      e.Type,
+			ObjectId:  fmt.Sprintf("price_%d", i),
+			Event:     e.body(),
+		})
 	}
 	later := time.Now().Unix() + 100
 	object := productObject("Renamed", later)
 	object["id"] = "cup"
 	publish("evt_cup", &meshv1.StripeChange{
 		ProductId: "cup", Type: "product.updated", ObjectId: "cup",
-		Event: event{ID: "evt_cup", Type: "product.updated", Created: later, Object: object, Previous: map[string]any{"name": "Mug"}}.body(),
+		Event: event{
+			ID:       "evt_cup",
+			Type:     "product.updated",
+			Created:  later,
+			Object:   object,
+			Previous: map[string]any{"name": "Mug"},
+		}.body(),
 	})
 	require.NoError(t, r.admin.ResetStats(t.Context()))
 	revision, err := r.mesh.Observed().Revision(t.Context())
 	require.NoError(t, err)
 	began := time.Now()
 	r.pull(time.Hour)
-	require.Eventually(t, func() bool { return r.known("cup").GetProduct().GetName() == "Renamed" }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.known("cup").GetProduct().GetName() == "Renamed" }, patience,
+		5*time.Millisecond)
 	t.Logf("another product waited %s behind %d events", time.Since(began), n)
 	pulled := func() mesh.ConsumerStatus {
 		m, err := mesh.Connect(t.Context(), mesh.Config{URL: r.nats, Name: "test", Account: "default"})
@@ -495,7 +577,8 @@ func TestObserve_AFloodOfInlinePricesCostsNothing(t *testing.T) {
 		}
 		return mesh.ConsumerStatus{}
 	}
-	require.Eventually(t, func() bool { c := pulled(); return c.Pending+c.InFlight == 0 && c.AckFloor > 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { c := pulled(); return c.Pending+c.InFlight == 0 && c.AckFloor > 0 }, patience,
+		10*time.Millisecond)
 	require.Zero(t, r.reads()+r.listCalls()+r.requests("GET /v1/products/{id}"))
 	after, err := r.mesh.Observed().Revision(t.Context())
 	require.NoError(t, err)
@@ -507,14 +590,16 @@ func TestObserve_AFloodOfInlinePricesCostsNothing(t *testing.T) {
 func TestObserve_LeavesTheReserveOfReads(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 1000}
-	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(), &meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 900}}, 0)
+	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(),
+		&meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 900}}, 0)
 	require.NoError(t, err)
 	r.product("mug")
 	r.product("cup")
 	r.deaf()
 	for _, id := range []string{"mug", "cup"} {
 		_, err = r.mesh.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
-			o.Product, o.ProductSeen, o.ProductUpdated, o.Whole = &catalogv1.Product{Id: id, Name: "Known"}, 500, 500, true
+			o.Product, o.ProductSeen, o.ProductUpdated, o.Whole = &catalogv1.Product{Id: id, Name: "Known"}, 500, 500,
+				true
 			if id == "cup" {
 				o.Version = 7
 			}
@@ -526,7 +611,14 @@ func TestObserve_LeavesTheReserveOfReads(t *testing.T) {
 	for _, id := range []string{"mug", "cup"} {
 		object := productObject("Old", 400)
 		object["id"] = id
-		require.Equal(t, http.StatusOK, r.send(event{ID: "evt_" + id, Type: "product.updated", Created: 400, Object: object, Previous: map[string]any{"name": ""}}.body(), secret))
+		require.Equal(t, http.StatusOK,
+			r.send(event{
+				ID:       "evt_" + id,
+				Type:     "product.updated",
+				Created:  400,
+				Object:   object,
+				Previous: map[string]any{"name": ""},
+			}.body(), secret))
 	}
 	require.Eventually(t, func() bool {
 		return catalog.SeenEvent(r.known("mug"), "evt_mug") && catalog.SeenEvent(r.known("cup"), "evt_cup")
@@ -541,12 +633,19 @@ func TestReadProduct_ReadsAProductWithWhatIsSold(t *testing.T) {
 	r := newRig(t)
 	r.product("mug")
 	sold := r.price("mug", "")
-	old, err := r.admin.CreatePrice(t.Context(), url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}, "active": {"false"}}, false)
+	old, err := r.admin.CreatePrice(t.Context(),
+		url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}, "active": {"false"}}, false)
 	require.NoError(t, err)
 	r.deaf()
 	r.pull(time.Hour)
-	command := &meshv1.Command{Id: "r1", Account: "default", Verb: &meshv1.Command_Read{Read: &meshv1.ReadProduct{ProductId: "mug"}}}
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbRead, "mug"), command))
+	command := &meshv1.Command{
+		Id:      "r1",
+		Account: "default",
+		Verb:    &meshv1.Command_Read{Read: &meshv1.ReadProduct{ProductId: "mug"}},
+	}
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbRead, "mug"),
+			command))
 	require.Eventually(t, func() bool { return r.observed().GetWhole() }, patience, 5*time.Millisecond)
 	require.NotNil(t, catalog.FindPrice(r.observed(), sold))
 	require.Nil(t, catalog.FindPrice(r.observed(), old))
@@ -559,11 +658,17 @@ func TestAPriceUpdateThatShowsNothingIsFetched(t *testing.T) {
 	r.pull(200 * time.Millisecond)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
-	price, err := r.stripe.Prices.New(&stripe.PriceParams{Product: stripe.String("mug"), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1)})
+	price, err := r.stripe.Prices.New(&stripe.PriceParams{
+		Product:    stripe.String("mug"),
+		Currency:   stripe.String("eur"),
+		UnitAmount: stripe.Int64(1),
+	})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return len(r.observed().GetPrices()) == 1 }, patience, 10*time.Millisecond)
 	// Events never carry currency options.
-	params := &stripe.PriceParams{CurrencyOptions: map[string]*stripe.PriceCurrencyOptionsParams{"usd": {UnitAmount: stripe.Int64(2)}}}
+	params := &stripe.PriceParams{
+		CurrencyOptions: map[string]*stripe.PriceCurrencyOptionsParams{"usd": {UnitAmount: stripe.Int64(2)}},
+	}
 	_, err = r.stripe.Prices.Update(price.ID, params)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
@@ -574,11 +679,13 @@ func TestAPriceUpdateThatShowsNothingIsFetched(t *testing.T) {
 func TestAScanLeavesReadsForWhatCannotWait(t *testing.T) {
 	r := newRig(t)
 	r.limits = budget.Limits{ReadAllowance: 100}
-	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(), &meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
+	_, err := r.mesh.Budget("default").CompareAndPut(t.Context(),
+		&meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
 	require.NoError(t, err)
 	r.pull(time.Hour)
 	order := &meshv1.Command{Id: "s1", Account: "default", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
 	report := &meshv1.ScanReport{}
 	require.Eventually(t, func() bool {
 		_, err := r.mesh.Record("scan.default").Get(t.Context(), report)
@@ -586,7 +693,8 @@ func TestAScanLeavesReadsForWhatCannotWait(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 	require.Contains(t, report.GetError(), "of 100 reads of 30 days are used up")
 	require.Contains(t, report.GetError(), "STRIPE_READ_ALLOWANCE")
-	require.Eventually(t, func() bool { return r.stored(topology.StreamCommand) == 0 }, patience, 10*time.Millisecond, "given up, not tried again and again")
+	require.Eventually(t, func() bool { return r.stored(topology.StreamCommand) == 0 }, patience, 10*time.Millisecond,
+		"given up, not tried again and again")
 	stats, err := r.admin.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, stats.Endpoints["GET /v1/products"].Requests)
@@ -632,7 +740,8 @@ func TestHowTheReadingOfEventsGoesIsRecorded(t *testing.T) {
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
 	r.pull(50 * time.Millisecond)
-	require.Eventually(t, func() bool { return poll().GetEvents() == 1 && poll().GetError() == "" }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return poll().GetEvents() == 1 && poll().GetError() == "" }, patience,
+		10*time.Millisecond)
 	require.WithinDuration(t, time.Now(), poll().GetReadUpTo().AsTime(), time.Minute)
 	require.Equal(t, 50*time.Millisecond, poll().GetInterval().AsDuration())
 	fault, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultUnavailable, Path: "/v1/events"})
@@ -651,7 +760,13 @@ func TestTwinEventsOfOneChangeDoNotUndoWhatCameAfter(t *testing.T) {
 	r.pull(time.Hour)
 	r.seen("The truth")
 	first := time.Now().Unix() + 100
-	change := event{ID: "evt_1", Type: "product.updated", Created: first, Object: productObject("First", first), Previous: map[string]any{"name": ""}}
+	change := event{
+		ID:       "evt_1",
+		Type:     "product.updated",
+		Created:  first,
+		Object:   productObject("First", first),
+		Previous: map[string]any{"name": ""},
+	}
 	twin := change
 	twin.ID = "evt_2"
 	require.Equal(t, http.StatusOK, r.send(change.body(), secret))
@@ -661,7 +776,13 @@ func TestTwinEventsOfOneChangeDoNotUndoWhatCameAfter(t *testing.T) {
 	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_2") }, patience, 5*time.Millisecond)
 	require.Equal(t, "First", r.observed().GetProduct().GetName())
 	require.Equal(t, before, r.requests("GET /v1/products/{id}"), "a twin says nothing new, and costs no reading")
-	later := event{ID: "evt_3", Type: "product.updated", Created: first + 10, Object: productObject("Second", first+10), Previous: map[string]any{"name": "First"}}
+	later := event{
+		ID:       "evt_3",
+		Type:     "product.updated",
+		Created:  first + 10,
+		Object:   productObject("Second", first+10),
+		Previous: map[string]any{"name": "First"},
+	}
 	require.Equal(t, http.StatusOK, r.send(later.body(), secret))
 	r.seen("Second")
 	twin.ID = "evt_4"
@@ -670,7 +791,8 @@ func TestTwinEventsOfOneChangeDoNotUndoWhatCameAfter(t *testing.T) {
 	r.seen("The truth")
 }
 
-// TestADeletionThatCameBeforeTheCreationIsNotUndone: events come in any order, and the one of a deletion looks like any other.
+// TestADeletionThatCameBeforeTheCreationIsNotUndone: events come in any order, and the one of a deletion looks like any
+// other.
 func TestADeletionThatCameBeforeTheCreationIsNotUndone(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
@@ -680,7 +802,8 @@ func TestADeletionThatCameBeforeTheCreationIsNotUndone(t *testing.T) {
 	require.Equal(t, http.StatusOK, r.send(gone.body(), secret))
 	require.Eventually(t, func() bool { return r.observed().GetDeleted() }, patience, 5*time.Millisecond)
 	require.Equal(t, http.StatusOK, r.send(made.body(), secret))
-	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_made") }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), "evt_made") }, patience,
+		5*time.Millisecond)
 	require.Nil(t, r.observed().GetProduct(), "Stripe was asked, and holds none")
 	require.True(t, r.observed().GetDeleted())
 }
@@ -691,8 +814,9 @@ func TestAConnectionThatIsClosedForGoodEndsPull(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		done <- pull.Run(t.Context(), pull.Config{
-			Account: "default", NATS: mesh.Config{URL: r.nats, Name: "pull", InProcess: line}, Stripe: stripeapi.Config{Key: key, Base: r.simURL},
-			HTTP: httpserver.Config{Addr: "127.0.0.1:0"},
+			Account: "default", NATS: mesh.Config{URL: r.nats, Name: "pull", InProcess: line},
+			Stripe: stripeapi.Config{Key: key, Base: r.simURL},
+			HTTP:   httpserver.Config{Addr: "127.0.0.1:0"},
 		})
 	}()
 	body := event{ID: "evt_1", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body()
@@ -710,11 +834,14 @@ func TestAProductWithALongIDStopsNothing(t *testing.T) {
 	long := strings.Repeat("é", 2500)
 	object := productObject("Long", 100)
 	object["id"] = long
-	require.Equal(t, http.StatusOK, r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: object}.body(), secret))
+	require.Equal(t, http.StatusOK,
+		r.send(event{ID: "evt_1", Type: "product.updated", Created: 100, Object: object}.body(), secret))
 	require.Eventually(t, func() bool {
 		o, _, err := r.mesh.Observed().Get(t.Context(), "default", long)
 		return err == nil && o.GetProductId() == long && o.GetProduct().GetName() == "Long"
 	}, patience, 5*time.Millisecond)
-	require.Equal(t, http.StatusOK, r.send(event{ID: "evt_2", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body(), secret))
+	require.Equal(t, http.StatusOK,
+		r.send(event{ID: "evt_2", Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}.body(),
+			secret))
 	r.seen("Mug")
 }

@@ -25,8 +25,8 @@ const (
 	// waits for a sign that another process is still at it.
 	saveEvery = time.Second
 	busyWait  = 3 * time.Second
-	// tailAfter is how long the listing must have taken for what was created meanwhile to be listed, too: events tell of
-	// those objects as well.
+	// tailAfter is how long the listing must have taken for what was created meanwhile to be listed, too: events tell
+	// of those objects as well.
 	tailAfter = 60
 )
 
@@ -60,7 +60,8 @@ func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) me
 		p.logger.ErrorContext(ctx, "scan given up", "scan", msg.Body.GetId(), "error", err)
 		return mesh.Ack()
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
-		p.logger.ErrorContext(ctx, "Stripe does not let pull scan; check STRIPE_API_KEY and its permissions", "error", err)
+		p.logger.ErrorContext(ctx, "Stripe does not let pull scan; check STRIPE_API_KEY and its permissions",
+			"error", err)
 	}
 	return mesh.Retry(err)
 }
@@ -74,8 +75,8 @@ var (
 	errStopped   = errors.New("the service ends")
 )
 
-// scan reads everything Stripe holds and corrects what is known. It needs the same memory for any number of objects, and
-// records once a second from where it goes on if its process dies.
+// scan reads everything Stripe holds and corrects what is known. It needs the same memory for any number of objects,
+// and records once a second from where it goes on if its process dies.
 type scan struct {
 	*puller
 	cursor *mesh.Record
@@ -158,15 +159,16 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 		return err
 	}
 	s.report.Expected = max(entries, last.GetProducts()) + last.GetPrices()
-	s.logger.InfoContext(ctx, "scan started", "scan", s.report.GetId(), "by", s.report.GetIssuer(), "reason", s.report.GetReason())
+	s.logger.InfoContext(ctx, "scan started", "scan", s.report.GetId(), "by", s.report.GetIssuer(),
+		"reason", s.report.GetReason())
 	return nil
 }
 
 // over says whether a scan will not go on.
 func over(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
 
-// overtaken says whether an order is a scheduled one, and another scan began after it was given: that is as good. They pile up
-// while pull is away, and each would cost the reads of a scan.
+// overtaken says whether an order is a scheduled one, and another scan began after it was given: that is as good. They
+// pile up while pull is away, and each would cost the reads of a scan.
 func overtaken(order *meshv1.Command, last *meshv1.ScanReport) bool {
 	return order.GetIssuer() == topology.Reconciliation && order.GetId() != last.GetId() &&
 		order.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
@@ -183,7 +185,8 @@ func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) 
 		s.waiting = append(s.waiting, spanOf(r))
 	}
 	s.began, s.tail, s.revision, s.end = state.GetBegan(), state.GetTail(), state.GetRevision(), state.GetEnd()
-	s.logger.InfoContext(ctx, "scan goes on where it was", "scan", s.report.GetId(), "products", s.report.GetProducts(), "prices", s.report.GetPrices())
+	s.logger.InfoContext(ctx, "scan goes on where it was", "scan", s.report.GetId(), "products", s.report.GetProducts(),
+		"prices", s.report.GetPrices())
 	return nil
 }
 
@@ -237,9 +240,12 @@ func (s *scan) ended(ctx context.Context, err error) error {
 		return err
 	case err == nil:
 		s.report.FinishedAt = timestamppb.Now()
-		s.logger.InfoContext(ctx, "scan finished", "scan", s.report.GetId(), "products", s.report.GetProducts(), "prices", s.report.GetPrices(),
-			"corrected", s.report.GetCorrected(), "missing", s.report.GetMissing(), "missing_prices", s.report.GetMissingPrices(),
-			"unconfirmed", s.report.GetUnconfirmed(), "failed", s.report.GetFailed(), "list_calls", s.report.GetListCalls(), "reads", s.report.GetReads(),
+		s.logger.InfoContext(ctx, "scan finished", "scan", s.report.GetId(), "products", s.report.GetProducts(),
+			"prices", s.report.GetPrices(),
+			"corrected", s.report.GetCorrected(), "missing", s.report.GetMissing(),
+			"missing_prices", s.report.GetMissingPrices(),
+			"unconfirmed", s.report.GetUnconfirmed(), "failed", s.report.GetFailed(),
+			"list_calls", s.report.GetListCalls(), "reads", s.report.GetReads(),
 			"took", s.report.GetFinishedAt().AsTime().Sub(s.report.GetStartedAt().AsTime()))
 	case !errors.Is(err, errStopped):
 		s.report.Error = err.Error()
@@ -254,7 +260,8 @@ func (s *scan) allowed(ctx context.Context) error {
 		return err
 	}
 	if allowed > 0 && made >= allowed/10*9 {
-		return fmt.Errorf("%d of %d reads of 30 days are used up: %w; if Stripe allows the account more (500 for each of its transactions), set STRIPE_READ_ALLOWANCE",
+		return fmt.Errorf(
+			"%d of %d reads of 30 days are used up: %w; if Stripe allows the account more (500 for each of its transactions), set STRIPE_READ_ALLOWANCE",
 			made, allowed, errAllowance)
 	}
 	return nil
@@ -285,7 +292,8 @@ func (s *scan) fail(ctx context.Context, object string, err error) {
 	n := uint64(0)
 	s.count(func(r *meshv1.ScanReport) { r.Failed++; n = r.GetFailed() })
 	if n <= namedFailures {
-		s.logger.WarnContext(ctx, "an object could not be taken into account; the scan goes on", "object", object, "error", err)
+		s.logger.WarnContext(ctx, "an object could not be taken into account; the scan goes on", "object", object,
+			"error", err)
 	}
 }
 

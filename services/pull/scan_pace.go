@@ -39,7 +39,8 @@ func (p *pace) report(r *meshv1.ScanReport) {
 	if took := now.Sub(first.at).Seconds(); took > 0 && done > first.done {
 		r.PerSecond = float64(done-first.done) / took
 		if all > done {
-			r.Remaining = durationpb.New(time.Duration(float64(all-done) / r.GetPerSecond() * float64(time.Second)).Round(time.Second))
+			r.Remaining = durationpb.New(
+				time.Duration(float64(all-done) / r.GetPerSecond() * float64(time.Second)).Round(time.Second))
 		}
 	}
 }

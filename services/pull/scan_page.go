@@ -141,8 +141,8 @@ func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []shown {
 
 var errUnreadable = errors.New("Stripe shows an object that cannot be read")
 
-// apply takes objects into the entry. Doubtful are those of which it cannot be told whether the list or what is known is
-// newer.
+// apply takes objects into the entry. Doubtful are those of which it cannot be told whether the list or what is known
+// is newer.
 func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, doubtful []string) {
 	// What nobody else wrote since the page was asked for was learnt before: then the page is the truth.
 	current := e.others <= before
@@ -170,7 +170,8 @@ func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, 
 
 // correct stores an entry that a page changed, and looks at what is doubtful. keep is false if the entry is not what is
 // known any more.
-func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, changed bool, doubtful []string) (keep bool, err error) {
+func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, changed bool,
+	doubtful []string) (keep bool, err error) {
 	for attempt := 0; changed && attempt < 5; attempt++ {
 		var revision uint64
 		revision, err = s.mesh.Observed().Put(ctx, e.observed, e.revision)
@@ -186,7 +187,8 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 			s.fail(ctx, p.product, err)
 			// One product must not end the scan of all.
 			return false, s.mesh.DeadLetter(ctx, &meshv1.DeadLetter{
-				Service: topology.Pull, Account: s.account, ProductId: p.product, Reason: topology.ReasonExhausted, Message: err.Error(), Attempts: 1,
+				Service: topology.Pull, Account: s.account, ProductId: p.product, Reason: topology.ReasonExhausted,
+				Message: err.Error(), Attempts: 1,
 			})
 		}
 		if !errors.Is(err, mesh.ErrConflict) {
@@ -216,7 +218,8 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 
 // look reads one object into what is known of its product, and reports whether Stripe does not hold it. An object that
 // cannot be read is counted and passed over.
-func (s *scan) look(ctx context.Context, of known, object string, also func(*catalogv1.Observed)) (gone bool, err error) {
+func (s *scan) look(ctx context.Context, of known, object string,
+	also func(*catalogv1.Observed)) (gone bool, err error) {
 	const attempts = 4
 	for attempt := uint64(1); ; attempt++ {
 		if !s.mayRead() {

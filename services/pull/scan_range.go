@@ -64,7 +64,8 @@ func (s *span) listed(i int, page stripeapi.Page) {
 }
 
 const (
-	// pagesBeforeSplit keeps small accounts from being listed in many pieces: each piece ends in a page that is not full.
+	// pagesBeforeSplit keeps small accounts from being listed in many pieces: each piece ends in a page that is not
+	// full.
 	pagesBeforeSplit = 6
 	// farthest is how much more time than what was listed so far a span may keep: of a catalog that was imported in a
 	// minute, years ago, half of the years would be worth nothing.

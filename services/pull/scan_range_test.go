@@ -39,8 +39,11 @@ func TestEveryObjectIsListedOnceHoweverRangesAreSplit(t *testing.T) {
 		total := 0
 		for i := range lists {
 			// Imports put many objects into few seconds.
-			created := rapid.SliceOfN(rapid.SampledFrom([]int64{begin + 5, 1500000000, 1500000001, 1500000010, 1600000000, 1700000000, 1760000000}), 0, 60).Draw(t, fmt.Sprint("created ", i))
-			created = append(created, rapid.SliceOfN(rapid.Int64Range(begin, 1790000000), 0, 40).Draw(t, fmt.Sprint("scattered ", i))...)
+			created := rapid.SliceOfN(
+				rapid.SampledFrom([]int64{begin + 5, 1500000000, 1500000001, 1500000010, 1600000000, 1700000000,
+					1760000000}), 0, 60).Draw(t, fmt.Sprint("created ", i))
+			created = append(created,
+				rapid.SliceOfN(rapid.Int64Range(begin, 1790000000), 0, 40).Draw(t, fmt.Sprint("scattered ", i))...)
 			slices.Sort(created)
 			slices.Reverse(created)
 			for j, c := range created {
@@ -84,8 +87,8 @@ func TestEveryObjectIsListedOnceHoweverRangesAreSplit(t *testing.T) {
 	})
 }
 
-// TestAnImportOfAMinuteIsSplit: a catalog that was made in one minute, long ago, is listed by several at once all the same,
-// and few calls are wasted on the years before.
+// TestAnImportOfAMinuteIsSplit: a catalog that was made in one minute, long ago, is listed by several at once all the
+// same, and few calls are wasted on the years before.
 func TestAnImportOfAMinuteIsSplit(t *testing.T) {
 	var stripe account
 	const n = 60_000

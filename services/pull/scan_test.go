@@ -42,9 +42,11 @@ func (r *rig) order(id string) {
 func (r *rig) orderBy(issuer, id string, at time.Time) {
 	r.t.Helper()
 	order := &meshv1.Command{
-		Id: id, Account: "default", Issuer: issuer, Reason: "of the test", IssuedAt: timestamppb.New(at), Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
+		Id: id, Account: "default", Issuer: issuer, Reason: "of the test", IssuedAt: timestamppb.New(at),
+		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
+	require.NoError(r.t,
+		r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
 }
 
 func (r *rig) report() *meshv1.ScanReport {
@@ -79,7 +81,11 @@ func (r *rig) product(id string) {
 
 func (r *rig) price(product, catalogID string) string {
 	r.t.Helper()
-	params := &stripe.PriceParams{Product: stripe.String(product), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1400)}
+	params := &stripe.PriceParams{
+		Product:    stripe.String(product),
+		Currency:   stripe.String("eur"),
+		UnitAmount: stripe.Int64(1400),
+	}
 	if catalogID != "" {
 		params.AddMetadata(catalog.PriceMarker, catalogID)
 	}
@@ -162,14 +168,16 @@ func TestAScanFindsEveryKindOfSilentChange(t *testing.T) {
 	require.NoError(t, r.admin.EditProduct(t.Context(), "p1", url.Values{"name": {"Changed"}}))
 	require.NoError(t, r.admin.EditProduct(t.Context(), "p2", url.Values{"active": {"false"}}))
 	require.NoError(t, r.admin.EditPrice(t.Context(), prices[3], url.Values{"nickname": {"Changed"}}))
-	require.NoError(t, r.admin.EditPrice(t.Context(), prices[4], url.Values{"currency_options[usd][unit_amount]": {"99"}}))
+	require.NoError(t,
+		r.admin.EditPrice(t.Context(), prices[4], url.Values{"currency_options[usd][unit_amount]": {"99"}}))
 	require.NoError(t, r.admin.EditPrice(t.Context(), prices[5], url.Values{"active": {"false"}}))
 	require.NoError(t, r.admin.DeletePrice(t.Context(), prices[6]))
 	require.NoError(t, r.admin.DeleteProduct(t.Context(), "p7", true))
 	require.NoError(t, r.admin.DeleteProduct(t.Context(), "p20", false))
 	_, err := r.admin.CreateProduct(t.Context(), url.Values{"id": {"new"}, "name": {"New"}})
 	require.NoError(t, err)
-	_, err = r.admin.CreatePrice(t.Context(), url.Values{"product": {"p8"}, "currency": {"usd"}, "unit_amount": {"5"}}, false)
+	_, err = r.admin.CreatePrice(t.Context(), url.Values{"product": {"p8"}, "currency": {"usd"}, "unit_amount": {"5"}},
+		false)
 	require.NoError(t, err)
 	report := r.scan("s2")
 	require.Equal(t, "Changed", r.known("p1").GetProduct().GetName())
@@ -201,7 +209,11 @@ func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
 	}
 	r.deaf()
 	stop := r.pull(time.Hour)
-	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Delay: 400 * time.Millisecond, Path: "/v1/products"})
+	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{
+		Kind:  stripesim.FaultLatency,
+		Delay: 400 * time.Millisecond,
+		Path:  "/v1/products",
+	})
 	require.NoError(t, err)
 	r.orderBy(topology.Reconciliation, "s1", time.Now())
 	require.Eventually(t, func() bool { return r.report().GetProducts() >= 400 }, patience, 10*time.Millisecond)
@@ -225,12 +237,14 @@ func TestScheduledScansThatPiledUpAreOneScan(t *testing.T) {
 	r := newRig(t)
 	r.deaf()
 	for day := range 3 {
-		r.orderBy(topology.Reconciliation, fmt.Sprintf("day %d", day), time.Now().Add(time.Duration(day-3)*24*time.Hour))
+		r.orderBy(topology.Reconciliation, fmt.Sprintf("day %d", day),
+			time.Now().Add(time.Duration(day-3)*24*time.Hour))
 	}
 	r.orderBy("operator", "asked for", time.Now().Add(-time.Hour))
 	r.pull(time.Hour)
 	report := r.scanned("asked for")
-	require.EqualValues(t, 2*report.GetListCalls(), r.listCalls(), "that of the first order, and the one that a person waits for")
+	require.EqualValues(t, 2*report.GetListCalls(), r.listCalls(),
+		"that of the first order, and the one that a person waits for")
 	r.orderBy(topology.Reconciliation, "the next day", time.Now())
 	r.scanned("the next day")
 }
@@ -242,10 +256,18 @@ func TestScan_ForgetsPricesOfOthersThatNoListShows(t *testing.T) {
 	old := time.Now().Add(-time.Hour).Unix()
 	var inline []*catalogv1.ObservedPrice
 	for range 5 {
-		id, err := r.admin.CreatePrice(t.Context(), url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}}, true)
+		id, err := r.admin.CreatePrice(t.Context(),
+			url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}}, true)
 		require.NoError(t, err)
 		inline = append(inline, &catalogv1.ObservedPrice{
-			StripeId: id, Created: old, Price: &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "700", BillingScheme: "per_unit", TaxBehavior: "unspecified"},
+			StripeId: id, Created: old,
+			Price: &catalogv1.Price{
+				Active:        new(true),
+				Currency:      "eur",
+				UnitAmount:    "700",
+				BillingScheme: "per_unit",
+				TaxBehavior:   "unspecified",
+			},
 		})
 	}
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
@@ -269,7 +291,8 @@ func TestScan_ComparesNothingOfPricesThatAreNotKept(t *testing.T) {
 	r.product("mug")
 	r.price("mug", "mug-eur")
 	for range 120 {
-		_, err := r.admin.CreatePrice(t.Context(), url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}, "active": {"false"}}, false)
+		_, err := r.admin.CreatePrice(t.Context(),
+			url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}, "active": {"false"}}, false)
 		require.NoError(t, err)
 	}
 	r.deaf()
@@ -343,7 +366,8 @@ func TestAScanOutlastsFailuresOfStripe(t *testing.T) {
 	}
 	r.deaf()
 	r.pull(time.Hour)
-	for _, kind := range []stripesim.FaultKind{stripesim.FaultUnavailable, stripesim.FaultBadGateway, stripesim.FaultReset, stripesim.FaultRateLimit} {
+	for _, kind := range []stripesim.FaultKind{stripesim.FaultUnavailable, stripesim.FaultBadGateway,
+		stripesim.FaultReset, stripesim.FaultRateLimit} {
 		_, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: kind, Count: 1, Path: "/v1/products"})
 		require.NoError(t, err)
 	}
@@ -365,9 +389,16 @@ func TestAScanSeesWhatChangesWhileItLists(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		for i := 0; ctx.Err() == nil && i < 400; i++ {
-			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String(fmt.Sprintf("n%d", i)), Name: stripe.String("New")})
+			_, err := r.stripe.Products.New(&stripe.ProductParams{
+				ID:   stripe.String(fmt.Sprintf("n%d", i)),
+				Name: stripe.String("New"),
+			})
 			if err == nil {
-				_, err = r.stripe.Products.Update(fmt.Sprintf("p%d", i%300), &stripe.ProductParams{Name: stripe.String(fmt.Sprint("Edition ", i)), Active: stripe.Bool(i%3 > 0)})
+				_, err = r.stripe.Products.Update(fmt.Sprintf("p%d",
+					i%300), &stripe.ProductParams{
+					Name:   stripe.String(fmt.Sprint("Edition ", i)),
+					Active: stripe.Bool(i%3 > 0),
+				})
 			}
 			if err == nil && i < 100 {
 				_, err = r.stripe.Products.Del(fmt.Sprintf("p%d", 300+i), nil)

@@ -78,7 +78,8 @@ func (s *scan) confirm(ctx context.Context) error {
 	if share < 1 {
 		more := uint64(float64(len(keys))/share) - uint64(len(keys))
 		s.count(func(r *meshv1.ScanReport) { r.Unconfirmed = more })
-		s.logger.WarnContext(ctx, "Stripe's lists lack so many of the objects that are known that only some are looked at; the next scan goes on", "known_and_not_listed", uint64(float64(len(keys))/share))
+		s.logger.WarnContext(
+			ctx, "Stripe's lists lack so many of the objects that are known that only some are looked at; the next scan goes on", "known_and_not_listed", uint64(float64(len(keys))/share))
 	}
 	if len(keys) == 0 {
 		return nil
@@ -150,7 +151,8 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 // at it. One that was made since the lists were read, they may show the next time.
 func (s *scan) dropInline(o *catalogv1.Observed, stripeID string) {
 	held := catalog.FindPrice(o, stripeID)
-	if held == nil || catalog.Owned(held) || held.GetCreated() >= s.began || stripeID == o.GetProduct().GetDefaultPrice() {
+	if held == nil || catalog.Owned(held) || held.GetCreated() >= s.began ||
+		stripeID == o.GetProduct().GetDefaultPrice() {
 		return
 	}
 	o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool { return p == held })

@@ -14,10 +14,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 )
 
-// Bounds of the bodies of webhooks. Anybody may send them: the signature is over the whole body, so that it must be read first.
+// Bounds of the bodies of webhooks. Anybody may send them: the signature is over the whole body, so that it must be
+// read first.
 const (
-	// maxEvent in bytes. Stripe's events about products and prices are a few kilobytes. The largest that a catalog in any script can
-	// cause has about 400 KB: a description of 40,000 characters and metadata of 50 keys, both as they are and as they were.
+	// maxEvent in bytes. Stripe's events about products and prices are a few kilobytes. The largest that a catalog in
+	// any script can cause has about 400 KB: a description of 40,000 characters and metadata of 50 keys, both as they
+	// are and as they were.
 	maxEvent = 512 << 10
 	// smallEvent is what nearly every event has room in.
 	smallEvent = 16 << 10
@@ -30,7 +32,12 @@ const (
 )
 
 func newBodies() *httpserver.Bodies {
-	return httpserver.NewBodies(httpserver.Bounds{Max: maxEvent, Small: smallEvent, Count: maxBodies, Large: maxBodiesMemory})
+	return httpserver.NewBodies(httpserver.Bounds{
+		Max:   maxEvent,
+		Small: smallEvent,
+		Count: maxBodies,
+		Large: maxBodiesMemory,
+	})
 }
 
 // signed returns the body of a webhook if Stripe signed it. If not, it answers the request. A refusal that the
@@ -73,7 +80,8 @@ func (p *puller) signed(w http.ResponseWriter, r *http.Request) (body []byte, ok
 	return body, true
 }
 
-// unread has the server answer before the body has come, and close the connection: else it would read what is left of it first.
+// unread has the server answer before the body has come, and close the connection: else it would read what is left of
+// it first.
 func unread(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
 
 func (p *puller) busy(w http.ResponseWriter, r *http.Request) {

@@ -62,7 +62,8 @@ func TestWebhook_RefusesBeforeReadingWhatHeadersTell(t *testing.T) {
 		"old":          {fmt.Sprintf("t=%d,v1=%064x", old, 7), 1000, http.StatusBadRequest},
 		"only v0":      {fmt.Sprintf("t=%d,v0=%064x", time.Now().Unix(), 7), 1000, http.StatusBadRequest},
 		"short":        {fmt.Sprintf("t=%d,v1=%x", time.Now().Unix(), 7), 1000, http.StatusBadRequest},
-		"no hex":       {fmt.Sprintf("t=%d,v1=%s", time.Now().Unix(), strings.Repeat("x", 64)), 1000, http.StatusBadRequest},
+		"no hex": {fmt.Sprintf("t=%d,v1=%s", time.Now().Unix(), strings.Repeat("x", 64)), 1000,
+			http.StatusBadRequest},
 		"too long":     {forged(), 1<<20 + 1, http.StatusRequestEntityTooLarge},
 		"one too many": {forged(), 512<<10 + 1, http.StatusRequestEntityTooLarge},
 	} {
@@ -76,7 +77,12 @@ func TestWebhook_RefusesBeforeReadingWhatHeadersTell(t *testing.T) {
 func TestWebhook_RefusesAnEventWhoseIDNoMessageCanCarry(t *testing.T) {
 	r := newRig(t)
 	r.pull(time.Hour)
-	long := event{ID: "evt_" + strings.Repeat("x", 100_000), Type: "product.updated", Created: 100, Object: productObject("Mug", 100)}
+	long := event{
+		ID:      "evt_" + strings.Repeat("x", 100_000),
+		Type:    "product.updated",
+		Created: 100,
+		Object:  productObject("Mug", 100),
+	}
 	require.Equal(t, http.StatusBadRequest, r.send(long.body(), secret), "503 would have Stripe send it again for days")
 	require.Zero(t, r.stored(topology.StreamStripe))
 }

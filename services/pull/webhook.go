@@ -43,7 +43,8 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	case event.Livemode != p.livemode:
 		p.refuse(r.Context(), w, http.StatusBadRequest, "livemode", fmt.Sprintf(
-			"the event has livemode %t, and the key in use %t: point this endpoint of Stripe's other mode elsewhere", event.Livemode, p.livemode))
+			"the event has livemode %t, and the key in use %t: point this endpoint of Stripe's other mode elsewhere",
+			event.Livemode, p.livemode))
 		return
 	case !ok, event.Account != p.stripeAccount:
 		// Of another kind, or of a connected account: product ids are often the same in every account.
@@ -52,7 +53,8 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 	}
 	if event.Thin && event.ProductID == "" {
 		if event, err = p.withProduct(r.Context(), event); err != nil {
-			p.logger.ErrorContext(r.Context(), "could not read which product an event is about; Stripe will send it again",
+			p.logger.ErrorContext(
+				r.Context(), "could not read which product an event is about; Stripe will send it again",
 				"event", event.ID, "price", event.ObjectID, "error", err)
 			p.refuse(r.Context(), w, http.StatusServiceUnavailable, "not_stored", "not stored; send it again")
 			return
@@ -69,7 +71,8 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 		// It would be too large the next time as well.
 		p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large", err.Error())
 	case err != nil:
-		p.logger.ErrorContext(r.Context(), "could not store a webhook; Stripe will send it again", "event", event.ID, "error", err)
+		p.logger.ErrorContext(r.Context(), "could not store a webhook; Stripe will send it again", "event", event.ID,
+			"error", err)
 		p.refuse(r.Context(), w, http.StatusServiceUnavailable, "not_stored", "not stored; send it again")
 	}
 }
@@ -129,7 +132,11 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 	}
 	intent := catalog.FindIntent(observed, event.IdempotencyKey)
 	ctx = telemetry.ContextWithTraceparent(ctx, intent.GetTraceparent())
-	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: p.account, Product: of.product, Version: intent.GetVersion()})
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{
+		Account: p.account,
+		Product: of.product,
+		Version: intent.GetVersion(),
+	})
 	ctx, span := startTake(ctx, via)
 	defer span.End()
 	span.SetAttributes(telemetry.StripeEventIDKey.String(event.ID), telemetry.StripeEventTypeKey.String(event.Type))

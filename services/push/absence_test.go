@@ -20,12 +20,15 @@ import (
 func (r *rig) wantMapped(p *catalogv1.Product, version uint64, unmanaged ...string) {
 	r.t.Helper()
 	change := &catalogv1.ProductChange{
-		Account: "default", ProductId: "mug", Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p, UnmanagedFields: unmanaged,
+		Account: "default", ProductId: "mug", Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product: p, UnmanagedFields: unmanaged,
 	}
 	if p == nil {
 		change.Operation = catalogv1.Operation_OPERATION_DELETE
 	}
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), change, mesh.WithVersion(version)))
+	require.NoError(r.t,
+		r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), change,
+			mesh.WithVersion(version)))
 	r.applied("mug", version)
 }
 
@@ -61,7 +64,8 @@ func TestPush_TakesUpWhatLeftTheCatalogAndReturned(t *testing.T) {
 	t.Parallel()
 	everything := []string{"active", "default_price", "prices.active", "prices.lookup_key"}
 	for name, unmanaged := range map[string][]string{
-		"all mapped": nil, "active unmapped": {"active"}, "prices.active unmapped": {"prices.active"}, "neither": everything,
+		"all mapped": nil, "active unmapped": {"active"}, "prices.active unmapped": {"prices.active"},
+		"neither": everything,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +78,8 @@ func TestPush_TakesUpWhatLeftTheCatalogAndReturned(t *testing.T) {
 			require.Equal(t, map[string]int64{"one": 1400}, amounts)
 			r.wantMapped(shelf(map[string]string{"one": "1400", "two": "1650"}), 3, unmanaged...)
 			amounts, _ = r.onSale()
-			require.Equal(t, map[string]int64{"one": 1400, "two": 1650}, amounts, "a price that is back at another amount")
+			require.Equal(t, map[string]int64{"one": 1400, "two": 1650}, amounts,
+				"a price that is back at another amount")
 
 			r.wantMapped(nil, 4, unmanaged...)
 			amounts, _ = r.onSale()
@@ -110,7 +115,8 @@ func TestPush_LeavesArchivedWhatAPersonArchivedBeforeItLeft(t *testing.T) {
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Active: stripe.Bool(false)})
 	require.NoError(t, err)
 	r.order("mug")
-	require.Eventually(t, func() bool { return !r.observed("mug").GetProduct().GetActive() }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !r.observed("mug").GetProduct().GetActive() }, patience,
+		10*time.Millisecond)
 	r.wantMapped(nil, 2, unmanaged...)
 	r.wantMapped(shelf(map[string]string{"one": "1400"}), 3, unmanaged...)
 	p, err := r.stripe.Products.Get("mug", nil)
@@ -123,7 +129,8 @@ func TestPush_LeavesArchivedWhatAPersonArchivedBeforeItLeft(t *testing.T) {
 // TestPush_TakesUpWhatItArchivedWhateverBecameOfTheAnswer: the mark is in Stripe, set by the call that archives.
 func TestPush_TakesUpWhatItArchivedWhateverBecameOfTheAnswer(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []stripesim.FaultKind{stripesim.FaultResponseLost, stripesim.FaultErrorAfter, stripesim.FaultErrorBefore} {
+	for _, kind := range []stripesim.FaultKind{stripesim.FaultResponseLost, stripesim.FaultErrorAfter,
+		stripesim.FaultErrorBefore} {
 		for _, path := range []string{"/v1/products/{id}", "/v1/prices/{price}"} {
 			for _, forgotten := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s on %s, OBSERVED lost: %v", kind, path, forgotten), func(t *testing.T) {
@@ -133,7 +140,12 @@ func TestPush_TakesUpWhatItArchivedWhateverBecameOfTheAnswer(t *testing.T) {
 					unmanaged := []string{"active", "default_price", "prices.active"}
 					p := shelf(map[string]string{"one": "1400", "two": "1500"})
 					r.wantMapped(p, 1, unmanaged...)
-					_, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: kind, Method: http.MethodPost, Path: path, Count: 1})
+					_, err := r.admin.AddFault(t.Context(), stripesim.Fault{
+						Kind:   kind,
+						Method: http.MethodPost,
+						Path:   path,
+						Count:  1,
+					})
 					require.NoError(t, err)
 					r.wantMapped(nil, 2, unmanaged...)
 					amounts, _ := r.onSale()
@@ -159,12 +171,14 @@ func TestPush_RestoresADefaultPriceThatNobodyMaps(t *testing.T) {
 	r.wantMapped(p, 1, unmanaged...)
 	for _, held := range r.observed("mug").GetPrices() {
 		if held.GetPrice().GetId() == "two" {
-			_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{DefaultPrice: stripe.String(held.GetStripeId())})
+			_, err := r.stripe.Products.Update("mug",
+				&stripe.ProductParams{DefaultPrice: stripe.String(held.GetStripeId())})
 			require.NoError(t, err)
 		}
 	}
 	r.order("mug")
-	require.Eventually(t, func() bool { return r.observed("mug").GetProduct().GetDefaultPrice() != "" }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.observed("mug").GetProduct().GetDefaultPrice() != "" }, patience,
+		10*time.Millisecond)
 	r.wantMapped(nil, 2, unmanaged...)
 	r.wantMapped(p, 3, unmanaged...)
 	amounts, byDefault := r.onSale()

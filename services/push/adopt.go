@@ -54,7 +54,8 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 		if err := p.tellAdoption(ctx, msg.Body, change, refused); err != nil {
 			return mesh.Retry(err)
 		}
-		p.logger.WarnContext(ctx, "cannot adopt", "product", adopt.GetProductId(), "stripe", adopt.GetStripeId(), "error", refused)
+		p.logger.WarnContext(ctx, "cannot adopt", "product", adopt.GetProductId(), "stripe", adopt.GetStripeId(),
+			"error", refused)
 		return mesh.Ack()
 	case errors.Is(err, errBusy), errors.Is(err, mesh.ErrConflict):
 		return mesh.Busy(busyDelay)
@@ -65,8 +66,8 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 	}
 }
 
-// link records what stands for the product: first the link, so that pull brings what it learns to the product, then what
-// Stripe holds, as read after that; at last what was known under Stripe's id goes.
+// link records what stands for the product: first the link, so that pull brings what it learns to the product, then
+// what Stripe holds, as read after that; at last what was known under Stripe's id goes.
 func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adopt *meshv1.Adopt) error {
 	product, stripeID := adopt.GetProductId(), adopt.GetStripeId()
 	unlock, ok := p.lock(product)
@@ -108,7 +109,9 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 		return stripeapi.Classify(err)
 	}
 	if _, err := p.mesh.Observed().UpdateAt(ctx, p.account, product, revision, func(o *catalogv1.Observed) error {
-		if err := catalog.Adopt(o, change, catalog.Adoption{StripeID: stripeID, Prices: adopt.GetPrices(), Replace: adopt.GetReplace()}, seen, prices); err != nil {
+		if err := catalog.Adopt(o, change,
+			catalog.Adoption{StripeID: stripeID, Prices: adopt.GetPrices(), Replace: adopt.GetReplace()}, seen,
+			prices); err != nil {
 			return &unadoptableError{err}
 		}
 		for _, event := range events {
@@ -158,7 +161,8 @@ func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed, no
 		return stripeapi.Classify(err)
 	}
 	if seen.Product != nil {
-		return &unadoptableError{fmt.Errorf("Stripe holds a product under the catalog's id %s already", observed.GetProductId())}
+		return &unadoptableError{fmt.Errorf("Stripe holds a product under the catalog's id %s already",
+			observed.GetProductId())}
 	}
 	return nil
 }
@@ -173,16 +177,19 @@ func (p *pusher) unlink(ctx context.Context, adopt *meshv1.Adopt) error {
 }
 
 // tellAdoption publishes what became of the order.
-func (p *pusher) tellAdoption(ctx context.Context, command *meshv1.Command, change *catalogv1.ProductChange, refused *unadoptableError) error {
+func (p *pusher) tellAdoption(ctx context.Context, command *meshv1.Command, change *catalogv1.ProductChange,
+	refused *unadoptableError) error {
 	adopt := command.GetAdopt()
 	out := &meshv1.Outcome{
-		Account: p.account, ProductId: adopt.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, Version: change.GetVersion(),
-		Detail: mesh.DescribeAdoption(adopt), StripeId: adopt.GetStripeId(), At: timestamppb.Now(),
+		Account: p.account, ProductId: adopt.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED,
+		Version: change.GetVersion(),
+		Detail:  mesh.DescribeAdoption(adopt), StripeId: adopt.GetStripeId(), At: timestamppb.Now(),
 	}
 	if refused != nil {
 		out.Kind = meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED
 		out.Detail += ": " + refused.Error()
 	}
 	out.Id = mesh.AdoptionID(out.GetKind(), command.GetId())
-	return p.mesh.Publish(ctx, topology.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
+	return p.mesh.Publish(ctx, topology.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out,
+		mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
 }

@@ -24,16 +24,23 @@ func (r *rig) held(name string, amount int64) (product, price string) {
 	r.t.Helper()
 	p, err := r.stripe.Products.New(&stripe.ProductParams{Name: stripe.String(name)})
 	require.NoError(r.t, err)
-	pr, err := r.stripe.Prices.New(&stripe.PriceParams{Product: stripe.String(p.ID), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(amount)})
+	pr, err := r.stripe.Prices.New(&stripe.PriceParams{
+		Product:    stripe.String(p.ID),
+		Currency:   stripe.String("eur"),
+		UnitAmount: stripe.Int64(amount),
+	})
 	require.NoError(r.t, err)
 	return p.ID, pr.ID
 }
 
 func (r *rig) adopt(id string, adopt *meshv1.Adopt) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbAdopt, adopt.GetProductId()), &meshv1.Command{
-		Id: id, Account: "default", Verb: &meshv1.Command_Adopt{Adopt: adopt},
-	}))
+	require.NoError(r.t,
+		r.mesh.Publish(r.t.Context(),
+			topology.CommandSubject(topology.Push, "default", topology.VerbAdopt, adopt.GetProductId()),
+			&meshv1.Command{
+				Id: id, Account: "default", Verb: &meshv1.Command_Adopt{Adopt: adopt},
+			}))
 }
 
 // outcome waits for what becomes of an order to adopt.
@@ -124,9 +131,10 @@ func TestAProductIsAdoptedInsteadOfMade(t *testing.T) {
 	require.Equal(t, 1, r.products())
 
 	// It leaves the catalog, and keeps its mark.
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), &catalogv1.ProductChange{
-		Account: "default", ProductId: "mug", Version: 30, Operation: catalogv1.Operation_OPERATION_DELETE,
-	}, mesh.WithVersion(30)))
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), &catalogv1.ProductChange{
+			Account: "default", ProductId: "mug", Version: 30, Operation: catalogv1.Operation_OPERATION_DELETE,
+		}, mesh.WithVersion(30)))
 	r.applied("mug", 30)
 	held, err = r.stripe.Products.Get(stripeID, nil)
 	require.NoError(t, err)
@@ -139,7 +147,11 @@ func TestAProductOfTheSameIdKeepsItsPrices(t *testing.T) {
 	r := newRig(t)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
-	price, err := r.stripe.Prices.New(&stripe.PriceParams{Product: stripe.String("mug"), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1400)})
+	price, err := r.stripe.Prices.New(&stripe.PriceParams{
+		Product:    stripe.String("mug"),
+		Currency:   stripe.String("eur"),
+		UnitAmount: stripe.Int64(1400),
+	})
 	require.NoError(t, err)
 	r.pushHolding()
 	r.want(mug("Mug", "1400"), 10)
@@ -161,11 +173,31 @@ func TestAProductOfTheSameIdKeepsItsPrices(t *testing.T) {
 func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]stripesim.Fault{
-		"the look fails":        {Kind: stripesim.FaultUnavailable, Method: http.MethodGet, Path: "/v1/products/{id}", Count: 2},
-		"the list fails":        {Kind: stripesim.FaultReset, Method: http.MethodGet, Path: "/v1/prices", Count: 2},
-		"the product's answer":  {Kind: stripesim.FaultResponseLost, Method: http.MethodPost, Path: "/v1/products/{id}", Count: 1},
-		"the price's answer":    {Kind: stripesim.FaultResponseLost, Method: http.MethodPost, Path: "/v1/prices/{price}", Count: 1},
-		"the price is not done": {Kind: stripesim.FaultBadGateway, Method: http.MethodPost, Path: "/v1/prices/{price}", Count: 2},
+		"the look fails": {
+			Kind:   stripesim.FaultUnavailable,
+			Method: http.MethodGet,
+			Path:   "/v1/products/{id}",
+			Count:  2,
+		},
+		"the list fails": {Kind: stripesim.FaultReset, Method: http.MethodGet, Path: "/v1/prices", Count: 2},
+		"the product's answer": {
+			Kind:   stripesim.FaultResponseLost,
+			Method: http.MethodPost,
+			Path:   "/v1/products/{id}",
+			Count:  1,
+		},
+		"the price's answer": {
+			Kind:   stripesim.FaultResponseLost,
+			Method: http.MethodPost,
+			Path:   "/v1/prices/{price}",
+			Count:  1,
+		},
+		"the price is not done": {
+			Kind:   stripesim.FaultBadGateway,
+			Method: http.MethodPost,
+			Path:   "/v1/prices/{price}",
+			Count:  2,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -175,7 +207,8 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 			require.NoError(t, err)
 			r.push()
 			r.adopt("early", &meshv1.Adopt{ProductId: "mug", StripeId: stripeID})
-			require.Contains(t, r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED, "mug").GetDetail(), "the catalog holds no product mug")
+			require.Contains(t, r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED, "mug").GetDetail(),
+				"the catalog holds no product mug")
 			linked, err := r.mesh.Links().Product(t.Context(), "default", stripeID)
 			require.NoError(t, err)
 			require.Empty(t, linked)
@@ -184,14 +217,19 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 			require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
 			r.want(mug("Mug", "1400"), 10)
 			for _, id := range []string{"a", "b"} {
-				r.adopt(id, &meshv1.Adopt{ProductId: "mug", StripeId: stripeID, Prices: map[string]string{"mug-one": price}})
+				r.adopt(id, &meshv1.Adopt{
+					ProductId: "mug",
+					StripeId:  stripeID,
+					Prices:    map[string]string{"mug-one": price},
+				})
 			}
 			r.applied("mug", 10)
 			require.NoError(t, r.mesh.Resume(t.Context(), topology.PushLive))
 			require.Eventually(t, func() bool {
 				consumers, err := r.mesh.Consumers(t.Context())
 				for _, c := range consumers {
-					if (c.Consumer == topology.PushLive || c.Consumer == topology.PushCommand) && c.Pending+c.InFlight > 0 {
+					if (c.Consumer == topology.PushLive || c.Consumer == topology.PushCommand) &&
+						c.Pending+c.InFlight > 0 {
 						return false
 					}
 				}
@@ -225,18 +263,31 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 			out := r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED, adopt.GetProductId())
 			return out.GetId() == mesh.AdoptionID(out.GetKind(), want)
 		}, patience, 10*time.Millisecond, want)
-		require.Contains(t, r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED, adopt.GetProductId()).GetDetail(), want)
+		require.Contains(t,
+			r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED, adopt.GetProductId()).GetDetail(), want)
 	}
-	refused("Stripe holds a product under the catalog's id mug already", &meshv1.Adopt{ProductId: "mug", StripeId: first})
+	refused("Stripe holds a product under the catalog's id mug already", &meshv1.Adopt{
+		ProductId: "mug",
+		StripeId:  first,
+	})
 	refused("Stripe holds no product prod_nowhere", &meshv1.Adopt{ProductId: "cup", StripeId: "prod_nowhere"})
 	refused("the catalog has, or had, a product of the id mug itself", &meshv1.Adopt{ProductId: "cup", StripeId: "mug"})
-	refused("differs from cup-one in what Stripe never changes (unit_amount)", &meshv1.Adopt{ProductId: "cup", StripeId: first, Prices: map[string]string{"cup-one": price}})
+	refused("differs from cup-one in what Stripe never changes (unit_amount)", &meshv1.Adopt{
+		ProductId: "cup",
+		StripeId:  first,
+		Prices:    map[string]string{"cup-one": price},
+	})
 	for _, id := range []string{first, "prod_nowhere", "mug"} {
 		linked, err := r.mesh.Links().Product(t.Context(), "default", id)
 		require.NoError(t, err)
 		require.Empty(t, linked, id)
 	}
-	r.adopt("ok", &meshv1.Adopt{ProductId: "cup", StripeId: first, Prices: map[string]string{"cup-one": price}, Replace: []string{"cup-one"}})
+	r.adopt("ok", &meshv1.Adopt{
+		ProductId: "cup",
+		StripeId:  first,
+		Prices:    map[string]string{"cup-one": price},
+		Replace:   []string{"cup-one"},
+	})
 	r.applied("cup", 11)
 	active, archived := r.prices(first)
 	require.Equal(t, 1, active)
@@ -257,9 +308,12 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 	require.Equal(t, topology.ReasonLinked, letter.GetReason())
 	// Nor after a look, which finds that there is one.
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, first), &meshv1.Command{
-		Id: "look", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: first, Look: true}},
-	}))
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, first),
+			&meshv1.Command{
+				Id: "look", Account: "default",
+				Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: first, Look: true}},
+			}))
 	before := letter.GetId()
 	require.Eventually(t, func() bool {
 		msg, err := stream.GetLastMsgForSubject(t.Context(), topology.DeadSubject(topology.Push, "default", first))

@@ -98,7 +98,8 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 	return nil, fmt.Errorf("five attempts to claim it were overtaken: %w", errBusy)
 }
 
-func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64, now time.Time) (*plan, error) {
+func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64,
+	now time.Time) (*plan, error) {
 	steps := p.keyed(p.steps(o, observed), observed)
 	looked := o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed, now)
 	if looked {
@@ -132,7 +133,11 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		p.settleVersion(o, stored)
 	} else {
 		catalog.RecordStripeEdits(p.policy, o.change, stored)
-		stored.Claim = &catalogv1.Claim{Holder: p.holder, Until: timestamppb.New(pl.hold.end()), Version: o.change.GetVersion()}
+		stored.Claim = &catalogv1.Claim{
+			Holder:  p.holder,
+			Until:   timestamppb.New(pl.hold.end()),
+			Version: o.change.GetVersion(),
+		}
 		var committed *timestamppb.Timestamp
 		if advances {
 			committed = o.change.GetCommittedAt()
@@ -140,7 +145,8 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		for _, s := range steps {
 			catalog.RecordIntents(stored, &catalogv1.Intent{
 				IdempotencyKey: s.key, Step: s.String(), Traceparent: o.traceparent, Version: o.change.GetVersion(),
-				At: timestamppb.New(now), FirstAt: firstAt(observed, s.key, now), Generation: s.generation, CommittedAt: committed,
+				At: timestamppb.New(now), FirstAt: firstAt(observed, s.key, now), Generation: s.generation,
+				CommittedAt: committed,
 			})
 		}
 	}
@@ -177,7 +183,8 @@ func (p *pusher) keyed(steps []catalog.Step, observed *catalogv1.Observed) []pla
 	for i, s := range steps {
 		out[i] = plannedStep{s, s.IdempotencyKey(p.account, observed.GetGeneration()), observed.GetGeneration()}
 		for _, intent := range observed.GetIntents() {
-			if key := s.IdempotencyKey(p.account, intent.GetGeneration()); !intent.GetSettled() && key == intent.GetIdempotencyKey() {
+			if key := s.IdempotencyKey(p.account, intent.GetGeneration()); !intent.GetSettled() &&
+				key == intent.GetIdempotencyKey() {
 				out[i].key, out[i].generation = key, intent.GetGeneration()
 			}
 		}
@@ -225,7 +232,8 @@ func firstCalled(intent *catalogv1.Intent) time.Time {
 // outcome that have had their time are settled by it.
 func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
 	metrics.PushRereads.Add(ctx, 1)
-	seen, prices, all, err := p.stripe.GetProductWithSomePrices(ctx, catalog.StripeID(observed), catalog.OwnedIDs(observed))
+	seen, prices, all, err := p.stripe.GetProductWithSomePrices(ctx, catalog.StripeID(observed),
+		catalog.OwnedIDs(observed))
 	if err == nil && !all && observed.GetProductSeen() == 0 {
 		// Nothing is known of its archived prices.
 		seen, prices, err = p.stripe.GetProductWithPrices(ctx, catalog.StripeID(observed))
@@ -256,7 +264,8 @@ func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catal
 }
 
 // record stores what the calls of a pass showed and releases the claim.
-func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appliedStep, failure *failedStep) (*catalogv1.Observed, error) {
+func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appliedStep,
+	failure *failedStep) (*catalogv1.Observed, error) {
 	// The calls were made: they are recorded even if the service is being stopped.
 	ctx = context.WithoutCancel(ctx)
 	lost := false
@@ -276,8 +285,8 @@ func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appl
 		}
 		for _, a := range applied {
 			o.Generation++
-			// An answer from Stripe's memory tells what was, not what is; one that does not show the price that was made
-			// with the product tells too little.
+			// An answer from Stripe's memory tells what was, not what is; one that does not show the price that was
+			// made with the product tells too little.
 			o.Stale = o.GetStale() || a.Replayed || a.PriceID != "" && a.Price == nil
 			settleIntent(o, a.key, !o.GetStale())
 			if !o.GetStale() {
@@ -305,7 +314,8 @@ func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appl
 
 func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
 	for i, s := range pl.steps[f.index:] {
-		// What was not sent needs no memory; what may have been executed does, by this attempt or by an earlier one with the same key.
+		// What was not sent needs no memory; what may have been executed does, by this attempt or by an earlier one
+		// with the same key.
 		if (i > 0 || f.notSent || f.NotExecuted) && unknown(pl.base, s.key) == nil {
 			dropIntent(o, s.key)
 		}

@@ -24,8 +24,14 @@ import (
 
 func (r *rig) order(product string) {
 	r.t.Helper()
-	order := &meshv1.Command{Id: "o1", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: product, Look: true}}}
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, product), order))
+	order := &meshv1.Command{
+		Id:      "o1",
+		Account: "default",
+		Verb:    &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: product, Look: true}},
+	}
+	require.NoError(r.t,
+		r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, product),
+			order))
 }
 
 func (r *rig) letter(product string) *meshv1.DeadLetter {
@@ -89,7 +95,13 @@ func TestCallsMadeUnderALostClaimLeaveAProductInDoubt(t *testing.T) {
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
-	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Method: http.MethodPost, Path: "/v1/prices", Delay: time.Second, Count: 1})
+	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{
+		Kind:   stripesim.FaultLatency,
+		Method: http.MethodPost,
+		Path:   "/v1/prices",
+		Delay:  time.Second,
+		Count:  1,
+	})
 	require.NoError(t, err)
 	r.want(mug("Mug", "1600"), 20)
 	require.Eventually(t, func() bool {
@@ -116,9 +128,10 @@ func TestAProductThatNoMessageHoldsIsDead(t *testing.T) {
 	r := newRig(t)
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		for i := 0; proto.Size(o) < 1<<20-1500; i++ {
-			o.Prices = append(o.Prices, &catalogv1.ObservedPrice{StripeId: fmt.Sprintf("price_%d", i), Price: &catalogv1.Price{
-				Active: new(false), Currency: "eur", UnitAmount: "1", Nickname: strings.Repeat("x", 400),
-			}})
+			o.Prices = append(o.Prices,
+				&catalogv1.ObservedPrice{StripeId: fmt.Sprintf("price_%d", i), Price: &catalogv1.Price{
+					Active: new(false), Currency: "eur", UnitAmount: "1", Nickname: strings.Repeat("x", 400),
+				}})
 		}
 		return nil
 	})
@@ -161,9 +174,10 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 	}
 	for i := range products {
 		id := fmt.Sprintf("mug%d", i)
-		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-			Account: "default", ProductId: id, Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
-		}, mesh.WithVersion(20)))
+		require.NoError(t,
+			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
+				Account: "default", ProductId: id, Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
+			}, mesh.WithVersion(20)))
 	}
 	guard := func() *meshv1.Guard {
 		g := &meshv1.Guard{}
@@ -179,7 +193,8 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 		require.NoError(t, list.Err())
 		return n
 	}
-	require.Eventually(t, func() bool { return len(guard().GetHeld()) == products-2 && active() == products-2 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(guard().GetHeld()) == products-2 && active() == products-2 },
+		patience, 10*time.Millisecond)
 	localtest.Holds(t, 300*time.Millisecond, func() bool { return active() == products-2 }, "held")
 	require.Nil(t, r.letter("mug0"))
 
@@ -193,7 +208,8 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 	for _, id := range held {
 		r.order(id)
 	}
-	require.Eventually(t, func() bool { return active() == 0 && len(guard().GetHeld()) == 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return active() == 0 && len(guard().GetHeld()) == 0 }, patience,
+		10*time.Millisecond)
 	require.Eventually(t, func() bool {
 		n, err := r.mesh.RetryingCount(t.Context(), topology.Push, "default")
 		return err == nil && n == 0
@@ -209,7 +225,9 @@ func TestAnOrderThatWaitedOnRetryIsCarriedOut(t *testing.T) {
 	order := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "bulk", Look: true}
 	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, order, time.Hour))
 	// A later failure of the same product, which was no order.
-	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "live"}, 0))
+	require.NoError(t,
+		r.mesh.RetryLater(t.Context(), topology.Push,
+			&meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "live"}, 0))
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
 		return err == nil && p.Name == "Mug"
@@ -249,9 +267,13 @@ func TestATurnedAwayRetryDoesNotForgetTheCallBeforeIt(t *testing.T) {
 func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
 	r := newRig(t)
 	bulk := func(p *catalogv1.Product, version uint64) {
-		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Bulk, p.GetId()), &catalogv1.ProductChange{
-			Account: "default", ProductId: p.GetId(), Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
-		}, mesh.WithVersion(version)))
+		require.NoError(t,
+			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Bulk, p.GetId()),
+				&catalogv1.ProductChange{
+					Account: "default", ProductId: p.GetId(), Version: version,
+					Operation: catalogv1.Operation_OPERATION_UPSERT,
+					Product:   p,
+				}, mesh.WithVersion(version)))
 	}
 	bare := func(id string) *catalogv1.Product {
 		p := mug("Mug", "1400")
@@ -259,7 +281,12 @@ func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
 		return p
 	}
 	// The bulk lane does not come on: what is before mug there never gets an answer.
-	_, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Method: http.MethodPost, Object: "stuck", Delay: time.Minute})
+	_, err := r.admin.AddFault(t.Context(), stripesim.Fault{
+		Kind:   stripesim.FaultLatency,
+		Method: http.MethodPost,
+		Object: "stuck",
+		Delay:  time.Minute,
+	})
 	require.NoError(t, err)
 	r.run(func(ctx context.Context) error {
 		cfg := r.config(key)
@@ -267,7 +294,8 @@ func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
 		return push.Run(ctx, cfg)
 	})
 	bulk(bare("stuck"), 11)
-	require.Eventually(t, func() bool { return len(r.observed("stuck").GetIntents()) > 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.observed("stuck").GetIntents()) > 0 }, patience,
+		10*time.Millisecond)
 	bulk(bare("mug"), 11)
 	r.want(bare("mug"), 10)
 	r.applied("mug", 11)
@@ -291,9 +319,12 @@ func TestTheGuardLetsGoOfWhatAnOrderSettles(t *testing.T) {
 		r.applied(cup(i).GetId(), 10)
 	}
 	for i := range 3 {
-		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, cup(i).GetId()), &catalogv1.ProductChange{
-			Account: "default", ProductId: cup(i).GetId(), Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
-		}, mesh.WithVersion(20)))
+		require.NoError(t,
+			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, cup(i).GetId()),
+				&catalogv1.ProductChange{
+					Account: "default", ProductId: cup(i).GetId(), Version: 20,
+					Operation: catalogv1.Operation_OPERATION_DELETE,
+				}, mesh.WithVersion(20)))
 	}
 	held := func() []string {
 		g := &meshv1.Guard{}
@@ -309,5 +340,6 @@ func TestTheGuardLetsGoOfWhatAnOrderSettles(t *testing.T) {
 		r.applied(id, 30)
 		r.order(id)
 	}
-	require.Eventually(t, func() bool { return len(held()) == 0 }, patience, 10*time.Millisecond, "nothing else would take them off the list")
+	require.Eventually(t, func() bool { return len(held()) == 0 }, patience, 10*time.Millisecond,
+		"nothing else would take them off the list")
 }

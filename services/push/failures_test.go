@@ -32,12 +32,14 @@ func TestAKeyIsTrustedFromItsFirstUseOn(t *testing.T) {
 	for hours := range 48 {
 		now := begun.Add(time.Duration(hours) * time.Hour)
 		planned := []plannedStep{{step, key, generation}}
-		require.Equal(t, hours > 23, uncertain(planned, observed, now), "hour %d: Stripe may forget a key 24 hours after the first call", hours)
+		require.Equal(t, hours > 23, uncertain(planned, observed, now),
+			"hour %d: Stripe may forget a key 24 hours after the first call", hours)
 		catalog.RecordIntents(observed, &catalogv1.Intent{
 			IdempotencyKey: key, At: timestamppb.New(now), FirstAt: firstAt(observed, key, now), Generation: generation,
 		})
 	}
 	observed.Intents[0].Settled = true
 	again := begun.Add(100 * time.Hour)
-	require.Equal(t, again, firstAt(observed, key, again).AsTime(), "of a call whose outcome is known nothing has to be remembered")
+	require.Equal(t, again, firstAt(observed, key, again).AsTime(),
+		"of a call whose outcome is known nothing has to be remembered")
 }

@@ -40,14 +40,16 @@ const (
 type heldError struct{ archived, products uint64 }
 
 func (e *heldError) Error() string {
-	return fmt.Sprintf("%d of %d products were archived within an hour, and more are to be: held until `driftless approve`, or until the catalog wants the product again",
+	return fmt.Sprintf(
+		"%d of %d products were archived within an hour, and more are to be: held until `driftless approve`, or until the catalog wants the product again",
 		e.archived, e.products)
 }
 
 // heldBack has a product that is held tried again later, unless an approval comes first.
 func (p *pusher) heldBack(ctx context.Context, o order, held error, delay time.Duration) mesh.Verdict {
 	retry := &meshv1.Retry{
-		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(), Lane: string(topology.Bulk), Error: held.Error(), Look: o.look,
+		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(),
+		Lane: string(topology.Bulk), Error: held.Error(), Look: o.look,
 		Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
 	}
 	if err := p.mesh.RetryLater(ctx, topology.Push, retry, delay); err != nil {
@@ -129,7 +131,8 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 			return err
 		default:
 			if verdict != nil && len(before.GetHeld()) == 0 {
-				p.logger.ErrorContext(ctx, "the catalog loses many products: they are not archived in Stripe until `driftless approve`",
+				p.logger.ErrorContext(
+					ctx, "the catalog loses many products: they are not archived in Stripe until `driftless approve`",
 					"archived", record.GetArchived(), "of", record.GetProducts(), "allowed", record.GetAllowed())
 			}
 			return verdict

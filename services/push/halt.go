@@ -24,7 +24,8 @@ func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
 	if err := p.mesh.Halted(p.account).PutString(ctx, cause.Error()); err != nil {
 		p.logger.WarnContext(ctx, "could not record that the account is halted", "error", err)
 	}
-	p.logger.ErrorContext(ctx, "Stripe does not accept the key for this; nothing is pushed until it does: check STRIPE_API_KEY and its permissions",
+	p.logger.ErrorContext(
+		ctx, "Stripe does not accept the key for this; nothing is pushed until it does: check STRIPE_API_KEY and its permissions",
 		"account", p.account, "again_in", haltFor, "error", cause)
 	return mesh.RetryIn(time.Second, nil)
 }
@@ -52,8 +53,8 @@ func (p *pusher) resume(ctx context.Context) error {
 	return p.mesh.Resume(ctx, consumers...)
 }
 
-// watchHalts learns of the halts of other processes, one of which may be gone when Stripe accepts the key again, and ends
-// those that nothing has renewed: with nothing left to write, no call would tell that the key is good.
+// watchHalts learns of the halts of other processes, one of which may be gone when Stripe accepts the key again, and
+// ends those that nothing has renewed: with nothing left to write, no call would tell that the key is good.
 func (p *pusher) watchHalts(ctx context.Context) error {
 	ticker := time.NewTicker(haltFor / 2)
 	defer ticker.Stop()

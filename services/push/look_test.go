@@ -36,7 +36,9 @@ func TestLook_ReadsNoLongHistory(t *testing.T) {
 	r.applied("mug", 20)
 	// The price that the catalog had is older than a history of six pages.
 	for i := range 600 {
-		_, err := r.admin.CreatePrice(t.Context(), url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {fmt.Sprint(i)}, "active": {"false"}}, false)
+		_, err := r.admin.CreatePrice(t.Context(),
+			url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {fmt.Sprint(i)}, "active": {"false"}},
+			false)
 		require.NoError(t, err)
 	}
 	look := func() int {

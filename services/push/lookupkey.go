@@ -12,10 +12,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// A lookup key is held by one price of the account, and Stripe moves it with transfer_lookup_key, from whoever holds it. A
-// checkout that finds its price by the key sells something else from then on. So a key is taken without asking only from a
-// price that the product is known to have; else the call is made without transfer_lookup_key first, and if Stripe refuses it,
-// the holder decides.
+// A lookup key is held by one price of the account, and Stripe moves it with transfer_lookup_key, from whoever holds
+// it. A checkout that finds its price by the key sells something else from then on. So a key is taken without asking
+// only from a price that the product is known to have; else the call is made without transfer_lookup_key first, and if
+// Stripe refuses it, the holder decides.
 const (
 	lookupKey         = "lookup_key"
 	transferLookupKey = "transfer_lookup_key"
@@ -81,13 +81,15 @@ func (k *lookupKeys) unsettled(f *failedStep) bool {
 	return !taken && !k.left[key]
 }
 
-// settleKey finds out who holds the key that a call was refused for. A key of another product of the catalog is taken: the
-// catalog says whose it is. Any other stays, and the refusal says so. It returns nothing to refuse if the key may be taken.
+// settleKey finds out who holds the key that a call was refused for. A key of another product of the catalog is taken:
+// the catalog says whose it is. Any other stays, and the refusal says so. It returns nothing to refuse if the key may
+// be taken.
 func (p *pusher) settleKey(ctx context.Context, o order, f *failedStep) (refused *refusedError, err error) {
 	key, _ := f.Step.Param(lookupKey)
 	holder, err := p.stripe.PriceWithLookupKey(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("product %s: look who holds lookup key %s: %w", o.change.GetProductId(), key, stripeapi.Classify(err))
+		return nil, fmt.Errorf("product %s: look who holds lookup key %s: %w", o.change.GetProductId(), key,
+			stripeapi.Classify(err))
 	}
 	who := "another price"
 	if holder != nil {

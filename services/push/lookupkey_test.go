@@ -96,12 +96,13 @@ func TestPush_TakesALookupKeyIfToldToAndSaysFromWhom(t *testing.T) {
 	require.Empty(t, r.keyOf(other.ID))
 	require.Nil(t, r.letter("mug"))
 	require.Eventually(t, func() bool {
-		return strings.Contains(r.steps("mug"), "taking lookup key mug-one from price "+other.ID+" of product "+other.Product.ID)
+		return strings.Contains(r.steps("mug"),
+			"taking lookup key mug-one from price "+other.ID+" of product "+other.Product.ID)
 	}, patience, 10*time.Millisecond)
 }
 
-// TestPush_HandsALookupKeyOverWithinTheCatalog: a price that moves to another product, or gives its key to another, is the
-// catalog's to move.
+// TestPush_HandsALookupKeyOverWithinTheCatalog: a price that moves to another product, or gives its key to another, is
+// the catalog's to move.
 func TestPush_HandsALookupKeyOverWithinTheCatalog(t *testing.T) {
 	r := newRig(t)
 	r.push()
@@ -117,7 +118,8 @@ func TestPush_HandsALookupKeyOverWithinTheCatalog(t *testing.T) {
 	calls := r.calls()
 	r.want(of("mug", map[string]string{"a": "silver", "b": "gold"}), 2)
 	r.applied("mug", 2)
-	require.Equal(t, calls["POST /v1/prices/{price}"]+2, r.calls()["POST /v1/prices/{price}"], "a swap within a product is refused nothing")
+	require.Equal(t, calls["POST /v1/prices/{price}"]+2, r.calls()["POST /v1/prices/{price}"],
+		"a swap within a product is refused nothing")
 	// The price moves before its old product is known to have lost it.
 	r.want(of("cup", map[string]string{"a": "silver"}), 3)
 	r.applied("cup", 3)

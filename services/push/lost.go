@@ -13,9 +13,9 @@ import (
 // lostAttempts is how often a message about a product that CATALOG has lost comes again, about two minutes in all.
 const lostAttempts = 8
 
-// lost says what becomes of a message about a product that CATALOG holds nothing of. That says that the catalog never had
-// the product only if Driftless knows nothing of it either. Else CATALOG was purged or deleted: ingestion is asked to read
-// the product again, and the message waits for that. ask names the message.
+// lost says what becomes of a message about a product that CATALOG holds nothing of. That says that the catalog never
+// had the product only if Driftless knows nothing of it either. Else CATALOG was purged or deleted: ingestion is asked
+// to read the product again, and the message waits for that. ask names the message.
 func (p *pusher) lost(ctx context.Context, product, ask string, attempt uint64) (verdict mesh.Verdict, lost bool) {
 	known, _, err := p.mesh.Observed().Get(ctx, p.account, product)
 	switch {
@@ -26,13 +26,16 @@ func (p *pusher) lost(ctx context.Context, product, ask string, attempt uint64) 
 	case attempt >= lostAttempts:
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: p.account, ProductId: product, Reason: topology.ReasonExhausted,
-			Message: fmt.Sprintf("CATALOG holds no state of product %s, which Driftless has brought to Stripe, and ingestion did not "+
-				"read it again: check that ingestion runs and that the mapping's queries return the product, then run `driftless reread %s`",
+			Message: fmt.Sprintf(
+				"CATALOG holds no state of product %s, which Driftless has brought to Stripe, and ingestion did not "+
+					"read it again: check that ingestion runs and that the mapping's queries return the product, then run `driftless reread %s`",
 				product, product),
 		}), true
 	}
-	if err := p.mesh.RequestReread(ctx, p.account, ask, "CATALOG holds no state of the product", []string{product}, false); err != nil {
+	if err := p.mesh.RequestReread(ctx, p.account, ask, "CATALOG holds no state of the product", []string{product},
+		false); err != nil {
 		return mesh.Retry(err), true
 	}
-	return mesh.Retry(fmt.Errorf("CATALOG holds no state of product %s; ingestion is asked to read it again", product)), true
+	return mesh.Retry(fmt.Errorf("CATALOG holds no state of product %s; ingestion is asked to read it again", product)),
+		true
 }

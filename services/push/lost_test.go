@@ -18,12 +18,13 @@ func (r *rig) asked() *meshv1.Command {
 	ctx, stop := context.WithTimeout(r.t.Context(), patience)
 	defer stop()
 	var command *meshv1.Command
-	require.NoError(r.t, mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand},
-		func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-			command = msg.Body
-			stop()
-			return mesh.Ack()
-		}))
+	require.NoError(r.t,
+		mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand},
+			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+				command = msg.Body
+				stop()
+				return mesh.Ack()
+			}))
 	return command
 }
 
@@ -54,10 +55,12 @@ func TestCommand_OfAProductThatNobodyKnowsIsDoneWith(t *testing.T) {
 	r.push()
 	r.order("cup")
 	require.Eventually(t, func() bool {
-		cons, err := r.mesh.JetStream().Consumer(t.Context(), topology.StreamCommand, topology.PushCommand.Durable("default"))
+		cons, err := r.mesh.JetStream().Consumer(t.Context(), topology.StreamCommand,
+			topology.PushCommand.Durable("default"))
 		return err == nil && cons.CachedInfo().AckFloor.Stream > 0 && cons.CachedInfo().NumAckPending == 0
 	}, patience, 10*time.Millisecond)
-	consumer, err := r.mesh.JetStream().Consumer(t.Context(), topology.StreamCommand, topology.IngestionCommand.Durable("default"))
+	consumer, err := r.mesh.JetStream().Consumer(t.Context(), topology.StreamCommand,
+		topology.IngestionCommand.Durable("default"))
 	require.NoError(t, err)
 	require.Zero(t, consumer.CachedInfo().NumPending)
 }

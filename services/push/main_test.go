@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// strict has the simulator refuse what Stripe is not known to take: empty values that its OpenAPI document does not offer, and
-// ids of deleted products.
+// strict has the simulator refuse what Stripe is not known to take: empty values that its OpenAPI document does not
+// offer, and ids of deleted products.
 var strict = os.Getenv("DRIFTLESS_STRICT") != ""
 
 // TestMain runs the whole suite once more against a strict Stripe. DRIFTLESS_STRICT=1 runs single tests against one.

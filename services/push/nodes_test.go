@@ -168,7 +168,8 @@ func (r *rig) nothingInFlight() {
 		}
 		left = nil
 		for _, c := range all {
-			ours := c.Consumer == topology.PushLive || c.Consumer == topology.PushBulk || c.Consumer == topology.PushCommand
+			ours := c.Consumer == topology.PushLive || c.Consumer == topology.PushBulk ||
+				c.Consumer == topology.PushCommand
 			if ours && c.Pending+c.InFlight > 0 {
 				left = append(left, c)
 			}

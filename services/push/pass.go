@@ -111,7 +111,11 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 		return errBusy
 	}
 	defer unlock()
-	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: p.account, Product: product, Version: o.change.GetVersion()})
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{
+		Account: p.account,
+		Product: product,
+		Version: o.change.GetVersion(),
+	})
 	ctx, span := startSpan(ctx, "sync product")
 	defer func() { endSpan(span, err) }()
 	o.traceparent = telemetry.Traceparent(ctx)
@@ -146,8 +150,8 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 	}
 }
 
-// rounds plans and applies until nothing is left to do or somebody else has to act. What can be known at once is not left to a
-// redelivery: that the product existed already, that it changed under the pass.
+// rounds plans and applies until nothing is left to do or somebody else has to act. What can be known at once is not
+// left to a redelivery: that the product existed already, that it changed under the pass.
 func (p *pusher) rounds(ctx context.Context, o order) (err error) {
 	for n := range 3 {
 		var again bool
@@ -216,9 +220,13 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 func repeated(left []catalog.Step, applied []appliedStep) []catalog.Step {
 	return slices.DeleteFunc(slices.Clone(left), func(l catalog.Step) bool {
 		return !slices.ContainsFunc(applied, func(a appliedStep) bool {
-			sets := func(param catalog.Param) bool { value, ok := a.Param(param.Name); return ok && value == param.Value }
+			sets := func(param catalog.Param) bool {
+				value, ok := a.Param(param.Name)
+				return ok && value == param.Value
+			}
 			return l.Kind == a.Kind && l.PriceID == a.PriceID && l.StripePriceID == a.StripePriceID &&
-				(l.Kind == catalog.CreateProduct || l.Kind == catalog.CreatePrice || slices.ContainsFunc(l.Params, sets))
+				(l.Kind == catalog.CreateProduct || l.Kind == catalog.CreatePrice ||
+					slices.ContainsFunc(l.Params, sets))
 		})
 	})
 }
@@ -259,7 +267,8 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 			endSpan(span, f)
 			return done, f
 		}
-		span.SetAttributes(telemetry.StripeRequestIDKey.String(result.RequestID), telemetry.StripeReplayedKey.Bool(result.Replayed))
+		span.SetAttributes(telemetry.StripeRequestIDKey.String(result.RequestID),
+			telemetry.StripeReplayedKey.Bool(result.Replayed))
 		span.End()
 		p.recovered(ctx)
 		switch step.Kind {
@@ -269,7 +278,8 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 			created[step.PriceID] = result.Product.Product.GetDefaultPrice()
 		case catalog.UpdateProduct, catalog.UpdatePrice:
 		}
-		p.logger.DebugContext(stepCtx, "applied", "step", step.String(), "object", result.ObjectID, "request", result.RequestID)
+		p.logger.DebugContext(stepCtx, "applied", "step", step.String(), "object", result.ObjectID,
+			"request", result.RequestID)
 		done = append(done, appliedStep{step, planned.key, result})
 	}
 	return done, nil
@@ -294,10 +304,12 @@ func resolved(step catalog.Step, created map[string]string) catalog.Step {
 // verdict turns the failure of a step into the end of the pass.
 func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 	if f.Action != stripeapi.Refuse {
-		return fmt.Errorf("product %s: %s: %w (%d of %d steps done; %s)", pl.change.GetProductId(), f.Step, f.Err, len(applied), len(pl.steps), f.Action)
+		return fmt.Errorf("product %s: %s: %w (%d of %d steps done; %s)", pl.change.GetProductId(), f.Step, f.Err,
+			len(applied), len(pl.steps), f.Action)
 	}
 	letter := p.letter(pl.change, topology.ReasonRefused, f.Err.Error())
-	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = f.Failure.Param, f.Code, f.RequestID, f.Step.String()
+	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = f.Failure.Param, f.Code, f.RequestID,
+		f.Step.String()
 	if f.Message != "" {
 		letter.Message = f.Message
 	}
@@ -307,7 +319,8 @@ func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 // letter holds the state that was wanted, whatever message asked for it: a change, an order or a retry.
 func (p *pusher) letter(change *catalogv1.ProductChange, reason, message string) *meshv1.DeadLetter {
 	letter := &meshv1.DeadLetter{
-		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Reason: reason, Message: message,
+		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Reason: reason,
+		Message: message,
 	}
 	if payload, err := proto.Marshal(change); err == nil && len(payload) <= p.mesh.MaxBody()/2 {
 		letter.Payload = payload
@@ -345,9 +358,11 @@ func (p *pusher) tell(ctx context.Context, o order, generation uint64, applied [
 	}
 	for _, a := range applied {
 		out.Steps = append(out.Steps, &meshv1.AppliedStep{
-			Step: o.keys.inWords(a.Step), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID, Took: durationpb.New(a.Took),
+			Step: o.keys.inWords(a.Step), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID,
+			Took: durationpb.New(a.Took),
 		})
 	}
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeApplied))
-	return p.mesh.Publish(ctx, topology.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out, mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
+	return p.mesh.Publish(ctx, topology.SyncSubject(p.account, out.GetKind(), out.GetProductId()), out,
+		mesh.WithID(out.GetId()), mesh.WithVersion(out.GetVersion()))
 }

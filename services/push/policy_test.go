@@ -26,9 +26,11 @@ func (r *rig) pushUnder(rules map[string]catalog.Rule) {
 
 func (r *rig) command(sync *meshv1.SyncProduct) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, sync.GetProductId()), &meshv1.Command{
-		Account: "default", Issuer: "test", Verb: &meshv1.Command_Sync{Sync: sync},
-	}))
+	require.NoError(r.t,
+		r.mesh.Publish(r.t.Context(),
+			topology.CommandSubject(topology.Push, "default", topology.VerbSync, sync.GetProductId()), &meshv1.Command{
+				Account: "default", Issuer: "test", Verb: &meshv1.Command_Sync{Sync: sync},
+			}))
 }
 
 func (r *rig) description(want string) func() bool {
@@ -47,7 +49,10 @@ func TestWhatStripeOwnsStaysAndTheRestIsPushed(t *testing.T) {
 	r.applied("mug", 1)
 	require.True(t, r.description("From the catalog")(), "a new product has the catalog's values")
 
-	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Description: stripe.String("By hand"), URL: stripe.String("https://example.com/hand")})
+	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{
+		Description: stripe.String("By hand"),
+		URL:         stripe.String("https://example.com/hand"),
+	})
 	require.NoError(t, err)
 	p = mug("Mug XL", "1500")
 	p.Description, p.Url = "From the catalog, again", "https://example.com/a"
@@ -56,7 +61,8 @@ func TestWhatStripeOwnsStaysAndTheRestIsPushed(t *testing.T) {
 	r.applied("mug", 2)
 	require.Eventually(t, func() bool {
 		held, err := r.stripe.Products.Get("mug", nil)
-		return err == nil && held.Name == "Mug XL" && held.Description == "By hand" && held.URL == "https://example.com/hand"
+		return err == nil && held.Name == "Mug XL" && held.Description == "By hand" &&
+			held.URL == "https://example.com/hand"
 	}, patience, 20*time.Millisecond)
 
 	// The catalog moves a field that is only reported, and a person overrules the owner.
@@ -78,7 +84,10 @@ func TestAFieldThatWaitsForAPersonIsLeft(t *testing.T) {
 	p.Description = "A"
 	r.want(p, 1)
 	r.applied("mug", 1)
-	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Description: stripe.String("theirs"), Name: stripe.String("Renamed")})
+	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{
+		Description: stripe.String("theirs"),
+		Name:        stripe.String("Renamed"),
+	})
 	require.NoError(t, err)
 	r.command(&meshv1.SyncProduct{ProductId: "mug", Look: true, Leave: []string{"description"}})
 	require.Eventually(t, func() bool {

@@ -47,8 +47,9 @@ type Config struct {
 	Policy *catalog.Policy
 	// Guard against a catalog that suddenly loses many products; the zero value is none.
 	Guard GuardConfig
-	// HoldCreations keeps products that Stripe does not hold, and prices of products that Driftless has not written yet,
-	// from being created: while the products that an account has already are adopted, they must not come to be twice.
+	// HoldCreations keeps products that Stripe does not hold, and prices of products that Driftless has not written
+	// yet, from being created: while the products that an account has already are adopted, they must not come to be
+	// twice.
 	HoldCreations bool
 	// TakeLookupKeys has lookup keys that the catalog wants taken from prices that are not of the catalog.
 	TakeLookupKeys bool
@@ -106,16 +107,23 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return m.Closed(ctx) })
 	g.Go(func() error { return gate.Watch(ctx) })
 	work(func(ctx context.Context) error {
-		return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: cfg.Concurrency}, p.change)
+		return mesh.Consume(ctx, m,
+			mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: cfg.Concurrency}, p.change)
 	})
 	work(func(ctx context.Context) error {
-		return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.change))
+		return mesh.Consume(ctx, m,
+			mesh.Worker{Service: topology.Push, Consumer: topology.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)},
+			inBulk(p.change))
 	})
 	work(func(ctx context.Context) error {
-		return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)}, inBulk(p.command))
+		return mesh.Consume(ctx, m,
+			mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)},
+			inBulk(p.command))
 	})
 	work(func(ctx context.Context) error {
-		return mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)}, p.retry)
+		return mesh.Consume(ctx, m,
+			mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry, Concurrency: max(cfg.Concurrency/4, 1)},
+			p.retry)
 	})
 	g.Go(func() error { return p.watchHalts(ctx) })
 	cfg.HTTP.Ready = m.Ready
@@ -125,7 +133,8 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 // inBulk has a handler's calls to Stripe leave room for live ones.
-func inBulk[M proto.Message](handle func(context.Context, mesh.Message[M]) mesh.Verdict) func(context.Context, mesh.Message[M]) mesh.Verdict {
+func inBulk[M proto.Message](handle func(context.Context, mesh.Message[M]) mesh.Verdict) func(context.Context,
+	mesh.Message[M]) mesh.Verdict {
 	return func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
 		return handle(budget.InLane(ctx, budget.Bulk), msg)
 	}
@@ -148,7 +157,8 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 				return p.later(ctx, order{change: change}, err)
 			}
 			if live.GetVersion() <= change.GetVersion() {
-				// The newer one is of a reading of the whole catalog: a live change does not wait for all that is before it.
+				// The newer one is of a reading of the whole catalog: a live change does not wait for all that is
+				// before it.
 				return p.settle(ctx, order{change: newest, redelivered: msg.Attempt > 1})
 			}
 		}
@@ -177,7 +187,11 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	}
 	if newest == nil && sync.GetArchiveExtra() {
 		// Nobody has a say in the product but the operator, who wants no extras.
-		newest = &catalogv1.ProductChange{Account: msg.Body.GetAccount(), ProductId: sync.GetProductId(), Operation: catalogv1.Operation_OPERATION_DELETE}
+		newest = &catalogv1.ProductChange{
+			Account:   msg.Body.GetAccount(),
+			ProductId: sync.GetProductId(),
+			Operation: catalogv1.Operation_OPERATION_DELETE,
+		}
 	}
 	if newest == nil {
 		if verdict, lost := p.lost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
@@ -187,7 +201,8 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 		return mesh.Ack()
 	}
 	return p.settle(ctx, order{
-		change: newest, look: sync.GetLook(), always: true, exceptions: catalog.Exceptions{Overwrite: sync.GetOverwrite(), Leave: sync.GetLeave()},
+		change: newest, look: sync.GetLook(), always: true,
+		exceptions: catalog.Exceptions{Overwrite: sync.GetOverwrite(), Leave: sync.GetLeave()},
 	})
 }
 
@@ -202,7 +217,8 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		return mesh.Retry(err)
 	}
 	if newest == nil {
-		if verdict, lost := p.lost(ctx, retry.GetProductId(), fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence), msg.Attempt); lost {
+		if verdict, lost := p.lost(ctx, retry.GetProductId(), fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
+			msg.Attempt); lost {
 			return verdict
 		}
 		return mesh.Ack()
@@ -241,7 +257,8 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 			if err := p.released(ctx, product); err != nil {
 				return mesh.Retry(err)
 			}
-			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, o.change.GetVersion(), o.look); err != nil {
+			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, o.change.GetVersion(),
+				o.look); err != nil {
 				p.logger.WarnContext(ctx, "a retry that is not needed stays", "product", product, "error", err)
 			}
 		}
@@ -285,15 +302,18 @@ func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
 		lane = topology.Bulk
 	}
 	retry := &meshv1.Retry{
-		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts, Lane: string(lane), Error: err.Error(),
+		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts,
+		Lane: string(lane), Error: err.Error(),
 		Look: o.look, Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
 	}
 	if failed := p.mesh.RetryLater(ctx, topology.Push, retry, delay); failed != nil {
 		return mesh.RetryIn(delay, errors.Join(err, failed))
 	}
 	span := trace.SpanFromContext(ctx)
-	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry), telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
+	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry),
+		telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
 	telemetry.Fail(span, err)
-	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempt", attempts, "in", delay, "error", err)
+	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempt", attempts, "in", delay,
+		"error", err)
 	return mesh.Ack()
 }

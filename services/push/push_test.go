@@ -79,13 +79,16 @@ func newRigOn(t *testing.T, url string, replicas int, strict bool, faults ...str
 	r.admin = stripesim.Admin{BaseURL: r.simURL}
 	r.run(func(ctx context.Context) error {
 		return stripesim.Run(ctx, stripesim.Config{
-			Listener: listener, Limits: stripesim.Limits{Off: true}, Faults: faults, DocumentedClearsOnly: strict, RefuseDeletedIDs: strict,
-			APIKeys: []stripesim.APIKey{{Key: key}, {Key: readOnly, ReadOnly: true}, {Key: otherKey, Account: "acct_other"}},
+			Listener: listener, Limits: stripesim.Limits{Off: true}, Faults: faults, DocumentedClearsOnly: strict,
+			RefuseDeletedIDs: strict,
+			APIKeys: []stripesim.APIKey{{Key: key}, {Key: readOnly, ReadOnly: true},
+				{Key: otherKey, Account: "acct_other"}},
 		})
 	})
-	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-	})})
+	r.stripe = client.New(key,
+		&stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+			URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		})})
 	return r
 }
 
@@ -103,8 +106,9 @@ func (r *rig) run(run func(context.Context) error) (stop func()) {
 
 func (r *rig) config(key string) push.Config {
 	return push.Config{
-		Account: "default", NATS: mesh.Config{URL: r.nats, Name: "push"}, Stripe: stripeapi.Config{Key: key, Base: r.simURL},
-		HTTP: httpserver.Config{Addr: "127.0.0.1:0"},
+		Account: "default", NATS: mesh.Config{URL: r.nats, Name: "push"},
+		Stripe: stripeapi.Config{Key: key, Base: r.simURL},
+		HTTP:   httpserver.Config{Addr: "127.0.0.1:0"},
 	}
 }
 
@@ -114,7 +118,8 @@ func (r *rig) push() (stop func()) {
 
 func mug(name, amount string) *catalogv1.Product {
 	return &catalogv1.Product{
-		Id: "mug", Name: name, DefaultPrice: "mug-one", Prices: []*catalogv1.Price{{Id: "mug-one", Currency: "eur", UnitAmount: amount}},
+		Id: "mug", Name: name, DefaultPrice: "mug-one",
+		Prices: []*catalogv1.Price{{Id: "mug-one", Currency: "eur", UnitAmount: amount}},
 	}
 }
 
@@ -141,9 +146,13 @@ func (r *rig) calls() map[string]int {
 
 func (r *rig) want(p *catalogv1.Product, version uint64) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, p.GetId()), &catalogv1.ProductChange{
-		Account: "default", ProductId: p.GetId(), Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
-	}, mesh.WithVersion(version)))
+	require.NoError(r.t,
+		r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, p.GetId()),
+			&catalogv1.ProductChange{
+				Account: "default", ProductId: p.GetId(), Version: version,
+				Operation: catalogv1.Operation_OPERATION_UPSERT,
+				Product:   p,
+			}, mesh.WithVersion(version)))
 }
 
 func (r *rig) observed(product string) *catalogv1.Observed {
@@ -167,7 +176,10 @@ func (r *rig) applied(product string, version uint64) *catalogv1.Observed {
 func (r *rig) prices(product string) (active, archived int) {
 	r.t.Helper()
 	for _, isActive := range []bool{true, false} {
-		list := r.stripe.Prices.List(&stripe.PriceListParams{Product: stripe.String(product), Active: stripe.Bool(isActive)})
+		list := r.stripe.Prices.List(&stripe.PriceListParams{
+			Product: stripe.String(product),
+			Active:  stripe.Bool(isActive),
+		})
 		for list.Next() {
 			if isActive {
 				active++
@@ -183,7 +195,8 @@ func (r *rig) prices(product string) (active, archived int) {
 func TestACallWhoseOutcomeIsUnknownIsNeverMadeTwice(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []stripesim.FaultKind{
-		stripesim.FaultResponseLost, stripesim.FaultErrorAfter, stripesim.FaultErrorBefore, stripesim.FaultReset, stripesim.FaultBadGateway,
+		stripesim.FaultResponseLost, stripesim.FaultErrorAfter, stripesim.FaultErrorBefore, stripesim.FaultReset,
+		stripesim.FaultBadGateway,
 		stripesim.FaultUnavailable, stripesim.FaultLockTimeout, stripesim.FaultRateLimit,
 	} {
 		for _, c := range []struct {
@@ -201,7 +214,13 @@ func TestACallWhoseOutcomeIsUnknownIsNeverMadeTwice(t *testing.T) {
 				r.push()
 				r.want(c.product, 10)
 				o := r.applied("mug", 10)
-				require.Empty(t, catalog.Diff(&catalogv1.ProductChange{Operation: catalogv1.Operation_OPERATION_UPSERT, ProductId: "mug", Product: c.product}, o))
+				require.Empty(t,
+					catalog.Diff(
+						&catalogv1.ProductChange{
+							Operation: catalogv1.Operation_OPERATION_UPSERT,
+							ProductId: "mug",
+							Product:   c.product,
+						}, o))
 				active, archived := r.prices("mug")
 				require.Equal(t, 1, active)
 				require.Zero(t, archived)
@@ -215,10 +234,18 @@ func TestACallWhoseOutcomeIsUnknownIsNeverMadeTwice(t *testing.T) {
 
 func TestANewerWishAfterALostAnswerLooksFirst(t *testing.T) {
 	t.Parallel()
-	for path, product := range map[string]func(name, amount string) *catalogv1.Product{"/v1/products": mug, "/v1/prices": pack} {
+	for path, product := range map[string]func(name, amount string) *catalogv1.Product{
+		"/v1/products": mug,
+		"/v1/prices":   pack,
+	} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, stripesim.Fault{Kind: stripesim.FaultResponseLost, Method: http.MethodPost, Path: path, Count: 1})
+			r := newRig(t, stripesim.Fault{
+				Kind:   stripesim.FaultResponseLost,
+				Method: http.MethodPost,
+				Path:   path,
+				Count:  1,
+			})
 			stop := r.push()
 			r.want(product("Mug", "1400"), 10)
 			require.Eventually(t, func() bool {
@@ -266,13 +293,19 @@ func TestAProductIsCreatedWithItsDefaultPrice(t *testing.T) {
 	}
 	require.NoError(t, events.Err())
 	require.Equal(t, map[string]string{
-		"product.created": "create product mug with price mug-one", "price.created": "create product mug with price mug-one",
-		"price.updated": "update price mug-one",
+		"product.created": "create product mug with price mug-one",
+		"price.created":   "create product mug with price mug-one",
+		"price.updated":   "update price mug-one",
 	}, confirms, "all of them are echoes")
 }
 
 func TestWhatAProductWasCreatedWithIsKnownToBeDriftlesss(t *testing.T) {
-	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultUnavailable, Method: http.MethodPost, Path: "/v1/prices/{price}", Count: 1})
+	r := newRig(t, stripesim.Fault{
+		Kind:   stripesim.FaultUnavailable,
+		Method: http.MethodPost,
+		Path:   "/v1/prices/{price}",
+		Count:  1,
+	})
 	stop := r.push()
 	p := mug("Mug", "1400")
 	p.Prices[0].Metadata = map[string]string{"size": "L"}
@@ -313,7 +346,12 @@ func (unexpanded) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestAPriceThatTheAnswerDoesNotShowIsLookedFor(t *testing.T) {
-	r := newRig(t, stripesim.Fault{Kind: stripesim.FaultLockTimeout, Method: http.MethodPost, Path: "/v1/prices/{price}", Count: 1})
+	r := newRig(t, stripesim.Fault{
+		Kind:   stripesim.FaultLockTimeout,
+		Method: http.MethodPost,
+		Path:   "/v1/prices/{price}",
+		Count:  1,
+	})
 	cfg := r.config(key)
 	cfg.Stripe.Transport = unexpanded{}
 	r.run(func(ctx context.Context) error { return push.Run(ctx, cfg) })
@@ -326,7 +364,11 @@ func TestAPriceThatTheAnswerDoesNotShowIsLookedFor(t *testing.T) {
 
 func TestAProductThatExistsIsTakenOver(t *testing.T) {
 	r := newRig(t)
-	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Theirs"), Metadata: map[string]string{"theirs": "1"}})
+	_, err := r.stripe.Products.New(&stripe.ProductParams{
+		ID:       stripe.String("mug"),
+		Name:     stripe.String("Theirs"),
+		Metadata: map[string]string{"theirs": "1"},
+	})
 	require.NoError(t, err)
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
@@ -345,13 +387,19 @@ func TestAPushThatDiedIsSucceededByOneThatLooks(t *testing.T) {
 	stop()
 	// As a push leaves it that was killed after its call and before it could record the answer.
 	price, err := r.stripe.Prices.New(&stripe.PriceParams{
-		Product: stripe.String("mug"), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1600), LookupKey: stripe.String("mug-one"),
+		Product: stripe.String("mug"), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1600),
+		LookupKey:         stripe.String("mug-one"),
 		TransferLookupKey: stripe.Bool(true), Metadata: map[string]string{catalog.PriceMarker: "mug-one"},
 	})
 	require.NoError(t, err)
 	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Claim = &catalogv1.Claim{Holder: "the dead", Until: timestamppb.New(time.Now().Add(time.Second)), Version: 20}
-		catalog.RecordIntents(o, &catalogv1.Intent{IdempotencyKey: "driftless-dead", Generation: o.GetGeneration(), At: timestamppb.Now(), Version: 20})
+		catalog.RecordIntents(o, &catalogv1.Intent{
+			IdempotencyKey: "driftless-dead",
+			Generation:     o.GetGeneration(),
+			At:             timestamppb.Now(),
+			Version:        20,
+		})
 		return nil
 	})
 	require.NoError(t, err)
@@ -453,7 +501,8 @@ func TestLongDelaysHoldNoPlaceInTheQueue(t *testing.T) {
 	// As after five failures, the last of which was another process's.
 	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Attempts: 5, Lane: "live"}
 	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, retry, 0))
-	cons, err := r.mesh.JetStream().Consumer(t.Context(), topology.PushLive.Stream, topology.PushLive.Durable("default"))
+	cons, err := r.mesh.JetStream().Consumer(t.Context(), topology.PushLive.Stream,
+		topology.PushLive.Durable("default"))
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
 	r.push()
@@ -480,8 +529,13 @@ func TestAnOrderMakesAProductEqualAgain(t *testing.T) {
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
-	order := &meshv1.Command{Id: "o1", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "mug", Look: true}}}
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"), order))
+	order := &meshv1.Command{
+		Id:      "o1",
+		Account: "default",
+		Verb:    &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "mug", Look: true}},
+	}
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"), order))
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
 		return err == nil && p.Name == "Mug"
@@ -517,7 +571,8 @@ func TestAConnectionThatIsClosedForGoodEndsPush(t *testing.T) {
 
 func TestAccountsOfOneMeshDoNotMix(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{Accounts: []string{"default", "other"}}))
+	require.NoError(t,
+		topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{Accounts: []string{"default", "other"}}))
 	r.push()
 	r.run(func(ctx context.Context) error {
 		cfg := r.config(otherKey)
@@ -526,9 +581,11 @@ func TestAccountsOfOneMeshDoNotMix(t *testing.T) {
 	})
 	r.want(mug("Ours", "1400"), 10)
 	theirs := mug("Theirs", "900")
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("other", topology.Live, "mug"), &catalogv1.ProductChange{
-		Account: "other", ProductId: "mug", Version: 20, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: theirs,
-	}, mesh.WithVersion(20)))
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.CatalogSubject("other", topology.Live, "mug"), &catalogv1.ProductChange{
+			Account: "other", ProductId: "mug", Version: 20, Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product: theirs,
+		}, mesh.WithVersion(20)))
 	r.applied("mug", 10)
 	require.Eventually(t, func() bool {
 		o, _, err := r.mesh.Observed().Get(t.Context(), "other", "mug")
@@ -549,7 +606,8 @@ func TestWhatOthersChangedUnseenIsNoFailure(t *testing.T) {
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Description: stripe.String("by hand")})
 	require.NoError(t, err)
 	r.want(mug("Mug XL", "1400"), 2)
-	require.Equal(t, "by hand", r.applied("mug", 2).GetProduct().GetDescription(), "it is seen now, for the ledger to tell of")
+	require.Equal(t, "by hand", r.applied("mug", 2).GetProduct().GetDescription(),
+		"it is seen now, for the ledger to tell of")
 	letters, err := r.mesh.LastSequence(t.Context(), topology.StreamDead)
 	require.NoError(t, err)
 	require.Zero(t, letters, "nothing is refused")

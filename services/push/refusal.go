@@ -38,7 +38,8 @@ func (e *refusedError) withRest() *refusedError {
 	return e
 }
 
-// keptIDError is a product that Stripe neither holds nor creates, because it keeps the ids of products that were deleted.
+// keptIDError is a product that Stripe neither holds nor creates, because it keeps the ids of products that were
+// deleted.
 type keptIDError struct{ *refusedError }
 
 func (p *pusher) keptID(pl *plan, f *failedStep) error {
@@ -48,7 +49,8 @@ func (p *pusher) keptID(pl *plan, f *failedStep) error {
 	}
 	letter := p.letter(pl.change, topology.ReasonRefused, fmt.Sprintf(
 		"Stripe makes no product %s, because it keeps the id of one that was deleted, and holds none either: give the product another id in "+
-			"the catalog, or make one in Stripe under another id and adopt it (docs/adoption.md). Stripe's words: %s", f.StripeProduct(), f.Message))
+			"the catalog, or make one in Stripe under another id and adopt it (docs/adoption.md). Stripe's words: %s",
+		f.StripeProduct(), f.Message))
 	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = "id", f.Code, f.RequestID, f.Step.String()
 	return &keptIDError{&refusedError{letter: letter}}
 }
@@ -56,8 +58,9 @@ func (p *pusher) keptID(pl *plan, f *failedStep) error {
 // mostSkips bounds what a pass leaves out because Stripe refused it: each costs a call and a look.
 const mostSkips = 4
 
-// skips are the parts of a product's calls that Stripe refused in this pass. The rest is made without them, so that a field
-// costs no more than itself, and no price is left with its old and its new amount on sale. A nil one skips nothing.
+// skips are the parts of a product's calls that Stripe refused in this pass. The rest is made without them, so that a
+// field costs no more than itself, and no price is left with its old and its new amount on sale. A nil one skips
+// nothing.
 type skips struct{ parts []skip }
 
 // skip is a call, or some parameters of it.
@@ -77,7 +80,8 @@ const defaultPrice = "default_price"
 
 // add takes a refusal into account. It reports whether the rest of the product can be made without what was refused.
 func (s *skips) add(f *failedStep) bool {
-	if f.Failure == nil || f.Action != stripeapi.Refuse || f.Kind == catalog.CreateProduct || len(s.parts) >= mostSkips {
+	if f.Failure == nil || f.Action != stripeapi.Refuse || f.Kind == catalog.CreateProduct ||
+		len(s.parts) >= mostSkips {
 		return false
 	}
 	part := skip{kind: f.Kind, priceID: f.PriceID, stripePriceID: f.StripePriceID}
@@ -88,8 +92,8 @@ func (s *skips) add(f *failedStep) bool {
 	return true
 }
 
-// refusedParams are the parameters of an update to leave out: those that were only sent to clear the field that Stripe names,
-// or else all that are not structural. It is nil for all of them.
+// refusedParams are the parameters of an update to leave out: those that were only sent to clear the field that Stripe
+// names, or else all that are not structural. It is nil for all of them.
 func refusedParams(f *failedStep) []string {
 	var named, rest []string
 	clears, keeps, structure := true, false, false
@@ -129,7 +133,8 @@ func (s *skips) filter(steps []catalog.Step, observed *catalogv1.Observed) []cat
 	}
 	var out []catalog.Step
 	for _, step := range steps {
-		whole := slices.ContainsFunc(s.parts, func(x skip) bool { return x.params == nil && x.is(step) || x.replaces(step) })
+		whole := slices.ContainsFunc(s.parts,
+			func(x skip) bool { return x.params == nil && x.is(step) || x.replaces(step) })
 		var params []catalog.Param
 		for _, p := range step.Params {
 			switch {
@@ -147,8 +152,8 @@ func (s *skips) filter(steps []catalog.Step, observed *catalogv1.Observed) []cat
 	return out
 }
 
-// successor moves the default price to the one that takes its place in the catalog. Where it may not be cleared, that is the
-// only way to take the old amount off sale: Stripe archives no default price.
+// successor moves the default price to the one that takes its place in the catalog. Where it may not be cleared, that
+// is the only way to take the old amount off sale: Stripe archives no default price.
 func successor(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Param {
 	held := observed.GetProduct().GetDefaultPrice()
 	id := catalog.FindPrice(observed, held).GetPrice().GetId()
@@ -177,7 +182,8 @@ func successor(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Par
 
 func (s *skips) leavesOut(step catalog.Step, p catalog.Param) bool {
 	return slices.ContainsFunc(s.parts, func(x skip) bool {
-		return x.is(step) && slices.Contains(x.params, p.Name) || x.kind == catalog.CreatePrice && p.PriceRef == x.priceID
+		return x.is(step) && slices.Contains(x.params, p.Name) ||
+			x.kind == catalog.CreatePrice && p.PriceRef == x.priceID
 	})
 }
 
@@ -185,7 +191,8 @@ func (x skip) is(step catalog.Step) bool {
 	return x.kind == step.Kind && x.priceID == step.PriceID && x.stripePriceID == step.StripePriceID
 }
 
-// replaces reports whether a step is about the price whose place one would have taken that was refused: it stays on sale.
+// replaces reports whether a step is about the price whose place one would have taken that was refused: it stays on
+// sale.
 func (x skip) replaces(step catalog.Step) bool {
 	return x.kind == catalog.CreatePrice && step.Kind == catalog.UpdatePrice && step.PriceID == x.priceID
 }

@@ -33,7 +33,12 @@ func TestPush_ARefusedClearCostsThatFieldOnly(t *testing.T) {
 	r.applied("mug", 1)
 
 	p = mug("Mug XL", "700")
-	p.Prices = append(p.Prices, &catalogv1.Price{Id: "mug-two", Currency: "usd", UnitAmount: "900", Metadata: map[string]string{"size": "L"}})
+	p.Prices = append(p.Prices, &catalogv1.Price{
+		Id:         "mug-two",
+		Currency:   "usd",
+		UnitAmount: "900",
+		Metadata:   map[string]string{"size": "L"},
+	})
 	r.want(p, 2)
 	message, field := r.dead("mug", 2)
 	require.Contains(t, []string{"statement_descriptor", "nickname"}, field)
@@ -97,7 +102,8 @@ func TestPush_ARefusedFieldLeavesNoPriceChangeHalfDone(t *testing.T) {
 	}
 }
 
-// TestPush_AnAmountIsReplacedThoughTheDefaultMayNotBeCleared: the default moves on instead, so that the old amount is archived.
+// TestPush_AnAmountIsReplacedThoughTheDefaultMayNotBeCleared: the default moves on instead, so that the old amount is
+// archived.
 func TestPush_AnAmountIsReplacedThoughTheDefaultMayNotBeCleared(t *testing.T) {
 	r := newStrictRig(t)
 	r.push()
@@ -113,7 +119,8 @@ func TestPush_AnAmountIsReplacedThoughTheDefaultMayNotBeCleared(t *testing.T) {
 	require.Equal(t, "mug-one", byDefault)
 }
 
-// TestPush_AnIDThatStripeKeepsIsADeadLetter: where Stripe gives the id of a deleted product to no other, no retry helps.
+// TestPush_AnIDThatStripeKeepsIsADeadLetter: where Stripe gives the id of a deleted product to no other, no retry
+// helps.
 func TestPush_AnIDThatStripeKeepsIsADeadLetter(t *testing.T) {
 	r := newStrictRig(t)
 	r.push()

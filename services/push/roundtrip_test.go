@@ -34,10 +34,13 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 			}
 			change = proto.CloneOf(change)
 			change.Account, change.ProductId, change.Version = "default", id, uint64(edit+1)
-			require.NoError(t, r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, id), change, mesh.WithVersion(change.GetVersion())))
+			require.NoError(t,
+				r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, id), change,
+					mesh.WithVersion(change.GetVersion())))
 			require.Eventually(t, func() bool {
 				o := r.observed(id)
-				return o.GetVersion() >= change.GetVersion() && o.GetClaim() == nil && !o.GetStale() || r.letter(id).GetVersion() == change.GetVersion()
+				return o.GetVersion() >= change.GetVersion() && o.GetClaim() == nil && !o.GetStale() ||
+					r.letter(id).GetVersion() == change.GetVersion()
 			}, patience, time.Millisecond, "version %d", change.GetVersion())
 			if !strict {
 				require.Nil(t, r.letter(id), "%v", change)
@@ -68,8 +71,8 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	})
 }
 
-// leftByAStrictStripe reports whether a difference is of a field that may not be cleared, or of the price that stays on sale
-// because it stays the default.
+// leftByAStrictStripe reports whether a difference is of a field that may not be cleared, or of the price that stays on
+// sale because it stays the default.
 func leftByAStrictStripe(left catalog.Difference, read *catalogv1.Observed) bool {
 	switch field := left.FieldOf(); field {
 	case "statement_descriptor", "nickname", "default_price":

@@ -88,7 +88,8 @@ func appliedBy(ctx context.Context, observed *catalogv1.Observed, version uint64
 		return
 	}
 	for _, intent := range observed.GetIntents() {
-		by := trace.SpanContextFromContext(telemetry.ContextWithTraceparent(context.WithoutCancel(ctx), intent.GetTraceparent()))
+		by := trace.SpanContextFromContext(telemetry.ContextWithTraceparent(context.WithoutCancel(ctx),
+			intent.GetTraceparent()))
 		if intent.GetVersion() >= version && by.IsValid() && by.TraceID() != span.SpanContext().TraceID() {
 			carriedBy(span, by)
 			return

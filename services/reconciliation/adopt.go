@@ -21,7 +21,8 @@ import (
 const listPage = 1000
 
 // ListProducts shows products with what both sides hold of them.
-func (c control) ListProducts(ctx context.Context, req *connect.Request[controlv1.ListProductsRequest]) (*connect.Response[controlv1.ListProductsResponse], error) {
+func (c control) ListProducts(ctx context.Context,
+	req *connect.Request[controlv1.ListProductsRequest]) (*connect.Response[controlv1.ListProductsResponse], error) {
 	out := &controlv1.ListProductsResponse{}
 	var err error
 	out.Next, err = c.ledger.Known(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
@@ -51,19 +52,24 @@ func adoptable(p *ledger.Product) bool {
 }
 
 // AdoptProducts orders push to adopt.
-func (c control) AdoptProducts(ctx context.Context, req *connect.Request[controlv1.AdoptProductsRequest]) (*connect.Response[controlv1.AdoptProductsResponse], error) {
+func (c control) AdoptProducts(ctx context.Context,
+	req *connect.Request[controlv1.AdoptProductsRequest]) (*connect.Response[controlv1.AdoptProductsResponse], error) {
 	adoptions := req.Msg.GetAdoptions()
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
 		command := &meshv1.Command{
-			Id: nuid.Next(), Account: c.Account, Issuer: operator, Reason: "approved", IssuedAt: timestamppb.New(c.Now()),
-			Verb: &meshv1.Command_Adopt{Adopt: a},
+			Id: nuid.Next(), Account: c.Account, Issuer: operator, Reason: "approved",
+			IssuedAt: timestamppb.New(c.Now()),
+			Verb:     &meshv1.Command_Adopt{Adopt: a},
 		}
-		if err := c.mesh.Publish(ctx, topology.CommandSubject(topology.Push, c.Account, topology.VerbAdopt, a.GetProductId()), command, mesh.WithID(command.GetId())); err != nil {
+		if err := c.mesh.Publish(ctx,
+			topology.CommandSubject(topology.Push, c.Account, topology.VerbAdopt, a.GetProductId()), command,
+			mesh.WithID(command.GetId())); err != nil {
 			return nil, unavailable(err)
 		}
 		if err := c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
-			EventID: "ORDER:" + command.GetId(), Product: a.GetProductId(), At: c.Now(), Kind: "ordered", Detail: "adopt " + mesh.DescribeAdoption(a), TraceID: traceID(ctx),
+			EventID: "ORDER:" + command.GetId(), Product: a.GetProductId(), At: c.Now(), Kind: "ordered",
+			Detail: "adopt " + mesh.DescribeAdoption(a), TraceID: traceID(ctx),
 		})); err != nil {
 			return nil, unavailable(err)
 		}
@@ -73,11 +79,13 @@ func (c control) AdoptProducts(ctx context.Context, req *connect.Request[control
 }
 
 // ListAdoptions tells what has become of orders to adopt.
-func (c control) ListAdoptions(ctx context.Context, req *connect.Request[controlv1.ListAdoptionsRequest]) (*connect.Response[controlv1.ListAdoptionsResponse], error) {
+func (c control) ListAdoptions(ctx context.Context,
+	req *connect.Request[controlv1.ListAdoptionsRequest]) (*connect.Response[controlv1.ListAdoptionsResponse], error) {
 	refused := topology.OutcomeName(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED)
 	var events []string
 	for _, id := range req.Msg.GetIds() {
-		for _, kind := range []meshv1.OutcomeKind{meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED} {
+		for _, kind := range []meshv1.OutcomeKind{meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED,
+			meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED} {
 			events = append(events, "SYNC:"+mesh.AdoptionID(kind, id))
 		}
 	}
@@ -88,7 +96,8 @@ func (c control) ListAdoptions(ctx context.Context, req *connect.Request[control
 	out := &controlv1.ListAdoptionsResponse{}
 	for _, a := range found {
 		out.Adoptions = append(out.Adoptions, &controlv1.Adoption{
-			Id: a.EventID[strings.LastIndexByte(a.EventID, ':')+1:], ProductId: a.Product, Refused: a.Kind == refused, Detail: a.Detail,
+			Id: a.EventID[strings.LastIndexByte(a.EventID, ':')+1:], ProductId: a.Product, Refused: a.Kind == refused,
+			Detail: a.Detail,
 		})
 	}
 	return connect.NewResponse(out), nil

@@ -36,7 +36,8 @@ func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 	sequence, err := r.mesh.LastSequence(r.t.Context(), topology.StreamCatalog)
 	require.NoError(r.t, err)
 	report := &meshv1.CaptureReport{
-		At: timestamppb.New(at), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: timestamppb.New(at), CatalogSequence: sequence, Version: 1,
+		At: timestamppb.New(at), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: timestamppb.New(at),
+		CatalogSequence: sequence, Version: 1,
 	}
 	if edit != nil {
 		edit(report)
@@ -48,7 +49,11 @@ func (r *rig) report(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
 // pull stands in for a pull that reads Stripe's events, and has nothing to do.
 func (r *rig) pull() {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Record("poll.default").Put(r.t.Context(), &meshv1.PollReport{At: timestamppb.Now(), Interval: durationpb.New(time.Hour)}))
+	require.NoError(r.t,
+		r.mesh.Record("poll.default").Put(r.t.Context(), &meshv1.PollReport{
+			At:       timestamppb.Now(),
+			Interval: durationpb.New(time.Hour),
+		}))
 	r.works(topology.PullStripe)
 }
 
@@ -58,9 +63,10 @@ func (r *rig) works(c topology.Consumer) (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Pull, Consumer: c}, func(context.Context, mesh.Message[*meshv1.StripeChange]) mesh.Verdict {
-			return mesh.Busy(time.Hour)
-		})
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Pull, Consumer: c},
+			func(context.Context, mesh.Message[*meshv1.StripeChange]) mesh.Verdict {
+				return mesh.Busy(time.Hour)
+			})
 	}()
 	stop = func() { cancel(); <-done }
 	r.t.Cleanup(func() {
@@ -75,7 +81,8 @@ func (r *rig) equality() *controlv1.Equality {
 	r.t.Helper()
 	plan := ask[controlv1.PlanResponse](r, "Plan", `{}`).GetEquality()
 	for _, other := range []*controlv1.Equality{
-		ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetEquality(), ask[controlv1.ListDriftResponse](r, "ListDrift", `{}`).GetEquality(),
+		ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetEquality(),
+		ask[controlv1.ListDriftResponse](r, "ListDrift", `{}`).GetEquality(),
 	} {
 		require.NotNil(r.t, other, "every answer has it")
 	}
@@ -109,7 +116,8 @@ func TestEquality_OfEveryAnswer(t *testing.T) {
 	require.WithinDuration(t, r.now(), e.GetStripeAsOf().AsTime(), time.Minute)
 
 	r.report(func(c *meshv1.CaptureReport) {
-		c.CapturedUpTo, c.Reason = timestamppb.New(c.GetAt().AsTime().Add(-21*time.Second)), "reading products waits for a lock"
+		c.CapturedUpTo, c.Reason = timestamppb.New(c.GetAt().AsTime().Add(-21*time.Second)),
+			"reading products waits for a lock"
 	})
 	require.Equal(t, "capture is 21 s behind (reading products waits for a lock)", r.equality().GetUnknown())
 	r.report(func(c *meshv1.CaptureReport) { c.At = timestamppb.New(c.GetAt().AsTime().Add(-40 * time.Second)) })
@@ -146,20 +154,28 @@ func TestEquality_NoticesServicesThatDoNotRun(t *testing.T) {
 	r := newRig(t)
 	r.cfg.GracePeriod = time.Hour
 	r.start()
-	require.NoError(t, r.mesh.Record("poll.default").Put(t.Context(), &meshv1.PollReport{At: timestamppb.Now(), Interval: durationpb.New(time.Hour)}))
+	require.NoError(t,
+		r.mesh.Record("poll.default").Put(t.Context(), &meshv1.PollReport{
+			At:       timestamppb.Now(),
+			Interval: durationpb.New(time.Hour),
+		}))
 	unknown := func() string { r.report(nil); return r.equality().GetUnknown() }
-	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no pull runs") }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no pull runs") }, patience,
+		50*time.Millisecond)
 	stop := r.works(topology.PullCommand)
-	require.Eventually(t, func() bool { return unknown() == "" }, patience, 50*time.Millisecond, "push is not missed while nothing waits for it")
+	require.Eventually(t, func() bool { return unknown() == "" }, patience, 50*time.Millisecond,
+		"push is not missed while nothing waits for it")
 	localtest.Holds(t, 7*time.Second, func() bool { return unknown() == "" }, "an idle pull runs")
 
 	r.desire("mug", "Mug", 10)
-	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no push runs") }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no push runs") }, patience,
+		50*time.Millisecond)
 	require.Contains(t, unknown(), "a message waits for it")
 	r.acked()
 	require.Eventually(t, func() bool { return unknown() == "" }, patience, 50*time.Millisecond)
 	stop()
-	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no pull runs") }, patience, 50*time.Millisecond, "it ran before")
+	require.Eventually(t, func() bool { return strings.Contains(unknown(), "no pull runs") }, patience,
+		50*time.Millisecond, "it ran before")
 }
 
 func TestCounts_LeaveOutWhatLeftTheCatalog(t *testing.T) {
@@ -167,9 +183,10 @@ func TestCounts_LeaveOutWhatLeftTheCatalog(t *testing.T) {
 	r.cfg.GracePeriod = time.Hour
 	r.start()
 	remove := func(id string, version uint64) {
-		require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-			Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_DELETE,
-		}, mesh.WithVersion(version)))
+		require.NoError(t,
+			r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
+				Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_DELETE,
+			}, mesh.WithVersion(version)))
 	}
 	archived := func(id string) {
 		_, err := r.mesh.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
@@ -189,7 +206,8 @@ func TestCounts_LeaveOutWhatLeftTheCatalog(t *testing.T) {
 	status := func(want ...uint64) func() bool {
 		return func() bool {
 			s := ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`)
-			return s.GetInSync() == want[0] && s.GetPending() == want[1] && s.GetOrphans() == want[2] && s.GetLeft() == want[3]
+			return s.GetInSync() == want[0] && s.GetPending() == want[1] && s.GetOrphans() == want[2] &&
+				s.GetLeft() == want[3]
 		}
 	}
 	require.Eventually(t, status(1, 1, 1, 2), patience, 10*time.Millisecond, "the cup is yet to be archived")
@@ -197,21 +215,30 @@ func TestCounts_LeaveOutWhatLeftTheCatalog(t *testing.T) {
 	archived("cup")
 	require.Eventually(t, status(1, 0, 1, 3), patience, 10*time.Millisecond)
 	require.EqualValues(t, 2, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetCompared())
-	require.EqualValues(t, 1, ask[controlv1.PlanResponse](r, "Plan", `{"product_ids":["cup"]}`).GetCompared(), "it was named")
+	require.EqualValues(t, 1, ask[controlv1.PlanResponse](r, "Plan", `{"product_ids":["cup"]}`).GetCompared(),
+		"it was named")
 	r.desire("cup", "Cup", 13)
 	require.Eventually(t, status(1, 1, 1, 2), patience, 10*time.Millisecond, "it is back")
 }
 
 func TestPlan_IsComplete(t *testing.T) {
 	r := newRig(t)
-	r.under(map[string]catalog.Rule{"default_price": {Action: catalog.Report}, "prices.active": {Action: catalog.Report}})
+	r.under(map[string]catalog.Rule{
+		"default_price": {Action: catalog.Report},
+		"prices.active": {Action: catalog.Report},
+	})
 	r.start()
 	r.acked()
 
 	price := func(id string, amount string) *catalogv1.Price {
 		return &catalogv1.Price{Id: id, Active: proto.Bool(true), Currency: "eur", UnitAmount: amount}
 	}
-	mug := &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: "mug-eur", Prices: []*catalogv1.Price{price("mug-eur", "1400")}}
+	mug := &catalogv1.Product{
+		Id:           "mug",
+		Name:         "Mug",
+		DefaultPrice: "mug-eur",
+		Prices:       []*catalogv1.Price{price("mug-eur", "1400")},
+	}
 	inStripe := func(byHand bool) {
 		_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 			ours, theirs := price("mug-eur", "1400"), price("", "1650")
@@ -227,19 +254,24 @@ func TestPlan_IsComplete(t *testing.T) {
 		require.NoError(t, err)
 	}
 	inStripe(false)
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), &catalogv1.ProductChange{
-		Account: "default", ProductId: "mug", Version: 10, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: mug,
-	}, mesh.WithVersion(10)))
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"), &catalogv1.ProductChange{
+			Account: "default", ProductId: "mug", Version: 10, Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product: mug,
+		}, mesh.WithVersion(10)))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	inStripe(true)
 	words := func(drift []*controlv1.Drift) (out []string) {
 		for _, d := range drift {
 			require.Equal(t, "report", d.GetDifference().GetAction())
-			out = append(out, d.GetDifference().GetField()+": "+d.GetDifference().GetCatalogWords()+" to "+d.GetDifference().GetStripeWords())
+			out = append(out,
+				d.GetDifference().GetField()+": "+d.GetDifference().GetCatalogWords()+" to "+
+					d.GetDifference().GetStripeWords())
 		}
 		return out
 	}
-	want := []string{"default_price: mug-eur (14.00 EUR) to price_2 (16.50 EUR)", "prices.mug-eur.active: active (14.00 EUR) to archived (14.00 EUR)"}
+	want := []string{"default_price: mug-eur (14.00 EUR) to price_2 (16.50 EUR)",
+		"prices.mug-eur.active: active (14.00 EUR) to archived (14.00 EUR)"}
 	require.Eventually(t, func() bool {
 		drift := ask[controlv1.ListDriftResponse](r, "ListDrift", `{}`).GetDrift()
 		return len(drift) == 2 && len(words(drift)) == 2
@@ -255,10 +287,28 @@ func TestPlan_IsComplete(t *testing.T) {
 		r.observe(id, "Old", 1)
 		r.desire(id, "New", uint64(20+i))
 	}
-	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "slow", Version: 20, Attempts: 4, Lane: "live", Error: "Stripe: 500 [req_1]"}, time.Hour))
-	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "held", Version: 21, Lane: "bulk", Error: "held until approved"}, time.Hour))
+	require.NoError(t,
+		r.mesh.RetryLater(t.Context(), topology.Push,
+			&meshv1.Retry{
+				Account:   "default",
+				ProductId: "slow",
+				Version:   20,
+				Attempts:  4,
+				Lane:      "live",
+				Error:     "Stripe: 500 [req_1]",
+			}, time.Hour))
+	require.NoError(t,
+		r.mesh.RetryLater(t.Context(), topology.Push,
+			&meshv1.Retry{
+				Account:   "default",
+				ProductId: "held",
+				Version:   21,
+				Lane:      "bulk",
+				Error:     "held until approved",
+			}, time.Hour))
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Id: "letter", Account: "default", Service: topology.Push, ProductId: "bad", Version: 22, Reason: topology.ReasonRefused, Message: "Invalid currency: xxx", LastAt: timestamppb.Now(),
+		Id: "letter", Account: "default", Service: topology.Push, ProductId: "bad", Version: 22,
+		Reason: topology.ReasonRefused, Message: "Invalid currency: xxx", LastAt: timestamppb.Now(),
 	}))
 	for _, request := range []string{`{}`, `{"product_ids":["bad","held","slow"]}`} {
 		require.Eventually(t, func() bool {
@@ -266,8 +316,10 @@ func TestPlan_IsComplete(t *testing.T) {
 			for _, p := range ask[controlv1.PlanResponse](r, "Plan", request).GetProducts() {
 				of[p.GetProductId()] = p
 			}
-			return of["bad"].GetRefused() == "Invalid currency: xxx" && of["held"].GetHeld() && of["held"].GetAttempts() == 0 && !of["slow"].GetHeld() &&
-				of["slow"].GetAttempts() == 4 && of["slow"].GetWaiting() == "Stripe: 500 [req_1]" && of["slow"].GetNextAttemptAt().AsTime().After(time.Now())
+			return of["bad"].GetRefused() == "Invalid currency: xxx" && of["held"].GetHeld() &&
+				of["held"].GetAttempts() == 0 && !of["slow"].GetHeld() &&
+				of["slow"].GetAttempts() == 4 && of["slow"].GetWaiting() == "Stripe: 500 [req_1]" &&
+				of["slow"].GetNextAttemptAt().AsTime().After(time.Now())
 		}, patience, 20*time.Millisecond, request)
 	}
 }
@@ -288,10 +340,11 @@ func TestSyncProducts_HasTheRowsReadFirst(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-			orders <- msg.Body
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand},
+			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+				orders <- msg.Body
+				return mesh.Ack()
+			})
 	}()
 	order := <-orders
 	cancel()

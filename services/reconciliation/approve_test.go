@@ -20,7 +20,8 @@ func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
 	r.start()
 	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard())
 	_, err := r.mesh.Guard("default").CompareAndPut(t.Context(), &meshv1.Guard{
-		Since: timestamppb.Now(), Archived: 10, Recent: []string{"x"}, Held: []string{"mug", "poster"}, HeldSince: timestamppb.Now(), Products: 100, Allowed: 10,
+		Since: timestamppb.Now(), Archived: 10, Recent: []string{"x"}, Held: []string{"mug", "poster"},
+		HeldSince: timestamppb.Now(), Products: 100, Allowed: 10,
 	}, 0)
 	require.NoError(t, err)
 	require.Len(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard().GetHeld(), 2)
@@ -30,12 +31,13 @@ func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-			mu.Lock()
-			defer mu.Unlock()
-			ordered[msg.Body.GetSync().GetProductId()] = msg.Body.GetIssuer()
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand},
+			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+				mu.Lock()
+				defer mu.Unlock()
+				ordered[msg.Body.GetSync().GetProductId()] = msg.Body.GetIssuer()
+				return mesh.Ack()
+			})
 	}()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
 
@@ -57,7 +59,8 @@ func TestAnApprovalLetsWhatIsHeldThrough(t *testing.T) {
 	require.Equal(t, 400, status, string(answer))
 	require.Contains(t, string(answer), "the guard holds nothing")
 	require.Nil(t, ask[controlv1.ApproveResponse](r, "Approve", `{"duration":"0s"}`).GetUntil())
-	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard().GetApprovedUntil(), "it is over at once")
+	require.Nil(t, ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetGuard().GetApprovedUntil(),
+		"it is over at once")
 }
 
 func TestAPlanNamesWhatIsNobodysAndWhatStandsStill(t *testing.T) {

@@ -28,7 +28,8 @@ func (r *reconciler) desired(ctx context.Context, msg mesh.Message[*catalogv1.Pr
 	}
 	return ledger.DesiredChange(change, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}, ledger.Entry{
 		// With the time: a stream that is made anew counts from 1 again.
-		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence), Product: change.GetProductId(), At: at, Kind: "catalog_change",
+		EventID: fmt.Sprintf("CATALOG:%d:%d", msg.PublishedAt.UnixNano(), msg.Sequence), Product: change.GetProductId(),
+		At: at, Kind: "catalog_change",
 		Version: change.GetVersion(), Detail: describe(change), TraceID: traceID(ctx),
 	}), nil
 }
@@ -38,8 +39,8 @@ func (r *reconciler) observed(_ context.Context, msg mesh.Message[*catalogv1.Obs
 	return ledger.ObservedChange(msg.Body, ledger.Position{Sequence: msg.Sequence, Stored: msg.PublishedAt}), nil
 }
 
-// forgetAdopted drops what was observed under an id of Stripe's own, if a product was adopted while that was on its way: it is
-// none by itself any more.
+// forgetAdopted drops what was observed under an id of Stripe's own, if a product was adopted while that was on its
+// way: it is none by itself any more.
 func (r *reconciler) forgetAdopted(ctx context.Context, o *catalogv1.Observed) error {
 	if catalog.Managed(o) || o.GetProduct() == nil {
 		return nil
@@ -64,7 +65,8 @@ func (r *reconciler) stripeEvent(ctx context.Context, msg mesh.Message[*meshv1.S
 		return ledger.Change{}, err
 	}
 	return ledger.EventEntry(ledger.Entry{
-		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(), Product: c.GetProductId(), At: c.GetReceivedAt().AsTime(),
+		EventID: "STRIPE:" + c.GetAccount() + ":" + c.GetEventId(), Product: c.GetProductId(),
+		At:   c.GetReceivedAt().AsTime(),
 		Kind: "stripe_event", Detail: detail, TraceID: traceID(ctx), Data: data,
 	}, c.GetEventId()), nil
 }
@@ -81,13 +83,15 @@ func (r *reconciler) outcome(ctx context.Context, msg mesh.Message[*meshv1.Outco
 		detail = strings.Join(steps, "; ")
 	}
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{
-		Differences: o.GetDifferences(), Steps: o.GetSteps(), StripeEventId: o.GetEventId(), IdempotencyKey: o.GetIdempotencyKey(),
+		Differences: o.GetDifferences(), Steps: o.GetSteps(), StripeEventId: o.GetEventId(),
+		IdempotencyKey: o.GetIdempotencyKey(),
 	})
 	if err != nil {
 		return ledger.Change{}, err
 	}
 	return ledger.AuditEntry(ledger.Entry{
-		EventID: "SYNC:" + o.GetId(), Product: o.GetProductId(), At: o.GetAt().AsTime(), Kind: topology.OutcomeName(o.GetKind()),
+		EventID: "SYNC:" + o.GetId(), Product: o.GetProductId(), At: o.GetAt().AsTime(),
+		Kind:    topology.OutcomeName(o.GetKind()),
 		Version: o.GetVersion(), Detail: detail, TraceID: traceID(ctx), Data: data,
 	}), nil
 }
@@ -106,15 +110,17 @@ func (r *reconciler) deadLetter(ctx context.Context, msg mesh.Message[*meshv1.De
 	// An earlier version, or somebody else, may have stored what Postgres refuses.
 	mesh.FitLetter(l, r.mesh.MaxBody())
 	return ledger.DeadLetterChange(l, ledger.Entry{
-		EventID: "DEAD:" + l.GetId(), Product: l.GetProductId(), At: l.GetLastAt().AsTime(), Kind: "dead", Version: l.GetVersion(),
-		Detail: l.GetReason() + ": " + l.GetMessage(), TraceID: traceID(ctx),
+		EventID: "DEAD:" + l.GetId(), Product: l.GetProductId(), At: l.GetLastAt().AsTime(), Kind: "dead",
+		Version: l.GetVersion(),
+		Detail:  l.GetReason() + ": " + l.GetMessage(), TraceID: traceID(ctx),
 	}), nil
 }
 
 func (r *reconciler) tell(ctx context.Context, o *meshv1.Outcome) error {
 	o.Account, o.At = r.Account, timestamppb.New(r.Now())
 	fitOutcome(o, r.mesh.MaxBody())
-	return r.mesh.Publish(ctx, topology.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o, mesh.WithID(o.GetId()), mesh.WithVersion(o.GetVersion()))
+	return r.mesh.Publish(ctx, topology.SyncSubject(r.Account, o.GetKind(), o.GetProductId()), o,
+		mesh.WithID(o.GetId()), mesh.WithVersion(o.GetVersion()))
 }
 
 func traceID(ctx context.Context) string {
@@ -126,7 +132,8 @@ func traceID(ctx context.Context) string {
 
 // describe says in words what a change is: where it comes from and which columns it touched.
 func describe(c *catalogv1.ProductChange) string {
-	words := []string{strings.ToLower(strings.TrimPrefix(c.GetSource().String(), "SOURCE_")), strings.ToLower(strings.TrimPrefix(c.GetOperation().String(), "OPERATION_"))}
+	words := []string{strings.ToLower(strings.TrimPrefix(c.GetSource().String(), "SOURCE_")),
+		strings.ToLower(strings.TrimPrefix(c.GetOperation().String(), "OPERATION_"))}
 	for _, row := range c.GetRowImages() {
 		op := strings.ToLower(strings.TrimPrefix(row.GetOperation().String(), "ROW_OPERATION_"))
 		words = append(words, op+" "+row.GetTable()+changedColumns(row))
@@ -150,7 +157,8 @@ func changedColumns(row *catalogv1.RowImage) string {
 	}
 	slices.Sort(columns)
 	for _, column := range columns {
-		if before, now := row.GetOldValues()[column], row.GetNewValues()[column]; before != now && !slices.Contains(bookkeeping, column) {
+		if before, now := row.GetOldValues()[column],
+			row.GetNewValues()[column]; before != now && !slices.Contains(bookkeeping, column) {
 			changed = append(changed, fmt.Sprintf("%s: %q -> %q", column, abridged(before), abridged(now)))
 		}
 	}

@@ -46,7 +46,8 @@ type control struct{ *reconciler }
 var _ controlv1connect.ControlServiceHandler = control{}
 
 func (r *reconciler) controlAPI() http.Handler {
-	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(maxRequest), connect.WithInterceptors(checked(), r.connected()))
+	path, handler := controlv1connect.NewControlServiceHandler(control{r}, connectjson.Handler(maxRequest),
+		connect.WithInterceptors(checked(), r.connected()))
 	bodies := httpserver.NewBodies(httpserver.Bounds{
 		Max:   maxRequest,
 		Small: 64 << 10,
@@ -63,8 +64,8 @@ func (r *reconciler) controlAPI() http.Handler {
 // maxTold is how many faults of a request an answer names.
 const maxTold = 10
 
-// checked refuses requests that break the contract, or name what the ledger cannot store, before anything is published for
-// them.
+// checked refuses requests that break the contract, or name what the ledger cannot store, before anything is published
+// for them.
 func checked() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
@@ -103,7 +104,8 @@ func (r *reconciler) connected() connect.UnaryInterceptorFunc {
 // SyncProducts orders ingestion to read products from the operator's tables, and push to bring them to their latest
 // desired state. Their dead letters that are about no version are settled by it: what fails again writes new ones. A
 // product that neither side has as far as is known costs no order of its own and no entry of the audit trail.
-func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
+func (c control) SyncProducts(ctx context.Context,
+	req *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
 	ids := distinct(req.Msg.GetProductIds())
 	unknown, err := c.ledger.Unknown(ctx, ids)
 	if err != nil {
@@ -126,7 +128,15 @@ func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv
 		if req.Msg.GetLook() {
 			detail = "sync, with a look at Stripe"
 		}
-		if err := c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{EventID: "ORDER:" + command, Product: id, At: at, Kind: "ordered", Detail: detail, TraceID: traceID(ctx)})); err != nil {
+		if err := c.ledger.Apply(ctx,
+			ledger.AuditEntry(ledger.Entry{
+				EventID: "ORDER:" + command,
+				Product: id,
+				At:      at,
+				Kind:    "ordered",
+				Detail:  detail,
+				TraceID: traceID(ctx),
+			})); err != nil {
 			return nil, unavailable(err)
 		}
 	}
@@ -134,7 +144,8 @@ func (c control) SyncProducts(ctx context.Context, req *connect.Request[controlv
 }
 
 // Approve lets push archive what the guard holds, and whatever else the catalog loses until then.
-func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.ApproveRequest]) (*connect.Response[controlv1.ApproveResponse], error) {
+func (c control) Approve(ctx context.Context,
+	req *connect.Request[controlv1.ApproveRequest]) (*connect.Response[controlv1.ApproveResponse], error) {
 	duration, asked := time.Hour, req.Msg.GetDuration() != nil
 	if asked {
 		duration = req.Msg.GetDuration().AsDuration()
@@ -155,7 +166,8 @@ func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.App
 			return nil, unavailable(err)
 		}
 		if !asked && len(guard.GetHeld()) == 0 {
-			return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the guard holds nothing; to let everything be archived for a while all the same, say for how long"))
+			return nil, connect.NewError(connect.CodeFailedPrecondition,
+				errors.New("the guard holds nothing; to let everything be archived for a while all the same, say for how long"))
 		}
 		guard.ApprovedUntil = until
 		if until != nil {
@@ -185,7 +197,8 @@ func (c control) Approve(ctx context.Context, req *connect.Request[controlv1.App
 }
 
 // StartScan orders a full scan of Stripe.
-func (c control) StartScan(ctx context.Context, _ *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
+func (c control) StartScan(ctx context.Context,
+	_ *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
 	id := nuid.Next()
 	if err := c.scan(ctx, id, operator, "asked for"); err != nil {
 		return nil, unavailable(err)
@@ -194,19 +207,22 @@ func (c control) StartScan(ctx context.Context, _ *connect.Request[controlv1.Sta
 }
 
 // GetScan tells how the newest scan goes or went.
-func (c control) GetScan(ctx context.Context, _ *connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
+func (c control) GetScan(ctx context.Context,
+	_ *connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
 	scan, err := c.lastScan(ctx)
 	switch {
 	case err != nil:
 		return nil, unavailable(err)
 	case scan == nil:
-		return nil, connect.NewError(connect.CodeNotFound, errors.New("the account was never scanned: start a scan with StartScan"))
+		return nil, connect.NewError(connect.CodeNotFound,
+			errors.New("the account was never scanned: start a scan with StartScan"))
 	}
 	return connect.NewResponse(&controlv1.GetScanResponse{Scan: scan}), nil
 }
 
 // ListHistory shows everything recorded about a product, newest first.
-func (c control) ListHistory(ctx context.Context, req *connect.Request[controlv1.ListHistoryRequest]) (*connect.Response[controlv1.ListHistoryResponse], error) {
+func (c control) ListHistory(ctx context.Context,
+	req *connect.Request[controlv1.ListHistoryRequest]) (*connect.Response[controlv1.ListHistoryResponse], error) {
 	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
 	entries, err := c.ledger.History(ctx, req.Msg.GetProductId(), limit)
 	if err != nil {
@@ -217,17 +233,21 @@ func (c control) ListHistory(ctx context.Context, req *connect.Request[controlv1
 		entry := &controlv1.HistoryEntry{}
 		if e.Data != nil {
 			if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(e.Data, entry); err != nil {
-				return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("entry %s of the history: %w", e.EventID, err))
+				return nil, connect.NewError(connect.CodeInternal,
+					fmt.Errorf("entry %s of the history: %w", e.EventID, err))
 			}
 		}
-		entry.At, entry.Kind, entry.Version, entry.Detail, entry.TraceId = timestamppb.New(e.At), e.Kind, e.Version, e.Detail, e.TraceID
+		entry.At, entry.Kind, entry.Version, entry.Detail, entry.TraceId = timestamppb.New(e.At), e.Kind, e.Version,
+			e.Detail, e.TraceID
 		out.Entries = append(out.Entries, entry)
 	}
 	return connect.NewResponse(out), nil
 }
 
 // ListDeadLetters shows open dead letters, newest first.
-func (c control) ListDeadLetters(ctx context.Context, req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse], error) {
+func (c control) ListDeadLetters(ctx context.Context,
+	req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse],
+	error) {
 	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
 	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
 	letters, err := c.ledger.DeadLetters(ctx, of, limit)

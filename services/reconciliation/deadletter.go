@@ -29,13 +29,16 @@ const lettersAtOnce = 200
 func (r *reconciler) forget(ctx context.Context, letters []*meshv1.DeadLetter) {
 	for _, l := range letters {
 		if err := r.mesh.DeleteLetter(ctx, l); err != nil {
-			r.Logger.WarnContext(ctx, "a dead letter is closed, and could not be removed from DEAD", "product", l.GetProductId(), "error", err)
+			r.Logger.WarnContext(ctx, "a dead letter is closed, and could not be removed from DEAD",
+				"product", l.GetProductId(), "error", err)
 		}
 	}
 }
 
 // GetDeadLetters shows a product's open dead letters with what they were about.
-func (c control) GetDeadLetters(ctx context.Context, req *connect.Request[controlv1.GetDeadLettersRequest]) (*connect.Response[controlv1.GetDeadLettersResponse], error) {
+func (c control) GetDeadLetters(ctx context.Context,
+	req *connect.Request[controlv1.GetDeadLettersRequest]) (*connect.Response[controlv1.GetDeadLettersResponse],
+	error) {
 	id := req.Msg.GetProductId()
 	letters, err := c.ledger.DeadLetters(ctx, ledger.Letters{Products: []string{id}}, maxNamed)
 	if err != nil {
@@ -56,12 +59,13 @@ func (c control) GetDeadLetters(ctx context.Context, req *connect.Request[contro
 	return connect.NewResponse(out), nil
 }
 
-// wanted is the state that a letter is about: the one that it carries, that of a write-back included, or else the one of its
-// version that CATALOG held, as with a letter of a repair, which carries the order.
+// wanted is the state that a letter is about: the one that it carries, that of a write-back included, or else the one
+// of its version that CATALOG held, as with a letter of a repair, which carries the order.
 func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductChange {
 	if l.GetReason() == topology.ReasonWriteBackFailed {
 		command := &meshv1.Command{}
-		if err := proto.Unmarshal(l.GetPayload(), command); err == nil && command.GetWriteBack().GetProductId() == l.GetProductId() {
+		if err := proto.Unmarshal(l.GetPayload(), command); err == nil &&
+			command.GetWriteBack().GetProductId() == l.GetProductId() {
 			return &catalogv1.ProductChange{
 				Account: l.GetAccount(), ProductId: l.GetProductId(), Version: l.GetVersion(),
 				Operation: catalogv1.Operation_OPERATION_UPSERT, Product: command.GetWriteBack().GetProduct(),
@@ -81,10 +85,10 @@ func wanted(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.ProductCha
 }
 
 // retriedBy is the service that is told to try again. A product that ingestion refused never came to CATALOG, so only
-// ingestion can read its newest state. All else is push's, which looks at Stripe: what pull could not take is read by that.
-// A message that nobody could read may name a product that the catalog never had; ingestion would call that one removed. So
-// may a write-back that failed, and what it rested on may be past: once push has looked at Stripe, what then differs is decided
-// anew.
+// ingestion can read its newest state. All else is push's, which looks at Stripe: what pull could not take is read by
+// that. A message that nobody could read may name a product that the catalog never had; ingestion would call that one
+// removed. So may a write-back that failed, and what it rested on may be past: once push has looked at Stripe, what
+// then differs is decided anew.
 func retriedBy(l *meshv1.DeadLetter) string {
 	switch l.GetReason() {
 	case topology.ReasonUndecodable, topology.ReasonWriteBackFailed:
@@ -96,9 +100,11 @@ func retriedBy(l *meshv1.DeadLetter) string {
 	return topology.Push
 }
 
-// ReplayDeadLetters orders the newest states of dead products to be tried again. The letters stay open: what comes of the
-// orders closes them, or brings others in their place.
-func (c control) ReplayDeadLetters(ctx context.Context, req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse], error) {
+// ReplayDeadLetters orders the newest states of dead products to be tried again. The letters stay open: what comes of
+// the orders closes them, or brings others in their place.
+func (c control) ReplayDeadLetters(ctx context.Context,
+	req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse],
+	error) {
 	letters, missing, more, err := c.selected(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
@@ -118,7 +124,8 @@ func (c control) ReplayDeadLetters(ctx context.Context, req *connect.Request[con
 			ordered = l.GetProductId()
 			command := nuid.Next()
 			replayCtx, span := c.startReplay(ctx, l)
-			if failed = c.order(replayCtx, l.GetProductId(), true, operator, "replay of a dead letter", command); failed == nil {
+			if failed = c.order(replayCtx, l.GetProductId(), true, operator, "replay of a dead letter",
+				command); failed == nil {
 				failed = c.recordReplay(replayCtx, command, l)
 			}
 			telemetry.Fail(span, failed)
@@ -134,7 +141,8 @@ func (c control) ReplayDeadLetters(ctx context.Context, req *connect.Request[con
 }
 
 // replayByIngestion has ingestion read the products of its letters again, all by one order.
-func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLetter, results []*controlv1.DeadLetterResult) (err error) {
+func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLetter,
+	results []*controlv1.DeadLetterResult) (err error) {
 	var ids []string
 	var spans []trace.Span
 	defer func() {
@@ -178,8 +186,9 @@ func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLe
 
 func (c control) recordReplay(ctx context.Context, command string, l *meshv1.DeadLetter) error {
 	return c.ledger.Apply(ctx, ledger.AuditEntry(ledger.Entry{
-		EventID: "ORDER:" + command + ":" + l.GetProductId(), Product: l.GetProductId(), At: c.Now(), Kind: "ordered", Version: l.GetVersion(),
-		Detail: fmt.Sprintf("replay by %s of what was dead: %s", retriedBy(l), l.GetReason()), TraceID: traceID(ctx),
+		EventID: "ORDER:" + command + ":" + l.GetProductId(), Product: l.GetProductId(), At: c.Now(), Kind: "ordered",
+		Version: l.GetVersion(),
+		Detail:  fmt.Sprintf("replay by %s of what was dead: %s", retriedBy(l), l.GetReason()), TraceID: traceID(ctx),
 	}))
 }
 
@@ -189,12 +198,15 @@ func (r *reconciler) backfill(ctx context.Context, products []string, issuer, re
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
 		Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: products}},
 	}
-	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbBackfill, ""), command, mesh.WithID(id))
+	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbBackfill, ""),
+		command, mesh.WithID(id))
 }
 
-// DropDeadLetters closes letters and removes them from DEAD, which comes first: the other way round, one that could not be
-// removed would be closed all the same, and could not be named again.
-func (c control) DropDeadLetters(ctx context.Context, req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse], error) {
+// DropDeadLetters closes letters and removes them from DEAD, which comes first: the other way round, one that could not
+// be removed would be closed all the same, and could not be named again.
+func (c control) DropDeadLetters(ctx context.Context,
+	req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse],
+	error) {
 	letters, missing, more, err := c.selected(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
@@ -225,16 +237,19 @@ func (c control) drop(ctx context.Context, l *meshv1.DeadLetter, why string) err
 		detail += " (" + why + ")"
 	}
 	_, err := c.ledger.Drop(ctx, l, ledger.Entry{
-		EventID: "DROP:" + l.GetId(), Product: l.GetProductId(), At: c.Now(), Kind: "dropped", Version: l.GetVersion(), Detail: detail, TraceID: traceID(ctx),
+		EventID: "DROP:" + l.GetId(), Product: l.GetProductId(), At: c.Now(), Kind: "dropped", Version: l.GetVersion(),
+		Detail: detail, TraceID: traceID(ctx),
 	})
 	return err
 }
 
-// selected returns the letters of a selection, as many as are taken at once, the products that were named and have none,
-// and whether there are more.
-func (c control) selected(ctx context.Context, s *controlv1.DeadLetterSelection) (letters []*meshv1.DeadLetter, missing []string, more bool, err error) {
+// selected returns the letters of a selection, as many as are taken at once, the products that were named and have
+// none, and whether there are more.
+func (c control) selected(ctx context.Context,
+	s *controlv1.DeadLetterSelection) (letters []*meshv1.DeadLetter, missing []string, more bool, err error) {
 	if len(s.GetProductIds()) == 0 && s.GetReason() == "" && s.GetService() == "" && !s.GetAll() {
-		return nil, nil, false, invalid("selection: nothing is selected: name products, a reason or a service, or set all")
+		return nil, nil, false,
+			invalid("selection: nothing is selected: name products, a reason or a service, or set all")
 	}
 	letters, more, err = c.ledger.DeadLettersByProduct(ctx, ledger.Letters{
 		Products: s.GetProductIds(), Reason: s.GetReason(), Service: s.GetService(), After: s.GetAfter(),
@@ -255,7 +270,12 @@ func (c control) selected(ctx context.Context, s *controlv1.DeadLetterSelection)
 func results(letters []*meshv1.DeadLetter) []*controlv1.DeadLetterResult {
 	out := make([]*controlv1.DeadLetterResult, len(letters))
 	for i, l := range letters {
-		out[i] = &controlv1.DeadLetterResult{ProductId: l.GetProductId(), LetterId: l.GetId(), Service: l.GetService(), Reason: l.GetReason()}
+		out[i] = &controlv1.DeadLetterResult{
+			ProductId: l.GetProductId(),
+			LetterId:  l.GetId(),
+			Service:   l.GetService(),
+			Reason:    l.GetReason(),
+		}
 	}
 	return out
 }
@@ -264,6 +284,7 @@ func withMissing(results []*controlv1.DeadLetterResult, missing []string) []*con
 	for _, id := range missing {
 		results = append(results, &controlv1.DeadLetterResult{ProductId: id, Error: "no such dead letter is open"})
 	}
-	slices.SortStableFunc(results, func(a, b *controlv1.DeadLetterResult) int { return strings.Compare(a.GetProductId(), b.GetProductId()) })
+	slices.SortStableFunc(results,
+		func(a, b *controlv1.DeadLetterResult) int { return strings.Compare(a.GetProductId(), b.GetProductId()) })
 	return results
 }

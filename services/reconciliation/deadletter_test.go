@@ -24,10 +24,12 @@ import (
 func (r *rig) bury(service, id, reason string, version uint64) *meshv1.DeadLetter {
 	r.t.Helper()
 	letter := &meshv1.DeadLetter{
-		Service: service, Account: "default", ProductId: id, Version: version, Reason: reason, Message: "no", LastAt: timestamppb.Now(),
+		Service: service, Account: "default", ProductId: id, Version: version, Reason: reason, Message: "no",
+		LastAt: timestamppb.Now(),
 	}
 	require.NoError(r.t, r.mesh.DeadLetter(r.t.Context(), letter))
-	require.Eventually(r.t, func() bool { return slices.Contains(r.letters(`{}`), service+" "+id) }, patience, 10*time.Millisecond)
+	require.Eventually(r.t, func() bool { return slices.Contains(r.letters(`{}`), service+" "+id) }, patience,
+		10*time.Millisecond)
 	return letter
 }
 
@@ -98,7 +100,8 @@ func TestALetterOfPushIsReplayedWithTheNewestState(t *testing.T) {
 	r.bury(topology.Push, "mug", topology.ReasonRefused, 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
 
-	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"product_ids":["mug"]}}`).GetResults()
+	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters",
+		`{"selection":{"product_ids":["mug"]}}`).GetResults()
 	require.Len(t, results, 1)
 	require.Equal(t, topology.Push, results[0].GetOrdered())
 	require.Empty(t, results[0].GetError())
@@ -137,19 +140,28 @@ func TestLettersOfIngestionAreReplayedByReadingTheCatalogAgain(t *testing.T) {
 	r.bury(topology.Ingestion, "unknown", topology.ReasonUndecodable, 0)
 	r.bury(topology.Pull, "jar", topology.ReasonUndecodable, 0)
 
-	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"all":true}}`).GetResults()
+	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters",
+		`{"selection":{"all":true}}`).GetResults()
 	by := map[string]string{}
 	for _, result := range results {
 		require.Empty(t, result.GetError())
 		by[result.GetProductId()] = result.GetOrdered()
 	}
-	require.Equal(t, map[string]string{"mug": topology.Ingestion, "cup": topology.Ingestion, "unknown": topology.Push, "jar": topology.Push}, by)
+	require.Equal(t,
+		map[string]string{
+			"mug":     topology.Ingestion,
+			"cup":     topology.Ingestion,
+			"unknown": topology.Push,
+			"jar":     topology.Push,
+		}, by)
 	command := r.ordered(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, ""))
 	require.Equal(t, "operator", command.GetIssuer())
 	require.Equal(t, []string{"cup", "mug"}, command.GetBackfill().GetProductIds())
 	require.Equal(t, []string{"ordered", "dead"}, r.kinds("mug"))
-	require.True(t, r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "jar")).GetSync().GetLook())
-	require.Equal(t, []string{"ingestion cup", "ingestion mug"}, r.letters(`{}`), "letters about no version are settled by the order")
+	require.True(t,
+		r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "jar")).GetSync().GetLook())
+	require.Equal(t, []string{"ingestion cup", "ingestion mug"}, r.letters(`{}`),
+		"letters about no version are settled by the order")
 	require.Eventually(t, func() bool { return !r.stored(topology.Pull, "jar") }, patience, 10*time.Millisecond)
 
 	r.desire("mug", "Mug", 25)
@@ -165,11 +177,13 @@ func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
 	r.start()
 	r.desire("mug", "Mug", 10)
 	payload, err := proto.Marshal(&meshv1.Command{Verb: &meshv1.Command_WriteBack{WriteBack: &meshv1.WriteBack{
-		ProductId: "mug", Version: 10, Product: &catalogv1.Product{Id: "mug", Name: "By hand"}, Fields: []string{"name"},
+		ProductId: "mug", Version: 10, Product: &catalogv1.Product{Id: "mug", Name: "By hand"},
+		Fields: []string{"name"},
 	}}})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: "default", ProductId: "mug", Version: 10, Reason: topology.ReasonWriteBackFailed, Payload: payload,
+		Service: topology.Ingestion, Account: "default", ProductId: "mug", Version: 10,
+		Reason: topology.ReasonWriteBackFailed, Payload: payload,
 		Stream: topology.StreamCommand, Message: "refused",
 	}))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DEAD)
@@ -177,10 +191,13 @@ func TestAWriteBackThatFailedIsDecidedAnew(t *testing.T) {
 	require.Len(t, detail, 1)
 	require.Equal(t, "By hand", detail[0].GetWanted().GetProduct().GetName())
 
-	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"all":true}}`).GetResults()
+	results := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters",
+		`{"selection":{"all":true}}`).GetResults()
 	require.Len(t, results, 1)
-	require.Equal(t, topology.Push, results[0].GetOrdered(), "a look at Stripe, and what then differs is judged as always")
-	require.True(t, r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug")).GetSync().GetLook())
+	require.Equal(t, topology.Push, results[0].GetOrdered(),
+		"a look at Stripe, and what then differs is judged as always")
+	require.True(t,
+		r.ordered(topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug")).GetSync().GetLook())
 	require.Nil(t, r.ordered(topology.CommandSubject(topology.Ingestion, "default", topology.VerbBackfill, "")))
 	require.Equal(t, []string{"ingestion mug"}, r.letters(`{}`))
 
@@ -201,7 +218,8 @@ func TestADroppedLetterIsForgotten(t *testing.T) {
 	r.bury(topology.Pull, "mug", topology.ReasonUndecodable, 0)
 	r.bury(topology.Pull, "cup", topology.ReasonUndecodable, 0)
 
-	dropped := ask[controlv1.DropDeadLettersResponse](r, "DropDeadLetters", `{"selection":{"product_ids":["mug","other"],"service":"ingestion"},"why":"made by mistake"}`).GetResults()
+	dropped := ask[controlv1.DropDeadLettersResponse](r, "DropDeadLetters",
+		`{"selection":{"product_ids":["mug","other"],"service":"ingestion"},"why":"made by mistake"}`).GetResults()
 	require.Len(t, dropped, 2)
 	require.Equal(t, letter.GetId(), dropped[0].GetLetterId())
 	require.Empty(t, dropped[0].GetError())
@@ -253,13 +271,15 @@ func TestALongSelectionIsTakenInParts(t *testing.T) {
 	const n = 450
 	for i := range n {
 		require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-			Service: topology.Push, Account: "default", ProductId: fmt.Sprintf("p%d", i), Version: 1, Reason: topology.ReasonRefused, LastAt: timestamppb.Now(),
+			Service: topology.Push, Account: "default", ProductId: fmt.Sprintf("p%d", i), Version: 1,
+			Reason: topology.ReasonRefused, LastAt: timestamppb.Now(),
 		}))
 	}
 	require.Eventually(t, func() bool { return len(r.letters(`{"limit":1000}`)) == n }, patience, 50*time.Millisecond)
 	seen := map[string]bool{}
 	for after, parts := "", 1; ; parts++ {
-		resp := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", fmt.Sprintf(`{"selection":{"all":true,"after":%q}}`, after))
+		resp := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters",
+			fmt.Sprintf(`{"selection":{"all":true,"after":%q}}`, after))
 		for _, result := range resp.GetResults() {
 			require.False(t, seen[result.GetProductId()])
 			require.Empty(t, result.GetError())
@@ -272,7 +292,8 @@ func TestALongSelectionIsTakenInParts(t *testing.T) {
 		}
 	}
 	require.Len(t, seen, n)
-	named := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters", `{"selection":{"product_ids":["p7","p7","none"]}}`).GetResults()
+	named := ask[controlv1.ReplayDeadLettersResponse](r, "ReplayDeadLetters",
+		`{"selection":{"product_ids":["p7","p7","none"]}}`).GetResults()
 	require.Len(t, named, 2)
 	require.Equal(t, "none", named[0].GetProductId())
 	require.NotEmpty(t, named[0].GetError())
@@ -292,16 +313,21 @@ func TestALetterIsShownWithWhatItWasAbout(t *testing.T) {
 	require.Equal(t, "Mug", shown[0].GetWanted().GetProduct().GetName())
 	require.Equal(t, "create product mug", shown[0].GetSteps()[0].GetStep())
 
-	payload, err := proto.Marshal(&catalogv1.ProductChange{ProductId: "cup", Product: &catalogv1.Product{Id: "cup", Name: strings.Repeat("c", 6000)}})
+	payload, err := proto.Marshal(&catalogv1.ProductChange{
+		ProductId: "cup",
+		Product:   &catalogv1.Product{Id: "cup", Name: strings.Repeat("c", 6000)},
+	})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
-		Service: topology.Ingestion, Account: "default", ProductId: "cup", Version: 12, Reason: topology.ReasonInvalidProduct, Payload: payload,
+		Service: topology.Ingestion, Account: "default", ProductId: "cup", Version: 12,
+		Reason: topology.ReasonInvalidProduct, Payload: payload,
 	}))
 	r.eventually("cup", controlv1.ProductState_PRODUCT_STATE_DEAD)
 	shown = ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"cup"}`).GetDeadLetters()
 	require.Len(t, shown[0].GetWanted().GetProduct().GetName(), 6000)
 	require.Empty(t, shown[0].GetSteps(), "it never came to CATALOG")
-	require.Empty(t, ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"other"}`).GetDeadLetters())
+	require.Empty(t,
+		ask[controlv1.GetDeadLettersResponse](r, "GetDeadLetters", `{"product_id":"other"}`).GetDeadLetters())
 }
 
 func TestDeadLettersAreSelectedOnPurposeAndWithAToken(t *testing.T) {
@@ -320,7 +346,8 @@ func TestDeadLettersAreSelectedOnPurposeAndWithAToken(t *testing.T) {
 			require.Contains(t, string(answer), "selection: ")
 		}
 	}
-	status, answer := r.call("DropDeadLetters", fmt.Sprintf(`{"selection":{"all":true},"why":%q}`, strings.Repeat("y", 1001)), auth...)
+	status, answer := r.call("DropDeadLetters",
+		fmt.Sprintf(`{"selection":{"all":true},"why":%q}`, strings.Repeat("y", 1001)), auth...)
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, string(answer), "why: must have at most 1000")
 	status, _ = r.call("GetDeadLetters", `{}`, auth...)

@@ -51,8 +51,8 @@ func (r *reconciler) lookForDrift(ctx context.Context) error {
 	}
 }
 
-// isDrift says of a product that has differed for long whether that is drift. It is not while push is to come back to the
-// product: its repair would be one more failing call.
+// isDrift says of a product that has differed for long whether that is drift. It is not while push is to come back to
+// the product: its repair would be one more failing call.
 func (r *reconciler) isDrift(ctx context.Context, p *ledger.Product) (bool, error) {
 	retrying, err := r.mesh.Retrying(ctx, topology.Push, r.Account, p.ID)
 	return err == nil && !retrying, err
@@ -78,7 +78,8 @@ func (r *reconciler) found(ctx context.Context, p *ledger.Product, drift []*ledg
 	r.Logger.WarnContext(ctx, "drift", "product", p.ID, "differences", words)
 	for _, d := range drift {
 		if d.State == ledger.Waiting {
-			r.Logger.ErrorContext(ctx, "drift waits for a person: `driftless drift resolve`", "product", p.ID, "field", d.Field, "why", d.Detail)
+			r.Logger.ErrorContext(ctx, "drift waits for a person: `driftless drift resolve`", "product", p.ID,
+				"field", d.Field, "why", d.Detail)
 		}
 	}
 	return r.tell(ctx, &meshv1.Outcome{
@@ -93,7 +94,8 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 	for _, how := range []struct {
 		state ledger.DriftState
 		kind  meshv1.OutcomeKind
-	}{{ledger.Repaired, meshv1.OutcomeKind_OUTCOME_KIND_REPAIRED}, {ledger.WrittenBack, meshv1.OutcomeKind_OUTCOME_KIND_WRITTEN_BACK}} {
+	}{{ledger.Repaired, meshv1.OutcomeKind_OUTCOME_KIND_REPAIRED},
+		{ledger.WrittenBack, meshv1.OutcomeKind_OUTCOME_KIND_WRITTEN_BACK}} {
 		of := slices.DeleteFunc(slices.Clone(drift), func(d *ledger.Drift) bool { return d.State != how.state })
 		if len(of) == 0 {
 			continue
@@ -103,7 +105,8 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 		if err := r.tell(ctx, &meshv1.Outcome{
 			Id:        fmt.Sprintf("%s:%s:%s:%d:%d", name, r.Account, p.ID, of[0].Since.UnixMicro(), of[0].ID),
 			ProductId: p.ID, Kind: how.kind, Version: p.Desired.GetVersion(), Differences: differences(of),
-			Detail: fmt.Sprintf("equal again after %s: %s", r.Now().Sub(of[0].Since).Round(time.Millisecond), strings.Join(inWords(of), "; ")),
+			Detail: fmt.Sprintf("equal again after %s: %s", r.Now().Sub(of[0].Since).Round(time.Millisecond),
+				strings.Join(inWords(of), "; ")),
 		}); err != nil {
 			return err
 		}
@@ -111,8 +114,8 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 	return nil
 }
 
-// act orders what a product's drift asks for, with a look at Stripe: what is known of it has been wrong once. It returns why
-// what was to be written back cannot be, for a person to decide.
+// act orders what a product's drift asks for, with a look at Stripe: what is known of it has been wrong once. It
+// returns why what was to be written back cannot be, for a person to decide.
 func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Commands) (cannot string, err error) {
 	ctx, span := r.startDrift(ctx, "mend drift", p)
 	defer func() {
@@ -123,7 +126,13 @@ func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Comman
 		return fmt.Sprintf("%s:%s:%s:%d:%d", what, r.Account, p.ID, p.DriftedAt.UnixMicro(), p.Repairs)
 	}
 	if o.Repair || o.Archive {
-		sync := &meshv1.SyncProduct{ProductId: p.ID, Look: true, Overwrite: o.Overwrite, Leave: o.Leave, ArchiveExtra: o.Archive}
+		sync := &meshv1.SyncProduct{
+			ProductId:    p.ID,
+			Look:         true,
+			Overwrite:    o.Overwrite,
+			Leave:        o.Leave,
+			ArchiveExtra: o.Archive,
+		}
 		if err := r.send(ctx, sync, topology.Reconciliation, "drift", id("repair")); err != nil {
 			return "", err
 		}
@@ -135,7 +144,8 @@ func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Comman
 }
 
 // writeBack orders ingestion to take Stripe's values into the catalog.
-func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Commands, id string) (cannot string, err error) {
+func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Commands,
+	id string) (cannot string, err error) {
 	order := &meshv1.WriteBack{ProductId: p.ID, Version: p.Desired.GetVersion(), Import: o.Import}
 	if o.Import {
 		if r.inGrace(p) {
@@ -158,10 +168,12 @@ func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.
 		return fmt.Sprintf("with Stripe's values the product could not be in the catalog: %s", violations[0]), nil
 	}
 	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: topology.Reconciliation, Reason: "drift", IssuedAt: timestamppb.New(r.Now()),
-		Verb: &meshv1.Command_WriteBack{WriteBack: order},
+		Id: id, Account: r.Account, Issuer: topology.Reconciliation, Reason: "drift",
+		IssuedAt: timestamppb.New(r.Now()),
+		Verb:     &meshv1.Command_WriteBack{WriteBack: order},
 	}
-	return "", r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbWriteBack, p.ID), command, mesh.WithID(id), mesh.WithVersion(order.Version))
+	return "", r.mesh.Publish(ctx, topology.CommandSubject(topology.Ingestion, r.Account, topology.VerbWriteBack, p.ID),
+		command, mesh.WithID(id), mesh.WithVersion(order.Version))
 }
 
 func (r *reconciler) order(ctx context.Context, product string, look bool, issuer, reason, id string) error {
@@ -170,9 +182,12 @@ func (r *reconciler) order(ctx context.Context, product string, look bool, issue
 
 func (r *reconciler) send(ctx context.Context, sync *meshv1.SyncProduct, issuer, reason, id string) error {
 	command := &meshv1.Command{
-		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()), Verb: &meshv1.Command_Sync{Sync: sync},
+		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
+		Verb: &meshv1.Command_Sync{Sync: sync},
 	}
-	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Push, r.Account, topology.VerbSync, sync.GetProductId()), command, mesh.WithID(id))
+	return r.mesh.Publish(ctx,
+		topology.CommandSubject(topology.Push, r.Account, topology.VerbSync, sync.GetProductId()), command,
+		mesh.WithID(id))
 }
 
 // inWords says what differs: `description: "A" in the catalog, "B" in Stripe`.
@@ -199,7 +214,13 @@ func differences(drift []*ledger.Drift) []*meshv1.Difference {
 }
 
 func difference(d *ledger.Drift) *meshv1.Difference {
-	return &meshv1.Difference{Kind: string(d.Kind), Field: d.Field, Catalog: d.Catalog, Stripe: d.Stripe, Action: string(d.Action)}
+	return &meshv1.Difference{
+		Kind:    string(d.Kind),
+		Field:   d.Field,
+		Catalog: d.Catalog,
+		Stripe:  d.Stripe,
+		Action:  string(d.Action),
+	}
 }
 
 // scan orders a full scan of Stripe.
@@ -208,7 +229,8 @@ func (r *reconciler) scan(ctx context.Context, id, issuer, reason string) error 
 		Id: id, Account: r.Account, Issuer: issuer, Reason: reason, IssuedAt: timestamppb.New(r.Now()),
 		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
-	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, r.Account, topology.VerbScan, ""), command, mesh.WithID(id))
+	return r.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, r.Account, topology.VerbScan, ""), command,
+		mesh.WithID(id))
 }
 
 // lastScan is the report of the newest scan, nil if there was none.

@@ -17,7 +17,8 @@ import (
 )
 
 // ListDrift shows the differences that are drift.
-func (c control) ListDrift(ctx context.Context, req *connect.Request[controlv1.ListDriftRequest]) (*connect.Response[controlv1.ListDriftResponse], error) {
+func (c control) ListDrift(ctx context.Context,
+	req *connect.Request[controlv1.ListDriftRequest]) (*connect.Response[controlv1.ListDriftResponse], error) {
 	msg := req.Msg
 	if msg.GetSettled() && len(msg.GetProductIds()) == 0 {
 		return nil, invalid("settled: product_ids must be given with it")
@@ -31,7 +32,8 @@ func (c control) ListDrift(ctx context.Context, req *connect.Request[controlv1.L
 		return nil, unavailable(err)
 	}
 	drifts, more, err := c.ledger.Drifts(ctx, ledger.DriftFilter{
-		Products: msg.GetProductIds(), Kinds: msg.GetKinds(), States: msg.GetStates(), After: msg.GetAfter(), Settled: msg.GetSettled(),
+		Products: msg.GetProductIds(), Kinds: msg.GetKinds(), States: msg.GetStates(), After: msg.GetAfter(),
+		Settled: msg.GetSettled(),
 	}, limit)
 	if err != nil {
 		return nil, unavailable(err)
@@ -40,14 +42,19 @@ func (c control) ListDrift(ctx context.Context, req *connect.Request[controlv1.L
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return connect.NewResponse(&controlv1.ListDriftResponse{Drift: shown(drifts, products), Truncated: more, Equality: v.equality}), nil
+	return connect.NewResponse(&controlv1.ListDriftResponse{
+		Drift:     shown(drifts, products),
+		Truncated: more,
+		Equality:  v.equality,
+	}), nil
 }
 
 // priced reads the products of open drift that is about prices: with them it can be told in amounts.
 func (c control) priced(ctx context.Context, drifts []*ledger.Drift) (map[string]*ledger.Product, error) {
 	var ids []string
 	for _, d := range drifts {
-		if d.SettledAt.IsZero() && (d.Field == "default_price" || strings.HasPrefix(d.Field, "prices.")) && !slices.Contains(ids, d.Product) {
+		if d.SettledAt.IsZero() && (d.Field == "default_price" || strings.HasPrefix(d.Field, "prices.")) &&
+			!slices.Contains(ids, d.Product) {
 			ids = append(ids, d.Product)
 		}
 	}
@@ -62,8 +69,9 @@ func shown(drifts []*ledger.Drift, products map[string]*ledger.Product) []*contr
 	out := make([]*controlv1.Drift, len(drifts))
 	for i, d := range drifts {
 		out[i] = &controlv1.Drift{
-			ProductId: d.Product, Difference: difference(d), Since: timestamppb.New(d.Since), CausedBy: d.CausedBy, EventId: d.EventID,
-			State: string(d.State), Attempts: uint32(d.Attempts), Detail: d.Detail,
+			ProductId: d.Product, Difference: difference(d), Since: timestamppb.New(d.Since), CausedBy: d.CausedBy,
+			EventId: d.EventID,
+			State:   string(d.State), Attempts: uint32(d.Attempts), Detail: d.Detail,
 		}
 		if !d.SettledAt.IsZero() {
 			out[i].SettledAt = timestamppb.New(d.SettledAt)
@@ -75,11 +83,13 @@ func shown(drifts []*ledger.Drift, products map[string]*ledger.Product) []*contr
 }
 
 // IgnoreDrift leaves open drift as it is.
-func (c control) IgnoreDrift(ctx context.Context, req *connect.Request[controlv1.IgnoreDriftRequest]) (*connect.Response[controlv1.IgnoreDriftResponse], error) {
-	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "ignored", "until a value changes", func(_ *ledger.Product, d *ledger.Drift) error {
-		d.State, d.Decided = ledger.Ignored, ""
-		return nil
-	})
+func (c control) IgnoreDrift(ctx context.Context,
+	req *connect.Request[controlv1.IgnoreDriftRequest]) (*connect.Response[controlv1.IgnoreDriftResponse], error) {
+	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "ignored", "until a value changes",
+		func(_ *ledger.Product, d *ledger.Drift) error {
+			d.State, d.Decided = ledger.Ignored, ""
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -87,17 +97,22 @@ func (c control) IgnoreDrift(ctx context.Context, req *connect.Request[controlv1
 }
 
 // ResolveDrift decides which side's values are kept, whatever the policy says.
-func (c control) ResolveDrift(ctx context.Context, req *connect.Request[controlv1.ResolveDriftRequest]) (*connect.Response[controlv1.ResolveDriftResponse], error) {
-	keep := map[controlv1.Keep]string{controlv1.Keep_KEEP_CATALOG: "catalog", controlv1.Keep_KEEP_STRIPE: "stripe"}[req.Msg.GetKeep()]
-	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved", "keep "+keep, func(p *ledger.Product, d *ledger.Drift) error {
-		if keep == "stripe" {
-			if err := takeable(p, d); err != nil {
-				return connect.NewError(connect.CodeFailedPrecondition, err)
+func (c control) ResolveDrift(ctx context.Context,
+	req *connect.Request[controlv1.ResolveDriftRequest]) (*connect.Response[controlv1.ResolveDriftResponse], error) {
+	keep := map[controlv1.Keep]string{
+		controlv1.Keep_KEEP_CATALOG: "catalog",
+		controlv1.Keep_KEEP_STRIPE:  "stripe",
+	}[req.Msg.GetKeep()]
+	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "resolved", "keep "+keep,
+		func(p *ledger.Product, d *ledger.Drift) error {
+			if keep == "stripe" {
+				if err := takeable(p, d); err != nil {
+					return connect.NewError(connect.CodeFailedPrecondition, err)
+				}
 			}
-		}
-		d.State, d.Decided = ledger.Found, keep
-		return nil
-	})
+			d.State, d.Decided = ledger.Found, keep
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -116,13 +131,15 @@ func takeable(p *ledger.Product, d *ledger.Drift) error {
 	if d.Field != "" {
 		what = d.Field + " of product " + p.ID
 	}
-	return fmt.Errorf("%s (%s) cannot be taken from Stripe: change the catalog, or keep the catalog's", what, strings.ReplaceAll(string(d.Kind), "_", " "))
+	return fmt.Errorf("%s (%s) cannot be taken from Stripe: change the catalog, or keep the catalog's", what,
+		strings.ReplaceAll(string(d.Kind), "_", " "))
 }
 
 // whole is how a request names the product as a whole, whose field is empty.
 const whole = "-"
 
-func (c control) decide(ctx context.Context, product string, fields []string, kind, detail string, decide func(*ledger.Product, *ledger.Drift) error) ([]*ledger.Drift, error) {
+func (c control) decide(ctx context.Context, product string, fields []string, kind, detail string,
+	decide func(*ledger.Product, *ledger.Drift) error) ([]*ledger.Drift, error) {
 	named := make([]string, len(fields))
 	for i, f := range fields {
 		if f != whole {
@@ -133,7 +150,8 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 		detail += ": " + strings.Join(fields, ", ")
 	}
 	drifts, err := c.ledger.Decide(ctx, product, named, ledger.Entry{
-		EventID: "DECISION:" + nuid.Next(), Product: product, At: c.Now(), Kind: kind, Detail: detail, TraceID: traceID(ctx),
+		EventID: "DECISION:" + nuid.Next(), Product: product, At: c.Now(), Kind: kind, Detail: detail,
+		TraceID: traceID(ctx),
 	}, decide)
 	if refused := new(connect.Error); errors.As(err, &refused) {
 		return nil, refused
@@ -142,7 +160,8 @@ func (c control) decide(ctx context.Context, product string, fields []string, ki
 	case err != nil:
 		return nil, unavailable(err)
 	case len(drifts) == 0:
-		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("product %s has no such open drift: see `driftless drift`", product))
+		return nil, connect.NewError(connect.CodeNotFound,
+			fmt.Errorf("product %s has no such open drift: see `driftless drift`", product))
 	}
 	return drifts, nil
 }

@@ -56,7 +56,8 @@ type presence struct {
 // equality says up to when equality is known, and why it is not known now if that is so.
 func (e evidence) equality() *controlv1.Equality {
 	out := &controlv1.Equality{
-		Capture: e.capture, UnwatchedTables: e.capture.GetUnwatchedTables(), TablesComparedAt: e.capture.GetCompared().GetStartedAt(), At: timestamppb.New(e.now),
+		Capture: e.capture, UnwatchedTables: e.capture.GetUnwatchedTables(),
+		TablesComparedAt: e.capture.GetCompared().GetStartedAt(), At: timestamppb.New(e.now),
 	}
 	if asOf := e.asOf(); !asOf.IsZero() {
 		out.AsOf = timestamppb.New(asOf)
@@ -102,7 +103,9 @@ func (e evidence) captureUnknown() string {
 		}
 		return fmt.Sprintf("no ingestion runs (last report %s ago%s)", spoken(age), last)
 	} else if age < -behindAfter {
-		return fmt.Sprintf("the last report of ingestion is of a time %s ahead: the clock of the NATS server was set back", spoken(-age))
+		return fmt.Sprintf(
+			"the last report of ingestion is of a time %s ahead: the clock of the NATS server was set back",
+			spoken(-age))
 	}
 	switch r.GetState() {
 	case meshv1.CaptureState_CAPTURE_STATE_READING:

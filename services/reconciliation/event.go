@@ -20,8 +20,8 @@ const (
 	causedByUnknown   = "unknown"
 )
 
-// aboutEvent reads from an event who caused it and, of an update, which attributes changed. What cannot be read is left out:
-// the event itself is pull's to judge.
+// aboutEvent reads from an event who caused it and, of an update, which attributes changed. What cannot be read is left
+// out: the event itself is pull's to judge.
 func aboutEvent(c *meshv1.StripeChange) *controlv1.HistoryEntry {
 	var event struct {
 		Request *struct {
@@ -33,7 +33,12 @@ func aboutEvent(c *meshv1.StripeChange) *controlv1.HistoryEntry {
 		} `json:"data"`
 	}
 	_ = json.Unmarshal(c.GetEvent(), &event)
-	out := &controlv1.HistoryEntry{CausedBy: causedByDashboard, StripeEventId: c.GetEventId(), StripeObjectId: c.GetObjectId(), IdempotencyKey: c.GetIdempotencyKey()}
+	out := &controlv1.HistoryEntry{
+		CausedBy:       causedByDashboard,
+		StripeEventId:  c.GetEventId(),
+		StripeObjectId: c.GetObjectId(),
+		IdempotencyKey: c.GetIdempotencyKey(),
+	}
 	switch {
 	case strings.HasPrefix(c.GetIdempotencyKey(), catalog.KeyPrefix):
 		out.CausedBy = causedByDriftless

@@ -16,13 +16,15 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
-// follow stores what a consumer's messages change in the ledger, those that have come together in one transaction, until ctx
-// ends. After, if not nil, is called for each message once that is stored.
+// follow stores what a consumer's messages change in the ledger, those that have come together in one transaction,
+// until ctx ends. After, if not nil, is called for each message once that is stored.
 func follow[T any, M interface {
 	*T
 	proto.Message
-}](ctx context.Context, r *reconciler, c topology.Consumer, change func(context.Context, mesh.Message[M]) (ledger.Change, error), after func(context.Context, M) error) error {
-	return mesh.ConsumeBatches(ctx, r.mesh, mesh.Worker{Service: topology.Reconciliation, Consumer: c, Concurrency: concurrency}, batchSize,
+}](ctx context.Context, r *reconciler, c topology.Consumer,
+	change func(context.Context, mesh.Message[M]) (ledger.Change, error), after func(context.Context, M) error) error {
+	return mesh.ConsumeBatches(ctx, r.mesh,
+		mesh.Worker{Service: topology.Reconciliation, Consumer: c, Concurrency: concurrency}, batchSize,
 		func(ctx context.Context, batch []mesh.Delivery[M]) []mesh.Verdict {
 			begun := time.Now()
 			errs := make([]error, len(batch))
@@ -42,7 +44,8 @@ func follow[T any, M interface {
 			for i, err := range r.apply(ctx, changes) {
 				errs[of[i]] = err
 			}
-			metrics.LedgerWriteDuration.Record(batch[0].Context, time.Since(begun).Seconds(), metrics.Stream.Of(c.Stream))
+			metrics.LedgerWriteDuration.Record(batch[0].Context, time.Since(begun).Seconds(),
+				metrics.Stream.Of(c.Stream))
 			verdicts := make([]mesh.Verdict, len(batch))
 			for i, d := range batch {
 				traceWrite(d.Context, begun, len(batch), errs[i])
@@ -55,8 +58,8 @@ func follow[T any, M interface {
 		})
 }
 
-// verdict settles a message. What the ledger will never store is a dead letter, which has the product dead: such messages
-// would fill the consumer until it delivers no others.
+// verdict settles a message. What the ledger will never store is a dead letter, which has the product dead: such
+// messages would fill the consumer until it delivers no others.
 func (r *reconciler) verdict(ctx context.Context, stream, product string, err error) mesh.Verdict {
 	switch {
 	case err == nil:
@@ -64,17 +67,21 @@ func (r *reconciler) verdict(ctx context.Context, stream, product string, err er
 	case !ledger.Refused(err):
 		return mesh.Retry(err)
 	case stream == topology.StreamDead:
-		// A letter about a letter would be as unstorable, and come for ever. Mesh.FitLetter has made it storable before.
-		r.Logger.ErrorContext(ctx, "a dead letter cannot be stored in the ledger, and is on DEAD only", "product", product, "error", err)
+		// A letter about a letter would be as unstorable, and come for ever. Mesh.FitLetter has made it storable
+		// before.
+		r.Logger.ErrorContext(ctx, "a dead letter cannot be stored in the ledger, and is on DEAD only",
+			"product", product, "error", err)
 		return mesh.Ack()
 	}
 	return mesh.Dead(&meshv1.DeadLetter{
 		Account: r.Account, ProductId: cmp.Or(product, "unknown"), Reason: topology.ReasonUnstorable,
-		Message: err.Error() + "; what the ledger knows of the product may be old: correct the text, then replay or drop the letter",
+		Message: err.Error() +
+			"; what the ledger knows of the product may be old: correct the text, then replay or drop the letter",
 	})
 }
 
-// apply makes changes in one transaction. If that fails, each has its own: one that cannot be made must not hold up the others.
+// apply makes changes in one transaction. If that fails, each has its own: one that cannot be made must not hold up the
+// others.
 func (r *reconciler) apply(ctx context.Context, changes []ledger.Change) []error {
 	errs := make([]error, len(changes))
 	err := r.ledger.Apply(ctx, changes...)

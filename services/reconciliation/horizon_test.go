@@ -15,7 +15,12 @@ import (
 func second(n int) time.Time { return noon.Add(time.Duration(n) * time.Second) }
 
 func reported(at int, sequence, version uint64) *meshv1.CaptureReport {
-	return &meshv1.CaptureReport{At: timestamppb.New(second(at)), CapturedUpTo: timestamppb.New(second(at)), CatalogSequence: sequence, Version: version}
+	return &meshv1.CaptureReport{
+		At:              timestamppb.New(second(at)),
+		CapturedUpTo:    timestamppb.New(second(at)),
+		CatalogSequence: sequence,
+		Version:         version,
+	}
 }
 
 // follows adds a report that was stored after the ones before.
@@ -32,7 +37,8 @@ func TestMarks_TellTimes(t *testing.T) {
 	require.Zero(t, m.before(7))
 	require.False(t, m.follows(&meshv1.CaptureReport{}), "nothing was captured yet")
 	require.Empty(t, m)
-	for i, r := range []*meshv1.CaptureReport{reported(1, 10, 100), reported(2, 10, 100), reported(2, 10, 100), reported(3, 15, 200), reported(4, 15, 200)} {
+	for i, r := range []*meshv1.CaptureReport{reported(1, 10, 100), reported(2, 10, 100), reported(2, 10, 100),
+		reported(3, 15, 200), reported(4, 15, 200)} {
 		require.False(t, m.follows(r), i)
 	}
 	require.Zero(t, m.before(10), "message 10 may be of the first second")
@@ -95,7 +101,8 @@ func TestConvergence(t *testing.T) {
 	failing.retries = []*meshv1.Retry{{Lane: "bulk", Version: 650, Attempts: 3}, {Lane: "live", Version: 1000}}
 	c.look(m, failing)
 	c.look(m, failing)
-	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(6)}, c.known, "what failed was committed later; what the guard holds counts as done")
+	require.Equal(t, map[string]time.Time{"live": second(10), "bulk": second(6)}, c.known,
+		"what failed was committed later; what the guard holds counts as done")
 
 	before := failing
 	before.retries = []*meshv1.Retry{{Lane: "bulk", Version: 50, Attempts: 1}}
@@ -104,7 +111,10 @@ func TestConvergence(t *testing.T) {
 	}
 	require.Equal(t, second(6), c.known["bulk"], "what was known stays")
 
-	for name, b := range map[string]backlog{"due": {due: 1, delivered: 7}, "more than are read": {more: true, delivered: 7}} {
+	for name, b := range map[string]backlog{
+		"due":                {due: 1, delivered: 7},
+		"more than are read": {more: true, delivered: 7},
+	} {
 		b.oldest = quiet(101, 101).oldest
 		for range 3 {
 			c.look(m, b)
@@ -116,7 +126,8 @@ func TestConvergence(t *testing.T) {
 	moved := quiet(101, 101)
 	moved.delivered++
 	c.look(m, moved)
-	require.Equal(t, second(6), c.known["bulk"], "a retry was delivered between the looks: it may have been nowhere while they were read")
+	require.Equal(t, second(6), c.known["bulk"],
+		"a retry was delivered between the looks: it may have been nowhere while they were read")
 	c.look(m, moved)
 	require.Equal(t, second(10), c.known["bulk"])
 
@@ -124,7 +135,8 @@ func TestConvergence(t *testing.T) {
 	require.Empty(t, c.known)
 }
 
-// TestConvergence_IsNeverAhead lets changes come, fail and succeed by chance, and holds what is known against what is done.
+// TestConvergence_IsNeverAhead lets changes come, fail and succeed by chance, and holds what is known against what is
+// done.
 func TestConvergence_IsNeverAhead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type change struct {
@@ -140,7 +152,12 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 		for tick := range rapid.IntRange(2, 30).Draw(t, "ticks") {
 			for range rapid.IntRange(0, 2).Draw(t, "commits") {
 				n := uint64(len(changes) + 1)
-				changes = append(changes, &change{committed: second(tick), version: n * 10, sequence: n, state: "waiting"})
+				changes = append(changes, &change{
+					committed: second(tick),
+					version:   n * 10,
+					sequence:  n,
+					state:     "waiting",
+				})
 			}
 			if n := uint64(len(changes)); rapid.Bool().Draw(t, "report") {
 				m.follows(reported(tick, n, n*10))
@@ -181,7 +198,8 @@ func TestConvergence_IsNeverAhead(t *testing.T) {
 			// A report says "before" its time.
 			for _, x := range changes {
 				if x.state != "done" && x.committed.Before(c.known["live"]) {
-					t.Fatalf("tick %d: converged at %s, and the change of %s is %s", tick, c.known["live"], x.committed, x.state)
+					t.Fatalf("tick %d: converged at %s, and the change of %s is %s", tick, c.known["live"], x.committed,
+						x.state)
 				}
 			}
 			step()

@@ -31,7 +31,8 @@ func TestDeadLetters_AreKeptWhateverTheySay(t *testing.T) {
 	}
 	// As an earlier version would have stored it.
 	old := &meshv1.DeadLetter{
-		Id: "old", Service: topology.Push, Account: "default", ProductId: "old\x00" + strings.Repeat("p", 9000), Version: 9, Message: "a\x00b",
+		Id: "old", Service: topology.Push, Account: "default", ProductId: "old\x00" + strings.Repeat("p", 9000),
+		Version: 9, Message: "a\x00b",
 		LastAt: timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.DeadSubject(topology.Push, "default", "old"), old))
@@ -44,7 +45,12 @@ func TestLedger_KeepsWhatHoldsNUL(t *testing.T) {
 	r.start()
 	r.desire("mug", "Mug", 1)
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
-		o.Product = &catalogv1.Product{Id: "mug", Name: "M\x00ug", Description: `\u0000 as text`, Active: proto.Bool(true)}
+		o.Product = &catalogv1.Product{
+			Id:          "mug",
+			Name:        "M\x00ug",
+			Description: `\u0000 as text`,
+			Active:      proto.Bool(true),
+		}
 		o.Version = 1
 		return nil
 	})
@@ -52,8 +58,10 @@ func TestLedger_KeepsWhatHoldsNUL(t *testing.T) {
 	pool := localtest.Pool(t, r.cfg.LedgerURL)
 	require.Eventually(t, func() bool {
 		var name, description string
-		err := pool.QueryRow(t.Context(), `SELECT observed_json #>> '{product,name}', observed_json #>> '{product,description}'
-			FROM driftless_ledger.product WHERE product_id = 'mug' AND observed_json IS NOT NULL`).Scan(&name, &description)
+		err := pool.QueryRow(t.Context(),
+			`SELECT observed_json #>> '{product,name}', observed_json #>> '{product,description}'
+			FROM driftless_ledger.product WHERE product_id = 'mug' AND observed_json IS NOT NULL`).Scan(&name,
+			&description)
 		return err == nil && strings.HasPrefix(name, "M␀ug (cleaned, ") && description == `\u0000 as text`
 	}, patience, 10*time.Millisecond)
 }

@@ -24,10 +24,13 @@ const figuresTimeout = 5 * time.Second
 // gauges are what this service reports of the whole account.
 var gauges = []metrics.Gauge{
 	metrics.Products, metrics.OldestUnsynced, metrics.DriftOldest, metrics.DriftOpen, metrics.DeadLettersOpen,
-	metrics.ConsumerPending, metrics.ConsumerInFlight, metrics.ConsumerRedelivered, metrics.ConsumerOldest, metrics.ConsumerPaused,
+	metrics.ConsumerPending, metrics.ConsumerInFlight, metrics.ConsumerRedelivered, metrics.ConsumerOldest,
+	metrics.ConsumerPaused,
 	metrics.StreamMessages, metrics.StreamSize, metrics.RetriesWaiting, metrics.GuardHeld, metrics.Halted,
-	metrics.EqualityKnown, metrics.ConvergedTimestamp, metrics.CaptureStatus, metrics.UnwatchedTables, metrics.CapturedTimestamp,
-	metrics.TablesComparedTimestamp, metrics.ScanRunning, metrics.ScanObjects, metrics.ScanFailed, metrics.ScanFinished, metrics.ScanInterval,
+	metrics.EqualityKnown, metrics.ConvergedTimestamp, metrics.CaptureStatus, metrics.UnwatchedTables,
+	metrics.CapturedTimestamp,
+	metrics.TablesComparedTimestamp, metrics.ScanRunning, metrics.ScanObjects, metrics.ScanFailed, metrics.ScanFinished,
+	metrics.ScanInterval,
 }
 
 // observe reports the gauges until the returned function is called.
@@ -212,8 +215,8 @@ func (f *figures) scans(ctx context.Context) (func(metrics.Report), error) {
 	}, err
 }
 
-// equality shows what the last look at the other services saw. If there was none lately, nothing is known of equality; how far the
-// lanes are in Stripe stays true.
+// equality shows what the last look at the other services saw. If there was none lately, nothing is known of equality;
+// how far the lanes are in Stripe stays true.
 func (f *figures) equality(context.Context) (func(metrics.Report), error) {
 	seen, converged := f.outlook.seen()
 	return func(report metrics.Report) {
@@ -241,7 +244,8 @@ func (f *figures) equality(context.Context) (func(metrics.Report), error) {
 // captureState is the state of capture as the metric calls it.
 func captureState(e *controlv1.Equality) string {
 	c := e.GetCapture()
-	if c.GetAt() == nil || e.GetAt().AsTime().Sub(c.GetAt().AsTime()) > behindAfter || c.GetState() == meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED {
+	if c.GetAt() == nil || e.GetAt().AsTime().Sub(c.GetAt().AsTime()) > behindAfter ||
+		c.GetState() == meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED {
 		return "absent"
 	}
 	return strings.ToLower(strings.TrimPrefix(c.GetState().String(), "CAPTURE_STATE_"))

@@ -34,7 +34,8 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 		sequence, err := m.LastSequence(t.Context(), topology.StreamCatalog)
 		require.NoError(t, err)
 		require.NoError(t, m.Capture("default").Put(t.Context(), &meshv1.CaptureReport{
-			At: timestamppb.New(now), State: meshv1.CaptureState_CAPTURE_STATE_READING, CapturedUpTo: timestamppb.New(now), CatalogSequence: sequence, Version: version,
+			At: timestamppb.New(now), State: meshv1.CaptureState_CAPTURE_STATE_READING,
+			CapturedUpTo: timestamppb.New(now), CatalogSequence: sequence, Version: version,
 		}))
 		return now
 	}
@@ -49,7 +50,9 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 	publish := func(lane topology.Lane, product string) {
 		version++
 		change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: version}
-		require.NoError(t, m.Publish(t.Context(), topology.CatalogSubject("default", lane, product), change, mesh.WithVersion(version)))
+		require.NoError(t,
+			m.Publish(t.Context(), topology.CatalogSubject("default", lane, product), change,
+				mesh.WithVersion(version)))
 	}
 
 	require.Empty(t, look(3), "nothing was reported")
@@ -65,7 +68,10 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 	require.Equal(t, map[string]time.Time{"live": first, "bulk": bulk}, look(2), "each lane for itself")
 
 	// The mug fails: push stores a retry, and acknowledges.
-	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: version - 1, Attempts: 5, Lane: "live"}, time.Second))
+	require.NoError(t,
+		m.RetryLater(t.Context(), topology.Push,
+			&meshv1.Retry{Account: "default", ProductId: "mug", Version: version - 1, Attempts: 5, Lane: "live"},
+			time.Second))
 	handle[catalogv1.ProductChange](t, m, topology.PushLive, 1, nil)
 	second := report()
 	require.Equal(t, map[string]time.Time{"live": first, "bulk": second}, look(2), "what failed is not in Stripe")
@@ -84,7 +90,9 @@ func TestConvergence_OfARealMesh(t *testing.T) {
 
 	// The guard holds a change: an operator decides.
 	publish(topology.Live, "pot")
-	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "pot", Version: version, Lane: "bulk"}, time.Hour))
+	require.NoError(t,
+		m.RetryLater(t.Context(), topology.Push,
+			&meshv1.Retry{Account: "default", ProductId: "pot", Version: version, Lane: "bulk"}, time.Hour))
 	handle[catalogv1.ProductChange](t, m, topology.PushLive, 1, nil)
 	held := report()
 	require.Equal(t, map[string]time.Time{"live": held, "bulk": held}, look(2))
@@ -134,7 +142,9 @@ func TestFigures_SayWhatIsKnown(t *testing.T) {
 	require.InDelta(t, 1, got["driftless.capture.status absent"], 0)
 	require.InDelta(t, 0, got["driftless.equality.known"], 0)
 	r.outlook.lastSeen = time.Now().Add(-time.Minute)
-	require.Equal(t, map[string]float64{"driftless.equality.known": 0, "driftless.converged.timestamp live": float64(noon.Unix())}, collect())
+	require.Equal(t,
+		map[string]float64{"driftless.equality.known": 0, "driftless.converged.timestamp live": float64(noon.Unix())},
+		collect())
 }
 
 func TestFigures_DoNotWaitForNATS(t *testing.T) {
@@ -146,7 +156,13 @@ func TestFigures_DoNotWaitForNATS(t *testing.T) {
 	l, err := ledger.Open(t.Context(), localtest.Postgres(t), "default", nil)
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
-	f := &figures{reconciler: &reconciler{Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now}, mesh: m, ledger: l}}
+	f := &figures{
+		reconciler: &reconciler{
+			Config: Config{Account: "default", Logger: slog.New(slog.DiscardHandler), Now: time.Now},
+			mesh:   m,
+			ledger: l,
+		},
+	}
 	shown := func() map[string]bool {
 		out := map[string]bool{}
 		for _, show := range f.read(t.Context()) {
@@ -170,7 +186,8 @@ func TestFigures_DoNotWaitForNATS(t *testing.T) {
 func TestSighting_CountsProgress(t *testing.T) {
 	var s sighting
 	see := func(at, waiting int, delivered uint64) time.Duration {
-		all := []mesh.ConsumerStatus{{Consumer: topology.PushLive, Waiting: waiting, Delivered: delivered}, {Consumer: topology.PullStripe, Waiting: 7}}
+		all := []mesh.ConsumerStatus{{Consumer: topology.PushLive, Waiting: waiting, Delivered: delivered},
+			{Consumer: topology.PullStripe, Waiting: 7}}
 		return s.see(second(at), all, pushConsumers).unseen
 	}
 	require.Zero(t, see(0, 0, 5), "it is not known yet")

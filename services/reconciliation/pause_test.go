@@ -29,7 +29,8 @@ func TestServicesArePausedAndResumed(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, p)
 
-	require.Equal(t, []string{"pull"}, ask[controlv1.ResumeResponse](r, "Resume", `{"services":["pull"]}`).GetServices())
+	require.Equal(t, []string{"pull"},
+		ask[controlv1.ResumeResponse](r, "Resume", `{"services":["pull"]}`).GetServices())
 	require.Len(t, status(), 2)
 	require.Equal(t, []string{"push", "ingestion"}, ask[controlv1.ResumeResponse](r, "Resume", `{}`).GetServices())
 	require.Empty(t, status())

@@ -35,12 +35,13 @@ func (r *rig) writeBacks() chan *meshv1.WriteBack {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-			if w := msg.Body.GetWriteBack(); w != nil {
-				out <- w
-			}
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Ingestion, Consumer: topology.IngestionCommand},
+			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+				if w := msg.Body.GetWriteBack(); w != nil {
+					out <- w
+				}
+				return mesh.Ack()
+			})
 	}()
 	r.t.Cleanup(func() { cancel(); <-done })
 	return out
@@ -48,7 +49,8 @@ func (r *rig) writeBacks() chan *meshv1.WriteBack {
 
 func (r *rig) drift(product string) []*controlv1.Drift {
 	r.t.Helper()
-	return ask[controlv1.ListDriftResponse](r, "ListDrift", fmt.Sprintf(`{"product_ids":[%q],"settled":true}`, product)).GetDrift()
+	return ask[controlv1.ListDriftResponse](r, "ListDrift",
+		fmt.Sprintf(`{"product_ids":[%q],"settled":true}`, product)).GetDrift()
 }
 
 func (r *rig) eventuallyDrift(product, state string) *controlv1.Drift {
@@ -71,7 +73,8 @@ func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
 
 	event := `{"id":"evt_1","type":"product.updated","request":{"id":"req_1","idempotency_key":null},"data":{"object":{"id":"mug","name":"By hand"},"previous_attributes":{"name":"Mug","updated":1}}}`
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{
-		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug", ReceivedAt: timestamppb.Now(), Event: []byte(event),
+		Account: "default", ProductId: "mug", EventId: "evt_1", Type: "product.updated", ObjectId: "mug",
+		ReceivedAt: timestamppb.Now(), Event: []byte(event),
 	}))
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Product.Name = "By hand"
@@ -83,7 +86,8 @@ func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
 	require.Equal(t, "By hand", order.GetProduct().GetName())
 	require.Equal(t, []string{"name"}, order.GetFields())
 	require.EqualValues(t, 10, order.GetVersion())
-	require.Eventually(t, func() bool { return r.drift("mug")[0].GetCausedBy() == "dashboard" }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.drift("mug")[0].GetCausedBy() == "dashboard" }, patience,
+		10*time.Millisecond)
 	require.Equal(t, "evt_1", r.drift("mug")[0].GetEventId())
 	require.Len(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts()[0].GetWriteBacks(), 1)
 
@@ -97,7 +101,8 @@ func TestAChangeMadeInStripeIsWrittenBackAtOnceWithItsCause(t *testing.T) {
 			seen[e.GetKind()] = e
 		}
 		return seen["written_back"] != nil && seen["drifted"].GetDifferences()[0].GetField() == "name" &&
-			seen["stripe_event"].GetChanges()[0].GetNew() == "By hand" && seen["stripe_event"].GetStripeRequestId() == "req_1" &&
+			seen["stripe_event"].GetChanges()[0].GetNew() == "By hand" &&
+			seen["stripe_event"].GetStripeRequestId() == "req_1" &&
 			seen["catalog_change"].GetChanges() != nil
 	}, patience, 20*time.Millisecond)
 }
@@ -117,7 +122,8 @@ func TestAPersonDecides(t *testing.T) {
 	require.Len(t, reported, 1)
 	require.Empty(t, reported[0].GetSteps(), "nothing would be done")
 	require.Equal(t, "By hand", reported[0].GetDrift()[0].GetDifference().GetStripe())
-	require.Equal(t, []*controlv1.DriftCount{{Kind: "field", State: "found", Count: 1}}[0].GetKind(), ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetDrift()[0].GetKind())
+	require.Equal(t, []*controlv1.DriftCount{{Kind: "field", State: "found", Count: 1}}[0].GetKind(),
+		ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetDrift()[0].GetKind())
 
 	status, answer := r.call("ResolveDrift", `{"product_id":"cup","keep":"KEEP_STRIPE"}`)
 	require.Equal(t, http.StatusNotFound, status, string(answer))
@@ -126,7 +132,8 @@ func TestAPersonDecides(t *testing.T) {
 
 	require.Len(t, ask[controlv1.IgnoreDriftResponse](r, "IgnoreDrift", `{"product_id":"mug"}`).GetDrift(), 1)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-	ask[controlv1.ResolveDriftResponse](r, "ResolveDrift", `{"product_id":"mug","fields":["name"],"keep":"KEEP_STRIPE"}`)
+	ask[controlv1.ResolveDriftResponse](r, "ResolveDrift",
+		`{"product_id":"mug","fields":["name"],"keep":"KEEP_STRIPE"}`)
 	require.Equal(t, "By hand", (<-orders).GetProduct().GetName())
 	ask[controlv1.ResolveDriftResponse](r, "ResolveDrift", `{"product_id":"mug","keep":"KEEP_CATALOG"}`)
 	require.Eventually(t, func() bool { return commands.Load() == 1 }, patience, 10*time.Millisecond)
@@ -142,12 +149,13 @@ func (r *rig) productReads() chan string {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-			if read := msg.Body.GetRead(); read != nil {
-				out <- read.GetProductId()
-			}
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand},
+			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+				if read := msg.Body.GetRead(); read != nil {
+					out <- read.GetProductId()
+				}
+				return mesh.Ack()
+			})
 	}()
 	r.t.Cleanup(func() { cancel(); <-done })
 	return out
@@ -159,9 +167,16 @@ func (r *rig) observeWhole(id string, version uint64, byDefault string, prices .
 	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
 		var sightings []catalog.PriceSighting
 		for _, p := range prices {
-			sightings = append(sightings, catalog.PriceSighting{StripeID: p, Price: &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1400"}})
+			sightings = append(sightings, catalog.PriceSighting{
+				StripeID: p,
+				Price:    &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1400"},
+			})
 		}
-		catalog.ObserveActive(o, catalog.ProductSighting{Product: &catalogv1.Product{Id: id, Name: "Stray", Active: new(true), DefaultPrice: byDefault}, Seen: 1}, sightings)
+		catalog.ObserveActive(o,
+			catalog.ProductSighting{
+				Product: &catalogv1.Product{Id: id, Name: "Stray", Active: new(true), DefaultPrice: byDefault},
+				Seen:    1,
+			}, sightings)
 		o.Version = version
 		return nil
 	})
@@ -173,7 +188,8 @@ func (r *rig) eventPrice(id, price string) {
 	r.t.Helper()
 	_, err := r.mesh.Observed().Update(r.t.Context(), "default", id, func(o *catalogv1.Observed) error {
 		catalog.ObservePrice(o, catalog.PriceSighting{
-			StripeID: price, Price: &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1500"}, Seen: 2, Partial: true, Fetched: o.GetVersion() == 0,
+			StripeID: price, Price: &catalogv1.Price{Active: new(true), Currency: "eur", UnitAmount: "1500"}, Seen: 2,
+			Partial: true, Fetched: o.GetVersion() == 0,
 		})
 		return nil
 	})
@@ -205,7 +221,10 @@ func TestImport_ReadsTheProductWithItsPricesFirst(t *testing.T) {
 }
 
 func TestImport_TakesPricesThatComeLater(t *testing.T) {
-	for extras, want := range map[reconciliation.Extras]string{reconciliation.ExtrasImport: "write-back", reconciliation.ExtrasReport: "report"} {
+	for extras, want := range map[reconciliation.Extras]string{
+		reconciliation.ExtrasImport: "write-back",
+		reconciliation.ExtrasReport: "report",
+	} {
 		t.Run(string(extras), func(t *testing.T) {
 			r := newRig(t)
 			r.under(nil)
@@ -213,14 +232,24 @@ func TestImport_TakesPricesThatComeLater(t *testing.T) {
 			r.cfg.Extras = extras
 			orders, reads := r.writeBacks(), r.productReads()
 			r.start()
-			desired := &catalogv1.Product{Id: "stray", Name: "Stray", DefaultPrice: "price_1", Prices: []*catalogv1.Price{{Id: "price_1", Currency: "eur", UnitAmount: "1400"}}}
-			require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "stray"), &catalogv1.ProductChange{
-				Account: "default", ProductId: "stray", Version: 10, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: desired,
-			}, mesh.WithVersion(10)))
+			desired := &catalogv1.Product{
+				Id:           "stray",
+				Name:         "Stray",
+				DefaultPrice: "price_1",
+				Prices:       []*catalogv1.Price{{Id: "price_1", Currency: "eur", UnitAmount: "1400"}},
+			}
+			require.NoError(t,
+				r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "stray"),
+					&catalogv1.ProductChange{
+						Account: "default", ProductId: "stray", Version: 10,
+						Operation: catalogv1.Operation_OPERATION_UPSERT,
+						Product:   desired,
+					}, mesh.WithVersion(10)))
 			held := func(prices ...string) {
 				r.observeWhole("stray", 10, "price_1", prices...)
 				_, err := r.mesh.Observed().Update(t.Context(), "default", "stray", func(o *catalogv1.Observed) error {
-					catalog.FindPrice(o, "price_1").Price.Id, catalog.FindPrice(o, "price_1").Price.LookupKey = "price_1", "price_1"
+					catalog.FindPrice(o, "price_1").Price.Id, catalog.FindPrice(o,
+						"price_1").Price.LookupKey = "price_1", "price_1"
 					catalog.FindPrice(o, "price_1").Price.Metadata = map[string]string{catalog.PriceMarker: "price_1"}
 					return nil
 				})
@@ -229,7 +258,10 @@ func TestImport_TakesPricesThatComeLater(t *testing.T) {
 			held("price_1")
 			r.eventually("stray", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 			r.eventPrice("stray", "price_2")
-			state := map[reconciliation.Extras]string{reconciliation.ExtrasImport: "repairing", reconciliation.ExtrasReport: "found"}[extras]
+			state := map[reconciliation.Extras]string{
+				reconciliation.ExtrasImport: "repairing",
+				reconciliation.ExtrasReport: "found",
+			}[extras]
 			found := r.eventuallyDrift("stray", state)
 			require.Equal(t, "prices.price_2", found.GetDifference().GetField())
 			require.Equal(t, want, found.GetDifference().GetAction())

@@ -8,8 +8,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// progress tells up to where push and the ledger have come. Of a product that push has yet to come to, or whose state after
-// that the ledger has yet to read, nobody can say whether it has drifted. Not safe for concurrent use.
+// progress tells up to where push and the ledger have come. Of a product that push has yet to come to, or whose state
+// after that the ledger has yet to read, nobody can say whether it has drifted. Not safe for concurrent use.
 type progress struct {
 	judged uint64
 	// next is what judged becomes once the ledger has read what the streams held then.
@@ -23,14 +23,15 @@ type mark struct {
 	catalog, observed uint64
 }
 
-// everything is the sequence of a mesh that is at rest: push has come to all that there is, and the ledger knows it. It holds also
-// for what a stream held before it was made anew.
+// everything is the sequence of a mesh that is at rest: push has come to all that there is, and the ledger knows it. It
+// holds also for what a stream held before it was made anew.
 const everything = math.MaxUint64
 
-// look returns the sequence of CATALOG up to which push is done with every message, and the ledger knows what came of it.
+// look returns the sequence of CATALOG up to which push is done with every message, and the ledger knows what came of
+// it.
 func (p *progress) look(ctx context.Context, m *mesh.Mesh) (uint64, error) {
-	// In this order: of what comes into CATALOG later, push may have done nothing, and what push has stored about its messages is in
-	// OBSERVED before they are done.
+	// In this order: of what comes into CATALOG later, push may have done nothing, and what push has stored about its
+	// messages is in OBSERVED before they are done.
 	catalog, err := m.LastSequence(ctx, topology.StreamCatalog)
 	if err != nil {
 		return 0, err

@@ -22,15 +22,17 @@ func handle[T any, M interface {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	require.NoError(t, mesh.Consume(ctx, m, mesh.Worker{Service: topology.Reconciliation, Consumer: c}, func(_ context.Context, msg mesh.Message[M]) mesh.Verdict {
-		if then != nil {
-			then(msg.Body)
-		}
-		if n--; n == 0 {
-			cancel()
-		}
-		return mesh.Ack()
-	}))
+	require.NoError(t,
+		mesh.Consume(ctx, m, mesh.Worker{Service: topology.Reconciliation, Consumer: c},
+			func(_ context.Context, msg mesh.Message[M]) mesh.Verdict {
+				if then != nil {
+					then(msg.Body)
+				}
+				if n--; n == 0 {
+					cancel()
+				}
+				return mesh.Ack()
+			}))
 	require.Zero(t, n)
 	require.Eventually(t, func() bool {
 		all, err := m.Consumers(t.Context())
@@ -60,7 +62,9 @@ func TestNothingIsJudgedThatTheLedgerHasYetToRead(t *testing.T) {
 	}
 	publish := func(product string, version uint64) {
 		change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: version}
-		require.NoError(t, m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, product), change, mesh.WithVersion(version)))
+		require.NoError(t,
+			m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, product), change,
+				mesh.WithVersion(version)))
 	}
 	push := func(change *catalogv1.ProductChange) {
 		_, err := m.Observed().Update(t.Context(), "default", change.GetProductId(), func(o *catalogv1.Observed) error {

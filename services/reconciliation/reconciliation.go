@@ -45,7 +45,8 @@ type Config struct {
 	Policy *catalog.Policy
 	// Extras is what is done about active products in Stripe that the catalog never had; empty means ExtrasIgnore.
 	Extras Extras
-	// HistoryRetention is how long the audit trail is kept, and drift and dead letters that are settled; 0 means for ever.
+	// HistoryRetention is how long the audit trail is kept, and drift and dead letters that are settled; 0 means for
+	// ever.
 	HistoryRetention time.Duration
 	Logger           *slog.Logger
 	// Now is the clock by which drift is judged; time.Now if nil.
@@ -63,8 +64,8 @@ const (
 	ExtrasImport  Extras = "import"
 )
 
-// Of each consumer, so many transactions at once, of so many messages each: the ledger's row locks keep messages about one
-// product apart.
+// Of each consumer, so many transactions at once, of so many messages each: the ledger's row locks keep messages about
+// one product apart.
 const (
 	concurrency = 2
 	batchSize   = 128
@@ -96,7 +97,8 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg.Now = time.Now
 	}
 	if cfg.LedgerURL == "" {
-		return errors.New("neither LEDGER_DATABASE_URL nor DATABASE_URL is set: give the ledger's Postgres database, like postgres://user:password@host:5432/database")
+		return errors.New(
+			"neither LEDGER_DATABASE_URL nor DATABASE_URL is set: give the ledger's Postgres database, like postgres://user:password@host:5432/database")
 	}
 	cfg.NATS.Account = cfg.Account
 	m, err := mesh.Connect(ctx, cfg.NATS)
@@ -104,7 +106,8 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer m.Close()
-	if err := m.Bind(ctx, topology.ReconciliationCatalog, topology.ReconciliationObserved, topology.ReconciliationStripe, topology.ReconciliationSync, topology.ReconciliationDead); err != nil {
+	if err := m.Bind(ctx, topology.ReconciliationCatalog, topology.ReconciliationObserved,
+		topology.ReconciliationStripe, topology.ReconciliationSync, topology.ReconciliationDead); err != nil {
 		return err
 	}
 	makeTables := func(ctx context.Context, url string) error { return ledger.Migrate(ctx, url, "") }
@@ -114,13 +117,15 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := makeTables(ctx, cfg.LedgerURL); err != nil {
 		return err
 	}
-	l, err := ledger.OpenDatabase(ctx, postgres.Database{URL: cfg.LedgerURL, File: cfg.LedgerURLFile, Logger: cfg.Logger}, cfg.Account, cfg.Now)
+	l, err := ledger.OpenDatabase(ctx,
+		postgres.Database{URL: cfg.LedgerURL, File: cfg.LedgerURLFile, Logger: cfg.Logger}, cfg.Account, cfg.Now)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	if encoding, err := l.Encoding(ctx); err == nil && encoding != "UTF8" {
-		cfg.Logger.Warn("the ledger's database cannot hold every letter that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
+		cfg.Logger.Warn(
+			"the ledger's database cannot hold every letter that Stripe may send: set LEDGER_DATABASE_URL to a database with encoding UTF8", "encoding", encoding)
 	}
 	r := &reconciler{Config: cfg, mesh: m, ledger: l, wake: make(chan struct{}, 1)}
 	l.Closed, l.Found, l.Settled, l.Due = r.forget, r.found, r.settled, r.due

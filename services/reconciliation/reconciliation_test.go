@@ -52,7 +52,16 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	c := &clock{}
-	r := &rig{t: t, clock: c, cfg: reconciliation.Config{Account: "default", LedgerURL: localtest.Postgres(t), GracePeriod: grace, Now: c.now}}
+	r := &rig{
+		t:     t,
+		clock: c,
+		cfg: reconciliation.Config{
+			Account:     "default",
+			LedgerURL:   localtest.Postgres(t),
+			GracePeriod: grace,
+			Now:         c.now,
+		},
+	}
 	r.emptyNATS()
 	return r
 }
@@ -96,7 +105,8 @@ func (r *rig) start() (stop func()) {
 
 func (r *rig) call(method, body string, headers ...string) (int, []byte) {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+"/driftless.control.v1.ControlService/"+method, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost,
+		r.url+"/driftless.control.v1.ControlService/"+method, strings.NewReader(body))
 	require.NoError(r.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(headers); i += 2 {
@@ -124,10 +134,11 @@ func ask[T any, M interface {
 
 func (r *rig) desire(id, name string, version uint64) {
 	r.t.Helper()
-	require.NoError(r.t, r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
-		Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
-		Product: &catalogv1.Product{Id: id, Name: name}, Source: catalogv1.Source_SOURCE_WAL,
-	}, mesh.WithVersion(version)))
+	require.NoError(r.t,
+		r.mesh.Publish(r.t.Context(), topology.CatalogSubject("default", topology.Live, id), &catalogv1.ProductChange{
+			Account: "default", ProductId: id, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product: &catalogv1.Product{Id: id, Name: name}, Source: catalogv1.Source_SOURCE_WAL,
+		}, mesh.WithVersion(version)))
 }
 
 func (r *rig) observe(id, name string, version uint64) {
@@ -142,7 +153,8 @@ func (r *rig) observe(id, name string, version uint64) {
 // state is what the ledger says of a product; a plan does not tell one that is equal from one that only Stripe has.
 func (r *rig) state(id string) controlv1.ProductState {
 	r.t.Helper()
-	products := ask[controlv1.ListProductsResponse](r, "ListProducts", fmt.Sprintf(`{"product_ids":[%q]}`, id)).GetProducts()
+	products := ask[controlv1.ListProductsResponse](r, "ListProducts",
+		fmt.Sprintf(`{"product_ids":[%q]}`, id)).GetProducts()
 	if len(products) == 0 {
 		return controlv1.ProductState_PRODUCT_STATE_UNSPECIFIED
 	}
@@ -160,7 +172,8 @@ func (r *rig) acked() {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() })
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive},
+			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() })
 	}()
 	r.t.Cleanup(func() { cancel(); <-done })
 }
@@ -168,7 +181,8 @@ func (r *rig) acked() {
 func (r *rig) kinds(id string) []string {
 	r.t.Helper()
 	var out []string
-	for _, e := range ask[controlv1.ListHistoryResponse](r, "ListHistory", fmt.Sprintf(`{"product_id":%q}`, id)).GetEntries() {
+	for _, e := range ask[controlv1.ListHistoryResponse](r, "ListHistory",
+		fmt.Sprintf(`{"product_id":%q}`, id)).GetEntries() {
 		out = append(out, e.GetKind())
 	}
 	return out
@@ -202,7 +216,9 @@ func TestALongPlanIsReadInParts(t *testing.T) {
 	}
 	r.observe("same", "S", 6)
 	r.desire("same", "S", 6)
-	require.Eventually(t, func() bool { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetPending() == 5 }, patience, 10*time.Millisecond)
+	require.Eventually(t,
+		func() bool { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetPending() == 5 }, patience,
+		10*time.Millisecond)
 	r.eventually("same", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 
 	whole := ask[controlv1.PlanResponse](r, "Plan", `{}`)
@@ -268,7 +284,8 @@ func TestADifferenceThatOutlastsTheGracePeriodIsDriftAndRepaired(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Eventually(t, func() bool {
 		kinds := r.kinds("mug")
-		return strings.Contains(strings.Join(kinds, " "), "repaired") && strings.Contains(strings.Join(kinds, " "), "drifted")
+		return strings.Contains(strings.Join(kinds, " "), "repaired") && strings.Contains(strings.Join(kinds, " "),
+			"drifted")
 	}, patience, 20*time.Millisecond)
 }
 
@@ -279,12 +296,13 @@ func (r *rig) commands(id string) *atomic.Int64 {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-			if msg.Body.GetSync().GetProductId() == id && msg.Body.GetSync().GetLook() {
-				n.Add(1)
-			}
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand},
+			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+				if msg.Body.GetSync().GetProductId() == id && msg.Body.GetSync().GetLook() {
+					n.Add(1)
+				}
+				return mesh.Ack()
+			})
 	}()
 	r.t.Cleanup(func() { cancel(); <-done })
 	return &n
@@ -295,7 +313,8 @@ func TestWhatPushHasNotComeToIsNoDrift(t *testing.T) {
 	r.start()
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
-	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING }, "pending")
+	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING },
+		"pending")
 	r.acked()
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 }
@@ -306,12 +325,13 @@ func TestABacklogHidesTheDriftOfNoProductThatPushIsDoneWith(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive}, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
-			if msg.Body.GetProductId() == "refused" {
-				return mesh.RetryIn(time.Hour, nil)
-			}
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(ctx, r.mesh, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive},
+			func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+				if msg.Body.GetProductId() == "refused" {
+					return mesh.RetryIn(time.Hour, nil)
+				}
+				return mesh.Ack()
+			})
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	for i, id := range []string{"mug", "refused", "cup"} {
@@ -324,21 +344,25 @@ func TestABacklogHidesTheDriftOfNoProductThatPushIsDoneWith(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	r.eventually("plate", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	localtest.Holds(t, 3*grace, func() bool {
-		return r.state("refused") == controlv1.ProductState_PRODUCT_STATE_PENDING && r.state("cup") == controlv1.ProductState_PRODUCT_STATE_PENDING
+		return r.state("refused") == controlv1.ProductState_PRODUCT_STATE_PENDING &&
+			r.state("cup") == controlv1.ProductState_PRODUCT_STATE_PENDING
 	}, "push may still be about to apply them")
 }
 
 func TestWhatPushIsToComeBackToIsNoDrift(t *testing.T) {
 	r := newRig(t)
 	later := func(delay time.Duration) {
-		require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10}, delay))
+		require.NoError(t,
+			r.mesh.RetryLater(t.Context(), topology.Push,
+				&meshv1.Retry{Account: "default", ProductId: "mug", Version: 10}, delay))
 	}
 	later(time.Hour)
 	r.start()
 	r.acked()
 	r.desire("mug", "Mug", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_PENDING)
-	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING }, "pending")
+	localtest.Holds(t, 4*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_PENDING },
+		"pending")
 	// The schedule fires, and nobody takes the product up.
 	later(time.Second)
 	r.clock.advance(time.Minute)
@@ -368,7 +392,9 @@ func TestAProductOfStripesOnlyIsAnOrphan(t *testing.T) {
 	r := newRig(t)
 	r.start()
 	r.observe("stray", "Stray", 0)
-	require.Eventually(t, func() bool { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetOrphans() == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t,
+		func() bool { return ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetOrphans() == 1 }, patience,
+		10*time.Millisecond)
 	require.Empty(t, ask[controlv1.PlanResponse](r, "Plan", `{}`).GetProducts(), "orphans are left alone")
 }
 
@@ -378,7 +404,8 @@ func TestADeadLetterStandsUntilANewerWish(t *testing.T) {
 	r.acked()
 	r.desire("mug", "Mug", 10)
 	letter := &meshv1.DeadLetter{
-		Id: "l1", Service: topology.Push, Account: "default", ProductId: "mug", Version: 10, Reason: topology.ReasonRefused, Message: "no such tax code",
+		Id: "l1", Service: topology.Push, Account: "default", ProductId: "mug", Version: 10,
+		Reason: topology.ReasonRefused, Message: "no such tax code",
 		LastAt: timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.DeadLetter(t.Context(), letter))
@@ -386,7 +413,8 @@ func TestADeadLetterStandsUntilANewerWish(t *testing.T) {
 	letters := ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters()
 	require.Len(t, letters, 1)
 	require.Equal(t, "no such tax code", letters[0].GetMessage())
-	localtest.Holds(t, 3*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_DEAD }, "the dead do not drift")
+	localtest.Holds(t, 3*grace, func() bool { return r.state("mug") == controlv1.ProductState_PRODUCT_STATE_DEAD },
+		"the dead do not drift")
 
 	r.observe("mug", "Better", 11)
 	r.desire("mug", "Better", 11)
@@ -403,11 +431,19 @@ func TestADeadLetterAboutNoVersionStandsUntilItIsSettled(t *testing.T) {
 		r.desire(id, "A", 10)
 		r.observe(id, "A", 10)
 		r.eventually(id, controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-		require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: topology.Pull, Account: "default", ProductId: id, Reason: topology.ReasonUndecodable}))
+		require.NoError(t,
+			r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
+				Service:   topology.Pull,
+				Account:   "default",
+				ProductId: id,
+				Reason:    topology.ReasonUndecodable,
+			}))
 		r.eventually(id, controlv1.ProductState_PRODUCT_STATE_DEAD)
 	}
 	kind := meshv1.OutcomeKind_OUTCOME_KIND_APPLIED
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.SyncSubject("default", kind, "mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: timestamppb.Now()}))
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.SyncSubject("default", kind,
+			"mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: timestamppb.Now()}))
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
 	require.Len(t, ask[controlv1.ListDeadLettersResponse](r, "ListDeadLetters", `{}`).GetDeadLetters(), 1)
 
@@ -449,7 +485,8 @@ func TestStreamsMadeAnewAreFollowed(t *testing.T) {
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_DRIFTED)
 	r.desire("mug", "Renamed by hand", 10)
 	r.eventually("mug", controlv1.ProductState_PRODUCT_STATE_IN_SYNC)
-	require.Equal(t, []string{"catalog_change", "catalog_change"}, slices.DeleteFunc(r.kinds("mug"), func(kind string) bool { return kind != "catalog_change" }))
+	require.Equal(t, []string{"catalog_change", "catalog_change"},
+		slices.DeleteFunc(r.kinds("mug"), func(kind string) bool { return kind != "catalog_change" }))
 }
 
 func TestAnotherAccountsMessagesAreNotTaken(t *testing.T) {
@@ -459,10 +496,21 @@ func TestAnotherAccountsMessagesAreNotTaken(t *testing.T) {
 	r.desire("mug", "Mug", 10)
 	r.observe("mug", "Mug", 9)
 	now := timestamppb.Now()
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.StripeSubject("default", "mug"), &meshv1.StripeChange{Account: "default", ProductId: "mug", EventId: "evt_1", ReceivedAt: now}))
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.StripeSubject("default",
+			"mug"), &meshv1.StripeChange{Account: "default", ProductId: "mug", EventId: "evt_1", ReceivedAt: now}))
 	kind := meshv1.OutcomeKind_OUTCOME_KIND_APPLIED
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.SyncSubject("default", kind, "mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: now}))
-	require.NoError(t, r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: "mug", Version: 10, Reason: topology.ReasonRefused}))
+	require.NoError(t,
+		r.mesh.Publish(t.Context(), topology.SyncSubject("default", kind,
+			"mug"), &meshv1.Outcome{Id: "o1", Account: "default", ProductId: "mug", Kind: kind, At: now}))
+	require.NoError(t,
+		r.mesh.DeadLetter(t.Context(), &meshv1.DeadLetter{
+			Service:   topology.Push,
+			Account:   "default",
+			ProductId: "mug",
+			Version:   10,
+			Reason:    topology.ReasonRefused,
+		}))
 	r.start()
 	require.Eventually(t, func() bool {
 		for _, c := range ask[controlv1.GetStatusResponse](r, "GetStatus", `{}`).GetConsumers() {
@@ -501,7 +549,8 @@ func TestScansAreOrderedAndReported(t *testing.T) {
 	id := ask[controlv1.StartScanResponse](r, "StartScan", `{}`).GetId()
 	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCommand)
 	require.NoError(t, err)
-	msg, err := stream.GetLastMsgForSubject(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""))
+	msg, err := stream.GetLastMsgForSubject(t.Context(),
+		topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""))
 	require.NoError(t, err)
 	command := &meshv1.Command{}
 	require.NoError(t, proto.Unmarshal(msg.Data, command))
@@ -528,10 +577,13 @@ func TestAScheduledScanIsOrderedOnceByAllReplicas(t *testing.T) {
 	stop()
 	stop = r.start()
 	localtest.Holds(t, 2*grace, func() bool { return orders() == 1 }, "one order, however many replicas and restarts")
-	require.NoError(t, r.mesh.Record("scan.default").Put(t.Context(), &meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
+	require.NoError(t,
+		r.mesh.Record("scan.default").Put(t.Context(),
+			&meshv1.ScanReport{StartedAt: timestamppb.New(time.Now().Add(-2 * time.Hour))}))
 	stop()
 	r.start()
-	require.Eventually(t, func() bool { return orders() == 2 }, patience, 10*time.Millisecond, "the scan after that one")
+	require.Eventually(t, func() bool { return orders() == 2 }, patience, 10*time.Millisecond,
+		"the scan after that one")
 }
 
 func TestTheControlAPIRefusesWhatItDoesNotKnow(t *testing.T) {
@@ -574,16 +626,23 @@ func TestAnAdoptedProductIsNoOrphanAnyMore(t *testing.T) {
 	require.NoError(t, r.mesh.Links().Put(t.Context(), "default", "prod_1", "mug"))
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.StripeId, o.Version = "prod_1", 1
-		o.Product = &catalogv1.Product{Id: "prod_1", Name: "Mug", Metadata: map[string]string{"driftless_product": "mug"}}
+		o.Product = &catalogv1.Product{
+			Id:       "prod_1",
+			Name:     "Mug",
+			Metadata: map[string]string{"driftless_product": "mug"},
+		}
 		return nil
 	})
 	require.NoError(t, err)
 	require.NoError(t, r.mesh.Observed().Forget(t.Context(), "default", "prod_1"))
 	outcome := &meshv1.Outcome{
-		Id: "adopted:1", Account: "default", ProductId: "mug", StripeId: "prod_1", Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, At: timestamppb.Now(),
+		Id: "adopted:1", Account: "default", ProductId: "mug", StripeId: "prod_1",
+		Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED, At: timestamppb.Now(),
 	}
 	require.NoError(t, r.mesh.Publish(t.Context(), topology.SyncSubject("default", outcome.GetKind(), "mug"), outcome))
-	require.Eventually(t, func() bool { return orphans() == 2 && r.state("mug") == controlv1.ProductState_PRODUCT_STATE_IN_SYNC }, patience, 10*time.Millisecond)
+	require.Eventually(t,
+		func() bool { return orphans() == 2 && r.state("mug") == controlv1.ProductState_PRODUCT_STATE_IN_SYNC },
+		patience, 10*time.Millisecond)
 	require.Contains(t, r.kinds("mug"), "adopted")
 
 	// What was on its way when another was linked does not come to stay.

@@ -100,7 +100,8 @@ func TestSyncProducts_OrdersNothingForUnknownProducts(t *testing.T) {
 	pool := localtest.Pool(t, r.cfg.LedgerURL)
 	require.NoError(
 		t,
-		pool.QueryRow(t.Context(), `SELECT count(*) FROM driftless_ledger.history WHERE kind = 'ordered'`).Scan(&entries),
+		pool.QueryRow(t.Context(), `SELECT count(*) FROM driftless_ledger.history WHERE kind = 'ordered'`).Scan(
+			&entries),
 	)
 	require.Equal(t, 1, entries)
 }

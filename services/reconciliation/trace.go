@@ -9,14 +9,16 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 // traceWrite is the span of what a message changed in the ledger, in one transaction with others.
 func traceWrite(ctx context.Context, begun time.Time, messages int, err error) {
-	_, span := otel.Tracer(scope).Start(ctx, "write ledger", trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(begun), trace.WithAttributes(
-		semconv.DBSystemNamePostgreSQL, semconv.DBNamespace("driftless_ledger"), semconv.DBQuerySummary("write ledger")))
+	_, span := otel.Tracer(scope).Start(ctx, "write ledger", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithTimestamp(begun), trace.WithAttributes(
+			semconv.DBSystemNamePostgreSQL, semconv.DBNamespace("driftless_ledger"),
+			semconv.DBQuerySummary("write ledger")))
 	if messages > 1 {
 		span.SetAttributes(semconv.DBOperationBatchSize(messages))
 	}
@@ -26,7 +28,11 @@ func traceWrite(ctx context.Context, begun time.Time, messages int, err error) {
 
 // startDrift begins the span of what is found or done about a product's drift. It is sampled whatever the share is.
 func (r *reconciler) startDrift(ctx context.Context, name string, p *ledger.Product) (context.Context, trace.Span) {
-	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: r.Account, Product: p.ID, Version: p.Desired.GetVersion()})
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{
+		Account: r.Account,
+		Product: p.ID,
+		Version: p.Desired.GetVersion(),
+	})
 	return otel.Tracer(scope).Start(ctx, name, trace.WithAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDrifted))) //nolint:spancheck // the caller ends it
 }
 
@@ -34,7 +40,11 @@ func (r *reconciler) startDrift(ctx context.Context, name string, p *ledger.Prod
 func (c control) startReplay(ctx context.Context, l *meshv1.DeadLetter) (context.Context, trace.Span) {
 	request := trace.SpanContextFromContext(ctx)
 	ctx = telemetry.ContextWithTraceparent(ctx, l.GetTraceparent())
-	ctx = telemetry.ContextAbout(ctx, telemetry.About{Account: c.Account, Product: l.GetProductId(), Version: l.GetVersion()})
+	ctx = telemetry.ContextAbout(ctx, telemetry.About{
+		Account: c.Account,
+		Product: l.GetProductId(),
+		Version: l.GetVersion(),
+	})
 	ctx, span := otel.Tracer(scope).Start(ctx, "replay dead letter", trace.WithAttributes(
 		telemetry.OutcomeKey.String(telemetry.OutcomeReplayed), telemetry.DeadReasonKey.String(l.GetReason())))
 	if request.IsValid() && request.TraceID() != span.SpanContext().TraceID() {

@@ -18,7 +18,8 @@ import (
 func TestDriftIsTracedThoughNothingElseIs(t *testing.T) {
 	exporter := tracetest.NewInMemoryExporter()
 	before := otel.GetTracerProvider()
-	otel.SetTracerProvider(telemetry.NewTracerProvider(sdktrace.ParentBased(sdktrace.NeverSample()), sdktrace.NewSimpleSpanProcessor(exporter)))
+	otel.SetTracerProvider(telemetry.NewTracerProvider(sdktrace.ParentBased(sdktrace.NeverSample()),
+		sdktrace.NewSimpleSpanProcessor(exporter)))
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	t.Cleanup(func() { otel.SetTracerProvider(before) })
 
@@ -42,7 +43,8 @@ func TestDriftIsTracedThoughNothingElseIs(t *testing.T) {
 		}
 		return found
 	}
-	require.Eventually(t, func() bool { return len(spans("find drift")) == 1 && len(spans("mend drift")) == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(spans("find drift")) == 1 && len(spans("mend drift")) == 1 },
+		patience, 10*time.Millisecond)
 	find, mend := spans("find drift")[0], spans("mend drift")[0]
 	for _, s := range []tracetest.SpanStub{find, mend} {
 		require.Contains(t, s.Attributes, telemetry.ProductIDKey.String("mug"))

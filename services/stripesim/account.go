@@ -16,7 +16,8 @@ type accountJSON struct {
 
 func (t *tx) getAccount(*call) (any, *refusal) {
 	return accountJSON{
-		ID: t.account, Object: "account", ChargesEnabled: true, Country: "US", DefaultCurrency: "usd", DetailsSubmitted: true,
-		Metadata: map[string]string{}, PayoutsEnabled: true, Type: "standard",
+		ID: t.account, Object: "account", ChargesEnabled: true, Country: "US", DefaultCurrency: "usd",
+		DetailsSubmitted: true,
+		Metadata:         map[string]string{}, PayoutsEnabled: true, Type: "standard",
 	}, nil
 }

@@ -57,8 +57,19 @@ func TestAdmin(t *testing.T) {
 
 	s, err := a.Stats(ctx)
 	require.NoError(t, err)
-	require.Equal(t, stripesim.EndpointStats{Requests: 2, Executed: 1, RateLimited: 1, Statuses: map[int]int{200: 1, 429: 1}}, s.Endpoints["POST /v1/products/{id}"])
-	require.Equal(t, stripesim.ObjectCounts{Accounts: 1, Products: 2, ActiveProducts: 2, Prices: 1, ActivePrices: 1, Events: 8, IdempotencyKeys: 1}, s.Objects)
+	require.Equal(t,
+		stripesim.EndpointStats{Requests: 2, Executed: 1, RateLimited: 1, Statuses: map[int]int{200: 1, 429: 1}},
+		s.Endpoints["POST /v1/products/{id}"])
+	require.Equal(t,
+		stripesim.ObjectCounts{
+			Accounts:        1,
+			Products:        2,
+			ActiveProducts:  2,
+			Prices:          1,
+			ActivePrices:    1,
+			Events:          8,
+			IdempotencyKeys: 1,
+		}, s.Objects)
 	require.NoError(t, a.ResetStats(ctx))
 	require.NoError(t, a.ClearRequests(ctx))
 	require.NoError(t, a.DeleteProduct(ctx, "lamp", true))
@@ -67,7 +78,9 @@ func TestAdmin(t *testing.T) {
 	live.Live, live.Account = true, "acct_other"
 	_, err = live.CreateProduct(ctx, form("id", "lamp", "name", "Lamp"))
 	require.NoError(t, err)
-	require.Equal(t, true, h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_live_1", "Stripe-Account", "acct_other").ok().at("livemode"))
+	require.Equal(t, true,
+		h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_live_1", "Stripe-Account",
+			"acct_other").ok().at("livemode"))
 
 	require.NoError(t, a.Reset(ctx))
 	require.Empty(t, h.get("/v1/products").ok().ids())

@@ -52,20 +52,25 @@ func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
 		key = ""
 	}
 	if key == "" {
-		return identity{}, unauthorized("", "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth "+
-			"(e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See https://stripe.com/docs/api#authentication for details, "+
-			"or we can help at https://support.stripe.com/.")
+		return identity{},
+			unauthorized("",
+				"You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth "+
+					"(e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See https://stripe.com/docs/api#authentication for details, "+
+					"or we can help at https://support.stripe.com/.")
 	}
 	if strings.HasPrefix(key, "pk_") {
-		return identity{}, unauthorized("secret_key_required", "This API call cannot be made with a publishable API key. Please use a secret API key. "+
-			"You can find a list of your API keys at https://dashboard.stripe.com/account/apikeys.")
+		return identity{},
+			unauthorized("secret_key_required",
+				"This API call cannot be made with a publishable API key. Please use a secret API key. "+
+					"You can find a list of your API keys at https://dashboard.stripe.com/account/apikeys.")
 	}
 	live, restricted, ok := keyMode(key)
 	id := identity{account: s.cfg.Account, live: live, key: key}
 	// With no list of keys there is nobody to say what a restricted key may do but its name.
 	id.readOnly = restricted && len(s.cfg.APIKeys) == 0 && strings.Contains(key, "readonly")
 	if ok && len(s.cfg.APIKeys) > 0 {
-		at := slices.IndexFunc(s.cfg.APIKeys, func(k APIKey) bool { return subtle.ConstantTimeCompare([]byte(k.Key), []byte(key)) == 1 })
+		at := slices.IndexFunc(s.cfg.APIKeys,
+			func(k APIKey) bool { return subtle.ConstantTimeCompare([]byte(k.Key), []byte(key)) == 1 })
 		if ok = at >= 0; ok {
 			id.readOnly = s.cfg.APIKeys[at].ReadOnly
 			if a := s.cfg.APIKeys[at].Account; a != "" {
@@ -80,7 +85,8 @@ func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
 		if !strings.HasPrefix(of, "acct_") || len(s.cfg.Accounts) > 0 && !slices.Contains(s.cfg.Accounts, of) {
 			return identity{}, &refusal{
 				status: http.StatusForbidden, kind: typeInvalid, code: "account_invalid", unsaved: true,
-				message: "The provided key '" + mask(key) + "' does not have access to account '" + of + "' (or that account does not exist). " +
+				message: "The provided key '" + mask(key) + "' does not have access to account '" + of +
+					"' (or that account does not exist). " +
 					"Application access may have been revoked.",
 			}
 		}
@@ -105,7 +111,8 @@ func (id identity) forbidden(op *operation) *refusal {
 	}
 	return &refusal{
 		status: http.StatusForbidden, kind: typeInvalid, unsaved: true,
-		message: "The provided key '" + mask(id.key) + "' does not have the required permissions for this endpoint on account '" + id.account +
+		message: "The provided key '" + mask(id.key) +
+			"' does not have the required permissions for this endpoint on account '" + id.account +
 			"'. Having the '" + needs + "' permission would allow this request to continue.",
 	}
 }

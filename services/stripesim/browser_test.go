@@ -48,7 +48,8 @@ func TestRun_RefusesWebPages(t *testing.T) {
 			{http.MethodGet, "/_sim/requests", "", ""},
 			{http.MethodPost, "/v1/products/mug", "application/x-www-form-urlencoded", "name=Theirs"},
 		} {
-			req, err := http.NewRequestWithContext(t.Context(), request.method, h.url+request.path, strings.NewReader(request.body))
+			req, err := http.NewRequestWithContext(t.Context(), request.method, h.url+request.path,
+				strings.NewReader(request.body))
 			require.NoError(t, err)
 			req.Header.Set("Content-Type", request.kind)
 			req.SetBasicAuth(testKey, "")
@@ -75,9 +76,11 @@ func TestRun_RefusesWebPages(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{h.url + "/_sim/dashboard/products/mug", "-d", "name=Edited"},
-		{strings.Replace(h.url, "127.0.0.1", "localhost", 1) + "/v1/products/mug", "-u", testKey + ":", "-d", "description=New"},
+		{strings.Replace(h.url, "127.0.0.1", "localhost", 1) + "/v1/products/mug", "-u", testKey + ":", "-d",
+			"description=New"},
 	} {
-		out, err := exec.CommandContext(t.Context(), "curl", append([]string{"-sS", "--fail", "--ipv4"}, args...)...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "curl",
+			append([]string{"-sS", "--fail", "--ipv4"}, args...)...).CombinedOutput()
 		require.NoError(t, err, string(out))
 	}
 	mug, err = api.Products.Get("mug", nil)

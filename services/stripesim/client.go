@@ -112,7 +112,8 @@ func (a Admin) EditProduct(ctx context.Context, id string, params url.Values) er
 
 // DeleteProduct deletes a product that has no prices at the Dashboard; withPrices deletes its prices first.
 func (a Admin) DeleteProduct(ctx context.Context, id string, withPrices bool) error {
-	_, err := a.dashboard(ctx, http.MethodDelete, "/products/"+url.PathEscape(id), url.Values{"with_prices": {strconv.FormatBool(withPrices)}}, nil)
+	_, err := a.dashboard(ctx, http.MethodDelete, "/products/"+url.PathEscape(id),
+		url.Values{"with_prices": {strconv.FormatBool(withPrices)}}, nil)
 	return err
 }
 
@@ -147,7 +148,8 @@ func (a Admin) dashboard(ctx context.Context, method, path string, query, form u
 		query.Set("silent", "true")
 	}
 	var out idAnswer
-	err := a.do(ctx, method, "/_sim/dashboard"+path+"?"+query.Encode(), "application/x-www-form-urlencoded", strings.NewReader(form.Encode()), &out)
+	err := a.do(ctx, method, "/_sim/dashboard"+path+"?"+query.Encode(), "application/x-www-form-urlencoded",
+		strings.NewReader(form.Encode()), &out)
 	return out.ID, err
 }
 
@@ -187,7 +189,8 @@ func (a Admin) do(ctx context.Context, method, path, contentType string, body io
 		if json.Unmarshal(raw, &e) == nil && e.Error.Message != "" {
 			return fmt.Errorf("Stripe simulator: %s", e.Error.Message)
 		}
-		return fmt.Errorf("the Stripe simulator answered %s %s with %s: is there one at %s?", method, path, response.Status, a.BaseURL)
+		return fmt.Errorf("the Stripe simulator answered %s %s with %s: is there one at %s?", method, path,
+			response.Status, a.BaseURL)
 	}
 	if out == nil {
 		return nil

@@ -12,8 +12,8 @@ type collection[T any] struct {
 	items []*T // nil where an object was deleted
 	// gone are the places of deleted objects: a list's cursor may still name one.
 	gone map[string]int
-	// newest is the latest second in which one was created, and disordered says that one was put behind a newer one: the
-	// clock was set back.
+	// newest is the latest second in which one was created, and disordered says that one was put behind a newer one:
+	// the clock was set back.
 	newest     int64
 	disordered bool
 }

@@ -138,7 +138,8 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	for _, k := range c.APIKeys {
 		if _, _, ok := keyMode(k.Key); !ok {
-			return c, fmt.Errorf("simulator: %q is no API key: it must start with sk_test_, sk_live_, rk_test_ or rk_live_", mask(k.Key))
+			return c, fmt.Errorf(
+				"simulator: %q is no API key: it must start with sk_test_, sk_live_, rk_test_ or rk_live_", mask(k.Key))
 		}
 	}
 	for _, w := range c.Webhooks {
@@ -149,7 +150,8 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("simulator: the webhook %s needs a secret to sign with", w.URL)
 		}
 		if w.APIVersion != "" && !apiVersion.MatchString(w.APIVersion) {
-			return c, fmt.Errorf("simulator: the API version %q of the webhook %s is none: write it like %s", w.APIVersion, w.URL, DefaultAPIVersion)
+			return c, fmt.Errorf("simulator: the API version %q of the webhook %s is none: write it like %s",
+				w.APIVersion, w.URL, DefaultAPIVersion)
 		}
 	}
 	return c, nil

@@ -87,7 +87,8 @@ func toJSONSchema(v any) {
 func (c *contract) operation(method, path string) (string, bool) {
 	best, found := "", false
 	for _, p := range c.paths {
-		if p.methods[strings.ToLower(method)] != nil && p.matches.MatchString(path) && (!found || strings.Count(p.pattern, "{") < strings.Count(best, "{")) {
+		if p.methods[strings.ToLower(method)] != nil && p.matches.MatchString(path) &&
+			(!found || strings.Count(p.pattern, "{") < strings.Count(best, "{")) {
 			best, found = p.pattern, true
 		}
 	}
@@ -122,7 +123,8 @@ func (c *contract) check(method, path string, status int, body []byte) error {
 		answered = "default"
 	}
 	escape := strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D")
-	pointer := fmt.Sprintf("/paths/%s/%s/responses/%s/content/application~1json/schema", escape.Replace(pattern), strings.ToLower(method), answered)
+	pointer := fmt.Sprintf("/paths/%s/%s/responses/%s/content/application~1json/schema", escape.Replace(pattern),
+		strings.ToLower(method), answered)
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("the answer is no JSON: %w", err)
@@ -227,7 +229,8 @@ func (c *checkingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestAnswersHaveEveryFieldOfStripes(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{APIVersion: "2026-08-26.dahlia"})
-	id := h.made("/v1/products", "name", "Lamp", "default_price_data[currency]", "usd", "default_price_data[unit_amount]", "100")
+	id := h.made("/v1/products", "name", "Lamp", "default_price_data[currency]", "usd",
+		"default_price_data[unit_amount]", "100")
 	h.made("/v1/webhook_endpoints", "url", "http://127.0.0.1:1/hook", "enabled_events[]", "coupon.created")
 	price := h.get("/v1/products/" + id).ok().text("default_price")
 	for _, c := range []struct {
@@ -263,9 +266,11 @@ func TestCheckRejectsWrongAnswers(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	product := h.post("/v1/products", "name", "Lamp", "id", "lamp").ok().raw
-	price := h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100", "recurring[interval]", "month").ok().raw
+	price := h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100", "recurring[interval]",
+		"month").ok().raw
 	events := h.get("/v1/events").ok().raw
-	refused := h.get("/v1/products/none").refused(http.StatusNotFound, "resource_missing", "id", "No such product: 'none'").raw
+	refused := h.get("/v1/products/none").refused(http.StatusNotFound, "resource_missing", "id",
+		"No such product: 'none'").raw
 	document, err := openAPI()
 	require.NoError(t, err)
 
@@ -275,20 +280,33 @@ func TestCheckRejectsWrongAnswers(t *testing.T) {
 		body         []byte
 		old, wrong   string
 	}{
-		"a number for a text":           {http.MethodGet, "/v1/products/lamp", 200, product, `"name":"Lamp"`, `"name":7`},
-		"a null that is not nullable":   {http.MethodGet, "/v1/products/lamp", 200, product, `"images":[]`, `"images":null`},
-		"an unknown field":              {http.MethodGet, "/v1/products/lamp", 200, product, `"object":"product"`, `"object":"product","colour":"red"`},
-		"a wrong kind of object":        {http.MethodGet, "/v1/products/lamp", 200, product, `"object":"product"`, `"object":"prod"`},
-		"a required field left out":     {http.MethodGet, "/v1/products/lamp", 200, product, `"active":true,`, ``},
-		"an amount as text":             {http.MethodGet, "/v1/prices/price_1", 200, price, `"unit_amount":100`, `"unit_amount":"100"`},
-		"a decimal as number":           {http.MethodGet, "/v1/prices/price_1", 200, price, `"unit_amount_decimal":"100"`, `"unit_amount_decimal":100`},
-		"an unknown interval":           {http.MethodPost, "/v1/prices", 200, price, `"interval":"month"`, `"interval":"fortnight"`},
-		"a field of a nested object":    {http.MethodPost, "/v1/prices", 200, price, `"usage_type":"licensed"`, `"usage":"licensed"`},
-		"a list of another address":     {http.MethodGet, "/v1/events", 200, events, `"url":"/v1/events"`, `"url":"/v1/prices"`},
-		"an event's object gone wrong":  {http.MethodGet, "/v1/events", 200, events, `"livemode":false,"metadata":{},"name"`, `"livemode":0,"metadata":{},"name"`},
-		"an event that shows tiers":     {http.MethodGet, "/v1/events", 200, events, `"object":"price",`, `"object":"price","tiers":[],`},
-		"an unknown type of error":      {http.MethodGet, "/v1/products/none", 404, refused, `"type":"invalid_request_error"`, `"type":"not_found"`},
-		"an operation that is not real": {http.MethodDelete, "/v1/prices/price_1", 200, price, `"object":"price"`, `"object":"price"`},
+		"a number for a text": {http.MethodGet, "/v1/products/lamp", 200, product, `"name":"Lamp"`,
+			`"name":7`},
+		"a null that is not nullable": {http.MethodGet, "/v1/products/lamp", 200, product, `"images":[]`,
+			`"images":null`},
+		"an unknown field": {http.MethodGet, "/v1/products/lamp", 200, product, `"object":"product"`,
+			`"object":"product","colour":"red"`},
+		"a wrong kind of object": {http.MethodGet, "/v1/products/lamp", 200, product, `"object":"product"`,
+			`"object":"prod"`},
+		"a required field left out": {http.MethodGet, "/v1/products/lamp", 200, product, `"active":true,`, ``},
+		"an amount as text": {http.MethodGet, "/v1/prices/price_1", 200, price, `"unit_amount":100`,
+			`"unit_amount":"100"`},
+		"a decimal as number": {http.MethodGet, "/v1/prices/price_1", 200, price,
+			`"unit_amount_decimal":"100"`, `"unit_amount_decimal":100`},
+		"an unknown interval": {http.MethodPost, "/v1/prices", 200, price, `"interval":"month"`,
+			`"interval":"fortnight"`},
+		"a field of a nested object": {http.MethodPost, "/v1/prices", 200, price, `"usage_type":"licensed"`,
+			`"usage":"licensed"`},
+		"a list of another address": {http.MethodGet, "/v1/events", 200, events, `"url":"/v1/events"`,
+			`"url":"/v1/prices"`},
+		"an event's object gone wrong": {http.MethodGet, "/v1/events", 200, events,
+			`"livemode":false,"metadata":{},"name"`, `"livemode":0,"metadata":{},"name"`},
+		"an event that shows tiers": {http.MethodGet, "/v1/events", 200, events, `"object":"price",`,
+			`"object":"price","tiers":[],`},
+		"an unknown type of error": {http.MethodGet, "/v1/products/none", 404, refused,
+			`"type":"invalid_request_error"`, `"type":"not_found"`},
+		"an operation that is not real": {http.MethodDelete, "/v1/prices/price_1", 200, price, `"object":"price"`,
+			`"object":"price"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -296,7 +314,8 @@ func TestCheckRejectsWrongAnswers(t *testing.T) {
 			if c.old != c.wrong {
 				require.NoError(t, document.check(c.method, c.path, c.status, c.body))
 			}
-			require.Error(t, document.check(c.method, c.path, c.status, []byte(strings.Replace(string(c.body), c.old, c.wrong, 1))))
+			require.Error(t, document.check(c.method, c.path, c.status,
+				[]byte(strings.Replace(string(c.body), c.old, c.wrong, 1))))
 		})
 	}
 }

@@ -19,5 +19,6 @@ var currencies = func() map[string]bool {
 }()
 
 func unknownCurrency(param, code string) *refusal {
-	return invalid("", param, "Invalid currency: %s. Stripe currently supports these currencies: %s", code, strings.Join(sortedKeys(currencies), ", "))
+	return invalid("", param, "Invalid currency: %s. Stripe currently supports these currencies: %s", code,
+		strings.Join(sortedKeys(currencies), ", "))
 }

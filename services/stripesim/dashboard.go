@@ -60,9 +60,24 @@ func (d *Dashboard) DeletePrice(id string) error {
 }
 
 var (
-	deleteProductOp           = &operation{method: http.MethodDelete, path: "/_sim/dashboard/products/{id}", object: "product", run: (*tx).deleteProduct}
-	deleteProductWithPricesOp = &operation{method: http.MethodDelete, path: "/_sim/dashboard/products/{id}", object: "product", run: (*tx).deleteProductWithPrices}
-	deletePriceOp             = &operation{method: http.MethodDelete, path: "/_sim/dashboard/prices/{price}", object: "price", run: (*tx).deletePrice}
+	deleteProductOp = &operation{
+		method: http.MethodDelete,
+		path:   "/_sim/dashboard/products/{id}",
+		object: "product",
+		run:    (*tx).deleteProduct,
+	}
+	deleteProductWithPricesOp = &operation{
+		method: http.MethodDelete,
+		path:   "/_sim/dashboard/products/{id}",
+		object: "product",
+		run:    (*tx).deleteProductWithPrices,
+	}
+	deletePriceOp = &operation{
+		method: http.MethodDelete,
+		path:   "/_sim/dashboard/prices/{price}",
+		object: "price",
+		run:    (*tx).deletePrice,
+	}
 )
 
 func (t *tx) deletePrice(c *call) (any, *refusal) {
@@ -120,7 +135,13 @@ func (d *Dashboard) run(c *call) (json.RawMessage, error) {
 	if out.status != http.StatusOK {
 		var e errorBody
 		decode(out.body, &e)
-		return nil, &refusal{status: out.status, kind: e.Error.Type, code: e.Error.Code, message: e.Error.Message, param: e.Error.Param}
+		return nil, &refusal{
+			status:  out.status,
+			kind:    e.Error.Type,
+			code:    e.Error.Code,
+			message: e.Error.Message,
+			param:   e.Error.Param,
+		}
 	}
 	return out.body, nil
 }

@@ -15,7 +15,8 @@ type decimal string
 // parseDecimal reads a number that is not negative.
 func parseDecimal(s string, places int) (decimal, bool) {
 	whole, fraction, point := strings.Cut(s, ".")
-	if whole == "" && fraction == "" || point && fraction == "" || !digits(whole) || !digits(fraction) || len(fraction) > places || len(s) > 64 {
+	if whole == "" && fraction == "" || point && fraction == "" || !digits(whole) || !digits(fraction) ||
+		len(fraction) > places || len(s) > 64 {
 		return "", false
 	}
 	whole, fraction = strings.TrimLeft(whole, "0"), strings.TrimRight(fraction, "0")

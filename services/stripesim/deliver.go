@@ -179,14 +179,16 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	}
 	d.sim.stats.webhook(func(w *WebhookStats) { w.FailedAttempts++ })
 	if time.Since(x.begun) >= d.sim.cfg.WebhookGiveUp {
-		d.sim.log.WarnContext(ctx, "webhook given up", "event", x.event, "url", l.url, "attempts", x.attempt+1, "error", err)
+		d.sim.log.WarnContext(ctx, "webhook given up", "event", x.event, "url", l.url, "attempts", x.attempt+1,
+			"error", err)
 		d.settle(x, true)
 		return
 	}
 	pause := min(d.sim.cfg.WebhookFirstRetry<<min(x.attempt, 20), d.sim.cfg.WebhookLongestRetry)
 	x.attempt++
 	x.due = time.Now().Add(pause)
-	d.sim.log.DebugContext(ctx, "webhook failed, will be tried again", "event", x.event, "url", l.url, "attempt", x.attempt, "in", pause, "error", err)
+	d.sim.log.DebugContext(ctx, "webhook failed, will be tried again", "event", x.event, "url", l.url,
+		"attempt", x.attempt, "in", pause, "error", err)
 	d.push(x)
 }
 
@@ -251,7 +253,9 @@ func (d *deliverer) settle(x *delivery, failed bool) {
 	s := settled{Event: x.event, Endpoint: x.endpoint, Failed: failed}
 	x.store.settle(s)
 	if err := d.sim.write(&record{Account: x.store.account, Live: x.store.live, Settled: []settled{s}}); err != nil {
-		d.sim.log.Error("webhook delivered, but not noted: it will be delivered again after a restart", "event", x.event, "error", err)
+		d.sim.log.Error(
+			"webhook delivered, but not noted: it will be delivered again after a restart", "event", x.event,
+			"error", err)
 	}
 }
 

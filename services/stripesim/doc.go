@@ -36,8 +36,8 @@
 //	PUT    /_sim/limits               change them, as Limits
 //	POST   /_sim/reset                forget everything: objects, events, keys, faults, requests, counters
 //
-// The Dashboard, by form and with the names of the API's parameters; it has no limits, faults or idempotency keys,
-// and its events have none either. All take the query parameters account (a connected account) and livemode=true.
+// The Dashboard, by form and with the names of the API's parameters; it has no limits, faults or idempotency keys, and
+// its events have none either. All take the query parameters account (a connected account) and livemode=true.
 //
 //	POST   /_sim/dashboard/products             make a product
 //	POST   /_sim/dashboard/products/{id}        edit one

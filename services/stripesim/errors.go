@@ -64,13 +64,20 @@ func (r *refusal) body(requestID string, live bool) errorBody {
 // invalid refuses a parameter by its look alone: execution never began.
 func invalid(code, param, format string, args ...any) *refusal {
 	return &refusal{
-		status: http.StatusBadRequest, kind: typeInvalid, code: code, param: param, message: fmt.Sprintf(format, args...), unsaved: true,
+		status: http.StatusBadRequest, kind: typeInvalid, code: code, param: param,
+		message: fmt.Sprintf(format, args...), unsaved: true,
 	}
 }
 
 // refuse ends the execution of a request that the state of the account forbids.
 func refuse(code, param, format string, args ...any) *refusal {
-	return &refusal{status: http.StatusBadRequest, kind: typeInvalid, code: code, param: param, message: fmt.Sprintf(format, args...)}
+	return &refusal{
+		status:  http.StatusBadRequest,
+		kind:    typeInvalid,
+		code:    code,
+		param:   param,
+		message: fmt.Sprintf(format, args...),
+	}
 }
 
 // missing refuses a reference to an object that does not exist: 404 if the address names it, 400 if a parameter
@@ -91,7 +98,8 @@ func rateLimited(reason string) *refusal {
 
 func lockTimeout() *refusal {
 	return &refusal{
-		status: http.StatusTooManyRequests, kind: typeInvalid, code: "lock_timeout", unsaved: true, noRequestID: true, shouldRetry: "true",
+		status: http.StatusTooManyRequests, kind: typeInvalid, code: "lock_timeout", unsaved: true, noRequestID: true,
+		shouldRetry: "true",
 		message: "This object cannot be accessed right now because another API request or Stripe process is currently accessing it. " +
 			"If you see this error intermittently, retry the request. If you see this error frequently and are making multiple concurrent " +
 			"requests to a single object, make your requests serially or at a lower rate.",
@@ -100,7 +108,14 @@ func lockTimeout() *refusal {
 
 // told is the refusal that a fault asks for.
 func told(f Fault) *refusal {
-	return &refusal{status: f.Status, kind: typeInvalid, code: f.Code, message: f.Message, param: f.Param, shouldRetry: f.ShouldRetry}
+	return &refusal{
+		status:      f.Status,
+		kind:        typeInvalid,
+		code:        f.Code,
+		message:     f.Message,
+		param:       f.Param,
+		shouldRetry: f.ShouldRetry,
+	}
 }
 
 func serverError() *refusal {

@@ -55,7 +55,13 @@ func (t *tx) event(c *call, kind string, object any, previous map[string]any) {
 	if c.silent {
 		return
 	}
-	e := &event{ID: newID("evt_1", 23), Type: kind, Created: c.now.Unix(), Version: t.sim.cfg.APIVersion, Object: encode(object)}
+	e := &event{
+		ID:      newID("evt_1", 23),
+		Type:    kind,
+		Created: c.now.Unix(),
+		Version: t.sim.cfg.APIVersion,
+		Object:  encode(object),
+	}
 	if previous != nil {
 		e.Previous = encode(previous)
 	}
@@ -121,8 +127,9 @@ func encode(v any) json.RawMessage {
 
 func (s *store) renderEvent(e *event, version string) eventJSON {
 	out := eventJSON{
-		ID: e.ID, Object: "event", APIVersion: version, Created: e.Created, Livemode: s.live, PendingWebhooks: len(s.pending[e.ID]),
-		Request: e.Request, Type: e.Type,
+		ID: e.ID, Object: "event", APIVersion: version, Created: e.Created, Livemode: s.live,
+		PendingWebhooks: len(s.pending[e.ID]),
+		Request:         e.Request, Type: e.Type,
 		Data: eventData{Object: e.Object, PreviousAttributes: e.Previous},
 	}
 	if strings.HasPrefix(e.Type, "product.") {
@@ -173,7 +180,8 @@ func (t *tx) listEvents(c *call) (any, *refusal) {
 	page.within(within)
 	one, several := c.form.text("type"), c.form.get("types")
 	if one != "" && several != nil {
-		return nil, invalid("parameters_exclusive", "types", "You may only specify one of these parameters: type, types.")
+		return nil, invalid("parameters_exclusive", "types",
+			"You may only specify one of these parameters: type, types.")
 	}
 	types := values(several)
 	if one != "" {

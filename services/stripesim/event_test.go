@@ -15,7 +15,8 @@ func TestEventsTellWhatChanged(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "metadata[keep]", "1", "metadata[change]", "2", "metadata[drop]", "3", "images[]", "https://example.com/1.png")
+	h.made("/v1/products", "id", "lamp", "name", "Lamp", "metadata[keep]", "1", "metadata[change]", "2",
+		"metadata[drop]", "3", "images[]", "https://example.com/1.png")
 	e := h.lastEvent()
 	require.Equal(t, "product.created", text(e, "type"))
 	require.NotContains(t, e["data"], "previous_attributes")
@@ -23,7 +24,9 @@ func TestEventsTellWhatChanged(t *testing.T) {
 	require.Regexp(t, "^evt_", text(e, "id"))
 
 	c.advance(time.Second)
-	p := h.ask(http.MethodPost, "/v1/products/lamp", form("name", "Lantern", "metadata[change]", "x", "metadata[drop]", "", "metadata[add]", "4", "images[0]", "https://example.com/2.png"),
+	p := h.ask(http.MethodPost, "/v1/products/lamp",
+		form("name", "Lantern", "metadata[change]", "x", "metadata[drop]", "", "metadata[add]", "4", "images[0]",
+			"https://example.com/2.png"),
 		"Idempotency-Key", "driftless-1").ok()
 	e = h.lastEvent()
 	require.Equal(t, "product.updated", text(e, "type"))
@@ -64,11 +67,13 @@ func TestListEvents(t *testing.T) {
 	}
 	require.Equal(t, "price.updated price.created product.created", types())
 	require.Equal(t, "price.updated price.created", types("type", "price.*"))
-	require.Equal(t, "price.updated product.created", types("types[]", "price.updated", "types[]", "product.created", "types[]", "product.deleted"))
+	require.Equal(t, "price.updated product.created",
+		types("types[]", "price.updated", "types[]", "product.created", "types[]", "product.deleted"))
 	require.Equal(t, "price.updated price.created", types("ending_before", first))
 	require.Equal(t, "price.created", types("ending_before", first, "limit", "1"), "the next one")
 	require.Equal(t, "product.created", types("created[lt]", "1790000001"))
-	h.get("/v1/events", "type", "a.b", "types[]", "c.d").refused(http.StatusBadRequest, "parameters_exclusive", "types", "only specify one")
+	h.get("/v1/events", "type", "a.b", "types[]", "c.d").refused(http.StatusBadRequest, "parameters_exclusive", "types",
+		"only specify one")
 	h.get("/v1/events/evt_none").refused(http.StatusNotFound, "resource_missing", "id", "No such event: 'evt_none'")
 
 	c.advance(29*24*time.Hour + time.Second)
@@ -97,14 +102,16 @@ func TestDashboard(t *testing.T) {
 
 	h.sim.SetLimits(stripesim.Limits{Off: true})
 	require.Equal(t, []string{
-		"product.created", "product.updated", "price.created", "price.updated", "product.updated", "product.updated", "price.deleted", "product.deleted",
+		"product.created", "product.updated", "price.created", "price.updated", "product.updated", "product.updated",
+		"price.deleted", "product.deleted",
 	}, h.events())
 	for _, e := range h.get("/v1/events", "limit", "100").ok().list() {
 		request, _ := e["request"].(map[string]any)
 		require.Nil(t, request["idempotency_key"])
 	}
 
-	_, err = d.CreateProduct(form("id", "desk", "name", "Desk", "default_price_data[currency]", "usd", "default_price_data[unit_amount]", "1"))
+	_, err = d.CreateProduct(form("id", "desk", "name", "Desk", "default_price_data[currency]", "usd",
+		"default_price_data[unit_amount]", "1"))
 	require.NoError(t, err)
 	before := len(h.events())
 	require.NoError(t, d.DeleteProduct("desk", true))

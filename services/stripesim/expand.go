@@ -44,7 +44,8 @@ func readExpansion(f *field, object string, isList bool) (*expansion, *refusal) 
 				next, ok = object, word == "data"
 			}
 			if !ok {
-				return nil, invalid("", item.name, "This property cannot be expanded (%s). You may want to try expanding one of %s.",
+				return nil, invalid("", item.name,
+					"This property cannot be expanded (%s). You may want to try expanding one of %s.",
 					item.value, strings.Join(suggestions(object, isList), ", "))
 			}
 			if at.subs == nil {

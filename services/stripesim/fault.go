@@ -36,7 +36,8 @@ const (
 
 // entering are the faults that strike before a request's execution, or its answer whatever that is.
 var entering = []FaultKind{
-	FaultReset, FaultKeyRevoked, FaultForbidden, FaultRateLimit, FaultLockTimeout, FaultUnavailable, FaultBadGateway, FaultLatency,
+	FaultReset, FaultKeyRevoked, FaultForbidden, FaultRateLimit, FaultLockTimeout, FaultUnavailable, FaultBadGateway,
+	FaultLatency,
 	FaultResponseLost,
 }
 
@@ -107,10 +108,13 @@ type occasion struct {
 
 func (f *faults) add(fault Fault) (Fault, error) {
 	if !slices.Contains(slices.Concat(entering, executing, delivering), fault.Kind) {
-		return Fault{}, fmt.Errorf("simulator: there is no fault %q; there are %v", fault.Kind, slices.Concat(entering, executing, delivering))
+		return Fault{},
+			fmt.Errorf("simulator: there is no fault %q; there are %v", fault.Kind,
+				slices.Concat(entering, executing, delivering))
 	}
 	if fault.Probability < 0 || fault.Probability > 1 {
-		return Fault{}, fmt.Errorf("simulator: the probability of a fault is between 0 and 1, not %v", fault.Probability)
+		return Fault{},
+			fmt.Errorf("simulator: the probability of a fault is between 0 and 1, not %v", fault.Probability)
 	}
 	switch fault.Kind {
 	case FaultRateLimit:
@@ -119,10 +123,12 @@ func (f *faults) add(fault Fault) (Fault, error) {
 		setDefault(&fault.Status, http.StatusBadRequest)
 		setDefault(&fault.Message, "The simulator was told to refuse this request.")
 		if fault.Status < 400 || fault.Status > 499 {
-			return Fault{}, fmt.Errorf("simulator: the status of a refusal is between 400 and 499, not %d", fault.Status)
+			return Fault{},
+				fmt.Errorf("simulator: the status of a refusal is between 400 and 499, not %d", fault.Status)
 		}
 		if !slices.Contains([]string{"", "true", "false"}, fault.ShouldRetry) {
-			return Fault{}, fmt.Errorf("simulator: should_retry of a refusal is true or false, not %q", fault.ShouldRetry)
+			return Fault{},
+				fmt.Errorf("simulator: should_retry of a refusal is true or false, not %q", fault.ShouldRetry)
 		}
 	default:
 	}

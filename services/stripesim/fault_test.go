@@ -19,8 +19,10 @@ func TestFaultsOfRequests(t *testing.T) {
 		executed bool
 		header   map[string]string
 	}{
-		stripesim.FaultRateLimit:    {429, "rate_limit", false, map[string]string{"Stripe-Rate-Limited-Reason": "resource-specific"}},
-		stripesim.FaultLockTimeout:  {429, "lock_timeout", false, map[string]string{"Stripe-Rate-Limited-Reason": "", "Request-Id": "", "Stripe-Should-Retry": "true"}},
+		stripesim.FaultRateLimit: {429, "rate_limit", false,
+			map[string]string{"Stripe-Rate-Limited-Reason": "resource-specific"}},
+		stripesim.FaultLockTimeout: {429, "lock_timeout", false,
+			map[string]string{"Stripe-Rate-Limited-Reason": "", "Request-Id": "", "Stripe-Should-Retry": "true"}},
 		stripesim.FaultErrorBefore:  {500, "", false, nil},
 		stripesim.FaultErrorAfter:   {500, "", true, nil},
 		stripesim.FaultUnavailable:  {503, "", false, nil},
@@ -28,15 +30,17 @@ func TestFaultsOfRequests(t *testing.T) {
 		stripesim.FaultLatency:      {200, "", true, nil},
 		stripesim.FaultResponseLost: {0, "", true, nil},
 		stripesim.FaultReset:        {0, "", false, nil},
-		stripesim.FaultKeyRevoked:   {401, "api_key_expired", false, map[string]string{"WWW-Authenticate": `Basic realm="Stripe"`}},
-		stripesim.FaultForbidden:    {403, "", false, nil},
-		stripesim.FaultRefused:      {400, "", false, map[string]string{"Stripe-Should-Retry": ""}},
+		stripesim.FaultKeyRevoked: {401, "api_key_expired", false,
+			map[string]string{"WWW-Authenticate": `Basic realm="Stripe"`}},
+		stripesim.FaultForbidden: {403, "", false, nil},
+		stripesim.FaultRefused:   {400, "", false, map[string]string{"Stripe-Should-Retry": ""}},
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			h := start(t, stripesim.Config{})
 			_, err := h.sim.AddFault(stripesim.Fault{
-				Kind: kind, Method: "post", Path: "/v1/products", Count: 1, Reason: stripesim.ReasonResourceSpecific, Delay: 20 * time.Millisecond,
+				Kind: kind, Method: "post", Path: "/v1/products", Count: 1, Reason: stripesim.ReasonResourceSpecific,
+				Delay: 20 * time.Millisecond,
 			})
 			require.NoError(t, err)
 			begun := time.Now()
@@ -122,13 +126,15 @@ func TestFaults_RefuseOneKeyOrInTheWordsGiven(t *testing.T) {
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
 	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultKeyRevoked, Key: "sk_test_old"})
 	require.NoError(t, err)
-	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_old").refused(http.StatusUnauthorized, "api_key_expired", "", "Expired API Key")
+	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_old").refused(
+		http.StatusUnauthorized, "api_key_expired", "", "Expired API Key")
 	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_new").ok()
 	_, err = h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultForbidden, Path: "/v1/prices*"})
 	require.NoError(t, err)
 	h.get("/v1/prices").refused(http.StatusForbidden, "", "", "Having the 'rak_plan_read' permission")
 	_, err = h.sim.AddFault(stripesim.Fault{
-		Kind: stripesim.FaultRefused, Object: "lamp", Method: http.MethodPost, Status: 402, Code: "tax_code_invalid", Message: "No.", Param: "tax_code", ShouldRetry: "false",
+		Kind: stripesim.FaultRefused, Object: "lamp", Method: http.MethodPost, Status: 402, Code: "tax_code_invalid",
+		Message: "No.", Param: "tax_code", ShouldRetry: "false",
 	})
 	require.NoError(t, err)
 	for _, replayed := range []string{"", "true"} {
@@ -179,12 +185,19 @@ func TestObjectsCanBeLocked(t *testing.T) {
 	h := start(t, stripesim.Config{LockObjects: true})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
 	h.made("/v1/products", "id", "mug", "name", "Mug")
-	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultLatency, Object: "lamp", Method: http.MethodPost, Delay: time.Second, Count: 1})
+	_, err := h.sim.AddFault(stripesim.Fault{
+		Kind:   stripesim.FaultLatency,
+		Object: "lamp",
+		Method: http.MethodPost,
+		Delay:  time.Second,
+		Count:  1,
+	})
 	require.NoError(t, err)
 	slow := make(chan *response)
 	go func() { slow <- h.post("/v1/products/lamp", "name", "Lantern") }()
 	eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first write is at work")
-	h.post("/v1/products/lamp", "name", "Torch").refused(http.StatusTooManyRequests, "lock_timeout", "", "cannot be accessed right now")
+	h.post("/v1/products/lamp", "name", "Torch").refused(http.StatusTooManyRequests, "lock_timeout", "",
+		"cannot be accessed right now")
 	h.post("/v1/products/mug", "name", "Cup").ok()
 	h.get("/v1/products/lamp").ok()
 	(<-slow).ok()

@@ -13,7 +13,8 @@ import (
 
 func TestForms(t *testing.T) {
 	t.Parallel()
-	f, pairs, r := parseForm("name=a+b%26c&metadata[a%20b]=1&metadata%5Bc%5D=2&images[]=x&images[]=y&tiers[][up_to]=5&tiers[][unit]=1&tiers[][up_to]=inf&list[10]=k&list[9]=j")
+	f, pairs, r := parseForm(
+		"name=a+b%26c&metadata[a%20b]=1&metadata%5Bc%5D=2&images[]=x&images[]=y&tiers[][up_to]=5&tiers[][unit]=1&tiers[][up_to]=inf&list[10]=k&list[9]=j")
 	require.Nil(t, r)
 	require.Len(t, pairs, 10)
 	require.Equal(t, "a b&c", f.text("name"))
@@ -22,7 +23,8 @@ func TestForms(t *testing.T) {
 	require.Equal(t, []string{"x", "y"}, values(f.get("images")))
 	tiers := f.get("tiers").items()
 	require.Len(t, tiers, 2, "a name that is there already begins the next element")
-	require.Equal(t, []string{"5", "1", "inf", ""}, []string{tiers[0].text("up_to"), tiers[0].text("unit"), tiers[1].text("up_to"), tiers[1].text("unit")})
+	require.Equal(t, []string{"5", "1", "inf", ""},
+		[]string{tiers[0].text("up_to"), tiers[0].text("unit"), tiers[1].text("up_to"), tiers[1].text("unit")})
 	require.Equal(t, []string{"j", "k"}, values(f.get("list")), "in the order of the indexes")
 	require.Nil(t, f.get("none"))
 	require.Nil(t, f.get("none").get("at all"))
@@ -58,7 +60,8 @@ func TestDecimalsAreExact(t *testing.T) {
 			require.Equal(r, want.Num().String(), strconv.FormatInt(n, 10))
 		}
 	})
-	for _, wrong := range []string{"", ".", "1.", "-1", "+1", "1e3", "0x1", " 1", "1_000", "NaN", "0.1234567890123", strings.Repeat("9", 70)} {
+	for _, wrong := range []string{"", ".", "1.", "-1", "+1", "1e3", "0x1", " 1", "1_000", "NaN", "0.1234567890123",
+		strings.Repeat("9", 70)} {
 		_, ok := parseDecimal(wrong, decimalPlaces)
 		require.False(t, ok, wrong)
 	}
@@ -76,8 +79,15 @@ func TestChanges(t *testing.T) {
 		Nullable *object           `json:"nullable"`
 	}
 	before := object{Name: "a", List: []int{1, 2}, Hash: map[string]string{"same": "1", "old": "2", "gone": "3"}}
-	after := object{Name: "a", List: []int{1}, Hash: map[string]string{"same": "1", "old": "x", "new": "4"}, Nullable: &object{}}
+	after := object{
+		Name:     "a",
+		List:     []int{1},
+		Hash:     map[string]string{"same": "1", "old": "x", "new": "4"},
+		Nullable: &object{},
+	}
 	require.Nil(t, changes(before, before))
-	require.JSONEq(t, `{"list":[1,2],"hash":{"old":"2","gone":"3","new":null},"nullable":null}`, string(encode(changes(before, after))))
-	require.JSONEq(t, `{"list":[1],"hash":{"old":"x","gone":null,"new":"4"},"nullable":{"name":"","list":null,"hash":null,"nullable":null}}`, string(encode(changes(after, before))))
+	require.JSONEq(t, `{"list":[1,2],"hash":{"old":"2","gone":"3","new":null},"nullable":null}`,
+		string(encode(changes(before, after))))
+	require.JSONEq(t,
+		`{"list":[1],"hash":{"old":"x","gone":null,"new":"4"},"nullable":{"name":"","list":null,"hash":null,"nullable":null}}`, string(encode(changes(after, before))))
 }

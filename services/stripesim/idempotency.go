@@ -77,7 +77,8 @@ func (s *store) claim(c *call) (*answer, *refusal) {
 	switch old := s.answers.byKey[c.key]; {
 	case s.answers.running[c.key]:
 		return nil, &refusal{
-			status: http.StatusConflict, kind: typeIdempotency, code: "idempotency_key_in_use", unsaved: true, shouldRetry: "true",
+			status: http.StatusConflict, kind: typeIdempotency, code: "idempotency_key_in_use", unsaved: true,
+			shouldRetry: "true",
 			message: "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, " +
 				"and the other request is still going through): " + c.key + ". Please try again later.",
 		}
@@ -85,9 +86,11 @@ func (s *store) claim(c *call) (*answer, *refusal) {
 		s.answers.running[c.key] = true
 		return nil, nil
 	case old.Path != c.path:
-		return nil, mismatch("for the same endpoint they were first used for ('" + old.Path + "' vs '" + c.path + "'). Try using a key other than '" + c.key + "'")
+		return nil, mismatch("for the same endpoint they were first used for ('" + old.Path + "' vs '" + c.path +
+			"'). Try using a key other than '" + c.key + "'")
 	case old.Print != c.print():
-		return nil, mismatch("with the same parameters they were first used with. Try using a key other than '" + c.key + "'")
+		return nil, mismatch("with the same parameters they were first used with. Try using a key other than '" +
+			c.key + "'")
 	default:
 		return old, nil
 	}
@@ -96,7 +99,8 @@ func (s *store) claim(c *call) (*answer, *refusal) {
 func mismatch(how string) *refusal {
 	return &refusal{
 		status: http.StatusBadRequest, kind: typeIdempotency, unsaved: true,
-		message: "Keys for idempotent requests can only be used " + how + " if you meant to execute a different request.",
+		message: "Keys for idempotent requests can only be used " + how +
+			" if you meant to execute a different request.",
 	}
 }
 

@@ -32,19 +32,92 @@ func TestWhatIdempotencyKeysRemember(t *testing.T) {
 		replayed bool
 		then     int // status of the second answer
 	}{
-		"success":                     {path: "/v1/products", params: form("name", "Lamp"), status: 200, replayed: true, then: 200},
-		"refused by the state":        {path: "/v1/products", params: form("id", "taken", "name", "Lamp"), status: 400, replayed: true, then: 400},
-		"nothing there":               {path: "/v1/products/none", params: form("name", "Lamp"), status: 404, replayed: true, then: 404},
-		"failed before executing":     {fault: &stripesim.Fault{Kind: stripesim.FaultErrorBefore}, path: "/v1/products", params: form("name", "Lamp"), status: 500, replayed: true, then: 500},
-		"failed after executing":      {fault: &stripesim.Fault{Kind: stripesim.FaultErrorAfter}, path: "/v1/products", params: form("name", "Lamp"), status: 500, replayed: true, then: 500},
-		"refused before executing":    {path: "/v1/products", params: form("nam", "Lamp"), status: 400, then: 400},
-		"refused by its value":        {path: "/v1/products", params: form("name", "Lamp", "active", "si"), status: 400, then: 400},
-		"rate limit":                  {fault: &stripesim.Fault{Kind: stripesim.FaultRateLimit}, path: "/v1/products", params: form("name", "Lamp"), status: 429, then: 200},
-		"lock timeout":                {fault: &stripesim.Fault{Kind: stripesim.FaultLockTimeout}, path: "/v1/products", params: form("name", "Lamp"), status: 429, then: 200},
-		"unavailable":                 {fault: &stripesim.Fault{Kind: stripesim.FaultUnavailable}, path: "/v1/products", params: form("name", "Lamp"), status: 503, then: 200},
-		"a bad gateway":               {fault: &stripesim.Fault{Kind: stripesim.FaultBadGateway}, path: "/v1/products", params: form("name", "Lamp"), status: 502, then: 200},
-		"a new webhook endpoint":      {path: "/v1/webhook_endpoints", params: form("url", "http://127.0.0.1:1/", "enabled_events[]", "coupon.*"), status: 200, replayed: true, then: 200},
-		"a price for unknown product": {path: "/v1/prices", params: form("product", "none", "currency", "usd", "unit_amount", "1"), status: 400, replayed: true, then: 400},
+		"success": {
+			path:     "/v1/products",
+			params:   form("name", "Lamp"),
+			status:   200,
+			replayed: true,
+			then:     200,
+		},
+		"refused by the state": {
+			path:     "/v1/products",
+			params:   form("id", "taken", "name", "Lamp"),
+			status:   400,
+			replayed: true,
+			then:     400,
+		},
+		"nothing there": {
+			path:     "/v1/products/none",
+			params:   form("name", "Lamp"),
+			status:   404,
+			replayed: true,
+			then:     404,
+		},
+		"failed before executing": {
+			fault:    &stripesim.Fault{Kind: stripesim.FaultErrorBefore},
+			path:     "/v1/products",
+			params:   form("name", "Lamp"),
+			status:   500,
+			replayed: true,
+			then:     500,
+		},
+		"failed after executing": {
+			fault:    &stripesim.Fault{Kind: stripesim.FaultErrorAfter},
+			path:     "/v1/products",
+			params:   form("name", "Lamp"),
+			status:   500,
+			replayed: true,
+			then:     500,
+		},
+		"refused before executing": {path: "/v1/products", params: form("nam", "Lamp"), status: 400, then: 400},
+		"refused by its value": {
+			path:   "/v1/products",
+			params: form("name", "Lamp", "active", "si"),
+			status: 400,
+			then:   400,
+		},
+		"rate limit": {
+			fault:  &stripesim.Fault{Kind: stripesim.FaultRateLimit},
+			path:   "/v1/products",
+			params: form("name", "Lamp"),
+			status: 429,
+			then:   200,
+		},
+		"lock timeout": {
+			fault:  &stripesim.Fault{Kind: stripesim.FaultLockTimeout},
+			path:   "/v1/products",
+			params: form("name", "Lamp"),
+			status: 429,
+			then:   200,
+		},
+		"unavailable": {
+			fault:  &stripesim.Fault{Kind: stripesim.FaultUnavailable},
+			path:   "/v1/products",
+			params: form("name", "Lamp"),
+			status: 503,
+			then:   200,
+		},
+		"a bad gateway": {
+			fault:  &stripesim.Fault{Kind: stripesim.FaultBadGateway},
+			path:   "/v1/products",
+			params: form("name", "Lamp"),
+			status: 502,
+			then:   200,
+		},
+		"a new webhook endpoint": {
+			path:     "/v1/webhook_endpoints",
+			params:   form("url", "http://127.0.0.1:1/", "enabled_events[]", "coupon.*"),
+			status:   200,
+			replayed: true,
+			then:     200,
+		},
+		"a price for unknown product": {
+			path:     "/v1/prices",
+			params:   form("product", "none", "currency", "usd", "unit_amount", "1"),
+			status:   400,
+			replayed: true,
+			then:     400,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -55,7 +128,9 @@ func TestWhatIdempotencyKeysRemember(t *testing.T) {
 				_, err := h.sim.AddFault(*c.fault)
 				require.NoError(t, err)
 			}
-			ask := func() *response { return h.ask(http.MethodPost, c.path, c.params, "Idempotency-Key", "driftless-1") }
+			ask := func() *response {
+				return h.ask(http.MethodPost, c.path, c.params, "Idempotency-Key", "driftless-1")
+			}
 			first := ask()
 			require.Equal(t, c.status, first.status, "%s", first.raw)
 			require.False(t, first.replayed())
@@ -76,9 +151,15 @@ func TestWhatIdempotencyKeysRemember(t *testing.T) {
 
 func TestErrorAfterHasDoneItsWork(t *testing.T) {
 	t.Parallel()
-	h := start(t, stripesim.Config{Faults: []stripesim.Fault{{Kind: stripesim.FaultErrorAfter, Object: "lamp", Count: 1}, {Kind: stripesim.FaultErrorBefore, Object: "mug", Count: 1}}})
-	h.keyed("k1", "/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusInternalServerError, "", "", "unknown error")
-	h.keyed("k2", "/v1/products", "id", "mug", "name", "Mug").refused(http.StatusInternalServerError, "", "", "unknown error")
+	h := start(t,
+		stripesim.Config{
+			Faults: []stripesim.Fault{{Kind: stripesim.FaultErrorAfter, Object: "lamp", Count: 1},
+				{Kind: stripesim.FaultErrorBefore, Object: "mug", Count: 1}},
+		})
+	h.keyed("k1", "/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusInternalServerError, "", "",
+		"unknown error")
+	h.keyed("k2", "/v1/products", "id", "mug", "name", "Mug").refused(http.StatusInternalServerError, "", "",
+		"unknown error")
 	h.get("/v1/products/lamp").ok()
 	h.get("/v1/products/mug").refused(http.StatusNotFound, "resource_missing", "id", "No such product")
 	require.Equal(t, []string{"product.created"}, h.events())
@@ -92,19 +173,27 @@ func TestIdempotencyKeysAreForOneRequest(t *testing.T) {
 	h := start(t, stripesim.Config{Clock: clock.now})
 	p := h.keyed("k", "/v1/products", "name", "Lamp", "description", "x").ok()
 
-	require.True(t, h.keyed("k", "/v1/products", "description", "x", "name", "Lamp").ok().replayed(), "the order of parameters does not matter")
+	require.True(t, h.keyed("k", "/v1/products", "description", "x", "name", "Lamp").ok().replayed(),
+		"the order of parameters does not matter")
 	r := h.keyed("k", "/v1/products", "name", "Mug").refused(http.StatusBadRequest, "", "", "same parameters")
 	require.Equal(t, "idempotency_error", r.text("error", "type"))
-	r = h.keyed("k", "/v1/prices", "product", p.text("id"), "currency", "usd", "unit_amount", "1").refused(http.StatusBadRequest, "", "", "same endpoint")
+	r = h.keyed("k", "/v1/prices", "product", p.text("id"), "currency", "usd", "unit_amount", "1").refused(
+		http.StatusBadRequest, "", "", "same endpoint")
 	require.Equal(t, "idempotency_error", r.text("error", "type"))
-	h.keyed(strings.Repeat("k", 256), "/v1/products", "name", "Lamp").refused(http.StatusBadRequest, "", "", "at most 255")
+	h.keyed(strings.Repeat("k", 256), "/v1/products", "name", "Lamp").refused(http.StatusBadRequest, "", "",
+		"at most 255")
 
 	// A connected account and live mode have keys of their own.
-	require.False(t, h.ask(http.MethodPost, "/v1/products", form("name", "Lamp"), "Idempotency-Key", "k", "Stripe-Account", "acct_other").ok().replayed())
-	require.False(t, h.ask(http.MethodPost, "/v1/products", form("name", "Lamp"), "Idempotency-Key", "k", "Authorization", "Bearer sk_live_1").ok().replayed())
+	require.False(t,
+		h.ask(http.MethodPost, "/v1/products", form("name", "Lamp"), "Idempotency-Key", "k", "Stripe-Account",
+			"acct_other").ok().replayed())
+	require.False(t,
+		h.ask(http.MethodPost, "/v1/products", form("name", "Lamp"), "Idempotency-Key", "k", "Authorization",
+			"Bearer sk_live_1").ok().replayed())
 
 	clock.advance(24 * time.Hour)
-	require.True(t, h.keyed("k", "/v1/products", "name", "Lamp", "description", "x").ok().replayed(), "kept for 24 hours at least")
+	require.True(t, h.keyed("k", "/v1/products", "name", "Lamp", "description", "x").ok().replayed(),
+		"kept for 24 hours at least")
 	clock.advance(2 * time.Second)
 	other := h.keyed("k", "/v1/products", "name", "Lamp", "description", "x").ok()
 	require.False(t, other.replayed())
@@ -113,7 +202,10 @@ func TestIdempotencyKeysAreForOneRequest(t *testing.T) {
 
 func TestIdempotencyKeyAtWork(t *testing.T) {
 	t.Parallel()
-	h := start(t, stripesim.Config{Faults: []stripesim.Fault{{Kind: stripesim.FaultLatency, Path: "/v1/products", Delay: time.Second}}})
+	h := start(t,
+		stripesim.Config{
+			Faults: []stripesim.Fault{{Kind: stripesim.FaultLatency, Path: "/v1/products", Delay: time.Second}},
+		})
 	answers := make(chan *response)
 	const callers = 8
 	for range callers {

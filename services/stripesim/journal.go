@@ -29,7 +29,8 @@ type record struct {
 }
 
 func (r *record) empty() bool {
-	return len(r.Products)+len(r.GoneProducts)+len(r.Buried)+len(r.Prices)+len(r.GonePrices)+len(r.Endpoints)+len(r.GoneEndpoints)+
+	return len(r.Products)+len(r.GoneProducts)+len(r.Buried)+len(r.Prices)+len(r.GonePrices)+len(r.Endpoints)+len(
+		r.GoneEndpoints)+
 		len(r.Events)+len(r.Settled)+len(r.Answers) == 0
 }
 
@@ -61,7 +62,9 @@ func replay(path string, apply func(*record)) error {
 		}
 		var r record
 		if err := json.Unmarshal(text, &r); err != nil {
-			return fmt.Errorf("simulator: line %d of its data file %s is damaged: %w; move the file away to start with nothing", line, path, err)
+			return fmt.Errorf(
+				"simulator: line %d of its data file %s is damaged: %w; move the file away to start with nothing", line,
+				path, err)
 		}
 		apply(&r)
 	}

@@ -27,7 +27,11 @@ func child(file string) int {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err == nil {
 		fmt.Println(listener.Addr())
-		err = stripesim.Run(context.Background(), stripesim.Config{Listener: listener, DataFile: file, Limits: stripesim.Limits{Off: true}})
+		err = stripesim.Run(context.Background(), stripesim.Config{
+			Listener: listener,
+			DataFile: file,
+			Limits:   stripesim.Limits{Off: true},
+		})
 	}
 	fmt.Fprintln(os.Stderr, err)
 	return 1
@@ -39,36 +43,47 @@ func TestStateSurvives(t *testing.T) { //nolint:tparallel // one process after t
 	in := newInbox(t)
 	in.statuses = slices.Repeat([]int{500}, 1000)
 	cfg := stripesim.Config{
-		Clock: c.now, DataFile: filepath.Join(t.TempDir(), "new folder", "sim.jsonl"), RefuseDeletedIDs: true, Limits: stripesim.Limits{Off: true},
+		Clock: c.now, DataFile: filepath.Join(t.TempDir(), "new folder", "sim.jsonl"), RefuseDeletedIDs: true,
+		Limits:   stripesim.Limits{Off: true},
 		Webhooks: []stripesim.Webhook{{URL: in.url, Secrets: []string{"whsec_1"}, Events: []string{"product.deleted"}}},
 	}
 	var before, after map[string]string
 	look := func(h *harness) map[string]string {
 		out := map[string]string{}
 		for _, path := range []string{
-			"/v1/products", "/v1/products?active=false", "/v1/prices?expand[]=data.tiers&expand[]=data.currency_options&limit=100",
+			"/v1/products", "/v1/products?active=false",
+			"/v1/prices?expand[]=data.tiers&expand[]=data.currency_options&limit=100",
 			"/v1/prices?active=false", "/v1/events?limit=100", "/v1/webhook_endpoints",
 		} {
 			out[path] = string(h.get(path).ok().raw)
 		}
-		out["other account"] = string(h.ask(http.MethodGet, "/v1/products", nil, "Stripe-Account", "acct_other", "Authorization", "Bearer sk_live_1").ok().raw)
+		out["other account"] = string(h.ask(http.MethodGet, "/v1/products", nil, "Stripe-Account", "acct_other",
+			"Authorization", "Bearer sk_live_1").ok().raw)
 		return out
 	}
 	var price, key string
 	t.Run("first process", func(t *testing.T) {
 		h := start(t, cfg)
-		h.made("/v1/products", "id", "lamp", "name", "Lamp", "shippable", "false", "features[0][name]", "Warm", "metadata[k]", "v",
-			"package_dimensions[height]", "1.5", "package_dimensions[length]", "1", "package_dimensions[weight]", "1", "package_dimensions[width]", "1")
-		price = h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount_decimal", "0.000000000001", "lookup_key", "k", "currency_options[eur][unit_amount_decimal]", "3")
-		h.made("/v1/prices", "product", "lamp", "currency", "usd", "billing_scheme", "tiered", "recurring[interval]", "month", "tiers_mode", "volume", "tiers[0][up_to]", "inf", "tiers[0][flat_amount_decimal]", "0.5")
-		h.made("/v1/prices", "product", "lamp", "currency", "usd", "custom_unit_amount[enabled]", "true", "active", "false")
-		require.NoError(t, h.sim.Dashboard().DeletePrice(h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")))
+		h.made("/v1/products", "id", "lamp", "name", "Lamp", "shippable", "false", "features[0][name]", "Warm",
+			"metadata[k]", "v",
+			"package_dimensions[height]", "1.5", "package_dimensions[length]", "1", "package_dimensions[weight]", "1",
+			"package_dimensions[width]", "1")
+		price = h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount_decimal", "0.000000000001",
+			"lookup_key", "k", "currency_options[eur][unit_amount_decimal]", "3")
+		h.made("/v1/prices", "product", "lamp", "currency", "usd", "billing_scheme", "tiered", "recurring[interval]",
+			"month", "tiers_mode", "volume", "tiers[0][up_to]", "inf", "tiers[0][flat_amount_decimal]", "0.5")
+		h.made("/v1/prices", "product", "lamp", "currency", "usd", "custom_unit_amount[enabled]", "true", "active",
+			"false")
+		require.NoError(t,
+			h.sim.Dashboard().DeletePrice(h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount",
+				"1")))
 		h.post("/v1/products/lamp", "default_price", price).ok()
 		key = string(h.keyed("key", "/v1/products", "id", "desk", "name", "Desk").ok().raw)
 		h.made("/v1/products", "id", "gone", "name", "Gone")
 		h.ask(http.MethodDelete, "/v1/products/gone", nil).ok()
 		h.made("/v1/webhook_endpoints", "url", "http://127.0.0.1:1/", "enabled_events[]", "coupon.created")
-		h.ask(http.MethodPost, "/v1/products", form("id", "lamp", "name", "Live Lamp"), "Stripe-Account", "acct_other", "Authorization", "Bearer sk_live_1").ok()
+		h.ask(http.MethodPost, "/v1/products", form("id", "lamp", "name", "Live Lamp"), "Stripe-Account", "acct_other",
+			"Authorization", "Bearer sk_live_1").ok()
 		before = look(h)
 	})
 	for _, process := range []string{"second process", "third process"} { // the third reads what the second compacted
@@ -77,8 +92,10 @@ func TestStateSurvives(t *testing.T) { //nolint:tparallel // one process after t
 			after = look(h)
 			require.Equal(t, before, after)
 			require.Equal(t, key, string(h.keyed("key", "/v1/products", "id", "desk", "name", "Desk").ok().raw))
-			h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key", "k").refused(http.StatusBadRequest, "", "lookup_key", price)
-			h.post("/v1/products", "id", "gone", "name", "x").refused(http.StatusBadRequest, "resource_already_exists", "id", "")
+			h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key", "k").refused(
+				http.StatusBadRequest, "", "lookup_key", price)
+			h.post("/v1/products", "id", "gone", "name", "x").refused(http.StatusBadRequest, "resource_already_exists",
+				"id", "")
 		})
 	}
 	in.mu.Lock()
@@ -177,7 +194,8 @@ func TestKill(t *testing.T) {
 	h := start(t, stripesim.Config{DataFile: file})
 	for id := range acknowledged {
 		h.get("/v1/products/" + id).ok()
-		require.Equal(t, "true", h.keyed("key_"+id, "/v1/products", "id", id, "name", "x").ok().header.Get("Idempotent-Replayed"))
+		require.Equal(t, "true",
+			h.keyed("key_"+id, "/v1/products", "id", id, "name", "x").ok().header.Get("Idempotent-Replayed"))
 	}
 	s := h.sim.Stats()
 	require.GreaterOrEqual(t, s.Objects.Products, len(acknowledged))
@@ -185,13 +203,17 @@ func TestKill(t *testing.T) {
 }
 
 func BenchmarkCreateProduct(b *testing.B) {
-	sim, err := stripesim.New(stripesim.Config{DataFile: filepath.Join(b.TempDir(), "sim.jsonl"), Limits: stripesim.Limits{Off: true}})
+	sim, err := stripesim.New(stripesim.Config{
+		DataFile: filepath.Join(b.TempDir(), "sim.jsonl"),
+		Limits:   stripesim.Limits{Off: true},
+	})
 	require.NoError(b, err)
 	handler := sim.Handler()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		id := strconv.Itoa(i)
-		r, _ := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://sim/v1/products", strings.NewReader("name=Lamp&metadata[k]=v&id="+id))
+		r, _ := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://sim/v1/products",
+			strings.NewReader("name=Lamp&metadata[k]=v&id="+id))
 		r.Header.Set("Authorization", "Bearer "+testKey)
 		r.Header.Set("Idempotency-Key", id)
 		handler.ServeHTTP(&discard{header: http.Header{}}, r)

@@ -57,13 +57,15 @@ func readPage[T any](c *call, what string, from *collection[T]) (*page[T], *refu
 			if n > largestPage {
 				bound, word = largestPage, "less"
 			}
-			return nil, invalid("parameter_invalid_integer", "limit", "This value must be %s than or equal to %d (it currently is '%d').", word, bound, n)
+			return nil, invalid("parameter_invalid_integer", "limit",
+				"This value must be %s than or equal to %d (it currently is '%d').", word, bound, n)
 		}
 		p.limit = int(n)
 	}
 	after, before := c.form.text("starting_after"), c.form.text("ending_before")
 	if after != "" && before != "" {
-		return nil, invalid("parameters_exclusive", "ending_before", "You may only specify one of these parameters: starting_after, ending_before.")
+		return nil, invalid("parameters_exclusive", "ending_before",
+			"You may only specify one of these parameters: starting_after, ending_before.")
 	}
 	param := "starting_after"
 	p.cursor = after

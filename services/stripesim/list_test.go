@@ -22,7 +22,8 @@ func TestListsAreNewestFirst(t *testing.T) {
 		h.made("/v1/products", "id", "p"+strconv.Itoa(i), "name", "x")
 	}
 	page := h.get("/v1/products").ok()
-	require.Equal(t, []string{"p11", "p10", "p9", "p8", "p7", "p6", "p5", "p4", "p3", "p2"}, page.ids(), "ten, unless told otherwise")
+	require.Equal(t, []string{"p11", "p10", "p9", "p8", "p7", "p6", "p5", "p4", "p3", "p2"}, page.ids(),
+		"ten, unless told otherwise")
 	require.Equal(t, true, page.at("has_more"))
 	require.Equal(t, "/v1/products", page.text("url"))
 	page = h.get("/v1/products", "starting_after", "p2").ok()
@@ -33,13 +34,18 @@ func TestListsAreNewestFirst(t *testing.T) {
 	require.Equal(t, true, page.at("has_more"))
 	require.Equal(t, []string{"p11", "p10"}, h.get("/v1/products", "ending_before", "p9").ok().ids())
 
-	h.get("/v1/products", "limit", "0").refused(http.StatusBadRequest, "parameter_invalid_integer", "limit", "greater than or equal to 1")
-	h.get("/v1/products", "limit", "101").refused(http.StatusBadRequest, "parameter_invalid_integer", "limit", "less than or equal to 100")
-	h.get("/v1/products", "starting_after", "p1", "ending_before", "p2").refused(http.StatusBadRequest, "parameters_exclusive", "ending_before", "only specify one")
-	h.get("/v1/products", "starting_after", "none").refused(http.StatusBadRequest, "resource_missing", "starting_after", "No such product: 'none'")
+	h.get("/v1/products", "limit", "0").refused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
+		"greater than or equal to 1")
+	h.get("/v1/products", "limit", "101").refused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
+		"less than or equal to 100")
+	h.get("/v1/products", "starting_after", "p1", "ending_before", "p2").refused(http.StatusBadRequest,
+		"parameters_exclusive", "ending_before", "only specify one")
+	h.get("/v1/products", "starting_after", "none").refused(http.StatusBadRequest, "resource_missing", "starting_after",
+		"No such product: 'none'")
 
 	h.ask(http.MethodDelete, "/v1/products/p5", nil).ok()
-	require.Equal(t, []string{"p4", "p3"}, h.get("/v1/products", "starting_after", "p5", "limit", "2").ok().ids(), "a scan goes on from an object that was deleted meanwhile")
+	require.Equal(t, []string{"p4", "p3"}, h.get("/v1/products", "starting_after", "p5", "limit", "2").ok().ids(),
+		"a scan goes on from an object that was deleted meanwhile")
 }
 
 func TestListProductsFilters(t *testing.T) {
@@ -65,12 +71,14 @@ func TestListProductsFilters(t *testing.T) {
 		{[]string{"ids[0]", "b", "active", "true"}, []string{}},
 		{[]string{"created", strconv.FormatInt(at+10, 10)}, []string{"b"}},
 		{[]string{"created[gte]", strconv.FormatInt(at+10, 10)}, []string{"c", "b"}},
-		{[]string{"created[gt]", strconv.FormatInt(at, 10), "created[lt]", strconv.FormatInt(at+20, 10)}, []string{"b"}},
+		{[]string{"created[gt]", strconv.FormatInt(at, 10), "created[lt]", strconv.FormatInt(at+20, 10)},
+			[]string{"b"}},
 		{[]string{"created[lte]", strconv.FormatInt(at+10, 10), "limit", "1"}, []string{"b"}},
 	} {
 		require.Equal(t, c.want, h.get("/v1/products", c.query...).ok().ids(), "%v", c.query)
 	}
-	h.get("/v1/products", "ids[]", "a", "starting_after", "b").refused(http.StatusBadRequest, "parameters_exclusive", "ids", "together")
+	h.get("/v1/products", "ids[]", "a", "starting_after", "b").refused(http.StatusBadRequest, "parameters_exclusive",
+		"ids", "together")
 	h.get("/v1/products", "updated[gte]", "1").refused(http.StatusBadRequest, "parameter_unknown", "updated", "unknown")
 }
 
@@ -79,9 +87,12 @@ func TestListPricesFilters(t *testing.T) {
 	h := startWithLamp(t)
 	h.made("/v1/products", "id", "desk", "name", "Desk")
 	once := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key", "once")
-	monthly := h.made("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1", "recurring[interval]", "month", "lookup_key", "monthly")
-	metered := h.made("/v1/prices", "product", "desk", "currency", "usd", "unit_amount", "1", "recurring[interval]", "year", "recurring[usage_type]", "metered", "recurring[meter]", "mtr_1")
-	archived := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false", "lookup_key", "old")
+	monthly := h.made("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1", "recurring[interval]",
+		"month", "lookup_key", "monthly")
+	metered := h.made("/v1/prices", "product", "desk", "currency", "usd", "unit_amount", "1", "recurring[interval]",
+		"year", "recurring[usage_type]", "metered", "recurring[meter]", "mtr_1")
+	archived := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false",
+		"lookup_key", "old")
 	inline, err := h.sim.Dashboard().CreatePrice(form("product", "lamp", "currency", "usd", "unit_amount", "5"), true)
 	require.NoError(t, err)
 	for _, c := range []struct {
@@ -100,7 +111,8 @@ func TestListPricesFilters(t *testing.T) {
 		{[]string{"recurring[interval]", "month"}, []string{monthly}},
 		{[]string{"recurring[usage_type]", "metered"}, []string{metered}},
 		{[]string{"recurring[meter]", "mtr_1"}, []string{metered}},
-		{[]string{"lookup_keys[]", "once", "lookup_keys[]", "monthly", "lookup_keys[]", "old"}, []string{monthly, once}},
+		{[]string{"lookup_keys[]", "once", "lookup_keys[]", "monthly", "lookup_keys[]", "old"},
+			[]string{monthly, once}},
 		{[]string{"lookup_keys[]", "once", "product", "desk"}, []string{}},
 		{[]string{"product", "lamp", "starting_after", monthly}, []string{once}},
 		{[]string{"product", "lamp", "starting_after", metered}, []string{monthly, once}},
@@ -109,7 +121,8 @@ func TestListPricesFilters(t *testing.T) {
 	} {
 		require.Equal(t, c.want, h.get("/v1/prices", c.query...).ok().ids(), "%v", c.query)
 	}
-	require.Equal(t, inline, h.get("/v1/prices/"+inline).ok().text("id"), "no list shows an inline price, but it is there")
+	require.Equal(t, inline, h.get("/v1/prices/"+inline).ok().text("id"),
+		"no list shows an inline price, but it is there")
 	var keys []string
 	for i := range 11 {
 		keys = append(keys, "lookup_keys[]", strconv.Itoa(i))
@@ -126,13 +139,18 @@ func TestListPricesFilters(t *testing.T) {
 func TestExpansion(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "tax_code", "txcd_10000000", "default_price_data[currency]", "usd", "default_price_data[unit_amount]", "1")
-	p := h.get("/v1/products", "expand[]", "data.default_price.product.default_price", "expand[]", "data.tax_code").ok().list()[0]
+	h.made("/v1/products", "id", "lamp", "name", "Lamp", "tax_code", "txcd_10000000", "default_price_data[currency]",
+		"usd", "default_price_data[unit_amount]", "1")
+	p := h.get("/v1/products", "expand[]", "data.default_price.product.default_price", "expand[]",
+		"data.tax_code").ok().list()[0]
 	require.Equal(t, "price", text(p, "default_price", "product", "default_price", "object"))
 	require.Equal(t, "txcd_10000000", text(p, "tax_code", "id"))
-	h.get("/v1/products/lamp", "expand[]", "prices").refused(http.StatusBadRequest, "", "expand[0]", "This property cannot be expanded (prices)")
-	h.get("/v1/products", "expand[]", "default_price").refused(http.StatusBadRequest, "", "expand[0]", "'data.default_price'")
-	h.get("/v1/products/lamp", "expand[]", "default_price.product.default_price.product.default_price").refused(http.StatusBadRequest, "", "expand[0]", "more than 4 levels")
+	h.get("/v1/products/lamp", "expand[]", "prices").refused(http.StatusBadRequest, "", "expand[0]",
+		"This property cannot be expanded (prices)")
+	h.get("/v1/products", "expand[]", "default_price").refused(http.StatusBadRequest, "", "expand[0]",
+		"'data.default_price'")
+	h.get("/v1/products/lamp", "expand[]", "default_price.product.default_price.product.default_price").refused(
+		http.StatusBadRequest, "", "expand[0]", "more than 4 levels")
 	h.get("/v1/events", "expand[]", "data.data").refused(http.StatusBadRequest, "", "expand[0]", "cannot be expanded")
 }
 
@@ -144,7 +162,8 @@ func TestPagesMakeTheWhole(t *testing.T) {
 	h.made("/v1/products", "id", "desk", "name", "Desk")
 	for i := range 40 {
 		product := []string{"lamp", "desk"}[i*i%3%2]
-		h.made("/v1/prices", "product", product, "currency", "usd", "unit_amount", "1", "active", strconv.FormatBool(i%5 != 0))
+		h.made("/v1/prices", "product", product, "currency", "usd", "unit_amount", "1", "active",
+			strconv.FormatBool(i%5 != 0))
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		query := []string{"active", strconv.FormatBool(rapid.Bool().Draw(r, "active"))}
@@ -156,7 +175,8 @@ func TestPagesMakeTheWhole(t *testing.T) {
 		limit := strconv.Itoa(rapid.IntRange(1, 9).Draw(r, "limit"))
 		forwards, backwards := all[:1:1], all[len(all)-1:]
 		for more := true; more; {
-			page := h.get("/v1/prices", append(query, "limit", limit, "starting_after", forwards[len(forwards)-1])...).ok()
+			page := h.get("/v1/prices",
+				append(query, "limit", limit, "starting_after", forwards[len(forwards)-1])...).ok()
 			forwards, more = append(forwards, page.ids()...), page.at("has_more") == true
 		}
 		for more := true; more; {
@@ -178,16 +198,21 @@ func TestRangesOfCreationAreListedWhateverTheClockDid(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var now atomic.Int64
-			h := start(t, stripesim.Config{Clock: func() time.Time { return time.Unix(now.Load(), 0) }, Limits: stripesim.Limits{Off: true}})
+			h := start(t, stripesim.Config{
+				Clock:  func() time.Time { return time.Unix(now.Load(), 0) },
+				Limits: stripesim.Limits{Off: true},
+			})
 			for i, at := range times {
 				now.Store(at)
 				h.made("/v1/products", "name", "P", "id", fmt.Sprint("p", i))
 			}
 			h.ask(http.MethodDelete, "/v1/products/p2", nil).ok()
 			for bound, holds := range map[string]func(created, at int64) bool{
-				"created[gte]": func(c, at int64) bool { return c >= at }, "created[gt]": func(c, at int64) bool { return c > at },
-				"created[lte]": func(c, at int64) bool { return c <= at }, "created[lt]": func(c, at int64) bool { return c < at },
-				"created": func(c, at int64) bool { return c == at },
+				"created[gte]": func(c, at int64) bool { return c >= at },
+				"created[gt]":  func(c, at int64) bool { return c > at },
+				"created[lte]": func(c, at int64) bool { return c <= at },
+				"created[lt]":  func(c, at int64) bool { return c < at },
+				"created":      func(c, at int64) bool { return c == at },
 			} {
 				for at := int64(4); at < 32; at++ {
 					var want []string

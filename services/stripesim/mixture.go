@@ -2,8 +2,9 @@ package stripesim
 
 import "strings"
 
-// mixedAmounts refuses a request that gives one amount in whole minor units and another as a decimal: Stripe wants those of a
-// price and of its currency options in one form. Recordings of 2026-09 show it for an option beside the price's own amount.
+// mixedAmounts refuses a request that gives one amount in whole minor units and another as a decimal: Stripe wants
+// those of a price and of its currency options in one form. Recordings of 2026-09 show it for an option beside the
+// price's own amount.
 func mixedAmounts(f *field) *refusal {
 	const whole, fractional = "unit_amount", "unit_amount_decimal"
 	amounts := []*field{f}
@@ -28,5 +29,6 @@ func mixedAmounts(f *field) *refusal {
 	if second == "" {
 		return nil
 	}
-	return invalid("parameters_exclusive", second, "You may only specify one of these parameters: %s.", strings.Join([]string{whole, fractional}, ", "))
+	return invalid("parameters_exclusive", second, "You may only specify one of these parameters: %s.",
+		strings.Join([]string{whole, fractional}, ", "))
 }

@@ -53,7 +53,8 @@ type tierJSON struct {
 var taxBehaviorParam = shape{kind: enumeration, choices: []string{"exclusive", "inclusive", "unspecified"}}
 
 var customUnitAmountParam = shape{kind: hash, fields: map[string]shape{
-	"enabled": {kind: boolean, required: true}, "maximum": {kind: amount}, "minimum": {kind: amount}, "preset": {kind: amount},
+	"enabled": {kind: boolean, required: true}, "maximum": {kind: amount}, "minimum": {kind: amount},
+	"preset": {kind: amount},
 }}
 
 var tiersParam = shape{kind: list, item: &shape{kind: hash, fields: map[string]shape{
@@ -89,7 +90,8 @@ func readAmount(f *field, name string) (decimal, *refusal) {
 	whole, fractional := f.get(name), f.get(name+"_decimal")
 	switch {
 	case whole != nil && fractional != nil:
-		return "", invalid("parameters_exclusive", whole.name, "You may only specify one of these parameters: %s, %s.", whole.name, fractional.name)
+		return "", invalid("parameters_exclusive", whole.name, "You may only specify one of these parameters: %s, %s.",
+			whole.name, fractional.name)
 	case whole != nil:
 		n, _ := strconv.ParseInt(whole.value, 10, 64)
 		return wholeDecimal(n), nil
@@ -139,7 +141,8 @@ func readTiers(f *field) ([]tier, *refusal) {
 			return nil, r
 		}
 		if t.Unit == "" && t.Flat == "" {
-			return nil, invalid("parameter_missing", item.name, "Each tier must have at least one of `unit_amount`, `unit_amount_decimal`, `flat_amount`, or `flat_amount_decimal`.")
+			return nil, invalid("parameter_missing", item.name,
+				"Each tier must have at least one of `unit_amount`, `unit_amount_decimal`, `flat_amount`, or `flat_amount_decimal`.")
 		}
 		upTo := item.get("up_to")
 		end := upTo.value == "inf"
@@ -181,7 +184,8 @@ func (p *price) mergeOptions(f *field) (map[string]option, *refusal) {
 			return nil, unknownCurrency(given.name, key)
 		}
 		if currency == p.Currency {
-			return nil, refuse("", given.name, "You cannot specify the price's own currency (%s) in `currency_options`.", currency)
+			return nil, refuse("", given.name,
+				"You cannot specify the price's own currency (%s) in `currency_options`.", currency)
 		}
 		behavior := "unspecified"
 		old, held := out[currency]
@@ -212,11 +216,13 @@ func (p *price) mergeOptions(f *field) (map[string]option, *refusal) {
 func (p *price) checkOption(param string, o option) *refusal {
 	switch {
 	case p.BillingScheme == "tiered" && (len(o.Tiers) == 0 || o.Amount != "" || o.Custom != nil):
-		return invalid("", param, "Currency options of a tiered price must specify `tiers`, and nothing else to charge.")
+		return invalid("", param,
+			"Currency options of a tiered price must specify `tiers`, and nothing else to charge.")
 	case p.BillingScheme != "tiered" && len(o.Tiers) > 0:
 		return invalid("", param, "`tiers` can only be set if `billing_scheme=tiered`.")
 	case p.Custom != nil && (o.Custom == nil || o.Amount != ""):
-		return invalid("", param, "Currency options of a price with `custom_unit_amount` must specify `custom_unit_amount`.")
+		return invalid("", param,
+			"Currency options of a price with `custom_unit_amount` must specify `custom_unit_amount`.")
 	case p.BillingScheme != "tiered" && p.Custom == nil && (o.Amount == "" || o.Custom != nil):
 		return invalid("", param, "Currency options must specify one of `unit_amount` or `unit_amount_decimal`.")
 	}
@@ -225,7 +231,8 @@ func (p *price) checkOption(param string, o option) *refusal {
 
 func (o option) render() *optionJSON {
 	out := &optionJSON{
-		CustomUnitAmount: o.Custom.render(), TaxBehavior: o.TaxBehavior, UnitAmount: o.Amount.integer(), UnitAmountDecimal: o.Amount.text(),
+		CustomUnitAmount: o.Custom.render(), TaxBehavior: o.TaxBehavior, UnitAmount: o.Amount.integer(),
+		UnitAmountDecimal: o.Amount.text(),
 	}
 	if len(o.Tiers) > 0 {
 		out.Tiers = renderTiers(o.Tiers)

@@ -75,7 +75,12 @@ var intervals = []string{"day", "month", "week", "year"}
 var longestInterval = map[string]int64{"day": 1095, "week": 156, "month": 36, "year": 3}
 
 // interval_count's refusal, in Stripe's plurals.
-var longestIntervalText = map[string]string{"day": "1095 days", "week": "156 weeks", "month": "36 months", "year": "3 years"}
+var longestIntervalText = map[string]string{
+	"day":   "1095 days",
+	"week":  "156 weeks",
+	"month": "36 months",
+	"year":  "3 years",
+}
 
 var createPriceParams = map[string]shape{
 	"active":             {kind: boolean},
@@ -128,7 +133,8 @@ var updatePriceParams = map[string]shape{
 func newPrice(f *field, product, version string, now time.Time) (*price, *refusal) {
 	p := &price{
 		ID: newID("price_1", 23), Active: true, BillingScheme: "per_unit", Created: now.Unix(),
-		Currency: strings.ToLower(f.text("currency")), Product: product, Nickname: f.optional("nickname"), LookupKey: f.text("lookup_key"),
+		Currency: strings.ToLower(f.text("currency")), Product: product, Nickname: f.optional("nickname"),
+		LookupKey: f.text("lookup_key"),
 		TiersMode: f.optional("tiers_mode"),
 	}
 	if active, sent := f.flag("active"); sent {
@@ -156,10 +162,12 @@ func newPrice(f *field, product, version string, now time.Time) (*price, *refusa
 	if q := f.get("transform_quantity"); q != nil {
 		n, _ := q.integer("divide_by")
 		if n < 1 {
-			return nil, invalid("parameter_invalid_integer", q.get("divide_by").name, "This value must be greater than or equal to 1.")
+			return nil, invalid("parameter_invalid_integer", q.get("divide_by").name,
+				"This value must be greater than or equal to 1.")
 		}
 		if p.BillingScheme == "tiered" {
-			return nil, invalid("", "transform_quantity", "`transform_quantity` cannot be combined with `billing_scheme=tiered`.")
+			return nil, invalid("", "transform_quantity",
+				"`transform_quantity` cannot be combined with `billing_scheme=tiered`.")
 		}
 		p.Transform = &transform{DivideBy: n, Round: q.text("round")}
 	}
@@ -185,7 +193,8 @@ func (p *price) checkRecorded(f *field, version string) *refusal {
 		return invalid("parameter_missing", "interval", "Missing required param: interval.")
 	case r != nil && r.UsageType == "metered" && r.Meter == nil && version >= meteredByMeter:
 		return invalid("parameter_missing", f.get("recurring").name+"[meter]",
-			"Metered prices must be backed by meters: pass `recurring[meter]`, or use an API version before %s.basil.", meteredByMeter)
+			"Metered prices must be backed by meters: pass `recurring[meter]`, or use an API version before %s.basil.",
+			meteredByMeter)
 	}
 	return nil
 }
@@ -198,9 +207,11 @@ func (p *price) checkAmounts(f *field) *refusal {
 		case p.TiersMode == nil:
 			return invalid("parameter_missing", "tiers_mode", "Missing required param: tiers_mode.")
 		case p.Amount != "":
-			return invalid("", "unit_amount", "`unit_amount` and `unit_amount_decimal` cannot be combined with `billing_scheme=tiered`.")
+			return invalid("", "unit_amount",
+				"`unit_amount` and `unit_amount_decimal` cannot be combined with `billing_scheme=tiered`.")
 		case p.Custom != nil:
-			return invalid("", "custom_unit_amount", "`custom_unit_amount` cannot be combined with `billing_scheme=tiered`.")
+			return invalid("", "custom_unit_amount",
+				"`custom_unit_amount` cannot be combined with `billing_scheme=tiered`.")
 		}
 		return nil
 	}
@@ -210,9 +221,11 @@ func (p *price) checkAmounts(f *field) *refusal {
 	case p.TiersMode != nil:
 		return invalid("", "tiers_mode", "`tiers_mode` can only be set if `billing_scheme=tiered`.")
 	case p.Amount == "" && p.Custom == nil:
-		return invalid("parameter_missing", "unit_amount", "One of `unit_amount`, `unit_amount_decimal`, or `custom_unit_amount` is required, unless `billing_scheme=tiered`.")
+		return invalid("parameter_missing", "unit_amount",
+			"One of `unit_amount`, `unit_amount_decimal`, or `custom_unit_amount` is required, unless `billing_scheme=tiered`.")
 	case p.Amount != "" && p.Custom != nil:
-		return invalid("parameters_exclusive", "custom_unit_amount", "You may only specify one of these parameters: unit_amount, unit_amount_decimal, custom_unit_amount.")
+		return invalid("parameters_exclusive", "custom_unit_amount",
+			"You may only specify one of these parameters: unit_amount, unit_amount_decimal, custom_unit_amount.")
 	}
 	return nil
 }
@@ -231,21 +244,26 @@ func newRecurring(f *field) (*recurring, *refusal) {
 	if days, sent := f.integer("trial_period_days"); sent {
 		r.TrialPeriodDays = &days
 	}
-	if r.AggregateUsage = f.optional("aggregate_usage"); r.AggregateUsage == nil && r.UsageType == "metered" && r.Meter == nil {
+	if r.AggregateUsage = f.optional("aggregate_usage"); r.AggregateUsage == nil && r.UsageType == "metered" &&
+		r.Meter == nil {
 		r.AggregateUsage = &aggregations[3]
 	}
 	switch limit := longestInterval[r.Interval]; {
 	case r.IntervalCount < 1:
-		return nil, invalid("parameter_invalid_integer", f.get("interval_count").name, "This value must be greater than or equal to 1.")
+		return nil, invalid("parameter_invalid_integer", f.get("interval_count").name,
+			"This value must be greater than or equal to 1.")
 	case r.IntervalCount > limit:
-		return nil, invalid("", f.get("interval_count").name, "The maximum interval is 3 years: interval_count can be at most %s.", longestIntervalText[r.Interval])
+		return nil, invalid("", f.get("interval_count").name,
+			"The maximum interval is 3 years: interval_count can be at most %s.", longestIntervalText[r.Interval])
 	case r.TrialPeriodDays != nil && *r.TrialPeriodDays < 0:
-		return nil, invalid("parameter_invalid_integer", f.get("trial_period_days").name, "This value must be greater than or equal to 0.")
+		return nil, invalid("parameter_invalid_integer", f.get("trial_period_days").name,
+			"This value must be greater than or equal to 0.")
 	case r.AggregateUsage != nil && (r.UsageType != "metered" || r.Meter != nil):
 		return nil, invalid("", f.get("aggregate_usage").name,
 			"`recurring[aggregate_usage]` can only be set if `recurring[usage_type]=metered` and without a meter.")
 	case r.Meter != nil && r.UsageType != "metered":
-		return nil, invalid("", f.get("meter").name, "`recurring[meter]` can only be set if `recurring[usage_type]=metered`.")
+		return nil, invalid("", f.get("meter").name,
+			"`recurring[meter]` can only be set if `recurring[usage_type]=metered`.")
 	}
 	return r, nil
 }
@@ -254,14 +272,16 @@ func (t *tx) createPrice(c *call) (any, *refusal) {
 	productID, data := c.form.text("product"), c.form.get("product_data")
 	switch {
 	case productID != "" && data != nil:
-		return nil, invalid("parameters_exclusive", "product_data", "You may only specify one of these parameters: product, product_data.")
+		return nil, invalid("parameters_exclusive", "product_data",
+			"You may only specify one of these parameters: product, product_data.")
 	case productID == "" && data == nil:
 		return nil, invalid("parameter_missing", "product", "One of `product` or `product_data` is required.")
 	}
 	var made *product
 	if data != nil {
 		made = &product{
-			ID: data.text("id"), Active: true, Created: c.now.Unix(), Updated: c.now.Unix(), Name: data.text("name"), Type: "service",
+			ID: data.text("id"), Active: true, Created: c.now.Unix(), Updated: c.now.Unix(), Name: data.text("name"),
+			Type: "service",
 		}
 		if made.ID == "" {
 			made.ID = newID("prod_", 14)
@@ -304,7 +324,8 @@ func (t *tx) takeLookupKey(c *call, p *price) *refusal {
 		return nil
 	}
 	if transfer, _ := c.form.flag("transfer_lookup_key"); !transfer {
-		return refuse("", "lookup_key", "A price (`%s`) already uses that lookup key. Use `transfer_lookup_key=true` to transfer it.", holderID)
+		return refuse("", "lookup_key",
+			"A price (`%s`) already uses that lookup key. Use `transfer_lookup_key=true` to transfer it.", holderID)
 	}
 	old := t.prices.get(holderID)
 	holder := *old
@@ -345,7 +366,8 @@ func (t *tx) updatePrice(c *call) (any, *refusal) {
 		return nil, r
 	}
 	if old.Active && !p.Active && t.products.get(p.Product).DefaultPrice == p.ID {
-		return nil, refuse("", "active", "This price cannot be archived because it is the default price of its product.")
+		return nil, refuse("", "active",
+			"This price cannot be archived because it is the default price of its product.")
 	}
 	if r := t.takeLookupKey(c, &p); r != nil {
 		return nil, r
@@ -454,10 +476,12 @@ func (r *recurring) matches(f *field) bool {
 
 func (s *store) renderPrice(p *price, expand *expansion, version string) priceJSON {
 	out := priceJSON{
-		ID: p.ID, Object: "price", Active: p.Active, BillingScheme: p.BillingScheme, Created: p.Created, Currency: p.Currency,
+		ID: p.ID, Object: "price", Active: p.Active, BillingScheme: p.BillingScheme, Created: p.Created,
+		Currency:         p.Currency,
 		CustomUnitAmount: p.Custom.render(), Livemode: s.live, Metadata: p.Metadata, Nickname: p.Nickname,
-		Product: p.Product, Recurring: p.Recurring, TaxBehavior: p.TaxBehavior, TiersMode: p.TiersMode, TransformQuantity: p.Transform,
-		Type: p.kind(), UnitAmount: p.Amount.integer(), UnitAmountDecimal: p.Amount.text(),
+		Product: p.Product, Recurring: p.Recurring, TaxBehavior: p.TaxBehavior, TiersMode: p.TiersMode,
+		TransformQuantity: p.Transform,
+		Type:              p.kind(), UnitAmount: p.Amount.integer(), UnitAmountDecimal: p.Amount.text(),
 	}
 	if p.LookupKey != "" {
 		out.LookupKey = &p.LookupKey

@@ -159,7 +159,8 @@ func checkProductID(param, id string) *refusal {
 
 func (t *tx) createProduct(c *call) (any, *refusal) {
 	p := &product{
-		ID: c.form.text("id"), Active: true, Created: c.now.Unix(), Updated: c.now.Unix(), Name: c.form.text("name"), Type: "service",
+		ID: c.form.text("id"), Active: true, Created: c.now.Unix(), Updated: c.now.Unix(), Name: c.form.text("name"),
+		Type: "service",
 	}
 	if p.ID == "" {
 		p.ID = newID("prod_", 14)
@@ -234,7 +235,9 @@ func (t *tx) checkDefault(p *product, id string) *refusal {
 	case price == nil:
 		return missing(http.StatusBadRequest, "price", id, "default_price")
 	case price.Product != p.ID:
-		return refuse("", "default_price", "The price specified (%s) belongs to the product %s. The default price must belong to the product %s.", id, price.Product, p.ID)
+		return refuse("", "default_price",
+			"The price specified (%s) belongs to the product %s. The default price must belong to the product %s.", id,
+			price.Product, p.ID)
 	case !price.Active:
 		return refuse("", "default_price", "The price specified is inactive. This field only accepts active prices.")
 	}
@@ -249,7 +252,11 @@ func (p *product) write(f *field) *refusal {
 	if shippable, sent := f.flag("shippable"); sent {
 		p.Shippable = &shippable
 	}
-	for name, to := range map[string]**string{"description": &p.Description, "unit_label": &p.UnitLabel, "url": &p.URL} {
+	for name, to := range map[string]**string{
+		"description": &p.Description,
+		"unit_label":  &p.UnitLabel,
+		"url":         &p.URL,
+	} {
 		if f.get(name) != nil {
 			*to = f.optional(name)
 		}
@@ -306,7 +313,8 @@ func (p *product) writeDescriptor(f *field) *refusal {
 		return refuse("", f.name, "The statement_descriptor parameter can only be set on products with type=service.")
 	}
 	if strings.ContainsAny(f.value, `<>\"'`) {
-		return invalid("", f.name, `The statement descriptor must not contain any of the following characters: <, >, \, ", '`)
+		return invalid("", f.name,
+			`The statement descriptor must not contain any of the following characters: <, >, \, ", '`)
 	}
 	s := strings.ToUpper(strings.Map(func(r rune) rune {
 		if r > unicode.MaxASCII {
@@ -381,7 +389,8 @@ func (t *tx) listProducts(c *call) (any, *refusal) {
 	page.within(within)
 	if ids := c.form.get("ids"); ids != nil {
 		if page.cursor != "" {
-			return nil, invalid("parameters_exclusive", "ids", "You may not pass ids together with starting_after or ending_before.")
+			return nil, invalid("parameters_exclusive", "ids",
+				"You may not pass ids together with starting_after or ending_before.")
 		}
 		page.narrow(t.products.places(values(ids)))
 	}
@@ -408,7 +417,8 @@ func (s *store) renderProduct(p *product, expand *expansion, version string) pro
 	out := productJSON{
 		ID: p.ID, Object: "product", Active: p.Active, Created: p.Created, Description: p.Description,
 		Images: p.Images, Livemode: s.live, Metadata: p.Metadata, Name: p.Name, PackageDimensions: p.Package,
-		Shippable: p.Shippable, StatementDescriptor: p.Descriptor, UnitLabel: p.UnitLabel, Updated: p.Updated, URL: p.URL,
+		Shippable: p.Shippable, StatementDescriptor: p.Descriptor, UnitLabel: p.UnitLabel, Updated: p.Updated,
+		URL: p.URL,
 	}
 	if version < marketingFeatures {
 		out.Features, out.Type = &features, p.Type
@@ -430,7 +440,12 @@ func (s *store) renderProduct(p *product, expand *expansion, version string) pro
 	if p.TaxCode != nil {
 		out.TaxCode = *p.TaxCode
 		if expand.sub("tax_code") != nil {
-			out.TaxCode = map[string]string{"id": *p.TaxCode, "object": "tax_code", "name": "Tax code " + *p.TaxCode, "description": "Known to the simulator by its id only."}
+			out.TaxCode = map[string]string{
+				"id":          *p.TaxCode,
+				"object":      "tax_code",
+				"name":        "Tax code " + *p.TaxCode,
+				"description": "Known to the simulator by its id only.",
+			}
 		}
 	}
 	return out

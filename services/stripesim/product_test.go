@@ -16,10 +16,13 @@ func TestProductHasWhatItWasGiven(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	p := h.post("/v1/products",
-		"id", "lamp", "name", "Lamp & shade", "description", "Läuft", "active", "false", "images[]", "https://example.com/1.png", "images[]", "https://example.com/2.png",
+		"id", "lamp", "name", "Lamp & shade", "description", "Läuft", "active", "false", "images[]",
+		"https://example.com/1.png", "images[]", "https://example.com/2.png",
 		"features[0][name]", "Warm", "features[1][name]", "Bright", "metadata[colour]", "red", "metadata[empty]", "",
-		"package_dimensions[height]", "1.5", "package_dimensions[length]", "2", "package_dimensions[weight]", "0.25", "package_dimensions[width]", "3.10",
-		"shippable", "true", "statement_descriptor", "Lämp shop", "tax_code", "txcd_10000000", "unit_label", "piece", "url", "https://example.com/lamp",
+		"package_dimensions[height]", "1.5", "package_dimensions[length]", "2", "package_dimensions[weight]", "0.25",
+		"package_dimensions[width]", "3.10",
+		"shippable", "true", "statement_descriptor", "Lämp shop", "tax_code", "txcd_10000000", "unit_label", "piece",
+		"url", "https://example.com/lamp",
 	).ok()
 	var got map[string]any
 	require.NoError(t, json.Unmarshal(p.raw, &got))
@@ -44,7 +47,8 @@ func TestProductWithNothingButAName(t *testing.T) {
 	p := h.post("/v1/products", "name", "Lamp").ok()
 	require.Regexp(t, `^prod_[0-9A-Za-z]{14}$`, p.text("id"))
 	require.Equal(t, true, p.at("active"))
-	for _, name := range []string{"default_price", "description", "package_dimensions", "shippable", "statement_descriptor", "tax_code", "unit_label", "url"} {
+	for _, name := range []string{"default_price", "description", "package_dimensions", "shippable",
+		"statement_descriptor", "tax_code", "unit_label", "url"} {
 		require.Contains(t, p.body, name)
 		require.Nil(t, p.at(name), name)
 	}
@@ -73,39 +77,74 @@ func TestProductRefusals(t *testing.T) {
 		pairs              []string
 		code, param, words string
 	}{
-		"no name":                 {"/v1/products", []string{"id", "x"}, "parameter_missing", "name", "Missing required param: name."},
-		"empty name":              {"/v1/products/lamp", []string{"name", ""}, "parameter_invalid_empty", "name", "cannot be unset"},
-		"id in use":               {"/v1/products", []string{"id", "lamp", "name", "x"}, "resource_already_exists", "id", "already exists"},
-		"changed id":              {"/v1/products/lamp", []string{"id", "lantern"}, "parameter_unknown", "id", "unknown parameter: id"},
-		"unknown parameter":       {"/v1/products", []string{"name", "x", "colour", "red"}, "parameter_unknown", "colour", "unknown parameter: colour"},
-		"newer parameter":         {"/v1/products", []string{"name", "x", "marketing_features[0][name]", "y"}, "parameter_unknown", "marketing_features", "marketing_features"},
-		"price of an update":      {"/v1/products/lamp", []string{"default_price_data[currency]", "usd"}, "parameter_unknown", "default_price_data", "default_price_data"},
-		"default price at once":   {"/v1/products", []string{"name", "x", "default_price", "price_1"}, "parameter_unknown", "default_price", "default_price"},
-		"lookup key of a default": {"/v1/products", []string{"name", "x", "default_price_data[currency]", "usd", "default_price_data[lookup_key]", "k"}, "parameter_unknown", "default_price_data[lookup_key]", "lookup_key"},
-		"its metadata, too early": {"/v1/products", []string{"name", "x", "default_price_data[currency]", "usd", "default_price_data[metadata][k]", "v"}, "parameter_unknown", "default_price_data[metadata]", "metadata"},
-		"long name":               {"/v1/products", []string{"name", strings.Repeat("ä", 5001)}, "", "name", "at most 5000 characters"},
-		"long description":        {"/v1/products/lamp", []string{"description", strings.Repeat("x", 40001)}, "", "description", "at most 40000 characters"},
-		"long unit label":         {"/v1/products/lamp", []string{"unit_label", "thirteen char"}, "", "unit_label", "at most 12 characters"},
-		"nine images":             {"/v1/products/lamp", repeat(9, "images[]", "https://example.com/#"), "", "images", "at most 8"},
-		"sixteen features":        {"/v1/products/lamp", repeat(16, "features[#][name]", "f#"), "", "features", "at most 15"},
-		"long feature":            {"/v1/products/lamp", []string{"features[0][name]", strings.Repeat("x", 81)}, "", "features[0][name]", "at most 80 characters"},
-		"fifty-one metadata keys": {"/v1/products/lamp", repeat(51, "metadata[k#]", "v"), "", "metadata", "up to 50 metadata keys"},
-		"long metadata key":       {"/v1/products/lamp", []string{"metadata[" + strings.Repeat("k", 41) + "]", "v"}, "", "metadata", "up to 40 characters"},
-		"long metadata value":     {"/v1/products/lamp", []string{"metadata[k]", strings.Repeat("v", 501)}, "", "metadata[k]", "up to 500 characters"},
-		"metadata in metadata":    {"/v1/products/lamp", []string{"metadata[k][l]", "v"}, "", "metadata[k]", "Invalid string"},
-		"long descriptor":         {"/v1/products/lamp", []string{"statement_descriptor", strings.Repeat("x", 23)}, "", "statement_descriptor", "at most 22 characters"},
-		"forbidden in descriptor": {"/v1/products/lamp", []string{"statement_descriptor", "a<b"}, "", "statement_descriptor", "must not contain"},
-		"descriptor of digits":    {"/v1/products/lamp", []string{"statement_descriptor", "123"}, "", "statement_descriptor", "at least one letter"},
-		"incomplete dimensions":   {"/v1/products/lamp", []string{"package_dimensions[height]", "1"}, "parameter_missing", "package_dimensions[length]", "package_dimensions[length]"},
-		"fine dimensions":         {"/v1/products/lamp", []string{"package_dimensions[height]", "1.001"}, "", "package_dimensions[height]", "2 decimal places"},
-		"no boolean":              {"/v1/products/lamp", []string{"active", "yes"}, "", "active", "Invalid boolean: yes"},
-		"no address":              {"/v1/products/lamp", []string{"url", "lamp"}, "url_invalid", "url", "Not a valid URL"},
-		"unknown tax code":        {"/v1/products/lamp", []string{"tax_code", "txcd_1"}, "resource_missing", "tax_code", "No such tax code"},
-		"unknown default price":   {"/v1/products/lamp", []string{"default_price", "price_none"}, "resource_missing", "default_price", "No such price: 'price_none'"},
-		"another's default price": {"/v1/products/lamp", []string{"default_price", other}, "", "default_price", "belongs to the product mug"},
-		"archived default price":  {"/v1/products/lamp", []string{"default_price", archived}, "", "default_price", "inactive"},
-		"shippable unset":         {"/v1/products/lamp", []string{"shippable", ""}, "parameter_invalid_empty", "shippable", "cannot be unset"},
-		"wrong expansion":         {"/v1/products/lamp", []string{"expand[]", "tiers"}, "", "expand[0]", "cannot be expanded (tiers)"},
+		"no name": {"/v1/products", []string{"id", "x"}, "parameter_missing", "name",
+			"Missing required param: name."},
+		"empty name": {"/v1/products/lamp", []string{"name", ""}, "parameter_invalid_empty", "name",
+			"cannot be unset"},
+		"id in use": {"/v1/products", []string{"id", "lamp", "name", "x"}, "resource_already_exists",
+			"id", "already exists"},
+		"changed id": {"/v1/products/lamp", []string{"id", "lantern"}, "parameter_unknown", "id",
+			"unknown parameter: id"},
+		"unknown parameter": {"/v1/products", []string{"name", "x", "colour", "red"}, "parameter_unknown",
+			"colour", "unknown parameter: colour"},
+		"newer parameter": {"/v1/products", []string{"name", "x", "marketing_features[0][name]", "y"},
+			"parameter_unknown", "marketing_features", "marketing_features"},
+		"price of an update": {"/v1/products/lamp", []string{"default_price_data[currency]", "usd"},
+			"parameter_unknown", "default_price_data", "default_price_data"},
+		"default price at once": {"/v1/products", []string{"name", "x", "default_price", "price_1"},
+			"parameter_unknown", "default_price", "default_price"},
+		"lookup key of a default": {"/v1/products",
+			[]string{"name", "x", "default_price_data[currency]", "usd", "default_price_data[lookup_key]", "k"},
+			"parameter_unknown", "default_price_data[lookup_key]", "lookup_key"},
+		"its metadata, too early": {"/v1/products",
+			[]string{"name", "x", "default_price_data[currency]", "usd", "default_price_data[metadata][k]", "v"},
+			"parameter_unknown", "default_price_data[metadata]", "metadata"},
+		"long name": {"/v1/products", []string{"name", strings.Repeat("ä", 5001)}, "", "name",
+			"at most 5000 characters"},
+		"long description": {"/v1/products/lamp", []string{"description", strings.Repeat("x", 40001)}, "",
+			"description", "at most 40000 characters"},
+		"long unit label": {"/v1/products/lamp", []string{"unit_label", "thirteen char"}, "", "unit_label",
+			"at most 12 characters"},
+		"nine images": {"/v1/products/lamp", repeat(9, "images[]", "https://example.com/#"), "", "images",
+			"at most 8"},
+		"sixteen features": {"/v1/products/lamp", repeat(16, "features[#][name]", "f#"), "", "features",
+			"at most 15"},
+		"long feature": {"/v1/products/lamp", []string{"features[0][name]", strings.Repeat("x", 81)}, "",
+			"features[0][name]", "at most 80 characters"},
+		"fifty-one metadata keys": {"/v1/products/lamp", repeat(51, "metadata[k#]", "v"), "", "metadata",
+			"up to 50 metadata keys"},
+		"long metadata key": {"/v1/products/lamp", []string{"metadata[" + strings.Repeat("k", 41) + "]", "v"}, "",
+			"metadata", "up to 40 characters"},
+		"long metadata value": {"/v1/products/lamp", []string{"metadata[k]", strings.Repeat("v", 501)}, "",
+			"metadata[k]", "up to 500 characters"},
+		"metadata in metadata": {"/v1/products/lamp", []string{"metadata[k][l]", "v"}, "", "metadata[k]",
+			"Invalid string"},
+		"long descriptor": {"/v1/products/lamp", []string{"statement_descriptor", strings.Repeat("x", 23)}, "",
+			"statement_descriptor", "at most 22 characters"},
+		"forbidden in descriptor": {"/v1/products/lamp", []string{"statement_descriptor", "a<b"}, "",
+			"statement_descriptor", "must not contain"},
+		"descriptor of digits": {"/v1/products/lamp", []string{"statement_descriptor", "123"}, "",
+			"statement_descriptor", "at least one letter"},
+		"incomplete dimensions": {"/v1/products/lamp", []string{"package_dimensions[height]", "1"},
+			"parameter_missing", "package_dimensions[length]", "package_dimensions[length]"},
+		"fine dimensions": {"/v1/products/lamp", []string{"package_dimensions[height]", "1.001"}, "",
+			"package_dimensions[height]", "2 decimal places"},
+		"no boolean": {"/v1/products/lamp", []string{"active", "yes"}, "", "active",
+			"Invalid boolean: yes"},
+		"no address": {"/v1/products/lamp", []string{"url", "lamp"}, "url_invalid", "url",
+			"Not a valid URL"},
+		"unknown tax code": {"/v1/products/lamp", []string{"tax_code", "txcd_1"}, "resource_missing", "tax_code",
+			"No such tax code"},
+		"unknown default price": {"/v1/products/lamp", []string{"default_price", "price_none"}, "resource_missing",
+			"default_price", "No such price: 'price_none'"},
+		"another's default price": {"/v1/products/lamp", []string{"default_price", other}, "", "default_price",
+			"belongs to the product mug"},
+		"archived default price": {"/v1/products/lamp", []string{"default_price", archived}, "", "default_price",
+			"inactive"},
+		"shippable unset": {"/v1/products/lamp", []string{"shippable", ""}, "parameter_invalid_empty",
+			"shippable", "cannot be unset"},
+		"wrong expansion": {"/v1/products/lamp", []string{"expand[]", "tiers"}, "", "expand[0]",
+			"cannot be expanded (tiers)"},
 	} {
 		t.Log(name)
 		h.post(c.path, c.pairs...).refused(http.StatusBadRequest, c.code, c.param, c.words)
@@ -117,15 +156,18 @@ func TestProductChangesFieldByField(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now})
-	created := h.post("/v1/products", "id", "lamp", "name", "Lamp", "description", "Bright", "metadata[a]", "1", "metadata[b]", "2",
-		"images[]", "https://example.com/1.png", "features[0][name]", "Warm", "tax_code", "txcd_10000000", "url", "https://example.com", "unit_label", "piece",
+	created := h.post("/v1/products", "id", "lamp", "name", "Lamp", "description", "Bright", "metadata[a]", "1",
+		"metadata[b]", "2",
+		"images[]", "https://example.com/1.png", "features[0][name]", "Warm", "tax_code", "txcd_10000000", "url",
+		"https://example.com", "unit_label", "piece",
 		"statement_descriptor", "lamps").ok()
 	clock.advance(7_000_000_000)
 
 	p := h.post("/v1/products/lamp", "name", "Lantern", "metadata[a]", "", "metadata[c]", "3").ok()
 	require.Equal(t, "Lantern", p.at("name"))
 	require.Equal(t, "Bright", p.at("description"), "what is not sent stays")
-	require.Equal(t, map[string]any{"b": "2", "c": "3"}, p.at("metadata"), "metadata is merged, an empty value removes a key")
+	require.Equal(t, map[string]any{"b": "2", "c": "3"}, p.at("metadata"),
+		"metadata is merged, an empty value removes a key")
 	require.Equal(t, created.at("created"), p.at("created"))
 	require.NotEqual(t, created.at("updated"), p.at("updated"))
 
@@ -136,7 +178,8 @@ func TestProductChangesFieldByField(t *testing.T) {
 		"name": "Lamp", "metadata": map[string]any{"a": "1", "c": nil}, "updated": created.at("updated"),
 	}, data["previous_attributes"])
 
-	p = h.post("/v1/products/lamp", "description", "", "images", "", "features", "", "metadata", "", "tax_code", "", "url", "", "unit_label", "",
+	p = h.post("/v1/products/lamp", "description", "", "images", "", "features", "", "metadata", "", "tax_code", "",
+		"url", "", "unit_label", "",
 		"statement_descriptor", "").ok()
 	for _, name := range []string{"description", "tax_code", "url", "unit_label", "statement_descriptor"} {
 		require.Nil(t, p.at(name), name)
@@ -155,14 +198,16 @@ func TestProductChangesFieldByField(t *testing.T) {
 func TestDefaultPriceOfAProduct(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	p := h.post("/v1/products", "id", "lamp", "name", "Lamp", "default_price_data[currency]", "EUR", "default_price_data[unit_amount_decimal]", "12.5",
+	p := h.post("/v1/products", "id", "lamp", "name", "Lamp", "default_price_data[currency]", "EUR",
+		"default_price_data[unit_amount_decimal]", "12.5",
 		"default_price_data[recurring][interval]", "month", "expand[]", "default_price").ok()
 	require.Equal(t, "eur", p.text("default_price", "currency"))
 	require.Equal(t, "12.5", p.text("default_price", "unit_amount_decimal"))
 	require.Equal(t, []string{"product.created", "price.created"}, h.events())
 
 	first := p.text("default_price", "id")
-	h.post("/v1/prices/"+first, "active", "false").refused(http.StatusBadRequest, "", "active", "default price of its product")
+	h.post("/v1/prices/"+first, "active", "false").refused(http.StatusBadRequest, "", "active",
+		"default price of its product")
 	second := h.made("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1300")
 	require.Equal(t, second, h.post("/v1/products/lamp", "default_price", second).ok().text("default_price"))
 	h.post("/v1/prices/"+first, "active", "false").ok()
@@ -170,14 +215,16 @@ func TestDefaultPriceOfAProduct(t *testing.T) {
 	h.post("/v1/prices/"+second, "active", "false").ok()
 	require.Equal(t, true, h.get("/v1/products/lamp").ok().at("active"))
 
-	h.ask(http.MethodDelete, "/v1/products/lamp", nil).refused(http.StatusBadRequest, "", "", "one or more user-created prices")
+	h.ask(http.MethodDelete, "/v1/products/lamp", nil).refused(http.StatusBadRequest, "", "",
+		"one or more user-created prices")
 }
 
 func TestDeletedProduct(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	require.Equal(t, map[string]any{"id": "lamp", "object": "product", "deleted": true}, h.ask(http.MethodDelete, "/v1/products/lamp", nil).ok().body)
+	require.Equal(t, map[string]any{"id": "lamp", "object": "product", "deleted": true},
+		h.ask(http.MethodDelete, "/v1/products/lamp", nil).ok().body)
 	h.get("/v1/products/lamp").refused(http.StatusNotFound, "resource_missing", "id", "No such product: 'lamp'")
 	h.post("/v1/products/lamp", "name", "x").refused(http.StatusNotFound, "resource_missing", "id", "No such product")
 	e := h.lastEvent()
@@ -191,7 +238,8 @@ func TestDeletedProduct(t *testing.T) {
 	strict := start(t, stripesim.Config{RefuseDeletedIDs: true})
 	strict.made("/v1/products", "id", "lamp", "name", "Lamp")
 	strict.ask(http.MethodDelete, "/v1/products/lamp", nil).ok()
-	strict.post("/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusBadRequest, "resource_already_exists", "id", "already exists")
+	strict.post("/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusBadRequest, "resource_already_exists",
+		"id", "already exists")
 }
 
 func TestFeaturesHaveTwoNames(t *testing.T) {
@@ -206,7 +254,8 @@ func TestFeaturesHaveTwoNames(t *testing.T) {
 	require.Equal(t, newer, p.header.Get("Stripe-Version"))
 	h.ask(http.MethodPost, "/v1/products/lamp", form("features[0][name]", "Hot"), "Stripe-Version", newer).
 		refused(http.StatusBadRequest, "parameter_unknown", "features", "features")
-	h.ask(http.MethodPost, "/v1/products/lamp", form("marketing_features[0][name]", "Hot"), "Stripe-Version", newer).ok()
+	h.ask(http.MethodPost, "/v1/products/lamp", form("marketing_features[0][name]", "Hot"), "Stripe-Version",
+		newer).ok()
 	old := h.get("/v1/products/lamp").ok()
 	require.NotContains(t, old.body, "marketing_features")
 	require.Equal(t, []any{map[string]any{"name": "Hot"}}, old.at("features"))
@@ -220,7 +269,8 @@ func TestDocumentedClearsOnly(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{DocumentedClearsOnly: true})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp", "description", "x")
-	h.post("/v1/products/lamp", "default_price", "").refused(http.StatusBadRequest, "parameter_invalid_empty", "default_price", "cannot be unset")
+	h.post("/v1/products/lamp", "default_price", "").refused(http.StatusBadRequest, "parameter_invalid_empty",
+		"default_price", "cannot be unset")
 	require.Nil(t, h.post("/v1/products/lamp", "description", "").ok().at("description"))
 }
 
@@ -228,7 +278,8 @@ func TestCreateProduct_RefusesIDsThatStripeRefuses(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	for _, id := range []string{"a/b", "a b", "a.b", "é", "a:b"} {
-		h.post("/v1/products", "id", id, "name", "Lamp").refused(http.StatusBadRequest, "", "id", "Only letters, digits, underscores and hyphens")
+		h.post("/v1/products", "id", id, "name", "Lamp").refused(http.StatusBadRequest, "", "id",
+			"Only letters, digits, underscores and hyphens")
 	}
 	h.post("/v1/products", "id", "A-z_9", "name", "Lamp").ok()
 }

@@ -87,7 +87,13 @@ func TestConcurrencyIsLimited(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
 			h := start(t, stripesim.Config{
-				Limits: limits, Faults: []stripesim.Fault{{Kind: stripesim.FaultLatency, Path: "/v1/products", Delay: time.Second, Count: 1}},
+				Limits: limits,
+				Faults: []stripesim.Fault{{
+					Kind:  stripesim.FaultLatency,
+					Path:  "/v1/products",
+					Delay: time.Second,
+					Count: 1,
+				}},
 			})
 			slow := make(chan *response)
 			go func() { slow <- h.get("/v1/products") }()

@@ -29,7 +29,12 @@ func TestRequestLogIsBounded(t *testing.T) {
 func TestRequestLogTellsWhatWasExecuted(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
-	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultResponseLost, Path: "/v1/prices", Object: "lamp", Count: 1})
+	_, err := h.sim.AddFault(stripesim.Fault{
+		Kind:   stripesim.FaultResponseLost,
+		Path:   "/v1/prices",
+		Object: "lamp",
+		Count:  1,
+	})
 	require.NoError(t, err)
 	priced := []string{"product", "lamp", "currency", "usd", "unit_amount", "1"}
 	// The harness's connections have been used before: a transport repeats a request with an idempotency key by
@@ -64,8 +69,10 @@ func TestStatsCountSeconds(t *testing.T) {
 	h.keyed("a", "/v1/products", "id", "a", "name", "x").ok()
 	h.keyed("b", "/v1/products", "id", "b", "name", "x").refused(http.StatusTooManyRequests, "rate_limit", "", "")
 	c.advance(time.Second)
-	require.False(t, h.keyed("b", "/v1/products", "id", "b", "name", "y").ok().replayed(), "what is over the limit is not remembered")
+	require.False(t, h.keyed("b", "/v1/products", "id", "b", "name", "y").ok().replayed(),
+		"what is over the limit is not remembered")
 	s := h.sim.Stats()
 	require.Equal(t, map[string]int{"global-rate": 1}, s.RateLimited)
-	require.Equal(t, []stripesim.Second{{Unix: 1790000000, Requests: 2, RateLimited: 1}, {Unix: 1790000001, Requests: 1}}, s.Seconds)
+	require.Equal(t,
+		[]stripesim.Second{{Unix: 1790000000, Requests: 2, RateLimited: 1}, {Unix: 1790000001, Requests: 1}}, s.Seconds)
 }

@@ -57,7 +57,8 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	c := s.read(w, r)
 	out := s.answer(c, r)
 	s.note(c, out)
-	s.log.DebugContext(r.Context(), "request", "method", c.method, "path", c.path, "status", out.status, "key", c.key, "request_id", c.requestID)
+	s.log.DebugContext(r.Context(), "request", "method", c.method, "path", c.path, "status", out.status, "key", c.key,
+		"request_id", c.requestID)
 	if out.lost {
 		hangUp(w, out)
 		return
@@ -92,7 +93,8 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 
 func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
 	c := &call{
-		method: r.Method, path: r.URL.EscapedPath(), now: s.cfg.Clock(), requestID: newID("req_", 14), version: s.cfg.APIVersion,
+		method: r.Method, path: r.URL.EscapedPath(), now: s.cfg.Clock(), requestID: newID("req_", 14),
+		version: s.cfg.APIVersion,
 	}
 	c.op, c.id = route(c.method, c.path)
 	if v := r.Header.Get("Stripe-Version"); v != "" {
@@ -108,7 +110,12 @@ func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
 	if r.Method == http.MethodPost {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestBody))
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			c.formErr = &refusal{status: http.StatusRequestEntityTooLarge, kind: typeInvalid, message: "Request entity too large", unsaved: true}
+			c.formErr = &refusal{
+				status:  http.StatusRequestEntityTooLarge,
+				kind:    typeInvalid,
+				message: "Request entity too large",
+				unsaved: true,
+			}
 		}
 		encoded = join(encoded, string(body))
 	}
@@ -176,7 +183,11 @@ func (s *Sim) answer(c *call, r *http.Request) reply {
 		case FaultUnavailable:
 			return s.refused(c, unavailable())
 		case FaultBadGateway:
-			return reply{status: http.StatusBadGateway, html: true, body: []byte("<html><head><title>502 Bad Gateway</title></head></html>\n")}
+			return reply{
+				status: http.StatusBadGateway,
+				html:   true,
+				body:   []byte("<html><head><title>502 Bad Gateway</title></head></html>\n"),
+			}
 		case FaultLatency:
 			delay += f.Delay
 		case FaultResponseLost:
@@ -241,7 +252,12 @@ func (c *call) check(documentedOnly bool) *refusal {
 		return c.formErr
 	}
 	if len(c.key) > longestKey {
-		return &refusal{status: http.StatusBadRequest, kind: typeIdempotency, unsaved: true, message: "Idempotency keys can be at most " + strconv.Itoa(longestKey) + " characters long."}
+		return &refusal{
+			status:  http.StatusBadRequest,
+			kind:    typeIdempotency,
+			unsaved: true,
+			message: "Idempotency keys can be at most " + strconv.Itoa(longestKey) + " characters long.",
+		}
 	}
 	if bad := check(c.form, c.op.params, checker{version: c.version, documentedOnly: documentedOnly}); bad != nil {
 		return bad
@@ -251,8 +267,8 @@ func (c *call) check(documentedOnly bool) *refusal {
 	return bad
 }
 
-// run executes the operation, or fails before or after that. What it changed, and its answer if it has a key, are in the
-// journal when it returns.
+// run executes the operation, or fails before or after that. What it changed, and its answer if it has a key, are in
+// the journal when it returns.
 func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
@@ -277,7 +293,15 @@ func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 	}
 	out := s.refusedOr(c, v, bad)
 	if c.key != "" && (bad == nil || !bad.unsaved) {
-		a := &answer{Key: c.key, At: c.now.Unix(), Path: c.path, Print: c.print(), Status: out.status, Body: out.body, RequestID: c.requestID}
+		a := &answer{
+			Key:       c.key,
+			At:        c.now.Unix(),
+			Path:      c.path,
+			Print:     c.print(),
+			Status:    out.status,
+			Body:      out.body,
+			RequestID: c.requestID,
+		}
 		st.answers.put(a)
 		t.rec.Answers = append(t.rec.Answers, a)
 	}
@@ -302,8 +326,9 @@ func (s *Sim) refusedOr(c *call, v any, bad *refusal) reply {
 
 func (s *Sim) refused(c *call, r *refusal) reply {
 	out := reply{
-		status: r.status, code: r.code, limited: r.limited, retry: r.shouldRetry, noRequestID: r.noRequestID, header: http.Header{},
-		body: encode(r.body(c.requestID, c.who.live)),
+		status: r.status, code: r.code, limited: r.limited, retry: r.shouldRetry, noRequestID: r.noRequestID,
+		header: http.Header{},
+		body:   encode(r.body(c.requestID, c.who.live)),
 	}
 	if !r.unsaved {
 		c.keyHeaders(out.header, c.requestID)

@@ -67,7 +67,8 @@ func check(f *field, shapes map[string]shape, c checker) *refusal {
 		if len(unknown) > 1 {
 			plural = "s"
 		}
-		return invalid("parameter_unknown", unknown[0], "Received unknown parameter%s: %s", plural, strings.Join(unknown, ", "))
+		return invalid("parameter_unknown", unknown[0], "Received unknown parameter%s: %s", plural,
+			strings.Join(unknown, ", "))
 	}
 	for _, k := range f.keys {
 		if r := c.check(f.sub[k], shapes[k]); r != nil {
@@ -101,8 +102,10 @@ func (c checker) check(f *field, s shape) *refusal {
 		if s.clears && (s.undocumented == "" || !c.documentedOnly) {
 			return nil
 		}
-		return invalid("parameter_invalid_empty", f.name, "You passed an empty string for '%s'. We assume empty values are an attempt to unset a parameter; "+
-			"however '%s' cannot be unset. You should remove '%s' from your request or supply a non-empty value.", f.name, f.name, f.name)
+		return invalid("parameter_invalid_empty", f.name,
+			"You passed an empty string for '%s'. We assume empty values are an attempt to unset a parameter; "+
+				"however '%s' cannot be unset. You should remove '%s' from your request or supply a non-empty value.",
+			f.name, f.name, f.name)
 	}
 	switch s.kind {
 	case hash:
@@ -147,7 +150,8 @@ func (c checker) list(f *field, s shape) *refusal {
 		}
 	}
 	if s.max > 0 && len(f.keys) > s.max {
-		return invalid("", f.name, "Invalid array: %s can have at most %d elements, but you passed %d.", f.name, s.max, len(f.keys))
+		return invalid("", f.name, "Invalid array: %s can have at most %d elements, but you passed %d.", f.name, s.max,
+			len(f.keys))
 	}
 	for _, item := range f.items() {
 		if r := c.check(item, *s.item); r != nil {
@@ -199,7 +203,8 @@ func (s shape) scalar(f *field) *refusal {
 		}
 	case measure:
 		if d, ok := parseDecimal(f.value, 2); !ok || d == "0" {
-			return invalid("", f.name, "Invalid decimal: %s; must be greater than 0 and contain at maximum 2 decimal places.", f.value)
+			return invalid("", f.name,
+				"Invalid decimal: %s; must be greater than 0 and contain at maximum 2 decimal places.", f.value)
 		}
 	case enumeration:
 		if !slices.Contains(s.choices, f.value) {
@@ -251,10 +256,12 @@ func checkMetadata(f *field) *refusal {
 		case k == "":
 			return invalid("", f.name, "Metadata keys must not be empty.")
 		case utf8.RuneCountInString(k) > metadataKey:
-			return invalid("", f.name, "Metadata keys can have up to %d characters, but you passed in a key that is %d characters. Invalid key: %s",
+			return invalid("", f.name,
+				"Metadata keys can have up to %d characters, but you passed in a key that is %d characters. Invalid key: %s",
 				metadataKey, utf8.RuneCountInString(k), k)
 		case utf8.RuneCountInString(v.value) > metadataValue:
-			return invalid("", v.name, "Metadata values can have up to %d characters, but you passed in a value that is %d characters. Invalid value: %s",
+			return invalid("", v.name,
+				"Metadata values can have up to %d characters, but you passed in a value that is %d characters. Invalid value: %s",
 				metadataValue, utf8.RuneCountInString(v.value), v.value)
 		case !utf8.ValidString(k) || !utf8.ValidString(v.value):
 			return invalid("", f.name, "Invalid UTF-8 encoding in request parameter '%s'", f.name)
@@ -281,7 +288,8 @@ func mergeMetadata(old map[string]string, f *field) (map[string]string, *refusal
 		}
 	}
 	if len(out) > metadataKeys {
-		return nil, invalid("", f.name, "You can have up to %d metadata keys, but the object would have %d.", metadataKeys, len(out))
+		return nil, invalid("", f.name, "You can have up to %d metadata keys, but the object would have %d.",
+			metadataKeys, len(out))
 	}
 	return out, nil
 }

@@ -91,18 +91,31 @@ func TestParametersAreStripes(t *testing.T) {
 func TestComparisonFindsWhatIsNotStripes(t *testing.T) {
 	t.Parallel()
 	spec := &specShape{Type: "object", Required: []string{"name"}, Properties: map[string]*specShape{
-		"name": {Type: "string", MaxLength: 10}, "size": {Type: "integer"}, "round": {Type: "string", Enum: []string{"up"}},
+		"name": {Type: "string", MaxLength: 10}, "size": {Type: "integer"},
+		"round": {Type: "string", Enum: []string{"up"}},
 	}}
-	right := map[string]shape{"name": {max: 10, required: true}, "size": {kind: integer}, "round": {kind: enumeration, choices: []string{"up"}}}
+	right := map[string]shape{
+		"name":  {max: 10, required: true},
+		"size":  {kind: integer},
+		"round": {kind: enumeration, choices: []string{"up"}},
+	}
 	require.Empty(t, compareFields("", right, spec))
 	for name, s := range map[string]map[string]shape{
-		"unknown":       {"name": right["name"], "size": right["size"], "round": right["round"], "colour": {}},
-		"left out":      {"name": right["name"], "size": right["size"]},
-		"type":          {"name": right["name"], "size": {}, "round": right["round"]},
-		"longer":        {"name": {max: 20, required: true}, "size": right["size"], "round": right["round"]},
-		"not required":  {"name": {max: 10}, "size": right["size"], "round": right["round"]},
-		"other choices": {"name": right["name"], "size": right["size"], "round": {kind: enumeration, choices: []string{"down"}}},
-		"clears":        {"name": {max: 10, required: true, clears: true}, "size": right["size"], "round": right["round"]},
+		"unknown":      {"name": right["name"], "size": right["size"], "round": right["round"], "colour": {}},
+		"left out":     {"name": right["name"], "size": right["size"]},
+		"type":         {"name": right["name"], "size": {}, "round": right["round"]},
+		"longer":       {"name": {max: 20, required: true}, "size": right["size"], "round": right["round"]},
+		"not required": {"name": {max: 10}, "size": right["size"], "round": right["round"]},
+		"other choices": {
+			"name":  right["name"],
+			"size":  right["size"],
+			"round": {kind: enumeration, choices: []string{"down"}},
+		},
+		"clears": {
+			"name":  {max: 10, required: true, clears: true},
+			"size":  right["size"],
+			"round": right["round"],
+		},
 	} {
 		require.NotEmpty(t, compareFields("", s, spec), name)
 	}

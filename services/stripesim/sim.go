@@ -39,7 +39,8 @@ func New(cfg Config) (*Sim, error) {
 		return nil, err
 	}
 	s := &Sim{
-		cfg: cfg, log: cfg.Logger, flights: newFlights(), stats: newCounters(), requests: newRequestLog(cfg.RequestLog), stores: map[storeKey]*store{},
+		cfg: cfg, log: cfg.Logger, flights: newFlights(), stats: newCounters(), requests: newRequestLog(cfg.RequestLog),
+		stores: map[storeKey]*store{},
 	}
 	s.limits.Store(&cfg.Limits)
 	s.deliverer = newDeliverer(s)

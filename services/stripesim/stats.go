@@ -95,9 +95,11 @@ func (s *Sim) note(c *call, out reply) {
 		object = c.form.text("id")
 	}
 	s.requests.add(Request{
-		Time: c.now, RequestID: c.requestID, Method: c.method, Path: c.path, Operation: name, Account: c.who.account, Livemode: c.who.live,
-		Object: object, IdempotencyKey: c.key, Status: out.status, Code: out.code, Replayed: out.replayed, Executed: c.executed,
-		Lost: out.lost, Fault: c.fault,
+		Time: c.now, RequestID: c.requestID, Method: c.method, Path: c.path, Operation: name, Account: c.who.account,
+		Livemode: c.who.live,
+		Object:   object, IdempotencyKey: c.key, Status: out.status, Code: out.code, Replayed: out.replayed,
+		Executed: c.executed,
+		Lost:     out.lost, Fault: c.fault,
 	})
 }
 
@@ -179,8 +181,9 @@ func (k *counters) read() Stats {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	out := Stats{
-		Endpoints: make(map[string]EndpointStats, len(k.endpoints)), RateLimited: maps.Clone(k.limited), Webhooks: k.webhooks,
-		Seconds: slices.Clone(k.seconds),
+		Endpoints: make(map[string]EndpointStats, len(k.endpoints)), RateLimited: maps.Clone(k.limited),
+		Webhooks: k.webhooks,
+		Seconds:  slices.Clone(k.seconds),
 	}
 	for name, e := range k.endpoints {
 		c := *e

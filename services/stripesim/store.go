@@ -246,7 +246,8 @@ func (t *tx) noSuch(c *call, what string) *refusal {
 	if t.live {
 		here, there = there, here
 	}
-	r.message += "; a similar object exists in " + there + " mode, but a " + here + " mode key was used to make this request."
+	r.message += "; a similar object exists in " + there + " mode, but a " + here +
+		" mode key was used to make this request."
 	return r
 }
 

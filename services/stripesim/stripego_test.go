@@ -51,7 +51,8 @@ func TestStripeGoReplacesAPrice(t *testing.T) {
 	require.Equal(t, lamp.LastResponse.RawJSON, again.LastResponse.RawJSON)
 
 	price, err := api.Prices.New(&stripe.PriceParams{
-		Product: stripe.String("lamp"), Currency: stripe.String("usd"), UnitAmount: stripe.Int64(1200), LookupKey: stripe.String("lamp"),
+		Product: stripe.String("lamp"), Currency: stripe.String("usd"), UnitAmount: stripe.Int64(1200),
+		LookupKey: stripe.String("lamp"),
 		Recurring: &stripe.PriceRecurringParams{Interval: stripe.String("month")},
 	})
 	require.NoError(t, err)
@@ -70,7 +71,8 @@ func TestStripeGoReplacesAPrice(t *testing.T) {
 	}
 	require.Equal(t, []string{price.ID}, listed)
 	_, err = api.Products.Update("lamp", &stripe.ProductParams{
-		Images: []*string{}, DefaultPrice: stripe.String(""), Metadata: map[string]string{"colour": ""}, Params: stripe.Params{},
+		Images: []*string{}, DefaultPrice: stripe.String(""), Metadata: map[string]string{"colour": ""},
+		Params: stripe.Params{},
 	})
 	require.NoError(t, err)
 	lamp, err = api.Products.Get("lamp", nil)
@@ -131,7 +133,8 @@ func TestStripeGoCatchesUpWithEvents(t *testing.T) {
 func TestStripeGoVerifiesWebhooks(t *testing.T) {
 	t.Parallel()
 	in := newInbox(t)
-	h := start(t, stripesim.Config{Webhooks: []stripesim.Webhook{{URL: in.url, Secrets: []string{"whsec_new", "whsec_old"}}}})
+	h := start(t,
+		stripesim.Config{Webhooks: []stripesim.Webhook{{URL: in.url, Secrets: []string{"whsec_new", "whsec_old"}}}})
 	api := h.stripeGo(0)
 	params := &stripe.ProductParams{ID: stripe.String("lamp"), Name: stripe.String("Lamp")}
 	params.SetIdempotencyKey("driftless-7")

@@ -52,7 +52,8 @@ type endpointJSON struct {
 func configured(i int, w Webhook, cfg Config) *endpoint {
 	sum := sha256.Sum256([]byte(strconv.Itoa(i) + " " + w.URL))
 	return &endpoint{
-		ID: "we_1" + hex.EncodeToString(sum[:])[:23], URL: w.URL, Secrets: w.Secrets, Events: w.Events, Version: w.APIVersion, Connect: w.Connect,
+		ID: "we_1" + hex.EncodeToString(sum[:])[:23], URL: w.URL, Secrets: w.Secrets, Events: w.Events,
+		Version: w.APIVersion, Connect: w.Connect,
 		Created: cfg.Clock().Unix(), configured: true,
 	}
 }
@@ -77,7 +78,12 @@ var updateEndpointParams = map[string]shape{
 }
 
 func (t *tx) createEndpoint(c *call) (any, *refusal) {
-	e := &endpoint{ID: newID("we_1", 23), Created: c.now.Unix(), Version: c.form.text("api_version"), Secrets: []string{newID("whsec_", 32)}}
+	e := &endpoint{
+		ID:      newID("we_1", 23),
+		Created: c.now.Unix(),
+		Version: c.form.text("api_version"),
+		Secrets: []string{newID("whsec_", 32)},
+	}
 	e.Connect, _ = c.form.flag("connect")
 	if e.Version != "" && !apiVersion.MatchString(e.Version) {
 		return nil, invalid("", "api_version", "Invalid API version: %s", e.Version)

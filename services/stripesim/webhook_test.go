@@ -43,7 +43,11 @@ func TestWebhooksAreGivenUp(t *testing.T) {
 	in := newInbox(t)
 	in.statuses = slices.Repeat([]int{500}, 1000)
 	h := start(t, stripesim.Config{
-		Webhooks:          []stripesim.Webhook{{URL: in.url, Secrets: []string{"whsec_1"}, Events: []string{"product.*"}}},
+		Webhooks: []stripesim.Webhook{{
+			URL:     in.url,
+			Secrets: []string{"whsec_1"},
+			Events:  []string{"product.*"},
+		}},
 		WebhookFirstRetry: time.Millisecond, WebhookGiveUp: 20 * time.Millisecond,
 	})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
@@ -58,7 +62,8 @@ func TestRegisteredWebhooks(t *testing.T) {
 	t.Parallel()
 	old, recent := newInbox(t), newInbox(t)
 	h := start(t, stripesim.Config{})
-	made := h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "product.updated", "description", "mine", "metadata[k]", "v").ok()
+	made := h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "product.updated", "description",
+		"mine", "metadata[k]", "v").ok()
 	secret, id := made.text("secret"), made.text("id")
 	require.Regexp(t, "^whsec_", secret)
 	require.NotContains(t, h.get("/v1/webhook_endpoints/"+id).ok().body, "secret", "shown once")
@@ -86,13 +91,17 @@ func TestRegisteredWebhooks(t *testing.T) {
 	require.Len(t, old.all(), 1)
 	require.Len(t, h.get("/v1/webhook_endpoints").ok().list(), 2)
 	require.Equal(t, true, h.ask(http.MethodDelete, "/v1/webhook_endpoints/"+id, nil).ok().at("deleted"))
-	h.get("/v1/webhook_endpoints/"+id).refused(http.StatusNotFound, "resource_missing", "webhook_endpoint", "No such webhook endpoint")
-	h.post("/v1/webhook_endpoints", "url", "nowhere", "enabled_events[]", "*").refused(http.StatusBadRequest, "url_invalid", "url", "Not a valid URL")
-	h.post("/v1/webhook_endpoints", "url", old.url).refused(http.StatusBadRequest, "parameter_missing", "enabled_events", "Missing")
+	h.get("/v1/webhook_endpoints/"+id).refused(http.StatusNotFound, "resource_missing", "webhook_endpoint",
+		"No such webhook endpoint")
+	h.post("/v1/webhook_endpoints", "url", "nowhere", "enabled_events[]", "*").refused(http.StatusBadRequest,
+		"url_invalid", "url", "Not a valid URL")
+	h.post("/v1/webhook_endpoints", "url", old.url).refused(http.StatusBadRequest, "parameter_missing",
+		"enabled_events", "Missing")
 	for range 15 {
 		h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "coupon.created").ok()
 	}
-	h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "*").refused(http.StatusBadRequest, "", "", "maximum of 16")
+	h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "*").refused(http.StatusBadRequest, "", "",
+		"maximum of 16")
 }
 
 func TestConnectWebhooks(t *testing.T) {
@@ -124,7 +133,8 @@ func TestWebhookFaults(t *testing.T) {
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookLost, Object: "lost"})
 	h.made("/v1/products", "id", "lost", "name", "x")
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Lost == 1 }, "lost")
-	require.Equal(t, []string{"lost"}, objects(h.get("/v1/events", "delivery_success", "false").ok().list()), "but in the list of events")
+	require.Equal(t, []string{"lost"}, objects(h.get("/v1/events", "delivery_success", "false").ok().list()),
+		"but in the list of events")
 
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookDuplicated, Event: "product.*"})
 	h.made("/v1/products", "id", "twice", "name", "x")

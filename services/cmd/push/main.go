@@ -13,15 +13,18 @@ import (
 
 func main() {
 	var s config.PushService
-	service.Main(topology.Push, "Writes the catalog's products and prices to Stripe.", &s, func(ctx context.Context, r service.Runtime) error {
-		policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
-		if err != nil {
-			return err //nolint:wrapcheck // names the rule
-		}
-		return push.Run(ctx, push.Config{
-			Account: s.Account, NATS: r.NATS(topology.Push, s.Mesh, s.Signing), Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
-			HTTP: r.HTTP(s.PushAddr), Concurrency: s.PushConcurrency,
-			Policy: policy, Guard: push.GuardConfig{Share: s.GuardShare, Minimum: s.GuardLeast}, HoldCreations: !s.PushCreate, TakeLookupKeys: s.TakeLookupKeys, Logger: r.Logger,
+	service.Main(topology.Push, "Writes the catalog's products and prices to Stripe.", &s,
+		func(ctx context.Context, r service.Runtime) error {
+			policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
+			if err != nil {
+				return err //nolint:wrapcheck // names the rule
+			}
+			return push.Run(ctx, push.Config{
+				Account: s.Account, NATS: r.NATS(topology.Push, s.Mesh, s.Signing),
+				Stripe: stripeapi.FromSettings(s.Stripe), Limits: stripeapi.LimitsFromSettings(s.Stripe),
+				HTTP: r.HTTP(s.PushAddr), Concurrency: s.PushConcurrency,
+				Policy: policy, Guard: push.GuardConfig{Share: s.GuardShare, Minimum: s.GuardLeast},
+				HoldCreations: !s.PushCreate, TakeLookupKeys: s.TakeLookupKeys, Logger: r.Logger,
+			})
 		})
-	})
 }

@@ -13,20 +13,24 @@ import (
 
 func main() {
 	var s config.ReconciliationService
-	service.Main(topology.Reconciliation, "Finds and mends drift between the catalog and Stripe, and serves the control API.", &s, func(ctx context.Context, r service.Runtime) error {
-		policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
-		if err != nil {
-			return err //nolint:wrapcheck // names the rule
-		}
-		ledgerFile := s.LedgerDatabaseURLFile
-		if s.LedgerDatabaseURL == "" {
-			ledgerFile = s.DatabaseURLFile
-		}
-		return reconciliation.Run(ctx, reconciliation.Config{
-			Account: s.Account, NATS: r.NATS(topology.Reconciliation, s.Mesh, s.Signing),
-			LedgerURL: cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(), LedgerURLFile: ledgerFile, HTTP: r.HTTP(s.ReconciliationAddr), Token: s.Token.Reveal(),
-			GracePeriod: s.GracePeriod, ScanInterval: s.ScanInterval, Policy: policy, Extras: reconciliation.Extras(s.Extras), HistoryRetention: s.HistoryRetention, Logger: r.Logger,
-			CheckMigrations: s.Migrations.Migrations == "check",
+	service.Main(topology.Reconciliation,
+		"Finds and mends drift between the catalog and Stripe, and serves the control API.", &s,
+		func(ctx context.Context, r service.Runtime) error {
+			policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
+			if err != nil {
+				return err //nolint:wrapcheck // names the rule
+			}
+			ledgerFile := s.LedgerDatabaseURLFile
+			if s.LedgerDatabaseURL == "" {
+				ledgerFile = s.DatabaseURLFile
+			}
+			return reconciliation.Run(ctx, reconciliation.Config{
+				Account: s.Account, NATS: r.NATS(topology.Reconciliation, s.Mesh, s.Signing),
+				LedgerURL: cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(), LedgerURLFile: ledgerFile,
+				HTTP: r.HTTP(s.ReconciliationAddr), Token: s.Token.Reveal(),
+				GracePeriod: s.GracePeriod, ScanInterval: s.ScanInterval, Policy: policy,
+				Extras: reconciliation.Extras(s.Extras), HistoryRetention: s.HistoryRetention, Logger: r.Logger,
+				CheckMigrations: s.Migrations.Migrations == "check",
+			})
 		})
-	})
 }

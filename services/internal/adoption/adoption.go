@@ -1,5 +1,5 @@
-// Package adoption finds out which of the products that a Stripe account holds already are meant by the catalog's: by id,
-// metadata, lookup keys of prices, or name, each with the doubts there are. It proposes; an operator approves.
+// Package adoption finds out which of the products that a Stripe account holds already are meant by the catalog's: by
+// id, metadata, lookup keys of prices, or name, each with the doubts there are. It proposes; an operator approves.
 //
 // Nothing here does input or output or reads a clock.
 package adoption
@@ -60,8 +60,8 @@ type Match struct {
 	Why      Why
 	// Candidates are Stripe's ids, if there are several; in ascending order.
 	Candidates []string
-	// Rivals are other products of the catalog for which the same one of Stripe's comes into question, by a reason as strong
-	// or stronger; in ascending order.
+	// Rivals are other products of the catalog for which the same one of Stripe's comes into question, by a reason as
+	// strong or stronger; in ascending order.
 	Rivals []string
 	// Contrary is a product of Stripe's that a weaker reason than Why, but not the name, speaks for.
 	Contrary string
@@ -72,9 +72,9 @@ func (m Match) Certain() bool {
 	return m.StripeID != "" && m.Why != ByName && len(m.Rivals) == 0 && m.Contrary == ""
 }
 
-// Matches proposes at most one match for every product of the catalog, in ascending order of its id, and at most one that
-// is certain for every product of Stripe's. A product of Stripe's that a stronger reason gives to one product alone is not
-// proposed for another. The order of its arguments, whose ids must be unique, does not matter.
+// Matches proposes at most one match for every product of the catalog, in ascending order of its id, and at most one
+// that is certain for every product of Stripe's. A product of Stripe's that a stronger reason gives to one product
+// alone is not proposed for another. The order of its arguments, whose ids must be unique, does not matter.
 func Matches(wanted []Wanted, held []Held) []Match {
 	x := newIndex(held)
 	claims := map[string]*claim{}
@@ -89,7 +89,8 @@ func Matches(wanted []Wanted, held []Held) []Match {
 	// The strongest reasons first: what they settle leaves weaker ones fewer candidates, perhaps one.
 	for rank, proposals := range byRank {
 		for _, p := range proposals {
-			p.ids = slices.DeleteFunc(p.ids, func(id string) bool { return claims[id] != nil && claims[id].settles(rank) })
+			p.ids = slices.DeleteFunc(p.ids,
+				func(id string) bool { return claims[id] != nil && claims[id].settles(rank) })
 		}
 		for _, p := range proposals {
 			for _, id := range p.ids {
@@ -121,7 +122,8 @@ func (p *proposal) among(claims map[string]*claim) Match {
 	m.StripeID, m.Candidates = "", p.ids
 	if len(p.ids) == 1 {
 		m.StripeID, m.Candidates = p.ids[0], nil
-		m.Rivals = slices.DeleteFunc(slices.Clone(claims[m.StripeID].by), func(id string) bool { return id == m.Product })
+		m.Rivals = slices.DeleteFunc(slices.Clone(claims[m.StripeID].by),
+			func(id string) bool { return id == m.Product })
 		slices.Sort(m.Rivals)
 	}
 	return m

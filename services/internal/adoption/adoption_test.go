@@ -19,15 +19,26 @@ var word = rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e"})
 func sides(t *rapid.T) (wanted []adoption.Wanted, held []adoption.Held) {
 	name := rapid.SampledFrom([]string{"Mug", "mug ", "MUG!", "Cup", "Tee", "Plate", ""})
 	ids := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"})
-	keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"k1", "k2", "k3", "k4", "k5", "k6"}), 0, 2, rapid.ID[string])
+	keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"k1", "k2", "k3", "k4", "k5", "k6"}), 0, 2,
+		rapid.ID[string])
 	for _, id := range rapid.SliceOfNDistinct(ids, 0, 6, rapid.ID[string]).Draw(t, "catalog") {
-		wanted = append(wanted, adoption.Wanted{ID: id, Name: name.Draw(t, "name"), Value: word.Draw(t, "value"), LookupKeys: keys.Draw(t, "keys")})
+		wanted = append(wanted, adoption.Wanted{
+			ID:         id,
+			Name:       name.Draw(t, "name"),
+			Value:      word.Draw(t, "value"),
+			LookupKeys: keys.Draw(t, "keys"),
+		})
 	}
 	for _, id := range rapid.SliceOfNDistinct(ids, 0, 6, rapid.ID[string]).Draw(t, "stripe") {
 		if rapid.Bool().Draw(t, "own id") {
 			id = "prod_" + id
 		}
-		held = append(held, adoption.Held{ID: id, Name: name.Draw(t, "name"), Value: word.Draw(t, "value"), LookupKeys: keys.Draw(t, "keys")})
+		held = append(held, adoption.Held{
+			ID:         id,
+			Name:       name.Draw(t, "name"),
+			Value:      word.Draw(t, "value"),
+			LookupKeys: keys.Draw(t, "keys"),
+		})
 	}
 	return wanted, held
 }
@@ -59,12 +70,14 @@ func TestTheOrderOfProductsDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		wanted, held := sides(t)
 		matches := slices.Clone(adoption.Matches(wanted, held))
-		again := adoption.Matches(rapid.Permutation(wanted).Draw(t, "catalog"), rapid.Permutation(held).Draw(t, "stripe"))
+		again := adoption.Matches(rapid.Permutation(wanted).Draw(t, "catalog"),
+			rapid.Permutation(held).Draw(t, "stripe"))
 		require.Equal(t, matches, again)
 	})
 }
 
-// TestWhatIsCertainHasAReason: what is certain shares an id, a value or a lookup key, and nobody else shares a stronger.
+// TestWhatIsCertainHasAReason: what is certain shares an id, a value or a lookup key, and nobody else shares a
+// stronger.
 func TestWhatIsCertainHasAReason(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -79,15 +92,19 @@ func TestWhatIsCertainHasAReason(t *testing.T) {
 			if !m.Certain() {
 				continue
 			}
-			sharesKey := slices.ContainsFunc(w.LookupKeys, func(k string) bool { return slices.Contains(h.LookupKeys, k) })
-			require.True(t, w.ID == h.ID || h.Value != "" && (h.Value == w.ID || h.Value == w.Value) || sharesKey, "%+v", m)
+			sharesKey := slices.ContainsFunc(w.LookupKeys,
+				func(k string) bool { return slices.Contains(h.LookupKeys, k) })
+			require.True(t, w.ID == h.ID || h.Value != "" && (h.Value == w.ID || h.Value == w.Value) || sharesKey,
+				"%+v", m)
 			for _, other := range wanted {
 				if other.ID == w.ID {
 					continue
 				}
 				require.NotEqual(t, h.ID, other.ID, "the id is another's")
-				if m.Why == adoption.ByMetadata && !slices.ContainsFunc(held, func(h adoption.Held) bool { return h.ID == other.ID }) {
-					require.False(t, h.Value == other.ID || h.Value == other.Value, "the value is another's: %+v %+v", m, other)
+				if m.Why == adoption.ByMetadata &&
+					!slices.ContainsFunc(held, func(h adoption.Held) bool { return h.ID == other.ID }) {
+					require.False(t, h.Value == other.ID || h.Value == other.Value, "the value is another's: %+v %+v",
+						m, other)
 				}
 			}
 		}
@@ -101,21 +118,30 @@ func TestMatches(t *testing.T) {
 		held   []adoption.Held
 		want   string
 	}{
-		"nothing in common":    {[]adoption.Wanted{{ID: "mug", Name: "Mug"}}, []adoption.Held{{ID: "prod_1", Name: "Cup"}}, ""},
-		"id":                   {[]adoption.Wanted{{ID: "mug", Name: "Mug"}}, []adoption.Held{{ID: "mug", Name: "Cup"}}, "mug=mug by id"},
-		"metadata names it":    {[]adoption.Wanted{{ID: "mug"}}, []adoption.Held{{ID: "prod_1", Value: "mug"}}, "mug=prod_1 by metadata"},
-		"metadata is the same": {[]adoption.Wanted{{ID: "mug", Value: "SKU1"}}, []adoption.Held{{ID: "prod_1", Value: "SKU1"}}, "mug=prod_1 by metadata"},
-		"lookup key":           {[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}}, []adoption.Held{{ID: "prod_1", LookupKeys: []string{"x", "m"}}}, "mug=prod_1 by lookup_key"},
-		"name":                 {[]adoption.Wanted{{ID: "mug", Name: "Café  Mug"}}, []adoption.Held{{ID: "prod_1", Name: "CAFE\u0301 mug!"}}, "mug=prod_1 by name, doubtful"},
-		"empty names":          {[]adoption.Wanted{{ID: "mug"}}, []adoption.Held{{ID: "prod_1"}}, ""},
-		"a name twice":         {[]adoption.Wanted{{ID: "mug", Name: "Mug"}}, []adoption.Held{{ID: "prod_1", Name: "Mug"}, {ID: "prod_2", Name: "Mug"}}, "mug one of [prod_1 prod_2] by name, doubtful"},
+		"nothing in common": {[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
+			[]adoption.Held{{ID: "prod_1", Name: "Cup"}}, ""},
+		"id": {[]adoption.Wanted{{ID: "mug", Name: "Mug"}}, []adoption.Held{{ID: "mug", Name: "Cup"}},
+			"mug=mug by id"},
+		"metadata names it": {[]adoption.Wanted{{ID: "mug"}}, []adoption.Held{{ID: "prod_1", Value: "mug"}},
+			"mug=prod_1 by metadata"},
+		"metadata is the same": {[]adoption.Wanted{{ID: "mug", Value: "SKU1"}},
+			[]adoption.Held{{ID: "prod_1", Value: "SKU1"}}, "mug=prod_1 by metadata"},
+		"lookup key": {[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}},
+			[]adoption.Held{{ID: "prod_1", LookupKeys: []string{"x", "m"}}}, "mug=prod_1 by lookup_key"},
+		"name": {[]adoption.Wanted{{ID: "mug", Name: "Café  Mug"}},
+			[]adoption.Held{{ID: "prod_1", Name: "CAFE\u0301 mug!"}}, "mug=prod_1 by name, doubtful"},
+		"empty names": {[]adoption.Wanted{{ID: "mug"}}, []adoption.Held{{ID: "prod_1"}}, ""},
+		"a name twice": {[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
+			[]adoption.Held{{ID: "prod_1", Name: "Mug"}, {ID: "prod_2", Name: "Mug"}},
+			"mug one of [prod_1 prod_2] by name, doubtful"},
 		"a name twice in the catalog": {
 			[]adoption.Wanted{{ID: "mug", Name: "Mug"}, {ID: "mug2", Name: "Mug"}},
 			[]adoption.Held{{ID: "prod_1", Name: "Mug"}},
 			"mug=prod_1 by name, rivals [mug2], doubtful; mug2=prod_1 by name, rivals [mug], doubtful",
 		},
 		"metadata against a name": {
-			[]adoption.Wanted{{ID: "mug", Name: "Cup"}, {ID: "cup", Name: "Mug"}}, []adoption.Held{{ID: "prod_1", Name: "Mug", Value: "mug"}}, "mug=prod_1 by metadata",
+			[]adoption.Wanted{{ID: "mug", Name: "Cup"}, {ID: "cup", Name: "Mug"}},
+			[]adoption.Held{{ID: "prod_1", Name: "Mug", Value: "mug"}}, "mug=prod_1 by metadata",
 		},
 		"metadata against a lookup key": {
 			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}},
@@ -180,32 +206,56 @@ func TestPropose(t *testing.T) {
 		doubts  []string
 	}{
 		"by structure": {
-			prices: []*catalogv1.Price{euros("one", "1400"), euros("two", "900")}, held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "900")), held("price_2", "", euros("", "1400"))},
+			prices: []*catalogv1.Price{euros("one", "1400"), euros("two", "900")},
+			held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "900")),
+				held("price_2", "", euros("", "1400"))},
 			pairs: map[string]string{"one": "price_2", "two": "price_1"},
 		},
-		"by lookup key": {prices: []*catalogv1.Price{euros("one", "1400")}, held: []*catalogv1.ObservedPrice{held("price_1", "one", euros("", "1400")), held("price_2", "", euros("", "1400"))}, pairs: map[string]string{"one": "price_1"}},
+		"by lookup key": {
+			prices: []*catalogv1.Price{euros("one", "1400")},
+			held: []*catalogv1.ObservedPrice{held("price_1", "one", euros("", "1400")),
+				held("price_2", "", euros("", "1400"))},
+			pairs: map[string]string{"one": "price_1"},
+		},
 		"the lookup key's price differs": {
-			prices: []*catalogv1.Price{euros("one", "1400")}, held: []*catalogv1.ObservedPrice{held("price_1", "one", euros("", "1500"))},
-			pairs: map[string]string{"one": "price_1"}, replace: []string{"one"}, doubts: []string{"price_differs one"},
+			prices: []*catalogv1.Price{euros("one", "1400")},
+			held:   []*catalogv1.ObservedPrice{held("price_1", "one", euros("", "1500"))},
+			pairs:  map[string]string{"one": "price_1"}, replace: []string{"one"},
+			doubts: []string{"price_differs one"},
 		},
 		"two are alike": {
-			prices: []*catalogv1.Price{euros("one", "1400")}, held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "1400")), held("price_2", "", euros("", "1400"))},
+			prices: []*catalogv1.Price{euros("one", "1400")},
+			held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "1400")),
+				held("price_2", "", euros("", "1400"))},
 			create: []string{"one"}, doubts: []string{"price_unmatched one"},
 		},
 		"two are alike, one is the default": {
-			prices: []*catalogv1.Price{euros("default", "1400")}, held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "1400")), held("price_2", "", euros("", "1400"))},
+			prices: []*catalogv1.Price{euros("default", "1400")},
+			held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "1400")),
+				held("price_2", "", euros("", "1400"))},
 			product: &catalogv1.Product{DefaultPrice: "price_2"}, pairs: map[string]string{"default": "price_2"},
 		},
 		"two want the same": {
-			prices: []*catalogv1.Price{euros("one", "1400"), euros("two", "1400")}, held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "1400"))},
+			prices: []*catalogv1.Price{euros("one", "1400"), euros("two", "1400")},
+			held:   []*catalogv1.ObservedPrice{held("price_1", "", euros("", "1400"))},
 			create: []string{"one", "two"}, doubts: []string{"price_unmatched one", "price_unmatched two"},
 		},
 		"none in Stripe": {prices: []*catalogv1.Price{euros("one", "1400")}, create: []string{"one"}},
-		"archived ones":  {prices: []*catalogv1.Price{euros("one", "1400")}, held: []*catalogv1.ObservedPrice{archived}, create: []string{"one"}},
-		"marked already": {prices: []*catalogv1.Price{euros("one", "1400")}, held: []*catalogv1.ObservedPrice{held("price_1", "", euros("one", "1400"))}},
-		"only the name":  {why: adoption.ByName, doubts: []string{"name_only"}},
-		"archived":       {product: &catalogv1.Product{Active: new(false)}, doubts: []string{"archived"}},
-		"another's mark": {product: &catalogv1.Product{Metadata: map[string]string{catalog.ProductMarker: "cup"}}, doubts: []string{"marked"}},
+		"archived ones": {
+			prices: []*catalogv1.Price{euros("one", "1400")},
+			held:   []*catalogv1.ObservedPrice{archived},
+			create: []string{"one"},
+		},
+		"marked already": {
+			prices: []*catalogv1.Price{euros("one", "1400")},
+			held:   []*catalogv1.ObservedPrice{held("price_1", "", euros("one", "1400"))},
+		},
+		"only the name": {why: adoption.ByName, doubts: []string{"name_only"}},
+		"archived":      {product: &catalogv1.Product{Active: new(false)}, doubts: []string{"archived"}},
+		"another's mark": {
+			product: &catalogv1.Product{Metadata: map[string]string{catalog.ProductMarker: "cup"}},
+			doubts:  []string{"marked"},
+		},
 		"the right mark": {product: &catalogv1.Product{Metadata: map[string]string{catalog.ProductMarker: "mug"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,10 +268,14 @@ func TestPropose(t *testing.T) {
 			if why == "" {
 				why = adoption.ByMetadata
 			}
-			change := &catalogv1.ProductChange{ProductId: "mug", Product: &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: "default", Prices: c.prices}}
-			p := adoption.Propose(adoption.Match{Product: "mug", StripeID: "prod_1", Why: why}, change, &catalogv1.Observed{
-				ProductId: "prod_1", Product: catalog.Canonical(product), Prices: c.held,
-			})
+			change := &catalogv1.ProductChange{
+				ProductId: "mug",
+				Product:   &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: "default", Prices: c.prices},
+			}
+			p := adoption.Propose(adoption.Match{Product: "mug", StripeID: "prod_1", Why: why}, change,
+				&catalogv1.Observed{
+					ProductId: "prod_1", Product: catalog.Canonical(product), Prices: c.held,
+				})
 			if c.pairs == nil {
 				c.pairs = map[string]string{}
 			}

@@ -94,7 +94,8 @@ func Propose(m Match, change *catalogv1.ProductChange, held *catalogv1.Observed)
 // weigh pairs the prices and looks for what speaks against the pair itself.
 func (p *Proposal) weigh(change *catalogv1.ProductChange, held *catalogv1.Observed) {
 	want, have := change.GetProduct(), held.GetProduct()
-	if marked := have.GetMetadata()[catalog.ProductMarker]; marked != "" && marked != p.Product && p.StripeID != p.Product {
+	if marked := have.GetMetadata()[catalog.ProductMarker]; marked != "" && marked != p.Product &&
+		p.StripeID != p.Product {
 		p.doubt(Marked, "", fmt.Sprintf("metadata %s is %q", catalog.ProductMarker, marked))
 	}
 	if !have.GetActive() && (want.Active == nil || want.GetActive()) {
@@ -123,7 +124,8 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 			free = append(free, h)
 		}
 	}
-	slices.SortFunc(free, func(a, b *catalogv1.ObservedPrice) int { return strings.Compare(a.GetStripeId(), b.GetStripeId()) })
+	slices.SortFunc(free,
+		func(a, b *catalogv1.ObservedPrice) int { return strings.Compare(a.GetStripeId(), b.GetStripeId()) })
 	take := func(id string, h *catalogv1.ObservedPrice) {
 		p.Prices[id] = h.GetStripeId()
 		free = slices.DeleteFunc(free, func(f *catalogv1.ObservedPrice) bool { return f == h })
@@ -133,7 +135,8 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 		if marked[want.GetId()] {
 			continue
 		}
-		i := slices.IndexFunc(free, func(h *catalogv1.ObservedPrice) bool { return h.GetPrice().GetLookupKey() == catalog.LookupKey(want) })
+		i := slices.IndexFunc(free,
+			func(h *catalogv1.ObservedPrice) bool { return h.GetPrice().GetLookupKey() == catalog.LookupKey(want) })
 		if i < 0 {
 			open = append(open, want)
 			continue
@@ -142,7 +145,8 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 		if differs, _ := catalog.StructureDiffers(change, want.GetId(), h.GetPrice()); len(differs) > 0 {
 			p.Replace = append(p.Replace, want.GetId())
 			p.doubt(PriceDiffers, want.GetId(), fmt.Sprintf("%s of %s differs in %s (%s, not %s): it would be replaced",
-				h.GetStripeId(), want.GetId(), strings.Join(differs, ", "), catalog.FormatPrice(h.GetPrice()), catalog.FormatPrice(want)))
+				h.GetStripeId(), want.GetId(), strings.Join(differs, ", "), catalog.FormatPrice(h.GetPrice()),
+				catalog.FormatPrice(want)))
 		}
 		take(want.GetId(), h)
 	}
@@ -155,9 +159,10 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 	}
 }
 
-// alike pairs what is alike and unlike all others, and returns what is left. The default price goes before others of its
-// kind.
-func (p *Proposal) alike(change *catalogv1.ProductChange, open []*catalogv1.Price, free []*catalogv1.ObservedPrice, defaultPrice string, take func(string, *catalogv1.ObservedPrice)) []*catalogv1.Price {
+// alike pairs what is alike and unlike all others, and returns what is left. The default price goes before others of
+// its kind.
+func (p *Proposal) alike(change *catalogv1.ProductChange, open []*catalogv1.Price, free []*catalogv1.ObservedPrice,
+	defaultPrice string, take func(string, *catalogv1.ObservedPrice)) []*catalogv1.Price {
 	fits := func(want *catalogv1.Price, h *catalogv1.ObservedPrice) bool {
 		differs, ok := catalog.StructureDiffers(change, want.GetId(), h.GetPrice())
 		return ok && len(differs) == 0

@@ -360,8 +360,8 @@ func live(calls []call) (n int) {
 }
 
 const (
-	// patience is how long the bell asks for, and gap the pause between the turns of a process with bulk calls then: time
-	// enough for two round trips of somebody far away.
+	// patience is how long the bell asks for, and gap the pause between the turns of a process with bulk calls then:
+	// time enough for two round trips of somebody far away.
 	patience = time.Second
 	gap      = 100 * time.Millisecond
 	// listenEvery and ringEvery bound what the bell costs.
@@ -410,7 +410,8 @@ func (b *Budget) local(at int64) time.Time { return b.clock.Local(time.Unix(0, a
 const storePatience = 15 * time.Second
 
 // take reserves turns in the shared record.
-func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string, reads tally) (turns []turn, wake int64, err error) {
+func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string,
+	reads tally) (turns []turn, wake int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	if b.record == nil {
@@ -430,7 +431,8 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 	for _, key := range lowered {
 		if lower(next, key, now) {
 			changed = true
-			b.logger.Warn("Stripe says that there are too many calls; slowing down", "endpoint", key, "permille", next.GetSlowed()[key].GetPermille())
+			b.logger.Warn("Stripe says that there are too many calls; slowing down", "endpoint", key,
+				"permille", next.GetSlowed()[key].GetPermille())
 		}
 	}
 	if reads.total() > 0 {

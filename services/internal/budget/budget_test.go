@@ -153,7 +153,8 @@ func TestReadsAreCountedForAllProcesses(t *testing.T) {
 	b.Close()
 	purposes, err := budget.ReadsFor(t.Context(), m.Budget("default"))
 	require.NoError(t, err)
-	require.Equal(t, []budget.PurposeReads{{Purpose: budget.Scans, Reads: 300}, {Purpose: budget.Others, Reads: 1}}, purposes)
+	require.Equal(t, []budget.PurposeReads{{Purpose: budget.Scans, Reads: 300}, {Purpose: budget.Others, Reads: 1}},
+		purposes)
 }
 
 // far is a store that answers late, as one in another region does.
@@ -187,7 +188,8 @@ func TestALiveCallOfAProcessFarAwayIsHeard(t *testing.T) {
 	}
 	t.Cleanup(func() { cancel(); wg.Wait() })
 
-	a := budget.New(far{away.Budget("default"), 20 * time.Millisecond}, away.BudgetBell("default"), away.Clock(), limits, nil)
+	a := budget.New(far{away.Budget("default"), 20 * time.Millisecond}, away.BudgetBell("default"), away.Clock(),
+		limits, nil)
 	t.Cleanup(a.Close)
 	for range 3 {
 		waitCtx, stop := context.WithTimeout(t.Context(), 5*time.Second)

@@ -14,8 +14,8 @@ const (
 	aheadBulk = 5 * time.Millisecond
 	// paceShare of the limit is what is used: calls do not arrive at Stripe as evenly as they leave.
 	paceShare = 0.98
-	// tolerance lets a turn be made up for that nobody could use when it came, and liveTolerance lets a live call have a
-	// turn of its endpoint before it comes. With calls that are spaced by 1/(0.98 * limit) seconds, the one that is a
+	// tolerance lets a turn be made up for that nobody could use when it came, and liveTolerance lets a live call have
+	// a turn of its endpoint before it comes. With calls that are spaced by 1/(0.98 * limit) seconds, the one that is a
 	// limit's worth later comes 1/0.98 - 1 s = 20.4 ms after a second: as long as none is earlier by more, no second
 	// has more calls than the limit.
 	tolerance     = 10 * time.Millisecond
@@ -62,8 +62,8 @@ func (l Limits) paces() paces {
 }
 
 // assign gives turns to the calls that may be made within ahead of now, live before bulk and else first come first
-// served, and records them in the budget. Wake is when it is worth trying again for the others; changed says whether the
-// budget is another than before.
+// served, and records them in the budget. Wake is when it is worth trying again for the others; changed says whether
+// the budget is another than before.
 //
 // At most so many turns are given.
 func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns []turn, wake int64, changed bool) {

@@ -11,7 +11,8 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-var endpoints = []string{"POST /v1/products", "POST /v1/prices", "POST /v1/prices/{id}", "GET /v1/products/{id}", "GET /v1/events"}
+var endpoints = []string{"POST /v1/products", "POST /v1/prices", "POST /v1/prices/{id}", "GET /v1/products/{id}",
+	"GET /v1/events"}
 
 // within counts the most turns in any second.
 func within(turns []int64) (most int) {
@@ -41,7 +42,8 @@ func TestNoSecondHasMoreTurnsThanTheLimits(t *testing.T) {
 			now += rapid.Int64Range(0, int64(80*time.Millisecond)).Draw(t, "pause")
 			calls := make([]call, rapid.IntRange(0, 30).Draw(t, "calls"))
 			for i := range calls {
-				calls[i] = call{rapid.SampledFrom(endpoints).Draw(t, "endpoint"), Lane(rapid.IntRange(0, 1).Draw(t, "lane"))}
+				calls[i] = call{rapid.SampledFrom(endpoints).Draw(t, "endpoint"),
+					Lane(rapid.IntRange(0, 1).Draw(t, "lane"))}
 			}
 			turns, wake, _ := assign(b, limits.paces(), now, calls, considered)
 			if wake <= now {
@@ -90,7 +92,8 @@ func repeat(n int, c call) []call { return slices.Repeat([]call{c}, n) }
 
 func TestTheLimitIsUsedUp(t *testing.T) {
 	one := call{"POST /v1/prices", Live}
-	require.InDelta(t, 25*paceShare*10, simulate(Limits{PerSecond: 100, PerEndpoint: 25}, 10*time.Second, repeat(20, one))[one], 2)
+	require.InDelta(t, 25*paceShare*10,
+		simulate(Limits{PerSecond: 100, PerEndpoint: 25}, 10*time.Second, repeat(20, one))[one], 2)
 	var mixed []call
 	for _, e := range endpoints {
 		mixed = append(mixed, repeat(10, call{e, Live})...)
@@ -104,14 +107,16 @@ func TestTheLimitIsUsedUp(t *testing.T) {
 
 func TestLiveGoesFirstAndBulkKeepsAShare(t *testing.T) {
 	live, bulk := call{"POST /v1/products", Live}, call{"POST /v1/products", Bulk}
-	turns := simulate(Limits{PerSecond: 100, PerEndpoint: 25}, 20*time.Second, append(repeat(20, bulk), repeat(20, live)...))
+	turns := simulate(Limits{PerSecond: 100, PerEndpoint: 25}, 20*time.Second,
+		append(repeat(20, bulk), repeat(20, live)...))
 	all := float64(turns[live] + turns[bulk])
 	require.InDelta(t, 25*paceShare*20, all, 3)
 	require.Greater(t, float64(turns[bulk])/all, 0.05)
 	require.Less(t, float64(turns[bulk])/all, 0.45)
 	// Of another endpoint: live calls that wait for their own do not hold it up.
 	other := call{"POST /v1/prices", Bulk}
-	turns = simulate(Limits{PerSecond: 100, PerEndpoint: 25}, 20*time.Second, append(repeat(20, other), repeat(20, live)...))
+	turns = simulate(Limits{PerSecond: 100, PerEndpoint: 25}, 20*time.Second,
+		append(repeat(20, other), repeat(20, live)...))
 	require.InDelta(t, 25*paceShare*20, turns[other], 5)
 	require.InDelta(t, 25*paceShare*20, turns[live], 5)
 }
@@ -153,7 +158,9 @@ func TestALoweredRateRecovers(t *testing.T) {
 
 func TestReadsOfThirtyDaysAreCounted(t *testing.T) {
 	now := time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
-	b := &meshv1.Budget{Reads: map[string]uint64{"2026-03-31": 1, "2026-03-02": 10, "2026-03-01": 100, "2026-02-01": 1000}}
+	b := &meshv1.Budget{
+		Reads: map[string]uint64{"2026-03-31": 1, "2026-03-02": 10, "2026-03-01": 100, "2026-02-01": 1000},
+	}
 	require.EqualValues(t, 11, used(b, now))
 	prune(b, now.UnixNano())
 	require.Len(t, b.GetReads(), 3)

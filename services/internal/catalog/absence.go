@@ -7,14 +7,14 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// AbsenceMarker is the metadata key of a product or price that Driftless archived because it had left the catalog. Whatever
-// carries it is unarchived when the catalog has it again, whether or not the mapping manages active; what anybody else
-// archived does not carry it. It is written by the call that archives and cleared by the one that unarchives, so it holds
-// whatever becomes of that call's answer, of the events about it, and of the records here.
+// AbsenceMarker is the metadata key of a product or price that Driftless archived because it had left the catalog.
+// Whatever carries it is unarchived when the catalog has it again, whether or not the mapping manages active; what
+// anybody else archived does not carry it. It is written by the call that archives and cleared by the one that
+// unarchives, so it holds whatever becomes of that call's answer, of the events about it, and of the records here.
 const AbsenceMarker = "driftless_absent"
 
-// The values of the mark. A price that was its product's default becomes it again where the mapping leaves default_price
-// alone: Stripe archives no default price, so Driftless had to clear it.
+// The values of the mark. A price that was its product's default becomes it again where the mapping leaves
+// default_price alone: Stripe archives no default price, so Driftless had to clear it.
 const (
 	absenceMark        = "true"
 	absenceDefaultMark = "default_price"
@@ -27,8 +27,8 @@ func absent(metadata map[string]string) bool { return metadata[AbsenceMarker] !=
 
 func isMarked(p *catalogv1.Price) bool { return absent(p.GetMetadata()) }
 
-// unmarkedProduct takes the mark from what the catalog wants: a copy of Stripe's metadata that somebody put into the catalog may
-// hold it, and it is not the catalog's to set.
+// unmarkedProduct takes the mark from what the catalog wants: a copy of Stripe's metadata that somebody put into the
+// catalog may hold it, and it is not the catalog's to set.
 func unmarkedProduct(p *catalogv1.Product) *catalogv1.Product {
 	without := func(metadata map[string]string) map[string]string {
 		if absent(metadata) {
@@ -61,8 +61,8 @@ func (d *differ) findReturning() {
 	}
 }
 
-// mark sets the mark of an object that is about to be archived. An object whose metadata is full cannot have it: archiving
-// it goes first.
+// mark sets the mark of an object that is about to be archived. An object whose metadata is full cannot have it:
+// archiving it goes first.
 func mark(metadata map[string]string, value string) []setting {
 	if metadata[AbsenceMarker] == value || !absent(metadata) && len(metadata) >= MaxMetadata {
 		return nil
@@ -70,8 +70,8 @@ func mark(metadata map[string]string, value string) []setting {
 	return []setting{set(value, "metadata", AbsenceMarker)}
 }
 
-// absenceOfPrice is what becomes of the mark of a price that is archived: it is set if the catalog has the price no more,
-// and cleared if another price takes its place.
+// absenceOfPrice is what becomes of the mark of a price that is archived: it is set if the catalog has the price no
+// more, and cleared if another price takes its place.
 func (d *differ) absenceOfPrice(held *catalogv1.ObservedPrice) []setting {
 	have := held.GetPrice()
 	switch {
@@ -99,8 +99,8 @@ func (d *differ) absenceOfProduct() []setting {
 	}
 }
 
-// forgetAbsence clears the mark of an archived price that the catalog has again, and for which another one stands, or which
-// the catalog wants archived. It comes last: until the other one is on sale, the mark says that one is to be.
+// forgetAbsence clears the mark of an archived price that the catalog has again, and for which another one stands, or
+// which the catalog wants archived. It comes last: until the other one is on sale, the mark says that one is to be.
 func (d *differ) forgetAbsence(held *catalogv1.ObservedPrice, taken map[string]bool) {
 	want := d.wanted(held.GetPrice().GetId())
 	if want == nil || !isMarked(held.GetPrice()) {
@@ -113,7 +113,8 @@ func (d *differ) forgetAbsence(held *catalogv1.ObservedPrice, taken map[string]b
 	d.archivePrices = append(d.archivePrices, d.ofPrice(held, []setting{absenceCleared}))
 }
 
-// restoresDefault reports whether a held price was the default of a product that has none now, because Driftless cleared it.
+// restoresDefault reports whether a held price was the default of a product that has none now, because Driftless
+// cleared it.
 func (d *differ) restoresDefault(held *catalogv1.ObservedPrice) bool {
 	wasDefault := held.GetPrice().GetMetadata()[AbsenceMarker] == absenceDefaultMark
 	return wasDefault && !d.managed("default_price") && d.have.GetDefaultPrice() == ""

@@ -50,11 +50,12 @@ func mapped(t *rapid.T, unmanaged []string) *catalogv1.ProductChange {
 	return change
 }
 
-// TestDiff_LeaveAndReturnEndsAsAFreshCreation: whatever leaves the catalog and returns, with whatever columns mapped, in any
-// order and over crashes, is on sale in the end as if it had just been created.
+// TestDiff_LeaveAndReturnEndsAsAFreshCreation: whatever leaves the catalog and returns, with whatever columns mapped,
+// in any order and over crashes, is on sale in the end as if it had just been created.
 func TestDiff_LeaveAndReturnEndsAsAFreshCreation(t *testing.T) {
 	t.Parallel()
-	optional := slices.DeleteFunc(slices.Clone(catalogtest.UnmanagedFields), func(f string) bool { return slices.Contains(required, f) })
+	optional := slices.DeleteFunc(slices.Clone(catalogtest.UnmanagedFields),
+		func(f string) bool { return slices.Contains(required, f) })
 	rapid.Check(t, func(t *rapid.T) {
 		unmanaged := rapid.SliceOfDistinct(rapid.SampledFrom(optional), rapid.ID[string]).Draw(t, "unmanaged")
 		s := &catalogtest.Stripe{}
@@ -102,8 +103,9 @@ func TestDiff_LeaveAndReturnEndsAsAFreshCreation(t *testing.T) {
 	})
 }
 
-// TestDiff_WhatOthersArchivedStaysArchived: where the mapping leaves active alone, nothing that somebody archived in the
-// dashboard is put on sale because it left the catalog and returned, whatever Driftless has archived before or after.
+// TestDiff_WhatOthersArchivedStaysArchived: where the mapping leaves active alone, nothing that somebody archived in
+// the dashboard is put on sale because it left the catalog and returned, whatever Driftless has archived before or
+// after.
 func TestDiff_WhatOthersArchivedStaysArchived(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -120,7 +122,8 @@ func TestDiff_WhatOthersArchivedStaysArchived(t *testing.T) {
 		apply(t, s, change(0, true))
 		for range rapid.IntRange(1, 10).Draw(t, "steps") {
 			present := change(rapid.IntRange(0, 1).Draw(t, "amount"), true)
-			switch rapid.SampledFrom([]string{"returns", "product leaves", "price leaves", "archive product", "archive price"}).Draw(t, "what") {
+			switch rapid.SampledFrom([]string{"returns", "product leaves", "price leaves", "archive product",
+				"archive price"}).Draw(t, "what") {
 			case "returns":
 				apply(t, s, present)
 			case "product leaves":
@@ -153,7 +156,11 @@ func TestDiff_RestoresTheDefaultPriceThatItHadToClear(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]*catalogv1.ProductChange{
 		"product": absence,
-		"price":   upsert(func() *catalogv1.Product { p := proPlan(); p.DefaultPrice, p.Prices = "", p.GetPrices()[1:]; return p }(), "default_price", "active", "prices.active"),
+		"price": upsert(func() *catalogv1.Product {
+			p := proPlan()
+			p.DefaultPrice, p.Prices = "", p.GetPrices()[1:]
+			return p
+		}(), "default_price", "active", "prices.active"),
 	} {
 		for _, amount := range []string{"1000", "1300"} {
 			t.Run(name+" "+amount, func(t *testing.T) {
@@ -188,7 +195,10 @@ func TestResolve_TakesUpWhatDriftlessArchivedWhoeverOwnsActive(t *testing.T) {
 	for _, owner := range []catalog.Owner{catalog.OwnerCatalog, catalog.OwnerStripe, catalog.OwnerNewest} {
 		for _, action := range []catalog.Action{catalog.Repair, catalog.WriteBack, catalog.Report} {
 			for _, unmanaged := range [][]string{nil, {"active", "prices.active"}} {
-				policy, err := catalog.NewPolicy(catalog.Report, map[string]catalog.Rule{"active": {Owner: owner, Action: action}, "prices.active": {Owner: owner, Action: action}})
+				policy, err := catalog.NewPolicy(catalog.Report, map[string]catalog.Rule{
+					"active":        {Owner: owner, Action: action},
+					"prices.active": {Owner: owner, Action: action},
+				})
 				if err != nil {
 					continue // No such rule.
 				}
@@ -203,9 +213,11 @@ func TestResolve_TakesUpWhatDriftlessArchivedWhoeverOwnsActive(t *testing.T) {
 						require.Equal(t, catalog.Repair, d.Action, "%v %v", owner, d)
 					}
 				}
-				left := catalog.Resolve(policy, change, o, catalog.Exceptions{Leave: []string{"active", "prices.monthly.active", "prices.yearly.active"}})
+				left := catalog.Resolve(policy, change, o,
+					catalog.Exceptions{Leave: []string{"active", "prices.monthly.active", "prices.yearly.active"}})
 				for _, step := range left.Steps(o) {
-					require.False(t, has(step, "active", "true"), "%v %v: what a person has decided about is left, but %s", owner, unmanaged, step)
+					require.False(t, has(step, "active", "true"),
+						"%v %v: what a person has decided about is left, but %s", owner, unmanaged, step)
 				}
 				_, err = s.Pass(r.Steps(o))
 				require.NoError(t, err)

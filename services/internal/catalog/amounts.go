@@ -6,7 +6,8 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// amount writes an amount in whichever of Stripe's two fields fits; path is that of the structure it is in, empty for none.
+// amount writes an amount in whichever of Stripe's two fields fits; path is that of the structure it is in, empty for
+// none.
 func amount(path []string, name, whole, fractional string) []setting {
 	if fractional != "" {
 		return []setting{set(fractional, slices.Concat(path, []string{name + "_decimal"})...)}
@@ -14,7 +15,8 @@ func amount(path []string, name, whole, fractional string) []setting {
 	return optional(nil, whole, slices.Concat(path, []string{name})...)
 }
 
-// fractional reports whether any amount of a price, of its tiers or of its currency options is not in whole minor units.
+// fractional reports whether any amount of a price, of its tiers or of its currency options is not in whole minor
+// units.
 func fractional(p *catalogv1.Price) bool {
 	inTiers := func(tiers []*catalogv1.PriceTier) bool {
 		return slices.ContainsFunc(tiers, func(t *catalogv1.PriceTier) bool {
@@ -29,9 +31,10 @@ func fractional(p *catalogv1.Price) bool {
 	return p.GetUnitAmountDecimal() != "" || inTiers(p.GetTiers())
 }
 
-// inOneForm writes all amounts of a call as decimals if one amount of the price is none in whole minor units: Stripe refuses
-// a price with unit_amount and a currency option with unit_amount_decimal. Whether that holds for tiers is not known; decimals
-// are right in any case. Differences are told before that, so that a value is the same whatever stands beside it.
+// inOneForm writes all amounts of a call as decimals if one amount of the price is none in whole minor units: Stripe
+// refuses a price with unit_amount and a currency option with unit_amount_decimal. Whether that holds for tiers is not
+// known; decimals are right in any case. Differences are told before that, so that a value is the same whatever stands
+// beside it.
 func inOneForm(settings []setting, p *catalogv1.Price) []setting {
 	if !fractional(p) {
 		return settings

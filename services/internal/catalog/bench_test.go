@@ -13,7 +13,12 @@ func benchmarkProduct(b *testing.B) (*catalogv1.ProductChange, *catalogv1.Observ
 	b.Helper()
 	p := proPlan()
 	p.Images = []string{"https://example.com/a.png"}
-	p.Prices = append(p.Prices, &catalogv1.Price{Id: "once", Currency: "usd", UnitAmount: "50000", Metadata: map[string]string{"size": "L"}})
+	p.Prices = append(p.Prices, &catalogv1.Price{
+		Id:         "once",
+		Currency:   "usd",
+		UnitAmount: "50000",
+		Metadata:   map[string]string{"size": "L"},
+	})
 	change := upsert(p)
 	s := &catalogtest.Stripe{}
 	if _, err := s.Pass(catalog.Diff(change, nil)); err != nil {

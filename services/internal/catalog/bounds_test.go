@@ -25,8 +25,18 @@ func allocated(work func()) uint64 {
 func TestValidate_DoesNotParseLongNumbers(t *testing.T) {
 	digits := strings.Repeat("9", 10<<20)
 	p := &catalogv1.Product{Prices: []*catalogv1.Price{
-		{Id: "a", Currency: "eur", Tiers: []*catalogv1.PriceTier{{UpTo: digits, UnitAmount: digits}, {UnitAmountDecimal: "0." + digits}}, TiersMode: "volume", Recurring: &catalogv1.Recurring{}},
-		{Id: "b", Currency: "eur", CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: digits, Maximum: digits, Preset: "1." + digits}},
+		{
+			Id:        "a",
+			Currency:  "eur",
+			Tiers:     []*catalogv1.PriceTier{{UpTo: digits, UnitAmount: digits}, {UnitAmountDecimal: "0." + digits}},
+			TiersMode: "volume",
+			Recurring: &catalogv1.Recurring{},
+		},
+		{
+			Id:               "b",
+			Currency:         "eur",
+			CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: digits, Maximum: digits, Preset: "1." + digits},
+		},
 		{Id: "c", Currency: "eur", UnitAmountDecimal: digits, CurrencyOptions: map[string]*catalogv1.CurrencyOption{
 			"usd": {CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: digits, Maximum: "1"}},
 		}},
@@ -43,10 +53,17 @@ func TestValidate_ComparesNumbers(t *testing.T) {
 		minimum, maximum string
 		ok               bool
 	}{
-		{"1", "2", true}, {"2", "1", false}, {"999999999999", "1000000000000", true}, {"1.5", "1.50", true}, {"10", "9.99", false},
+		{"1", "2", true}, {"2", "1", false}, {"999999999999", "1000000000000", true}, {"1.5", "1.50", true},
+		{"10", "9.99", false},
 		{"", "1", true}, {"1e3", "1", true}, {"-1", "-2", true}, {"1.", "0", true}, {".5", "0", true},
 	} {
-		p := &catalogv1.Product{Prices: []*catalogv1.Price{{Id: "p", Currency: "eur", CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: c.minimum, Maximum: c.maximum}}}}
+		p := &catalogv1.Product{
+			Prices: []*catalogv1.Price{{
+				Id:               "p",
+				Currency:         "eur",
+				CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: c.minimum, Maximum: c.maximum},
+			}},
+		}
 		require.Equal(t, c.ok, len(catalog.Validate(p)) == 0, "%+v", c)
 	}
 }
@@ -63,7 +80,9 @@ func TestValidate_StopsWhereNobodyReadsOn(t *testing.T) {
 	p.DefaultPrice = "gone"
 	require.Len(t, catalog.Validate(p), catalog.MaxViolations+1)
 
-	p = &catalogv1.Product{Prices: []*catalogv1.Price{{Id: "p", Currency: "eur", Tiers: make([]*catalogv1.PriceTier, 10_000)}}}
+	p = &catalogv1.Product{
+		Prices: []*catalogv1.Price{{Id: "p", Currency: "eur", Tiers: make([]*catalogv1.PriceTier, 10_000)}},
+	}
 	require.Len(t, catalog.Validate(p), catalog.MaxViolations+1)
 }
 
@@ -71,7 +90,8 @@ func TestValidate_ShowsTheBeginningOfValues(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("漢", 1<<20)
 	p := &catalogv1.Product{DefaultPrice: long, Prices: []*catalogv1.Price{{
-		Id: long, Currency: long, UnitAmount: "1", CurrencyOptions: map[string]*catalogv1.CurrencyOption{long + "x": {}},
+		Id: long, Currency: long, UnitAmount: "1",
+		CurrencyOptions: map[string]*catalogv1.CurrencyOption{long + "x": {}},
 	}}}
 	violations := catalog.Validate(p)
 	require.NotEmpty(t, violations)
@@ -88,7 +108,9 @@ func TestOversized_NamesListsOfNoProduct(t *testing.T) {
 	}
 	options := map[string]*catalogv1.CurrencyOption{}
 	for i := range 26 * 26 {
-		options[string([]byte{'a' + byte(i/26), 'a' + byte(i%26), 'x'})] = &catalogv1.CurrencyOption{Tiers: make([]*catalogv1.PriceTier, 10)}
+		options[string([]byte{'a' + byte(i/26), 'a' + byte(i%26), 'x'})] = &catalogv1.CurrencyOption{
+			Tiers: make([]*catalogv1.PriceTier, 10),
+		}
 	}
 	p := &catalogv1.Product{
 		Images:            make([]string, 1_000_000),
@@ -112,5 +134,6 @@ func TestOversized_NamesListsOfNoProduct(t *testing.T) {
 		`prices["b"].metadata: must have at most 49 keys, not 2000`,
 		`prices["b"]: must have at most 5000 tiers and currency options in all, not 7436`,
 	}, got)
-	require.Empty(t, catalog.Oversized(&catalogv1.Product{Images: make([]string, 9)}), "a little too much is told together with the rest")
+	require.Empty(t, catalog.Oversized(&catalogv1.Product{Images: make([]string, 9)}),
+		"a little too much is told together with the rest")
 }

@@ -32,10 +32,12 @@ func canonicalProduct(p *catalogv1.Product) *catalogv1.Product {
 		return nil
 	}
 	c := &catalogv1.Product{
-		Id: p.GetId(), Active: defaultTrue(p.Active), Name: p.GetName(), Description: p.GetDescription(), Images: p.GetImages(),
+		Id: p.GetId(), Active: defaultTrue(p.Active), Name: p.GetName(), Description: p.GetDescription(),
+		Images:            p.GetImages(),
 		MarketingFeatures: p.GetMarketingFeatures(), Metadata: p.GetMetadata(), Shippable: p.Shippable,
-		StatementDescriptor: canonicalDescriptor(p.GetStatementDescriptor()), TaxCode: p.GetTaxCode(), UnitLabel: p.GetUnitLabel(),
-		Url: p.GetUrl(), DefaultPrice: p.GetDefaultPrice(),
+		StatementDescriptor: canonicalDescriptor(p.GetStatementDescriptor()), TaxCode: p.GetTaxCode(),
+		UnitLabel: p.GetUnitLabel(),
+		Url:       p.GetUrl(), DefaultPrice: p.GetDefaultPrice(),
 	}
 	if d := p.GetPackageDimensions(); d != nil {
 		c.PackageDimensions = &catalogv1.PackageDimensions{
@@ -59,10 +61,13 @@ func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 		return nil
 	}
 	c := &catalogv1.Price{
-		Id: p.GetId(), Active: defaultTrue(p.Active), Currency: strings.ToLower(p.GetCurrency()), BillingScheme: p.GetBillingScheme(),
-		Tiers: canonicalTiers(p.GetTiers()), TiersMode: p.GetTiersMode(), TransformQuantity: p.GetTransformQuantity(),
-		CustomUnitAmount: canonicalCustom(p.GetCustomUnitAmount()), TaxBehavior: canonicalTaxBehavior(p.GetTaxBehavior()),
-		LookupKey: p.GetLookupKey(), Nickname: p.GetNickname(), Metadata: p.GetMetadata(),
+		Id: p.GetId(), Active: defaultTrue(p.Active), Currency: strings.ToLower(p.GetCurrency()),
+		BillingScheme: p.GetBillingScheme(),
+		Tiers:         canonicalTiers(p.GetTiers()), TiersMode: p.GetTiersMode(),
+		TransformQuantity: p.GetTransformQuantity(),
+		CustomUnitAmount:  canonicalCustom(p.GetCustomUnitAmount()),
+		TaxBehavior:       canonicalTaxBehavior(p.GetTaxBehavior()),
+		LookupKey:         p.GetLookupKey(), Nickname: p.GetNickname(), Metadata: p.GetMetadata(),
 	}
 	c.UnitAmount, c.UnitAmountDecimal = canonicalAmount(p.GetUnitAmount(), p.GetUnitAmountDecimal())
 	if c.GetBillingScheme() == "" {
@@ -86,15 +91,16 @@ func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 	return c
 }
 
-// canonicalRecurring writes Stripe's defaults out. Usage of a metered price without a meter is summed up; a meter says itself
-// how usage is aggregated.
+// canonicalRecurring writes Stripe's defaults out. Usage of a metered price without a meter is summed up; a meter says
+// itself how usage is aggregated.
 func canonicalRecurring(r *catalogv1.Recurring) *catalogv1.Recurring {
 	if r == nil {
 		return nil
 	}
 	c := &catalogv1.Recurring{
-		Interval: r.GetInterval(), IntervalCount: max(r.GetIntervalCount(), 1), UsageType: cmp.Or(r.GetUsageType(), "licensed"),
-		Meter: r.GetMeter(), AggregateUsage: r.GetAggregateUsage(), TrialPeriodDays: r.GetTrialPeriodDays(),
+		Interval: r.GetInterval(), IntervalCount: max(r.GetIntervalCount(), 1),
+		UsageType: cmp.Or(r.GetUsageType(), "licensed"),
+		Meter:     r.GetMeter(), AggregateUsage: r.GetAggregateUsage(), TrialPeriodDays: r.GetTrialPeriodDays(),
 	}
 	if c.GetUsageType() == "metered" && c.GetMeter() == "" && c.GetAggregateUsage() == "" {
 		c.AggregateUsage = "sum"
@@ -139,7 +145,8 @@ func canonicalCustom(c *catalogv1.CustomUnitAmount) *catalogv1.CustomUnitAmount 
 		return nil
 	}
 	return &catalogv1.CustomUnitAmount{
-		Minimum: canonicalDecimal(c.GetMinimum()), Maximum: canonicalDecimal(c.GetMaximum()), Preset: canonicalDecimal(c.GetPreset()),
+		Minimum: canonicalDecimal(c.GetMinimum()), Maximum: canonicalDecimal(c.GetMaximum()),
+		Preset: canonicalDecimal(c.GetPreset()),
 	}
 }
 

@@ -53,7 +53,8 @@ func readBack(p *catalogv1.Product) *catalogv1.Observed {
 		}
 		price.Metadata[catalog.PriceMarker] = price.GetId()
 		o.Prices = append(o.Prices, &catalogv1.ObservedPrice{
-			StripeId: "price_" + price.GetId(), Price: price, ManagedMetadata: slices.Collect(maps.Keys(price.GetMetadata())),
+			StripeId: "price_" + price.GetId(), Price: price,
+			ManagedMetadata: slices.Collect(maps.Keys(price.GetMetadata())),
 		})
 		if c.GetDefaultPrice() == price.GetId() {
 			c.DefaultPrice = "price_" + price.GetId()
@@ -164,20 +165,24 @@ func TestCanonicalForms(t *testing.T) {
 		{"", "-1", "", "-1"},
 	} {
 		got := catalog.CanonicalPrice(&catalogv1.Price{UnitAmount: c.whole, UnitAmountDecimal: c.fractional})
-		require.Equal(t, []string{c.wantWhole, c.wantFractional}, []string{got.GetUnitAmount(), got.GetUnitAmountDecimal()}, "of %+v", c)
+		require.Equal(t, []string{c.wantWhole, c.wantFractional},
+			[]string{got.GetUnitAmount(), got.GetUnitAmountDecimal()}, "of %+v", c)
 	}
 	t.Run("of tiers", func(t *testing.T) {
 		t.Parallel()
 		// However Stripe spells out the amount that a tier does not have.
 		for _, equal := range [][]*catalogv1.PriceTier{
-			{{UnitAmount: "5"}, {UnitAmountDecimal: "5"}, {UnitAmount: "5", FlatAmount: "0"}, {UnitAmount: "5", FlatAmountDecimal: "0.00"}},
+			{{UnitAmount: "5"}, {UnitAmountDecimal: "5"}, {UnitAmount: "5", FlatAmount: "0"},
+				{UnitAmount: "5", FlatAmountDecimal: "0.00"}},
 			{{FlatAmount: "5"}, {UnitAmount: "0", FlatAmount: "5"}, {UnitAmountDecimal: "0", FlatAmountDecimal: "5.0"}},
 			{{FlatAmountDecimal: "0.5"}, {UnitAmount: "0", FlatAmountDecimal: "0.5"}},
 			{{UnitAmount: "0"}, {FlatAmount: "0"}, {UnitAmount: "0", FlatAmount: "0"}},
 		} {
 			first := catalog.CanonicalPrice(&catalogv1.Price{Tiers: equal[:1]})
 			for _, tier := range equal[1:] {
-				require.Empty(t, cmp.Diff(first, catalog.CanonicalPrice(&catalogv1.Price{Tiers: []*catalogv1.PriceTier{tier}}), protocmp.Transform()))
+				require.Empty(t,
+					cmp.Diff(first, catalog.CanonicalPrice(&catalogv1.Price{Tiers: []*catalogv1.PriceTier{tier}}),
+						protocmp.Transform()))
 			}
 		}
 	})
@@ -192,6 +197,8 @@ func TestCanonicalForms(t *testing.T) {
 			Recurring:       &catalogv1.Recurring{Interval: "month", IntervalCount: 1, UsageType: "licensed"},
 			CurrencyOptions: map[string]*catalogv1.CurrencyOption{"eur": {UnitAmount: "2", TaxBehavior: "unspecified"}},
 		}, got, protocmp.Transform()))
-		require.Equal(t, "tiered", catalog.CanonicalPrice(&catalogv1.Price{Tiers: []*catalogv1.PriceTier{{UnitAmount: "1"}}}).GetBillingScheme())
+		require.Equal(t, "tiered",
+			catalog.CanonicalPrice(
+				&catalogv1.Price{Tiers: []*catalogv1.PriceTier{{UnitAmount: "1"}}}).GetBillingScheme())
 	})
 }

@@ -10,8 +10,8 @@ import (
 // Change is a field of a product before and after, as text; empty for none.
 type Change struct{ Field, Old, New string }
 
-// Changes says field by field what makes one state of a product another, in Stripe's names; nil is no product. Of a price
-// that comes or goes it says the whole: "prices.mug-eur", "" -> "1400 eur".
+// Changes says field by field what makes one state of a product another, in Stripe's names; nil is no product. Of a
+// price that comes or goes it says the whole: "prices.mug-eur", "" -> "1400 eur".
 func Changes(before, after *catalogv1.Product) []Change {
 	b, a := canonicalProduct(before), canonicalProduct(after)
 	var out []Change

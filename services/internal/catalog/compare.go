@@ -38,7 +38,8 @@ const (
 // Difference is one thing in which Stripe is not as the catalog wants it.
 type Difference struct {
 	Kind Kind
-	// Field in Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname", "prices.mug-eur.currency_options.usd".
+	// Field in Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname",
+	// "prices.mug-eur.currency_options.usd".
 	Field string
 	// Price is the catalog's id of the price concerned, empty for the product's own fields.
 	Price string
@@ -49,8 +50,8 @@ type Difference struct {
 
 func priceField(price, name string) string { return "prices." + price + "." + name }
 
-// Compare says field by field what Diff would change: it returns none exactly when Diff returns no steps. It leaves alone
-// what Diff leaves alone. The order is that of Diff's steps.
+// Compare says field by field what Diff would change: it returns none exactly when Diff returns no steps. It leaves
+// alone what Diff leaves alone. The order is that of Diff's steps.
 func Compare(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Difference {
 	steps, d := diff(desired, observed)
 	return compare(steps, d, desired)
@@ -187,7 +188,13 @@ func (c *comparer) createdPrice(id string) {
 	}
 	have := held.GetPrice()
 	structure := func(name, catalog, stripe string) {
-		c.add(Difference{Kind: PriceStructure, Field: priceField(id, name), Price: id, Catalog: catalog, Stripe: stripe})
+		c.add(Difference{
+			Kind:    PriceStructure,
+			Field:   priceField(id, name),
+			Price:   id,
+			Catalog: catalog,
+			Stripe:  stripe,
+		})
 	}
 	for _, f := range priceIdentity {
 		if w, h := f.write(want), f.write(have); !slices.Equal(w, h) {
@@ -222,7 +229,13 @@ func (c *comparer) updatedPrice(s draft) {
 		case want != nil && c.leaveUnmanaged(want).GetActive():
 			c.add(Difference{Kind: Extra, Field: "prices." + id, Price: id, Stripe: s.StripePriceID})
 		default:
-			c.add(Difference{Kind: ArchivedInCatalog, Field: priceField(id, "active"), Price: id, Catalog: "false", Stripe: "true"})
+			c.add(Difference{
+				Kind:    ArchivedInCatalog,
+				Field:   priceField(id, "active"),
+				Price:   id,
+				Catalog: "false",
+				Stripe:  "true",
+			})
 		}
 		return
 	}

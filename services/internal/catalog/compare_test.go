@@ -13,7 +13,13 @@ import (
 func TestKindsOfDifferences(t *testing.T) {
 	t.Parallel()
 	price := func(id string) *catalogv1.Price {
-		return &catalogv1.Price{Id: id, Currency: "eur", UnitAmount: "1400", LookupKey: id, Metadata: map[string]string{catalog.PriceMarker: id}}
+		return &catalogv1.Price{
+			Id:         id,
+			Currency:   "eur",
+			UnitAmount: "1400",
+			LookupKey:  id,
+			Metadata:   map[string]string{catalog.PriceMarker: id},
+		}
 	}
 	for name, c := range map[string]struct {
 		edit func(desired *catalogv1.ProductChange, observed *catalogv1.Observed)
@@ -35,21 +41,44 @@ func TestKindsOfDifferences(t *testing.T) {
 		"list": {func(d *catalogv1.ProductChange, o *catalogv1.Observed) {
 			d.Product.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Safe"}, {Name: "Fast"}}
 			o.Product.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Slow"}}
-		}, []catalog.Difference{{Kind: catalog.FieldDiffers, Field: "marketing_features", Catalog: "Safe, Fast", Stripe: "Slow"}}},
+		}, []catalog.Difference{{
+			Kind:    catalog.FieldDiffers,
+			Field:   "marketing_features",
+			Catalog: "Safe, Fast",
+			Stripe:  "Slow",
+		}}},
 		"key of metadata": {func(d *catalogv1.ProductChange, o *catalogv1.Observed) {
-			d.Product.Metadata, o.Product.Metadata = map[string]string{"color": "red"}, map[string]string{"color": "blue"}
+			d.Product.Metadata, o.Product.Metadata = map[string]string{"color": "red"},
+				map[string]string{"color": "blue"}
 		}, []catalog.Difference{{Kind: catalog.FieldDiffers, Field: "metadata.color", Catalog: "red", Stripe: "blue"}}},
 		"field of a price": {
 			func(_ *catalogv1.ProductChange, o *catalogv1.Observed) { o.Prices[0].Price.Nickname = "By hand" },
-			[]catalog.Difference{{Kind: catalog.FieldDiffers, Field: "prices.a.nickname", Price: "a", Stripe: "By hand"}},
+			[]catalog.Difference{{
+				Kind:   catalog.FieldDiffers,
+				Field:  "prices.a.nickname",
+				Price:  "a",
+				Stripe: "By hand",
+			}},
 		},
 		"currency option": {func(d *catalogv1.ProductChange, o *catalogv1.Observed) {
 			d.Product.Prices[0].CurrencyOptions = map[string]*catalogv1.CurrencyOption{"usd": {UnitAmount: "1500"}}
 			o.Prices[0].Price.CurrencyOptions = map[string]*catalogv1.CurrencyOption{"usd": {UnitAmount: "1600"}}
-		}, []catalog.Difference{{Kind: catalog.FieldDiffers, Field: "prices.a.currency_options.usd", Price: "a", Catalog: "unit_amount=1500", Stripe: "unit_amount=1600"}}},
+		}, []catalog.Difference{{
+			Kind:    catalog.FieldDiffers,
+			Field:   "prices.a.currency_options.usd",
+			Price:   "a",
+			Catalog: "unit_amount=1500",
+			Stripe:  "unit_amount=1600",
+		}}},
 		"structure": {
 			func(_ *catalogv1.ProductChange, o *catalogv1.Observed) { o.Prices[0].Price.UnitAmount = "1200" },
-			[]catalog.Difference{{Kind: catalog.PriceStructure, Field: "prices.a.unit_amount", Price: "a", Catalog: "1400", Stripe: "1200"}},
+			[]catalog.Difference{{
+				Kind:    catalog.PriceStructure,
+				Field:   "prices.a.unit_amount",
+				Price:   "a",
+				Catalog: "1400",
+				Stripe:  "1200",
+			}},
 		},
 		"default price": {
 			func(_ *catalogv1.ProductChange, o *catalogv1.Observed) { o.Product.DefaultPrice = "price_b" },
@@ -57,7 +86,12 @@ func TestKindsOfDifferences(t *testing.T) {
 		},
 		"somebody's default price": {
 			func(_ *catalogv1.ProductChange, o *catalogv1.Observed) { o.Product.DefaultPrice = "price_x" },
-			[]catalog.Difference{{Kind: catalog.WrongDefaultPrice, Field: "default_price", Catalog: "a", Stripe: "price_x"}},
+			[]catalog.Difference{{
+				Kind:    catalog.WrongDefaultPrice,
+				Field:   "default_price",
+				Catalog: "a",
+				Stripe:  "price_x",
+			}},
 		},
 		"archived in Stripe": {
 			func(_ *catalogv1.ProductChange, o *catalogv1.Observed) { o.Product.Active = new(false) },
@@ -65,7 +99,13 @@ func TestKindsOfDifferences(t *testing.T) {
 		},
 		"price archived in Stripe": {
 			func(_ *catalogv1.ProductChange, o *catalogv1.Observed) { o.Prices[1].Price.Active = new(false) },
-			[]catalog.Difference{{Kind: catalog.ArchivedInStripe, Field: "prices.b.active", Price: "b", Catalog: "true", Stripe: "false"}},
+			[]catalog.Difference{{
+				Kind:    catalog.ArchivedInStripe,
+				Field:   "prices.b.active",
+				Price:   "b",
+				Catalog: "true",
+				Stripe:  "false",
+			}},
 		},
 		"archived in the catalog": {
 			func(d *catalogv1.ProductChange, _ *catalogv1.Observed) { d.Product.Active = new(false) },
@@ -78,10 +118,20 @@ func TestKindsOfDifferences(t *testing.T) {
 			func(d *catalogv1.ProductChange, _ *catalogv1.Observed) {
 				d.Product.Prices = d.GetProduct().GetPrices()[:1]
 			},
-			[]catalog.Difference{{Kind: catalog.ArchivedInCatalog, Field: "prices.b.active", Price: "b", Catalog: "false", Stripe: "true"}},
+			[]catalog.Difference{{
+				Kind:    catalog.ArchivedInCatalog,
+				Field:   "prices.b.active",
+				Price:   "b",
+				Catalog: "false",
+				Stripe:  "true",
+			}},
 		},
 		"twin": {func(_ *catalogv1.ProductChange, o *catalogv1.Observed) {
-			o.Prices = append(o.GetPrices(), &catalogv1.ObservedPrice{StripeId: "price_twin", Created: 9, Price: proto.CloneOf(o.GetPrices()[1].GetPrice())})
+			o.Prices = append(o.GetPrices(), &catalogv1.ObservedPrice{
+				StripeId: "price_twin",
+				Created:  9,
+				Price:    proto.CloneOf(o.GetPrices()[1].GetPrice()),
+			})
 		}, []catalog.Difference{{Kind: catalog.Extra, Field: "prices.b", Price: "b", Stripe: "price_twin"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,9 +139,16 @@ func TestKindsOfDifferences(t *testing.T) {
 			desired := &catalogv1.ProductChange{ProductId: "mug", Product: &catalogv1.Product{
 				Id: "mug", Name: "Mug", DefaultPrice: "a", Prices: []*catalogv1.Price{price("a"), price("b")},
 			}}
-			observed := &catalogv1.Observed{ProductId: "mug", Product: &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: "price_a"}}
+			observed := &catalogv1.Observed{
+				ProductId: "mug",
+				Product:   &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: "price_a"},
+			}
 			for i, id := range []string{"a", "b"} {
-				observed.Prices = append(observed.Prices, &catalogv1.ObservedPrice{StripeId: "price_" + id, Created: int64(i), Price: price(id)})
+				observed.Prices = append(observed.Prices, &catalogv1.ObservedPrice{
+					StripeId: "price_" + id,
+					Created:  int64(i),
+					Price:    price(id),
+				})
 			}
 			for _, p := range desired.GetProduct().GetPrices() {
 				delete(p.Metadata, catalog.PriceMarker)

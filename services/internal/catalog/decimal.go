@@ -9,8 +9,8 @@ import (
 // longestNumber is beyond every number that Stripe takes: 12 digits with 12 decimals, or 18 digits of a tier's bound.
 const longestNumber = 40
 
-// number reads a plain decimal, digits with at most one point between them. Longer texts than longestNumber are no numbers: to
-// read one takes a time that grows with the square of its length.
+// number reads a plain decimal, digits with at most one point between them. Longer texts than longestNumber are no
+// numbers: to read one takes a time that grows with the square of its length.
 func number(s string) (decimal.Decimal, bool) {
 	whole, fraction, point := strings.Cut(s, ".")
 	if len(s) > longestNumber || !digits(whole) || point && !digits(fraction) {

@@ -9,18 +9,18 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Diff returns the calls that make what Stripe holds equal to what the catalog wants, in the order in which they
-// must be made; none if they are equal. A nil desired state wants nothing, so nothing is done; a nil observed one
-// is a product that Stripe does not hold. Neither is modified.
+// Diff returns the calls that make what Stripe holds equal to what the catalog wants, in the order in which they must
+// be made; none if they are equal. A nil desired state wants nothing, so nothing is done; a nil observed one is a
+// product that Stripe does not hold. Neither is modified.
 //
 // The order keeps Stripe's rules: a new price exists before the product's default moves to it, and the default has
-// moved before the old price is archived, so that there is always a price to sell at. A product that left the
-// catalog is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without
-// Driftless's mark whose Stripe id is no price's id in the catalog, metadata keys that Driftless did not write, and the fields that the desired state calls
-// unmanaged, but what Driftless itself archived because it left the catalog is unarchived when it is back. A price that takes
-// another's place takes those fields over. A price that the catalog has archived is
-// not created only to be archived. A new product and its default price are made in one call if that can carry the
-// price; the price's lookup key and nickname, which it never can, follow in a second.
+// moved before the old price is archived, so that there is always a price to sell at. A product that left the catalog
+// is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without Driftless's mark
+// whose Stripe id is no price's id in the catalog, metadata keys that Driftless did not write, and the fields that the
+// desired state calls unmanaged, but what Driftless itself archived because it left the catalog is unarchived when it
+// is back. A price that takes another's place takes those fields over. A price that the catalog has archived is not
+// created only to be archived. A new product and its default price are made in one call if that can carry the price;
+// the price's lookup key and nickname, which it never can, follow in a second.
 func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
 	drafts, _ := diff(desired, observed)
 	if len(drafts) == 0 {
@@ -71,7 +71,8 @@ type differ struct {
 	// deleted: the product has left the catalog.
 	deleted bool
 
-	// returning are the catalog's ids of prices that Driftless archived because they had left the catalog, and that are back.
+	// returning are the catalog's ids of prices that Driftless archived because they had left the catalog, and that are
+	// back.
 	returning map[string]bool
 
 	// current is Stripe's id of the active price that stands for a catalog price once the steps are done, empty if
@@ -171,7 +172,8 @@ func (d *differ) prices() {
 
 func (d *differ) archive(held *catalogv1.ObservedPrice) {
 	d.retired[held.GetStripeId()] = held.GetPrice().GetId()
-	d.archivePrices = append(d.archivePrices, d.ofPrice(held, append(text("active", "false"), d.absenceOfPrice(held)...)))
+	d.archivePrices = append(d.archivePrices,
+		d.ofPrice(held, append(text("active", "false"), d.absenceOfPrice(held)...)))
 }
 
 // ofPrice is a step that changes nothing of a held price but what is given.
@@ -218,7 +220,8 @@ func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
 
 // madeWithProduct says whether a price to be created can be made by the call that creates the product.
 func (d *differ) madeWithProduct(want *catalogv1.Price) bool {
-	return d.have == nil && d.managed("default_price") && d.want.GetDefaultPrice() == want.GetId() && fitsDefaultPriceData(want)
+	return d.have == nil && d.managed("default_price") && d.want.GetDefaultPrice() == want.GetId() &&
+		fitsDefaultPriceData(want)
 }
 
 // completePrice gives the price that is made with the product what that call cannot carry.
@@ -312,7 +315,8 @@ func (d *differ) product() {
 		}
 	}
 	metadata, managed := d.productMetadata()
-	settings = append(settings, metadataChanges(metadata, d.have.GetMetadata(), d.observed.GetManagedMetadata(), managed)...)
+	settings = append(settings,
+		metadataChanges(metadata, d.have.GetMetadata(), d.observed.GetManagedMetadata(), managed)...)
 	settings = append(settings, d.absenceOfProduct()...)
 	if s, ok := d.defaultPrice(); ok {
 		settings = append(settings, s)
@@ -351,7 +355,8 @@ func (d *differ) newProduct() {
 	}
 	d.createProduct = []draft{drafted(create, settings)}
 	if s, ok := d.defaultPrice(); ok && d.inline == nil {
-		d.updateProduct = []draft{drafted(Step{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys}, []setting{s})}
+		d.updateProduct = []draft{drafted(Step{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys},
+			[]setting{s})}
 	}
 }
 

@@ -15,16 +15,28 @@ import (
 // prices have the ids price_1 and price_3.
 func proPlan() *catalogv1.Product {
 	return &catalogv1.Product{
-		Id: "prod", Name: "Pro", Description: "For teams", Metadata: map[string]string{"colour": "red"}, DefaultPrice: "monthly",
+		Id: "prod", Name: "Pro", Description: "For teams", Metadata: map[string]string{"colour": "red"},
+		DefaultPrice: "monthly",
 		Prices: []*catalogv1.Price{
-			{Id: "monthly", Currency: "usd", UnitAmount: "1000", Recurring: &catalogv1.Recurring{Interval: "month"}, Metadata: map[string]string{"size": "L"}},
+			{
+				Id:         "monthly",
+				Currency:   "usd",
+				UnitAmount: "1000",
+				Recurring:  &catalogv1.Recurring{Interval: "month"},
+				Metadata:   map[string]string{"size": "L"},
+			},
 			{Id: "yearly", Currency: "usd", UnitAmount: "10000", Recurring: &catalogv1.Recurring{Interval: "year"}},
 		},
 	}
 }
 
 func upsert(p *catalogv1.Product, unmanaged ...string) *catalogv1.ProductChange {
-	return &catalogv1.ProductChange{ProductId: "prod", Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p, UnmanagedFields: unmanaged}
+	return &catalogv1.ProductChange{
+		ProductId:       "prod",
+		Operation:       catalogv1.Operation_OPERATION_UPSERT,
+		Product:         p,
+		UnmanagedFields: unmanaged,
+	}
 }
 
 // defaulted is a product with one price, a, its default.
@@ -35,7 +47,8 @@ func defaulted(p *catalogv1.Price) *catalogv1.ProductChange {
 
 // afterTheProduct are the steps that make a product's default price by a call of its own.
 func afterTheProduct(params string) []string {
-	return []string{"create product prod: active=true id=prod name=Pro", "create price a: " + params, "update product prod: default_price=<a>"}
+	return []string{"create product prod: active=true id=prod name=Pro", "create price a: " + params,
+		"update product prod: default_price=<a>"}
 }
 
 // line writes a step in one line: what it does, and its parameters.
@@ -72,7 +85,8 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 		observed *catalogv1.Observed
 		want     []string
 	}{
-		"it is created with its default price, which then gets its lookup key, and the other prices follow": {upsert(proPlan()), nil, []string{
+		"it is created with its default price, which then gets its lookup key, and the other prices follow": {upsert(
+			proPlan()), nil, []string{
 			createPlan,
 			"update price monthly: lookup_key=monthly transfer_lookup_key=true",
 			"create price yearly: billing_scheme=per_unit currency=usd lookup_key=yearly metadata[driftless_price]=yearly product=prod " +
@@ -80,44 +94,76 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 		}},
 		"every field of a price that can be made with its product": {defaulted(&catalogv1.Price{
 			Currency: "usd", UnitAmountDecimal: "0.5", TaxBehavior: "exclusive", LookupKey: "key", Nickname: "List",
-			CurrencyOptions: map[string]*catalogv1.CurrencyOption{"jpy": {UnitAmount: "7", TaxBehavior: "inclusive"}, "eur": {UnitAmount: "6"}},
+			CurrencyOptions: map[string]*catalogv1.CurrencyOption{
+				"jpy": {UnitAmount: "7", TaxBehavior: "inclusive"},
+				"eur": {UnitAmount: "6"},
+			},
 		}), nil, []string{
 			"create product prod with price a: active=true default_price_data[currency]=usd default_price_data[currency_options][eur][unit_amount_decimal]=6 " +
 				"default_price_data[currency_options][jpy][tax_behavior]=inclusive default_price_data[currency_options][jpy][unit_amount_decimal]=7 " +
 				"default_price_data[metadata][driftless_price]=a default_price_data[tax_behavior]=exclusive default_price_data[unit_amount_decimal]=0.5 id=prod name=Pro",
 			"update price a: lookup_key=key nickname=List transfer_lookup_key=true",
 		}},
-		"also one whose amount customers choose": {defaulted(&catalogv1.Price{Currency: "usd", CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1"}}), nil, []string{
+		"also one whose amount customers choose": {defaulted(&catalogv1.Price{
+			Currency:         "usd",
+			CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1"},
+		}), nil, []string{
 			"create product prod with price a: active=true default_price_data[currency]=usd default_price_data[custom_unit_amount][enabled]=true " +
 				"default_price_data[custom_unit_amount][minimum]=1 default_price_data[metadata][driftless_price]=a id=prod name=Pro",
 			"update price a: lookup_key=a transfer_lookup_key=true",
 		}},
 		"a default price with tiers is made after the product": {
-			defaulted(&catalogv1.Price{Currency: "usd", TiersMode: "volume", Tiers: []*catalogv1.PriceTier{{UnitAmount: "5"}}}), nil,
-			afterTheProduct("billing_scheme=tiered currency=usd lookup_key=a metadata[driftless_price]=a product=prod tiers[0][unit_amount]=5 tiers[0][up_to]=inf " +
-				"tiers_mode=volume transfer_lookup_key=true"),
+			defaulted(&catalogv1.Price{
+				Currency:  "usd",
+				TiersMode: "volume",
+				Tiers:     []*catalogv1.PriceTier{{UnitAmount: "5"}},
+			}), nil,
+			afterTheProduct(
+				"billing_scheme=tiered currency=usd lookup_key=a metadata[driftless_price]=a product=prod tiers[0][unit_amount]=5 tiers[0][up_to]=inf " +
+					"tiers_mode=volume transfer_lookup_key=true"),
 		},
 		"so is one for packages": {
-			defaulted(&catalogv1.Price{Currency: "usd", UnitAmount: "5", TransformQuantity: &catalogv1.TransformQuantity{DivideBy: 10, Round: "up"}}), nil,
-			afterTheProduct("billing_scheme=per_unit currency=usd lookup_key=a metadata[driftless_price]=a product=prod transfer_lookup_key=true " +
-				"transform_quantity[divide_by]=10 transform_quantity[round]=up unit_amount=5"),
+			defaulted(&catalogv1.Price{
+				Currency:          "usd",
+				UnitAmount:        "5",
+				TransformQuantity: &catalogv1.TransformQuantity{DivideBy: 10, Round: "up"},
+			}), nil,
+			afterTheProduct(
+				"billing_scheme=per_unit currency=usd lookup_key=a metadata[driftless_price]=a product=prod transfer_lookup_key=true " +
+					"transform_quantity[divide_by]=10 transform_quantity[round]=up unit_amount=5"),
 		},
 		"and one by use": {
-			defaulted(&catalogv1.Price{Currency: "usd", UnitAmount: "5", Recurring: &catalogv1.Recurring{Interval: "month", UsageType: "metered", Meter: "mtr_1"}}), nil,
-			afterTheProduct("billing_scheme=per_unit currency=usd lookup_key=a metadata[driftless_price]=a product=prod recurring[interval]=month " +
-				"recurring[interval_count]=1 recurring[meter]=mtr_1 recurring[usage_type]=metered transfer_lookup_key=true unit_amount=5"),
+			defaulted(&catalogv1.Price{
+				Currency:   "usd",
+				UnitAmount: "5",
+				Recurring:  &catalogv1.Recurring{Interval: "month", UsageType: "metered", Meter: "mtr_1"},
+			}), nil,
+			afterTheProduct(
+				"billing_scheme=per_unit currency=usd lookup_key=a metadata[driftless_price]=a product=prod recurring[interval]=month " +
+					"recurring[interval_count]=1 recurring[meter]=mtr_1 recurring[usage_type]=metered transfer_lookup_key=true unit_amount=5"),
 		},
 		"also if it was deleted there, with prices that somebody still remembers": {
 			upsert(&catalogv1.Product{Id: "prod", Name: "Pro"}),
-			&catalogv1.Observed{Deleted: true, Prices: []*catalogv1.ObservedPrice{{StripeId: "price_9", Price: &catalogv1.Price{Id: "monthly", Active: new(true)}}}},
+			&catalogv1.Observed{
+				Deleted: true,
+				Prices: []*catalogv1.ObservedPrice{{
+					StripeId: "price_9",
+					Price:    &catalogv1.Price{Id: "monthly", Active: new(true)},
+				}},
+			},
 			[]string{"create product prod: active=true id=prod name=Pro"},
 		},
 		"a price that the catalog has archived is not created": {
-			upsert(&catalogv1.Product{Id: "prod", Name: "Pro", Prices: []*catalogv1.Price{{Id: "old", Active: new(false), Currency: "usd", UnitAmount: "1"}}}), nil,
+			upsert(&catalogv1.Product{
+				Id:     "prod",
+				Name:   "Pro",
+				Prices: []*catalogv1.Price{{Id: "old", Active: new(false), Currency: "usd", UnitAmount: "1"}},
+			}), nil,
 			[]string{"create product prod: active=true id=prod name=Pro"},
 		},
 		"fields left to others are not written": {
-			upsert(proPlan(), "description", "metadata", "default_price", "prices.metadata", "prices.nickname"), nil, []string{
+			upsert(proPlan(), "description", "metadata", "default_price", "prices.metadata", "prices.nickname"), nil,
+			[]string{
 				"create product prod: active=true id=prod name=Pro",
 				strings.ReplaceAll(createMonthly, "metadata[size]=L ", "") + "unit_amount=1000",
 				"create price yearly: billing_scheme=per_unit currency=usd lookup_key=yearly metadata[driftless_price]=yearly product=prod " +
@@ -126,9 +172,10 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 		},
 		"every field of a product": {upsert(&catalogv1.Product{
 			Id: "prod", Active: new(false), Name: "Box", Images: []string{"https://a.example/1", "https://a.example/2"},
-			MarketingFeatures: []*catalogv1.MarketingFeature{{Name: "Fast"}}, Shippable: new(true), StatementDescriptor: "Acme Köln",
-			PackageDimensions: &catalogv1.PackageDimensions{Height: "1.0", Length: "2", Weight: "3", Width: "4"},
-			TaxCode:           "txcd_1", UnitLabel: "seat", Url: "https://a.example",
+			MarketingFeatures: []*catalogv1.MarketingFeature{{Name: "Fast"}}, Shippable: new(true),
+			StatementDescriptor: "Acme Köln",
+			PackageDimensions:   &catalogv1.PackageDimensions{Height: "1.0", Length: "2", Weight: "3", Width: "4"},
+			TaxCode:             "txcd_1", UnitLabel: "seat", Url: "https://a.example",
 		}), nil, []string{
 			"create product prod: active=false id=prod images[0]=https://a.example/1 images[1]=https://a.example/2 marketing_features[0][name]=Fast name=Box " +
 				"package_dimensions[height]=1 package_dimensions[length]=2 package_dimensions[weight]=3 package_dimensions[width]=4 " +
@@ -136,12 +183,25 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 		}},
 		"every field of a price": {upsert(&catalogv1.Product{Id: "prod", Name: "Pro", Prices: []*catalogv1.Price{
 			{
-				Id: "a", Currency: "usd", UnitAmountDecimal: "0.5", TaxBehavior: "exclusive", LookupKey: "key", Nickname: "List",
+				Id: "a", Currency: "usd", UnitAmountDecimal: "0.5", TaxBehavior: "exclusive", LookupKey: "key",
+				Nickname:          "List",
 				TransformQuantity: &catalogv1.TransformQuantity{DivideBy: 10, Round: "up"},
-				CurrencyOptions:   map[string]*catalogv1.CurrencyOption{"jpy": {UnitAmount: "7", TaxBehavior: "inclusive"}, "eur": {UnitAmount: "6"}},
+				CurrencyOptions: map[string]*catalogv1.CurrencyOption{
+					"jpy": {UnitAmount: "7", TaxBehavior: "inclusive"},
+					"eur": {UnitAmount: "6"},
+				},
 			},
-			{Id: "b", Currency: "usd", TiersMode: "volume", Tiers: []*catalogv1.PriceTier{{UpTo: "10", UnitAmount: "5"}, {FlatAmount: "40"}}},
-			{Id: "c", Currency: "usd", CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1", Preset: "5", Maximum: "9"}},
+			{
+				Id:        "b",
+				Currency:  "usd",
+				TiersMode: "volume",
+				Tiers:     []*catalogv1.PriceTier{{UpTo: "10", UnitAmount: "5"}, {FlatAmount: "40"}},
+			},
+			{
+				Id:               "c",
+				Currency:         "usd",
+				CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1", Preset: "5", Maximum: "9"},
+			},
 		}}), nil, []string{
 			"create product prod: active=true id=prod name=Pro",
 			"create price a: billing_scheme=per_unit currency=usd currency_options[eur][unit_amount_decimal]=6 currency_options[jpy][tax_behavior]=inclusive " +
@@ -152,10 +212,15 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 			"create price c: billing_scheme=per_unit currency=usd custom_unit_amount[enabled]=true custom_unit_amount[maximum]=9 custom_unit_amount[minimum]=1 " +
 				"custom_unit_amount[preset]=5 lookup_key=c metadata[driftless_price]=c product=prod transfer_lookup_key=true",
 		}},
-		"a product that is to be archived need not be created first": {&catalogv1.ProductChange{ProductId: "prod", Operation: catalogv1.Operation_OPERATION_DELETE}, nil, nil},
-		"nothing is wanted":                           {nil, &catalogv1.Observed{Product: &catalogv1.Product{Id: "prod"}}, nil},
-		"a change without a state wants nothing":      {upsert(nil), nil, nil},
-		"and does nothing to a product that is there": {upsert(nil), &catalogv1.Observed{Product: &catalogv1.Product{Id: "prod", Name: "Pro"}}, nil},
+		"a product that is to be archived need not be created first": {&catalogv1.ProductChange{
+			ProductId: "prod",
+			Operation: catalogv1.Operation_OPERATION_DELETE,
+		}, nil, nil},
+		"nothing is wanted": {nil,
+			&catalogv1.Observed{Product: &catalogv1.Product{Id: "prod"}}, nil},
+		"a change without a state wants nothing": {upsert(nil), nil, nil},
+		"and does nothing to a product that is there": {upsert(nil),
+			&catalogv1.Observed{Product: &catalogv1.Product{Id: "prod", Name: "Pro"}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -228,7 +293,8 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		},
 		"an edit in the dashboard of a field left to others is not": {
 			dashboard: []dashboard{
-				call(catalog.UpdateProduct, "prod", "description", "By hand", "metadata[colour]", "blue", "default_price", "price_3"),
+				call(catalog.UpdateProduct, "prod", "description", "By hand", "metadata[colour]", "blue",
+					"default_price", "price_3"),
 				call(catalog.UpdatePrice, "price_1", "nickname", "By hand", "lookup_key", "by-hand"),
 			},
 			unmanaged: []string{"description", "metadata", "default_price", "prices.nickname", "prices.lookup_key"},
@@ -299,11 +365,13 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		},
 		"the default is archived in the catalog and another takes its place": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].Active = "yearly", new(false) },
-			want: []string{"update product prod: default_price=price_3", "archive price monthly (price_1): active=false"},
+			want: []string{"update product prod: default_price=price_3",
+				"archive price monthly (price_1): active=false"},
 		},
 		"the default price left the catalog": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "", p.Prices[1:] },
-			want: []string{"update product prod: default_price=", "archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
+			want: []string{"update product prod: default_price=",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
 		},
 		"the default is left to others, but its price was replaced: it follows": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].UnitAmount = "yearly", "1200" },
@@ -317,7 +385,8 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		"the default is left to others, but its price left the catalog: it is cleared": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "yearly", p.Prices[1:] },
 			unmanaged: []string{"default_price"},
-			want:      []string{"update product prod: default_price=", "archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
+			want: []string{"update product prod: default_price=",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
 		},
 		"two prices swap their lookup keys": {
 			before: func(p *catalogv1.Product) { p.Prices[0].LookupKey, p.Prices[1].LookupKey = "key-a", "key-b" },
@@ -344,8 +413,9 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			unmanaged: []string{"default_price"},
 		},
 		"a duplicate of a price, mark and all, is archived": {
-			dashboard: []dashboard{call(catalog.CreatePrice, "", "product", "prod", "currency", "usd", "unit_amount", "5", "metadata[driftless_price]", "monthly")},
-			want:      []string{"archive price monthly (price_4): active=false"},
+			dashboard: []dashboard{call(catalog.CreatePrice, "", "product", "prod", "currency", "usd", "unit_amount",
+				"5", "metadata[driftless_price]", "monthly")},
+			want: []string{"archive price monthly (price_4): active=false"},
 		},
 		"a price whose mark was removed is no longer known": {
 			dashboard: []dashboard{call(catalog.UpdatePrice, "price_3", "metadata", "")},
@@ -356,12 +426,15 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		},
 		"a price that takes another's place takes over what is left to others": {
 			dashboard: []dashboard{
-				call(catalog.UpdatePrice, "price_1", "nickname", "By hand", "tax_behavior", "exclusive", "metadata[tier]", "gold", "currency_options[eur][unit_amount]", "900"),
+				call(catalog.UpdatePrice, "price_1", "nickname", "By hand", "tax_behavior", "exclusive",
+					"metadata[tier]", "gold", "currency_options[eur][unit_amount]", "900"),
 			},
 			edit: monthly(func(p *catalogv1.Price) { p.UnitAmount, p.Recurring = "1200", nil }),
 			unmanaged: []string{
-				"prices.nickname", "prices.tax_behavior", "prices.metadata", "prices.currency_options", "prices.recurring",
-				"prices.unit_amount_decimal", "prices.tiers", "prices.tiers_mode", "prices.billing_scheme", "prices.custom_unit_amount",
+				"prices.nickname", "prices.tax_behavior", "prices.metadata", "prices.currency_options",
+				"prices.recurring",
+				"prices.unit_amount_decimal", "prices.tiers", "prices.tiers_mode", "prices.billing_scheme",
+				"prices.custom_unit_amount",
 			},
 			want: []string{
 				"create price monthly: billing_scheme=per_unit currency=usd currency_options[eur][unit_amount]=900 lookup_key=monthly metadata[driftless_price]=monthly " +
@@ -448,7 +521,8 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 func TestAProductThatComesBackToTheCatalogIsSoldAgainAtItsOldPrices(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}
-	for _, change := range []*catalogv1.ProductChange{upsert(proPlan()), {ProductId: "prod", Operation: catalogv1.Operation_OPERATION_DELETE}} {
+	for _, change := range []*catalogv1.ProductChange{upsert(proPlan()),
+		{ProductId: "prod", Operation: catalogv1.Operation_OPERATION_DELETE}} {
 		_, err := s.Pass(catalog.Diff(change, s.Observed("prod")))
 		require.NoError(t, err)
 	}
@@ -470,11 +544,14 @@ func TestManagedMetadataOfSteps(t *testing.T) {
 
 	edited := proPlan()
 	edited.Metadata, edited.Prices[0].UnitAmount = map[string]string{"size": "L"}, "1200"
-	require.Equal(t, [][]string{{"driftless_price", "size"}, {"size"}, {"driftless_price", "size"}}, managedKeys(catalog.Diff(upsert(edited), s.Observed("prod"))))
+	require.Equal(t, [][]string{{"driftless_price", "size"}, {"size"}, {"driftless_price", "size"}},
+		managedKeys(catalog.Diff(upsert(edited), s.Observed("prod"))))
 
 	edited.Prices[0].Nickname, edited.Prices[0].UnitAmount = "List", "1000"
 	require.Equal(t, [][]string{{"driftless_price", "size"}, {"colour"}},
-		managedKeys(catalog.Diff(upsert(func() *catalogv1.Product { edited.Name = "Plus"; return edited }(), "metadata", "prices.metadata"), s.Observed("prod"))))
+		managedKeys(
+			catalog.Diff(upsert(func() *catalogv1.Product { edited.Name = "Plus"; return edited }(), "metadata",
+				"prices.metadata"), s.Observed("prod"))))
 }
 
 func managedKeys(steps []catalog.Step) [][]string {

@@ -43,9 +43,8 @@ func ExampleValidate() {
 	for _, violation := range catalog.Validate(p) {
 		fmt.Println(violation)
 	}
-	// Output:
-	// prices["monthly"].unit_amount: exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given
-	// default_price: must be the id of one of the product's active prices, not weekly
+	// Output: prices["monthly"].unit_amount: exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and
+	// tiers must be given default_price: must be the id of one of the product's active prices, not weekly
 }
 
 func ExampleCanonicalPrice() {

@@ -32,12 +32,12 @@ const (
 	TypeStructure
 )
 
-// Field describes one of Stripe's fields of a product or a price. Its name is the same in Stripe's parameters and answers,
-// in the contract, in the columns of a mapping and of the built-in tables, and in the names of differences.
+// Field describes one of Stripe's fields of a product or a price. Its name is the same in Stripe's parameters and
+// answers, in the contract, in the columns of a mapping and of the built-in tables, and in the names of differences.
 //
 // The tables of fields are the only place that lists the fields: how Diff writes them, what a policy may own, what a
-// mapping may return and the pages of the documentation follow from them. A test fails for a field of the contract that is
-// in no table.
+// mapping may return and the pages of the documentation follow from them. A test fails for a field of the contract that
+// is in no table.
 type Field struct {
 	Name string
 	Type Type
@@ -93,7 +93,8 @@ var priceTable = []Field{
 	{Name: "unit_amount_decimal", Type: TypeAmount, Fixed: true, priced: true},
 }
 
-// ProductFields returns every field of a product but its prices, in the order of their names. The caller owns the result.
+// ProductFields returns every field of a product but its prices, in the order of their names. The caller owns the
+// result.
 func ProductFields() []Field { return slices.Clone(productTable) }
 
 // PriceFields returns every field of a price, in the order of their names. The caller owns the result.

@@ -18,8 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "write docs/fields.md")
 
-// TestFields_CoverTheContract fails when a field of the contract is in no table of fields: it would never reach Stripe, and nobody
-// would notice.
+// TestFields_CoverTheContract fails when a field of the contract is in no table of fields: it would never reach Stripe,
+// and nobody would notice.
 func TestFields_CoverTheContract(t *testing.T) {
 	for _, c := range []struct {
 		message protoreflect.MessageDescriptor
@@ -97,7 +97,8 @@ func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 	held := &catalogv1.Observed{
 		Product: &catalogv1.Product{Id: "pro", Name: "Pro", Active: new(true)},
 		Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{
-			Id: "a", Active: new(true), Currency: "usd", UnitAmount: "1000", LookupKey: "a", Metadata: map[string]string{catalog.PriceMarker: "a"},
+			Id: "a", Active: new(true), Currency: "usd", UnitAmount: "1000", LookupKey: "a",
+			Metadata:  map[string]string{catalog.PriceMarker: "a"},
 			Recurring: &catalogv1.Recurring{Interval: "month", IntervalCount: 1, UsageType: "licensed"},
 		}}},
 	}
@@ -139,7 +140,8 @@ table in the code.
 	table := func(title string, fields []catalog.Field) {
 		fmt.Fprintf(&b, "\n## %s\n\n| field | holds | required | fixed | policy |\n|---|---|---|---|---|\n", title)
 		for _, f := range fields {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, holds(f), yes(f.Required), yes(f.Fixed), yes(f.Ownable))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, holds(f), yes(f.Required), yes(f.Fixed),
+				yes(f.Ownable))
 		}
 	}
 	table("Products", catalog.ProductFields())

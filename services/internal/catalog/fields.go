@@ -44,7 +44,8 @@ var productFields = []field[*catalogv1.Product]{
 		}
 		return text("shippable", strconv.FormatBool(p.GetShippable()))
 	}},
-	{"statement_descriptor", func(p *catalogv1.Product) []setting { return text("statement_descriptor", p.GetStatementDescriptor()) }},
+	{"statement_descriptor",
+		func(p *catalogv1.Product) []setting { return text("statement_descriptor", p.GetStatementDescriptor()) }},
 	{"tax_code", func(p *catalogv1.Product) []setting { return text("tax_code", p.GetTaxCode()) }},
 	{"unit_label", func(p *catalogv1.Product) []setting { return text("unit_label", p.GetUnitLabel()) }},
 	{"url", func(p *catalogv1.Product) []setting { return text("url", p.GetUrl()) }},
@@ -54,7 +55,8 @@ var productFields = []field[*catalogv1.Product]{
 var priceIdentity = []field[*catalogv1.Price]{
 	{"billing_scheme", func(p *catalogv1.Price) []setting { return text("billing_scheme", p.GetBillingScheme()) }},
 	{"currency", func(p *catalogv1.Price) []setting { return text("currency", p.GetCurrency()) }},
-	{"custom_unit_amount", func(p *catalogv1.Price) []setting { return custom(p.GetCustomUnitAmount(), "custom_unit_amount") }},
+	{"custom_unit_amount",
+		func(p *catalogv1.Price) []setting { return custom(p.GetCustomUnitAmount(), "custom_unit_amount") }},
 	{"recurring", func(p *catalogv1.Price) []setting {
 		if p.GetRecurring() == nil {
 			return nil
@@ -90,8 +92,11 @@ func newPrice(p *catalogv1.Price) []setting {
 // its lookup key and nickname.
 func fitsDefaultPriceData(p *catalogv1.Price) bool {
 	r := p.GetRecurring()
-	return p.GetBillingScheme() == "per_unit" && len(p.GetTiers()) == 0 && p.GetTiersMode() == "" && p.GetTransformQuantity() == nil &&
-		(r == nil || r.GetUsageType() == "licensed" && r.GetMeter() == "" && r.GetAggregateUsage() == "" && r.GetTrialPeriodDays() == 0)
+	return p.GetBillingScheme() == "per_unit" && len(p.GetTiers()) == 0 && p.GetTiersMode() == "" &&
+		p.GetTransformQuantity() == nil &&
+		(r == nil ||
+			r.GetUsageType() == "licensed" && r.GetMeter() == "" && r.GetAggregateUsage() == "" &&
+				r.GetTrialPeriodDays() == 0)
 }
 
 // defaultPriceData writes a price that fits it as a product's default_price_data.

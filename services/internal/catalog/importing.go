@@ -7,8 +7,8 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// ImportBlocker returns why a product that only Stripe has cannot be imported as it is known; "" if it can. It must have
-// been read together with its prices, since Stripe's events come one by one and in any order.
+// ImportBlocker returns why a product that only Stripe has cannot be imported as it is known; "" if it can. It must
+// have been read together with its prices, since Stripe's events come one by one and in any order.
 func ImportBlocker(o *catalogv1.Observed) (why string) {
 	byDefault := o.GetProduct().GetDefaultPrice()
 	switch {
@@ -68,8 +68,8 @@ func (d *differ) othersDefault() bool {
 	return held != "" && d.imported() && d.priceName(held) == held && d.wanted(held) == nil
 }
 
-// RecordFound records, in place, that Stripe held a product before Driftless wrote it, unmarked by Driftless. Push calls
-// it in the write that plans a pass.
+// RecordFound records, in place, that Stripe held a product before Driftless wrote it, unmarked by Driftless. Push
+// calls it in the write that plans a pass.
 func RecordFound(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 	_, marked := o.GetProduct().GetMetadata()[ProductMarker]
 	written := o.GetVersion() > 0 || o.GetStripeId() != "" || len(o.GetIntents()) > 0
@@ -81,8 +81,8 @@ func RecordFound(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 	})
 }
 
-// TakeWithPrices is TakeFromStripe with whole prices among the fields, as ExtraPrices names them. A price that is Stripe's
-// default comes with default_price, if the catalog has none and its mapping has the field.
+// TakeWithPrices is TakeFromStripe with whole prices among the fields, as ExtraPrices names them. A price that is
+// Stripe's default comes with default_price, if the catalog has none and its mapping has the field.
 func TakeWithPrices(
 	desired *catalogv1.ProductChange, observed *catalogv1.Observed, fields []string,
 ) (product *catalogv1.Product, taken []string) {

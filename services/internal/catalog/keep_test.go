@@ -26,7 +26,8 @@ func longPast(t *rapid.T) (s *catalogtest.Stripe, kept *catalogv1.Observed, want
 		case 0:
 			catalogtest.Dashboard(t, s, productID)
 		case 4:
-			params := []catalog.Param{{Name: "product", Value: productID}, {Name: "currency", Value: "usd"}, {Name: "unit_amount", Value: "1000"}}
+			params := []catalog.Param{{Name: "product", Value: productID}, {Name: "currency", Value: "usd"},
+				{Name: "unit_amount", Value: "1000"}}
 			if id := rapid.SampledFrom([]string{"", "a", "monthly"}).Draw(t, "copied mark"); id != "" {
 				params = append(params, catalog.Param{Name: "metadata[" + catalog.PriceMarker + "]", Value: id})
 			}
@@ -68,11 +69,13 @@ func TestKeep_DiffOfWhatIsKeptIsDiffOfEverything(t *testing.T) {
 			product, prices := s.Whole(productID)
 			catalog.ObserveAll(reduced, product, prices)
 			dropped += len(full.GetPrices()) - len(reduced.GetPrices())
-			require.Subset(t, stripeIDs(kept), stripeIDs(reduced), "what is kept does not depend on the order in which it became known")
+			require.Subset(t, stripeIDs(kept), stripeIDs(reduced),
+				"what is kept does not depend on the order in which it became known")
 			require.Equal(t, words(catalog.Diff(change, full)), words(catalog.Diff(change, reduced)))
 			require.Equal(t, catalog.Compare(change, full), catalog.Compare(change, reduced))
 			require.Equal(t, catalog.Outline(change, full), catalog.Outline(change, reduced))
-			all, some := catalog.Resolve(policy, change, full, catalog.Exceptions{}), catalog.Resolve(policy, change, reduced, catalog.Exceptions{})
+			all, some := catalog.Resolve(policy, change, full, catalog.Exceptions{}),
+				catalog.Resolve(policy, change, reduced, catalog.Exceptions{})
 			require.Equal(t, all.Decisions, some.Decisions)
 			require.Empty(t, gocmp.Diff(all.Effective, some.Effective, protocmp.Transform()))
 			require.Empty(t, gocmp.Diff(catalog.Import(full), catalog.Import(reduced), protocmp.Transform()))
@@ -84,29 +87,45 @@ func TestKeep_DiffOfWhatIsKeptIsDiffOfEverything(t *testing.T) {
 // listed is a price as a list shows it. Mark is the catalog's id in its metadata, if any.
 func listed(n int, active bool, mark, filler string) catalog.PriceSighting {
 	p := &catalogv1.Price{
-		Id: mark, Active: new(active), Currency: "eur", UnitAmount: fmt.Sprint(1000 + n), BillingScheme: "per_unit", Metadata: map[string]string{"filler": filler},
+		Id: mark, Active: new(active), Currency: "eur", UnitAmount: fmt.Sprint(1000 + n), BillingScheme: "per_unit",
+		Metadata: map[string]string{"filler": filler},
 	}
 	if mark != "" {
 		p.Metadata[catalog.PriceMarker] = mark
 	}
-	return catalog.PriceSighting{Price: p, StripeID: fmt.Sprintf("price_%05d", n), Created: int64(n), Seen: 1_700_000_000, Fetched: true}
+	return catalog.PriceSighting{
+		Price:    p,
+		StripeID: fmt.Sprintf("price_%05d", n),
+		Created:  int64(n),
+		Seen:     1_700_000_000,
+		Fetched:  true,
+	}
 }
 
 func TestKeep_FitsOneMessageWhateverTheHistory(t *testing.T) {
 	t.Parallel()
 	filler := strings.Repeat("x", 500)
 	for name, price := range map[string]func(n int) catalog.PriceSighting{
-		"inline prices of a checkout":         func(n int) catalog.PriceSighting { return listed(n, false, "", "") },
-		"archived prices of other software's": func(n int) catalog.PriceSighting { return listed(n, false, "", filler) },
-		"active prices of other software's":   func(n int) catalog.PriceSighting { return listed(n, true, "", filler) },
-		"amounts that the catalog had":        func(n int) catalog.PriceSighting { return listed(n, false, "mug-eur", filler) },
-		"prices that left the catalog":        func(n int) catalog.PriceSighting { return listed(n, false, fmt.Sprint("mug-", n), filler) },
+		"inline prices of a checkout": func(n int) catalog.PriceSighting { return listed(n, false, "", "") },
+		"archived prices of other software's": func(n int) catalog.PriceSighting {
+			return listed(n, false, "", filler)
+		},
+		"active prices of other software's": func(n int) catalog.PriceSighting { return listed(n, true, "", filler) },
+		"amounts that the catalog had": func(n int) catalog.PriceSighting {
+			return listed(n, false, "mug-eur", filler)
+		},
+		"prices that left the catalog": func(n int) catalog.PriceSighting {
+			return listed(n, false, fmt.Sprint("mug-", n), filler)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const n = 9000
 			current := listed(n, true, "mug-eur", "")
-			product := catalog.ProductSighting{Product: &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: current.StripeID}, Seen: 1_700_000_000}
+			product := catalog.ProductSighting{
+				Product: &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: current.StripeID},
+				Seen:    1_700_000_000,
+			}
 			prices := []catalog.PriceSighting{current}
 			for i := range n {
 				prices = append(prices, price(i))
@@ -142,28 +161,37 @@ func TestObservePrice_LeavesOthersArchivedPricesAlone(t *testing.T) {
 	before := proto.CloneOf(o)
 	require.Equal(t, catalog.Unchanged, catalog.ObservePrice(o, event(listed(1, false, "", ""), 100)))
 	require.Empty(t, gocmp.Diff(before, o, protocmp.Transform()), "nothing is to be written")
-	require.Equal(t, catalog.Applied, catalog.ObservePrice(o, event(listed(2, true, "", ""), 100)), "no read is needed for what Diff leaves alone")
+	require.Equal(t, catalog.Applied, catalog.ObservePrice(o, event(listed(2, true, "", ""), 100)),
+		"no read is needed for what Diff leaves alone")
 	require.False(t, o.GetWhole())
-	require.Equal(t, catalog.Applied, catalog.ObservePrice(o, event(listed(2, false, "", ""), 100)), "in the same second")
+	require.Equal(t, catalog.Applied, catalog.ObservePrice(o, event(listed(2, false, "", ""), 100)),
+		"in the same second")
 	require.Empty(t, o.GetPrices())
-	require.Equal(t, catalog.Unordered, catalog.ObservePrice(o, event(listed(3, true, "mug-eur", ""), 100)), "a price with the mark may have been deleted since")
+	require.Equal(t, catalog.Unordered, catalog.ObservePrice(o, event(listed(3, true, "mug-eur", ""), 100)),
+		"a price with the mark may have been deleted since")
 	require.Equal(t, catalog.Unordered, catalog.ObservePrice(o, event(listed(3, false, "mug-eur", ""), 100)))
 
 	unknown := &catalogv1.Observed{ProductId: "stray", Product: &catalogv1.Product{Id: "stray"}, ProductSeen: 1}
-	require.Equal(t, catalog.Unordered, catalog.ObservePrice(unknown, event(listed(4, true, "", ""), 100)), "it may be adopted, by what it costs in other currencies too")
+	require.Equal(t, catalog.Unordered, catalog.ObservePrice(unknown, event(listed(4, true, "", ""), 100)),
+		"it may be adopted, by what it costs in other currencies too")
 	require.Equal(t, catalog.Unchanged, catalog.ObservePrice(unknown, event(listed(4, false, "", ""), 100)))
 }
 
 func TestObservePrice_TakesACopiedMarkForNobodys(t *testing.T) {
 	t.Parallel()
 	desired := &catalogv1.ProductChange{ProductId: "mug", Version: 7, Product: &catalogv1.Product{
-		Id: "mug", Name: "Mug", DefaultPrice: "mug-eur", Prices: []*catalogv1.Price{{Id: "mug-eur", Currency: "eur", UnitAmount: "1001"}},
+		Id: "mug", Name: "Mug", DefaultPrice: "mug-eur",
+		Prices: []*catalogv1.Price{{Id: "mug-eur", Currency: "eur", UnitAmount: "1001"}},
 	}}
 	original := listed(1, true, "mug-eur", "")
 	original.Price.LookupKey = "mug-eur"
 	held := func() *catalogv1.Observed {
 		o := &catalogv1.Observed{ProductId: "mug", Version: 7, Found: true}
-		catalog.ObserveAll(o, catalog.ProductSighting{Product: &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: original.StripeID}, Seen: 1_700_000_000},
+		catalog.ObserveAll(o,
+			catalog.ProductSighting{
+				Product: &catalogv1.Product{Id: "mug", Name: "Mug", DefaultPrice: original.StripeID},
+				Seen:    1_700_000_000,
+			},
 			[]catalog.PriceSighting{original})
 		return o
 	}
@@ -185,11 +213,13 @@ func TestObservePrice_TakesACopiedMarkForNobodys(t *testing.T) {
 			require.False(t, archived(), "it is somebody else's")
 			o.Found = false
 			fresh := &catalogv1.Observed{ProductId: "mug", Version: 7}
-			catalog.ObserveAll(fresh, catalog.ProductSighting{Product: o.GetProduct(), Seen: 1_700_000_000}, []catalog.PriceSighting{original})
+			catalog.ObserveAll(fresh, catalog.ProductSighting{Product: o.GetProduct(), Seen: 1_700_000_000},
+				[]catalog.PriceSighting{original})
 			list := copied
 			list.Fetched = true
 			catalog.ObservePrice(fresh, list)
-			require.Contains(t, words(catalog.Diff(desired, fresh)), "archive price", "on a product of the catalog's it is one too many")
+			require.Contains(t, words(catalog.Diff(desired, fresh)), "archive price",
+				"on a product of the catalog's it is one too many")
 			mended := listed(2, true, "mug-usd", "")
 			mended.Seen++
 			require.Equal(t, catalog.Applied, catalog.ObservePrice(o, mended))

@@ -25,14 +25,16 @@ func TestForeignMetadataSurvivesAndManagedKeysVanish(t *testing.T) {
 		apply(t, s, change)
 		after := s.Observed(productID)
 		if before.GetProduct() != nil {
-			checkMetadata(t, without(before.GetProduct().GetMetadata(), catalog.AbsenceMarker), without(after.GetProduct().GetMetadata(), catalog.AbsenceMarker),
+			checkMetadata(t, without(before.GetProduct().GetMetadata(), catalog.AbsenceMarker),
+				without(after.GetProduct().GetMetadata(), catalog.AbsenceMarker),
 				change.GetProduct().GetMetadata(), before.GetManagedMetadata(), owns(change, "metadata"))
 		}
 		for _, was := range before.GetPrices() {
 			is := find(after, was.GetStripeId())
 			want := wanted(change, was.GetPrice().GetId())
 			written := is.GetPrice().GetActive() && want != nil
-			checkMetadata(t, without(was.GetPrice().GetMetadata(), catalog.PriceMarker, catalog.AbsenceMarker), without(is.GetPrice().GetMetadata(), catalog.PriceMarker, catalog.AbsenceMarker),
+			checkMetadata(t, without(was.GetPrice().GetMetadata(), catalog.PriceMarker, catalog.AbsenceMarker),
+				without(is.GetPrice().GetMetadata(), catalog.PriceMarker, catalog.AbsenceMarker),
 				want.GetMetadata(), was.GetManagedMetadata(), written && owns(change, "prices.metadata"))
 		}
 	})
@@ -92,7 +94,8 @@ func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
 		}
 		if len(change.GetUnmanagedFields()) == 0 {
 			change = proto.CloneOf(change)
-			change.UnmanagedFields = rapid.SliceOfNDistinct(rapid.SampledFrom(catalogtest.UnmanagedFields), 1, 8, rapid.ID[string]).Draw(t, "unmanaged")
+			change.UnmanagedFields = rapid.SliceOfNDistinct(rapid.SampledFrom(catalogtest.UnmanagedFields), 1, 8,
+				rapid.ID[string]).Draw(t, "unmanaged")
 		}
 		before := known(s, change)
 		steps := apply(t, s, change)
@@ -128,11 +131,13 @@ func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
 					continue
 				}
 				was := standing(before, step.PriceID)
-				if step.StripePriceID == "" || was.GetStripeId() != step.StripePriceID || priceField == "lookup_key" && was.GetPrice().GetLookupKey() == "" {
+				if step.StripePriceID == "" || was.GetStripeId() != step.StripePriceID ||
+					priceField == "lookup_key" && was.GetPrice().GetLookupKey() == "" {
 					continue // By its lookup key a price is found: each gets one.
 				}
 				for _, p := range step.Params {
-					require.False(t, p.Name == priceField || strings.HasPrefix(p.Name, priceField+"["), "step %s writes %s", step, p.Name)
+					require.False(t, p.Name == priceField || strings.HasPrefix(p.Name, priceField+"["),
+						"step %s writes %s", step, p.Name)
 				}
 			}
 			for _, want := range change.GetProduct().GetPrices() {
@@ -140,7 +145,8 @@ func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
 				if was == nil || is == nil || !was.GetPrice().GetActive() || !mutable[priceField] {
 					continue
 				}
-				if priceField == "lookup_key" && (was.GetPrice().GetLookupKey() == "" || takenAway(steps, was, want.GetId())) {
+				if priceField == "lookup_key" &&
+					(was.GetPrice().GetLookupKey() == "" || takenAway(steps, was, want.GetId())) {
 					continue
 				}
 				if priceField == "metadata" {
@@ -148,14 +154,21 @@ func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
 					delete(was.GetPrice().GetMetadata(), catalog.AbsenceMarker)
 					delete(is.GetPrice().GetMetadata(), catalog.AbsenceMarker)
 				}
-				require.Equal(t, value(unmarked(was), priceField), value(unmarked(is), priceField), "price %s, field %s", want.GetId(), priceField)
+				require.Equal(t, value(unmarked(was), priceField), value(unmarked(is), priceField),
+					"price %s, field %s", want.GetId(), priceField)
 			}
 		}
 	})
 }
 
 // mutable are the fields of a price that can be kept whatever becomes of the others.
-var mutable = map[string]bool{"active": true, "lookup_key": true, "nickname": true, "tax_behavior": true, "metadata": true}
+var mutable = map[string]bool{
+	"active":       true,
+	"lookup_key":   true,
+	"nickname":     true,
+	"tax_behavior": true,
+	"metadata":     true,
+}
 
 func takenAway(steps []catalog.Step, was *catalogv1.ObservedPrice, id string) bool {
 	return slices.ContainsFunc(steps, func(s catalog.Step) bool {
@@ -185,7 +198,8 @@ func TestThereIsAlwaysAPriceToSellAt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
 		managedDefault := owns(change, "default_price")
-		if change.GetProduct() == nil || !managedDefault || change.GetProduct().GetDefaultPrice() == "" || !owns(change, "prices.active") {
+		if change.GetProduct() == nil || !managedDefault || change.GetProduct().GetDefaultPrice() == "" ||
+			!owns(change, "prices.active") {
 			return
 		}
 		sellable := func(s *catalogtest.Stripe) bool {
@@ -277,7 +291,11 @@ func selling(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange, string)
 	s, _ := account(t)
 	change := &catalogv1.ProductChange{ProductId: productID, Product: catalogtest.Product(productID).Draw(t, "product")}
 	const id = "sold"
-	change.Product.Prices = append(change.GetProduct().GetPrices(), &catalogv1.Price{Id: id, Currency: "usd", UnitAmount: "1000"})
+	change.Product.Prices = append(change.GetProduct().GetPrices(), &catalogv1.Price{
+		Id:         id,
+		Currency:   "usd",
+		UnitAmount: "1000",
+	})
 	if rapid.Bool().Draw(t, "is default") {
 		change.Product.DefaultPrice = id
 	}

@@ -26,9 +26,13 @@ const productID = "prod"
 func account(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange) {
 	s := &catalogtest.Stripe{ZeroTiers: rapid.Bool().Draw(t, "zero tiers")}
 	// A product of somebody else's, whose price holds a lookup key that the catalog may want.
-	_, err := s.Call(catalog.CreateProduct, "", catalog.Param{Name: "id", Value: "other"}, catalog.Param{Name: "name", Value: "Other"})
+	_, err := s.Call(catalog.CreateProduct, "", catalog.Param{
+		Name:  "id",
+		Value: "other",
+	}, catalog.Param{Name: "name", Value: "Other"})
 	require.NoError(t, err)
-	_, err = s.Call(catalog.CreatePrice, "", catalog.Param{Name: "product", Value: "other"}, catalog.Param{Name: "currency", Value: "usd"},
+	_, err = s.Call(catalog.CreatePrice, "", catalog.Param{Name: "product", Value: "other"},
+		catalog.Param{Name: "currency", Value: "usd"},
 		catalog.Param{Name: "unit_amount", Value: "1"}, catalog.Param{Name: "lookup_key", Value: "key-b"})
 	require.NoError(t, err)
 
@@ -133,7 +137,8 @@ func TestDiffDependsOnNothingButTheStates(t *testing.T) {
 		changeBefore, observedBefore := proto.CloneOf(change), proto.CloneOf(observed)
 		steps := catalog.Diff(change, observed)
 		require.Equal(t, steps, catalog.Diff(change, observed))
-		require.True(t, proto.Equal(changeBefore, change) && proto.Equal(observedBefore, observed), "Diff modified its arguments")
+		require.True(t, proto.Equal(changeBefore, change) && proto.Equal(observedBefore, observed),
+			"Diff modified its arguments")
 
 		// Not on the order of prices, of observations, of fields left out, nor on that of maps: these are copied.
 		shuffled := proto.CloneOf(change)
@@ -142,7 +147,8 @@ func TestDiffDependsOnNothingButTheStates(t *testing.T) {
 			p.Prices = rapid.Permutation(p.GetPrices()).Draw(t, "prices")
 			p.Metadata = rebuilt(p.GetMetadata())
 			for _, price := range p.GetPrices() {
-				price.Metadata, price.CurrencyOptions = rebuilt(price.GetMetadata()), rebuilt(price.GetCurrencyOptions())
+				price.Metadata, price.CurrencyOptions = rebuilt(price.GetMetadata()),
+					rebuilt(price.GetCurrencyOptions())
 			}
 		}
 		observed.Prices = rapid.Permutation(observed.GetPrices()).Draw(t, "observed prices")
@@ -245,7 +251,8 @@ func TestANewProductTakesAsFewCallsAsStripeAllows(t *testing.T) {
 				continue
 			}
 			calls++
-			byItself := len(p.GetTiers()) > 0 || p.GetTransformQuantity() != nil || p.GetRecurring().GetUsageType() == "metered" ||
+			byItself := len(p.GetTiers()) > 0 || p.GetTransformQuantity() != nil ||
+				p.GetRecurring().GetUsageType() == "metered" ||
 				p.GetRecurring().GetTrialPeriodDays() > 0
 			if p.GetId() == change.GetProduct().GetDefaultPrice() && byItself {
 				calls++

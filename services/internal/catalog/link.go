@@ -17,8 +17,8 @@ const ProductMarker = "driftless_product"
 // StripeID is the id under which Stripe holds the product, or would.
 func StripeID(o *catalogv1.Observed) string { return cmp.Or(o.GetStripeId(), o.GetProductId()) }
 
-// Managed says whether Driftless has brought the product to a state of the catalog, or adopted it: before that, what Stripe
-// holds may be somebody's whom nobody has asked yet.
+// Managed says whether Driftless has brought the product to a state of the catalog, or adopted it: before that, what
+// Stripe holds may be somebody's whom nobody has asked yet.
 func Managed(o *catalogv1.Observed) bool { return o.GetVersion() > 0 || o.GetStripeId() != "" }
 
 // Adoption says which of Stripe's objects are to stand for a product of the catalog and its prices.
@@ -27,16 +27,17 @@ type Adoption struct {
 	StripeID string
 	// Prices are Stripe's ids by the catalog's ids of prices.
 	Prices map[string]string
-	// Replace are the catalog's ids of those prices whose Stripe price may be archived and replaced, since it differs in
-	// what Stripe never changes.
+	// Replace are the catalog's ids of those prices whose Stripe price may be archived and replaced, since it differs
+	// in what Stripe never changes.
 	Replace []string
 }
 
-// Adopt records, in place, that Stripe's objects stand for the catalog's, as Stripe was just read to hold them. Diff then
-// has the steps that mark them and make them equal. It changes nothing and returns an error that says why, in words for
-// an operator, if the catalog has no such product or price, Stripe holds none, or either stands for another already.
-// To repeat an adoption that has been recorded is no error.
-func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, product ProductSighting, prices []PriceSighting) error {
+// Adopt records, in place, that Stripe's objects stand for the catalog's, as Stripe was just read to hold them. Diff
+// then has the steps that mark them and make them equal. It changes nothing and returns an error that says why, in
+// words for an operator, if the catalog has no such product or price, Stripe holds none, or either stands for another
+// already. To repeat an adoption that has been recorded is no error.
+func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, product ProductSighting,
+	prices []PriceSighting) error {
 	switch {
 	case change.GetProduct() == nil:
 		return fmt.Errorf("the catalog holds no product %s", o.GetProductId())
@@ -48,10 +49,12 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 		return fmt.Errorf("Stripe holds no product %s", a.StripeID)
 	}
 	if marked := product.Product.GetMetadata()[ProductMarker]; marked != "" && marked != o.GetProductId() {
-		return fmt.Errorf("%s carries the mark of another product of the catalog: metadata %s is %s", a.StripeID, ProductMarker, marked)
+		return fmt.Errorf("%s carries the mark of another product of the catalog: metadata %s is %s", a.StripeID,
+			ProductMarker, marked)
 	}
 	if n := MetadataKeys(change.GetProduct(), a.StripeID); n > MaxMetadata {
-		return fmt.Errorf("the product would have %d keys of metadata with its mark, and Stripe takes %d", n, MaxMetadata)
+		return fmt.Errorf("the product would have %d keys of metadata with its mark, and Stripe takes %d", n,
+			MaxMetadata)
 	}
 	if err := adoptable(change, a, prices); err != nil {
 		return err
@@ -97,14 +100,16 @@ func adoptable(change *catalogv1.ProductChange, a Adoption, prices []PriceSighti
 		}
 		taken[stripeID] = id
 		if marked := prices[i].Price.GetId(); marked != "" && marked != id {
-			return fmt.Errorf("price %s carries the mark of another price of the catalog: metadata %s is %s", stripeID, PriceMarker, marked)
+			return fmt.Errorf("price %s carries the mark of another price of the catalog: metadata %s is %s", stripeID,
+				PriceMarker, marked)
 		}
 		differs, ok := StructureDiffers(change, id, prices[i].Price)
 		if !ok {
 			return fmt.Errorf("the catalog sells product %s at no price %s", change.GetProductId(), id)
 		}
 		if len(differs) > 0 && !slices.Contains(a.Replace, id) {
-			return fmt.Errorf("price %s differs from %s in what Stripe never changes (%s): it would be replaced", stripeID, id, strings.Join(differs, ", "))
+			return fmt.Errorf("price %s differs from %s in what Stripe never changes (%s): it would be replaced",
+				stripeID, id, strings.Join(differs, ", "))
 		}
 	}
 	return nil
@@ -116,7 +121,10 @@ func adoptable(change *catalogv1.ProductChange, a Adoption, prices []PriceSighti
 func StructureDiffers(change *catalogv1.ProductChange, id string, held *catalogv1.Price) (fields []string, ok bool) {
 	held = CanonicalPrice(held)
 	held.Id = id
-	d := newDiffer(change, &catalogv1.Observed{Product: &catalogv1.Product{}, Prices: []*catalogv1.ObservedPrice{{Price: held}}})
+	d := newDiffer(change, &catalogv1.Observed{
+		Product: &catalogv1.Product{},
+		Prices:  []*catalogv1.ObservedPrice{{Price: held}},
+	})
 	for _, want := range d.want.GetPrices() {
 		if want = d.leaveUnmanaged(want); want.GetId() == id && want.GetActive() {
 			return d.misfits(d.held[0].GetPrice(), want), true

@@ -26,7 +26,8 @@ func linked(o *catalogv1.Observed, change *catalogv1.ProductChange) (*catalogv1.
 	return o, change
 }
 
-func knownLinked(s *catalogtest.Stripe, change *catalogv1.ProductChange) (*catalogv1.Observed, *catalogv1.ProductChange) {
+func knownLinked(s *catalogtest.Stripe,
+	change *catalogv1.ProductChange) (*catalogv1.Observed, *catalogv1.ProductChange) {
 	o, renamed := linked(s.Observed(productID), change)
 	catalog.ManageMetadata(o, renamed)
 	return o, renamed
@@ -51,7 +52,8 @@ func TestALinkedProductIsBroughtToItsState(t *testing.T) {
 		case change.GetProduct() != nil:
 			require.Equal(t, linkedTo, after.GetProduct().GetMetadata()[catalog.ProductMarker])
 		case held:
-			require.Equal(t, without(o.GetProduct().GetMetadata(), catalog.AbsenceMarker), without(after.GetProduct().GetMetadata(), catalog.AbsenceMarker),
+			require.Equal(t, without(o.GetProduct().GetMetadata(), catalog.AbsenceMarker),
+				without(after.GetProduct().GetMetadata(), catalog.AbsenceMarker),
 				"what has left the catalog keeps its metadata")
 		}
 	})
@@ -67,8 +69,8 @@ func passLinked(s *catalogtest.Stripe, steps []catalog.Step) (int, error) {
 	return s.Pass(inStripe)
 }
 
-// TestALinkChangesNothingButTheMark: the steps are those of a product of the same id, and so are their keys, but for the
-// step that marks the product.
+// TestALinkChangesNothingButTheMark: the steps are those of a product of the same id, and so are their keys, but for
+// the step that marks the product.
 func TestALinkChangesNothingButTheMark(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -93,8 +95,8 @@ func TestALinkChangesNothingButTheMark(t *testing.T) {
 	})
 }
 
-// TestWhatIsAdoptedIsNotMadeAgain: prices that stood for the catalog's lose every mark and every record of them, and are
-// adopted by what Stripe holds.
+// TestWhatIsAdoptedIsNotMadeAgain: prices that stood for the catalog's lose every mark and every record of them, and
+// are adopted by what Stripe holds.
 func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -106,23 +108,30 @@ func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 		var prices []catalog.PriceSighting
 		for _, p := range stripped.GetPrices() {
 			pairs[p.GetPrice().GetId()] = p.GetStripeId()
-			_, err := s.Call(catalog.UpdatePrice, p.GetStripeId(), catalog.Param{Name: "metadata[" + catalog.PriceMarker + "]"})
+			_, err := s.Call(catalog.UpdatePrice, p.GetStripeId(),
+				catalog.Param{Name: "metadata[" + catalog.PriceMarker + "]"})
 			require.NoError(t, err)
 		}
 		bare := s.Observed(productID)
 		for _, p := range bare.GetPrices() {
 			require.Empty(t, p.GetPrice().GetId())
-			prices = append(prices, catalog.PriceSighting{StripeID: p.GetStripeId(), Price: p.GetPrice(), Created: p.GetCreated()})
+			prices = append(prices, catalog.PriceSighting{
+				StripeID: p.GetStripeId(),
+				Price:    p.GetPrice(),
+				Created:  p.GetCreated(),
+			})
 		}
 		o := &catalogv1.Observed{ProductId: linkedTo}
 		_, renamed := linked(o, change)
 		adoption := catalog.Adoption{StripeID: productID, Prices: pairs}
-		require.NoError(t, catalog.Adopt(o, renamed, adoption, catalog.ProductSighting{Product: bare.GetProduct()}, prices))
+		require.NoError(t,
+			catalog.Adopt(o, renamed, adoption, catalog.ProductSighting{Product: bare.GetProduct()}, prices))
 
 		// Another look, before the marks are written, forgets nothing.
 		catalog.ObserveAll(o, catalog.ProductSighting{Product: bare.GetProduct()}, prices)
 		for _, step := range catalog.Diff(renamed, o) {
-			require.NotContains(t, []catalog.StepKind{catalog.CreateProduct, catalog.CreatePrice}, step.Kind, step.String())
+			require.NotContains(t, []catalog.StepKind{catalog.CreateProduct, catalog.CreatePrice}, step.Kind,
+				step.String())
 		}
 		before := len(s.PriceIDs(productID))
 		_, err := passLinked(s, catalog.Diff(renamed, o))
@@ -136,9 +145,14 @@ func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 		again := proto.CloneOf(after)
 		prices = nil
 		for _, p := range after.GetPrices() {
-			prices = append(prices, catalog.PriceSighting{StripeID: p.GetStripeId(), Price: p.GetPrice(), Created: p.GetCreated()})
+			prices = append(prices, catalog.PriceSighting{
+				StripeID: p.GetStripeId(),
+				Price:    p.GetPrice(),
+				Created:  p.GetCreated(),
+			})
 		}
-		require.NoError(t, catalog.Adopt(again, renamed, adoption, catalog.ProductSighting{Product: after.GetProduct()}, prices))
+		require.NoError(t,
+			catalog.Adopt(again, renamed, adoption, catalog.ProductSighting{Product: after.GetProduct()}, prices))
 		require.Equal(t, words(catalog.Diff(renamed, after)), words(catalog.Diff(renamed, again)))
 	})
 }
@@ -148,7 +162,11 @@ func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
 	price := func(id, amount string) *catalogv1.Price {
 		return catalog.CanonicalPrice(&catalogv1.Price{Id: id, Currency: "eur", UnitAmount: amount})
 	}
-	change := upsert(&catalogv1.Product{Id: "mug", Name: "Mug", Prices: []*catalogv1.Price{price("mug-one", "1400"), price("mug-two", "900")}})
+	change := upsert(&catalogv1.Product{
+		Id:     "mug",
+		Name:   "Mug",
+		Prices: []*catalogv1.Price{price("mug-one", "1400"), price("mug-two", "900")},
+	})
 	change.ProductId = "mug"
 	full := map[string]string{}
 	for i := range 50 {
@@ -156,8 +174,11 @@ func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
 	}
 	crowded := upsert(&catalogv1.Product{Id: "mug", Name: "Mug", Metadata: full})
 	held := catalog.ProductSighting{Product: &catalogv1.Product{Id: "prod_1", Name: "A mug"}}
-	marked := catalog.ProductSighting{Product: &catalogv1.Product{Id: "prod_1", Metadata: map[string]string{catalog.ProductMarker: "cup"}}}
-	prices := []catalog.PriceSighting{{StripeID: "price_1", Price: price("", "1400")}, {StripeID: "price_2", Price: price("mug-two", "900")}}
+	marked := catalog.ProductSighting{
+		Product: &catalogv1.Product{Id: "prod_1", Metadata: map[string]string{catalog.ProductMarker: "cup"}},
+	}
+	prices := []catalog.PriceSighting{{StripeID: "price_1", Price: price("", "1400")},
+		{StripeID: "price_2", Price: price("mug-two", "900")}}
 	for want, c := range map[string]struct {
 		observed *catalogv1.Observed
 		change   *catalogv1.ProductChange
@@ -165,17 +186,47 @@ func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
 		pairs    map[string]string
 		replace  []string
 	}{
-		"the catalog holds no product mug":                                                                    {change: &catalogv1.ProductChange{ProductId: "mug"}, product: held},
-		"product mug stands for prod_2 in Stripe already":                                                     {observed: &catalogv1.Observed{StripeId: "prod_2"}, product: held},
-		"Stripe holds a product under the catalog's id mug already":                                           {observed: &catalogv1.Observed{Product: &catalogv1.Product{Id: "mug"}}, product: held},
-		"Stripe holds no product prod_1":                                                                      {},
-		"prod_1 carries the mark of another product of the catalog: metadata driftless_product is cup":        {product: marked},
-		"the product would have 51 keys of metadata with its mark, and Stripe takes 50":                       {change: crowded, product: held},
-		"prod_1 holds no price price_9 in Stripe":                                                             {product: held, pairs: map[string]string{"mug-one": "price_9"}},
-		"price price_1 is given to both mug-one and mug-two":                                                  {product: held, pairs: map[string]string{"mug-one": "price_1", "mug-two": "price_1"}, replace: []string{"mug-two"}},
-		"price price_2 carries the mark of another price of the catalog: metadata driftless_price is mug-two": {product: held, pairs: map[string]string{"mug-one": "price_2"}},
-		"the catalog sells product mug at no price mug-ten":                                                   {product: held, pairs: map[string]string{"mug-ten": "price_1"}},
-		"price price_1 differs from mug-two in what Stripe never changes (unit_amount): it would be replaced": {product: held, pairs: map[string]string{"mug-two": "price_1"}},
+		"the catalog holds no product mug": {
+			change:  &catalogv1.ProductChange{ProductId: "mug"},
+			product: held,
+		},
+		"product mug stands for prod_2 in Stripe already": {
+			observed: &catalogv1.Observed{StripeId: "prod_2"},
+			product:  held,
+		},
+		"Stripe holds a product under the catalog's id mug already": {
+			observed: &catalogv1.Observed{Product: &catalogv1.Product{Id: "mug"}},
+			product:  held,
+		},
+		"Stripe holds no product prod_1": {},
+		"prod_1 carries the mark of another product of the catalog: metadata driftless_product is cup": {
+			product: marked,
+		},
+		"the product would have 51 keys of metadata with its mark, and Stripe takes 50": {
+			change:  crowded,
+			product: held,
+		},
+		"prod_1 holds no price price_9 in Stripe": {
+			product: held,
+			pairs:   map[string]string{"mug-one": "price_9"},
+		},
+		"price price_1 is given to both mug-one and mug-two": {
+			product: held,
+			pairs:   map[string]string{"mug-one": "price_1", "mug-two": "price_1"},
+			replace: []string{"mug-two"},
+		},
+		"price price_2 carries the mark of another price of the catalog: metadata driftless_price is mug-two": {
+			product: held,
+			pairs:   map[string]string{"mug-one": "price_2"},
+		},
+		"the catalog sells product mug at no price mug-ten": {
+			product: held,
+			pairs:   map[string]string{"mug-ten": "price_1"},
+		},
+		"price price_1 differs from mug-two in what Stripe never changes (unit_amount): it would be replaced": {
+			product: held,
+			pairs:   map[string]string{"mug-two": "price_1"},
+		},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
@@ -189,7 +240,9 @@ func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
 			if c.change != nil {
 				wanted = c.change
 			}
-			err := catalog.Adopt(o, wanted, catalog.Adoption{StripeID: "prod_1", Prices: maps.Clone(c.pairs), Replace: c.replace}, c.product, prices)
+			err := catalog.Adopt(o, wanted,
+				catalog.Adoption{StripeID: "prod_1", Prices: maps.Clone(c.pairs), Replace: c.replace}, c.product,
+				prices)
 			require.EqualError(t, err, want)
 			require.True(t, proto.Equal(before, o))
 		})
@@ -198,16 +251,22 @@ func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
 
 func TestAnAdoptedPriceThatDiffersIsReplacedOnlyIfThatWasSaid(t *testing.T) {
 	t.Parallel()
-	change := upsert(&catalogv1.Product{Id: "mug", Name: "Mug", Prices: []*catalogv1.Price{{Id: "mug-one", Currency: "eur", UnitAmount: "1500"}}})
+	change := upsert(&catalogv1.Product{
+		Id:     "mug",
+		Name:   "Mug",
+		Prices: []*catalogv1.Price{{Id: "mug-one", Currency: "eur", UnitAmount: "1500"}},
+	})
 	change.ProductId = "mug"
 	o := &catalogv1.Observed{ProductId: "mug"}
 	held := catalog.CanonicalPrice(&catalogv1.Price{Currency: "eur", UnitAmount: "1400"})
 	require.NoError(t, catalog.Adopt(o, change, catalog.Adoption{
 		StripeID: "prod_1", Prices: map[string]string{"mug-one": "price_1"}, Replace: []string{"mug-one"},
-	}, catalog.ProductSighting{Product: &catalogv1.Product{Id: "prod_1", Name: "Mug"}}, []catalog.PriceSighting{{StripeID: "price_1", Price: held}}))
+	}, catalog.ProductSighting{Product: &catalogv1.Product{Id: "prod_1", Name: "Mug"}},
+		[]catalog.PriceSighting{{StripeID: "price_1", Price: held}}))
 	var steps []string
 	for _, step := range catalog.Diff(change, o) {
 		steps = append(steps, step.String())
 	}
-	require.Equal(t, []string{"create price mug-one", "update product mug (prod_1)", "archive price mug-one (price_1)"}, steps)
+	require.Equal(t, []string{"create price mug-one", "update product mug (prod_1)", "archive price mug-one (price_1)"},
+		steps)
 }

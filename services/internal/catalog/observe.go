@@ -327,7 +327,8 @@ func RememberEvent(o *catalogv1.Observed, id string) {
 // outcome is not known are never forgotten.
 func RecordIntents(o *catalogv1.Observed, intents ...*catalogv1.Intent) {
 	for _, intent := range intents {
-		o.Intents = slices.DeleteFunc(o.Intents, func(i *catalogv1.Intent) bool { return i.GetIdempotencyKey() == intent.GetIdempotencyKey() })
+		o.Intents = slices.DeleteFunc(o.Intents,
+			func(i *catalogv1.Intent) bool { return i.GetIdempotencyKey() == intent.GetIdempotencyKey() })
 		o.Intents = append(o.Intents, intent)
 	}
 	excess := len(o.GetIntents()) - keptIntents

@@ -125,9 +125,14 @@ func truth(s *catalogtest.Stripe) *catalogv1.Observed {
 func held(o *catalogv1.Observed) *catalogv1.Observed {
 	out := &catalogv1.Observed{ProductId: o.GetProductId(), Product: catalog.Canonical(o.GetProduct())}
 	for _, p := range o.GetPrices() {
-		out.Prices = append(out.Prices, &catalogv1.ObservedPrice{StripeId: p.GetStripeId(), Price: catalog.CanonicalPrice(p.GetPrice()), Created: p.GetCreated()})
+		out.Prices = append(out.Prices, &catalogv1.ObservedPrice{
+			StripeId: p.GetStripeId(),
+			Price:    catalog.CanonicalPrice(p.GetPrice()),
+			Created:  p.GetCreated(),
+		})
 	}
-	slices.SortFunc(out.GetPrices(), func(a, b *catalogv1.ObservedPrice) int { return cmp.Compare(a.GetStripeId(), b.GetStripeId()) })
+	slices.SortFunc(out.GetPrices(),
+		func(a, b *catalogv1.ObservedPrice) int { return cmp.Compare(a.GetStripeId(), b.GetStripeId()) })
 	return out
 }
 
@@ -165,7 +170,8 @@ func TestOlderNeverOverwritesNewer(t *testing.T) {
 		for _, e := range scrambled(t, events) {
 			order := e.observe(o)
 			if order == catalog.Applied {
-				require.GreaterOrEqual(t, position[e.words()], newest[e.object()], "an older state took the place of a newer one")
+				require.GreaterOrEqual(t, position[e.words()], newest[e.object()],
+					"an older state took the place of a newer one")
 			}
 			newest[e.object()] = max(newest[e.object()], position[e.words()])
 			if order == catalog.Unordered {
@@ -233,7 +239,13 @@ func TestProductSightings(t *testing.T) {
 	named := func(name string) *catalogv1.Product { return &catalogv1.Product{Id: "pro", Name: name} }
 	known := func() *catalogv1.Observed {
 		o := &catalogv1.Observed{}
-		require.Equal(t, catalog.Applied, catalog.ObserveProduct(o, catalog.ProductSighting{Product: named("known"), Updated: 90, Seen: 100, Fetched: true}))
+		require.Equal(t, catalog.Applied,
+			catalog.ObserveProduct(o, catalog.ProductSighting{
+				Product: named("known"),
+				Updated: 90,
+				Seen:    100,
+				Fetched: true,
+			}))
 		return o
 	}
 	gone := func() *catalogv1.Observed {
@@ -249,22 +261,41 @@ func TestProductSightings(t *testing.T) {
 		product  string
 		deleted  bool
 	}{
-		"the first event is believed":               {nothing, catalog.ProductSighting{Product: named("new"), Updated: 1, Seen: 1}, catalog.Applied, "new", false},
-		"the same again says nothing":               {known, catalog.ProductSighting{Product: named("known"), Updated: 95, Seen: 120}, catalog.Unchanged, "known", false},
-		"an event of a later second is newer":       {known, catalog.ProductSighting{Product: named("new"), Updated: 101, Seen: 101}, catalog.Applied, "new", false},
-		"an event of the same second is not":        {known, catalog.ProductSighting{Product: named("new"), Updated: 100, Seen: 100}, catalog.Unordered, "known", false},
-		"an event of an earlier second is not":      {known, catalog.ProductSighting{Product: named("old"), Updated: 80, Seen: 80}, catalog.Unordered, "known", false},
-		"late news of an old update is not":         {known, catalog.ProductSighting{Product: named("old"), Updated: 90, Seen: 101}, catalog.Unordered, "known", false},
-		"an answer is the truth":                    {known, catalog.ProductSighting{Product: named("new"), Updated: 90, Seen: 100, Fetched: true}, catalog.Applied, "new", false},
-		"a later deletion":                          {known, catalog.ProductSighting{Seen: 101}, catalog.Applied, "", true},
-		"a deletion in the same second":             {known, catalog.ProductSighting{Seen: 100}, catalog.Unordered, "known", false},
-		"a deletion of what was never seen":         {nothing, catalog.ProductSighting{Seen: 100}, catalog.Applied, "", true},
-		"an answer that there is none":              {nothing, catalog.ProductSighting{Seen: 100, Fetched: true}, catalog.Applied, "", false},
-		"an answer that it is gone":                 {known, catalog.ProductSighting{Seen: 100, Fetched: true}, catalog.Applied, "", true},
-		"late news of what is gone":                 {gone, catalog.ProductSighting{Product: named("old"), Updated: 95, Seen: 105}, catalog.Unordered, "", true},
-		"what is gone is made again":                {gone, catalog.ProductSighting{Product: named("new"), Updated: 111, Seen: 111}, catalog.Applied, "new", false},
-		"what is gone is gone":                      {gone, catalog.ProductSighting{Seen: 120}, catalog.Unchanged, "", true},
-		"an answer by a server whose clock is slow": {known, catalog.ProductSighting{Product: named("new"), Updated: 99, Seen: 99, Fetched: true}, catalog.Applied, "new", false},
+		"the first event is believed": {nothing,
+			catalog.ProductSighting{Product: named("new"), Updated: 1, Seen: 1}, catalog.Applied, "new", false},
+		"the same again says nothing": {known,
+			catalog.ProductSighting{Product: named("known"), Updated: 95, Seen: 120}, catalog.Unchanged, "known",
+			false},
+		"an event of a later second is newer": {known,
+			catalog.ProductSighting{Product: named("new"), Updated: 101, Seen: 101}, catalog.Applied, "new", false},
+		"an event of the same second is not": {known,
+			catalog.ProductSighting{Product: named("new"), Updated: 100, Seen: 100}, catalog.Unordered, "known", false},
+		"an event of an earlier second is not": {known,
+			catalog.ProductSighting{Product: named("old"), Updated: 80, Seen: 80}, catalog.Unordered, "known", false},
+		"late news of an old update is not": {known,
+			catalog.ProductSighting{Product: named("old"), Updated: 90, Seen: 101}, catalog.Unordered, "known", false},
+		"an answer is the truth": {known,
+			catalog.ProductSighting{Product: named("new"), Updated: 90, Seen: 100, Fetched: true}, catalog.Applied,
+			"new", false},
+		"a later deletion": {known, catalog.ProductSighting{Seen: 101}, catalog.Applied, "",
+			true},
+		"a deletion in the same second": {known, catalog.ProductSighting{Seen: 100}, catalog.Unordered,
+			"known", false},
+		"a deletion of what was never seen": {nothing, catalog.ProductSighting{Seen: 100}, catalog.Applied, "",
+			true},
+		"an answer that there is none": {nothing, catalog.ProductSighting{Seen: 100, Fetched: true},
+			catalog.Applied, "", false},
+		"an answer that it is gone": {known, catalog.ProductSighting{Seen: 100, Fetched: true},
+			catalog.Applied, "", true},
+		"late news of what is gone": {gone,
+			catalog.ProductSighting{Product: named("old"), Updated: 95, Seen: 105}, catalog.Unordered, "", true},
+		"what is gone is made again": {gone,
+			catalog.ProductSighting{Product: named("new"), Updated: 111, Seen: 111}, catalog.Applied, "new", false},
+		"what is gone is gone": {gone, catalog.ProductSighting{Seen: 120}, catalog.Unchanged, "",
+			true},
+		"an answer by a server whose clock is slow": {known,
+			catalog.ProductSighting{Product: named("new"), Updated: 99, Seen: 99, Fetched: true}, catalog.Applied,
+			"new", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -280,7 +311,12 @@ func TestProductSightings(t *testing.T) {
 
 func TestAProductTakesWhatIsKnownOfItsPricesWithIt(t *testing.T) {
 	t.Parallel()
-	o := &catalogv1.Observed{Product: &catalogv1.Product{Id: "pro"}, ProductSeen: 1, ManagedMetadata: []string{"colour"}, Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1"}}}
+	o := &catalogv1.Observed{
+		Product:         &catalogv1.Product{Id: "pro"},
+		ProductSeen:     1,
+		ManagedMetadata: []string{"colour"},
+		Prices:          []*catalogv1.ObservedPrice{{StripeId: "price_1"}},
+	}
 	require.Equal(t, catalog.Applied, catalog.ObserveProduct(o, catalog.ProductSighting{Seen: 2}))
 	require.Empty(t, o.GetPrices())
 	require.Empty(t, o.GetManagedMetadata())
@@ -296,13 +332,26 @@ func TestAProductTakesWhatIsKnownOfItsPricesWithIt(t *testing.T) {
 func TestPriceSightings(t *testing.T) {
 	t.Parallel()
 	price := func(nickname string) *catalogv1.Price {
-		return &catalogv1.Price{Id: "monthly", Currency: "usd", UnitAmount: "1000", Nickname: nickname, Metadata: map[string]string{catalog.PriceMarker: "monthly"}}
+		return &catalogv1.Price{
+			Id:         "monthly",
+			Currency:   "usd",
+			UnitAmount: "1000",
+			Nickname:   nickname,
+			Metadata:   map[string]string{catalog.PriceMarker: "monthly"},
+		}
 	}
 	full := price("known")
 	full.CurrencyOptions = map[string]*catalogv1.CurrencyOption{"eur": {UnitAmount: "900"}}
 	known := func() *catalogv1.Observed {
 		o := &catalogv1.Observed{}
-		require.Equal(t, catalog.Applied, catalog.ObservePrice(o, catalog.PriceSighting{Price: full, StripeID: "price_1", Created: 50, Seen: 100, Fetched: true}))
+		require.Equal(t, catalog.Applied,
+			catalog.ObservePrice(o, catalog.PriceSighting{
+				Price:    full,
+				StripeID: "price_1",
+				Created:  50,
+				Seen:     100,
+				Fetched:  true,
+			}))
 		return o
 	}
 	nothing := func() *catalogv1.Observed { return &catalogv1.Observed{} }
@@ -312,17 +361,29 @@ func TestPriceSightings(t *testing.T) {
 		want     catalog.Result
 		nickname []string
 	}{
-		"an event of an unknown price may be late news of a deleted one": {nothing, catalog.PriceSighting{Price: price("new"), Seen: 120, Partial: true}, catalog.Unordered, nil},
-		"an answer of an unknown price":                                  {nothing, catalog.PriceSighting{Price: price("new"), Seen: 120, Fetched: true}, catalog.Applied, []string{"new"}},
-		"the deletion of an unknown price":                               {nothing, catalog.PriceSighting{Seen: 120}, catalog.Unchanged, nil},
-		"the same again":                                                 {known, catalog.PriceSighting{Price: price("known"), Seen: 120, Partial: true}, catalog.Unchanged, []string{"known"}},
-		"an event of a later second":                                     {known, catalog.PriceSighting{Price: price("new"), Seen: 101, Partial: true}, catalog.Applied, []string{"new"}},
-		"an event of the same second":                                    {known, catalog.PriceSighting{Price: price("new"), Seen: 100, Partial: true}, catalog.Unordered, []string{"known"}},
-		"an event of an earlier second":                                  {known, catalog.PriceSighting{Price: price("old"), Seen: 99, Partial: true}, catalog.Unordered, []string{"known"}},
-		"an answer is the truth":                                         {known, catalog.PriceSighting{Price: price("new"), Seen: 99, Fetched: true}, catalog.Applied, []string{"new"}},
-		"a later deletion":                                               {known, catalog.PriceSighting{Seen: 101}, catalog.Applied, nil},
-		"a deletion in the same second":                                  {known, catalog.PriceSighting{Seen: 100}, catalog.Unordered, []string{"known"}},
-		"an answer that it is gone":                                      {known, catalog.PriceSighting{Seen: 90, Fetched: true}, catalog.Applied, nil},
+		"an event of an unknown price may be late news of a deleted one": {nothing,
+			catalog.PriceSighting{Price: price("new"), Seen: 120, Partial: true}, catalog.Unordered, nil},
+		"an answer of an unknown price": {nothing,
+			catalog.PriceSighting{Price: price("new"), Seen: 120, Fetched: true}, catalog.Applied, []string{"new"}},
+		"the deletion of an unknown price": {nothing, catalog.PriceSighting{Seen: 120},
+			catalog.Unchanged, nil},
+		"the same again": {known,
+			catalog.PriceSighting{Price: price("known"), Seen: 120, Partial: true}, catalog.Unchanged,
+			[]string{"known"}},
+		"an event of a later second": {known,
+			catalog.PriceSighting{Price: price("new"), Seen: 101, Partial: true}, catalog.Applied, []string{"new"}},
+		"an event of the same second": {known,
+			catalog.PriceSighting{Price: price("new"), Seen: 100, Partial: true}, catalog.Unordered, []string{"known"}},
+		"an event of an earlier second": {known,
+			catalog.PriceSighting{Price: price("old"), Seen: 99, Partial: true}, catalog.Unordered, []string{"known"}},
+		"an answer is the truth": {known,
+			catalog.PriceSighting{Price: price("new"), Seen: 99, Fetched: true}, catalog.Applied, []string{"new"}},
+		"a later deletion": {known, catalog.PriceSighting{Seen: 101},
+			catalog.Applied, nil},
+		"a deletion in the same second": {known, catalog.PriceSighting{Seen: 100},
+			catalog.Unordered, []string{"known"}},
+		"an answer that it is gone": {known,
+			catalog.PriceSighting{Seen: 90, Fetched: true}, catalog.Applied, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -360,7 +421,11 @@ func TestEventsAreRememberedForAWhile(t *testing.T) {
 func TestIntents(t *testing.T) {
 	t.Parallel()
 	intent := func(i int, settled bool) *catalogv1.Intent {
-		return &catalogv1.Intent{IdempotencyKey: "key" + strconv.Itoa(i), Settled: settled, Step: strings.Repeat("x", i%3)}
+		return &catalogv1.Intent{
+			IdempotencyKey: "key" + strconv.Itoa(i),
+			Settled:        settled,
+			Step:           strings.Repeat("x", i%3),
+		}
 	}
 	t.Run("are found by their key", func(t *testing.T) {
 		t.Parallel()
@@ -368,7 +433,8 @@ func TestIntents(t *testing.T) {
 		catalog.RecordIntents(o, intent(1, false), intent(2, false))
 		require.Equal(t, "key2", catalog.FindIntent(o, "key2").GetIdempotencyKey())
 		require.Nil(t, catalog.FindIntent(o, "key3"))
-		require.Nil(t, catalog.FindIntent(&catalogv1.Observed{Intents: []*catalogv1.Intent{{}}}, ""), "an event without a key is nobody's echo")
+		require.Nil(t, catalog.FindIntent(&catalogv1.Observed{Intents: []*catalogv1.Intent{{}}}, ""),
+			"an event without a key is nobody's echo")
 	})
 	t.Run("replace those of their key", func(t *testing.T) {
 		t.Parallel()
@@ -404,7 +470,8 @@ func TestManagedMetadata(t *testing.T) {
 	o := func() *catalogv1.Observed {
 		return &catalogv1.Observed{
 			ManagedMetadata: []string{"old"},
-			Prices:          []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{Id: "monthly"}}, {StripeId: "price_2", Price: &catalogv1.Price{}}},
+			Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{Id: "monthly"}},
+				{StripeId: "price_2", Price: &catalogv1.Price{}}},
 		}
 	}
 	change := func(unmanaged ...string) *catalogv1.ProductChange {

@@ -48,11 +48,19 @@ func (d *differ) outlineNew(step draft) []Planned {
 	product := Planned{Verb: Created, After: d.want.GetName()}
 	for _, g := range grouped(step.settings) {
 		if g.name != "default_price_data" && g.name != "id" {
-			product.Differences = append(product.Differences, Difference{Kind: FieldDiffers, Field: g.field, Catalog: g.text()})
+			product.Differences = append(product.Differences, Difference{
+				Kind:    FieldDiffers,
+				Field:   g.field,
+				Catalog: g.text(),
+			})
 		}
 	}
 	if id := d.want.GetDefaultPrice(); id != "" && d.managed("default_price") {
-		product.Differences = append(product.Differences, Difference{Kind: WrongDefaultPrice, Field: "default_price", Catalog: id})
+		product.Differences = append(product.Differences, Difference{
+			Kind:    WrongDefaultPrice,
+			Field:   "default_price",
+			Catalog: id,
+		})
 	}
 	out := []Planned{product}
 	for _, p := range d.want.GetPrices() {

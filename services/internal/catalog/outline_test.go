@@ -27,7 +27,8 @@ func TestAnOutlineSaysSomethingExactlyWhenThereIsSomethingToDo(t *testing.T) {
 				found := false
 				for _, step := range steps {
 					created := step.Kind == catalog.CreateProduct || step.Kind == catalog.CreatePrice
-					found = found || created && step.PriceID == c.Price || step.Kind == catalog.CreateProduct && c.Price == ""
+					found = found || created && step.PriceID == c.Price ||
+						step.Kind == catalog.CreateProduct && c.Price == ""
 				}
 				require.True(t, found, "%+v", c)
 			}
@@ -41,7 +42,8 @@ func TestOutline(t *testing.T) {
 	product := func(name, amount string) *catalogv1.Product {
 		return &catalogv1.Product{
 			Id: productID, Name: name, DefaultPrice: "eur", Metadata: map[string]string{"size": "L"},
-			Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: amount}, {Id: "old", Currency: "jpy", UnitAmount: "900"}},
+			Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: amount},
+				{Id: "old", Currency: "jpy", UnitAmount: "900"}},
 		}
 	}
 	told := func(change *catalogv1.ProductChange) string {
@@ -56,7 +58,8 @@ func TestOutline(t *testing.T) {
 		return b.String()
 	}
 	first := upsert(product("Mug", "1400"))
-	require.Equal(t, `create :  -> Mug; active "" -> "true"; metadata.size "" -> "L"; name "" -> "Mug"; default_price "" -> "eur"
+	require.Equal(t,
+		`create :  -> Mug; active "" -> "true"; metadata.size "" -> "L"; name "" -> "Mug"; default_price "" -> "eur"
 create eur:  -> 14.00 EUR
 create old:  -> 900 JPY
 `, told(first))
@@ -65,7 +68,14 @@ create old:  -> 900 JPY
 
 	second := upsert(product("Mug XL", "1600"))
 	second.Product.Metadata = nil
-	second.Product.Prices = append(slices.Clip(second.GetProduct().GetPrices()[:1]), &catalogv1.Price{Id: "new", Currency: "kwd", UnitAmount: "1500", Recurring: &catalogv1.Recurring{Interval: "month"}})
+	second.Product.Prices = append(slices.Clip(
+		second.GetProduct().GetPrices()[:1]),
+		&catalogv1.Price{
+			Id:         "new",
+			Currency:   "kwd",
+			UnitAmount: "1500",
+			Recurring:  &catalogv1.Recurring{Interval: "month"},
+		})
 	second.Product.Prices[0].Nickname = "List"
 	require.Equal(t, `update : Mug -> Mug XL; metadata.size "L" -> ""; name "Mug" -> "Mug XL"
 replace eur: 14.00 EUR -> 16.00 EUR; unit_amount "1400" -> "1600"

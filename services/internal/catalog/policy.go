@@ -37,8 +37,8 @@ type Rule struct {
 }
 
 // actions that an owner can have. What the catalog owns is not taken from Stripe, and what Stripe owns is not
-// overwritten there. Of a field that the newest value owns, the catalog's newer value always goes to Stripe, and the action
-// is about Stripe's newer one.
+// overwritten there. Of a field that the newest value owns, the catalog's newer value always goes to Stripe, and the
+// action is about Stripe's newer one.
 var actions = map[Owner][]Action{
 	OwnerCatalog: {Repair, Report},
 	OwnerStripe:  {WriteBack, Report},
@@ -65,9 +65,9 @@ type Policy struct {
 }
 
 // NewPolicy makes a policy of the action for whatever has no rule of its own, Repair or Report, and of rules by field:
-// "description", "metadata", "metadata.color", "metadata.seo_*", and the same with "prices." in front for those of prices.
-// A rule without owner or action gets catalog, and the owner's first action, or Report if that is the default. The
-// error names the field and what it can have.
+// "description", "metadata", "metadata.color", "metadata.seo_*", and the same with "prices." in front for those of
+// prices. A rule without owner or action gets catalog, and the owner's first action, or Report if that is the default.
+// The error names the field and what it can have.
 func NewPolicy(otherwise Action, rules map[string]Rule) (*Policy, error) {
 	p := &Policy{report: otherwise == Report, rules: map[string]Rule{}}
 	for field, rule := range rules {
@@ -107,7 +107,9 @@ func (p *Policy) complete(field string, rule Rule) (Rule, error) {
 		}
 	}
 	if !slices.Contains(can, rule.Action) {
-		return rule, fmt.Errorf("%s: action must be %s or %s where the owner is %s, not %q", field, can[0], can[1], rule.Owner, rule.Action)
+		return rule,
+			fmt.Errorf("%s: action must be %s or %s where the owner is %s, not %q", field, can[0], can[1], rule.Owner,
+				rule.Action)
 	}
 	return rule, nil
 }
@@ -132,10 +134,12 @@ func checkField(field string) error {
 	}
 	for _, f := range priceTable {
 		if f.Fixed && field == "prices."+f.Name {
-			return fmt.Errorf("%s: Stripe never changes it, so a price that differs in it is another price: it is the catalog's, and is always repaired", field)
+			return fmt.Errorf(
+				"%s: Stripe never changes it, so a price that differs in it is another price: it is the catalog's, and is always repaired", field)
 		}
 	}
-	return fmt.Errorf("%s: there is no such field that could have an owner; there are %s, metadata.KEY, metadata.PREFIX* and the same under prices.",
+	return fmt.Errorf(
+		"%s: there is no such field that could have an owner; there are %s, metadata.KEY, metadata.PREFIX* and the same under prices.",
 		field, strings.Join(ownable, ", "))
 }
 
@@ -165,7 +169,10 @@ func (p *Policy) Rule(field string) Rule {
 
 // plain says whether every field is the catalog's and repaired.
 func (p *Policy) plain() bool {
-	return p == nil || !p.report && !slices.ContainsFunc(slices.Collect(maps.Values(p.rules)), func(r Rule) bool { return r != Rule{OwnerCatalog, Repair} })
+	return p == nil ||
+		!p.report &&
+			!slices.ContainsFunc(slices.Collect(maps.Values(p.rules)),
+				func(r Rule) bool { return r != Rule{OwnerCatalog, Repair} })
 }
 
 // digest tells policies apart that have the agreed values of different fields kept.

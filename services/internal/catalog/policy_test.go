@@ -19,16 +19,21 @@ func TestRulesThatCannotBeAreRefused(t *testing.T) {
 		rule  catalog.Rule
 		want  string
 	}{
-		"unknown":                 {"colour", catalog.Rule{}, "colour: there is no such field"},
-		"an amount":               {"prices.unit_amount", catalog.Rule{Owner: catalog.OwnerStripe}, "prices.unit_amount: Stripe never changes it"},
-		"a decimal amount":        {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes it"},
-		"all metadata by star":    {"metadata.*", catalog.Rule{}, "must end in a key"},
-		"a star in between":       {"metadata.a*b", catalog.Rule{}, "must end in a key"},
-		"Driftless's own key":     {"prices.metadata.driftless_price", catalog.Rule{}, "the key is Driftless's own"},
-		"no owner":                {"url", catalog.Rule{Owner: "me"}, `url: owner must be catalog, stripe or newest, not "me"`},
-		"stripe's, repaired":      {"url", catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Repair}, "url: action must be write-back or report where the owner is stripe"},
-		"the catalog's, taken":    {"url", catalog.Rule{Action: catalog.WriteBack}, "url: action must be repair or report where the owner is catalog"},
-		"newest, simply repaired": {"url", catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Repair}, "url: action must be write-back or report"},
+		"unknown": {"colour", catalog.Rule{}, "colour: there is no such field"},
+		"an amount": {"prices.unit_amount", catalog.Rule{Owner: catalog.OwnerStripe},
+			"prices.unit_amount: Stripe never changes it"},
+		"a decimal amount":     {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes it"},
+		"all metadata by star": {"metadata.*", catalog.Rule{}, "must end in a key"},
+		"a star in between":    {"metadata.a*b", catalog.Rule{}, "must end in a key"},
+		"Driftless's own key":  {"prices.metadata.driftless_price", catalog.Rule{}, "the key is Driftless's own"},
+		"no owner": {"url", catalog.Rule{Owner: "me"},
+			`url: owner must be catalog, stripe or newest, not "me"`},
+		"stripe's, repaired": {"url", catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Repair},
+			"url: action must be write-back or report where the owner is stripe"},
+		"the catalog's, taken": {"url", catalog.Rule{Action: catalog.WriteBack},
+			"url: action must be repair or report where the owner is catalog"},
+		"newest, simply repaired": {"url", catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Repair},
+			"url: action must be write-back or report"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -59,7 +64,8 @@ func TestTheMostSpecificRuleCounts(t *testing.T) {
 	} {
 		require.Equal(t, want, p.Rule(field), field)
 	}
-	require.Equal(t, catalog.Rule{Owner: catalog.OwnerCatalog, Action: catalog.Repair}, (*catalog.Policy)(nil).Rule("name"))
+	require.Equal(t, catalog.Rule{Owner: catalog.OwnerCatalog, Action: catalog.Repair},
+		(*catalog.Policy)(nil).Rule("name"))
 }
 
 // Which side counts, by who has changed the field since both agreed on "A".
@@ -72,19 +78,32 @@ func TestOwnersAndActions(t *testing.T) {
 		committedAt, updated int64
 		want                 catalog.Action
 	}{
-		"catalog repairs Stripe's change":       {catalog.Rule{Owner: catalog.OwnerCatalog}, "A", "S", early, late, catalog.Repair},
-		"report leaves Stripe's change":         {catalog.Rule{Action: catalog.Report}, "A", "S", early, late, catalog.Report},
-		"report lets the catalog's change pass": {catalog.Rule{Action: catalog.Report}, "C", "A", late, early, catalog.Repair},
-		"report, both changed":                  {catalog.Rule{Action: catalog.Report}, "C", "S", early, late, catalog.Repair},
-		"stripe takes Stripe's change":          {catalog.Rule{Owner: catalog.OwnerStripe}, "A", "S", early, late, catalog.WriteBack},
-		"stripe undoes the catalog's change":    {catalog.Rule{Owner: catalog.OwnerStripe}, "C", "A", late, early, catalog.WriteBack},
-		"stripe reports":                        {catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Report}, "A", "S", early, late, catalog.Report},
-		"newest, Stripe changed":                {catalog.Rule{Owner: catalog.OwnerNewest}, "A", "S", late, early, catalog.WriteBack},
-		"newest, the catalog changed":           {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "A", early, late, catalog.Repair},
-		"newest, both changed, Stripe later":    {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "S", early, late, catalog.WriteBack},
-		"newest, both changed, catalog later":   {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "S", late, early, catalog.Repair},
-		"newest, both changed at once":          {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "S", late, late, catalog.Repair},
-		"newest reports Stripe's":               {catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Report}, "C", "S", early, late, catalog.Report},
+		"catalog repairs Stripe's change": {catalog.Rule{Owner: catalog.OwnerCatalog}, "A", "S", early, late,
+			catalog.Repair},
+		"report leaves Stripe's change": {catalog.Rule{Action: catalog.Report}, "A", "S", early, late,
+			catalog.Report},
+		"report lets the catalog's change pass": {catalog.Rule{Action: catalog.Report}, "C", "A", late, early,
+			catalog.Repair},
+		"report, both changed": {catalog.Rule{Action: catalog.Report}, "C", "S", early, late,
+			catalog.Repair},
+		"stripe takes Stripe's change": {catalog.Rule{Owner: catalog.OwnerStripe}, "A", "S", early, late,
+			catalog.WriteBack},
+		"stripe undoes the catalog's change": {catalog.Rule{Owner: catalog.OwnerStripe}, "C", "A", late, early,
+			catalog.WriteBack},
+		"stripe reports": {catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Report}, "A",
+			"S", early, late, catalog.Report},
+		"newest, Stripe changed": {catalog.Rule{Owner: catalog.OwnerNewest}, "A", "S", late, early,
+			catalog.WriteBack},
+		"newest, the catalog changed": {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "A", early, late,
+			catalog.Repair},
+		"newest, both changed, Stripe later": {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "S", early, late,
+			catalog.WriteBack},
+		"newest, both changed, catalog later": {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "S", late, early,
+			catalog.Repair},
+		"newest, both changed at once": {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "S", late, late,
+			catalog.Repair},
+		"newest reports Stripe's": {catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Report}, "C",
+			"S", early, late, catalog.Report},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,11 +115,21 @@ func TestOwnersAndActions(t *testing.T) {
 			desired := &catalogv1.ProductChange{ProductId: "mug", Version: 1, Product: product("A")}
 			observed := &catalogv1.Observed{ProductId: "mug", Product: product("A"), Version: 1}
 			catalog.Agree(p, desired, observed)
-			desired = &catalogv1.ProductChange{ProductId: "mug", Version: 2, Product: product(c.inCatalog), CommittedAt: timestamppb.New(time.Unix(c.committedAt, 500))}
+			desired = &catalogv1.ProductChange{
+				ProductId:   "mug",
+				Version:     2,
+				Product:     product(c.inCatalog),
+				CommittedAt: timestamppb.New(time.Unix(c.committedAt, 500)),
+			}
 			observed.Product, observed.ProductUpdated = product(c.inStripe), c.updated
 			r := catalog.Resolve(p, desired, observed, catalog.Exceptions{})
 			require.Equal(t, []catalog.Decision{{
-				Difference: catalog.Difference{Kind: catalog.FieldDiffers, Field: "description", Catalog: c.inCatalog, Stripe: c.inStripe}, Action: c.want,
+				Difference: catalog.Difference{
+					Kind:    catalog.FieldDiffers,
+					Field:   "description",
+					Catalog: c.inCatalog,
+					Stripe:  c.inStripe,
+				}, Action: c.want,
 			}}, r.Decisions)
 			require.Equal(t, c.want == catalog.Repair, len(r.Steps(observed)) > 0)
 
@@ -113,13 +142,23 @@ func TestOwnersAndActions(t *testing.T) {
 	}
 }
 
-// A write of Driftless's own moves Stripe's `updated`: the value that somebody gave before must not look younger for it.
+// A write of Driftless's own moves Stripe's `updated`: the value that somebody gave before must not look younger for
+// it.
 func TestOwnWritesMakeNothingLookNewer(t *testing.T) {
 	t.Parallel()
 	p, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{"description": {Owner: catalog.OwnerNewest}})
 	require.NoError(t, err)
-	desired := &catalogv1.ProductChange{ProductId: "mug", Version: 1, Product: &catalogv1.Product{Id: "mug", Name: "Mug", Description: "A"}}
-	observed := &catalogv1.Observed{ProductId: "mug", Product: proto.CloneOf(desired.GetProduct()), Version: 1, ProductUpdated: 100}
+	desired := &catalogv1.ProductChange{
+		ProductId: "mug",
+		Version:   1,
+		Product:   &catalogv1.Product{Id: "mug", Name: "Mug", Description: "A"},
+	}
+	observed := &catalogv1.Observed{
+		ProductId:      "mug",
+		Product:        proto.CloneOf(desired.GetProduct()),
+		Version:        1,
+		ProductUpdated: 100,
+	}
 	catalog.Agree(p, desired, observed)
 	observed.Product.Description, observed.ProductUpdated = "S", 200
 	catalog.RecordStripeEdits(p, desired, observed)
@@ -133,15 +172,21 @@ func TestOwnWritesMakeNothingLookNewer(t *testing.T) {
 // A key that only Stripe has differs from the catalog if Stripe may own it, and is nobody's business else.
 func TestForeignKeysOfMetadata(t *testing.T) {
 	t.Parallel()
-	desired := &catalogv1.ProductChange{ProductId: "mug", Version: 1, Product: &catalogv1.Product{Id: "mug", Name: "Mug"}}
+	desired := &catalogv1.ProductChange{
+		ProductId: "mug",
+		Version:   1,
+		Product:   &catalogv1.Product{Id: "mug", Name: "Mug"},
+	}
 	observed := &catalogv1.Observed{ProductId: "mug", Version: 1, Product: &catalogv1.Product{
-		Id: "mug", Name: "Mug", Metadata: map[string]string{"seo_title": "Best mug", "crm": "7", "driftless_product": "mug"},
+		Id: "mug", Name: "Mug",
+		Metadata: map[string]string{"seo_title": "Best mug", "crm": "7", "driftless_product": "mug"},
 	}}
 	p, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{"metadata.seo_*": {Owner: catalog.OwnerStripe}})
 	require.NoError(t, err)
 	r := catalog.Resolve(p, desired, observed, catalog.Exceptions{})
 	require.Equal(t, []catalog.Decision{{
-		Difference: catalog.Difference{Kind: catalog.FieldDiffers, Field: "metadata.seo_title", Stripe: "Best mug"}, Action: catalog.WriteBack,
+		Difference: catalog.Difference{Kind: catalog.FieldDiffers, Field: "metadata.seo_title", Stripe: "Best mug"},
+		Action:     catalog.WriteBack,
 	}}, r.Decisions)
 	product, taken := catalog.TakeFromStripe(desired, observed, []string{"metadata.seo_title"})
 	require.Equal(t, []string{"metadata.seo_title"}, taken)
@@ -155,13 +200,16 @@ func TestForeignKeysOfMetadata(t *testing.T) {
 func TestWhatStripeNormalisesIsNoDifference(t *testing.T) {
 	t.Parallel()
 	desired := &catalogv1.ProductChange{ProductId: "mug", Version: 1, Product: &catalogv1.Product{
-		Id: "mug", Name: "Mug", StatementDescriptor: "Müg shop", PackageDimensions: &catalogv1.PackageDimensions{Height: "1.50", Length: "2", Weight: "3.0", Width: "4"},
-		Prices: []*catalogv1.Price{{Id: "p", Currency: "EUR", UnitAmountDecimal: "1400.0"}},
+		Id: "mug", Name: "Mug", StatementDescriptor: "Müg shop",
+		PackageDimensions: &catalogv1.PackageDimensions{Height: "1.50", Length: "2", Weight: "3.0", Width: "4"},
+		Prices:            []*catalogv1.Price{{Id: "p", Currency: "EUR", UnitAmountDecimal: "1400.0"}},
 	}}
 	observed := &catalogv1.Observed{ProductId: "mug", Version: 1, Product: &catalogv1.Product{
-		Id: "mug", Name: "Mug", Active: new(true), StatementDescriptor: "MG SHOP", PackageDimensions: &catalogv1.PackageDimensions{Height: "1.5", Length: "2.00", Weight: "3", Width: "4"},
+		Id: "mug", Name: "Mug", Active: new(true), StatementDescriptor: "MG SHOP",
+		PackageDimensions: &catalogv1.PackageDimensions{Height: "1.5", Length: "2.00", Weight: "3", Width: "4"},
 	}, Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{
-		Id: "p", Currency: "eur", UnitAmount: "1400", UnitAmountDecimal: "1400", BillingScheme: "per_unit", LookupKey: "p", TaxBehavior: "unspecified",
+		Id: "p", Currency: "eur", UnitAmount: "1400", UnitAmountDecimal: "1400", BillingScheme: "per_unit",
+		LookupKey: "p", TaxBehavior: "unspecified",
 		Metadata: map[string]string{catalog.PriceMarker: "p"},
 	}}}}
 	all, err := catalog.NewPolicy(catalog.Report, nil)
@@ -175,9 +223,15 @@ func TestWhatStripeNormalisesIsNoDifference(t *testing.T) {
 // An imported product is Stripe's own: its prices get Driftless's mark, and nothing is made anew.
 func TestWhatWasImportedIsNotMadeAnew(t *testing.T) {
 	t.Parallel()
-	observed := &catalogv1.Observed{ProductId: "stray", Product: &catalogv1.Product{Id: "stray", Name: "Stray", Active: new(true), DefaultPrice: "price_1"}}
+	observed := &catalogv1.Observed{
+		ProductId: "stray",
+		Product:   &catalogv1.Product{Id: "stray", Name: "Stray", Active: new(true), DefaultPrice: "price_1"},
+	}
 	for _, id := range []string{"price_1", "price_2"} {
-		observed.Prices = append(observed.Prices, &catalogv1.ObservedPrice{StripeId: id, Price: &catalogv1.Price{Currency: "eur", UnitAmount: "1400", Active: new(id == "price_1")}})
+		observed.Prices = append(observed.Prices, &catalogv1.ObservedPrice{
+			StripeId: id,
+			Price:    &catalogv1.Price{Currency: "eur", UnitAmount: "1400", Active: new(id == "price_1")},
+		})
 	}
 	p := catalog.Import(observed)
 	require.Equal(t, "price_1", p.GetDefaultPrice())

@@ -21,14 +21,15 @@ type Decision struct {
 
 // Resolution is what a policy makes of the differences of a product.
 type Resolution struct {
-	// Effective is what Stripe is to be brought to: the desired state, with Stripe's own values where those stay. It is the
-	// desired state itself where the policy changes nothing.
+	// Effective is what Stripe is to be brought to: the desired state, with Stripe's own values where those stay. It is
+	// the desired state itself where the policy changes nothing.
 	Effective *catalogv1.ProductChange
 	// Decisions are about all differences, in the order of their fields where they stay, and then in Diff's order.
 	Decisions []Decision
 }
 
-// Exceptions are fields, as differences name them, for which a person has decided otherwise than the policy, or has yet to.
+// Exceptions are fields, as differences name them, for which a person has decided otherwise than the policy, or has yet
+// to.
 type Exceptions struct {
 	// Overwrite fields get the catalog's value.
 	Overwrite []string
@@ -37,13 +38,13 @@ type Exceptions struct {
 }
 
 // Resolve applies a policy: Diff(Effective, observed) overwrites no field that Stripe owns, none whose newest value is
-// Stripe's, and none that is only to be reported and that the catalog has not changed since both sides agreed. What is not
-// in Stripe is created with the catalog's values, whoever owns them, and a product that leaves the catalog is archived.
-// Whole objects are the catalog's: where they differ and the policy's default is to report, that is reported, and yet part
-// of the effective state, so that the next change in the catalog brings it.
+// Stripe's, and none that is only to be reported and that the catalog has not changed since both sides agreed. What is
+// not in Stripe is created with the catalog's values, whoever owns them, and a product that leaves the catalog is
+// archived. Whole objects are the catalog's: where they differ and the policy's default is to report, that is reported,
+// and yet part of the effective state, so that the next change in the catalog brings it.
 //
-// Keys of metadata that Driftless did not write and that the catalog does not have differ from it only if Stripe, or the
-// newest value, owns them. Neither argument is modified.
+// Keys of metadata that Driftless did not write and that the catalog does not have differ from it only if Stripe, or
+// the newest value, owns them. Neither argument is modified.
 func Resolve(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed, x Exceptions) Resolution {
 	r := Resolution{Effective: desired}
 	if desired.GetProduct() != nil && observed.GetProduct() != nil && (!policy.plain() || len(x.Leave) > 0) {
@@ -52,7 +53,9 @@ func Resolve(policy *Policy, desired *catalogv1.ProductChange, observed *catalog
 	if slices.Contains(x.Leave, "") && observed.GetProduct() == nil {
 		r.Effective = nil
 		if desired.GetProduct() != nil {
-			return Resolution{Decisions: []Decision{{Difference{Kind: Missing, Catalog: desired.GetProduct().GetName()}, Report}}}
+			return Resolution{
+				Decisions: []Decision{{Difference{Kind: Missing, Catalog: desired.GetProduct().GetName()}, Report}},
+			}
 		}
 	}
 	for _, d := range Compare(r.Effective, observed) {
@@ -74,7 +77,8 @@ func objects(d Difference, desired *catalogv1.ProductChange) bool {
 		if d.Price == "" {
 			return desired.GetProduct() == nil
 		}
-		return !slices.ContainsFunc(desired.GetProduct().GetPrices(), func(p *catalogv1.Price) bool { return p.GetId() == d.Price })
+		return !slices.ContainsFunc(desired.GetProduct().GetPrices(),
+			func(p *catalogv1.Price) bool { return p.GetId() == d.Price })
 	default:
 		return false
 	}
@@ -96,7 +100,8 @@ type resolver struct {
 	all bool
 }
 
-func newResolver(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed, x Exceptions) *resolver {
+func newResolver(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed,
+	x Exceptions) *resolver {
 	return &resolver{
 		differ: newDiffer(desired, observed), policy: policy, desired: desired, agreed: observed.GetAgreed(), x: x,
 		eff: proto.CloneOf(desired),
@@ -155,11 +160,13 @@ func (r *resolver) settle(f boundField) Action {
 		return Repair
 	}
 	base, known := r.base(f.name)
-	if !known && f.rule.Owner == OwnerCatalog && r.observed.GetVersion() > 0 && r.desired.GetVersion() > r.observed.GetVersion() {
+	if !known && f.rule.Owner == OwnerCatalog && r.observed.GetVersion() > 0 &&
+		r.desired.GetVersion() > r.observed.GetVersion() {
 		// The product was pushed under another policy: its new version counts as a whole.
 		return Repair
 	}
-	catalogMoved, stripeMoved := known && base.GetCatalog() != hash(f.catalog), known && base.GetStripe() != hash(f.stripe)
+	catalogMoved, stripeMoved := known && base.GetCatalog() != hash(f.catalog),
+		known && base.GetStripe() != hash(f.stripe)
 	switch f.rule.Owner {
 	case OwnerStripe:
 	case OwnerNewest:
@@ -229,7 +236,14 @@ func (r *resolver) eachField(yield func(boundField)) {
 		clears := want != nil || r.policy.Rule(f.name).Owner != OwnerCatalog
 		ours := clears && (r.managed(f.name) || r.returns(f.name, ""))
 		if rule := r.policy.Rule(f.name); ours && r.bound(f.name, rule) {
-			b := boundField{kind: FieldDiffers, name: f.name, rule: rule, catalog: valueText(want, 1), stripe: valueText(f.write(r.have), 1), at: r.observed.GetProductUpdated()}
+			b := boundField{
+				kind:    FieldDiffers,
+				name:    f.name,
+				rule:    rule,
+				catalog: valueText(want, 1),
+				stripe:  valueText(f.write(r.have), 1),
+				at:      r.observed.GetProductUpdated(),
+			}
 			if f.name == "active" {
 				b.kind = archivedWhere(b.catalog)
 			}
@@ -238,21 +252,29 @@ func (r *resolver) eachField(yield func(boundField)) {
 		}
 	}
 	if r.managed("metadata") {
-		r.eachKey("", r.want.GetMetadata(), r.have.GetMetadata(), r.observed.GetManagedMetadata(), r.observed.GetProductUpdated(), func() *map[string]string { return &product.Metadata }, yield)
+		r.eachKey("", r.want.GetMetadata(), r.have.GetMetadata(), r.observed.GetManagedMetadata(),
+			r.observed.GetProductUpdated(), func() *map[string]string { return &product.Metadata }, yield)
 	}
 	for _, want := range r.want.GetPrices() {
 		held, field := r.predecessor(want.GetId()), "prices."+want.GetId()
 		switch {
 		case want.GetActive() && (held == nil || !held.GetPrice().GetActive()) && slices.Contains(r.x.Leave, field):
 			price := priceOf(product, want.GetId())
-			yield(boundField{kind: Missing, name: field, price: want.GetId(), catalog: describePrice(r.leaveUnmanaged(want)), keep: func() { price.Active = new(false) }})
+			yield(boundField{
+				kind:    Missing,
+				name:    field,
+				price:   want.GetId(),
+				catalog: describePrice(r.leaveUnmanaged(want)),
+				keep:    func() { price.Active = new(false) },
+			})
 		case held != nil:
 			r.eachPriceField(want, held, yield)
 		}
 	}
 	if rule := r.policy.Rule("default_price"); r.managed("default_price") && r.bound("default_price", rule) {
 		yield(boundField{
-			kind: WrongDefaultPrice, name: "default_price", rule: rule, catalog: r.want.GetDefaultPrice(), stripe: r.priceName(r.have.GetDefaultPrice()), at: r.observed.GetProductUpdated(),
+			kind: WrongDefaultPrice, name: "default_price", rule: rule, catalog: r.want.GetDefaultPrice(),
+			stripe: r.priceName(r.have.GetDefaultPrice()), at: r.observed.GetProductUpdated(),
 			keep: func() { r.eff.UnmanagedFields = append(r.eff.GetUnmanagedFields(), "default_price") },
 		})
 	}
@@ -269,7 +291,15 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 		if name == "currency_options" && want.GetCurrency() != have.GetCurrency() {
 			return
 		}
-		b := boundField{kind: kind, name: field, price: id, rule: rule, catalog: priceText(name, want), stripe: priceText(name, have), at: at}
+		b := boundField{
+			kind:    kind,
+			name:    field,
+			price:   id,
+			rule:    rule,
+			catalog: priceText(name, want),
+			stripe:  priceText(name, have),
+			at:      at,
+		}
 		b.keep = func() { setPrice(price, name, have) }
 		if name == "lookup_key" {
 			if b.catalog = LookupKey(want); b.stripe == "" {
@@ -291,13 +321,15 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 		field := priceField(id, f.name)
 		if slices.Contains(r.x.Leave, field) {
 			yield(boundField{
-				kind: PriceStructure, name: field, price: id, catalog: valueText(f.write(want), 1), stripe: valueText(f.write(have), 1),
-				keep: func() { keepStructure(price, have) },
+				kind: PriceStructure, name: field, price: id, catalog: valueText(f.write(want), 1),
+				stripe: valueText(f.write(have), 1),
+				keep:   func() { keepStructure(price, have) },
 			})
 		}
 	}
 	if r.managed("prices.metadata") {
-		r.eachKey(id, want.GetMetadata(), have.GetMetadata(), held.GetManagedMetadata(), at, func() *map[string]string { return &price.Metadata }, yield)
+		r.eachKey(id, want.GetMetadata(), have.GetMetadata(), held.GetManagedMetadata(), at,
+			func() *map[string]string { return &price.Metadata }, yield)
 	}
 }
 
@@ -312,7 +344,8 @@ func (r *resolver) changed(stripeID string) int64 {
 }
 
 // eachKey yields the bound keys of a product's or a price's metadata.
-func (r *resolver) eachKey(price string, want, have map[string]string, managed []string, at int64, target func() *map[string]string, yield func(boundField)) {
+func (r *resolver) eachKey(price string, want, have map[string]string, managed []string, at int64,
+	target func() *map[string]string, yield func(boundField)) {
 	keys := slices.Concat(slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(have)))
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {
@@ -349,7 +382,8 @@ func (r *resolver) eachKey(price string, want, have map[string]string, managed [
 func (r *resolver) unwantedLeft() (ids []string) {
 	for _, h := range r.held {
 		id := h.GetPrice().GetId()
-		if id != "" && h.GetPrice().GetActive() && r.wanted(id) == nil && slices.Contains(r.x.Leave, priceField(id, "active")) && !slices.Contains(ids, id) {
+		if id != "" && h.GetPrice().GetActive() && r.wanted(id) == nil && slices.Contains(r.x.Leave,
+			priceField(id, "active")) && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
@@ -364,7 +398,13 @@ func (r *resolver) keepUnwanted(id string) {
 	delete(kept.CurrencyOptions, kept.GetCurrency())
 	r.eff.Product.Prices = append(r.eff.GetProduct().GetPrices(), kept)
 	r.out.Decisions = append(r.out.Decisions, Decision{
-		Difference{Kind: ArchivedInCatalog, Field: priceField(id, "active"), Price: id, Catalog: "false", Stripe: "true"}, Report,
+		Difference{
+			Kind:    ArchivedInCatalog,
+			Field:   priceField(id, "active"),
+			Price:   id,
+			Catalog: "false",
+			Stripe:  "true",
+		}, Report,
 	})
 }
 
@@ -379,7 +419,8 @@ func (r *resolver) dropInvalid() {
 		if v := (&validator{}); original != nil && !proto.Equal(original, p) {
 			if v.price("", p); len(v.violations) > 0 {
 				r.eff.Product.Prices[i] = proto.CloneOf(original)
-				r.out.Decisions = slices.DeleteFunc(r.out.Decisions, func(d Decision) bool { return d.Price == p.GetId() })
+				r.out.Decisions = slices.DeleteFunc(r.out.Decisions,
+					func(d Decision) bool { return d.Price == p.GetId() })
 			}
 		}
 	}
@@ -393,7 +434,8 @@ func (r *resolver) dropTakenKeys() {
 		taken := slices.ContainsFunc(prices, func(other *catalogv1.Price) bool {
 			return other.GetId() != p.GetId() && LookupKey(other) == LookupKey(p)
 		})
-		if field := priceField(p.GetId(), "lookup_key"); original != nil && taken && p.GetLookupKey() != original.GetLookupKey() {
+		if field := priceField(p.GetId(), "lookup_key"); original != nil && taken &&
+			p.GetLookupKey() != original.GetLookupKey() {
 			p.LookupKey = original.GetLookupKey()
 			r.out.Decisions = slices.DeleteFunc(r.out.Decisions, func(d Decision) bool { return d.Field == field })
 		}
@@ -409,8 +451,8 @@ func priceOf(p *catalogv1.Product, id string) *catalogv1.Price {
 	return nil
 }
 
-// Agree records, in place, what both sides hold of the fields that the policy does not simply have overwritten, where they
-// agree. Push calls it in the write that ends a pass.
+// Agree records, in place, what both sides hold of the fields that the policy does not simply have overwritten, where
+// they agree. Push calls it in the write that ends a pass.
 func Agree(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
 	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil {
 		observed.Agreed = nil
@@ -428,14 +470,16 @@ func Agree(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1
 		}
 		next.Fields = appendEntry(next.GetFields(), entry)
 	})
-	slices.SortFunc(next.Fields, func(a, b *catalogv1.AgreedField) int { return strings.Compare(a.GetField(), b.GetField()) })
+	slices.SortFunc(next.Fields,
+		func(a, b *catalogv1.AgreedField) int { return strings.Compare(a.GetField(), b.GetField()) })
 	observed.Agreed = next
 }
 
-// RecordStripeEdits records, in place, since when Stripe has values that are not the agreed ones: a write of Driftless's own must
-// not make them look younger. Push calls it in the write that plans a pass.
+// RecordStripeEdits records, in place, since when Stripe has values that are not the agreed ones: a write of
+// Driftless's own must not make them look younger. Push calls it in the write that plans a pass.
 func RecordStripeEdits(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
-	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil || observed.GetAgreed().GetFieldsKept() != policy.kept {
+	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil ||
+		observed.GetAgreed().GetFieldsKept() != policy.kept {
 		return
 	}
 	r := newResolver(policy, desired, observed, Exceptions{})
@@ -452,13 +496,20 @@ func RecordStripeEdits(policy *Policy, desired *catalogv1.ProductChange, observe
 			next.Fields = append(next.Fields, f)
 		}
 	}
-	slices.SortFunc(next.Fields, func(a, b *catalogv1.AgreedField) int { return strings.Compare(a.GetField(), b.GetField()) })
+	slices.SortFunc(next.Fields,
+		func(a, b *catalogv1.AgreedField) int { return strings.Compare(a.GetField(), b.GetField()) })
 	observed.Agreed = next
 }
 
 // noted is the entry of a field with Stripe's newest value in it.
 func noted(f boundField, base *catalogv1.AgreedField) *catalogv1.AgreedField {
-	entry := &catalogv1.AgreedField{Field: f.name, Catalog: base.GetCatalog(), Stripe: base.GetStripe(), Newer: base.GetNewer(), NewerAt: base.GetNewerAt()}
+	entry := &catalogv1.AgreedField{
+		Field:   f.name,
+		Catalog: base.GetCatalog(),
+		Stripe:  base.GetStripe(),
+		Newer:   base.GetNewer(),
+		NewerAt: base.GetNewerAt(),
+	}
 	if now := hash(f.stripe); now != entry.GetStripe() && now != entry.GetNewer() {
 		entry.Newer, entry.NewerAt = now, f.at
 	}

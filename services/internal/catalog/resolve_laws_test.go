@@ -37,14 +37,17 @@ func TestCompareFindsSomethingExactlyWhenDiffDoes(t *testing.T) {
 
 // ruleFields are those for which a policy is drawn.
 var ruleFields = []string{
-	"active", "default_price", "description", "images", "marketing_features", "metadata", "metadata.size", "metadata.c*", "name",
+	"active", "default_price", "description", "images", "marketing_features", "metadata", "metadata.size",
+	"metadata.c*", "name",
 	"package_dimensions", "shippable", "statement_descriptor", "tax_code", "unit_label", "url",
-	"prices.active", "prices.currency_options", "prices.lookup_key", "prices.metadata", "prices.metadata.n*", "prices.nickname", "prices.tax_behavior",
+	"prices.active", "prices.currency_options", "prices.lookup_key", "prices.metadata", "prices.metadata.n*",
+	"prices.nickname", "prices.tax_behavior",
 }
 
 func policy(t *rapid.T) *catalog.Policy {
 	rules := map[string]catalog.Rule{}
-	for _, field := range rapid.SliceOfNDistinct(rapid.SampledFrom(ruleFields), 0, 8, rapid.ID).Draw(t, "fields with a rule") {
+	for _, field := range rapid.SliceOfNDistinct(rapid.SampledFrom(ruleFields), 0, 8, rapid.ID).Draw(t,
+		"fields with a rule") {
 		rules[field] = rapid.SampledFrom([]catalog.Rule{
 			{Owner: catalog.OwnerCatalog},
 			{Owner: catalog.OwnerCatalog, Action: catalog.Report},
@@ -54,7 +57,8 @@ func policy(t *rapid.T) *catalog.Policy {
 			{Owner: catalog.OwnerNewest, Action: catalog.Report},
 		}).Draw(t, "rule of "+field)
 	}
-	p, err := catalog.NewPolicy(rapid.SampledFrom([]catalog.Action{catalog.Repair, catalog.Report}).Draw(t, "otherwise"), rules)
+	p, err := catalog.NewPolicy(rapid.SampledFrom([]catalog.Action{catalog.Repair, catalog.Report}).Draw(t,
+		"otherwise"), rules)
 	require.NoError(t, err)
 	return p
 }
@@ -142,11 +146,13 @@ func TestAPassUnderAPolicySettlesWhatItMayAndTouchesNothingElse(t *testing.T) {
 		before := s.observed()
 		changeBefore, observedBefore := proto.CloneOf(s.change), proto.CloneOf(before)
 		r := catalog.Resolve(s.policy, s.change, before, catalog.Exceptions{})
-		require.True(t, proto.Equal(changeBefore, s.change) && proto.Equal(observedBefore, before), "Resolve modified its arguments")
+		require.True(t, proto.Equal(changeBefore, s.change) && proto.Equal(observedBefore, before),
+			"Resolve modified its arguments")
 		steps := s.push(t)
 		after := s.observed()
 		again := catalog.Resolve(s.policy, s.change, after, catalog.Exceptions{})
-		require.Empty(t, again.Steps(after), "a second pass has something to do after\n%s\n%v\n%v\n%v", words(steps), r.Decisions, again.Decisions, s.policy)
+		require.Empty(t, again.Steps(after), "a second pass has something to do after\n%s\n%v\n%v\n%v", words(steps),
+			r.Decisions, again.Decisions, s.policy)
 
 		left := map[string]catalog.Decision{}
 		for _, d := range again.Decisions {
@@ -218,7 +224,9 @@ func TestWhatStripeOwnsIsNeverOverwritten(t *testing.T) {
 					require.NotContains(t, []string{"description", "name", "metadata[size]"}, param.Name)
 				case step.Kind == catalog.UpdatePrice && step.StripePriceID != "" && param.Name == "nickname":
 					// Only a price that takes another's place gets that one's name.
-					require.True(t, slices.ContainsFunc(o.GetPrices(), func(h *catalogv1.ObservedPrice) bool { return h.GetPrice().GetNickname() == param.Value }))
+					require.True(t,
+						slices.ContainsFunc(o.GetPrices(),
+							func(h *catalogv1.ObservedPrice) bool { return h.GetPrice().GetNickname() == param.Value }))
 				}
 			}
 		}
@@ -237,9 +245,11 @@ func TestFieldsThatAreLeftAreLeft(t *testing.T) {
 		d := rapid.SampledFrom(found).Draw(t, "left")
 		twins := slices.ContainsFunc(found, func(d catalog.Difference) bool { return d.Kind == catalog.Extra })
 		if twins || change.GetProduct() == nil || strings.HasSuffix(d.Field, ".lookup_key") && d.Stripe == "" ||
-			strings.Contains(d.Field, ".currency_options.") || strings.HasSuffix(d.Field, "metadata."+catalog.PriceMarker) ||
+			strings.Contains(d.Field, ".currency_options.") ||
+			strings.HasSuffix(d.Field, "metadata."+catalog.PriceMarker) ||
 			strings.HasSuffix(d.Field, "metadata."+catalog.AbsenceMarker) || d.Kind == catalog.PriceStructure ||
-			d.Kind == catalog.WrongDefaultPrice && len(found) > 1 || slices.Contains(change.GetUnmanagedFields(), "prices.active") {
+			d.Kind == catalog.WrongDefaultPrice && len(found) > 1 ||
+			slices.Contains(change.GetUnmanagedFields(), "prices.active") {
 			// The default must move off a price that is archived; what is not Driftless's cannot be left either.
 			return
 		}

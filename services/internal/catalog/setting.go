@@ -9,8 +9,8 @@ import (
 // maxPath is how deep Stripe's parameters go: default_price_data[currency_options][eur][tiers][0][unit_amount].
 const maxPath = 6
 
-// setting is one value that a call gives an object, by the path to it: {"recurring", "interval"}. Parameters and the texts of
-// differences are both written from it. Settings can be compared.
+// setting is one value that a call gives an object, by the path to it: {"recurring", "interval"}. Parameters and the
+// texts of differences are both written from it. Settings can be compared.
 type setting struct {
 	path  [maxPath]string
 	value string

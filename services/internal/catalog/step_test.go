@@ -25,12 +25,18 @@ func TestEqualStepsHaveEqualKeysAndDifferentStepsDifferentOnes(t *testing.T) {
 		calls := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) call {
 			var params []catalog.Param
 			for range rapid.IntRange(0, 2).Draw(t, "params") {
-				params = append(params, catalog.Param{Name: word.Draw(t, "name"), Value: word.Draw(t, "value"), PriceRef: word.Draw(t, "ref")})
+				params = append(params, catalog.Param{
+					Name:     word.Draw(t, "name"),
+					Value:    word.Draw(t, "value"),
+					PriceRef: word.Draw(t, "ref"),
+				})
 			}
 			return call{
 				catalog.Step{
-					Kind:      rapid.SampledFrom([]catalog.StepKind{catalog.CreatePrice, catalog.UpdatePrice}).Draw(t, "kind"),
-					ProductID: word.Draw(t, "product"), PriceID: word.Draw(t, "price"), StripePriceID: word.Draw(t, "stripe id"), Params: params,
+					Kind: rapid.SampledFrom([]catalog.StepKind{catalog.CreatePrice, catalog.UpdatePrice}).Draw(t,
+						"kind"),
+					ProductID: word.Draw(t, "product"), PriceID: word.Draw(t, "price"),
+					StripePriceID: word.Draw(t, "stripe id"), Params: params,
 				},
 				word.Draw(t, "account"), rapid.Uint64Range(0, 2).Draw(t, "generation"),
 			}
@@ -40,7 +46,9 @@ func TestEqualStepsHaveEqualKeysAndDifferentStepsDifferentOnes(t *testing.T) {
 			key := c.step.IdempotencyKey(c.account, c.generation)
 			require.Equal(t, key, c.step.IdempotencyKey(c.account, c.generation))
 			require.True(t, strings.HasPrefix(key, catalog.KeyPrefix) && len(key) <= 255, key)
-			content := fmt.Sprintf("%q", []any{c.step.Kind, c.step.ProductID, c.step.PriceID, c.step.StripePriceID, c.step.Params, c.account, c.generation})
+			content := fmt.Sprintf("%q",
+				[]any{c.step.Kind, c.step.ProductID, c.step.PriceID, c.step.StripePriceID, c.step.Params, c.account,
+					c.generation})
 			if other, ok := seen[key]; ok {
 				require.Equal(t, other, content, "two calls have one key")
 			}
@@ -111,14 +119,24 @@ func TestStepInWords(t *testing.T) {
 	t.Parallel()
 	active := func(v string) []catalog.Param { return []catalog.Param{{Name: "active", Value: v}} }
 	for want, step := range map[string]catalog.Step{
-		"create product pro":                {Kind: catalog.CreateProduct, ProductID: "pro"},
-		"create product pro with price a":   {Kind: catalog.CreateProduct, ProductID: "pro", PriceID: "a"},
-		"update price a":                    {Kind: catalog.UpdatePrice, ProductID: "pro", PriceID: "a"},
-		"update product pro":                {Kind: catalog.UpdateProduct, ProductID: "pro", Params: active("false")},
-		"create price monthly":              {Kind: catalog.CreatePrice, ProductID: "pro", PriceID: "monthly"},
-		"update price monthly (price_1)":    {Kind: catalog.UpdatePrice, PriceID: "monthly", StripePriceID: "price_1"},
-		"archive price monthly (price_1)":   {Kind: catalog.UpdatePrice, PriceID: "monthly", StripePriceID: "price_1", Params: active("false")},
-		"unarchive price monthly (price_1)": {Kind: catalog.UpdatePrice, PriceID: "monthly", StripePriceID: "price_1", Params: active("true")},
+		"create product pro":              {Kind: catalog.CreateProduct, ProductID: "pro"},
+		"create product pro with price a": {Kind: catalog.CreateProduct, ProductID: "pro", PriceID: "a"},
+		"update price a":                  {Kind: catalog.UpdatePrice, ProductID: "pro", PriceID: "a"},
+		"update product pro":              {Kind: catalog.UpdateProduct, ProductID: "pro", Params: active("false")},
+		"create price monthly":            {Kind: catalog.CreatePrice, ProductID: "pro", PriceID: "monthly"},
+		"update price monthly (price_1)":  {Kind: catalog.UpdatePrice, PriceID: "monthly", StripePriceID: "price_1"},
+		"archive price monthly (price_1)": {
+			Kind:          catalog.UpdatePrice,
+			PriceID:       "monthly",
+			StripePriceID: "price_1",
+			Params:        active("false"),
+		},
+		"unarchive price monthly (price_1)": {
+			Kind:          catalog.UpdatePrice,
+			PriceID:       "monthly",
+			StripePriceID: "price_1",
+			Params:        active("true"),
+		},
 	} {
 		require.Equal(t, want, step.String())
 	}

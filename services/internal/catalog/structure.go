@@ -28,9 +28,9 @@ type Part struct {
 	Optional bool
 }
 
-// structures are the structures whose parts are texts and numbers, by the field that holds them. Everything that reads or
-// writes them goes by this table: the parameters of Stripe, its answers, JSON in the operator's columns and the built-in
-// tables. Tiers, currency options and custom amounts have rules of their own.
+// structures are the structures whose parts are texts and numbers, by the field that holds them. Everything that reads
+// or writes them goes by this table: the parameters of Stripe, its answers, JSON in the operator's columns and the
+// built-in tables. Tiers, currency options and custom amounts have rules of their own.
 var structures = map[string][]Part{
 	"package_dimensions": {
 		{Name: "height", Type: PartDecimal},
@@ -53,8 +53,8 @@ var structures = map[string][]Part{
 	},
 }
 
-// Parts returns the parts of the structure in a field, in the order of their names; nil if the field holds none, or one with
-// rules of its own. The caller must not change them.
+// Parts returns the parts of the structure in a field, in the order of their names; nil if the field holds none, or one
+// with rules of its own. The caller must not change them.
 func Parts(field string) []Part { return structures[field] }
 
 // Text returns a part of a structure as text, "" for one that is not given. A whole number that is 0 is not given.

@@ -34,8 +34,8 @@ func PricePath(p *catalogv1.Product, i int) string {
 // MaxViolations is how many are collected: nobody reads on after so many. Collection ends with the first one beyond.
 const MaxViolations = 100
 
-// MaxParts is how many tiers and currency options a price may have in all. Stripe has 135 currencies; it does not say how many
-// tiers a price may have.
+// MaxParts is how many tiers and currency options a price may have in all. Stripe has 135 currencies; it does not say
+// how many tiers a price may have.
 const MaxParts = 5000
 
 // longestShown is how many characters of a value are shown in a message: as many as an id may have.
@@ -85,7 +85,8 @@ func Oversized(p *catalogv1.Product) []Violation {
 // assumes nothing about the annotations having been checked. It returns at most MaxViolations and one.
 func Validate(p *catalogv1.Product) []Violation {
 	v := &validator{}
-	if d := p.GetStatementDescriptor(); d != "" && !strings.ContainsFunc(d, func(r rune) bool { return r <= unicode.MaxASCII && unicode.IsLetter(r) }) {
+	if d := p.GetStatementDescriptor(); d != "" &&
+		!strings.ContainsFunc(d, func(r rune) bool { return r <= unicode.MaxASCII && unicode.IsLetter(r) }) {
 		v.add("statement_descriptor", "must hold at least one Latin letter")
 	}
 	// How often each is used. It is told once, however often that is.
@@ -109,7 +110,8 @@ func Validate(p *catalogv1.Product) []Violation {
 		v.price(path, price)
 	}
 	if !defaultOK {
-		v.add("default_price", "must be the id of one of the product's active prices, not "+Abridged(p.GetDefaultPrice()))
+		v.add("default_price",
+			"must be the id of one of the product's active prices, not "+Abridged(p.GetDefaultPrice()))
 	}
 	return v.violations
 }
@@ -161,7 +163,8 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 		}
 		v.currency(path, code)
 		v.oneAmount(path, option)
-		if (len(option.GetTiers()) > 0) != (len(p.GetTiers()) > 0) || (option.GetCustomUnitAmount() != nil) != (p.GetCustomUnitAmount() != nil) {
+		if (len(option.GetTiers()) > 0) != (len(p.GetTiers()) > 0) ||
+			(option.GetCustomUnitAmount() != nil) != (p.GetCustomUnitAmount() != nil) {
 			v.add(path, "must give its amount in the same way as the price: as an amount, tiers or a custom amount")
 		}
 		if len(option.GetTiers()) > 0 {
@@ -171,11 +174,12 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 	}
 }
 
-// currency checks the syntax only: which currencies there are is for Stripe to say. Libraries' tables of ISO 4217 lag behind
-// it (XCG, SLE), and Stripe has codes that are not of ISO 4217 (usdc).
+// currency checks the syntax only: which currencies there are is for Stripe to say. Libraries' tables of ISO 4217 lag
+// behind it (XCG, SLE), and Stripe has codes that are not of ISO 4217 (usdc).
 func (v *validator) currency(path, code string) {
 	if len(code) < 3 || len(code) > 8 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyz") != "" {
-		v.add(path, fmt.Sprintf("must be a currency code of 3 to 8 letters in lower case, such as eur, not %q", Abridged(code)))
+		v.add(path, fmt.Sprintf("must be a currency code of 3 to 8 letters in lower case, such as eur, not %q",
+			Abridged(code)))
 	}
 }
 
@@ -196,7 +200,8 @@ func (v *validator) oneAmount(path string, p interface {
 		}
 	}
 	if amounts != 1 {
-		v.add(path+".unit_amount", "exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given")
+		v.add(path+".unit_amount",
+			"exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given")
 	}
 }
 
@@ -208,7 +213,8 @@ func (v *validator) recurring(path string, r *catalogv1.Recurring) {
 		return
 	}
 	if limit, known := longestRecurrence[r.GetInterval()]; known && r.GetIntervalCount() > limit {
-		v.add(path+".recurring.interval_count", fmt.Sprintf("must be at most %d for interval %s: three years in all", limit, r.GetInterval()))
+		v.add(path+".recurring.interval_count",
+			fmt.Sprintf("must be at most %d for interval %s: three years in all", limit, r.GetInterval()))
 	}
 	if r.GetMeter() != "" && r.GetUsageType() != "metered" {
 		v.add(path+".recurring.usage_type", "must be metered when a meter is given")
@@ -218,7 +224,8 @@ func (v *validator) recurring(path string, r *catalogv1.Recurring) {
 	case r.GetUsageType() != "metered":
 		v.add(path+".recurring.aggregate_usage", "must be empty unless usage_type is metered")
 	case r.GetMeter() != "":
-		v.add(path+".recurring.aggregate_usage", "must be empty when a meter is given: the meter says how usage is aggregated")
+		v.add(path+".recurring.aggregate_usage",
+			"must be empty when a meter is given: the meter says how usage is aggregated")
 	}
 }
 

@@ -8,15 +8,15 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Currencies whose minor unit is not a hundredth (https://docs.stripe.com/currencies#zero-decimal). ISK and UGX have none
-// either, and Stripe still counts them in hundredths.
+// Currencies whose minor unit is not a hundredth (https://docs.stripe.com/currencies#zero-decimal). ISK and UGX have
+// none either, and Stripe still counts them in hundredths.
 var (
 	zeroDecimal = strings.Fields("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf")
 	threePlaces = strings.Fields("bhd jod kwd omr tnd")
 )
 
-// FormatAmount writes an amount of minor units, whole or with decimals, as people do: "14.00 EUR", "1400 JPY". What is no number
-// is written as it is.
+// FormatAmount writes an amount of minor units, whole or with decimals, as people do: "14.00 EUR", "1400 JPY". What is
+// no number is written as it is.
 func FormatAmount(minor, currency string) string {
 	places := int32(2)
 	switch {
@@ -40,7 +40,8 @@ func FormatPrice(p *catalogv1.Price) string {
 	var words string
 	switch c := p.GetCustomUnitAmount(); {
 	case len(p.GetTiers()) > 0 || p.GetTiersMode() != "":
-		words = strings.TrimSpace(strconv.Itoa(len(p.GetTiers()))+" "+p.GetTiersMode()) + " tiers in " + strings.ToUpper(p.GetCurrency())
+		words = strings.TrimSpace(strconv.Itoa(len(p.GetTiers()))+" "+p.GetTiersMode()) + " tiers in " +
+			strings.ToUpper(p.GetCurrency())
 	case c != nil:
 		words = "customer's choice in " + strings.ToUpper(p.GetCurrency())
 	default:

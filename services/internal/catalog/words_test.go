@@ -32,13 +32,33 @@ func TestPricesInWords(t *testing.T) {
 	t.Parallel()
 	monthly := &catalogv1.Recurring{Interval: "month"}
 	for want, p := range map[string]*catalogv1.Price{
-		"14.00 EUR":                     {Currency: "eur", UnitAmount: "1400"},
-		"0.005 USD / month, metered":    {Currency: "usd", UnitAmountDecimal: "0.5", Recurring: &catalogv1.Recurring{Interval: "month", UsageType: "metered"}},
-		"14.00 EUR / month":             {Currency: "eur", UnitAmount: "1400", Recurring: monthly},
-		"14.00 EUR / 3 months":          {Currency: "eur", UnitAmount: "1400", Recurring: &catalogv1.Recurring{Interval: "month", IntervalCount: 3}},
-		"14.00 EUR per 6":               {Currency: "eur", UnitAmount: "1400", TransformQuantity: &catalogv1.TransformQuantity{DivideBy: 6, Round: "up"}},
-		"customer's choice in EUR":      {Currency: "eur", CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "100"}},
-		"1 volume tiers in EUR / month": {Currency: "eur", TiersMode: "volume", Tiers: []*catalogv1.PriceTier{{UnitAmount: "100"}}, Recurring: monthly},
+		"14.00 EUR": {Currency: "eur", UnitAmount: "1400"},
+		"0.005 USD / month, metered": {
+			Currency:          "usd",
+			UnitAmountDecimal: "0.5",
+			Recurring:         &catalogv1.Recurring{Interval: "month", UsageType: "metered"},
+		},
+		"14.00 EUR / month": {Currency: "eur", UnitAmount: "1400", Recurring: monthly},
+		"14.00 EUR / 3 months": {
+			Currency:   "eur",
+			UnitAmount: "1400",
+			Recurring:  &catalogv1.Recurring{Interval: "month", IntervalCount: 3},
+		},
+		"14.00 EUR per 6": {
+			Currency:          "eur",
+			UnitAmount:        "1400",
+			TransformQuantity: &catalogv1.TransformQuantity{DivideBy: 6, Round: "up"},
+		},
+		"customer's choice in EUR": {
+			Currency:         "eur",
+			CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "100"},
+		},
+		"1 volume tiers in EUR / month": {
+			Currency:  "eur",
+			TiersMode: "volume",
+			Tiers:     []*catalogv1.PriceTier{{UnitAmount: "100"}},
+			Recurring: monthly,
+		},
 	} {
 		require.Equal(t, want, catalog.FormatPrice(p))
 	}

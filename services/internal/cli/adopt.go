@@ -56,7 +56,8 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if !status.GetCreationsHeld() {
-		say(os.Stderr, "driftless: push creates what Stripe does not hold (push_create is on): what is not adopted in time is made a second time")
+		say(os.Stderr,
+			"driftless: push creates what Stripe does not hold (push_create is on): what is not adopted in time is made a second time")
 	}
 	wanted, held, err := candidates(ctx, client, cmd.MetadataKey)
 	if err != nil {
@@ -68,13 +69,19 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 	}
 	file, err := os.OpenFile(cmd.File, flags, 0o644) //nolint:gosec // to be read and edited by people
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%s exists, and may have been reviewed: name another file with -f, or write over it with --force", cmd.File)
+		return fmt.Errorf(
+			"%s exists, and may have been reviewed: name another file with -f, or write over it with --force", cmd.File)
 	}
 	if err != nil {
 		return fmt.Errorf("write the matches: %w", err)
 	}
 	defer file.Close()
-	out, err := newAdoptWriter(file, adoptHeader{Account: status.GetAccount(), MetadataKey: cmd.MetadataKey, PlannedAt: time.Now().UTC().Truncate(time.Second), Scan: scan.GetId()})
+	out, err := newAdoptWriter(file, adoptHeader{
+		Account:     status.GetAccount(),
+		MetadataKey: cmd.MetadataKey,
+		PlannedAt:   time.Now().UTC().Truncate(time.Second),
+		Scan:        scan.GetId(),
+	})
 	if err != nil {
 		return fmt.Errorf("write the matches: %w", err)
 	}
@@ -102,7 +109,8 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 }
 
 // readyToAdopt returns once reconciliation knows all that the newest scan has found.
-func readyToAdopt(ctx context.Context, client controlv1connect.ControlServiceClient) (*controlv1.GetStatusResponse, *meshv1.ScanReport, error) {
+func readyToAdopt(ctx context.Context,
+	client controlv1connect.ControlServiceClient) (*controlv1.GetStatusResponse, *meshv1.ScanReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	for {
@@ -115,7 +123,9 @@ func readyToAdopt(ctx context.Context, client controlv1connect.ControlServiceCli
 		case scan == nil:
 			return nil, nil, errors.New("it is not known what Stripe holds: read it first, with `driftless scan`")
 		case scan.GetFinishedAt() == nil:
-			return nil, nil, errors.New("the scan of Stripe " + scanState(scan) + ": wait for its end, or start another with `driftless scan`")
+			return nil, nil,
+				errors.New("the scan of Stripe " + scanState(scan) +
+					": wait for its end, or start another with `driftless scan`")
 		}
 		behind := uint64(0)
 		for _, consumer := range resp.Msg.GetConsumers() {
@@ -128,14 +138,16 @@ func readyToAdopt(ctx context.Context, client controlv1connect.ControlServiceCli
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, fmt.Errorf("reconciliation has %d messages to take in before the matches can be trusted: try again later", behind)
+			return nil, nil,
+				fmt.Errorf("reconciliation has %d messages to take in before the matches can be trusted: try again later", behind)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
 // candidates reads both sides' products that stand for none of the other's.
-func candidates(ctx context.Context, client controlv1connect.ControlServiceClient, metadataKey string) (wanted []adoption.Wanted, held []adoption.Held, err error) {
+func candidates(ctx context.Context, client controlv1connect.ControlServiceClient,
+	metadataKey string) (wanted []adoption.Wanted, held []adoption.Held, err error) {
 	request := &controlv1.ListProductsRequest{Adoptable: true}
 	for {
 		resp, err := client.ListProducts(ctx, connect.NewRequest(request))
@@ -157,7 +169,8 @@ func candidates(ctx context.Context, client controlv1connect.ControlServiceClien
 }
 
 // details reads products by id.
-func details(ctx context.Context, client controlv1connect.ControlServiceClient, ids []string) (map[string]*controlv1.ProductDetail, error) {
+func details(ctx context.Context, client controlv1connect.ControlServiceClient,
+	ids []string) (map[string]*controlv1.ProductDetail, error) {
 	resp, err := client.ListProducts(ctx, connect.NewRequest(&controlv1.ListProductsRequest{ProductIds: ids}))
 	if err != nil {
 		return nil, err
@@ -170,7 +183,8 @@ func details(ctx context.Context, client controlv1connect.ControlServiceClient, 
 }
 
 // propose works matches out in detail. What has changed since they were found is left out.
-func propose(ctx context.Context, client controlv1connect.ControlServiceClient, matches []adoption.Match, yield func(p adoption.Proposal, want, held string) error) error {
+func propose(ctx context.Context, client controlv1connect.ControlServiceClient, matches []adoption.Match,
+	yield func(p adoption.Proposal, want, held string) error) error {
 	var ids []string
 	for _, m := range matches {
 		ids = append(ids, m.Product)
@@ -187,7 +201,8 @@ func propose(ctx context.Context, client controlv1connect.ControlServiceClient, 
 		if want.GetProduct() == nil || m.StripeID != "" && held.GetProduct() == nil {
 			continue
 		}
-		if err := yield(adoption.Propose(m, want, held), want.GetProduct().GetName(), held.GetProduct().GetName()); err != nil {
+		if err := yield(adoption.Propose(m, want, held), want.GetProduct().GetName(),
+			held.GetProduct().GetName()); err != nil {
 			return err
 		}
 	}
@@ -265,7 +280,13 @@ func (r *adoptReport) add(p adoption.Proposal, want, held string) {
 func (r *adoptReport) end() {
 	r.File = r.file
 	if r.json {
-		r.list.end(map[string]any{"file": r.File, "catalog_products": r.Products, "stripe_products": r.Stripe, "certain": r.Certain, "doubtful": r.Doubtful})
+		r.list.end(map[string]any{
+			"file":             r.File,
+			"catalog_products": r.Products,
+			"stripe_products":  r.Stripe,
+			"certain":          r.Certain,
+			"doubtful":         r.Doubtful,
+		})
 		return
 	}
 	if len(r.matches) > 0 {
@@ -280,7 +301,8 @@ func (r *adoptReport) end() {
 		say(stdout)
 	}
 	rest := r.Products - r.Certain - r.Doubtful
-	sayf(stdout, "%d of %d products of the catalog match one of %d in Stripe beyond doubt, %d are doubtful, %d match none and will be created.\n",
+	sayf(stdout,
+		"%d of %d products of the catalog match one of %d in Stripe beyond doubt, %d are doubtful, %d match none and will be created.\n",
 		r.Certain, r.Products, r.Stripe, r.Doubtful, rest)
 	sayf(stdout, "Review %s, then: driftless adopt apply %s\n", r.file, r.file)
 }

@@ -51,12 +51,21 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 	if account := status.Msg.GetAccount(); account != header.Account {
 		return fmt.Errorf("%s is about account %s, and this is %s", cmd.File, header.Account, account)
 	}
-	a := &adoptApply{client: client, header: header, timeout: cmd.Timeout, noWait: cmd.NoWait, json: c.Output == "json", products: map[string]int{}, stripes: map[string]int{}}
+	a := &adoptApply{
+		client:   client,
+		header:   header,
+		timeout:  cmd.Timeout,
+		noWait:   cmd.NoWait,
+		json:     c.Output == "json",
+		products: map[string]int{},
+		stripes:  map[string]int{},
+	}
 	if err := a.each(ctx, cmd.File, a.check); err != nil {
 		return err
 	}
 	if len(a.stale) > 0 {
-		return fmt.Errorf("nothing was done, since %s is stale or wrong:\n  %s\nCorrect these, or make a new plan", cmd.File, strings.Join(a.stale, "\n  "))
+		return fmt.Errorf("nothing was done, since %s is stale or wrong:\n  %s\nCorrect these, or make a new plan",
+			cmd.File, strings.Join(a.stale, "\n  "))
 	}
 	a.approved = len(a.products)
 	if a.json {
@@ -64,14 +73,23 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 	}
 	err = a.each(ctx, cmd.File, a.apply)
 	if a.json {
-		a.list.end(map[string]any{"approved": a.approved, "adopted": a.adopted, "already": a.already, "ordered": a.ordered, "refused": a.refused, "differing": a.differing, "unknown": a.unknown})
+		a.list.end(map[string]any{
+			"approved":  a.approved,
+			"adopted":   a.adopted,
+			"already":   a.already,
+			"ordered":   a.ordered,
+			"refused":   a.refused,
+			"differing": a.differing,
+			"unknown":   a.unknown,
+		})
 	} else {
 		a.progress.clear()
 		sayf(stdout, "%d of %d approved products adopted, %d had been before", a.adopted, a.approved, a.already)
 		for _, more := range []struct {
 			n    int
 			what string
-		}{{a.ordered, "ordered"}, {a.refused, "refused"}, {a.differing, "still to be brought to their latest state"}, {a.unknown, "not known to be equal"}} {
+		}{{a.ordered, "ordered"}, {a.refused, "refused"}, {a.differing, "still to be brought to their latest state"},
+			{a.unknown, "not known to be equal"}} {
 			if more.n > 0 {
 				sayf(stdout, ", %d %s", more.n, more.what)
 			}
@@ -111,7 +129,8 @@ type adoptApply struct {
 const maxStale = 50
 
 // each calls do with the approved entries, as many at once as one request takes, and what both sides hold of them.
-func (a *adoptApply) each(ctx context.Context, path string, do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error) error {
+func (a *adoptApply) each(ctx context.Context, path string,
+	do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error) error {
 	_, entries, err := readAdoptFile(path)
 	if err != nil {
 		return err
@@ -173,7 +192,8 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 			a.stale = append(a.stale, "...")
 			return errStale
 		default:
-			a.stale = append(a.stale, fmt.Sprintf("line %d, product %s: %s", e.line, e.Product, strings.Join(why, "; ")))
+			a.stale = append(a.stale,
+				fmt.Sprintf("line %d, product %s: %s", e.line, e.Product, strings.Join(why, "; ")))
 		}
 	}
 	return nil
@@ -182,7 +202,8 @@ func (a *adoptApply) check(_ context.Context, page []adoptEntry, found map[strin
 var errStale = errors.New("too much is stale to be named")
 
 // order is what push is told for an entry; done says that it has been carried out, and stale why it must not be.
-func (a *adoptApply) order(e adoptEntry, found map[string]*controlv1.ProductDetail) (order *meshv1.Adopt, done bool, stale string) {
+func (a *adoptApply) order(e adoptEntry,
+	found map[string]*controlv1.ProductDetail) (order *meshv1.Adopt, done bool, stale string) {
 	change, observed := found[e.Product].GetDesired(), found[e.Product].GetObserved()
 	order = &meshv1.Adopt{ProductId: e.Product, StripeId: e.Stripe, Prices: e.Prices, Replace: e.Replace}
 	switch {
@@ -196,7 +217,9 @@ func (a *adoptApply) order(e adoptEntry, found map[string]*controlv1.ProductDeta
 		return nil, false, "the catalog has, or had, a product of the id " + e.Stripe + " itself"
 	}
 	match := adoption.Match{Product: e.Product, StripeID: e.Stripe, Why: adoption.Why(e.Why)}
-	if e.Why != "" && !adoption.Holds(match, adoption.WantedOf(change, a.header.MetadataKey), adoption.HeldOf(held, a.header.MetadataKey)) {
+	if e.Why != "" &&
+		!adoption.Holds(match, adoption.WantedOf(change, a.header.MetadataKey),
+			adoption.HeldOf(held, a.header.MetadataKey)) {
 		return nil, false, fmt.Sprintf("it no longer matches %s by %s", e.Stripe, e.Why)
 	}
 	proposal := adoption.Propose(match, change, held)
@@ -204,7 +227,8 @@ func (a *adoptApply) order(e adoptEntry, found map[string]*controlv1.ProductDeta
 		order.Prices, order.Replace = proposal.Prices, nil
 		for _, r := range proposal.Reservations {
 			if r.Price != "" {
-				return nil, false, r.Detail + "; say which prices are adopted (prices: {the catalog's id: Stripe's id}; {} for none)"
+				return nil, false,
+					r.Detail + "; say which prices are adopted (prices: {the catalog's id: Stripe's id}; {} for none)"
 			}
 		}
 	} else if e.Why != "" {
@@ -219,10 +243,21 @@ func (a *adoptApply) order(e adoptEntry, found map[string]*controlv1.ProductDeta
 	}
 	var prices []catalog.PriceSighting
 	for _, p := range held.GetPrices() {
-		prices = append(prices, catalog.PriceSighting{StripeID: p.GetStripeId(), Price: p.GetPrice(), Created: p.GetCreated(), Seen: p.GetSeen()})
+		prices = append(prices, catalog.PriceSighting{
+			StripeID: p.GetStripeId(),
+			Price:    p.GetPrice(),
+			Created:  p.GetCreated(),
+			Seen:     p.GetSeen(),
+		})
 	}
-	sighting := catalog.ProductSighting{Product: held.GetProduct(), Seen: held.GetProductSeen(), Updated: held.GetProductUpdated()}
-	if err := catalog.Adopt(proto.CloneOf(observed), change, catalog.Adoption{StripeID: e.Stripe, Prices: order.GetPrices(), Replace: order.GetReplace()}, sighting, prices); err != nil {
+	sighting := catalog.ProductSighting{
+		Product: held.GetProduct(),
+		Seen:    held.GetProductSeen(),
+		Updated: held.GetProductUpdated(),
+	}
+	if err := catalog.Adopt(proto.CloneOf(observed), change,
+		catalog.Adoption{StripeID: e.Stripe, Prices: order.GetPrices(), Replace: order.GetReplace()}, sighting,
+		prices); err != nil {
 		return nil, false, err.Error()
 	}
 	return order, false, ""
@@ -271,11 +306,14 @@ func (a *adoptApply) apply(ctx context.Context, page []adoptEntry, found map[str
 
 // await shows what becomes of the orders, and waits until push has brought what was adopted to its newest state.
 func (a *adoptApply) await(ctx context.Context, waiting map[string]adoptEntry) error {
-	waitCtx, cancel := context.WithTimeoutCause(ctx, a.timeout, fmt.Errorf("push has not carried the orders out within %s; they stay, and are carried out when it does", a.timeout))
+	waitCtx, cancel := context.WithTimeoutCause(ctx, a.timeout,
+		fmt.Errorf("push has not carried the orders out within %s; they stay, and are carried out when it does",
+			a.timeout))
 	defer cancel()
 	var adopted []string
 	for len(waiting) > 0 {
-		resp, err := a.client.ListAdoptions(waitCtx, connect.NewRequest(&controlv1.ListAdoptionsRequest{Ids: slices.Sorted(maps.Keys(waiting))}))
+		resp, err := a.client.ListAdoptions(waitCtx,
+			connect.NewRequest(&controlv1.ListAdoptionsRequest{Ids: slices.Sorted(maps.Keys(waiting))}))
 		if err != nil && waitCtx.Err() != nil {
 			return context.Cause(waitCtx)
 		}

@@ -54,7 +54,8 @@ type adoptEntry struct {
 
 func entryOf(p adoption.Proposal) adoptEntry {
 	e := adoptEntry{
-		Product: p.Product, Stripe: p.StripeID, Why: string(p.Why), Prices: p.Prices, Replace: p.Replace, Doubts: p.Doubts(), Approve: p.Certain(),
+		Product: p.Product, Stripe: p.StripeID, Why: string(p.Why), Prices: p.Prices, Replace: p.Replace,
+		Doubts: p.Doubts(), Approve: p.Certain(),
 	}
 	if p.StripeID == "" {
 		e.Prices = nil
@@ -167,7 +168,8 @@ func quoted(s string) string {
 	return b.String()
 }
 
-// readAdoptFile yields the head of the file, in the first turn alone, and then its entries. It ends after the first error.
+// readAdoptFile yields the head of the file, in the first turn alone, and then its entries. It ends after the first
+// error.
 func readAdoptFile(path string) (adoptHeader, iter.Seq2[adoptEntry, error], error) {
 	var header adoptHeader
 	next, stop := iter.Pull2(documents(path))

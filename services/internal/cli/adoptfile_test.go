@@ -56,7 +56,8 @@ func TestAdoptFile_HoldsNoEntryThatStripeWrote(t *testing.T) {
 func TestAdoptFile_ReadsBackTextsThatYAMLWouldChange(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{
-		"true", "No", "null", "~", "1", "1e3", "0x10", "1_000", "2026-01-02", "---", "...", "- a", "? a", "a: b", "a #b", "#a", "*a", "&a", "!a", "%a", "@a", "`a",
+		"true", "No", "null", "~", "1", "1e3", "0x10", "1_000", "2026-01-02", "---", "...", "- a", "? a", "a: b",
+		"a #b", "#a", "*a", "&a", "!a", "%a", "@a", "`a",
 		"{a}", "[a]", "|", ">", "'a'", `"a"`, `a\nb`, " a", "a ", "a\tb", "a\nb", "a\r\nb", "\x00", "\x1b[31m",
 		"\x7f", "\u0085", "\u009b", "\u202e", "\ufeff", "\U000e0041",
 		"😀", "é", "=", "<<", ".inf", ".nan", "a-b c",
@@ -78,7 +79,8 @@ func FuzzAdoptFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, id, stripe, text string) {
 		// Protobuf has UTF-8 only.
-		id, stripe, text = strings.ToValidUTF8(id, "?"), strings.ToValidUTF8(stripe, "?"), strings.ToValidUTF8(text, "?")
+		id, stripe, text = strings.ToValidUTF8(id, "?"), strings.ToValidUTF8(stripe, "?"),
+			strings.ToValidUTF8(text, "?")
 		if id == "" || stripe == "" {
 			return
 		}

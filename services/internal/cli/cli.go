@@ -1,4 +1,5 @@
-// Package cli is the driftless command: it runs a whole mesh on one machine, and is the operator's tool for a mesh anywhere.
+// Package cli is the driftless command: it runs a whole mesh on one machine, and is the operator's tool for a mesh
+// anywhere.
 package cli
 
 import (
@@ -10,8 +11,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/driftless-sync/driftless/services/internal/service"
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/service"
 )
 
 // cli is the command line; every command is a struct with a Run method.
@@ -58,7 +59,8 @@ func Main(args []string) int {
 	var c cli
 	options, mapping := config.Options()
 	parser := kong.Must(&c, append(options, kong.Name("driftless"),
-		kong.Description("Keeps a product catalog in Postgres and its Products and Prices in Stripe equal.\n\n"+config.SecretFlags),
+		kong.Description("Keeps a product catalog in Postgres and its Products and Prices in Stripe equal.\n\n"+
+			config.SecretFlags),
 		kong.Vars{"version": service.Version()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))...)
 	parsed, err := parser.Parse(args)
 	if err == nil {

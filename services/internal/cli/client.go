@@ -121,8 +121,8 @@ func patiently(ctx context.Context, call func() error) error {
 	}
 }
 
-// explain says in a sentence that a service does not answer, and what to do. A connection that breaks in the middle of a call, as
-// when the service is killed, is that too, whatever code the client has for it.
+// explain says in a sentence that a service does not answer, and what to do. A connection that breaks in the middle of
+// a call, as when the service is killed, is that too, whatever code the client has for it.
 func explain(api, url string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
@@ -131,9 +131,11 @@ func explain(api, url string) connect.UnaryInterceptorFunc {
 			switch broken := errors.As(err, &opErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); {
 			case !broken || ctx.Err() != nil:
 			case opErr == nil || opErr.Op != "dial":
-				return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("the connection to the %s API at %s broke: %w", api, url, err))
+				return nil, connect.NewError(connect.CodeUnavailable,
+					fmt.Errorf("the connection to the %s API at %s broke: %w", api, url, err))
 			default:
-				return nil, connect.NewError(connect.CodeUnavailable, errors.New("the "+api+" API at "+url+" does not answer: is the mesh running? (driftless up)"))
+				return nil, connect.NewError(connect.CodeUnavailable,
+					errors.New("the "+api+" API at "+url+" does not answer: is the mesh running? (driftless up)"))
 			}
 			return resp, err
 		}

@@ -33,7 +33,8 @@ func TestACallThatAKilledServiceCutsOffIsMadeAgain(t *testing.T) {
 				_ = conn.Close()
 			}))
 			t.Cleanup(server.Close)
-			client := controlv1connect.NewControlServiceClient(server.Client(), server.URL, connect.WithInterceptors(explain("control", server.URL)))
+			client := controlv1connect.NewControlServiceClient(server.Client(), server.URL,
+				connect.WithInterceptors(explain("control", server.URL)))
 			require.NoError(t, patiently(t.Context(), func() error {
 				_, err := client.Plan(t.Context(), connect.NewRequest(&controlv1.PlanRequest{}))
 				return err //nolint:wrapcheck // as it is

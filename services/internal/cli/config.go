@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/driftless-sync/driftless/services/internal/service"
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/service"
 )
 
 type configCmd struct {
@@ -93,7 +93,8 @@ func (cmd *configCheckCmd) Run(ctx context.Context, c *cli) error {
 
 func askDatabase(ctx context.Context, s settings, mapping *config.Mapping) ([]foundProblem, error) {
 	found, err := ingestion.Check(ctx, ingestion.Config{
-		Account: s.Account, DatabaseURL: s.DatabaseURL.Reveal(), Mapping: mapping, Slot: s.Slot, Publication: s.Publication,
+		Account: s.Account, DatabaseURL: s.DatabaseURL.Reveal(), Mapping: mapping, Slot: s.Slot,
+		Publication: s.Publication,
 	})
 	if err != nil {
 		return nil, err

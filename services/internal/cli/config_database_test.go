@@ -53,7 +53,8 @@ func TestConfigCheckDatabase(t *testing.T) {
 	write(watched)
 	code, out := output(t, "config", "check", "--database", "--config", path)
 	require.Equal(t, 0, code, out)
-	require.Contains(t, out, "account default: the configuration is valid, and the catalog database is as ingestion needs it")
+	require.Contains(t, out,
+		"account default: the configuration is valid, and the catalog database is as ingestion needs it")
 
 	write(ownTables)
 	exec(`UPDATE shop.prices SET currency = 'euro!'`)
@@ -82,7 +83,9 @@ func TestConfigCheckDatabase(t *testing.T) {
 	require.Contains(t, answer.Accounts[0].Findings[0].Message, `column "title" does not exist`)
 
 	var made int
-	require.NoError(t, pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())
+	require.NoError(t,
+		pool.QueryRow(t.Context(),
+			`SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())
 		+ (SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'driftless%')`).Scan(&made))
 	require.Zero(t, made, "nothing is made")
 

@@ -27,9 +27,20 @@ func TestConfigCheckRefusesWhatTheServicesWould(t *testing.T) {
 		"built-in tables can be written back": {yaml: "policy: {description: stripe}\nextras: import\n", want: 0},
 		"own tables without a statement":      {yaml: ownTables + "policy: {description: stripe}\n", want: 1},
 		"a flag of another service":           {yaml: "guard_share: 2\n", want: 1},
-		"an account's tables":                 {yaml: "policy: {description: stripe}\naccounts:\n  eu: {}\n  us:\n    " + indented(ownTables), want: 1},
-		"only the account that is named":      {yaml: "policy: {description: stripe}\naccounts:\n  eu: {}\n  us:\n    " + indented(ownTables), args: []string{"--account", "eu"}, want: 0},
-		"an account that is not in the file":  {yaml: "accounts:\n  eu: {}\n", args: []string{"--account", "us"}, want: 1},
+		"an account's tables": {
+			yaml: "policy: {description: stripe}\naccounts:\n  eu: {}\n  us:\n    " + indented(ownTables),
+			want: 1,
+		},
+		"only the account that is named": {
+			yaml: "policy: {description: stripe}\naccounts:\n  eu: {}\n  us:\n    " + indented(ownTables),
+			args: []string{"--account", "eu"},
+			want: 0,
+		},
+		"an account that is not in the file": {
+			yaml: "accounts:\n  eu: {}\n",
+			args: []string{"--account", "us"},
+			want: 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "driftless.yaml")

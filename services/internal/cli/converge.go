@@ -17,7 +17,8 @@ import (
 // waitConverged returns the plan once everything committed before the call is captured, nothing is in flight, and it
 // is known that nothing differs of the products named, or of all. If ctx ends before, its error says what was still
 // to be done.
-func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient, ingest ingestv1connect.IngestServiceClient, products []string) (*controlv1.PlanResponse, error) {
+func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient,
+	ingest ingestv1connect.IngestServiceClient, products []string) (*controlv1.PlanResponse, error) {
 	if err := patiently(ctx, func() error {
 		_, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 		return err
@@ -67,7 +68,8 @@ func remaining(plan *controlv1.PlanResponse) string {
 	if len(names) > 0 {
 		which = " (" + strings.Join(names, ", ") + ")"
 	}
-	words := fmt.Sprintf("%d products differ%s, %d messages are in flight", len(plan.GetProducts()), which, plan.GetInFlight())
+	words := fmt.Sprintf("%d products differ%s, %d messages are in flight", len(plan.GetProducts()), which,
+		plan.GetInFlight())
 	if why := unknownBecause(plan.GetEquality()); why != "" {
 		words = "unknown: " + why + "; " + words
 	}

@@ -68,7 +68,8 @@ func (cmd *deadShowCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	resp, err := client.GetDeadLetters(ctx, connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: cmd.Product}))
+	resp, err := client.GetDeadLetters(ctx,
+		connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: cmd.Product}))
 	if err != nil {
 		return err
 	}
@@ -76,7 +77,8 @@ func (cmd *deadShowCmd) Run(ctx context.Context, c *cli) error {
 		return printJSON(resp.Msg)
 	}
 	if len(resp.Msg.GetDeadLetters()) == 0 {
-		sayf(stdout, "product %s has no open dead letter; `driftless history %s` shows what happened to it\n", cmd.Product, cmd.Product)
+		sayf(stdout, "product %s has no open dead letter; `driftless history %s` shows what happened to it\n",
+			cmd.Product, cmd.Product)
 		return nil
 	}
 	for i, d := range resp.Msg.GetDeadLetters() {
@@ -181,14 +183,17 @@ type deadLetters struct {
 
 func (d deadLetters) selection() (*controlv1.DeadLetterSelection, error) {
 	if len(d.Products) == 0 && d.Reason == "" && d.Service == "" && !d.All {
-		return nil, errors.New("nothing is selected: name products, give --reason or --service, or say --all (`driftless dead list` shows what there is)")
+		return nil, errors.New(
+			"nothing is selected: name products, give --reason or --service, or say --all (`driftless dead list` shows what there is)")
 	}
 	return &controlv1.DeadLetterSelection{ProductIds: d.Products, Reason: d.Reason, Service: d.Service, All: d.All}, nil
 }
 
-// take goes through a selection, which the control API takes part by part. It stops at a part of which something failed:
-// what comes after would most likely fail too.
-func (d deadLetters) take(part func(*controlv1.DeadLetterSelection) (results []*controlv1.DeadLetterResult, truncated bool, err error)) ([]*controlv1.DeadLetterResult, error) {
+// take goes through a selection, which the control API takes part by part. It stops at a part of which something
+// failed: what comes after would most likely fail too.
+func (d deadLetters) take(
+	part func(*controlv1.DeadLetterSelection) (results []*controlv1.DeadLetterResult, truncated bool, err error)) (
+	[]*controlv1.DeadLetterResult, error) {
 	selection, err := d.selection()
 	if err != nil {
 		return nil, err
@@ -197,7 +202,8 @@ func (d deadLetters) take(part func(*controlv1.DeadLetterSelection) (results []*
 	for {
 		results, truncated, err := part(selection)
 		all = append(all, results...)
-		switch failed := slices.ContainsFunc(results, func(r *controlv1.DeadLetterResult) bool { return r.GetError() != "" && r.GetLetterId() != "" }); {
+		switch failed := slices.ContainsFunc(results,
+			func(r *controlv1.DeadLetterResult) bool { return r.GetError() != "" && r.GetLetterId() != "" }); {
 		case err != nil || !truncated || len(results) == 0:
 			return all, err
 		case failed:
@@ -218,7 +224,8 @@ func failures(results []*controlv1.DeadLetterResult) (n int) {
 }
 
 // report shows what became of each letter. An error in between does not hide what was done before it.
-func report(c *cli, whole proto.Message, results []*controlv1.DeadLetterResult, done func(*controlv1.DeadLetterResult) string, err error) error {
+func report(c *cli, whole proto.Message, results []*controlv1.DeadLetterResult,
+	done func(*controlv1.DeadLetterResult) string, err error) error {
 	switch {
 	case c.Output == "json" && (err == nil || len(results) > 0):
 		err = errors.Join(err, printJSON(whole))
@@ -268,15 +275,17 @@ func (cmd *deadReplayCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	results, err := cmd.take(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
-		resp, err := client.ReplayDeadLetters(ctx, connect.NewRequest(&controlv1.ReplayDeadLettersRequest{Selection: s}))
+		resp, err := client.ReplayDeadLetters(ctx,
+			connect.NewRequest(&controlv1.ReplayDeadLettersRequest{Selection: s}))
 		if err != nil {
 			return nil, false, err
 		}
 		return resp.Msg.GetResults(), resp.Msg.GetTruncated(), nil
 	})
-	return report(c, &controlv1.ReplayDeadLettersResponse{Results: results}, results, func(r *controlv1.DeadLetterResult) string {
-		return "ordered from " + r.GetOrdered()
-	}, err)
+	return report(c, &controlv1.ReplayDeadLettersResponse{Results: results}, results,
+		func(r *controlv1.DeadLetterResult) string {
+			return "ordered from " + r.GetOrdered()
+		}, err)
 }
 
 type deadDropCmd struct {
@@ -300,11 +309,13 @@ func (cmd *deadDropCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	results, err := cmd.take(func(s *controlv1.DeadLetterSelection) ([]*controlv1.DeadLetterResult, bool, error) {
-		resp, err := client.DropDeadLetters(ctx, connect.NewRequest(&controlv1.DropDeadLettersRequest{Selection: s, Why: cmd.Why}))
+		resp, err := client.DropDeadLetters(ctx,
+			connect.NewRequest(&controlv1.DropDeadLettersRequest{Selection: s, Why: cmd.Why}))
 		if err != nil {
 			return nil, false, err
 		}
 		return resp.Msg.GetResults(), resp.Msg.GetTruncated(), nil
 	})
-	return report(c, &controlv1.DropDeadLettersResponse{Results: results}, results, func(*controlv1.DeadLetterResult) string { return "dropped" }, err)
+	return report(c, &controlv1.DropDeadLettersResponse{Results: results}, results,
+		func(*controlv1.DeadLetterResult) string { return "dropped" }, err)
 }

@@ -34,14 +34,21 @@ func TestDeadLettersAreListedByFilter(t *testing.T) {
 	var asked *controlv1.ListDeadLettersRequest
 	s := &stub{list: func(req *controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error) {
 		asked = req
-		return &controlv1.ListDeadLettersResponse{DeadLetters: []*meshv1.DeadLetter{{ProductId: "mug", Reason: "refused_by_stripe", Message: "No such tax code"}}}, nil
+		return &controlv1.ListDeadLettersResponse{
+			DeadLetters: []*meshv1.DeadLetter{{
+				ProductId: "mug",
+				Reason:    "refused_by_stripe",
+				Message:   "No such tax code",
+			}},
+		}, nil
 	}}
 	url := s.serve(t)
 	code, out := printed(t, "dead", "--control", url)
 	require.Zero(t, code)
 	require.Contains(t, out, "No such tax code")
 	require.EqualValues(t, 100, asked.GetLimit())
-	code, out = printed(t, "dead", "list", "--control", url, "--product", "mug", "--product", "cup", "--reason", "refused_by_stripe", "--service", "push", "-o", "json")
+	code, out = printed(t, "dead", "list", "--control", url, "--product", "mug", "--product", "cup", "--reason",
+		"refused_by_stripe", "--service", "push", "-o", "json")
 	require.Zero(t, code)
 	require.Equal(t, []string{"mug", "cup"}, asked.GetProductIds())
 	require.Equal(t, "refused_by_stripe", asked.GetReason())
@@ -51,15 +58,23 @@ func TestDeadLettersAreListedByFilter(t *testing.T) {
 
 func TestADeadLetterIsShownWhole(t *testing.T) {
 	letter := &meshv1.DeadLetter{
-		ProductId: "mug", Service: "push", Version: 7, Reason: "refused_by_stripe", Message: "No such tax code: 'txcd_1'", Field: "tax_code",
+		ProductId: "mug", Service: "push", Version: 7, Reason: "refused_by_stripe",
+		Message: "No such tax code: 'txcd_1'", Field: "tax_code",
 		Step: "update product mug", StripeCode: "resource_missing", StripeRequestId: "req_1", Attempts: 3,
-		FirstAt: timestamppb.Now(), LastAt: timestamppb.Now(), Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-		Stream: "CATALOG", Subject: "catalog.default.live.mug", Sequence: 12,
+		FirstAt: timestamppb.Now(), LastAt: timestamppb.Now(),
+		Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		Stream:      "CATALOG", Subject: "catalog.default.live.mug", Sequence: 12,
 	}
 	detail := &controlv1.DeadLetterDetail{
 		DeadLetter: letter,
-		Wanted:     &catalogv1.ProductChange{Operation: catalogv1.Operation_OPERATION_UPSERT, Product: &catalogv1.Product{Id: "mug", Name: "Mug", TaxCode: "txcd_1"}},
-		Steps:      []*controlv1.PlannedStep{{Step: "update product mug", Parameters: []*controlv1.Parameter{{Name: "tax_code", Value: "txcd_1"}}}},
+		Wanted: &catalogv1.ProductChange{
+			Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product:   &catalogv1.Product{Id: "mug", Name: "Mug", TaxCode: "txcd_1"},
+		},
+		Steps: []*controlv1.PlannedStep{{
+			Step:       "update product mug",
+			Parameters: []*controlv1.Parameter{{Name: "tax_code", Value: "txcd_1"}},
+		}},
 	}
 	s := &stub{get: func(req *controlv1.GetDeadLettersRequest) (*controlv1.GetDeadLettersResponse, error) {
 		if req.GetProductId() != "mug" {
@@ -75,8 +90,10 @@ func TestADeadLetterIsShownWhole(t *testing.T) {
 	code, out := printed(t, "dead", "show", "mug", "--control", url)
 	require.Zero(t, code)
 	for _, want := range []string{
-		"No such tax code: 'txcd_1'", "resource_missing", "req_1", "update product mug", "attempts", "4bf92f3577b34da6a3ce929d0e0e4736\n",
-		letter.GetTraceparent(), "catalog.default.live.mug, message 12 of CATALOG", `"Mug"`, "tax_code = txcd_1", "wanted: archived", "wanted: not known any more",
+		"No such tax code: 'txcd_1'", "resource_missing", "req_1", "update product mug", "attempts",
+		"4bf92f3577b34da6a3ce929d0e0e4736\n",
+		letter.GetTraceparent(), "catalog.default.live.mug, message 12 of CATALOG", `"Mug"`, "tax_code = txcd_1",
+		"wanted: archived", "wanted: not known any more",
 	} {
 		require.Contains(t, out, want)
 	}
@@ -102,7 +119,13 @@ func TestNothingSelectedIsNotEverything(t *testing.T) {
 }
 
 func TestReplayAndDropSayWhatWasTaken(t *testing.T) {
-	mug := &controlv1.DeadLetterResult{ProductId: "mug", LetterId: "l1", Service: "push", Reason: "exhausted", Ordered: "push"}
+	mug := &controlv1.DeadLetterResult{
+		ProductId: "mug",
+		LetterId:  "l1",
+		Service:   "push",
+		Reason:    "exhausted",
+		Ordered:   "push",
+	}
 	failed := &controlv1.DeadLetterResult{ProductId: "cup", LetterId: "l2", Error: "NATS: away"}
 	missing := &controlv1.DeadLetterResult{ProductId: "jar", Error: "no such dead letter is open"}
 	for name, c := range map[string]struct {
@@ -111,11 +134,13 @@ func TestReplayAndDropSayWhatWasTaken(t *testing.T) {
 		code    int
 		out     []string
 	}{
-		"all taken":         {[]*controlv1.DeadLetterResult{mug}, nil, 0, []string{"mug"}},
-		"none there":        {nil, nil, 0, []string{"no open dead letter is among those selected"}},
-		"one failed":        {[]*controlv1.DeadLetterResult{failed, mug}, nil, 1, []string{"mug", "failed: NATS: away"}},
-		"one named in vain": {[]*controlv1.DeadLetterResult{missing, mug}, nil, 1, []string{"mug", "failed: no such dead letter is open"}},
-		"refused":           {nil, connect.NewError(connect.CodeUnauthenticated, nil), 1, nil},
+		"all taken":  {[]*controlv1.DeadLetterResult{mug}, nil, 0, []string{"mug"}},
+		"none there": {nil, nil, 0, []string{"no open dead letter is among those selected"}},
+		"one failed": {[]*controlv1.DeadLetterResult{failed, mug}, nil, 1,
+			[]string{"mug", "failed: NATS: away"}},
+		"one named in vain": {[]*controlv1.DeadLetterResult{missing, mug}, nil, 1,
+			[]string{"mug", "failed: no such dead letter is open"}},
+		"refused": {nil, connect.NewError(connect.CodeUnauthenticated, nil), 1, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var why string
@@ -129,7 +154,8 @@ func TestReplayAndDropSayWhatWasTaken(t *testing.T) {
 				},
 			}
 			url := s.serve(t)
-			for _, args := range [][]string{{"replay", "--reason", "exhausted"}, {"drop", "--all", "--why", "not sold any more"}} {
+			for _, args := range [][]string{{"replay", "--reason", "exhausted"},
+				{"drop", "--all", "--why", "not sold any more"}} {
 				code, out := printed(t, append([]string{"dead"}, append(args, "--control", url)...)...)
 				require.Equal(t, c.code, code)
 				for _, want := range c.out {
@@ -152,7 +178,10 @@ func TestALongSelectionIsTakenToItsEnd(t *testing.T) {
 		if next == failAt {
 			result.Error = "NATS: away"
 		}
-		return &controlv1.ReplayDeadLettersResponse{Results: []*controlv1.DeadLetterResult{result}, Truncated: next != "c"}, nil
+		return &controlv1.ReplayDeadLettersResponse{
+			Results:   []*controlv1.DeadLetterResult{result},
+			Truncated: next != "c",
+		}, nil
 	}}
 	url := s.serve(t)
 	code, out := printed(t, "dead", "replay", "--all", "--control", url, "-o", "json")

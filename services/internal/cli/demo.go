@@ -71,7 +71,8 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 			return context.Cause(ctx)
 		}
 	}
-	d.step(ctx, "everything converged", func(context.Context) error { return nil }, func() (string, error) { return "catalog and Stripe are equal", nil })
+	d.step(ctx, "everything converged", func(context.Context) error { return nil },
+		func() (string, error) { return "catalog and Stripe are equal", nil })
 	failed := slices.ContainsFunc(d.results, func(r demoResult) bool { return !r.OK })
 	if d.json {
 		if err := json.NewEncoder(jsonOut).Encode(map[string]any{"ok": !failed, "steps": d.results}); err != nil {
@@ -79,7 +80,8 @@ func (cmd *demoCmd) Run(ctx context.Context, c *cli) error {
 		}
 	}
 	if failed {
-		return errors.New("not everything arrived; `driftless plan` shows what differs and `driftless status` the backlog")
+		return errors.New(
+			"not everything arrived; `driftless plan` shows what differs and `driftless status` the backlog")
 	}
 	if !d.json {
 		sayf(stdout, "\nEverything arrived. Follow one of the products: driftless history %s\n", d.mug())
@@ -103,7 +105,8 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 		return nil, err
 	}
 	if mode == config.LiveMode {
-		return nil, errors.New("the demo makes products, and does not do so in live mode: run the mesh with a test key or the simulator")
+		return nil, errors.New(
+			"the demo makes products, and does not do so in live mode: run the mesh with a test key or the simulator")
 	}
 	d := &demo{json: c.Output == "json", timeout: cmd.Timeout, id: "demo-" + strings.ToLower(rand.Text()[:8])}
 	if d.control, err = cmd.control(c); err != nil {
@@ -121,7 +124,8 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 }
 
 // step makes one change, waits until it has arrived in the products named, or in all, and looks in Stripe.
-func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, look func() (string, error), products ...string) {
+func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, look func() (string, error),
+	products ...string) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
 	defer cancel()
 	if !d.json {
@@ -166,14 +170,21 @@ func (d *demo) product(name, amount string) *catalogv1.Product {
 		Metadata: map[string]string{"sku": "MUG-350"},
 		Prices: []*catalogv1.Price{
 			{Id: d.mug() + "-one", Currency: "eur", UnitAmount: amount, Nickname: "one"},
-			{Id: d.mug() + "-club", Currency: "eur", UnitAmount: "900", Nickname: "club", Recurring: &catalogv1.Recurring{Interval: "month"}},
+			{
+				Id:         d.mug() + "-club",
+				Currency:   "eur",
+				UnitAmount: "900",
+				Nickname:   "club",
+				Recurring:  &catalogv1.Recurring{Interval: "month"},
+			},
 		},
 	}
 }
 
 func (d *demo) upsert(ctx context.Context, p *catalogv1.Product) error {
 	return violations(patiently(ctx, func() error {
-		_, err := d.ingest.UpsertProducts(ctx, connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{p}}))
+		_, err := d.ingest.UpsertProducts(ctx,
+			connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{p}}))
 		return err
 	}))
 }
@@ -202,7 +213,8 @@ func (d *demo) burstArrived() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	history, err := d.control.ListHistory(context.Background(), connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: d.mug(), Limit: 1000}))
+	history, err := d.control.ListHistory(context.Background(),
+		connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: d.mug(), Limit: 1000}))
 	if err != nil {
 		return "", err
 	}
@@ -218,7 +230,8 @@ func (d *demo) burstArrived() (string, error) {
 
 func (d *demo) archive(ctx context.Context) error {
 	return patiently(ctx, func() error {
-		_, err := d.ingest.ArchiveProducts(ctx, connect.NewRequest(&ingestv1.ArchiveProductsRequest{Ids: []string{d.mug()}}))
+		_, err := d.ingest.ArchiveProducts(ctx,
+			connect.NewRequest(&ingestv1.ArchiveProductsRequest{Ids: []string{d.mug()}}))
 		return err
 	})
 }
@@ -282,7 +295,8 @@ func (d *demo) expect(name string, active bool, amount int64) (string, error) {
 	if err := list.Err(); err != nil {
 		return "", sentence(err)
 	}
-	seen := fmt.Sprintf("%q, active %t, %d active prices, default %d.%02d eur", p.Name, p.Active, found, defaultAmount/100, defaultAmount%100)
+	seen := fmt.Sprintf("%q, active %t, %d active prices, default %d.%02d eur", p.Name, p.Active, found,
+		defaultAmount/100, defaultAmount%100)
 	if p.Name != name || p.Active != active || defaultAmount != amount || found != demoPrices {
 		return "", errors.New("Stripe holds " + seen)
 	}

@@ -53,7 +53,8 @@ func (cmd *driftShowCmd) Run(ctx context.Context, c *cli) error {
 }
 
 // showDrift reads all pages and prints them.
-func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServiceClient, request *controlv1.ListDriftRequest) error {
+func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServiceClient,
+	request *controlv1.ListDriftRequest) error {
 	all := &controlv1.ListDriftResponse{}
 	for {
 		resp, err := client.ListDrift(ctx, connect.NewRequest(request))
@@ -98,7 +99,8 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 			say(stdout, product)
 		}
 		sayf(stdout, "  %s\n", differenceLine(d.GetDifference()))
-		about := []string{d.GetState(), "since " + ago(d.GetSince()), "caused by " + strings.ReplaceAll(d.GetCausedBy(), "_", " ")}
+		about := []string{d.GetState(), "since " + ago(d.GetSince()),
+			"caused by " + strings.ReplaceAll(d.GetCausedBy(), "_", " ")}
 		if d.GetEventId() != "" {
 			about[2] += " (" + d.GetEventId() + ")"
 		}
@@ -119,7 +121,8 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 	case all.GetEquality() == nil:
 		sayf(stdout, "%d differences\n", len(all.GetDrift()))
 	case why != "":
-		sayf(stdout, "unknown: %s; %d differences as far as is known%s\n", why, len(all.GetDrift()), asOf(all.GetEquality()))
+		sayf(stdout, "unknown: %s; %d differences as far as is known%s\n", why, len(all.GetDrift()),
+			asOf(all.GetEquality()))
 	default:
 		sayf(stdout, "%d differences%s\n", len(all.GetDrift()), asOf(all.GetEquality()))
 	}
@@ -163,7 +166,8 @@ func (cmd *driftIgnoreCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	resp, err := client.IgnoreDrift(ctx, connect.NewRequest(&controlv1.IgnoreDriftRequest{ProductId: cmd.Product, Fields: cmd.Field}))
+	resp, err := client.IgnoreDrift(ctx,
+		connect.NewRequest(&controlv1.IgnoreDriftRequest{ProductId: cmd.Product, Fields: cmd.Field}))
 	if err != nil {
 		return err
 	}
@@ -182,8 +186,12 @@ func (cmd *driftResolveCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	keep := map[string]controlv1.Keep{"catalog": controlv1.Keep_KEEP_CATALOG, "stripe": controlv1.Keep_KEEP_STRIPE}[cmd.Keep]
-	resp, err := client.ResolveDrift(ctx, connect.NewRequest(&controlv1.ResolveDriftRequest{ProductId: cmd.Product, Fields: cmd.Field, Keep: keep}))
+	keep := map[string]controlv1.Keep{
+		"catalog": controlv1.Keep_KEEP_CATALOG,
+		"stripe":  controlv1.Keep_KEEP_STRIPE,
+	}[cmd.Keep]
+	resp, err := client.ResolveDrift(ctx,
+		connect.NewRequest(&controlv1.ResolveDriftRequest{ProductId: cmd.Product, Fields: cmd.Field, Keep: keep}))
 	if err != nil {
 		return err
 	}
@@ -201,7 +209,8 @@ func (cmd *historyCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	resp, err := client.ListHistory(ctx, connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: cmd.Product, Limit: cmd.Limit}))
+	resp, err := client.ListHistory(ctx,
+		connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: cmd.Product, Limit: cmd.Limit}))
 	if err != nil {
 		return err
 	}

@@ -28,8 +28,8 @@ type endpoints struct {
 
 func endpointsFile(dataDir string) string { return filepath.Join(dataDir, "mesh.json") }
 
-// save tells commands on this machine where the mesh is. The file holds the passwords of the database and of NATS, and the
-// token.
+// save tells commands on this machine where the mesh is. The file holds the passwords of the database and of NATS, and
+// the token.
 func (e endpoints) save(dataDir string) error {
 	data, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
@@ -52,7 +52,8 @@ var errNoMesh = errors.New("no mesh runs")
 func findMesh(dataDir string) (endpoints, error) {
 	data, err := os.ReadFile(endpointsFile(dataDir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return endpoints{}, fmt.Errorf("%w on data directory %s: start one with `driftless up`, name its directory with --data-dir, or the address with --control and --ingest", errNoMesh, dataDir)
+		return endpoints{},
+			fmt.Errorf("%w on data directory %s: start one with `driftless up`, name its directory with --data-dir, or the address with --control and --ingest", errNoMesh, dataDir)
 	}
 	if err != nil {
 		return endpoints{}, fmt.Errorf("read where the mesh is: %w", err)

@@ -134,7 +134,8 @@ func orUnknown(c *cli, err error) error {
 		return errDiffers
 	}
 	// No count beside it: none is known.
-	if err := json.NewEncoder(jsonOut).Encode(map[string]any{"equality": map[string]string{"unknown": why}}); err != nil {
+	if err := json.NewEncoder(jsonOut).Encode(
+		map[string]any{"equality": map[string]string{"unknown": why}}); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	return errDiffers

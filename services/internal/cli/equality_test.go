@@ -42,7 +42,8 @@ func TestVerdict(t *testing.T) {
 	require.Equal(t, "1 product differs as of "+at, verdict(1, &controlv1.Equality{AsOf: today}))
 	require.Equal(t, "12,000 products differ as of "+at, verdict(12_000, &controlv1.Equality{AsOf: today}))
 	require.Equal(t, "unknown: capture is 21 s behind", verdict(0, behind))
-	require.Equal(t, "unknown: capture is 21 s behind; 2 products differ as far as is known as of "+at, verdict(2, behind))
+	require.Equal(t, "unknown: capture is 21 s behind; 2 products differ as far as is known as of "+at,
+		verdict(2, behind))
 	require.Contains(t, verdict(0, nil), "unknown: ")
 	require.Contains(t, verdict(0, &controlv1.Equality{}), "unknown: ", "an answer without a time is none")
 }
@@ -60,12 +61,15 @@ func TestStatus_ExitCodes(t *testing.T) {
 		"pending": {func(s *controlv1.GetStatusResponse) { s.Pending = 1 }, 2, "1 product differs as of "},
 		"drifted": {func(s *controlv1.GetStatusResponse) { s.Drifted = 2 }, 2, "2 products differ as of "},
 		"dead":    {func(s *controlv1.GetStatusResponse) { s.Dead = 3 }, 2, "3 products differ as of "},
-		"unknown": {func(s *controlv1.GetStatusResponse) { s.Equality.Unknown = "no ingestion runs (last report 40 s ago)" }, 2, "unknown: no ingestion runs (last report 40 s ago)"},
-		"halted":  {func(s *controlv1.GetStatusResponse) { s.Halted = "401" }, 2, "equal as of "},
+		"unknown": {func(s *controlv1.GetStatusResponse) {
+			s.Equality.Unknown = "no ingestion runs (last report 40 s ago)"
+		}, 2, "unknown: no ingestion runs (last report 40 s ago)"},
+		"halted": {func(s *controlv1.GetStatusResponse) { s.Halted = "401" }, 2, "equal as of "},
 		"paused": {func(s *controlv1.GetStatusResponse) {
 			s.Paused = []*controlv1.PausedService{{Service: "push", Since: timestamppb.Now()}}
 		}, 2, "equal as of "},
-		"held":    {func(s *controlv1.GetStatusResponse) { s.Guard = &meshv1.Guard{Held: []string{"mug"}} }, 2, "equal as of "},
+		"held": {func(s *controlv1.GetStatusResponse) { s.Guard = &meshv1.Guard{Held: []string{"mug"}} }, 2,
+			"equal as of "},
 		"orphans": {func(s *controlv1.GetStatusResponse) { s.Orphans = 9 }, 0, "equal as of "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,9 +95,11 @@ func TestNothingIsKnownWithoutAnAnswer(t *testing.T) {
 		status:    func() (*controlv1.GetStatusResponse, error) { return nil, away },
 		listDrift: func() (*controlv1.ListDriftResponse, error) { return nil, away },
 	}).serve(t)
-	for _, command := range [][]string{{"status"}, {"plan"}, {"plan", "mug"}, {"sync"}, {"drift"}, {"drift", "show", "mug"}} {
+	for _, command := range [][]string{{"status"}, {"plan"}, {"plan", "mug"}, {"sync"}, {"drift"},
+		{"drift", "show", "mug"}} {
 		for address, why := range map[string]string{
-			url: "no connection to its streams", "http://127.0.0.1:1": "does not answer", "": "no mesh runs on data directory",
+			url: "no connection to its streams", "http://127.0.0.1:1": "does not answer",
+			"": "no mesh runs on data directory",
 		} {
 			args := append(slices.Clone(command), "--data-dir", t.TempDir())
 			if address != "" {
@@ -152,32 +158,48 @@ func TestSync_WaitsForItsReread(t *testing.T) {
 	out, code := outputOf(t, "sync", "mug", "--control", url)
 	require.Zero(t, code, out)
 	require.Contains(t, out, "mug  equal\n1 of 1 products are equal on both sides as of ")
-	require.GreaterOrEqual(t, calls.Load(), int64(6), "the orders of others to ingestion, and a time before the read, do not count")
+	require.GreaterOrEqual(t, calls.Load(), int64(6),
+		"the orders of others to ingestion, and a time before the read, do not count")
 }
 
 func TestSync_SaysWhatIsNotKnown(t *testing.T) {
 	plan := &controlv1.PlanResponse{
-		Orders: 1, IngestionOrders: 1, InFlight: 1, Equality: &controlv1.Equality{Unknown: "capture is stopped: no such column"},
-		Products: []*controlv1.ProductPlan{{ProductId: "cup", Refused: "No such currency", State: controlv1.ProductState_PRODUCT_STATE_DEAD}},
+		Orders: 1, IngestionOrders: 1, InFlight: 1,
+		Equality: &controlv1.Equality{Unknown: "capture is stopped: no such column"},
+		Products: []*controlv1.ProductPlan{{
+			ProductId: "cup",
+			Refused:   "No such currency",
+			State:     controlv1.ProductState_PRODUCT_STATE_DEAD,
+		}},
 	}
 	url := (&stub{plan: func() (*controlv1.PlanResponse, error) { return plan, nil }}).serve(t)
 	begun := time.Now()
 	out, code := outputOf(t, "sync", "mug", "cup", "--control", url)
 	require.Equal(t, 2, code)
-	require.WithinDuration(t, begun.Add(unknownPatience), time.Now(), 5*time.Second, "not after the ten minutes of the orders")
-	require.Equal(t, "cup  differs: refused: No such currency\nmug  unknown: capture is stopped: no such column\nunknown: capture is stopped: no such column. The orders stay.\n", out)
+	require.WithinDuration(t, begun.Add(unknownPatience), time.Now(), 5*time.Second,
+		"not after the ten minutes of the orders")
+	require.Equal(t,
+		"cup  differs: refused: No such currency\nmug  unknown: capture is stopped: no such column\nunknown: capture is stopped: no such column. The orders stay.\n", out)
 }
 
 func TestSync_OfAllLeavesWhatAPersonHasToDecide(t *testing.T) {
 	plan := &controlv1.PlanResponse{Equality: known(), Products: []*controlv1.ProductPlan{
-		{ProductId: "left", Drift: []*controlv1.Drift{{ProductId: "left", State: "found", Difference: &meshv1.Difference{Kind: "field", Field: "name", Catalog: "A", Stripe: "B"}}}},
+		{
+			ProductId: "left",
+			Drift: []*controlv1.Drift{{
+				ProductId:  "left",
+				State:      "found",
+				Difference: &meshv1.Difference{Kind: "field", Field: "name", Catalog: "A", Stripe: "B"},
+			}},
+		},
 	}}
 	url := (&stub{plan: func() (*controlv1.PlanResponse, error) { return plan, nil }}).serve(t)
 	out, code := outputOf(t, "sync", "--control", url)
 	require.Equal(t, 2, code)
 	require.Contains(t, out, `left  differs: field name: catalog "A", Stripe "B": only reported, by policy`)
 	plan.Products = append(plan.Products, &controlv1.ProductPlan{
-		ProductId: "later", Attempts: 4, Waiting: "Stripe: 500", Steps: []*controlv1.PlannedStep{{}}, State: controlv1.ProductState_PRODUCT_STATE_PENDING,
+		ProductId: "later", Attempts: 4, Waiting: "Stripe: 500", Steps: []*controlv1.PlannedStep{{}},
+		State: controlv1.ProductState_PRODUCT_STATE_PENDING,
 	})
 	out, code = outputOf(t, "sync", "--control", url)
 	require.Equal(t, 2, code)
@@ -208,14 +230,20 @@ func TestReread(t *testing.T) {
 	}{
 		"nothing": {&meshv1.TableComparison{Products: 1204}, "1,204 products read, none differed.\n", 0},
 		"missed": {
-			&meshv1.TableComparison{Products: 1204, Published: 3, Missed: 3, MissedProducts: []string{"mug", "cup", "pot"}},
+			&meshv1.TableComparison{
+				Products:       1204,
+				Published:      3,
+				Missed:         3,
+				MissedProducts: []string{"mug", "cup", "pot"},
+			},
 			"1,204 products read, 3 differed: mug, cup, pot; published. The tables category and supplier are read by the mapping and not watched: likely the cause.\n", 0,
 		},
 		"more than are named": {
 			&meshv1.TableComparison{Products: 9, Published: 5, Missed: 1, MissedProducts: []string{"mug"}, Removed: 1},
 			"9 products read, 5 differed: mug, ...; published; 1 left the catalog. The tables category and supplier are read by the mapping and not watched: likely the cause.\n", 0,
 		},
-		"dead":   {&meshv1.TableComparison{Products: 2, Dead: 1}, "2 products read, none differed; 1 became a dead letter.\n", 1},
+		"dead": {&meshv1.TableComparison{Products: 2, Dead: 1},
+			"2 products read, none differed; 1 became a dead letter.\n", 1},
 		"failed": {&meshv1.TableComparison{Error: "no such column"}, "0 products read, none differed.\n", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -223,7 +251,10 @@ func TestReread(t *testing.T) {
 			url := (&stub{status: func() (*controlv1.GetStatusResponse, error) {
 				e := known()
 				if calls.Add(1) == 1 {
-					e.Capture = &meshv1.CaptureReport{At: e.GetAt(), Running: &meshv1.TableComparison{Id: "ours", Products: 5, Expected: 10}}
+					e.Capture = &meshv1.CaptureReport{
+						At:      e.GetAt(),
+						Running: &meshv1.TableComparison{Id: "ours", Products: 5, Expected: 10},
+					}
 					return &controlv1.GetStatusResponse{Equality: e}, nil
 				}
 				return finished(c.found), nil

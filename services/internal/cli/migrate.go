@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
 
@@ -25,7 +25,8 @@ func (cmd *migrateCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping)
 		ledgerURL = cmd.DatabaseURL
 	}
 	if ledgerURL == "" {
-		return errors.New("neither DATABASE_URL nor LEDGER_DATABASE_URL is set: give the databases in which tables are to be made")
+		return errors.New(
+			"neither DATABASE_URL nor LEDGER_DATABASE_URL is set: give the databases in which tables are to be made")
 	}
 	done := []string{}
 	if cmd.DatabaseURL != "" && mapping == nil {

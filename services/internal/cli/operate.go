@@ -61,7 +61,8 @@ func differing(s *controlv1.GetStatusResponse) uint64 {
 
 // degraded reports whether anything differs, is unknown, or is stopped.
 func degraded(s *controlv1.GetStatusResponse) bool {
-	return differing(s) > 0 || unknownBecause(s.GetEquality()) != "" || s.GetHalted() != "" || len(s.GetPaused()) > 0 || len(s.GetGuard().GetHeld()) > 0
+	return differing(s) > 0 || unknownBecause(s.GetEquality()) != "" || s.GetHalted() != "" || len(s.GetPaused()) > 0 ||
+		len(s.GetGuard().GetHeld()) > 0
 }
 
 func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
@@ -74,7 +75,8 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	}
 	if g := s.GetGuard(); len(g.GetHeld()) > 0 {
 		sayf(w, "HELD: %d products were to be archived within an hour, more than %d of %d; %d or more wait since %s.\nLook at `driftless plan`, then `driftless approve`, or fix the catalog.\n\n",
-			g.GetArchived()+uint64(len(g.GetHeld())), g.GetAllowed(), g.GetProducts(), len(g.GetHeld()), ago(g.GetHeldSince()))
+			g.GetArchived()+uint64(len(g.GetHeld())), g.GetAllowed(), g.GetProducts(), len(g.GetHeld()),
+			ago(g.GetHeldSince()))
 	}
 	if until := s.GetGuard().GetApprovedUntil(); until != nil && until.AsTime().After(time.Now()) {
 		sayf(w, "APPROVED: any number of products may be archived until %s. `driftless approve --for 0s` ends that.\n\n", until.AsTime().Local().Format(time.TimeOnly))
@@ -84,15 +86,18 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	}
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	printTable(w,
-		[]string{"account", s.GetAccount()}, []string{"in sync", number(s.GetInSync())}, []string{"pending", number(s.GetPending())},
+		[]string{"account", s.GetAccount()}, []string{"in sync", number(s.GetInSync())},
+		[]string{"pending", number(s.GetPending())},
 		[]string{"- retrying", number(s.GetRetrying())},
-		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())}, []string{"orphans", number(s.GetOrphans())},
+		[]string{"drifted", number(s.GetDrifted())}, []string{"dead", number(s.GetDead())},
+		[]string{"orphans", number(s.GetOrphans())},
 		[]string{"left the catalog", number(s.GetLeft())})
 	for _, d := range s.GetDrift() {
 		sayf(w, "drift: %d %s (%s)\n", d.GetCount(), strings.ReplaceAll(d.GetKind(), "_", " "), d.GetState())
 	}
 	say(w, captureLine(s.GetEquality()))
-	if running := s.GetEquality().GetCapture().GetRunning(); running != nil && s.GetEquality().GetCapture().GetAt() != nil {
+	if running := s.GetEquality().GetCapture().GetRunning(); running != nil &&
+		s.GetEquality().GetCapture().GetAt() != nil {
 		say(w, "- reading the tables:", comparisonProgress(running))
 	}
 	if scan := s.GetLastScan(); scan != nil {
@@ -104,11 +109,14 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	if poll := s.GetLastPoll(); poll != nil {
 		say(w, pollLine(poll, s.GetEquality()))
 	}
-	sayf(w, "changes and commands: %s\n", cmp.Or(s.GetSignatures(), "signatures unknown, reconciliation is of an earlier version"))
+	sayf(w, "changes and commands: %s\n",
+		cmp.Or(s.GetSignatures(), "signatures unknown, reconciliation is of an earlier version"))
 	sayf(w, "reads of Stripe in the last 30 days: %d%s\n\n", s.GetReads(), readsFor(s.GetReadsFor()))
 	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
 	for _, x := range s.GetConsumers() {
-		rows = append(rows, []string{x.GetStream(), x.GetConsumer(), number(x.GetPending()), number(x.GetInFlight()), number(x.GetRedelivered())})
+		rows = append(rows,
+			[]string{x.GetStream(), x.GetConsumer(), number(x.GetPending()), number(x.GetInFlight()),
+				number(x.GetRedelivered())})
 	}
 	printTable(w, rows...)
 }
@@ -119,7 +127,8 @@ func captureLine(e *controlv1.Equality) string {
 	if r.GetAt() == nil {
 		return "capture: no ingestion has reported"
 	}
-	line := "capture: " + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(r.GetState().String(), "CAPTURE_STATE_")), "_", " ")
+	line := "capture: " + strings.ReplaceAll(
+		strings.ToLower(strings.TrimPrefix(r.GetState().String(), "CAPTURE_STATE_")), "_", " ")
 	if up := r.GetCapturedUpTo(); up != nil {
 		line += ", up to " + clock(up, time.TimeOnly)
 	}
@@ -243,7 +252,8 @@ func unknown(products []string) error {
 const unknownReason = "nothing is known of it, on either side: is the id right, and is it captured?"
 
 // wholePlan asks for the plan of some products, or of all, and reads on where the answer does not hold them all.
-func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient, products []string) (*controlv1.PlanResponse, error) {
+func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient,
+	products []string) (*controlv1.PlanResponse, error) {
 	request := &controlv1.PlanRequest{ProductIds: products}
 	var whole *controlv1.PlanResponse
 	for {

@@ -60,7 +60,8 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 		if pause.GetService() == "push" {
 			so = "nothing is brought to Stripe"
 		}
-		sayf(p, "%s is paused since %s, until %s: %s.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause), so)
+		sayf(p, "%s is paused since %s, until %s: %s.\n", pause.GetService(), ago(pause.GetSince()), pauseEnd(pause),
+			so)
 	}
 	if plan.GetHalted() != "" {
 		say(p, "Push is halted:", plan.GetHalted())
@@ -108,7 +109,8 @@ func (p *planPrinter) product(plan *controlv1.ProductPlan) {
 	}
 	p.line("", verb, plan.GetProductId()+name+"  ("+about+")")
 	if plan.GetState() == controlv1.ProductState_PRODUCT_STATE_DEAD {
-		sayf(p, "    its latest state was refused: %s`driftless dead show %s` shows what\n", followed(plan.GetRefused()), plan.GetProductId())
+		sayf(p, "    its latest state was refused: %s`driftless dead show %s` shows what\n",
+			followed(plan.GetRefused()), plan.GetProductId())
 	}
 	switch {
 	case plan.GetHeld():

@@ -19,25 +19,64 @@ func TestAPlanIsReadable(t *testing.T) {
 	plan := &controlv1.PlanResponse{Compared: 12, InFlight: 3, Equality: equality, Products: []*controlv1.ProductPlan{
 		{ProductId: "mug", State: controlv1.ProductState_PRODUCT_STATE_DRIFTED, Changes: []*controlv1.PlannedChange{
 			{Verb: "update", Before: "Mug", After: "Mug XL", Differences: []*meshv1.Difference{
-				{Field: "name", Stripe: "Mug", Catalog: "Mug XL"}, {Field: "metadata.size", Catalog: "L"}, {Field: "description", Stripe: "Old"},
+				{Field: "name", Stripe: "Mug", Catalog: "Mug XL"}, {Field: "metadata.size", Catalog: "L"},
+				{Field: "description", Stripe: "Old"},
 			}},
-			{Verb: "replace", PriceId: "mug-eur", Before: "14.00 EUR", After: "16.00 EUR", Differences: []*meshv1.Difference{
-				{Field: "prices.mug-eur.unit_amount", Stripe: "1400", Catalog: "1600"}, {Field: "prices.mug-eur.tax_behavior", Stripe: "inclusive", Catalog: "exclusive"},
-			}},
+			{Verb: "replace", PriceId: "mug-eur", Before: "14.00 EUR", After: "16.00 EUR",
+				Differences: []*meshv1.Difference{
+					{Field: "prices.mug-eur.unit_amount", Stripe: "1400", Catalog: "1600"},
+					{Field: "prices.mug-eur.tax_behavior", Stripe: "inclusive", Catalog: "exclusive"},
+				}},
 			{Verb: "create", PriceId: "mug-jpy", After: "1400 JPY / month"},
 			{Verb: "archive", PriceId: "mug-old", Before: "9.00 EUR"},
-			{Verb: "update", PriceId: "mug-usd", Before: "15.00 USD", After: "15.00 USD", Differences: []*meshv1.Difference{{Field: "prices.mug-usd.nickname", Stripe: "a", Catalog: "b"}}},
+			{
+				Verb:        "update",
+				PriceId:     "mug-usd",
+				Before:      "15.00 USD",
+				After:       "15.00 USD",
+				Differences: []*meshv1.Difference{{Field: "prices.mug-usd.nickname", Stripe: "a", Catalog: "b"}},
+			},
 		}},
-		{ProductId: "new", State: pending, Changes: []*controlv1.PlannedChange{{Verb: "create", After: "New", Differences: []*meshv1.Difference{{Field: "name", Catalog: "New"}}}}},
-		{ProductId: "gone", State: pending, Changes: []*controlv1.PlannedChange{{Verb: "archive", Before: "Gone", After: "Gone"}}},
+		{
+			ProductId: "new",
+			State:     pending,
+			Changes: []*controlv1.PlannedChange{{
+				Verb:        "create",
+				After:       "New",
+				Differences: []*meshv1.Difference{{Field: "name", Catalog: "New"}},
+			}},
+		},
+		{
+			ProductId: "gone",
+			State:     pending,
+			Changes:   []*controlv1.PlannedChange{{Verb: "archive", Before: "Gone", After: "Gone"}},
+		},
 		{ProductId: "bad", State: controlv1.ProductState_PRODUCT_STATE_DEAD, Refused: "Invalid currency: xxx"},
-		{ProductId: "many", State: pending, Held: true, Changes: []*controlv1.PlannedChange{{Verb: "archive", Before: "Many", After: "Many"}}},
-		{ProductId: "slow", State: pending, Attempts: 4, Waiting: "Stripe: 500", NextAttemptAt: timestamppb.New(time.Now().Add(-time.Second)), Changes: []*controlv1.PlannedChange{{Verb: "archive", Before: "Slow"}}},
+		{
+			ProductId: "many",
+			State:     pending,
+			Held:      true,
+			Changes:   []*controlv1.PlannedChange{{Verb: "archive", Before: "Many", After: "Many"}},
+		},
+		{
+			ProductId:     "slow",
+			State:         pending,
+			Attempts:      4,
+			Waiting:       "Stripe: 500",
+			NextAttemptAt: timestamppb.New(time.Now().Add(-time.Second)),
+			Changes:       []*controlv1.PlannedChange{{Verb: "archive", Before: "Slow"}},
+		},
 		{ProductId: "left", State: controlv1.ProductState_PRODUCT_STATE_DRIFTED, Drift: []*controlv1.Drift{
 			{ProductId: "left", State: "found", Difference: &meshv1.Difference{
-				Kind: "default_price", Field: "default_price", Catalog: "mug-eur", Stripe: "price_1", CatalogWords: "mug-eur (14.00 EUR)", StripeWords: "price_1 (16.50 EUR)",
+				Kind: "default_price", Field: "default_price", Catalog: "mug-eur", Stripe: "price_1",
+				CatalogWords: "mug-eur (14.00 EUR)", StripeWords: "price_1 (16.50 EUR)",
 			}},
-			{ProductId: "left", State: "waiting", Detail: "settled 3 times within 1h0m0s", Difference: &meshv1.Difference{Kind: "field", Field: "name", Catalog: "A", Stripe: "B"}},
+			{
+				ProductId:  "left",
+				State:      "waiting",
+				Detail:     "settled 3 times within 1h0m0s",
+				Difference: &meshv1.Difference{Kind: "field", Field: "name", Catalog: "A", Stripe: "B"},
+			},
 		}},
 	}}
 	var b strings.Builder
@@ -71,17 +110,25 @@ Plan: 1 to create, 1 to change, 3 to archive, 1 refused, 1 left as they are; 12 
 	var coloured strings.Builder
 	printPlan(&coloured, plan, true)
 	require.Contains(t, coloured.String(), "\x1b[32m+\x1b[0m new")
-	require.Equal(t, b.String(), strings.NewReplacer("\x1b[32m", "", "\x1b[33m", "", "\x1b[35m", "", "\x1b[31m", "", "\x1b[0m", "").Replace(coloured.String()))
+	require.Equal(t, b.String(),
+		strings.NewReplacer("\x1b[32m", "", "\x1b[33m", "", "\x1b[35m", "", "\x1b[31m", "", "\x1b[0m", "").Replace(
+			coloured.String()))
 
 	b.Reset()
 	printPlan(&b, &controlv1.PlanResponse{Compared: 5, Equality: equality}, false)
-	require.Equal(t, "No differences: 5 products compared, equal as of 2026-11-24 12:00:00. Tables last compared at 2026-11-24 12:00.\n", b.String())
+	require.Equal(t,
+		"No differences: 5 products compared, equal as of 2026-11-24 12:00:00. Tables last compared at 2026-11-24 12:00.\n", b.String())
 
 	b.Reset()
-	unknown := &controlv1.Equality{AsOf: noon, Unknown: "capture is 21 s behind (reading products waits for a lock)", UnwatchedTables: []string{"category", "supplier"}}
+	unknown := &controlv1.Equality{
+		AsOf:            noon,
+		Unknown:         "capture is 21 s behind (reading products waits for a lock)",
+		UnwatchedTables: []string{"category", "supplier"},
+	}
 	printPlan(&b, &controlv1.PlanResponse{Compared: 1, Equality: unknown}, false)
-	require.Equal(t, "unknown: capture is 21 s behind (reading products waits for a lock). As far as is known, nothing differs as of 2026-11-24 12:00:00: 1 product compared. "+
-		"The tables were never compared as a whole. Changes of category and supplier are found by a comparison only: the mapping reads them and does not watch them (driftless reread).\n", b.String())
+	require.Equal(t,
+		"unknown: capture is 21 s behind (reading products waits for a lock). As far as is known, nothing differs as of 2026-11-24 12:00:00: 1 product compared. "+
+			"The tables were never compared as a whole. Changes of category and supplier are found by a comparison only: the mapping reads them and does not watch them (driftless reread).\n", b.String())
 
 	b.Reset()
 	plan.Equality, plan.InFlight = unknown, 0

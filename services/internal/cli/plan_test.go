@@ -21,7 +21,11 @@ func known() *controlv1.Equality {
 }
 
 func differs(state controlv1.ProductState) *controlv1.PlanResponse {
-	return &controlv1.PlanResponse{Compared: 1, Products: []*controlv1.ProductPlan{{ProductId: "mug", State: state}}, Equality: known()}
+	return &controlv1.PlanResponse{
+		Compared: 1,
+		Products: []*controlv1.ProductPlan{{ProductId: "mug", State: state}},
+		Equality: known(),
+	}
 }
 
 func TestExitCodesOfPlan(t *testing.T) {
@@ -34,44 +38,77 @@ func TestExitCodesOfPlan(t *testing.T) {
 		args []string
 		want int
 	}{
-		"nothing differs":            {stub{plan: always(&controlv1.PlanResponse{Equality: known()})}, nil, 0},
-		"in flight, without waiting": {stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})}, nil, 0},
-		"unknown":                    {stub{plan: always(&controlv1.PlanResponse{Equality: &controlv1.Equality{Unknown: "capture is stopped"}})}, nil, 2},
-		"of an older service":        {stub{plan: always(&controlv1.PlanResponse{})}, nil, 2},
-		"no answer":                  {stub{plan: func() (*controlv1.PlanResponse, error) { return nil, connect.NewError(connect.CodeUnavailable, nil) }}, nil, 2},
+		"nothing differs": {stub{plan: always(&controlv1.PlanResponse{Equality: known()})}, nil, 0},
+		"in flight, without waiting": {stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})}, nil,
+			0},
+		"unknown": {stub{
+			plan: always(&controlv1.PlanResponse{Equality: &controlv1.Equality{Unknown: "capture is stopped"}}),
+		}, nil, 2},
+		"of an older service": {stub{plan: always(&controlv1.PlanResponse{})}, nil, 2},
+		"no answer": {stub{
+			plan: func() (*controlv1.PlanResponse, error) {
+				return nil, connect.NewError(connect.CodeUnavailable, nil)
+			},
+		}, nil, 2},
 		"stays unknown": {
-			stub{plan: always(&controlv1.PlanResponse{Equality: &controlv1.Equality{Unknown: "capture is stopped", AsOf: timestamppb.Now()}})},
+			stub{
+				plan: always(
+					&controlv1.PlanResponse{
+						Equality: &controlv1.Equality{Unknown: "capture is stopped", AsOf: timestamppb.Now()},
+					}),
+			},
 			[]string{"--wait-converged", "250ms"},
 			2,
 		},
-		"drifted":         {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DRIFTED))}, nil, 2},
-		"dead":            {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DEAD))}, nil, 2},
-		"refused":         {stub{plan: func() (*controlv1.PlanResponse, error) { return nil, refused }}, nil, 1},
-		"converged":       {stub{plan: always(&controlv1.PlanResponse{Equality: known()})}, []string{"--wait-converged", "30s"}, 0},
-		"stays in flight": {stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})}, []string{"--wait-converged", "250ms"}, 2},
-		"stays different": {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_PENDING))}, []string{"--wait-converged", "250ms"}, 2},
+		"drifted": {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DRIFTED))}, nil, 2},
+		"dead":    {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DEAD))}, nil, 2},
+		"refused": {stub{plan: func() (*controlv1.PlanResponse, error) { return nil, refused }}, nil, 1},
+		"converged": {stub{plan: always(&controlv1.PlanResponse{Equality: known()})},
+			[]string{"--wait-converged", "30s"}, 0},
+		"stays in flight": {stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})},
+			[]string{"--wait-converged", "250ms"}, 2},
+		"stays different": {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_PENDING))},
+			[]string{"--wait-converged", "250ms"}, 2},
 		"not captured in time": {
-			stub{plan: always(&controlv1.PlanResponse{Equality: known()}), waitCaptured: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
+			stub{
+				plan:         always(&controlv1.PlanResponse{Equality: known()}),
+				waitCaptured: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+			},
 			[]string{"--wait-converged", "250ms"},
 			2,
 		},
 		"ingestion says first that the time is up": {
-			stub{plan: always(&controlv1.PlanResponse{Equality: known()}), waitCaptured: func(context.Context) error { return connect.NewError(connect.CodeDeadlineExceeded, nil) }},
+			stub{
+				plan: always(&controlv1.PlanResponse{Equality: known()}),
+				waitCaptured: func(context.Context) error {
+					return connect.NewError(connect.CodeDeadlineExceeded, nil)
+				},
+			},
 			[]string{"--wait-converged", "30s"},
 			2,
 		},
 		"ingestion away": {
-			stub{plan: always(&controlv1.PlanResponse{Equality: known()}), waitCaptured: func(context.Context) error { return connect.NewError(connect.CodeUnavailable, nil) }},
+			stub{
+				plan:         always(&controlv1.PlanResponse{Equality: known()}),
+				waitCaptured: func(context.Context) error { return connect.NewError(connect.CodeUnavailable, nil) },
+			},
 			[]string{"--wait-converged", "250ms"},
 			2,
 		},
 		"reconciliation away": {
-			stub{plan: func() (*controlv1.PlanResponse, error) { return nil, connect.NewError(connect.CodeUnavailable, nil) }},
+			stub{
+				plan: func() (*controlv1.PlanResponse, error) {
+					return nil, connect.NewError(connect.CodeUnavailable, nil)
+				},
+			},
 			[]string{"--wait-converged", "250ms"},
 			2,
 		},
 		"not let in": {
-			stub{plan: always(&controlv1.PlanResponse{Equality: known()}), waitCaptured: func(context.Context) error { return refused }},
+			stub{
+				plan:         always(&controlv1.PlanResponse{Equality: known()}),
+				waitCaptured: func(context.Context) error { return refused },
+			},
 			[]string{"--wait-converged", "30s"},
 			1,
 		},
@@ -86,7 +123,11 @@ func TestExitCodesOfPlan(t *testing.T) {
 func TestALongPlanIsReadToItsEnd(t *testing.T) {
 	s := &stub{planAfter: func(after string) (*controlv1.PlanResponse, error) {
 		next := map[string]string{"": "a", "a": "b", "b": "c"}[after]
-		return &controlv1.PlanResponse{Products: []*controlv1.ProductPlan{{ProductId: next}}, Compared: 3, Truncated: next != "c"}, nil
+		return &controlv1.PlanResponse{
+			Products:  []*controlv1.ProductPlan{{ProductId: next}},
+			Compared:  3,
+			Truncated: next != "c",
+		}, nil
 	}}
 	plan, err := wholePlan(t.Context(), controlv1connect.NewControlServiceClient(http.DefaultClient, s.serve(t)), nil)
 	require.NoError(t, err)

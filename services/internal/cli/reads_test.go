@@ -10,5 +10,6 @@ import (
 
 func TestReadsFor(t *testing.T) {
 	require.Empty(t, readsFor(nil))
-	require.Equal(t, " (9000 scan, 7 events)", readsFor([]*controlv1.ReadPurpose{{Purpose: "scan", Reads: 9000}, {Purpose: "events", Reads: 7}}))
+	require.Equal(t, " (9000 scan, 7 events)",
+		readsFor([]*controlv1.ReadPurpose{{Purpose: "scan", Reads: 9000}, {Purpose: "events", Reads: 7}}))
 }

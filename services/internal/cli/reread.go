@@ -264,7 +264,8 @@ func rereadFound(c *meshv1.TableComparison, unwatched []string) string {
 			verb,
 		)
 	} else if c.GetMissed() > 0 {
-		words += " " + counted(c.GetMissed(), "change of them was", "changes of them were") + " not in the database's log, or not read from it: a query that depends on the time, or on what it reads by a function, does that."
+		words += " " + counted(c.GetMissed(), "change of them was", "changes of them were") +
+			" not in the database's log, or not read from it: a query that depends on the time, or on what it reads by a function, does that."
 	}
 	return words
 }

@@ -187,7 +187,9 @@ func TestEverythingIsPrintedThroughSay(t *testing.T) {
 					first = unary.X
 				}
 				to, ok := first.(*ast.Ident)
-				require.True(t, ok && (to.Name == "b" || to.Name == "a" || to.Name == "t" || to.Name == "jsonOut" || name == "topology.go"),
+				require.True(t,
+					ok && (to.Name == "b" || to.Name == "a" || to.Name == "t" || to.Name == "jsonOut" ||
+						name == "topology.go"),
 					"%s: use say or sayf", set.Position(call.Pos()))
 			}
 			return true

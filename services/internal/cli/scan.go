@@ -34,7 +34,8 @@ func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 	waitCtx, cancel := ctx, context.CancelFunc(func() {})
 	if cmd.Timeout > 0 {
 		waitCtx, cancel = context.WithTimeoutCause(ctx, cmd.Timeout,
-			fmt.Errorf("the scan has not ended within %s; it goes on, and `driftless status` shows how far it is", cmd.Timeout))
+			fmt.Errorf("the scan has not ended within %s; it goes on, and `driftless status` shows how far it is",
+				cmd.Timeout))
 	}
 	defer cancel()
 	bar := &scanProgress{out: stdout, terminal: isTerminal(stdout), quiet: c.Output == "json"}
@@ -51,7 +52,8 @@ func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 
 // awaitScan returns the report of the scan when it has ended, with an error if it has failed. It returns an error too
 // if ctx ends, if pull does not begin the scan, and if another scan's report takes the place of this one's.
-func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient, id string, show func(*meshv1.ScanReport)) (*meshv1.ScanReport, error) {
+func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient, id string,
+	show func(*meshv1.ScanReport)) (*meshv1.ScanReport, error) {
 	begun := false
 	// since is when pull and the control API were last known to be at work.
 	for since := time.Now(); ; {
@@ -70,17 +72,23 @@ func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient
 			begun, since = true, time.Now()
 			show(scan)
 			if scan.GetError() != "" {
-				return scan, fmt.Errorf("the scan has failed: %s; pull makes it again by and by, and its log says when", scan.GetError())
+				return scan,
+					fmt.Errorf("the scan has failed: %s; pull makes it again by and by, and its log says when",
+						scan.GetError())
 			}
 			if ended {
 				return scan, nil
 			}
 		case err == nil && begun:
-			return nil, fmt.Errorf("scan %s has begun meanwhile, and how this one ended is not known: `driftless status` shows the newest", scan.GetId())
+			return nil, fmt.Errorf(
+				"scan %s has begun meanwhile, and how this one ended is not known: `driftless status` shows the newest",
+				scan.GetId())
 		case err == nil && !ended:
 			since = time.Now() // pull is at another, and comes to this one after it
 		case time.Since(since) > scanTakeUp:
-			return nil, fmt.Errorf("pull has not begun the scan within %s: is it running? The order is kept, and carried out when it is", scanTakeUp)
+			return nil, fmt.Errorf(
+				"pull has not begun the scan within %s: is it running? The order is kept, and carried out when it is",
+				scanTakeUp)
 		}
 		select {
 		case <-ctx.Done():

@@ -51,7 +51,8 @@ func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
 		return
 	}
 	took := r.GetFinishedAt().AsTime().Sub(r.GetStartedAt().AsTime())
-	sayf(p.out, "%s; %d list calls, %d reads, in %s\n", scanFound(r), r.GetListCalls(), r.GetReads(), took.Round(time.Millisecond))
+	sayf(p.out, "%s; %d list calls, %d reads, in %s\n", scanFound(r), r.GetListCalls(), r.GetReads(),
+		took.Round(time.Millisecond))
 	if n := r.GetUnconfirmed(); n > 0 {
 		sayf(p.out, "%d objects are known and not listed, and could not be read within the read allowance: the next scan goes on with them\n", n)
 	}
@@ -81,7 +82,8 @@ func scanLine(r *meshv1.ScanReport) string {
 	if all > 0 {
 		share := min(float64(done)/float64(all), 1)
 		filled := int(share * scanBarWidth)
-		fmt.Fprintf(&b, "[%s%s] %3.0f%%  %d of %d", strings.Repeat("#", filled), strings.Repeat(".", scanBarWidth-filled), share*100, done, max(all, done))
+		fmt.Fprintf(&b, "[%s%s] %3.0f%%  %d of %d", strings.Repeat("#", filled),
+			strings.Repeat(".", scanBarWidth-filled), share*100, done, max(all, done))
 	} else {
 		fmt.Fprintf(&b, "%d objects", done)
 	}

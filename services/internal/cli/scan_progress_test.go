@@ -15,17 +15,27 @@ import (
 
 func TestProgressOfAScan(t *testing.T) {
 	half := &meshv1.ScanReport{
-		Phase: meshv1.ScanPhase_SCAN_PHASE_LISTING, Products: 400, Prices: 600, Expected: 2000, PerSecond: 98.7, Remaining: durationpb.New(10 * time.Second),
+		Phase: meshv1.ScanPhase_SCAN_PHASE_LISTING, Products: 400, Prices: 600, Expected: 2000, PerSecond: 98.7,
+		Remaining: durationpb.New(10 * time.Second),
 	}
 	require.Equal(t, "listing    [############............]  50%  1000 of 2000, 99/s, 10s left", scanLine(half))
-	require.Equal(t, "listing    7 objects", scanLine(&meshv1.ScanReport{Products: 7}), "the first scan knows of no end")
-	require.Equal(t, "listing    [########################] 100%  30 of 30", scanLine(&meshv1.ScanReport{Products: 30, Expected: 20}), "more than was known")
+	require.Equal(t, "listing    7 objects", scanLine(&meshv1.ScanReport{Products: 7}),
+		"the first scan knows of no end")
+	require.Equal(t, "listing    [########################] 100%  30 of 30",
+		scanLine(&meshv1.ScanReport{Products: 30, Expected: 20}), "more than was known")
 	require.Equal(t, "comparing  [######..................]  25%  1 of 4",
-		scanLine(&meshv1.ScanReport{Phase: meshv1.ScanPhase_SCAN_PHASE_COMPARING, Compared: 1, Entries: 4, Products: 9, Expected: 9}))
+		scanLine(&meshv1.ScanReport{
+			Phase:    meshv1.ScanPhase_SCAN_PHASE_COMPARING,
+			Compared: 1,
+			Entries:  4,
+			Products: 9,
+			Expected: 9,
+		}))
 
 	done := &meshv1.ScanReport{
 		StartedAt: timestamppb.New(time.Unix(1, 0)), FinishedAt: timestamppb.New(time.Unix(3, 0)),
-		Products: 4, Prices: 5, Corrected: 1, Missing: 2, MissingPrices: 3, ListCalls: 8, Reads: 5, Unconfirmed: 6, Failed: 7,
+		Products: 4, Prices: 5, Corrected: 1, Missing: 2, MissingPrices: 3, ListCalls: 8, Reads: 5, Unconfirmed: 6,
+		Failed: 7,
 	}
 	for name, c := range map[string]struct {
 		terminal, quiet bool

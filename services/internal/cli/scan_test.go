@@ -18,11 +18,15 @@ import (
 )
 
 var (
-	finished = &meshv1.ScanReport{Id: "ours", StartedAt: timestamppb.New(time.Unix(1, 0)), FinishedAt: timestamppb.New(time.Unix(2, 0))}
-	running  = &meshv1.ScanReport{Id: "ours"}
-	older    = &meshv1.ScanReport{Id: "older", FinishedAt: timestamppb.New(time.Unix(1, 0))}
-	busy     = &meshv1.ScanReport{Id: "older"}
-	failed   = &meshv1.ScanReport{Id: "ours", Error: "Stripe does not answer"}
+	finished = &meshv1.ScanReport{
+		Id:         "ours",
+		StartedAt:  timestamppb.New(time.Unix(1, 0)),
+		FinishedAt: timestamppb.New(time.Unix(2, 0)),
+	}
+	running = &meshv1.ScanReport{Id: "ours"}
+	older   = &meshv1.ScanReport{Id: "older", FinishedAt: timestamppb.New(time.Unix(1, 0))}
+	busy    = &meshv1.ScanReport{Id: "older"}
+	failed  = &meshv1.ScanReport{Id: "ours", Error: "Stripe does not answer"}
 )
 
 // TestAScanIsWaitedForUntilItsEndIsKnown plays what the control API tells, second by second; the last goes on for ever.
@@ -33,19 +37,23 @@ func TestAScanIsWaitedForUntilItsEndIsKnown(t *testing.T) {
 		want  string
 		after time.Duration
 	}{
-		"it ends":                   {[]any{older, running, finished}, "", 2 * time.Second},
-		"the first one ever":        {[]any{connect.NewError(connect.CodeNotFound, nil), running, finished}, "", 2 * time.Second},
-		"it waits for another":      {append(repeat(busy, 90), older, running, finished), "", 92 * time.Second},
-		"it fails":                  {[]any{running, failed}, "the scan has failed: Stripe does not answer", time.Second},
-		"another takes its place":   {[]any{running, busy}, "scan older has begun meanwhile", time.Second},
-		"another's end does too":    {[]any{running, older}, "scan older has begun meanwhile", time.Second},
-		"pull is away":              {[]any{older}, "pull has not begun the scan within 30s", scanTakeUp},
-		"pull is away, the first":   {[]any{connect.NewError(connect.CodeNotFound, nil)}, "pull has not begun the scan within 30s", scanTakeUp},
+		"it ends": {[]any{older, running, finished}, "", 2 * time.Second},
+		"the first one ever": {[]any{connect.NewError(connect.CodeNotFound, nil), running, finished}, "",
+			2 * time.Second},
+		"it waits for another": {append(repeat(busy, 90), older, running, finished), "", 92 * time.Second},
+		"it fails": {[]any{running, failed}, "the scan has failed: Stripe does not answer",
+			time.Second},
+		"another takes its place": {[]any{running, busy}, "scan older has begun meanwhile", time.Second},
+		"another's end does too":  {[]any{running, older}, "scan older has begun meanwhile", time.Second},
+		"pull is away":            {[]any{older}, "pull has not begun the scan within 30s", scanTakeUp},
+		"pull is away, the first": {[]any{connect.NewError(connect.CodeNotFound, nil)},
+			"pull has not begun the scan within 30s", scanTakeUp},
 		"pull dies at it":           {[]any{running}, "too long", time.Hour},
 		"pull died at another":      {[]any{busy}, "too long", time.Hour},
 		"reconciliation is away":    {[]any{running, away}, "does not answer", scanTakeUp},
 		"reconciliation comes back": {[]any{running, away, away, finished}, "", 3 * time.Second},
-		"not let in":                {[]any{connect.NewError(connect.CodeUnauthenticated, errors.New("no"))}, "unauthenticated", 0},
+		"not let in": {[]any{connect.NewError(connect.CodeUnauthenticated, errors.New("no"))},
+			"unauthenticated", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -89,7 +97,8 @@ type scanClient struct {
 	stub *stub
 }
 
-func (c scanClient) GetScan(ctx context.Context, r *connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
+func (c scanClient) GetScan(ctx context.Context,
+	r *connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
 	return c.stub.GetScan(ctx, r)
 }
 
@@ -106,8 +115,13 @@ func TestExitCodesOfScan(t *testing.T) {
 		"no wait":       {running, []string{"--no-wait"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &stub{getScan: func() (*controlv1.GetScanResponse, error) { return &controlv1.GetScanResponse{Scan: c.report}, nil }}
-			require.Equal(t, c.want, Main(append([]string{"scan", "--control", s.serve(t), "--ingest", "http://127.0.0.1:1"}, c.args...)))
+			s := &stub{
+				getScan: func() (*controlv1.GetScanResponse, error) {
+					return &controlv1.GetScanResponse{Scan: c.report}, nil
+				},
+			}
+			require.Equal(t, c.want,
+				Main(append([]string{"scan", "--control", s.serve(t), "--ingest", "http://127.0.0.1:1"}, c.args...)))
 		})
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"os"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/stripesim"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
 type simCmd struct {
@@ -36,6 +36,7 @@ func (cmd *simCmd) Run(ctx context.Context, c *cli) error {
 	if cmd.Webhook != "" {
 		cfg.Webhooks = []stripesim.Webhook{{URL: cmd.Webhook, Secrets: cmd.WebhookSecret.Reveal()}}
 	}
-	sayf(os.Stderr, "Stripe simulator on http://%s; use any key like sk_test_... with STRIPE_API_BASE=http://%s\n", cmd.Addr, cmd.Addr)
+	sayf(os.Stderr, "Stripe simulator on http://%s; use any key like sk_test_... with STRIPE_API_BASE=http://%s\n",
+		cmd.Addr, cmd.Addr)
 	return stripesim.Run(ctx, cfg)
 }

@@ -32,54 +32,70 @@ type stub struct {
 	drop         func(*controlv1.DropDeadLettersRequest) (*controlv1.DropDeadLettersResponse, error)
 }
 
-func (s *stub) ListDeadLetters(_ context.Context, req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse], error) {
+func (s *stub) ListDeadLetters(_ context.Context,
+	req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse],
+	error) {
 	return answer(s.list(req.Msg))
 }
 
-func (s *stub) GetDeadLetters(_ context.Context, req *connect.Request[controlv1.GetDeadLettersRequest]) (*connect.Response[controlv1.GetDeadLettersResponse], error) {
+func (s *stub) GetDeadLetters(_ context.Context,
+	req *connect.Request[controlv1.GetDeadLettersRequest]) (*connect.Response[controlv1.GetDeadLettersResponse],
+	error) {
 	return answer(s.get(req.Msg))
 }
 
-func (s *stub) ReplayDeadLetters(_ context.Context, req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse], error) {
+func (s *stub) ReplayDeadLetters(_ context.Context,
+	req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse],
+	error) {
 	return answer(s.replay(req.Msg))
 }
 
-func (s *stub) DropDeadLetters(_ context.Context, req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse], error) {
+func (s *stub) DropDeadLetters(_ context.Context,
+	req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse],
+	error) {
 	return answer(s.drop(req.Msg))
 }
 
-func (s *stub) Plan(_ context.Context, req *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {
+func (s *stub) Plan(_ context.Context,
+	req *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {
 	if s.planAfter != nil {
 		return answer(s.planAfter(req.Msg.GetAfter()))
 	}
 	return answer(s.plan())
 }
 
-func (s *stub) SyncProducts(context.Context, *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
+func (s *stub) SyncProducts(context.Context,
+	*connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
 	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: "ours"}), nil
 }
 
-func (s *stub) Reread(context.Context, *connect.Request[controlv1.RereadRequest]) (*connect.Response[controlv1.RereadResponse], error) {
+func (s *stub) Reread(context.Context,
+	*connect.Request[controlv1.RereadRequest]) (*connect.Response[controlv1.RereadResponse], error) {
 	return connect.NewResponse(&controlv1.RereadResponse{Id: "ours"}), nil
 }
 
-func (s *stub) GetStatus(context.Context, *connect.Request[controlv1.GetStatusRequest]) (*connect.Response[controlv1.GetStatusResponse], error) {
+func (s *stub) GetStatus(context.Context,
+	*connect.Request[controlv1.GetStatusRequest]) (*connect.Response[controlv1.GetStatusResponse], error) {
 	return answer(s.status())
 }
 
-func (s *stub) ListDrift(context.Context, *connect.Request[controlv1.ListDriftRequest]) (*connect.Response[controlv1.ListDriftResponse], error) {
+func (s *stub) ListDrift(context.Context,
+	*connect.Request[controlv1.ListDriftRequest]) (*connect.Response[controlv1.ListDriftResponse], error) {
 	return answer(s.listDrift())
 }
 
-func (s *stub) StartScan(context.Context, *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
+func (s *stub) StartScan(context.Context,
+	*connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: "ours"}), nil
 }
 
-func (s *stub) GetScan(context.Context, *connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
+func (s *stub) GetScan(context.Context,
+	*connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
 	return answer(s.getScan())
 }
 
-func (s *stub) WaitCaptured(ctx context.Context, _ *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
+func (s *stub) WaitCaptured(ctx context.Context,
+	_ *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
 	if s.waitCaptured != nil {
 		if err := s.waitCaptured(ctx); err != nil {
 			return nil, err

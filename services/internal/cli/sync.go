@@ -183,7 +183,8 @@ func awaitEqual(
 			calm, settled = 1, e
 		// What was published until the orders were done is taken into account: nothing is on its way, or the answer
 		// is of a later time.
-		case unknownBecause(e) == "" && (plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(settled.GetAt().AsTime())):
+		case unknownBecause(e) == "" &&
+			(plan.GetInFlight() == 0 || !e.GetAsOf().AsTime().Before(settled.GetAt().AsTime())):
 			calm++
 		}
 		// Two answers in a row: a message may be between two consumers in one of them.

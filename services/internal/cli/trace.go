@@ -61,7 +61,8 @@ func (cmd *traceCmd) find(ctx context.Context, client *jaeger.Client) ([]*jaeger
 	if cmd.TraceID != "" {
 		t, err := client.Trace(ctx, cmd.TraceID)
 		if errors.Is(err, jaeger.ErrNoTrace) {
-			return nil, fmt.Errorf("Jaeger has no trace %s: it may not have been sampled (OTEL_TRACES_SAMPLER), or be older than what Jaeger keeps", cmd.TraceID)
+			return nil, fmt.Errorf(
+				"Jaeger has no trace %s: it may not have been sampled (OTEL_TRACES_SAMPLER), or be older than what Jaeger keeps", cmd.TraceID)
 		}
 		return []*jaeger.Trace{t}, err
 	}
@@ -70,7 +71,8 @@ func (cmd *traceCmd) find(ctx context.Context, client *jaeger.Client) ([]*jaeger
 		return nil, err
 	}
 	if len(traces) == 0 {
-		return nil, fmt.Errorf("Jaeger has no trace of product %s from the last %s: spans come some seconds after the change; if none come, set OTEL_EXPORTER_OTLP_ENDPOINT of the services, and see whether the change was sampled (OTEL_TRACES_SAMPLER). `driftless history %s` shows what is known without traces", cmd.Product, cmd.Since, cmd.Product)
+		return nil, fmt.Errorf(
+			"Jaeger has no trace of product %s from the last %s: spans come some seconds after the change; if none come, set OTEL_EXPORTER_OTLP_ENDPOINT of the services, and see whether the change was sampled (OTEL_TRACES_SAMPLER). `driftless history %s` shows what is known without traces", cmd.Product, cmd.Since, cmd.Product)
 	}
 	return traces, nil
 }

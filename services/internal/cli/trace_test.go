@@ -14,14 +14,19 @@ import (
 )
 
 // jaegerSpan is one as Jaeger writes it.
-func jaegerSpan(id, parent, service, name string, start, duration int, tags map[string]string, links ...string) map[string]any {
+func jaegerSpan(id, parent, service, name string, start, duration int, tags map[string]string,
+	links ...string) map[string]any {
 	const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 	references := []map[string]string{}
 	if parent != "" {
 		references = append(references, map[string]string{"refType": "CHILD_OF", "traceID": traceID, "spanID": parent})
 	}
 	for _, l := range links {
-		references = append(references, map[string]string{"refType": "FOLLOWS_FROM", "traceID": l, "spanID": "00f067aa0ba902b7"})
+		references = append(references, map[string]string{
+			"refType": "FOLLOWS_FROM",
+			"traceID": l,
+			"spanID":  "00f067aa0ba902b7",
+		})
 	}
 	list := []map[string]any{}
 	for key, value := range tags {
@@ -39,23 +44,33 @@ func jaegerStub(t *testing.T) *httptest.Server {
 	trace := map[string]any{
 		"traceID": "4bf92f3577b34da6a3ce929d0e0e4736",
 		"processes": map[string]any{
-			"i": map[string]string{"serviceName": "driftless-ingestion"}, "p": map[string]string{"serviceName": "driftless-push"},
+			"i": map[string]string{"serviceName": "driftless-ingestion"},
+			"p": map[string]string{"serviceName": "driftless-push"},
 			"l": map[string]string{"serviceName": "driftless-pull"},
 		},
 		"spans": []any{
 			jaegerSpan("a1", "", "i", "capture", 0, 10_000, nil),
 			jaegerSpan("a2", "a1", "i", "send catalog", 2_000, 8_000, nil),
 			jaegerSpan("b1", "a2", "p", "process catalog", 10_000, 90_000, map[string]string{
-				"driftless.outcome": "retry", "driftless.retry.delay_ms": "1250", "otel.status_code": "ERROR", "error": "true",
-				"otel.status_description": "product mug: create product mug: Stripe: An error occurred [req_1]", "messaging.consumer.group.name": "push-live-default",
+				"driftless.outcome": "retry", "driftless.retry.delay_ms": "1250", "otel.status_code": "ERROR",
+				"error":                         "true",
+				"otel.status_description":       "product mug: create product mug: Stripe: An error occurred [req_1]",
+				"messaging.consumer.group.name": "push-live-default",
 			}),
-			jaegerSpan("b2", "a2", "p", "process catalog", 1_400_000, 600_000, map[string]string{"driftless.attempt": "2", "messaging.consumer.group.name": "push-live-default"}),
-			jaegerSpan("b3", "b2", "p", "sync product", 1_400_000, 600_000, map[string]string{"driftless.carries.count": "2"},
+			jaegerSpan("b2", "a2", "p", "process catalog", 1_400_000, 600_000, map[string]string{
+				"driftless.attempt":             "2",
+				"messaging.consumer.group.name": "push-live-default",
+			}),
+			jaegerSpan("b3", "b2", "p", "sync product", 1_400_000, 600_000,
+				map[string]string{"driftless.carries.count": "2"},
 				"11111111111111111111111111111111", "22222222222222222222222222222222"),
 			jaegerSpan("b4", "b3", "p", "POST /v1/products", 1_500_000, 200_000, map[string]string{
 				"http.request.method": "POST", "http.response.status_code": "200", "stripe.request_id": "req_2",
 			}),
-			jaegerSpan("c1", "b3", "l", "POST /stripe/webhook", 1_990_000, 10_000, map[string]string{"stripe.event_id": "evt_1", "stripe.event_type": "product.created"}),
+			jaegerSpan("c1", "b3", "l", "POST /stripe/webhook", 1_990_000, 10_000, map[string]string{
+				"stripe.event_id":   "evt_1",
+				"stripe.event_type": "product.created",
+			}),
 		},
 	}
 	answer := func(w http.ResponseWriter, data any) {
@@ -67,7 +82,8 @@ func jaegerStub(t *testing.T) *httptest.Server {
 		answer(w, []string{"shop", "driftless-ingestion", "driftless-push"})
 	})
 	mux.HandleFunc("GET /api/traces", func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.FormValue("service"), "driftless-") && r.FormValue("tags") == `{"driftless.product.id":"mug"}` {
+		if strings.HasPrefix(r.FormValue("service"), "driftless-") &&
+			r.FormValue("tags") == `{"driftless.product.id":"mug"}` {
 			answer(w, []any{trace})
 			return
 		}
@@ -79,7 +95,10 @@ func jaegerStub(t *testing.T) *httptest.Server {
 			return
 		}
 		w.WriteHeader(http.StatusNotFound)
-		_ = json.NewEncoder(w).Encode(map[string]any{"data": nil, "errors": []any{map[string]any{"code": 404, "msg": "trace not found"}}})
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"data":   nil,
+			"errors": []any{map[string]any{"code": 404, "msg": "trace not found"}},
+		})
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -155,16 +174,23 @@ func TestWhatIsWrongWithJaegerIsSaid(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"away":              {[]string{"mug", "--jaeger", dead}, []string{dead, "does not answer", "scripts/jaeger", "DRIFTLESS_JAEGER_URL"}},
-		"something else":    {[]string{"mug", "--jaeger", other.URL}, []string{"is not Jaeger's query API", "16686"}},
-		"no such product":   {[]string{"cup", "--jaeger", server.URL}, []string{"no trace of product cup", "OTEL_TRACES_SAMPLER", "driftless history cup"}},
-		"no such trace":     {[]string{"--trace-id", strings.Repeat("a", 32), "--jaeger", server.URL}, []string{"Jaeger has no trace aaaa"}},
-		"no trace id":       {[]string{"--trace-id", "4711", "--jaeger", server.URL}, []string{"must be 32 hexadecimal digits"}},
-		"neither":           {nil, []string{"name either a product or a trace"}},
-		"both":              {[]string{"mug", "--trace-id", strings.Repeat("a", 32)}, []string{"name either a product or a trace"}},
-		"none of the last":  {[]string{"mug", "--last", "0"}, []string{"--last"}},
-		"a bad address":     {[]string{"mug", "--jaeger", "http://user:hidden@[::1"}, []string{"is no address of Jaeger"}},
-		"with its password": {[]string{"mug", "--jaeger", strings.Replace(dead, "http://", "http://user:hidden@", 1)}, []string{"does not answer"}},
+		"away": {[]string{"mug", "--jaeger", dead},
+			[]string{dead, "does not answer", "scripts/jaeger", "DRIFTLESS_JAEGER_URL"}},
+		"something else": {[]string{"mug", "--jaeger", other.URL}, []string{"is not Jaeger's query API", "16686"}},
+		"no such product": {[]string{"cup", "--jaeger", server.URL},
+			[]string{"no trace of product cup", "OTEL_TRACES_SAMPLER", "driftless history cup"}},
+		"no such trace": {[]string{"--trace-id", strings.Repeat("a", 32), "--jaeger", server.URL},
+			[]string{"Jaeger has no trace aaaa"}},
+		"no trace id": {[]string{"--trace-id", "4711", "--jaeger", server.URL},
+			[]string{"must be 32 hexadecimal digits"}},
+		"neither": {nil, []string{"name either a product or a trace"}},
+		"both": {[]string{"mug", "--trace-id", strings.Repeat("a", 32)},
+			[]string{"name either a product or a trace"}},
+		"none of the last": {[]string{"mug", "--last", "0"}, []string{"--last"}},
+		"a bad address": {[]string{"mug", "--jaeger", "http://user:hidden@[::1"},
+			[]string{"is no address of Jaeger"}},
+		"with its password": {[]string{"mug", "--jaeger", strings.Replace(dead, "http://", "http://user:hidden@", 1)},
+			[]string{"does not answer"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := complaint(t, append([]string{"trace"}, c.args...)...)

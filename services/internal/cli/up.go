@@ -123,7 +123,8 @@ func keepToOneStripe(dataDir string, hasKey bool) error {
 	case err != nil:
 		return fmt.Errorf("data directory: %w", err)
 	case before != now:
-		return fmt.Errorf("data directory %s was used with %s, and now STRIPE_API_KEY says %s: use another with --data-dir, or remove it", dataDir, before, now)
+		return fmt.Errorf(
+			"data directory %s was used with %s, and now STRIPE_API_KEY says %s: use another with --data-dir, or remove it", dataDir, before, now)
 	}
 	return nil
 }
@@ -199,7 +200,10 @@ func (u *up) startPostgres(ctx context.Context) error {
 		u.at.Database = u.DatabaseURL.Reveal()
 		return nil
 	}
-	pg, err := local.StartPostgres(ctx, local.PostgresConfig{DataDir: filepath.Join(u.dataDir, "postgres"), Logger: u.logger})
+	pg, err := local.StartPostgres(ctx, local.PostgresConfig{
+		DataDir: filepath.Join(u.dataDir, "postgres"),
+		Logger:  u.logger,
+	})
 	if err != nil {
 		return err
 	}
@@ -245,7 +249,8 @@ func (u *up) applyTopology(ctx context.Context, m *mesh.Mesh) error {
 	}
 	err := m.ApplyTopology(ctx, options, u.Timeout)
 	if len(kept) > 0 {
-		u.logger.WarnContext(ctx, "NATS has more than is configured, and stays as it is; `driftless topology apply --allow-lowering` lowers it",
+		u.logger.WarnContext(
+			ctx, "NATS has more than is configured, and stays as it is; `driftless topology apply --allow-lowering` lowers it",
 			"of", len(kept), "first", kept[0])
 	}
 	return err
@@ -273,7 +278,8 @@ func (u *up) startStripe() error {
 		return fmt.Errorf("the Stripe simulator cannot listen: %w; use --ports auto", err)
 	}
 	u.sim = &stripesim.Config{
-		Listener: listener, AllowedHosts: u.AllowedHosts, DataFile: filepath.Join(u.dataDir, simulatorFile), Logger: u.logger,
+		Listener: listener, AllowedHosts: u.AllowedHosts, DataFile: filepath.Join(u.dataDir, simulatorFile),
+		Logger:   u.logger,
 		Webhooks: []stripesim.Webhook{{URL: u.at.Webhook + "/stripe/webhook", Secrets: []string{secret}}},
 		// Those of live mode, although the key is a test key, with which Stripe allows a quarter of that.
 		Limits: stripesim.Limits{PerSecond: simulatorRate, PerEndpoint: 25},
@@ -309,7 +315,8 @@ func (u *up) addresses() error {
 		addr *string
 		url  *string
 	}{
-		{&u.IngestionAddr, &u.at.Ingest}, {&u.PullAddr, &u.at.Webhook}, {&u.ReconciliationAddr, &u.at.Control}, {&u.PushAddr, &u.at.Push},
+		{&u.IngestionAddr, &u.at.Ingest}, {&u.PullAddr, &u.at.Webhook}, {&u.ReconciliationAddr, &u.at.Control},
+		{&u.PushAddr, &u.at.Push},
 	}
 	sim := "127.0.0.1:12111"
 	if u.StripeAPIKey == "" {
@@ -357,7 +364,8 @@ func (u *up) serve(ctx context.Context) error {
 			continue
 		}
 		s := local.NewService(local.ServiceConfig{
-			Name: name, Path: filepath.Join(bin, name), Env: append(u.environment(name), u.keys.environment(name)...), Output: out.named(name), Logger: u.logger,
+			Name: name, Path: filepath.Join(bin, name), Env: append(u.environment(name), u.keys.environment(name)...),
+			Output: out.named(name), Logger: u.logger,
 		})
 		u.services, u.names = append(u.services, s), append(u.names, name)
 		g.Go(func() error { return s.Run(serveCtx) })
@@ -376,7 +384,9 @@ func (u *up) serve(ctx context.Context) error {
 		select {
 		case <-serveCtx.Done():
 		case <-exited:
-			return fmt.Errorf("the private Postgres has ended; its log, %s, says why: start the mesh again when that is mended", u.pg.LogFile())
+			return fmt.Errorf(
+				"the private Postgres has ended; its log, %s, says why: start the mesh again when that is mended",
+				u.pg.LogFile())
 		case <-simCtx.Done():
 			if serveCtx.Err() == nil {
 				return fmt.Errorf("the Stripe simulator ended: %w", context.Cause(simCtx))
@@ -414,7 +424,12 @@ func programs() (string, error) {
 func (u *up) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("not everything was ready within %s", u.Timeout))
 	defer cancel()
-	urls := map[string]string{topology.Ingestion: u.at.Ingest, topology.Push: u.at.Push, topology.Pull: u.at.Webhook, topology.Reconciliation: u.at.Control}
+	urls := map[string]string{
+		topology.Ingestion:      u.at.Ingest,
+		topology.Push:           u.at.Push,
+		topology.Pull:           u.at.Webhook,
+		topology.Reconciliation: u.at.Control,
+	}
 	for i, name := range u.names {
 		for !answers(ctx, urls[name]+"/readyz") {
 			select {
@@ -469,7 +484,12 @@ func (u *up) announce(ctx context.Context) error {
 	rows := [][]string{}
 	add := func(what, where, note string) { rows = append(rows, []string{"  " + what, where, note}) }
 	for i, name := range u.names {
-		url := map[string]string{topology.Ingestion: u.at.Ingest, topology.Push: u.at.Push, topology.Pull: u.at.Webhook, topology.Reconciliation: u.at.Control}[name]
+		url := map[string]string{
+			topology.Ingestion:      u.at.Ingest,
+			topology.Push:           u.at.Push,
+			topology.Pull:           u.at.Webhook,
+			topology.Reconciliation: u.at.Control,
+		}[name]
 		add(name, url, fmt.Sprintf("pid %d", u.services[i].Pid()))
 	}
 	add(stripeIs, u.at.Stripe, "")
@@ -539,8 +559,8 @@ type namedWriter struct {
 
 func (w *lineWriter) named(name string) namedWriter { return namedWriter{w, name} }
 
-// Write gets one line at a time. A line may hold texts of strangers: records are escaped by the service that writes them,
-// and whatever else a program prints, such as a panic, is escaped here.
+// Write gets one line at a time. A line may hold texts of strangers: records are escaped by the service that writes
+// them, and whatever else a program prints, such as a panic, is escaped here.
 func (w namedWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -38,7 +38,8 @@ func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
 		require.NoError(t, m.Bind(t.Context()), "%s finds its buckets", name)
 	}
 	require.Len(t, passwords, 4)
-	conn, err := nats.Connect(u.natsURL(topology.Pull), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	conn, err := nats.Connect(u.natsURL(topology.Pull),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.Publish("catalog.default.live.mug", nil))

@@ -77,8 +77,10 @@ func count(n int, what string) string {
 func (f *waterfall) draw(s *jaeger.Span, depth int) {
 	indent := strings.Repeat("  ", depth)
 	offset := s.Start.Sub(f.trace.Start())
-	line := fmt.Sprintf("%-*s %-*s %*s %*s %s", serviceWidth, cut(strings.TrimPrefix(s.Service, "driftless-"), serviceWidth),
-		f.name, cut(indent+label(s), f.name), timeWidth, spell(offset), timeWidth, spell(s.Duration), f.bar(offset, s.Duration))
+	line := fmt.Sprintf("%-*s %-*s %*s %*s %s", serviceWidth,
+		cut(strings.TrimPrefix(s.Service, "driftless-"), serviceWidth),
+		f.name, cut(indent+label(s), f.name), timeWidth, spell(offset), timeWidth, spell(s.Duration),
+		f.bar(offset, s.Duration))
 	say(f.w, strings.TrimRight(line, " "))
 	for _, note := range f.notes(s) {
 		f.note(indent, note)
@@ -120,7 +122,9 @@ func label(s *jaeger.Span) string {
 func (f *waterfall) notes(s *jaeger.Span) (out []string) {
 	attribute := func(key string) string { return s.Attributes[key] }
 	if f.trace.Roots()[0] == s && s.Parent != "" {
-		out = append(out, "begun by span "+s.Parent+", which Jaeger does not have: your application's, if it sends its spans elsewhere")
+		out = append(out,
+			"begun by span "+s.Parent+
+				", which Jaeger does not have: your application's, if it sends its spans elsewhere")
 	} else if s.Parent != "" && slices.Contains(f.trace.Roots(), s) {
 		out = append(out, "its parent, span "+s.Parent+", is not in Jaeger")
 	}
@@ -178,7 +182,8 @@ func (f *waterfall) untaken(s *jaeger.Span) bool {
 		return false
 	}
 	return !slices.ContainsFunc(f.trace.Children(s.ID), func(child *jaeger.Span) bool {
-		return strings.HasPrefix(child.Attributes["messaging.consumer.group.name"], "push-") || child.Name == "leave catalog"
+		return strings.HasPrefix(child.Attributes["messaging.consumer.group.name"], "push-") ||
+			child.Name == "leave catalog"
 	})
 }
 

@@ -41,7 +41,8 @@ func (s webhookStripe) client() (client *stripeapi.Client, live bool, err error)
 		return nil, false, errors.New("STRIPE_API_KEY is not set: give a key that may read and write webhook endpoints")
 	}
 	mode, err := config.KeyModeOf(s.StripeAPIKey.Reveal())
-	return stripeapi.New(stripeapi.Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase}), mode == config.LiveMode, err
+	return stripeapi.New(stripeapi.Config{Key: s.StripeAPIKey.Reveal(), Base: s.StripeAPIBase}),
+		mode == config.LiveMode, err
 }
 
 // Keys of an endpoint's metadata.
@@ -52,14 +53,16 @@ const (
 
 func (s webhookStripe) wanted(address string) stripeapi.NewEndpoint {
 	return stripeapi.NewEndpoint{
-		URL: address, Description: "Driftless, account " + s.Account, Connect: s.StripeAccount != "", Metadata: map[string]string{accountKey: s.Account},
+		URL: address, Description: "Driftless, account " + s.Account, Connect: s.StripeAccount != "",
+		Metadata: map[string]string{accountKey: s.Account},
 	}
 }
 
 func listEndpoints(ctx context.Context, client *stripeapi.Client) ([]stripeapi.Endpoint, error) {
 	all, err := client.ListEndpoints(ctx)
 	if stripeapi.IsForbidden(err) {
-		return nil, fmt.Errorf("%w: the key needs the permission to read and write webhook endpoints; one with it is needed for this command only", err)
+		return nil, fmt.Errorf(
+			"%w: the key needs the permission to read and write webhook endpoints; one with it is needed for this command only", err)
 	}
 	return all, err
 }
@@ -69,11 +72,14 @@ func endpointURL(given string, live bool) (string, error) {
 	u, err := url.Parse(given)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return "", fmt.Errorf("%q is no address that Stripe can call: give the public one of pull, like https://sync.example.com%s", given, pull.WebhookPath)
+		return "", fmt.Errorf(
+			"%q is no address that Stripe can call: give the public one of pull, like https://sync.example.com%s",
+			given, pull.WebhookPath)
 	case u.Scheme == "http" && live:
 		return "", fmt.Errorf("%s: in live mode Stripe calls https:// addresses only", given)
 	case u.User != nil:
-		return "", fmt.Errorf("%s: leave the user and password out; the signature tells pull that a call is Stripe's", u.Redacted())
+		return "", fmt.Errorf("%s: leave the user and password out; the signature tells pull that a call is Stripe's",
+			u.Redacted())
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = pull.WebhookPath
@@ -155,7 +161,8 @@ func (cmd *webhookCreateCmd) Run(ctx context.Context, c *cli) error {
 // mend brings an endpoint that is there to what Driftless needs.
 func mend(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) error {
 	if e.APIVersion != stripeapi.PinnedVersion {
-		return fmt.Errorf("%s sends to %s in API version %q, and pull reads %s; the version cannot be changed: `driftless webhook rotate %s` replaces the endpoint",
+		return fmt.Errorf(
+			"%s sends to %s in API version %q, and pull reads %s; the version cannot be changed: `driftless webhook rotate %s` replaces the endpoint",
 			e.ID, e.URL, e.APIVersion, stripeapi.PinnedVersion, e.ID)
 	}
 	lacked := e.Lacks()
@@ -167,14 +174,17 @@ func mend(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) e
 	} else {
 		sayf(stdout, "%s sends to %s, with all that is needed\n", e.ID, e.URL)
 	}
-	sayf(stdout, "Stripe shows a secret once only. If it is lost: `driftless webhook rotate %s`, or copy it from Stripe's Dashboard.\n", e.ID)
+	sayf(stdout,
+		"Stripe shows a secret once only. If it is lost: `driftless webhook rotate %s`, or copy it from Stripe's Dashboard.\n", e.ID)
 	return nil
 }
 
 // create makes an endpoint, once it is certain that its secret can be kept.
-func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint, have int) error {
+func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
+	have int) error {
 	if have >= stripeapi.MaxEndpoints {
-		return fmt.Errorf("the account has %d webhook endpoints, the most that Stripe allows: delete one first (`driftless webhook list` shows them)", have)
+		return fmt.Errorf(
+			"the account has %d webhook endpoints, the most that Stripe allows: delete one first (`driftless webhook list` shows them)", have)
 	}
 	keep, err := p.open(c)
 	if err != nil {
@@ -185,7 +195,9 @@ func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Clien
 		return errors.Join(err, keep.abandon())
 	}
 	if have+1 == stripeapi.MaxEndpoints {
-		sayf(os.Stderr, "This is the last of %d endpoints that Stripe allows: rotating a secret needs room for one more.\n", stripeapi.MaxEndpoints)
+		sayf(os.Stderr,
+			"This is the last of %d endpoints that Stripe allows: rotating a secret needs room for one more.\n",
+			stripeapi.MaxEndpoints)
 	}
 	if err := keep.store(c, e); err != nil {
 		// Without its secret the endpoint would be of no use, and its deliveries would fail.
@@ -217,13 +229,15 @@ func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
 	}
 	// What replaces another is not what is to be replaced.
 	old, err := cmd.chosen(all, func(e stripeapi.Endpoint) bool {
-		return !slices.ContainsFunc(all, func(other stripeapi.Endpoint) bool { return other.ID == e.Metadata[replacesKey] })
+		return !slices.ContainsFunc(all,
+			func(other stripeapi.Endpoint) bool { return other.ID == e.Metadata[replacesKey] })
 	})
 	if err != nil {
 		return err
 	}
 	if next := successor(all, old.ID); next != nil {
-		return fmt.Errorf("%s is being replaced by %s already: `driftless webhook rotate --finish`, or delete %s in Stripe to begin again", old.ID, next.ID, next.ID)
+		return fmt.Errorf(
+			"%s is being replaced by %s already: `driftless webhook rotate --finish`, or delete %s in Stripe to begin again", old.ID, next.ID, next.ID)
 	}
 	at, err := endpointURL(old.URL, live)
 	if err != nil {
@@ -234,7 +248,8 @@ func (cmd *webhookRotateCmd) Run(ctx context.Context, c *cli) error {
 	if err := cmd.create(ctx, c, client, n, len(all)); err != nil {
 		return err
 	}
-	sayf(os.Stderr, `Both endpoints send every event until you finish; pull takes each once. What the new one sends is refused, and sent again,
+	sayf(os.Stderr,
+		`Both endpoints send every event until you finish; pull takes each once. What the new one sends is refused, and sent again,
 until pull knows its secret. So:
 1. give pull both secrets, separated by a comma (STRIPE_WEBHOOK_SECRET), and restart it;
 2. driftless webhook rotate --finish %s
@@ -254,11 +269,13 @@ func successor(all []stripeapi.Endpoint, id string) *stripeapi.Endpoint {
 }
 
 // chosen is the endpoint that the command is about.
-func (cmd *webhookRotateCmd) chosen(all []stripeapi.Endpoint, candidate func(stripeapi.Endpoint) bool) (stripeapi.Endpoint, error) {
+func (cmd *webhookRotateCmd) chosen(all []stripeapi.Endpoint,
+	candidate func(stripeapi.Endpoint) bool) (stripeapi.Endpoint, error) {
 	var found []stripeapi.Endpoint
 	for _, e := range all {
 		named := e.ID == cmd.Endpoint || e.URL == cmd.Endpoint
-		if named && (e.ID == cmd.Endpoint || candidate(e)) || cmd.Endpoint == "" && e.Metadata[accountKey] == cmd.Account && candidate(e) {
+		if named && (e.ID == cmd.Endpoint || candidate(e)) ||
+			cmd.Endpoint == "" && e.Metadata[accountKey] == cmd.Account && candidate(e) {
 			found = append(found, e)
 		}
 	}
@@ -266,11 +283,14 @@ func (cmd *webhookRotateCmd) chosen(all []stripeapi.Endpoint, candidate func(str
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return stripeapi.Endpoint{}, errors.New("several endpoints could be meant: name one by its id (`driftless webhook list` shows them)")
+		return stripeapi.Endpoint{},
+			errors.New("several endpoints could be meant: name one by its id (`driftless webhook list` shows them)")
 	case cmd.Endpoint == "":
-		return stripeapi.Endpoint{}, fmt.Errorf("no endpoint of Driftless's account %s was found: name one by its id or URL (`driftless webhook list` shows them)", cmd.Account)
+		return stripeapi.Endpoint{},
+			fmt.Errorf("no endpoint of Driftless's account %s was found: name one by its id or URL (`driftless webhook list` shows them)", cmd.Account)
 	default:
-		return stripeapi.Endpoint{}, fmt.Errorf("there is no endpoint %s (`driftless webhook list` shows them)", cmd.Endpoint)
+		return stripeapi.Endpoint{},
+			fmt.Errorf("there is no endpoint %s (`driftless webhook list` shows them)", cmd.Endpoint)
 	}
 }
 
@@ -285,7 +305,8 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 		return fmt.Errorf("%s is not being replaced: `driftless webhook rotate %s` begins", old.ID, old.ID)
 	}
 	if lacks := next.Lacks(); len(lacks) > 0 {
-		return fmt.Errorf("%s, which is to replace %s, cannot: %s; `driftless webhook create %s` mends it", next.ID, old.ID, strings.Join(lacks, "; "), next.URL)
+		return fmt.Errorf("%s, which is to replace %s, cannot: %s; `driftless webhook create %s` mends it", next.ID,
+			old.ID, strings.Join(lacks, "; "), next.URL)
 	}
 	secret, err := cmd.newest(cmd.StripeWebhookSecret)
 	if err != nil {
@@ -301,15 +322,18 @@ func (cmd *webhookRotateCmd) finish(ctx context.Context, client *stripeapi.Clien
 	if err := client.DeleteEndpoint(ctx, old.ID); err != nil {
 		return err
 	}
-	sayf(stdout, "%s is deleted; %s sends to %s. Take the old secret out of STRIPE_WEBHOOK_SECRET.\n", old.ID, next.ID, next.URL)
+	sayf(stdout, "%s is deleted; %s sends to %s. Take the old secret out of STRIPE_WEBHOOK_SECRET.\n", old.ID, next.ID,
+		next.URL)
 	return nil
 }
 
 // probe sends pull an event that is about nothing that it keeps, signed with the secret.
 func probe(ctx context.Context, url, secret string, live bool) error {
 	body, err := json.Marshal(map[string]any{
-		"id": "evt_driftless_probe", "object": "event", "type": "driftless.probe", "created": time.Now().Unix(), "livemode": live,
-		"api_version": stripeapi.PinnedVersion, "data": map[string]any{"object": map[string]any{"id": "probe", "object": "probe"}},
+		"id": "evt_driftless_probe", "object": "event", "type": "driftless.probe", "created": time.Now().Unix(),
+		"livemode":    live,
+		"api_version": stripeapi.PinnedVersion,
+		"data":        map[string]any{"object": map[string]any{"id": "probe", "object": "probe"}},
 	})
 	if err != nil {
 		return fmt.Errorf("write a probe: %w", err)
@@ -324,12 +348,14 @@ func probe(ctx context.Context, url, secret string, live bool) error {
 	req.Header.Set("Stripe-Signature", signed.Header)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s does not answer from here, so that it is not certain that pull knows the new secret: %w", url, err)
+		return fmt.Errorf("%s does not answer from here, so that it is not certain that pull knows the new secret: %w",
+			url, err)
 	}
 	defer resp.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("pull does not accept the new secret yet (%s: %s): give it both secrets and restart it", resp.Status, strings.TrimSpace(string(said)))
+		return fmt.Errorf("pull does not accept the new secret yet (%s: %s): give it both secrets and restart it",
+			resp.Status, strings.TrimSpace(string(said)))
 	}
 	return nil
 }

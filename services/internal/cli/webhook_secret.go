@@ -33,7 +33,8 @@ func (p secretPlace) open(c *cli) (*keeper, error) {
 	k := &keeper{path: p.SecretFile}
 	if p.SecretFile == "" {
 		if !p.ShowSecret && (c.Output == "json" || !isTerminal(stdout)) {
-			return nil, errors.New("the signing secret is shown once only, and standard output is no terminal: give --secret-file FILE, or --show-secret to print it all the same")
+			return nil, errors.New(
+				"the signing secret is shown once only, and standard output is no terminal: give --secret-file FILE, or --show-secret to print it all the same")
 		}
 		return k, nil
 	}
@@ -85,7 +86,8 @@ func (k *keeper) store(c *cli, e stripeapi.Endpoint) error {
 		_, err := io.WriteString(stdout, sayingf("its signing secret is in %s\n", k.path))
 		return err
 	}
-	_, err := io.WriteString(stdout, sayingf("its signing secret, shown this once, is for STRIPE_WEBHOOK_SECRET: %s\n", e.Secret))
+	_, err := io.WriteString(stdout,
+		sayingf("its signing secret, shown this once, is for STRIPE_WEBHOOK_SECRET: %s\n", e.Secret))
 	return err
 }
 
@@ -100,7 +102,8 @@ func (p secretPlace) newest(given config.Secrets) (string, error) {
 		secrets = config.Secrets(strings.TrimSpace(string(data))).Reveal()
 	}
 	if len(secrets) == 0 {
-		return "", errors.New("the new secret is needed to see whether pull accepts it: give --secret-file, or STRIPE_WEBHOOK_SECRET with the new secret last")
+		return "", errors.New(
+			"the new secret is needed to see whether pull accepts it: give --secret-file, or STRIPE_WEBHOOK_SECRET with the new secret last")
 	}
 	return secrets[len(secrets)-1], nil
 }

@@ -56,7 +56,8 @@ func (r *webhookRig) run(args ...string) (code int, out string) {
 	before := stdout
 	stdout = file
 	defer func() { stdout = before }()
-	code = Main(append([]string{"webhook"}, append(args, "--stripe-api-key", "sk_test_x", "--stripe-api-base", r.stripe)...))
+	code = Main(append([]string{"webhook"},
+		append(args, "--stripe-api-key", "sk_test_x", "--stripe-api-base", r.stripe)...))
 	data, err := os.ReadFile(file.Name())
 	require.NoError(r.t, err)
 	return code, string(data)
@@ -110,7 +111,8 @@ func TestAnEndpointIsMadeOnceAndItsSecretKept(t *testing.T) {
 func TestAnEndpointThatLacksSomethingIsMended(t *testing.T) {
 	r := newWebhookRig(t)
 	post := func(form string) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.stripe+"/v1/webhook_endpoints", strings.NewReader(form))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.stripe+"/v1/webhook_endpoints",
+			strings.NewReader(form))
 		require.NoError(t, err)
 		req.Header.Set("Authorization", "Bearer sk_test_x")
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -59,7 +59,9 @@ func (r *resolver) choose(ctx *kong.Context) error {
 		return r.unknown(given, names)
 	}
 	if slot, shared := r.values["slot"]; shared && len(names) > 1 {
-		return fmt.Errorf("%s: must stand under each account: ingestion of every account reads with a replication slot of its own", slot.at)
+		return fmt.Errorf(
+			"%s: must stand under each account: ingestion of every account reads with a replication slot of its own",
+			slot.at)
 	}
 	if given != defaultAccount {
 		own := fileValue{text: "driftless_" + strings.ReplaceAll(given, "-", "_"), at: account.at}
@@ -77,7 +79,8 @@ func (r *resolver) choose(ctx *kong.Context) error {
 }
 
 func (r *resolver) unknown(name string, names []string) error {
-	return fmt.Errorf("%s: there is no account %q, but %s: set DRIFTLESS_ACCOUNT to one of them", r.accountsAt, name, strings.Join(names, ", "))
+	return fmt.Errorf("%s: there is no account %q, but %s: set DRIFTLESS_ACCOUNT to one of them", r.accountsAt, name,
+		strings.Join(names, ", "))
 }
 
 // givenTo is the value that the command line or the environment gives a flag; "" if they give none.

@@ -81,15 +81,16 @@ func TestBadAccountsSayWhereAndWhat(t *testing.T) {
 		account, yaml string
 		want          []string
 	}{
-		"unknown":       {"asia", twoAccounts, []string{":5:1", `no account "asia"`, "eu, us-1", "DRIFTLESS_ACCOUNT"}},
-		"none named":    {"", twoAccounts, []string{`no account "default"`, "eu, us-1", "DRIFTLESS_ACCOUNT"}},
-		"setting":       {"eu", "accounts: {eu: {stripe_ratio: 1}}\n", []string{`unknown setting "stripe_ratio"`}},
-		"of another":    {"eu", "accounts:\n  eu: {}\n  us: {stripe_rate: fast}\n", []string{":3:8", "stripe_rate"}},
-		"name":          {"eu", "accounts: {EU: {}}\n", []string{"EU", "lower-case"}},
-		"no settings":   {"eu", "accounts: {eu: 7}\n", []string{"eu", "key: value"}},
-		"no accounts":   {"eu", "accounts: eu\n", []string{"accounts", "under its name"}},
-		"nested":        {"eu", "accounts: {eu: {account: us}}\n", []string{"account cannot stand under an account"}},
-		"mapping":       {"eu", "accounts: {eu: {catalog: {products: x}}}\n", []string{"catalog: prices must be a query"}},
+		"unknown":     {"asia", twoAccounts, []string{":5:1", `no account "asia"`, "eu, us-1", "DRIFTLESS_ACCOUNT"}},
+		"none named":  {"", twoAccounts, []string{`no account "default"`, "eu, us-1", "DRIFTLESS_ACCOUNT"}},
+		"setting":     {"eu", "accounts: {eu: {stripe_ratio: 1}}\n", []string{`unknown setting "stripe_ratio"`}},
+		"of another":  {"eu", "accounts:\n  eu: {}\n  us: {stripe_rate: fast}\n", []string{":3:8", "stripe_rate"}},
+		"name":        {"eu", "accounts: {EU: {}}\n", []string{"EU", "lower-case"}},
+		"no settings": {"eu", "accounts: {eu: 7}\n", []string{"eu", "key: value"}},
+		"no accounts": {"eu", "accounts: eu\n", []string{"accounts", "under its name"}},
+		"nested":      {"eu", "accounts: {eu: {account: us}}\n", []string{"account cannot stand under an account"}},
+		"mapping": {"eu", "accounts: {eu: {catalog: {products: x}}}\n",
+			[]string{"catalog: prices must be a query"}},
 		"a shared slot": {"eu", "slot: one\n" + twoAccounts, []string{":1:1", "slot", "under each account"}},
 	} {
 		t.Run(name, func(t *testing.T) {

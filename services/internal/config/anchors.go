@@ -74,7 +74,8 @@ func (a *anchors) mapping(n *ast.MappingNode) (ast.Node, error) {
 		for _, source := range sources {
 			from, ok := source.(*ast.MappingNode)
 			if !ok {
-				return nil, fmt.Errorf("%s: << takes a mapping, as in <<: *name", position(a.path, entry.Key.GetToken()))
+				return nil, fmt.Errorf("%s: << takes a mapping, as in <<: *name",
+					position(a.path, entry.Key.GetToken()))
 			}
 			merged = over(merged, from.Values)
 		}

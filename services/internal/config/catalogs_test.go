@@ -80,7 +80,8 @@ accounts:
 		require.InDelta(t, 7, s.StripeRate, 0)
 		require.Equal(t, products, m.Products)
 		require.Equal(t, "SELECT id, item AS product, currency, cents AS unit_amount FROM tariffs", m.Prices)
-		require.Equal(t, []WatchedTable{{Table: "items", ProductID: "id"}, {Table: "tariffs", ProductID: "item"}}, m.Watch)
+		require.Equal(t, []WatchedTable{{Table: "items", ProductID: "id"}, {Table: "tariffs", ProductID: "item"}},
+			m.Watch)
 	}
 }
 

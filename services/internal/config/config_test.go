@@ -56,7 +56,8 @@ func TestPrecedence(t *testing.T) {
 
 func TestConfigFileFromEnvironment(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "driftless.yaml")
-	require.NoError(t, os.WriteFile(path, []byte("poll_interval: 3s\nstripe_webhook_secret: [whsec_a, whsec_b]\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(path, []byte("poll_interval: 3s\nstripe_webhook_secret: [whsec_a, whsec_b]\n"), 0o600))
 	t.Setenv("DRIFTLESS_CONFIG", path)
 	s, _, err := parse(t, "")
 	require.NoError(t, err)
@@ -81,13 +82,20 @@ func TestASwitchThatIsOnCanBeSwitchedOff(t *testing.T) {
 }
 
 func TestMappingIsReadFromTheFile(t *testing.T) {
-	_, m, err := parse(t, "catalog:\n  products: SELECT 1\n  prices: SELECT 2\n  watch:\n    - {table: app.items, product_id: sku}\n")
+	_, m, err := parse(t,
+		"catalog:\n  products: SELECT 1\n  prices: SELECT 2\n  watch:\n    - {table: app.items, product_id: sku}\n")
 	require.NoError(t, err)
-	require.Equal(t, &Mapping{Products: "SELECT 1", Prices: "SELECT 2", Watch: []WatchedTable{{Table: "app.items", ProductID: "sku"}}}, m)
+	require.Equal(t,
+		&Mapping{
+			Products: "SELECT 1",
+			Prices:   "SELECT 2",
+			Watch:    []WatchedTable{{Table: "app.items", ProductID: "sku"}},
+		}, m)
 }
 
 func TestPolicyIsReadFromFileFlagAndEnvironmentAlike(t *testing.T) {
-	s, _, err := parse(t, "policy:\n  description: stripe\n  metadata.seo_*: {owner: newest, action: report}\n  \"metadata.a=b,c\": {owner: stripe}\nextras: import\n")
+	s, _, err := parse(t,
+		"policy:\n  description: stripe\n  metadata.seo_*: {owner: newest, action: report}\n  \"metadata.a=b,c\": {owner: stripe}\nextras: import\n")
 	require.NoError(t, err)
 	require.Equal(t, FieldRules{
 		{Field: "description", Owner: "stripe", At: "2:3"},
@@ -102,7 +110,9 @@ func TestPolicyIsReadFromFileFlagAndEnvironmentAlike(t *testing.T) {
 	t.Setenv("DRIFTLESS_POLICY", "url=catalog:report, prices.nickname=stripe")
 	s, _, err = parse(t, "policy: {description: stripe}\n")
 	require.NoError(t, err)
-	require.Equal(t, FieldRules{{Field: "url", Owner: "catalog", Action: "report"}, {Field: "prices.nickname", Owner: "stripe"}}, s.Policy.Policy)
+	require.Equal(t,
+		FieldRules{{Field: "url", Owner: "catalog", Action: "report"}, {Field: "prices.nickname", Owner: "stripe"}},
+		s.Policy.Policy)
 }
 
 func TestBadInputSaysWhereAndWhat(t *testing.T) {
@@ -111,31 +121,64 @@ func TestBadInputSaysWhereAndWhat(t *testing.T) {
 		args []string
 		want string
 	}{
-		"unknown key":          {yaml: "account: a\nslott: x\n", want: `driftless.yaml:2:1: unknown setting "slott"`},
-		"unknown mapping key":  {yaml: "catalog:\n  product: SELECT\n", want: "unknown field"},
-		"mapping not watched":  {yaml: "catalog:\n  products: a\n  prices: b\n", want: "watch must name at least one table"},
-		"not a value":          {yaml: "slot: {a: b}\n", want: "slot must be a single value"},
-		"account":              {args: []string{"--account", "A B"}, want: `--account: must be 1 to 32 lower-case letters, digits, - and _, not "A B"`},
-		"rate is no number":    {args: []string{"--stripe-rate", "NaN"}, want: "must be a number, not NaN"},
-		"share":                {args: []string{"--guard-share", "1.5"}, want: "--guard-share: must lie between 0 and 1, not 1.5"},
-		"rate is infinite":     {args: []string{"--stripe-rate", "Inf"}, want: "must be a number, not +Inf"},
-		"no endpoint rate":     {args: []string{"--stripe-endpoint-rate", "0"}, want: "must be more than 0, not 0"},
-		"negative rate":        {args: []string{"--stripe-rate=-1"}, want: "must be 0 or more, not -1"},
-		"negative time":        {args: []string{"--grace-period=-1s"}, want: "--grace-period: must be 0 or more, not -1s"},
-		"no time":              {args: []string{"--poll-interval", "0s"}, want: "--poll-interval: must be more than 0, not 0s"},
-		"no concurrency":       {args: []string{"--push-concurrency", "0"}, want: "must be more than 0, not 0"},
-		"time in the file":     {yaml: "account: a\npoll_interval: soon\n", want: `driftless.yaml:2:1: poll_interval: expected duration but got "soon"`},
-		"number in the file":   {yaml: "stripe_rate: .nan\n", want: "driftless.yaml:1:1: stripe_rate: expected a float"},
-		"account in the file":  {yaml: "account: A\n", want: `driftless.yaml:1:1: account: must be 1 to 32`},
-		"choice in the file":   {yaml: "drift_policy: ignore\n", want: `driftless.yaml:1:1: drift_policy: must be one of repair, report, not "ignore"`},
+		"unknown key":         {yaml: "account: a\nslott: x\n", want: `driftless.yaml:2:1: unknown setting "slott"`},
+		"unknown mapping key": {yaml: "catalog:\n  product: SELECT\n", want: "unknown field"},
+		"mapping not watched": {
+			yaml: "catalog:\n  products: a\n  prices: b\n",
+			want: "watch must name at least one table",
+		},
+		"not a value": {yaml: "slot: {a: b}\n", want: "slot must be a single value"},
+		"account": {
+			args: []string{"--account", "A B"},
+			want: `--account: must be 1 to 32 lower-case letters, digits, - and _, not "A B"`,
+		},
+		"rate is no number": {args: []string{"--stripe-rate", "NaN"}, want: "must be a number, not NaN"},
+		"share": {
+			args: []string{"--guard-share", "1.5"},
+			want: "--guard-share: must lie between 0 and 1, not 1.5",
+		},
+		"rate is infinite": {args: []string{"--stripe-rate", "Inf"}, want: "must be a number, not +Inf"},
+		"no endpoint rate": {args: []string{"--stripe-endpoint-rate", "0"}, want: "must be more than 0, not 0"},
+		"negative rate":    {args: []string{"--stripe-rate=-1"}, want: "must be 0 or more, not -1"},
+		"negative time": {
+			args: []string{"--grace-period=-1s"},
+			want: "--grace-period: must be 0 or more, not -1s",
+		},
+		"no time": {
+			args: []string{"--poll-interval", "0s"},
+			want: "--poll-interval: must be more than 0, not 0s",
+		},
+		"no concurrency": {args: []string{"--push-concurrency", "0"}, want: "must be more than 0, not 0"},
+		"time in the file": {
+			yaml: "account: a\npoll_interval: soon\n",
+			want: `driftless.yaml:2:1: poll_interval: expected duration but got "soon"`,
+		},
+		"number in the file": {
+			yaml: "stripe_rate: .nan\n",
+			want: "driftless.yaml:1:1: stripe_rate: expected a float",
+		},
+		"account in the file": {yaml: "account: A\n", want: `driftless.yaml:1:1: account: must be 1 to 32`},
+		"choice in the file": {
+			yaml: "drift_policy: ignore\n",
+			want: `driftless.yaml:1:1: drift_policy: must be one of repair, report, not "ignore"`,
+		},
 		"policy is no mapping": {yaml: "policy: [a]\n", want: "driftless.yaml:1:9: policy: must be a mapping"},
-		"rule is a list":       {yaml: "policy:\n  url: [a]\n", want: "driftless.yaml:2:3: policy: url must be an owner, or have an owner and an action"},
-		"rule's key":           {yaml: "policy:\n  url: {owner: stripe, todo: report}\n", want: `driftless.yaml:2:24: policy: url: there are owner and action, both single values, not "todo"`},
-		"rule in a flag":       {args: []string{"--policy", "description"}, want: `"description" must be FIELD=OWNER or FIELD=OWNER:ACTION`},
-		"extras":               {args: []string{"--extras", "delete"}, want: `--extras must be one of`},
-		"nothing in the file":  {yaml: "slot:\n", want: "driftless.yaml:1:1: slot must be a single value"},
-		"level":                {args: []string{"--log-level", "loud"}, want: "log-level"},
-		"missing file":         {args: []string{"--config", "/nowhere.yaml"}, want: "configuration file"},
+		"rule is a list": {
+			yaml: "policy:\n  url: [a]\n",
+			want: "driftless.yaml:2:3: policy: url must be an owner, or have an owner and an action",
+		},
+		"rule's key": {
+			yaml: "policy:\n  url: {owner: stripe, todo: report}\n",
+			want: `driftless.yaml:2:24: policy: url: there are owner and action, both single values, not "todo"`,
+		},
+		"rule in a flag": {
+			args: []string{"--policy", "description"},
+			want: `"description" must be FIELD=OWNER or FIELD=OWNER:ACTION`,
+		},
+		"extras":              {args: []string{"--extras", "delete"}, want: `--extras must be one of`},
+		"nothing in the file": {yaml: "slot:\n", want: "driftless.yaml:1:1: slot must be a single value"},
+		"level":               {args: []string{"--log-level", "loud"}, want: "log-level"},
+		"missing file":        {args: []string{"--config", "/nowhere.yaml"}, want: "configuration file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := parse(t, c.yaml, c.args...)
@@ -155,7 +198,8 @@ func TestEnvironmentIsNamedAndChecked(t *testing.T) {
 }
 
 func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
-	for _, name := range []string{"DRIFTLESS_SLOT", "DRIFTLESS_POLL_INTERVAL", "STRIPE_RATE", "DRIFTLESS_DRIFT_POLICY", "STRIPE_API_KEY", "NATS_URL", "DRIFTLESS_CONFIG"} {
+	for _, name := range []string{"DRIFTLESS_SLOT", "DRIFTLESS_POLL_INTERVAL", "STRIPE_RATE", "DRIFTLESS_DRIFT_POLICY",
+		"STRIPE_API_KEY", "NATS_URL", "DRIFTLESS_CONFIG"} {
 		t.Setenv(name, "")
 	}
 	s, _, err := parse(t, "")
@@ -239,7 +283,12 @@ func TestSecretsFromFilesAndNeverPrinted(t *testing.T) {
 }
 
 func TestModeOf(t *testing.T) {
-	for key, want := range map[string]KeyMode{"sk_test_1": TestMode, "rk_test_1": TestMode, "sk_live_1": LiveMode, "rk_live_1": LiveMode} {
+	for key, want := range map[string]KeyMode{
+		"sk_test_1": TestMode,
+		"rk_test_1": TestMode,
+		"sk_live_1": LiveMode,
+		"rk_live_1": LiveMode,
+	} {
 		got, err := KeyModeOf(key)
 		require.NoError(t, err)
 		require.Equal(t, want, got)

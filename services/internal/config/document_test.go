@@ -77,23 +77,29 @@ func document() string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
-Every setting is a flag, an environment variable and a key of the YAML file named by ` + "`DRIFTLESS_CONFIG`" + `. A flag overrides the
+Every setting is a flag, an environment variable and a key of the YAML file named by ` + "`DRIFTLESS_CONFIG`" +
+		`. A flag overrides the
 environment, that overrides the file, and that the default; an empty variable counts as not set. One file serves all
-services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" + `, and so on; in the YAML file
-` + "`stripe_api_key_file`" + `. The mapping of your own tables is under the key ` + "`catalog`" + ` of the file; see [mapping.md](mapping.md). Traces follow the standard
+services. Secrets can also be read from a file: ` + "`STRIPE_API_KEY_FILE`" + ` instead of ` + "`STRIPE_API_KEY`" +
+		`, and so on; in the YAML file
+` + "`stripe_api_key_file`" + `. The mapping of your own tables is under the key ` + "`catalog`" +
+		` of the file; see [mapping.md](mapping.md). Traces follow the standard
 ` + "`OTEL_*`" + ` variables; see [tracing.md](tracing.md).
 
-A secret that is given as a flag shows in the list of processes (` + "`ps`" + `), to every user of the machine. Give secrets in the
+A secret that is given as a flag shows in the list of processes (` + "`ps`" +
+		`), to every user of the machine. Give secrets in the
 environment or in files.
 
-` + "`driftless config check --config FILE`" + ` checks everything that a service would refuse at its start, of all accounts in the file, and
+` + "`driftless config check --config FILE`" +
+		` checks everything that a service would refuse at its start, of all accounts in the file, and
 asks no server. With ` + "`--database`" + ` it also asks the catalog database, and changes nothing there: see
 [mapping.md](mapping.md#checks).
 `)
 	b.WriteString(strings.ReplaceAll(rotation, "~", "`"))
 	b.WriteString(strings.ReplaceAll(severalAccounts, "~", "`"))
 	for _, g := range groups {
-		fmt.Fprintf(&b, "\n## %s\n\n| key | environment | default | meaning |\n|---|---|---|---|\n", strings.ToUpper(g.title[:1])+g.title[1:])
+		fmt.Fprintf(&b, "\n## %s\n\n| key | environment | default | meaning |\n|---|---|---|---|\n",
+			strings.ToUpper(g.title[:1])+g.title[1:])
 		for _, f := range fields(reflect.TypeOf(g.fields)) {
 			name, env, value, help := f.Tag.Get("name"), f.Tag.Get("env"), f.Tag.Get("default"), f.Tag.Get("help")
 			if value != "" {

@@ -10,9 +10,13 @@ import (
 // Whatever a configuration file holds, it is read or refused.
 func FuzzLoad(f *testing.F) {
 	for _, text := range []string{
-		"", "nats_url: nats://n1", "a: b\n---\nc: d", "catalog:\n  products: SELECT 1\n  prices: SELECT 2\n  watch:\n    - {table: t, product_id: id}\n",
-		"x-a: &a {b: c}\ncatalog:\n  <<: *a\n", "accounts:\n  us:\n    stripe_api_key: sk_test_x\n    catalog: {products: x}\n", "&a [*a]", "policy: {shippable: stripe}",
-		"catalog:\n  write_back:\n    product: {name: UPDATE x}\n  accounts: [a]\n", "stripe_api_key_file: /x\nstripe_api_key: y", "[", "? {", "\xff", "a: !!binary x",
+		"", "nats_url: nats://n1", "a: b\n---\nc: d",
+		"catalog:\n  products: SELECT 1\n  prices: SELECT 2\n  watch:\n    - {table: t, product_id: id}\n",
+		"x-a: &a {b: c}\ncatalog:\n  <<: *a\n",
+		"accounts:\n  us:\n    stripe_api_key: sk_test_x\n    catalog: {products: x}\n", "&a [*a]",
+		"policy: {shippable: stripe}",
+		"catalog:\n  write_back:\n    product: {name: UPDATE x}\n  accounts: [a]\n",
+		"stripe_api_key_file: /x\nstripe_api_key: y", "[", "? {", "\xff", "a: !!binary x",
 	} {
 		f.Add([]byte(text))
 	}
@@ -28,11 +32,12 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// A secret of an address is hidden, in whatever form and beside whatever. One that is not escaped and holds what separates
-// the parts of a URL is not told from them, and is none that a client would connect with.
+// A secret of an address is hidden, in whatever form and beside whatever. One that is not escaped and holds what
+// separates the parts of a URL is not told from them, and is none that a client would connect with.
 func FuzzRedactURL(f *testing.F) {
 	const secret = "HUSH"
-	for _, text := range []string{"", "app", "db:5432", "/shop", "?sslmode=disable", "#x", "%41", "%zz", " ", ",", "'", `\`, "=", "host=db", "::1", "\x00", "漢"} {
+	for _, text := range []string{"", "app", "db:5432", "/shop", "?sslmode=disable", "#x", "%41", "%zz", " ", ",", "'",
+		`\`, "=", "host=db", "::1", "\x00", "漢"} {
 		for form := range uint8(6) {
 			f.Add(form, text, "db/shop")
 			f.Add(form, "app", text)

@@ -25,8 +25,9 @@ const SecretFlags = "A secret that is given as a flag shows in the list of proce
 // there, as command-line tools do.
 func Parse(settings any, name, description, version string, args []string) (*Mapping, error) {
 	r := newResolver()
-	parser, err := kong.New(settings, append(r.options(), kong.Name(name), kong.Description(description+"\n\n"+SecretFlags),
-		kong.Vars{"version": version})...)
+	parser, err := kong.New(settings,
+		append(r.options(), kong.Name(name), kong.Description(description+"\n\n"+SecretFlags),
+			kong.Vars{"version": version})...)
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", name, err)
 	}
@@ -67,7 +68,8 @@ func newResolver() *resolver { return &resolver{files: map[string]string{}} }
 
 func (r *resolver) options() []kong.Option {
 	return []kong.Option{
-		kong.Resolvers(r), kong.UsageOnError(), kong.WithBeforeResolve(r.read), kong.WithAfterApply(r.nameFiles), kong.WithAfterApply(check),
+		kong.Resolvers(r), kong.UsageOnError(), kong.WithBeforeResolve(r.read), kong.WithAfterApply(r.nameFiles),
+		kong.WithAfterApply(check),
 	}
 }
 
@@ -258,7 +260,8 @@ func (s *section) entry(path string, entry *ast.MappingValueNode) error {
 		case !ok || text == "":
 			return fmt.Errorf("%s: %s must be the path of a file", at, key.Value)
 		case s.has(secret):
-			return fmt.Errorf("%s: %s: the file has %s too: keep one", at, key.Value, strings.TrimSuffix(key.Value, "_file"))
+			return fmt.Errorf("%s: %s: the file has %s too: keep one", at, key.Value,
+				strings.TrimSuffix(key.Value, "_file"))
 		}
 		s.values[secret] = fileValue{file: text, at: at + ": " + key.Value}
 		return nil

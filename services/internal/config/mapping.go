@@ -22,16 +22,17 @@ type Mapping struct {
 	WriteBack WriteBack `yaml:"write_back"`
 	// CompareEvery is the time between two comparisons of all tables with CATALOG. Defaults to 24 hours.
 	CompareEvery time.Duration `yaml:"compare_every"`
-	// RereadEvery is the same for queries whose result depends on the time, such as a price list that starts at an hour: the
-	// comparison then runs at full speed. 0 means that time changes nothing.
+	// RereadEvery is the same for queries whose result depends on the time, such as a price list that starts at an
+	// hour: the comparison then runs at full speed. 0 means that time changes nothing.
 	RereadEvery time.Duration `yaml:"reread_every"`
 	// RowSecurity is RowSecurityRefuse, the default, or RowSecurityAllow.
 	RowSecurity string `yaml:"row_security"`
 }
 
-// WriteBack are the statements by which a product, or a price, in the operator's tables gets Stripe's values. Parameters
-// are named for the columns of the mapping's queries: @id, @description; @changed lists those that Stripe has changed. One that
-// is left out cannot be done. In the file, product and price are either one statement or statements by column.
+// WriteBack are the statements by which a product, or a price, in the operator's tables gets Stripe's values.
+// Parameters are named for the columns of the mapping's queries: @id, @description; @changed lists those that Stripe
+// has changed. One that is left out cannot be done. In the file, product and price are either one statement or
+// statements by column.
 type WriteBack struct {
 	// Product changes a product, once for each time that some of its fields are written back.
 	Product string `yaml:"-"`
@@ -50,10 +51,11 @@ type WriteBack struct {
 // WatchedTable is a table whose changes concern products. Exactly one of ProductID and Products is given.
 type WatchedTable struct {
 	Table string `yaml:"table"`
-	// ProductID is the column that holds the product's id, or an SQL expression over the row's columns: "'album-' || album_id".
+	// ProductID is the column that holds the product's id, or an SQL expression over the row's columns: "'album-' ||
+	// album_id".
 	ProductID string `yaml:"product_id"`
-	// Products is a query that returns the ids of the products that a row concerns. It is run for the old and for the new row;
-	// @column is a value of the row.
+	// Products is a query that returns the ids of the products that a row concerns. It is run for the old and for the
+	// new row; @column is a value of the row.
 	Products string `yaml:"products"`
 	// Where is an SQL condition over the row's columns. Rows that do not meet it concern no product.
 	Where string `yaml:"where"`
@@ -96,7 +98,8 @@ func statements(key string, value any) (whole string, byColumn map[string]string
 		}
 		return "", byColumn, nil
 	default:
-		return "", nil, fmt.Errorf("write_back.%s must be a statement, or statements by the column that they change", key)
+		return "", nil,
+			fmt.Errorf("write_back.%s must be a statement, or statements by the column that they change", key)
 	}
 }
 
@@ -114,7 +117,8 @@ func (m *Mapping) check() error {
 		case strings.TrimSpace(w.Table) == "":
 			return fmt.Errorf("watch[%d] must have table", i)
 		case (strings.TrimSpace(w.ProductID) == "") == (strings.TrimSpace(w.Products) == ""):
-			return fmt.Errorf("watch[%d] (%s) must have either product_id, the column with the product's id, or products, a query that returns the ids of the products that a row concerns", i, w.Table)
+			return fmt.Errorf(
+				"watch[%d] (%s) must have either product_id, the column with the product's id, or products, a query that returns the ids of the products that a row concerns", i, w.Table)
 		}
 	}
 	if m.RowSecurity != "" && m.RowSecurity != RowSecurityRefuse && m.RowSecurity != RowSecurityAllow {
@@ -126,8 +130,8 @@ func (m *Mapping) check() error {
 	return nil
 }
 
-// parameter finds the named parameters of a statement. It takes what is in a string or a comment for one, too: whether a
-// statement works is known once ingestion has asked the database.
+// parameter finds the named parameters of a statement. It takes what is in a string or a comment for one, too: whether
+// a statement works is known once ingestion has asked the database.
 var parameter = regexp.MustCompile(`@([A-Za-z_]\w*)`)
 
 // WritesBack says why a field cannot be written back: the mapping has no statement for it, or one that does not use it.
@@ -146,26 +150,32 @@ func (m *Mapping) WritesBack(field string) error {
 	if byColumn != nil {
 		key, statement = key+"."+column, byColumn[column]
 	}
-	uses := slices.ContainsFunc(parameter.FindAllStringSubmatch(statement, -1), func(found []string) bool { return found[1] == column })
+	uses := slices.ContainsFunc(parameter.FindAllStringSubmatch(statement, -1),
+		func(found []string) bool { return found[1] == column })
 	switch {
 	case strings.TrimSpace(statement) == "":
-		return fmt.Errorf("%s cannot be written back: set catalog.%s to the statement that changes it (see docs/mapping.md)", field, key)
+		return fmt.Errorf(
+			"%s cannot be written back: set catalog.%s to the statement that changes it (see docs/mapping.md)", field,
+			key)
 	case !uses:
-		return fmt.Errorf("%s cannot be written back: catalog.%s does not use @%s; the %s query must return it, too", field, key, column, query)
+		return fmt.Errorf("%s cannot be written back: catalog.%s does not use @%s; the %s query must return it, too",
+			field, key, column, query)
 	}
 	return nil
 }
 
-// Imports says why products that are in Stripe only cannot be imported: the mapping has no statement that inserts them. A nil
-// mapping is that of the built-in tables, where they can.
+// Imports says why products that are in Stripe only cannot be imported: the mapping has no statement that inserts them.
+// A nil mapping is that of the built-in tables, where they can.
 func (m *Mapping) Imports() error {
 	switch {
 	case m == nil:
 		return nil
 	case strings.TrimSpace(m.WriteBack.ImportProduct) == "":
-		return errors.New("products cannot be imported: set catalog.write_back.import_product to the statement that inserts one (see docs/mapping.md)")
+		return errors.New(
+			"products cannot be imported: set catalog.write_back.import_product to the statement that inserts one (see docs/mapping.md)")
 	case strings.TrimSpace(m.WriteBack.ImportPrice) == "":
-		return errors.New("products cannot be imported: set catalog.write_back.import_price to the statement that inserts a price (see docs/mapping.md)")
+		return errors.New(
+			"products cannot be imported: set catalog.write_back.import_price to the statement that inserts a price (see docs/mapping.md)")
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ func TestMappingSaysWhatCanBeWrittenBack(t *testing.T) {
 	require.ErrorContains(t, m.Imports(), "set catalog.write_back.import_product")
 	m.WriteBack.ImportProduct = `INSERT INTO items VALUES (@id)`
 	require.ErrorContains(t, m.Imports(), "set catalog.write_back.import_price")
-	m.WriteBack.ImportPrice, m.WriteBack.Price = `INSERT INTO tariffs VALUES (@id, @product)`, `UPDATE tariffs SET label = @nickname WHERE code = @id`
+	m.WriteBack.ImportPrice, m.WriteBack.Price = `INSERT INTO tariffs VALUES (@id, @product)`,
+		`UPDATE tariffs SET label = @nickname WHERE code = @id`
 	require.NoError(t, m.Imports())
 	require.NoError(t, m.WritesBack("prices.nickname"))
 	require.ErrorContains(t, m.WritesBack("prices.metadata.size"), "@metadata")
@@ -51,9 +52,14 @@ catalog:
     import_product: INSERT INTO items VALUES (@id)
 `)
 	require.NoError(t, err)
-	require.Equal(t, map[string]string{"name": "UPDATE items SET name = @name WHERE id = @id", "active": "UPDATE items SET live = true WHERE id = @id"}, m.WriteBack.ProductFields)
+	require.Equal(t,
+		map[string]string{
+			"name":   "UPDATE items SET name = @name WHERE id = @id",
+			"active": "UPDATE items SET live = true WHERE id = @id",
+		}, m.WriteBack.ProductFields)
 	require.Equal(t, config.WriteBack{
-		ProductFields: m.WriteBack.ProductFields, Price: "UPDATE tariffs SET label = @nickname WHERE id = @id", ImportProduct: "INSERT INTO items VALUES (@id)",
+		ProductFields: m.WriteBack.ProductFields, Price: "UPDATE tariffs SET label = @nickname WHERE id = @id",
+		ImportProduct: "INSERT INTO items VALUES (@id)",
 	}, m.WriteBack)
 	require.NoError(t, m.WritesBack("name"))
 	require.NoError(t, m.WritesBack("prices.nickname"))

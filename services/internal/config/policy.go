@@ -104,7 +104,8 @@ func policyEntry(path string, node ast.Node) (FieldRules, error) {
 			case ok && name == "action":
 				rule.Action = value
 			default:
-				return nil, fmt.Errorf("%s: policy: %s: there are owner and action, both single values, not %q", position(path, part.Key.GetToken()), rule.Field, name)
+				return nil, fmt.Errorf("%s: policy: %s: there are owner and action, both single values, not %q",
+					position(path, part.Key.GetToken()), rule.Field, name)
 			}
 		}
 		out = append(out, rule)

@@ -13,7 +13,8 @@ import (
 
 func TestCheckWebhookSecrets(t *testing.T) {
 	const own = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	for _, base := range []string{"", "api.stripe.com", "https://api.stripe.com", "https://api.stripe.com/", "HTTPS://API.stripe.com:443", "http://api.stripe.com", "https://egress.example.com"} {
+	for _, base := range []string{"", "api.stripe.com", "https://api.stripe.com", "https://api.stripe.com/",
+		"HTTPS://API.stripe.com:443", "http://api.stripe.com", "https://egress.example.com"} {
 		require.NoError(t, CheckWebhookSecrets(base, []string{own}), base)
 		require.NoError(t, CheckWebhookSecrets(base, nil), base)
 		for _, secret := range published {
@@ -36,7 +37,8 @@ func TestPublishedSecretsAreAllOfTheRepository(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "node_modules"):
+		case d.IsDir() && path != root &&
+			(strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "node_modules"):
 			return fs.SkipDir
 		case !d.Type().IsRegular() || strings.HasSuffix(path, "_test.go") || d.Name() == "secrets.env":
 			return nil

@@ -17,14 +17,16 @@ func TestVariables(t *testing.T) {
 		"NATS_URL":              {"ingestion", "push", "pull", "reconciliation"},
 	}
 	for name, settings := range map[string]any{
-		"ingestion": IngestionService{}, "push": PushService{}, "pull": PullService{}, "reconciliation": ReconciliationService{},
+		"ingestion": IngestionService{}, "push": PushService{}, "pull": PullService{},
+		"reconciliation": ReconciliationService{},
 	} {
 		variables := Variables(settings)
 		require.Contains(t, variables, "DRIFTLESS_CONFIG", name)
 		require.NotContains(t, variables, "", name)
 		for secret, services := range secrets {
 			for _, variable := range []string{secret, secret + "_FILE"} {
-				require.Equal(t, slices.Contains(services, name), slices.Contains(variables, variable), "%s: %s", name, variable)
+				require.Equal(t, slices.Contains(services, name), slices.Contains(variables, variable), "%s: %s", name,
+					variable)
 			}
 		}
 	}

@@ -40,8 +40,8 @@ type Hosts struct {
 // Signing says with which key a service signs what it publishes, and whose signatures it believes.
 type Signing struct {
 	SigningKey Secret `name:"signing-key" env:"DRIFTLESS_SIGNING_KEY" secret:"" help:"Key with which the service signs what it publishes on CATALOG, COMMAND and RETRY; see security.md. Each service has its own. Not signed if empty."`
-	// SigningKeyFile and TrustedKeysFile are the files that the two were read from; empty for none. They are read again while
-	// the service runs.
+	// SigningKeyFile and TrustedKeysFile are the files that the two were read from; empty for none. They are read again
+	// while the service runs.
 	SigningKeyFile  string `kong:"-" file-of:"signing-key"`
 	TrustedKeys     string `name:"trusted-keys" env:"DRIFTLESS_TRUSTED_KEYS" from-file:"" placeholder:"SERVICE=KEY,..." help:"Public keys of the services whose signatures count, separated by commas, each with the service that it is limited to. Messages without such a signature are refused. Not checked if empty."`
 	TrustedKeysFile string `kong:"-" file-of:"trusted-keys"`

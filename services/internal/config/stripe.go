@@ -23,7 +23,8 @@ func KeyModeOf(key string) (KeyMode, error) {
 			}
 		}
 	}
-	return "", errors.New("STRIPE_API_KEY must be a secret key (sk_test_..., sk_live_...) or a restricted one (rk_test_..., rk_live_...)")
+	return "", errors.New(
+		"STRIPE_API_KEY must be a secret key (sk_test_..., sk_live_...) or a restricted one (rk_test_..., rk_live_...)")
 }
 
 // accountRate of calls per second that Stripe allows an account, by mode (https://docs.stripe.com/rate-limits).

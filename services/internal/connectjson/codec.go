@@ -12,10 +12,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Handler makes a handler speak this JSON, whether or not the caller names its character set, and bounds its requests: in
-// bytes, and in objects. Connect has a codec for each of the two, and replacing one leaves the other as it was.
+// Handler makes a handler speak this JSON, whether or not the caller names its character set, and bounds its requests:
+// in bytes, and in objects. Connect has a codec for each of the two, and replacing one leaves the other as it was.
 func Handler(maxBytes int) connect.HandlerOption {
-	return connect.WithHandlerOptions(connect.WithCodec(bounded{}), connect.WithCodec(utf8Codec{}), connect.WithCodec(binary{}),
+	return connect.WithHandlerOptions(connect.WithCodec(bounded{}), connect.WithCodec(utf8Codec{}),
+		connect.WithCodec(binary{}),
 		connect.WithReadMaxBytes(maxBytes), withGzip(maxBytes))
 }
 

@@ -22,10 +22,14 @@ type handler struct {
 	ingestv1connect.UnimplementedIngestServiceHandler
 }
 
-func (handler) UpsertProducts(_ context.Context, req *connect.Request[ingestv1.UpsertProductsRequest]) (*connect.Response[ingestv1.UpsertProductsResponse], error) {
+func (handler) UpsertProducts(_ context.Context,
+	req *connect.Request[ingestv1.UpsertProductsRequest]) (*connect.Response[ingestv1.UpsertProductsResponse], error) {
 	out := &ingestv1.UpsertProductsResponse{}
 	for _, p := range req.Msg.GetProducts() {
-		out.Products = append(out.Products, &ingestv1.UpsertedProduct{Id: p.GetId() + p.GetDefaultPrice(), Created: true})
+		out.Products = append(out.Products, &ingestv1.UpsertedProduct{
+			Id:      p.GetId() + p.GetDefaultPrice(),
+			Created: true,
+		})
 	}
 	return connect.NewResponse(out), nil
 }
@@ -41,9 +45,11 @@ func serve(t *testing.T) string {
 func TestJSONHasTheContractsNamesAndNoOthers(t *testing.T) {
 	t.Parallel()
 	url := serve(t)
-	for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8"} {
+	for _, contentType := range []string{"application/json", "application/json; charset=utf-8",
+		"application/json;charset=UTF-8"} {
 		call := func(body string) (int, string) {
-			resp, err := http.Post(url+ingestv1connect.IngestServiceUpsertProductsProcedure, contentType, strings.NewReader(body))
+			resp, err := http.Post(url+ingestv1connect.IngestServiceUpsertProductsProcedure, contentType,
+				strings.NewReader(body))
 			require.NoError(t, err)
 			defer resp.Body.Close()
 			answer, err := io.ReadAll(resp.Body)
@@ -56,7 +62,8 @@ func TestJSONHasTheContractsNamesAndNoOthers(t *testing.T) {
 
 		status, answer = call(`{"products": [{"id": "a", "price_default": "b"}]}`)
 		require.Equal(t, http.StatusBadRequest, status, contentType)
-		require.JSONEq(t, `{"code": "invalid_argument", "message": "unmarshal message: (line 1:27): unknown field \"price_default\""}`, answer)
+		require.JSONEq(t,
+			`{"code": "invalid_argument", "message": "unmarshal message: (line 1:27): unknown field \"price_default\""}`, answer)
 
 		status, answer = call(``)
 		require.Equal(t, http.StatusOK, status, answer)
@@ -75,8 +82,10 @@ func TestCodecWritesStripesNames(t *testing.T) {
 
 func TestAClientCanUseTheCodec(t *testing.T) {
 	t.Parallel()
-	client := ingestv1connect.NewIngestServiceClient(http.DefaultClient, serve(t), connect.WithCodec(connectjson.Codec{}))
-	resp, err := client.UpsertProducts(t.Context(), connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{{Id: "a"}}}))
+	client := ingestv1connect.NewIngestServiceClient(http.DefaultClient, serve(t),
+		connect.WithCodec(connectjson.Codec{}))
+	resp, err := client.UpsertProducts(t.Context(),
+		connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{{Id: "a"}}}))
 	require.NoError(t, err)
 	require.Equal(t, "a", resp.Msg.GetProducts()[0].GetId())
 }

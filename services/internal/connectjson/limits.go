@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// maxObjects is how many objects a request may hold. An empty one is two bytes, and some hundred bytes of memory. A thousand
-// products with twenty prices each, and with four structures in a price, have as many.
+// maxObjects is how many objects a request may hold. An empty one is two bytes, and some hundred bytes of memory. A
+// thousand products with twenty prices each, and with four structures in a price, have as many.
 const maxObjects = 100_000
 
 var errTooMany = fmt.Errorf("a request may hold %d objects: make several calls", maxObjects)
@@ -35,7 +35,8 @@ func objectsInJSON(data []byte) (n int) {
 	return n
 }
 
-// fewObjects returns an error if a message holds more than so many others. One that is malformed is left to the decoder.
+// fewObjects returns an error if a message holds more than so many others. One that is malformed is left to the
+// decoder.
 func fewObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
@@ -101,8 +102,8 @@ func (binary) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// gzipReader ends a message that becomes longer than a request may be. Connect's own reads it to its end, to tell its size: for
-// 16 MiB of gzip those are 16 GiB.
+// gzipReader ends a message that becomes longer than a request may be. Connect's own reads it to its end, to tell its
+// size: for 16 MiB of gzip those are 16 GiB.
 type gzipReader struct {
 	gzip.Reader
 	max, left int64

@@ -19,7 +19,8 @@ import (
 
 func call(t *testing.T, contentType, encoding string, body []byte) (status int, answer string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, serve(t)+ingestv1connect.IngestServiceUpsertProductsProcedure, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		serve(t)+ingestv1connect.IngestServiceUpsertProductsProcedure, bytes.NewReader(body))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", contentType)
 	if encoding != "" {
@@ -77,7 +78,9 @@ func TestHandler_CountsObjectsAndNothingElse(t *testing.T) {
 	for i := range 50_001 {
 		keys[string(rune(i+0x10000))] = ""
 	}
-	data, err := proto.Marshal(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{{Id: "p", Metadata: keys}, {Metadata: keys}}})
+	data, err := proto.Marshal(&ingestv1.UpsertProductsRequest{
+		Products: []*catalogv1.Product{{Id: "p", Metadata: keys}, {Metadata: keys}},
+	})
 	require.NoError(t, err)
 	status, answer = call(t, "application/proto", "", data)
 	require.Equal(t, http.StatusOK, status, "%.100s", answer)
@@ -116,10 +119,15 @@ func TestHandler_EndsABombOfGzip(t *testing.T) {
 
 func TestHandler_SpeaksGRPCWithGzip(t *testing.T) {
 	t.Parallel()
-	client := ingestv1connect.NewIngestServiceClient(http.DefaultClient, serve(t), connect.WithGRPCWeb(), connect.WithSendGzip())
-	resp, err := client.UpsertProducts(t.Context(), connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{{Id: "p"}}}))
+	client := ingestv1connect.NewIngestServiceClient(http.DefaultClient, serve(t), connect.WithGRPCWeb(),
+		connect.WithSendGzip())
+	resp, err := client.UpsertProducts(t.Context(),
+		connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{{Id: "p"}}}))
 	require.NoError(t, err)
 	require.Equal(t, "p", resp.Msg.GetProducts()[0].GetId())
-	_, err = client.UpsertProducts(t.Context(), connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: []*catalogv1.Product{{Id: strings.Repeat("x", 1<<20)}}}))
+	_, err = client.UpsertProducts(t.Context(),
+		connect.NewRequest(&ingestv1.UpsertProductsRequest{
+			Products: []*catalogv1.Product{{Id: strings.Repeat("x", 1<<20)}},
+		}))
 	require.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(err))
 }

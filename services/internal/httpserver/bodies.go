@@ -28,10 +28,11 @@ type Bounds struct {
 	Small, Count int64
 	// Large is what all bodies together may have beyond their first Small bytes.
 	Large int64
-	// Wait is how long a body waits for its share. With 0 a body gets its share as its bytes come, whatever length it declares, so
-	// that a stranger must send what he wants to occupy.
+	// Wait is how long a body waits for its share. With 0 a body gets its share as its bytes come, whatever length it
+	// declares, so that a stranger must send what he wants to occupy.
 	Wait time.Duration
-	// Work is how many requests Handler passes on at the same time, once their bodies are read: slow clients take no place.
+	// Work is how many requests Handler passes on at the same time, once their bodies are read: slow clients take no
+	// place.
 	Work int64
 }
 
@@ -47,9 +48,9 @@ func NewBodies(b Bounds) *Bodies {
 	return &Bodies{b, semaphore.NewWeighted(b.Count), semaphore.NewWeighted(b.Large), semaphore.NewWeighted(b.Work)}
 }
 
-// Handler reads the bodies of requests, and passes Work of them on at a time. One for which it has no room is answered with 503
-// and Retry-After, in the form of Connect's errors. If one is longer than Max, next gets its beginning, which is
-// longer than Max as well: it knows how to say so.
+// Handler reads the bodies of requests, and passes Work of them on at a time. One for which it has no room is answered
+// with 503 and Retry-After, in the form of Connect's errors. If one is longer than Max, next gets its beginning, which
+// is longer than Max as well: it knows how to say so.
 func (b *Bodies) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		release, err := b.Bound(r)
@@ -94,8 +95,8 @@ func refuse(w http.ResponseWriter, err error) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"code": code, "message": message})
 }
 
-// Bound puts the body of a request within the bounds. The body is not read after release, which frees its share. The error
-// is ErrBusy.
+// Bound puts the body of a request within the bounds. The body is not read after release, which frees its share. The
+// error is ErrBusy.
 func (b *Bodies) Bound(r *http.Request) (release func(), err error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return func() {}, nil
@@ -186,8 +187,8 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // a reader passes its inner reader's error on
 }
 
-// grow takes a larger share. A body of undeclared length that may wait takes the largest, and gives back what it did not need:
-// if it held a part while it waits for the next, all might wait for each other.
+// grow takes a larger share. A body of undeclared length that may wait takes the largest, and gives back what it did
+// not need: if it held a part while it waits for the next, all might wait for each other.
 func (b *boundedBody) grow(want int64) bool {
 	most := b.share(b.bodies.Max)
 	if b.bodies.Wait > 0 && b.held == 0 {
@@ -215,7 +216,8 @@ func (b *boundedBody) release() {
 	b.held, b.counted = 0, false
 }
 
-// ReadBody reads a whole body of at most Max bytes. It asks for memory as the bytes come, whatever length the request declares.
+// ReadBody reads a whole body of at most Max bytes. It asks for memory as the bytes come, whatever length the request
+// declares.
 func (b *Bodies) ReadBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > b.Max {
 		return nil, &http.MaxBytesError{Limit: b.Max}

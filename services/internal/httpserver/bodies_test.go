@@ -98,7 +98,13 @@ func TestBodies_BoundsTheirCount(t *testing.T) {
 
 func TestBodies_ALongOneWaitsForItsShare(t *testing.T) {
 	t.Parallel()
-	b := httpserver.NewBodies(httpserver.Bounds{Max: 1 << 20, Small: 1 << 10, Count: 100, Large: 1 << 20, Wait: patience})
+	b := httpserver.NewBodies(httpserver.Bounds{
+		Max:   1 << 20,
+		Small: 1 << 10,
+		Count: 100,
+		Large: 1 << 20,
+		Wait:  patience,
+	})
 	_, err, release := read(t, b, request(zeros(1<<20), 1<<20))
 	require.NoError(t, err)
 	waiting, waited := make(chan struct{}, 4), make(chan error, 4)
@@ -126,7 +132,13 @@ func TestBodies_ALongOneWaitsForItsShare(t *testing.T) {
 
 func TestBodies_AnUndeclaredOneGivesBackWhatItDidNotNeed(t *testing.T) {
 	t.Parallel()
-	b := httpserver.NewBodies(httpserver.Bounds{Max: 1 << 20, Small: 1 << 10, Count: 100, Large: 1 << 20, Wait: time.Millisecond})
+	b := httpserver.NewBodies(httpserver.Bounds{
+		Max:   1 << 20,
+		Small: 1 << 10,
+		Count: 100,
+		Large: 1 << 20,
+		Wait:  time.Millisecond,
+	})
 	_, err, first := read(t, b, request(zeros(100<<10), -1))
 	require.NoError(t, err)
 	_, err, second := read(t, b, request(zeros(800<<10), 800<<10))
@@ -289,12 +301,16 @@ func TestSetBodyDeadline_EndsASlowBodyAndNothingElse(t *testing.T) {
 
 func TestBearerToken_TakesTheSchemeInAnyCase(t *testing.T) {
 	t.Parallel()
-	handler := httpserver.BearerToken("s3cret", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	handler := httpserver.BearerToken("s3cret",
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	for header, want := range map[string]int{
-		"Bearer s3cret": http.StatusNoContent, "bearer s3cret": http.StatusNoContent, "BEARER  s3cret": http.StatusNoContent,
-		"": http.StatusUnauthorized, "s3cret": http.StatusUnauthorized, "Bearer": http.StatusUnauthorized, "Bearer ": http.StatusUnauthorized,
-		"Basic s3cret": http.StatusUnauthorized, "Bearer S3CRET": http.StatusUnauthorized, "Bearer s3cret x": http.StatusUnauthorized,
-		"Bearers3cret": http.StatusUnauthorized, "Bearer s3cre": http.StatusUnauthorized,
+		"Bearer s3cret": http.StatusNoContent, "bearer s3cret": http.StatusNoContent,
+		"BEARER  s3cret": http.StatusNoContent,
+		"":               http.StatusUnauthorized, "s3cret": http.StatusUnauthorized, "Bearer": http.StatusUnauthorized,
+		"Bearer ":      http.StatusUnauthorized,
+		"Basic s3cret": http.StatusUnauthorized, "Bearer S3CRET": http.StatusUnauthorized,
+		"Bearer s3cret x": http.StatusUnauthorized,
+		"Bearers3cret":    http.StatusUnauthorized, "Bearer s3cre": http.StatusUnauthorized,
 	} {
 		answer := httptest.NewRecorder()
 		handler.ServeHTTP(answer, request(nil, 0, "Authorization", header))

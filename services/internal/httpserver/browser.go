@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// browsers keeps web pages out of the server. A page reaches a server on the operator's own machine in two ways: it sends a
-// request to another origin, or it has its own name resolved to 127.0.0.1, after which the browser takes both for one origin
-// (DNS rebinding). The first shows in Origin and Sec-Fetch-Site, the second in Host.
+// browsers keeps web pages out of the server. A page reaches a server on the operator's own machine in two ways: it
+// sends a request to another origin, or it has its own name resolved to 127.0.0.1, after which the browser takes both
+// for one origin (DNS rebinding). The first shows in Origin and Sec-Fetch-Site, the second in Host.
 type browsers struct {
 	// loopback says that the server listens on a loopback address.
 	loopback bool
@@ -37,8 +37,9 @@ func (b browsers) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(b.signed, r.URL.Path) {
 			if !b.knows(r.Host) {
-				forbid(w, fmt.Sprintf("the name %q in the Host header is not one of this server's: if a proxy or client of yours uses it, "+
-					"add it to DRIFTLESS_ALLOWED_HOSTS", shorten(r.Host)))
+				forbid(w, fmt.Sprintf(
+					"the name %q in the Host header is not one of this server's: if a proxy or client of yours uses it, "+
+						"add it to DRIFTLESS_ALLOWED_HOSTS", shorten(r.Host)))
 				return
 			}
 			if foreign(r) {

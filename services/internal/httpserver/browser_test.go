@@ -38,7 +38,8 @@ func serveTo(t *testing.T, addr string, cfg httpserver.Config) string {
 // call makes a request with headers "Name: value", "Host" among them, and returns its status and body.
 func call(t *testing.T, method, at, path string, headers ...string) (status int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+at+path, strings.NewReader(url.Values{"name": {"x"}}.Encode()))
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+at+path,
+		strings.NewReader(url.Values{"name": {"x"}}.Encode()))
 	require.NoError(t, err)
 	for _, header := range headers {
 		name, value, _ := strings.Cut(header, ": ")
@@ -56,7 +57,8 @@ func call(t *testing.T, method, at, path string, headers ...string) (status int,
 	return resp.StatusCode, string(data)
 }
 
-var everyPath = []string{"/", "/driftless.control.v1.ControlService/Pause", "/metrics", "/healthz", "/readyz", "/_sim/reset", "/v1/products"}
+var everyPath = []string{"/", "/driftless.control.v1.ControlService/Pause", "/metrics", "/healthz", "/readyz",
+	"/_sim/reset", "/v1/products"}
 
 func TestRun_OnLoopbackOnlyThisMachinesNamesAreServed(t *testing.T) {
 	local := serveTo(t, "127.0.0.1:0", httpserver.Config{})
@@ -127,28 +129,40 @@ func TestRun_ElsewhereNamesAreCheckedIfSomeAreSet(t *testing.T) {
 }
 
 func TestRun_RefusesPagesOfOtherOrigins(t *testing.T) {
-	for where, at := range map[string]string{"loopback": serveTo(t, "127.0.0.1:0", httpserver.Config{}), "elsewhere": serveTo(t, "0.0.0.0:0", httpserver.Config{})} {
+	for where, at := range map[string]string{
+		"loopback":  serveTo(t, "127.0.0.1:0", httpserver.Config{}),
+		"elsewhere": serveTo(t, "0.0.0.0:0", httpserver.Config{}),
+	} {
 		for name, c := range map[string]struct {
 			method  string
 			headers []string
 			want    int
 		}{
-			"curl":                                {http.MethodPost, nil, 200},
-			"a form of a page":                    {http.MethodPost, []string{"Content-Type: application/x-www-form-urlencoded", "Origin: http://evil.example"}, 403},
-			"a form of a new browser":             {http.MethodPost, []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Origin: https://evil.example"}, 403},
+			"curl": {http.MethodPost, nil, 200},
+			"a form of a page": {http.MethodPost,
+				[]string{"Content-Type: application/x-www-form-urlencoded", "Origin: http://evil.example"}, 403},
+			"a form of a new browser": {http.MethodPost,
+				[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Origin: https://evil.example"},
+				403},
 			"a page that hides its origin":        {http.MethodPost, []string{"Origin: null"}, 403},
 			"a page on another port":              {http.MethodPost, []string{"Origin: http://127.0.0.1:1"}, 403},
 			"a page on another port, new browser": {http.MethodPost, []string{"Sec-Fetch-Site: same-site"}, 403},
-			"text/plain":                          {http.MethodPost, []string{"Content-Type: text/plain", "Sec-Fetch-Site: cross-site"}, 403},
-			"a page that deletes":                 {http.MethodDelete, []string{"Origin: http://evil.example"}, 403},
-			"a page that puts":                    {http.MethodPut, []string{"Sec-Fetch-Site: cross-site"}, 403},
-			"a preflight":                         {http.MethodOptions, []string{"Origin: http://evil.example", "Access-Control-Request-Method: POST"}, 403},
-			"a page that reads":                   {http.MethodGet, []string{"Origin: http://evil.example"}, 403},
-			"a picture in a page":                 {http.MethodGet, []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"}, 403},
-			"a link that is followed":             {http.MethodGet, []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"}, 200},
-			"an address that is typed":            {http.MethodGet, []string{"Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"}, 200},
-			"its own page":                        {http.MethodPost, []string{"Origin: http://HERE", "Sec-Fetch-Site: same-origin"}, 200},
-			"its own page, old browser":           {http.MethodPost, []string{"Origin: http://HERE"}, 200},
+			"text/plain": {http.MethodPost,
+				[]string{"Content-Type: text/plain", "Sec-Fetch-Site: cross-site"}, 403},
+			"a page that deletes": {http.MethodDelete, []string{"Origin: http://evil.example"}, 403},
+			"a page that puts":    {http.MethodPut, []string{"Sec-Fetch-Site: cross-site"}, 403},
+			"a preflight": {http.MethodOptions,
+				[]string{"Origin: http://evil.example", "Access-Control-Request-Method: POST"}, 403},
+			"a page that reads": {http.MethodGet, []string{"Origin: http://evil.example"}, 403},
+			"a picture in a page": {http.MethodGet,
+				[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"}, 403},
+			"a link that is followed": {http.MethodGet,
+				[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"}, 200},
+			"an address that is typed": {http.MethodGet,
+				[]string{"Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"}, 200},
+			"its own page": {http.MethodPost,
+				[]string{"Origin: http://HERE", "Sec-Fetch-Site: same-origin"}, 200},
+			"its own page, old browser": {http.MethodPost, []string{"Origin: http://HERE"}, 200},
 		} {
 			for _, path := range everyPath {
 				if c.method != http.MethodGet && c.want == 200 && path != "/" {
@@ -163,7 +177,12 @@ func TestRun_RefusesPagesOfOtherOrigins(t *testing.T) {
 
 func TestRun_SignedPathsTakeAnyHostAndOrigin(t *testing.T) {
 	at := serveTo(t, "127.0.0.1:0", httpserver.Config{SignedPaths: []string{"/stripe/webhook"}})
-	for path, want := range map[string]int{"/stripe/webhook": 200, "/stripe/webhook/": 403, "/metrics": 403, "/readyz": 403} {
+	for path, want := range map[string]int{
+		"/stripe/webhook":  200,
+		"/stripe/webhook/": 403,
+		"/metrics":         403,
+		"/readyz":          403,
+	} {
 		status, body := call(t, http.MethodGet, at, path, "Host: hooks.example", "Origin: https://elsewhere.example")
 		require.Equal(t, want, status, "%s: %s", path, body)
 	}

@@ -65,9 +65,10 @@ func TestRun_AnswersBesideMoreConnectionsThanItKeeps(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- Run(ctx, Config{Listener: listener, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.WriteString(w, r.Proto)
-		})})
+		done <- Run(ctx,
+			Config{Listener: listener, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, r.Proto)
+			})})
 	}()
 	address := listener.Addr().String()
 	var strangers []net.Conn

@@ -9,8 +9,8 @@ import (
 // bodyTime is how long a request's body may take: the largest of any port, 16 MiB, comes in that time over 5 Mbit/s.
 const bodyTime = 30 * time.Second
 
-// withBodyDeadline ends the reading of a body that takes longer than d. ReadTimeout of http.Server would bound the time of
-// the handler, too: a call that waits would end with it.
+// withBodyDeadline ends the reading of a body that takes longer than d. ReadTimeout of http.Server would bound the time
+// of the handler, too: a call that waits would end with it.
 func withBodyDeadline(d time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetBodyDeadline(w, r, d)

@@ -20,8 +20,8 @@ type Config struct {
 	// Addr to listen on; ignored if Listener is set.
 	Addr     string
 	Listener net.Listener
-	// AllowedHosts are the names in a Host header that are taken beside those of this machine. On a loopback address all
-	// others are refused; elsewhere names are checked only if there are some here.
+	// AllowedHosts are the names in a Host header that are taken beside those of this machine. On a loopback address
+	// all others are refused; elsewhere names are checked only if there are some here.
 	AllowedHosts []string
 	// SignedPaths take requests with any Host and Origin: what is sent there proves itself by a signature.
 	SignedPaths []string
@@ -53,7 +53,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if listener == nil {
 		var err error
 		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr); err != nil {
-			return fmt.Errorf("cannot listen on %s: %w; another process may have the port: choose another address", cfg.Addr, err)
+			return fmt.Errorf("cannot listen on %s: %w; another process may have the port: choose another address",
+				cfg.Addr, err)
 		}
 	}
 	protocols := &http.Protocols{}
@@ -63,7 +64,8 @@ func Run(ctx context.Context, cfg Config) error {
 		Handler:           withBodyDeadline(bodyTime, newBrowsers(cfg, listener.Addr()).handler(mux(cfg))),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
-		// Longer than the minute for which the usual load balancers keep a connection, so that they are the ones to close it.
+		// Longer than the minute for which the usual load balancers keep a connection, so that they are the ones to
+		// close it.
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: maxHeader,
 		HTTP2: &http.HTTP2Config{
@@ -99,7 +101,8 @@ func Run(ctx context.Context, cfg Config) error {
 
 func mux(cfg Config) http.Handler {
 	m := http.NewServeMux()
-	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, health{Status: "ok"}) })
+	m.HandleFunc("GET /healthz",
+		func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, health{Status: "ok"}) })
 	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if cfg.Ready != nil {
 			if err := cfg.Ready(r.Context()); err != nil {
@@ -134,8 +137,8 @@ func answer(w http.ResponseWriter, status int, h health) {
 	_ = json.NewEncoder(w).Encode(h)
 }
 
-// BearerToken lets only requests with "Authorization: Bearer <token>" through; with an empty token, all. The name of the
-// scheme may be in any case (RFC 9110, section 11.1). The refusal has the form of Connect's errors.
+// BearerToken lets only requests with "Authorization: Bearer <token>" through; with an empty token, all. The name of
+// the scheme may be in any case (RFC 9110, section 11.1). The refusal has the form of Connect's errors.
 func BearerToken(token string, next http.Handler) http.Handler {
 	if token == "" {
 		return next
@@ -143,7 +146,8 @@ func BearerToken(token string, next http.Handler) http.Handler {
 	want := []byte(token)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare([]byte(strings.TrimLeft(shown, " ")), want) == 1 {
+		if strings.EqualFold(scheme, "Bearer") &&
+			subtle.ConstantTimeCompare([]byte(strings.TrimLeft(shown, " ")), want) == 1 {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -47,7 +47,8 @@ func (t trace) decode() *Trace {
 	for _, s := range t.Spans {
 		span := &Span{
 			ID: s.SpanID, Service: t.Processes[s.ProcessID].ServiceName, Name: s.OperationName,
-			Start: time.UnixMicro(s.StartTime), Duration: time.Duration(s.Duration) * time.Microsecond, Attributes: map[string]string{},
+			Start: time.UnixMicro(s.StartTime), Duration: time.Duration(s.Duration) * time.Microsecond,
+			Attributes: map[string]string{},
 		}
 		for _, tag := range s.Tags {
 			span.Attributes[tag.Key] = tag.text()

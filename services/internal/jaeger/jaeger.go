@@ -141,7 +141,8 @@ func (c *Client) Product(ctx context.Context, product string, since time.Time, n
 		var traces []trace
 		err := c.get(ctx, "/api/traces", url.Values{
 			"service": {service}, "tags": {string(tags)}, "limit": {strconv.Itoa(n)},
-			"start": {strconv.FormatInt(since.UnixMicro(), 10)}, "end": {strconv.FormatInt(time.Now().Add(time.Minute).UnixMicro(), 10)},
+			"start": {strconv.FormatInt(since.UnixMicro(), 10)},
+			"end":   {strconv.FormatInt(time.Now().Add(time.Minute).UnixMicro(), 10)},
 		}, &traces)
 		if err != nil {
 			return nil, err
@@ -162,7 +163,8 @@ func (c *Client) services(ctx context.Context) ([]string, error) {
 	if err := c.get(ctx, "/api/services", nil, &all); err != nil {
 		return nil, err
 	}
-	ours := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !strings.HasPrefix(name, servicePrefix) })
+	ours := slices.DeleteFunc(slices.Clone(all),
+		func(name string) bool { return !strings.HasPrefix(name, servicePrefix) })
 	if len(ours) == 0 {
 		return all, nil
 	}
@@ -185,7 +187,8 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 		if broken, ok := errors.AsType[*url.Error](err); ok {
 			err = broken.Err
 		}
-		return fmt.Errorf("Jaeger's query API at %s does not answer: %w; start one with scripts/jaeger, or name yours with --jaeger or DRIFTLESS_JAEGER_URL", shown, err)
+		return fmt.Errorf(
+			"Jaeger's query API at %s does not answer: %w; start one with scripts/jaeger, or name yours with --jaeger or DRIFTLESS_JAEGER_URL", shown, err)
 	}
 	defer resp.Body.Close()
 	const most = 256 << 20
@@ -207,7 +210,8 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 	case err == nil && len(answer.Errors) > 0:
 		return fmt.Errorf("Jaeger at %s refuses GET %s: %s", shown, path, answer.Errors[0].Msg)
 	case err != nil || resp.StatusCode != http.StatusOK || answer.Data == nil:
-		return fmt.Errorf("%s is not Jaeger's query API: it answered GET %s with %s; give the address of Jaeger's user interface (port 16686 by default)", shown, path, resp.Status)
+		return fmt.Errorf(
+			"%s is not Jaeger's query API: it answered GET %s with %s; give the address of Jaeger's user interface (port 16686 by default)", shown, path, resp.Status)
 	}
 	if string(answer.Data) == "null" {
 		return nil

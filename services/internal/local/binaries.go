@@ -44,7 +44,8 @@ func findBinaries(ctx context.Context) ([]binaries, error) {
 	if output, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
 		dirs = append(dirs, strings.TrimSpace(string(output)))
 	}
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin"} {
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",
+		"/opt/homebrew/opt/postgresql@*/bin"} {
 		found, _ := filepath.Glob(pattern) // the only error is a bad pattern
 		slices.SortFunc(found, func(a, b string) int { return majorIn(b) - majorIn(a) })
 		dirs = append(dirs, found...)
@@ -100,7 +101,8 @@ func usable(ctx context.Context, dirs []string) ([]binaries, error) {
 	case len(found) > 0:
 		return found, nil
 	case len(tooOld) > 0:
-		return nil, fmt.Errorf("%w: found %s, need %d or newer; %s", ErrNoPostgres, strings.Join(tooOld, ", "), oldest, remedy)
+		return nil, fmt.Errorf("%w: found %s, need %d or newer; %s", ErrNoPostgres, strings.Join(tooOld, ", "), oldest,
+			remedy)
 	default:
 		return nil, fmt.Errorf("%w: %s", ErrNoPostgres, remedy)
 	}

@@ -53,8 +53,9 @@ func settle(ctx context.Context, cfg PostgresConfig, acc *account, bin binaries)
 		}
 	}
 	if err := makeReachable(cfg.relocateTo, filepath.Dir(moved.dir), moved.dir); err != nil {
-		return home{}, fmt.Errorf("the user %s, which Postgres has to run as, cannot enter %s, and another place cannot be made; "+
-			"choose a data directory it can enter: %w", acc.name, cfg.DataDir, err)
+		return home{},
+			fmt.Errorf("the user %s, which Postgres has to run as, cannot enter %s, and another place cannot be made; "+
+				"choose a data directory it can enter: %w", acc.name, cfg.DataDir, err)
 	}
 	if err := os.WriteFile(moved.nonce(), []byte(nonce), 0o644); err != nil {
 		return home{}, err
@@ -92,7 +93,8 @@ func (h home) initialise(ctx context.Context, bin binaries, noSync bool) (string
 	if _, err := os.Stat(h.cluster()); err == nil {
 		password, err := os.ReadFile(h.password())
 		if err != nil {
-			return "", fmt.Errorf("the password of the cluster is gone; delete the data directory to begin anew: %w", err)
+			return "", fmt.Errorf("the password of the cluster is gone; delete the data directory to begin anew: %w",
+				err)
 		}
 		return string(password), nil
 	}

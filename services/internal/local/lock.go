@@ -23,7 +23,8 @@ func lockDir(dir string) (*dirLock, error) {
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		defer file.Close()
-		return nil, fmt.Errorf("%w: %s runs on %s; stop it or choose another data directory", ErrInUse, holder(file), dir)
+		return nil, fmt.Errorf("%w: %s runs on %s; stop it or choose another data directory", ErrInUse, holder(file),
+			dir)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), file.Close())

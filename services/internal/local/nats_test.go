@@ -123,7 +123,12 @@ func TestStartNATS_AdmitsItsUsersOnly(t *testing.T) {
 	t.Parallel()
 	server, err := StartNATS(t.Context(), NATSConfig{DataDir: t.TempDir(), Logger: discard, Users: []NATSUser{
 		{Name: "admin", Password: "a-secret"},
-		{Name: "reader", Password: "r-secret", Publish: []string{"$JS.API.INFO"}, Subscribe: []string{"_INBOX_reader.>"}},
+		{
+			Name:      "reader",
+			Password:  "r-secret",
+			Publish:   []string{"$JS.API.INFO"},
+			Subscribe: []string{"_INBOX_reader.>"},
+		},
 	}})
 	require.NoError(t, err)
 	defer server.Close()

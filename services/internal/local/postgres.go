@@ -24,8 +24,8 @@ const superuser = "driftless"
 
 // PostgresConfig says how to run the private Postgres.
 type PostgresConfig struct {
-	// DataDir holds the cluster, its password and its log; it is made if absent. Required. If the user that Postgres has
-	// to run as cannot reach it, the cluster is kept in /var/lib/driftless instead, which is logged.
+	// DataDir holds the cluster, its password and its log; it is made if absent. Required. If the user that Postgres
+	// has to run as cannot reach it, the cluster is kept in /var/lib/driftless instead, which is logged.
 	DataDir string
 	// Port to listen on at 127.0.0.1; 0 takes a free one.
 	Port int

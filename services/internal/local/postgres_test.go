@@ -51,7 +51,8 @@ func TestPostgresIsReadyForLogicalReplication(t *testing.T) {
 		require.Equal(t, want, query(t, server.URL(), "SHOW "+setting), setting)
 	}
 	require.Equal(t, "driftless", query(t, server.URL(), "SELECT current_database()::text"))
-	require.Equal(t, "C.UTF-8", query(t, server.URL(), "SELECT datcollate FROM pg_database WHERE datname = 'driftless'"))
+	require.Equal(t, "C.UTF-8",
+		query(t, server.URL(), "SELECT datcollate FROM pg_database WHERE datname = 'driftless'"))
 }
 
 func TestPostgresKeepsDataOverARestart(t *testing.T) {
@@ -120,7 +121,8 @@ func TestPostgresStopsAServerThatWasLeftRunning(t *testing.T) {
 	require.NoError(t, err)
 	bin, err := first.home.fitting(installed)
 	require.NoError(t, err)
-	orphan := exec.Command(bin.path("postgres"), append([]string{"-D", first.home.cluster()}, settings(config(dir), first.port)...)...)
+	orphan := exec.Command(bin.path("postgres"),
+		append([]string{"-D", first.home.cluster()}, settings(config(dir), first.port)...)...)
 	first.home.account.become(orphan)
 	require.NoError(t, orphan.Start())
 	require.Eventually(t, func() bool {

@@ -42,7 +42,8 @@ func stopOrphan(ctx context.Context, cluster string, log *slog.Logger) error {
 	log.Warn("stopping the private Postgres that a killed run left behind", "pid", pid, "cluster", cluster)
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
 		if err := syscall.Kill(pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("stop the Postgres (process %d) that a killed run left behind on %s: %w", pid, cluster, err)
+			return fmt.Errorf("stop the Postgres (process %d) that a killed run left behind on %s: %w", pid, cluster,
+				err)
 		}
 		if err := awaitGone(ctx, pid, cluster, 10*time.Second); !errors.Is(err, errStillThere) {
 			return err

@@ -26,7 +26,8 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// "Parent" in the parent-death signal is the thread that forked, so that thread has to live as long as the child.
+		// "Parent" in the parent-death signal is the thread that forked, so that thread has to live as long as the
+		// child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(p.exited)

@@ -68,7 +68,8 @@ func (s *Service) Run(ctx context.Context) error {
 		if time.Since(start) > settled {
 			delay = firstRestart
 		}
-		s.cfg.Logger.WarnContext(ctx, "a service ended and is started again", "service", s.cfg.Name, "in", delay, "why", err)
+		s.cfg.Logger.WarnContext(ctx, "a service ended and is started again", "service", s.cfg.Name, "in", delay,
+			"why", err)
 		select {
 		case <-ctx.Done():
 			return nil

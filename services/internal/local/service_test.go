@@ -38,7 +38,8 @@ func TestPassLines_CutsALongLineAndGoesOn(t *testing.T) {
 	exact := strings.Repeat("y", longestLine)
 	text := "first\n" + long + "\n\n" + exact + "\r\nafter\nno end"
 	for name, in := range map[string]io.Reader{
-		"whole": strings.NewReader(text), "halves": iotest.HalfReader(strings.NewReader(text)), "error": iotest.DataErrReader(strings.NewReader(text)),
+		"whole": strings.NewReader(text), "halves": iotest.HalfReader(strings.NewReader(text)),
+		"error": iotest.DataErrReader(strings.NewReader(text)),
 	} {
 		out := &written{}
 		require.Equal(t, "no end", passLines(out, in), name)

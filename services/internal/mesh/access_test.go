@@ -143,7 +143,13 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 		{Subject: topology.CatalogSubject("default", topology.Bulk, "hat"), Body: change("hat", 7), Version: 7},
 	}))
 	require.NoError(t, fence.IsHeld(ctx, topology.Live))
-	require.NoError(t, in.DeadLetter(ctx, &meshv1.DeadLetter{Service: topology.Ingestion, Account: "default", ProductId: "sock", Reason: topology.ReasonInvalidProduct}))
+	require.NoError(t,
+		in.DeadLetter(ctx, &meshv1.DeadLetter{
+			Service:   topology.Ingestion,
+			Account:   "default",
+			ProductId: "sock",
+			Reason:    topology.ReasonInvalidProduct,
+		}))
 	last, err := in.Desired().LastLive(ctx, "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 7, last)
@@ -154,7 +160,8 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NoError(t, err)
 	require.EqualValues(t, 7, states[0].GetVersion())
 	listed := 0
-	require.NoError(t, in.Desired().EachProduct(ctx, "default", func(tokens []string) error { listed += len(tokens); return nil }))
+	require.NoError(t,
+		in.Desired().EachProduct(ctx, "default", func(tokens []string) error { listed += len(tokens); return nil }))
 	require.Equal(t, 3, listed)
 	open, err := in.OpenLetters(ctx, topology.Ingestion, "default", []string{"sock", "mug"})
 	require.NoError(t, err)
@@ -180,7 +187,8 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	newest, err := push.Desired().Latest(ctx, "default", "mug")
 	require.NoError(t, err)
 	require.EqualValues(t, 7, newest.GetVersion())
-	_, err = push.Observed().Update(ctx, "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
+	_, err = push.Observed().Update(ctx, "default", "mug",
+		func(o *catalogv1.Observed) error { o.Generation++; return nil })
 	require.NoError(t, err)
 	count, err := push.Observed().Count(ctx, "default")
 	require.NoError(t, err)
@@ -196,22 +204,27 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	require.NoError(t, push.CancelRetry(ctx, topology.Push, "default", "mug", 7, false))
 	require.NoError(t, push.RetryLater(ctx, topology.Push, retry, time.Second))
 	require.NoError(t, handledRetry(ctx, push))
-	require.NoError(t, push.Pause(ctx, time.Minute, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
+	require.NoError(t,
+		push.Pause(ctx, time.Minute, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
 	require.NoError(t, push.Halted("default").PutString(ctx, "no"))
 	require.NoError(t, push.Resume(ctx, topology.PushLive, topology.PushBulk, topology.PushCommand, topology.PushRetry))
 	_, err = push.Guard("default").CompareAndPut(ctx, &meshv1.Guard{}, 0)
 	require.NoError(t, err)
 	require.NoError(t, push.Record("stripe-mode.default").PutString(ctx, "test"))
-	require.NoError(t, push.Publish(ctx, topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug"), &meshv1.Outcome{}))
+	require.NoError(t,
+		push.Publish(ctx, topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, "mug"),
+			&meshv1.Outcome{}))
 
-	require.NoError(t, push.RequestReread(ctx, "default", "lost", "CATALOG holds no state of the product", []string{"mug"}, false))
+	require.NoError(t,
+		push.RequestReread(ctx, "default", "lost", "CATALOG holds no state of the product", []string{"mug"}, false))
 	handled(ctx, t, clients[topology.Ingestion], topology.Ingestion, topology.IngestionCommand)
 
 	// pull: events, what it knows, the order of a scan to itself.
 	pull := clients[topology.Pull]
 	require.NoError(t, pull.Bind(ctx, topology.PullStripe, topology.PullCommand))
 	require.NoError(t, pull.Publish(ctx, topology.StripeSubject("default", "mug"), &meshv1.StripeChange{}))
-	require.NoError(t, pull.Publish(ctx, topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), &meshv1.Command{}))
+	require.NoError(t,
+		pull.Publish(ctx, topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), &meshv1.Command{}))
 	handled(ctx, t, pull, topology.Pull, topology.PullStripe)
 	handled(ctx, t, pull, topology.Pull, topology.PullCommand)
 	known := 0
@@ -225,17 +238,22 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 	many, err := pull.Observed().GetMany(ctx, "default", []string{"mug", "hat"})
 	require.NoError(t, err)
 	require.Len(t, many, 2)
-	_, err = pull.Observed().Update(ctx, "default", "mug", func(o *catalogv1.Observed) error { o.Generation++; return nil })
+	_, err = pull.Observed().Update(ctx, "default", "mug",
+		func(o *catalogv1.Observed) error { o.Generation++; return nil })
 	require.NoError(t, err)
 	budgeted(ctx, t, pull)
-	for _, cursor := range []string{"events.default", "poll.default", "scan.default", "scan-state.default", "stripe-mode.default"} {
+	for _, cursor := range []string{"events.default", "poll.default", "scan.default", "scan-state.default",
+		"stripe-mode.default"} {
 		require.NoError(t, pull.Record(cursor).PutString(ctx, "here"))
 	}
-	require.NoError(t, pull.DeadLetter(ctx, &meshv1.DeadLetter{Service: topology.Pull, Account: "default", ProductId: "sock"}))
+	require.NoError(t,
+		pull.DeadLetter(ctx, &meshv1.DeadLetter{Service: topology.Pull, Account: "default", ProductId: "sock"}))
 
 	// reconciliation: both sides, every backlog, commands to all, the letters it closes.
 	rec := clients[topology.Reconciliation]
-	require.NoError(t, rec.Bind(ctx, topology.ReconciliationCatalog, topology.ReconciliationStripe, topology.ReconciliationSync, topology.ReconciliationDead, topology.ReconciliationObserved))
+	require.NoError(t,
+		rec.Bind(ctx, topology.ReconciliationCatalog, topology.ReconciliationStripe, topology.ReconciliationSync,
+			topology.ReconciliationDead, topology.ReconciliationObserved))
 	backlogs, err := rec.Consumers(ctx)
 	require.NoError(t, err)
 	waiting := map[string]bool{}
@@ -245,18 +263,22 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 		require.Equal(t, c.Pending+c.InFlight > 0, sequence > 0 && !stored.IsZero(), "%s of %s", c.Name, c.Stream)
 		waiting[c.Stream] = waiting[c.Stream] || sequence > 0
 	}
-	for _, c := range []topology.Consumer{topology.ReconciliationCatalog, topology.ReconciliationStripe, topology.ReconciliationSync, topology.ReconciliationDead, topology.ReconciliationObserved} {
+	for _, c := range []topology.Consumer{topology.ReconciliationCatalog, topology.ReconciliationStripe,
+		topology.ReconciliationSync, topology.ReconciliationDead, topology.ReconciliationObserved} {
 		require.True(t, waiting[c.Stream], c.Stream)
 		handled(ctx, t, rec, topology.Reconciliation, c)
 	}
 	_, err = rec.Consumers(ctx)
 	require.NoError(t, err)
 	for _, service := range []string{topology.Ingestion, topology.Push, topology.Pull} {
-		require.NoError(t, rec.Publish(ctx, topology.CommandSubject(service, "default", topology.VerbSync, "mug"), &meshv1.Command{}))
+		require.NoError(t,
+			rec.Publish(ctx, topology.CommandSubject(service, "default", topology.VerbSync, "mug"), &meshv1.Command{}))
 	}
 	handled(ctx, t, clients[topology.Ingestion], topology.Ingestion, topology.IngestionCommand)
 	handled(ctx, t, push, topology.Push, topology.PushCommand)
-	require.NoError(t, rec.Publish(ctx, topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, "mug"), &meshv1.Outcome{}))
+	require.NoError(t,
+		rec.Publish(ctx, topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_DRIFTED, "mug"),
+			&meshv1.Outcome{}))
 	letter := &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: "mug", Id: "one"}
 	require.NoError(t, push.DeadLetter(ctx, letter))
 	require.NoError(t, rec.DeleteLetter(ctx, letter))
@@ -294,14 +316,16 @@ func handled(ctx context.Context, t *testing.T, m *mesh.Mesh, service string, c 
 	n := 0
 	var err error
 	if c.Stream == topology.StreamDead {
-		err = mesh.Consume(ctx, m, mesh.Worker{Service: service, Consumer: c}, func(context.Context, mesh.Message[*meshv1.DeadLetter]) mesh.Verdict { n++; done(); return mesh.Ack() })
+		err = mesh.Consume(ctx, m, mesh.Worker{Service: service, Consumer: c},
+			func(context.Context, mesh.Message[*meshv1.DeadLetter]) mesh.Verdict { n++; done(); return mesh.Ack() })
 	} else {
 		// An empty message is a valid one of any kind.
-		err = mesh.Consume(ctx, m, mesh.Worker{Service: service, Consumer: c}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
-			n++
-			done()
-			return mesh.Ack()
-		})
+		err = mesh.Consume(ctx, m, mesh.Worker{Service: service, Consumer: c},
+			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+				n++
+				done()
+				return mesh.Ack()
+			})
 	}
 	require.NoError(t, err)
 	require.Positive(t, n, "nothing came from %s of %s", c.Name, c.Stream)
@@ -326,8 +350,8 @@ func budgeted(ctx context.Context, t *testing.T, m *mesh.Mesh) {
 	require.NoError(t, err)
 }
 
-// TestEachServiceIsRefusedWhatIsNotItsOwn publishes, as each user, whatever another user may publish and more, and finds
-// that the server refuses exactly what the user's own permissions do not name.
+// TestEachServiceIsRefusedWhatIsNotItsOwn publishes, as each user, whatever another user may publish and more, and
+// finds that the server refuses exactly what the user's own permissions do not name.
 func TestEachServiceIsRefusedWhatIsNotItsOwn(t *testing.T) {
 	for _, file := range []string{"nats-server.conf", isolated} {
 		t.Run(file, func(t *testing.T) { refusesWhatIsNotTheirs(t, deployedWith(t, file)) })
@@ -357,11 +381,12 @@ func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 	for _, p := range permissions {
 		t.Run(p.User, func(t *testing.T) {
 			conn, err := nats.Connect("tls://"+p.User+":"+p.User+"-secret@"+srv.Addr().String(), nats.RootCAs(ca),
-				nats.CustomInboxPrefix(topology.InboxPrefix(p.User)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+				nats.CustomInboxPrefix(topology.InboxPrefix(p.User)),
+				nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 			require.NoError(t, err)
 			defer conn.Close()
-			// permitted asks the server. What is published is no request: nothing answers, and what a stream stores does no
-			// harm here. A refusal arrives before the answer to the flush.
+			// permitted asks the server. What is published is no request: nothing answers, and what a stream stores
+			// does no harm here. A refusal arrives before the answer to the flush.
 			permitted := func(subject string, act func() error) bool {
 				require.NoError(t, act())
 				require.NoError(t, conn.FlushTimeout(time.Minute))
@@ -373,7 +398,9 @@ func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 				return slices.ContainsFunc(p.Publish, covers)
 			}
 			try := func(rt require.TestingT, subject string) {
-				require.Equal(rt, allowed(subject), permitted(subject, func() error { return conn.Publish(subject, []byte("{")) }), "%s publishes on %s", p.User, subject)
+				require.Equal(rt, allowed(subject),
+					permitted(subject, func() error { return conn.Publish(subject, []byte("{")) }),
+					"%s publishes on %s", p.User, subject)
 			}
 			for _, pattern := range patterns {
 				for _, other := range []string{"mug", "default"} {
@@ -391,8 +418,10 @@ func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 				try(rt, strings.Join(tokens, "."))
 			})
 			// Listening: to nothing but its own inbox, and never to all.
-			for _, subject := range []string{">", "*", "catalog.>", "$KV.>", "$JS.>", "_INBOX.>", "stripe.default.*", "$SYS.>"} {
-				require.False(t, permitted(subject, func() error { _, err := conn.SubscribeSync(subject); return err }), "%s listens on %s", p.User, subject)
+			for _, subject := range []string{">", "*", "catalog.>", "$KV.>", "$JS.>", "_INBOX.>", "stripe.default.*",
+				"$SYS.>"} {
+				require.False(t, permitted(subject, func() error { _, err := conn.SubscribeSync(subject); return err }),
+					"%s listens on %s", p.User, subject)
 			}
 			for _, other := range permissions {
 				inbox := topology.InboxPrefix(other.User) + ".x"

@@ -40,7 +40,8 @@ func closed(t *testing.T, a attacked) {
 			topology.Push: "$KV.CURSOR.halted.default", topology.Reconciliation: "$KV.CURSOR.guard.default",
 		} {
 			for _, what := range []string{"all", "sub"} {
-				require.Contains(t, attackers[user].request(subject, nil, "Nats-Rollup", what), "rollup not permitted", user)
+				require.Contains(t, attackers[user].request(subject, nil, "Nats-Rollup", what), "rollup not permitted",
+					user)
 			}
 		}
 		require.Equal(t, before, a.state("KV_"+topology.BucketCursor).Msgs)
@@ -54,12 +55,15 @@ func closed(t *testing.T, a attacked) {
 	t.Run("nobody purges or deletes streams, buckets and consumers", func(t *testing.T) {
 		for user, attacker := range attackers {
 			for _, stream := range []string{
-				topology.StreamCatalog, topology.StreamStripe, topology.StreamSync, topology.StreamDead, topology.StreamCommand, topology.StreamRetry,
-				"KV_" + topology.BucketObserved, "KV_" + topology.BucketCursor, "KV_" + topology.BucketBudget, "KV_" + topology.BucketLink,
+				topology.StreamCatalog, topology.StreamStripe, topology.StreamSync, topology.StreamDead,
+				topology.StreamCommand, topology.StreamRetry,
+				"KV_" + topology.BucketObserved, "KV_" + topology.BucketCursor, "KV_" + topology.BucketBudget,
+				"KV_" + topology.BucketLink,
 			} {
 				require.False(t, attacker.send("$JS.API.STREAM.PURGE."+stream, "", nil), "%s purges %s", user, stream)
 				require.False(t, attacker.send("$JS.API.STREAM.DELETE."+stream, "", nil), "%s deletes %s", user, stream)
-				for _, consumer := range []string{"reconciliation-default", "reconciliation-us", "push-live-default", "x"} {
+				for _, consumer := range []string{"reconciliation-default", "reconciliation-us", "push-live-default",
+					"x"} {
 					subject := "$JS.API.CONSUMER.DELETE." + stream + "." + consumer
 					require.False(t, attacker.send(subject, "", nil), "%s deletes %s of %s", user, consumer, stream)
 				}
@@ -68,7 +72,8 @@ func closed(t *testing.T, a attacked) {
 		require.Positive(t, a.state("KV_"+topology.BucketObserved).Msgs)
 	})
 	t.Run("no service makes a consumer", func(t *testing.T) {
-		streams := []string{topology.StreamCatalog, topology.StreamCommand, "KV_" + topology.BucketObserved, "KV_" + topology.BucketLink}
+		streams := []string{topology.StreamCatalog, topology.StreamCommand, "KV_" + topology.BucketObserved,
+			"KV_" + topology.BucketLink}
 		before := map[string]int{}
 		for _, stream := range streams {
 			before[stream] = a.consumers(stream)
@@ -78,7 +83,8 @@ func closed(t *testing.T, a attacked) {
 				config := map[string]any{"stream_name": stream, "config": map[string]any{
 					"durable_name": "spy", "ack_policy": "none", "deliver_subject": topology.InboxPrefix(user) + ".spy",
 				}}
-				filters := []string{"catalog.default.live.*", "command.>", "$KV.OBSERVED.default.*", "$KV.LINK.default.*"}
+				filters := []string{"catalog.default.live.*", "command.>", "$KV.OBSERVED.default.*",
+					"$KV.LINK.default.*"}
 				for _, subject := range []string{
 					"$JS.API.CONSUMER.CREATE." + stream,
 					"$JS.API.CONSUMER.CREATE." + stream + ".spy",
@@ -96,7 +102,8 @@ func closed(t *testing.T, a attacked) {
 	t.Run("the topology's user makes the declared consumers of its accounts only", func(t *testing.T) {
 		admin := attackers[topology.AdminUser]
 		for _, subject := range []string{
-			"CATALOG.push-live-us.catalog.us.live.*", "CATALOG.push-live-default.catalog.>", "CATALOG.push-live-default",
+			"CATALOG.push-live-us.catalog.us.live.*", "CATALOG.push-live-default.catalog.>",
+			"CATALOG.push-live-default",
 			"KV_CURSOR.spy.$KV.CURSOR.>",
 		} {
 			require.False(t, admin.send("$JS.API.CONSUMER.CREATE."+subject, "", nil), subject)
@@ -139,10 +146,12 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 		for subject, stream := range map[string]string{
 			"catalog.default.live.mug": topology.StreamCatalog, "command.push.default.sync.mug": topology.StreamCommand,
 			"dead.push.default.mug": topology.StreamDead, "retry.due.push.default.mug": topology.StreamRetry,
-			"$KV.CURSOR.guard.default": "KV_" + topology.BucketCursor, "$KV.LINK.default.prod_1": "KV_" + topology.BucketLink,
-			"fence.default.live": topology.StreamCatalog,
+			"$KV.CURSOR.guard.default": "KV_" + topology.BucketCursor,
+			"$KV.LINK.default.prod_1":  "KV_" + topology.BucketLink,
+			"fence.default.live":       topology.StreamCatalog,
 		} {
-			require.Equal(t, open, a.stores(stream, func() { require.True(t, pull.send(direct, subject, nil)) }), subject)
+			require.Equal(t, open, a.stores(stream, func() { require.True(t, pull.send(direct, subject, nil)) }),
+				subject)
 		}
 	})
 	t.Run("a service's own consumer sends what it published, with headers of its choice", func(t *testing.T) {
@@ -171,7 +180,8 @@ func replySubjects(t *testing.T, a attacked, open bool) {
 	})
 	t.Run("a consumer is deleted", func(t *testing.T) {
 		before := a.consumers(topology.StreamCatalog)
-		require.True(t, pull.send(nothing, "$JS.API.CONSUMER.DELETE.CATALOG."+topology.PushBulk.Durable("default"), nil))
+		require.True(t,
+			pull.send(nothing, "$JS.API.CONSUMER.DELETE.CATALOG."+topology.PushBulk.Durable("default"), nil))
 		require.Equal(t, open, becomes(func() bool { return a.consumers(topology.StreamCatalog) < before }))
 	})
 	t.Run("a consumer is made that sends everything to the user's inbox", func(t *testing.T) {
@@ -241,7 +251,10 @@ func stillOpen(t *testing.T, a attacked, oneAccount bool) {
 		s, err := js.Stream(t.Context(), topology.StreamStripe)
 		require.NoError(t, err)
 		config := s.CachedInfo().Config
-		config.RePublish = &jetstream.RePublish{Source: ">", Destination: topology.InboxPrefix(topology.AdminUser) + ".spy.>"}
+		config.RePublish = &jetstream.RePublish{
+			Source:      ">",
+			Destination: topology.InboxPrefix(topology.AdminUser) + ".spy.>",
+		}
 		_, err = js.UpdateStream(t.Context(), config)
 		require.NoError(t, err)
 		require.Empty(t, pull.request("stripe.default.mug", nil))

@@ -34,7 +34,8 @@ func attackerAs(t *testing.T, srv *server.Server, user string) attacker {
 	t.Helper()
 	conn, err := nats.Connect("tls://"+user+":"+user+"-secret@"+srv.Addr().String(),
 		nats.RootCAs(os.Getenv("NATS_TLS_CERT")),
-		nats.CustomInboxPrefix(topology.InboxPrefix(user)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		nats.CustomInboxPrefix(topology.InboxPrefix(user)),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	return attacker{t, conn}
@@ -98,7 +99,8 @@ func underAttack(t *testing.T, file string) attacked {
 	srv := deployedWith(t, file)
 	a := attacked{Server: srv, t: t}
 	for user, m := range map[string]**mesh.Mesh{
-		topology.Ingestion: &a.ingestion, topology.Push: &a.push, topology.Pull: &a.pull, topology.Reconciliation: &a.reconciliation,
+		topology.Ingestion: &a.ingestion, topology.Push: &a.push, topology.Pull: &a.pull,
+		topology.Reconciliation: &a.reconciliation,
 	} {
 		var err error
 		*m, err = mesh.Connect(t.Context(), as(t, srv, user, os.Getenv("NATS_TLS_CERT")))

@@ -24,8 +24,8 @@ const (
 	unavailable                      = 503
 )
 
-// await calls do again while a cluster that was started just now is not ready for it, and says once for each reason what
-// it waits for. It gives up after the time given; 0 is one attempt.
+// await calls do again while a cluster that was started just now is not ready for it, and says once for each reason
+// what it waits for. It gives up after the time given; 0 is one attempt.
 func (m *Mesh) await(ctx context.Context, patience time.Duration, do func(context.Context) error) error {
 	began := time.Now()
 	told := ""
@@ -65,7 +65,8 @@ func (m *Mesh) starting(err error) string {
 	}
 	switch {
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
-		errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, nats.ErrTimeout):
 		if m.clustered() {
 			return "JetStream to answer"
 		}

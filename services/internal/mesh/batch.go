@@ -16,9 +16,9 @@ type Delivery[M proto.Message] struct {
 	Context context.Context //nolint:containedctx // each message is of another trace
 }
 
-// ConsumeBatches is Work for a handler that takes at once the messages that have come together, at most so many: what one
-// transaction stores costs little more for a hundred than for one. It waits for no batch to fill. The handler returns the verdict
-// of each message, in their order. The worker's concurrency counts batches.
+// ConsumeBatches is Work for a handler that takes at once the messages that have come together, at most so many: what
+// one transaction stores costs little more for a hundred than for one. It waits for no batch to fill. The handler
+// returns the verdict of each message, in their order. The worker's concurrency counts batches.
 func ConsumeBatches[T any, M interface {
 	*T
 	proto.Message
@@ -77,7 +77,8 @@ func messages(batch jetstream.MessageBatch, err error) (out []jetstream.Msg, _ e
 func workBatch[T any, M interface {
 	*T
 	proto.Message
-}](ctx context.Context, m *Mesh, w Worker, batch []jetstream.Msg, handle func(context.Context, []Delivery[M]) []Verdict) {
+}](ctx context.Context, m *Mesh, w Worker, batch []jetstream.Msg,
+	handle func(context.Context, []Delivery[M]) []Verdict) {
 	taken := make([]delivery[M], 0, len(batch))
 	handed := make([]Delivery[M], 0, len(batch))
 	for _, raw := range batch {

@@ -21,7 +21,8 @@ func TestABatchIsWhatIsThereAndEachOfItsMessagesHasAVerdict(t *testing.T) {
 	for i := range 10 {
 		publish(t, m, topology.Live, fmt.Sprintf("p%d", i), uint64(i+1))
 	}
-	_, err := m.JetStream().Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "broken"), []byte("\xff"))
+	_, err := m.JetStream().Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "broken"),
+		[]byte("\xff"))
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

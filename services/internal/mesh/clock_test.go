@@ -47,7 +47,8 @@ func TestPausesAndRetriesDoNotDependOnTheHostsClock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			wrong := off(t, m, by)
 			require.NoError(t, wrong.Pause(t.Context(), time.Hour, topology.PushLive))
-			cons, err := m.JetStream().Consumer(t.Context(), topology.PushLive.Stream, topology.PushLive.Durable("default"))
+			cons, err := m.JetStream().Consumer(t.Context(), topology.PushLive.Stream,
+				topology.PushLive.Durable("default"))
 			require.NoError(t, err)
 			require.True(t, cons.CachedInfo().Paused)
 			require.InDelta(t, time.Hour, cons.CachedInfo().PauseRemaining, float64(2*time.Minute))

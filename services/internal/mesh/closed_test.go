@@ -30,7 +30,8 @@ func working(ctx context.Context, m *mesh.Mesh) map[string]chan error {
 			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict { return mesh.Ack() })
 	})
 	begin("work in batches", func() error {
-		return mesh.ConsumeBatches(ctx, m, mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationCatalog}, 10,
+		return mesh.ConsumeBatches(ctx, m,
+			mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationCatalog}, 10,
 			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) []mesh.Verdict {
 				return make([]mesh.Verdict, len(batch))
 			})
@@ -65,7 +66,8 @@ func TestAConnectionThatIsClosedForGoodEndsTheWorkWithAnError(t *testing.T) {
 	for name, end := range ends {
 		select {
 		case err := <-end:
-			require.ErrorContains(t, err, "the connection to NATS was closed for good: nats: maximum control line exceeded", name)
+			require.ErrorContains(t, err,
+				"the connection to NATS was closed for good: nats: maximum control line exceeded", name)
 		case <-time.After(patience):
 			t.Fatalf("%s goes on without a connection", name)
 		}
@@ -140,8 +142,11 @@ func TestConnect_ReadsTheUserFromTheFileAgain(t *testing.T) {
 	} {
 		var srv *server.Server
 		configure := func(secret string) {
-			require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, "host: 127.0.0.1, port: -1, jetstream { store_dir: %q }\nauthorization { "+c.server+" }",
-				filepath.Join(dir, name), secret), 0o600))
+			require.NoError(t,
+				os.WriteFile(conf,
+					fmt.Appendf(nil,
+						"host: 127.0.0.1, port: -1, jetstream { store_dir: %q }\nauthorization { "+c.server+" }",
+						filepath.Join(dir, name), secret), 0o600))
 			if srv != nil {
 				require.NoError(t, srv.Reload())
 			}

@@ -88,10 +88,11 @@ func onlyALoserFails(t *testing.T, m *mesh.Mesh) {
 	// Without a loser among them, they go together.
 	for i := range products {
 		wg.Go(func() {
-			_, errs[i] = store.Update(t.Context(), "default", observed(i, 0).GetProductId(), func(o *catalogv1.Observed) error {
-				o.Version = 3
-				return nil
-			})
+			_, errs[i] = store.Update(t.Context(), "default", observed(i, 0).GetProductId(),
+				func(o *catalogv1.Observed) error {
+					o.Version = 3
+					return nil
+				})
 		})
 	}
 	wg.Wait()
@@ -108,10 +109,11 @@ func nothingIsLost(t *testing.T, m *mesh.Mesh) {
 	for w := range writers {
 		wg.Go(func() {
 			for range each {
-				_, err := m.Observed().Update(t.Context(), "default", observed(first+w%products, 0).GetProductId(), func(o *catalogv1.Observed) error {
-					o.Generation++
-					return nil
-				})
+				_, err := m.Observed().Update(t.Context(), "default", observed(first+w%products, 0).GetProductId(),
+					func(o *catalogv1.Observed) error {
+						o.Generation++
+						return nil
+					})
 				if err != nil {
 					t.Error(err)
 				}
@@ -134,7 +136,8 @@ func outcomesAreStoredOnce(t *testing.T, m *mesh.Mesh) {
 	const outcomes = 200
 	publish := func(i int) error {
 		id := fmt.Sprintf("outcome-%d", i)
-		return m.Publish(t.Context(), topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, id), &meshv1.Outcome{Id: id}, mesh.WithID(id))
+		return m.Publish(t.Context(), topology.SyncSubject("default", meshv1.OutcomeKind_OUTCOME_KIND_APPLIED, id),
+			&meshv1.Outcome{Id: id}, mesh.WithID(id))
 	}
 	for i := range outcomes / 10 {
 		require.NoError(t, publish(i))

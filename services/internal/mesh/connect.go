@@ -34,8 +34,8 @@ type Config struct {
 	Creds string
 	// NKey is a file with the seed of a user's nkey; empty for none. Not beside Creds.
 	NKey string
-	// CA is a file with the certificates that the servers' are checked against; empty for the system's. With it, or with
-	// Cert and Key, the connection must be by TLS. These files too are read at every connection.
+	// CA is a file with the certificates that the servers' are checked against; empty for the system's. With it, or
+	// with Cert and Key, the connection must be by TLS. These files too are read at every connection.
 	CA string
 	// Cert and Key are files with a client certificate and its key; empty for none.
 	Cert, Key string
@@ -56,8 +56,8 @@ type Config struct {
 	Now func() time.Time
 }
 
-// pingInterval is how often the client asks its server for a sign of life. It connects to another one after two intervals
-// without an answer.
+// pingInterval is how often the client asks its server for a sign of life. It connects to another one after two
+// intervals without an answer.
 const pingInterval = time.Second
 
 // Mesh is a connection to the streams. Its methods may be called concurrently.
@@ -150,10 +150,12 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 	nc, err := nats.Connect(servers, opts...)
 	if _, broken := errors.AsType[*url.Error](err); broken {
 		// Its text holds the URL, with the password.
-		return nil, fmt.Errorf("NATS_URL (%s) is no list of NATS servers: it must look like nats://user:password@host:4222, several separated by commas", config.RedactURL(cfg.URL))
+		return nil, fmt.Errorf(
+			"NATS_URL (%s) is no list of NATS servers: it must look like nats://user:password@host:4222, several separated by commas", config.RedactURL(cfg.URL))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach NATS at %s: %w; start the server or set NATS_URL (and NATS_CREDS)", config.RedactURL(cfg.URL), err)
+		return nil, fmt.Errorf("cannot reach NATS at %s: %w; start the server or set NATS_URL (and NATS_CREDS)",
+			config.RedactURL(cfg.URL), err)
 	}
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(10*time.Second))
 	if err != nil {
@@ -161,8 +163,10 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return nil, fmt.Errorf("set up JetStream: %w", err)
 	}
 	m := &Mesh{
-		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, topology.DefaultAccount), replicas: cfg.Replicas, logger: logger,
-		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{}, committers: map[string]*committer{}, closed: closed,
+		nc: nc, js: js, name: cfg.Name, account: cmp.Or(cfg.Account, topology.DefaultAccount), replicas: cfg.Replicas,
+		logger:  logger,
+		streams: map[string]jetstream.Stream{}, buckets: map[string]jetstream.KeyValue{},
+		committers: map[string]*committer{}, closed: closed,
 		keys: keys,
 	}
 	m.clock = &Clock{read: m.serverTime, now: cfg.Now}
@@ -173,7 +177,8 @@ func Connect(ctx context.Context, cfg Config) (*Mesh, error) {
 		return err
 	}); err != nil {
 		nc.Close()
-		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
+			errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 			return nil, fmt.Errorf("NATS at %s runs without JetStream: start it with -js", config.RedactURL(cfg.URL))
 		}
 		return nil, fmt.Errorf("JetStream at %s does not answer: %w", config.RedactURL(cfg.URL), err)
@@ -206,8 +211,8 @@ func (m *Mesh) Close() {
 	m.senders.Wait()
 }
 
-// Closed returns nil once ctx has ended, and an error once the connection is closed by anything but Close: what cannot be mended by
-// connecting again, such as a line that is too long for the server, closes it for good.
+// Closed returns nil once ctx has ended, and an error once the connection is closed by anything but Close: what cannot
+// be mended by connecting again, such as a line that is too long for the server, closes it for good.
 func (m *Mesh) Closed(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -226,7 +231,8 @@ func (m *Mesh) closedError() error {
 	if why == nil {
 		why = nats.ErrConnectionClosed
 	}
-	return fmt.Errorf("the connection to NATS was closed for good: %w; start the service again, and if that happens again, compare the limits of the NATS server with its defaults and see its log", why)
+	return fmt.Errorf(
+		"the connection to NATS was closed for good: %w; start the service again, and if that happens again, compare the limits of the NATS server with its defaults and see its log", why)
 }
 
 // Ready says whether the connection is up, and what the client works with is there; for readiness probes.
@@ -235,20 +241,23 @@ func (m *Mesh) Ready(context.Context) error {
 		return errors.New("NATS: " + m.nc.Status().String())
 	}
 	if gone := m.missing(); len(gone) > 0 {
-		return fmt.Errorf("NATS: %s does not exist: run `driftless topology apply --account %s`", strings.Join(gone, ", "), m.account)
+		return fmt.Errorf("NATS: %s does not exist: run `driftless topology apply --account %s`",
+			strings.Join(gone, ", "), m.account)
 	}
 	return nil
 }
 
-// Bind checks that the given consumers, and the buckets of the service that the client is named for, exist, and says which
-// do not. From then on Ready fails while one of them is deleted.
+// Bind checks that the given consumers, and the buckets of the service that the client is named for, exist, and says
+// which do not. From then on Ready fails while one of them is deleted.
 func (m *Mesh) Bind(ctx context.Context, want ...topology.Consumer) error {
 	var few []string
 	for _, c := range want {
 		cons, err := m.js.Consumer(ctx, c.Stream, c.Durable(m.account))
 		if err != nil {
 			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-				return fmt.Errorf("consumer %s of stream %s does not exist: run `driftless topology apply --account %s`", c.Durable(m.account), c.Stream, m.account)
+				return fmt.Errorf(
+					"consumer %s of stream %s does not exist: run `driftless topology apply --account %s`",
+					c.Durable(m.account), c.Stream, m.account)
 			}
 			return fmt.Errorf("bind consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
 		}

@@ -66,7 +66,8 @@ func (c *Record) GetStringAt(ctx context.Context) (position string, revision uin
 	return string(entry.Value()), entry.Revision(), nil
 }
 
-// CompareAndPutString stores the position if the cursor still has the revision, and returns the new one; ErrMoved if it has not.
+// CompareAndPutString stores the position if the cursor still has the revision, and returns the new one; ErrMoved if it
+// has not.
 func (c *Record) CompareAndPutString(ctx context.Context, position string, revision uint64) (uint64, error) {
 	if revision == 0 {
 		next, err := c.create(ctx, position)

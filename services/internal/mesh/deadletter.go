@@ -37,16 +37,18 @@ func (m *Mesh) DeadLetter(ctx context.Context, letter *meshv1.DeadLetter) error 
 	}
 	m.fit(letter)
 	metrics.DeadLetters.Add(ctx, 1, metrics.DeadReason.Of(letter.GetReason()))
-	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(), "message", letter.GetMessage())
+	m.logger.ErrorContext(ctx, "dead letter", "product", letter.GetProductId(), "reason", letter.GetReason(),
+		"message", letter.GetMessage())
 	return m.Publish(ctx, topology.DeadSubject(letter.GetService(), letter.GetAccount(), letter.GetProductId()), letter,
 		WithID(letter.GetId()), WithVersion(letter.GetVersion()))
 }
 
 func (m *Mesh) fit(letter *meshv1.DeadLetter) { FitLetter(letter, m.MaxBody()) }
 
-// OpenLetters returns for each of the products, in their order, the service's dead letter that stands on DEAD; nil if there
-// is none.
-func (m *Mesh) OpenLetters(ctx context.Context, service, account string, products []string) ([]*meshv1.DeadLetter, error) {
+// OpenLetters returns for each of the products, in their order, the service's dead letter that stands on DEAD; nil if
+// there is none.
+func (m *Mesh) OpenLetters(ctx context.Context, service, account string,
+	products []string) ([]*meshv1.DeadLetter, error) {
 	subjects := make([]string, len(products))
 	for i, id := range products {
 		subjects[i] = topology.DeadSubject(service, account, id)

@@ -24,7 +24,12 @@ func TestMetricsKnowEveryReason(t *testing.T) {
 func TestAnIDIsNeverTooLongForTheServer(t *testing.T) {
 	m := start(t)
 	for _, id := range []string{strings.Repeat("é", 2500), strings.Repeat("é", 2499) + "e", strings.Repeat("p", 5000)} {
-		letter := &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: id, Reason: topology.ReasonRefused}
+		letter := &meshv1.DeadLetter{
+			Service:   topology.Push,
+			Account:   "default",
+			ProductId: id,
+			Reason:    topology.ReasonRefused,
+		}
 		require.NoError(t, m.DeadLetter(t.Context(), letter))
 		publish(t, m, topology.Live, id, 1)
 		newest, err := m.Desired().Latest(t.Context(), "default", id)
@@ -40,7 +45,9 @@ func TestAnIDIsNeverTooLongForTheServer(t *testing.T) {
 		product, err := m.Links().Product(t.Context(), "default", id)
 		require.NoError(t, err)
 		require.Equal(t, "mug", product)
-		require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: id, Version: 1}, time.Hour))
+		require.NoError(t,
+			m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: id, Version: 1},
+				time.Hour))
 		require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", id, 1, false))
 	}
 	require.NoError(t, m.Ready(t.Context()))
@@ -73,7 +80,12 @@ func TestALetterNamesNoProductThatOnlyABodyWouldName(t *testing.T) {
 func TestALetterIsForgottenUnlessANewerOneIsInItsPlace(t *testing.T) {
 	m := start(t)
 	letter := func(product string) *meshv1.DeadLetter {
-		l := &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: product, Reason: topology.ReasonRefused}
+		l := &meshv1.DeadLetter{
+			Service:   topology.Push,
+			Account:   "default",
+			ProductId: product,
+			Reason:    topology.ReasonRefused,
+		}
 		require.NoError(t, m.DeadLetter(t.Context(), l))
 		return l
 	}

@@ -54,7 +54,8 @@ func (s *DesiredStore) LatestByToken(ctx context.Context, account, token string)
 }
 
 // LatestInLane returns the newest desired state of a product in one lane, nil if that has none.
-func (s *DesiredStore) LatestInLane(ctx context.Context, account string, lane topology.Lane, product string) (*catalogv1.ProductChange, error) {
+func (s *DesiredStore) LatestInLane(ctx context.Context, account string, lane topology.Lane,
+	product string) (*catalogv1.ProductChange, error) {
 	subject := topology.CatalogSubject(account, lane, product)
 	if s.m.keys.current().trusted != nil {
 		state, err := s.latestAuthentic(ctx, subject)
@@ -104,7 +105,8 @@ func (s *DesiredStore) LastLive(ctx context.Context, account string) (uint64, er
 	}
 	v, err := strconv.ParseUint(msg.Header.Get(VersionHeader), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("message %d of stream %s has no usable %s header: %w", msg.Sequence, topology.StreamCatalog, VersionHeader, err)
+		return 0, fmt.Errorf("message %d of stream %s has no usable %s header: %w", msg.Sequence,
+			topology.StreamCatalog, VersionHeader, err)
 	}
 	return v, nil
 }

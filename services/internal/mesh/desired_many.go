@@ -16,7 +16,8 @@ import (
 
 // LatestMany returns for many products what Newest returns for one; their reads travel together. The states are in the
 // order of the ids, nil where CATALOG has none. It keeps all of them in memory: the caller asks by pages.
-func (s *DesiredStore) LatestMany(ctx context.Context, account string, products []string) ([]*catalogv1.ProductChange, error) {
+func (s *DesiredStore) LatestMany(ctx context.Context, account string,
+	products []string) ([]*catalogv1.ProductChange, error) {
 	tokens := make([]string, len(products))
 	for i, id := range products {
 		tokens[i] = topology.Token(id)
@@ -25,7 +26,8 @@ func (s *DesiredStore) LatestMany(ctx context.Context, account string, products 
 }
 
 // LatestManyByToken is LatestMany for the tokens of products (see Token).
-func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string, tokens []string) ([]*catalogv1.ProductChange, error) {
+func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string,
+	tokens []string) ([]*catalogv1.ProductChange, error) {
 	states, err := s.StatesByToken(ctx, account, tokens)
 	if err != nil {
 		return nil, err
@@ -65,7 +67,8 @@ func (s *DesiredStore) StatesByToken(ctx context.Context, account string, tokens
 	out := make([]State, len(tokens))
 	sequences := make([]uint64, len(tokens))
 	err := s.eachLatest(ctx, subjects, func(i int, found storedState) error {
-		if i /= len(topology.Lanes); out[i].Change == nil || newer(found.change, found.sequence, out[i].Change, sequences[i]) {
+		if i /= len(topology.Lanes); out[i].Change == nil ||
+			newer(found.change, found.sequence, out[i].Change, sequences[i]) {
 			out[i], sequences[i] = State{found.change, found.current}, found.sequence
 		}
 		return nil
@@ -164,7 +167,8 @@ func (p *tokenPages) fill(ctx context.Context) error {
 }
 
 // subjectPage lists subjects of a stream from an offset on, and says how many there are in all.
-func (m *Mesh) subjectPage(ctx context.Context, stream, filter string, offset int) (subjects []string, total int, err error) {
+func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
+	offset int) (subjects []string, total int, err error) {
 	ask, err := json.Marshal(struct {
 		SubjectsFilter string `json:"subjects_filter"`
 		Offset         int    `json:"offset,omitempty"`

@@ -27,7 +27,8 @@ func TestNewestMany_IsNewestOfEach(t *testing.T) {
 		if i%4 == 0 {
 			continue
 		}
-		for _, lane := range [][]topology.Lane{nil, {topology.Live}, {topology.Bulk}, {topology.Live, topology.Bulk}}[i%4] {
+		for _, lane := range [][]topology.Lane{nil, {topology.Live}, {topology.Bulk},
+			{topology.Live, topology.Bulk}}[i%4] {
 			publish(t, m, lane, id, uint64(i))
 		}
 	}
@@ -60,14 +61,21 @@ func TestNewestMany_OfALostStreamIsAnErrorAndNotNone(t *testing.T) {
 	require.ErrorContains(t, err, "stream CATALOG")
 	_, err = m.CatalogState(t.Context())
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
-	require.ErrorIs(t, m.Desired().EachProduct(t.Context(), "default", func([]string) error { return nil }), jetstream.ErrStreamNotFound)
+	require.ErrorIs(t, m.Desired().EachProduct(t.Context(), "default", func([]string) error { return nil }),
+		jetstream.ErrStreamNotFound)
 }
 
 func TestOpenLetters_TellsOfEachProduct(t *testing.T) {
 	m := start(t)
-	letter := &meshv1.DeadLetter{Service: topology.Ingestion, Account: "default", ProductId: "a mug", Reason: topology.ReasonQueryFailed}
+	letter := &meshv1.DeadLetter{
+		Service:   topology.Ingestion,
+		Account:   "default",
+		ProductId: "a mug",
+		Reason:    topology.ReasonQueryFailed,
+	}
 	require.NoError(t, m.DeadLetter(t.Context(), letter))
-	require.NoError(t, m.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: "cap"}))
+	require.NoError(t,
+		m.DeadLetter(t.Context(), &meshv1.DeadLetter{Service: topology.Push, Account: "default", ProductId: "cap"}))
 	ask := func() []*meshv1.DeadLetter {
 		open, err := m.OpenLetters(t.Context(), topology.Ingestion, "default", []string{"hat", "a mug", "cap"})
 		require.NoError(t, err)
@@ -88,7 +96,11 @@ func TestEachProduct_NamesEachOnceInOrder(t *testing.T) {
 	want := map[string]bool{}
 	var out []mesh.Outgoing
 	add := func(account string, lane topology.Lane, id string) {
-		out = append(out, mesh.Outgoing{Subject: topology.CatalogSubject(account, lane, id), Body: change(id, 1), Version: 1})
+		out = append(out, mesh.Outgoing{
+			Subject: topology.CatalogSubject(account, lane, id),
+			Body:    change(id, 1),
+			Version: 1,
+		})
 	}
 	for i := range live {
 		id := fmt.Sprintf("p%d", i)
@@ -118,7 +130,8 @@ func TestEachProduct_NamesEachOnceInOrder(t *testing.T) {
 
 	enough := errors.New("enough")
 	require.ErrorIs(t, m.Desired().EachProduct(t.Context(), "default", func([]string) error { return enough }), enough)
-	require.NoError(t, m.Desired().EachProduct(t.Context(), "nobody", func([]string) error { return enough }), "no page, no call")
+	require.NoError(t, m.Desired().EachProduct(t.Context(), "nobody", func([]string) error { return enough }),
+		"no page, no call")
 }
 
 func TestCatalogState_TellsThatWhatWasStoredIsGone(t *testing.T) {

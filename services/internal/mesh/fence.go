@@ -20,12 +20,13 @@ var ErrFenced = errors.New("another process has taken over")
 // inFlightPause is how long a publish waits for the one before it to be applied by the replicas of the stream.
 const inFlightPause = 10 * time.Millisecond
 
-// Fence keeps a process that was overtaken from storing anything on CATALOG. That nobody else does its work a process may
-// know of a moment ago only: it, or its machine, may be paused between the reading of a state and its publishing, and come
-// back when another has long published newer ones.
+// Fence keeps a process that was overtaken from storing anything on CATALOG. That nobody else does its work a process
+// may know of a moment ago only: it, or its machine, may be paused between the reading of a state and its publishing,
+// and come back when another has long published newer ones.
 //
-// The newest message on fence.<account>.<lane> says who may publish in a lane. To raise the fence is to store one there, and
-// every publish through it has JetStream check, where it stores, that this is the newest still. Safe for concurrent use.
+// The newest message on fence.<account>.<lane> says who may publish in a lane. To raise the fence is to store one
+// there, and every publish through it has JetStream check, where it stores, that this is the newest still. Safe for
+// concurrent use.
 type Fence struct {
 	m     *Mesh
 	lanes map[topology.Lane]*fencedLane
@@ -38,7 +39,8 @@ type fencedLane struct {
 	sequence uint64
 }
 
-// Fence reads how an account's fence stands. Whoever means to raise it does so before it takes what makes it the only one.
+// Fence reads how an account's fence stands. Whoever means to raise it does so before it takes what makes it the only
+// one.
 func (m *Mesh) Fence(ctx context.Context, account string) (*Fence, error) {
 	f := &Fence{m: m, lanes: map[topology.Lane]*fencedLane{}}
 	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
@@ -94,7 +96,9 @@ func (l *fencedLane) raise(ctx context.Context, m *Mesh) error {
 			m.catalogEnd.Store(s.sequence)
 			return nil
 		case errors.Is(err, jetstream.ErrNoStreamResponse):
-			return fmt.Errorf("no stream takes %s: if that lasts, run `driftless topology apply`, which lets %s take it", l.subject, topology.StreamCatalog)
+			return fmt.Errorf(
+				"no stream takes %s: if that lasts, run `driftless topology apply`, which lets %s take it", l.subject,
+				topology.StreamCatalog)
 		case wrongSequence(err):
 			return fmt.Errorf("raise %s: %w", l.subject, ErrFenced)
 		case !inFlight(err):
@@ -124,9 +128,9 @@ func (f *Fence) IsHeld(ctx context.Context, lane topology.Lane) error {
 	return nil
 }
 
-// Publish publishes messages of a lane as PublishBatch does, and tries again, every half second, until it succeeds or ctx
-// ends: for callers that have nowhere else to put them. ErrFenced, and what the server would refuse again, a message over
-// MaxBody among it, it returns at once.
+// Publish publishes messages of a lane as PublishBatch does, and tries again, every half second, until it succeeds or
+// ctx ends: for callers that have nowhere else to put them. ErrFenced, and what the server would refuse again, a
+// message over MaxBody among it, it returns at once.
 func (f *Fence) Publish(ctx context.Context, lane topology.Lane, out []Outgoing) error {
 	l := f.lanes[lane]
 	// The id of a batch, the same in all attempts.
@@ -174,7 +178,8 @@ func wrongSequence(err error) bool {
 	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
-// inFlight: another message that is about the same subject is stored already and not yet applied, in a replicated stream.
+// inFlight: another message that is about the same subject is stored already and not yet applied, in a replicated
+// stream.
 func inFlight(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant

@@ -31,7 +31,11 @@ func fences(t *testing.T, url string, replicas int) {
 	states := func(lane topology.Lane, version uint64, n int) (out []mesh.Outgoing) {
 		for i := range n {
 			product := fmt.Sprintf("p%d", i)
-			out = append(out, mesh.Outgoing{Subject: topology.CatalogSubject("default", lane, product), Body: change(product, version), Version: version})
+			out = append(out, mesh.Outgoing{
+				Subject: topology.CatalogSubject("default", lane, product),
+				Body:    change(product, version),
+				Version: version,
+			})
 		}
 		return out
 	}
@@ -75,7 +79,8 @@ func fences(t *testing.T, url string, replicas int) {
 	require.NoError(t, younger.Publish(t.Context(), topology.Live, states(topology.Live, 7, 3)))
 	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
 		for _, n := range []int{1, 2, 1200} {
-			require.ErrorIs(t, elder.Publish(t.Context(), lane, states(lane, 9, n)), mesh.ErrFenced, "%d in lane %s", n, lane)
+			require.ErrorIs(t, elder.Publish(t.Context(), lane, states(lane, 9, n)), mesh.ErrFenced, "%d in lane %s", n,
+				lane)
 		}
 		require.ErrorIs(t, elder.IsHeld(t.Context(), lane), mesh.ErrFenced)
 	}

@@ -19,9 +19,9 @@ const (
 
 const cutMark = "… (cut)"
 
-// FitLetter makes a letter one that NATS and the ledger store, whatever it says: each text is valid UTF-8 without NUL and
-// of a sensible length, and the payload is dropped if the letter would be larger than so many bytes. It leaves a letter
-// that fits as it is.
+// FitLetter makes a letter one that NATS and the ledger store, whatever it says: each text is valid UTF-8 without NUL
+// and of a sensible length, and the payload is dropped if the letter would be larger than so many bytes. It leaves a
+// letter that fits as it is.
 func FitLetter(letter *meshv1.DeadLetter, most int) {
 	letter.ProductId = topology.FitID(letter.GetProductId())
 	if len(letter.GetPayload()) > largestPayload {

@@ -33,7 +33,8 @@ func FuzzFitLetter(f *testing.F) {
 			t.Fatalf("%d bytes of %d: %v", len(data), limit, err)
 		}
 		letter.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-			if field.Kind() == protoreflect.StringKind && (!utf8.ValidString(v.String()) || strings.ContainsRune(v.String(), 0)) {
+			if field.Kind() == protoreflect.StringKind &&
+				(!utf8.ValidString(v.String()) || strings.ContainsRune(v.String(), 0)) {
 				t.Fatalf("%s is %q", field.Name(), v.String())
 			}
 			return true
@@ -43,7 +44,8 @@ func FuzzFitLetter(f *testing.F) {
 		if !proto.Equal(letter, again) {
 			t.Fatal("what fits is changed")
 		}
-		if topology.DeadSubject(topology.Push, "default", id) != topology.DeadSubject(topology.Push, "default", letter.GetProductId()) {
+		if topology.DeadSubject(topology.Push, "default", id) != topology.DeadSubject(topology.Push, "default",
+			letter.GetProductId()) {
 			t.Fatalf("%q is stored elsewhere than it is looked for", id)
 		}
 	})

@@ -60,21 +60,27 @@ func TestFitLetter_FitsAnyBytes(t *testing.T) {
 }
 
 func TestFitLetter_KeepsWhatFits(t *testing.T) {
-	letter := &meshv1.DeadLetter{ProductId: strings.Repeat("漢", 255), Message: strings.Repeat("é", 4000), Payload: make([]byte, 500<<10)}
+	letter := &meshv1.DeadLetter{
+		ProductId: strings.Repeat("漢", 255),
+		Message:   strings.Repeat("é", 4000),
+		Payload:   make([]byte, 500<<10),
+	}
 	before := proto.CloneOf(letter)
 	mesh.FitLetter(letter, 1<<20)
 	require.True(t, proto.Equal(before, letter))
 }
 
 func TestFitLetter_KeepsDistinctIDsDistinct(t *testing.T) {
-	ids := []string{"\xff", "\xfe", "a\x00b", "ab", strings.Repeat("p", 1020), strings.Repeat("p", 1021), strings.Repeat("p", 1022)}
+	ids := []string{"\xff", "\xfe", "a\x00b", "ab", strings.Repeat("p", 1020), strings.Repeat("p", 1021),
+		strings.Repeat("p", 1022)}
 	seen := map[string]bool{}
 	for _, id := range ids {
 		letter := &meshv1.DeadLetter{ProductId: id}
 		mesh.FitLetter(letter, 1<<20)
 		require.False(t, seen[letter.GetProductId()], "%q", id)
 		seen[letter.GetProductId()] = true
-		require.Equal(t, topology.DeadSubject(topology.Push, "default", id), topology.DeadSubject(topology.Push, "default", letter.GetProductId()))
+		require.Equal(t, topology.DeadSubject(topology.Push, "default", id),
+			topology.DeadSubject(topology.Push, "default", letter.GetProductId()))
 	}
 }
 

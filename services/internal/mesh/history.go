@@ -21,8 +21,8 @@ type Change struct {
 	Sent    trace.SpanContext
 }
 
-// History returns what CATALOG still holds of a product, 16 states of each lane at most, in the order in which they were
-// stored. Changes that came without a trace, or are not authentic, are left out.
+// History returns what CATALOG still holds of a product, 16 states of each lane at most, in the order in which they
+// were stored. Changes that came without a trace, or are not authentic, are left out.
 func (s *DesiredStore) History(ctx context.Context, account, product string) ([]Change, error) {
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
@@ -30,7 +30,8 @@ func (s *DesiredStore) History(ctx context.Context, account, product string) ([]
 	var out []Change
 	err := s.m.keptMany(ctx, topology.StreamCatalog, []string{subject}, func(_ int, kept []*nats.Msg) error {
 		for _, msg := range kept {
-			if checkRepublished(ownHeaders(msg.Header)) != nil || s.m.authentic(storedOn(msg.Header), msg.Header, msg.Data, time.Time{}) != nil {
+			if checkRepublished(ownHeaders(msg.Header)) != nil ||
+				s.m.authentic(storedOn(msg.Header), msg.Header, msg.Data, time.Time{}) != nil {
 				continue
 			}
 			sent := trace.SpanContextFromContext(telemetry.ExtractNATS(context.WithoutCancel(ctx), msg.Header))

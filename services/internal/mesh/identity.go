@@ -16,7 +16,8 @@ import (
 // identity is how the client shows who it is, and checks who the server is.
 func (c Config) identity() ([]nats.Option, error) {
 	var opts []nats.Option
-	for _, f := range []struct{ path, setting string }{{c.Creds, "NATS_CREDS"}, {c.NKey, "NATS_NKEY"}, {c.CA, "NATS_CA"}, {c.Cert, "NATS_CERT"}, {c.Key, "NATS_KEY"}} {
+	for _, f := range []struct{ path, setting string }{{c.Creds, "NATS_CREDS"}, {c.NKey, "NATS_NKEY"},
+		{c.CA, "NATS_CA"}, {c.Cert, "NATS_CERT"}, {c.Key, "NATS_KEY"}} {
 		if f.path == "" {
 			continue
 		}
@@ -26,7 +27,8 @@ func (c Config) identity() ([]nats.Option, error) {
 	}
 	switch {
 	case c.Creds != "" && c.NKey != "":
-		return nil, errors.New("both NATS_CREDS and NATS_NKEY are set: keep the one that the servers' authentication asks for")
+		return nil, errors.New(
+			"both NATS_CREDS and NATS_NKEY are set: keep the one that the servers' authentication asks for")
 	case (c.Cert == "") != (c.Key == ""):
 		return nil, errors.New("NATS_CERT and NATS_KEY belong together: set both, or neither")
 	case c.Creds != "":
@@ -47,8 +49,8 @@ func (c Config) identity() ([]nats.Option, error) {
 	return opts, nil
 }
 
-// currentUser returns the servers' addresses, and the options that give each connection the user that URLFile names then.
-// Where the URLs name several users, or none comes from a file, the URLs stay as they are.
+// currentUser returns the servers' addresses, and the options that give each connection the user that URLFile names
+// then. Where the URLs name several users, or none comes from a file, the URLs stay as they are.
 func (c Config) currentUser(logger *slog.Logger) (servers string, opts []nats.Option) {
 	who, bare := userOf(c.URL)
 	if c.URLFile == "" || who == nil {

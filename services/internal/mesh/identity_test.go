@@ -50,7 +50,8 @@ func certificate(t *testing.T) (cert, key string) {
 func TestClientCertificatesAreShownAndChecked(t *testing.T) {
 	cert, key := certificate(t)
 	clientCert, clientKey := certificate(t)
-	srv := localtest.NATSConfig(t, `tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }`, cert, key, clientCert)
+	srv := localtest.NATSConfig(t, `tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }`, cert, key,
+		clientCert)
 	good := mesh.Config{URL: srv.ClientURL(), Name: "test", CA: cert, Cert: clientCert, Key: clientKey}
 	m, err := mesh.Connect(t.Context(), good)
 	require.NoError(t, err)
@@ -63,8 +64,9 @@ func TestClientCertificatesAreShownAndChecked(t *testing.T) {
 		"another authority":        {func(c *mesh.Config) { c.CA = clientCert }, "certificate"},
 		"a certificate alone":      {func(c *mesh.Config) { c.Key = "" }, "NATS_CERT and NATS_KEY belong together"},
 		"a file that is not there": {func(c *mesh.Config) { c.CA = "/nowhere.pem" }, "NATS_CA: open /nowhere.pem"},
-		"creds and nkey":           {func(c *mesh.Config) { c.Creds, c.NKey = cert, cert }, "both NATS_CREDS and NATS_NKEY"},
-		"an nkey that is none":     {func(c *mesh.Config) { c.NKey = cert }, "NATS_NKEY"},
+		"creds and nkey": {func(c *mesh.Config) { c.Creds, c.NKey = cert, cert },
+			"both NATS_CREDS and NATS_NKEY"},
+		"an nkey that is none": {func(c *mesh.Config) { c.NKey = cert }, "NATS_NKEY"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := good
@@ -90,8 +92,8 @@ func TestAnNKeyIsEnough(t *testing.T) {
 	m.Close()
 }
 
-// TestCredentialsAreReplacedWithoutARestart: the file is written anew, the old user revoked, and the client comes back as
-// the new one.
+// TestCredentialsAreReplacedWithoutARestart: the file is written anew, the old user revoked, and the client comes back
+// as the new one.
 func TestCredentialsAreReplacedWithoutARestart(t *testing.T) {
 	operator, err := nkeys.CreateOperator()
 	require.NoError(t, err)
@@ -128,7 +130,8 @@ func TestCredentialsAreReplacedWithoutARestart(t *testing.T) {
 	srv := localtest.NATSConfig(t, `operator: %s
 		system_account: %s
 		resolver: MEMORY
-		resolver_preload: { %s: %s, %s: %s }`, operatorJWT, public(system), public(account), accountJWT, public(system), systemJWT)
+		resolver_preload: { %s: %s, %s: %s }`, operatorJWT, public(system), public(account), accountJWT, public(system),
+		systemJWT)
 
 	path := file(t, "push.creds")
 	old, content := creds()
@@ -148,7 +151,8 @@ func TestCredentialsAreReplacedWithoutARestart(t *testing.T) {
 	parsed, err := jwt.DecodeAccountClaims(revoked)
 	require.NoError(t, err)
 	srv.UpdateAccountClaims(acc, parsed)
-	require.Eventually(t, func() bool { return connected(t, srv) == replacement && m.Ready(t.Context()) == nil }, 3*time.Minute, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return connected(t, srv) == replacement && m.Ready(t.Context()) == nil },
+		3*time.Minute, 10*time.Millisecond,
 		"the client does not come back with the new credentials")
 	_, err = m.JetStream().AccountInfo(t.Context())
 	require.NoError(t, err)

@@ -175,7 +175,8 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 		w.msgs = append(w.msgs, msg)
 		return nil
 	case status == "503":
-		return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", r.stream, nats.ErrNoResponders)
+		return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", r.stream,
+			nats.ErrNoResponders)
 	case status == "204":
 		pending, err := strconv.ParseUint(msg.Header.Get("Nats-Num-Pending"), 10, 64)
 		last, errLast := strconv.ParseUint(msg.Header.Get("Nats-Last-Sequence"), 10, 64)

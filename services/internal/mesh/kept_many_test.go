@@ -28,10 +28,12 @@ func TestKeptFrom_LastMessageCountsWhereTheRestLacksIt(t *testing.T) {
 		return 1
 	}
 	got := 0
-	require.NoError(t, m.keptFrom(t.Context(), topology.StreamCatalog, []string{subject, subject + "-none"}, from, func(i int, kept []*nats.Msg) error {
-		got += len(kept)
-		require.Len(t, kept, 1-i)
-		return nil
-	}))
+	require.NoError(t,
+		m.keptFrom(t.Context(), topology.StreamCatalog, []string{subject, subject + "-none"}, from,
+			func(i int, kept []*nats.Msg) error {
+				got += len(kept)
+				require.Len(t, kept, 1-i)
+				return nil
+			}))
 	require.Equal(t, 1, got)
 }

@@ -174,7 +174,8 @@ func (k *keyring) announce() {
 		k.logger.Info("changes and commands are signed, and signatures are not checked: "+
 			"set DRIFTLESS_TRUSTED_KEYS to have them checked", "key", now.id())
 	default:
-		k.logger.Info("changes and commands are not signed: who may publish on NATS can forge them; see docs/security.md")
+		k.logger.Info(
+			"changes and commands are not signed: who may publish on NATS can forge them; see docs/security.md")
 	}
 }
 

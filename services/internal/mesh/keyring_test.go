@@ -25,7 +25,12 @@ func TestRotation_NeedsNoRestart(t *testing.T) {
 		return path
 	}
 	keyFile, trustedFile := write("key", s.keys[topology.Ingestion].Reveal()), write("trusted", s.trusted)
-	files := mesh.Signing{Key: s.keys[topology.Ingestion].Reveal(), KeyFile: keyFile, Trusted: s.trusted, TrustedFile: trustedFile}
+	files := mesh.Signing{
+		Key:         s.keys[topology.Ingestion].Reveal(),
+		KeyFile:     keyFile,
+		Trusted:     s.trusted,
+		TrustedFile: trustedFile,
+	}
 	in := s.connect(t, topology.Ingestion, files)
 	files.Key, files.KeyFile = s.keys[topology.Push].Reveal(), ""
 	push := s.connect(t, topology.Push, files)
@@ -41,7 +46,8 @@ func TestRotation_NeedsNoRestart(t *testing.T) {
 	}
 	require.True(t, current(in, "old"))
 	write("key", next.Reveal())
-	require.Eventually(t, func() bool { return !current(in, "old") }, 2*patience, 20*time.Millisecond, "ingestion does not use the new key")
+	require.Eventually(t, func() bool { return !current(in, "old") }, 2*patience, 20*time.Millisecond,
+		"ingestion does not use the new key")
 	publish(t, in, topology.Live, "new", 2)
 	require.True(t, current(in, "new"))
 	for _, product := range []string{"old", "new"} {
@@ -71,12 +77,15 @@ func TestConnect_RefusesKeysThatCannotWork(t *testing.T) {
 		keys mesh.Signing
 		says string
 	}{
-		"no key of its own":         {mesh.Signing{Trusted: s.trusted}, "DRIFTLESS_SIGNING_KEY is not"},
-		"a key that nobody trusts":  {mesh.Signing{Key: key.Reveal(), Trusted: s.trusted}, "add ingestion=" + key.Public().String()},
-		"another service's key":     {mesh.Signing{Key: s.keys[topology.Pull].Reveal(), Trusted: s.trusted}, "does not have the public key"},
+		"no key of its own": {mesh.Signing{Trusted: s.trusted}, "DRIFTLESS_SIGNING_KEY is not"},
+		"a key that nobody trusts": {mesh.Signing{Key: key.Reveal(), Trusted: s.trusted},
+			"add ingestion=" + key.Public().String()},
+		"another service's key": {mesh.Signing{Key: s.keys[topology.Pull].Reveal(), Trusted: s.trusted},
+			"does not have the public key"},
 		"a public key to sign with": {mesh.Signing{Key: key.Public().String()}, "this is a public key"},
 		"no list":                   {mesh.Signing{Key: key.Reveal(), Trusted: " , "}, "names no key"},
-		"an unknown service":        {mesh.Signing{Key: key.Reveal(), Trusted: "billing=" + key.Public().String()}, "none of the services"},
+		"an unknown service": {mesh.Signing{Key: key.Reveal(), Trusted: "billing=" + key.Public().String()},
+			"none of the services"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: topology.Ingestion, Signing: c.keys})
@@ -96,7 +105,12 @@ func TestConnect_SaysWhetherMessagesAreSigned(t *testing.T) {
 	} {
 		t.Run(string(want), func(t *testing.T) {
 			log := &lines{}
-			m, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: topology.Push, Signing: keys, Logger: slog.New(slog.NewTextHandler(log, nil))})
+			m, err := mesh.Connect(t.Context(), mesh.Config{
+				URL:     s.url,
+				Name:    topology.Push,
+				Signing: keys,
+				Logger:  slog.New(slog.NewTextHandler(log, nil)),
+			})
 			require.NoError(t, err)
 			t.Cleanup(m.Close)
 			require.Equal(t, want, m.Signatures())

@@ -22,7 +22,8 @@ const askAgain = time.Second
 // lastMany reads the latest message of each subject from a stream with direct get; the reads travel together. It calls
 // do once for each subject, in any order, with its index and its message, nil if the stream holds none. In a cluster a
 // replica may answer that lags by a moment.
-func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string, do func(i int, msg *nats.Msg) error) error {
+func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
+	do func(i int, msg *nats.Msg) error) error {
 	if len(subjects) == 0 {
 		return nil
 	}

@@ -12,8 +12,8 @@ import (
 // ErrLinked is the error of Link when Stripe's product stands for another product of the catalog.
 var ErrLinked = errors.New("stands for another product of the catalog")
 
-// LinkStore is the bucket LINK: which product of the catalog a Stripe product of another id stands for. Its methods may be
-// called concurrently, from any number of processes.
+// LinkStore is the bucket LINK: which product of the catalog a Stripe product of another id stands for. Its methods may
+// be called concurrently, from any number of processes.
 type LinkStore struct{ m *Mesh }
 
 // Links gives access to the bucket LINK.

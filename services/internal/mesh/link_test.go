@@ -41,7 +41,8 @@ func TestLinks(t *testing.T) {
 	require.NoError(t, m.Links().Put(t.Context(), "eu", "prod_2", "cup"))
 	require.Eventually(t, func() bool { return links.Product("prod_2") == "cup" }, 30*time.Second, 5*time.Millisecond)
 	require.NoError(t, m.Links().Delete(t.Context(), "eu", "prod.1", "mug/XL"))
-	require.Eventually(t, func() bool { return links.Product("prod.1") == "prod.1" }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return links.Product("prod.1") == "prod.1" }, 30*time.Second,
+		5*time.Millisecond)
 	product, err = m.Links().Product(t.Context(), "eu", "prod.1")
 	require.NoError(t, err)
 	require.Empty(t, product)

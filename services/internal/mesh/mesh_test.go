@@ -42,7 +42,9 @@ func change(product string, version uint64) *catalogv1.ProductChange {
 
 func publish(t *testing.T, m *mesh.Mesh, lane topology.Lane, product string, version uint64) {
 	t.Helper()
-	require.NoError(t, m.Publish(t.Context(), topology.CatalogSubject("default", lane, product), change(product, version), mesh.WithVersion(version)))
+	require.NoError(t,
+		m.Publish(t.Context(), topology.CatalogSubject("default", lane, product), change(product, version),
+			mesh.WithVersion(version)))
 }
 
 func TestTopologyIsAppliedOnceAndPlannedFromThenOn(t *testing.T) {
@@ -115,7 +117,8 @@ func TestTokensAreDistinctAndValid(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		// Short ones, and long ones of which many begin alike.
 		id := rapid.OneOf(rapid.String(), rapid.Custom(func(t *rapid.T) string {
-			return strings.Repeat(rapid.SampledFrom([]string{"a", "é", "="}).Draw(t, "of"), rapid.IntRange(80, 1500).Draw(t, "n")) + rapid.StringN(0, 2, -1).Draw(t, "end")
+			return strings.Repeat(rapid.SampledFrom([]string{"a", "é", "="}).Draw(t, "of"),
+				rapid.IntRange(80, 1500).Draw(t, "n")) + rapid.StringN(0, 2, -1).Draw(t, "end")
 		}))
 		a, b := id.Draw(t, "a"), id.Draw(t, "b")
 		ta, tb := topology.Token(a), topology.Token(b)
@@ -164,7 +167,11 @@ func TestBatchesOfAnySizeKeepTheirOrder(t *testing.T) {
 	const n = 2*mesh.MaxBatch + 1
 	out := make([]mesh.Outgoing, n)
 	for i := range out {
-		out[i] = mesh.Outgoing{Subject: topology.CatalogSubject("default", topology.Live, "p"), Body: change("p", uint64(i+1)), Version: uint64(i + 1)}
+		out[i] = mesh.Outgoing{
+			Subject: topology.CatalogSubject("default", topology.Live, "p"),
+			Body:    change("p", uint64(i+1)),
+			Version: uint64(i + 1),
+		}
 	}
 	require.NoError(t, m.PublishBatch(t.Context(), out))
 	last, err := m.Desired().LastLive(t.Context(), "default")
@@ -178,7 +185,11 @@ func TestLargeMessagesGoInAsManyBatchesAsTheServerHolds(t *testing.T) {
 	for i := range out {
 		c := change(fmt.Sprintf("p%d", i), uint64(i+1))
 		c.Product = &catalogv1.Product{Id: c.GetProductId(), Description: strings.Repeat("x", 512<<10)}
-		out[i] = mesh.Outgoing{Subject: topology.CatalogSubject("default", topology.Live, c.GetProductId()), Body: c, Version: uint64(i + 1)}
+		out[i] = mesh.Outgoing{
+			Subject: topology.CatalogSubject("default", topology.Live, c.GetProductId()),
+			Body:    c,
+			Version: uint64(i + 1),
+		}
 	}
 	require.NoError(t, m.PublishBatch(t.Context(), out), "500 MB, and the server buffers 128")
 	tokens, err := m.Desired().Products(t.Context(), "default")
@@ -199,10 +210,11 @@ func TestObservedIsComparedAndSet(t *testing.T) {
 	for range writers {
 		wg.Go(func() {
 			for range each {
-				_, err := store.Update(context.WithoutCancel(t.Context()), "default", "p", func(o *catalogv1.Observed) error {
-					o.Generation++
-					return nil
-				})
+				_, err := store.Update(context.WithoutCancel(t.Context()), "default", "p",
+					func(o *catalogv1.Observed) error {
+						o.Generation++
+						return nil
+					})
 				if err != nil {
 					t.Error(err)
 				}
@@ -216,9 +228,11 @@ func TestObservedIsComparedAndSet(t *testing.T) {
 
 	_, err = store.UpdateAt(t.Context(), "default", "p", revision-1, func(*catalogv1.Observed) error { return nil })
 	require.ErrorIs(t, err, mesh.ErrConflict)
-	_, err = store.UpdateAt(t.Context(), "default", "p", revision, func(*catalogv1.Observed) error { return mesh.ErrNoChange })
+	_, err = store.UpdateAt(t.Context(), "default", "p", revision,
+		func(*catalogv1.Observed) error { return mesh.ErrNoChange })
 	require.NoError(t, err)
-	_, err = store.UpdateAt(t.Context(), "default", "p", revision, func(o *catalogv1.Observed) error { o.Generation = 7; return nil })
+	_, err = store.UpdateAt(t.Context(), "default", "p", revision,
+		func(o *catalogv1.Observed) error { o.Generation = 7; return nil })
 	require.NoError(t, err)
 }
 
@@ -235,12 +249,14 @@ func TestObservedCanBeWrittenAfterItsKeyWasRemoved(t *testing.T) {
 	require.EqualValues(t, 1, o.GetGeneration())
 }
 
-func work(t *testing.T, m *mesh.Mesh, handle func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict) (stop func()) {
+func work(t *testing.T, m *mesh.Mesh,
+	handle func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: 4}, handle)
+		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: 4},
+			handle)
 	}()
 	return sync.OnceFunc(func() {
 		cancel()
@@ -293,7 +309,8 @@ func TestConsumersAreListedStreamByStream(t *testing.T) {
 	require.EqualValues(t, 3, backlog[topology.ReconciliationCatalog])
 	require.Contains(t, backlog, topology.ReconciliationObserved)
 
-	require.NoError(t, m.JetStream().DeleteConsumer(t.Context(), topology.PushBulk.Stream, topology.PushBulk.Durable("default")))
+	require.NoError(t,
+		m.JetStream().DeleteConsumer(t.Context(), topology.PushBulk.Stream, topology.PushBulk.Durable("default")))
 	_, err = m.Consumers(t.Context())
 	require.ErrorContains(t, err, "CATALOG lists no consumer push-bulk")
 }
@@ -311,7 +328,12 @@ func TestWorkCarriesOutVerdicts(t *testing.T) {
 		case id == "retried" && msg.Attempt < 3:
 			return mesh.RetryIn(10*time.Millisecond, errors.New("not yet"))
 		case id == "dead":
-			return mesh.Dead(&meshv1.DeadLetter{Account: "default", ProductId: id, Reason: topology.ReasonRefused, Message: "no"})
+			return mesh.Dead(&meshv1.DeadLetter{
+				Account:   "default",
+				ProductId: id,
+				Reason:    topology.ReasonRefused,
+				Message:   "no",
+			})
 		default:
 			return mesh.Ack()
 		}
@@ -338,7 +360,11 @@ func TestUndecodableMessageBecomesADeadLetter(t *testing.T) {
 		return mesh.Ack()
 	})
 	defer stop()
-	broken := &nats.Msg{Subject: topology.CatalogSubject("default", topology.Live, "bro/ken"), Data: []byte{0xff, 0xff}, Header: nats.Header{}}
+	broken := &nats.Msg{
+		Subject: topology.CatalogSubject("default", topology.Live, "bro/ken"),
+		Data:    []byte{0xff, 0xff},
+		Header:  nats.Header{},
+	}
 	broken.Header.Set(mesh.VersionHeader, "12345678901234567890")
 	_, err := m.JetStream().PublishMsg(t.Context(), broken)
 	require.NoError(t, err)
@@ -358,15 +384,19 @@ func TestEveryAccountHasConsumersOfItsOwn(t *testing.T) {
 	other, err := mesh.Connect(t.Context(), mesh.Config{URL: m.Conn().ConnectedUrl(), Name: "other", Account: "other"})
 	require.NoError(t, err)
 	defer other.Close()
-	require.ErrorContains(t, other.Bind(t.Context(), topology.PushLive), "run `driftless topology apply --account other`")
-	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{Accounts: []string{"default", "other"}}))
+	require.ErrorContains(t, other.Bind(t.Context(), topology.PushLive),
+		"run `driftless topology apply --account other`")
+	require.NoError(t,
+		topology.Apply(t.Context(), m.JetStream(), topology.Options{Accounts: []string{"default", "other"}}))
 	require.NoError(t, other.Bind(t.Context(), topology.PushLive))
 
 	_, err = m.JetStream().Publish(t.Context(), "catalog.other.live.p", nil)
 	require.NoError(t, err)
 	publish(t, m, topology.Live, "p", 1)
 	// A consumer counts a message a moment after the stream has acknowledged it.
-	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 1 && pending(t, other, topology.PushLive) == 1 }, patience, 5*time.Millisecond)
+	require.Eventually(t,
+		func() bool { return pending(t, m, topology.PushLive) == 1 && pending(t, other, topology.PushLive) == 1 },
+		patience, 5*time.Millisecond)
 	var handled atomic.Value
 	stop := work(t, m, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 		if !handled.CompareAndSwap(nil, msg.Subject) {
@@ -429,7 +459,8 @@ func TestWorkFinishesHandlersBeforeItReturns(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, func() { close(release) })
 	stop()
 	require.True(t, finished.Load(), "the handler's context must outlive the stop")
-	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond, "acknowledged")
+	require.Eventually(t, func() bool { return pending(t, m, topology.PushLive) == 0 }, patience, 10*time.Millisecond,
+		"acknowledged")
 }
 
 func TestNothingIsFetchedThatCannotBeHandledAtOnce(t *testing.T) {
@@ -457,7 +488,8 @@ func TestNothingIsFetchedThatCannotBeHandledAtOnce(t *testing.T) {
 
 func TestRetryDelayGrowsWithJitterUpToFifteenMinutes(t *testing.T) {
 	for attempt, most := range map[uint64]time.Duration{
-		0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 10: 512 * time.Second, 11: 15 * time.Minute, 1 << 40: 15 * time.Minute,
+		0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 10: 512 * time.Second,
+		11: 15 * time.Minute, 1 << 40: 15 * time.Minute,
 	} {
 		seen := map[time.Duration]bool{}
 		for range 100 {
@@ -518,7 +550,8 @@ func TestEachAccountsProductsAreCounted(t *testing.T) {
 	for _, key := range []string{"default/a", "default/b", "other/a"} {
 		account, product, _ := strings.Cut(key, "/")
 		for range 2 {
-			_, err := m.Observed().Update(t.Context(), account, product, func(o *catalogv1.Observed) error { o.Generation++; return nil })
+			_, err := m.Observed().Update(t.Context(), account, product,
+				func(o *catalogv1.Observed) error { o.Generation++; return nil })
 			require.NoError(t, err)
 		}
 	}
@@ -532,19 +565,24 @@ func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
 	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	failing := telemetry.ContextWithTraceparent(t.Context(), traceparent)
 	later := func(product string, version uint64) {
-		require.NoError(t, m.RetryLater(failing, topology.Push, &meshv1.Retry{Account: "default", ProductId: product, Version: version}, 2*time.Second))
+		require.NoError(t,
+			m.RetryLater(failing, topology.Push,
+				&meshv1.Retry{Account: "default", ProductId: product, Version: version}, 2*time.Second))
 	}
 	later("a", 10)
 	later("b", 10)
 	later("b", 20)
 	later("c", 20)
 	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "a", 10, false))
-	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "c", 10, true), "it is about a newer version")
+	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "c", 10, true),
+		"it is about a newer version")
 	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "none", 10, false))
 	n, err := m.RetryingCount(t.Context(), topology.Push, "default")
 	require.NoError(t, err)
 	require.EqualValues(t, 2, n)
-	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "d", Version: 10, Look: true}, time.Hour))
+	require.NoError(t,
+		m.RetryLater(t.Context(), topology.Push,
+			&meshv1.Retry{Account: "default", ProductId: "d", Version: 10, Look: true}, time.Hour))
 	require.NoError(t, m.CancelRetry(t.Context(), topology.Push, "default", "d", 10, false))
 	retrying, err := m.Retrying(t.Context(), topology.Push, "default", "d")
 	require.NoError(t, err)
@@ -558,14 +596,18 @@ func TestRetriesComeDueUnlessTheyAreTakenBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry}, func(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
-			due <- fmt.Sprint(msg.Body.GetProductId(), msg.Body.GetVersion(), " ", trace.SpanContextFromContext(ctx).TraceID())
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushRetry},
+			func(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mesh.Verdict {
+				due <- fmt.Sprint(msg.Body.GetProductId(), msg.Body.GetVersion(), " ",
+					trace.SpanContextFromContext(ctx).TraceID())
+				return mesh.Ack()
+			})
 	}()
 	const inTrace = " 0af7651916cd43dd8448eb211c80319c"
-	require.ElementsMatch(t, []string{"b20" + inTrace, "c20" + inTrace}, []string{<-due, <-due}, "in the trace of what failed")
-	localtest.Holds(t, 1500*time.Millisecond, func() bool { return len(due) == 0 }, "each once, and what was taken back not at all")
+	require.ElementsMatch(t, []string{"b20" + inTrace, "c20" + inTrace}, []string{<-due, <-due},
+		"in the trace of what failed")
+	localtest.Holds(t, 1500*time.Millisecond, func() bool { return len(due) == 0 },
+		"each once, and what was taken back not at all")
 	cancel()
 	require.NoError(t, <-done)
 }
@@ -580,7 +622,8 @@ func TestManyEntriesAreReadAtOnceAndInOrder(t *testing.T) {
 	for i := range 40 {
 		id := fmt.Sprintf("p/%d", i)
 		products = append(products, id)
-		_, err := store.Update(t.Context(), "default", id, func(o *catalogv1.Observed) error { o.Version = uint64(i); return nil })
+		_, err := store.Update(t.Context(), "default", id,
+			func(o *catalogv1.Observed) error { o.Version = uint64(i); return nil })
 		require.NoError(t, err)
 	}
 	_, err := store.Update(t.Context(), "other", "p", func(o *catalogv1.Observed) error { o.Version = 99; return nil })
@@ -596,7 +639,8 @@ func TestManyEntriesAreReadAtOnceAndInOrder(t *testing.T) {
 	end, err := store.Revision(t.Context())
 	require.NoError(t, err)
 	// Written anew: beyond the end, like what is new.
-	_, err = store.Update(t.Context(), "default", "p/3", func(o *catalogv1.Observed) error { o.Version = 100; return nil })
+	_, err = store.Update(t.Context(), "default", "p/3",
+		func(o *catalogv1.Observed) error { o.Version = 100; return nil })
 	require.NoError(t, err)
 	var versions []uint64
 	last := uint64(0)

@@ -56,7 +56,8 @@ func (s *ObservedStore) Get(ctx context.Context, account, product string) (*cata
 	}
 	o := &catalogv1.Observed{}
 	if err := proto.Unmarshal(msg.Data, o); err != nil {
-		return nil, 0, fmt.Errorf("message %d of bucket %s is no observed state: %w", msg.Sequence, topology.BucketObserved, err)
+		return nil, 0,
+			fmt.Errorf("message %d of bucket %s is no observed state: %w", msg.Sequence, topology.BucketObserved, err)
 	}
 	return o, msg.Sequence, nil
 }
@@ -74,17 +75,20 @@ func (s *ObservedStore) Count(ctx context.Context, account string) (uint64, erro
 // Update changes what is known of a product: change gets the newest state, edits it in place, and is called again
 // when somebody else wrote in between, so it must not have other effects. ErrNoChange from it skips the write and
 // is not an error of Update. The state returned is the one stored. The trace of ctx travels with the value.
-func (s *ObservedStore) Update(ctx context.Context, account, product string, change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+func (s *ObservedStore) Update(ctx context.Context, account, product string,
+	change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
 	return s.update(ctx, account, product, nil, 0, change)
 }
 
 // UpdateFrom is Update by somebody who has read, or written, the state before: if it still has that revision, it need
 // not be read. The state given is not changed.
-func (s *ObservedStore) UpdateFrom(ctx context.Context, known *catalogv1.Observed, revision uint64, change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+func (s *ObservedStore) UpdateFrom(ctx context.Context, known *catalogv1.Observed, revision uint64,
+	change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
 	return s.update(ctx, known.GetAccount(), known.GetProductId(), proto.CloneOf(known), revision, change)
 }
 
-func (s *ObservedStore) update(ctx context.Context, account, product string, o *catalogv1.Observed, revision uint64, change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+func (s *ObservedStore) update(ctx context.Context, account, product string, o *catalogv1.Observed, revision uint64,
+	change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
 	for attempt := 0; ; attempt++ {
 		if o == nil {
 			var err error
@@ -114,7 +118,8 @@ func (s *ObservedStore) update(ctx context.Context, account, product string, o *
 
 // UpdateAt is Update for a change that holds only against the state of one revision, as returned by Get:
 // ErrConflict if the state has changed since.
-func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, revision uint64, change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, revision uint64,
+	change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
 	o, now, err := s.Get(ctx, account, product)
 	switch {
 	case err != nil:
@@ -179,7 +184,8 @@ func (s *ObservedStore) Put(ctx context.Context, o *catalogv1.Observed, revision
 	case isWrongSequence(err):
 		return 0, fmt.Errorf("product %s: %w", product, ErrConflict)
 	case errors.Is(err, nats.ErrMaxPayload):
-		return 0, fmt.Errorf("what Stripe holds of product %s, with all %d prices it ever had, is %w (%d bytes)", product, len(o.GetPrices()), ErrTooLarge, len(data))
+		return 0, fmt.Errorf("what Stripe holds of product %s, with all %d prices it ever had, is %w (%d bytes)",
+			product, len(o.GetPrices()), ErrTooLarge, len(data))
 	default:
 		return 0, fmt.Errorf("store observed state of product %s: %w", product, err)
 	}

@@ -53,7 +53,8 @@ func observedAnswer(account, product string, msg *nats.Msg) (ObservedEntry, erro
 		return e, nil
 	}
 	if err := proto.Unmarshal(msg.Data, e.Observed); err != nil {
-		return e, fmt.Errorf("message %d of bucket %s is no observed state: %w", e.Revision, topology.BucketObserved, err)
+		return e, fmt.Errorf("message %d of bucket %s is no observed state: %w", e.Revision, topology.BucketObserved,
+			err)
 	}
 	return e, nil
 }
@@ -63,18 +64,20 @@ func (s *ObservedStore) Revision(ctx context.Context) (uint64, error) {
 	return s.m.LastSequence(ctx, "KV_"+topology.BucketObserved)
 }
 
-// Range yields what is known of the account's products whose newest revision is in [from, to], in the order of revisions,
-// as a stream of constant memory. What is written meanwhile gets a revision beyond to, and is not among them. It ends
-// after the first error.
+// Range yields what is known of the account's products whose newest revision is in [from, to], in the order of
+// revisions, as a stream of constant memory. What is written meanwhile gets a revision beyond to, and is not among
+// them. It ends after the first error.
 func (s *ObservedStore) Range(ctx context.Context, account string, from, to uint64) iter.Seq2[ObservedEntry, error] {
 	return func(yield func(ObservedEntry, error) bool) {
-		if err := s.each(ctx, account, max(from, 1), to, func(e ObservedEntry) bool { return yield(e, nil) }); err != nil {
+		if err := s.each(ctx, account, max(from, 1), to,
+			func(e ObservedEntry) bool { return yield(e, nil) }); err != nil {
 			yield(ObservedEntry{}, fmt.Errorf("read bucket %s: %w", topology.BucketObserved, err))
 		}
 	}
 }
 
-func (s *ObservedStore) each(ctx context.Context, account string, from, to uint64, yield func(ObservedEntry) bool) error {
+func (s *ObservedStore) each(ctx context.Context, account string, from, to uint64,
+	yield func(ObservedEntry) bool) error {
 	if from > to {
 		return nil
 	}

@@ -43,7 +43,8 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 			})
 	}()
 	go func() {
-		ends <- mesh.ConsumeBatches(ctx, m, mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationCatalog}, 10,
+		ends <- mesh.ConsumeBatches(ctx, m,
+			mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationCatalog}, 10,
 			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) []mesh.Verdict {
 				many.Add(int64(len(batch)))
 				return make([]mesh.Verdict, len(batch))
@@ -54,7 +55,8 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 		t.Helper()
 		before, beforeMany := one.Load(), many.Load()
 		publish(t, admin, topology.Live, "mug", 1)
-		require.Eventually(t, func() bool { return one.Load() > before && many.Load() > beforeMany }, patience, 10*time.Millisecond, what)
+		require.Eventually(t, func() bool { return one.Load() > before && many.Load() > beforeMany }, patience,
+			10*time.Millisecond, what)
 	}
 	works("from the start")
 
@@ -65,15 +67,18 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 		// gone is what is missing then.
 		gone string
 	}{
-		{"a stream", func() error { return js.DeleteStream(t.Context(), topology.StreamCatalog) }, "consumer push-live-default of stream CATALOG"},
-		{"a consumer", func() error { return js.DeleteConsumer(t.Context(), topology.StreamCatalog, durable) }, "consumer push-live-default of stream CATALOG"},
+		{"a stream", func() error { return js.DeleteStream(t.Context(), topology.StreamCatalog) },
+			"consumer push-live-default of stream CATALOG"},
+		{"a consumer", func() error { return js.DeleteConsumer(t.Context(), topology.StreamCatalog, durable) },
+			"consumer push-live-default of stream CATALOG"},
 		{"a bucket", func() error { return js.DeleteKeyValue(t.Context(), topology.BucketLink) }, "bucket LINK"},
 	} {
 		before := len(told.all())
 		require.NoError(t, c.remove(), c.what)
 		require.Eventually(t, func() bool {
 			err := m.Ready(t.Context())
-			return err != nil && strings.Contains(err.Error(), c.gone) && strings.Contains(err.Error(), "driftless topology apply")
+			return err != nil && strings.Contains(err.Error(), c.gone) && strings.Contains(err.Error(),
+				"driftless topology apply")
 		}, patience, 10*time.Millisecond, c.what)
 		apply()
 		require.Eventually(t, func() bool { return m.Ready(t.Context()) == nil }, patience, 10*time.Millisecond, c.what)
@@ -119,7 +124,8 @@ func TestWork_GoesOnWhenAStreamWasDeletedWhileTheConnectionWasLost(t *testing.T)
 	require.Eventually(t, func() bool { return n.Load() == 1 }, patience, 10*time.Millisecond)
 	require.NoError(t, m.Conn().ForceReconnect())
 	require.NoError(t, js.DeleteStream(t.Context(), topology.StreamCatalog))
-	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil && m.Conn().IsConnected() }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return m.Ready(t.Context()) != nil && m.Conn().IsConnected() }, patience,
+		10*time.Millisecond)
 	require.NoError(t, topology.Apply(t.Context(), js, topology.Options{}))
 	publish(t, admin, topology.Live, "mug", 2)
 	require.Eventually(t, func() bool { return n.Load() == 2 }, patience, 10*time.Millisecond)

@@ -177,9 +177,9 @@ func (m *Mesh) stored(subject string, sequence uint64) {
 	}
 }
 
-// storeBatch stores messages together. The first one has an id. It makes one attempt after the other: what a
-// server that hangs was sent is lost, and its successor takes the next one. It returns the sequence of the last message, 0
-// if an earlier attempt was stored without an answer.
+// storeBatch stores messages together. The first one has an id. It makes one attempt after the other: what a server
+// that hangs was sent is lost, and its successor takes the next one. It returns the sequence of the last message, 0 if
+// an earlier attempt was stored without an answer.
 func (m *Mesh) storeBatch(ctx context.Context, msgs []*nats.Msg, bytes int) (sequence uint64, err error) {
 	patience := batchPatience + time.Duration(bytes)*time.Second/batchRate
 	for began := time.Now(); ; patience = min(patience*3/2, max(patience, longestBatch)) {

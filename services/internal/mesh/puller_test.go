@@ -137,7 +137,8 @@ func TestPuller_GoesOnAfterAPauseWithoutMessages(t *testing.T) {
 		cons, err := js.Consumer(ctx, topology.StreamCatalog, topology.PushLive.Durable(topology.DefaultAccount))
 		return err == nil && cons.CachedInfo().NumWaiting > 0
 	}, 30*time.Second, 20*time.Millisecond)
-	require.NoError(t, js.DeleteConsumer(ctx, topology.StreamCatalog, topology.PushLive.Durable(topology.DefaultAccount)))
+	require.NoError(t,
+		js.DeleteConsumer(ctx, topology.StreamCatalog, topology.PushLive.Durable(topology.DefaultAccount)))
 	err = <-came
 	require.True(t, deleted(err), "%v", err)
 }

@@ -77,7 +77,8 @@ func (m *Mesh) unanswered(err error) bool {
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
 		// On a single server it means that the stream does not exist.
 		return m.clustered()
-	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrDisconnected):
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, nats.ErrDisconnected):
 		return true
 	}
 	api, ok := errors.AsType[*jetstream.APIError](err)

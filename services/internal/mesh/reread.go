@@ -15,9 +15,10 @@ import (
 // rereadIDs is how many products one command names at most.
 const rereadIDs = 10_000
 
-// RequestReread commands ingestion to read products again, or the whole catalog if none is named, and returns when that is
-// stored. The same id within two minutes is the same command. With concerned set, a change of a watched row may concern
-// the products. Many products become several commands: the ids of those after the first end in ".1", ".2" and so on.
+// RequestReread commands ingestion to read products again, or the whole catalog if none is named, and returns when that
+// is stored. The same id within two minutes is the same command. With concerned set, a change of a watched row may
+// concern the products. Many products become several commands: the ids of those after the first end in ".1", ".2" and
+// so on.
 func (m *Mesh) RequestReread(ctx context.Context, account, id, reason string, products []string, concerned bool) error {
 	now, err := m.clock.Now(ctx)
 	if err != nil {
@@ -32,7 +33,8 @@ func (m *Mesh) RequestReread(ctx context.Context, account, id, reason string, pr
 			Id: part, Account: account, Issuer: m.name, Reason: reason, IssuedAt: timestamppb.New(now),
 			Verb: &meshv1.Command_Backfill{Backfill: &meshv1.Backfill{ProductIds: some, Concerned: concerned}},
 		}
-		if err := m.Publish(ctx, topology.CommandSubject(topology.Ingestion, account, topology.VerbBackfill, ""), command, WithID(part)); err != nil {
+		if err := m.Publish(ctx, topology.CommandSubject(topology.Ingestion, account, topology.VerbBackfill, ""),
+			command, WithID(part)); err != nil {
 			return fmt.Errorf("command ingestion to read %d products again: %w", len(some), err)
 		}
 	}

@@ -36,15 +36,17 @@ func TestConsumersOutliveARestartOfTheServer(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 2)
 	go func() {
-		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive}, func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
-			mu.Lock()
-			defer mu.Unlock()
-			one[msg.Body.GetProductId()] = true
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(ctx, m, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive},
+			func(_ context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+				mu.Lock()
+				defer mu.Unlock()
+				one[msg.Body.GetProductId()] = true
+				return mesh.Ack()
+			})
 	}()
 	go func() {
-		done <- mesh.ConsumeBatches(ctx, m, mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationCatalog, Concurrency: 2}, 10,
+		done <- mesh.ConsumeBatches(ctx, m,
+			mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationCatalog, Concurrency: 2}, 10,
 			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) []mesh.Verdict {
 				mu.Lock()
 				defer mu.Unlock()
@@ -63,7 +65,8 @@ func TestConsumersOutliveARestartOfTheServer(t *testing.T) {
 		id := fmt.Sprintf("p%d", i)
 		require.Eventually(t, func() bool {
 			// The connection comes back by itself.
-			return m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id), change(id, uint64(i+1)), mesh.WithVersion(uint64(i+1))) == nil
+			return m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, id),
+				change(id, uint64(i+1)), mesh.WithVersion(uint64(i+1))) == nil
 		}, time.Minute, 50*time.Millisecond)
 		require.Eventually(t, func() bool { return arrived(id) }, time.Minute, 10*time.Millisecond)
 		require.NoError(t, server.Close())

@@ -38,7 +38,8 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 	}
 	retry.Look = retry.GetLook() || earlier.GetLook()
 	if earlier.GetVersion() == retry.GetVersion() {
-		retry.Overwrite, retry.Leave = union(earlier.GetOverwrite(), retry.GetOverwrite()), union(earlier.GetLeave(), retry.GetLeave())
+		retry.Overwrite, retry.Leave = union(earlier.GetOverwrite(), retry.GetOverwrite()),
+			union(earlier.GetLeave(), retry.GetLeave())
 	}
 	now, err := m.clock.Now(ctx)
 	if err != nil {
@@ -46,7 +47,11 @@ func (m *Mesh) RetryLater(ctx context.Context, service string, retry *meshv1.Ret
 	}
 	due := now.Add(delay)
 	retry.DueAt = timestamppb.New(due)
-	msg, span, err := m.outgoing(ctx, Outgoing{Subject: retrySubject(service, retry.GetAccount(), retry.GetProductId()), Body: retry, Version: retry.GetVersion()})
+	msg, span, err := m.outgoing(ctx, Outgoing{
+		Subject: retrySubject(service, retry.GetAccount(), retry.GetProductId()),
+		Body:    retry,
+		Version: retry.GetVersion(),
+	})
 	if err != nil {
 		return err
 	}
@@ -130,7 +135,8 @@ func (m *Mesh) RetryOf(ctx context.Context, service, account, product string) (*
 
 // Retries returns what a service is to come back to later, at most limit products, and reports whether there are
 // more. A retry that has come due is not among them. Each takes a round trip.
-func (m *Mesh) Retries(ctx context.Context, service, account string, limit int) (retries []*meshv1.Retry, more bool, err error) {
+func (m *Mesh) Retries(ctx context.Context, service, account string,
+	limit int) (retries []*meshv1.Retry, more bool, err error) {
 	stream, err := m.stream(ctx, topology.StreamRetry)
 	if err != nil {
 		return nil, false, err

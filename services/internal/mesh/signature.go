@@ -45,7 +45,8 @@ func (m *Mesh) sign(ctx context.Context, msg *nats.Msg) error {
 		return nil
 	}
 	if !mayPublish(m.name, subject) {
-		return fmt.Errorf("sign the message on %s: readers would refuse it, since %s may not publish there", msg.Subject, m.name)
+		return fmt.Errorf("sign the message on %s: readers would refuse it, since %s may not publish there",
+			msg.Subject, m.name)
 	}
 	now, err := m.clock.Now(ctx)
 	if err != nil {
@@ -135,7 +136,8 @@ func aboutProduct(subject, account, product string) error {
 func (m *Mesh) refuse(ctx context.Context, stream string, raw jetstream.Msg, why error) {
 	m.countRefusal(ctx, stream, raw.Subject(), why)
 	if err := raw.TermWithReason("not authentic: " + why.Error()); err != nil {
-		m.logger.WarnContext(ctx, "could not refuse a message; it will come again", "subject", raw.Subject(), "error", err)
+		m.logger.WarnContext(ctx, "could not refuse a message; it will come again", "subject", raw.Subject(),
+			"error", err)
 	}
 }
 

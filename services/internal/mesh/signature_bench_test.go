@@ -44,7 +44,11 @@ func BenchmarkSignatures(b *testing.B) {
 					out := make([]mesh.Outgoing, mesh.MaxBatch)
 					for i := range out {
 						version++
-						out[i] = mesh.Outgoing{Subject: topology.CatalogSubject("default", topology.Bulk, fmt.Sprint("p", i)), Body: state(version), Version: version}
+						out[i] = mesh.Outgoing{
+							Subject: topology.CatalogSubject("default", topology.Bulk, fmt.Sprint("p", i)),
+							Body:    state(version),
+							Version: version,
+						}
 					}
 					require.NoError(b, m.PublishBatch(b.Context(), out))
 				}
@@ -69,7 +73,11 @@ func BenchmarkSignatures(b *testing.B) {
 					out := make([]mesh.Outgoing, len(ids))
 					version++
 					for i, id := range ids {
-						out[i] = mesh.Outgoing{Subject: topology.CatalogSubject("default", topology.Bulk, id), Body: state(version), Version: version}
+						out[i] = mesh.Outgoing{
+							Subject: topology.CatalogSubject("default", topology.Bulk, id),
+							Body:    state(version),
+							Version: version,
+						}
 					}
 					require.NoError(b, m.PublishBatch(b.Context(), out))
 				}

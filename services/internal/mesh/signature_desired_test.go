@@ -54,7 +54,8 @@ func TestDesired_ReadsTheLatestAuthenticState(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 9, latest.GetVersion())
 	})
-	old := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, subject, change("mug", 7), time.Now().Add(-time.Hour), mesh.VersionHeader, "7")
+	old := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, subject, change("mug", 7),
+		time.Now().Add(-time.Hour), mesh.VersionHeader, "7")
 	for name, msg := range s.forgedStates(t, subject) {
 		t.Run(name, func(t *testing.T) {
 			s.put(t, old, msg)
@@ -136,19 +137,23 @@ func TestStates_SaysWhatIsNotSignedWithThePresentKey(t *testing.T) {
 		known   map[string]bool
 	}{
 		"no keys": {
-			current: map[string]bool{"unsigned": true, "signed": true}, known: map[string]bool{"unsigned": true, "signed": true},
+			current: map[string]bool{"unsigned": true, "signed": true},
+			known:   map[string]bool{"unsigned": true, "signed": true},
 		},
 		"signing": {
 			keys:    mesh.Signing{Key: s.keys[topology.Ingestion].Reveal()},
-			current: map[string]bool{"unsigned": false, "signed": true}, known: map[string]bool{"unsigned": true, "signed": true},
+			current: map[string]bool{"unsigned": false, "signed": true},
+			known:   map[string]bool{"unsigned": true, "signed": true},
 		},
 		"checking": {
 			keys:    mesh.Signing{Key: s.keys[topology.Ingestion].Reveal(), Trusted: s.trusted},
-			current: map[string]bool{"unsigned": false, "signed": true}, known: map[string]bool{"unsigned": false, "signed": true},
+			current: map[string]bool{"unsigned": false, "signed": true},
+			known:   map[string]bool{"unsigned": false, "signed": true},
 		},
 		"another key": {
 			keys:    mesh.Signing{Key: next.Reveal(), Trusted: s.trusted + ",ingestion=" + next.Public().String()},
-			current: map[string]bool{"unsigned": false, "signed": false}, known: map[string]bool{"unsigned": false, "signed": true},
+			current: map[string]bool{"unsigned": false, "signed": false},
+			known:   map[string]bool{"unsigned": false, "signed": true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -68,11 +68,13 @@ func (s *signers) connect(t *testing.T, name string, keys mesh.Signing) *mesh.Me
 }
 
 // signedAs is a message as a holder of a key could make it.
-func signedAs(t *testing.T, key signing.PrivateKey, role, subject string, body proto.Message, at time.Time, headers ...string) *nats.Msg {
+func signedAs(t *testing.T, key signing.PrivateKey, role, subject string, body proto.Message, at time.Time,
+	headers ...string) *nats.Msg {
 	t.Helper()
 	msg := unsigned(t, subject, body, headers...)
 	msg.Header.Set(mesh.SignatureHeader, key.Sign(role, signing.Message{
-		Subject: subject, ID: msg.Header.Get(jetstream.MsgIDHeader), Version: msg.Header.Get(mesh.VersionHeader), Body: msg.Data,
+		Subject: subject, ID: msg.Header.Get(jetstream.MsgIDHeader), Version: msg.Header.Get(mesh.VersionHeader),
+		Body: msg.Data,
 	}, at, 0))
 	return msg
 }
@@ -131,25 +133,34 @@ func (s *signers) forgedStates(t *testing.T, subject string) map[string]*nats.Ms
 	t.Helper()
 	forged, now := change("mug", high), time.Now()
 	version := []string{mesh.VersionHeader, fmt.Sprint(uint64(high))}
-	other := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, "catalog.default.live.cap", forged, now, version...)
+	other := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, "catalog.default.live.cap", forged, now,
+		version...)
 	other.Subject = subject
-	raised := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, subject, change("mug", 5), now, mesh.VersionHeader, "5")
+	raised := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, subject, change("mug", 5), now,
+		mesh.VersionHeader, "5")
 	raised.Header.Set(mesh.VersionHeader, version[1])
 	emptied := signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, subject, forged, now, version...)
 	emptied.Data = nil
 	return map[string]*nats.Msg{
-		"not signed":                          unsigned(t, subject, forged, version...),
-		"signed with an unknown key":          signedAs(t, newKey(t), topology.Ingestion, subject, forged, now, version...),
-		"signed by pull as pull":              signedAs(t, s.keys[topology.Pull], topology.Pull, subject, forged, now, version...),
-		"signed by pull as ingestion":         signedAs(t, s.keys[topology.Pull], topology.Ingestion, subject, forged, now, version...),
-		"signed by reconciliation":            signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, subject, forged, now, version...),
+		"not signed": unsigned(t, subject, forged, version...),
+		"signed with an unknown key": signedAs(t, newKey(t), topology.Ingestion, subject, forged, now,
+			version...),
+		"signed by pull as pull": signedAs(t, s.keys[topology.Pull], topology.Pull, subject, forged, now,
+			version...),
+		"signed by pull as ingestion": signedAs(t, s.keys[topology.Pull], topology.Ingestion, subject, forged,
+			now, version...),
+		"signed by reconciliation": signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation,
+			subject, forged, now, version...),
 		"an authentic one of another product": other,
 		"an authentic one with more version":  raised,
 		"an authentic one without its body":   emptied,
-		"headers of a missing message":        unsigned(t, subject, &catalogv1.ProductChange{}, "Status", "404", "Description", "Message Not Found"),
-		"headers of no stream":                unsigned(t, subject, &catalogv1.ProductChange{}, "Status", "503"),
-		"headers of the end of a batch":       unsigned(t, subject, &catalogv1.ProductChange{}, "Status", "204", "Description", "EOB", "Nats-Num-Pending", "0"),
-		"headers of another message": unsigned(t, subject, forged, "Nats-Subject", "catalog.default.live.cap", "Nats-Sequence", "1",
+		"headers of a missing message": unsigned(t, subject, &catalogv1.ProductChange{}, "Status", "404",
+			"Description", "Message Not Found"),
+		"headers of no stream": unsigned(t, subject, &catalogv1.ProductChange{}, "Status", "503"),
+		"headers of the end of a batch": unsigned(t, subject, &catalogv1.ProductChange{}, "Status", "204",
+			"Description", "EOB", "Nats-Num-Pending", "0"),
+		"headers of another message": unsigned(t, subject, forged, "Nats-Subject", "catalog.default.live.cap",
+			"Nats-Sequence", "1",
 			"Nats-Stream", "CATALOG", "Nats-Time-Stamp", "yesterday", mesh.VersionHeader, version[1]),
 	}
 }
@@ -193,13 +204,15 @@ func (s *signers) versions(t *testing.T, c topology.Consumer, n int) (got []uint
 		return mesh.Ack()
 	}
 	if c == topology.ReconciliationCatalog {
-		require.NoError(t, mesh.ConsumeBatches(ctx, s.clients[topology.Reconciliation], mesh.Worker{Service: topology.Reconciliation, Consumer: c}, 100,
-			func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) (out []mesh.Verdict) {
-				for _, d := range batch {
-					out = append(out, took(d.Body.GetVersion()))
-				}
-				return out
-			}))
+		require.NoError(t,
+			mesh.ConsumeBatches(ctx, s.clients[topology.Reconciliation],
+				mesh.Worker{Service: topology.Reconciliation, Consumer: c}, 100,
+				func(_ context.Context, batch []mesh.Delivery[*catalogv1.ProductChange]) (out []mesh.Verdict) {
+					for _, d := range batch {
+						out = append(out, took(d.Body.GetVersion()))
+					}
+					return out
+				}))
 		return got
 	}
 	require.NoError(t, mesh.Consume(ctx, s.clients[topology.Push], mesh.Worker{Service: topology.Push, Consumer: c},
@@ -222,12 +235,14 @@ func TestWork_RefusesWhatIsKnownOfAnotherProduct(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
 	var got []string
-	require.NoError(t, mesh.Consume(ctx, s.clients[topology.Reconciliation], mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationObserved},
-		func(_ context.Context, msg mesh.Message[*catalogv1.Observed]) mesh.Verdict {
-			got = append(got, msg.Body.GetProductId())
-			stop()
-			return mesh.Ack()
-		}))
+	require.NoError(t,
+		mesh.Consume(ctx, s.clients[topology.Reconciliation],
+			mesh.Worker{Service: topology.Reconciliation, Consumer: topology.ReconciliationObserved},
+			func(_ context.Context, msg mesh.Message[*catalogv1.Observed]) mesh.Verdict {
+				got = append(got, msg.Body.GetProductId())
+				stop()
+				return mesh.Ack()
+			}))
 	require.Equal(t, []string{"a.b"}, got)
 }
 
@@ -263,7 +278,8 @@ func TestWork_HandlesOnlyAuthenticCommands(t *testing.T) {
 		signedAs(t, s.keys[topology.Pull], topology.Pull, sync, command(topology.VerbSync), now),
 		signedAs(t, s.keys[topology.Push], topology.Push, sync, command(topology.VerbSync), now),
 		signedAs(t, s.keys[topology.Ingestion], topology.Ingestion, sync, command(topology.VerbSync), now),
-		signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, sync, command(topology.VerbSync), now.Add(-3*time.Minute)),
+		signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, sync, command(topology.VerbSync),
+			now.Add(-3*time.Minute)),
 		signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, sync, command(topology.VerbScan), now),
 		signedAs(t, s.keys[topology.Reconciliation], topology.Reconciliation, sync, foreign, now),
 		unsigned(t, writeBack, command(topology.VerbWriteBack)),
@@ -313,8 +329,10 @@ func (s *signers) ids(t *testing.T, c topology.Consumer, n int) (got []string) {
 // command that was signed longer ago.
 func TestCommand_PublishedAgainIsDroppedOrTooOld(t *testing.T) {
 	s := newSigners(t)
-	require.NoError(t, s.clients[topology.Reconciliation].Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"),
-		command(topology.VerbSync), mesh.WithID("c")))
+	require.NoError(t,
+		s.clients[topology.Reconciliation].Publish(t.Context(),
+			topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"),
+			command(topology.VerbSync), mesh.WithID("c")))
 	again := s.again(t, topology.StreamCommand, 1)
 	require.NotEmpty(t, again.Header.Get(mesh.SignatureHeader))
 	require.True(t, s.put(t, again).Duplicate)
@@ -333,10 +351,11 @@ func (s *signers) settledAfter(t *testing.T, c topology.Consumer) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(ctx, s.clients[c.Name], mesh.Worker{Service: c.Name, Consumer: c}, func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-			t.Errorf("the handler got %s", msg.Subject)
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(ctx, s.clients[c.Name], mesh.Worker{Service: c.Name, Consumer: c},
+			func(_ context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+				t.Errorf("the handler got %s", msg.Subject)
+				return mesh.Ack()
+			})
 	}()
 	s.settled(t, c)
 	stop()
@@ -346,12 +365,22 @@ func (s *signers) settledAfter(t *testing.T, c topology.Consumer) {
 func TestRetry_IsSignedThroughItsSchedule(t *testing.T) {
 	s := newSigners(t)
 	push, rec := s.clients[topology.Push], s.clients[topology.Reconciliation]
-	s.put(t, unsigned(t, "retry.push.default.cap", &meshv1.Retry{Account: "default", ProductId: "cap", Overwrite: []string{"name"}}))
+	s.put(t, unsigned(t, "retry.push.default.cap", &meshv1.Retry{
+		Account:   "default",
+		ProductId: "cap",
+		Overwrite: []string{"name"},
+	}))
 	retrying, err := rec.Retrying(t.Context(), topology.Push, "default", "cap")
 	require.NoError(t, err)
 	require.False(t, retrying, "a forged retry hides drift")
-	s.put(t, unsigned(t, "retry.due.push.default.hat", &meshv1.Retry{Account: "default", ProductId: "hat", Overwrite: []string{"name"}}))
-	require.NoError(t, push.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 7}, time.Second))
+	s.put(t, unsigned(t, "retry.due.push.default.hat", &meshv1.Retry{
+		Account:   "default",
+		ProductId: "hat",
+		Overwrite: []string{"name"},
+	}))
+	require.NoError(t,
+		push.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "mug", Version: 7},
+			time.Second))
 	retrying, err = rec.Retrying(t.Context(), topology.Push, "default", "mug")
 	require.NoError(t, err)
 	require.True(t, retrying)

@@ -101,9 +101,10 @@ func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
 	return ctx, span
 }
 
-// startProcess begins the span of a delivery, in the trace of the message: its parent is the span that sent it. A wait of
-// the message in its stream that a reader of the trace should see is a span beside it.
-func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jetstream.MsgMetadata) (context.Context, trace.Span) {
+// startProcess begins the span of a delivery, in the trace of the message: its parent is the span that sent it. A wait
+// of the message in its stream that a reader of the trace should see is a span beside it.
+func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
+	meta *jetstream.MsgMetadata) (context.Context, trace.Span) {
 	now := time.Now()
 	kind, _ := topology.SplitSubject(raw.Subject())
 	ctx = telemetry.ExtractNATS(ctx, raw.Headers())
@@ -111,7 +112,8 @@ func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, met
 	about.Version = headerVersion(raw.Headers())
 	ctx = telemetry.ContextAbout(ctx, about)
 	sent := ctx
-	ctx, span := otel.Tracer(scope).Start(ctx, "process "+kind, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(now))
+	ctx, span := otel.Tracer(scope).Start(ctx, "process "+kind, trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithTimestamp(now))
 	if !span.IsRecording() {
 		return ctx, span
 	}
@@ -134,9 +136,12 @@ func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, met
 	}
 	span.SetAttributes(attributes...)
 	if meta.NumDelivered == 1 && queued >= longWait && span.SpanContext().IsSampled() {
-		_, wait := otel.Tracer(scope).Start(sent, "queue "+kind, trace.WithTimestamp(meta.Timestamp), trace.WithAttributes(
-			system, semconv.MessagingDestinationName(raw.Subject()), semconv.MessagingDestinationTemplate(templates[kind]),
-			semconv.MessagingConsumerGroupName(w.Consumer.Durable(m.account)), telemetry.NATSStreamKey.String(meta.Stream)))
+		_, wait := otel.Tracer(scope).Start(sent, "queue "+kind, trace.WithTimestamp(meta.Timestamp),
+			trace.WithAttributes(
+				system, semconv.MessagingDestinationName(raw.Subject()),
+				semconv.MessagingDestinationTemplate(templates[kind]),
+				semconv.MessagingConsumerGroupName(w.Consumer.Durable(m.account)),
+				telemetry.NATSStreamKey.String(meta.Stream)))
 		wait.End(trace.WithTimestamp(now))
 	}
 	return ctx, span

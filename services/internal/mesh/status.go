@@ -62,8 +62,9 @@ func (m *Mesh) Consumers(ctx context.Context) ([]ConsumerStatus, error) {
 		out = append(out, ConsumerStatus{
 			Consumer: c.Consumer, Pending: info.NumPending,
 			InFlight: uint64(max(info.NumAckPending, 0)), Redelivered: uint64(max(info.NumRedelivered, 0)),
-			AckFloor: info.AckFloor.Stream, Paused: info.Paused, Waiting: info.NumWaiting, Delivered: info.Delivered.Consumer,
-			filter: info.Config.FilterSubject,
+			AckFloor: info.AckFloor.Stream, Paused: info.Paused, Waiting: info.NumWaiting,
+			Delivered: info.Delivered.Consumer,
+			filter:    info.Config.FilterSubject,
 		})
 	}
 	return out, nil
@@ -108,7 +109,9 @@ func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence ui
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, time.Time{}, nil
 	case err != nil:
-		return 0, time.Time{}, fmt.Errorf("look for the oldest message of consumer %s of stream %s: %w", c.Durable(m.account), c.Stream, err)
+		return 0, time.Time{},
+			fmt.Errorf("look for the oldest message of consumer %s of stream %s: %w", c.Durable(m.account), c.Stream,
+				err)
 	}
 	return msg.Sequence, msg.Time, nil
 }

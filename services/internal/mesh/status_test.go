@@ -40,11 +40,14 @@ func TestConsumers_TellWhetherAProcessAsks(t *testing.T) {
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() {
-		done <- mesh.Consume(context.Background(), worker, mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: 2}, func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
-			return mesh.Ack()
-		})
+		done <- mesh.Consume(context.Background(), worker,
+			mesh.Worker{Service: topology.Push, Consumer: topology.PushLive, Concurrency: 2},
+			func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
+				return mesh.Ack()
+			})
 	}()
-	require.Eventually(t, func() bool { return status(t, m, topology.PushLive).Waiting == 2 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return status(t, m, topology.PushLive).Waiting == 2 }, patience,
+		10*time.Millisecond)
 	publish(t, m, topology.Live, "mug", 1)
 	require.Eventually(t, func() bool {
 		s := status(t, m, topology.PushLive)
@@ -52,7 +55,8 @@ func TestConsumers_TellWhetherAProcessAsks(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 	// As when the process is killed: its connection is gone, its requests have not run out.
 	worker.Close()
-	require.Eventually(t, func() bool { return status(t, m, topology.PushLive).Waiting == 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return status(t, m, topology.PushLive).Waiting == 0 }, patience,
+		10*time.Millisecond)
 	<-done
 }
 
@@ -81,11 +85,22 @@ func TestRetries_AreListedInBounds(t *testing.T) {
 	require.Empty(t, none)
 	require.False(t, more)
 	for i := range 4 {
-		retry := &meshv1.Retry{Account: "default", ProductId: fmt.Sprintf("p%d", i), Version: uint64(i + 1), Attempts: 2, Lane: "live", Error: "500"}
+		retry := &meshv1.Retry{
+			Account:   "default",
+			ProductId: fmt.Sprintf("p%d", i),
+			Version:   uint64(i + 1),
+			Attempts:  2,
+			Lane:      "live",
+			Error:     "500",
+		}
 		require.NoError(t, m.RetryLater(t.Context(), topology.Push, retry, time.Hour))
 	}
-	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "other", ProductId: "p0", Version: 9}, time.Hour))
-	require.NoError(t, m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "default", ProductId: "p0", Version: 9, Attempts: 3}, time.Hour))
+	require.NoError(t,
+		m.RetryLater(t.Context(), topology.Push, &meshv1.Retry{Account: "other", ProductId: "p0", Version: 9},
+			time.Hour))
+	require.NoError(t,
+		m.RetryLater(t.Context(), topology.Push,
+			&meshv1.Retry{Account: "default", ProductId: "p0", Version: 9, Attempts: 3}, time.Hour))
 	got, more, err := m.Retries(t.Context(), topology.Push, "default", 4)
 	require.NoError(t, err)
 	require.False(t, more)

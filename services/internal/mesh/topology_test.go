@@ -86,7 +86,8 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 		}
 		return fmt.Sprint("acknowledged up to ", c.CachedInfo().AckFloor.Stream)
 	}
-	require.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute, 50*time.Millisecond, floor())
+	require.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute, 50*time.Millisecond,
+		floor())
 
 	three := topology.Options{Replicas: 3}
 	diffs, err := topology.Plan(ctx, m.JetStream(), three)
@@ -121,11 +122,13 @@ func TestStreamsAreScaledFromOneReplicaToThreeWithAllTheyHold(t *testing.T) {
 		newest, err := m.Desired().Latest(ctx, "default", "p49")
 		return err == nil && newest.GetVersion() == 50
 	}, 3*time.Minute, 50*time.Millisecond, "what was stored is not there any more")
-	if !assert.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute, 50*time.Millisecond) {
+	if !assert.Eventually(t, func() bool { return floor() == "acknowledged up to 1" }, 3*time.Minute,
+		50*time.Millisecond) {
 		require.FailNow(t, "the consumer has lost its place", floor())
 	}
 	require.Eventually(t, func() bool {
-		return m.Publish(ctx, topology.CatalogSubject("default", topology.Live, "p0"), change("p0", 51), mesh.WithVersion(51)) == nil
+		return m.Publish(ctx, topology.CatalogSubject("default", topology.Live, "p0"), change("p0", 51),
+			mesh.WithVersion(51)) == nil
 	}, 3*time.Minute, 50*time.Millisecond, "two of three servers do not store anything")
 }
 
@@ -142,7 +145,10 @@ func TestStreamsLiveWhereTheyAreToldTo(t *testing.T) {
 	diffs, err := topology.Plan(t.Context(), m.JetStream(), here)
 	require.NoError(t, err)
 	require.Empty(t, diffs)
-	diffs, err = topology.Plan(t.Context(), m.JetStream(), topology.Options{Replicas: 1, Placement: topology.Placement{Tags: []string{"n1"}}})
+	diffs, err = topology.Plan(t.Context(), m.JetStream(), topology.Options{
+		Replicas:  1,
+		Placement: topology.Placement{Tags: []string{"n1"}},
+	})
 	require.NoError(t, err)
 	require.NotEmpty(t, diffs)
 	require.Equal(t, "placement is n2, declared n1", diffs[0].Detail)
@@ -155,9 +161,14 @@ func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
 		store  []string
 		loses  string
 	}{
-		"fewer states of a product": {topology.StreamCatalog, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 }, []string{"catalog.default.live.mug"}, "all but the newest 16 messages of each subject"},
-		"no limit before":           {topology.StreamDead, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = -1 }, []string{"dead.push.default.mug"}, "all but the newest 1 messages of each subject"},
-		"subjects that go":          {topology.StreamSync, func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "audit.>") }, []string{"audit.a", "audit.b", "sync.default.applied.mug"}, "from every consumer 2 messages on subjects"},
+		"fewer states of a product": {topology.StreamCatalog,
+			func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 }, []string{"catalog.default.live.mug"},
+			"all but the newest 16 messages of each subject"},
+		"no limit before": {topology.StreamDead, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = -1 },
+			[]string{"dead.push.default.mug"}, "all but the newest 1 messages of each subject"},
+		"subjects that go": {topology.StreamSync,
+			func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "audit.>") },
+			[]string{"audit.a", "audit.b", "sync.default.applied.mug"}, "from every consumer 2 messages on subjects"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := start(t)
@@ -221,7 +232,8 @@ func TestApplyTopology_LeavesWhatIsMoreAndWhatIsNotDeclared(t *testing.T) {
 		return s.CachedInfo().Config
 	}
 	edit(topology.StreamCatalog, func(c *jetstream.StreamConfig) {
-		c.Description, c.MaxMsgsPerSubject, c.MaxBytes, c.Subjects = "ours", 64, 1<<30, []string{"catalog.*.*.*", "audit.>"}
+		c.Description, c.MaxMsgsPerSubject, c.MaxBytes, c.Subjects = "ours", 64, 1<<30,
+			[]string{"catalog.*.*.*", "audit.>"}
 		c.Metadata = map[string]string{"owner": "ops"}
 	})
 	edit(topology.StreamSync, func(c *jetstream.StreamConfig) { c.MaxAge = 90 * 24 * time.Hour })
@@ -242,7 +254,8 @@ func TestApplyTopology_LeavesWhatIsMoreAndWhatIsNotDeclared(t *testing.T) {
 	require.Len(t, kept, 4, kept)
 	catalog := config(topology.StreamCatalog)
 	require.NotEqual(t, "ours", catalog.Description, "what is declared and not lower is applied")
-	require.Equal(t, []string{"catalog.*.*.*", "audit.>", "fence.*.*"}, catalog.Subjects, "what is missing is added, and nothing removed")
+	require.Equal(t, []string{"catalog.*.*.*", "audit.>", "fence.*.*"}, catalog.Subjects,
+		"what is missing is added, and nothing removed")
 	require.EqualValues(t, 64, catalog.MaxMsgsPerSubject)
 	require.EqualValues(t, 1<<30, catalog.MaxBytes, "what is not declared stays")
 	require.Equal(t, "ops", catalog.Metadata["owner"])
@@ -315,7 +328,12 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 
 	// A service that is to have three says that there is one.
 	told := &warnings{}
-	service, err := mesh.Connect(ctx, mesh.Config{URL: servers[1].ClientURL(), Name: topology.Push, Replicas: 3, Logger: slog.New(told)})
+	service, err := mesh.Connect(ctx, mesh.Config{
+		URL:      servers[1].ClientURL(),
+		Name:     topology.Push,
+		Replicas: 3,
+		Logger:   slog.New(told),
+	})
 	require.NoError(t, err)
 	t.Cleanup(service.Close)
 	// Consumers follow their stream a moment later.
@@ -324,12 +342,14 @@ func TestApplyTopology_LowersReplicasOnlyIfToldTo(t *testing.T) {
 			return false // it moves
 		}
 		last := told.all()[len(told.all())-1]
-		return strings.Contains(last, "fewer replicas") && strings.Contains(last, "[CATALOG RETRY OBSERVED CURSOR BUDGET LINK]")
+		return strings.Contains(last, "fewer replicas") && strings.Contains(last,
+			"[CATALOG RETRY OBSERVED CURSOR BUDGET LINK]")
 	}, 2*time.Minute, 100*time.Millisecond)
 	require.NoError(t, m.ApplyTopology(ctx, topology.Options{Replicas: 3}, time.Minute))
 	require.Eventually(t, func() bool {
 		before := len(told.all())
-		return service.Bind(ctx, topology.PushLive, topology.PushBulk, topology.PushRetry) == nil && len(told.all()) == before
+		return service.Bind(ctx, topology.PushLive, topology.PushBulk, topology.PushRetry) == nil &&
+			len(told.all()) == before
 	}, 2*time.Minute, 100*time.Millisecond, "there are three")
 }
 
@@ -364,7 +384,12 @@ func TestApplyTopology_WaitsForAClusterThatStarts(t *testing.T) {
 	told := &warnings{}
 	done := make(chan error, 1)
 	go func() {
-		m, err := mesh.Connect(t.Context(), mesh.Config{URL: first.ClientURL(), Name: topology.AdminUser, Patience: time.Minute, Logger: slog.New(told)})
+		m, err := mesh.Connect(t.Context(), mesh.Config{
+			URL:      first.ClientURL(),
+			Name:     topology.AdminUser,
+			Patience: time.Minute,
+			Logger:   slog.New(told),
+		})
 		if err == nil {
 			defer m.Close()
 			err = m.ApplyTopology(t.Context(), topology.Options{Replicas: 3}, time.Minute)
@@ -382,7 +407,12 @@ func TestApplyTopology_WaitsForAClusterThatStarts(t *testing.T) {
 
 func TestApplyTopology_WaitsNoLongerThanTold(t *testing.T) {
 	alone := localtest.NATSConfig(t, "%s", clusterConfigs(t)[0])
-	_, err := mesh.Connect(t.Context(), mesh.Config{URL: alone.ClientURL(), Name: topology.AdminUser, Patience: time.Second, Logger: slog.New(&warnings{})})
+	_, err := mesh.Connect(t.Context(), mesh.Config{
+		URL:      alone.ClientURL(),
+		Name:     topology.AdminUser,
+		Patience: time.Second,
+		Logger:   slog.New(&warnings{}),
+	})
 	require.ErrorContains(t, err, "waited 1s for the NATS cluster")
 }
 

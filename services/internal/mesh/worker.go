@@ -52,8 +52,8 @@ type Message[M proto.Message] struct {
 func (m Message[M]) Account() string { return aboutSubject(m.Subject).Account }
 
 // Consume consumes until ctx ends: it takes each message's trace up in a span, decodes it, calls handle, keeps the
-// message from being redelivered meanwhile, and carries out the verdict. A message that does not decode becomes a
-// dead letter. It returns nil once ctx has ended and the handlers at work have finished, and an error once the connection is
+// message from being redelivered meanwhile, and carries out the verdict. A message that does not decode becomes a dead
+// letter. It returns nil once ctx has ended and the handlers at work have finished, and an error once the connection is
 // closed for good; handle's context outlives ctx by a grace period.
 func Consume[T any, M interface {
 	*T
@@ -66,7 +66,8 @@ func Consume[T any, M interface {
 
 // consume runs the worker's pulls until ctx ends or the connection is closed for good, and lets the handlers at work
 // finish. While the consumer is deleted it waits.
-func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling context.Context, cons jetstream.Consumer) error) error {
+func consume(ctx context.Context, m *Mesh, w Worker,
+	pull func(pulling, handling context.Context, cons jetstream.Consumer) error) error {
 	t := m.consumer(w.Consumer)
 	cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
 	if err != nil {
@@ -102,7 +103,8 @@ func consume(ctx context.Context, m *Mesh, w Worker, pull func(pulling, handling
 }
 
 // consumeWhile runs pulls until one fails, ctx ends or turned is closed.
-func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurrency int, pull func(pulling, handling context.Context) error) error {
+func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurrency int,
+	pull func(pulling, handling context.Context) error) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	g, pulling := errgroup.WithContext(ctx)
@@ -199,7 +201,8 @@ func take[T any, M interface {
 		m.logger.Error("message without JetStream metadata", "subject", raw.Subject(), "error", err)
 		return d, false
 	}
-	if err := cmp.Or(checkRepublished(raw.Headers()), m.authentic(raw.Subject(), raw.Headers(), raw.Data(), meta.Timestamp)); err != nil {
+	if err := cmp.Or(checkRepublished(raw.Headers()),
+		m.authentic(raw.Subject(), raw.Headers(), raw.Data(), meta.Timestamp)); err != nil {
 		m.refuse(ctx, meta.Stream, raw, err)
 		return d, false
 	}
@@ -210,8 +213,11 @@ func take[T any, M interface {
 	d.ctx, d.span = startProcess(ctx, m, w, raw, meta)
 	if err := proto.Unmarshal(raw.Data(), d.msg.Body); err != nil {
 		d.undecodable = &meshv1.DeadLetter{
-			Account: d.msg.Account(), ProductId: cmp.Or(topology.ParseToken(topology.LastToken(raw.Subject())), "unknown"), Reason: topology.ReasonUndecodable,
-			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(), d.msg.Body.ProtoReflect().Descriptor().FullName(), err),
+			Account:   d.msg.Account(),
+			ProductId: cmp.Or(topology.ParseToken(topology.LastToken(raw.Subject())), "unknown"),
+			Reason:    topology.ReasonUndecodable,
+			Message: fmt.Sprintf("the message on %s is not a %s: %v", raw.Subject(),
+				d.msg.Body.ProtoReflect().Descriptor().FullName(), err),
 		}
 		return d, true
 	}
@@ -240,13 +246,15 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 		if delay == 0 {
 			delay = RetryDelay(meta.NumDelivered)
 		}
-		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry), telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry),
+			telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
 		if v.busy {
 			telemetry.Discard(span)
 		}
 		if v.err != nil {
 			telemetry.Fail(span, v.err)
-			m.logger.WarnContext(ctx, "will try again", "subject", raw.Subject(), "attempt", meta.NumDelivered, "in", delay, "error", v.err)
+			m.logger.WarnContext(ctx, "will try again", "subject", raw.Subject(), "attempt", meta.NumDelivered,
+				"in", delay, "error", v.err)
 		}
 		err = raw.NakWithDelay(delay)
 	case dead:
@@ -265,7 +273,8 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 		// Before the span takes its texts: an exporter refuses those that are not UTF-8, with all others of its batch.
 		m.fit(letter)
 		span.SetStatus(codes.Error, letter.GetMessage())
-		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead), telemetry.DeadReasonKey.String(letter.GetReason()))
+		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeDead),
+			telemetry.DeadReasonKey.String(letter.GetReason()))
 		if err = m.DeadLetter(ctx, letter); err == nil {
 			err = raw.TermWithReason(letter.GetReason())
 		} else {
@@ -273,7 +282,8 @@ func settle(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg, meta *jet
 		}
 	}
 	if err != nil {
-		m.logger.WarnContext(ctx, "could not settle a message; it will come again", "subject", raw.Subject(), "error", err)
+		m.logger.WarnContext(ctx, "could not settle a message; it will come again", "subject", raw.Subject(),
+			"error", err)
 	}
 }
 

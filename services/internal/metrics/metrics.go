@@ -2,8 +2,8 @@
 // not declared here is not exposed: docs/metrics.md, the checks of dashboard and alerts, and the services all read the
 // one table in table.go.
 //
-// It knows nothing of where the figures go; telemetry serves them. Instruments are made with OpenTelemetry's global meter
-// provider: until one is set, and in tests, they record nothing. Everything here may be used concurrently.
+// It knows nothing of where the figures go; telemetry serves them. Instruments are made with OpenTelemetry's global
+// meter provider: until one is set, and in tests, they record nothing. Everything here may be used concurrently.
 package metrics
 
 import (
@@ -17,8 +17,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// meter hands on to the provider that is set later. The same one for all: a callback can observe only instruments of its
-// own meter.
+// meter hands on to the provider that is set later. The same one for all: a callback can observe only instruments of
+// its own meter.
 var meter = otel.Meter("github.com/driftless-sync/driftless/services/internal/metrics")
 
 // Kind is what sort of instrument a metric is.
@@ -51,7 +51,8 @@ type Metric struct {
 type Label struct {
 	Name    string
 	Meaning string
-	// Values are all that there are; nil where they come from Stripe or the topology. No label ever holds a product's id.
+	// Values are all that there are; nil where they come from Stripe or the topology. No label ever holds a product's
+	// id.
 	Values []string
 }
 
@@ -155,32 +156,47 @@ func declare[I any](m Metric, create func() (I, error)) (Metric, I) {
 }
 
 func counter(name, unit string, services []string, meaning string, labels ...Label) Counter {
-	m, i := declare(Metric{Name: name, Kind: KindCounter, Unit: unit, Services: services, Labels: labels, Meaning: meaning}, func() (metric.Int64Counter, error) {
-		return meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(meaning))
-	})
+	m, i := declare(
+		Metric{Name: name, Kind: KindCounter, Unit: unit, Services: services, Labels: labels, Meaning: meaning},
+		func() (metric.Int64Counter, error) {
+			return meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(meaning))
+		})
 	counters = append(counters, Counter{m, i})
 	return Counter{m, i}
 }
 
 // seconds is a histogram of durations.
 func seconds(name string, services []string, buckets []float64, meaning string, labels ...Label) Histogram {
-	m, i := declare(Metric{Name: name, Kind: KindHistogram, Unit: "s", Services: services, Labels: labels, Meaning: meaning, Buckets: buckets}, func() (metric.Float64Histogram, error) {
-		return meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(meaning), metric.WithExplicitBucketBoundaries(buckets...))
-	})
+	m, i := declare(
+		Metric{
+			Name:     name,
+			Kind:     KindHistogram,
+			Unit:     "s",
+			Services: services,
+			Labels:   labels,
+			Meaning:  meaning,
+			Buckets:  buckets,
+		}, func() (metric.Float64Histogram, error) {
+			return meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(meaning),
+				metric.WithExplicitBucketBoundaries(buckets...))
+		})
 	return Histogram{m, i}
 }
 
 func gauge(name, unit string, services []string, meaning string, labels ...Label) Gauge {
-	m, i := declare(Metric{Name: name, Kind: KindGauge, Unit: unit, Services: services, Labels: labels, Meaning: meaning}, func() (metric.Float64ObservableGauge, error) {
-		return meter.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(meaning))
-	})
+	m, i := declare(
+		Metric{Name: name, Kind: KindGauge, Unit: unit, Services: services, Labels: labels, Meaning: meaning},
+		func() (metric.Float64ObservableGauge, error) {
+			return meter.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(meaning))
+		})
 	return Gauge{m, i}
 }
 
 // Prometheus is the metric's name in Prometheus; of a histogram, that of the family.
 func (m Metric) Prometheus() (string, error) {
 	types := map[Kind]otlptranslator.MetricType{
-		KindCounter: otlptranslator.MetricTypeMonotonicCounter, KindHistogram: otlptranslator.MetricTypeHistogram, KindGauge: otlptranslator.MetricTypeGauge,
+		KindCounter: otlptranslator.MetricTypeMonotonicCounter, KindHistogram: otlptranslator.MetricTypeHistogram,
+		KindGauge: otlptranslator.MetricTypeGauge,
 	}
 	namer := otlptranslator.NewMetricNamer("", otlptranslator.UnderscoreEscapingWithSuffixes)
 	name, err := namer.Build(otlptranslator.Metric{Name: m.Name, Unit: m.Unit, Type: types[m.Kind]})

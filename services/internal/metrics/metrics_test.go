@@ -85,7 +85,8 @@ func TestInstrumentsRecord(t *testing.T) {
 	}
 	got := collected()
 	require.EqualValues(t, 3, got["driftless.change.superseded"].(metricdata.Sum[int64]).DataPoints[0].Value)
-	require.EqualValues(t, 1, got["driftless.change.applied.duration"].(metricdata.Histogram[float64]).DataPoints[0].Count)
+	require.EqualValues(t, 1,
+		got["driftless.change.applied.duration"].(metricdata.Histogram[float64]).DataPoints[0].Count)
 	require.InDelta(t, 7, got["driftless.products"].(metricdata.Gauge[float64]).DataPoints[0].Value, 0)
 	require.NotContains(t, got, "driftless.guard.held", "what is not known is absent")
 	stop()
@@ -138,7 +139,8 @@ func document(t *testing.T) string {
 			}
 			labels[i].of = append(labels[i].of, "`"+m.Name+"`")
 		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", m.Name, name, m.Kind, m.Unit, from, strings.Join(of, ", "), m.Meaning)
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", m.Name, name, m.Kind, m.Unit, from,
+			strings.Join(of, ", "), m.Meaning)
 	}
 	b.WriteString("\n| label | of | meaning | values |\n|---|---|---|---|\n")
 	for _, l := range labels {

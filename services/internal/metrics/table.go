@@ -17,8 +17,8 @@ var (
 	fromPush           = []string{push}
 	fromPull           = []string{pull}
 	fromReconciliation = []string{reconciliation}
-	// fromCapture is for what ingestion reports and reconciliation repeats from its last report, so that it is known, and
-	// gets old, while no ingestion runs.
+	// fromCapture is for what ingestion reports and reconciliation repeats from its last report, so that it is known,
+	// and gets old, while no ingestion runs.
 	fromCapture = []string{ingestion, reconciliation}
 )
 

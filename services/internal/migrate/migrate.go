@@ -45,7 +45,8 @@ func Up(ctx context.Context, cfg Config) error {
 	}
 	defer db.Close() //nolint:errcheck // nothing is left to write
 	if err := db.PingContext(ctx); err != nil {
-		return fmt.Errorf("cannot reach the database at %s: %w; start it, or mend its URL", config.RedactURL(cfg.URL), err)
+		return fmt.Errorf("cannot reach the database at %s: %w; start it, or mend its URL", config.RedactURL(cfg.URL),
+			err)
 	}
 	if cfg.CheckOnly {
 		return check(ctx, db, cfg)
@@ -86,7 +87,8 @@ func check(ctx context.Context, db *sql.DB, cfg Config) error {
 	table := cfg.Schema + "." + cfg.Table
 	exists, readable := true, false
 	err = db.QueryRowContext(ctx, `SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, cfg.Schema, cfg.Table).Scan(&readable)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`,
+		cfg.Schema, cfg.Table).Scan(&readable)
 	if errors.Is(err, sql.ErrNoRows) {
 		exists = false
 	} else if err != nil {
@@ -98,12 +100,16 @@ func check(ctx context.Context, db *sql.DB, cfg Config) error {
 	case !readable:
 		return fmt.Errorf("the role may not read %s: run `driftless migrate` with the role to grant that to", table)
 	default:
-		if err := db.QueryRowContext(ctx, "SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM "+pgx.Identifier{cfg.Schema, cfg.Table}.Sanitize()).Scan(&have); err != nil {
+		if err := db.QueryRowContext(ctx,
+			"SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM "+
+				pgx.Identifier{cfg.Schema, cfg.Table}.Sanitize()).Scan(&have); err != nil {
 			return fmt.Errorf("read %s: %w", table, err)
 		}
 	}
 	if have < want {
-		return fmt.Errorf("schema %s is at version %d, and this program needs %d: run `driftless migrate` of this version first", cfg.Schema, have, want)
+		return fmt.Errorf(
+			"schema %s is at version %d, and this program needs %d: run `driftless migrate` of this version first",
+			cfg.Schema, have, want)
 	}
 	return nil
 }
@@ -145,7 +151,8 @@ func ensureSchema(ctx context.Context, db *sql.DB, schema string) error {
 	name := pgx.Identifier{schema}.Sanitize()
 	var exists bool
 	var role, base string
-	if err := db.QueryRowContext(ctx, "SELECT to_regnamespace($1) IS NOT NULL, current_user, current_database()", schema).Scan(&exists, &role, &base); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT to_regnamespace($1) IS NOT NULL, current_user, current_database()",
+		schema).Scan(&exists, &role, &base); err != nil {
 		return fmt.Errorf("look for schema %s: %w", schema, err)
 	}
 	if exists {

@@ -18,13 +18,18 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/migrate"
 )
 
-var one = fstest.MapFS{"migrations/00001_things.sql": {Data: []byte("-- +goose Up\nCREATE TABLE things.thing (id bigint GENERATED ALWAYS AS IDENTITY, name text);\n")}}
+var one = fstest.MapFS{
+	"migrations/00001_things.sql": {
+		Data: []byte("-- +goose Up\nCREATE TABLE things.thing (id bigint GENERATED ALWAYS AS IDENTITY, name text);\n"),
+	},
+}
 
 func TestWhatMayNotMakeTablesChecksThem(t *testing.T) {
 	database := localtest.Postgres(t)
 	owner := localtest.Pool(t, database)
 	check := migrate.Config{URL: database, Schema: "things", Table: "migrations", Files: one, CheckOnly: true}
-	require.ErrorContains(t, migrate.Up(t.Context(), check), "schema things is at version 0, and this program needs 1: run `driftless migrate`")
+	require.ErrorContains(t, migrate.Up(t.Context(), check),
+		"schema things is at version 0, and this program needs 1: run `driftless migrate`")
 	var exists bool
 	require.NoError(t, owner.QueryRow(t.Context(), "SELECT to_regnamespace('things') IS NOT NULL").Scan(&exists))
 	require.False(t, exists, "a check makes nothing")
@@ -40,7 +45,8 @@ func TestWhatMayNotMakeTablesChecksThem(t *testing.T) {
 		_, err = owner.Exec(ctx, "DROP ROLE "+role)
 		require.NoError(t, err)
 	})
-	require.NoError(t, migrate.Up(t.Context(), migrate.Config{URL: database, Schema: "things", Table: "migrations", Files: one}))
+	require.NoError(t,
+		migrate.Up(t.Context(), migrate.Config{URL: database, Schema: "things", Table: "migrations", Files: one}))
 	address, err := url.Parse(database)
 	require.NoError(t, err)
 	address.User = url.UserPassword(role, "small")
@@ -48,7 +54,14 @@ func TestWhatMayNotMakeTablesChecksThem(t *testing.T) {
 	check.URL = small
 	require.ErrorContains(t, migrate.Up(t.Context(), check), "may not read things.migrations")
 
-	require.NoError(t, migrate.Up(t.Context(), migrate.Config{URL: database, Schema: "things", Table: "migrations", Files: one, GrantTo: role}))
+	require.NoError(t,
+		migrate.Up(t.Context(), migrate.Config{
+			URL:     database,
+			Schema:  "things",
+			Table:   "migrations",
+			Files:   one,
+			GrantTo: role,
+		}))
 	require.NoError(t, migrate.Up(t.Context(), check))
 	conn, err := pgx.Connect(t.Context(), small)
 	require.NoError(t, err)
@@ -59,10 +72,14 @@ func TestWhatMayNotMakeTablesChecksThem(t *testing.T) {
 	require.ErrorContains(t, err, "permission denied")
 
 	// A table that a later version adds is granted as well, and an older program works beside it.
-	two := fstest.MapFS{"migrations/00001_things.sql": one["migrations/00001_things.sql"], "migrations/00002_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE things.more (id int);\n")}}
+	two := fstest.MapFS{
+		"migrations/00001_things.sql": one["migrations/00001_things.sql"],
+		"migrations/00002_more.sql":   {Data: []byte("-- +goose Up\nCREATE TABLE things.more (id int);\n")},
+	}
 	check.Files = two
 	require.ErrorContains(t, migrate.Up(t.Context(), check), "is at version 1, and this program needs 2")
-	require.NoError(t, migrate.Up(t.Context(), migrate.Config{URL: database, Schema: "things", Table: "migrations", Files: two}))
+	require.NoError(t,
+		migrate.Up(t.Context(), migrate.Config{URL: database, Schema: "things", Table: "migrations", Files: two}))
 	require.NoError(t, migrate.Up(t.Context(), check))
 	check.Files = one
 	require.NoError(t, migrate.Up(t.Context(), check))
@@ -76,7 +93,8 @@ var breaking = []struct {
 	pattern *regexp.Regexp
 }{
 	{"drops a table or a column", regexp.MustCompile(`(?i)\bDROP\s+(TABLE|COLUMN|SCHEMA|VIEW|TYPE|FUNCTION)\b`)},
-	{"drops a column", regexp.MustCompile(`(?i)\bALTER\s+TABLE\b[^;]*\bDROP\s+(?:COLUMN\s+)?(?:IF\s+EXISTS\s+)?(?:"|[a-z_])+[^;]*`)},
+	{"drops a column",
+		regexp.MustCompile(`(?i)\bALTER\s+TABLE\b[^;]*\bDROP\s+(?:COLUMN\s+)?(?:IF\s+EXISTS\s+)?(?:"|[a-z_])+[^;]*`)},
 	{"renames", regexp.MustCompile(`(?i)\bRENAME\b`)},
 	{"changes a column's type", regexp.MustCompile(`(?i)\bALTER\s+(COLUMN\s+)?\S+\s+(SET\s+DATA\s+)?TYPE\b`)},
 	{"makes a column obligatory", regexp.MustCompile(`(?i)\bSET\s+NOT\s+NULL\b`)},
@@ -87,8 +105,9 @@ var breaking = []struct {
 var droppedWithoutHarm = regexp.MustCompile(`(?i)\bDROP\s+(CONSTRAINT|NOT\s+NULL|DEFAULT|EXPRESSION|IDENTITY)\b`)
 
 var (
-	addedColumn = regexp.MustCompile(`(?i)\bADD\s+(?:COLUMN\s+)?(?:IF\s+NOT\s+EXISTS\s+)?\S+\s+[^,;]*\bNOT\s+NULL\b[^,;]*`)
-	comments    = regexp.MustCompile(`(?m)--.*$`)
+	addedColumn = regexp.MustCompile(
+		`(?i)\bADD\s+(?:COLUMN\s+)?(?:IF\s+NOT\s+EXISTS\s+)?\S+\s+[^,;]*\bNOT\s+NULL\b[^,;]*`)
+	comments = regexp.MustCompile(`(?m)--.*$`)
 )
 
 // faults says why the version before could not work on with what a migration makes of its tables.
@@ -123,7 +142,8 @@ func TestMigrationsAreCompatibleWithTheVersionBefore(t *testing.T) {
 		n++
 		sql, err := os.ReadFile(path)
 		require.NoError(t, err)
-		require.Empty(t, faults(string(sql)), "%s: the version before could not work beside this one. Add what is new first, and take the old away a version later", path)
+		require.Empty(t, faults(string(sql)),
+			"%s: the version before could not work beside this one. Add what is new first, and take the old away a version later", path)
 		return nil
 	}))
 	require.GreaterOrEqual(t, n, 6, "the migrations are not where they were")

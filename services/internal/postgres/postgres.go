@@ -62,7 +62,8 @@ func (d Database) PoolConfig() (*pgxpool.Config, error) {
 	cfg.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		// The pool gives the error to whoever asked for a connection, who does not know of the file.
 		if d.File != "" && refused(err) {
-			d.logger().Warn("Postgres refuses the credentials; "+readAgain, "setting", d.Setting, "file", d.File, "error", err.Message)
+			d.logger().Warn("Postgres refuses the credentials; "+readAgain, "setting", d.Setting, "file", d.File,
+				"error", err.Message)
 		}
 		return usual(conn, err)
 	}
@@ -114,8 +115,9 @@ func (d Database) refresh(cfg *pgx.ConnConfig) error {
 		cfg.TLSConfig, cfg.Fallbacks = now.TLSConfig, now.Fallbacks
 		return nil
 	}
-	d.logger().Warn("only user and password are taken over from a file that names another server or database than at the start: "+
-		"restart the service to change over to that",
+	d.logger().Warn(
+		"only user and password are taken over from a file that names another server or database than at the start: "+
+			"restart the service to change over to that",
 		"setting", d.Setting, "file", d.File)
 	return nil
 }

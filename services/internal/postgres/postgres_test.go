@@ -113,9 +113,14 @@ func TestDatabase_SpeaksUTF8(t *testing.T) {
 	admin, err := pgx.Connect(t.Context(), server.URL())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = admin.Close(t.Context()) })
-	for encoding, refused := range map[string]string{"LATIN1": "", "UTF8": "", "SQL_ASCII": "database of_SQL_ASCII has encoding SQL_ASCII"} {
+	for encoding, refused := range map[string]string{
+		"LATIN1":    "",
+		"UTF8":      "",
+		"SQL_ASCII": "database of_SQL_ASCII has encoding SQL_ASCII",
+	} {
 		name := `"of_` + encoding + `"`
-		_, err := admin.Exec(t.Context(), "CREATE DATABASE "+name+" ENCODING '"+encoding+"' LOCALE 'C' TEMPLATE template0")
+		_, err := admin.Exec(t.Context(),
+			"CREATE DATABASE "+name+" ENCODING '"+encoding+"' LOCALE 'C' TEMPLATE template0")
 		require.NoError(t, err)
 		u, err := url.Parse(server.URL())
 		require.NoError(t, err)

@@ -50,7 +50,8 @@ func (r Runtime) NATS(service string, m config.Mesh, s config.Signing) mesh.Conf
 func NATS(name string, n config.NATS) mesh.Config {
 	return mesh.Config{
 		URL: cmp.Or(n.NATSURL, "nats://127.0.0.1:4222"), Name: name,
-		Replicas: n.NATSReplicas, URLFile: n.NATSURLFile, Creds: n.NATSCreds, NKey: n.NATSNKey, CA: n.NATSCA, Cert: n.NATSCert, Key: n.NATSKey,
+		Replicas: n.NATSReplicas, URLFile: n.NATSURLFile, Creds: n.NATSCreds, NKey: n.NATSNKey, CA: n.NATSCA,
+		Cert: n.NATSCert, Key: n.NATSKey,
 	}
 }
 

@@ -33,7 +33,11 @@ func each(b *testing.B, run func(*testing.B, signing.PrivateKey, signing.Message
 	key := create(b)
 	for _, size := range []int{300, 2 << 10, 1 << 20} {
 		b.Run(fmt.Sprintf("%d bytes", size), func(b *testing.B) {
-			run(b, key, signing.Message{Subject: "catalog.default.live.mug-stoneware-350", Version: "28311552", Body: make([]byte, size)})
+			run(b, key, signing.Message{
+				Subject: "catalog.default.live.mug-stoneware-350",
+				Version: "28311552",
+				Body:    make([]byte, size),
+			})
 		})
 	}
 }

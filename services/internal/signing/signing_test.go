@@ -55,7 +55,8 @@ func TestPrivateKey_IsNeverPrinted(t *testing.T) {
 	key := create(t)
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", key, "in", struct{ K signing.PrivateKey }{key})
-	for _, text := range []string{fmt.Sprint(key), fmt.Sprintf("%v %+v %#v %s %x", key, key, key, key, key), log.String()} {
+	for _, text := range []string{fmt.Sprint(key), fmt.Sprintf("%v %+v %#v %s %x", key, key, key, key, key),
+		log.String()} {
 		require.NotContains(t, text, key.Reveal())
 		require.Contains(t, text, "redacted")
 	}
@@ -118,7 +119,8 @@ func TestVerify_SaysWhy(t *testing.T) {
 		"v1 ingestion":            signing.ErrMalformed,
 		"v2 ingestion k 1 1 AAAA": signing.ErrMalformed,
 		other.Sign("ingestion", m, time.Now(), 0): signing.ErrUnknownKey,
-		key.Sign("ingestion", signing.Message{Subject: "catalog.default.live.cap", Body: []byte("x")}, time.Now(), 0): signing.ErrInvalid,
+		key.Sign("ingestion", signing.Message{Subject: "catalog.default.live.cap", Body: []byte("x")}, time.Now(),
+			0): signing.ErrInvalid,
 	} {
 		_, err := trusted.Verify(text, m)
 		require.ErrorIs(t, err, want, text)

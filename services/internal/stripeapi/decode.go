@@ -102,8 +102,8 @@ func (p *structurePart) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decode fills an empty message with the parts that are in the table of fields. Others are left out, and a number that the part
-// cannot hold is the largest that it can.
+// decode fills an empty message with the parts that are in the table of fields. Others are left out, and a number that
+// the part cannot hold is the largest that it can.
 func (s structureJSON) decode(field string, into proto.Message) {
 	for _, part := range catalog.Parts(field) {
 		value := string(s[part.Name])
@@ -148,7 +148,8 @@ func (j *productJSON) sighting(seen int64) catalog.ProductSighting {
 		return catalog.ProductSighting{Seen: seen}
 	}
 	p := &catalogv1.Product{
-		Id: j.ID, Active: new(j.Active), Name: j.Name, Description: j.Description, Images: j.Images, Metadata: j.Metadata,
+		Id: j.ID, Active: new(j.Active), Name: j.Name, Description: j.Description, Images: j.Images,
+		Metadata:  j.Metadata,
 		Shippable: j.Shippable, StatementDescriptor: j.StatementDescriptor, TaxCode: string(j.TaxCode),
 		UnitLabel: j.UnitLabel, Url: j.URL, DefaultPrice: string(j.DefaultPrice),
 	}
@@ -196,15 +197,16 @@ func (j *priceJSON) sighting(seen int64) catalog.PriceSighting {
 			p.CurrencyOptions = map[string]*catalogv1.CurrencyOption{}
 		}
 		p.CurrencyOptions[currency] = &catalogv1.CurrencyOption{
-			UnitAmount: o.UnitAmount.String(), UnitAmountDecimal: o.UnitAmountDecimal.String(), TaxBehavior: o.TaxBehavior,
-			Tiers: decodeTiers(o.Tiers), CustomUnitAmount: decodeCustom(o.CustomUnitAmount),
+			UnitAmount: o.UnitAmount.String(), UnitAmountDecimal: o.UnitAmountDecimal.String(),
+			TaxBehavior: o.TaxBehavior,
+			Tiers:       decodeTiers(o.Tiers), CustomUnitAmount: decodeCustom(o.CustomUnitAmount),
 		}
 	}
 	return catalog.PriceSighting{Price: p, StripeID: j.ID, Created: j.Created, Seen: seen}
 }
 
-// decodeDefaultPrice reads the default price that Stripe shows in its JSON of a product; nil if it shows no more than an
-// id.
+// decodeDefaultPrice reads the default price that Stripe shows in its JSON of a product; nil if it shows no more than
+// an id.
 func decodeDefaultPrice(data []byte, seen int64) (*catalog.PriceSighting, error) {
 	var j struct {
 		DefaultPrice json.RawMessage `json:"default_price"`
@@ -234,5 +236,9 @@ func decodeCustom(c *customJSON) *catalogv1.CustomUnitAmount {
 	if c == nil {
 		return nil
 	}
-	return &catalogv1.CustomUnitAmount{Maximum: c.Maximum.String(), Minimum: c.Minimum.String(), Preset: c.Preset.String()}
+	return &catalogv1.CustomUnitAmount{
+		Maximum: c.Maximum.String(),
+		Minimum: c.Minimum.String(),
+		Preset:  c.Preset.String(),
+	}
 }

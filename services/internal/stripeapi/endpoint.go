@@ -81,8 +81,8 @@ func (c *Client) ListEndpoints(ctx context.Context) ([]Endpoint, error) {
 	return out, nil
 }
 
-// CreateEndpoint makes an endpoint that gets the events that Driftless reads. The answer holds its secret. A lost answer
-// is asked for again under the same idempotency key: without it the secret would be lost.
+// CreateEndpoint makes an endpoint that gets the events that Driftless reads. The answer holds its secret. A lost
+// answer is asked for again under the same idempotency key: without it the secret would be lost.
 func (c *Client) CreateEndpoint(ctx context.Context, n NewEndpoint) (Endpoint, error) {
 	body := &form.Values{}
 	body.Add("url", n.URL)
@@ -100,8 +100,8 @@ func (c *Client) CreateEndpoint(ctx context.Context, n NewEndpoint) (Endpoint, e
 	return c.writeEndpoint(ctx, "POST /v1/webhook_endpoints", "", body)
 }
 
-// UpdateEndpoint makes an endpoint that exists get the events that Driftless reads, and enables it. Its API version cannot
-// be changed.
+// UpdateEndpoint makes an endpoint that exists get the events that Driftless reads, and enables it. Its API version
+// cannot be changed.
 func (c *Client) UpdateEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	body := &form.Values{}
 	body.Add("disabled", "false")

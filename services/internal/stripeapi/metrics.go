@@ -24,7 +24,8 @@ func countWait(ctx context.Context, since time.Time) {
 
 // countRequest records a request that was made, and how it ended.
 func countRequest(ctx context.Context, operation string, since time.Time, err error) {
-	metrics.StripeRequestDuration.Record(ctx, time.Since(since).Seconds(), metrics.Operation.Of(operation), metrics.Answer.Of(answerOf(err)))
+	metrics.StripeRequestDuration.Record(ctx, time.Since(since).Seconds(), metrics.Operation.Of(operation),
+		metrics.Answer.Of(answerOf(err)))
 	var e *stripe.Error
 	if !errors.As(err, &e) || e.HTTPStatusCode != http.StatusTooManyRequests {
 		return

@@ -28,7 +28,8 @@ func CheckMode(ctx context.Context, at Position, account, key string) error {
 		return at.PutString(ctx, string(mode))
 	}
 	if known != string(mode) {
-		return fmt.Errorf("STRIPE_API_KEY is a %s key, but account %q of this mesh was set up in %s mode: set a %s key, or give the %s mode an account name or a NATS server of its own",
+		return fmt.Errorf(
+			"STRIPE_API_KEY is a %s key, but account %q of this mesh was set up in %s mode: set a %s key, or give the %s mode an account name or a NATS server of its own",
 			mode, account, known, known, mode)
 	}
 	return nil

@@ -75,7 +75,9 @@ func (c *Client) List(ctx context.Context, l Listing) (Page, error) {
 		return Page{}, err
 	}
 	if page.More && page.Objects[len(page.Objects)-1].ID == "" {
-		return Page{}, fmt.Errorf("list %s: the last object of the page has no id, so that the next page cannot be asked for", what)
+		return Page{},
+			fmt.Errorf("list %s: the last object of the page has no id, so that the next page cannot be asked for",
+				what)
 	}
 	return page, nil
 }

@@ -52,7 +52,8 @@ func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSi
 }
 
 // GetProductWithPrices reads a product and all its prices, archived ones included.
-func (c *Client) GetProductWithPrices(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
+func (c *Client) GetProductWithPrices(ctx context.Context,
+	product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
 	p, prices, err := c.GetProductWithActivePrices(ctx, product)
 	if err != nil || p.Product == nil {
 		return p, nil, err
@@ -72,9 +73,9 @@ const (
 	fewPrices = 20
 )
 
-// GetProductWithSomePrices reads a product, its active prices, and of the archived ones at least those that are wanted, by Stripe's ids.
-// It reports whether it has read all of them. For most products that takes no more calls; for one with thousands of
-// archived prices it would take a hundred.
+// GetProductWithSomePrices reads a product, its active prices, and of the archived ones at least those that are wanted,
+// by Stripe's ids. It reports whether it has read all of them. For most products that takes no more calls; for one with
+// thousands of archived prices it would take a hundred.
 func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, wanted []string) (
 	p catalog.ProductSighting, prices []catalog.PriceSighting, all bool, err error,
 ) {
@@ -106,7 +107,8 @@ func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, w
 }
 
 // readEach adds prices that are read one by one.
-func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting, ids map[string]bool) ([]catalog.PriceSighting, error) {
+func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting,
+	ids map[string]bool) ([]catalog.PriceSighting, error) {
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		s, err := c.GetPrice(ctx, id)
 		if err != nil {
@@ -118,7 +120,8 @@ func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting, i
 }
 
 // GetProductWithActivePrices reads a product and its active prices: what is sold, whatever the length of its history.
-func (c *Client) GetProductWithActivePrices(ctx context.Context, product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
+func (c *Client) GetProductWithActivePrices(ctx context.Context,
+	product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
 	p, err := c.GetProduct(ctx, product)
 	if err != nil || p.Product == nil {
 		return p, nil, err
@@ -127,7 +130,8 @@ func (c *Client) GetProductWithActivePrices(ctx context.Context, product string)
 	return p, prices, err
 }
 
-func (c *Client) pricesOf(ctx context.Context, product string, active bool) (prices []catalog.PriceSighting, err error) {
+func (c *Client) pricesOf(ctx context.Context, product string,
+	active bool) (prices []catalog.PriceSighting, err error) {
 	for listed, err := range c.ListPrices(ctx, active, product) {
 		if err != nil {
 			return nil, err
@@ -228,10 +232,11 @@ func (c *Client) EventsAfter(ctx context.Context, after string, since int64) ite
 	}
 }
 
-// oldestEvents yields the oldest events, a page at most, and returns the id of the last of them if newer ones are to follow.
-// Stripe pages backwards in time from the newest, and only a cursor can be followed forwards: what is read on the way to the
-// oldest is read again then, since it may be more than memory holds.
-func (c *Client) oldestEvents(ctx context.Context, query func(*form.Values), yield func(Event, error) bool) (last string) {
+// oldestEvents yields the oldest events, a page at most, and returns the id of the last of them if newer ones are to
+// follow. Stripe pages backwards in time from the newest, and only a cursor can be followed forwards: what is read on
+// the way to the oldest is read again then, since it may be more than memory holds.
+func (c *Client) oldestEvents(ctx context.Context, query func(*form.Values),
+	yield func(Event, error) bool) (last string) {
 	var items []listItem
 	for item, err := range c.list(ctx, "GET /v1/events", "starting_after", "", query) {
 		if err != nil {
@@ -311,7 +316,8 @@ func decodePage(a *answer) (page, error) {
 }
 
 // list follows a list's cursor; with "ending_before" it goes towards newer objects, oldest first.
-func (c *Client) list(ctx context.Context, endpoint, direction, cursor string, query func(*form.Values)) iter.Seq2[listItem, error] {
+func (c *Client) list(ctx context.Context, endpoint, direction, cursor string,
+	query func(*form.Values)) iter.Seq2[listItem, error] {
 	return func(yield func(listItem, error) bool) {
 		for {
 			body := &form.Values{}

@@ -27,8 +27,8 @@ const inlinePriceVersion = "2025-02-24.acacia"
 
 // Applied is the answer to a step.
 type Applied struct {
-	// What Stripe holds now: the product or the price of the step. Of a product that was created with its default price,
-	// both, unless Stripe did not show the price.
+	// What Stripe holds now: the product or the price of the step. Of a product that was created with its default
+	// price, both, unless Stripe did not show the price.
 	Product *catalog.ProductSighting
 	Price   *catalog.PriceSighting
 	// ObjectID is Stripe's id of the object.
@@ -42,7 +42,8 @@ type Applied struct {
 // Apply makes the call of a step. Parameters that refer to a price must have been resolved. Before runs when the
 // call's turn in the account's rate has come, just before it is made; if it fails, it is not made. The error is for
 // Classify.
-func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey string, before func() error) (*Applied, error) {
+func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey string,
+	before func() error) (*Applied, error) {
 	if step.Kind == catalog.UpdatePrice && step.StripePriceID == "" {
 		return nil, &NotSentError{fmt.Errorf("step %q is about a price that Stripe does not hold yet", step)}
 	}
@@ -54,7 +55,8 @@ func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey st
 	body := &form.Values{}
 	for _, p := range step.Params {
 		if p.PriceRef != "" {
-			return nil, &NotSentError{fmt.Errorf("step %q refers to price %s, which Stripe does not hold yet", step, p.PriceRef)}
+			return nil, &NotSentError{fmt.Errorf("step %q refers to price %s, which Stripe does not hold yet", step,
+				p.PriceRef)}
 		}
 		body.Add(spelt(p.Name), p.Value)
 	}

@@ -108,6 +108,6 @@ func errorType(err error) string {
 	}
 }
 
-// Discard keeps a span from being exported: of work that turned out not to be possible yet, and is begun again, the last
-// attempt says everything. No span that was begun below it may be exported.
+// Discard keeps a span from being exported: of work that turned out not to be possible yet, and is begun again, the
+// last attempt says everything. No span that was begun below it may be exported.
 func Discard(span trace.Span) { span.SetAttributes(discardedKey.Bool(true)) }

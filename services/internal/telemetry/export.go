@@ -37,11 +37,13 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 	case err != nil && e.ended.Err() != nil:
 	case err != nil && e.since.IsZero():
 		e.since, e.lost = time.Now(), len(spans)
-		e.logger.WarnContext(ctx, "spans cannot be exported, and are lost until they can: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector", "error", shortened(err.Error()))
+		e.logger.WarnContext(
+			ctx, "spans cannot be exported, and are lost until they can: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector", "error", shortened(err.Error()))
 	case err != nil:
 		e.lost += len(spans)
 	case !e.since.IsZero():
-		e.logger.InfoContext(ctx, "spans are exported again", "after", time.Since(e.since).Round(time.Second), "lost_at_least", e.lost)
+		e.logger.InfoContext(ctx, "spans are exported again", "after", time.Since(e.since).Round(time.Second),
+			"lost_at_least", e.lost)
 		e.since = time.Time{}
 	}
 	// It is logged: OpenTelemetry's own handler would say it again with every batch.

@@ -96,10 +96,13 @@ func TestOfAnUnsampledTraceTheHopThatFailedIsExportedWhole(t *testing.T) {
 	require.False(t, spans["process"].Parent.IsValid(), "its parent is not exported: it is a root")
 	require.True(t, value(t, spans["process"], KeptKey).AsBool())
 	for _, s := range spans {
-		require.Equal(t, "4bf92f3577b34da6a3ce929d0e0e4736", s.SpanContext.TraceID().String(), "found by the id that logs and histories show")
+		require.Equal(t, "4bf92f3577b34da6a3ce929d0e0e4736", s.SpanContext.TraceID().String(),
+			"found by the id that logs and histories show")
 		require.True(t, s.SpanContext.IsSampled())
 		if s.Name != "process" {
-			require.Contains(t, []trace.SpanID{spans["process"].SpanContext.SpanID(), spans["call"].SpanContext.SpanID()}, s.Parent.SpanID(), s.Name)
+			require.Contains(t,
+				[]trace.SpanID{spans["process"].SpanContext.SpanID(), spans["call"].SpanContext.SpanID()},
+				s.Parent.SpanID(), s.Name)
 		}
 	}
 }
@@ -160,7 +163,8 @@ func TestAHopIsBounded(t *testing.T) {
 
 func TestEverySpanSaysWhatItIsAbout(t *testing.T) {
 	spans := recorded(t, sdktrace.AlwaysSample(), func(tracer trace.Tracer) {
-		ctx, hop := tracer.Start(ContextAbout(t.Context(), About{Account: "default", Product: "mug", Version: 7}), "process")
+		ctx, hop := tracer.Start(ContextAbout(t.Context(), About{Account: "default", Product: "mug", Version: 7}),
+			"process")
 		_, child := tracer.Start(ctx, "POST /v1/products")
 		child.End()
 		hop.End()
@@ -173,7 +177,10 @@ func TestEverySpanSaysWhatItIsAbout(t *testing.T) {
 }
 
 func TestWhatIsDiscardedIsNotExported(t *testing.T) {
-	for name, sampler := range map[string]sdktrace.Sampler{"sampled": sdktrace.AlwaysSample(), "not sampled": parentBased} {
+	for name, sampler := range map[string]sdktrace.Sampler{
+		"sampled":     sdktrace.AlwaysSample(),
+		"not sampled": parentBased,
+	} {
 		t.Run(name, func(t *testing.T) {
 			require.Empty(t, recorded(t, sampler, func(tracer trace.Tracer) {
 				_, span := tracer.Start(t.Context(), "process")

@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// NewLogger writes records as text or JSON, with the ids of the trace they were made in; "auto" is as LogFormat says. The
-// level is debug, info, warn or error. Of warnings and errors that repeat themselves only some are written.
+// NewLogger writes records as text or JSON, with the ids of the trace they were made in; "auto" is as LogFormat says.
+// The level is debug, info, warn or error. Of warnings and errors that repeat themselves only some are written.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -31,7 +31,8 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	}
 }
 
-// harmless writes records in JSON that people may read on a terminal: the handler escapes only some of what acts on one.
+// harmless writes records in JSON that people may read on a terminal: the handler escapes only some of what acts on
+// one.
 type harmless struct{ w io.Writer }
 
 func (h harmless) Write(record []byte) (int, error) {

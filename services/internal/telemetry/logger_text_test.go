@@ -20,7 +20,8 @@ func TestLogger_WritesOneHarmlessLineWhateverAValueHolds(t *testing.T) {
 		out := &lines{}
 		logger, err := telemetry.NewLogger(out, "info", format)
 		require.NoError(t, err)
-		logger.With("product", attack).WithGroup("g").Info(attack, "value", attack, "error", errors.New(attack), "list", []string{attack},
+		logger.With("product", attack).WithGroup("g").Info(attack, "value", attack, "error", errors.New(attack),
+			"list", []string{attack},
 			slog.Group("group", "text", attack))
 		require.Len(t, out.all(), 1, format)
 		line := out.all()[0]

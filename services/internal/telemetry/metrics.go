@@ -22,14 +22,17 @@ func meter(o Options, res *resource.Resource) (*sdkmetric.MeterProvider, *promet
 	// On every series, so that no query depends on how the scraping is set up.
 	labels := prometheus.Labels{metrics.Component.Name: o.Component, metrics.Account.Name: o.Account}
 	registerer := prometheus.WrapRegistererWith(labels, registry)
-	registerer.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registerer.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(registerer), otelprometheus.WithoutScopeInfo())
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up metrics: %w", err)
 	}
 	// The libraries' own say what ours say, with ten labels more.
-	others := sdkmetric.NewView(sdkmetric.Instrument{Name: "http.*"}, sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}})
-	return sdkmetric.NewMeterProvider(sdkmetric.WithResource(res), sdkmetric.WithReader(reader), sdkmetric.WithView(others)), registry, nil
+	others := sdkmetric.NewView(sdkmetric.Instrument{Name: "http.*"},
+		sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}})
+	return sdkmetric.NewMeterProvider(sdkmetric.WithResource(res), sdkmetric.WithReader(reader),
+		sdkmetric.WithView(others)), registry, nil
 }
 
 // observeBuild reports what the process is.

@@ -9,8 +9,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// configuredSampler reads OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG as OpenTelemetry defines them: every trace, if
-// they say nothing, that the caller has not decided to leave out.
+// configuredSampler reads OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG as OpenTelemetry defines them: every trace,
+// if they say nothing, that the caller has not decided to leave out.
 func configuredSampler() (sdktrace.Sampler, error) {
 	name := strings.ToLower(strings.TrimSpace(os.Getenv("OTEL_TRACES_SAMPLER")))
 	switch name {
@@ -24,13 +24,15 @@ func configuredSampler() (sdktrace.Sampler, error) {
 		return sdktrace.NeverSample(), nil
 	case "traceidratio", "parentbased_traceidratio":
 	default:
-		return nil, fmt.Errorf("OTEL_TRACES_SAMPLER is %q: must be always_on, always_off, traceidratio, or one of these after parentbased_", name)
+		return nil, fmt.Errorf(
+			"OTEL_TRACES_SAMPLER is %q: must be always_on, always_off, traceidratio, or one of these after parentbased_", name)
 	}
 	ratio := 1.0
 	if text := strings.TrimSpace(os.Getenv("OTEL_TRACES_SAMPLER_ARG")); text != "" {
 		var err error
 		if ratio, err = strconv.ParseFloat(text, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
-			return nil, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG is %q: must be the share of traces to keep, from 0 to 1", text)
+			return nil, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG is %q: must be the share of traces to keep, from 0 to 1",
+				text)
 		}
 	}
 	if name == "traceidratio" {

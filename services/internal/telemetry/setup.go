@@ -51,7 +51,8 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	}
 	otel.SetErrorHandler(&troubles{logger: o.Logger})
 	res, err := resource.New(ctx,
-		resource.WithAttributes(attribute.String("service.name", o.Service), attribute.String("service.version", o.Version)),
+		resource.WithAttributes(attribute.String("service.name", o.Service),
+			attribute.String("service.version", o.Version)),
 		resource.WithFromEnv(), resource.WithTelemetrySDK())
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
@@ -74,7 +75,8 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	return t, nil
 }
 
-func tracerProvider(ctx, ended context.Context, res *resource.Resource, logger *slog.Logger) (*sdktrace.TracerProvider, error) {
+func tracerProvider(ctx, ended context.Context, res *resource.Resource,
+	logger *slog.Logger) (*sdktrace.TracerProvider, error) {
 	sampler, err := configuredSampler()
 	if err != nil {
 		return nil, err
@@ -90,7 +92,9 @@ func tracerProvider(ctx, ended context.Context, res *resource.Resource, logger *
 	if err != nil {
 		return nil, fmt.Errorf("set up the export of traces: %w", err)
 	}
-	return NewTracerProvider(sampler, sdktrace.NewBatchSpanProcessor(&exporter{SpanExporter: otlp, logger: logger, ended: ended}), sdktrace.WithResource(res)), nil
+	return NewTracerProvider(sampler,
+		sdktrace.NewBatchSpanProcessor(&exporter{SpanExporter: otlp, logger: logger, ended: ended}),
+		sdktrace.WithResource(res)), nil
 }
 
 func exportsTraces() (bool, error) {
@@ -107,7 +111,8 @@ func exportsTraces() (bool, error) {
 		return false, nil
 	}
 	if p := env("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"); p != "" && p != "http/protobuf" {
-		return false, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q; traces are exported by http/protobuf only: set that, and the endpoint's HTTP port (4318 by default)", p)
+		return false,
+			fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q; traces are exported by http/protobuf only: set that, and the endpoint's HTTP port (4318 by default)", p)
 	}
 	return true, nil
 }

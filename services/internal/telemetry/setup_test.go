@@ -90,10 +90,11 @@ func TestADeadCollectorIsSaidOnceWhenItBeginsAndOnceWhenItEnds(t *testing.T) {
 	listener, err = net.Listen("tcp", addr)
 	require.NoError(t, err)
 	var taken atomic.Int64
-	collector := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		taken.Add(1)
-	})}}
+	collector := &httptest.Server{Listener: listener,
+		Config: &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			taken.Add(1)
+		})}}
 	collector.Start()
 	defer collector.Close()
 	require.Eventually(t, func() bool { spans(t, 10); return taken.Load() > 3 }, patience, 10*time.Millisecond)
@@ -160,18 +161,22 @@ func TestTheSamplerIsConfigured(t *testing.T) {
 		root, child  bool
 		err          string
 	}{
-		"nothing":              {root: true},
-		"all":                  {sampler: "always_on", root: true, child: true},
-		"none":                 {sampler: "always_off"},
-		"all by parent":        {sampler: "parentbased_always_on", root: true},
-		"none by parent":       {sampler: "parentbased_always_off"},
-		"a share of 1":         {sampler: "traceidratio", arg: "1", root: true, child: true},
-		"a share of 0":         {sampler: "parentbased_traceidratio", arg: "0"},
-		"no share":             {sampler: "parentbased_traceidratio", root: true},
-		"a share that is none": {sampler: "traceidratio", arg: "1%", err: `OTEL_TRACES_SAMPLER_ARG is "1%": must be the share of traces to keep, from 0 to 1`},
-		"too large a share":    {sampler: "traceidratio", arg: "1.5", err: "from 0 to 1"},
-		"not a number":         {sampler: "traceidratio", arg: "NaN", err: "from 0 to 1"},
-		"an unknown one":       {sampler: "sometimes", err: `OTEL_TRACES_SAMPLER is "sometimes": must be always_on`},
+		"nothing":        {root: true},
+		"all":            {sampler: "always_on", root: true, child: true},
+		"none":           {sampler: "always_off"},
+		"all by parent":  {sampler: "parentbased_always_on", root: true},
+		"none by parent": {sampler: "parentbased_always_off"},
+		"a share of 1":   {sampler: "traceidratio", arg: "1", root: true, child: true},
+		"a share of 0":   {sampler: "parentbased_traceidratio", arg: "0"},
+		"no share":       {sampler: "parentbased_traceidratio", root: true},
+		"a share that is none": {
+			sampler: "traceidratio",
+			arg:     "1%",
+			err:     `OTEL_TRACES_SAMPLER_ARG is "1%": must be the share of traces to keep, from 0 to 1`,
+		},
+		"too large a share": {sampler: "traceidratio", arg: "1.5", err: "from 0 to 1"},
+		"not a number":      {sampler: "traceidratio", arg: "NaN", err: "from 0 to 1"},
+		"an unknown one":    {sampler: "sometimes", err: `OTEL_TRACES_SAMPLER is "sometimes": must be always_on`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("OTEL_TRACES_SAMPLER", c.sampler)

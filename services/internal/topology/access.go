@@ -86,8 +86,9 @@ var accesses = []access{
 		service:  Pull,
 		consumes: []Consumer{PullStripe, PullCommand},
 		// It orders a scan of itself when Stripe's events do not reach back to where it stopped reading.
-		publishes: []string{"stripe.{account}.*", "sync.{account}.*.*", "dead.pull.{account}.*", "command.pull.{account}.>"},
-		ranges:    []string{BucketObserved, BucketLink},
+		publishes: []string{"stripe.{account}.*", "sync.{account}.*.*", "dead.pull.{account}.*",
+			"command.pull.{account}.>"},
+		ranges: []string{BucketObserved, BucketLink},
 		writes: []key{
 			{BucketObserved, "{account}.*"},
 			{BucketBudget, "{account}"},
@@ -101,8 +102,9 @@ var accesses = []access{
 		reads: []key{{BucketCursor, "paused.{account}.pull"}, {BucketLink, "{account}.*"}},
 	},
 	{
-		service:   Reconciliation,
-		consumes:  []Consumer{ReconciliationCatalog, ReconciliationStripe, ReconciliationSync, ReconciliationDead, ReconciliationObserved},
+		service: Reconciliation,
+		consumes: []Consumer{ReconciliationCatalog, ReconciliationStripe, ReconciliationSync, ReconciliationDead,
+			ReconciliationObserved},
 		publishes: []string{"sync.{account}.*.*", "dead.reconciliation.{account}.*", "command.*.{account}.>"},
 		newest:    []string{"dead.*.{account}.*"},
 		// The oldest message of each backlog: how far a service is, and for how long it has been there.

@@ -21,14 +21,18 @@ func dataLoss(ctx context.Context, want jetstream.StreamConfig, s jetstream.Stre
 		losses = append(losses, fmt.Sprintf("all but the newest %d messages of each subject", limit))
 	}
 	if want.MaxAge > 0 && (have.MaxAge == 0 || have.MaxAge > want.MaxAge) && time.Since(state.FirstTime) > want.MaxAge {
-		losses = append(losses, fmt.Sprintf("messages older than %s, the oldest being of %s", want.MaxAge, state.FirstTime.UTC().Format(time.RFC3339)))
+		losses = append(losses,
+			fmt.Sprintf("messages older than %s, the oldest being of %s", want.MaxAge,
+				state.FirstTime.UTC().Format(time.RFC3339)))
 	}
 	orphaned, err := orphans(ctx, want.Subjects, s)
 	if err != nil {
 		return "", err
 	}
 	if orphaned > 0 {
-		losses = append(losses, fmt.Sprintf("from every consumer %d messages on subjects that the stream would not have any more", orphaned))
+		losses = append(losses,
+			fmt.Sprintf("from every consumer %d messages on subjects that the stream would not have any more",
+				orphaned))
 	}
 	return strings.Join(losses, ", and "), nil
 }

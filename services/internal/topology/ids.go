@@ -32,6 +32,6 @@ func PlainText(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, string(utf8.RuneError)), "\x00", "")
 }
 
-// longestID is the length of the longest id that Stripe takes, 255 characters, in bytes. Postgres refuses index entries of more than
-// 2,704 bytes.
+// longestID is the length of the longest id that Stripe takes, 255 characters, in bytes. Postgres refuses index entries
+// of more than 2,704 bytes.
 const longestID = 4 * 255

@@ -68,8 +68,9 @@ func streamSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 	}
 	type c = jetstream.StreamConfig
 	subjects := setting[c]{
-		name: "subjects", want: want.Subjects, have: have.Subjects, lowers: len(uncovered(have.Subjects, want.Subjects)) > 0,
-		set: func(c *c) { c.Subjects = want.Subjects },
+		name: "subjects", want: want.Subjects, have: have.Subjects,
+		lowers: len(uncovered(have.Subjects, want.Subjects)) > 0,
+		set:    func(c *c) { c.Subjects = want.Subjects },
 	}
 	if more := uncovered(want.Subjects, have.Subjects); len(more) > 0 {
 		subjects.partly = func(c *c) { c.Subjects = slices.Concat(have.Subjects, more) }
@@ -82,7 +83,8 @@ func streamSettings(want, have jetstream.StreamConfig) []setting[jetstream.Strea
 		},
 		{
 			name: "max messages per subject", want: want.MaxMsgsPerSubject, have: have.MaxMsgsPerSubject,
-			lowers: fewer(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject), set: func(c *c) { c.MaxMsgsPerSubject = want.MaxMsgsPerSubject },
+			lowers: fewer(want.MaxMsgsPerSubject, have.MaxMsgsPerSubject),
+			set:    func(c *c) { c.MaxMsgsPerSubject = want.MaxMsgsPerSubject },
 		},
 		{
 			name: "max age", want: want.MaxAge, have: have.MaxAge,
@@ -178,7 +180,8 @@ func consumerSettings(want, have jetstream.ConsumerConfig) []setting[jetstream.C
 		},
 		{
 			name: "max ack pending", want: want.MaxAckPending, have: have.MaxAckPending,
-			lowers: fewer(want.MaxAckPending, have.MaxAckPending), set: func(c *c) { c.MaxAckPending = want.MaxAckPending },
+			lowers: fewer(want.MaxAckPending, have.MaxAckPending),
+			set:    func(c *c) { c.MaxAckPending = want.MaxAckPending },
 		},
 	}
 }

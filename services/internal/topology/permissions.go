@@ -5,11 +5,12 @@ import (
 	"strings"
 )
 
-// PermissionsFile is a file for the configuration of nats-server: for each user of the mesh a variable,
-// DRIFTLESS_PUSH and so on, with what the user may do. A server's configuration includes it and refers to the variables.
+// PermissionsFile is a file for the configuration of nats-server: for each user of the mesh a variable, DRIFTLESS_PUSH
+// and so on, with what the user may do. A server's configuration includes it and refers to the variables.
 func PermissionsFile(accounts []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `# What each user of the mesh may do on NATS, for the accounts: %s. The server's configuration includes this file and gives
+	fmt.Fprintf(&b,
+		`# What each user of the mesh may do on NATS, for the accounts: %s. The server's configuration includes this file and gives
 # each user its variable, as in permissions: $DRIFTLESS_PUSH; see nats-server.conf.
 # Generated from the topology. For other accounts: driftless topology permissions --account NAME,NAME
 `, strings.Join(Options{Accounts: accounts}.accounts(), ", "))

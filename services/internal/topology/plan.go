@@ -18,7 +18,8 @@ type Difference struct {
 	Detail string `json:"detail"`
 	// Missing is true when nothing of that name exists.
 	Missing bool `json:"missing"`
-	// Lowers says which part of Detail lowers or removes something; empty for none. It is carried out only if that is allowed.
+	// Lowers says which part of Detail lowers or removes something; empty for none. It is carried out only if that is
+	// allowed.
 	Lowers string `json:"lowers,omitempty"`
 	// DataLoss says which messages the whole change would lose; empty for none.
 	DataLoss string `json:"loses,omitempty"`
@@ -157,7 +158,8 @@ func (p *planner) stream(ctx context.Context, want jetstream.StreamConfig) error
 		return err
 	}
 	m := merge(s.CachedInfo().Config, p.o.lowers(), streamSettings(want, s.CachedInfo().Config))
-	return p.update("stream", want.Name, m, want, func(c jetstream.StreamConfig) (string, error) { return dataLoss(ctx, c, s) })
+	return p.update("stream", want.Name, m, want,
+		func(c jetstream.StreamConfig) (string, error) { return dataLoss(ctx, c, s) })
 }
 
 func (p *planner) bucket(ctx context.Context, b bucket) error {
@@ -188,7 +190,8 @@ func (p *planner) bucket(ctx context.Context, b bucket) error {
 // update adds the difference of a stream, or of a bucket's stream, from what is wanted. loses says what a configuration
 // would lose.
 func (p *planner) update(
-	kind, name string, m merged[jetstream.StreamConfig], want jetstream.StreamConfig, loses func(jetstream.StreamConfig) (string, error),
+	kind, name string, m merged[jetstream.StreamConfig], want jetstream.StreamConfig,
+	loses func(jetstream.StreamConfig) (string, error),
 ) error {
 	if len(m.changes) == 0 {
 		return nil
@@ -238,7 +241,12 @@ func (p *planner) consumer(ctx context.Context, c durable) error {
 	if len(m.changes) == 0 {
 		return nil
 	}
-	d := Difference{Kind: "consumer", Name: name, Detail: strings.Join(m.changes, ", "), Lowers: strings.Join(m.lowers, ", ")}
+	d := Difference{
+		Kind:   "consumer",
+		Name:   name,
+		Detail: strings.Join(m.changes, ", "),
+		Lowers: strings.Join(m.lowers, ", "),
+	}
 	if have.FilterSubject != c.config.FilterSubject {
 		// A changed filter does not go back to what was stored before.
 		d.DataLoss = "sight of what is stored already and fits only the new filter, or was to be delivered by the old one (" +

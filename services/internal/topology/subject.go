@@ -52,8 +52,8 @@ func Token(id string) string {
 	return token[:longestToken-len(shortened)-2*len(sum)] + shortened + hex.EncodeToString(sum[:])
 }
 
-// longestToken keeps subjects far from what the server takes in a line, 4096 bytes by default: it closes the connection of a client that
-// sends a longer one, and the ids of products are anybody's.
+// longestToken keeps subjects far from what the server takes in a line, 4096 bytes by default: it closes the connection
+// of a client that sends a longer one, and the ids of products are anybody's.
 const longestToken = 512
 
 // shortened stands between the beginning of an id and its hash.
@@ -83,8 +83,8 @@ func escape(id string) string {
 	return id
 }
 
-// ParseToken gives the id of which Token made the token, "" if it is shortened: only the message's body tells the id then. What
-// Token would not make stays as it is.
+// ParseToken gives the id of which Token made the token, "" if it is shortened: only the message's body tells the id
+// then. What Token would not make stays as it is.
 func ParseToken(token string) string {
 	if token == "=" || strings.Contains(token, shortened) {
 		return ""

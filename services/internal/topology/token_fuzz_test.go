@@ -7,7 +7,8 @@ import (
 
 // Every id has a token of its own, which any subject and bucket takes.
 func FuzzToken(f *testing.F) {
-	for _, id := range []string{"", "mug", "=", "==", "=20", "a b", "a.b", "*", ">", "\x00", "\xff", "漢", strings.Repeat("x", 512), strings.Repeat("x", 513), strings.Repeat(".", 171)} {
+	for _, id := range []string{"", "mug", "=", "==", "=20", "a b", "a.b", "*", ">", "\x00", "\xff", "漢",
+		strings.Repeat("x", 512), strings.Repeat("x", 513), strings.Repeat(".", 171)} {
 		f.Add(id, id+"x")
 		f.Add(id, strings.ToUpper(id))
 	}
@@ -18,7 +19,8 @@ func FuzzToken(f *testing.F) {
 			t.Fatalf("a token of %d bytes for %q", len(token), a)
 		}
 		for i := range len(token) {
-			if c := token[i]; c != '=' && c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			if c := token[i]; c != '=' && c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') &&
+				(c < 'A' || c > 'Z') {
 				t.Fatalf("%q has the character %q, for %q", token, c, a)
 			}
 		}

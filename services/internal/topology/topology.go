@@ -151,8 +151,8 @@ type Options struct {
 	Replicas int
 	// Placement of every stream in a cluster, or a super-cluster; anywhere if it names nothing.
 	Placement Placement
-	// AllowLowering carries out what lowers replicas or limits, or removes a subject, a placement or a feature. Without it
-	// Apply leaves such settings as they are, and tells Kept.
+	// AllowLowering carries out what lowers replicas or limits, or removes a subject, a placement or a feature. Without
+	// it Apply leaves such settings as they are, and tells Kept.
 	AllowLowering bool
 	// AllowDataLoss carries out what would lose messages, lowering included; without it Apply refuses that.
 	AllowDataLoss bool
@@ -161,8 +161,8 @@ type Options struct {
 	// Refused is told of protections that the server does not take, and why; the mesh works without them. If it is
 	// nil they are errors of Apply.
 	Refused func(Difference, error)
-	// Accounts that get consumers; DefaultAccount if none is named. Those of accounts that are not named are left as they
-	// are.
+	// Accounts that get consumers; DefaultAccount if none is named. Those of accounts that are not named are left as
+	// they are.
 	Accounts []string
 }
 
@@ -230,7 +230,13 @@ func consumerConfig(name, filter string, maxAckPending int) jetstream.ConsumerCo
 
 // downstream says in which order streams are asked for their consumers, those that are not named in the middle: what a
 // service makes of a message is stored further down before the message is acknowledged, so that one of the two counts.
-var downstream = map[string]int{StreamCommand: -2, StreamCatalog: -1, "KV_" + BucketObserved: 1, StreamSync: 2, StreamDead: 2}
+var downstream = map[string]int{
+	StreamCommand:          -2,
+	StreamCatalog:          -1,
+	"KV_" + BucketObserved: 1,
+	StreamSync:             2,
+	StreamDead:             2,
+}
 
 func ConsumedStreams() []string {
 	var names []string

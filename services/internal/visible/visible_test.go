@@ -60,7 +60,8 @@ func FuzzVisible(f *testing.F) {
 		}
 		safe := JSON(data)
 		var was, is map[string]string
-		if json.Unmarshal(data, &was) != nil || json.Unmarshal(safe, &is) != nil || len(is) != 1 || is["k"+strings.ToValidUTF8(s, "\ufffd")] != was["k"+strings.ToValidUTF8(s, "\ufffd")] {
+		if json.Unmarshal(data, &was) != nil || json.Unmarshal(safe, &is) != nil || len(is) != 1 ||
+			is["k"+strings.ToValidUTF8(s, "\ufffd")] != was["k"+strings.ToValidUTF8(s, "\ufffd")] {
 			t.Fatalf("%q becomes %q", data, safe)
 		}
 		if strings.ContainsFunc(string(safe), func(r rune) bool { return hidden(r) && r != '\n' && r != '\t' }) {

@@ -69,7 +69,9 @@ func (cmd *captureCmd) Run(ctx context.Context, c *cli) (err error) {
 
 func (r *captureResult) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "captured %d products at %.0f a second, from the log to JetStream's acknowledgement (sync always)\n", r.Products, r.CapturePerSecond)
+	fmt.Fprintf(&b,
+		"captured %d products at %.0f a second, from the log to JetStream's acknowledgement (sync always)\n",
+		r.Products, r.CapturePerSecond)
 	fmt.Fprintf(&b, "raw atomic batches of the same payloads: %.0f a second\n", r.RawPublishPerSecond)
 	fmt.Fprintf(&b, "pg_recvlogical on the same log:          %.0f a second\n", r.PgRecvlogicalPerSec)
 	fmt.Fprintf(&b, "ratio to the slower of the two:          %.2f\n", r.RatioToSlower)
@@ -201,7 +203,8 @@ func (b *captureBench) fill(ctx context.Context) (*pgx.Conn, error) {
 // edit changes every product.
 func (b *captureBench) edit(ctx context.Context, conn *pgx.Conn) error {
 	for from := 1; from <= b.Products; from += b.Transaction {
-		if _, err := conn.Exec(ctx, `UPDATE driftless.products SET name = name || '!' FROM generate_series($1::int, $2::int) i WHERE id = 'product-' || i`,
+		if _, err := conn.Exec(ctx,
+			`UPDATE driftless.products SET name = name || '!' FROM generate_series($1::int, $2::int) i WHERE id = 'product-' || i`,
 			from, from+b.Transaction-1); err != nil {
 			return fmt.Errorf("change the catalog: %w", err)
 		}
@@ -288,8 +291,10 @@ func (b *captureBench) recvlogical(ctx context.Context, end string) (time.Durati
 		return 0, err
 	}
 	start := time.Now()
-	out, err := exec.CommandContext(ctx, program, "--dbname", b.database, "--slot", benchSlot, "--start", "--endpos", end, "--file", os.DevNull,
-		"--option", "proto_version=1", "--option", "publication_names=driftless", "--option", "messages=true", "--no-loop").CombinedOutput()
+	out, err := exec.CommandContext(ctx, program, "--dbname", b.database, "--slot", benchSlot, "--start", "--endpos",
+		end, "--file", os.DevNull,
+		"--option", "proto_version=1", "--option", "publication_names=driftless", "--option", "messages=true",
+		"--no-loop").CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("pg_recvlogical: %w: %s", err, out)
 	}
@@ -313,7 +318,12 @@ func recvlogicalProgram() (string, error) {
 func (b *captureBench) rawPublish(ctx context.Context) (time.Duration, error) {
 	const stream = "BENCH"
 	js := b.mesh.JetStream()
-	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: stream, Subjects: []string{"bench.*"}, AllowAtomicPublish: true, MaxMsgsPerSubject: 16}); err != nil {
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{
+		Name:               stream,
+		Subjects:           []string{"bench.*"},
+		AllowAtomicPublish: true,
+		MaxMsgsPerSubject:  16,
+	}); err != nil {
 		return 0, fmt.Errorf("make a stream: %w", err)
 	}
 	payloads := make([][]byte, b.Products)
@@ -322,7 +332,8 @@ func (b *captureBench) rawPublish(ctx context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("read what was captured: %w", err)
 	}
 	for i := range payloads {
-		msg, err := catalog.GetLastMsgForSubject(ctx, topology.CatalogSubject("default", topology.Live, fmt.Sprintf("product-%d", i+1)))
+		msg, err := catalog.GetLastMsgForSubject(ctx,
+			topology.CatalogSubject("default", topology.Live, fmt.Sprintf("product-%d", i+1)))
 		if err != nil {
 			return 0, fmt.Errorf("read what was captured: %w", err)
 		}

@@ -40,7 +40,8 @@ type compareResult struct {
 	// Of ingestion and of all processes of Postgres, while they compare.
 	IngestionCPUSeconds float64 `json:"ingestion_cpu_seconds"`
 	PostgresCPUSeconds  float64 `json:"postgres_cpu_seconds"`
-	// PostgresCores is how many cores Postgres keeps busy meanwhile; BarePostgresCPUSeconds what the bare loop costs it.
+	// PostgresCores is how many cores Postgres keeps busy meanwhile; BarePostgresCPUSeconds what the bare loop costs
+	// it.
 	PostgresCores          float64 `json:"postgres_cores"`
 	BarePostgresCPUSeconds float64 `json:"bare_postgres_cpu_seconds"`
 }
@@ -223,7 +224,8 @@ func (b *compareBench) plant(ctx context.Context) error {
 			return err
 		}
 		change.Product.Name += ", otherwise"
-		if err := b.servers.mesh.Publish(ctx, topology.CatalogSubject(benchAccount, topology.Bulk, id), change); err != nil {
+		if err := b.servers.mesh.Publish(ctx, topology.CatalogSubject(benchAccount, topology.Bulk, id),
+			change); err != nil {
 			return err
 		}
 		b.result.Planted++

@@ -48,8 +48,10 @@ func measureService(ctx context.Context, program, name, database, nats string) (
 		return f, err
 	}
 	cmd := exec.CommandContext(ctx, program)
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "NATS_URL="+nats, "STRIPE_API_KEY=sk_test_bench", "STRIPE_API_BASE=http://127.0.0.1:1",
-		"STRIPE_WEBHOOK_SECRET=whsec_bench", "DRIFTLESS_LOG_LEVEL=error", "DRIFTLESS_"+strings.ToUpper(name)+"_ADDR="+addr)
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "NATS_URL="+nats, "STRIPE_API_KEY=sk_test_bench",
+		"STRIPE_API_BASE=http://127.0.0.1:1",
+		"STRIPE_WEBHOOK_SECRET=whsec_bench", "DRIFTLESS_LOG_LEVEL=error",
+		"DRIFTLESS_"+strings.ToUpper(name)+"_ADDR="+addr)
 	cmd.Stderr = os.Stderr
 	start := time.Now()
 	if err := cmd.Start(); err != nil {

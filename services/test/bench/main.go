@@ -30,7 +30,8 @@ func run() int {
 	defer stop()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	var c cli
-	parsed := kong.Parse(&c, kong.Name("bench"), kong.Description("Measures Driftless against a ceiling taken in the same run."),
+	parsed := kong.Parse(&c, kong.Name("bench"),
+		kong.Description("Measures Driftless against a ceiling taken in the same run."),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&c))
 	if err := parsed.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -29,7 +29,8 @@ func startProcess(ctx context.Context, name, addr string, env ...string) (*proce
 		return nil, fmt.Errorf("find the services' programs: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), name))
-	cmd.Env = append(append(os.Environ(), "DRIFTLESS_LOG_LEVEL=error", "DRIFTLESS_"+strings.ToUpper(name)+"_ADDR="+addr), env...)
+	cmd.Env = append(append(os.Environ(), "DRIFTLESS_LOG_LEVEL=error",
+		"DRIFTLESS_"+strings.ToUpper(name)+"_ADDR="+addr), env...)
 	cmd.Stderr = os.Stderr
 	start := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -42,8 +42,8 @@ type pushCmd struct {
 
 type pushResult struct {
 	// LimitUtilisation is the least share of Stripe's limit that was used, over all numbers of replicas;
-	// RateLimitedAfterFirstSecond how many calls were turned away, the first second of each aside; BareLoopRatio the pushes
-	// per second with no limit against a bare loop of the same calls.
+	// RateLimitedAfterFirstSecond how many calls were turned away, the first second of each aside; BareLoopRatio the
+	// pushes per second with no limit against a bare loop of the same calls.
 	LimitUtilisation            float64 `json:"limit_utilisation"`
 	RateLimitedAfterFirstSecond int     `json:"rate_limited_after_first_second"`
 	BareLoopRatio               float64 `json:"bare_loop_ratio"`
@@ -123,10 +123,14 @@ func (cmd *pushCmd) Run(ctx context.Context, c *cli) error {
 func (r *pushResult) text() string {
 	var b strings.Builder
 	u := r.Unlimited
-	fmt.Fprintf(&b, "no limit: %d new products at %.0f a second; a bare stripe-go loop of the same calls: %.0f; ratio %.2f\n", u.Products, u.PushesPerSecond, u.BarePerSecond, u.Ratio)
-	fmt.Fprintf(&b, "calls per new product with one price: %.2f; %d edits of one product, made at once: %d calls\n", r.Calls.PerNewProduct, r.Calls.Edits, r.Calls.ForEdits)
+	fmt.Fprintf(&b,
+		"no limit: %d new products at %.0f a second; a bare stripe-go loop of the same calls: %.0f; ratio %.2f\n",
+		u.Products, u.PushesPerSecond, u.BarePerSecond, u.Ratio)
+	fmt.Fprintf(&b, "calls per new product with one price: %.2f; %d edits of one product, made at once: %d calls\n",
+		r.Calls.PerNewProduct, r.Calls.Edits, r.Calls.ForEdits)
 	for _, l := range r.AtTheLimit {
-		fmt.Fprintf(&b, "%d replicas: %.1f calls a second of %.0f allowed, ratio %.3f; 429s: %d, after the first second %d\n",
+		fmt.Fprintf(&b,
+			"%d replicas: %.1f calls a second of %.0f allowed, ratio %.3f; 429s: %d, after the first second %d\n",
 			l.Replicas, l.CallsPerSecond, l.Limit, l.Ratio, l.RateLimited, l.RateLimitedLater)
 	}
 	for _, l := range r.Latency {
@@ -148,7 +152,8 @@ type pushBench struct {
 	close       []func() error
 }
 
-func newPushBench(ctx context.Context, sim stripesim.Config, limits budget.Limits, concurrency int) (b *pushBench, err error) {
+func newPushBench(ctx context.Context, sim stripesim.Config, limits budget.Limits,
+	concurrency int) (b *pushBench, err error) {
 	b = &pushBench{limits: limits, concurrency: concurrency}
 	defer func() {
 		if err != nil {
@@ -209,26 +214,31 @@ func (b *pushBench) push(ctx context.Context) {
 	b.start(ctx, func(ctx context.Context) error {
 		return push.Run(ctx, push.Config{
 			Account: benchAccount, NATS: mesh.Config{URL: b.nats, Name: "push", Logger: slog.Default()},
-			Stripe: stripeapi.Config{Key: benchKey, Base: b.sim, Transport: b.transport}, Limits: b.limits, Concurrency: b.concurrency,
-			HTTP: httpserver.Config{Addr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)}, Logger: slog.New(slog.DiscardHandler),
+			Stripe: stripeapi.Config{Key: benchKey, Base: b.sim, Transport: b.transport}, Limits: b.limits,
+			Concurrency: b.concurrency,
+			HTTP:        httpserver.Config{Addr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)},
+			Logger:      slog.New(slog.DiscardHandler),
 		})
 	})
 }
 
 func benchProduct(id, name, amount string) *catalogv1.Product {
 	return &catalogv1.Product{
-		Id: id, Name: name, DefaultPrice: id + "-eur", Prices: []*catalogv1.Price{{Id: id + "-eur", Currency: "eur", UnitAmount: amount}},
+		Id: id, Name: name, DefaultPrice: id + "-eur",
+		Prices: []*catalogv1.Price{{Id: id + "-eur", Currency: "eur", UnitAmount: amount}},
 	}
 }
 
 // want publishes desired states.
-func (b *pushBench) want(ctx context.Context, lane topology.Lane, version uint64, products ...*catalogv1.Product) error {
+func (b *pushBench) want(ctx context.Context, lane topology.Lane, version uint64,
+	products ...*catalogv1.Product) error {
 	out := make([]mesh.Outgoing, len(products))
 	for i, p := range products {
 		out[i] = mesh.Outgoing{
 			Subject: topology.CatalogSubject(benchAccount, lane, p.GetId()), Version: version,
 			Body: &catalogv1.ProductChange{
-				Account: benchAccount, ProductId: p.GetId(), Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
+				Account: benchAccount, ProductId: p.GetId(), Version: version,
+				Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
 				CommittedAt: timestamppb.Now(),
 			},
 		}
@@ -311,7 +321,8 @@ func (cmd *pushCmd) unlimited(ctx context.Context) (r unlimitedResult, calls coa
 func (b *pushBench) edit(ctx context.Context, before int) (edits, calls int, err error) {
 	const n = 100
 	for i := range n {
-		if err := b.want(ctx, topology.Live, uint64(i+2), benchProduct("product-0", fmt.Sprintf("Edition %d", i), "1400")); err != nil {
+		if err := b.want(ctx, topology.Live, uint64(i+2),
+			benchProduct("product-0", fmt.Sprintf("Edition %d", i), "1400")); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -326,10 +337,12 @@ func (b *pushBench) edit(ctx context.Context, before int) (edits, calls int, err
 func (b *pushBench) bare(ctx context.Context, products, concurrency int) (time.Duration, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own value
 	transport.MaxIdleConnsPerHost = concurrency
-	api := client.New(benchKey, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(b.sim), HTTPClient: &http.Client{Transport: transport}, EnableTelemetry: stripe.Bool(false),
-		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-	})})
+	api := client.New(benchKey,
+		&stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+			URL: stripe.String(b.sim), HTTPClient: &http.Client{Transport: transport},
+			EnableTelemetry: stripe.Bool(false),
+			LeveledLogger:   &stripe.LeveledLogger{Level: stripe.LevelNull},
+		})})
 	next := make(chan int, products)
 	for i := range products {
 		next <- i
@@ -353,8 +366,12 @@ func (b *pushBench) bare(ctx context.Context, products, concurrency int) (time.D
 
 func bareProduct(ctx context.Context, api *client.API, id string) error {
 	params := &stripe.ProductParams{
-		Params: stripe.Params{Context: ctx, Headers: http.Header{"Stripe-Version": {"2025-02-24.acacia"}}}, ID: stripe.String(id), Name: stripe.String("Product"),
-		DefaultPriceData: &stripe.ProductDefaultPriceDataParams{Currency: stripe.String("eur"), UnitAmount: stripe.Int64(1400)},
+		Params: stripe.Params{Context: ctx, Headers: http.Header{"Stripe-Version": {"2025-02-24.acacia"}}},
+		ID:     stripe.String(id), Name: stripe.String("Product"),
+		DefaultPriceData: &stripe.ProductDefaultPriceDataParams{
+			Currency:   stripe.String("eur"),
+			UnitAmount: stripe.Int64(1400),
+		},
 	}
 	params.AddExtra("default_price_data[metadata]["+catalog.PriceMarker+"]", id+"-eur")
 	params.AddExpand("default_price.currency_options")
@@ -363,7 +380,8 @@ func bareProduct(ctx context.Context, api *client.API, id string) error {
 		return fmt.Errorf("bare call: %w", err)
 	}
 	_, err = api.Prices.Update(p.DefaultPrice.ID, &stripe.PriceParams{
-		Params: stripe.Params{Context: ctx}, LookupKey: stripe.String(id + "-eur"), TransferLookupKey: stripe.Bool(true),
+		Params: stripe.Params{Context: ctx}, LookupKey: stripe.String(id + "-eur"),
+		TransferLookupKey: stripe.Bool(true),
 	})
 	if err != nil {
 		return fmt.Errorf("bare call: %w", err)
@@ -384,7 +402,8 @@ func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult
 	priced, mixed := make([]*catalogv1.Product, n), make([]*catalogv1.Product, 0, 2*n)
 	for i := range n {
 		priced[i] = benchProduct(fmt.Sprintf("priced-%d", i), "Product", "1400")
-		mixed = append(mixed, benchProduct(priced[i].GetId(), "Product", "1600"), &catalogv1.Product{Id: fmt.Sprintf("plain-%d", i), Name: "Product"})
+		mixed = append(mixed, benchProduct(priced[i].GetId(), "Product",
+			"1600"), &catalogv1.Product{Id: fmt.Sprintf("plain-%d", i), Name: "Product"})
 	}
 	b.push(ctx)
 	if err := errors.Join(b.want(ctx, topology.Live, 1, priced...), b.done(ctx), b.stopPush()); err != nil {
@@ -444,7 +463,8 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 // latency of live changes, alone or beside a backfill.
 func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult, err error) {
 	rec := &recorder{next: http.DefaultTransport, at: map[string]time.Time{}}
-	b, err := newPushBench(ctx, stripesim.Config{}, budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate}, 0)
+	b, err := newPushBench(ctx, stripesim.Config{}, budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate},
+		0)
 	if err != nil {
 		return r, err
 	}
@@ -486,7 +506,8 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 	}
 	took := rec.since(ctx, committed)
 	if len(took) < len(committed) {
-		return r, fmt.Errorf("%d of %d live changes did not reach Stripe within a minute", len(committed)-len(took), len(committed))
+		return r, fmt.Errorf("%d of %d live changes did not reach Stripe within a minute", len(committed)-len(took),
+			len(committed))
 	}
 	slices.Sort(took)
 	r.P50, r.P99 = took[len(took)/2], took[len(took)*99/100]

@@ -81,7 +81,11 @@ func (cmd *reconcileCmd) Run(ctx context.Context, c *cli) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	b := &reconcileBench{reconcileCmd: cmd, world: w, result: &reconcileResult{Products: cmd.Products, PollIntervalMS: float64(cmd.Poll.Milliseconds())}}
+	b := &reconcileBench{
+		reconcileCmd: cmd,
+		world:        w,
+		result:       &reconcileResult{Products: cmd.Products, PollIntervalMS: float64(cmd.Poll.Milliseconds())},
+	}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -113,13 +117,17 @@ func (r *reconcileResult) text() string {
 		fmt.Fprintf(&b, "%-52s %s\n", what, fmt.Sprintf(format, values...))
 	}
 	row("products on both sides, and objects in Stripe", "%d, %d", r.Products, r.Objects)
-	row("full scan", "%.1f s, %.0f objects a second, %d list calls, %d reads", r.ScanSeconds, r.ScanPerSecond, r.ListCalls, r.Reads)
+	row("full scan", "%.1f s, %.0f objects a second, %d list calls, %d reads", r.ScanSeconds, r.ScanPerSecond,
+		r.ListCalls, r.Reads)
 	row("- listing, comparing, confirming", "%.1f s, %.1f s, %.1f s", r.ListSeconds, r.CompareSeconds, r.ConfirmSeconds)
-	row("bare stripe-go loop over the same lists", "%.0f objects a second, %d calls", r.BareListPerSecond, r.BareListCalls)
+	row("bare stripe-go loop over the same lists", "%.0f objects a second, %d calls", r.BareListPerSecond,
+		r.BareListCalls)
 	row("scan's rate to the bare loop's", "%.2f", r.BareListRatio)
-	row("a scan at Stripe's limits", "%.1f list calls a second of %.0f, ratio %.2f", r.LimitedListPerSecond, r.ListLimit, r.ListLimitRatio)
+	row("a scan at Stripe's limits", "%.1f list calls a second of %.0f, ratio %.2f", r.LimitedListPerSecond,
+		r.ListLimit, r.ListLimitRatio)
 	row("comparison alone (decode and diff), one core", "%.0f products a second", r.ComparePerSecond)
-	row("drift planted and found", "%d, %d; in the ledger %.1f s after the scan", r.DriftPlanted, r.DriftFound, r.SettleSeconds)
+	row("drift planted and found", "%d, %d; in the ledger %.1f s after the scan", r.DriftPlanted, r.DriftFound,
+		r.SettleSeconds)
 	for _, kind := range slices.Sorted(maps.Keys(r.DriftPlantedByKind)) {
 		row("- "+kind, "%d, %d", r.DriftPlantedByKind[kind], r.DriftFoundByKind[kind])
 	}
@@ -144,9 +152,12 @@ type reconcileBench struct {
 // environment of both services.
 func (b *reconcileBench) environment() []string {
 	return []string{
-		"NATS_URL=" + b.world.nats, "LEDGER_DATABASE_URL=" + b.world.database, "STRIPE_API_KEY=" + worldKey, "STRIPE_API_BASE=" + b.world.simURL,
-		"STRIPE_WEBHOOK_SECRET=" + worldSecret, "STRIPE_READ_ALLOWANCE=0", "STRIPE_RATE=1000000", "STRIPE_ENDPOINT_RATE=1000000",
-		"DRIFTLESS_POLL_INTERVAL=" + b.Poll.String(), "DRIFTLESS_SCAN_INTERVAL=0", "DRIFTLESS_DRIFT_POLICY=report", "DRIFTLESS_GRACE_PERIOD=1s",
+		"NATS_URL=" + b.world.nats, "LEDGER_DATABASE_URL=" + b.world.database, "STRIPE_API_KEY=" + worldKey,
+		"STRIPE_API_BASE=" + b.world.simURL,
+		"STRIPE_WEBHOOK_SECRET=" + worldSecret, "STRIPE_READ_ALLOWANCE=0", "STRIPE_RATE=1000000",
+		"STRIPE_ENDPOINT_RATE=1000000",
+		"DRIFTLESS_POLL_INTERVAL=" + b.Poll.String(), "DRIFTLESS_SCAN_INTERVAL=0", "DRIFTLESS_DRIFT_POLICY=report",
+		"DRIFTLESS_GRACE_PERIOD=1s",
 	}
 }
 
@@ -194,7 +205,8 @@ func (b *reconcileBench) compare(sample []row) error {
 	for time.Since(begun) < time.Second {
 		for _, p := range pairs {
 			desired, observed := &catalogv1.ProductChange{}, &catalogv1.Observed{}
-			if err := errors.Join(proto.Unmarshal(p.desired, desired), proto.Unmarshal(p.observed, observed)); err != nil {
+			if err := errors.Join(proto.Unmarshal(p.desired, desired),
+				proto.Unmarshal(p.observed, observed)); err != nil {
 				return fmt.Errorf("decode: %w", err)
 			}
 			if len(catalog.Diff(desired, observed)) > 0 {
@@ -210,10 +222,12 @@ func (b *reconcileBench) compare(sample []row) error {
 // bare lists all that the scan lists, with stripe-go and nothing around it.
 func (b *reconcileBench) bare(ctx context.Context) error {
 	transport := &counter{next: http.DefaultTransport}
-	api := client.New(worldKey, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(b.world.simURL), HTTPClient: &http.Client{Transport: transport}, EnableTelemetry: stripe.Bool(false),
-		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-	})})
+	api := client.New(worldKey,
+		&stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+			URL: stripe.String(b.world.simURL), HTTPClient: &http.Client{Transport: transport},
+			EnableTelemetry: stripe.Bool(false),
+			LeveledLogger:   &stripe.LeveledLogger{Level: stripe.LevelNull},
+		})})
 	begun := time.Now()
 	for _, active := range []bool{true, false} {
 		params := stripe.ListParams{Limit: stripe.Int64(100), Context: ctx}
@@ -222,7 +236,8 @@ func (b *reconcileBench) bare(ctx context.Context) error {
 			b.result.Objects++
 		}
 		prices := api.Prices.List(&stripe.PriceListParams{
-			ListParams: params, Active: stripe.Bool(active), Expand: []*string{stripe.String("data.tiers"), stripe.String("data.currency_options")},
+			ListParams: params, Active: stripe.Bool(active),
+			Expand: []*string{stripe.String("data.tiers"), stripe.String("data.currency_options")},
 		})
 		for prices.Next() {
 			b.result.Objects++
@@ -269,7 +284,8 @@ func (b *reconcileBench) start(ctx context.Context) (err error) {
 func (b *reconcileBench) readable(ctx context.Context) error {
 	for behind := true; behind; {
 		if err := b.world.ledger.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.product
-			WHERE desired_json_of <> desired_sequence OR observed_json_of <> observed_revision)`).Scan(&behind); err != nil {
+			WHERE desired_json_of <> desired_sequence OR observed_json_of <> observed_revision)`).Scan(
+			&behind); err != nil {
 			return fmt.Errorf("ask the ledger: %w", err)
 		}
 		if err := rest(ctx, 500*time.Millisecond); err != nil {
@@ -279,8 +295,8 @@ func (b *reconcileBench) readable(ctx context.Context) error {
 	return nil
 }
 
-// plant changes products in Stripe, in turn in each of the ways in which the two sides can come to differ. Nothing tells
-// of it.
+// plant changes products in Stripe, in turn in each of the ways in which the two sides can come to differ. Nothing
+// tells of it.
 func (b *reconcileBench) plant(ctx context.Context) error {
 	s := b.world.silent
 	price := func(id string) (string, error) {
@@ -304,9 +320,11 @@ func (b *reconcileBench) plant(ctx context.Context) error {
 		do   func(id string) error
 	}{
 		{"field differs", func(id string) error { return s.EditProduct(id, url.Values{"name": {"Changed"}}) }},
-		{"metadata differs", func(id string) error { return s.EditProduct(id, url.Values{"metadata[colour]": {"blue"}}) }},
+		{"metadata differs",
+			func(id string) error { return s.EditProduct(id, url.Values{"metadata[colour]": {"blue"}}) }},
 		{"product archived", func(id string) error { return s.EditProduct(id, url.Values{"active": {"false"}}) }},
-		{"price field differs", withPrice(func(p string) error { return s.EditPrice(p, url.Values{"nickname": {"Changed"}}) })},
+		{"price field differs",
+			withPrice(func(p string) error { return s.EditPrice(p, url.Values{"nickname": {"Changed"}}) })},
 		{"price archived", withPrice(func(p string) error { return s.EditPrice(p, url.Values{"active": {"false"}}) })},
 		{"price missing", withPrice(s.DeletePrice)},
 		{"product missing", func(id string) error { return s.DeleteProduct(id, true) }},
@@ -373,7 +391,8 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 	}
 	r := b.result
 	r.ScanSeconds = report.GetFinishedAt().AsTime().Sub(report.GetStartedAt().AsTime()).Seconds()
-	r.ListSeconds, r.CompareSeconds = took[meshv1.ScanPhase_SCAN_PHASE_LISTING].Seconds(), took[meshv1.ScanPhase_SCAN_PHASE_COMPARING].Seconds()
+	r.ListSeconds, r.CompareSeconds = took[meshv1.ScanPhase_SCAN_PHASE_LISTING].Seconds(),
+		took[meshv1.ScanPhase_SCAN_PHASE_COMPARING].Seconds()
 	r.ConfirmSeconds = took[meshv1.ScanPhase_SCAN_PHASE_CONFIRMING].Seconds()
 	r.ScanPerSecond = float64(report.GetProducts()+report.GetPrices()) / r.ScanSeconds
 	r.BareListRatio = r.ScanPerSecond / r.BareListPerSecond

@@ -122,8 +122,11 @@ func (w *world) startSim(ctx context.Context) error {
 	w.simURL = "http://" + listener.Addr().String()
 	w.sim, err = stripesim.New(stripesim.Config{
 		Limits: stripesim.Limits{Off: true}, RequestLog: -1, Logger: slog.New(slog.DiscardHandler),
-		Clock:    func() time.Time { return time.Now().Add(-time.Duration(w.past.Load())) },
-		Webhooks: []stripesim.Webhook{{URL: "http://" + w.pullAddr + "/stripe/webhook", Secrets: []string{worldSecret}}},
+		Clock: func() time.Time { return time.Now().Add(-time.Duration(w.past.Load())) },
+		Webhooks: []stripesim.Webhook{{
+			URL:     "http://" + w.pullAddr + "/stripe/webhook",
+			Secrets: []string{worldSecret},
+		}},
 	})
 	if err != nil {
 		return err
@@ -133,7 +136,11 @@ func (w *world) startSim(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 2)
 	go func() {
-		done <- httpserver.Run(ctx, httpserver.Config{Listener: listener, Handler: w.sim.Handler(), Logger: slog.New(slog.DiscardHandler)})
+		done <- httpserver.Run(ctx, httpserver.Config{
+			Listener: listener,
+			Handler:  w.sim.Handler(),
+			Logger:   slog.New(slog.DiscardHandler),
+		})
 	}()
 	go func() { w.sim.Run(ctx); done <- nil }()
 	w.close = append(w.close, func() error {
@@ -153,9 +160,15 @@ func wanted(id string) *catalogv1.ProductChange {
 		Account: benchAccount, ProductId: id, Version: worldVersion, Operation: catalogv1.Operation_OPERATION_UPSERT,
 		CommittedAt: timestamppb.New(time.Unix(1_750_000_000, 0)),
 		Product: &catalogv1.Product{
-			Id: id, Name: "Product " + id, Description: "Words about " + id + ", as a shop has them: what it is, and what it is good for.",
-			Metadata: map[string]string{"sku": "SKU-" + id, "colour": "red"},
-			Prices:   []*catalogv1.Price{{Id: id + "-eur", Currency: "eur", UnitAmount: "1400", Nickname: "Standard"}},
+			Id: id, Name: "Product " + id,
+			Description: "Words about " + id + ", as a shop has them: what it is, and what it is good for.",
+			Metadata:    map[string]string{"sku": "SKU-" + id, "colour": "red"},
+			Prices: []*catalogv1.Price{{
+				Id:         id + "-eur",
+				Currency:   "eur",
+				UnitAmount: "1400",
+				Nickname:   "Standard",
+			}},
 		},
 	}
 }
@@ -247,7 +260,8 @@ func both(product, price stripeapi.Listed) (row, error) {
 	if product.ID != price.ProductID {
 		return row{}, fmt.Errorf("price %s is not of product %s", price.ID, product.ID)
 	}
-	r := row{wanted(product.ID), &catalogv1.Observed{Account: benchAccount, ProductId: product.ID, Version: worldVersion}}
+	r := row{wanted(product.ID),
+		&catalogv1.Observed{Account: benchAccount, ProductId: product.ID, Version: worldVersion}}
 	s, p := *product.Product, *price.Price
 	s.Fetched, p.Fetched = true, true
 	catalog.ObserveProduct(r.observed, s)
@@ -285,12 +299,20 @@ func (w *world) know(ctx context.Context, rows []row) error {
 	states := make([]*nats.Msg, len(rows))
 	for i, r := range rows {
 		id := r.desired.GetProductId()
-		out[i] = mesh.Outgoing{Subject: topology.CatalogSubject(benchAccount, topology.Bulk, id), Version: worldVersion, Body: r.desired}
+		out[i] = mesh.Outgoing{
+			Subject: topology.CatalogSubject(benchAccount, topology.Bulk, id),
+			Version: worldVersion,
+			Body:    r.desired,
+		}
 		data, err := proto.Marshal(r.observed)
 		if err != nil {
 			return fmt.Errorf("encode: %w", err)
 		}
-		states[i] = &nats.Msg{Subject: "$KV." + topology.BucketObserved + "." + benchAccount + "." + topology.Token(id), Data: data, Header: nats.Header{}}
+		states[i] = &nats.Msg{
+			Subject: "$KV." + topology.BucketObserved + "." + benchAccount + "." + topology.Token(id),
+			Data:    data,
+			Header:  nats.Header{},
+		}
 	}
 	if err := w.mesh.PublishBatch(ctx, out); err != nil {
 		return err

@@ -45,8 +45,8 @@ type tracingMode struct {
 	Sampled          string  `json:"sampled"`
 	CapturePerSecond float64 `json:"capture_per_second"`
 	PushPerSecond    float64 `json:"push_per_second"`
-	// Processor time of this process for each product, in milliseconds; that of NATS and the simulator is in it. It tells
-	// the cost also on a machine that has other work to do.
+	// Processor time of this process for each product, in milliseconds; that of NATS and the simulator is in it. It
+	// tells the cost also on a machine that has other work to do.
 	CaptureCPU float64 `json:"capture_cpu_ms"`
 	PushCPU    float64 `json:"push_cpu_ms"`
 	// SpanBytes that reached the collector in all rounds.
@@ -56,8 +56,8 @@ type tracingMode struct {
 	captured, pushed, captureCPU, pushCPU []float64
 }
 
-// Run measures the modes in turn, round by round and each time in another order, so that what else the machine does, and what
-// went before, strikes them alike.
+// Run measures the modes in turn, round by round and each time in another order, so that what else the machine does,
+// and what went before, strikes them alike.
 func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 	capture, err := newCaptureBench(ctx, &captureCmd{Products: cmd.Captured, Transaction: cmd.Transaction})
 	if err != nil {
@@ -69,7 +69,8 @@ func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	push, err := newPushBench(ctx, stripesim.Config{Limits: stripesim.Limits{Off: true}}, budget.Limits{}, cmd.Concurrency)
+	push, err := newPushBench(ctx, stripesim.Config{Limits: stripesim.Limits{Off: true}}, budget.Limits{},
+		cmd.Concurrency)
 	if err != nil {
 		return err
 	}
@@ -79,11 +80,14 @@ func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 		return err
 	}
 	defer func() { _ = sink.server.Close() }()
-	r := &tracingResult{Modes: []*tracingMode{{Sampled: "off"}, {Sampled: "1%", share: "0.01"}, {Sampled: "100%", share: "1"}}}
+	r := &tracingResult{
+		Modes: []*tracingMode{{Sampled: "off"}, {Sampled: "1%", share: "0.01"}, {Sampled: "100%", share: "1"}},
+	}
 	for round := range cmd.Rounds {
 		for i := range r.Modes {
 			m := r.Modes[(i+round)%len(r.Modes)]
-			if err := cmd.measure(ctx, m, sink, capture, conn, push, fmt.Sprintf("%s-%d", strings.TrimSuffix(m.Sampled, "%"), round)); err != nil {
+			if err := cmd.measure(ctx, m, sink, capture, conn, push,
+				fmt.Sprintf("%s-%d", strings.TrimSuffix(m.Sampled, "%"), round)); err != nil {
 				return fmt.Errorf("tracing %s: %w", m.Sampled, err)
 			}
 		}
@@ -101,22 +105,27 @@ func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 func (r *tracingResult) text() string {
 	var b strings.Builder
 	for _, m := range r.Modes {
-		fmt.Fprintf(&b, "tracing %-5s captured %.0f a second (%.3f ms of processor time each), pushed %.0f a second (%.2f ms); %.1f MB of spans\n",
+		fmt.Fprintf(&b,
+			"tracing %-5s captured %.0f a second (%.3f ms of processor time each), pushed %.0f a second (%.2f ms); %.1f MB of spans\n",
 			m.Sampled+":", m.CapturePerSecond, m.CaptureCPU, m.PushPerSecond, m.PushCPU, float64(m.SpanBytes)/1e6)
 	}
-	fmt.Fprintf(&b, "of the throughput without tracing: at 1%% capture %.2f, push %.2f; at 100%% capture %.2f, push %.2f\n", r.CaptureAt1, r.PushAt1, r.CaptureAt100, r.PushAt100)
+	fmt.Fprintf(&b,
+		"of the throughput without tracing: at 1%% capture %.2f, push %.2f; at 100%% capture %.2f, push %.2f\n",
+		r.CaptureAt1, r.PushAt1, r.CaptureAt100, r.PushAt100)
 	return b.String()
 }
 
 // measure takes one figure of each kind with tracing set up as a service sets it up.
-func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, capture *captureBench, conn *pgx.Conn, push *pushBench, prefix string) (err error) {
+func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, capture *captureBench, conn *pgx.Conn,
+	push *pushBench, prefix string) (err error) {
 	before := sink.bytes.Load()
 	endpoint := ""
 	if m.share != "" {
 		endpoint = sink.url
 	}
 	for name, value := range map[string]string{
-		"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": m.share,
+		"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+		"OTEL_TRACES_SAMPLER_ARG": m.share,
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			return fmt.Errorf("set up tracing: %w", err)
@@ -202,10 +211,11 @@ func startSink() (*sink, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	s := &sink{url: "http://" + listener.Addr().String()}
-	s.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		n, _ := io.Copy(io.Discard, r.Body)
-		s.bytes.Add(n)
-	})}
+	s.server = &http.Server{ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			n, _ := io.Copy(io.Discard, r.Body)
+			s.bytes.Add(n)
+		})}
 	go func() { _ = s.server.Serve(listener) }()
 	return s, nil
 }

@@ -72,7 +72,8 @@ func TestTwoAccountsGetWhatIsTheirs(t *testing.T) {
 	go func() {
 		done <- stripesim.Run(ctx, stripesim.Config{
 			Listener: listener, Limits: stripesim.Limits{Off: true},
-			APIKeys: []stripesim.APIKey{{Key: "sk_test_eu", Account: "acct_eu"}, {Key: "sk_test_us", Account: "acct_us"}},
+			APIKeys: []stripesim.APIKey{{Key: "sk_test_eu", Account: "acct_eu"},
+				{Key: "sk_test_us", Account: "acct_us"}},
 		})
 	}()
 	t.Cleanup(func() {
@@ -120,9 +121,10 @@ func TestTwoAccountsGetWhatIsTheirs(t *testing.T) {
 
 	held := func(account string) map[string]*stripe.Product {
 		t.Helper()
-		api := client.New("sk_test_"+account, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-			URL: stripe.String(simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-		})})
+		api := client.New("sk_test_"+account,
+			&stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+				URL: stripe.String(simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+			})})
 		out := map[string]*stripe.Product{}
 		list := api.Products.List(&stripe.ProductListParams{Active: stripe.Bool(true)})
 		for list.Next() {
@@ -139,7 +141,8 @@ func TestTwoAccountsGetWhatIsTheirs(t *testing.T) {
 		}
 	}
 	exactly("us", each)
-	require.Less(t, len(held("eu")), each, "its budget is its own, and small: at a call in two seconds it is not done yet")
+	require.Less(t, len(held("eu")), each,
+		"its budget is its own, and small: at a call in two seconds it is not done yet")
 	stop("eu push")
 	start("eu", topology.Push, "STRIPE_RATE=1000")
 	exactly("eu", each)

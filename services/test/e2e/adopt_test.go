@@ -45,7 +45,8 @@ func (r *rig) driftless(dir string, args ...string) (output string, code int) {
 	require.NoError(r.t, err)
 	cmd := exec.CommandContext(r.t.Context(), filepath.Join(bin, "driftless"), args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "DRIFTLESS_CONTROL_URL="+r.url(topology.Reconciliation), "DRIFTLESS_INGEST_URL="+r.url(topology.Ingestion))
+	cmd.Env = append(os.Environ(), "DRIFTLESS_CONTROL_URL="+r.url(topology.Reconciliation),
+		"DRIFTLESS_INGEST_URL="+r.url(topology.Ingestion))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
@@ -66,7 +67,11 @@ func (r *rig) inStripe(name, sku, lookupKey string, amount int64) (product, pric
 	}
 	p, err := r.stripe.Products.New(params)
 	require.NoError(r.t, err)
-	priceParams := &stripe.PriceParams{Product: stripe.String(p.ID), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(amount)}
+	priceParams := &stripe.PriceParams{
+		Product:    stripe.String(p.ID),
+		Currency:   stripe.String("eur"),
+		UnitAmount: stripe.Int64(amount),
+	}
 	if lookupKey != "" {
 		priceParams.LookupKey = stripe.String(lookupKey)
 	}
@@ -77,7 +82,8 @@ func (r *rig) inStripe(name, sku, lookupKey string, amount int64) (product, pric
 
 func selling(id, name, amount string) *catalogv1.Product {
 	return &catalogv1.Product{
-		Id: id, Name: name, DefaultPrice: id + "-eur", Prices: []*catalogv1.Price{{Id: id + "-eur", Currency: "eur", UnitAmount: amount}},
+		Id: id, Name: name, DefaultPrice: id + "-eur",
+		Prices: []*catalogv1.Price{{Id: id + "-eur", Currency: "eur", UnitAmount: amount}},
 	}
 }
 
@@ -92,7 +98,8 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 	byName, byNamePrice := r.inStripe("TEE", "", "", 2500)
 	dearer, dearerPrice := r.inStripe("Plate", "plate", "plate-eur", 700)
 	stranger, _ := r.inStripe("Not ours", "", "", 1)
-	r.upsert(selling("mug", "Mug", "1400"), selling("cup", "Cup", "900"), selling("tee", "Tee", "2500"), selling("plate", "Plate", "800"), selling("new", "New", "100"))
+	r.upsert(selling("mug", "Mug", "1400"), selling("cup", "Cup", "900"), selling("tee", "Tee", "2500"),
+		selling("plate", "Plate", "800"), selling("new", "New", "100"))
 	_, err := r.ingest.WaitCaptured(t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
@@ -132,7 +139,8 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 			require.Contains(t, string(text), "price_differs plate-eur")
 			_, code = r.driftless(dir, command[1:]...)
 			require.Equal(t, 1, code, "a file that may have been reviewed is not written over")
-			require.NoError(t, os.WriteFile(file, bytes.ReplaceAll(text, []byte("approve: false"), []byte("approve: true")), 0o600))
+			require.NoError(t,
+				os.WriteFile(file, bytes.ReplaceAll(text, []byte("approve: false"), []byte("approve: true")), 0o600))
 		case "plan":
 			if ran["plan"] == 1 {
 				require.Equal(t, 2, code, "the new product is still to be created")
@@ -145,7 +153,12 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 	require.Equal(t, map[string]int{"scan": 1, "adopt plan": 1, "adopt apply": 1, "plan": 2, "sync": 1}, ran)
 	r.converged()
 
-	for product, want := range map[string][2]string{"mug": {bySKU, bySKUPrice}, "cup": {byKey, byKeyPrice}, "tee": {byName, byNamePrice}, "plate": {dearer, ""}} {
+	for product, want := range map[string][2]string{
+		"mug":   {bySKU, bySKUPrice},
+		"cup":   {byKey, byKeyPrice},
+		"tee":   {byName, byNamePrice},
+		"plate": {dearer, ""},
+	} {
 		p, prices := r.stripeProduct(want[0])
 		require.Equal(t, product, p.Metadata["driftless_product"])
 		require.Len(t, prices, 1)
@@ -184,7 +197,9 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 	out, code = r.driftless(dir, "adopt", "apply", "adopt.yaml")
 	require.Zero(t, code, out)
 	require.Contains(t, out, "4 had been before")
-	require.NoError(t, os.WriteFile(file, []byte("account: default\n---\nproduct: mug\nstripe: "+stranger+"\nprices: {}\napprove: true\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(file,
+			[]byte("account: default\n---\nproduct: mug\nstripe: "+stranger+"\nprices: {}\napprove: true\n"), 0o600))
 	out, code = r.driftless(dir, "adopt", "apply", "adopt.yaml")
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "line 3, product mug: product mug stands for "+bySKU+" in Stripe already")

@@ -32,8 +32,8 @@ type happening struct {
 	// before brings both sides from there to where they agree and the change can be made.
 	before func(*driftRig, string)
 	change func(*driftRig, string)
-	// row and object are what is compared in the end: in the catalog's tables, by SQL about the product $1, and in Stripe. held is
-	// what they yield for the catalog's value, and for Stripe's.
+	// row and object are what is compared in the end: in the catalog's tables, by SQL about the product $1, and in
+	// Stripe. held is what they yield for the catalog's value, and for Stripe's.
 	row    string
 	object func(*driftRig, string) string
 	held   [2]string
@@ -121,21 +121,25 @@ var happenings = map[string]happening{
 		kind: "missing", catalog: "Mug", cause: "dashboard",
 		product: func(p *catalogv1.Product) { p.Prices, p.DefaultPrice = nil, "" },
 		change:  func(r *driftRig, id string) { require.NoError(r.t, r.admin.DeleteProduct(r.t.Context(), id, false)) },
-		row:     `SELECT 'false'`, object: func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Deleted) },
-		held: [2]string{"false", "true"},
+		row:     `SELECT 'false'`,
+		object:  func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Deleted) },
+		held:    [2]string{"false", "true"},
 	},
 	"missing_price": {
 		kind: "missing", field: "prices.ID-club", catalog: "900 eur every 1 month", cause: "dashboard",
 		change: func(r *driftRig, id string) {
 			require.NoError(r.t, r.admin.DeletePrice(r.t.Context(), r.price(id, "club").ID))
 		},
-		row: `SELECT active FROM driftless.prices WHERE id = $1 || '-club'`, object: func(r *driftRig, id string) string { return fmt.Sprint(r.price(id, "club").Active) },
-		held: [2]string{"true", "false"},
+		row:    `SELECT active FROM driftless.prices WHERE id = $1 || '-club'`,
+		object: func(r *driftRig, id string) string { return fmt.Sprint(r.price(id, "club").Active) },
+		held:   [2]string{"true", "false"},
 	},
 	"twin": {
 		kind: "extra", field: "prices.ID-club", stripe: "*", cause: "dashboard",
 		change: func(r *driftRig, id string) {
-			_, err := r.admin.CreatePrice(r.t.Context(), form(id, "product", id, "currency", "eur", "unit_amount", "900", "recurring[interval]", "month", "metadata[driftless_price]", "ID-club"), false)
+			_, err := r.admin.CreatePrice(r.t.Context(),
+				form(id, "product", id, "currency", "eur", "unit_amount", "900", "recurring[interval]", "month",
+					"metadata[driftless_price]", "ID-club"), false)
 			require.NoError(r.t, err)
 		},
 		row: `SELECT 1`, object: func(r *driftRig, id string) string {
@@ -152,23 +156,27 @@ var happenings = map[string]happening{
 	"description": {
 		kind: "field", field: "description", catalog: "From the catalog", stripe: "By key", cause: "api_key",
 		change: byKey(&stripe.ProductParams{Description: stripe.String("By key")}),
-		row:    `SELECT description FROM driftless.products WHERE id = $1`, object: func(r *driftRig, id string) string { return r.product(id).Description },
-		held: [2]string{"From the catalog", "By key"},
+		row:    `SELECT description FROM driftless.products WHERE id = $1`,
+		object: func(r *driftRig, id string) string { return r.product(id).Description },
+		held:   [2]string{"From the catalog", "By key"},
 	},
 	"metadata": {
 		kind: "field", field: "metadata.sku", catalog: "M1", stripe: "M2", cause: "dashboard",
 		change: byHand("metadata[sku]", "M2"),
-		row:    `SELECT metadata->>'sku' FROM driftless.products WHERE id = $1`, object: func(r *driftRig, id string) string { return r.product(id).Metadata["sku"] },
-		held: [2]string{"M1", "M2"},
+		row:    `SELECT metadata->>'sku' FROM driftless.products WHERE id = $1`,
+		object: func(r *driftRig, id string) string { return r.product(id).Metadata["sku"] },
+		held:   [2]string{"M1", "M2"},
 	},
 	"nickname": {
 		kind: "field", field: "prices.ID-club.nickname", catalog: "Club", stripe: "Members", cause: "dashboard",
 		change: priceByHand("club", "nickname", "Members"),
-		row:    `SELECT nickname FROM driftless.prices WHERE id = $1 || '-club'`, object: func(r *driftRig, id string) string { return r.price(id, "club").Nickname },
-		held: [2]string{"Club", "Members"},
+		row:    `SELECT nickname FROM driftless.prices WHERE id = $1 || '-club'`,
+		object: func(r *driftRig, id string) string { return r.price(id, "club").Nickname },
+		held:   [2]string{"Club", "Members"},
 	},
 	"tax_behavior": {
-		kind: "price_structure", field: "prices.ID-club.tax_behavior", catalog: "unspecified", stripe: "exclusive", cause: "dashboard",
+		kind: "price_structure", field: "prices.ID-club.tax_behavior", catalog: "unspecified", stripe: "exclusive",
+		cause:  "dashboard",
 		change: priceByHand("club", "tax_behavior", "exclusive"),
 		row:    `SELECT coalesce(tax_behavior, 'unspecified') FROM driftless.prices WHERE id = $1 || '-club'`,
 		object: func(r *driftRig, id string) string { return string(r.price(id, "club").TaxBehavior) },
@@ -194,50 +202,63 @@ var happenings = map[string]happening{
 	"archived": {
 		kind: "archived_in_stripe", field: "active", catalog: "true", stripe: "false", cause: "dashboard",
 		change: byHand("active", "false"),
-		row:    `SELECT active FROM driftless.products WHERE id = $1`, object: func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Active) },
-		held: [2]string{"true", "false"},
+		row:    `SELECT active FROM driftless.products WHERE id = $1`,
+		object: func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Active) },
+		held:   [2]string{"true", "false"},
 	},
 	"archived_price": {
-		kind: "archived_in_stripe", field: "prices.ID-club.active", catalog: "true", stripe: "false", cause: "dashboard",
+		kind: "archived_in_stripe", field: "prices.ID-club.active", catalog: "true", stripe: "false",
+		cause:  "dashboard",
 		change: priceByHand("club", "active", "false"),
-		row:    `SELECT active FROM driftless.prices WHERE id = $1 || '-club'`, object: func(r *driftRig, id string) string { return fmt.Sprint(r.price(id, "club").Active) },
-		held: [2]string{"true", "false"},
+		row:    `SELECT active FROM driftless.prices WHERE id = $1 || '-club'`,
+		object: func(r *driftRig, id string) string { return fmt.Sprint(r.price(id, "club").Active) },
+		held:   [2]string{"true", "false"},
 	},
 	"archived_in_catalog": {
 		kind: "archived_in_catalog", field: "active", catalog: "false", stripe: "true", cause: "dashboard",
-		before: inOrder(byHand("active", "false"), execSQL(`UPDATE driftless.products SET active = false WHERE id = $1`)),
+		before: inOrder(byHand("active", "false"),
+			execSQL(`UPDATE driftless.products SET active = false WHERE id = $1`)),
 		change: byHand("active", "true"),
-		row:    `SELECT active FROM driftless.products WHERE id = $1`, object: func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Active) },
-		held: [2]string{"false", "true"},
+		row:    `SELECT active FROM driftless.products WHERE id = $1`,
+		object: func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Active) },
+		held:   [2]string{"false", "true"},
 	},
 	"archived_price_in_catalog": {
-		kind: "archived_in_catalog", field: "prices.ID-club.active", catalog: "false", stripe: "true", cause: "dashboard",
-		before: inOrder(priceByHand("club", "active", "false"), execSQL(`UPDATE driftless.prices SET active = false WHERE id = $1 || '-club'`)),
+		kind: "archived_in_catalog", field: "prices.ID-club.active", catalog: "false", stripe: "true",
+		cause: "dashboard",
+		before: inOrder(priceByHand("club", "active", "false"),
+			execSQL(`UPDATE driftless.prices SET active = false WHERE id = $1 || '-club'`)),
 		change: priceByHand("club", "active", "true"),
-		row:    `SELECT active FROM driftless.prices WHERE id = $1 || '-club'`, object: func(r *driftRig, id string) string { return fmt.Sprint(r.price(id, "club").Active) },
-		held: [2]string{"false", "true"},
+		row:    `SELECT active FROM driftless.prices WHERE id = $1 || '-club'`,
+		object: func(r *driftRig, id string) string { return fmt.Sprint(r.price(id, "club").Active) },
+		held:   [2]string{"false", "true"},
 	},
 	"gone": {
 		kind: "archived_in_catalog", field: "active", catalog: "false", stripe: "true", cause: "dashboard",
 		before: execSQL(`DELETE FROM driftless.products WHERE id = $1`),
 		change: byHand("active", "true"),
-		row:    `SELECT count(*) > 0 FROM driftless.products WHERE id = $1`, object: func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Active) },
-		held: [2]string{"false", "true"},
+		row:    `SELECT count(*) > 0 FROM driftless.products WHERE id = $1`,
+		object: func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Active) },
+		held:   [2]string{"false", "true"},
 	},
 	"extra": {
 		kind: "extra", stripe: "Stray", cause: "dashboard", absent: true,
 		change: func(r *driftRig, id string) {
-			_, err := r.admin.CreateProduct(r.t.Context(), form(id, "id", id, "name", "Stray", "default_price_data[currency]", "eur", "default_price_data[unit_amount]", "700"))
+			_, err := r.admin.CreateProduct(r.t.Context(),
+				form(id, "id", id, "name", "Stray", "default_price_data[currency]", "eur",
+					"default_price_data[unit_amount]", "700"))
 			require.NoError(r.t, err)
 		},
-		row: `SELECT count(*) > 0 FROM driftless.products WHERE id = $1`, object: func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Active) },
-		held: [2]string{"false", "true"},
+		row:    `SELECT count(*) > 0 FROM driftless.products WHERE id = $1`,
+		object: func(r *driftRig, id string) string { return fmt.Sprint(r.product(id).Active) },
+		held:   [2]string{"false", "true"},
 	},
 	"catalog_edit": {
 		kind: "field", field: "description", catalog: "Edited", stripe: "From the catalog", cause: "unknown",
 		change: execSQL(`UPDATE driftless.products SET description = 'Edited' WHERE id = $1`),
-		row:    `SELECT description FROM driftless.products WHERE id = $1`, object: func(r *driftRig, id string) string { return r.product(id).Description },
-		held: [2]string{"Edited", "From the catalog"},
+		row:    `SELECT description FROM driftless.products WHERE id = $1`,
+		object: func(r *driftRig, id string) string { return r.product(id).Description },
+		held:   [2]string{"Edited", "From the catalog"},
 	},
 }
 
@@ -260,7 +281,8 @@ var (
 // owned gives every field that can have one a rule.
 func owned(otherwise catalog.Action, rule catalog.Rule) *catalog.Policy {
 	rules := map[string]catalog.Rule{}
-	for _, field := range []string{"active", "default_price", "description", "metadata", "name", "prices.active", "prices.metadata", "prices.nickname", "prices.tax_behavior"} {
+	for _, field := range []string{"active", "default_price", "description", "metadata", "name", "prices.active",
+		"prices.metadata", "prices.nickname", "prices.tax_behavior"} {
 		rules[field] = rule
 	}
 	p, err := catalog.NewPolicy(otherwise, rules)
@@ -270,7 +292,8 @@ func owned(otherwise catalog.Action, rule catalog.Rule) *catalog.Policy {
 	return p
 }
 
-// TestEveryKindOfDriftUnderEveryPolicy has every kind of drift happen, each to a product of its own, in a mesh of each policy.
+// TestEveryKindOfDriftUnderEveryPolicy has every kind of drift happen, each to a product of its own, in a mesh of each
+// policy.
 func TestEveryKindOfDriftUnderEveryPolicy(t *testing.T) {
 	// What has no owner is the catalog's.
 	objects := map[string]outcome{"missing": repaired, "missing_price": repaired, "twin": repaired, "gone": repaired}
@@ -289,21 +312,28 @@ func TestEveryKindOfDriftUnderEveryPolicy(t *testing.T) {
 		except map[string]outcome
 	}{
 		"repair": {nil, reconciliation.ExtrasArchive, repaired, map[string]outcome{"catalog_edit": pushed}},
-		"report": {owned(catalog.Report, catalog.Rule{}), reconciliation.ExtrasReport, reported, map[string]outcome{"catalog_edit": pushed, "tax_behavior": asField(reported)}},
+		"report": {owned(catalog.Report, catalog.Rule{}), reconciliation.ExtrasReport, reported,
+			map[string]outcome{"catalog_edit": pushed, "tax_behavior": asField(reported)}},
 		"stripe": {
 			owned(catalog.Repair, catalog.Rule{Owner: catalog.OwnerStripe}), reconciliation.ExtrasImport, writtenBack,
 			with(objects, map[string]outcome{"tax_behavior": asField(writtenBack)}),
 		},
 		"stripe, report": {
-			owned(catalog.Repair, catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Report}), reconciliation.ExtrasReport, reported,
+			owned(catalog.Repair, catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Report}),
+			reconciliation.ExtrasReport, reported,
 			with(objects, map[string]outcome{"tax_behavior": asField(reported)}),
 		},
 		"newest": {
 			owned(catalog.Repair, catalog.Rule{Owner: catalog.OwnerNewest}), reconciliation.ExtrasIgnore, writtenBack,
-			with(objects, map[string]outcome{"tax_behavior": asField(writtenBack), "catalog_edit": pushed, "extra": {}}),
+			with(objects, map[string]outcome{
+				"tax_behavior": asField(writtenBack),
+				"catalog_edit": pushed,
+				"extra":        {},
+			}),
 		},
 		"newest, report": {
-			owned(catalog.Repair, catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Report}), reconciliation.ExtrasIgnore, reported,
+			owned(catalog.Repair, catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Report}),
+			reconciliation.ExtrasIgnore, reported,
 			with(objects, map[string]outcome{"tax_behavior": asField(reported), "catalog_edit": pushed, "extra": {}}),
 		},
 	} {
@@ -348,19 +378,21 @@ func (r *driftRig) begin() {
 		}
 	}
 	r.converged()
-	require.Eventually(r.t, func() bool { return len(r.drift(false)) == 0 }, patience, 50*time.Millisecond, "both sides agree")
+	require.Eventually(r.t, func() bool { return len(r.drift(false)) == 0 }, patience, 50*time.Millisecond,
+		"both sides agree")
 }
 
 // drift is what is open, or that of a product with what was settled.
 func (r *driftRig) drift(settled bool, products ...string) []*controlv1.Drift {
 	r.t.Helper()
-	resp, err := r.control.ListDrift(r.t.Context(), connect.NewRequest(&controlv1.ListDriftRequest{ProductIds: products, Settled: settled}))
+	resp, err := r.control.ListDrift(r.t.Context(),
+		connect.NewRequest(&controlv1.ListDriftRequest{ProductIds: products, Settled: settled}))
 	require.NoError(r.t, err)
 	return resp.Msg.GetDrift()
 }
 
-// calm waits until nothing is in flight and nothing is being mended. Objects that differ and are only reported stay in the plan: the
-// product's next change brings them.
+// calm waits until nothing is in flight and nothing is being mended. Objects that differ and are only reported stay in
+// the plan: the product's next change brings them.
 func (r *driftRig) calm() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -368,9 +400,11 @@ func (r *driftRig) calm() {
 		if err != nil || plan.Msg.GetInFlight() > 0 {
 			return false
 		}
-		status, err := r.control.GetStatus(context.WithoutCancel(r.t.Context()), connect.NewRequest(&controlv1.GetStatusRequest{}))
+		status, err := r.control.GetStatus(context.WithoutCancel(r.t.Context()),
+			connect.NewRequest(&controlv1.GetStatusRequest{}))
 		return err == nil && status.Msg.GetPending() == 0 &&
-			!slices.ContainsFunc(status.Msg.GetDrift(), func(d *controlv1.DriftCount) bool { return d.GetState() == "repairing" })
+			!slices.ContainsFunc(status.Msg.GetDrift(),
+				func(d *controlv1.DriftCount) bool { return d.GetState() == "repairing" })
 	}, patience, 50*time.Millisecond, "calm")
 }
 
@@ -417,7 +451,10 @@ func (r *driftRig) ends(id string, h happening, want outcome) {
 	}
 	// The cast is for parameters that a constant query leaves untyped.
 	var row string
-	require.NoError(r.t, r.pool.QueryRow(r.t.Context(), `WITH of AS (SELECT $1::text AS id) SELECT coalesce((`+strings.ReplaceAll(h.row, "$1", "(SELECT id FROM of)")+`)::text, '')`, id).Scan(&row), id)
+	require.NoError(r.t,
+		r.pool.QueryRow(r.t.Context(),
+			`WITH of AS (SELECT $1::text AS id) SELECT coalesce((`+strings.ReplaceAll(h.row, "$1",
+				"(SELECT id FROM of)")+`)::text, '')`, id).Scan(&row), id)
 	ends := h.held
 	switch want.keeps {
 	case "catalog":

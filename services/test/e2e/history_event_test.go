@@ -51,7 +51,8 @@ func (e historyEvent) String() string {
 var histories = rapid.Custom(func(t *rapid.T) history {
 	var out history
 	// Webhook faults strike some of the events.
-	for _, kind := range []stripesim.FaultKind{stripesim.FaultWebhookLost, stripesim.FaultWebhookDelayed, stripesim.FaultWebhookDuplicated, stripesim.FaultWebhookReordered} {
+	for _, kind := range []stripesim.FaultKind{stripesim.FaultWebhookLost, stripesim.FaultWebhookDelayed,
+		stripesim.FaultWebhookDuplicated, stripesim.FaultWebhookReordered} {
 		if share := rapid.SampledFrom([]float64{0, 0.1, 0.4}).Draw(t, string(kind)); share > 0 {
 			out.faults = append(out.faults, stripesim.Fault{
 				Kind: kind, Probability: share, Seed: rapid.Uint64().Draw(t, "seed"),
@@ -92,7 +93,8 @@ var histories = rapid.Custom(func(t *rapid.T) history {
 // weighted are what can happen, as often as they are to be likely.
 var weighted = []string{
 	"edit", "edit", "edit", "edit", "insert", "remove", "amount", "amount", "price", "default", "archive",
-	"their edit", "their edit", "their edit", "their edit", "their edit", "their archive", "their archive of a price", "their default",
+	"their edit", "their edit", "their edit", "their edit", "their edit", "their archive", "their archive of a price",
+	"their default",
 	"their deletion", "their deletion of a price", "their price", "their product",
 	"noticed edit", "noticed edit", "settle", "scan", "restart", "kill", "kill",
 }
@@ -218,7 +220,8 @@ func (e historyEvent) theirs(h *historyRig, id string) error {
 	case "their product":
 		stray := fmt.Sprintf("%s-stray%d", h.name, e.number)
 		_, err := h.at(e.by).CreateProduct(h.t.Context(), url.Values{
-			"id": {stray}, "name": {"Stray"}, "default_price_data[currency]": {"eur"}, "default_price_data[unit_amount]": {"700"},
+			"id": {stray}, "name": {"Stray"}, "default_price_data[currency]": {"eur"},
+			"default_price_data[unit_amount]": {"700"},
 		})
 		h.strays[stray] = err == nil
 		return err
@@ -301,8 +304,10 @@ func (e historyEvent) edit(h *historyRig, id string) (field, before string, err 
 func (e historyEvent) noticed(h *historyRig, id string) error {
 	h.settle()
 	var inCatalog bool
-	require.NoError(h.t, h.pool.QueryRow(h.t.Context(), `SELECT EXISTS (SELECT FROM driftless.products WHERE id = $1 AND ($2 <> 'metadata.sku' OR $3 OR metadata ? 'sku'))`,
-		id, e.field, h.keys).Scan(&inCatalog))
+	require.NoError(h.t,
+		h.pool.QueryRow(h.t.Context(),
+			`SELECT EXISTS (SELECT FROM driftless.products WHERE id = $1 AND ($2 <> 'metadata.sku' OR $3 OR metadata ? 'sku'))`,
+			id, e.field, h.keys).Scan(&inCatalog))
 	if !inCatalog {
 		return errors.New("the catalog does not have it")
 	}
@@ -311,7 +316,8 @@ func (e historyEvent) noticed(h *historyRig, id string) error {
 		return err
 	}
 	h.await(fmt.Sprintf("%s of %s is noticed to be %q", field, id, e.value), func(ctx context.Context) string {
-		resp, err := h.control.ListDrift(ctx, connect.NewRequest(&controlv1.ListDriftRequest{ProductIds: []string{id}, Settled: true}))
+		resp, err := h.control.ListDrift(ctx,
+			connect.NewRequest(&controlv1.ListDriftRequest{ProductIds: []string{id}, Settled: true}))
 		if err != nil {
 			return err.Error()
 		}

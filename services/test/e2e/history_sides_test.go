@@ -34,8 +34,8 @@ type catalogPrice struct {
 	Active       bool
 }
 
-// differences reads the catalog's tables and Stripe, and says in what they differ: both values by product and field. It knows
-// nothing of Driftless but the mark of prices.
+// differences reads the catalog's tables and Stripe, and says in what they differ: both values by product and field. It
+// knows nothing of Driftless but the mark of prices.
 func (h *historyRig) differences() map[string]string {
 	h.t.Helper()
 	out := map[string]string{}
@@ -72,7 +72,8 @@ func (h *historyRig) everyProduct() map[string]bool {
 
 func (h *historyRig) compare(id string, tell func(field, catalog, stripe string)) {
 	h.t.Helper()
-	rows, err := h.pool.Query(h.t.Context(), `SELECT id, name, coalesce(description, ''), coalesce(metadata->>'sku', ''), coalesce(default_price, ''), active FROM driftless.products WHERE id = $1`, id)
+	rows, err := h.pool.Query(h.t.Context(),
+		`SELECT id, name, coalesce(description, ''), coalesce(metadata->>'sku', ''), coalesce(default_price, ''), active FROM driftless.products WHERE id = $1`, id)
 	require.NoError(h.t, err)
 	products, err := pgx.CollectRows(rows, pgx.RowToStructByPos[catalogProduct])
 	require.NoError(h.t, err)
@@ -117,7 +118,8 @@ func (h *historyRig) compare(id string, tell func(field, catalog, stripe string)
 // comparePrices compares a product's prices, and returns the catalog's ids of the Stripe prices.
 func (h *historyRig) comparePrices(id string, tell func(field, catalog, stripe string)) (marks map[string]string) {
 	h.t.Helper()
-	rows, err := h.pool.Query(h.t.Context(), `SELECT id, coalesce(nickname, ''), unit_amount::bigint, active FROM driftless.prices WHERE product = $1 ORDER BY id`, id)
+	rows, err := h.pool.Query(h.t.Context(),
+		`SELECT id, coalesce(nickname, ''), unit_amount::bigint, active FROM driftless.prices WHERE product = $1 ORDER BY id`, id)
 	require.NoError(h.t, err)
 	wanted, err := pgx.CollectRows(rows, pgx.RowToStructByPos[catalogPrice])
 	require.NoError(h.t, err)
@@ -169,7 +171,8 @@ func wholeObject(of string) bool {
 	return field == "" || parts[0] == "prices" && len(parts) == 2
 }
 
-// unlike says where the ledger's open drift is not what differs. Of a whole object the ledger tells more than these comparisons.
+// unlike says where the ledger's open drift is not what differs. Of a whole object the ledger tells more than these
+// comparisons.
 func unlike(differ, open map[string]string) (why string) {
 	for _, of := range slices.Sorted(maps.Keys(differ)) {
 		if said, ok := open[of]; !ok {

@@ -26,16 +26,18 @@ const (
 	seedVariable      = "DRIFTLESS_HISTORY_SEED"
 )
 
-// TestHistoriesEndWithBothSidesEqual takes a mesh of processes through random histories: edits and deletions on both sides, webhooks
-// that are lost, late, doubled and overtaken, scans, restarts and kills. In the end both sides are as the policy wants them, the
-// ledger explains whatever still differs, has seen every difference that others made to what was at rest, and nobody does
-// anything any more.
+// TestHistoriesEndWithBothSidesEqual takes a mesh of processes through random histories: edits and deletions on both
+// sides, webhooks that are lost, late, doubled and overtaken, scans, restarts and kills. In the end both sides are as
+// the policy wants them, the ledger explains whatever still differs, has seen every difference that others made to what
+// was at rest, and nobody does anything any more.
 //
-// It takes minutes, and runs only where DRIFTLESS_HISTORIES says how many histories each policy gets, as scripts/chaos does.
-// DRIFTLESS_HISTORY_SEED is which is the first, 1 if it is not set: a seed gives the same events again, not the same moments.
+// It takes minutes, and runs only where DRIFTLESS_HISTORIES says how many histories each policy gets, as scripts/chaos
+// does. DRIFTLESS_HISTORY_SEED is which is the first, 1 if it is not set: a seed gives the same events again, not the
+// same moments.
 func TestHistoriesEndWithBothSidesEqual(t *testing.T) {
 	if os.Getenv(historiesVariable) == "" {
-		t.Skipf("%s is not set: how many histories each policy is to go through, half a minute each: scripts/chaos", historiesVariable)
+		t.Skipf("%s is not set: how many histories each policy is to go through, half a minute each: scripts/chaos",
+			historiesVariable)
 	}
 	count, seed := 1, 1
 	for name, to := range map[string]*int{historiesVariable: &count, seedVariable: &seed} {
@@ -51,12 +53,17 @@ func TestHistoriesEndWithBothSidesEqual(t *testing.T) {
 		{"report", "report", "", "report"},
 		{"stripe", "repair", fmt.Sprintf(owned, "stripe"), "import"},
 		{"newest", "repair", fmt.Sprintf(owned, "newest"), "ignore"},
-		{"mixed", "repair", "description=stripe,metadata=newest,name=catalog:report,prices.nickname=stripe:report,active=newest:report", "ignore"},
+		{"mixed", "repair",
+			"description=stripe,metadata=newest,name=catalog:report,prices.nickname=stripe:report,active=newest:report",
+			"ignore"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &historyRig{
-				rig:    newRig(t, unlimited, processes("DRIFTLESS_DRIFT_POLICY="+c.drift, "DRIFTLESS_POLICY="+c.rules, "DRIFTLESS_EXTRAS="+c.extras)),
-				extras: c.extras, keys: strings.Contains(c.rules, "metadata="), strays: map[string]bool{}, theirKeys: map[string]bool{},
+				rig: newRig(t, unlimited,
+					processes("DRIFTLESS_DRIFT_POLICY="+c.drift, "DRIFTLESS_POLICY="+c.rules,
+						"DRIFTLESS_EXTRAS="+c.extras)),
+				extras: c.extras, keys: strings.Contains(c.rules, "metadata="), strays: map[string]bool{},
+				theirKeys: map[string]bool{},
 			}
 			for i := range count {
 				h.live(seed + i)
@@ -74,7 +81,8 @@ type historyRig struct {
 	keys bool
 	// name of the history, with which its products' ids begin.
 	name string
-	// strays are the products that were made in Stripe, and theirKeys those whose metadata others have written, in all histories.
+	// strays are the products that were made in Stripe, and theirKeys those whose metadata others have written, in all
+	// histories.
 	strays, theirKeys map[string]bool
 	// silent says whether something has happened in Stripe that no event tells of.
 	silent bool
@@ -83,7 +91,8 @@ type historyRig struct {
 // live has one history happen, and looks at its end.
 func (h *historyRig) live(seed int) {
 	h.t.Helper()
-	h.t.Logf("history of seed %d; to repeat it: %s=%d go test ./cmd/e2e -run '^%s$'", seed, seedVariable, seed, h.t.Name())
+	h.t.Logf("history of seed %d; to repeat it: %s=%d go test ./cmd/e2e -run '^%s$'", seed, seedVariable, seed,
+		h.t.Name())
 	h.name, h.silent = fmt.Sprintf("h%d", seed), false
 	past := histories.Example(seed)
 	for _, f := range past.faults {
@@ -121,8 +130,8 @@ func (h *historyRig) await(what string, holds func(context.Context) (why string)
 	}
 }
 
-// settle waits until the mesh has nothing to do any more, once it has been told what no event told. What waits for a person is
-// decided for the catalog.
+// settle waits until the mesh has nothing to do any more, once it has been told what no event told. What waits for a
+// person is decided for the catalog.
 func (h *historyRig) settle() {
 	h.t.Helper()
 	if h.silent {
@@ -196,7 +205,8 @@ func (h *historyRig) atRest() {
 		case plan.Msg.GetInFlight() > 0:
 			why = fmt.Sprintf("%d messages in flight", plan.Msg.GetInFlight())
 		case s.GetPending() > 0 || s.GetDead() > 0 || s.GetRetrying() > 0:
-			why = fmt.Sprintf("%d pending, %d dead, %d retrying: %v", s.GetPending(), s.GetDead(), s.GetRetrying(), plan.Msg.GetProducts())
+			why = fmt.Sprintf("%d pending, %d dead, %d retrying: %v", s.GetPending(), s.GetDead(), s.GetRetrying(),
+				plan.Msg.GetProducts())
 		}
 		for _, d := range h.drift("found", "repairing") {
 			if d.GetState() == "repairing" || d.GetDifference().GetAction() != "report" {
@@ -255,8 +265,8 @@ func (h *historyRig) captured() {
 	})
 }
 
-// quiet waits until nothing is written to Stripe, and nothing is told on SYNC, for some seconds; then it must stay so. Confirmations
-// may come late.
+// quiet waits until nothing is written to Stripe, and nothing is told on SYNC, for some seconds; then it must stay so.
+// Confirmations may come late.
 func (h *historyRig) quiet() {
 	h.t.Helper()
 	activity := func() string {
@@ -292,7 +302,8 @@ func (h *historyRig) explained() {
 	h.await("the ledger explains what differs", func(context.Context) string {
 		differ, open := h.differences(), map[string]string{}
 		for _, d := range h.drift() {
-			open[d.GetProductId()+" "+d.GetDifference().GetField()] = d.GetDifference().GetCatalog() + " / " + d.GetDifference().GetStripe()
+			open[d.GetProductId()+" "+d.GetDifference().GetField()] = d.GetDifference().GetCatalog() + " / " +
+				d.GetDifference().GetStripe()
 		}
 		return unlike(differ, open)
 	})

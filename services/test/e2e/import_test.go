@@ -18,8 +18,10 @@ func (r *rig) imported(product, byDefault string, prices ...string) {
 	var held []string
 	var def string
 	require.Eventually(r.t, func() bool {
-		if err := r.pool.QueryRow(r.t.Context(), `SELECT coalesce(p.default_price, ''), coalesce(array_agg(c.id ORDER BY c.id) FILTER (WHERE c.id IS NOT NULL), '{}')
-			FROM driftless.products p LEFT JOIN driftless.prices c ON c.product = p.id WHERE p.id = $1 GROUP BY 1`, product).Scan(&def, &held); err != nil {
+		if err := r.pool.QueryRow(r.t.Context(),
+			`SELECT coalesce(p.default_price, ''), coalesce(array_agg(c.id ORDER BY c.id) FILTER (WHERE c.id IS NOT NULL), '{}')
+			FROM driftless.products p LEFT JOIN driftless.prices c ON c.product = p.id WHERE p.id = $1 GROUP BY 1`,
+			product).Scan(&def, &held); err != nil {
 			return false
 		}
 		return len(held) == len(prices) && def == byDefault
@@ -32,11 +34,21 @@ func TestImport_TakesProductsWholeAndWhatComesLater(t *testing.T) {
 	sim := unlimited
 	sim.Faults = []stripesim.Fault{
 		{Kind: stripesim.FaultWebhookDelayed, Event: "price.*", Delay: 700 * time.Millisecond},
-		{Kind: stripesim.FaultWebhookReordered, Event: "product.*", Probability: 0.5, Seed: 1, Delay: 200 * time.Millisecond},
+		{
+			Kind:        stripesim.FaultWebhookReordered,
+			Event:       "product.*",
+			Probability: 0.5,
+			Seed:        1,
+			Delay:       200 * time.Millisecond,
+		},
 	}
 	r := newRig(t, sim, under(nil, reconciliation.ExtrasImport))
 	newPrice := func(product string, amount int64, mark string) string {
-		params := &stripe.PriceParams{Product: stripe.String(product), Currency: stripe.String("eur"), UnitAmount: stripe.Int64(amount)}
+		params := &stripe.PriceParams{
+			Product:    stripe.String(product),
+			Currency:   stripe.String("eur"),
+			UnitAmount: stripe.Int64(amount),
+		}
 		if mark != "" {
 			params.AddMetadata("driftless_price", mark)
 		}
@@ -46,7 +58,9 @@ func TestImport_TakesProductsWholeAndWhatComesLater(t *testing.T) {
 	}
 	byDefault := map[string]string{}
 	for i := range 5 {
-		id, err := r.admin.CreateProduct(t.Context(), form("", "name", fmt.Sprint("At once ", i), "default_price_data[currency]", "eur", "default_price_data[unit_amount]", fmt.Sprint(100+i)))
+		id, err := r.admin.CreateProduct(t.Context(),
+			form("", "name", fmt.Sprint("At once ", i), "default_price_data[currency]", "eur",
+				"default_price_data[unit_amount]", fmt.Sprint(100+i)))
 		require.NoError(t, err)
 		p, err := r.stripe.Products.Get(id, nil)
 		require.NoError(t, err)

@@ -21,8 +21,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/driftless-sync/driftless/services/internal/jaeger"
-	"github.com/driftless-sync/driftless/services/stripesim"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
+	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
 // services of the mesh, as Jaeger knows them.
@@ -46,12 +46,19 @@ func upWithJaeger(t *testing.T) *inJaeger {
 	}
 	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
 		cmd.Args = append(cmd.Args, "--no-seed")
-		cmd.Env = append(cmd.Env, "OTEL_EXPORTER_OTLP_ENDPOINT="+otlp, "OTEL_BSP_SCHEDULE_DELAY=100", "OTEL_BSP_MAX_QUEUE_SIZE=16384")
+		cmd.Env = append(cmd.Env, "OTEL_EXPORTER_OTLP_ENDPOINT="+otlp, "OTEL_BSP_SCHEDULE_DELAY=100",
+			"OTEL_BSP_MAX_QUEUE_SIZE=16384")
 	})
 	conn, err := pgx.Connect(t.Context(), p.At.Database)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
-	return &inJaeger{meshProcess: p, query: query, jaeger: &jaeger.Client{URL: query}, conn: conn, sim: stripesim.Admin{BaseURL: p.At.Stripe}}
+	return &inJaeger{
+		meshProcess: p,
+		query:       query,
+		jaeger:      &jaeger.Client{URL: query},
+		conn:        conn,
+		sim:         stripesim.Admin{BaseURL: p.At.Stripe},
+	}
 }
 
 func (m *inJaeger) exec(sql string, args ...any) {
@@ -166,7 +173,9 @@ func TestChangesAreTracesInJaeger(t *testing.T) {
 		found := m.eventually("mug", confirmed(3))
 		m.check(found, "mug")
 		require.Equal(t, "capture", found.Roots()[0].Name)
-		for _, name := range []string{"read products", "send catalog", "process catalog", "sync product", "claim product", "create_product", "POST /v1/products", "POST /stripe/webhook", "process sync", "write ledger"} {
+		for _, name := range []string{"read products", "send catalog", "process catalog", "sync product",
+			"claim product", "create_product", "POST /v1/products", "POST /stripe/webhook", "process sync",
+			"write ledger"} {
 			require.NotEmpty(t, spansOf(found, name), name)
 		}
 		for _, s := range spansOf(found, "process catalog") {
@@ -176,7 +185,12 @@ func TestChangesAreTracesInJaeger(t *testing.T) {
 	})
 
 	t.Run("a change with a retry", func(t *testing.T) {
-		_, err := m.sim.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultErrorBefore, Method: "POST", Object: "cup", Count: 1})
+		_, err := m.sim.AddFault(t.Context(), stripesim.Fault{
+			Kind:   stripesim.FaultErrorBefore,
+			Method: "POST",
+			Object: "cup",
+			Count:  1,
+		})
 		require.NoError(t, err)
 		m.exec(`INSERT INTO driftless.products (id, name) VALUES ('cup', 'Cup')`)
 		found := m.eventually("cup", confirmed(1))
@@ -185,7 +199,8 @@ func TestChangesAreTracesInJaeger(t *testing.T) {
 		require.Len(t, calls, 2, "both attempts")
 		require.NotEmpty(t, calls[0].Error())
 		require.Empty(t, calls[1].Error())
-		failed := slices.DeleteFunc(spansOf(found, "process catalog"), func(s *jaeger.Span) bool { return s.Error() == "" })
+		failed := slices.DeleteFunc(spansOf(found, "process catalog"),
+			func(s *jaeger.Span) bool { return s.Error() == "" })
 		require.Len(t, failed, 1)
 		require.NotEmpty(t, failed[0].Attributes[string(telemetry.RetryDelayKey)], "the delay of the retry")
 		out := m.printed("trace", "cup", "--jaeger", m.query)
@@ -200,13 +215,15 @@ func TestChangesAreTracesInJaeger(t *testing.T) {
 	t.Run("driftless trace", func(t *testing.T) {
 		out := m.printed("trace", "mug", "--jaeger", m.query)
 		t.Log("\n" + out)
-		for _, s := range []string{"capture", "POST /v1/products 200", "Stripe's request req_", "POST /stripe/webhook 200", "process sync [confirmed]", "█"} {
+		for _, s := range []string{"capture", "POST /v1/products 200", "Stripe's request req_",
+			"POST /stripe/webhook 200", "process sync [confirmed]", "█"} {
 			require.Contains(t, out, s)
 		}
 		var asJSON struct {
 			Traces []jaeger.Trace `json:"traces"`
 		}
-		require.NoError(t, json.Unmarshal([]byte(m.printed("trace", "mug", "--jaeger", m.query, "-o", "json")), &asJSON))
+		require.NoError(t,
+			json.Unmarshal([]byte(m.printed("trace", "mug", "--jaeger", m.query, "-o", "json")), &asJSON))
 		require.Len(t, asJSON.Traces, 1)
 		require.Contains(t, m.printed("trace", "--trace-id", asJSON.Traces[0].ID, "--jaeger", m.query), "capture")
 	})
@@ -225,7 +242,13 @@ func (m *inJaeger) burst(t *testing.T) {
 	const edits = 100
 	m.exec(`INSERT INTO driftless.products (id, name) VALUES ('pot', 'Pot')`)
 	m.eventually("pot", confirmed(1))
-	_, err := m.sim.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Method: "POST", Object: "pot", Delay: 2 * time.Second, Count: 1})
+	_, err := m.sim.AddFault(t.Context(), stripesim.Fault{
+		Kind:   stripesim.FaultLatency,
+		Method: "POST",
+		Object: "pot",
+		Delay:  2 * time.Second,
+		Count:  1,
+	})
 	require.NoError(t, err)
 	for i := range edits {
 		m.exec(`UPDATE driftless.products SET name = $1 WHERE id = 'pot'`, fmt.Sprintf("Edition %d", i))
@@ -286,9 +309,10 @@ func (m *inJaeger) burst(t *testing.T) {
 // death has Stripe refuse a product, mends that, and replays.
 func (m *inJaeger) death(t *testing.T) {
 	t.Helper()
-	api := client.New("sk_test_driftlesssimulator", &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(m.At.Stripe), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-	})})
+	api := client.New("sk_test_driftlesssimulator",
+		&stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+			URL: stripe.String(m.At.Stripe), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		})})
 	params := &stripe.ProductParams{ID: stripe.String("full"), Name: stripe.String("Full")}
 	for i := range 49 {
 		params.AddMetadata(fmt.Sprintf("theirs%d", i), "v")
@@ -313,9 +337,11 @@ func (m *inJaeger) death(t *testing.T) {
 // application begins a trace of its own, as a shop would.
 func (m *inJaeger) application(t *testing.T) {
 	t.Helper()
-	exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(os.Getenv("DRIFTLESS_TEST_OTLP")+"/v1/traces"))
+	exporter, err := otlptracehttp.New(t.Context(),
+		otlptracehttp.WithEndpointURL(os.Getenv("DRIFTLESS_TEST_OTLP")+"/v1/traces"))
 	require.NoError(t, err)
-	shop := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter), sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", "shop"))))
+	shop := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter),
+		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", "shop"))))
 	ctx, span := shop.Tracer("shop").Start(t.Context(), "change the price")
 	tx, err := m.conn.Begin(ctx)
 	require.NoError(t, err)

@@ -25,7 +25,8 @@ var programs = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	programsDir = dir
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "../../cmd/driftless", "../../cmd/ingestion", "../../cmd/push", "../../cmd/pull", "../../cmd/reconciliation").CombinedOutput()
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "../../cmd/driftless", "../../cmd/ingestion",
+		"../../cmd/push", "../../cmd/pull", "../../cmd/reconciliation").CombinedOutput()
 	if err != nil {
 		return "", &buildError{out, err}
 	}

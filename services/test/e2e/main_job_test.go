@@ -83,7 +83,10 @@ func TestAnEditInStripeIsUndone(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
-	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Name: stripe.String("By hand"), Metadata: map[string]string{"theirs": "1"}})
+	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{
+		Name:     stripe.String("By hand"),
+		Metadata: map[string]string{"theirs": "1"},
+	})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		p, _ := r.stripeProduct("mug")
@@ -131,14 +134,17 @@ func TestLostWebhooksAreFoundByReadingTheEvents(t *testing.T) {
 	require.Eventually(t, confirmed, patience, 50*time.Millisecond)
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Name: stripe.String("By hand")})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { p, _ := r.stripeProduct("mug"); return p.Name == "Mug" }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { p, _ := r.stripeProduct("mug"); return p.Name == "Mug" }, patience,
+		50*time.Millisecond)
 }
 
 func TestFaultsOfStripeDoubleAndLoseNothing(t *testing.T) {
 	cfg := unlimited
 	for i, kind := range []stripesim.FaultKind{
-		stripesim.FaultRateLimit, stripesim.FaultLockTimeout, stripesim.FaultErrorBefore, stripesim.FaultErrorAfter, stripesim.FaultUnavailable,
-		stripesim.FaultBadGateway, stripesim.FaultResponseLost, stripesim.FaultReset, stripesim.FaultWebhookDuplicated, stripesim.FaultWebhookReordered,
+		stripesim.FaultRateLimit, stripesim.FaultLockTimeout, stripesim.FaultErrorBefore, stripesim.FaultErrorAfter,
+		stripesim.FaultUnavailable,
+		stripesim.FaultBadGateway, stripesim.FaultResponseLost, stripesim.FaultReset, stripesim.FaultWebhookDuplicated,
+		stripesim.FaultWebhookReordered,
 	} {
 		cfg.Faults = append(cfg.Faults, stripesim.Fault{Kind: kind, Probability: 0.1, Seed: uint64(i + 1), Count: 8})
 	}
@@ -149,7 +155,11 @@ func TestFaultsOfStripeDoubleAndLoseNothing(t *testing.T) {
 			p := product(i)
 			p.Name = fmt.Sprintf("Product %d, round %d", i, round)
 			p.DefaultPrice = p.GetId() + "-one"
-			p.Prices = []*catalogv1.Price{{Id: p.GetId() + "-one", Currency: "eur", UnitAmount: fmt.Sprint(1000 + 100*round)}}
+			p.Prices = []*catalogv1.Price{{
+				Id:         p.GetId() + "-one",
+				Currency:   "eur",
+				UnitAmount: fmt.Sprint(1000 + 100*round),
+			}}
 			r.upsert(p)
 		}
 	}
@@ -195,7 +205,9 @@ func TestWhatStripeRefusesBecomesADeadLetterInItsWords(t *testing.T) {
 		require.Contains(t, l.GetMessage(), "50")
 		return true
 	}, patience, 50*time.Millisecond)
-	require.Eventually(t, func() bool { p, err := r.stripe.Products.Get("p1", nil); return err == nil && p.Name == "Product 1" }, patience, 50*time.Millisecond)
+	require.Eventually(t,
+		func() bool { p, err := r.stripe.Products.Get("p1", nil); return err == nil && p.Name == "Product 1" },
+		patience, 50*time.Millisecond)
 
 	r.upsert(&catalogv1.Product{Id: "full", Name: "Full", Metadata: map[string]string{"a": "1"}})
 	r.converged()
@@ -214,7 +226,8 @@ func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
 	require.NoError(t, err)
 	r.upsert(&catalogv1.Product{Id: "full", Name: "Full", Metadata: map[string]string{"a": "1", "b": "2"}})
 	letters := func() []*controlv1.DeadLetterDetail {
-		resp, err := r.control.GetDeadLetters(t.Context(), connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: "full"}))
+		resp, err := r.control.GetDeadLetters(t.Context(),
+			connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: "full"}))
 		require.NoError(t, err)
 		return resp.Msg.GetDeadLetters()
 	}
@@ -292,16 +305,20 @@ func TestAScanFindsWhatNoEventTold(t *testing.T) {
 	require.NoError(t, err)
 	_, err = r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultWebhookLost})
 	require.NoError(t, err)
-	require.NoError(t, r.mesh.Record("events.default").PutString(t.Context(), fmt.Sprintf("@%d", time.Now().Add(time.Hour).Unix())))
+	require.NoError(t,
+		r.mesh.Record("events.default").PutString(t.Context(), fmt.Sprintf("@%d", time.Now().Add(time.Hour).Unix())))
 	r.start(topology.Pull)
 	started, err := r.control.StartScan(t.Context(), connect.NewRequest(&controlv1.StartScanRequest{}))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		resp, err := r.control.GetScan(t.Context(), connect.NewRequest(&controlv1.GetScanRequest{}))
-		return err == nil && resp.Msg.GetScan().GetId() == started.Msg.GetId() && resp.Msg.GetScan().GetFinishedAt() != nil
+		return err == nil && resp.Msg.GetScan().GetId() == started.Msg.GetId() &&
+			resp.Msg.GetScan().GetFinishedAt() != nil
 	}, patience, 50*time.Millisecond)
-	require.Eventually(t, func() bool { p, _ := r.stripeProduct("mug"); return p.Name == "Mug" }, patience, 50*time.Millisecond)
-	require.Eventually(t, func() bool { _, err := r.stripe.Products.Get("p1", nil); return err == nil }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { p, _ := r.stripeProduct("mug"); return p.Name == "Mug" }, patience,
+		50*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := r.stripe.Products.Get("p1", nil); return err == nil }, patience,
+		50*time.Millisecond)
 	status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 	require.NoError(t, err)
 	require.EqualValues(t, 1, status.Msg.GetOrphans())
@@ -332,9 +349,11 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `SELECT pg_logical_emit_message(true, 'traceparent', $1)`, traceparent)
 	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), `INSERT INTO driftless.products (id, name, default_price) VALUES ('mug', 'Mug', 'mug-one')`)
+	_, err = tx.Exec(t.Context(),
+		`INSERT INTO driftless.products (id, name, default_price) VALUES ('mug', 'Mug', 'mug-one')`)
 	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), `INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('mug-one', 'mug', 'eur', 1400)`)
+	_, err = tx.Exec(t.Context(),
+		`INSERT INTO driftless.prices (id, product, currency, unit_amount) VALUES ('mug-one', 'mug', 'eur', 1400)`)
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit(t.Context()))
 
@@ -354,8 +373,10 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 	require.NoError(t, err)
 	t.Log("\n" + tree)
 	for _, name := range []string{
-		"capture", "read products", "send catalog", "process catalog", "sync product", "claim product", "create_product", "update_price",
-		"POST /v1/products", "POST /v1/prices/{id}", "POST /stripe/webhook", "send stripe", "process stripe", "send sync", "process sync", "write ledger",
+		"capture", "read products", "send catalog", "process catalog", "sync product", "claim product",
+		"create_product", "update_price",
+		"POST /v1/products", "POST /v1/prices/{id}", "POST /stripe/webhook", "send stripe", "process stripe",
+		"send sync", "process sync", "write ledger",
 	} {
 		require.Contains(t, tree, name)
 	}
@@ -369,7 +390,8 @@ func TestTheCallersTraceGoesThroughTheAPI(t *testing.T) {
 	require.NoError(t, err)
 	id, err := trace.TraceIDFromHex("4bf92f3577b34da6a3ce929d0e0e4737")
 	require.NoError(t, err)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url(topology.Ingestion)+"/driftless.ingest.v1.IngestService/UpsertProducts",
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		r.url(topology.Ingestion)+"/driftless.ingest.v1.IngestService/UpsertProducts",
 		strings.NewReader(`{"products":[{"id":"mug","name":"Mug"}]}`))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "application/json")

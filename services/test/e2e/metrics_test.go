@@ -28,7 +28,12 @@ import (
 type scraped map[string]map[string]*dto.MetricFamily
 
 func (p *meshProcess) addresses() map[string]string {
-	return map[string]string{topology.Ingestion: p.At.Ingest, topology.Push: p.At.Push, topology.Pull: p.At.Webhook, topology.Reconciliation: p.At.Control}
+	return map[string]string{
+		topology.Ingestion:      p.At.Ingest,
+		topology.Push:           p.At.Push,
+		topology.Pull:           p.At.Webhook,
+		topology.Reconciliation: p.At.Control,
+	}
 }
 
 func (p *meshProcess) scrape() scraped {
@@ -156,7 +161,8 @@ func checkLabels(t *testing.T, m metrics.Metric, service string, labels []*dto.L
 	}
 }
 
-var exemplar = regexp.MustCompile(`(?m)^driftless_change_applied_duration_seconds_bucket\{.*\} \d+ # \{.*trace_id="([0-9a-f]{32})".*\}`)
+var exemplar = regexp.MustCompile(
+	`(?m)^driftless_change_applied_duration_seconds_bucket\{.*\} \d+ # \{.*trace_id="([0-9a-f]{32})".*\}`)
 
 // TestExemplarsLeadToTraces: the histogram's exemplar is the trace of a change, which its history names.
 func TestExemplarsLeadToTraces(t *testing.T) {
@@ -172,7 +178,8 @@ func TestExemplarsLeadToTraces(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.At.Push+"/metrics", nil)
 	require.NoError(t, err)
 	// As Prometheus asks with its exemplar storage.
-	req.Header.Set("Accept", "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
+	req.Header.Set("Accept",
+		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()

@@ -30,15 +30,16 @@ func replica(t *testing.T, natsURL, simURL string) *exec.Cmd {
 	dir, err := programs()
 	require.NoError(t, err)
 	cmd := exec.Command(filepath.Join(dir, "push"))
-	cmd.Env = append(os.Environ(), "NATS_URL="+natsURL, "STRIPE_API_KEY="+key, "STRIPE_API_BASE="+simURL, "STRIPE_RATE=1000", "STRIPE_ENDPOINT_RATE=1000",
+	cmd.Env = append(os.Environ(), "NATS_URL="+natsURL, "STRIPE_API_KEY="+key, "STRIPE_API_BASE="+simURL,
+		"STRIPE_RATE=1000", "STRIPE_ENDPOINT_RATE=1000",
 		"DRIFTLESS_PUSH_ADDR=127.0.0.1:0", "DRIFTLESS_LOG_LEVEL=error")
 	require.NoError(t, cmd.Start())
 	return cmd
 }
 
-// TestReplicasThatAreKilledLeaveExactlyWhatIsWanted changes a few products a thousand times while two or four pushes are
-// killed and replaced again and again, and Stripe fails in every way that the simulator knows. In the end Stripe holds
-// what is wanted, nothing was made twice, and no product ever had two calls at the same time.
+// TestReplicasThatAreKilledLeaveExactlyWhatIsWanted changes a few products a thousand times while two or four pushes
+// are killed and replaced again and again, and Stripe fails in every way that the simulator knows. In the end Stripe
+// holds what is wanted, nothing was made twice, and no product ever had two calls at the same time.
 func TestReplicasThatAreKilledLeaveExactlyWhatIsWanted(t *testing.T) {
 	for _, replicas := range []int{2, 4} {
 		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) { killReplicas(t, replicas) })
@@ -58,7 +59,8 @@ func killReplicas(t *testing.T, replicas int) {
 	simURL := "http://" + listener.Addr().String()
 	sim := stripesim.Config{Listener: listener, Limits: stripesim.Limits{Off: true}}
 	for i, kind := range []stripesim.FaultKind{
-		stripesim.FaultRateLimit, stripesim.FaultLockTimeout, stripesim.FaultErrorBefore, stripesim.FaultErrorAfter, stripesim.FaultUnavailable,
+		stripesim.FaultRateLimit, stripesim.FaultLockTimeout, stripesim.FaultErrorBefore, stripesim.FaultErrorAfter,
+		stripesim.FaultUnavailable,
 		stripesim.FaultBadGateway, stripesim.FaultResponseLost, stripesim.FaultReset,
 	} {
 		sim.Faults = append(sim.Faults, stripesim.Fault{Kind: kind, Probability: 0.01, Seed: uint64(i + 1)})
@@ -99,9 +101,12 @@ func killReplicas(t *testing.T, replicas int) {
 	for edit := range edits {
 		for i := range products {
 			p := product(i, edit)
-			require.NoError(t, m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, p.GetId()), &catalogv1.ProductChange{
-				Account: "default", ProductId: p.GetId(), Version: uint64(edit + 1), Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
-			}, mesh.WithVersion(uint64(edit+1))))
+			require.NoError(t,
+				m.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, p.GetId()),
+					&catalogv1.ProductChange{
+						Account: "default", ProductId: p.GetId(), Version: uint64(edit + 1),
+						Operation: catalogv1.Operation_OPERATION_UPSERT, Product: p,
+					}, mesh.WithVersion(uint64(edit+1))))
 		}
 		if edit%(edits/kills) == 0 {
 			i := random.IntN(replicas)
@@ -118,11 +123,17 @@ func killReplicas(t *testing.T, replicas int) {
 		require.Eventually(t, func() bool {
 			o, _, err := m.Observed().Get(t.Context(), "default", last.GetId())
 			return err == nil && o.GetVersion() == edits && o.GetClaim() == nil && !o.GetStale() &&
-				len(catalog.Diff(&catalogv1.ProductChange{ProductId: last.GetId(), Operation: catalogv1.Operation_OPERATION_UPSERT, Product: last}, o)) == 0
+				len(catalog.Diff(
+					&catalogv1.ProductChange{
+						ProductId: last.GetId(),
+						Operation: catalogv1.Operation_OPERATION_UPSERT,
+						Product:   last,
+					}, o)) == 0
 		}, patience, 50*time.Millisecond, last.GetId())
 	}
 	api := client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(simURL), HTTPClient: http.DefaultClient, LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		URL: stripe.String(simURL), HTTPClient: http.DefaultClient,
+		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})})
 	for i := range products {
 		last := product(i, edits-1)
@@ -131,7 +142,10 @@ func killReplicas(t *testing.T, replicas int) {
 		require.Equal(t, last.GetName(), held.Name)
 		seen := map[int64]string{}
 		for _, active := range []bool{true, false} {
-			list := api.Prices.List(&stripe.PriceListParams{Product: stripe.String(last.GetId()), Active: stripe.Bool(active)})
+			list := api.Prices.List(&stripe.PriceListParams{
+				Product: stripe.String(last.GetId()),
+				Active:  stripe.Bool(active),
+			})
 			n := 0
 			for list.Next() {
 				n++
@@ -150,5 +164,6 @@ func killReplicas(t *testing.T, replicas int) {
 	stats, err := admin.Stats(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, stats.MaxInFlight["product"], "two calls about one product at a time: %v", stats.Contended)
-	t.Logf("%d edits, %d kills, %d calls, 429s %v", products*edits, kills, stats.Endpoints["POST /v1/prices"].Requests, stats.RateLimited)
+	t.Logf("%d edits, %d kills, %d calls, 429s %v", products*edits, kills, stats.Endpoints["POST /v1/prices"].Requests,
+		stats.RateLimited)
 }

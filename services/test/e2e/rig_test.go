@@ -65,8 +65,8 @@ type rig struct {
 	asProcesses []string
 	processes   map[string]*os.Process
 
-	// catalog is the database of the operator's own tables, and mapping how they are read, by the publication; empty and nil for
-	// the built-in tables.
+	// catalog is the database of the operator's own tables, and mapping how they are read, by the publication; empty
+	// and nil for the built-in tables.
 	catalog, publication string
 	mapping              *config.Mapping
 
@@ -109,17 +109,22 @@ func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
 
 	sim.Listener = r.listen("sim")
 	r.simURL = "http://" + sim.Listener.Addr().String()
-	sim.Webhooks = []stripesim.Webhook{{URL: "http://" + r.listen(topology.Pull).Addr().String() + pull.WebhookPath, Secrets: []string{secret}}}
+	sim.Webhooks = []stripesim.Webhook{{
+		URL:     "http://" + r.listen(topology.Pull).Addr().String() + pull.WebhookPath,
+		Secrets: []string{secret},
+	}}
 	r.run("sim", func(ctx context.Context) error { return stripesim.Run(ctx, sim) })
 	r.admin = stripesim.Admin{BaseURL: r.simURL}
-	r.stripe = client.New(key, &stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
-	})})
+	r.stripe = client.New(key,
+		&stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+			URL: stripe.String(r.simURL), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		})})
 	r.startAll()
 	r.ingest = ingestv1connect.NewIngestServiceClient(http.DefaultClient, r.url(topology.Ingestion))
 	r.control = controlv1connect.NewControlServiceClient(http.DefaultClient, r.url(topology.Reconciliation))
 	t.Cleanup(func() {
-		for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation, "sim"} {
+		for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation,
+			"sim"} {
 			r.stop(name)
 		}
 		require.Eventually(t, func() bool {
@@ -148,7 +153,12 @@ func mapped(database, publication string, mapping *config.Mapping) func(*rig) {
 
 // nats is how a client connects as the user of its name.
 func (r *rig) nats(name string) mesh.Config {
-	return mesh.Config{URL: "nats://" + name + ":e2e@" + r.natsAddr, Name: name, Signing: r.signing[name], Logger: slog.New(&refusals{Handler: slog.Default().Handler(), t: r.t, user: name})}
+	return mesh.Config{
+		URL:     "nats://" + name + ":e2e@" + r.natsAddr,
+		Name:    name,
+		Signing: r.signing[name],
+		Logger:  slog.New(&refusals{Handler: slog.Default().Handler(), t: r.t, user: name}),
+	}
 }
 
 // refusals fails the test with what NATS does not permit a user, which else shows as a time-out, or not at all.
@@ -231,24 +241,34 @@ func (r *rig) start(name string) {
 	case topology.Ingestion:
 		r.run(name, func(ctx context.Context) error {
 			return ingestion.Run(ctx, ingestion.Config{
-				Account: "default", NATS: nats, DatabaseURL: cmp.Or(r.catalog, r.database), Mapping: r.mapping, Slot: r.slot,
+				Account: "default", NATS: nats, DatabaseURL: cmp.Or(r.catalog, r.database), Mapping: r.mapping,
+				Slot:        r.slot,
 				Publication: cmp.Or(r.publication, "driftless"), HTTP: server,
 			})
 		})
 	case topology.Push:
 		r.run(name, func(ctx context.Context) error {
-			return push.Run(ctx, push.Config{Account: "default", NATS: nats, Stripe: stripeClient, HTTP: server, HoldCreations: r.holdCreations, Policy: r.policy})
+			return push.Run(ctx, push.Config{
+				Account:       "default",
+				NATS:          nats,
+				Stripe:        stripeClient,
+				HTTP:          server,
+				HoldCreations: r.holdCreations,
+				Policy:        r.policy,
+			})
 		})
 	case topology.Pull:
 		r.run(name, func(ctx context.Context) error {
 			return pull.Run(ctx, pull.Config{
-				Account: "default", NATS: nats, Stripe: stripeClient, WebhookSecrets: []string{"whsec_old", secret}, PollInterval: time.Second, HTTP: server,
+				Account: "default", NATS: nats, Stripe: stripeClient, WebhookSecrets: []string{"whsec_old", secret},
+				PollInterval: time.Second, HTTP: server,
 			})
 		})
 	case topology.Reconciliation:
 		r.run(name, func(ctx context.Context) error {
 			return reconciliation.Run(ctx, reconciliation.Config{
-				Account: "default", NATS: nats, LedgerURL: r.database, HTTP: server, GracePeriod: time.Second, Policy: r.policy, Extras: r.extras,
+				Account: "default", NATS: nats, LedgerURL: r.database, HTTP: server, GracePeriod: time.Second,
+				Policy: r.policy, Extras: r.extras,
 			})
 		})
 	}
@@ -275,7 +295,8 @@ func (r *rig) exec(sql string, args ...any) {
 
 func (r *rig) upsert(products ...*catalogv1.Product) {
 	r.t.Helper()
-	_, err := r.ingest.UpsertProducts(r.t.Context(), connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: products}))
+	_, err := r.ingest.UpsertProducts(r.t.Context(),
+		connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: products}))
 	require.NoError(r.t, err)
 }
 
@@ -304,9 +325,12 @@ func (r *rig) convergedWithin(atMost time.Duration) {
 		case err != nil:
 			last = err.Error()
 		case resp == nil:
-			calm, last = 0, fmt.Sprintf("%d products are pending, %d drifted", status.Msg.GetPending(), status.Msg.GetDrifted())
+			calm, last = 0,
+				fmt.Sprintf("%d products are pending, %d drifted", status.Msg.GetPending(), status.Msg.GetDrifted())
 		case len(resp.Msg.GetProducts()) > 0 || resp.Msg.GetInFlight() > 0:
-			calm, last = 0, fmt.Sprintf("%d products differ, %d messages in flight", len(resp.Msg.GetProducts()), resp.Msg.GetInFlight())
+			calm, last = 0,
+				fmt.Sprintf("%d products differ, %d messages in flight", len(resp.Msg.GetProducts()),
+					resp.Msg.GetInFlight())
 		default:
 			calm++
 		}
@@ -319,7 +343,8 @@ func (r *rig) convergedWithin(atMost time.Duration) {
 
 func (r *rig) history(product string) []*controlv1.HistoryEntry {
 	r.t.Helper()
-	resp, err := r.control.ListHistory(r.t.Context(), connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: product, Limit: 1000}))
+	resp, err := r.control.ListHistory(r.t.Context(),
+		connect.NewRequest(&controlv1.ListHistoryRequest{ProductId: product, Limit: 1000}))
 	require.NoError(r.t, err)
 	return resp.Msg.GetEntries()
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// scanned has all of Stripe read; meanwhile is called once as soon as so many products have been listed, if that is not 0.
+// scanned has all of Stripe read; meanwhile is called once as soon as so many products have been listed, if that is not
+// 0.
 func (r *rig) scanned(after uint64, meanwhile func()) *meshv1.ScanReport {
 	r.t.Helper()
 	resp, err := r.control.StartScan(r.t.Context(), connect.NewRequest(&controlv1.StartScanRequest{}))
@@ -77,7 +78,11 @@ func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
 	for i := range deleted {
 		require.NoError(t, unseen.DeleteProduct(t.Context(), id(i*100+25), false))
 	}
-	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultLatency, Delay: 400 * time.Millisecond, Path: "/v1/products"})
+	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{
+		Kind:  stripesim.FaultLatency,
+		Delay: 400 * time.Millisecond,
+		Path:  "/v1/products",
+	})
 	require.NoError(t, err)
 	var then uint64
 	report := r.scanned(products/3, func() {
@@ -88,7 +93,8 @@ func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
 		r.start(topology.Pull)
 	})
 	again := r.listCalls() - whole
-	t.Logf("killed after %d of %d products; %d calls listed all undisturbed, %d with the kill", then, products, whole, again)
+	t.Logf("killed after %d of %d products; %d calls listed all undisturbed, %d with the kill", then, products, whole,
+		again)
 	require.NotZero(t, report.GetResumed())
 	require.EqualValues(t, products-deleted, report.GetProducts(), "each is counted once")
 	// Of those corrected since the last record nobody has taken count.

@@ -142,7 +142,8 @@ func (s *shop) converged(r *rig, when string) {
 	_, err := r.ingest.WaitCaptured(s.t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(s.t, err)
 	require.Eventually(s.t, func() bool {
-		letters, err := r.control.ListDeadLetters(s.t.Context(), connect.NewRequest(&controlv1.ListDeadLettersRequest{}))
+		letters, err := r.control.ListDeadLetters(s.t.Context(),
+			connect.NewRequest(&controlv1.ListDeadLettersRequest{}))
 		if err != nil {
 			return false
 		}
@@ -263,7 +264,8 @@ func (s *shop) diesAlone(c schemas.Change) {
 	s.t.Helper()
 	for account, r := range s.rigs {
 		require.Eventually(s.t, func() bool {
-			letters, err := r.control.ListDeadLetters(s.t.Context(), connect.NewRequest(&controlv1.ListDeadLettersRequest{}))
+			letters, err := r.control.ListDeadLetters(s.t.Context(),
+				connect.NewRequest(&controlv1.ListDeadLettersRequest{}))
 			if err != nil || len(letters.Msg.GetDeadLetters()) == 0 {
 				return false
 			}

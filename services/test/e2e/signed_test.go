@@ -57,7 +57,8 @@ type thief struct {
 
 func (r *rig) thief() thief {
 	r.t.Helper()
-	conn, err := nats.Connect("nats://pull:e2e@"+r.natsAddr, nats.CustomInboxPrefix(topology.InboxPrefix(topology.Pull)))
+	conn, err := nats.Connect("nats://pull:e2e@"+r.natsAddr,
+		nats.CustomInboxPrefix(topology.InboxPrefix(topology.Pull)))
 	require.NoError(r.t, err)
 	r.t.Cleanup(conn.Close)
 	return thief{r, conn}
@@ -104,7 +105,8 @@ func (r *rig) done(c topology.Consumer) {
 
 func forgedMug() *catalogv1.ProductChange {
 	return &catalogv1.ProductChange{
-		Account: "default", ProductId: "mug", Version: 1 << 60, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: mug("Forged", "1"),
+		Account: "default", ProductId: "mug", Version: 1 << 60, Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product: mug("Forged", "1"),
 	}
 }
 
@@ -179,16 +181,22 @@ func (r *rig) amountIs(amount int64) {
 }
 
 func (r *rig) sync(product string) (*connect.Response[controlv1.SyncProductsResponse], error) {
-	return r.control.SyncProducts(r.t.Context(), connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: []string{product}}))
+	return r.control.SyncProducts(r.t.Context(),
+		connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: []string{product}}))
 }
 
 // TestAForgedCommandChangesNothing has pull's credentials order push to archive a product that only Stripe has.
 func TestAForgedCommandChangesNothing(t *testing.T) {
-	forged := &meshv1.Command{Id: "forged", Account: "default", Verb: &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "extra", ArchiveExtra: true}}}
+	forged := &meshv1.Command{
+		Id:      "forged",
+		Account: "default",
+		Verb:    &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "extra", ArchiveExtra: true}},
+	}
 	attack := func(r *rig) {
 		_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("extra"), Name: stripe.String("Extra")})
 		require.NoError(t, err)
-		r.thief().put(topology.StreamCommand, topology.CommandSubject(topology.Push, "default", topology.VerbSync, "extra"), forged, 1)
+		r.thief().put(topology.StreamCommand,
+			topology.CommandSubject(topology.Push, "default", topology.VerbSync, "extra"), forged, 1)
 		r.done(topology.PushCommand)
 	}
 	active := func(r *rig) bool {
@@ -226,7 +234,8 @@ func TestForgedChangesThatPushOutTrueOnesAreFound(t *testing.T) {
 	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" }, patience, tick)
 	thief := r.thief()
 	for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
-		thief.put(topology.StreamCatalog, topology.CatalogSubject("default", lane, "mug"), forgedMug(), topology.MaxStatesPerProduct)
+		thief.put(topology.StreamCatalog, topology.CatalogSubject("default", lane, "mug"), forgedMug(),
+			topology.MaxStatesPerProduct)
 	}
 	require.Empty(t, r.desiredAmount(), "the true states are pushed out")
 	r.stop(topology.Ingestion)
@@ -272,7 +281,8 @@ func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
 		r.stop(name)
 		r.start(name)
 	}
-	require.Eventually(t, func() bool { return r.allSigned() }, patience, tick, "ingestion does not sign what CATALOG holds")
+	require.Eventually(t, func() bool { return r.allSigned() }, patience, tick,
+		"ingestion does not sign what CATALOG holds")
 
 	trustAll(keys, trusted)
 	for _, name := range []string{topology.Ingestion, topology.Pull, topology.Reconciliation} {

@@ -60,7 +60,8 @@ func newIngestions(t *testing.T) *ingestions {
 	require.NoError(t, err)
 	t.Cleanup(in.mesh.Close)
 	require.NoError(t, topology.Apply(t.Context(), in.mesh.JetStream(), topology.Options{}))
-	consumer, err := in.mesh.JetStream().OrderedConsumer(t.Context(), topology.StreamCatalog, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"catalog.default.live.*"}})
+	consumer, err := in.mesh.JetStream().OrderedConsumer(t.Context(), topology.StreamCatalog,
+		jetstream.OrderedConsumerConfig{FilterSubjects: []string{"catalog.default.live.*"}})
 	require.NoError(t, err)
 	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
 		version, _ := strconv.ParseUint(msg.Headers().Get(mesh.VersionHeader), 10, 64)
@@ -93,7 +94,8 @@ func (in *ingestions) start(env ...string) *ingestionProcess {
 	address := listener.Addr().String()
 	require.NoError(in.t, listener.Close())
 	p := &ingestionProcess{url: "http://" + address, cmd: exec.Command(filepath.Join(dir, "ingestion"))}
-	p.cmd.Env = append(append(os.Environ(), "NATS_URL="+in.natsURL, "DATABASE_URL="+in.dbURL, "DRIFTLESS_SLOT="+in.slot(),
+	p.cmd.Env = append(append(os.Environ(), "NATS_URL="+in.natsURL, "DATABASE_URL="+in.dbURL,
+		"DRIFTLESS_SLOT="+in.slot(),
 		"DRIFTLESS_INGESTION_ADDR="+address, "DRIFTLESS_LOG_LEVEL=error"), env...)
 	p.cmd.Stderr = os.Stderr
 	require.NoError(in.t, p.cmd.Start())
@@ -158,8 +160,8 @@ func (p *ingestionProcess) kill() {
 	_ = p.cmd.Wait()
 }
 
-// TestAKilledIngestionIsTakenOver kills the replica that reads the log, again and again, in the middle of the reading of the
-// whole catalog and of a stream of changes.
+// TestAKilledIngestionIsTakenOver kills the replica that reads the log, again and again, in the middle of the reading
+// of the whole catalog and of a stream of changes.
 func TestAKilledIngestionIsTakenOver(t *testing.T) {
 	const products, kills = 12_000, 4
 	in := newIngestions(t)
@@ -178,8 +180,10 @@ func TestAKilledIngestionIsTakenOver(t *testing.T) {
 			return slices.ContainsFunc(replicas, func(p *ingestionProcess) bool { return p.role() == "active" })
 		})
 	}
-	in.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'Edition 0' FROM generate_series(1, $1::int) i`, products)
-	in.eventually("the catalog is captured", func() bool { return in.name(fmt.Sprintf("p%d", products)) != "" && in.snapshot() == "done" })
+	in.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'Edition 0' FROM generate_series(1, $1::int) i`,
+		products)
+	in.eventually("the catalog is captured",
+		func() bool { return in.name(fmt.Sprintf("p%d", products)) != "" && in.snapshot() == "done" })
 
 	// As after the loss of a slot; the replica that takes over begins with it.
 	require.NoError(t, in.mesh.Record("snapshot.default").PutString(t.Context(), "wanted"))
@@ -217,8 +221,8 @@ func TestAKilledIngestionIsTakenOver(t *testing.T) {
 	in.inOrder()
 }
 
-// TestAPausedIngestionThatComesBackPublishesNothing stops the replica that reads the log with SIGSTOP once it has read a
-// product's state, and lets it go on when another has long published a newer one.
+// TestAPausedIngestionThatComesBackPublishesNothing stops the replica that reads the log with SIGSTOP once it has read
+// a product's state, and lets it go on when another has long published a newer one.
 func TestAPausedIngestionThatComesBackPublishesNothing(t *testing.T) {
 	in := newIngestions(t)
 	in.exec(`CREATE TABLE items (id text PRIMARY KEY, name text)`)
@@ -247,7 +251,9 @@ func TestAPausedIngestionThatComesBackPublishesNothing(t *testing.T) {
 	in.exec(`UPDATE items SET name = 'Old'`)
 	in.eventually("the state is being read", func() bool {
 		var n int
-		require.NoError(t, in.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()`).Scan(&n))
+		require.NoError(t,
+			in.pool.QueryRow(t.Context(),
+				`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()`).Scan(&n))
 		return n == 1
 	})
 	require.NoError(t, paused.cmd.Process.Signal(syscall.SIGSTOP))

@@ -86,8 +86,11 @@ func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
 		for ; hops <= edits; hops++ {
 			applied, next := false, ""
 			for _, s := range traces[at] {
-				// An edit may have been read, and brought to Stripe, with the one before it: then its own pass finds that when it claims.
-				applied = applied || (s.Name == "sync product" || s.Name == "claim product") && of(s, telemetry.OutcomeKey) == telemetry.OutcomeApplied
+				// An edit may have been read, and brought to Stripe, with the one before it: then its own pass finds
+				// that when it claims.
+				applied = applied ||
+					(s.Name == "sync product" || s.Name == "claim product") &&
+						of(s, telemetry.OutcomeKey) == telemetry.OutcomeApplied
 				if by := of(s, telemetry.CarriedByKey); by != "" {
 					next = by
 					linked := false
@@ -133,16 +136,28 @@ func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
 	}
 	_, err := r.stripe.Products.New(params)
 	require.NoError(t, err)
-	_, err = r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultErrorBefore, Method: "POST", Object: "full", Count: 1})
+	_, err = r.admin.AddFault(t.Context(), stripesim.Fault{
+		Kind:   stripesim.FaultErrorBefore,
+		Method: "POST",
+		Object: "full",
+		Count:  1,
+	})
 	require.NoError(t, err)
-	r.upsert(&catalogv1.Product{Id: "full", Name: "Full", Description: "Verbatim-Description", Metadata: map[string]string{"a": "Verbatim-Metadata", "b": "2"}})
+	r.upsert(&catalogv1.Product{
+		Id:          "full",
+		Name:        "Full",
+		Description: "Verbatim-Description",
+		Metadata:    map[string]string{"a": "Verbatim-Metadata", "b": "2"},
+	})
 	letters := func() []*controlv1.DeadLetterDetail {
-		resp, err := r.control.GetDeadLetters(t.Context(), connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: "full"}))
+		resp, err := r.control.GetDeadLetters(t.Context(),
+			connect.NewRequest(&controlv1.GetDeadLettersRequest{ProductId: "full"}))
 		require.NoError(t, err)
 		return resp.Msg.GetDeadLetters()
 	}
 	require.Eventually(t, func() bool { return len(letters()) == 1 }, patience, 50*time.Millisecond)
-	id := trace.SpanContextFromContext(telemetry.ContextWithTraceparent(t.Context(), letters()[0].GetDeadLetter().GetTraceparent())).TraceID()
+	id := trace.SpanContextFromContext(telemetry.ContextWithTraceparent(t.Context(),
+		letters()[0].GetDeadLetter().GetTraceparent())).TraceID()
 
 	update := &stripe.ProductParams{}
 	update.AddMetadata("theirs0", "")
@@ -161,10 +176,13 @@ func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
 	t.Log("\n" + tree)
 	retried := false
 	for _, s := range named(spans, "process catalog") {
-		retried = retried || s.Status.Code == codes.Error && of(s, telemetry.RetryDelayKey) != "" && of(s, telemetry.OutcomeKey) == telemetry.OutcomeRetry
+		retried = retried ||
+			s.Status.Code == codes.Error && of(s, telemetry.RetryDelayKey) != "" &&
+				of(s, telemetry.OutcomeKey) == telemetry.OutcomeRetry
 	}
 	require.True(t, retried, "a failed attempt says when the next one is")
-	for _, name := range []string{"capture", "send dead", "process dead", "replay dead letter", "send command", "process command", "POST /stripe/webhook"} {
+	for _, name := range []string{"capture", "send dead", "process dead", "replay dead letter", "send command",
+		"process command", "POST /stripe/webhook"} {
 		require.NotEmpty(t, named(spans, name), name)
 	}
 	require.NotEmpty(t, named(spans, "replay dead letter")[0].Links, "the operator's request is linked")
@@ -178,7 +196,8 @@ func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
 	// What must not be in a span: keys, secrets, passwords, bodies.
 	for _, s := range recorder.Spans() {
 		said := fmt.Sprintf("%s %v %v %v %v %v", s.Name, s.Attributes, s.Events, s.Status, s.Links, s.Resource)
-		for _, secret := range []string{key, secret, r.database, "Verbatim-Description", "Verbatim-Metadata", "Bearer "} {
+		for _, secret := range []string{key, secret, r.database, "Verbatim-Description", "Verbatim-Metadata",
+			"Bearer "} {
 			require.NotContains(t, said, secret, s.Name)
 		}
 	}

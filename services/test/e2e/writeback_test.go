@@ -43,7 +43,10 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 	// Nobody is to undo the edit while it is being written back.
 	r.stop(topology.Reconciliation)
 	_, prices := r.stripeProduct("mug")
-	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Description: stripe.String("Blue"), Metadata: map[string]string{"color": "blue"}})
+	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{
+		Description: stripe.String("Blue"),
+		Metadata:    map[string]string{"color": "blue"},
+	})
 	require.NoError(t, err)
 	_, err = r.stripe.Prices.Update(prices["mug-one"].ID, &stripe.PriceParams{Nickname: stripe.String("Single")})
 	require.NoError(t, err)
@@ -52,7 +55,8 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 		if err != nil || o.GetProduct().GetDescription() != "Blue" || o.GetProduct().GetMetadata()["color"] != "blue" {
 			return false
 		}
-		return slices.ContainsFunc(o.GetPrices(), func(p *catalogv1.ObservedPrice) bool { return p.GetPrice().GetNickname() == "Single" })
+		return slices.ContainsFunc(o.GetPrices(),
+			func(p *catalogv1.ObservedPrice) bool { return p.GetPrice().GetNickname() == "Single" })
 	}, patience, 20*time.Millisecond, "the edit is known")
 	before := r.writes()
 
@@ -68,9 +72,11 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 			p.Nickname = "Single"
 		}
 	}
-	require.NoError(t, r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Ingestion, "default", topology.VerbWriteBack, "mug"), &meshv1.Command{
-		Account: "default", Issuer: topology.Reconciliation, Verb: &meshv1.Command_WriteBack{WriteBack: order},
-	}))
+	require.NoError(t,
+		r.mesh.Publish(t.Context(),
+			topology.CommandSubject(topology.Ingestion, "default", topology.VerbWriteBack, "mug"), &meshv1.Command{
+				Account: "default", Issuer: topology.Reconciliation, Verb: &meshv1.Command_WriteBack{WriteBack: order},
+			}))
 	require.Eventually(t, func() bool {
 		o, _, err := r.mesh.Observed().Get(t.Context(), "default", "mug")
 		return err == nil && o.GetVersion() > order.GetVersion() && o.GetClaim() == nil
@@ -95,11 +101,14 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 	require.Empty(t, prices["mug-one"].Nickname)
 }
 
-// TestWriteBack_TakesEveryEditOfOneField edits a name in Stripe many times, after each write-back and faster than that: all of
-// it is one side's work and no conflict.
+// TestWriteBack_TakesEveryEditOfOneField edits a name in Stripe many times, after each write-back and faster than that:
+// all of it is one side's work and no conflict.
 func TestWriteBack_TakesEveryEditOfOneField(t *testing.T) {
 	stripeOwned := catalog.Rule{Owner: catalog.OwnerStripe}
-	policy, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{"name": stripeOwned, "shippable": stripeOwned})
+	policy, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{
+		"name":      stripeOwned,
+		"shippable": stripeOwned,
+	})
 	require.NoError(t, err)
 	r := newRig(t, unlimited, under(policy, reconciliation.ExtrasIgnore))
 	r.upsert(mug("Mug", "1400"))
@@ -107,7 +116,9 @@ func TestWriteBack_TakesEveryEditOfOneField(t *testing.T) {
 	stored := func(column, want string) func() bool {
 		return func() bool {
 			var value string
-			require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT coalesce(`+column+`::text, 'NULL') FROM driftless.products WHERE id = 'mug'`).Scan(&value))
+			require.NoError(t,
+				r.pool.QueryRow(t.Context(),
+					`SELECT coalesce(`+column+`::text, 'NULL') FROM driftless.products WHERE id = 'mug'`).Scan(&value))
 			return value == want
 		}
 	}
@@ -117,7 +128,8 @@ func TestWriteBack_TakesEveryEditOfOneField(t *testing.T) {
 		require.Eventually(t, stored("name", name), patience, 20*time.Millisecond, name)
 	}
 	for i := range 5 {
-		require.NoError(t, r.admin.EditProduct(t.Context(), "mug", url.Values{"name": {fmt.Sprintf("Mug, quick edition %d", i)}}))
+		require.NoError(t,
+			r.admin.EditProduct(t.Context(), "mug", url.Values{"name": {fmt.Sprintf("Mug, quick edition %d", i)}}))
 	}
 	require.Eventually(t, stored("name", "Mug, quick edition 4"), patience, 20*time.Millisecond)
 

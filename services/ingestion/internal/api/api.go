@@ -16,10 +16,10 @@ import (
 
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/connectjson"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
-	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
@@ -76,7 +76,8 @@ type server struct{ Config }
 var _ ingestv1connect.IngestServiceHandler = (*server)(nil)
 
 // UpsertProducts writes products to the built-in tables, all or none.
-func (s *server) UpsertProducts(ctx context.Context, req *connect.Request[ingestv1.UpsertProductsRequest]) (*connect.Response[ingestv1.UpsertProductsResponse], error) {
+func (s *server) UpsertProducts(ctx context.Context,
+	req *connect.Request[ingestv1.UpsertProductsRequest]) (*connect.Response[ingestv1.UpsertProductsResponse], error) {
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
@@ -99,7 +100,9 @@ func (s *server) UpsertProducts(ctx context.Context, req *connect.Request[ingest
 }
 
 // ArchiveProducts sets active to false, on all or none.
-func (s *server) ArchiveProducts(ctx context.Context, req *connect.Request[ingestv1.ArchiveProductsRequest]) (*connect.Response[ingestv1.ArchiveProductsResponse], error) {
+func (s *server) ArchiveProducts(ctx context.Context,
+	req *connect.Request[ingestv1.ArchiveProductsRequest]) (*connect.Response[ingestv1.ArchiveProductsResponse],
+	error) {
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
@@ -112,7 +115,8 @@ func (s *server) ArchiveProducts(ctx context.Context, req *connect.Request[inges
 	case err != nil:
 		return nil, s.failed(ctx, err)
 	case len(missing) > 0:
-		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("the catalog has no product %s; nothing was written", listed(missing)))
+		return nil, connect.NewError(connect.CodeNotFound,
+			fmt.Errorf("the catalog has no product %s; nothing was written", listed(missing)))
 	}
 	return connect.NewResponse(&ingestv1.ArchiveProductsResponse{}), nil
 }
@@ -131,7 +135,8 @@ func listed(ids []string) string {
 }
 
 // WaitCaptured waits for capture to pass everything committed before the call.
-func (s *server) WaitCaptured(ctx context.Context, _ *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
+func (s *server) WaitCaptured(ctx context.Context,
+	_ *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
 	version, err := s.Config.WaitCaptured(ctx)
 	if err != nil {
 		return nil, s.failed(ctx, err)
@@ -143,5 +148,6 @@ func (s *server) writable() error {
 	if s.BuiltIn {
 		return nil
 	}
-	return connect.NewError(connect.CodeFailedPrecondition, errors.New("the catalog is mapped from the operator's own tables: write there"))
+	return connect.NewError(connect.CodeFailedPrecondition,
+		errors.New("the catalog is mapped from the operator's own tables: write there"))
 }

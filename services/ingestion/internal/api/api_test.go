@@ -27,7 +27,8 @@ import (
 // post makes a call as curl does.
 func (r *rig) post(method, body string, headers ...string) (int, string) {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, r.url+"/driftless.ingest.v1.IngestService/"+method, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost,
+		r.url+"/driftless.ingest.v1.IngestService/"+method, strings.NewReader(body))
 	require.NoError(r.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(headers); i += 2 {
@@ -54,8 +55,9 @@ func TestTheCallersTraceIsFirstInTheTransaction(t *testing.T) {
 	} {
 		status, answer := r.post(call[0], call[1], "Traceparent", parent)
 		require.Equal(t, http.StatusOK, status, answer)
-		rows, err := r.pool.Query(t.Context(), "SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, upto_nchanges => NULL, "+
-			"VARIADIC options => ARRAY['proto_version', '1', 'publication_names', 'p', 'messages', 'true'])", slot)
+		rows, err := r.pool.Query(t.Context(),
+			"SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, upto_nchanges => NULL, "+
+				"VARIADIC options => ARRAY['proto_version', '1', 'publication_names', 'p', 'messages', 'true'])", slot)
 		require.NoError(t, err)
 		var kinds, message []byte
 		var data []byte
@@ -101,7 +103,8 @@ func TestUnknownFieldsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for _, contentType := range []string{"application/json", "application/json; charset=utf-8"} {
-		status, answer := r.post("UpsertProducts", `{"products": [{"id": "a", "colour": "A"}]}`, "Content-Type", contentType)
+		status, answer := r.post("UpsertProducts", `{"products": [{"id": "a", "colour": "A"}]}`, "Content-Type",
+			contentType)
 		require.Equal(t, http.StatusBadRequest, status)
 		require.Contains(t, answer, `unknown field \"colour\"`)
 	}

@@ -24,19 +24,24 @@ func allocated(work func()) uint64 {
 
 // repeated is a product with so many prices, all alike.
 func repeated(price string, n int) string {
-	return `{"products":[{"id":"p","name":"P","prices":[` + strings.TrimSuffix(strings.Repeat(price+",", n), ",") + `]}]}`
+	return `{"products":[{"id":"p","name":"P","prices":[` + strings.TrimSuffix(strings.Repeat(price+",", n), ",") +
+		`]}]}`
 }
 
 func TestUpsertProducts_StopsWhereNobodyReadsOn(t *testing.T) {
 	r := newRig(t)
 	for name, c := range map[string]struct{ body, want string }{
-		"a million of objects":     {repeated("{}", 1_000_000), "a request may hold 100000 objects"},
-		"very many prices":         {repeated("{}", 50_001), "must have at most 50000 prices in a call, not 50001"},
-		"many prices":              {repeated("{}", 20_000), "and at least 90 more"},
-		"prices of one id":         {repeated(`{"id":"a","currency":"eur","unit_amount":"1"}`, 20_000), "is used by another price of the product"},
-		"a text for each price":    {repeated(`{"id":"\u0000","nickname":"\u0000","lookup_key":"\u0000"}`, 20_000), "and at least 90 more"},
-		"images":                   {`{"products":[{"id":"p","name":"P","images":[` + strings.Repeat(`"",`, 500_000) + `""]}]}`, "must have at most 8 items, not 500001"},
-		"tiers":                    {repeated(`{"id":"a","tiers":[`+strings.Repeat(`{},`, 50_000)+`{}]}`, 1), "must have at most 5000 tiers and currency options in all, not 50001"},
+		"a million of objects": {repeated("{}", 1_000_000), "a request may hold 100000 objects"},
+		"very many prices":     {repeated("{}", 50_001), "must have at most 50000 prices in a call, not 50001"},
+		"many prices":          {repeated("{}", 20_000), "and at least 90 more"},
+		"prices of one id": {repeated(`{"id":"a","currency":"eur","unit_amount":"1"}`, 20_000),
+			"is used by another price of the product"},
+		"a text for each price": {repeated(`{"id":"\u0000","nickname":"\u0000","lookup_key":"\u0000"}`, 20_000),
+			"and at least 90 more"},
+		"images": {`{"products":[{"id":"p","name":"P","images":[` + strings.Repeat(`"",`, 500_000) +
+			`""]}]}`, "must have at most 8 items, not 500001"},
+		"tiers": {repeated(`{"id":"a","tiers":[`+strings.Repeat(`{},`, 50_000)+`{}]}`, 1),
+			"must have at most 5000 tiers and currency options in all, not 50001"},
 		"products without a value": {`{"products":[` + strings.Repeat(`{},`, 999) + `{}]}`, "and at least 90 more"},
 	} {
 		var status int
@@ -56,8 +61,10 @@ func TestUpsertProducts_LongNumbersCostNothing(t *testing.T) {
 	r := newRig(t)
 	digits := strings.Repeat("9", 3_000_000)
 	for _, price := range []string{
-		`{"id":"a","currency":"eur","tiers_mode":"volume","tiers":[{"up_to":"` + digits + `","unit_amount":"1"},{"unit_amount":"2"}]}`,
-		`{"id":"a","currency":"eur","custom_unit_amount":{"minimum":"` + digits + `","maximum":"` + digits + `","preset":"` + digits + `"}}`,
+		`{"id":"a","currency":"eur","tiers_mode":"volume","tiers":[{"up_to":"` + digits +
+			`","unit_amount":"1"},{"unit_amount":"2"}]}`,
+		`{"id":"a","currency":"eur","custom_unit_amount":{"minimum":"` + digits + `","maximum":"` + digits +
+			`","preset":"` + digits + `"}}`,
 		`{"id":"a","currency":"eur","unit_amount_decimal":"0.` + digits + `"}`,
 	} {
 		bytes := allocated(func() {
@@ -80,8 +87,10 @@ func TestUpsertProducts_ShowsTheBeginningOfValues(t *testing.T) {
 		{Id: "p", Name: "P", TaxCode: long, Images: []string{long}},
 		{Id: "p", Name: "P", Prices: []*catalogv1.Price{{Id: long, Currency: long, UnitAmount: long, LookupKey: long}}},
 		{Id: "p", Name: "P", Prices: []*catalogv1.Price{{
-			Id: "a", Currency: "eur", UnitAmount: "1", CurrencyOptions: map[string]*catalogv1.CurrencyOption{long: {UnitAmount: "1"}},
-			Metadata: map[string]string{long + "\x00": "\x00"}, Recurring: &catalogv1.Recurring{Interval: long, UsageType: "metered", Meter: long},
+			Id: "a", Currency: "eur", UnitAmount: "1",
+			CurrencyOptions: map[string]*catalogv1.CurrencyOption{long: {UnitAmount: "1"}},
+			Metadata:        map[string]string{long + "\x00": "\x00"},
+			Recurring:       &catalogv1.Recurring{Interval: long, UsageType: "metered", Meter: long},
 		}}},
 	} {
 		_, err := r.upsert(p, p)
@@ -101,8 +110,13 @@ func TestUpsertProducts_LimitsAreNamed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	p := product("p", price("a"))
-	p.TaxCode, p.Images, p.DefaultPrice = strings.Repeat("t", 5001), []string{"https://example.com/" + strings.Repeat("x", 2048)}, strings.Repeat("d", 201)
-	p.Prices[0].Recurring = &catalogv1.Recurring{Interval: "month", UsageType: "metered", Meter: strings.Repeat("m", 5001)}
+	p.TaxCode, p.Images, p.DefaultPrice = strings.Repeat("t", 5001),
+		[]string{"https://example.com/" + strings.Repeat("x", 2048)}, strings.Repeat("d", 201)
+	p.Prices[0].Recurring = &catalogv1.Recurring{
+		Interval:  "month",
+		UsageType: "metered",
+		Meter:     strings.Repeat("m", 5001),
+	}
 	_, err := r.upsert(p)
 	got := strings.Join(violations(t, err), "\n")
 	for _, want := range []string{

@@ -21,11 +21,14 @@ const (
 	maxPrices   = 50_000
 )
 
-// check returns the faults of a batch: of each product, and between them. It stops once there are more than maxDetails, or
-// when the caller has left.
+// check returns the faults of a batch: of each product, and between them. It stops once there are more than maxDetails,
+// or when the caller has left.
 func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*ingestv1.FieldViolation {
 	if n := len(products); n == 0 || n > maxProducts {
-		return []*ingestv1.FieldViolation{{Field: "products", Message: fmt.Sprintf("must be between 1 and %d, not %d", maxProducts, n)}}
+		return []*ingestv1.FieldViolation{{
+			Field:   "products",
+			Message: fmt.Sprintf("must be between 1 and %d, not %d", maxProducts, n),
+		}}
 	}
 	if n := pricesOf(products); n > maxPrices {
 		message := fmt.Sprintf("must have at most %d prices in a call, not %d", maxPrices, n)
@@ -39,7 +42,11 @@ func (s *server) check(ctx context.Context, products []*catalogv1.Product) []*in
 		}
 		path := fmt.Sprintf("products[%d]", i)
 		add := func(field, message string) {
-			out = append(out, &ingestv1.FieldViolation{Field: path + field, ProductId: catalog.Abridged(p.GetId()), Message: message})
+			out = append(out, &ingestv1.FieldViolation{
+				Field:     path + field,
+				ProductId: catalog.Abridged(p.GetId()),
+				Message:   message,
+			})
 		}
 		position := positions(p)
 		for _, v := range s.Validator.Product(p) {
@@ -113,7 +120,10 @@ func positions(p *catalogv1.Product) func(field string) string {
 // checkIDs returns the faults of ids of products that must exist.
 func checkIDs(ids []string) []*ingestv1.FieldViolation {
 	if n := len(ids); n == 0 || n > maxProducts {
-		return []*ingestv1.FieldViolation{{Field: "ids", Message: fmt.Sprintf("must be between 1 and %d, not %d", maxProducts, n)}}
+		return []*ingestv1.FieldViolation{{
+			Field:   "ids",
+			Message: fmt.Sprintf("must be between 1 and %d, not %d", maxProducts, n),
+		}}
 	}
 	var out []*ingestv1.FieldViolation
 	seen := map[string]bool{}
@@ -131,7 +141,11 @@ func checkIDs(ids []string) []*ingestv1.FieldViolation {
 			message = "is in the call twice"
 		}
 		if message != "" {
-			out = append(out, &ingestv1.FieldViolation{Field: fmt.Sprintf("ids[%d]", i), ProductId: catalog.Abridged(id), Message: message})
+			out = append(out, &ingestv1.FieldViolation{
+				Field:     fmt.Sprintf("ids[%d]", i),
+				ProductId: catalog.Abridged(id),
+				Message:   message,
+			})
 		}
 		seen[id] = true
 	}
@@ -161,7 +175,8 @@ func withNUL(path string, m protoreflect.Message, most int) []string {
 		case f.IsMap():
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
 				look(here, protoreflect.StringKind, k.Value())
-				look(func() string { return fmt.Sprintf("%s[%q]", path, catalog.Abridged(k.String())) }, f.MapValue().Kind(), v)
+				look(func() string { return fmt.Sprintf("%s[%q]", path, catalog.Abridged(k.String())) },
+					f.MapValue().Kind(), v)
 				return len(out) < most
 			})
 		default:

@@ -69,7 +69,8 @@ func protocols() *http.Protocols {
 }
 
 func (r *rig) upsert(products ...*catalogv1.Product) ([]*ingestv1.UpsertedProduct, error) {
-	resp, err := r.client.UpsertProducts(context.Background(), connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: products}))
+	resp, err := r.client.UpsertProducts(context.Background(),
+		connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: products}))
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,8 @@ func (r *rig) mustUpsert(products ...*catalogv1.Product) {
 }
 
 func (r *rig) archive(ids ...string) error {
-	_, err := r.client.ArchiveProducts(context.Background(), connect.NewRequest(&ingestv1.ArchiveProductsRequest{Ids: ids}))
+	_, err := r.client.ArchiveProducts(context.Background(),
+		connect.NewRequest(&ingestv1.ArchiveProductsRequest{Ids: ids}))
 	return err
 }
 

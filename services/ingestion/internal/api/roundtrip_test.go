@@ -26,7 +26,8 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		states, err := m.Read(r.t.Context(), []string{"pro"})
 		require.NoError(t, err)
 		require.Empty(t, states.States["pro"].Faults)
-		require.Empty(t, cmp.Diff(catalog.Canonical(p), catalog.Canonical(states.States["pro"].Product), protocmp.Transform()))
+		require.Empty(t,
+			cmp.Diff(catalog.Canonical(p), catalog.Canonical(states.States["pro"].Product), protocmp.Transform()))
 
 		before := r.rows()
 		again, err := r.upsert(proto.CloneOf(p))
@@ -45,30 +46,46 @@ func TestEveryFieldKeepsItsDigitsAndLetters(t *testing.T) {
 	}
 	want := product("pro",
 		&catalogv1.Price{
-			Id: "a.b:c", Active: new(false), Currency: "eur", UnitAmountDecimal: "123456789012.123456789012", BillingScheme: "per_unit",
-			Recurring:         &catalogv1.Recurring{Interval: "week", IntervalCount: 156, UsageType: "metered", Meter: "mtr_1"},
+			Id: "a.b:c", Active: new(false), Currency: "eur", UnitAmountDecimal: "123456789012.123456789012",
+			BillingScheme: "per_unit",
+			Recurring: &catalogv1.Recurring{
+				Interval:      "week",
+				IntervalCount: 156,
+				UsageType:     "metered",
+				Meter:         "mtr_1",
+			},
 			TransformQuantity: &catalogv1.TransformQuantity{DivideBy: 18446744073709551615, Round: "up"},
 			CurrencyOptions: map[string]*catalogv1.CurrencyOption{
 				"usd": {UnitAmount: "999999999999", TaxBehavior: "inclusive"}, "jpy": {UnitAmountDecimal: "0.5"},
 			},
-			TaxBehavior: "exclusive", LookupKey: "gold", Nickname: `"quoted" \u0041 <b>`, Metadata: map[string]string{"k": "é \\ \t"},
+			TaxBehavior: "exclusive", LookupKey: "gold", Nickname: `"quoted" \u0041 <b>`,
+			Metadata: map[string]string{"k": "é \\ \t"},
 		},
 		&catalogv1.Price{
-			Id: "tiered", Currency: "eur", BillingScheme: "tiered", TiersMode: "volume", Tiers: tiers, Recurring: &catalogv1.Recurring{Interval: "month"},
+			Id: "tiered", Currency: "eur", BillingScheme: "tiered", TiersMode: "volume", Tiers: tiers,
+			Recurring:       &catalogv1.Recurring{Interval: "month"},
 			CurrencyOptions: map[string]*catalogv1.CurrencyOption{"usd": {Tiers: tiers}},
 		},
 		&catalogv1.Price{
 			Id: "custom", Currency: "eur", CustomUnitAmount: &catalogv1.CustomUnitAmount{},
-			CurrencyOptions: map[string]*catalogv1.CurrencyOption{"usd": {CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1", Preset: "2", Maximum: "3"}}},
+			CurrencyOptions: map[string]*catalogv1.CurrencyOption{
+				"usd": {CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1", Preset: "2", Maximum: "3"}},
+			},
 		},
 		&catalogv1.Price{Id: "zero", Currency: "eur", UnitAmount: "0"},
 	)
 	proto.Merge(want, &catalogv1.Product{
-		Active: new(true), Description: "日本\n\"'", Images: []string{"https://example.com/b.png", "https://example.com/a.png"},
+		Active: new(true), Description: "日本\n\"'",
+		Images:            []string{"https://example.com/b.png", "https://example.com/a.png"},
 		MarketingFeatures: []*catalogv1.MarketingFeature{{Name: "Fast, {really}"}, {Name: "Safe"}},
 		Metadata:          map[string]string{"a.b c": "{\"x\": 1}"},
-		PackageDimensions: &catalogv1.PackageDimensions{Height: "010", Length: "1.50", Weight: "0.25", Width: "999999999.99"},
-		Shippable:         new(false), StatementDescriptor: "Acme Pro", TaxCode: "txcd_1", UnitLabel: "seat",
+		PackageDimensions: &catalogv1.PackageDimensions{
+			Height: "010",
+			Length: "1.50",
+			Weight: "0.25",
+			Width:  "999999999.99",
+		},
+		Shippable: new(false), StatementDescriptor: "Acme Pro", TaxCode: "txcd_1", UnitLabel: "seat",
 		Url: "https://example.com/?a=1&b=2", DefaultPrice: "zero",
 	})
 	r.mustUpsert(want)
@@ -83,7 +100,9 @@ func TestEveryFieldKeepsItsDigitsAndLetters(t *testing.T) {
 			p.Active = new(true)
 		}
 	}
-	require.Empty(t, cmp.Diff(want, got, protocmp.Transform(), protocmp.SortRepeated(func(a, b *catalogv1.Price) bool { return a.GetId() < b.GetId() })))
+	require.Empty(t,
+		cmp.Diff(want, got, protocmp.Transform(),
+			protocmp.SortRepeated(func(a, b *catalogv1.Price) bool { return a.GetId() < b.GetId() })))
 }
 
 // The API writes what somebody with psql would, so that one does not undo the other's spelling.
@@ -103,7 +122,8 @@ func TestTheTablesHoldStripesShapes(t *testing.T) {
 	monthly.CurrencyOptions = map[string]*catalogv1.CurrencyOption{"usd": {UnitAmount: "900"}}
 	p := product("pro", monthly, &catalogv1.Price{
 		Id: "t", Currency: "eur", BillingScheme: "tiered", TiersMode: "volume",
-		Tiers: []*catalogv1.PriceTier{{UpTo: "10", UnitAmount: "100"}, {UnitAmount: "50"}}, Recurring: &catalogv1.Recurring{Interval: "month", IntervalCount: 1},
+		Tiers:     []*catalogv1.PriceTier{{UpTo: "10", UnitAmount: "100"}, {UnitAmount: "50"}},
+		Recurring: &catalogv1.Recurring{Interval: "month", IntervalCount: 1},
 	})
 	p.PackageDimensions = &catalogv1.PackageDimensions{Height: "1.50", Length: "2", Weight: "3", Width: "4"}
 	p.MarketingFeatures = []*catalogv1.MarketingFeature{{Name: "Fast"}}

@@ -31,9 +31,10 @@ func TestAnswersSayWhatIsNew(t *testing.T) {
 // Its cases compare what the tables hold, so they run one after the other.
 func TestRefusedBatchesWriteNothing(t *testing.T) {
 	r := newRig(t)
-	r.mustUpsert(product("held", price("held-eur")), &catalogv1.Product{Id: "gold", Name: "Gold", Prices: []*catalogv1.Price{
-		{Id: "gold-eur", Currency: "eur", UnitAmount: "1", LookupKey: "gold"},
-	}})
+	r.mustUpsert(product("held", price("held-eur")),
+		&catalogv1.Product{Id: "gold", Name: "Gold", Prices: []*catalogv1.Price{
+			{Id: "gold-eur", Currency: "eur", UnitAmount: "1", LookupKey: "gold"},
+		}})
 	fine := product("fine", price("fine-eur"))
 	for name, c := range map[string]struct {
 		products []*catalogv1.Product
@@ -41,31 +42,50 @@ func TestRefusedBatchesWriteNothing(t *testing.T) {
 	}{
 		"no product": {nil, []string{"products (): must be between 1 and 1000, not 0"}},
 		"faults of each": {
-			[]*catalogv1.Product{fine, {Id: "bad", Prices: []*catalogv1.Price{{Id: "x", Currency: "ZZZ", UnitAmount: "1"}}}},
+			[]*catalogv1.Product{fine,
+				{Id: "bad", Prices: []*catalogv1.Price{{Id: "x", Currency: "ZZZ", UnitAmount: "1"}}}},
 			[]string{
 				"products[1].name (bad): must not be empty",
 				`products[1].prices[0].currency (bad): must be a currency code of 3 to 8 letters in lower case, such as eur, not "ZZZ"`,
 			},
 		},
-		"a product twice":      {[]*catalogv1.Product{fine, product("fine")}, []string{"products[1].id (fine): is in the call twice: product fine"}},
-		"a price id twice":     {[]*catalogv1.Product{fine, product("b", price("fine-eur"))}, []string{"products[1].prices[0].id (b): is used by a price of product fine too", "products[1].prices[0].lookup_key (b): is used by a price of product fine too"}},
-		"an id for lookup key": {[]*catalogv1.Product{fine, product("b", &catalogv1.Price{Id: "b1", Currency: "eur", UnitAmount: "1", LookupKey: "fine-eur"})}, []string{"products[1].prices[0].lookup_key (b): is used by a price of product fine too"}},
-		"another's price":      {[]*catalogv1.Product{fine, product("b", price("held-eur"))}, []string{"products[1].prices[0].id (b): price held-eur belongs to product held: a price cannot move to product b"}},
+		"a product twice": {[]*catalogv1.Product{fine, product("fine")},
+			[]string{"products[1].id (fine): is in the call twice: product fine"}},
+		"a price id twice": {[]*catalogv1.Product{fine, product("b", price("fine-eur"))},
+			[]string{"products[1].prices[0].id (b): is used by a price of product fine too",
+				"products[1].prices[0].lookup_key (b): is used by a price of product fine too"}},
+		"an id for lookup key": {[]*catalogv1.Product{fine,
+			product("b", &catalogv1.Price{Id: "b1", Currency: "eur", UnitAmount: "1", LookupKey: "fine-eur"})},
+			[]string{"products[1].prices[0].lookup_key (b): is used by a price of product fine too"}},
+		"another's price": {[]*catalogv1.Product{fine, product("b", price("held-eur"))},
+			[]string{"products[1].prices[0].id (b): price held-eur belongs to product held: a price cannot move to product b"}},
 		"another's price, which loses it": {
 			[]*catalogv1.Product{product("held"), product("b", price("held-eur"))},
 			[]string{"products[1].prices[0].id (b): price held-eur belongs to product held: a price cannot move to product b"},
 		},
 		"another's lookup key": {
-			[]*catalogv1.Product{fine, product("b", &catalogv1.Price{Id: "b1", Currency: "eur", UnitAmount: "1", LookupKey: "gold"})},
+			[]*catalogv1.Product{fine,
+				product("b", &catalogv1.Price{Id: "b1", Currency: "eur", UnitAmount: "1", LookupKey: "gold"})},
 			[]string{`products[1].prices[0].lookup_key (b): "gold" is the lookup key of price gold-eur of product gold`},
 		},
-		"another's lookup key as id": {[]*catalogv1.Product{product("b", price("gold"))}, []string{`products[0].prices[0].lookup_key (b): "gold" is the lookup key of price gold-eur of product gold`}},
+		"another's lookup key as id": {[]*catalogv1.Product{product("b", price("gold"))},
+			[]string{`products[0].prices[0].lookup_key (b): "gold" is the lookup key of price gold-eur of product gold`}},
 		"another's id as lookup key": {
-			[]*catalogv1.Product{product("b", &catalogv1.Price{Id: "b1", Currency: "eur", UnitAmount: "1", LookupKey: "held-eur"})},
+			[]*catalogv1.Product{product("b", &catalogv1.Price{
+				Id:         "b1",
+				Currency:   "eur",
+				UnitAmount: "1",
+				LookupKey:  "held-eur",
+			})},
 			[]string{`products[0].prices[0].lookup_key (b): "held-eur" is the lookup key of price held-eur of product held`},
 		},
 		"a character Postgres cannot store": {
-			[]*catalogv1.Product{{Id: "b", Name: "a\x00b", Metadata: map[string]string{"k": "\x00"}, MarketingFeatures: []*catalogv1.MarketingFeature{{Name: "\x00"}}}},
+			[]*catalogv1.Product{{
+				Id:                "b",
+				Name:              "a\x00b",
+				Metadata:          map[string]string{"k": "\x00"},
+				MarketingFeatures: []*catalogv1.MarketingFeature{{Name: "\x00"}},
+			}},
 			[]string{
 				"products[0].marketing_features[0].name (b): must not hold the character U+0000: the database cannot store it",
 				`products[0].metadata["k"] (b): must not hold the character U+0000: the database cannot store it`,
@@ -117,11 +137,14 @@ func TestPricesAreReplaced(t *testing.T) {
 		p.LookupKey = key
 		return p
 	}
-	r.mustUpsert(product("a", keyed("a1", "x"), price("a2")), product("b", keyed("b1", "y")), product("other", price("o1")))
+	r.mustUpsert(product("a", keyed("a1", "x"), price("a2")), product("b", keyed("b1", "y")),
+		product("other", price("o1")))
 	// Keys change places between products of one call; a2 goes, a3 comes.
 	r.mustUpsert(product("a", keyed("a1", "y"), price("a3")), product("b", keyed("b1", "x")))
 	var prices []string
-	require.NoError(t, r.pool.QueryRow(t.Context(), "SELECT array_agg(product || ' ' || id || coalesce(' ' || lookup_key, '') ORDER BY id) FROM driftless.prices").Scan(&prices))
+	require.NoError(t,
+		r.pool.QueryRow(t.Context(),
+			"SELECT array_agg(product || ' ' || id || coalesce(' ' || lookup_key, '') ORDER BY id) FROM driftless.prices").Scan(&prices))
 	require.Equal(t, []string{"a a1 y", "a a3", "b b1 x", "other o1"}, prices)
 }
 
@@ -136,14 +159,16 @@ func TestArchivingIsAllOrNothing(t *testing.T) {
 	require.Equal(t, before, r.rows())
 
 	require.Equal(t, []string{"ids (): must be between 1 and 1000, not 0"}, violations(t, r.archive()))
-	require.Equal(t, []string{"ids[1] (a): is in the call twice", "ids[2] (): must not be empty"}, violations(t, r.archive("a", "a", "")))
+	require.Equal(t, []string{"ids[1] (a): is in the call twice", "ids[2] (): must not be empty"},
+		violations(t, r.archive("a", "a", "")))
 	require.Len(t, violations(t, r.archive("\x00")), 1)
 	require.Equal(t, before, r.rows())
 
 	require.NoError(t, r.archive("b", "a"))
 	archived := r.rows()
 	var active int
-	require.NoError(t, r.pool.QueryRow(t.Context(), "SELECT count(*) FROM driftless.products WHERE active").Scan(&active))
+	require.NoError(t,
+		r.pool.QueryRow(t.Context(), "SELECT count(*) FROM driftless.products WHERE active").Scan(&active))
 	require.Zero(t, active)
 	require.NoError(t, r.archive("a"))
 	require.Equal(t, archived, r.rows(), "archived ones are not written again")
@@ -159,7 +184,8 @@ func TestOverlappingBatchesAllSucceed(t *testing.T) {
 		for i := range out {
 			id := (worker*7 + i*(1-2*(worker%2)) + products) % products
 			id = (id + products) % products
-			p := product(fmt.Sprintf("p%d", id), price(fmt.Sprintf("p%d-%d", id, round%2)), price(fmt.Sprintf("p%d-x", id)))
+			p := product(fmt.Sprintf("p%d", id), price(fmt.Sprintf("p%d-%d", id, round%2)),
+				price(fmt.Sprintf("p%d-x", id)))
 			p.Name = fmt.Sprint("by ", worker, " in ", round)
 			out[i] = p
 		}
@@ -172,7 +198,8 @@ func TestOverlappingBatchesAllSucceed(t *testing.T) {
 				if _, err := r.upsert(batch(round, worker)...); err != nil {
 					t.Errorf("batch %d of worker %d: %v", round, worker, err)
 				}
-				if err := r.archive(fmt.Sprint("p", products-1-worker), fmt.Sprint("p", worker)); err != nil && connect.CodeOf(err) != connect.CodeNotFound {
+				if err := r.archive(fmt.Sprint("p", products-1-worker), fmt.Sprint("p", worker)); err != nil &&
+					connect.CodeOf(err) != connect.CodeNotFound {
 					t.Errorf("archive: %v", err)
 				}
 			}
@@ -180,7 +207,10 @@ func TestOverlappingBatchesAllSucceed(t *testing.T) {
 	}
 	wg.Wait()
 	var count, ofProduct int
-	require.NoError(t, r.pool.QueryRow(t.Context(), "SELECT count(*), max(n) FROM (SELECT count(*) AS n FROM driftless.prices GROUP BY product) p").Scan(&count, &ofProduct))
+	require.NoError(t,
+		r.pool.QueryRow(t.Context(),
+			"SELECT count(*), max(n) FROM (SELECT count(*) AS n FROM driftless.prices GROUP BY product) p").Scan(&count,
+			&ofProduct))
 	require.Equal(t, products, count)
 	require.Equal(t, 2, ofProduct, "each product has the prices of the last batch, not of several")
 }

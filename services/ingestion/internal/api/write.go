@@ -22,12 +22,14 @@ var (
 	upsertPrices = upsert("driftless.prices", builtin.PriceColumns, "p.product = excluded.product AND ", "product")
 )
 
-// upsert writes the rows of a JSON array, $1, into a table, and changes those that are there, but for some columns and on a
-// condition.
+// upsert writes the rows of a JSON array, $1, into a table, and changes those that are there, but for some columns and
+// on a condition.
 func upsert(table string, c builtin.Columns, condition string, fixed ...string) string {
 	but := append([]string{"id"}, fixed...)
-	return "INSERT INTO " + table + " AS p (" + c.List("") + ") SELECT " + c.List("r.") + " FROM jsonb_to_recordset($1) AS r(" +
-		c.Definitions() + ") ORDER BY id ON CONFLICT (id) DO UPDATE SET (" + c.List("", but...) + ") = (" + c.List("excluded.", but...) +
+	return "INSERT INTO " + table + " AS p (" + c.List("") + ") SELECT " + c.List("r.") +
+		" FROM jsonb_to_recordset($1) AS r(" +
+		c.Definitions() + ") ORDER BY id ON CONFLICT (id) DO UPDATE SET (" + c.List("", but...) + ") = (" + c.List(
+		"excluded.", but...) +
 		") WHERE " + condition + "(" + c.List("p.", but...) + ") IS DISTINCT FROM (" + c.List("excluded.", but...) + ")"
 }
 
@@ -50,7 +52,8 @@ ORDER BY 1, 3`
 )
 
 // upsert writes a batch in one transaction, or returns why it cannot be and writes nothing.
-func (s *server) upsert(ctx context.Context, products []*catalogv1.Product) ([]*ingestv1.UpsertedProduct, []*ingestv1.FieldViolation, error) {
+func (s *server) upsert(ctx context.Context,
+	products []*catalogv1.Product) ([]*ingestv1.UpsertedProduct, []*ingestv1.FieldViolation, error) {
 	b, err := batchOf(products)
 	if err != nil {
 		return nil, nil, err
@@ -107,7 +110,11 @@ func clashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolati
 			return
 		}
 		at := b.places[id]
-		faults = append(faults, &ingestv1.FieldViolation{Field: at.path + field, ProductId: at.product, Message: fmt.Sprintf(format, args...)})
+		faults = append(faults, &ingestv1.FieldViolation{
+			Field:     at.path + field,
+			ProductId: at.product,
+			Message:   fmt.Sprintf(format, args...),
+		})
 	}
 	rows, err := tx.Query(ctx, foreignPrices, b.prices)
 	if err != nil {
@@ -132,7 +139,8 @@ func clashes(ctx context.Context, tx pgx.Tx, b *batch) ([]*ingestv1.FieldViolati
 // archive sets active to false; it writes nothing if one of the products is missing, and says which.
 func (s *server) archive(ctx context.Context, ids []string) (missing []string, err error) {
 	err = s.transaction(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT id FROM driftless.products WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", ids)
+		rows, err := tx.Query(ctx, "SELECT id FROM driftless.products WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+			ids)
 		if err != nil {
 			return fmt.Errorf("find products: %w", err)
 		}
@@ -150,7 +158,8 @@ func (s *server) archive(ctx context.Context, ids []string) (missing []string, e
 		if len(missing) > 0 {
 			return errNothing
 		}
-		if _, err := tx.Exec(ctx, "UPDATE driftless.products SET active = false WHERE id = ANY($1) AND active", ids); err != nil {
+		if _, err := tx.Exec(ctx, "UPDATE driftless.products SET active = false WHERE id = ANY($1) AND active",
+			ids); err != nil {
 			return fmt.Errorf("archive products: %w", err)
 		}
 		return nil
@@ -171,7 +180,8 @@ func (s *server) transaction(ctx context.Context, change func(pgx.Tx) error) err
 		// Other isolation levels would not see what others commit while the rows are waited for.
 		err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 			if trace := telemetry.Traceparent(ctx); trace != "" {
-				if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, 'traceparent', $1)", trace); err != nil {
+				if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, 'traceparent', $1)",
+					trace); err != nil {
 					return fmt.Errorf("write the trace into the log: %w", err)
 				}
 			}

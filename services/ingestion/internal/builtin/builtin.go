@@ -57,14 +57,17 @@ func lacking(ctx context.Context, url string, refused *pgconn.PgError) error {
 	defer conn.Close(ctx)
 	var role string
 	var mayCreate bool
-	if err := conn.QueryRow(ctx, "SELECT current_user, has_schema_privilege($1, 'CREATE') AND has_schema_privilege($1, 'USAGE')", schema).Scan(&role, &mayCreate); err != nil {
+	if err := conn.QueryRow(ctx,
+		"SELECT current_user, has_schema_privilege($1, 'CREATE') AND has_schema_privilege($1, 'USAGE')", schema).Scan(
+		&role, &mayCreate); err != nil {
 		return fmt.Errorf("the catalog's built-in tables: %w", refused)
 	}
 	missing := "CREATE, USAGE ON SCHEMA "
 	if mayCreate {
 		missing = "ALL ON ALL TABLES IN SCHEMA "
 	}
-	return fmt.Errorf("the catalog's built-in tables: role %s lacks a right (%s): run `GRANT %s%s TO %s;`", role, refused.Message,
+	return fmt.Errorf("the catalog's built-in tables: role %s lacks a right (%s): run `GRANT %s%s TO %s;`", role,
+		refused.Message,
 		missing, pgx.Identifier{schema}.Sanitize(), pgx.Identifier{role}.Sanitize())
 }
 
@@ -81,8 +84,10 @@ func Mapping() *config.Mapping {
 			Product: "UPDATE driftless.products SET " + ProductColumns.Assignments("id") + " WHERE id = @id",
 			Price: "UPDATE driftless.prices SET " + PriceColumns.Assignments("id", "product") +
 				" WHERE id = @id AND product = @product",
-			ImportProduct: "INSERT INTO driftless.products (" + ProductColumns.List("") + ") VALUES (" + ProductColumns.List("@") + ")",
-			ImportPrice:   "INSERT INTO driftless.prices (" + PriceColumns.List("") + ") VALUES (" + PriceColumns.List("@") + ")",
+			ImportProduct: "INSERT INTO driftless.products (" + ProductColumns.List("") + ") VALUES (" +
+				ProductColumns.List("@") + ")",
+			ImportPrice: "INSERT INTO driftless.prices (" + PriceColumns.List("") + ") VALUES (" + PriceColumns.List(
+				"@") + ")",
 		},
 	}
 }

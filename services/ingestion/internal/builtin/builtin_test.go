@@ -52,7 +52,8 @@ func TestIDAndNameAreEnough(t *testing.T) {
 	t.Parallel()
 	pool := tables(t)
 	exec(t, pool, "insert into driftless.products(id, name) values ('mug', 'Mug')")
-	exec(t, pool, "insert into driftless.prices(id, product, currency, unit_amount) values ('mug-eur', 'mug', 'eur', 1400)")
+	exec(t, pool,
+		"insert into driftless.prices(id, product, currency, unit_amount) values ('mug-eur', 'mug', 'eur', 1400)")
 	p := read(t, pool, "mug")
 	require.Equal(t, "Mug", p.Product.GetName())
 	require.True(t, p.Product.GetActive())
@@ -73,10 +74,12 @@ func TestWhatBreaksOnlyStripesLimitsCanBeWritten(t *testing.T) {
 	}
 	doc, err := json.Marshal(metadata)
 	require.NoError(t, err)
-	exec(t, pool, "insert into driftless.products(id, name, metadata, statement_descriptor, images) values ('a', $1, $2, '<>', $3)",
+	exec(t, pool,
+		"insert into driftless.products(id, name, metadata, statement_descriptor, images) values ('a', $1, $2, '<>', $3)",
 		strings.Repeat("x", 6000), string(doc), []string{"no url"})
-	exec(t, pool, "insert into driftless.prices(id, product, currency, unit_amount, billing_scheme, tax_behavior, recurring) values "+
-		"('z', 'a', 'zzz', -1, 'free', 'none', '{\"interval\": \"decade\"}')")
+	exec(t, pool,
+		"insert into driftless.prices(id, product, currency, unit_amount, billing_scheme, tax_behavior, recurring) values "+
+			"('z', 'a', 'zzz', -1, 'free', 'none', '{\"interval\": \"decade\"}')")
 	p := read(t, pool, "a")
 	require.Empty(t, p.Faults)
 	require.Len(t, p.Product.GetName(), 6000)
@@ -88,7 +91,8 @@ func TestUpdatesAreDatedAndLogged(t *testing.T) {
 	t.Parallel()
 	pool := tables(t)
 	exec(t, pool, "insert into driftless.products(id, name) values ('mug', 'Mug')")
-	exec(t, pool, "insert into driftless.prices(id, product, currency, unit_amount) values ('mug-eur', 'mug', 'eur', 1400)")
+	exec(t, pool,
+		"insert into driftless.prices(id, product, currency, unit_amount) values ('mug-eur', 'mug', 'eur', 1400)")
 	exec(t, pool, "update driftless.products set name = 'Cup'")
 	exec(t, pool, "update driftless.prices set unit_amount = 1500")
 	var dated bool
@@ -138,7 +142,8 @@ func TestARoleWithoutRightsIsToldTheStatement(t *testing.T) {
 
 func TestPasswordsStayOutOfErrors(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"postgres://user:hunter2@127.0.0.1:1/catalog", "postgres://user:hunter2@127.0.0.1:none/catalog"} {
+	for _, bad := range []string{"postgres://user:hunter2@127.0.0.1:1/catalog",
+		"postgres://user:hunter2@127.0.0.1:none/catalog"} {
 		err := builtin.Migrate(t.Context(), bad)
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "hunter2")

@@ -20,7 +20,8 @@ var (
 
 var sqlTypes = map[catalog.Type]string{
 	catalog.TypeText: "text", catalog.TypeID: "text", catalog.TypeCurrency: "text", catalog.TypeBoolean: "boolean",
-	catalog.TypeTexts: "text[]", catalog.TypeAmount: "numeric", catalog.TypeMetadata: "jsonb", catalog.TypeStructure: "jsonb",
+	catalog.TypeTexts: "text[]", catalog.TypeAmount: "numeric", catalog.TypeMetadata: "jsonb",
+	catalog.TypeStructure: "jsonb",
 }
 
 func columnsOf(fields []catalog.Field, references ...string) Columns {

@@ -5,15 +5,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
 // BenchmarkRead reads a thousand products of a hundred thousand, each with two prices.
 func BenchmarkRead(b *testing.B) {
 	pool := localtest.Pool(b, localtest.Postgres(b))
-	_, err := pool.Exec(b.Context(), `CREATE TABLE items (id text PRIMARY KEY, name text, tags jsonb); CREATE TABLE tariffs (id text, item text, cents int);
+	_, err := pool.Exec(b.Context(),
+		`CREATE TABLE items (id text PRIMARY KEY, name text, tags jsonb); CREATE TABLE tariffs (id text, item text, cents int);
 		INSERT INTO items SELECT 'item-' || i, 'Item', '{"size": "L", "color": null}' FROM generate_series(1, 100000) i;
 		INSERT INTO tariffs SELECT 'p-' || i || '-' || j, 'item-' || i, 100 FROM generate_series(1, 100000) i, generate_series(1, 2) j;
 		CREATE INDEX ON tariffs (item); ANALYZE`)

@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/config"
-	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 )
 
 // checkLimit bounds each query of a check: a start must not wait for a scan of large tables. A query that
@@ -52,7 +52,8 @@ type check struct {
 // limited runs read-only queries in a transaction with a time limit. outOfTime reports whether they met it.
 func (c *check) limited(ctx context.Context, run func(pgx.Tx) error) (outOfTime bool, err error) {
 	err = pgx.BeginTxFunc(ctx, c.m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", checkLimit.Milliseconds())); err != nil {
+		if _, err := tx.Exec(ctx,
+			fmt.Sprintf("SET LOCAL statement_timeout = %d", checkLimit.Milliseconds())); err != nil {
 			return err
 		}
 		return run(tx)
@@ -94,7 +95,8 @@ func (c *check) dependencies(ctx context.Context) error {
 			c.out.Warnf("", "the queries read the materialized view %s, and the log does not tell of its refreshes: %s",
 				r.Name, seen)
 		case 'f':
-			c.out.Warnf("", "the queries read the foreign table %s, and the log of this database has none of its changes: %s",
+			c.out.Warnf("",
+				"the queries read the foreign table %s, and the log of this database has none of its changes: %s",
 				r.Name, seen)
 		default:
 			line, err := c.suggestion(ctx, r)
@@ -109,13 +111,15 @@ func (c *check) dependencies(ctx context.Context) error {
 		for _, f := range d.Functions {
 			functions = append(functions, f.Name)
 		}
-		c.out.Warnf("", "the queries call %s, and Postgres does not know which tables a function reads whose body is a text: "+
-			"changes of tables that catalog.watch does not name are seen only when the tables are compared",
+		c.out.Warnf("",
+			"the queries call %s, and Postgres does not know which tables a function reads whose body is a text: "+
+				"changes of tables that catalog.watch does not name are seen only when the tables are compared",
 			strings.Join(functions, ", "))
 	}
 	if !d.Complete && len(d.Functions) == 0 {
 		var database, role string
-		err := c.m.pool.QueryRow(ctx, "SELECT quote_ident(current_database()), quote_ident(current_user)").Scan(&database, &role)
+		err := c.m.pool.QueryRow(ctx, "SELECT quote_ident(current_database()), quote_ident(current_user)").Scan(
+			&database, &role)
 		if err != nil {
 			return fmt.Errorf("look at the role of DATABASE_URL: %w", err)
 		}

@@ -22,7 +22,8 @@ func (c *check) identities(ctx context.Context) error {
 	} {
 		_, err := c.limited(ctx, func(tx pgx.Tx) error {
 			var noID, noProduct int
-			sql := fmt.Sprintf("SELECT count(*) FILTER (WHERE m.id IS NULL), count(*) FILTER (WHERE m.%s IS NULL) FROM (%s\n) m",
+			sql := fmt.Sprintf(
+				"SELECT count(*) FILTER (WHERE m.id IS NULL), count(*) FILTER (WHERE m.%s IS NULL) FROM (%s\n) m",
 				q.product, trim(q.source))
 			if err := tx.QueryRow(ctx, sql).Scan(&noID, &noProduct); err != nil {
 				return err
@@ -31,7 +32,8 @@ func (c *check) identities(ctx context.Context) error {
 				c.out.Warnf("", "the %s query returns %d rows whose id is NULL: they are left out", q.name, noID)
 			}
 			if noProduct > 0 && q.product != "id" {
-				c.out.Warnf("", "the %s query returns %d rows whose product is NULL: they are left out", q.name, noProduct)
+				c.out.Warnf("", "the %s query returns %d rows whose product is NULL: they are left out", q.name,
+					noProduct)
 			}
 			return nil
 		})

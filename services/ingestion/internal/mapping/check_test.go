@@ -5,9 +5,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
+	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
 // check returns the findings, with "refused: " before those with which ingestion does not start.
@@ -63,7 +63,8 @@ func TestCheck_NamesTablesThatNobodyWatches(t *testing.T) {
 		FROM items i LEFT JOIN categories c ON c.id = i.category LEFT JOIN stock ON stock.item = i.id AND i.id < 0`
 	s.queries.Prices = `SELECT id, item AS product, 'eur' AS currency, cents * coalesce((SELECT min(factor) FROM rates), tax(), 1) AS unit_amount FROM tariffs`
 	requireFindings(t, s.check(goodsWatched...),
-		[]string{"read categories", `add {table: categories, products: "SELECT id FROM items WHERE category = @id"}`, "only when the tables are compared"},
+		[]string{"read categories", `add {table: categories, products: "SELECT id FROM items WHERE category = @id"}`,
+			"only when the tables are compared"},
 		[]string{"read photos", "add {table: photos, product_id: item_id}"},
 		[]string{"read rates", "catalog.watch does not name it"},
 		[]string{"materialized view stock"},
@@ -72,31 +73,49 @@ func TestCheck_NamesTablesThatNobodyWatches(t *testing.T) {
 }
 
 func TestCheck_WatchedValuesAreProductIDs(t *testing.T) {
-	s := newShop(t, goods+`CREATE TABLE notes (id serial PRIMARY KEY, ref text, note text); CREATE TABLE empty (ref text);
+	s := newShop(t,
+		goods+`CREATE TABLE notes (id serial PRIMARY KEY, ref text, note text); CREATE TABLE empty (ref text);
 		INSERT INTO notes (ref, note) SELECT 'item ' || i, 'n' FROM generate_series(1, 1500) i`)
 	none := config.WatchedTable{Table: "notes", ProductID: "ref"}
 	// 'item 1'::int fails, so the types alone say that none can match, in the sample.
-	requireFindings(t, s.check(append(goodsWatched, none)...), []string{"watched table notes", `holds values as "item`, "is a product's id", `as "1"`})
+	requireFindings(t, s.check(append(goodsWatched, none)...),
+		[]string{"watched table notes", `holds values as "item`, "is a product's id", `as "1"`})
 	s.exec(`INSERT INTO notes (ref) VALUES ('007')`)
-	require.Len(t, s.check(append(goodsWatched, none)...), 1, "behind the sample, of a column that the type of the ids cannot hold")
+	require.Len(t, s.check(append(goodsWatched, none)...), 1,
+		"behind the sample, of a column that the type of the ids cannot hold")
 	where := config.WatchedTable{Table: "notes", ProductID: "ref", Where: "note IS NULL"}
 	require.Empty(t, s.check(append(goodsWatched, where)...), "one value in another spelling")
 	require.Empty(t, s.check(append(goodsWatched, config.WatchedTable{Table: "empty", ProductID: "ref"})...))
-	require.Empty(t, s.check(append(goodsWatched, config.WatchedTable{Table: "notes", ProductID: "substr(ref, 6)", Where: "note = 'n'"})...))
+	require.Empty(t,
+		s.check(append(goodsWatched, config.WatchedTable{
+			Table:     "notes",
+			ProductID: "substr(ref, 6)",
+			Where:     "note = 'n'",
+		})...))
 
 	s.queries.Products = `SELECT 'item-' || id AS id, name FROM items`
 	s.queries.Prices = `SELECT id, 'item-' || item AS product, 'eur' AS currency, cents AS unit_amount FROM tariffs`
 	requireFindings(t, s.check(goodsWatched...),
-		[]string{"refused: no product has an id that is in watched table items, whose product_id id holds values as", `"'item-' || id"`},
+		[]string{"refused: no product has an id that is in watched table items, whose product_id id holds values as",
+			`"'item-' || id"`},
 		[]string{"refused: no product has an id that is in watched table tariffs", `"'item-' || item"`},
 	)
-	require.Empty(t, s.check(config.WatchedTable{Table: "items", ProductID: "'item-' || id"}, config.WatchedTable{Table: "tariffs", ProductID: "'item-' || item"}))
-	require.Empty(t, s.check(config.WatchedTable{Table: "items", Products: "SELECT 'item-' || @id"}, config.WatchedTable{Table: "tariffs", Products: "SELECT 'item-' || @item"}))
+	require.Empty(t,
+		s.check(config.WatchedTable{
+			Table:     "items",
+			ProductID: "'item-' || id",
+		}, config.WatchedTable{Table: "tariffs", ProductID: "'item-' || item"}))
+	require.Empty(t,
+		s.check(config.WatchedTable{
+			Table:    "items",
+			Products: "SELECT 'item-' || @id",
+		}, config.WatchedTable{Table: "tariffs", Products: "SELECT 'item-' || @item"}))
 }
 
 // The samples are the first thousand of each side: here they have nothing in common.
 func TestCheck_WatchedValuesBehindTheSamples(t *testing.T) {
-	s := newShop(t, `CREATE TABLE items (id text COLLATE "C" PRIMARY KEY, name text); CREATE TABLE tariffs (id text PRIMARY KEY, item text, cents int);
+	s := newShop(t,
+		`CREATE TABLE items (id text COLLATE "C" PRIMARY KEY, name text); CREATE TABLE tariffs (id text PRIMARY KEY, item text, cents int);
 		INSERT INTO items SELECT 'a' || i, 'Item' FROM generate_series(1, 3000) i; INSERT INTO items VALUES ('z', 'Item');
 		INSERT INTO tariffs SELECT 'p' || i, 'gone', 100 FROM generate_series(1, 3000) i; INSERT INTO tariffs VALUES ('z', 'z', 100)`)
 	require.Empty(t, s.check(goodsWatched...))
@@ -140,5 +159,6 @@ func TestCheck_QueriesThatFailForAll(t *testing.T) {
 	s := newShop(t, goods+`CREATE TABLE rates (factor int); INSERT INTO rates VALUES (0);
 		CREATE FUNCTION factor() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT missing FROM rates); END $$`)
 	s.queries.Prices = `SELECT id, item AS product, 'eur' AS currency, cents * factor() AS unit_amount FROM tariffs`
-	requireFindings(t, s.check(goodsWatched...), []string{"call factor()"}, []string{"refused: no product can be read", "prices query", `column "missing" does not exist`})
+	requireFindings(t, s.check(goodsWatched...), []string{"call factor()"},
+		[]string{"refused: no product can be read", "prices query", `column "missing" does not exist`})
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/names"
+	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
 // watched is an entry of catalog.watch as the database has it.
@@ -90,7 +90,8 @@ func (c *check) suggestion(ctx context.Context, r Relation) (string, error) {
 		var name, own, other string
 		var outgoing bool
 		// A foreign key of one column, from the table to the watched one or the other way.
-		err := c.m.pool.QueryRow(ctx, `SELECT k.r::regclass::text, quote_ident(o.attname), quote_ident(w.attname), k.outgoing
+		err := c.m.pool.QueryRow(ctx,
+			`SELECT k.r::regclass::text, quote_ident(o.attname), quote_ident(w.attname), k.outgoing
 			FROM (SELECT oid, conrelid AS r, confrelid AS w, conkey AS own, confkey AS other, true AS outgoing
 					FROM pg_constraint WHERE contype = 'f'
 				UNION ALL SELECT oid, confrelid, conrelid, confkey, conkey, false FROM pg_constraint WHERE contype = 'f') k
@@ -177,7 +178,8 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 	}{
 		{fmt.Sprintf("SELECT EXISTS (SELECT FROM (%s\n) m WHERE m.id = ANY(%s))", products, t.array(1)), []any{held}},
 		{fmt.Sprintf("SELECT EXISTS (SELECT %s AND %s::text = ANY($1::text[]))", from, w.id), []any{ids}},
-		{fmt.Sprintf("SELECT EXISTS (SELECT FROM (SELECT DISTINCT %s::text::%s AS v %s) w JOIN (%s\n) m ON m.id = w.v%s)",
+		{fmt.Sprintf(
+			"SELECT EXISTS (SELECT FROM (SELECT DISTINCT %s::text::%s AS v %s) w JOIN (%s\n) m ON m.id = w.v%s)",
 			w.id, t.sql, from, products, t.collate), nil},
 	} {
 		slow, err = c.limited(ctx, func(tx pgx.Tx) error { return tx.QueryRow(ctx, q.sql, q.args...).Scan(&meets) })
@@ -199,9 +201,11 @@ func (c *check) values(ctx context.Context, w watched, ids []string) error {
 		ids[0], expression(w, values, ids))
 	switch {
 	case certain:
-		c.out.Refusef("", "no product has an id that is in %s, so no change there would concern any product: %s", hold, remedy)
+		c.out.Refusef("", "no product has an id that is in %s, so no change there would concern any product: %s", hold,
+			remedy)
 	case slow:
-		c.out.Warnf("", "%s: no value among the first %d is a product's id, and to look at all takes longer than %s: %s",
+		c.out.Warnf("",
+			"%s: no value among the first %d is a product's id, and to look at all takes longer than %s: %s",
 			hold, samples, checkLimit, remedy)
 	default:
 		c.out.Warnf("", "%s: no value among the first %d is a product's id: %s", hold, samples, remedy)
@@ -217,8 +221,10 @@ func expression(w watched, values, ids []string) string {
 	for _, v := range values {
 		for _, id := range ids {
 			if prefix, ok := strings.CutSuffix(id, v); ok && prefix != "" && v != "" {
-				if last := prefix[len(prefix)-1]; last == '-' || last == '_' || last == ':' || last == '.' || last == '/' {
-					return fmt.Sprintf(`, as "'%s' || %s"`, strings.ReplaceAll(prefix, "'", "''"), strings.TrimSpace(w.ProductID))
+				if last := prefix[len(prefix)-1]; last == '-' || last == '_' || last == ':' || last == '.' ||
+					last == '/' {
+					return fmt.Sprintf(`, as "'%s' || %s"`, strings.ReplaceAll(prefix, "'", "''"),
+						strings.TrimSpace(w.ProductID))
 				}
 			}
 		}

@@ -99,7 +99,8 @@ func describe[R any](
 			return d, err
 		}
 		if !c.takes(f.DataTypeOID) {
-			return d, fmt.Errorf("the mapping's %s query returns column %q as %s, and it must be %s: cast it in the query",
+			return d, fmt.Errorf(
+				"the mapping's %s query returns column %q as %s, and it must be %s: cast it in the query",
 				name, f.Name, typeName, c.kind.name)
 		}
 		if d.has(f.Name) {

@@ -148,8 +148,8 @@ type priceRow struct {
 	unitAmount value
 }
 
-// priceColumns are the columns that a prices query may return. Tiers, currency options and custom amounts are read by rules of
-// their own.
+// priceColumns are the columns that a prices query may return. Tiers, currency options and custom amounts are read by
+// rules of their own.
 var priceColumns = func() map[string]column[priceRow] {
 	out := map[string]column[priceRow]{
 		"product": {kind: identifier, null: required, set: func(r *priceRow, v value) { r.product = string(v.raw) }},

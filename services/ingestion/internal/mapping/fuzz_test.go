@@ -10,14 +10,17 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// Whatever stands in a column, it is read or refused, by an effort in proportion to its length. What would take longer also
-// asks for more memory, but for one thing: numbers are not parsed at all beyond a length (see catalog.Validate).
+// Whatever stands in a column, it is read or refused, by an effort in proportion to its length. What would take longer
+// also asks for more memory, but for one thing: numbers are not parsed at all beyond a length (see catalog.Validate).
 func FuzzColumns(f *testing.F) {
 	for _, text := range []string{
 		"", "mug", "t", "1400.00", "NaN", "-1", "1e5", "EUR", "null", "{}", "[]", "[1,null,\"\",{\"name\":\"x\"},[]]",
-		`{"interval":"month","interval_count":1,"usage_type":"metered","meter":"m"}`, `{"height":1,"length":"2","weight":3.5,"width":4}`,
-		`[{"up_to":5,"unit_amount":1},{"up_to":"inf","flat_amount_decimal":"0.5"}]`, `{"USD":{"unit_amount":1},"usd":{"tiers":[{}]}}`,
-		`{"minimum":"` + strings.Repeat("9", 2000) + `","maximum":1}`, `{"enabled":false}`, `{"a":"b","c":null,"d":["x"]}`, `{"divide_by":18446744073709551616,"round":"up"}`,
+		`{"interval":"month","interval_count":1,"usage_type":"metered","meter":"m"}`,
+		`{"height":1,"length":"2","weight":3.5,"width":4}`,
+		`[{"up_to":5,"unit_amount":1},{"up_to":"inf","flat_amount_decimal":"0.5"}]`,
+		`{"USD":{"unit_amount":1},"usd":{"tiers":[{}]}}`,
+		`{"minimum":"` + strings.Repeat("9", 2000) + `","maximum":1}`, `{"enabled":false}`,
+		`{"a":"b","c":null,"d":["x"]}`, `{"divide_by":18446744073709551616,"round":"up"}`,
 		strings.Repeat("9", 5000), strings.Repeat("[", 5000), "\xff\x00", `{"a":"\ud800"}`, strings.Repeat("{},", 500),
 	} {
 		f.Add([]byte(text))
@@ -41,7 +44,8 @@ func FuzzColumns(f *testing.F) {
 				var faults []catalog.Violation
 				column.set(&row, value{path: name, raw: raw, faults: &faults})
 				row.amount()
-				judge(t, validator, &catalogv1.Product{Id: "p", Name: "P", Prices: []*catalogv1.Price{row.price}}, faults)
+				judge(t, validator, &catalogv1.Product{Id: "p", Name: "P", Prices: []*catalogv1.Price{row.price}},
+					faults)
 			})
 		}
 	})

@@ -117,7 +117,8 @@ func (t idType) matches(ctx context.Context, db querier, a, b []string) ([]pair,
 	if len(a) == 0 || len(b) == 0 {
 		return nil, nil
 	}
-	sql := fmt.Sprintf(`SELECT a.n, b.n FROM unnest(%s) WITH ORDINALITY a(id, n) JOIN unnest(%s) WITH ORDINALITY b(id, n)
+	sql := fmt.Sprintf(
+		`SELECT a.n, b.n FROM unnest(%s) WITH ORDINALITY a(id, n) JOIN unnest(%s) WITH ORDINALITY b(id, n)
 		ON a.id = b.id%s ORDER BY a.n, b.n`, t.array(1), t.array(2), t.collate)
 	rows, err := db.Query(ctx, sql, a, b)
 	if err != nil {
@@ -258,7 +259,8 @@ func (m *Mapping) IDs(ctx context.Context, after string, limit int) ([]string, e
 // listing are the queries of IDs. They are two, so that the second can use an index whatever plan is chosen.
 func listing(query string, t idType) (first, more string) {
 	list := func(condition string) string {
-		return fmt.Sprintf("SELECT m.id::text FROM (%s\n) m WHERE m.id %s ORDER BY m.id LIMIT $1", trim(query), condition)
+		return fmt.Sprintf("SELECT m.id::text FROM (%s\n) m WHERE m.id %s ORDER BY m.id LIMIT $1", trim(query),
+			condition)
 	}
 	return list("IS NOT NULL"), list("> $2::text::" + t.sql)
 }

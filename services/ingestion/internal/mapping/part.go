@@ -210,9 +210,10 @@ func (r *reading) finish() map[string]State {
 }
 
 func repeated(query, of string, n int) string {
-	return fmt.Sprintf("the %s query returns this %s %d times, probably because it joins a table with several rows for "+
-		"each %s: join on all columns of that table's key, as with AND t.language = 'en', "+
-		"or choose one row with DISTINCT ON (id)", query, of, n, of)
+	return fmt.Sprintf(
+		"the %s query returns this %s %d times, probably because it joins a table with several rows for "+
+			"each %s: join on all columns of that table's key, as with AND t.language = 'en', "+
+			"or choose one row with DISTINCT ON (id)", query, of, n, of)
 }
 
 // abridged is a value for messages: at most 60 bytes, cut before a character that does not fit.

@@ -30,7 +30,8 @@ func (s State) Violations(validate func(*catalogv1.Product) []catalog.Violation)
 		return out
 	}
 	for _, v := range validate(s.Product) {
-		if !slices.ContainsFunc(s.Faults, func(f catalog.Violation) bool { return strings.HasPrefix(f.Field, v.Field) }) {
+		if !slices.ContainsFunc(s.Faults,
+			func(f catalog.Violation) bool { return strings.HasPrefix(f.Field, v.Field) }) {
 			out = append(out, v)
 		}
 	}

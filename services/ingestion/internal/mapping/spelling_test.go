@@ -28,43 +28,76 @@ func TestRead_ComparesIDsAsValues(t *testing.T) {
 			absent: map[string]string{"MUG": "MUG", "mug ": "mug ", "": "", "ü": "ü"}, //nolint:gocritic // a space counts
 			notIDs: []string{"a\x00b"},
 		},
-		{name: "char(8)", column: "char(8)", stored: "'mug'", id: "mug", same: []string{"mug", "mug     ", "mug "}, absent: map[string]string{"cup    ": "cup"}},
+		{
+			name:   "char(8)",
+			column: "char(8)",
+			stored: "'mug'",
+			id:     "mug",
+			same:   []string{"mug", "mug     ", "mug "},
+			absent: map[string]string{"cup    ": "cup"},
+		},
 		{
 			name: "citext", setUp: "CREATE EXTENSION citext", column: "citext", stored: "'Mug'", id: "Mug",
 			same: []string{"mug", "MUG", "Mug"}, absent: map[string]string{"Cup": "Cup"},
 		},
 		{
 			name: "uuid", column: "uuid", stored: "'" + uuid + "'", id: uuid,
-			same:   []string{uuid, "0F8FAD5B-D9CB-469F-A165-70867728950E", "{" + uuid + "}", "0f8fad5bd9cb469fa16570867728950e"},
-			absent: map[string]string{"{00000000-0000-0000-0000-000000000000}": "00000000-0000-0000-0000-000000000000"}, notIDs: []string{"mug", ""},
+			same: []string{uuid, "0F8FAD5B-D9CB-469F-A165-70867728950E", "{" + uuid + "}",
+				"0f8fad5bd9cb469fa16570867728950e"},
+			absent: map[string]string{"{00000000-0000-0000-0000-000000000000}": "00000000-0000-0000-0000-000000000000"},
+			notIDs: []string{"mug", ""},
 		},
 		{
 			name: "integer", column: "integer", stored: "7", id: "7", same: []string{"7", "007", "+7", " 7 "},
-			absent: map[string]string{"8": "8", "+08": "8", "-1": "-1"}, notIDs: []string{"abc", "3000000000", "", "7.5", "a\x00b"},
+			absent: map[string]string{"8": "8", "+08": "8", "-1": "-1"},
+			notIDs: []string{"abc", "3000000000", "", "7.5", "a\x00b"},
 		},
-		{name: "bigint", column: "bigint", stored: "3000000000", id: "3000000000", same: []string{"03000000000"}, notIDs: []string{"99999999999999999999"}},
-		{name: "numeric", column: "numeric", stored: "7", id: "7", same: []string{"7.0", "007", "7e0"}, absent: map[string]string{"8.50": "8.50"}, notIDs: []string{"x"}},
 		{
-			name: "domain over integer", setUp: "CREATE DOMAIN item_no AS integer CHECK (VALUE > 0)", column: "item_no", stored: "7", id: "7",
+			name:   "bigint",
+			column: "bigint",
+			stored: "3000000000",
+			id:     "3000000000",
+			same:   []string{"03000000000"},
+			notIDs: []string{"99999999999999999999"},
+		},
+		{
+			name:   "numeric",
+			column: "numeric",
+			stored: "7",
+			id:     "7",
+			same:   []string{"7.0", "007", "7e0"},
+			absent: map[string]string{"8.50": "8.50"},
+			notIDs: []string{"x"},
+		},
+		{
+			name: "domain over integer", setUp: "CREATE DOMAIN item_no AS integer CHECK (VALUE > 0)", column: "item_no",
+			stored: "7", id: "7",
 			same: []string{"007"}, notIDs: []string{"abc"},
 		},
 		{
-			name: "domain over char", setUp: "CREATE DOMAIN code AS char(6)", column: "code", stored: "'mug'", id: "mug",
+			name: "domain over char", setUp: "CREATE DOMAIN code AS char(6)", column: "code", stored: "'mug'",
+			id:   "mug",
 			same: []string{"mug   "}, absent: map[string]string{"cup  ": "cup"},
 		},
 		{
-			name: "enumeration", setUp: "CREATE TYPE goods AS ENUM ('mug', 'cup')", column: "goods", stored: "'mug'", id: "mug",
+			name: "enumeration", setUp: "CREATE TYPE goods AS ENUM ('mug', 'cup')", column: "goods", stored: "'mug'",
+			id:     "mug",
 			absent: map[string]string{"cup": "cup"}, notIDs: []string{"MUG", "plate"},
 		},
 		{
-			name: "collation that ignores case", setUp: "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
-			column: "text COLLATE loose", stored: "'Mug'", id: "Mug", same: []string{"mug", "MUG", "Mug"}, absent: map[string]string{"cup": "cup"},
+			name:   "collation that ignores case",
+			setUp:  "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+			column: "text COLLATE loose", stored: "'Mug'", id: "Mug", same: []string{"mug", "MUG", "Mug"},
+			absent: map[string]string{"cup": "cup"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t, c.setUp+"; CREATE TABLE items (id "+c.column+", name text); CREATE TABLE tariffs (id text, item "+c.column+", cents int);"+
-				"INSERT INTO items VALUES ("+c.stored+", 'Mug'); INSERT INTO tariffs VALUES ('p1', "+c.stored+", 5), ('p2', "+c.stored+", 6)")
+			s := newShop(t,
+				c.setUp+"; CREATE TABLE items (id "+c.column+", name text); CREATE TABLE tariffs (id text, item "+
+					c.column+", cents int);"+
+					"INSERT INTO items VALUES ("+c.stored+", 'Mug'); INSERT INTO tariffs VALUES ('p1', "+c.stored+
+					", 5), ('p2', "+c.stored+", 6)")
 			m := s.mapping()
 			for _, spelling := range append(c.same, c.id) {
 				r, err := m.Read(t.Context(), []string{spelling})
@@ -121,7 +154,8 @@ func requireProduct(t *testing.T, r mapping.Reading, id string) {
 }
 
 func TestRead_TakesPricesThatSpellTheProductInAnotherWay(t *testing.T) {
-	s := newShop(t, `CREATE EXTENSION citext; CREATE TABLE items (id citext, name text); CREATE TABLE tariffs (id text, item citext, cents int);
+	s := newShop(t,
+		`CREATE EXTENSION citext; CREATE TABLE items (id citext, name text); CREATE TABLE tariffs (id text, item citext, cents int);
 		INSERT INTO items VALUES ('Mug', 'Mug'), ('cup', 'Cup'); INSERT INTO tariffs VALUES ('p1', 'MUG', 5), ('p2', 'mug', 6), ('p3', 'CUP', 7)`)
 	r := s.read("mug", "CUP", "plate")
 	require.Len(t, r.States, 2)
@@ -138,7 +172,8 @@ func TestRead_WithAnotherTypeInThePricesQuery(t *testing.T) {
 	requireProduct(t, s.read("007"), "7")
 	requireProduct(t, s.read("7", "+7"), "7")
 
-	other := newShop(t, `CREATE TABLE items (id text, name text); CREATE TABLE tariffs (id text, item integer, cents int);
+	other := newShop(t,
+		`CREATE TABLE items (id text, name text); CREATE TABLE tariffs (id text, item integer, cents int);
 		INSERT INTO items VALUES ('7', 'Mug'), ('gift', 'Gift'); INSERT INTO tariffs VALUES ('p1', 7, 5), ('p2', 7, 6)`)
 	r := other.read("7", "gift")
 	require.Len(t, r.States["7"].Product.GetPrices(), 2)
@@ -148,7 +183,8 @@ func TestRead_WithAnotherTypeInThePricesQuery(t *testing.T) {
 }
 
 func TestRead_IDsThatAreExpressions(t *testing.T) {
-	s := newShop(t, `CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int);
+	s := newShop(t,
+		`CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int);
 		INSERT INTO items VALUES (7, 'Mug'); INSERT INTO tariffs VALUES ('p1', 7, 5), ('p2', 7, 6)`)
 	s.queries.Products = `SELECT 'item-' || id AS id, name FROM items`
 	s.queries.Prices = `SELECT id, 'item-' || item AS product, 'eur' AS currency, cents AS unit_amount FROM tariffs`
@@ -158,7 +194,8 @@ func TestRead_IDsThatAreExpressions(t *testing.T) {
 }
 
 func TestRead_FaultsWhatIsReturnedTwice(t *testing.T) {
-	s := newShop(t, `CREATE EXTENSION citext; CREATE TABLE items (id citext, name text); CREATE TABLE tariffs (id text, item citext, cents int);
+	s := newShop(t,
+		`CREATE EXTENSION citext; CREATE TABLE items (id citext, name text); CREATE TABLE tariffs (id text, item citext, cents int);
 		INSERT INTO items VALUES ('mug', 'Mug'), ('MUG', 'Other'), ('cup', 'Cup'), ('cup', 'Tasse'), ('cup', 'Kop'), ('plate', 'Plate')`)
 	r := s.read("mug", "cup", "plate")
 	require.Len(t, r.States["cup"].Faults, 1)
@@ -173,7 +210,8 @@ func TestRead_FaultsWhatIsReturnedTwice(t *testing.T) {
 }
 
 func TestRead_TellsOfATypeThatHasChanged(t *testing.T) {
-	s := newShop(t, `CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int); INSERT INTO items VALUES (7, 'Mug')`)
+	s := newShop(t,
+		`CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int); INSERT INTO items VALUES (7, 'Mug')`)
 	m := s.mapping()
 	s.exec(`ALTER TABLE items ALTER id TYPE bigint; INSERT INTO items VALUES (3000000000, 'Big')`)
 	_, err := m.Read(t.Context(), []string{"3000000000"})
@@ -187,7 +225,8 @@ func TestRead_TellsOfATypeThatHasChanged(t *testing.T) {
 
 // A table that also holds other things has thousands of values that are no ids: they must cost next to nothing.
 func TestRead_ManyValuesThatAreNoIDs(t *testing.T) {
-	s := newShop(t, `CREATE TABLE items (id integer PRIMARY KEY, name text); CREATE TABLE tariffs (id text, item integer, cents int);
+	s := newShop(t,
+		`CREATE TABLE items (id integer PRIMARY KEY, name text); CREATE TABLE tariffs (id text, item integer, cents int);
 		INSERT INTO items VALUES (7, 'Mug'); INSERT INTO tariffs VALUES ('p1', 7, 5), ('p2', 7, 6)`)
 	var ids, notIDs []string
 	for i := range 20000 {
@@ -201,7 +240,8 @@ func TestRead_ManyValuesThatAreNoIDs(t *testing.T) {
 }
 
 func TestIDs_InPages(t *testing.T) {
-	s := newShop(t, `CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int);
+	s := newShop(t,
+		`CREATE TABLE items (id integer, name text); CREATE TABLE tariffs (id text, item integer, cents int);
 		INSERT INTO items SELECT i, 'x' FROM generate_series(1, 25) i; INSERT INTO items VALUES (NULL, 'none'), (25, 'twice')`)
 	m := s.mapping()
 	var all []string

@@ -27,7 +27,8 @@ type QueryFailure struct {
 func (f *QueryFailure) Error() string {
 	message := fmt.Sprintf("the mapping's %s query fails: %s", f.Query, f.Message)
 	if f.Together > 1 {
-		message += fmt.Sprintf(" (of one of %d products that were read together; to find which takes too long)", f.Together)
+		message += fmt.Sprintf(" (of one of %d products that were read together; to find which takes too long)",
+			f.Together)
 	}
 	return message
 }

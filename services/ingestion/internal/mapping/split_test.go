@@ -50,7 +50,8 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 				}
 				ids, stocks, prices = append(ids, id), append(stocks, stock), append(prices, cents)
 			}
-			s.exec(`INSERT INTO items SELECT n - 1, 'Item', stock FROM unnest($1::text[]) WITH ORDINALITY u(stock, n)`, stocks)
+			s.exec(`INSERT INTO items SELECT n - 1, 'Item', stock FROM unnest($1::text[]) WITH ORDINALITY u(stock, n)`,
+				stocks)
 			s.exec(`INSERT INTO tariffs SELECT 'p' || n, n - 1, cents FROM unnest($1::text[]) WITH ORDINALITY u(cents, n)`, prices)
 			// A price with which the query fails, of what is no product.
 			s.exec(`INSERT INTO tariffs VALUES ('stray', 5000, '12,50')`)
@@ -66,7 +67,8 @@ func TestRead_FindsTheRowsThatFail(t *testing.T) {
 					require.Equal(t, query, state.Failure.Query)
 					require.Equal(t, "22P02", state.Failure.Code)
 					require.Equal(t, 1, state.Failure.Together)
-					require.Contains(t, state.Failure.Message, map[string]string{"products": `"viele"`, "prices": `"12,50"`}[query])
+					require.Contains(t, state.Failure.Message,
+						map[string]string{"products": `"viele"`, "prices": `"12,50"`}[query])
 					continue
 				}
 				require.Nil(t, state.Failure, id)
@@ -130,10 +132,14 @@ func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
 		CREATE FUNCTION stock() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT amount FROM stocks); END $$;
 		CREATE FUNCTION alright() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT amount > 0 FROM stocks); END $$`
 	for name, c := range map[string]struct{ products, breaking, want string }{
-		"a renamed column":                {`SELECT id, name FROM items`, `ALTER TABLE items RENAME name TO title`, `column "name" does not exist`},
-		"a dropped table":                 {`SELECT id, name FROM items`, `DROP TABLE items`, `relation "items" does not exist`},
-		"a renamed column in a function":  {`SELECT id, name, jsonb_build_object('n', stock()) AS metadata FROM items`, `ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`},
-		"a function in the condition":     {`SELECT id, name FROM items WHERE alright()`, `ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`},
+		"a renamed column": {`SELECT id, name FROM items`, `ALTER TABLE items RENAME name TO title`,
+			`column "name" does not exist`},
+		"a dropped table": {`SELECT id, name FROM items`, `DROP TABLE items`,
+			`relation "items" does not exist`},
+		"a renamed column in a function": {`SELECT id, name, jsonb_build_object('n', stock()) AS metadata FROM items`,
+			`ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`},
+		"a function in the condition": {`SELECT id, name FROM items WHERE alright()`,
+			`ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`},
 		"a table that all products share": {`SELECT id, name, jsonb_build_object('n', (SELECT 1 / amount FROM stocks)) AS metadata FROM items`, `UPDATE stocks SET amount = 0`, `division by zero`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +174,8 @@ func TestRead_RightsThatWereTakenAway(t *testing.T) {
 
 // A time limit may be met because of one product, or because somebody holds a table.
 func TestRead_TimeLimits(t *testing.T) {
-	s := newWordy(t, `INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i; UPDATE items SET stock = 'slow' WHERE id = 3;
+	s := newWordy(t,
+		`INSERT INTO items SELECT i, 'Item', '1' FROM generate_series(1, 8) i; UPDATE items SET stock = 'slow' WHERE id = 3;
 		CREATE FUNCTION look(s text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN IF s = 'slow' THEN PERFORM pg_sleep(60); END IF; RETURN s; END $$`)
 	s.queries.Products = `SELECT id, name, look(stock) AS description FROM items`
 	owner := s.pool
@@ -201,7 +208,8 @@ func limited(t *testing.T, url string, limit time.Duration) *pgxpool.Pool {
 
 // A letter is about the product that CATALOG has: the one that the query spells, not the log.
 func TestRead_FailuresHaveTheQuerysSpelling(t *testing.T) {
-	s := newShop(t, `CREATE EXTENSION citext; CREATE TABLE items (id citext, name text, stock text); CREATE TABLE tariffs (id text, item citext, cents text);
+	s := newShop(t,
+		`CREATE EXTENSION citext; CREATE TABLE items (id citext, name text, stock text); CREATE TABLE tariffs (id text, item citext, cents text);
 		INSERT INTO items VALUES ('Mug', 'Mug', '1'), ('Cup', 'Cup', 'x'), ('Pot', 'Pot', '1'); INSERT INTO tariffs VALUES ('p', 'POT', '1,5')`)
 	s.queries.Products = `SELECT id, name, jsonb_build_object('stock', stock::int) AS metadata FROM items`
 	s.queries.Prices = `SELECT id, item AS product, 'eur' AS currency, cents::numeric AS unit_amount FROM tariffs`
@@ -216,7 +224,8 @@ func TestRead_FailuresHaveTheQuerysSpelling(t *testing.T) {
 
 // A product that is not read alone in time counts as failed, and says so. An id without a product does not.
 func TestRead_WhenTheTimeIsUp(t *testing.T) {
-	s := newWordy(t, `INSERT INTO items SELECT i, 'Item', CASE WHEN i = 3 THEN 'x' ELSE '1' END FROM generate_series(1, 8) i`)
+	s := newWordy(t,
+		`INSERT INTO items SELECT i, 'Item', CASE WHEN i = 3 THEN 'x' ELSE '1' END FROM generate_series(1, 8) i`)
 	mapping.SplitTime(t, -time.Hour)
 	r := s.read("1", "2", "3", "4", "5", "6", "7", "8", "9")
 	require.Len(t, r.States, 8)

@@ -19,7 +19,8 @@ type value struct {
 	faults *[]catalog.Violation
 }
 
-// maxJSON is how large a structure may be, in bytes: Stripe takes none that is larger, and what is decoded is a multiple of it.
+// maxJSON is how large a structure may be, in bytes: Stripe takes none that is larger, and what is decoded is a
+// multiple of it.
 const maxJSON = 1 << 20
 
 func (v value) faultf(format string, args ...any) {

@@ -100,53 +100,112 @@ func TestRead_FaultsNameTheFieldAndTheRemedy(t *testing.T) {
 		product, price string
 		field, message string
 	}{
-		"active NULL":   {product: `'Mug' AS name, NULL::boolean AS active`, field: "active", message: "must be true or false; NULL is neither: use coalesce("},
-		"name NULL":     {product: `NULL AS name`, field: "name", message: "must not be NULL or empty"},
-		"metadata list": {product: `'Mug' AS name, '{"tags": ["a"]}'::jsonb AS metadata`, field: `metadata["tags"]`, message: `not the list ["a"]`},
-		"metadata object": {
-			product: `'Mug' AS name, '{"size": {"h": 1}}'::jsonb AS metadata`, field: `metadata["size"]`, message: `not the object {"h": 1}`,
+		"active NULL": {
+			product: `'Mug' AS name, NULL::boolean AS active`,
+			field:   "active",
+			message: "must be true or false; NULL is neither: use coalesce(",
 		},
-		"metadata that is none":  {product: `'Mug' AS name, '"x"'::jsonb AS metadata`, field: "metadata", message: `must be an object`},
-		"metadata as a list":     {product: `'Mug' AS name, '["x"]'::jsonb AS metadata`, field: "metadata", message: `must be an object`},
-		"images as an object":    {product: `'Mug' AS name, '{"a": "https://b"}'::jsonb AS images`, field: "images", message: `must be a list`},
-		"an image as a list":     {product: `'Mug' AS name, '[["https://b"]]'::jsonb AS images`, field: "images[0]", message: `not the list`},
-		"price active NULL":      {price: `'eur' AS currency, 1 AS unit_amount, NULL::boolean AS active`, field: `prices["x"].active`, message: "must be true or false"},
-		"currency NULL":          {price: `NULL::text AS currency, 1 AS unit_amount`, field: `prices["x"].currency`, message: "must not be NULL or empty"},
-		"currency empty":         {price: `'' AS currency, 1 AS unit_amount`, field: `prices["x"].currency`, message: "must not be NULL or empty"},
-		"a fraction":             {price: `'eur' AS currency, 2348.5 AS unit_amount`, field: `prices["x"].unit_amount`, message: "round it in the query, as with round(price * 100), or return it as unit_amount_decimal"},
-		"a fraction beside NULL": {price: `'eur' AS currency, 2348.5 AS unit_amount, NULL::numeric AS unit_amount_decimal`, field: `prices["x"].unit_amount`, message: "2348.5 is not a whole number"},
-		"NaN":                    {price: `'eur' AS currency, 'NaN'::numeric AS unit_amount`, field: `prices["x"].unit_amount`, message: "NaN is no amount"},
-		"infinity":               {price: `'eur' AS currency, '-Infinity'::numeric AS unit_amount`, field: `prices["x"].unit_amount`, message: "-Infinity is no amount"},
+		"name NULL": {product: `NULL AS name`, field: "name", message: "must not be NULL or empty"},
+		"metadata list": {
+			product: `'Mug' AS name, '{"tags": ["a"]}'::jsonb AS metadata`,
+			field:   `metadata["tags"]`,
+			message: `not the list ["a"]`,
+		},
+		"metadata object": {
+			product: `'Mug' AS name, '{"size": {"h": 1}}'::jsonb AS metadata`, field: `metadata["size"]`,
+			message: `not the object {"h": 1}`,
+		},
+		"metadata that is none": {
+			product: `'Mug' AS name, '"x"'::jsonb AS metadata`,
+			field:   "metadata",
+			message: `must be an object`,
+		},
+		"metadata as a list": {
+			product: `'Mug' AS name, '["x"]'::jsonb AS metadata`,
+			field:   "metadata",
+			message: `must be an object`,
+		},
+		"images as an object": {
+			product: `'Mug' AS name, '{"a": "https://b"}'::jsonb AS images`,
+			field:   "images",
+			message: `must be a list`,
+		},
+		"an image as a list": {
+			product: `'Mug' AS name, '[["https://b"]]'::jsonb AS images`,
+			field:   "images[0]",
+			message: `not the list`,
+		},
+		"price active NULL": {
+			price:   `'eur' AS currency, 1 AS unit_amount, NULL::boolean AS active`,
+			field:   `prices["x"].active`,
+			message: "must be true or false",
+		},
+		"currency NULL": {
+			price:   `NULL::text AS currency, 1 AS unit_amount`,
+			field:   `prices["x"].currency`,
+			message: "must not be NULL or empty",
+		},
+		"currency empty": {
+			price:   `'' AS currency, 1 AS unit_amount`,
+			field:   `prices["x"].currency`,
+			message: "must not be NULL or empty",
+		},
+		"a fraction": {
+			price:   `'eur' AS currency, 2348.5 AS unit_amount`,
+			field:   `prices["x"].unit_amount`,
+			message: "round it in the query, as with round(price * 100), or return it as unit_amount_decimal",
+		},
+		"a fraction beside NULL": {
+			price:   `'eur' AS currency, 2348.5 AS unit_amount, NULL::numeric AS unit_amount_decimal`,
+			field:   `prices["x"].unit_amount`,
+			message: "2348.5 is not a whole number",
+		},
+		"NaN": {
+			price:   `'eur' AS currency, 'NaN'::numeric AS unit_amount`,
+			field:   `prices["x"].unit_amount`,
+			message: "NaN is no amount",
+		},
+		"infinity": {
+			price:   `'eur' AS currency, '-Infinity'::numeric AS unit_amount`,
+			field:   `prices["x"].unit_amount`,
+			message: "-Infinity is no amount",
+		},
 		"a fraction in a tier": {
 			price: `'eur' AS currency, '[{"up_to": 5, "unit_amount": 1.5}, {"flat_amount": 2.5}]'::jsonb AS tiers`,
 			field: `prices["x"].tiers[0].unit_amount`, message: "or return it as unit_amount_decimal",
 		},
 		"a fraction in a flat amount": {
-			price: `'eur' AS currency, '[{"flat_amount": 2.5}]'::jsonb AS tiers`, field: `prices["x"].tiers[0].flat_amount`, message: "or return it as flat_amount_decimal",
+			price: `'eur' AS currency, '[{"flat_amount": 2.5}]'::jsonb AS tiers`,
+			field: `prices["x"].tiers[0].flat_amount`, message: "or return it as flat_amount_decimal",
 		},
 		"a fraction in a currency option": {
 			price: `'eur' AS currency, 1 AS unit_amount, '{"USD": {"unit_amount": 1.5}}'::jsonb AS currency_options`,
 			field: `prices["x"].currency_options.usd.unit_amount`, message: "1.5 is not a whole number",
 		},
 		"a fraction in a custom amount": {
-			price: `'eur' AS currency, '{"minimum": 1.5}'::jsonb AS custom_unit_amount`, field: `prices["x"].custom_unit_amount.minimum`, message: "Stripe takes whole ones only",
+			price: `'eur' AS currency, '{"minimum": 1.5}'::jsonb AS custom_unit_amount`,
+			field: `prices["x"].custom_unit_amount.minimum`, message: "Stripe takes whole ones only",
 		},
 		"one currency twice": {
 			price: `'eur' AS currency, 1 AS unit_amount, '{"USD": {"unit_amount": 1}, "usd": {"unit_amount": 2}}'::jsonb AS currency_options`,
 			field: `prices["x"].currency_options.usd`, message: `given twice, as "USD" and as "usd"`,
 		},
 		"a count that is none": {
-			price: `'eur' AS currency, 1 AS unit_amount, '{"interval": "month", "interval_count": "some"}'::jsonb AS recurring`,
-			field: `prices["x"].recurring.interval_count`, message: `must be a whole number from 0 to 4294967295, not "some"`,
+			price:   `'eur' AS currency, 1 AS unit_amount, '{"interval": "month", "interval_count": "some"}'::jsonb AS recurring`,
+			field:   `prices["x"].recurring.interval_count`,
+			message: `must be a whole number from 0 to 4294967295, not "some"`,
 		},
 		"recurring as a text": {
-			price: `'eur' AS currency, 1 AS unit_amount, '"month"'::jsonb AS recurring`, field: `prices["x"].recurring`, message: `must be an object, as {"key": "value"}, not "month"`,
+			price: `'eur' AS currency, 1 AS unit_amount, '"month"'::jsonb AS recurring`, field: `prices["x"].recurring`,
+			message: `must be an object, as {"key": "value"}, not "month"`,
 		},
 		"a tier that is none": {
-			price: `'eur' AS currency, '[5]'::jsonb AS tiers`, field: `prices["x"].tiers[0]`, message: `must be an object`,
+			price: `'eur' AS currency, '[5]'::jsonb AS tiers`, field: `prices["x"].tiers[0]`,
+			message: `must be an object`,
 		},
 		"a long value": {
-			product: `'Mug' AS name, jsonb_build_object('k', jsonb_build_array(repeat('ü', 5000))) AS metadata`, field: `metadata["k"]`, message: `ü...`,
+			product: `'Mug' AS name, jsonb_build_object('k', jsonb_build_array(repeat('ü', 5000))) AS metadata`,
+			field:   `metadata["k"]`, message: `ü...`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +219,8 @@ func TestRead_FaultsNameTheFieldAndTheRemedy(t *testing.T) {
 }
 
 func TestRead_PricesThatCannotBeTold(t *testing.T) {
-	s := newShop(t, `CREATE TABLE items (id text, name text); CREATE TABLE tariffs (id text, item text, cents int); INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup');
+	s := newShop(t,
+		`CREATE TABLE items (id text, name text); CREATE TABLE tariffs (id text, item text, cents int); INSERT INTO items VALUES ('mug', 'Mug'), ('cup', 'Cup');
 		INSERT INTO tariffs VALUES (NULL, 'mug', 1), ('x', 'cup', 1), ('x', 'cup', 2), ('y', NULL, 2)`)
 	r := s.read("mug", "cup")
 	require.Equal(t, `prices[0].id`, r.States["mug"].Faults[0].Field)

@@ -34,7 +34,8 @@ func Table(ctx context.Context, db Querier, name string) (uint32, error) {
 			continue
 		case refused && pg.Code == codeInsufficientPrivilege:
 			// In a schema that may not be used, where the catalog still tells.
-			err = db.QueryRow(ctx, `SELECT coalesce((SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+			err = db.QueryRow(ctx,
+				`SELECT coalesce((SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 				WHERE (n.nspname, c.relname) = ((parse_ident($1))[1], (parse_ident($1))[2])), 0)`, spelling).Scan(&oid)
 		}
 		if err != nil {

@@ -15,7 +15,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTableAndColumn_AsSQLReadsThemOrAsWritten(t *testing.T) {
 	pool := localtest.Pool(t, localtest.Postgres(t))
-	_, err := pool.Exec(t.Context(), `CREATE SCHEMA "Shop"; CREATE TABLE "Product" ("productId" text, sku text, "a ""b" int); CREATE TABLE items (id int);
+	_, err := pool.Exec(t.Context(),
+		`CREATE SCHEMA "Shop"; CREATE TABLE "Product" ("productId" text, sku text, "a ""b" int); CREATE TABLE items (id int);
 		CREATE TABLE "Shop"."order-lines" (id int); CREATE ROLE reader_of_names`)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -23,20 +24,25 @@ func TestTableAndColumn_AsSQLReadsThemOrAsWritten(t *testing.T) {
 		require.NoError(t, err)
 	})
 	for written, table := range map[string]string{
-		"Product": `"Product"`, `"Product"`: `"Product"`, "public.Product": `"Product"`, `public."Product"`: `"Product"`,
-		"items": "items", "ITEMS": "items", "Shop.order-lines": `"Shop"."order-lines"`, `"Shop"."order-lines"`: `"Shop"."order-lines"`,
-		"product": "", "Shop.items": "", "a b c": "", "": "",
+		"Product": `"Product"`, `"Product"`: `"Product"`, "public.Product": `"Product"`,
+		`public."Product"`: `"Product"`,
+		"items":            "items", "ITEMS": "items", "Shop.order-lines": `"Shop"."order-lines"`,
+		`"Shop"."order-lines"`: `"Shop"."order-lines"`,
+		"product":              "", "Shop.items": "", "a b c": "", "": "",
 	} {
 		oid, err := names.Table(t.Context(), pool, written)
 		require.NoError(t, err, written)
 		var found string
-		require.NoError(t, pool.QueryRow(t.Context(), "SELECT coalesce((SELECT oid::regclass::text FROM pg_class WHERE oid = $1), '')", oid).Scan(&found))
+		require.NoError(t,
+			pool.QueryRow(t.Context(), "SELECT coalesce((SELECT oid::regclass::text FROM pg_class WHERE oid = $1), '')",
+				oid).Scan(&found))
 		require.Equal(t, table, found, written)
 	}
 	oid, err := names.Table(t.Context(), pool, "Product")
 	require.NoError(t, err)
 	for written, column := range map[string]string{
-		"productId": "productId", `"productId"`: "productId", "sku": "sku", "SKU": "sku", `"SKU"`: "", "productid": "", `"a ""b"`: `a "b`,
+		"productId": "productId", `"productId"`: "productId", "sku": "sku", "SKU": "sku", `"SKU"`: "", "productid": "",
+		`"a ""b"`:         `a "b`,
 		"'album-' || sku": "", `"sku" || "sku"`: "",
 	} {
 		found, err := names.Column(t.Context(), pool, oid, written)

@@ -42,7 +42,8 @@ func OfPrice(p *catalogv1.Price, product string) Row {
 	options := map[string]option{}
 	for currency, o := range p.GetCurrencyOptions() {
 		options[currency] = option{
-			number(o.GetUnitAmount()), number(o.GetUnitAmountDecimal()), o.GetTaxBehavior(), tiersOf(o.GetTiers()), customOf(o.GetCustomUnitAmount()),
+			number(o.GetUnitAmount()), number(o.GetUnitAmountDecimal()), o.GetTaxBehavior(), tiersOf(o.GetTiers()),
+			customOf(o.GetCustomUnitAmount()),
 		}
 	}
 	if len(options) > 0 {

@@ -15,7 +15,12 @@ func plain() *catalogv1.Product {
 		Metadata: map[string]string{"sku": "1", "colour": "blue"}, DefaultPrice: "mug-eur",
 		Prices: []*catalogv1.Price{
 			{Id: "mug-eur", Currency: "eur", UnitAmount: "1400", Metadata: map[string]string{"list": "2026"}},
-			{Id: "mug-usd", Currency: "usd", UnitAmountDecimal: "1500.5", Recurring: &catalogv1.Recurring{Interval: "month", IntervalCount: 1}},
+			{
+				Id:                "mug-usd",
+				Currency:          "usd",
+				UnitAmountDecimal: "1500.5",
+				Recurring:         &catalogv1.Recurring{Interval: "month", IntervalCount: 1},
+			},
 		},
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// path writes a field of the message at a path as catalog.Validate does: prices["mug-eur"].currency_options.eur.unit_amount. The
-// keys of metadata may hold anything, and are quoted.
+// path writes a field of the message at a path as catalog.Validate does:
+// prices["mug-eur"].currency_options.eur.unit_amount. The keys of metadata may hold anything, and are quoted.
 func path(at string, field *validate.FieldPath) string {
 	var b strings.Builder
 	b.WriteString(at)

@@ -20,15 +20,16 @@ type Validator struct{ annotations protovalidate.Validator }
 
 // New compiles the contract's annotations.
 func New() (*Validator, error) {
-	v, err := protovalidate.New(protovalidate.WithMessages(&catalogv1.Product{}, &catalogv1.Price{}), protovalidate.WithDisableLazy())
+	v, err := protovalidate.New(protovalidate.WithMessages(&catalogv1.Product{}, &catalogv1.Price{}),
+		protovalidate.WithDisableLazy())
 	if err != nil {
 		return nil, fmt.Errorf("compile the annotations of the contract: %w", err)
 	}
 	return &Validator{v}, nil
 }
 
-// Product returns the ways in which a product breaks Stripe's rules, in the order of the fields' paths; none if Stripe would
-// take it. It stops looking once it has found more than catalog.MaxViolations, and returns one more then.
+// Product returns the ways in which a product breaks Stripe's rules, in the order of the fields' paths; none if Stripe
+// would take it. It stops looking once it has found more than catalog.MaxViolations, and returns one more then.
 func (v *Validator) Product(p *catalogv1.Product) []catalog.Violation {
 	out := catalog.Oversized(p)
 	if len(out) == 0 {

@@ -42,7 +42,8 @@ func phrase(v *protovalidate.Violation) string {
 				return "must not be empty"
 			}
 		case "string.max_len":
-			return fmt.Sprintf("must have at most %d characters, not %d", rule.Uint(), utf8.RuneCountInString(field.String()))
+			return fmt.Sprintf("must have at most %d characters, not %d", rule.Uint(),
+				utf8.RuneCountInString(field.String()))
 		case "repeated.max_items":
 			return fmt.Sprintf("must have at most %d items, not %d", rule.Uint(), field.List().Len())
 		case "map.max_pairs":

@@ -27,9 +27,11 @@ type Chunk struct {
 	Products []Touched
 	// Lookups are rows whose products have yet to be found.
 	Lookups []Lookup
-	// Uncertain says why the transaction may concern products that it does not name: the tables have to be read as a whole.
+	// Uncertain says why the transaction may concern products that it does not name: the tables have to be read as a
+	// whole.
 	Uncertain []string
-	// Unwatched is a table of the publication that nobody watches, with rows in the transaction; empty if there is none.
+	// Unwatched is a table of the publication that nobody watches, with rows in the transaction; empty if there is
+	// none.
 	Unwatched string
 	// Barriers are the marks of those who wait for this transaction to be captured.
 	Barriers []string

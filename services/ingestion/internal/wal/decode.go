@@ -95,15 +95,16 @@ func (d *decoder) decode(data []byte) (chunk *Chunk, err error) {
 	return nil, nil
 }
 
-// Bounds of logical messages: a trace context has 55 bytes, a mark of a barrier 22, and a transaction of Driftless' one of them.
+// Bounds of logical messages: a trace context has 55 bytes, a mark of a barrier 22, and a transaction of Driftless' one
+// of them.
 const (
 	longestMark = 512
 	maxBarriers = 100
 )
 
 func (d *decoder) message(m *pglogrepl.LogicalDecodingMessage) {
-	// Messages outside transactions come without a begin; Driftless writes none. Everybody who may log in may write one of any
-	// size, and a copy of it stays until the transaction is captured.
+	// Messages outside transactions come without a begin; Driftless writes none. Everybody who may log in may write one
+	// of any size, and a copy of it stays until the transaction is captured.
 	if d.open == nil || !m.Transactional || len(m.Content) > longestMark {
 		return
 	}
@@ -200,7 +201,9 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 	}
 	t := d.tables[r.table]
 	if t.Narrow && c.op != catalogv1.RowOperation_ROW_OPERATION_INSERT {
-		d.uncertain(fmt.Sprintf("a row of %s changed, and the replica identity of a partition of it does not tell which products it concerned", t.Name))
+		d.uncertain(
+			fmt.Sprintf(
+				"a row of %s changed, and the replica identity of a partition of it does not tell which products it concerned", t.Name))
 	}
 	image := d.image(r, c)
 	for i, e := range r.entries {
@@ -214,7 +217,12 @@ func (d *decoder) row(id uint32, c change) (*Chunk, error) {
 		return nil, nil
 	}
 	full := d.open
-	d.begin(&Chunk{Xid: full.Xid, CommitLSN: full.CommitLSN, CommittedAt: full.CommittedAt, Traceparent: full.Traceparent})
+	d.begin(&Chunk{
+		Xid:         full.Xid,
+		CommitLSN:   full.CommitLSN,
+		CommittedAt: full.CommittedAt,
+		Traceparent: full.Traceparent,
+	})
 	return full, nil
 }
 

@@ -36,8 +36,9 @@ const relationID = 7
 // messages are one of each kind: of a transaction that changes shop.items (id, name).
 func messages() map[string]string {
 	return map[string]string{
-		"begin":    "B" + u64(100) + u64(0) + u32(9),
-		"relation": "R" + u32(relationID) + "shop\x00items\x00d" + u16(2) + "\x01id\x00" + u32(25) + u32(-1) + "\x00name\x00" + u32(25) + u32(-1),
+		"begin": "B" + u64(100) + u64(0) + u32(9),
+		"relation": "R" + u32(relationID) + "shop\x00items\x00d" + u16(2) + "\x01id\x00" + u32(25) + u32(-1) +
+			"\x00name\x00" + u32(25) + u32(-1),
 		"type":     "Y" + u32(600) + "shop\x00kind\x00",
 		"origin":   "O" + u64(1) + "elsewhere\x00",
 		"message":  "M\x01" + u64(1) + "traceparent\x00" + u32(4) + "00-1",
@@ -50,10 +51,18 @@ func messages() map[string]string {
 	}
 }
 
-var order = []string{"begin", "origin", "relation", "type", "message", "insert", "update", "new", "delete", "truncate", "commit"}
+var order = []string{"begin", "origin", "relation", "type", "message", "insert", "update", "new", "delete", "truncate",
+	"commit"}
 
 func items() *decoder {
-	return newDecoder([]Table{{Name: "shop.items", Plain: "shop.items", OID: relationID, Columns: []string{"id"}, Entries: []Entry{{Product: "id"}}}})
+	return newDecoder(
+		[]Table{{
+			Name:    "shop.items",
+			Plain:   "shop.items",
+			OID:     relationID,
+			Columns: []string{"id"},
+			Entries: []Entry{{Product: "id"}},
+		}})
 }
 
 // transaction decodes all messages, with some in place of others, and returns the chunk that the commit completes.
@@ -150,7 +159,8 @@ func TestDecode_KeepsNothingOfLongMarks(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 10<<20)
 	for _, prefix := range []string{TraceparentPrefix, BarrierPrefix, "theirs"} {
-		chunk := transaction(t, items(), map[string]string{"message": "M\x01" + u64(1) + prefix + "\x00" + u32(len(long)) + long})
+		chunk := transaction(t, items(),
+			map[string]string{"message": "M\x01" + u64(1) + prefix + "\x00" + u32(len(long)) + long})
 		require.Empty(t, chunk.Traceparent)
 		require.Empty(t, chunk.Barriers)
 	}
@@ -195,7 +205,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("I"+u32(relationID)+"N"+u16(1)+"t"+u32(1<<30)), []byte("T"+u32(1<<30)+"\x00"))
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		d := items()
-		for _, message := range [][]byte{[]byte(messages()["begin"]), a, []byte(messages()["relation"]), b, []byte(messages()["insert"]), a, b} {
+		for _, message := range [][]byte{[]byte(messages()["begin"]), a, []byte(messages()["relation"]), b,
+			[]byte(messages()["insert"]), a, b} {
 			size := allocated(func() { _, _ = d.decode(message) })
 			// A column of one byte is a structure and a pointer; the rest of the process allocates as well.
 			if size > uint64(1<<20+500*len(message)) {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unacknowledged has a connection fail when what was sent is not acknowledged in time; the system's own limit is a quarter of an
-// hour.
+// unacknowledged has a connection fail when what was sent is not acknowledged in time; the system's own limit is a
+// quarter of an hour.
 func unacknowledged(conn syscall.RawConn, limit time.Duration) error {
 	var err error
 	failed := conn.Control(func(fd uintptr) {

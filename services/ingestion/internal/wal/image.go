@@ -8,8 +8,8 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// imageBytes is how much of rows' values a chunk keeps. They are for the audit trail; the state that is published is read from
-// the tables.
+// imageBytes is how much of rows' values a chunk keeps. They are for the audit trail; the state that is published is
+// read from the tables.
 const imageBytes = 16 << 20
 
 // image is what the audit trail has of a changed row: without its values where those of the chunk take too much memory.
@@ -37,7 +37,8 @@ func rowImage(r *relation, c change) *catalogv1.RowImage {
 	if c.before != nil && c.after != nil && len(c.before.Columns) == len(c.after.Columns) {
 		changed = func(i int) bool {
 			b, a := c.before.Columns[i], c.after.Columns[i]
-			return r.names(i) || a.DataType != pglogrepl.TupleDataTypeToast && (b.DataType != a.DataType || !bytes.Equal(b.Data, a.Data))
+			return r.names(i) ||
+				a.DataType != pglogrepl.TupleDataTypeToast && (b.DataType != a.DataType || !bytes.Equal(b.Data, a.Data))
 		}
 	}
 	if c.before != nil {
@@ -59,7 +60,8 @@ func (r *relation) names(column int) bool {
 	return false
 }
 
-func values(r *relation, tuple *pglogrepl.TupleData, wanted func(column int) bool, image *catalogv1.RowImage) map[string]string {
+func values(r *relation, tuple *pglogrepl.TupleData, wanted func(column int) bool,
+	image *catalogv1.RowImage) map[string]string {
 	out := map[string]string{}
 	for i, c := range tuple.Columns {
 		if i >= len(r.columns) {

@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 )
 
-// Inspect looks at everything that reading the log needs, and changes nothing. Its findings hold the statements that help.
-// Tables with a partition whose replica identity is too narrow are marked Narrow.
+// Inspect looks at everything that reading the log needs, and changes nothing. Its findings hold the statements that
+// help. Tables with a partition whose replica identity is too narrow are marked Narrow.
 func (s *Source) Inspect(ctx context.Context, pool *pgxpool.Pool) (finding.List, error) {
 	var found finding.List
 	version, err := serverVersion(ctx, pool)
@@ -45,7 +45,8 @@ func inspectServer(ctx context.Context, pool *pgxpool.Pool, found *finding.List)
 			"the catalog database has wal_level %s, which carries no row changes; it must be logical, which takes a restart of Postgres", level)
 	}
 	if !replicates {
-		found.Refusef("ALTER ROLE "+quoted(role)+" REPLICATION;", "role %s may not replicate (a superuser can let it)", role)
+		found.Refusef("ALTER ROLE "+quoted(role)+" REPLICATION;", "role %s may not replicate (a superuser can let it)",
+			role)
 	}
 	return nil
 }
@@ -61,7 +62,8 @@ type tableFacts struct {
 	required, key []string
 	// generated are columns that Postgres computes: when they are written ('s'), or when they are read ('v', since 18).
 	generated map[string]string
-	// narrow are partitions, and tables that inherit from it, whose replica identity lacks a column that matters, of all; of these, bare have none at all.
+	// narrow are partitions, and tables that inherit from it, whose replica identity lacks a column that matters, of
+	// all; of these, bare have none at all.
 	narrow, bare []string
 	// broken have a replica identity of all columns, and a virtual generated one among them.
 	broken     []string
@@ -95,14 +97,16 @@ func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFact
 			AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.oid AND a.attgenerated = 'v' AND NOT a.attisdropped)), '{}'),
 		(SELECT count(*) FROM leaves)
 		FROM pg_class c WHERE c.oid = $1::oid`, t.OID, t.Columns, t.Children).
-		Scan(&f.kind, &f.persistence, &f.identity, &f.security, &f.role, &f.identified, &f.required, &f.key, &f.generated, &f.narrow, &f.bare, &f.broken, &f.partitions)
+		Scan(&f.kind, &f.persistence, &f.identity, &f.security, &f.role, &f.identified, &f.required, &f.key,
+			&f.generated, &f.narrow, &f.bare, &f.broken, &f.partitions)
 	if err != nil {
 		return f, fmt.Errorf("look at watched table %s: %w", t.Name, err)
 	}
 	return f, nil
 }
 
-func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table, version int, found *finding.List) error {
+func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table, version int,
+	found *finding.List) error {
 	f, err := lookAtTable(ctx, pool, t)
 	if err != nil {
 		return err
@@ -110,22 +114,28 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	switch f.kind {
 	case "r", "p":
 	case "v", "m":
-		found.Refusef("", "%s under catalog.watch is a view: name the tables whose rows it shows, since a view has none in the log", t.Name)
+		found.Refusef("",
+			"%s under catalog.watch is a view: name the tables whose rows it shows, since a view has none in the log",
+			t.Name)
 		return nil
 	default:
-		found.Refusef("", "%s under catalog.watch is not a table of this database, so the log has none of its changes", t.Name)
+		found.Refusef("", "%s under catalog.watch is not a table of this database, so the log has none of its changes",
+			t.Name)
 		return nil
 	}
 	if f.persistence != "p" {
-		found.Refusef("ALTER TABLE "+t.Name+" SET LOGGED;", "watched table %s is not logged, so its changes are not in the write-ahead log", t.Name)
+		found.Refusef("ALTER TABLE "+t.Name+" SET LOGGED;",
+			"watched table %s is not logged, so its changes are not in the write-ahead log", t.Name)
 	}
 	if f.security && !s.AllowRowSecurity {
-		found.Refusef("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;", "row level security on %s may hide rows from role %s, and products that it hides would be taken for deleted (where a policy shows the role every row, say so with catalog.row_security: allow)", t.Name, f.role)
+		found.Refusef("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;",
+			"row level security on %s may hide rows from role %s, and products that it hides would be taken for deleted (where a policy shows the role every row, say so with catalog.row_security: allow)", t.Name, f.role)
 	}
 	for _, c := range t.Columns {
 		kind := f.generated[c]
 		if kind == "v" || kind == "s" && version < publishes18 {
-			found.Refusef("", "column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the columns that it is computed from, with an expression as product_id, or a query under products", c, t.Name)
+			found.Refusef("",
+				"column %s of watched table %s is generated, and the log of this Postgres does not have it: watch the columns that it is computed from, with an expression as product_id, or a query under products", c, t.Name)
 		}
 	}
 	inspectIdentity(t, f, version, found)
@@ -147,7 +157,8 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 			"watched table %s, or a part of it, has REPLICA IDENTITY FULL and a virtual generated column: once it is published, Postgres refuses every UPDATE and DELETE of it; give it another replica identity", t.Name)
 		return
 	}
-	lacking := slices.DeleteFunc(slices.Clone(t.Columns), func(c string) bool { return slices.Contains(f.identified, c) })
+	lacking := slices.DeleteFunc(slices.Clone(t.Columns),
+		func(c string) bool { return slices.Contains(f.identified, c) })
 	full := f.identity == "f"
 	unusable := f.identity == "n" || f.identity != "f" && len(f.identified) == 0
 	t.harmful = unusable && f.kind == "r" || t.Filter != "" && !full && len(lacking) > 0
@@ -155,24 +166,30 @@ func inspectIdentity(t *Table, f tableFacts, version int, found *finding.List) {
 		// The filter would apply to partitions and children whose replica identity nobody has looked at.
 		t.Filter = ""
 	}
-	why := "when a row is deleted or changes products, the log does not say which products it concerned (column " + strings.Join(lacking, ", ") + ")"
+	why := "when a row is deleted or changes products, the log does not say which products it concerned (column " +
+		strings.Join(lacking, ", ") + ")"
 	if unusable {
 		why = "once it is published, Postgres refuses every UPDATE and DELETE of it"
 	}
 	switch {
 	case len(f.bare) > 0:
 		t.harmful = true
-		found.Refusef(partFix(f.bare, virtual, version), "partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
+		found.Refusef(partFix(f.bare, virtual, version),
+			"partitions or children of watched table %s have no replica identity: once it is published, Postgres refuses every UPDATE and DELETE of them", t.Name)
 	case f.kind == "p" && f.partitions > 0 && len(f.narrow) == f.partitions:
-		found.Refusef(partFix(f.narrow, virtual, version), "partitions of watched table %s have no usable replica identity: %s", t.Name, why)
+		found.Refusef(partFix(f.narrow, virtual, version),
+			"partitions of watched table %s have no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && !full && len(lacking) > 0:
-		found.Refusef(fullStatements(append([]string{t.Name}, f.narrow...)), "watched table %s has no usable replica identity: %s", t.Name, why)
+		found.Refusef(fullStatements(append([]string{t.Name}, f.narrow...)),
+			"watched table %s has no usable replica identity: %s", t.Name, why)
 	case f.kind == "p" && len(f.narrow) > 0:
 		t.Narrow = true
-		found.Warnf(partFix(f.narrow, virtual, version), "partitions of watched table %s have a replica identity that does not tell which products an old row concerned: until they have another, each change of the table has the whole catalog read again", t.Name)
+		found.Warnf(partFix(f.narrow, virtual, version),
+			"partitions of watched table %s have a replica identity that does not tell which products an old row concerned: until they have another, each change of the table has the whole catalog read again", t.Name)
 	case f.kind == "p" || full || len(lacking) == 0 && !unusable:
 	default:
-		found.Refusef(identityFix(t, f, virtual, version), "watched table %s has no usable replica identity: %s", t.Name, why)
+		found.Refusef(identityFix(t, f, virtual, version), "watched table %s has no usable replica identity: %s",
+			t.Name, why)
 	}
 }
 
@@ -203,8 +220,8 @@ func identityFix(t *Table, f tableFacts, virtual string, version int) string {
 	return b.String()
 }
 
-// partFix are the statements that give partitions a replica identity of all their columns; none where that would make the
-// application's changes fail.
+// partFix are the statements that give partitions a replica identity of all their columns; none where that would make
+// the application's changes fail.
 func partFix(parts []string, virtual string, version int) string {
 	if virtual != "" && version >= publishes18 {
 		return ""
@@ -225,8 +242,8 @@ func identityStatements(tables []string, identity string) string {
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// RemoveHarmful takes tables out of the publication whose changes by the application fail because they are in it. It returns an
-// error that names the statement if the role may not.
+// RemoveHarmful takes tables out of the publication whose changes by the application fail because they are in it. It
+// returns an error that names the statement if the role may not.
 func (s *Source) RemoveHarmful(ctx context.Context, pool *pgxpool.Pool) error {
 	version, err := serverVersion(ctx, pool)
 	if err != nil {
@@ -243,7 +260,8 @@ func (s *Source) RemoveHarmful(ctx context.Context, pool *pgxpool.Pool) error {
 		}
 		statement := "ALTER PUBLICATION " + quoted(s.Publication) + " DROP TABLE " + t.Name + ";"
 		if _, err := pool.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("changes of %s by the application fail until it has left publication %s: run `%s`: %w", t.Name, s.Publication, statement, err)
+			return fmt.Errorf("changes of %s by the application fail until it has left publication %s: run `%s`: %w",
+				t.Name, s.Publication, statement, err)
 		}
 	}
 	return nil

@@ -33,9 +33,11 @@ func (s *Source) Lag(ctx context.Context, pool *pgxpool.Pool) (Lag, error) {
 	var end, confirmed string
 	var out Lag
 	var retained int64
-	err := pool.QueryRow(ctx, `WITH log AS (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn)
+	err := pool.QueryRow(ctx,
+		`WITH log AS (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn)
 		SELECT log.lsn::text, coalesce(confirmed_flush_lsn, log.lsn)::text, coalesce(pg_wal_lsn_diff(log.lsn, restart_lsn), 0)::bigint, safe_wal_size, active
-		FROM pg_replication_slots, log WHERE slot_name = $1`, s.Slot).Scan(&end, &confirmed, &retained, &out.Headroom, &out.Active)
+		FROM pg_replication_slots, log WHERE slot_name = $1`, s.Slot).Scan(&end, &confirmed, &retained, &out.Headroom,
+		&out.Active)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Lag{}, ErrNoSlot
 	}

@@ -11,8 +11,8 @@ import (
 // errLength: a message says that it holds more than it does.
 var errLength = errors.New("malformed message: a length in it goes beyond its end")
 
-// checkLengths refuses a message whose length fields go beyond its end. pglogrepl allocates what they say before it looks: 13
-// bytes ask for a gigabyte. Everything else that is malformed is left to pglogrepl.
+// checkLengths refuses a message whose length fields go beyond its end. pglogrepl allocates what they say before it
+// looks: 13 bytes ask for a gigabyte. Everything else that is malformed is left to pglogrepl.
 func checkLengths(data []byte) error {
 	if len(data) == 0 {
 		return errors.New("malformed message: it is empty")
@@ -24,7 +24,8 @@ func checkLengths(data []byte) error {
 		r.tuple()
 	case pglogrepl.MessageTypeUpdate:
 		r.skip(4)
-		if kind := r.byte(); kind == pglogrepl.UpdateMessageTupleTypeKey || kind == pglogrepl.UpdateMessageTupleTypeOld {
+		if kind := r.byte(); kind == pglogrepl.UpdateMessageTupleTypeKey ||
+			kind == pglogrepl.UpdateMessageTupleTypeOld {
 			r.tuple()
 			r.skip(1)
 		}

@@ -14,15 +14,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// publishes18 is the first version that can publish generated columns, and that refuses changes of a table whose replica
-// identity holds one that is not published (https://www.postgresql.org/docs/18/logical-replication-gencols.html).
+// publishes18 is the first version that can publish generated columns, and that refuses changes of a table whose
+// replica identity holds one that is not published
+// (https://www.postgresql.org/docs/18/logical-replication-gencols.html).
 const publishes18 = 180000
 
 // publication is a publication as the database has it.
 type publication struct {
 	exists, allTables, complete bool
 	comment                     string
-	// generated reports whether stored generated columns are published, and needsGenerated whether a watched table has one.
+	// generated reports whether stored generated columns are published, and needsGenerated whether a watched table has
+	// one.
 	generated, needsGenerated bool
 	tables                    []publishedTable
 	// schema are watched tables that are published because their schema is.
@@ -37,7 +39,8 @@ func (p publication) serves(oid uint32) bool {
 	if p.allTables || slices.Contains(p.schema, oid) {
 		return true
 	}
-	return slices.ContainsFunc(p.tables, func(t publishedTable) bool { return t.OID == oid && t.Filter == "" && !t.Columns })
+	return slices.ContainsFunc(p.tables,
+		func(t publishedTable) bool { return t.OID == oid && t.Filter == "" && !t.Columns })
 }
 
 type publishedTable struct {
@@ -53,7 +56,8 @@ func (s *Source) publication(ctx context.Context, db querier, version int) (publ
 	if version >= publishes18 {
 		generated = "p.pubgencols = 's'"
 	}
-	err := db.QueryRow(ctx, `SELECT p.puballtables, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot,
+	err := db.QueryRow(ctx,
+		`SELECT p.puballtables, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot,
 		coalesce(obj_description(p.oid, 'pg_publication'), ''), `+generated+`,
 		coalesce((SELECT json_agg(json_build_object('oid', r.prrelid::bigint, 'filter', coalesce(pg_get_expr(r.prqual, r.prrelid), ''),
 			'columns', r.prattrs IS NOT NULL)) FROM pg_publication_rel r WHERE r.prpubid = p.oid), '[]'),
@@ -79,8 +83,8 @@ type querier interface {
 // signed is how the comment of a publication that Driftless made begins.
 const signed = "Made by Driftless for its watched tables. "
 
-// signature is the comment of a publication that Driftless made. A row filter is stored as Postgres understood it, so that
-// it cannot be compared with the operator's text.
+// signature is the comment of a publication that Driftless made. A row filter is stored as Postgres understood it, so
+// that it cannot be compared with the operator's text.
 func (s *Source) signature(filtered bool) string {
 	var b strings.Builder
 	for _, t := range s.Tables {
@@ -90,8 +94,8 @@ func (s *Source) signature(filtered bool) string {
 	return signed + hex.EncodeToString(sum[:6])
 }
 
-// published are the OIDs that the publication must hold: those of the tables, and of those that inherit from them, which a
-// publication does not take in by itself later.
+// published are the OIDs that the publication must hold: those of the tables, and of those that inherit from them,
+// which a publication does not take in by itself later.
 func (s *Source) published() []uint32 {
 	var out []uint32
 	for _, t := range s.Tables {
@@ -159,12 +163,14 @@ func (s *Source) Publish(ctx context.Context, pool *pgxpool.Pool) (changed bool,
 	}
 	err = s.publish(ctx, pool, s.statements(p, version, s.filters()))
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && s.filters() && pg.Code != insufficientPrivilege {
-		// Postgres takes simple conditions over the columns of the replica identity only. Ingestion evaluates the others.
+		// Postgres takes simple conditions over the columns of the replica identity only. Ingestion evaluates the
+		// others.
 		err = s.publish(ctx, pool, s.statements(p, version, false))
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
-		return false, fmt.Errorf("the role of DATABASE_URL may not make or alter publication %s (%s): run `%s` as the owner of the tables, with the right to create in the database",
-			s.Publication, pg.Message, strings.Join(s.statements(p, version, false), " "))
+		return false,
+			fmt.Errorf("the role of DATABASE_URL may not make or alter publication %s (%s): run `%s` as the owner of the tables, with the right to create in the database",
+				s.Publication, pg.Message, strings.Join(s.statements(p, version, false), " "))
 	}
 	if err != nil {
 		return false, fmt.Errorf("make publication %s: %w", s.Publication, err)
@@ -214,7 +220,8 @@ func (s *Source) statements(p publication, version int, filtered bool) []string 
 	case !p.own():
 		return s.additions(p, "ALTER PUBLICATION "+name, options)
 	default:
-		return []string{"ALTER PUBLICATION " + name + " SET (" + options + ");", "ALTER PUBLICATION " + name + " SET TABLE " + list + ";", comment}
+		return []string{"ALTER PUBLICATION " + name + " SET (" + options + ");",
+			"ALTER PUBLICATION " + name + " SET TABLE " + list + ";", comment}
 	}
 }
 
@@ -225,7 +232,8 @@ func (s *Source) additions(p publication, alter, options string) []string {
 		out = append(out, alter+" SET ("+options+");")
 	}
 	for _, t := range s.Tables {
-		lacking := slices.ContainsFunc(append([]uint32{t.OID}, t.Children...), func(oid uint32) bool { return !p.serves(oid) })
+		lacking := slices.ContainsFunc(append([]uint32{t.OID}, t.Children...),
+			func(oid uint32) bool { return !p.serves(oid) })
 		if !lacking {
 			continue
 		}

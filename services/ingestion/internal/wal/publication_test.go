@@ -40,14 +40,16 @@ func TestFits_AsksForGeneratedColumnsOnlyWhereTheyAreNeeded(t *testing.T) {
 func TestPublication_KnowsOfGeneratedColumns(t *testing.T) {
 	t.Parallel()
 	pool := localtest.Pool(t, localtest.Postgres(t))
-	_, err := pool.Exec(t.Context(), `CREATE TABLE item (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (2 * id) STORED);
+	_, err := pool.Exec(t.Context(),
+		`CREATE TABLE item (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (2 * id) STORED);
 		CREATE TABLE plain (id int PRIMARY KEY); CREATE PUBLICATION driftless FOR TABLE item, plain`)
 	require.NoError(t, err)
 	version, err := serverVersion(t.Context(), pool)
 	require.NoError(t, err)
 	for table, want := range map[string]bool{"item": true, "plain": false} {
 		s := &Source{Publication: "driftless", Tables: []Table{{Name: table}}}
-		require.NoError(t, pool.QueryRow(t.Context(), "SELECT $1::text::regclass::oid::bigint", table).Scan(&s.Tables[0].OID))
+		require.NoError(t,
+			pool.QueryRow(t.Context(), "SELECT $1::text::regclass::oid::bigint", table).Scan(&s.Tables[0].OID))
 		p, err := s.publication(t.Context(), pool, version)
 		require.NoError(t, err)
 		require.True(t, p.exists)

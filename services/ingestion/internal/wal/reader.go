@@ -18,8 +18,8 @@ const StatusInterval = time.Second
 // ErrSlotInUse: another process reads the slot.
 var ErrSlotInUse = errors.New("the replication slot is in use by another process")
 
-// ErrUnreadable: the server cannot decode the log for this slot, or what it sends cannot be understood. It is no matter of
-// the connection, and comes again at the same place.
+// ErrUnreadable: the server cannot decode the log for this slot, or what it sends cannot be understood. It is no matter
+// of the connection, and comes again at the same place.
 var ErrUnreadable = errors.New("the write-ahead log cannot be read")
 
 // unreadable reports whether an error of the server is about the log itself: not one of the connection (class 08), of
@@ -163,7 +163,8 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 		r.ended.Store(max(r.ended.Load(), uint64(k.ServerWALEnd)))
 		// The log goes on with what is not for us: without this an idle catalog would hold the whole server's log.
 		expected := pglogrepl.LSN(r.expected.Load())
-		if r.decoder.open == nil && pglogrepl.LSN(r.confirmed.Load()) >= r.delivered && (expected == 0 || k.ServerWALEnd < expected) {
+		if r.decoder.open == nil && pglogrepl.LSN(r.confirmed.Load()) >= r.delivered &&
+			(expected == 0 || k.ServerWALEnd < expected) {
 			r.Confirm(k.ServerWALEnd)
 			r.delivered = max(r.delivered, k.ServerWALEnd)
 		}
@@ -174,8 +175,8 @@ func (r *Reader) message(ctx context.Context, msg pgproto3.BackendMessage) (*Chu
 	return nil, nil
 }
 
-// SendStatus sends the confirmed position, and so a sign of life: for the goroutine that calls Read, when it cannot for a while. The
-// server takes the slot from who is silent for longer than wal_sender_timeout.
+// SendStatus sends the confirmed position, and so a sign of life: for the goroutine that calls Read, when it cannot for
+// a while. The server takes the slot from who is silent for longer than wal_sender_timeout.
 func (r *Reader) SendStatus(ctx context.Context) error {
 	lsn := pglogrepl.LSN(r.confirmed.Load())
 	if err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{

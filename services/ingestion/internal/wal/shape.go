@@ -12,9 +12,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Shape is everything outside of the rows that decides what the log tells, and what the mapping's queries read: tables with
-// their storage and identities, partitions, policies, the publication, definitions of views and functions. Each part has a
-// name for people. Two readings of the catalog with equal shapes mean that no change of the schema came between them.
+// Shape is everything outside of the rows that decides what the log tells, and what the mapping's queries read: tables
+// with their storage and identities, partitions, policies, the publication, definitions of views and functions. Each
+// part has a name for people. Two readings of the catalog with equal shapes mean that no change of the schema came
+// between them.
 type Shape map[string]string
 
 // Reads are the parts of the database that the mapping's queries read.
@@ -119,13 +120,14 @@ func (s Shape) Fingerprint() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Writes counts the rows that were written to what the queries read and to the watched tables, in transactions that were
-// rolled back too. It comes from Postgres' statistics: about a second late, and started again by a crash. That it differs
-// says that something was written, and not that nothing was if it does not
+// Writes counts the rows that were written to what the queries read and to the watched tables, in transactions that
+// were rolled back too. It comes from Postgres' statistics: about a second late, and started again by a crash. That it
+// differs says that something was written, and not that nothing was if it does not
 // (https://www.postgresql.org/docs/current/monitoring-stats.html).
 func (s *Source) Writes(ctx context.Context, pool *pgxpool.Pool, reads Reads) (int64, error) {
 	var n int64
-	err := pool.QueryRow(ctx, partitions+`SELECT coalesce(sum(pg_stat_get_tuples_inserted(r.oid) + pg_stat_get_tuples_updated(r.oid) + pg_stat_get_tuples_deleted(r.oid)), 0)::bigint
+	err := pool.QueryRow(ctx,
+		partitions+`SELECT coalesce(sum(pg_stat_get_tuples_inserted(r.oid) + pg_stat_get_tuples_updated(r.oid) + pg_stat_get_tuples_deleted(r.oid)), 0)::bigint
 		FROM (SELECT unnest($1::oid[]) UNION SELECT part FROM parts) r(oid)`, s.tables(reads)).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("ask how much was written to the tables: %w", err)

@@ -23,7 +23,9 @@ func (s *Source) InUse(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 // Confirmed is the slot's position: everything committed up to it is captured. It is 0 while there is no slot.
 func (s *Source) Confirmed(ctx context.Context, pool *pgxpool.Pool) (pglogrepl.LSN, error) {
 	var confirmed string
-	err := pool.QueryRow(ctx, "SELECT coalesce(confirmed_flush_lsn, '0/0')::text FROM pg_replication_slots WHERE slot_name = $1", s.Slot).Scan(&confirmed)
+	err := pool.QueryRow(ctx,
+		"SELECT coalesce(confirmed_flush_lsn, '0/0')::text FROM pg_replication_slots WHERE slot_name = $1",
+		s.Slot).Scan(&confirmed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
@@ -83,15 +85,17 @@ func (s *Source) Mark(ctx context.Context, pool *pgxpool.Pool, mark string) (pgl
 	return lsn, nil
 }
 
-// Blocker describes the oldest transaction that keeps a slot from being made: Postgres waits until every transaction that
-// had written something has ended. It is empty if there is none. It does not hold what the transaction does.
+// Blocker describes the oldest transaction that keeps a slot from being made: Postgres waits until every transaction
+// that had written something has ended. It is empty if there is none. It does not hold what the transaction does.
 func (s *Source) Blocker(ctx context.Context, pool *pgxpool.Pool) (string, error) {
 	var words string
-	err := pool.QueryRow(ctx, `SELECT format('the transaction of process %s (%s, user %s, %s), open for %s s', pid, coalesce(nullif(application_name, ''), 'no application name'),
+	err := pool.QueryRow(ctx,
+		`SELECT format('the transaction of process %s (%s, user %s, %s), open for %s s', pid, coalesce(nullif(application_name, ''), 'no application name'),
 			usename, state, extract(epoch FROM clock_timestamp() - xact_start)::bigint)
 			FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY xact_start LIMIT 1`).Scan(&words)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = pool.QueryRow(ctx, `SELECT format('the prepared transaction %L of %s, prepared %s s ago', gid, owner, extract(epoch FROM clock_timestamp() - prepared)::bigint)
+		err = pool.QueryRow(ctx,
+			`SELECT format('the prepared transaction %L of %s, prepared %s s ago', gid, owner, extract(epoch FROM clock_timestamp() - prepared)::bigint)
 			FROM pg_prepared_xacts ORDER BY prepared LIMIT 1`).Scan(&words)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -52,14 +52,16 @@ func (s *Source) Find(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 
 // Drop drops the slot, if it exists and nobody reads it.
 func (s *Source) Drop(ctx context.Context, pool *pgxpool.Pool) error {
-	if _, err := pool.Exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", s.Slot); err != nil {
+	if _, err := pool.Exec(ctx,
+		"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
+		s.Slot); err != nil {
 		return fmt.Errorf("drop replication slot %s, whose log can no longer be read: %w", s.Slot, err)
 	}
 	return nil
 }
 
-// Create makes the slot, in place of one whose log is gone. Postgres waits for every transaction that has written and is
-// still open: see Blocker.
+// Create makes the slot, in place of one whose log is gone. Postgres waits for every transaction that has written and
+// is still open: see Blocker.
 func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, error) {
 	out, err := s.look(ctx, pool)
 	if err != nil || !out.Missing || out.Making {
@@ -74,7 +76,8 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, erro
 		return out, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	made, err := pglogrepl.CreateReplicationSlot(ctx, conn, s.Slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	made, err := pglogrepl.CreateReplicationSlot(ctx, conn, s.Slot, "pgoutput",
+		pglogrepl.CreateReplicationSlotOptions{SnapshotAction: "NOEXPORT_SNAPSHOT"})
 	if err != nil {
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "42710" {
@@ -82,7 +85,8 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (Prepared, erro
 			return s.look(ctx, pool)
 		}
 		if errors.As(err, &pg) && pg.Code == "53400" {
-			return out, errors.New("the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop a slot that nobody uses (see pg_replication_slots)")
+			return out, errors.New(
+				"the catalog database has no replication slot left: run `ALTER SYSTEM SET max_replication_slots = ...;` with a higher number and restart Postgres, or drop a slot that nobody uses (see pg_replication_slots)")
 		}
 		return out, fmt.Errorf("make replication slot %s: %w", s.Slot, err)
 	}
@@ -109,18 +113,24 @@ func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 	var plugin, confirmed, status string
 	var database string
 	var here, active bool
-	err = pool.QueryRow(ctx, `SELECT plugin, coalesce(database, ''), coalesce(database = current_database(), false), active,
+	err = pool.QueryRow(ctx,
+		`SELECT plugin, coalesce(database, ''), coalesce(database = current_database(), false), active,
 		coalesce(confirmed_flush_lsn::text, ''), coalesce(wal_status, '')
-		FROM pg_replication_slots WHERE slot_name = $1`, s.Slot).Scan(&plugin, &database, &here, &active, &confirmed, &status)
+		FROM pg_replication_slots WHERE slot_name = $1`, s.Slot).Scan(&plugin, &database, &here, &active, &confirmed,
+		&status)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		out.Missing = true
 	case err != nil:
 		return out, fmt.Errorf("look at replication slot %s: %w", s.Slot, err)
 	case !here:
-		return out, fmt.Errorf("replication slot %s belongs to database %q of the same server: choose another name with DRIFTLESS_SLOT", s.Slot, database)
+		return out, fmt.Errorf(
+			"replication slot %s belongs to database %q of the same server: choose another name with DRIFTLESS_SLOT",
+			s.Slot, database)
 	case plugin != "pgoutput":
-		return out, fmt.Errorf("replication slot %s belongs to another use (plugin %s): choose another name with DRIFTLESS_SLOT", s.Slot, plugin)
+		return out, fmt.Errorf(
+			"replication slot %s belongs to another use (plugin %s): choose another name with DRIFTLESS_SLOT", s.Slot,
+			plugin)
 	case confirmed == "" && active:
 		out.Missing, out.Making = true, true
 	case status == "lost" || confirmed == "":
@@ -133,11 +143,12 @@ func (s *Source) look(ctx context.Context, pool *pgxpool.Pool) (Prepared, error)
 	return out, nil
 }
 
-// senderTimeout is the setting of how long the server waits for a sign of life before it ends the connection, and so frees the
-// slot. What DATABASE_URL says of it stands.
+// senderTimeout is the setting of how long the server waits for a sign of life before it ends the connection, and so
+// frees the slot. What DATABASE_URL says of it stands.
 const senderTimeout = "wal_sender_timeout"
 
-// silence is after what time without an answer either side takes the other for gone. Signs of life come every StatusInterval.
+// silence is after what time without an answer either side takes the other for gone. Signs of life come every
+// StatusInterval.
 const silence = 10 * time.Second
 
 // connect opens a connection that speaks the replication protocol.
@@ -166,8 +177,10 @@ func pooled(err error) error {
 		return err
 	}
 	// PgBouncer: 08P01 "unsupported startup parameter: replication". Others pass IDENTIFY_SYSTEM on as SQL.
-	if pg.Code == "08P01" || strings.Contains(pg.Message, "startup parameter") || pg.Code == "42601" && strings.Contains(pg.Message, "IDENTIFY_SYSTEM") {
-		return fmt.Errorf("%w: DATABASE_URL leads through a connection pooler, which carries no replication: set it to a direct connection to Postgres", err)
+	if pg.Code == "08P01" || strings.Contains(pg.Message, "startup parameter") ||
+		pg.Code == "42601" && strings.Contains(pg.Message, "IDENTIFY_SYSTEM") {
+		return fmt.Errorf(
+			"%w: DATABASE_URL leads through a connection pooler, which carries no replication: set it to a direct connection to Postgres", err)
 	}
 	return err
 }

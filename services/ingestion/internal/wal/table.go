@@ -8,7 +8,8 @@ type Table struct {
 	OID uint32
 	// Name with its schema, each quoted where SQL needs it; Plain without quotes, as the log writes it.
 	Name, Plain string
-	// Children are the tables that inherit from it, of a table that is not partitioned. The log names them by their own OIDs.
+	// Children are the tables that inherit from it, of a table that is not partitioned. The log names them by their own
+	// OIDs.
 	Children []uint32
 	// Entries are the ways in which a row of it concerns products.
 	Entries []Entry

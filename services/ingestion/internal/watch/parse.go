@@ -102,8 +102,8 @@ var (
 	identifier = regexp.MustCompile(`[A-Za-z_\x80-\xff][\w$\x80-\xff]*`)
 )
 
-// bind replaces the parameters @column of a query by columns of a row, and returns the columns that it used. unknown is a
-// parameter that is not a column; empty if there is none.
+// bind replaces the parameters @column of a query by columns of a row, and returns the columns that it used. unknown is
+// a parameter that is not a column; empty if there is none.
 func bind(sql, row string, columns []string) (bound string, used []string, unknown string) {
 	var b strings.Builder
 	replaced := func(found string) string {
@@ -141,8 +141,8 @@ func bind(sql, row string, columns []string) (bound string, used []string, unkno
 	return b.String(), used, unknown
 }
 
-// parameterColumn is put before the name of a column that is a parameter: in the operator's query no name without quotes can
-// mean the row by mistake, as after a column of its own tables was renamed.
+// parameterColumn is put before the name of a column that is a parameter: in the operator's query no name without
+// quotes can mean the row by mistake, as after a column of its own tables was renamed.
 const parameterColumn = "@"
 
 // mentioned are the columns that an expression uses, and perhaps more: whatever in it looks like one.

@@ -26,8 +26,8 @@ type Concerned struct {
 // imagesPerProduct bounds what is kept of the rows that concern one product.
 const imagesPerProduct = 32
 
-// Products finds the products that rows concern, as of now. A query that fails for one row makes the row uncertain; one that
-// fails for every row, as after a column was renamed, is an error.
+// Products finds the products that rows concern, as of now. A query that fails for one row makes the row uncertain; one
+// that fails for every row, as after a column was renamed, is an error.
 func (s *Set) Products(ctx context.Context, pool *pgxpool.Pool, rows []wal.Lookup) (Concerned, error) {
 	out := Concerned{Images: map[string][]*catalogv1.RowImage{}}
 	type key struct{ table, entry int }
@@ -94,11 +94,13 @@ func (l lookup) run(ctx context.Context, pool *pgxpool.Pool, rows []wal.Lookup) 
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(result, func(row pgx.CollectableRow) (p pair, err error) { return p, row.Scan(&p.row, &p.id) })
+	return pgx.CollectRows(result,
+		func(row pgx.CollectableRow) (p pair, err error) { return p, row.Scan(&p.row, &p.id) })
 }
 
-// ofRows reports whether an error of Postgres can come from the values of rows: any but those of the connection (class 08),
-// of resources (53), of objects in use (55), of an operator (57P), of the system (58), and of Postgres itself (XX).
+// ofRows reports whether an error of Postgres can come from the values of rows: any but those of the connection (class
+// 08), of resources (53), of objects in use (55), of an operator (57P), of the system (58), and of Postgres itself
+// (XX).
 func ofRows(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || strings.HasPrefix(pg.Code, "57P") {

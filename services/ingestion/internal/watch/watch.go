@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+	"github.com/driftless-sync/driftless/services/internal/config"
 )
 
 // Set is what an operator watches, as it is in the database. Safe for concurrent use.
@@ -58,7 +58,8 @@ func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTa
 			return nil, nil, fmt.Errorf("%s: %w", at, err)
 		}
 		if t == nil {
-			found.Refusef("", "watched table %s does not exist: create it, or correct catalog.watch in the configuration", w.Table)
+			found.Refusef("",
+				"watched table %s does not exist: create it, or correct catalog.watch in the configuration", w.Table)
 			continue
 		}
 		if j := slices.IndexFunc(tables, func(known *table) bool { return known.OID == t.OID }); j >= 0 {
@@ -74,7 +75,8 @@ func Compile(ctx context.Context, pool *pgxpool.Pool, watched []config.WatchedTa
 	for _, t := range tables {
 		for _, other := range tables {
 			if slices.Contains(t.ancestors, other.OID) {
-				found.Refusef("", "%s and %s are both under catalog.watch, and the first is a part of the second: the log has each row once, so watch only one of them", t.Name, other.Name)
+				found.Refusef("",
+					"%s and %s are both under catalog.watch, and the first is a part of the second: the log has each row once, so watch only one of them", t.Name, other.Name)
 			}
 		}
 		slices.Sort(t.Columns)
@@ -104,7 +106,8 @@ func look(ctx context.Context, pool *pgxpool.Pool, name string) (*table, error) 
 		CROSS JOIN LATERAL (SELECT coalesce(array_agg(attname::text ORDER BY attnum), '{}') AS names, coalesce(array_agg(format_type(atttypid, atttypmod) ORDER BY attnum), '{}') AS types
 			FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) a`, name, unquoted(name)).
 		Scan(&t.OID, &t.Name, &t.Plain, &t.Children, &t.ancestors, &columns, &types)
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == "42602" || pg.Code == "42601" || pg.Code == "0A000") {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok &&
+		(pg.Code == "42602" || pg.Code == "42601" || pg.Code == "0A000") {
 		// The name is not one that SQL has.
 		return nil, nil
 	}
@@ -133,7 +136,8 @@ func unquoted(name string) string {
 func sanitized(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // add takes one entry of the configuration.
-func (t *table) add(ctx context.Context, pool *pgxpool.Pool, w config.WatchedTable, at string, found *finding.List) error {
+func (t *table) add(ctx context.Context, pool *pgxpool.Pool, w config.WatchedTable, at string,
+	found *finding.List) error {
 	where := strings.TrimSpace(w.Where)
 	t.filters = append(t.filters, where)
 	if w.Products == "" && where == "" {
@@ -183,10 +187,12 @@ func (t *table) compile(w config.WatchedTable, where string) (sql string, column
 	if w.Products != "" {
 		bound, used, unknown := bind(strings.TrimRight(strings.TrimSpace(w.Products), "; \n\t"), row, t.columns)
 		if unknown != "" {
-			return "", nil, fmt.Sprintf("the query under products uses %s, and table %s has no such column", unknown, t.Name)
+			return "", nil,
+				fmt.Sprintf("the query under products uses %s, and table %s has no such column", unknown, t.Name)
 		}
 		if len(used) == 0 {
-			return "", nil, "the query under products uses no column of the row: write @column where a value of the row belongs"
+			return "", nil,
+				"the query under products uses no column of the row: write @column where a value of the row belongs"
 		}
 		columns, body = used, bound
 	} else {
@@ -196,7 +202,9 @@ func (t *table) compile(w config.WatchedTable, where string) (sql string, column
 		} else {
 			id = expression
 			if columns = mentioned(expression, t.columns); len(columns) == 0 {
-				return "", nil, fmt.Sprintf("table %s has no column %s, and it is not an expression over its columns either: correct product_id", t.Name, expression)
+				return "", nil,
+					fmt.Sprintf(
+						"table %s has no column %s, and it is not an expression over its columns either: correct product_id", t.Name, expression)
 			}
 		}
 	}
@@ -216,14 +224,16 @@ func (t *table) compile(w config.WatchedTable, where string) (sql string, column
 	}
 	alias := t.Plain[strings.IndexByte(t.Plain, '.')+1:]
 	rows := fmt.Sprintf("FROM (SELECT u.n AS %s, %s FROM unnest(%s) WITH ORDINALITY AS u(%s, n)) AS %s",
-		numberColumn, strings.Join(values, ", "), strings.Join(arrays, ", "), strings.Join(names, ", "), sanitized(alias))
+		numberColumn, strings.Join(values, ", "), strings.Join(arrays, ", "), strings.Join(names, ", "),
+		sanitized(alias))
 	if where != "" {
 		// A line break, so that a comment at the end does not swallow the parenthesis.
 		rows += " WHERE (" + where + "\n)"
 	}
 	if w.Products != "" {
 		rows = "SELECT " + numberColumn + ", " + strings.Join(renamed, ", ") + " " + rows
-		return fmt.Sprintf(`SELECT DISTINCT %s.%s, q.id::text FROM (%s) AS %s CROSS JOIN LATERAL (%s`+"\n"+`) AS q(id) WHERE q.id IS NOT NULL`,
+		return fmt.Sprintf(`SELECT DISTINCT %s.%s, q.id::text FROM (%s) AS %s CROSS JOIN LATERAL (%s`+"\n"+
+			`) AS q(id) WHERE q.id IS NOT NULL`,
 			row, numberColumn, rows, row, body), columns, ""
 	}
 	rows = "SELECT " + numberColumn + ", (" + id + "\n)::text AS \"@id\" " + rows

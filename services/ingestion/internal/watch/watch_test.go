@@ -6,9 +6,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/watch"
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
@@ -44,13 +44,15 @@ func row(table, entry int, values ...any) wal.Lookup {
 func TestProducts_FindsThemByTheOperatorsQuery(t *testing.T) {
 	pool := shop(t)
 	s, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{{
-		Table: "price", Products: `SELECT v."productId" FROM variant v WHERE v.price_set_id = @price_set_id -- not '@id';`,
+		Table:    "price",
+		Products: `SELECT v."productId" FROM variant v WHERE v.price_set_id = @price_set_id -- not '@id';`,
 	}})
 	require.NoError(t, err)
 	require.Empty(t, found)
 	require.Equal(t, []string{"price_set_id"}, s.Tables[0].Columns, "the log must have it of old rows, too")
 	concerned, err := s.Products(t.Context(), pool, []wal.Lookup{
-		row(0, 0, "22222222-2222-2222-2222-222222222222"), row(0, 0, nil), row(0, 0, "{11111111-1111-1111-1111-111111111111}"),
+		row(0, 0, "22222222-2222-2222-2222-222222222222"), row(0, 0, nil),
+		row(0, 0, "{11111111-1111-1111-1111-111111111111}"),
 		row(0, 0, "33333333-3333-3333-3333-333333333333"), row(0, 0, "22222222-2222-2222-2222-222222222222"),
 	})
 	require.NoError(t, err)
@@ -82,10 +84,12 @@ func TestProducts_ExpressionsAndConditions(t *testing.T) {
 
 func TestProducts_OneRowThatFailsMakesItselfUncertain(t *testing.T) {
 	pool := shop(t)
-	s, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{{Table: "price", ProductID: "(100 / cents)::text"}})
+	s, found, err := watch.Compile(t.Context(), pool,
+		[]config.WatchedTable{{Table: "price", ProductID: "(100 / cents)::text"}})
 	require.NoError(t, err)
 	require.Empty(t, found)
-	concerned, err := s.Products(t.Context(), pool, []wal.Lookup{row(0, 0, "1"), row(0, 0, "0"), row(0, 0, "2"), row(0, 0, "5"), row(0, 0, "0")})
+	concerned, err := s.Products(t.Context(), pool,
+		[]wal.Lookup{row(0, 0, "1"), row(0, 0, "0"), row(0, 0, "2"), row(0, 0, "5"), row(0, 0, "0")})
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"100", "50", "20"}, concerned.IDs)
 	require.Len(t, concerned.Uncertain, 2)
@@ -94,7 +98,11 @@ func TestProducts_OneRowThatFailsMakesItselfUncertain(t *testing.T) {
 
 func TestProducts_AQueryThatFailsForAllIsAnError(t *testing.T) {
 	pool := shop(t)
-	s, _, err := watch.Compile(t.Context(), pool, []config.WatchedTable{{Table: "price", Products: `SELECT "productId" FROM variant WHERE price_set_id = @price_set_id`}})
+	s, _, err := watch.Compile(t.Context(), pool,
+		[]config.WatchedTable{{
+			Table:    "price",
+			Products: `SELECT "productId" FROM variant WHERE price_set_id = @price_set_id`,
+		}})
 	require.NoError(t, err)
 	_, err = pool.Exec(t.Context(), `ALTER TABLE variant RENAME COLUMN price_set_id TO set_id`)
 	require.NoError(t, err)
@@ -108,14 +116,20 @@ func TestCompile_FindsWhatIsWrong(t *testing.T) {
 		entry config.WatchedTable
 		want  string
 	}{
-		"missing table":      {config.WatchedTable{Table: "prices", ProductID: "id"}, "watched table prices does not exist"},
-		"no table's name":    {config.WatchedTable{Table: "a b c", ProductID: "id"}, "does not exist"},
-		"missing column":     {config.WatchedTable{Table: "price", ProductID: "sku"}, "has no column sku"},
-		"missing parameter":  {config.WatchedTable{Table: "price", Products: "SELECT 1 WHERE 1 = @sku"}, "uses @sku"},
-		"no parameter":       {config.WatchedTable{Table: "price", Products: "SELECT 1"}, "uses no column of the row"},
-		"wrong query":        {config.WatchedTable{Table: "price", Products: "SELECT nothing FROM variant WHERE id = @id"}, "is refused by Postgres"},
-		"wrong condition":    {config.WatchedTable{Table: "price", ProductID: "id", Where: "kind = 'x'"}, "is refused by Postgres"},
-		"injected statement": {config.WatchedTable{Table: "price", ProductID: "id) FROM price; DROP TABLE price; --"}, "is refused by Postgres"},
+		"missing table": {config.WatchedTable{Table: "prices", ProductID: "id"},
+			"watched table prices does not exist"},
+		"no table's name":   {config.WatchedTable{Table: "a b c", ProductID: "id"}, "does not exist"},
+		"missing column":    {config.WatchedTable{Table: "price", ProductID: "sku"}, "has no column sku"},
+		"missing parameter": {config.WatchedTable{Table: "price", Products: "SELECT 1 WHERE 1 = @sku"}, "uses @sku"},
+		"no parameter":      {config.WatchedTable{Table: "price", Products: "SELECT 1"}, "uses no column of the row"},
+		"wrong query": {config.WatchedTable{
+			Table:    "price",
+			Products: "SELECT nothing FROM variant WHERE id = @id",
+		}, "is refused by Postgres"},
+		"wrong condition": {config.WatchedTable{Table: "price", ProductID: "id", Where: "kind = 'x'"},
+			"is refused by Postgres"},
+		"injected statement": {config.WatchedTable{Table: "price", ProductID: "id) FROM price; DROP TABLE price; --"},
+			"is refused by Postgres"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{c.entry})
@@ -130,9 +144,11 @@ func TestProducts_AnyErrorOfAValueIsOfOneRow(t *testing.T) {
 	_, err := pool.Exec(t.Context(), `CREATE DOMAIN small AS int CHECK (value < 10)`)
 	require.NoError(t, err)
 	for name, expression := range map[string]string{
-		"domain": "(cents::small)::text", "regclass": "('t' || cents)::regclass::text", "tsquery": "(cents || ' &')::tsquery::text",
+		"domain": "(cents::small)::text", "regclass": "('t' || cents)::regclass::text",
+		"tsquery": "(cents || ' &')::tsquery::text",
 	} {
-		s, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{{Table: "price", ProductID: expression}})
+		s, found, err := watch.Compile(t.Context(), pool,
+			[]config.WatchedTable{{Table: "price", ProductID: expression}})
 		require.NoError(t, err, name)
 		require.Empty(t, found, name)
 		concerned, err := s.Products(t.Context(), pool, []wal.Lookup{row(0, 0, "100"), row(0, 0, "200")})
@@ -143,9 +159,11 @@ func TestProducts_AnyErrorOfAValueIsOfOneRow(t *testing.T) {
 
 func TestCompile_RefusesAPartAndItsWhole(t *testing.T) {
 	pool := shop(t)
-	_, err := pool.Exec(t.Context(), `CREATE TABLE whole (id int) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF whole FOR VALUES IN (1)`)
+	_, err := pool.Exec(t.Context(),
+		`CREATE TABLE whole (id int) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF whole FOR VALUES IN (1)`)
 	require.NoError(t, err)
-	_, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{{Table: "part", ProductID: "id"}, {Table: "whole", ProductID: "id"}})
+	_, found, err := watch.Compile(t.Context(), pool,
+		[]config.WatchedTable{{Table: "part", ProductID: "id"}, {Table: "whole", ProductID: "id"}})
 	require.NoError(t, err)
 	require.ErrorContains(t, found.Err(), "watch only one of them")
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // ordered is a product with the values that another one has in some fields. Fields have Stripe's names: "description",
-// "metadata.color", "prices.mug-eur.nickname"; "prices.mug-eur" is the whole price, one that the product lacks included. What
-// lies deeper than a key of metadata is taken for the field that it lies in.
+// "metadata.color", "prices.mug-eur.nickname"; "prices.mug-eur" is the whole price, one that the product lacks
+// included. What lies deeper than a key of metadata is taken for the field that it lies in.
 func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Product, error) {
 	out := proto.CloneOf(product)
 	for _, field := range fields {
@@ -37,7 +37,8 @@ func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Prod
 		case at < 0:
 			return nil, fmt.Errorf("the catalog has no price %s, of which %s is a field", id, field)
 		default:
-			if err := copyField(out.GetPrices()[at].ProtoReflect(), price(from, id).ProtoReflect(), rest, "id"); err != nil {
+			if err := copyField(out.GetPrices()[at].ProtoReflect(), price(from, id).ProtoReflect(), rest,
+				"id"); err != nil {
 				return nil, fmt.Errorf("price %s: %w", id, err)
 			}
 		}
@@ -45,7 +46,8 @@ func ordered(product, from *catalogv1.Product, fields []string) (*catalogv1.Prod
 	return out, nil
 }
 
-// cutPriceID cuts the id of one of the product's prices, which may hold dots, from what follows it: the longest that fits.
+// cutPriceID cuts the id of one of the product's prices, which may hold dots, from what follows it: the longest that
+// fits.
 func cutPriceID(path string, product *catalogv1.Product) (id, rest string, ok bool) {
 	for _, p := range product.GetPrices() {
 		after, found := strings.CutPrefix(path, p.GetId())

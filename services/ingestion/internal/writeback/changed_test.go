@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
@@ -67,9 +67,12 @@ func TestWriter_WritesOnlyTheColumnsThatStripeChanged(t *testing.T) {
 			}{
 				{func(p *catalogv1.Product) { p.Active = new(false) }, []string{"active"}, "- f - L 100 -"},
 				{func(p *catalogv1.Product) { p.Metadata["size"] = "M" }, []string{"metadata.size"}, "- f - M 100 -"},
-				{func(p *catalogv1.Product) { price(p, "pro-eur").UnitAmount = "150" }, []string{"prices.pro-eur.unit_amount"}, "- f - M 150 -"},
-				{func(p *catalogv1.Product) { p.Name, p.Description = "Pro!", "For all" }, []string{"name", "description"}, "Pro! f For all M 150 -"},
-				{func(p *catalogv1.Product) { price(p, "pro-eur").Nickname = "List" }, []string{"prices.pro-eur.nickname"}, "Pro! f For all M 150 List"},
+				{func(p *catalogv1.Product) { price(p, "pro-eur").UnitAmount = "150" },
+					[]string{"prices.pro-eur.unit_amount"}, "- f - M 150 -"},
+				{func(p *catalogv1.Product) { p.Name, p.Description = "Pro!", "For all" },
+					[]string{"name", "description"}, "Pro! f For all M 150 -"},
+				{func(p *catalogv1.Product) { price(p, "pro-eur").Nickname = "List" },
+					[]string{"prices.pro-eur.nickname"}, "Pro! f For all M 150 List"},
 			} {
 				require.Equal(t, writeback.Written, r.write(w, r.order("pro", step.edit, step.fields...)))
 				require.Equal(t, step.want, r.value(stored), "%v", step.fields)
@@ -79,15 +82,24 @@ func TestWriter_WritesOnlyTheColumnsThatStripeChanged(t *testing.T) {
 }
 
 func TestWriter_SaysWhichStatementByColumnIsMissingOrWrong(t *testing.T) {
-	r := newPlans(t, config.WriteBack{ProductFields: map[string]string{"name": `UPDATE plan SET display_name = @name WHERE id = @id`}})
+	r := newPlans(t,
+		config.WriteBack{
+			ProductFields: map[string]string{"name": `UPDATE plan SET display_name = @name WHERE id = @id`},
+		})
 	failure := r.fails(r.writer(), r.order("pro", func(p *catalogv1.Product) { p.Active = new(false) }, "active"))
 	require.Equal(t, "active", failure.Field)
 	require.Contains(t, failure.Message, "set catalog.write_back.product.active to the statement that does it")
 
 	for want, fields := range map[string]map[string]string{
-		"catalog.write_back.product.title: the mapping's products query does not return title": {"title": `UPDATE plan SET display_name = @name WHERE id = @id`},
-		"catalog.write_back.product.name does not use @id":                                     {"name": `UPDATE plan SET display_name = @name`},
-		"catalog.write_back.product.name is refused by Postgres":                               {"name": `UPDATE plan SET display = @name WHERE id = @id`},
+		"catalog.write_back.product.title: the mapping's products query does not return title": {
+			"title": `UPDATE plan SET display_name = @name WHERE id = @id`,
+		},
+		"catalog.write_back.product.name does not use @id": {
+			"name": `UPDATE plan SET display_name = @name`,
+		},
+		"catalog.write_back.product.name is refused by Postgres": {
+			"name": `UPDATE plan SET display = @name WHERE id = @id`,
+		},
 	} {
 		r.queries.WriteBack.ProductFields = fields
 		_, err := r.open(r.pool)

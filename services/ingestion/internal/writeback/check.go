@@ -27,8 +27,8 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 			}
 			var typeName string
 			var holds bool
-			// The types of Postgres' string category, those of extensions and domains over them included; 0 and unknown are
-			// not told.
+			// The types of Postgres' string category, those of extensions and domains over them included; 0 and unknown
+			// are not told.
 			err := w.Pool.QueryRow(ctx, `WITH RECURSIVE t(oid) AS (SELECT $1::oid
 				UNION SELECT typbasetype FROM t JOIN pg_type USING (oid) WHERE typtype = 'd')
 				SELECT format_type($1, NULL), NOT EXISTS (SELECT FROM t JOIN pg_type p USING (oid)
@@ -38,9 +38,10 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 				return nil, fmt.Errorf("look at the types of %s: %w", s.key, err)
 			}
 			if !holds {
-				out.Warnf("", "%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be "+
-					"imported; keep Stripe's id in a text column of its own, and let the mapping's queries return it as the id "+
-					"of imported rows",
+				out.Warnf("",
+					"%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be "+
+						"imported; keep Stripe's id in a text column of its own, and let the mapping's queries return it as the id "+
+						"of imported rows",
 					s.key, name, typeName, example(name, s.key))
 			}
 		}

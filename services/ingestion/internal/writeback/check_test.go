@@ -21,5 +21,6 @@ func TestCheck_TypesThatCannotHoldStripesIDs(t *testing.T) {
 	require.Len(t, found, 2)
 	require.Contains(t, found[0].Message, "catalog.write_back.import_product takes @id as ")
 	require.Contains(t, found[0].Message, "prod_")
-	require.Contains(t, found[1].Message, "catalog.write_back.import_price takes @product as uuid, which cannot hold Stripe's ids")
+	require.Contains(t, found[1].Message,
+		"catalog.write_back.import_price takes @product as uuid, which cannot hold Stripe's ids")
 }

@@ -8,11 +8,13 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 )
 
-// byColumn are the statements that change a product or a price: either one for all columns, under the key "", or one for each.
+// byColumn are the statements that change a product or a price: either one for all columns, under the key "", or one
+// for each.
 type byColumn map[string]*statement
 
 // byColumns checks one statement for all columns, or one for each of some.
-func byColumns(check func(use, string) (*statement, error), u use, whole string, sources map[string]string) (byColumn, error) {
+func byColumns(check func(use, string) (*statement, error), u use, whole string,
+	sources map[string]string) (byColumn, error) {
 	out := byColumn{}
 	s, err := check(u, whole)
 	if err != nil {
@@ -25,7 +27,8 @@ func byColumns(check func(use, string) (*statement, error), u use, whole string,
 		of := u
 		of.key, of.required = u.key+"."+column, []string{"id"}
 		if !slices.Contains(u.columns, column) {
-			return nil, fmt.Errorf("%s: the mapping's %s query does not return %s%s", of.key, u.query, column, mapping.Nearest(column, u.columns))
+			return nil, fmt.Errorf("%s: the mapping's %s query does not return %s%s", of.key, u.query, column,
+				mapping.Nearest(column, u.columns))
 		}
 		if out[column], err = check(of, sources[column]); err != nil {
 			return nil, err
@@ -46,8 +49,8 @@ func (b byColumn) statement(column string) (*statement, string) {
 	return b[column], column
 }
 
-// each calls run with the statements that the differences ask for, the key of each in the configuration, and a field that it is
-// to change. The statement is nil if there is none.
+// each calls run with the statements that the differences ask for, the key of each in the configuration, and a field
+// that it is to change. The statement is nil if there is none.
 func (b byColumn) each(key string, diffs []difference, run func(s *statement, key, field string) error) error {
 	if s := b[""]; s != nil || len(b) == 0 {
 		return run(s, key, diffs[0].field())

@@ -46,7 +46,8 @@ func (d difference) String() string {
 	return fmt.Sprintf("%s is %s instead of %s", d.field(), d.have, d.want)
 }
 
-// differences are the fields in which a product is not as wanted, values of one meaning being equal however they are spelt.
+// differences are the fields in which a product is not as wanted, values of one meaning being equal however they are
+// spelt.
 func differences(have, want *catalogv1.Product) []difference {
 	have, want = catalog.Canonical(have), catalog.Canonical(want)
 	out := messageDifferences(have.ProtoReflect(), want.ProtoReflect(), "prices")
@@ -83,7 +84,11 @@ func messageDifferences(have, want protoreflect.Message, except ...protoreflect.
 		case field.IsMap():
 			out = append(out, mapDifferences(field, h.Map(), w.Map())...)
 		case have.Has(field) != want.Has(field) || !h.Equal(w):
-			out = append(out, difference{column: string(field.Name()), have: shown(have, field), want: shown(want, field)})
+			out = append(out, difference{
+				column: string(field.Name()),
+				have:   shown(have, field),
+				want:   shown(want, field),
+			})
 		}
 	}
 	return out
@@ -103,7 +108,12 @@ func mapDifferences(field protoreflect.FieldDescriptor, have, want protoreflect.
 		if have.Has(k) && want.Has(k) && have.Get(k).Equal(want.Get(k)) {
 			continue
 		}
-		out = append(out, difference{column: string(field.Name()), key: key, have: shownKey(have, k), want: shownKey(want, k)})
+		out = append(out, difference{
+			column: string(field.Name()),
+			key:    key,
+			have:   shownKey(have, k),
+			want:   shownKey(want, k),
+		})
 	}
 	return out
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
@@ -21,7 +21,8 @@ func TestTheExampleWorks(t *testing.T) {
 	require.NoError(t, err)
 	doc, err := os.ReadFile("../../../../docs/mapping.md")
 	require.NoError(t, err)
-	for _, statement := range []string{queries.WriteBack.Product, queries.WriteBack.Price, queries.WriteBack.ImportProduct, queries.WriteBack.ImportPrice} {
+	for _, statement := range []string{queries.WriteBack.Product, queries.WriteBack.Price,
+		queries.WriteBack.ImportProduct, queries.WriteBack.ImportPrice} {
 		require.Contains(t, string(doc), statement)
 	}
 
@@ -33,11 +34,14 @@ func TestTheExampleWorks(t *testing.T) {
 		r.exec(statement)
 	}
 	w := r.writer()
-	require.Equal(t, writeback.Written, r.write(w, writeback.Order{ProductID: "mug", Import: true, Wanted: &catalogv1.Product{
-		Id: "mug", Active: new(false), Name: "Mug", Prices: []*catalogv1.Price{{Id: "mug-eur", Currency: "eur", UnitAmount: "1400"}},
-	}}))
+	require.Equal(t, writeback.Written,
+		r.write(w, writeback.Order{ProductID: "mug", Import: true, Wanted: &catalogv1.Product{
+			Id: "mug", Active: new(false), Name: "Mug",
+			Prices: []*catalogv1.Price{{Id: "mug-eur", Currency: "eur", UnitAmount: "1400"}},
+		}}))
 	require.Equal(t, writeback.Written, r.write(w, r.order("mug", func(p *catalogv1.Product) {
 		p.Active, p.Description, price(p, "mug-eur").UnitAmount = new(true), "Blue", "1500"
 	}, "active", "description", "prices.mug-eur.unit_amount")))
-	require.Equal(t, "false Blue 1500", r.value(`SELECT discontinued::text || ' ' || blurb || ' ' || cents FROM shop.items JOIN shop.tariffs ON item_sku = sku`))
+	require.Equal(t, "false Blue 1500",
+		r.value(`SELECT discontinued::text || ' ' || blurb || ' ' || cents FROM shop.items JOIN shop.tariffs ON item_sku = sku`))
 }

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// pruned leaves out of an UPDATE the assignments that are about unchanged parameters only, so that a column whose value nobody
-// changed is not written: the query may compute what it reads there, and that is not what the column holds. An assignment
-// without parameters, such as updated_at = now(), stays. Any other statement is returned as it is, and so is an UPDATE in which
-// nothing would be left that sets a changed parameter.
+// pruned leaves out of an UPDATE the assignments that are about unchanged parameters only, so that a column whose value
+// nobody changed is not written: the query may compute what it reads there, and that is not what the column holds. An
+// assignment without parameters, such as updated_at = now(), stays. Any other statement is returned as it is, and so is
+// an UPDATE in which nothing would be left that sets a changed parameter.
 func pruned(sql string, params []string, changed func(param string) bool) string {
 	tokens := lex(sql)
 	start, end, ok := assignments(tokens)
@@ -68,8 +68,8 @@ func assignments(tokens []lexeme) (start, end int, ok bool) {
 	return start, end, !empty
 }
 
-// lexeme is a word, a parameter, or a single character of SQL. Blanks and comments are none; strings and quoted names are one
-// each.
+// lexeme is a word, a parameter, or a single character of SQL. Blanks and comments are none; strings and quoted names
+// are one each.
 type lexeme struct {
 	text     string
 	from, to int
@@ -81,13 +81,15 @@ func (t lexeme) is(keyword string) bool { return strings.EqualFold(t.text, keywo
 
 // param is the name of the parameter that the lexeme is, "" if it is none.
 func (t lexeme) param(names []string) string {
-	if n, err := strconv.Atoi(strings.TrimPrefix(t.text, "$")); t.text[0] == '$' && err == nil && n >= 1 && n <= len(names) {
+	if n, err := strconv.Atoi(strings.TrimPrefix(t.text, "$")); t.text[0] == '$' && err == nil && n >= 1 &&
+		n <= len(names) {
 		return names[n-1]
 	}
 	return ""
 }
 
-// lex splits SQL as PostgreSQL does (https://www.postgresql.org/docs/current/sql-syntax-lexical.html), as far as pruned needs it.
+// lex splits SQL as PostgreSQL does (https://www.postgresql.org/docs/current/sql-syntax-lexical.html), as far as pruned
+// needs it.
 func lex(sql string) []lexeme {
 	var out []lexeme
 	depth := 0

@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
 // statement is one of the operator's, as PostgreSQL understands it.
@@ -25,8 +25,8 @@ type statement struct {
 	// sql with PostgreSQL's parameters $1, $2; params are their names.
 	sql    string
 	params []string
-	// declared are the types that PostgreSQL is told of the parameters, 0 where the statement says it; types are those it
-	// took.
+	// declared are the types that PostgreSQL is told of the parameters, 0 where the statement says it; types are those
+	// it took.
 	declared, types []uint32
 }
 
@@ -74,7 +74,8 @@ func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statem
 	for _, found := range candidate.FindAllStringSubmatch(source, -1) {
 		candidates[found[1]] = found[1]
 	}
-	sql, args, err := candidates.RewriteQuery(ctx, tx.Conn(), strings.TrimRight(strings.TrimSpace(source), "; \n\t"), nil)
+	sql, args, err := candidates.RewriteQuery(ctx, tx.Conn(), strings.TrimRight(strings.TrimSpace(source), "; \n\t"),
+		nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", u.key, err)
 	}
@@ -88,14 +89,17 @@ func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statem
 			s.declared[len(s.declared)-1] = pgtype.TextArrayOID
 		case slices.Contains(u.columns, name):
 		case slices.Contains(u.known, name):
-			return nil, fmt.Errorf("%s uses @%s, and the mapping's %s query does not return %s: add that column to the query, or leave the parameter out", u.key, name, u.query, name)
+			return nil, fmt.Errorf(
+				"%s uses @%s, and the mapping's %s query does not return %s: add that column to the query, or leave the parameter out", u.key, name, u.query, name)
 		default:
-			return nil, fmt.Errorf("%s uses @%s, which is none of Stripe's fields%s: its parameters are the columns of the mapping's %s query", u.key, name, mapping.Nearest(name, u.columns), u.query)
+			return nil, fmt.Errorf(
+				"%s uses @%s, which is none of Stripe's fields%s: its parameters are the columns of the mapping's %s query", u.key, name, mapping.Nearest(name, u.columns), u.query)
 		}
 	}
 	for _, name := range u.required {
 		if !slices.Contains(s.params, name) {
-			return nil, fmt.Errorf("%s does not use @%s: without it the statement would not be about one %s", u.key, name, strings.TrimSuffix(u.query, "s"))
+			return nil, fmt.Errorf("%s does not use @%s: without it the statement would not be about one %s", u.key,
+				name, strings.TrimSuffix(u.query, "s"))
 		}
 	}
 	description, err := tx.Conn().PgConn().Prepare(ctx, checkedName, s.sql, s.declared)
@@ -109,18 +113,19 @@ func newStatement(ctx context.Context, tx pgx.Tx, u use, source string) (*statem
 // checkedName names the prepared statement that is being checked.
 const checkedName = "driftless_write_back"
 
-// mayRun has PostgreSQL look, without running the statement that newStatement has just prepared, whether the role may. A
-// parse does not tell: rights are looked at when a plan is made ready.
+// mayRun has PostgreSQL look, without running the statement that newStatement has just prepared, whether the role may.
+// A parse does not tell: rights are looked at when a plan is made ready.
 func (s *statement) mayRun(ctx context.Context, tx pgx.Tx) error {
 	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(s.params)), ", ")
-	if _, err := tx.Exec(ctx, "EXPLAIN EXECUTE "+checkedName+" ("+nulls+")", pgx.QueryExecModeSimpleProtocol); err != nil {
+	if _, err := tx.Exec(ctx, "EXPLAIN EXECUTE "+checkedName+" ("+nulls+")",
+		pgx.QueryExecModeSimpleProtocol); err != nil {
 		return s.refused(ctx, tx, err)
 	}
 	return nil
 }
 
-// run runs the statement with the values of a row and returns how many rows it has changed. changed are the columns that it is
-// to set.
+// run runs the statement with the values of a row and returns how many rows it has changed. changed are the columns
+// that it is to set.
 func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row, changed []string) (int64, error) {
 	values := make([][]byte, len(s.params))
 	sql := s.sql
@@ -149,8 +154,8 @@ func (s *statement) run(ctx context.Context, tx pgx.Tx, row mapping.Row, changed
 		}
 		values[i] = []byte(text)
 	}
-	// In text form, so that PostgreSQL reads each value as what its column is. The types are those of the whole statement: one
-	// that is pruned may not use every parameter.
+	// In text form, so that PostgreSQL reads each value as what its column is. The types are those of the whole
+	// statement: one that is pruned may not use every parameter.
 	result := tx.Conn().PgConn().ExecParams(ctx, sql, values, s.types, nil, nil).Read()
 	if result.Err != nil {
 		return 0, result.Err
@@ -204,8 +209,8 @@ func namesOf(list string) ([]string, error) {
 // ordinal is a parameter in PostgreSQL's messages.
 var ordinal = regexp.MustCompile(`\$(\d+)`)
 
-// refused is PostgreSQL's refusal in the words of the one who wrote the statement, with what mends it where that is known.
-// What is no refusal stays as it is.
+// refused is PostgreSQL's refusal in the words of the one who wrote the statement, with what mends it where that is
+// known. What is no refusal stays as it is.
 func (s *statement) refused(ctx context.Context, tx pgx.Tx, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {

@@ -14,31 +14,35 @@ import (
 // columns are those of the mapping's two queries.
 type columns struct{ products, prices []string }
 
-// productRow is the row of a product as wanted: what the mapping reads now, with the values of the columns in which that
-// differs. Without a row it is a new one. What is not to change so keeps its form, too.
+// productRow is the row of a product as wanted: what the mapping reads now, with the values of the columns in which
+// that differs. Without a row it is a new one. What is not to change so keeps its form, too.
 func productRow(present mapping.Row, want *catalogv1.Product, diffs []difference, of []string) (mapping.Row, error) {
 	return changed(present, row.OfProduct(want), want.GetMetadata(), diffs, of)
 }
 
 // priceRow is productRow for one of a product's prices.
-func priceRow(present mapping.Row, want *catalogv1.Price, product string, diffs []difference, of []string) (mapping.Row, error) {
+func priceRow(present mapping.Row, want *catalogv1.Price, product string, diffs []difference,
+	of []string) (mapping.Row, error) {
 	return changed(present, row.OfPrice(want, product), want.GetMetadata(), diffs, of)
 }
 
-func changed(present mapping.Row, want any, metadata map[string]string, diffs []difference, of []string) (mapping.Row, error) {
+func changed(present mapping.Row, want any, metadata map[string]string, diffs []difference,
+	of []string) (mapping.Row, error) {
 	all, err := rowOf(want)
 	if err != nil {
 		return nil, err
 	}
 	if slices.Contains(of, "unit_amount") != slices.Contains(of, "unit_amount_decimal") {
 		// One column holds whichever amount there is.
-		for _, pair := range [][2]string{{"unit_amount", "unit_amount_decimal"}, {"unit_amount_decimal", "unit_amount"}} {
+		for _, pair := range [][2]string{{"unit_amount", "unit_amount_decimal"},
+			{"unit_amount_decimal", "unit_amount"}} {
 			if all[pair[0]] == nil {
 				all[pair[0]] = all[pair[1]]
 			}
 		}
 	}
-	if all["marketing_features"], err = featuresLike(present["marketing_features"], all["marketing_features"]); err != nil {
+	if all["marketing_features"], err = featuresLike(present["marketing_features"],
+		all["marketing_features"]); err != nil {
 		return nil, err
 	}
 	if present == nil {
@@ -134,7 +138,8 @@ func withKey(object *string, key string, metadata map[string]string) (*string, e
 	return new(string(out)), nil
 }
 
-// featuresLike writes a list of features as objects with a name, as Stripe does, unless the present list is one of strings.
+// featuresLike writes a list of features as objects with a name, as Stripe does, unless the present list is one of
+// strings.
 func featuresLike(present, features *string) (*string, error) {
 	var strings []string
 	if features == nil || present != nil && json.Unmarshal([]byte(*present), &strings) == nil && len(strings) > 0 {

@@ -1,6 +1,7 @@
-// Package writeback changes the operator's tables as Stripe was changed, with the statements that the configuration gives. A
-// change is one transaction: it is made only if the mapping reads the product as the order supposes it, and only if it reads
-// it as ordered afterwards. The package decides nothing about who is right, and touches only what its statements name.
+// Package writeback changes the operator's tables as Stripe was changed, with the statements that the configuration
+// gives. A change is one transaction: it is made only if the mapping reads the product as the order supposes it, and
+// only if it reads it as ordered afterwards. The package decides nothing about who is right, and touches only what its
+// statements name.
 package writeback
 
 import (
@@ -16,10 +17,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/mapping"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
@@ -34,8 +35,8 @@ type Config struct {
 	Pool       *pgxpool.Pool
 	Mapping    *mapping.Mapping
 	Statements config.WriteBack
-	// BuiltIn: the statements are those of the built-in tables. What the role may do there is not asked at start: who edits
-	// them with a role of his own needs no write-back.
+	// BuiltIn: the statements are those of the built-in tables. What the role may do there is not asked at start: who
+	// edits them with a role of his own needs no write-back.
 	BuiltIn bool
 	// Validate returns why Stripe would refuse a product.
 	Validate func(*catalogv1.Product) []catalog.Violation
@@ -50,7 +51,8 @@ type Writer struct {
 	importProduct, importPrice *statement
 }
 
-// New checks the statements against the database. Its errors name the statement's key in the configuration and what mends it.
+// New checks the statements against the database. Its errors name the statement's key in the configuration and what
+// mends it.
 func New(ctx context.Context, cfg Config) (*Writer, error) {
 	w := &Writer{Config: cfg}
 	w.columns.products, w.columns.prices = cfg.Mapping.Columns()
@@ -143,19 +145,21 @@ func (f *Failure) Error() string { return f.Message }
 
 func (f *Failure) Unwrap() error { return f.cause }
 
-// Write carries an order out. What fails for good is a *Failure; any other error may pass. An order that was carried out may
-// be given again.
+// Write carries an order out. What fails for good is a *Failure; any other error may pass. An order that was carried
+// out may be given again.
 func (w *Writer) Write(ctx context.Context, order Order) (result Result, err error) {
 	for range attempts {
-		// What somebody commits to the same rows since our snapshot makes Postgres refuse the statement: then the product
-		// is read anew, and found to have changed.
+		// What somebody commits to the same rows since our snapshot makes Postgres refuse the statement: then the
+		// product is read anew, and found to have changed.
 		err = pgx.BeginTxFunc(ctx, w.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 			result, err = w.attempt(ctx, tx, order)
 			return err
 		})
 		pg, ok := errors.AsType[*pgconn.PgError](err)
 		// A product that was inserted since the snapshot is seen in the next one.
-		again := ok && (pg.Code == codeSerializationFailure || pg.Code == codeDeadlock || order.Import && pg.Code == codeUniqueViolation)
+		again := ok &&
+			(pg.Code == codeSerializationFailure || pg.Code == codeDeadlock ||
+				order.Import && pg.Code == codeUniqueViolation)
 		if !again {
 			break
 		}
@@ -166,8 +170,8 @@ func (w *Writer) Write(ctx context.Context, order Order) (result Result, err err
 	return result, nil
 }
 
-// limits keep a transaction of the operator's that holds a row, or a statement that reads a large table, from holding up the
-// orders behind this one.
+// limits keep a transaction of the operator's that holds a row, or a statement that reads a large table, from holding
+// up the orders behind this one.
 const limits = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'"
 
 func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, error) {
@@ -183,7 +187,8 @@ func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, e
 		return result, err
 	}
 	if trace := telemetry.Traceparent(ctx); trace != "" {
-		if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", wal.TraceparentPrefix, trace); err != nil {
+		if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", wal.TraceparentPrefix,
+			trace); err != nil {
 			return "", fmt.Errorf("write the trace into the log: %w", err)
 		}
 	}
@@ -194,9 +199,10 @@ func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, e
 	return Written, w.verify(ctx, tx, order.ProductID, want, ran)
 }
 
-// judge compares the product as it is with the order. It returns a result if there is nothing to write, or else the product as
-// wanted and where the present one differs; of an import nothing differs.
-func (w *Writer) judge(present mapping.Product, order Order) (want *catalogv1.Product, diffs []difference, result Result, err error) {
+// judge compares the product as it is with the order. It returns a result if there is nothing to write, or else the
+// product as wanted and where the present one differs; of an import nothing differs.
+func (w *Writer) judge(present mapping.Product,
+	order Order) (want *catalogv1.Product, diffs []difference, result Result, err error) {
 	var base *catalogv1.Product
 	if len(present.Faults) == 0 {
 		base = present.Product
@@ -215,7 +221,8 @@ func (w *Writer) judge(present mapping.Product, order Order) (want *catalogv1.Pr
 		return nil, nil, Superseded, nil
 	default:
 		if want, err = ordered(base, order.Wanted, order.Fields); err != nil {
-			return nil, nil, "", &Failure{Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err)}
+			return nil, nil, "",
+				&Failure{Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err)}
 		}
 		if diffs = differences(base, want); len(diffs) == 0 {
 			return nil, nil, Done, nil
@@ -225,14 +232,19 @@ func (w *Writer) judge(present mapping.Product, order Order) (want *catalogv1.Pr
 		}
 		for _, d := range diffs {
 			if err := w.provided(d); err != nil {
-				return nil, nil, "", &Failure{Field: d.field(), Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err)}
+				return nil, nil, "",
+					&Failure{
+						Field:   d.field(),
+						Message: fmt.Sprintf("product %s cannot be written back: %v", order.ProductID, err),
+					}
 			}
 		}
 	}
 	if faults := w.Validate(want); len(faults) > 0 {
 		return nil, nil, "", &Failure{
-			Field:   faults[0].Field,
-			Message: fmt.Sprintf("product %s cannot be written back, since it would not be valid in the catalog: %s", order.ProductID, faults[0]),
+			Field: faults[0].Field,
+			Message: fmt.Sprintf("product %s cannot be written back, since it would not be valid in the catalog: %s",
+				order.ProductID, faults[0]),
 		}
 	}
 	return want, diffs, "", nil
@@ -270,20 +282,33 @@ type ran struct {
 }
 
 // run runs the statements that the differences ask for; with none the product is inserted.
-func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, want *catalogv1.Product, diffs []difference) (out []ran, err error) {
+func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, want *catalogv1.Product,
+	diffs []difference) (out []ran, err error) {
 	run := func(s *statement, key, field string, row mapping.Row, changed []string, err error) error {
 		switch {
 		case err != nil:
-			return &Failure{Field: field, Message: fmt.Sprintf("product %s cannot be written back: %v", want.GetId(), err)}
+			return &Failure{
+				Field:   field,
+				Message: fmt.Sprintf("product %s cannot be written back: %v", want.GetId(), err),
+			}
 		case s == nil:
-			return &Failure{Field: field, Message: fmt.Sprintf("product %s cannot be written back: set catalog.write_back.%s to the statement that does it in your tables (see docs/mapping.md)", want.GetId(), key)}
+			return &Failure{
+				Field: field,
+				Message: fmt.Sprintf(
+					"product %s cannot be written back: set catalog.write_back.%s to the statement that does it in your tables (see docs/mapping.md)", want.GetId(), key),
+			}
 		}
 		rows, err := s.run(ctx, tx, row, changed)
 		if err != nil {
 			return s.refused(ctx, tx, err)
 		}
 		if rows > mostRows {
-			return &Failure{Field: field, Message: fmt.Sprintf("product %s was not written back: %s would have changed %d rows; does its WHERE name one by @id?", want.GetId(), s.key, rows)}
+			return &Failure{
+				Field: field,
+				Message: fmt.Sprintf(
+					"product %s was not written back: %s would have changed %d rows; does its WHERE name one by @id?",
+					want.GetId(), s.key, rows),
+			}
 		}
 		out = append(out, ran{s.key, rows})
 		return nil
@@ -344,7 +369,11 @@ func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalog
 		return err
 	}
 	failed := func(field, what string) error {
-		return &Failure{Field: field, Message: fmt.Sprintf("product %s was not written back: %s, and then %s; nothing was kept", id, strings.Join(did, ", "), what)}
+		return &Failure{
+			Field: field,
+			Message: fmt.Sprintf("product %s was not written back: %s, and then %s; nothing was kept", id,
+				strings.Join(did, ", "), what),
+		}
 	}
 	switch {
 	case read.Product == nil:
@@ -366,7 +395,8 @@ func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalog
 
 // passing are classes of SQLSTATEs, and single ones, that say nothing about the order: the connection, the server's
 // resources, a server that shuts down or takes no writes, a row that somebody holds.
-var passing = []string{"08", "53", "57P", codeSerializationFailure, codeDeadlock, codeLockNotAvailable, codeReadOnlyTransaction}
+var passing = []string{"08", "53", "57P", codeSerializationFailure, codeDeadlock, codeLockNotAvailable,
+	codeReadOnlyTransaction}
 
 // classify makes a *Failure of what would fail again.
 func (w *Writer) classify(order Order, err error) error {
@@ -389,5 +419,9 @@ func (w *Writer) classify(order Order, err error) error {
 	if !order.Import && len(order.Fields) == 1 {
 		field = order.Fields[0]
 	}
-	return &Failure{Field: field, Message: fmt.Sprintf("product %s was not written back: %s", order.ProductID, message), cause: err}
+	return &Failure{
+		Field:   field,
+		Message: fmt.Sprintf("product %s was not written back: %s", order.ProductID, message),
+		cause:   err,
+	}
 }

@@ -17,8 +17,8 @@ import (
 	"pgregory.net/rapid"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
-	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
+	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
@@ -34,7 +34,8 @@ func TestOnlyTheFieldsThatAreOrderedAreWritten(t *testing.T) {
 	require.Equal(t, writeback.Written, r.write(w, order))
 	require.Equal(t, "Green", r.value(`SELECT blurb FROM shop.items WHERE sku = 'mug'`))
 	require.Equal(t, "Mug", r.value(`SELECT title FROM shop.items WHERE sku = 'mug'`))
-	require.JSONEq(t, `{"stock": 7, "seo_title": "The mug"}`, r.value(`SELECT tags FROM shop.items WHERE sku = 'mug'`), "a number stays one")
+	require.JSONEq(t, `{"stock": 7, "seo_title": "The mug"}`, r.value(`SELECT tags FROM shop.items WHERE sku = 'mug'`),
+		"a number stays one")
 	require.Equal(t, "Euro", r.value(`SELECT label FROM shop.tariffs WHERE code = 'mug-eur'`))
 	require.Equal(t, "Red", r.value(`SELECT blurb FROM shop.items WHERE sku = 'cup'`))
 
@@ -53,17 +54,21 @@ func TestEveryFormOfColumnIsWritten(t *testing.T) {
 		price(p, "mug.usd").Nickname = "Dollar"
 		price(p, "mug.usd").Metadata = map[string]string{"region": "us", "a.b": "c"}
 		price(p, "mug-eur").Metadata = nil
-	}, "active", "images", "marketing_features", "description", "metadata.stock", "prices.mug.usd.nickname", "prices.mug.usd.metadata.region",
+	}, "active", "images", "marketing_features", "description", "metadata.stock", "prices.mug.usd.nickname",
+		"prices.mug.usd.metadata.region",
 		"prices.mug.usd.metadata.a.b", "prices.mug-eur.metadata"))
 	require.Equal(t, writeback.Written, result)
 	for column, want := range map[string]string{
-		"status": "gone", "photos": `{"https://example.com/b,c.png",https://example.com/d.png}`, "points": `[{"name": "Dishwasher safe"}]`,
-		"blurb": "NULL", "tags": `{"seo_title": "A mug"}`,
+		"status": "gone", "photos": `{"https://example.com/b,c.png",https://example.com/d.png}`,
+		"points": `[{"name": "Dishwasher safe"}]`,
+		"blurb":  "NULL", "tags": `{"seo_title": "A mug"}`,
 	} {
 		require.Equal(t, want, r.value(`SELECT `+column+`::text FROM shop.items WHERE sku = 'mug'`), column)
 	}
-	require.Equal(t, `1250.50 Dollar {"a.b": "c", "region": "us"}`, r.value(`SELECT cents || ' ' || label || ' ' || attributes FROM shop.tariffs WHERE code = 'mug.usd'`))
-	require.Equal(t, `1400.00 Euro {}`, r.value(`SELECT cents || ' ' || label || ' ' || attributes FROM shop.tariffs WHERE code = 'mug-eur'`))
+	require.Equal(t, `1250.50 Dollar {"a.b": "c", "region": "us"}`,
+		r.value(`SELECT cents || ' ' || label || ' ' || attributes FROM shop.tariffs WHERE code = 'mug.usd'`))
+	require.Equal(t, `1400.00 Euro {}`,
+		r.value(`SELECT cents || ' ' || label || ' ' || attributes FROM shop.tariffs WHERE code = 'mug-eur'`))
 
 	r.exec(`UPDATE shop.items SET points = '["Blue"]' WHERE sku = 'mug'`)
 	r.write(w, r.order("mug", func(p *catalogv1.Product) {
@@ -75,11 +80,17 @@ func TestEveryFormOfColumnIsWritten(t *testing.T) {
 func TestAPriceThatIsOrderedWholeIsInserted(t *testing.T) {
 	r := newShop(t)
 	result := r.write(r.writer(), r.order("mug", func(p *catalogv1.Product) {
-		p.Prices = append(p.Prices, &catalogv1.Price{Id: "mug-big", Currency: "eur", UnitAmountDecimal: "1800.5", Nickname: "Big"})
+		p.Prices = append(p.Prices, &catalogv1.Price{
+			Id:                "mug-big",
+			Currency:          "eur",
+			UnitAmountDecimal: "1800.5",
+			Nickname:          "Big",
+		})
 		price(p, "mug-eur").UnitAmount = "1500"
 	}, "prices.mug-big", "prices.mug-eur.unit_amount"))
 	require.Equal(t, writeback.Written, result)
-	require.Equal(t, "mug 1800.50 Big", r.value(`SELECT sku || ' ' || cents || ' ' || label FROM shop.tariffs WHERE code = 'mug-big'`))
+	require.Equal(t, "mug 1800.50 Big",
+		r.value(`SELECT sku || ' ' || cents || ' ' || label FROM shop.tariffs WHERE code = 'mug-big'`))
 	require.Equal(t, "1500.00", r.value(`SELECT cents FROM shop.tariffs WHERE code = 'mug-eur'`))
 }
 
@@ -154,7 +165,8 @@ func TestAConcurrentEditOfTheCatalogWins(t *testing.T) {
 		waitForLock(t, r.pool)
 		tx := r.begin()
 		wg.Go(func() {
-			if _, edited = tx.Exec(t.Context(), `UPDATE shop.items SET blurb = blurb || ' and ours' WHERE sku = 'mug'`); edited == nil {
+			if _, edited = tx.Exec(t.Context(),
+				`UPDATE shop.items SET blurb = blurb || ' and ours' WHERE sku = 'mug'`); edited == nil {
 				edited = tx.Commit(t.Context())
 			}
 		})
@@ -182,7 +194,9 @@ func waitForLocks(t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var waiting int
-		require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting))
+		require.NoError(t,
+			pool.QueryRow(t.Context(),
+				`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting))
 		return waiting == n
 	}, patience, 5*time.Millisecond)
 }
@@ -195,7 +209,8 @@ func TestEditsAndWriteBacksThatRaceLoseNoEdit(t *testing.T) {
 	// Somebody appends to one column, and the write-backs write the other.
 	wg.Go(func() {
 		for range rounds {
-			if _, err := r.pool.Exec(t.Context(), `UPDATE shop.items SET note = coalesce(note, '') || 'x', title = 'Mug ' || length(coalesce(note, '')) WHERE sku = 'mug'`); err != nil {
+			if _, err := r.pool.Exec(t.Context(),
+				`UPDATE shop.items SET note = coalesce(note, '') || 'x', title = 'Mug ' || length(coalesce(note, '')) WHERE sku = 'mug'`); err != nil {
 				t.Error(err)
 			}
 		}
@@ -216,7 +231,8 @@ func TestEditsAndWriteBacksThatRaceLoseNoEdit(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	require.Equal(t, fmt.Sprint(rounds), r.value(`SELECT length(note)::text FROM shop.items WHERE sku = 'mug'`), "%v", results)
+	require.Equal(t, fmt.Sprint(rounds), r.value(`SELECT length(note)::text FROM shop.items WHERE sku = 'mug'`), "%v",
+		results)
 	require.Equal(t, fmt.Sprint("Mug ", rounds-1), r.value(`SELECT title FROM shop.items WHERE sku = 'mug'`))
 }
 
@@ -232,7 +248,8 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 	}{
 		"constraint": {
 			setUp: `ALTER TABLE shop.items ADD CONSTRAINT short CHECK (length(blurb) < 5)`,
-			want:  []string{"catalog.write_back.product is refused by Postgres", `constraint "short"`}, field: "description",
+			want:  []string{"catalog.write_back.product is refused by Postgres", `constraint "short"`},
+			field: "description",
 		},
 		"deferred constraint": {
 			setUp: `CREATE FUNCTION shop.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ask the copy desk'; END $$;
@@ -248,7 +265,8 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 		"trigger that keeps the old value": {
 			setUp: `CREATE FUNCTION shop.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.blurb := OLD.blurb; RETURN NEW; END $$;
 				CREATE TRIGGER keep BEFORE UPDATE ON shop.items FOR EACH ROW EXECUTE FUNCTION shop.keep()`,
-			want: []string{"catalog.write_back.product changed 1 rows", `description is "Blue" instead of "Stripe's"`}, field: "description",
+			want:  []string{"catalog.write_back.product changed 1 rows", `description is "Blue" instead of "Stripe's"`},
+			field: "description",
 		},
 		"trigger that changes another field": {
 			setUp: `CREATE FUNCTION shop.loud() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.title := upper(OLD.title); RETURN NEW; END $$;
@@ -262,8 +280,10 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 			want: []string{"changed 0 rows", `description is "Blue" instead of "Stripe's"`}, field: "description",
 		},
 		"statement that writes something else": {
-			change: func(r *rig) { r.queries.WriteBack.Product = `UPDATE shop.items SET blurb = @name WHERE sku = @id` },
-			want:   []string{`description is "Mug" instead of "Stripe's"`}, field: "description",
+			change: func(r *rig) {
+				r.queries.WriteBack.Product = `UPDATE shop.items SET blurb = @name WHERE sku = @id`
+			},
+			want: []string{`description is "Mug" instead of "Stripe's"`}, field: "description",
 		},
 		"statement that changes every row": {
 			setUp: `INSERT INTO shop.items (sku, title) SELECT 'p' || i, 'P' FROM generate_series(1, 1200) i`,
@@ -278,8 +298,9 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 		},
 		"no statement for prices": {
 			change: func(r *rig) { r.queries.WriteBack.Price = "" },
-			edit:   func(p *catalogv1.Product) { price(p, "mug-eur").Nickname = "x" }, fields: []string{"prices.mug-eur.nickname"},
-			want: []string{"set catalog.write_back.price"}, field: "prices.mug-eur.nickname",
+			edit:   func(p *catalogv1.Product) { price(p, "mug-eur").Nickname = "x" },
+			fields: []string{"prices.mug-eur.nickname"},
+			want:   []string{"set catalog.write_back.price"}, field: "prices.mug-eur.nickname",
 		},
 		"a field that the mapping does not read": {
 			edit: func(p *catalogv1.Product) { p.UnitLabel = "seat" }, fields: []string{"unit_label"},
@@ -296,8 +317,9 @@ func TestWhatCannotBeWrittenBackIsSaidAndNothingIsWritten(t *testing.T) {
 			want: []string{"would not be valid in the catalog", "seo_title"}, field: "metadata",
 		},
 		"a value that the column cannot hold": {
-			edit: func(p *catalogv1.Product) { p.Name = "A title that is longer than the column in the shop" }, fields: []string{"name"},
-			want: []string{"too long for type character varying(40)"}, field: "name",
+			edit:   func(p *catalogv1.Product) { p.Name = "A title that is longer than the column in the shop" },
+			fields: []string{"name"},
+			want:   []string{"too long for type character varying(40)"}, field: "name",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -334,9 +356,11 @@ func TestARightThatIsMissingIsNamedWithItsGrant(t *testing.T) {
 	r.exec(`GRANT SELECT ON ALL TABLES IN SCHEMA shop TO clerk`)
 	cfg, err := pgx.ParseConfig(r.url)
 	require.NoError(t, err)
-	pool := localtest.Pool(t, "postgres://clerk:clerk@"+net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))+"/"+cfg.Database)
+	pool := localtest.Pool(t,
+		"postgres://clerk:clerk@"+net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))+"/"+cfg.Database)
 	for _, grant := range []string{
-		"GRANT UPDATE ON shop.items TO clerk;", "GRANT UPDATE ON shop.tariffs TO clerk;", "GRANT INSERT ON shop.items TO clerk;", "GRANT INSERT ON shop.tariffs TO clerk;",
+		"GRANT UPDATE ON shop.items TO clerk;", "GRANT UPDATE ON shop.tariffs TO clerk;",
+		"GRANT INSERT ON shop.items TO clerk;", "GRANT INSERT ON shop.tariffs TO clerk;",
 	} {
 		_, err := r.open(pool)
 		require.ErrorContains(t, err, "run `"+grant+"`")
@@ -348,7 +372,8 @@ func TestARightThatIsMissingIsNamedWithItsGrant(t *testing.T) {
 	r.queries.WriteBack.Product = `WITH kept AS (INSERT INTO archive.items SELECT * FROM shop.items WHERE sku = @id RETURNING sku)
 		UPDATE shop.items i SET blurb = @description FROM kept WHERE i.sku = kept.sku`
 	_, err = r.open(pool)
-	require.ErrorContains(t, err, "run `GRANT USAGE ON SCHEMA archive TO clerk; GRANT SELECT, INSERT ON archive.items TO clerk;`")
+	require.ErrorContains(t, err,
+		"run `GRANT USAGE ON SCHEMA archive TO clerk; GRANT SELECT, INSERT ON archive.items TO clerk;`")
 	r.exec(`GRANT USAGE ON SCHEMA archive TO clerk`)
 	r.exec(`GRANT SELECT, INSERT ON archive.items TO clerk`)
 	w, err := r.open(pool)
@@ -368,16 +393,46 @@ func TestAWrongStatementEndsTheStartWithWhatMendsIt(t *testing.T) {
 		product, price string
 		want           []string
 	}{
-		"unknown parameter":   {product: `UPDATE shop.items SET title = @names WHERE sku = @id`, want: []string{"catalog.write_back.product", "@names", `"name" is`}},
-		"column not returned": {product: `UPDATE shop.items SET note = @unit_label WHERE sku = @id`, want: []string{"products query does not return unit_label", "add that column"}},
-		"no id":               {price: `UPDATE shop.tariffs SET label = @nickname`, want: []string{"catalog.write_back.price does not use @id", "one price"}},
-		"id in a comment":     {price: `UPDATE shop.tariffs SET label = @nickname /* WHERE code = @id */`, want: []string{"does not use @id"}},
-		"syntax":              {product: `UPDATE shop.items SET title @name WHERE sku = @id`, want: []string{"catalog.write_back.product is refused by Postgres", "syntax error"}},
-		"two statements":      {product: `UPDATE shop.items SET title = @name WHERE sku = @id; SELECT 1`, want: []string{"multiple commands"}},
-		"missing table":       {product: `UPDATE shop.products SET title = @name WHERE sku = @id`, want: []string{`"shop.products" does not exist`}},
-		"missing column":      {product: `UPDATE shop.items SET titel = @name WHERE sku = @id`, want: []string{`column "titel"`}},
-		"unclear type":        {product: `UPDATE shop.items SET tags = jsonb_build_object('title', @name) WHERE sku = @id`, want: []string{"parameter @name", "@name::text"}},
-		"wrong type":          {product: `UPDATE shop.items SET title = @name, blurb = @active + 1 WHERE sku = @id`, want: []string{"boolean + integer"}},
+		"unknown parameter": {
+			product: `UPDATE shop.items SET title = @names WHERE sku = @id`,
+			want:    []string{"catalog.write_back.product", "@names", `"name" is`},
+		},
+		"column not returned": {
+			product: `UPDATE shop.items SET note = @unit_label WHERE sku = @id`,
+			want:    []string{"products query does not return unit_label", "add that column"},
+		},
+		"no id": {
+			price: `UPDATE shop.tariffs SET label = @nickname`,
+			want:  []string{"catalog.write_back.price does not use @id", "one price"},
+		},
+		"id in a comment": {
+			price: `UPDATE shop.tariffs SET label = @nickname /* WHERE code = @id */`,
+			want:  []string{"does not use @id"},
+		},
+		"syntax": {
+			product: `UPDATE shop.items SET title @name WHERE sku = @id`,
+			want:    []string{"catalog.write_back.product is refused by Postgres", "syntax error"},
+		},
+		"two statements": {
+			product: `UPDATE shop.items SET title = @name WHERE sku = @id; SELECT 1`,
+			want:    []string{"multiple commands"},
+		},
+		"missing table": {
+			product: `UPDATE shop.products SET title = @name WHERE sku = @id`,
+			want:    []string{`"shop.products" does not exist`},
+		},
+		"missing column": {
+			product: `UPDATE shop.items SET titel = @name WHERE sku = @id`,
+			want:    []string{`column "titel"`},
+		},
+		"unclear type": {
+			product: `UPDATE shop.items SET tags = jsonb_build_object('title', @name) WHERE sku = @id`,
+			want:    []string{"parameter @name", "@name::text"},
+		},
+		"wrong type": {
+			product: `UPDATE shop.items SET title = @name, blurb = @active + 1 WHERE sku = @id`,
+			want:    []string{"boolean + integer"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r.queries.WriteBack = right
@@ -407,7 +462,9 @@ func TestStatementsAreThoseOfSQL(t *testing.T) {
 			r.exec(`CREATE FUNCTION shop.describe(text, text) RETURNS void LANGUAGE sql AS $$ UPDATE shop.items SET blurb = $2 WHERE sku = $1 $$`)
 			r.exec(`CREATE PROCEDURE shop.note(text, text) LANGUAGE sql AS $$ UPDATE shop.items SET blurb = $2 WHERE sku = $1 $$`)
 			r.queries.WriteBack.Product = statement
-			require.Equal(t, writeback.Written, r.write(r.writer(), r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")))
+			require.Equal(t, writeback.Written,
+				r.write(r.writer(),
+					r.order("mug", func(p *catalogv1.Product) { p.Description = "Stripe's" }, "description")))
 			require.Equal(t, "Stripe's", r.value(`SELECT blurb FROM shop.items WHERE sku = 'mug'`))
 		})
 	}
@@ -415,9 +472,11 @@ func TestStatementsAreThoseOfSQL(t *testing.T) {
 
 func imported() *catalogv1.Product {
 	return &catalogv1.Product{
-		Id: "prod_abc", Active: new(true), Name: "Plate", Description: "Flat", Images: []string{"https://example.com/p.png"}, UnitLabel: "plate",
+		Id: "prod_abc", Active: new(true), Name: "Plate", Description: "Flat",
+		Images: []string{"https://example.com/p.png"}, UnitLabel: "plate",
 		Metadata: map[string]string{"size": "L"}, Prices: []*catalogv1.Price{
-			{Id: "plate-eur", Currency: "eur", UnitAmount: "900", Nickname: "Euro"}, {Id: "plate-fine", Currency: "eur", UnitAmountDecimal: "0.5"},
+			{Id: "plate-eur", Currency: "eur", UnitAmount: "900", Nickname: "Euro"},
+			{Id: "plate-fine", Currency: "eur", UnitAmountDecimal: "0.5"},
 		},
 	}
 }
@@ -471,7 +530,8 @@ func TestAnImportNeverReplacesWhatTheCatalogHas(t *testing.T) {
 		r := newShop(t)
 		taken := writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}
 		taken.Wanted.Prices[0].Id = "mug-eur"
-		require.Contains(t, r.fails(r.writer(), taken).Message, "catalog.write_back.import_price is refused by Postgres: duplicate key")
+		require.Contains(t, r.fails(r.writer(), taken).Message,
+			"catalog.write_back.import_price is refused by Postgres: duplicate key")
 	})
 	t.Run("no statement", func(t *testing.T) {
 		r := newShop(t)
@@ -519,15 +579,20 @@ func TestTheBuiltInTablesAreWrittenBack(t *testing.T) {
 		p.PackageDimensions = &catalogv1.PackageDimensions{Height: "1.5", Length: "2", Weight: "3", Width: "4"}
 		price(p, "mug-eur").Nickname, price(p, "mug-eur").TaxBehavior = "Euro", "inclusive"
 		price(p, "mug-eur").CurrencyOptions = map[string]*catalogv1.CurrencyOption{"usd": {UnitAmount: "1500"}}
-	}, "metadata.color", "active", "marketing_features", "package_dimensions", "prices.mug-eur.nickname", "prices.mug-eur.tax_behavior",
+	}, "metadata.color", "active", "marketing_features", "package_dimensions", "prices.mug-eur.nickname",
+		"prices.mug-eur.tax_behavior",
 		"prices.mug-eur.currency_options.usd.unit_amount")))
 	//nolint:testifylint // not JSON as a whole
-	require.Equal(t, `{"sku": 1, "color": "blue"} {Blue} {} f`, r.value(`SELECT concat_ws(' ', metadata, marketing_features, images, active) FROM driftless.products`))
-	require.Equal(t, `1400.00 Euro inclusive {"usd": {"unit_amount": 1500}}`, r.value(`SELECT concat_ws(' ', unit_amount, nickname, tax_behavior, currency_options) FROM driftless.prices`))
-	require.Equal(t, writeback.Written, r.write(w, writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}))
+	require.Equal(t, `{"sku": 1, "color": "blue"} {Blue} {} f`,
+		r.value(`SELECT concat_ws(' ', metadata, marketing_features, images, active) FROM driftless.products`))
+	require.Equal(t, `1400.00 Euro inclusive {"usd": {"unit_amount": 1500}}`,
+		r.value(`SELECT concat_ws(' ', unit_amount, nickname, tax_behavior, currency_options) FROM driftless.prices`))
+	require.Equal(t, writeback.Written,
+		r.write(w, writeback.Order{ProductID: "prod_abc", Wanted: imported(), Import: true}))
 }
 
-// TestEveryProductSurvivesTheBuiltInTables imports any product that Stripe can hold, and then writes any other one back over it.
+// TestEveryProductSurvivesTheBuiltInTables imports any product that Stripe can hold, and then writes any other one back
+// over it.
 func TestEveryProductSurvivesTheBuiltInTables(t *testing.T) {
 	r := newBuiltIn(t)
 	w := r.writer()
@@ -536,11 +601,16 @@ func TestEveryProductSurvivesTheBuiltInTables(t *testing.T) {
 		if _, err := r.pool.Exec(t.Context(), `TRUNCATE driftless.products CASCADE`); err != nil {
 			rt.Fatal(err)
 		}
-		if result, err := w.Write(t.Context(), writeback.Order{ProductID: "mug", Wanted: first, Import: true}); err != nil || result != writeback.Written {
+		if result, err := w.Write(t.Context(), writeback.Order{
+			ProductID: "mug",
+			Wanted:    first,
+			Import:    true,
+		}); err != nil || result != writeback.Written {
 			rt.Fatalf("import: %v %v", result, err)
 		}
 		fields := []string{}
-		for _, c := range []string{"name", "active", "description", "images", "marketing_features", "metadata", "package_dimensions", "shippable", "tax_code", "unit_label", "url"} {
+		for _, c := range []string{"name", "active", "description", "images", "marketing_features", "metadata",
+			"package_dimensions", "shippable", "tax_code", "unit_label", "url"} {
 			if rapid.Bool().Draw(rt, c) {
 				fields = append(fields, c)
 			}
@@ -548,9 +618,15 @@ func TestEveryProductSurvivesTheBuiltInTables(t *testing.T) {
 		for _, p := range second.GetPrices() {
 			fields = append(fields, "prices."+p.GetId())
 		}
-		result, err := w.Write(t.Context(), writeback.Order{ProductID: "mug", Known: r.read("mug"), Wanted: second, Fields: fields})
+		result, err := w.Write(t.Context(), writeback.Order{
+			ProductID: "mug",
+			Known:     r.read("mug"),
+			Wanted:    second,
+			Fields:    fields,
+		})
 		// A price that the catalog does not sell at any more may be the default.
-		if failure := (&writeback.Failure{}); errors.As(err, &failure) && strings.Contains(failure.Message, "would not be valid") {
+		if failure := (&writeback.Failure{}); errors.As(err, &failure) && strings.Contains(failure.Message,
+			"would not be valid") {
 			return
 		}
 		if err != nil || result == writeback.Superseded {

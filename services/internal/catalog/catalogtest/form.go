@@ -214,8 +214,10 @@ func (f *form) readAmount(prefix string, into amounts) {
 	for i, index := range indices {
 		p := key("tiers") + "[" + index + "]"
 		t := &catalogv1.PriceTier{
-			UnitAmount: f.wholeAmount(p + "[unit_amount]"), UnitAmountDecimal: f.fractionalAmount(p + "[unit_amount_decimal]"),
-			FlatAmount: f.wholeAmount(p + "[flat_amount]"), FlatAmountDecimal: f.fractionalAmount(p + "[flat_amount_decimal]"),
+			UnitAmount:        f.wholeAmount(p + "[unit_amount]"),
+			UnitAmountDecimal: f.fractionalAmount(p + "[unit_amount_decimal]"),
+			FlatAmount:        f.wholeAmount(p + "[flat_amount]"),
+			FlatAmountDecimal: f.fractionalAmount(p + "[flat_amount_decimal]"),
 		}
 		if upTo := f.take(p + "[up_to]"); upTo != "inf" {
 			t.UpTo = upTo
@@ -258,14 +260,17 @@ func checkAmount(p amounts, tiered bool) error {
 		}
 	}
 	if given != 1 {
-		return refuse("exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given, not %d", given)
+		return refuse(
+			"exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given, not %d",
+			given)
 	}
 	if tiered != (len(p.GetTiers()) > 0) {
 		return refuse("tiers are for billing_scheme tiered")
 	}
 	previous := int64(0)
 	for _, t := range p.GetTiers() {
-		if t.GetUnitAmount() != "" && t.GetUnitAmountDecimal() != "" || t.GetFlatAmount() != "" && t.GetFlatAmountDecimal() != "" {
+		if t.GetUnitAmount() != "" && t.GetUnitAmountDecimal() != "" ||
+			t.GetFlatAmount() != "" && t.GetFlatAmountDecimal() != "" {
 			return refuse("an amount of a tier is given twice")
 		}
 		if t.GetUnitAmount()+t.GetUnitAmountDecimal()+t.GetFlatAmount()+t.GetFlatAmountDecimal() == "" {

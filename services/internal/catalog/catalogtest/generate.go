@@ -19,7 +19,8 @@ var UnmanagedFields = []string{
 	"active", "default_price", "description", "images", "marketing_features", "metadata", "name", "package_dimensions",
 	"shippable", "statement_descriptor", "tax_code", "unit_label", "url",
 	"prices.active", "prices.billing_scheme", "prices.currency", "prices.currency_options", "prices.custom_unit_amount",
-	"prices.lookup_key", "prices.metadata", "prices.nickname", "prices.recurring", "prices.tax_behavior", "prices.tiers",
+	"prices.lookup_key", "prices.metadata", "prices.nickname", "prices.recurring", "prices.tax_behavior",
+	"prices.tiers",
 	"prices.tiers_mode", "prices.transform_quantity", "prices.unit_amount", "prices.unit_amount_decimal",
 }
 
@@ -40,12 +41,17 @@ func sometimes(t *rapid.T, label string) bool { return rapid.IntRange(0, 3).Draw
 // Change draws a desired state of a product: most often one that is wanted, and all of whose fields are managed.
 func Change(id string) *rapid.Generator[*catalogv1.ProductChange] {
 	return rapid.Custom(func(t *rapid.T) *catalogv1.ProductChange {
-		c := &catalogv1.ProductChange{ProductId: id, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: Product(id).Draw(t, "product")}
+		c := &catalogv1.ProductChange{
+			ProductId: id,
+			Operation: catalogv1.Operation_OPERATION_UPSERT,
+			Product:   Product(id).Draw(t, "product"),
+		}
 		if rapid.IntRange(0, 9).Draw(t, "deleted") == 0 {
 			c.Operation, c.Product = catalogv1.Operation_OPERATION_DELETE, nil
 		}
 		if sometimes(t, "leaves fields out") {
-			c.UnmanagedFields = rapid.SliceOfNDistinct(rapid.SampledFrom(UnmanagedFields), 1, 6, rapid.ID[string]).Draw(t, "unmanaged")
+			c.UnmanagedFields = rapid.SliceOfNDistinct(rapid.SampledFrom(UnmanagedFields), 1, 6, rapid.ID[string]).Draw(
+				t, "unmanaged")
 		}
 		return c
 	})
@@ -55,11 +61,12 @@ func Change(id string) *rapid.Generator[*catalogv1.ProductChange] {
 func Product(id string) *rapid.Generator[*catalogv1.Product] {
 	return rapid.Custom(func(t *rapid.T) *catalogv1.Product {
 		p := &catalogv1.Product{
-			Id:                  id,
-			Active:              oneOf(t, "active", nil, nil, new(true), new(false)),
-			Name:                oneOf(t, "name", "Pro", "Basic", "Größe XL"),
-			Description:         oneOf(t, "description", "", "For teams", "For all"),
-			Images:              oneOf(t, "images", nil, []string{"https://example.com/a.png"}, []string{"https://example.com/b.png", "https://example.com/a.png"}),
+			Id:          id,
+			Active:      oneOf(t, "active", nil, nil, new(true), new(false)),
+			Name:        oneOf(t, "name", "Pro", "Basic", "Größe XL"),
+			Description: oneOf(t, "description", "", "For teams", "For all"),
+			Images: oneOf(t, "images", nil, []string{"https://example.com/a.png"},
+				[]string{"https://example.com/b.png", "https://example.com/a.png"}),
 			Metadata:            metadata(t, MetadataKeys),
 			Shippable:           oneOf(t, "shippable", nil, new(true), new(false)),
 			StatementDescriptor: oneOf(t, "statement_descriptor", "", "Acme Pro", "Ärzte GmbH"),
@@ -72,13 +79,16 @@ func Product(id string) *rapid.Generator[*catalogv1.Product] {
 		}
 		if sometimes(t, "has package_dimensions") {
 			p.PackageDimensions = &catalogv1.PackageDimensions{
-				Height: oneOf(t, "height", "1", "1.50"), Length: "2", Weight: oneOf(t, "weight", "0.25", "0.5"), Width: "010",
+				Height: oneOf(t, "height", "1", "1.50"), Length: "2", Weight: oneOf(t, "weight", "0.25", "0.5"),
+				Width: "010",
 			}
 		}
 		var sellable []string
-		for _, id := range rapid.Permutation(priceIDs).Draw(t, "order of prices")[:rapid.IntRange(0, len(priceIDs)).Draw(t, "prices")] {
+		for _, id := range rapid.Permutation(priceIDs).Draw(t,
+			"order of prices")[:rapid.IntRange(0, len(priceIDs)).Draw(t, "prices")] {
 			price := Price(id).Draw(t, "price "+id)
-			if slices.ContainsFunc(p.GetPrices(), func(other *catalogv1.Price) bool { return catalog.LookupKey(other) == catalog.LookupKey(price) }) {
+			if slices.ContainsFunc(p.GetPrices(),
+				func(other *catalogv1.Price) bool { return catalog.LookupKey(other) == catalog.LookupKey(price) }) {
 				price.LookupKey = ""
 			}
 			p.Prices = append(p.Prices, price)
@@ -119,8 +129,9 @@ func Price(id string) *rapid.Generator[*catalogv1.Price] {
 		}
 		if kind == "tiered" || kind != "custom" && rapid.Bool().Draw(t, "recurs") {
 			p.Recurring = &catalogv1.Recurring{
-				Interval: oneOf(t, "interval", "month", "year"), IntervalCount: oneOf[uint32](t, "interval_count", 0, 1, 3),
-				UsageType: oneOf(t, "usage_type", "", "licensed", "metered"),
+				Interval:      oneOf(t, "interval", "month", "year"),
+				IntervalCount: oneOf[uint32](t, "interval_count", 0, 1, 3),
+				UsageType:     oneOf(t, "usage_type", "", "licensed", "metered"),
 			}
 			if p.Recurring.UsageType == "metered" && sometimes(t, "has meter") {
 				p.Recurring.Meter = "mtr_1"
@@ -133,7 +144,9 @@ func Price(id string) *rapid.Generator[*catalogv1.Price] {
 			if code == p.GetCurrency() || !sometimes(t, "has option "+code) {
 				continue
 			}
-			o := &catalogv1.CurrencyOption{TaxBehavior: oneOf(t, "tax_behavior of "+code, "", "unspecified", "inclusive")}
+			o := &catalogv1.CurrencyOption{
+				TaxBehavior: oneOf(t, "tax_behavior of "+code, "", "unspecified", "inclusive"),
+			}
 			optionKind := kind
 			if kind == "whole" || kind == "decimal" {
 				optionKind = oneOf(t, "kind of "+code, "whole", "decimal")
@@ -148,14 +161,19 @@ func Price(id string) *rapid.Generator[*catalogv1.Price] {
 	})
 }
 
-func amount(t *rapid.T, kind string) (whole, fractional string, custom *catalogv1.CustomUnitAmount, tiers []*catalogv1.PriceTier) {
+func amount(t *rapid.T,
+	kind string) (whole, fractional string, custom *catalogv1.CustomUnitAmount, tiers []*catalogv1.PriceTier) {
 	switch kind {
 	case "whole":
 		whole = oneOf(t, "unit_amount", "0", "1000", "2500")
 	case "decimal":
 		fractional = oneOf(t, "unit_amount_decimal", "1000", "1000.000", "0.5", "123456789012.123456789012")
 	case "custom":
-		custom = &catalogv1.CustomUnitAmount{Minimum: oneOf(t, "minimum", "", "100"), Maximum: oneOf(t, "maximum", "", "5000"), Preset: oneOf(t, "preset", "", "500")}
+		custom = &catalogv1.CustomUnitAmount{
+			Minimum: oneOf(t, "minimum", "", "100"),
+			Maximum: oneOf(t, "maximum", "", "5000"),
+			Preset:  oneOf(t, "preset", "", "500"),
+		}
 	case "tiered":
 		for i := range rapid.IntRange(1, 3).Draw(t, "tiers") {
 			tier := &catalogv1.PriceTier{UpTo: strconv.Itoa(10 * (i + 1))}
@@ -174,7 +192,8 @@ func amount(t *rapid.T, kind string) (whole, fractional string, custom *catalogv
 }
 
 func wholeOrNot(t *rapid.T, label string) (whole, fractional string) {
-	a := oneOf(t, label, [2]string{"0", ""}, [2]string{"5", ""}, [2]string{"", "5.0"}, [2]string{"", "0.25"}, [2]string{"", "0.0"})
+	a := oneOf(t, label, [2]string{"0", ""}, [2]string{"5", ""}, [2]string{"", "5.0"}, [2]string{"", "0.25"},
+		[2]string{"", "0.0"})
 	return a[0], a[1]
 }
 
@@ -201,7 +220,8 @@ func Edit(t *rapid.T, before *catalogv1.ProductChange) *catalogv1.ProductChange 
 		out.Product = after.GetProduct()
 		out.Product.Prices, out.Product.DefaultPrice = prices, def
 	case "prices":
-		out.Product.Prices, out.Product.DefaultPrice = after.GetProduct().GetPrices(), after.GetProduct().GetDefaultPrice()
+		out.Product.Prices, out.Product.DefaultPrice = after.GetProduct().GetPrices(),
+			after.GetProduct().GetDefaultPrice()
 	case "one price":
 		for _, p := range out.GetProduct().GetPrices() {
 			if whole := p.GetUnitAmount(); whole != "" {
@@ -222,12 +242,16 @@ func Dashboard(t *rapid.T, s *Stripe, product string) {
 	ids := append(s.PriceIDs(product), "price_none")
 	price := func() string { return oneOf(t, "price", ids...) }
 	var err error
-	switch oneOf(t, "in the dashboard", "edit product", "product metadata", "price metadata", "edit price", "archive price",
-		"create price", "duplicate price", "move default", "move lookup key", "delete price", "delete product", "create product") {
+	switch oneOf(t, "in the dashboard", "edit product", "product metadata", "price metadata", "edit price",
+		"archive price",
+		"create price", "duplicate price", "move default", "move lookup key", "delete price", "delete product",
+		"create product") {
 	case "edit product":
 		edits := []catalog.Param{
-			param("active", "false"), param("active", "true"), param("name", "Renamed"), param("description", "By hand"),
-			param("images", ""), param("images[0]", "https://example.com/hand.png"), param("marketing_features[0][name]", "By hand"),
+			param("active", "false"), param("active", "true"), param("name", "Renamed"),
+			param("description", "By hand"),
+			param("images", ""), param("images[0]", "https://example.com/hand.png"),
+			param("marketing_features[0][name]", "By hand"),
 			param("shippable", "true"), param("statement_descriptor", "BY HAND"), param("tax_code", "txcd_hand"),
 			param("unit_label", "hand"), param("url", ""), param("package_dimensions", ""),
 		}
@@ -238,8 +262,10 @@ func Dashboard(t *rapid.T, s *Stripe, product string) {
 		_, err = s.Call(catalog.UpdatePrice, price(), metadataEdit(t)...)
 	case "edit price":
 		edits := []catalog.Param{
-			param("nickname", "By hand"), param("nickname", ""), param("tax_behavior", "inclusive"), param("tax_behavior", "exclusive"),
-			param("currency_options[jpy][unit_amount]", "7"), param("currency_options[gbp][unit_amount]", "8"), param("lookup_key", ""),
+			param("nickname", "By hand"), param("nickname", ""), param("tax_behavior", "inclusive"),
+			param("tax_behavior", "exclusive"),
+			param("currency_options[jpy][unit_amount]", "7"), param("currency_options[gbp][unit_amount]", "8"),
+			param("lookup_key", ""),
 		}
 		_, err = s.Call(catalog.UpdatePrice, price(), oneOf(t, "edit", edits...))
 	case "archive price":
@@ -247,7 +273,8 @@ func Dashboard(t *rapid.T, s *Stripe, product string) {
 	case "create price":
 		params := []catalog.Param{param("product", product), param("currency", "usd"), param("unit_amount", "1000")}
 		if rapid.Bool().Draw(t, "with lookup key") {
-			params = append(params, param("lookup_key", oneOf(t, "lookup_key", "key-a", "monthly")), param("transfer_lookup_key", "true"))
+			params = append(params, param("lookup_key", oneOf(t, "lookup_key", "key-a", "monthly")),
+				param("transfer_lookup_key", "true"))
 		}
 		if rapid.Bool().Draw(t, "with metadata") {
 			params = append(params, param("metadata[crm_id]", "7"))
@@ -259,7 +286,8 @@ func Dashboard(t *rapid.T, s *Stripe, product string) {
 		if original == nil {
 			return
 		}
-		params := []catalog.Param{param("product", original.product), param("currency", original.GetCurrency()), param("unit_amount", "1000")}
+		params := []catalog.Param{param("product", original.product), param("currency", original.GetCurrency()),
+			param("unit_amount", "1000")}
 		for k, v := range original.GetMetadata() {
 			params = append(params, param("metadata["+k+"]", v))
 		}
@@ -269,7 +297,8 @@ func Dashboard(t *rapid.T, s *Stripe, product string) {
 	case "move lookup key":
 		keys := append([]string{"key-a", "key-b"}, priceIDs...)
 		on := oneOf(t, "to", append(s.PriceIDs(""), "price_none")...)
-		_, err = s.Call(catalog.UpdatePrice, on, param("lookup_key", oneOf(t, "lookup_key", keys...)), param("transfer_lookup_key", "true"))
+		_, err = s.Call(catalog.UpdatePrice, on, param("lookup_key", oneOf(t, "lookup_key", keys...)),
+			param("transfer_lookup_key", "true"))
 	case "delete price":
 		err = s.DeletePrice(price())
 	case "delete product":

@@ -184,13 +184,15 @@ func (s *Stripe) createProduct(f *form) (string, error) {
 
 // defaultPriceFields are all that a product's default_price_data can hold.
 var defaultPriceFields = []string{
-	"currency", "currency_options", "custom_unit_amount", "metadata", "recurring[interval]", "recurring[interval_count]", "tax_behavior",
+	"currency", "currency_options", "custom_unit_amount", "metadata", "recurring[interval]",
+	"recurring[interval_count]", "tax_behavior",
 	"unit_amount", "unit_amount_decimal",
 }
 
 func (s *Stripe) defaultPrice(product string, f *form) (*price, error) {
 	for name := range f.values {
-		if !slices.ContainsFunc(defaultPriceFields, func(field string) bool { return name == field || strings.HasPrefix(name, field+"[") }) {
+		if !slices.ContainsFunc(defaultPriceFields,
+			func(field string) bool { return name == field || strings.HasPrefix(name, field+"[") }) {
 			return nil, refuse("received unknown parameter: default_price_data: %s", name)
 		}
 	}
@@ -225,7 +227,8 @@ func (s *Stripe) writeProduct(p *catalogv1.Product, f *form) error {
 		if strings.ContainsAny(p.StatementDescriptor, `<>\"'`) {
 			return refuse("statement_descriptor holds a forbidden character")
 		}
-		if p.StatementDescriptor != "" && !strings.ContainsFunc(p.StatementDescriptor, func(r rune) bool { return r|32 >= 'a' && r|32 <= 'z' }) {
+		if p.StatementDescriptor != "" &&
+			!strings.ContainsFunc(p.StatementDescriptor, func(r rune) bool { return r|32 >= 'a' && r|32 <= 'z' }) {
 			return refuse("statement_descriptor must hold a letter")
 		}
 		p.StatementDescriptor = upperASCII(p.StatementDescriptor)
@@ -302,7 +305,11 @@ func (s *Stripe) createPrice(f *form) (string, error) {
 }
 
 func (s *Stripe) newPrice(product string, f *form) (*price, error) {
-	p := &price{Price: &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}, product: product, created: epoch + s.now}
+	p := &price{
+		Price:   &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"},
+		product: product,
+		created: epoch + s.now,
+	}
 	p.Currency = f.take("currency")
 	if len(p.Currency) < 3 || strings.ToLower(p.Currency) != p.Currency {
 		return nil, refuse("invalid currency: %s", p.Currency)
@@ -520,7 +527,12 @@ func (s *Stripe) Product(id string) catalog.ProductSighting {
 	if p == nil {
 		return catalog.ProductSighting{Seen: epoch + s.now, Fetched: true}
 	}
-	return catalog.ProductSighting{Product: proto.CloneOf(p.Product), Updated: p.updated, Seen: epoch + s.now, Fetched: true}
+	return catalog.ProductSighting{
+		Product: proto.CloneOf(p.Product),
+		Updated: p.updated,
+		Seen:    epoch + s.now,
+		Fetched: true,
+	}
 }
 
 // Price reads a price, as Stripe writes one: a whole amount in both fields, for example.

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Line is a client's way to a NATS server, for nats.InProcessServer, on which a test can misbehave. Safe for concurrent use.
+// Line is a client's way to a NATS server, for nats.InProcessServer, on which a test can misbehave. Safe for concurrent
+// use.
 type Line struct {
 	address string
 

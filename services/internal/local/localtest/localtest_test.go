@@ -42,7 +42,8 @@ func TestDatabaseIsDroppedWithItsSessionsAndSlots(t *testing.T) {
 		require.Len(t, results, 1)
 		_, err = replication.Exec(t.Context(), "CREATE_REPLICATION_SLOT held TEMPORARY LOGICAL pgoutput").ReadAll()
 		require.NoError(t, err)
-		require.Equal(t, 2, count(t, observer, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", database))
+		require.Equal(t, 2,
+			count(t, observer, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", database))
 	})
 	require.Zero(t, count(t, observer, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", database))
 	require.Zero(t, count(t, observer, "SELECT count(*) FROM pg_database WHERE datname = $1", database))

@@ -67,8 +67,8 @@ func start(dir string, settings map[string]string) (*local.Postgres, error) {
 	})
 }
 
-// sharedServer runs while at least one test uses it, so that a leak check after the last test finds nothing. Its cluster
-// stays until the process ends: the next start takes 0.1 s, a first one 0.5 s.
+// sharedServer runs while at least one test uses it, so that a leak check after the last test finds nothing. Its
+// cluster stays until the process ends: the next start takes 0.1 s, a first one 0.5 s.
 type sharedServer struct {
 	made atomic.Int64 // databases
 

@@ -20,8 +20,8 @@ done
 rm -rf "$1"
 `
 
-// scratch makes a directory that Postgres' user can enter, which is why t.TempDir does not do for root. It is gone after
-// remove, or after this process, or if remove is garbage-collected: keep it.
+// scratch makes a directory that Postgres' user can enter, which is why t.TempDir does not do for root. It is gone
+// after remove, or after this process, or if remove is garbage-collected: keep it.
 func scratch() (dir string, remove func(), err error) {
 	parent := os.TempDir()
 	if os.Geteuid() == 0 {

@@ -1,6 +1,6 @@
-// Package dashboard is the Grafana dashboard of the mesh: what its rows show is in rows.go, and JSON makes the file that
-// Grafana imports, deploy/grafana/driftless.json. It asks for metrics of package metrics and rules of deploy/alerts
-// only; a test holds it to that.
+// Package dashboard is the Grafana dashboard of the mesh: what its rows show is in rows.go, and JSON makes the file
+// that Grafana imports, deploy/grafana/driftless.json. It asks for metrics of package metrics and rules of
+// deploy/alerts only; a test holds it to that.
 package dashboard
 
 import (
@@ -73,8 +73,9 @@ func JSON() ([]byte, error) {
 		y += height
 	}
 	data, err := json.MarshalIndent(object{
-		"title": "Driftless", "uid": "driftless", "tags": []string{"driftless"}, "schemaVersion": 39, "version": 1, "editable": true,
-		"refresh": "30s", "time": object{"from": "now-3h", "to": "now"}, "timezone": "browser", "graphTooltip": 1,
+		"title": "Driftless", "uid": "driftless", "tags": []string{"driftless"}, "schemaVersion": 39, "version": 1,
+		"editable": true,
+		"refresh":  "30s", "time": object{"from": "now-3h", "to": "now"}, "timezone": "browser", "graphTooltip": 1,
 		"links": []object{{
 			"type": "link", "title": "Runbooks", "icon": "doc", "targetBlank": true,
 			"url": "https://github.com/driftless-sync/driftless/tree/main/docs/runbooks",
@@ -82,8 +83,10 @@ func JSON() ([]byte, error) {
 		"templating": object{"list": []object{
 			{"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"},
 			{
-				"name": "account", "label": "Account", "type": "query", "datasource": source, "includeAll": true, "multi": true, "refresh": 2,
-				"query": object{"query": "label_values(driftless_build_info, account)", "refId": "account"}, "current": object{"text": "All", "value": "$__all"},
+				"name": "account", "label": "Account", "type": "query", "datasource": source, "includeAll": true,
+				"multi": true, "refresh": 2,
+				"query":   object{"query": "label_values(driftless_build_info, account)", "refId": "account"},
+				"current": object{"text": "All", "value": "$__all"},
 			},
 		}},
 		"panels": panels,
@@ -98,7 +101,8 @@ func panel(p Panel, source object) object {
 	var targets []object
 	for i, q := range p.Queries {
 		targets = append(targets, object{
-			"refId": string(rune('A' + i)), "expr": q.Expr, "legendFormat": q.Legend, "datasource": source, "exemplar": p.Exemplars, "instant": p.Stat, "range": !p.Stat,
+			"refId": string(rune('A' + i)), "expr": q.Expr, "legendFormat": q.Legend, "datasource": source,
+			"exemplar": p.Exemplars, "instant": p.Stat, "range": !p.Stat,
 		})
 	}
 	out := object{"title": p.Title, "description": p.Help, "datasource": source, "targets": targets}
@@ -112,10 +116,16 @@ func panel(p Panel, source object) object {
 			}
 		}
 		defaults["thresholds"] = object{"mode": "absolute", "steps": steps}
-		out["type"], out["options"] = "stat", object{"colorMode": "background", "reduceOptions": object{"calcs": []string{"lastNotNull"}}, "graphMode": "none"}
+		out["type"], out["options"] = "stat",
+			object{
+				"colorMode":     "background",
+				"reduceOptions": object{"calcs": []string{"lastNotNull"}},
+				"graphMode":     "none",
+			}
 	} else {
 		defaults["custom"] = object{"fillOpacity": 10, "showPoints": "never"}
-		out["type"], out["options"] = "timeseries", object{"legend": object{"displayMode": "list", "placement": "bottom"}, "tooltip": object{"mode": "multi"}}
+		out["type"], out["options"] = "timeseries",
+			object{"legend": object{"displayMode": "list", "placement": "bottom"}, "tooltip": object{"mode": "multi"}}
 	}
 	out["fieldConfig"] = object{"defaults": defaults, "overrides": []object{}}
 	return out

@@ -177,7 +177,8 @@ func TestAWrongQueryIsFound(t *testing.T) {
 	known := map[string][]metrics.Label{"driftless_halted": {metrics.Account}}
 	_, err := parser.NewParser(parser.Options{}).ParseExpr("sum(")
 	require.Error(t, err)
-	require.Equal(t, []string{"driftless_halted"}, check(t, `max by (account) (driftless_halted{account=~"$account"})`, known))
+	require.Equal(t, []string{"driftless_halted"},
+		check(t, `max by (account) (driftless_halted{account=~"$account"})`, known))
 }
 
 func TestEveryAlertHasItsPage(t *testing.T) {

@@ -24,7 +24,8 @@ type Recorder struct{ exporter *tracetest.InMemoryExporter }
 func Start(t testing.TB) *Recorder {
 	t.Helper()
 	exporter := tracetest.NewInMemoryExporter()
-	otel.SetTracerProvider(telemetry.NewTracerProvider(sdktrace.ParentBased(sdktrace.AlwaysSample()), sdktrace.NewSimpleSpanProcessor(exporter)))
+	otel.SetTracerProvider(telemetry.NewTracerProvider(sdktrace.ParentBased(sdktrace.AlwaysSample()),
+		sdktrace.NewSimpleSpanProcessor(exporter)))
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	return &Recorder{exporter}
 }

@@ -34,8 +34,8 @@ func EventEntry(e Entry, event string) Change {
 	return Change{Product: e.Product, Entry: e, event: event}
 }
 
-// Apply makes changes, in their order and in one transaction: all of them or none. Changes that have been made before change
-// nothing. What the ledger can never store is an UnstorableError.
+// Apply makes changes, in their order and in one transaction: all of them or none. Changes that have been made before
+// change nothing. What the ledger can never store is an UnstorableError.
 func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	if err := checkIDs(changes); err != nil {
 		return err
@@ -92,8 +92,8 @@ func (l *Ledger) Apply(ctx context.Context, changes ...Change) error {
 	return errors.Join(l.blameLate(ctx, products), l.blameEvents(ctx, changes), l.settleUnversioned(ctx, changes))
 }
 
-// lock returns the rows of the products that changes edit, locked in the order of their ids: two transactions about the same
-// ones do not wait for each other.
+// lock returns the rows of the products that changes edit, locked in the order of their ids: two transactions about the
+// same ones do not wait for each other.
 func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[string]*Product, error) {
 	var ids []string
 	for _, c := range changes {
@@ -112,7 +112,9 @@ func (l *Ledger) lock(ctx context.Context, tx pgx.Tx, changes []Change) (map[str
 		ON CONFLICT DO NOTHING`, l.account, ids); err != nil {
 		return nil, fmt.Errorf("ledger rows of products %s: %w", named(ids), err)
 	}
-	rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND product_id = ANY($2) ORDER BY product_id COLLATE "C" FOR UPDATE`, l.account, ids)
+	rows, err := tx.Query(ctx,
+		selectProducts+` WHERE account = $1 AND product_id = ANY($2) ORDER BY product_id COLLATE "C" FOR UPDATE`,
+		l.account, ids)
 	if err != nil {
 		return nil, fmt.Errorf("ledger rows of products %s: %w", named(ids), err)
 	}

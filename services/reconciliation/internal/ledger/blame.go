@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// blame looks for the event that caused a difference among those that were new when it was found. One of Driftless's own
-// calls is no cause.
+// blame looks for the event that caused a difference among those that were new when it was found. One of Driftless's
+// own calls is no cause.
 func (l *Ledger) blame(ctx context.Context, tx pgx.Tx, product string, d *Drift) error {
 	rows, err := tx.Query(ctx, `UPDATE driftless_ledger.drift d SET caused_by = e.caused_by, event_id = e.event_id
 		FROM (SELECT h.data->>'caused_by' AS caused_by, h.data->>'stripe_event_id' AS event_id FROM driftless_ledger.history h, driftless_ledger.drift x
@@ -24,9 +24,9 @@ func (l *Ledger) blame(ctx context.Context, tx pgx.Tx, product string, d *Drift)
 	return nil
 }
 
-// blameLate looks once more for the causes of drift that was found without one, after what found it has been stored: an event that
-// was recorded meanwhile has not seen the drift, as blame has not seen the event. Of two that look after they have stored, the later
-// one sees both.
+// blameLate looks once more for the causes of drift that was found without one, after what found it has been stored: an
+// event that was recorded meanwhile has not seen the drift, as blame has not seen the event. Of two that look after
+// they have stored, the later one sees both.
 func (l *Ledger) blameLate(ctx context.Context, products map[string]*Product) error {
 	for _, p := range products {
 		if len(p.unexplained) == 0 {
@@ -46,8 +46,8 @@ func (l *Ledger) blameLate(ctx context.Context, products map[string]*Product) er
 	return nil
 }
 
-// blameEvents tells drift that waits to know its cause about the events that have been recorded, after they have been stored: see
-// blameLate.
+// blameEvents tells drift that waits to know its cause about the events that have been recorded, after they have been
+// stored: see blameLate.
 func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
 	var events, products []string
 	for _, c := range changes {
@@ -59,7 +59,9 @@ func (l *Ledger) blameEvents(ctx context.Context, changes []Change) error {
 		return nil
 	}
 	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
-		rows, err := tx.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND caused_by = 'unknown' AND events && $3`, l.account, products, events)
+		rows, err := tx.Query(ctx,
+			selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND caused_by = 'unknown' AND events && $3`,
+			l.account, products, events)
 		if err != nil {
 			return fmt.Errorf("look for drift that events caused: %w", err)
 		}

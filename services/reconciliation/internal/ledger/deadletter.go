@@ -12,9 +12,9 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// DeadLetterChange takes a dead letter into account: the product is dead until a newer wish comes or the version is applied
-// after all. Of a product's letters only the one about the newest version stands, whatever the order they come in. A letter
-// about no version stands beside it, the newest of each service, until an entry later than it settles it.
+// DeadLetterChange takes a dead letter into account: the product is dead until a newer wish comes or the version is
+// applied after all. Of a product's letters only the one about the newest version stands, whatever the order they come
+// in. A letter about no version stands beside it, the newest of each service, until an entry later than it settles it.
 func DeadLetterChange(letter *meshv1.DeadLetter, entry Entry) Change {
 	c := Change{Product: letter.GetProductId(), Entry: entry}
 	if letter.GetVersion() == 0 {
@@ -57,7 +57,8 @@ func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1
 	return true, nil
 }
 
-func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1.DeadLetter) (changed bool, err error) {
+func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
+	letter *meshv1.DeadLetter) (changed bool, err error) {
 	if isNew, err := l.storeLetter(ctx, tx, letter, nil); err != nil || !isNew {
 		return false, err
 	}
@@ -71,14 +72,17 @@ func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product, let
 }
 
 // storeLetter says whether the letter is a new one.
-func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.DeadLetter, closed *time.Time) (isNew bool, err error) {
+func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.DeadLetter,
+	closed *time.Time) (isNew bool, err error) {
 	body, err := proto.Marshal(letter)
 	if err != nil {
 		return false, fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
 	}
-	tag, err := tx.Exec(ctx, `INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at, closed_at)
+	tag, err := tx.Exec(ctx,
+		`INSERT INTO driftless_ledger.dead_letter (id, account, product_id, service, reason, version, letter, at, closed_at)
 		VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (id) DO NOTHING`,
-		letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), letter.GetReason(), number(letter.GetVersion()), body,
+		letter.GetId(), l.account, letter.GetProductId(), letter.GetService(), letter.GetReason(),
+		number(letter.GetVersion()), body,
 		letter.GetLastAt().AsTime(), closed)
 	if err != nil {
 		return false, fmt.Errorf("store dead letter %s: %w", letter.GetId(), err)
@@ -86,9 +90,9 @@ func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.Dead
 	return tag.RowsAffected() > 0, nil
 }
 
-// settleUnversioned closes dead letters about no version of which a later entry tells that they are settled, those of the
-// products that changes are about. It is called after either side is stored, for another process may store the other side at the
-// same time.
+// settleUnversioned closes dead letters about no version of which a later entry tells that they are settled, those of
+// the products that changes are about. It is called after either side is stored, for another process may store the
+// other side at the same time.
 func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error {
 	var products []string
 	for _, c := range changes {
@@ -101,7 +105,8 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 	}
 	const settled = `version = 0 AND at < (SELECT max(at) FROM driftless_ledger.history h WHERE h.account = d.account AND h.product_id = d.product_id AND kind = ANY(%s))`
 	rows, err := l.pool.Query(ctx, `SELECT DISTINCT product_id FROM driftless_ledger.dead_letter d
-		WHERE account = $1 AND product_id = ANY($2) AND closed_at IS NULL AND `+fmt.Sprintf(settled, "$3"), l.account, products, settling)
+		WHERE account = $1 AND product_id = ANY($2) AND closed_at IS NULL AND `+fmt.Sprintf(settled, "$3"), l.account,
+		products, settling)
 	if err != nil {
 		return fmt.Errorf("look for dead letters that are settled: %w", err)
 	}
@@ -114,12 +119,13 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 	}
 	closing := make([]Change, len(products))
 	for i, product := range products {
-		closing[i] = Change{Product: product, edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-			if err := l.close(ctx, tx, p, fmt.Sprintf(settled, "$3"), settling); err != nil {
-				return false, err
-			}
-			return true, l.lookForUnversioned(ctx, tx, p)
-		}}
+		closing[i] = Change{Product: product,
+			edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
+				if err := l.close(ctx, tx, p, fmt.Sprintf(settled, "$3"), settling); err != nil {
+					return false, err
+				}
+				return true, l.lookForUnversioned(ctx, tx, p)
+			}}
 	}
 	return l.Apply(ctx, closing...)
 }
@@ -129,7 +135,8 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 func (l *Ledger) close(ctx context.Context, tx pgx.Tx, p *Product, condition string, args ...any) error {
 	args = append([]any{l.account, p.ID}, args...)
 	rows, err := tx.Query(ctx, fmt.Sprintf(`UPDATE driftless_ledger.dead_letter d SET closed_at = $%d
-		WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND %s RETURNING letter`, len(args)+1, condition), append(args, l.now())...)
+		WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND %s RETURNING letter`, len(args)+1, condition),
+		append(args, l.now())...)
 	if err != nil {
 		return fmt.Errorf("close dead letters of product %s: %w", p.ID, err)
 	}
@@ -142,7 +149,8 @@ func (l *Ledger) close(ctx context.Context, tx pgx.Tx, p *Product, condition str
 }
 
 func (l *Ledger) lookForUnversioned(ctx context.Context, tx pgx.Tx, p *Product) error {
-	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0)`,
+	if err := tx.QueryRow(ctx,
+		`SELECT EXISTS (SELECT FROM driftless_ledger.dead_letter WHERE account = $1 AND product_id = $2 AND closed_at IS NULL AND version = 0)`,
 		l.account, p.ID).Scan(&p.deadUnversioned); err != nil {
 		return fmt.Errorf("look for dead letters of product %s: %w", p.ID, err)
 	}
@@ -152,20 +160,22 @@ func (l *Ledger) lookForUnversioned(ctx context.Context, tx pgx.Tx, p *Product) 
 // Drop closes an open letter because somebody says so, with its entry in the audit trail. It returns whether the letter
 // was open. What is then known of the product decides its state, as if the letter had never come.
 func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) (dropped bool, err error) {
-	err = l.Apply(ctx, Change{Product: letter.GetProductId(), edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-		if err := l.close(ctx, tx, p, `id = $3`, letter.GetId()); err != nil {
-			return false, err
-		}
-		if dropped = len(p.closed) > 0; !dropped {
-			return false, nil
-		}
-		if letter.GetVersion() > 0 {
-			p.deadVersion = nil
-		} else if err := l.lookForUnversioned(ctx, tx, p); err != nil {
-			return false, err
-		}
-		return true, l.record(ctx, tx, entry)
-	}})
+	err = l.Apply(ctx,
+		Change{Product: letter.GetProductId(),
+			edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
+				if err := l.close(ctx, tx, p, `id = $3`, letter.GetId()); err != nil {
+					return false, err
+				}
+				if dropped = len(p.closed) > 0; !dropped {
+					return false, nil
+				}
+				if letter.GetVersion() > 0 {
+					p.deadVersion = nil
+				} else if err := l.lookForUnversioned(ctx, tx, p); err != nil {
+					return false, err
+				}
+				return true, l.record(ctx, tx, entry)
+			}})
 	return dropped && err == nil, err
 }
 
@@ -185,7 +195,8 @@ func (l *Ledger) openLetters(ctx context.Context, of Letters, order string, limi
 	if of.Products == nil {
 		of.Products = []string{}
 	}
-	rows, err := l.pool.Query(ctx, openLetters+` ORDER BY `+order+` LIMIT $6`, l.account, of.Products, of.Reason, of.Service, of.After, limit)
+	rows, err := l.pool.Query(ctx, openLetters+` ORDER BY `+order+` LIMIT $6`, l.account, of.Products, of.Reason,
+		of.Service, of.After, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list dead letters: %w", err)
 	}
@@ -201,9 +212,10 @@ func (l *Ledger) DeadLetters(ctx context.Context, of Letters, limit int) ([]*mes
 	return l.openLetters(ctx, of, `at DESC`, limit)
 }
 
-// DeadLettersByProduct returns the open dead letters of a selection by the bytes of the products' ids: those of the first
-// products, about as many as the limit says, and whether there are more products after these.
-func (l *Ledger) DeadLettersByProduct(ctx context.Context, of Letters, limit int) (letters []*meshv1.DeadLetter, more bool, err error) {
+// DeadLettersByProduct returns the open dead letters of a selection by the bytes of the products' ids: those of the
+// first products, about as many as the limit says, and whether there are more products after these.
+func (l *Ledger) DeadLettersByProduct(ctx context.Context, of Letters,
+	limit int) (letters []*meshv1.DeadLetter, more bool, err error) {
 	// A product has one letter about a version, and one about none of each service: the last one's may be cut off.
 	letters, err = l.openLetters(ctx, of, `product_id COLLATE "C", at`, limit+1)
 	if err != nil || len(letters) <= limit {
@@ -213,7 +225,8 @@ func (l *Ledger) DeadLettersByProduct(ctx context.Context, of Letters, limit int
 	if letters[0].GetProductId() == cut {
 		return letters, true, nil
 	}
-	return slices.DeleteFunc(letters, func(letter *meshv1.DeadLetter) bool { return letter.GetProductId() == cut }), true, nil
+	return slices.DeleteFunc(letters, func(letter *meshv1.DeadLetter) bool { return letter.GetProductId() == cut }),
+		true, nil
 }
 
 func scanLetter(row pgx.CollectableRow) (*meshv1.DeadLetter, error) {

@@ -20,7 +20,9 @@ type DriftFilter struct {
 // Drifts returns drift by product, at most about as much as the limit, and whether there are products after these.
 func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts []*Drift, more bool, err error) {
 	list := func(s []string) []string { return append([]string{}, s...) }
-	rows, err := l.pool.Query(ctx, selectDrift+` WHERE account = $1 AND (settled_at IS NULL OR $2) AND (cardinality($3::text[]) = 0 OR product_id = ANY($3))
+	rows, err := l.pool.Query(ctx,
+		selectDrift+
+			` WHERE account = $1 AND (settled_at IS NULL OR $2) AND (cardinality($3::text[]) = 0 OR product_id = ANY($3))
 		AND (cardinality($4::text[]) = 0 OR kind = ANY($4)) AND (cardinality($5::text[]) = 0 OR state = ANY($5)) AND product_id > $6
 		ORDER BY product_id, settled_at DESC NULLS FIRST, id LIMIT $7`,
 		l.account, of.Settled, list(of.Products), list(of.Kinds), list(of.States), of.After, limit+1)
@@ -34,7 +36,8 @@ func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts 
 		return drifts, false, nil
 	}
 	last := drifts[limit].Product
-	if whole := slices.DeleteFunc(slices.Clone(drifts), func(d *Drift) bool { return d.Product == last }); len(whole) > 0 {
+	if whole := slices.DeleteFunc(slices.Clone(drifts),
+		func(d *Drift) bool { return d.Product == last }); len(whole) > 0 {
 		return whole, true, nil
 	}
 	return drifts[:limit], true, nil
@@ -48,7 +51,8 @@ type DriftCount struct {
 
 // DriftCounts counts open drift by kind and state.
 func (l *Ledger) DriftCounts(ctx context.Context) ([]DriftCount, error) {
-	rows, err := l.pool.Query(ctx, `SELECT kind, state, count(*) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL
+	rows, err := l.pool.Query(ctx,
+		`SELECT kind, state, count(*) FROM driftless_ledger.drift WHERE account = $1 AND settled_at IS NULL
 		GROUP BY kind, state ORDER BY kind, state`, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("count drift: %w", err)
@@ -60,39 +64,42 @@ func (l *Ledger) DriftCounts(ctx context.Context) ([]DriftCount, error) {
 	return counts, nil
 }
 
-// Decide has a person's decision made about a product's open drift, of the fields given or all, with its entry in the audit
-// trail. decide edits one; an error of its changes nothing. Rounds before do not count any more. It returns what was decided
-// about; nothing if there is no such drift.
-func (l *Ledger) Decide(ctx context.Context, product string, fields []string, entry Entry, decide func(*Product, *Drift) error) (decided []*Drift, err error) {
-	err = l.Apply(ctx, Change{Product: product, edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
-		decided = nil
-		if err := l.loadOpen(ctx, tx, p); err != nil {
-			return false, err
-		}
-		for _, d := range p.open {
-			if len(fields) > 0 && !slices.Contains(fields, d.Field) {
-				continue
-			}
-			if err := decide(p, d); err != nil {
+// Decide has a person's decision made about a product's open drift, of the fields given or all, with its entry in the
+// audit trail. decide edits one; an error of its changes nothing. Rounds before do not count any more. It returns what
+// was decided about; nothing if there is no such drift.
+func (l *Ledger) Decide(ctx context.Context, product string, fields []string, entry Entry,
+	decide func(*Product, *Drift) error) (decided []*Drift, err error) {
+	err = l.Apply(ctx,
+		Change{Product: product, edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
+			decided = nil
+			if err := l.loadOpen(ctx, tx, p); err != nil {
 				return false, err
 			}
-			d.Detail = ""
-			if err := l.storeDrift(ctx, tx, d); err != nil {
-				return false, err
+			for _, d := range p.open {
+				if len(fields) > 0 && !slices.Contains(fields, d.Field) {
+					continue
+				}
+				if err := decide(p, d); err != nil {
+					return false, err
+				}
+				d.Detail = ""
+				if err := l.storeDrift(ctx, tx, d); err != nil {
+					return false, err
+				}
+				if _, err := tx.Exec(ctx,
+					`UPDATE driftless_ledger.drift SET counts = false WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at IS NOT NULL AND counts`,
+					l.account, product, d.Field); err != nil {
+					return false, fmt.Errorf("decide about drift of product %s: %w", product, err)
+				}
+				decided = append(decided, d)
 			}
-			if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.drift SET counts = false WHERE account = $1 AND product_id = $2 AND field = $3 AND settled_at IS NOT NULL AND counts`,
-				l.account, product, d.Field); err != nil {
-				return false, fmt.Errorf("decide about drift of product %s: %w", product, err)
+			if len(decided) == 0 {
+				return false, nil
 			}
-			decided = append(decided, d)
-		}
-		if len(decided) == 0 {
-			return false, nil
-		}
-		if slices.ContainsFunc(decided, (*Drift).active) {
-			p.State, p.repairAt, p.Repairs = Drifted, l.now(), 0
-		}
-		return true, l.record(ctx, tx, entry)
-	}})
+			if slices.ContainsFunc(decided, (*Drift).active) {
+				p.State, p.repairAt, p.Repairs = Drifted, l.now(), 0
+			}
+			return true, l.record(ctx, tx, entry)
+		}})
 	return decided, err
 }

@@ -96,15 +96,18 @@ const (
 )
 
 // Drift calls products drifted that have differed for longer than grace, and returns those, and the ones drifted
-// before, that are due for a repair. asked is asked about each newly drifted product, and due is told what is to be done about each
-// due one, before that is stored; an error of theirs leaves the rest for the next call. If asked says that it is no drift, the
-// product is left alone for another grace period. What due returns is the detail of drift that then waits for a person.
+// before, that are due for a repair. asked is asked about each newly drifted product, and due is told what is to be
+// done about each due one, before that is stored; an error of theirs leaves the rest for the next call. If asked says
+// that it is no drift, the product is left alone for another grace period. What due returns is the detail of drift that
+// then waits for a person.
 //
 // Not drift is what push has not come to: a product whose newest version has not been applied is waiting its turn
-// unless push is done with its message, and the ledger knows what came of it, as with every one of CATALOG up to the sequence
-// pushed; math.MaxUint64 for all there is. Neither is a product of which push has applied a version that the ledger does not know
-// yet, one that a push has claimed, or a dead one.
-func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, asked func(context.Context, *Product) (bool, error), due func(context.Context, *Product, Commands) (cannot string, err error)) (n int, err error) {
+// unless push is done with its message, and the ledger knows what came of it, as with every one of CATALOG up to the
+// sequence pushed; math.MaxUint64 for all there is. Neither is a product of which push has applied a version that the
+// ledger does not know yet, one that a push has claimed, or a dead one.
+func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
+	asked func(context.Context, *Product) (bool, error),
+	due func(context.Context, *Product, Commands) (cannot string, err error)) (n int, err error) {
 	now := l.now()
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
@@ -163,7 +166,8 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64, 
 }
 
 // act has done what a product's drift asks for.
-func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product, due func(context.Context, *Product, Commands) (string, error)) error {
+func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
+	due func(context.Context, *Product, Commands) (string, error)) error {
 	p.repairAt = time.Time{}
 	orders := l.orders(p)
 	if orders.none() {
@@ -202,13 +206,22 @@ func (l *Ledger) find(ctx context.Context, tx pgx.Tx, p *Product, differing []ca
 		if slices.ContainsFunc(p.open, func(d *Drift) bool { return d.Field == decision.Field }) {
 			continue
 		}
-		d := &Drift{Product: p.ID, Difference: decision.Difference, Action: decision.Action, Since: l.now(), CausedBy: unknownCause, State: Found}
+		d := &Drift{
+			Product:    p.ID,
+			Difference: decision.Difference,
+			Action:     decision.Action,
+			Since:      l.now(),
+			CausedBy:   unknownCause,
+			State:      Found,
+		}
 		if err := l.endless(ctx, tx, d); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, `INSERT INTO driftless_ledger.drift (account, product_id, kind, field, catalog_value, stripe_value, action, since, events, state, detail)
+		if err := tx.QueryRow(ctx,
+			`INSERT INTO driftless_ledger.drift (account, product_id, kind, field, catalog_value, stripe_value, action, since, events, state, detail)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id`,
-			l.account, p.ID, string(d.Kind), d.Field, d.Catalog, d.Stripe, string(d.Action), d.Since, append([]string{}, p.news...), string(d.State), d.Detail).Scan(&d.ID); err != nil {
+			l.account, p.ID, string(d.Kind), d.Field, d.Catalog, d.Stripe, string(d.Action), d.Since,
+			append([]string{}, p.news...), string(d.State), d.Detail).Scan(&d.ID); err != nil {
 			return fmt.Errorf("store drift of product %s: %w", p.ID, err)
 		}
 		if err := l.blame(ctx, tx, p.ID, d); err != nil {
@@ -238,11 +251,13 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 	var settled []*Drift
 	again := false
 	for _, d := range p.open {
-		i := slices.IndexFunc(p.Decisions, func(x catalog.Decision) bool { return x.Field == d.Field && x.Kind == d.Kind })
+		i := slices.IndexFunc(p.Decisions,
+			func(x catalog.Decision) bool { return x.Field == d.Field && x.Kind == d.Kind })
 		if i < 0 {
 			d.SettledAt = l.now()
 			d.State = Repaired
-			if d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack && d.Attempts > 0 || d.Kind == catalog.Extra && d.Field == "" && p.Desired != nil {
+			if d.Decided == "stripe" || d.Decided == "" && d.Action == catalog.WriteBack && d.Attempts > 0 ||
+				d.Kind == catalog.Extra && d.Field == "" && p.Desired != nil {
 				d.State = WrittenBack
 			}
 			settled = append(settled, d)
@@ -262,8 +277,8 @@ func (l *Ledger) settleOpen(ctx context.Context, tx pgx.Tx, p *Product) error {
 				// An order to write the earlier value back does not settle this one.
 				again = true
 			}
-			// What a person decided shows in the decision, and is no policy. Who is right nobody can tell by a version of the catalog that
-			// is older than the one that push has applied.
+			// What a person decided shows in the decision, and is no policy. Who is right nobody can tell by a version
+			// of the catalog that is older than the one that push has applied.
 			if d.Decided == "" && d.active() && !reopened && p.Observed.GetVersion() <= p.desiredVersion {
 				d.Action = now.Action
 			}
@@ -299,9 +314,11 @@ func (l *Ledger) waitForPerson(ctx context.Context, tx pgx.Tx, p *Product, why s
 }
 
 func (l *Ledger) storeDrift(ctx context.Context, tx pgx.Tx, d *Drift) error {
-	if _, err := tx.Exec(ctx, `UPDATE driftless_ledger.drift SET catalog_value = $2, stripe_value = $3, action = $4, state = $5, decided = $6, detail = $7,
+	if _, err := tx.Exec(ctx,
+		`UPDATE driftless_ledger.drift SET catalog_value = $2, stripe_value = $3, action = $4, state = $5, decided = $6, detail = $7,
 		attempts = $8, settled_at = $9 WHERE id = $1`,
-		d.ID, d.Catalog, d.Stripe, string(d.Action), string(d.State), d.Decided, d.Detail, d.Attempts, nullable(d.SettledAt)); err != nil {
+		d.ID, d.Catalog, d.Stripe, string(d.Action), string(d.State), d.Decided, d.Detail, d.Attempts,
+		nullable(d.SettledAt)); err != nil {
 		return fmt.Errorf("store drift of product %s: %w", d.Product, err)
 	}
 	return nil
@@ -313,7 +330,8 @@ const selectDrift = `SELECT id, product_id, kind, field, catalog_value, stripe_v
 func scanDrift(row pgx.CollectableRow) (*Drift, error) {
 	d := &Drift{}
 	var settled *time.Time
-	if err := row.Scan(&d.ID, &d.Product, &d.Kind, &d.Field, &d.Catalog, &d.Stripe, &d.Action, &d.Since, &d.CausedBy, &d.EventID, &d.State, &d.Decided,
+	if err := row.Scan(&d.ID, &d.Product, &d.Kind, &d.Field, &d.Catalog, &d.Stripe, &d.Action, &d.Since, &d.CausedBy,
+		&d.EventID, &d.State, &d.Decided,
 		&d.Detail, &d.Attempts, &settled); err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the product
 	}
@@ -339,7 +357,8 @@ func (l *Ledger) loadOpen(ctx context.Context, db querier, products ...*Product)
 	if len(of) == 0 {
 		return nil
 	}
-	rows, err := db.Query(ctx, selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND settled_at IS NULL ORDER BY product_id, id`,
+	rows, err := db.Query(ctx,
+		selectDrift+` WHERE account = $1 AND product_id = ANY($2) AND settled_at IS NULL ORDER BY product_id, id`,
 		l.account, slices.Collect(maps.Keys(of)))
 	if err != nil {
 		return fmt.Errorf("read the drift of products: %w", err)

@@ -107,7 +107,9 @@ func TestDriftIsFoundRepairedAndSettled(t *testing.T) {
 	require.Empty(t, b.drift())
 	b.hold("by hand", "")
 	d := b.newest()
-	require.Equal(t, catalog.Difference{Kind: catalog.FieldDiffers, Field: "description", Catalog: "A", Stripe: "by hand"}, d.Difference)
+	require.Equal(t,
+		catalog.Difference{Kind: catalog.FieldDiffers, Field: "description", Catalog: "A", Stripe: "by hand"},
+		d.Difference)
 	require.Equal(t, ledger.Found, d.State)
 	require.Equal(t, noon, d.Since.UTC())
 	b.look()
@@ -146,7 +148,15 @@ func TestTheCauseOfDriftIsTheEventWhicheverIsKnownFirst(t *testing.T) {
 			event := func(id, cause string) {
 				data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: cause, StripeEventId: id})
 				require.NoError(t, err)
-				require.NoError(t, b.Apply(t.Context(), ledger.EventEntry(ledger.Entry{EventID: "STRIPE:default:" + id, Product: product, At: b.now, Kind: "stripe_event", Data: data}, id)))
+				require.NoError(t,
+					b.Apply(t.Context(),
+						ledger.EventEntry(ledger.Entry{
+							EventID: "STRIPE:default:" + id,
+							Product: product,
+							At:      b.now,
+							Kind:    "stripe_event",
+							Data:    data,
+						}, id)))
 			}
 			if eventFirst {
 				event("evt_1", "dashboard")
@@ -176,7 +186,15 @@ func TestTheCauseIsFoundThoughEventAndDifferenceComeAtTheSameTime(t *testing.T) 
 	data, err := ledger.EncodeData(&controlv1.HistoryEntry{CausedBy: "dashboard", StripeEventId: "evt_1"})
 	require.NoError(t, err)
 	b.Found = func(context.Context, *ledger.Product, []*ledger.Drift) error {
-		return b.Apply(t.Context(), ledger.EventEntry(ledger.Entry{EventID: "STRIPE:default:evt_1", Product: product, At: b.now, Kind: "stripe_event", Data: data}, "evt_1"))
+		return b.Apply(t.Context(),
+			ledger.EventEntry(
+				ledger.Entry{
+					EventID: "STRIPE:default:evt_1",
+					Product: product,
+					At:      b.now,
+					Kind:    "stripe_event",
+					Data:    data,
+				}, "evt_1"))
 	}
 	b.hold("by hand", "evt_1")
 	require.Equal(t, "dashboard", b.newest().CausedBy)
@@ -229,14 +247,17 @@ func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
 			require.Equal(t, ledger.Drifted, p.State)
 			require.Empty(t, p.Steps(), "the field is left alone")
 
-			decided, err := b.Decide(t.Context(), product, nil, ledger.Entry{EventID: "d1" + name, Product: product, At: b.now, Kind: "resolved"}, func(_ *ledger.Product, d *ledger.Drift) error {
-				d.State, d.Decided = ledger.Found, "catalog"
-				return nil
-			})
+			decided, err := b.Decide(t.Context(), product, nil,
+				ledger.Entry{EventID: "d1" + name, Product: product, At: b.now, Kind: "resolved"},
+				func(_ *ledger.Product, d *ledger.Drift) error {
+					d.State, d.Decided = ledger.Found, "catalog"
+					return nil
+				})
 			require.NoError(t, err)
 			require.Len(t, decided, 1)
 			b.look()
-			require.Equal(t, ledger.Commands{Repair: true, Overwrite: []string{"description"}}, b.orders[len(b.orders)-1])
+			require.Equal(t, ledger.Commands{Repair: true, Overwrite: []string{"description"}},
+				b.orders[len(b.orders)-1])
 			b.hold(current, "")
 			b.hold("theirs", "")
 			require.Equal(t, ledger.Found, b.newest().State, "the rounds count anew")
@@ -244,8 +265,8 @@ func TestSidesThatKeepOverwritingEachOtherWaitForAPerson(t *testing.T) {
 	}
 }
 
-// TestDrift_WritesEveryEditOfOneSideBack: several edits of one field in the dashboard are no conflict, however many, and
-// whether or not one is written back before the next.
+// TestDrift_WritesEveryEditOfOneSideBack: several edits of one field in the dashboard are no conflict, however many,
+// and whether or not one is written back before the next.
 func TestDrift_WritesEveryEditOfOneSideBack(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerStripe}})
@@ -279,10 +300,12 @@ func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {
 	b := newBench(t, nil)
 	b.both("A")
 	b.hold("by hand", "")
-	_, err := b.Decide(t.Context(), product, []string{"description"}, ledger.Entry{EventID: "i1", Product: product, At: b.now, Kind: "ignored"}, func(_ *ledger.Product, d *ledger.Drift) error {
-		d.State = ledger.Ignored
-		return nil
-	})
+	_, err := b.Decide(t.Context(), product, []string{"description"},
+		ledger.Entry{EventID: "i1", Product: product, At: b.now, Kind: "ignored"},
+		func(_ *ledger.Product, d *ledger.Drift) error {
+			d.State = ledger.Ignored
+			return nil
+		})
 	require.NoError(t, err)
 	p, err := b.Product(t.Context(), product)
 	require.NoError(t, err)
@@ -299,7 +322,11 @@ func TestIgnoredDriftIsNoneUntilItsValueChanges(t *testing.T) {
 
 func TestDriftThatIsOnlyReportedOrIgnoredHasNoAge(t *testing.T) {
 	t.Parallel()
-	for name, rule := range map[string]catalog.Rule{"repaired": {}, "written back": {Owner: catalog.OwnerStripe}, "reported": {Action: catalog.Report}} {
+	for name, rule := range map[string]catalog.Rule{
+		"repaired":     {},
+		"written back": {Owner: catalog.OwnerStripe},
+		"reported":     {Action: catalog.Report},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, map[string]catalog.Rule{"description": rule})
@@ -313,10 +340,12 @@ func TestDriftThatIsOnlyReportedOrIgnoredHasNoAge(t *testing.T) {
 			b.look()
 			require.Equal(t, name == "reported", age().IsZero())
 			decide := func(state ledger.DriftState, side string) {
-				_, err := b.Decide(t.Context(), product, nil, ledger.Entry{EventID: "decision" + side, Product: product, At: noon, Kind: "resolved"}, func(_ *ledger.Product, d *ledger.Drift) error {
-					d.State, d.Decided = state, side
-					return nil
-				})
+				_, err := b.Decide(t.Context(), product, nil,
+					ledger.Entry{EventID: "decision" + side, Product: product, At: noon, Kind: "resolved"},
+					func(_ *ledger.Product, d *ledger.Drift) error {
+						d.State, d.Decided = state, side
+						return nil
+					})
 				require.NoError(t, err)
 			}
 			decide(ledger.Ignored, "")
@@ -340,7 +369,12 @@ func TestWhatCannotBeWrittenBackWaits(t *testing.T) {
 
 func TestExtras(t *testing.T) {
 	t.Parallel()
-	for extras, want := range map[string][]ledger.Commands{"ignore": nil, "report": nil, "archive": {{Archive: true}}, "import": {{Import: true}}} {
+	for extras, want := range map[string][]ledger.Commands{
+		"ignore":  nil,
+		"report":  nil,
+		"archive": {{Archive: true}},
+		"import":  {{Import: true}},
+	} {
 		t.Run(extras, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
@@ -365,12 +399,26 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 	l := open(t, t.Context(), url, "default")
 	defer l.Close()
 	change := &catalogv1.ProductChange{Account: "default", ProductId: product, Version: 7, Product: &catalogv1.Product{
-		Id: product, Name: "Mug", Metadata: map[string]string{"color": "red"}, Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: "1400"}},
+		Id: product, Name: "Mug", Metadata: map[string]string{"color": "red"},
+		Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: "1400"}},
 	}}
-	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: 7, ProductUpdated: 1_700_000_000, Product: &catalogv1.Product{
-		Id: product, Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1",
-	}, Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Created: 1_600_000_000, Price: &catalogv1.Price{Id: "eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(true)}}}}
-	require.NoError(t, l.Apply(t.Context(), ledger.DesiredChange(change, at(1), ledger.Entry{EventID: "c1", Product: product, At: noon, Kind: "catalog_change", Version: 7})))
+	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: 7, ProductUpdated: 1_700_000_000,
+		Product: &catalogv1.Product{
+			Id: product, Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1",
+		}, Prices: []*catalogv1.ObservedPrice{{
+			StripeId: "price_1",
+			Created:  1_600_000_000,
+			Price:    &catalogv1.Price{Id: "eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(true)},
+		}}}
+	require.NoError(t,
+		l.Apply(t.Context(),
+			ledger.DesiredChange(change, at(1), ledger.Entry{
+				EventID: "c1",
+				Product: product,
+				At:      noon,
+				Kind:    "catalog_change",
+				Version: 7,
+			})))
 	require.NoError(t, l.Apply(t.Context(), ledger.ObservedChange(observed, at(2))))
 	pool := localtest.Pool(t, url)
 	one := func(sql string) (out string) {
@@ -378,15 +426,22 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 		require.NoError(t, pool.QueryRow(t.Context(), sql).Scan(&out))
 		return out
 	}
-	require.Equal(t, "mug Mug t price_1 2023-11-14", one(`SELECT concat_ws(' ', id, name, active, default_price, (updated AT TIME ZONE 'UTC')::date) FROM driftless_ledger.stripe_products`))
-	require.Equal(t, "price_1 mug eur eur 1400 t", one(`SELECT concat_ws(' ', id, product, catalog_price, currency, unit_amount, active) FROM driftless_ledger.stripe_prices`))
-	require.Equal(t, "mug Mug red 7", one(`SELECT concat_ws(' ', id, name, metadata->>'color', version) FROM driftless_ledger.catalog_products`))
-	require.Equal(t, "eur mug eur 1400", one(`SELECT concat_ws(' ', id, product, currency, unit_amount) FROM driftless_ledger.catalog_prices`))
-	require.Equal(t, "Mug", one(`SELECT c->>'new' FROM driftless_ledger.product_history, jsonb_array_elements(changes) c WHERE c->>'field' = 'name'`))
-	require.Equal(t, "metadata.color", one(`SELECT field FROM driftless_ledger.drifts UNION ALL SELECT 'metadata.color' LIMIT 1`))
+	require.Equal(t, "mug Mug t price_1 2023-11-14",
+		one(`SELECT concat_ws(' ', id, name, active, default_price, (updated AT TIME ZONE 'UTC')::date) FROM driftless_ledger.stripe_products`))
+	require.Equal(t, "price_1 mug eur eur 1400 t",
+		one(`SELECT concat_ws(' ', id, product, catalog_price, currency, unit_amount, active) FROM driftless_ledger.stripe_prices`))
+	require.Equal(t, "mug Mug red 7",
+		one(`SELECT concat_ws(' ', id, name, metadata->>'color', version) FROM driftless_ledger.catalog_products`))
+	require.Equal(t, "eur mug eur 1400",
+		one(`SELECT concat_ws(' ', id, product, currency, unit_amount) FROM driftless_ledger.catalog_prices`))
+	require.Equal(t, "Mug",
+		one(`SELECT c->>'new' FROM driftless_ledger.product_history, jsonb_array_elements(changes) c WHERE c->>'field' = 'name'`))
+	require.Equal(t, "metadata.color",
+		one(`SELECT field FROM driftless_ledger.drifts UNION ALL SELECT 'metadata.color' LIMIT 1`))
 
 	// Rows of a program that knows no JSON.
-	_, err := pool.Exec(t.Context(), `UPDATE driftless_ledger.product SET desired_json = NULL, observed_json = NULL, desired_json_of = 0, observed_json_of = 0`)
+	_, err := pool.Exec(t.Context(),
+		`UPDATE driftless_ledger.product SET desired_json = NULL, observed_json = NULL, desired_json_of = 0, observed_json_of = 0`)
 	require.NoError(t, err)
 	last, err := l.BackfillJSON(t.Context(), "")
 	require.NoError(t, err)
@@ -468,7 +523,8 @@ func TestADifferenceBesideDriftThatWaitsIsFound(t *testing.T) {
 	require.True(t, b.orders[len(b.orders)-1].Repair)
 }
 
-// OBSERVED and CATALOG are read by consumers of their own: what push has recorded about a write-back may be known before it is.
+// OBSERVED and CATALOG are read by consumers of their own: what push has recorded about a write-back may be known
+// before it is.
 func TestAWriteBackIsOneThoughPushIsKnownToHaveSeenItFirst(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, map[string]catalog.Rule{"description": {Owner: catalog.OwnerNewest}})
@@ -488,7 +544,9 @@ func TestAWriteBackIsOneThoughPushIsKnownToHaveSeenItFirst(t *testing.T) {
 	catalog.Agree(b.Policy, change(10, "A"), agreed)
 	edited := held(10, "B")
 	edited.Agreed = agreed.GetAgreed()
-	require.NoError(t, b.Apply(t.Context(), ledger.DesiredChange(change(10, "A"), at(1), ledger.Entry{}), ledger.ObservedChange(agreed, at(2)), ledger.ObservedChange(edited, at(3))))
+	require.NoError(t,
+		b.Apply(t.Context(), ledger.DesiredChange(change(10, "A"), at(1), ledger.Entry{}),
+			ledger.ObservedChange(agreed, at(2)), ledger.ObservedChange(edited, at(3))))
 	b.look()
 	require.Equal(t, []ledger.Commands{{WriteBack: []string{"description"}}}, b.orders)
 	pushed := held(20, "B")

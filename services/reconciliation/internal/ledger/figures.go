@@ -12,8 +12,8 @@ import (
 type Ages struct {
 	// Unsynced is since when the product has differed that has the longest. Dead ones are not counted.
 	Unsynced time.Time
-	// Drift is since when the oldest drift stands that is to be settled. What is only reported, by policy, or ignored, because somebody
-	// has decided so, is to stay.
+	// Drift is since when the oldest drift stands that is to be settled. What is only reported, by policy, or ignored,
+	// because somebody has decided so, is to stay.
 	Drift time.Time
 }
 
@@ -38,14 +38,16 @@ func (l *Ledger) Ages(ctx context.Context) (Ages, error) {
 
 // OpenLetters counts the open dead letters by reason.
 func (l *Ledger) OpenLetters(ctx context.Context) (map[string]uint64, error) {
-	rows, err := l.pool.Query(ctx, `SELECT reason, count(*) FROM driftless_ledger.dead_letter WHERE account = $1 AND closed_at IS NULL GROUP BY reason`, l.account)
+	rows, err := l.pool.Query(ctx,
+		`SELECT reason, count(*) FROM driftless_ledger.dead_letter WHERE account = $1 AND closed_at IS NULL GROUP BY reason`, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("count dead letters: %w", err)
 	}
 	out := map[string]uint64{}
 	var reason string
 	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&reason, &n}, func() error { out[reason] = uint64(n); return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&reason, &n},
+		func() error { out[reason] = uint64(n); return nil }); err != nil {
 		return nil, fmt.Errorf("count dead letters: %w", err)
 	}
 	return out, nil

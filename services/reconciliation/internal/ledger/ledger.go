@@ -23,21 +23,21 @@ var migrations embed.FS
 
 // Ledger is a connection to the ledger database. Safe for concurrent use, also by several processes.
 type Ledger struct {
-	// Policy says who is right where the sides differ; nil has the catalog own everything. Extras is what is done about active
-	// products that the catalog never had: ignore (or empty), report, archive or import. Set them before the first use, like
-	// the functions below.
+	// Policy says who is right where the sides differ; nil has the catalog own everything. Extras is what is done about
+	// active products that the catalog never had: ignore (or empty), report, archive or import. Set them before the
+	// first use, like the functions below.
 	Policy *catalog.Policy
 	Extras string
 
-	// Found is told of a product's new drift, and Settled of drift that is gone, before that is stored: an error of theirs keeps it
-	// from being stored. Nil is told of none.
+	// Found is told of a product's new drift, and Settled of drift that is gone, before that is stored: an error of
+	// theirs keeps it from being stored. Nil is told of none.
 	Found, Settled func(context.Context, *Product, []*Drift) error
 
 	// Due is called after a product was stored about whose drift something is to be done: see Drift. Nil is not called.
 	Due func()
 
-	// Closed is told of dead letters that have been closed, after that is stored, once at most; nil is told of none. Set it
-	// before the first use.
+	// Closed is told of dead letters that have been closed, after that is stored, once at most; nil is told of none.
+	// Set it before the first use.
 	Closed func(context.Context, []*meshv1.DeadLetter)
 
 	pool    database
@@ -134,8 +134,8 @@ type Entry struct {
 	Data []byte
 }
 
-// settling are the kinds of entries that settle the product's older dead letters that are about no version: it was brought
-// to its newest state since, or an operator has taken it up.
+// settling are the kinds of entries that settle the product's older dead letters that are about no version: it was
+// brought to its newest state since, or an operator has taken it up.
 var settling = []string{"applied", "repaired", "ordered"}
 
 // record adds entries.
@@ -145,7 +145,8 @@ func (l *Ledger) record(ctx context.Context, tx pgx.Tx, entries ...Entry) error 
 	}
 	batch := &pgx.Batch{}
 	for _, e := range entries {
-		batch.Queue(`INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id, data)
+		batch.Queue(
+			`INSERT INTO driftless_ledger.history (event_id, account, product_id, at, kind, version, detail, trace_id, data)
 			VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9) ON CONFLICT (event_id) DO NOTHING`,
 			cleanKey(e.EventID), l.account, e.Product, e.At, e.Kind, number(e.Version), e.Detail, e.TraceID, e.Data)
 	}

@@ -31,7 +31,13 @@ func desire(version, sequence uint64, name string) ledger.Change {
 		Account: "default", ProductId: product, Version: version, Operation: catalogv1.Operation_OPERATION_UPSERT,
 		Product: &catalogv1.Product{Id: product, Name: name},
 	}
-	entry := ledger.Entry{EventID: fmt.Sprintf("CATALOG:%d", sequence), Product: product, At: noon, Kind: "catalog_change", Version: version}
+	entry := ledger.Entry{
+		EventID: fmt.Sprintf("CATALOG:%d", sequence),
+		Product: product,
+		At:      noon,
+		Kind:    "catalog_change",
+		Version: version,
+	}
 	return ledger.DesiredChange(change, at(sequence), entry)
 }
 
@@ -50,8 +56,9 @@ func at(sequence uint64) ledger.Position {
 
 func bury(service string, version uint64) ledger.Change {
 	letter := &meshv1.DeadLetter{
-		Id: fmt.Sprintf("%s-%d", service, version), Service: service, Account: "default", ProductId: product, Version: version,
-		LastAt: timestamppb.New(noon),
+		Id: fmt.Sprintf("%s-%d", service, version), Service: service, Account: "default", ProductId: product,
+		Version: version,
+		LastAt:  timestamppb.New(noon),
 	}
 	entry := ledger.Entry{EventID: "DEAD:" + letter.GetId(), Product: product, At: noon, Kind: "dead", Version: version}
 	return ledger.DeadLetterChange(letter, entry)
@@ -127,7 +134,8 @@ func TestOrderAndRepetitionOfMessagesChangeNothing(t *testing.T) {
 		var applied uint64
 		for i := range rapid.IntRange(0, 4).Draw(t, "observed") {
 			applied = max(applied, rapid.Uint64Range(0, 4).Draw(t, "applied"))
-			messages = append(messages, observe(uint64(i+1), applied, rapid.SampledFrom([]string{"", "A", "B"}).Draw(t, "observed name")))
+			messages = append(messages,
+				observe(uint64(i+1), applied, rapid.SampledFrom([]string{"", "A", "B"}).Draw(t, "observed name")))
 		}
 
 		account := func() string { runs++; return fmt.Sprintf("account%d", runs) }
@@ -203,19 +211,23 @@ func TestDeadLetters(t *testing.T) {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 10)}, ledger.InSync, nil,
 		},
 		"is not closed by an older version's success": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 10), observe(1, 9, "A")}, ledger.Dead, []string{"ingestion-10"},
+			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 10), observe(1, 9, "A")}, ledger.Dead,
+			[]string{"ingestion-10"},
 		},
 		"of ingestion outlives the older wish": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")}, ledger.Dead, []string{"ingestion-20"},
+			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")}, ledger.Dead,
+			[]string{"ingestion-20"},
 		},
 		"of ingestion is closed by a newer wish": {
 			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
 		},
 		"of ingestion outlives push's older letter": {
-			[]ledger.Change{desire(10, 1, "A"), bury(ingestion, 20), bury(push, 10), desire(11, 2, "B")}, ledger.Dead, []string{"ingestion-20"},
+			[]ledger.Change{desire(10, 1, "A"), bury(ingestion, 20), bury(push, 10), desire(11, 2, "B")}, ledger.Dead,
+			[]string{"ingestion-20"},
 		},
 		"that comes again after it was closed stays closed": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending, nil,
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending,
+			nil,
 		},
 		"replaces the older one": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 12)}, ledger.Dead, []string{"push-12"},
@@ -224,7 +236,8 @@ func TestDeadLetters(t *testing.T) {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version outlives a newer wish and what is observed": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")}, ledger.Dead,
+			[]string{"push-0"},
 		},
 		"about no version keeps no product from drifting": {
 			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "B")}, ledger.Pending, []string{"push-0"},
@@ -233,22 +246,28 @@ func TestDeadLetters(t *testing.T) {
 			[]ledger.Change{bury(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version stands beside one about a version": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)}, ledger.Dead, []string{"push-0", "push-10", "ingestion-0"},
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)}, ledger.Dead,
+			[]string{"push-0", "push-10", "ingestion-0"},
 		},
 		"about no version outlives one about a version": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")}, ledger.Dead,
+			[]string{"push-0"},
 		},
 		"about no version is settled by a later success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0), record("applied", time.Second)}, ledger.InSync, nil,
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0),
+				record("applied", time.Second)}, ledger.InSync, nil,
 		},
 		"about no version comes after the later success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second), bury(push, 0)}, ledger.InSync, nil,
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second), bury(push, 0)},
+			ledger.InSync, nil,
 		},
 		"about no version is not settled by an earlier success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("applied", -time.Second)}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("applied", -time.Second)},
+			ledger.Dead, []string{"push-0"},
 		},
 		"about no version is not settled by an event": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("confirmed", time.Second)}, ledger.Dead, []string{"push-0"},
+			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("confirmed", time.Second)},
+			ledger.Dead, []string{"push-0"},
 		},
 		"about no version is settled by an operator": {
 			[]ledger.Change{bury(push, 0), record("ordered", time.Second)}, ledger.Left, nil,
@@ -275,7 +294,8 @@ func TestDeadLetters(t *testing.T) {
 			require.Equal(t, got, sum(t, t.Context(), together), "in one transaction it ends as in several")
 			require.Equal(t, map[ledger.State]uint64{c.state: 1}, got.Counts)
 			require.Equal(t, want, got.Letters)
-			require.Equal(t, c.state != ledger.InSync && c.state != ledger.Left, len(differing(t, t.Context(), l)) == 1, "a dead product is among those that differ")
+			require.Equal(t, c.state != ledger.InSync && c.state != ledger.Left, len(differing(t, t.Context(), l)) == 1,
+				"a dead product is among those that differ")
 			for id, n := range got.History {
 				require.Equal(t, 1, n, id)
 			}
@@ -301,7 +321,12 @@ func TestClosedLettersAreToldOnceAndDropsAreRecorded(t *testing.T) {
 	}
 	drop := func(service string, version uint64) bool {
 		letter := &meshv1.DeadLetter{Id: fmt.Sprintf("%s-%d", service, version), ProductId: product, Version: version}
-		dropped, err := l.Drop(ctx, letter, ledger.Entry{EventID: "DROP:" + letter.GetId(), Product: product, At: noon, Kind: "dropped"})
+		dropped, err := l.Drop(ctx, letter, ledger.Entry{
+			EventID: "DROP:" + letter.GetId(),
+			Product: product,
+			At:      noon,
+			Kind:    "dropped",
+		})
 		require.NoError(t, err)
 		return dropped
 	}
@@ -322,7 +347,8 @@ func TestClosedLettersAreToldOnceAndDropsAreRecorded(t *testing.T) {
 	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, got.Counts, "as if the letter had never come")
 	require.Equal(t, 1, got.History["DROP:ingestion-20"])
 	require.NoError(t, l.Apply(ctx, bury("ingestion", 20)))
-	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, sum(t, ctx, l).Counts, "a dropped letter that comes again stays dropped")
+	require.Equal(t, map[ledger.State]uint64{ledger.Pending: 1}, sum(t, ctx, l).Counts,
+		"a dropped letter that comes again stays dropped")
 
 	require.NoError(t, l.Apply(ctx, desire(30, 2, "B")))
 	require.NoError(t, l.Apply(ctx, bury("push", 25)))
@@ -368,7 +394,8 @@ func TestANewWishOfADriftedProductHasItsOwnTimeToArrive(t *testing.T) {
 		return nil
 	}
 	wish := &catalogv1.ProductChange{
-		Account: "default", ProductId: product, Version: 12, Operation: catalogv1.Operation_OPERATION_UPSERT, Product: &catalogv1.Product{Id: product, Name: "by hand"},
+		Account: "default", ProductId: product, Version: 12, Operation: catalogv1.Operation_OPERATION_UPSERT,
+		Product: &catalogv1.Product{Id: product, Name: "by hand"},
 	}
 	require.NoError(t, l.Apply(t.Context(), ledger.DesiredChange(wish, at(3), ledger.Entry{})))
 	state(ledger.InSync)
@@ -382,18 +409,27 @@ func TestWhatAStreamMadeAnewStoresLaterIsNewer(t *testing.T) {
 	for _, m := range []ledger.Change{desire(10, 7, "A"), observe(7, 10, "A")} {
 		require.NoError(t, l.Apply(t.Context(), m))
 	}
-	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: 10, Product: &catalogv1.Product{Id: product, Name: "B"}}
+	observed := &catalogv1.Observed{
+		Account:   "default",
+		ProductId: product,
+		Version:   10,
+		Product:   &catalogv1.Product{Id: product, Name: "B"},
+	}
 	for _, anew := range []ledger.Position{
 		{Sequence: 1, Stored: at(7).Stored.Add(-time.Minute)},
 		{Sequence: 7, Stored: at(7).Stored},
 	} {
 		require.NoError(t, l.Apply(t.Context(), ledger.ObservedChange(observed, anew)))
-		require.Equal(t, map[ledger.State]uint64{ledger.InSync: 1}, sum(t, t.Context(), l).Counts, "it is older, or the same")
+		require.Equal(t, map[ledger.State]uint64{ledger.InSync: 1}, sum(t, t.Context(), l).Counts,
+			"it is older, or the same")
 	}
-	require.NoError(t, l.Apply(t.Context(), ledger.ObservedChange(observed, ledger.Position{Sequence: 1, Stored: at(8).Stored})))
-	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts, "changed by others after its version was applied")
+	require.NoError(t,
+		l.Apply(t.Context(), ledger.ObservedChange(observed, ledger.Position{Sequence: 1, Stored: at(8).Stored})))
+	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts,
+		"changed by others after its version was applied")
 	require.NoError(t, l.Apply(t.Context(), desire(10, 2, "B")))
-	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts, "stored before what is known")
+	require.Equal(t, map[ledger.State]uint64{ledger.Drifted: 1}, sum(t, t.Context(), l).Counts,
+		"stored before what is known")
 }
 
 func TestTheGrantThatIsMissingIsNamed(t *testing.T) {
@@ -411,6 +447,7 @@ func TestTheGrantThatIsMissingIsNamed(t *testing.T) {
 	require.NoError(t, err)
 	u.User = url.UserPassword(role, "hidden")
 	_, err = ledger.Open(t.Context(), u.String(), "default", nil)
-	require.ErrorContains(t, err, fmt.Sprintf("GRANT CREATE ON DATABASE %q TO %q;", strings.TrimPrefix(u.Path, "/"), role))
+	require.ErrorContains(t, err,
+		fmt.Sprintf("GRANT CREATE ON DATABASE %q TO %q;", strings.TrimPrefix(u.Path, "/"), role))
 	require.NotContains(t, err.Error(), "hidden")
 }

@@ -43,8 +43,8 @@ type Product struct {
 	Repairs      int
 	// Postpone is how long what is due is put off; whoever is told of it may set it, and nothing has been done then.
 	Postpone time.Duration
-	// Decisions are about all differences, those that are only to be reported included. Their texts are as the ledger stores
-	// them.
+	// Decisions are about all differences, those that are only to be reported included. Their texts are as the ledger
+	// stores them.
 	Decisions []catalog.Decision
 
 	desiredVersion uint64
@@ -96,7 +96,8 @@ func (p *Product) Steps() []catalog.Step { return catalog.Diff(p.effective, p.Ob
 // Open is the drift that is open, as far as it was read with the product.
 func (p *Product) Open() []*Drift { return p.open }
 
-// gone reports whether a product is neither in the catalog nor active in Stripe: it left the catalog, or never was a product.
+// gone reports whether a product is neither in the catalog nor active in Stripe: it left the catalog, or never was a
+// product.
 func (p *Product) gone() bool {
 	return p.Desired.GetProduct() == nil && !p.Observed.GetProduct().GetActive()
 }
@@ -118,10 +119,12 @@ func (l *Ledger) resolve(p *Product) {
 	}
 	r := catalog.Resolve(l.Policy, p.Desired, p.Observed, x)
 	p.effective, p.Decisions = r.Effective, r.Decisions
-	p.Differs = len(p.Steps()) > 0 || slices.ContainsFunc(r.Decisions, func(d catalog.Decision) bool { return d.Action == catalog.WriteBack })
+	p.Differs = len(p.Steps()) > 0 ||
+		slices.ContainsFunc(r.Decisions, func(d catalog.Decision) bool { return d.Action == catalog.WriteBack })
 	if action, ok := extraActions[l.Extras]; ok && isExtra(p) {
 		p.Decisions = append(p.Decisions, catalog.Decision{
-			Difference: catalog.Difference{Kind: catalog.Extra, Stripe: p.Observed.GetProduct().GetName()}, Action: action,
+			Difference: catalog.Difference{Kind: catalog.Extra, Stripe: p.Observed.GetProduct().GetName()},
+			Action:     action,
 		})
 		p.Differs = action != catalog.Report
 	}
@@ -134,82 +137,95 @@ func (l *Ledger) resolve(p *Product) {
 }
 
 // extraActions are what the settings of extras mean: to archive one repairs Stripe, to import it writes it back.
-var extraActions = map[string]catalog.Action{"report": catalog.Report, "archive": catalog.Repair, "import": catalog.WriteBack}
-
-// isExtra says whether a product is active in Stripe and the catalog never had it. One that push has been at is a product
-// whose state the ledger has yet to learn.
-func isExtra(p *Product) bool {
-	o := p.Observed
-	return p.Desired == nil && o.GetProduct().GetActive() && o.GetVersion() == 0 && o.GetClaim() == nil && len(o.GetIntents()) == 0
+var extraActions = map[string]catalog.Action{
+	"report":  catalog.Report,
+	"archive": catalog.Repair,
+	"import":  catalog.WriteBack,
 }
 
-// DesiredChange takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older than
-// what is known changes nothing but the trail; of equal versions the one stored later counts.
+// isExtra says whether a product is active in Stripe and the catalog never had it. One that push has been at is a
+// product whose state the ledger has yet to learn.
+func isExtra(p *Product) bool {
+	o := p.Observed
+	return p.Desired == nil && o.GetProduct().GetActive() && o.GetVersion() == 0 && o.GetClaim() == nil &&
+		len(o.GetIntents()) == 0
+}
+
+// DesiredChange takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older
+// than what is known changes nothing but the trail; of equal versions the one stored later counts.
 func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Change {
-	return Change{Product: change.GetProductId(), Entry: entry, edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (_ bool, err error) {
-		if change.GetVersion() < p.desiredVersion || change.GetVersion() == p.desiredVersion && !at.after(p.desiredAt) {
-			return false, nil
-		}
-		if p.data, err = changesOf(p.Desired, change); err != nil {
-			return false, err
-		}
-		if change.GetVersion() > p.desiredVersion {
-			// A new wish has its own time to arrive.
-			p.DiffersSince = time.Time{}
-			if p.State == Drifted {
-				p.State = Pending
+	return Change{Product: change.GetProductId(), Entry: entry,
+		edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (_ bool, err error) {
+			if change.GetVersion() < p.desiredVersion ||
+				change.GetVersion() == p.desiredVersion && !at.after(p.desiredAt) {
+				return false, nil
 			}
-		}
-		kept := proto.CloneOf(change)
-		kept.RowImages = nil
-		p.Desired, p.desiredVersion, p.desiredAt = kept, change.GetVersion(), at
-		return true, nil
-	}}
+			if p.data, err = changesOf(p.Desired, change); err != nil {
+				return false, err
+			}
+			if change.GetVersion() > p.desiredVersion {
+				// A new wish has its own time to arrive.
+				p.DiffersSince = time.Time{}
+				if p.State == Drifted {
+					p.State = Pending
+				}
+			}
+			kept := proto.CloneOf(change)
+			kept.RowImages = nil
+			p.Desired, p.desiredVersion, p.desiredAt = kept, change.GetVersion(), at
+			return true, nil
+		}}
 }
 
 // ObservedChange takes an observed state from OBSERVED into account; an older one than the known one changes nothing.
 func ObservedChange(observed *catalogv1.Observed, at Position) Change {
-	return Change{Product: observed.GetProductId(), edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (bool, error) {
-		if !at.after(p.observedAt) {
-			return false, nil
-		}
-		before := p.Observed
-		p.Observed, p.observedAt, p.readied = observed, at, readied(before, observed)
-		p.byOthers = func(l *Ledger) []catalog.Decision { return l.byOthers(p, before) }
-		for _, id := range observed.GetRecentEvents() {
-			if !catalog.SeenEvent(before, id) {
-				p.news = append(p.news, id)
+	return Change{Product: observed.GetProductId(),
+		edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (bool, error) {
+			if !at.after(p.observedAt) {
+				return false, nil
 			}
-		}
-		return true, nil
-	}}
+			before := p.Observed
+			p.Observed, p.observedAt, p.readied = observed, at, readied(before, observed)
+			p.byOthers = func(l *Ledger) []catalog.Decision { return l.byOthers(p, before) }
+			for _, id := range observed.GetRecentEvents() {
+				if !catalog.SeenEvent(before, id) {
+					p.news = append(p.news, id)
+				}
+			}
+			return true, nil
+		}}
 }
 
 // Forget drops what Stripe holds under an id that the catalog never had: it stands for a product of the catalog. What
 // happened to it stays in the history.
 func (l *Ledger) Forget(ctx context.Context, stripeID string) error {
-	if _, err := l.pool.Exec(ctx, `DELETE FROM driftless_ledger.product WHERE account = $1 AND product_id = $2 AND desired IS NULL`, l.account, stripeID); err != nil {
+	if _, err := l.pool.Exec(ctx,
+		`DELETE FROM driftless_ledger.product WHERE account = $1 AND product_id = $2 AND desired IS NULL`, l.account,
+		stripeID); err != nil {
 		return fmt.Errorf("forget product %s: %w", stripeID, err)
 	}
 	return nil
 }
 
-// byOthers are the differences that a change of the observed state has brought to a product that push had brought to its
-// newest version: others have made them. It is nobody's drift while push is at the product, or while the ledger knows an older
-// version than push has applied.
+// byOthers are the differences that a change of the observed state has brought to a product that push had brought to
+// its newest version: others have made them. It is nobody's drift while push is at the product, or while the ledger
+// knows an older version than push has applied.
 func (l *Ledger) byOthers(p *Product, before *catalogv1.Observed) []catalog.Decision {
 	if isExtra(p) {
 		return p.Decisions
 	}
 	o := p.Observed
-	if before == nil || o.GetClaim() != nil || o.GetStale() || o.GetVersion() == 0 || o.GetVersion() != p.desiredVersion || before.GetVersion() != o.GetVersion() {
+	if before == nil || o.GetClaim() != nil || o.GetStale() || o.GetVersion() == 0 ||
+		o.GetVersion() != p.desiredVersion || before.GetVersion() != o.GetVersion() {
 		return nil
 	}
 	earlier := &Product{Desired: p.Desired, Observed: before, open: p.open}
 	l.resolve(earlier)
 	return slices.DeleteFunc(slices.Clone(p.Decisions), func(d catalog.Decision) bool {
 		// A price that others make may become the default in the next moment: it has a grace period.
-		return isExtraPrice(p, d.Difference) || slices.ContainsFunc(earlier.Decisions, func(e catalog.Decision) bool { return e.Difference == d.Difference })
+		return isExtraPrice(p, d.Difference) ||
+			slices.ContainsFunc(earlier.Decisions,
+				func(e catalog.Decision) bool { return e.Difference == d.Difference })
 	})
 }
 
@@ -221,7 +237,8 @@ func (l *Ledger) settle(p *Product) (closes bool) {
 	} else if p.DiffersSince.IsZero() {
 		p.DiffersSince = l.now()
 	}
-	if p.deadVersion != nil && (p.desiredVersion > *p.deadVersion || !p.Differs && p.Observed.GetVersion() >= *p.deadVersion) {
+	if p.deadVersion != nil &&
+		(p.desiredVersion > *p.deadVersion || !p.Differs && p.Observed.GetVersion() >= *p.deadVersion) {
 		p.deadVersion, closes = nil, true
 	}
 	switch {
@@ -230,7 +247,9 @@ func (l *Ledger) settle(p *Product) (closes bool) {
 		p.State = Dead
 	case p.Desired == nil && p.Observed.GetProduct() != nil && (p.State != Drifted || !p.unsettled):
 		p.State = Extra
-	case !p.unsettled, len(p.open) > 0 && !slices.ContainsFunc(p.Decisions, func(d catalog.Decision) bool { return !p.ignores(d.Field) }):
+	case !p.unsettled,
+		len(p.open) > 0 &&
+			!slices.ContainsFunc(p.Decisions, func(d catalog.Decision) bool { return !p.ignores(d.Field) }):
 		p.State = InSync
 	case p.State != Drifted:
 		p.State = Pending
@@ -315,8 +334,10 @@ func (l *Ledger) row(p *Product) ([]any, error) {
 		deadVersion = new(number(*p.deadVersion))
 	}
 	return []any{
-		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredAt.Sequence), observed, int64(p.observedAt.Sequence),
-		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince), nullable(p.DriftedAt), p.Repairs,
+		l.account, p.ID, desired, number(p.desiredVersion), int64(p.desiredAt.Sequence), observed,
+		int64(p.observedAt.Sequence),
+		number(p.Observed.GetVersion()), claimed, string(p.State), p.Differs, nullable(p.DiffersSince),
+		nullable(p.DriftedAt), p.Repairs,
 		nullable(p.repairAt), deadVersion, p.desiredAt.Stored, p.observedAt.Stored, p.deadUnversioned,
 		p.unsettled, len(p.open), desiredJSON, observedJSON, p.gone(),
 	}, nil
@@ -340,7 +361,8 @@ func scanProduct(row pgx.CollectableRow) (*Product, error) {
 	var state string
 	var sequence, revision int64
 	var since, drifted, repairAt *time.Time
-	if err := row.Scan(&p.ID, &desired, &version, &sequence, &p.desiredAt.Stored, &observed, &revision, &p.observedAt.Stored, &state, &p.Differs,
+	if err := row.Scan(&p.ID, &desired, &version, &sequence, &p.desiredAt.Stored, &observed, &revision,
+		&p.observedAt.Stored, &state, &p.Differs,
 		&since, &drifted, &p.Repairs, &repairAt, &dead, &p.deadUnversioned, &p.unsettled, &p.openDrift); err != nil {
 		return nil, err //nolint:wrapcheck // the caller names the product
 	}

@@ -11,7 +11,8 @@ import (
 
 // Counts returns how many products are in which state, those that left the catalog counted apart.
 func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
-	rows, err := l.pool.Query(ctx, `SELECT CASE WHEN gone AND state IN ('in_sync', 'orphan') THEN 'left' ELSE state END, count(*)
+	rows, err := l.pool.Query(ctx,
+		`SELECT CASE WHEN gone AND state IN ('in_sync', 'orphan') THEN 'left' ELSE state END, count(*)
 		FROM driftless_ledger.product WHERE account = $1 GROUP BY 1`, l.account)
 	if err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
@@ -19,26 +20,31 @@ func (l *Ledger) Counts(ctx context.Context) (map[State]uint64, error) {
 	out := map[State]uint64{}
 	var state string
 	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error { out[State(state)] = uint64(n); return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&state, &n},
+		func() error { out[State(state)] = uint64(n); return nil }); err != nil {
 		return nil, fmt.Errorf("count products: %w", err)
 	}
 	return out, nil
 }
 
-// differing selects what differs, be it only to be reported, and what is dead. A difference that somebody has said is none does not
-// count.
+// differing selects what differs, be it only to be reported, and what is dead. A difference that somebody has said is
+// none does not count.
 const differing = `(differs OR state = 'dead' OR unsettled AND (state IN ('pending', 'drifted') OR EXISTS (SELECT FROM driftless_ledger.drift d
 		WHERE d.account = p.account AND d.product_id = p.product_id AND d.settled_at IS NULL AND d.state <> 'ignored')))`
 
-// Differing yields the products that differ or are dead, of those named or of all, by id: the first ones after the given id, up to
-// the limit. It returns whether there are more, and how many were compared, before or after that id: of all, those that the catalog
-// has or that are active in Stripe. What ingestion has refused is dead and differs in nothing: CATALOG does not hold it.
-func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limit int, yield func(*Product)) (more bool, compared uint64, err error) {
+// Differing yields the products that differ or are dead, of those named or of all, by id: the first ones after the
+// given id, up to the limit. It returns whether there are more, and how many were compared, before or after that id: of
+// all, those that the catalog has or that are active in Stripe. What ingestion has refused is dead and differs in
+// nothing: CATALOG does not hold it.
+func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limit int,
+	yield func(*Product)) (more bool, compared uint64, err error) {
 	if ids == nil {
 		ids = []string{}
 	}
-	rows, err := l.pool.Query(ctx, selectProducts+` p WHERE account = $1 AND (unsettled OR state = 'dead') AND `+differing+`
-		AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id > $3 ORDER BY product_id LIMIT $4`, l.account, ids, after, limit+1)
+	rows, err := l.pool.Query(ctx,
+		selectProducts+` p WHERE account = $1 AND (unsettled OR state = 'dead') AND `+differing+`
+		AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND product_id > $3 ORDER BY product_id LIMIT $4`,
+		l.account, ids, after, limit+1)
 	if err != nil {
 		return false, 0, fmt.Errorf("list products that differ: %w", err)
 	}
@@ -85,7 +91,8 @@ func (l *Ledger) Products(ctx context.Context, ids []string) (map[string]*Produc
 // Unknown returns those of some products of which the ledger has nothing.
 func (l *Ledger) Unknown(ctx context.Context, ids []string) ([]string, error) {
 	rows, err := l.pool.Query(ctx, `SELECT DISTINCT id FROM unnest($2::text[]) id
-		WHERE NOT EXISTS (SELECT FROM driftless_ledger.product WHERE account = $1 AND product_id = id) ORDER BY id`, l.account, ids)
+		WHERE NOT EXISTS (SELECT FROM driftless_ledger.product WHERE account = $1 AND product_id = id) ORDER BY id`,
+		l.account, ids)
 	if err != nil {
 		return nil, fmt.Errorf("look for products: %w", err)
 	}
@@ -96,13 +103,15 @@ func (l *Ledger) Unknown(ctx context.Context, ids []string) ([]string, error) {
 	return unknown, nil
 }
 
-// Known yields the products of which something is known, of those named or of all, by id: the first ones after the given
-// id, up to the limit. It returns the id to go on after, "" if there are no more.
-func (l *Ledger) Known(ctx context.Context, ids []string, after string, limit int, yield func(*Product)) (next string, err error) {
+// Known yields the products of which something is known, of those named or of all, by id: the first ones after the
+// given id, up to the limit. It returns the id to go on after, "" if there are no more.
+func (l *Ledger) Known(ctx context.Context, ids []string, after string, limit int,
+	yield func(*Product)) (next string, err error) {
 	if ids == nil {
 		ids = []string{}
 	}
-	rows, err := l.pool.Query(ctx, selectProducts+` WHERE account = $1 AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))
+	rows, err := l.pool.Query(ctx,
+		selectProducts+` WHERE account = $1 AND (cardinality($2::text[]) = 0 OR product_id = ANY($2))
 		AND product_id > $3 ORDER BY product_id LIMIT $4`, l.account, ids, after, limit)
 	if err != nil {
 		return "", fmt.Errorf("list products: %w", err)
@@ -133,7 +142,8 @@ type Adoption struct {
 
 // Adoptions returns what the entries of these ids say: those of outcomes that are recorded yet.
 func (l *Ledger) Adoptions(ctx context.Context, eventIDs []string) ([]Adoption, error) {
-	rows, err := l.pool.Query(ctx, `SELECT event_id, product_id, kind, detail FROM driftless_ledger.history WHERE account = $1 AND event_id = ANY($2)`, l.account, eventIDs)
+	rows, err := l.pool.Query(ctx,
+		`SELECT event_id, product_id, kind, detail FROM driftless_ledger.history WHERE account = $1 AND event_id = ANY($2)`, l.account, eventIDs)
 	if err != nil {
 		return nil, fmt.Errorf("look for adoptions: %w", err)
 	}
@@ -146,7 +156,8 @@ func (l *Ledger) Adoptions(ctx context.Context, eventIDs []string) ([]Adoption, 
 
 // History returns the newest entries about a product, newest first.
 func (l *Ledger) History(ctx context.Context, product string, limit int) ([]Entry, error) {
-	rows, err := l.pool.Query(ctx, `SELECT event_id, at, kind, version::text, detail, trace_id, data FROM driftless_ledger.history
+	rows, err := l.pool.Query(ctx,
+		`SELECT event_id, at, kind, version::text, detail, trace_id, data FROM driftless_ledger.history
 		WHERE account = $1 AND product_id = $2 ORDER BY at DESC, id DESC LIMIT $3`, l.account, product, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list the history of product %s: %w", product, err)

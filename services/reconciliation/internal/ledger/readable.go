@@ -36,8 +36,8 @@ func encodeReadable(m proto.Message) ([]byte, error) {
 const storeReadable = `UPDATE driftless_ledger.product SET desired_json = $3, desired_json_of = desired_sequence, observed_json = $4, observed_json_of = observed_revision, gone = $5
 	WHERE account = $1 AND product_id = $2`
 
-// BackfillJSON brings the JSON of one batch of products, those after an id, up to date: that of an older program's rows is missing
-// or behind. It returns the last id of the batch, empty if there are no more.
+// BackfillJSON brings the JSON of one batch of products, those after an id, up to date: that of an older program's rows
+// is missing or behind. It returns the last id of the batch, empty if there are no more.
 func (l *Ledger) BackfillJSON(ctx context.Context, after string) (last string, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND product_id > $2

@@ -9,8 +9,8 @@ import (
 // pruneBatch is how many rows one statement deletes: it holds nobody up.
 const pruneBatch = 1000
 
-// Prune deletes one batch of each of what is older than an age: entries of the audit trail, settled drift and closed dead
-// letters. It returns how many rows it deleted; 0 means that nothing is left to delete.
+// Prune deletes one batch of each of what is older than an age: entries of the audit trail, settled drift and closed
+// dead letters. It returns how many rows it deleted; 0 means that nothing is left to delete.
 func (l *Ledger) Prune(ctx context.Context, age time.Duration) (deleted int64, err error) {
 	before := l.now().Add(-age)
 	for _, what := range []string{

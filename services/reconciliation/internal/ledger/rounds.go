@@ -23,8 +23,8 @@ type settlement struct {
 	Catalog, Stripe string
 }
 
-// undone reports whether the side that was given the other's value has been given another one since. A side that only changes
-// its own value again, as in several edits of one name in the dashboard, undoes nothing.
+// undone reports whether the side that was given the other's value has been given another one since. A side that only
+// changes its own value again, as in several edits of one name in the dashboard, undoes nothing.
 func (s settlement) undone(now catalog.Difference) bool {
 	if s.State == WrittenBack {
 		return now.Catalog != s.Stripe
@@ -60,7 +60,8 @@ func (l *Ledger) endless(ctx context.Context, tx pgx.Tx, d *Drift) error {
 	}
 	if n := rounds(settled, d.Difference); n >= Rounds && d.Action != catalog.Report {
 		d.State = Waiting
-		d.Detail = fmt.Sprintf("settled and changed back %d times within %s: two sides keep overwriting each other", n, RoundsWindow)
+		d.Detail = fmt.Sprintf("settled and changed back %d times within %s: two sides keep overwriting each other", n,
+			RoundsWindow)
 	}
 	return nil
 }

@@ -100,8 +100,8 @@ func grouped(rows []row, column string) map[string][]row {
 	return out
 }
 
-// text is a column's value, empty for NULL. A list or an object is written as Go prints it: that equals nothing in Stripe,
-// so that a comparison fails.
+// text is a column's value, empty for NULL. A list or an object is written as Go prints it: that equals nothing in
+// Stripe, so that a comparison fails.
 func (r row) text(column string) string {
 	switch v := r[column].(type) {
 	case nil:
@@ -175,8 +175,8 @@ func (t *tables) moment(text string) time.Time {
 // decimals are the places that a currency has after the point, where they are not two.
 var decimals = map[string]int{"jpy": 0, "krw": 0, "kwd": 3}
 
-// minor turns an amount in major units into the currency's minor unit, rounded half away from zero. Stripe takes currencies
-// of three places only in steps of ten: https://docs.stripe.com/currencies#three-decimal
+// minor turns an amount in major units into the currency's minor unit, rounded half away from zero. Stripe takes
+// currencies of three places only in steps of ten: https://docs.stripe.com/currencies#three-decimal
 func (t *tables) minor(amount, currency string) string {
 	places, ok := decimals[currency]
 	if !ok {

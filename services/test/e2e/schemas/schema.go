@@ -19,7 +19,8 @@ var files embed.FS
 type Schema struct {
 	// Name is that of its folder.
 	Name string
-	// Accounts are the names of the Stripe accounts in its configuration; one that is empty if there is no such section.
+	// Accounts are the names of the Stripe accounts in its configuration; one that is empty if there is no such
+	// section.
 	Accounts []string
 	// Role is the role with the least rights that role.sql makes for Driftless; empty if there is no such file.
 	Role string

@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftless-sync/driftless/services/test/e2e/schemas"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/test/e2e/schemas"
 )
 
 // create makes a schema in a database of its own.
@@ -86,7 +86,8 @@ func concerned(w config.WatchedTable) string {
 	}
 	query := parameter.ReplaceAllString(w.Products, `watched_row."$1"`)
 	//nolint:unqueryvet // the query may use any column of the row
-	return fmt.Sprintf("SELECT DISTINCT i.id::text FROM (SELECT * FROM %s%s) watched_row CROSS JOIN LATERAL (%s) i (id) WHERE i.id IS NOT NULL", w.Table, where, query)
+	return fmt.Sprintf(
+		"SELECT DISTINCT i.id::text FROM (SELECT * FROM %s%s) watched_row CROSS JOIN LATERAL (%s) i (id) WHERE i.id IS NOT NULL", w.Table, where, query)
 }
 
 func TestSchema_EveryChangeRuns(t *testing.T) {

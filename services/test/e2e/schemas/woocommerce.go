@@ -17,7 +17,8 @@ func woocommerce(t *tables, _ string) Catalog {
 	categories := map[string][]string{}
 	for _, r := range t.all("wp_term_relationships") {
 		if x := taxonomy[r.text("term_taxonomy_id")]; x.text("taxonomy") == "product_cat" {
-			categories[r.text("object_id")] = append(categories[r.text("object_id")], terms[x.text("term_id")].text("name"))
+			categories[r.text("object_id")] = append(categories[r.text("object_id")],
+				terms[x.text("term_id")].text("name"))
 		}
 	}
 	kept := func(r row) bool { return r.text("post_status") != "trash" }
