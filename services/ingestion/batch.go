@@ -198,7 +198,8 @@ func spelling(reading mapping.Reading, id string) string {
 // visibleStates reads until the snapshot sees every transaction of the batch: a commit reaches the log, and so us, a
 // moment before other sessions see it; with a synchronous standby that moment is its round trip.
 func (in *ingester) visibleStates(ctx context.Context, m *mapping.Mapping, ids []string,
-	chunks []*wal.Chunk) (mapping.Reading, error) {
+	chunks []*wal.Chunk,
+) (mapping.Reading, error) {
 	if len(ids) == 0 {
 		// Readings that are labelled with this position later rely on it.
 		for _, c := range chunks {
@@ -367,7 +368,8 @@ func ofState(letter *meshv1.DeadLetter) bool {
 // publish stores products that Stripe would refuse on DEAD, and then the others on CATALOG in batches: once those are
 // stored, the changes before them are not read again after a crash.
 func (in *ingester) publish(ctx context.Context, t *turn, lane topology.Lane, out []mesh.Outgoing,
-	dead []deadProduct) error {
+	dead []deadProduct,
+) error {
 	if len(dead) > 0 {
 		if err := t.fence.IsHeld(ctx, lane); err != nil {
 			return t.check(err)

@@ -309,7 +309,8 @@ type difference struct {
 
 // differing are the products of a reading that differ from CATALOG, and those that Stripe would refuse.
 func (c *comparison) differing(ctx context.Context, ids []string,
-	reading mapping.Reading) (out []difference, dead []deadProduct, err error) {
+	reading mapping.Reading,
+) (out []difference, dead []deadProduct, err error) {
 	latest, err := c.in.mesh.Desired().States(ctx, c.in.account, ids)
 	if err != nil {
 		return nil, nil, err

@@ -102,8 +102,10 @@ func TestCatalogLost(t *testing.T) {
 		"older ones left":  {mesh.CatalogState{Created: made, LastSeq: 140, Messages: 80}, ""},
 		"purged":           {mesh.CatalogState{Created: made, LastSeq: 100}, "purged"},
 		"a product purged": {mesh.CatalogState{Created: made, LastSeq: 100, Messages: 78}, "purged"},
-		"made again": {mesh.CatalogState{Created: made.Add(time.Hour), LastSeq: 200, Messages: 200},
-			"made again"},
+		"made again": {
+			mesh.CatalogState{Created: made.Add(time.Hour), LastSeq: 200, Messages: 200},
+			"made again",
+		},
 		"put back": {mesh.CatalogState{Created: made, LastSeq: 90, Messages: 80}, "put back"},
 	} {
 		got := catalogLost(before, c.now)

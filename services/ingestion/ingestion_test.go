@@ -364,8 +364,10 @@ func TestMappingOfTheOperatorsOwnTables(t *testing.T) {
 	r.cfg.Mapping = &config.Mapping{
 		Products: `SELECT sku AS id, title AS name, NOT gone AS active FROM shop.items -- ours`,
 		Prices:   `SELECT code AS id, sku AS product, 'eur' AS currency, cents AS unit_amount FROM shop.tariffs;`,
-		Watch: []config.WatchedTable{{Table: "shop.items", ProductID: "sku"},
-			{Table: "shop.tariffs", ProductID: "sku"}},
+		Watch: []config.WatchedTable{
+			{Table: "shop.items", ProductID: "sku"},
+			{Table: "shop.tariffs", ProductID: "sku"},
+		},
 	}
 	r.start()
 	r.exec(`INSERT INTO shop.items VALUES (1, 'One'), (2, 'Two')`)
@@ -415,21 +417,35 @@ func TestBadSettingsEndTheStartWithWhatMendsThem(t *testing.T) {
 		mapping *config.Mapping
 		want    []string
 	}{
-		"missing column": {own(config.Mapping{Products: `SELECT id FROM items`}),
-			[]string{`products query misses column "name"`}},
-		"missing amount": {own(config.Mapping{Prices: `SELECT id, item AS product, currency FROM tariffs`}),
-			[]string{"prices query returns no amount"}},
-		"misspelt column": {own(config.Mapping{Products: `SELECT id, name, name AS descript FROM items`}),
-			[]string{`column "descript"`, `"description" is`}},
-		"float amount": {own(
-			config.Mapping{Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`}),
-			[]string{"double precision", "never float"}},
-		"refused query": {own(config.Mapping{Products: `SELECT id, name FROM nowhere`}),
-			[]string{"products query is refused", "nowhere"}},
-		"missing table": {own(config.Mapping{Watch: []config.WatchedTable{{Table: "nowhere", ProductID: "id"}}}),
-			[]string{"watched table nowhere does not exist"}},
-		"missing column id": {own(config.Mapping{Watch: []config.WatchedTable{{Table: "items", ProductID: "sku"}}}),
-			[]string{"has no column sku"}},
+		"missing column": {
+			own(config.Mapping{Products: `SELECT id FROM items`}),
+			[]string{`products query misses column "name"`},
+		},
+		"missing amount": {
+			own(config.Mapping{Prices: `SELECT id, item AS product, currency FROM tariffs`}),
+			[]string{"prices query returns no amount"},
+		},
+		"misspelt column": {
+			own(config.Mapping{Products: `SELECT id, name, name AS descript FROM items`}),
+			[]string{`column "descript"`, `"description" is`},
+		},
+		"float amount": {
+			own(
+				config.Mapping{Prices: `SELECT id, item AS product, currency, 1.5::float8 AS unit_amount FROM tariffs`}),
+			[]string{"double precision", "never float"},
+		},
+		"refused query": {
+			own(config.Mapping{Products: `SELECT id, name FROM nowhere`}),
+			[]string{"products query is refused", "nowhere"},
+		},
+		"missing table": {
+			own(config.Mapping{Watch: []config.WatchedTable{{Table: "nowhere", ProductID: "id"}}}),
+			[]string{"watched table nowhere does not exist"},
+		},
+		"missing column id": {
+			own(config.Mapping{Watch: []config.WatchedTable{{Table: "items", ProductID: "sku"}}}),
+			[]string{"has no column sku"},
+		},
 		"replica identity": {
 			own(config.Mapping{Watch: []config.WatchedTable{{Table: "tariffs", ProductID: "item"}}}),
 			[]string{"no usable replica identity", "ALTER TABLE public.tariffs REPLICA IDENTITY FULL;"},
@@ -501,8 +517,10 @@ func TestUpsertWritesAllOrNothingAndNamesEveryFault(t *testing.T) {
 		{"id":"fine","name":"Fine"},
 		{"id":"bad id","name":"","prices":[{"id":"x","currency":"EUR"}]}]}`)
 	require.Equal(t, http.StatusBadRequest, status)
-	for _, want := range []string{"products[1].id", "products[1].name", "products[1].prices[0].currency",
-		"products[1].prices[0].unit_amount", "invalid_argument"} {
+	for _, want := range []string{
+		"products[1].id", "products[1].name", "products[1].prices[0].currency",
+		"products[1].prices[0].unit_amount", "invalid_argument",
+	} {
 		require.Contains(t, answer, want)
 	}
 	var rows int

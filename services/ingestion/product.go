@@ -27,7 +27,8 @@ type deadProduct struct {
 // outgoing completes a change with the state that was read, and makes it a message or, if Stripe would refuse it, a
 // dead letter.
 func (in *ingester) outgoing(change *catalogv1.ProductChange, state mapping.State,
-	lane topology.Lane) (mesh.Outgoing, *meshv1.DeadLetter) {
+	lane topology.Lane,
+) (mesh.Outgoing, *meshv1.DeadLetter) {
 	if state.Failure != nil {
 		return mesh.Outgoing{}, in.failed(change, state.Failure)
 	}

@@ -72,11 +72,13 @@ func FuzzEvent(f *testing.F) {
 			catalog.RememberEvent(observed, event.ID)
 		}
 		encode(t, observed)
-		desired := &catalogv1.ProductChange{ProductId: event.ProductID, Version: 1,
+		desired := &catalogv1.ProductChange{
+			ProductId: event.ProductID, Version: 1,
 			Operation: catalogv1.Operation_OPERATION_UPSERT, Product: &catalogv1.Product{
 				Id: event.ProductID, Name: "Cup", DefaultPrice: "cup-eur",
 				Prices: []*catalogv1.Price{{Id: "cup-eur", Currency: "eur", UnitAmount: "5"}},
-			}}
+			},
+		}
 		catalog.Diff(desired, observed)
 		catalog.Compare(desired, observed)
 		catalog.Outline(desired, observed)

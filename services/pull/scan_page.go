@@ -171,7 +171,8 @@ func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, 
 // correct stores an entry that a page changed, and looks at what is doubtful. keep is false if the entry is not what is
 // known any more.
 func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, changed bool,
-	doubtful []string) (keep bool, err error) {
+	doubtful []string,
+) (keep bool, err error) {
 	for attempt := 0; changed && attempt < 5; attempt++ {
 		var revision uint64
 		revision, err = s.mesh.Observed().Put(ctx, e.observed, e.revision)
@@ -219,7 +220,8 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 // look reads one object into what is known of its product, and reports whether Stripe does not hold it. An object that
 // cannot be read is counted and passed over.
 func (s *scan) look(ctx context.Context, of known, object string,
-	also func(*catalogv1.Observed)) (gone bool, err error) {
+	also func(*catalogv1.Observed),
+) (gone bool, err error) {
 	const attempts = 4
 	for attempt := uint64(1); ; attempt++ {
 		if !s.mayRead() {

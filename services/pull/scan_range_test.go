@@ -40,8 +40,10 @@ func TestEveryObjectIsListedOnceHoweverRangesAreSplit(t *testing.T) {
 		for i := range lists {
 			// Imports put many objects into few seconds.
 			created := rapid.SliceOfN(
-				rapid.SampledFrom([]int64{begin + 5, 1500000000, 1500000001, 1500000010, 1600000000, 1700000000,
-					1760000000}), 0, 60).Draw(t, fmt.Sprint("created ", i))
+				rapid.SampledFrom([]int64{
+					begin + 5, 1500000000, 1500000001, 1500000010, 1600000000, 1700000000,
+					1760000000,
+				}), 0, 60).Draw(t, fmt.Sprint("created ", i))
 			created = append(created,
 				rapid.SliceOfN(rapid.Int64Range(begin, 1790000000), 0, 40).Draw(t, fmt.Sprint("scattered ", i))...)
 			slices.Sort(created)

@@ -366,8 +366,10 @@ func TestAScanOutlastsFailuresOfStripe(t *testing.T) {
 	}
 	r.deaf()
 	r.pull(time.Hour)
-	for _, kind := range []stripesim.FaultKind{stripesim.FaultUnavailable, stripesim.FaultBadGateway,
-		stripesim.FaultReset, stripesim.FaultRateLimit} {
+	for _, kind := range []stripesim.FaultKind{
+		stripesim.FaultUnavailable, stripesim.FaultBadGateway,
+		stripesim.FaultReset, stripesim.FaultRateLimit,
+	} {
 		_, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: kind, Count: 1, Path: "/v1/products"})
 		require.NoError(t, err)
 	}

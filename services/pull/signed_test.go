@@ -62,8 +62,10 @@ func TestWebhook_RefusesBeforeReadingWhatHeadersTell(t *testing.T) {
 		"old":          {fmt.Sprintf("t=%d,v1=%064x", old, 7), 1000, http.StatusBadRequest},
 		"only v0":      {fmt.Sprintf("t=%d,v0=%064x", time.Now().Unix(), 7), 1000, http.StatusBadRequest},
 		"short":        {fmt.Sprintf("t=%d,v1=%x", time.Now().Unix(), 7), 1000, http.StatusBadRequest},
-		"no hex": {fmt.Sprintf("t=%d,v1=%s", time.Now().Unix(), strings.Repeat("x", 64)), 1000,
-			http.StatusBadRequest},
+		"no hex": {
+			fmt.Sprintf("t=%d,v1=%s", time.Now().Unix(), strings.Repeat("x", 64)), 1000,
+			http.StatusBadRequest,
+		},
 		"too long":     {forged(), 1<<20 + 1, http.StatusRequestEntityTooLarge},
 		"one too many": {forged(), 512<<10 + 1, http.StatusRequestEntityTooLarge},
 	} {

@@ -129,8 +129,10 @@ func TestPush_LeavesArchivedWhatAPersonArchivedBeforeItLeft(t *testing.T) {
 // TestPush_TakesUpWhatItArchivedWhateverBecameOfTheAnswer: the mark is in Stripe, set by the call that archives.
 func TestPush_TakesUpWhatItArchivedWhateverBecameOfTheAnswer(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []stripesim.FaultKind{stripesim.FaultResponseLost, stripesim.FaultErrorAfter,
-		stripesim.FaultErrorBefore} {
+	for _, kind := range []stripesim.FaultKind{
+		stripesim.FaultResponseLost, stripesim.FaultErrorAfter,
+		stripesim.FaultErrorBefore,
+	} {
 		for _, path := range []string{"/v1/products/{id}", "/v1/prices/{price}"} {
 			for _, forgotten := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s on %s, OBSERVED lost: %v", kind, path, forgotten), func(t *testing.T) {

@@ -178,7 +178,8 @@ func (p *pusher) unlink(ctx context.Context, adopt *meshv1.Adopt) error {
 
 // tellAdoption publishes what became of the order.
 func (p *pusher) tellAdoption(ctx context.Context, command *meshv1.Command, change *catalogv1.ProductChange,
-	refused *unadoptableError) error {
+	refused *unadoptableError,
+) error {
 	adopt := command.GetAdopt()
 	out := &meshv1.Outcome{
 		Account: p.account, ProductId: adopt.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED,

@@ -99,7 +99,8 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 }
 
 func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64,
-	now time.Time) (*plan, error) {
+	now time.Time,
+) (*plan, error) {
 	steps := p.keyed(p.steps(o, observed), observed)
 	looked := o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed, now)
 	if looked {
@@ -265,7 +266,8 @@ func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catal
 
 // record stores what the calls of a pass showed and releases the claim.
 func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appliedStep,
-	failure *failedStep) (*catalogv1.Observed, error) {
+	failure *failedStep,
+) (*catalogv1.Observed, error) {
 	// The calls were made: they are recorded even if the service is being stopped.
 	ctx = context.WithoutCancel(ctx)
 	lost := false

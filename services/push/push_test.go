@@ -81,8 +81,11 @@ func newRigOn(t *testing.T, url string, replicas int, strict bool, faults ...str
 		return stripesim.Run(ctx, stripesim.Config{
 			Listener: listener, Limits: stripesim.Limits{Off: true}, Faults: faults, DocumentedClearsOnly: strict,
 			RefuseDeletedIDs: strict,
-			APIKeys: []stripesim.APIKey{{Key: key}, {Key: readOnly, ReadOnly: true},
-				{Key: otherKey, Account: "acct_other"}},
+			APIKeys: []stripesim.APIKey{
+				{Key: key},
+				{Key: readOnly, ReadOnly: true},
+				{Key: otherKey, Account: "acct_other"},
+			},
 		})
 	})
 	r.stripe = client.New(key,

@@ -22,7 +22,8 @@ const listPage = 1000
 
 // ListProducts shows products with what both sides hold of them.
 func (c control) ListProducts(ctx context.Context,
-	req *connect.Request[controlv1.ListProductsRequest]) (*connect.Response[controlv1.ListProductsResponse], error) {
+	req *connect.Request[controlv1.ListProductsRequest],
+) (*connect.Response[controlv1.ListProductsResponse], error) {
 	out := &controlv1.ListProductsResponse{}
 	var err error
 	out.Next, err = c.ledger.Known(ctx, req.Msg.GetProductIds(), req.Msg.GetAfter(), listPage, func(p *ledger.Product) {
@@ -53,7 +54,8 @@ func adoptable(p *ledger.Product) bool {
 
 // AdoptProducts orders push to adopt.
 func (c control) AdoptProducts(ctx context.Context,
-	req *connect.Request[controlv1.AdoptProductsRequest]) (*connect.Response[controlv1.AdoptProductsResponse], error) {
+	req *connect.Request[controlv1.AdoptProductsRequest],
+) (*connect.Response[controlv1.AdoptProductsResponse], error) {
 	adoptions := req.Msg.GetAdoptions()
 	out := &controlv1.AdoptProductsResponse{}
 	for _, a := range adoptions {
@@ -80,12 +82,15 @@ func (c control) AdoptProducts(ctx context.Context,
 
 // ListAdoptions tells what has become of orders to adopt.
 func (c control) ListAdoptions(ctx context.Context,
-	req *connect.Request[controlv1.ListAdoptionsRequest]) (*connect.Response[controlv1.ListAdoptionsResponse], error) {
+	req *connect.Request[controlv1.ListAdoptionsRequest],
+) (*connect.Response[controlv1.ListAdoptionsResponse], error) {
 	refused := topology.OutcomeName(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED)
 	var events []string
 	for _, id := range req.Msg.GetIds() {
-		for _, kind := range []meshv1.OutcomeKind{meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED,
-			meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED} {
+		for _, kind := range []meshv1.OutcomeKind{
+			meshv1.OutcomeKind_OUTCOME_KIND_ADOPTED,
+			meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED,
+		} {
 			events = append(events, "SYNC:"+mesh.AdoptionID(kind, id))
 		}
 	}

@@ -270,8 +270,10 @@ func TestPlan_IsComplete(t *testing.T) {
 		}
 		return out
 	}
-	want := []string{"default_price: mug-eur (14.00 EUR) to price_2 (16.50 EUR)",
-		"prices.mug-eur.active: active (14.00 EUR) to archived (14.00 EUR)"}
+	want := []string{
+		"default_price: mug-eur (14.00 EUR) to price_2 (16.50 EUR)",
+		"prices.mug-eur.active: active (14.00 EUR) to archived (14.00 EUR)",
+	}
 	require.Eventually(t, func() bool {
 		drift := ask[controlv1.ListDriftResponse](r, "ListDrift", `{}`).GetDrift()
 		return len(drift) == 2 && len(words(drift)) == 2

@@ -132,8 +132,10 @@ func traceID(ctx context.Context) string {
 
 // describe says in words what a change is: where it comes from and which columns it touched.
 func describe(c *catalogv1.ProductChange) string {
-	words := []string{strings.ToLower(strings.TrimPrefix(c.GetSource().String(), "SOURCE_")),
-		strings.ToLower(strings.TrimPrefix(c.GetOperation().String(), "OPERATION_"))}
+	words := []string{
+		strings.ToLower(strings.TrimPrefix(c.GetSource().String(), "SOURCE_")),
+		strings.ToLower(strings.TrimPrefix(c.GetOperation().String(), "OPERATION_")),
+	}
 	for _, row := range c.GetRowImages() {
 		op := strings.ToLower(strings.TrimPrefix(row.GetOperation().String(), "ROW_OPERATION_"))
 		words = append(words, op+" "+row.GetTable()+changedColumns(row))

@@ -105,7 +105,8 @@ func (r *reconciler) connected() connect.UnaryInterceptorFunc {
 // desired state. Their dead letters that are about no version are settled by it: what fails again writes new ones. A
 // product that neither side has as far as is known costs no order of its own and no entry of the audit trail.
 func (c control) SyncProducts(ctx context.Context,
-	req *connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
+	req *connect.Request[controlv1.SyncProductsRequest],
+) (*connect.Response[controlv1.SyncProductsResponse], error) {
 	ids := distinct(req.Msg.GetProductIds())
 	unknown, err := c.ledger.Unknown(ctx, ids)
 	if err != nil {
@@ -145,7 +146,8 @@ func (c control) SyncProducts(ctx context.Context,
 
 // Approve lets push archive what the guard holds, and whatever else the catalog loses until then.
 func (c control) Approve(ctx context.Context,
-	req *connect.Request[controlv1.ApproveRequest]) (*connect.Response[controlv1.ApproveResponse], error) {
+	req *connect.Request[controlv1.ApproveRequest],
+) (*connect.Response[controlv1.ApproveResponse], error) {
 	duration, asked := time.Hour, req.Msg.GetDuration() != nil
 	if asked {
 		duration = req.Msg.GetDuration().AsDuration()
@@ -198,7 +200,8 @@ func (c control) Approve(ctx context.Context,
 
 // StartScan orders a full scan of Stripe.
 func (c control) StartScan(ctx context.Context,
-	_ *connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
+	_ *connect.Request[controlv1.StartScanRequest],
+) (*connect.Response[controlv1.StartScanResponse], error) {
 	id := nuid.Next()
 	if err := c.scan(ctx, id, operator, "asked for"); err != nil {
 		return nil, unavailable(err)
@@ -208,7 +211,8 @@ func (c control) StartScan(ctx context.Context,
 
 // GetScan tells how the newest scan goes or went.
 func (c control) GetScan(ctx context.Context,
-	_ *connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
+	_ *connect.Request[controlv1.GetScanRequest],
+) (*connect.Response[controlv1.GetScanResponse], error) {
 	scan, err := c.lastScan(ctx)
 	switch {
 	case err != nil:
@@ -222,7 +226,8 @@ func (c control) GetScan(ctx context.Context,
 
 // ListHistory shows everything recorded about a product, newest first.
 func (c control) ListHistory(ctx context.Context,
-	req *connect.Request[controlv1.ListHistoryRequest]) (*connect.Response[controlv1.ListHistoryResponse], error) {
+	req *connect.Request[controlv1.ListHistoryRequest],
+) (*connect.Response[controlv1.ListHistoryResponse], error) {
 	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
 	entries, err := c.ledger.History(ctx, req.Msg.GetProductId(), limit)
 	if err != nil {
@@ -247,7 +252,8 @@ func (c control) ListHistory(ctx context.Context,
 // ListDeadLetters shows open dead letters, newest first.
 func (c control) ListDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse],
-	error) {
+	error,
+) {
 	limit := int(cmp.Or(req.Msg.GetLimit(), defaultLimit))
 	of := ledger.Letters{Products: req.Msg.GetProductIds(), Reason: req.Msg.GetReason(), Service: req.Msg.GetService()}
 	letters, err := c.ledger.DeadLetters(ctx, of, limit)

@@ -38,7 +38,8 @@ func (r *reconciler) forget(ctx context.Context, letters []*meshv1.DeadLetter) {
 // GetDeadLetters shows a product's open dead letters with what they were about.
 func (c control) GetDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.GetDeadLettersRequest]) (*connect.Response[controlv1.GetDeadLettersResponse],
-	error) {
+	error,
+) {
 	id := req.Msg.GetProductId()
 	letters, err := c.ledger.DeadLetters(ctx, ledger.Letters{Products: []string{id}}, maxNamed)
 	if err != nil {
@@ -104,7 +105,8 @@ func retriedBy(l *meshv1.DeadLetter) string {
 // the orders closes them, or brings others in their place.
 func (c control) ReplayDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse],
-	error) {
+	error,
+) {
 	letters, missing, more, err := c.selected(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
@@ -142,7 +144,8 @@ func (c control) ReplayDeadLetters(ctx context.Context,
 
 // replayByIngestion has ingestion read the products of its letters again, all by one order.
 func (c control) replayByIngestion(ctx context.Context, letters []*meshv1.DeadLetter,
-	results []*controlv1.DeadLetterResult) (err error) {
+	results []*controlv1.DeadLetterResult,
+) (err error) {
 	var ids []string
 	var spans []trace.Span
 	defer func() {
@@ -206,7 +209,8 @@ func (r *reconciler) backfill(ctx context.Context, products []string, issuer, re
 // be removed would be closed all the same, and could not be named again.
 func (c control) DropDeadLetters(ctx context.Context,
 	req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse],
-	error) {
+	error,
+) {
 	letters, missing, more, err := c.selected(ctx, req.Msg.GetSelection())
 	if err != nil {
 		return nil, err
@@ -246,7 +250,8 @@ func (c control) drop(ctx context.Context, l *meshv1.DeadLetter, why string) err
 // selected returns the letters of a selection, as many as are taken at once, the products that were named and have
 // none, and whether there are more.
 func (c control) selected(ctx context.Context,
-	s *controlv1.DeadLetterSelection) (letters []*meshv1.DeadLetter, missing []string, more bool, err error) {
+	s *controlv1.DeadLetterSelection,
+) (letters []*meshv1.DeadLetter, missing []string, more bool, err error) {
 	if len(s.GetProductIds()) == 0 && s.GetReason() == "" && s.GetService() == "" && !s.GetAll() {
 		return nil, nil, false,
 			invalid("selection: nothing is selected: name products, a reason or a service, or set all")

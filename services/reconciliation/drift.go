@@ -94,8 +94,10 @@ func (r *reconciler) settled(ctx context.Context, p *ledger.Product, drift []*le
 	for _, how := range []struct {
 		state ledger.DriftState
 		kind  meshv1.OutcomeKind
-	}{{ledger.Repaired, meshv1.OutcomeKind_OUTCOME_KIND_REPAIRED},
-		{ledger.WrittenBack, meshv1.OutcomeKind_OUTCOME_KIND_WRITTEN_BACK}} {
+	}{
+		{ledger.Repaired, meshv1.OutcomeKind_OUTCOME_KIND_REPAIRED},
+		{ledger.WrittenBack, meshv1.OutcomeKind_OUTCOME_KIND_WRITTEN_BACK},
+	} {
 		of := slices.DeleteFunc(slices.Clone(drift), func(d *ledger.Drift) bool { return d.State != how.state })
 		if len(of) == 0 {
 			continue
@@ -145,7 +147,8 @@ func (r *reconciler) act(ctx context.Context, p *ledger.Product, o ledger.Comman
 
 // writeBack orders ingestion to take Stripe's values into the catalog.
 func (r *reconciler) writeBack(ctx context.Context, p *ledger.Product, o ledger.Commands,
-	id string) (cannot string, err error) {
+	id string,
+) (cannot string, err error) {
 	order := &meshv1.WriteBack{ProductId: p.ID, Version: p.Desired.GetVersion(), Import: o.Import}
 	if o.Import {
 		if r.inGrace(p) {

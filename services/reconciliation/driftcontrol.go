@@ -18,7 +18,8 @@ import (
 
 // ListDrift shows the differences that are drift.
 func (c control) ListDrift(ctx context.Context,
-	req *connect.Request[controlv1.ListDriftRequest]) (*connect.Response[controlv1.ListDriftResponse], error) {
+	req *connect.Request[controlv1.ListDriftRequest],
+) (*connect.Response[controlv1.ListDriftResponse], error) {
 	msg := req.Msg
 	if msg.GetSettled() && len(msg.GetProductIds()) == 0 {
 		return nil, invalid("settled: product_ids must be given with it")
@@ -84,7 +85,8 @@ func shown(drifts []*ledger.Drift, products map[string]*ledger.Product) []*contr
 
 // IgnoreDrift leaves open drift as it is.
 func (c control) IgnoreDrift(ctx context.Context,
-	req *connect.Request[controlv1.IgnoreDriftRequest]) (*connect.Response[controlv1.IgnoreDriftResponse], error) {
+	req *connect.Request[controlv1.IgnoreDriftRequest],
+) (*connect.Response[controlv1.IgnoreDriftResponse], error) {
 	drifts, err := c.decide(ctx, req.Msg.GetProductId(), req.Msg.GetFields(), "ignored", "until a value changes",
 		func(_ *ledger.Product, d *ledger.Drift) error {
 			d.State, d.Decided = ledger.Ignored, ""
@@ -98,7 +100,8 @@ func (c control) IgnoreDrift(ctx context.Context,
 
 // ResolveDrift decides which side's values are kept, whatever the policy says.
 func (c control) ResolveDrift(ctx context.Context,
-	req *connect.Request[controlv1.ResolveDriftRequest]) (*connect.Response[controlv1.ResolveDriftResponse], error) {
+	req *connect.Request[controlv1.ResolveDriftRequest],
+) (*connect.Response[controlv1.ResolveDriftResponse], error) {
 	keep := map[controlv1.Keep]string{
 		controlv1.Keep_KEEP_CATALOG: "catalog",
 		controlv1.Keep_KEEP_STRIPE:  "stripe",
@@ -139,7 +142,8 @@ func takeable(p *ledger.Product, d *ledger.Drift) error {
 const whole = "-"
 
 func (c control) decide(ctx context.Context, product string, fields []string, kind, detail string,
-	decide func(*ledger.Product, *ledger.Drift) error) ([]*ledger.Drift, error) {
+	decide func(*ledger.Product, *ledger.Drift) error,
+) ([]*ledger.Drift, error) {
 	named := make([]string, len(fields))
 	for i, f := range fields {
 		if f != whole {

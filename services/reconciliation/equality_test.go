@@ -58,14 +58,18 @@ func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
 		want string
 	}{
 		"never reported": {func(e *evidence) { e.capture = nil }, "no ingestion has ever reported: is it running?"},
-		"report is old": {report(func(r *meshv1.CaptureReport) { r.At = ago(40 * time.Second) }),
-			"no ingestion runs (last report 40 s ago)"},
+		"report is old": {
+			report(func(r *meshv1.CaptureReport) { r.At = ago(40 * time.Second) }),
+			"no ingestion runs (last report 40 s ago)",
+		},
 		"had stopped": {report(func(r *meshv1.CaptureReport) {
 			r.At, r.State, r.Reason = ago(3*time.Minute), meshv1.CaptureState_CAPTURE_STATE_STOPPED,
 				"the publication is gone"
 		}), "no ingestion runs (last report 3m0s ago, it had stopped: the publication is gone)"},
-		"clock set back": {report(func(r *meshv1.CaptureReport) { r.At = ago(-time.Hour) }),
-			"the last report of ingestion is of a time 1h0m0s ahead: the clock of the NATS server was set back"},
+		"clock set back": {
+			report(func(r *meshv1.CaptureReport) { r.At = ago(-time.Hour) }),
+			"the last report of ingestion is of a time 1h0m0s ahead: the clock of the NATS server was set back",
+		},
 		"stopped": {report(func(r *meshv1.CaptureReport) {
 			r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_STOPPED, "column price does not exist"
 		}), "capture is stopped: column price does not exist"},
@@ -73,33 +77,47 @@ func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
 			r.CapturedUpTo, r.Reason = ago(21*time.Second), "reading products waits for a lock"
 		}), "capture is 21 s behind (reading products waits for a lock)"},
 		"paused, and not yet reported": {paused("ingestion"), "ingestion is paused since 11:02:00 UTC by an operator"},
-		"paused": {report(
-			func(r *meshv1.CaptureReport) { r.State = meshv1.CaptureState_CAPTURE_STATE_PAUSED }),
-			"ingestion is paused by an operator"},
+		"paused": {
+			report(
+				func(r *meshv1.CaptureReport) { r.State = meshv1.CaptureState_CAPTURE_STATE_PAUSED }),
+			"ingestion is paused by an operator",
+		},
 		"starting": {report(func(r *meshv1.CaptureReport) {
 			r.State, r.Reason = meshv1.CaptureState_CAPTURE_STATE_STARTING, "waiting for transaction 12 of pid 7"
 		}), "ingestion is starting (waiting for transaction 12 of pid 7)"},
-		"no state": {report(func(r *meshv1.CaptureReport) { r.State = 0 }),
-			"ingestion does not say whether it captures"},
+		"no state": {
+			report(func(r *meshv1.CaptureReport) { r.State = 0 }),
+			"ingestion does not say whether it captures",
+		},
 		"first read": {report(func(r *meshv1.CaptureReport) {
 			r.State, r.CapturedUpTo = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES, nil
 			r.Running = &meshv1.TableComparison{Products: 12_000, Expected: 40_000}
 		}), "the catalog is being read for the first time (12,000 of about 40,000 products)"},
-		"never read": {report(func(r *meshv1.CaptureReport) { r.CapturedUpTo = nil }),
-			"the catalog is being read for the first time"},
+		"never read": {
+			report(func(r *meshv1.CaptureReport) { r.CapturedUpTo = nil }),
+			"the catalog is being read for the first time",
+		},
 		"read again": {report(func(r *meshv1.CaptureReport) {
 			r.State = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES
 			r.Running = &meshv1.TableComparison{Products: 999, Reason: "the mapping changed"}
 		}), "the tables are being read as a whole since the mapping changed (999 products so far)"},
-		"ledger has nothing": {func(e *evidence) { e.ledger = time.Time{} },
-			"reconciliation has yet to read what is captured"},
-		"ledger behind": {func(e *evidence) { e.ledger = noon.Add(-90 * time.Second) },
-			"reconciliation is 90 s behind with reading what is captured"},
+		"ledger has nothing": {
+			func(e *evidence) { e.ledger = time.Time{} },
+			"reconciliation has yet to read what is captured",
+		},
+		"ledger behind": {
+			func(e *evidence) { e.ledger = noon.Add(-90 * time.Second) },
+			"reconciliation is 90 s behind with reading what is captured",
+		},
 		"pull paused": {paused("pull"), "pull is paused since 11:02:00 UTC by an operator"},
-		"pull gone": {func(e *evidence) { e.pull.unseen = 21 * time.Second },
-			"no pull runs (no process has asked for its messages for 21 s)"},
-		"never polled": {func(e *evidence) { e.poll, e.polled = nil, time.Time{} },
-			"Stripe's events were never read"},
+		"pull gone": {
+			func(e *evidence) { e.pull.unseen = 21 * time.Second },
+			"no pull runs (no process has asked for its messages for 21 s)",
+		},
+		"never polled": {
+			func(e *evidence) { e.poll, e.polled = nil, time.Time{} },
+			"Stripe's events were never read",
+		},
 		"never polled well": {func(e *evidence) {
 			e.poll = &meshv1.PollReport{Error: "401", FailedAt: ago(time.Second), Interval: durationpb.New(time.Minute)}
 		}, "Stripe's events cannot be read: 401"},
@@ -113,22 +131,30 @@ func TestEquality_SaysWhyItIsUnknown(t *testing.T) {
 			}
 			e.polled = noon.Add(-time.Second)
 		}, "Stripe's events cannot be read (last read 3m1s ago): 401"},
-		"polls are overdue": {func(e *evidence) { e.polled = noon.Add(-12 * time.Minute) },
-			"Stripe's events were last read 12m0s ago, and are to be read every 10m0s"},
+		"polls are overdue": {
+			func(e *evidence) { e.polled = noon.Add(-12 * time.Minute) },
+			"Stripe's events were last read 12m0s ago, and are to be read every 10m0s",
+		},
 		"overdue without an interval": {func(e *evidence) {
 			e.poll.Interval, e.polled = nil, noon.Add(-12*time.Minute)
 		}, "Stripe's events were last read 12m0s ago, and are to be read every 10m0s"},
-		"events wait": {func(e *evidence) { e.stripeBehind = time.Minute },
-			"events of Stripe have waited for 60 s to be taken into account"},
+		"events wait": {
+			func(e *evidence) { e.stripeBehind = time.Minute },
+			"events of Stripe have waited for 60 s to be taken into account",
+		},
 		"halted": {func(e *evidence) { e.halted = "Invalid API Key" }, "push is halted: Invalid API Key"},
 		"push gone": {
 			func(e *evidence) { e.push = presence{unseen: time.Minute, waiting: 1200} },
 			"no push runs (no process has asked for its messages for 60 s), and 1,200 messages wait for it",
 		},
-		"push paused": {func(e *evidence) { paused("push")(e); e.push.waiting = 1 },
-			"push is paused since 11:02:00 UTC by an operator, and a message waits for it"},
-		"two reasons": {func(e *evidence) { e.halted, e.pull.unseen = "401", time.Minute },
-			"no pull runs (no process has asked for its messages for 60 s); push is halted: 401"},
+		"push paused": {
+			func(e *evidence) { paused("push")(e); e.push.waiting = 1 },
+			"push is paused since 11:02:00 UTC by an operator, and a message waits for it",
+		},
+		"two reasons": {
+			func(e *evidence) { e.halted, e.pull.unseen = "401", time.Minute },
+			"no pull runs (no process has asked for its messages for 60 s); push is halted: 401",
+		},
 
 		"one poll failed":              {func(e *evidence) { e.poll.Error, e.poll.FailedAt = "timeout", ago(0) }, ""},
 		"push is gone and not missed":  {func(e *evidence) { e.push.unseen = time.Hour }, ""},

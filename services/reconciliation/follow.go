@@ -22,7 +22,8 @@ func follow[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, r *reconciler, c topology.Consumer,
-	change func(context.Context, mesh.Message[M]) (ledger.Change, error), after func(context.Context, M) error) error {
+	change func(context.Context, mesh.Message[M]) (ledger.Change, error), after func(context.Context, M) error,
+) error {
 	return mesh.ConsumeBatches(ctx, r.mesh,
 		mesh.Worker{Service: topology.Reconciliation, Consumer: c, Concurrency: concurrency}, batchSize,
 		func(ctx context.Context, batch []mesh.Delivery[M]) []mesh.Verdict {

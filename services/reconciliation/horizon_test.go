@@ -37,8 +37,10 @@ func TestMarks_TellTimes(t *testing.T) {
 	require.Zero(t, m.before(7))
 	require.False(t, m.follows(&meshv1.CaptureReport{}), "nothing was captured yet")
 	require.Empty(t, m)
-	for i, r := range []*meshv1.CaptureReport{reported(1, 10, 100), reported(2, 10, 100), reported(2, 10, 100),
-		reported(3, 15, 200), reported(4, 15, 200)} {
+	for i, r := range []*meshv1.CaptureReport{
+		reported(1, 10, 100), reported(2, 10, 100), reported(2, 10, 100),
+		reported(3, 15, 200), reported(4, 15, 200),
+	} {
 		require.False(t, m.follows(r), i)
 	}
 	require.Zero(t, m.before(10), "message 10 may be of the first second")

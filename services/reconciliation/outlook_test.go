@@ -186,8 +186,10 @@ func TestFigures_DoNotWaitForNATS(t *testing.T) {
 func TestSighting_CountsProgress(t *testing.T) {
 	var s sighting
 	see := func(at, waiting int, delivered uint64) time.Duration {
-		all := []mesh.ConsumerStatus{{Consumer: topology.PushLive, Waiting: waiting, Delivered: delivered},
-			{Consumer: topology.PullStripe, Waiting: 7}}
+		all := []mesh.ConsumerStatus{
+			{Consumer: topology.PushLive, Waiting: waiting, Delivered: delivered},
+			{Consumer: topology.PullStripe, Waiting: 7},
+		}
 		return s.see(second(at), all, pushConsumers).unseen
 	}
 	require.Zero(t, see(0, 0, 5), "it is not known yet")

@@ -14,7 +14,8 @@ import (
 
 // Pause has services stop their work.
 func (c control) Pause(ctx context.Context,
-	req *connect.Request[controlv1.PauseRequest]) (*connect.Response[controlv1.PauseResponse], error) {
+	req *connect.Request[controlv1.PauseRequest],
+) (*connect.Response[controlv1.PauseResponse], error) {
 	services, err := pausable(req.Msg.GetServices())
 	if err != nil {
 		return nil, err
@@ -33,7 +34,8 @@ func (c control) Pause(ctx context.Context,
 
 // Resume ends pauses.
 func (c control) Resume(ctx context.Context,
-	req *connect.Request[controlv1.ResumeRequest]) (*connect.Response[controlv1.ResumeResponse], error) {
+	req *connect.Request[controlv1.ResumeRequest],
+) (*connect.Response[controlv1.ResumeResponse], error) {
 	services, err := pausable(req.Msg.GetServices())
 	if err != nil {
 		return nil, err

@@ -11,7 +11,8 @@ import (
 
 // Reread has ingestion read products, or the whole catalog, from the operator's tables again.
 func (c control) Reread(ctx context.Context,
-	req *connect.Request[controlv1.RereadRequest]) (*connect.Response[controlv1.RereadResponse], error) {
+	req *connect.Request[controlv1.RereadRequest],
+) (*connect.Response[controlv1.RereadResponse], error) {
 	ids := req.Msg.GetProductIds()
 	id := nuid.Next()
 	if err := c.backfill(ctx, ids, operator, "asked for", id); err != nil {

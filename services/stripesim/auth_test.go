@@ -45,8 +45,11 @@ func TestRestrictedKeys(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{
 		Accounts: []string{"acct_known"},
-		APIKeys: []stripesim.APIKey{{Key: "sk_test_all"}, {Key: "rk_test_read", ReadOnly: true},
-			{Key: "sk_test_other", Account: "acct_2"}},
+		APIKeys: []stripesim.APIKey{
+			{Key: "sk_test_all"},
+			{Key: "rk_test_read", ReadOnly: true},
+			{Key: "sk_test_other", Account: "acct_2"},
+		},
 	})
 	as := func(key, method, path string, pairs ...string) *response {
 		return h.ask(method, path, form(pairs...), "Authorization", "Bearer "+key)

@@ -76,8 +76,10 @@ func TestRun_RefusesWebPages(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{h.url + "/_sim/dashboard/products/mug", "-d", "name=Edited"},
-		{strings.Replace(h.url, "127.0.0.1", "localhost", 1) + "/v1/products/mug", "-u", testKey + ":", "-d",
-			"description=New"},
+		{
+			strings.Replace(h.url, "127.0.0.1", "localhost", 1) + "/v1/products/mug", "-u", testKey + ":", "-d",
+			"description=New",
+		},
 	} {
 		out, err := exec.CommandContext(t.Context(), "curl",
 			append([]string{"-sS", "--fail", "--ipv4"}, args...)...).CombinedOutput()

@@ -280,33 +280,59 @@ func TestCheckRejectsWrongAnswers(t *testing.T) {
 		body         []byte
 		old, wrong   string
 	}{
-		"a number for a text": {http.MethodGet, "/v1/products/lamp", 200, product, `"name":"Lamp"`,
-			`"name":7`},
-		"a null that is not nullable": {http.MethodGet, "/v1/products/lamp", 200, product, `"images":[]`,
-			`"images":null`},
-		"an unknown field": {http.MethodGet, "/v1/products/lamp", 200, product, `"object":"product"`,
-			`"object":"product","colour":"red"`},
-		"a wrong kind of object": {http.MethodGet, "/v1/products/lamp", 200, product, `"object":"product"`,
-			`"object":"prod"`},
+		"a number for a text": {
+			http.MethodGet, "/v1/products/lamp", 200, product, `"name":"Lamp"`,
+			`"name":7`,
+		},
+		"a null that is not nullable": {
+			http.MethodGet, "/v1/products/lamp", 200, product, `"images":[]`,
+			`"images":null`,
+		},
+		"an unknown field": {
+			http.MethodGet, "/v1/products/lamp", 200, product, `"object":"product"`,
+			`"object":"product","colour":"red"`,
+		},
+		"a wrong kind of object": {
+			http.MethodGet, "/v1/products/lamp", 200, product, `"object":"product"`,
+			`"object":"prod"`,
+		},
 		"a required field left out": {http.MethodGet, "/v1/products/lamp", 200, product, `"active":true,`, ``},
-		"an amount as text": {http.MethodGet, "/v1/prices/price_1", 200, price, `"unit_amount":100`,
-			`"unit_amount":"100"`},
-		"a decimal as number": {http.MethodGet, "/v1/prices/price_1", 200, price,
-			`"unit_amount_decimal":"100"`, `"unit_amount_decimal":100`},
-		"an unknown interval": {http.MethodPost, "/v1/prices", 200, price, `"interval":"month"`,
-			`"interval":"fortnight"`},
-		"a field of a nested object": {http.MethodPost, "/v1/prices", 200, price, `"usage_type":"licensed"`,
-			`"usage":"licensed"`},
-		"a list of another address": {http.MethodGet, "/v1/events", 200, events, `"url":"/v1/events"`,
-			`"url":"/v1/prices"`},
-		"an event's object gone wrong": {http.MethodGet, "/v1/events", 200, events,
-			`"livemode":false,"metadata":{},"name"`, `"livemode":0,"metadata":{},"name"`},
-		"an event that shows tiers": {http.MethodGet, "/v1/events", 200, events, `"object":"price",`,
-			`"object":"price","tiers":[],`},
-		"an unknown type of error": {http.MethodGet, "/v1/products/none", 404, refused,
-			`"type":"invalid_request_error"`, `"type":"not_found"`},
-		"an operation that is not real": {http.MethodDelete, "/v1/prices/price_1", 200, price, `"object":"price"`,
-			`"object":"price"`},
+		"an amount as text": {
+			http.MethodGet, "/v1/prices/price_1", 200, price, `"unit_amount":100`,
+			`"unit_amount":"100"`,
+		},
+		"a decimal as number": {
+			http.MethodGet, "/v1/prices/price_1", 200, price,
+			`"unit_amount_decimal":"100"`, `"unit_amount_decimal":100`,
+		},
+		"an unknown interval": {
+			http.MethodPost, "/v1/prices", 200, price, `"interval":"month"`,
+			`"interval":"fortnight"`,
+		},
+		"a field of a nested object": {
+			http.MethodPost, "/v1/prices", 200, price, `"usage_type":"licensed"`,
+			`"usage":"licensed"`,
+		},
+		"a list of another address": {
+			http.MethodGet, "/v1/events", 200, events, `"url":"/v1/events"`,
+			`"url":"/v1/prices"`,
+		},
+		"an event's object gone wrong": {
+			http.MethodGet, "/v1/events", 200, events,
+			`"livemode":false,"metadata":{},"name"`, `"livemode":0,"metadata":{},"name"`,
+		},
+		"an event that shows tiers": {
+			http.MethodGet, "/v1/events", 200, events, `"object":"price",`,
+			`"object":"price","tiers":[],`,
+		},
+		"an unknown type of error": {
+			http.MethodGet, "/v1/products/none", 404, refused,
+			`"type":"invalid_request_error"`, `"type":"not_found"`,
+		},
+		"an operation that is not real": {
+			http.MethodDelete, "/v1/prices/price_1", 200, price, `"object":"price"`,
+			`"object":"price"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,10 +19,14 @@ func TestFaultsOfRequests(t *testing.T) {
 		executed bool
 		header   map[string]string
 	}{
-		stripesim.FaultRateLimit: {429, "rate_limit", false,
-			map[string]string{"Stripe-Rate-Limited-Reason": "resource-specific"}},
-		stripesim.FaultLockTimeout: {429, "lock_timeout", false,
-			map[string]string{"Stripe-Rate-Limited-Reason": "", "Request-Id": "", "Stripe-Should-Retry": "true"}},
+		stripesim.FaultRateLimit: {
+			429, "rate_limit", false,
+			map[string]string{"Stripe-Rate-Limited-Reason": "resource-specific"},
+		},
+		stripesim.FaultLockTimeout: {
+			429, "lock_timeout", false,
+			map[string]string{"Stripe-Rate-Limited-Reason": "", "Request-Id": "", "Stripe-Should-Retry": "true"},
+		},
 		stripesim.FaultErrorBefore:  {500, "", false, nil},
 		stripesim.FaultErrorAfter:   {500, "", true, nil},
 		stripesim.FaultUnavailable:  {503, "", false, nil},
@@ -30,8 +34,10 @@ func TestFaultsOfRequests(t *testing.T) {
 		stripesim.FaultLatency:      {200, "", true, nil},
 		stripesim.FaultResponseLost: {0, "", true, nil},
 		stripesim.FaultReset:        {0, "", false, nil},
-		stripesim.FaultKeyRevoked: {401, "api_key_expired", false,
-			map[string]string{"WWW-Authenticate": `Basic realm="Stripe"`}},
+		stripesim.FaultKeyRevoked: {
+			401, "api_key_expired", false,
+			map[string]string{"WWW-Authenticate": `Basic realm="Stripe"`},
+		},
 		stripesim.FaultForbidden: {403, "", false, nil},
 		stripesim.FaultRefused:   {400, "", false, map[string]string{"Stripe-Should-Retry": ""}},
 	} {

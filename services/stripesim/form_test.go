@@ -60,8 +60,10 @@ func TestDecimalsAreExact(t *testing.T) {
 			require.Equal(r, want.Num().String(), strconv.FormatInt(n, 10))
 		}
 	})
-	for _, wrong := range []string{"", ".", "1.", "-1", "+1", "1e3", "0x1", " 1", "1_000", "NaN", "0.1234567890123",
-		strings.Repeat("9", 70)} {
+	for _, wrong := range []string{
+		"", ".", "1.", "-1", "+1", "1e3", "0x1", " 1", "1_000", "NaN", "0.1234567890123",
+		strings.Repeat("9", 70),
+	} {
 		_, ok := parseDecimal(wrong, decimalPlaces)
 		require.False(t, ok, wrong)
 	}

@@ -153,8 +153,10 @@ func TestErrorAfterHasDoneItsWork(t *testing.T) {
 	t.Parallel()
 	h := start(t,
 		stripesim.Config{
-			Faults: []stripesim.Fault{{Kind: stripesim.FaultErrorAfter, Object: "lamp", Count: 1},
-				{Kind: stripesim.FaultErrorBefore, Object: "mug", Count: 1}},
+			Faults: []stripesim.Fault{
+				{Kind: stripesim.FaultErrorAfter, Object: "lamp", Count: 1},
+				{Kind: stripesim.FaultErrorBefore, Object: "mug", Count: 1},
+			},
 		})
 	h.keyed("k1", "/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusInternalServerError, "", "",
 		"unknown error")

@@ -71,8 +71,10 @@ func TestListProductsFilters(t *testing.T) {
 		{[]string{"ids[0]", "b", "active", "true"}, []string{}},
 		{[]string{"created", strconv.FormatInt(at+10, 10)}, []string{"b"}},
 		{[]string{"created[gte]", strconv.FormatInt(at+10, 10)}, []string{"c", "b"}},
-		{[]string{"created[gt]", strconv.FormatInt(at, 10), "created[lt]", strconv.FormatInt(at+20, 10)},
-			[]string{"b"}},
+		{
+			[]string{"created[gt]", strconv.FormatInt(at, 10), "created[lt]", strconv.FormatInt(at+20, 10)},
+			[]string{"b"},
+		},
 		{[]string{"created[lte]", strconv.FormatInt(at+10, 10), "limit", "1"}, []string{"b"}},
 	} {
 		require.Equal(t, c.want, h.get("/v1/products", c.query...).ok().ids(), "%v", c.query)
@@ -111,8 +113,10 @@ func TestListPricesFilters(t *testing.T) {
 		{[]string{"recurring[interval]", "month"}, []string{monthly}},
 		{[]string{"recurring[usage_type]", "metered"}, []string{metered}},
 		{[]string{"recurring[meter]", "mtr_1"}, []string{metered}},
-		{[]string{"lookup_keys[]", "once", "lookup_keys[]", "monthly", "lookup_keys[]", "old"},
-			[]string{monthly, once}},
+		{
+			[]string{"lookup_keys[]", "once", "lookup_keys[]", "monthly", "lookup_keys[]", "old"},
+			[]string{monthly, once},
+		},
 		{[]string{"lookup_keys[]", "once", "product", "desk"}, []string{}},
 		{[]string{"product", "lamp", "starting_after", monthly}, []string{once}},
 		{[]string{"product", "lamp", "starting_after", metered}, []string{monthly, once}},

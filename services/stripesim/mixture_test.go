@@ -11,10 +11,14 @@ func TestPrices_RefuseAmountsInTwoForms(t *testing.T) {
 	const base, option = "unit_amount", "currency_options[eur][unit_amount]"
 	for param, mixed := range map[string][]string{
 		option: {base + "_decimal", "12.5", option, "13"},
-		"currency_options[eur][unit_amount_decimal]": {base, "12", "currency_options[eur][unit_amount_decimal]",
-			"13.5"},
-		"currency_options[gbp][unit_amount_decimal]": {base, "12", option, "13",
-			"currency_options[gbp][unit_amount_decimal]", "14"},
+		"currency_options[eur][unit_amount_decimal]": {
+			base, "12", "currency_options[eur][unit_amount_decimal]",
+			"13.5",
+		},
+		"currency_options[gbp][unit_amount_decimal]": {
+			base, "12", option, "13",
+			"currency_options[gbp][unit_amount_decimal]", "14",
+		},
 	} {
 		h.post("/v1/prices", append([]string{"product", "lamp", "currency", "usd"}, mixed...)...).
 			refused(http.StatusBadRequest, "parameters_exclusive", param,

@@ -118,22 +118,42 @@ func TestMatches(t *testing.T) {
 		held   []adoption.Held
 		want   string
 	}{
-		"nothing in common": {[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
-			[]adoption.Held{{ID: "prod_1", Name: "Cup"}}, ""},
-		"id": {[]adoption.Wanted{{ID: "mug", Name: "Mug"}}, []adoption.Held{{ID: "mug", Name: "Cup"}},
-			"mug=mug by id"},
-		"metadata names it": {[]adoption.Wanted{{ID: "mug"}}, []adoption.Held{{ID: "prod_1", Value: "mug"}},
-			"mug=prod_1 by metadata"},
-		"metadata is the same": {[]adoption.Wanted{{ID: "mug", Value: "SKU1"}},
-			[]adoption.Held{{ID: "prod_1", Value: "SKU1"}}, "mug=prod_1 by metadata"},
-		"lookup key": {[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}},
-			[]adoption.Held{{ID: "prod_1", LookupKeys: []string{"x", "m"}}}, "mug=prod_1 by lookup_key"},
-		"name": {[]adoption.Wanted{{ID: "mug", Name: "Café  Mug"}},
-			[]adoption.Held{{ID: "prod_1", Name: "CAFE\u0301 mug!"}}, "mug=prod_1 by name, doubtful"},
+		"nothing in common": {
+			[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
+			[]adoption.Held{{ID: "prod_1", Name: "Cup"}},
+			"",
+		},
+		"id": {
+			[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
+			[]adoption.Held{{ID: "mug", Name: "Cup"}},
+			"mug=mug by id",
+		},
+		"metadata names it": {
+			[]adoption.Wanted{{ID: "mug"}},
+			[]adoption.Held{{ID: "prod_1", Value: "mug"}},
+			"mug=prod_1 by metadata",
+		},
+		"metadata is the same": {
+			[]adoption.Wanted{{ID: "mug", Value: "SKU1"}},
+			[]adoption.Held{{ID: "prod_1", Value: "SKU1"}},
+			"mug=prod_1 by metadata",
+		},
+		"lookup key": {
+			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}},
+			[]adoption.Held{{ID: "prod_1", LookupKeys: []string{"x", "m"}}},
+			"mug=prod_1 by lookup_key",
+		},
+		"name": {
+			[]adoption.Wanted{{ID: "mug", Name: "Café  Mug"}},
+			[]adoption.Held{{ID: "prod_1", Name: "CAFE\u0301 mug!"}},
+			"mug=prod_1 by name, doubtful",
+		},
 		"empty names": {[]adoption.Wanted{{ID: "mug"}}, []adoption.Held{{ID: "prod_1"}}, ""},
-		"a name twice": {[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
+		"a name twice": {
+			[]adoption.Wanted{{ID: "mug", Name: "Mug"}},
 			[]adoption.Held{{ID: "prod_1", Name: "Mug"}, {ID: "prod_2", Name: "Mug"}},
-			"mug one of [prod_1 prod_2] by name, doubtful"},
+			"mug one of [prod_1 prod_2] by name, doubtful",
+		},
 		"a name twice in the catalog": {
 			[]adoption.Wanted{{ID: "mug", Name: "Mug"}, {ID: "mug2", Name: "Mug"}},
 			[]adoption.Held{{ID: "prod_1", Name: "Mug"}},
@@ -141,7 +161,8 @@ func TestMatches(t *testing.T) {
 		},
 		"metadata against a name": {
 			[]adoption.Wanted{{ID: "mug", Name: "Cup"}, {ID: "cup", Name: "Mug"}},
-			[]adoption.Held{{ID: "prod_1", Name: "Mug", Value: "mug"}}, "mug=prod_1 by metadata",
+			[]adoption.Held{{ID: "prod_1", Name: "Mug", Value: "mug"}},
+			"mug=prod_1 by metadata",
 		},
 		"metadata against a lookup key": {
 			[]adoption.Wanted{{ID: "mug", LookupKeys: []string{"m"}}},
@@ -207,14 +228,18 @@ func TestPropose(t *testing.T) {
 	}{
 		"by structure": {
 			prices: []*catalogv1.Price{euros("one", "1400"), euros("two", "900")},
-			held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "900")),
-				held("price_2", "", euros("", "1400"))},
+			held: []*catalogv1.ObservedPrice{
+				held("price_1", "", euros("", "900")),
+				held("price_2", "", euros("", "1400")),
+			},
 			pairs: map[string]string{"one": "price_2", "two": "price_1"},
 		},
 		"by lookup key": {
 			prices: []*catalogv1.Price{euros("one", "1400")},
-			held: []*catalogv1.ObservedPrice{held("price_1", "one", euros("", "1400")),
-				held("price_2", "", euros("", "1400"))},
+			held: []*catalogv1.ObservedPrice{
+				held("price_1", "one", euros("", "1400")),
+				held("price_2", "", euros("", "1400")),
+			},
 			pairs: map[string]string{"one": "price_1"},
 		},
 		"the lookup key's price differs": {
@@ -225,14 +250,18 @@ func TestPropose(t *testing.T) {
 		},
 		"two are alike": {
 			prices: []*catalogv1.Price{euros("one", "1400")},
-			held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "1400")),
-				held("price_2", "", euros("", "1400"))},
+			held: []*catalogv1.ObservedPrice{
+				held("price_1", "", euros("", "1400")),
+				held("price_2", "", euros("", "1400")),
+			},
 			create: []string{"one"}, doubts: []string{"price_unmatched one"},
 		},
 		"two are alike, one is the default": {
 			prices: []*catalogv1.Price{euros("default", "1400")},
-			held: []*catalogv1.ObservedPrice{held("price_1", "", euros("", "1400")),
-				held("price_2", "", euros("", "1400"))},
+			held: []*catalogv1.ObservedPrice{
+				held("price_1", "", euros("", "1400")),
+				held("price_2", "", euros("", "1400")),
+			},
 			product: &catalogv1.Product{DefaultPrice: "price_2"}, pairs: map[string]string{"default": "price_2"},
 		},
 		"two want the same": {

@@ -162,7 +162,8 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 // alike pairs what is alike and unlike all others, and returns what is left. The default price goes before others of
 // its kind.
 func (p *Proposal) alike(change *catalogv1.ProductChange, open []*catalogv1.Price, free []*catalogv1.ObservedPrice,
-	defaultPrice string, take func(string, *catalogv1.ObservedPrice)) []*catalogv1.Price {
+	defaultPrice string, take func(string, *catalogv1.ObservedPrice),
+) []*catalogv1.Price {
 	fits := func(want *catalogv1.Price, h *catalogv1.ObservedPrice) bool {
 		differs, ok := catalog.StructureDiffers(change, want.GetId(), h.GetPrice())
 		return ok && len(differs) == 0

@@ -411,7 +411,8 @@ const storePatience = 15 * time.Second
 
 // take reserves turns in the shared record.
 func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string,
-	reads tally) (turns []turn, wake int64, err error) {
+	reads tally,
+) (turns []turn, wake int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	if b.record == nil {

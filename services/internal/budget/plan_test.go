@@ -11,8 +11,10 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-var endpoints = []string{"POST /v1/products", "POST /v1/prices", "POST /v1/prices/{id}", "GET /v1/products/{id}",
-	"GET /v1/events"}
+var endpoints = []string{
+	"POST /v1/products", "POST /v1/prices", "POST /v1/prices/{id}", "GET /v1/products/{id}",
+	"GET /v1/events",
+}
 
 // within counts the most turns in any second.
 func within(turns []int64) (most int) {
@@ -42,8 +44,10 @@ func TestNoSecondHasMoreTurnsThanTheLimits(t *testing.T) {
 			now += rapid.Int64Range(0, int64(80*time.Millisecond)).Draw(t, "pause")
 			calls := make([]call, rapid.IntRange(0, 30).Draw(t, "calls"))
 			for i := range calls {
-				calls[i] = call{rapid.SampledFrom(endpoints).Draw(t, "endpoint"),
-					Lane(rapid.IntRange(0, 1).Draw(t, "lane"))}
+				calls[i] = call{
+					rapid.SampledFrom(endpoints).Draw(t, "endpoint"),
+					Lane(rapid.IntRange(0, 1).Draw(t, "lane")),
+				}
 			}
 			turns, wake, _ := assign(b, limits.paces(), now, calls, considered)
 			if wake <= now {

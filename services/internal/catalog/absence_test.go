@@ -122,8 +122,10 @@ func TestDiff_WhatOthersArchivedStaysArchived(t *testing.T) {
 		apply(t, s, change(0, true))
 		for range rapid.IntRange(1, 10).Draw(t, "steps") {
 			present := change(rapid.IntRange(0, 1).Draw(t, "amount"), true)
-			switch rapid.SampledFrom([]string{"returns", "product leaves", "price leaves", "archive product",
-				"archive price"}).Draw(t, "what") {
+			switch rapid.SampledFrom([]string{
+				"returns", "product leaves", "price leaves", "archive product",
+				"archive price",
+			}).Draw(t, "what") {
 			case "returns":
 				apply(t, s, present)
 			case "product leaves":

@@ -53,9 +53,16 @@ func TestValidate_ComparesNumbers(t *testing.T) {
 		minimum, maximum string
 		ok               bool
 	}{
-		{"1", "2", true}, {"2", "1", false}, {"999999999999", "1000000000000", true}, {"1.5", "1.50", true},
+		{"1", "2", true},
+		{"2", "1", false},
+		{"999999999999", "1000000000000", true},
+		{"1.5", "1.50", true},
 		{"10", "9.99", false},
-		{"", "1", true}, {"1e3", "1", true}, {"-1", "-2", true}, {"1.", "0", true}, {".5", "0", true},
+		{"", "1", true},
+		{"1e3", "1", true},
+		{"-1", "-2", true},
+		{"1.", "0", true},
+		{".5", "0", true},
 	} {
 		p := &catalogv1.Product{
 			Prices: []*catalogv1.Price{{

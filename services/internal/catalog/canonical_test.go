@@ -172,8 +172,12 @@ func TestCanonicalForms(t *testing.T) {
 		t.Parallel()
 		// However Stripe spells out the amount that a tier does not have.
 		for _, equal := range [][]*catalogv1.PriceTier{
-			{{UnitAmount: "5"}, {UnitAmountDecimal: "5"}, {UnitAmount: "5", FlatAmount: "0"},
-				{UnitAmount: "5", FlatAmountDecimal: "0.00"}},
+			{
+				{UnitAmount: "5"},
+				{UnitAmountDecimal: "5"},
+				{UnitAmount: "5", FlatAmount: "0"},
+				{UnitAmount: "5", FlatAmountDecimal: "0.00"},
+			},
 			{{FlatAmount: "5"}, {UnitAmount: "0", FlatAmount: "5"}, {UnitAmountDecimal: "0", FlatAmountDecimal: "5.0"}},
 			{{FlatAmountDecimal: "0.5"}, {UnitAmount: "0", FlatAmountDecimal: "0.5"}},
 			{{UnitAmount: "0"}, {FlatAmount: "0"}, {UnitAmount: "0", FlatAmount: "0"}},

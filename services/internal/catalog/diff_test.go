@@ -47,8 +47,10 @@ func defaulted(p *catalogv1.Price) *catalogv1.ProductChange {
 
 // afterTheProduct are the steps that make a product's default price by a call of its own.
 func afterTheProduct(params string) []string {
-	return []string{"create product prod: active=true id=prod name=Pro", "create price a: " + params,
-		"update product prod: default_price=<a>"}
+	return []string{
+		"create product prod: active=true id=prod name=Pro", "create price a: " + params,
+		"update product prod: default_price=<a>",
+	}
 }
 
 // line writes a step in one line: what it does, and its parameters.
@@ -216,11 +218,15 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 			ProductId: "prod",
 			Operation: catalogv1.Operation_OPERATION_DELETE,
 		}, nil, nil},
-		"nothing is wanted": {nil,
-			&catalogv1.Observed{Product: &catalogv1.Product{Id: "prod"}}, nil},
+		"nothing is wanted": {
+			nil,
+			&catalogv1.Observed{Product: &catalogv1.Product{Id: "prod"}}, nil,
+		},
 		"a change without a state wants nothing": {upsert(nil), nil, nil},
-		"and does nothing to a product that is there": {upsert(nil),
-			&catalogv1.Observed{Product: &catalogv1.Product{Id: "prod", Name: "Pro"}}, nil},
+		"and does nothing to a product that is there": {
+			upsert(nil),
+			&catalogv1.Observed{Product: &catalogv1.Product{Id: "prod", Name: "Pro"}}, nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -365,13 +371,17 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		},
 		"the default is archived in the catalog and another takes its place": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].Active = "yearly", new(false) },
-			want: []string{"update product prod: default_price=price_3",
-				"archive price monthly (price_1): active=false"},
+			want: []string{
+				"update product prod: default_price=price_3",
+				"archive price monthly (price_1): active=false",
+			},
 		},
 		"the default price left the catalog": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "", p.Prices[1:] },
-			want: []string{"update product prod: default_price=",
-				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
+			want: []string{
+				"update product prod: default_price=",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price",
+			},
 		},
 		"the default is left to others, but its price was replaced: it follows": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].UnitAmount = "yearly", "1200" },
@@ -385,8 +395,10 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		"the default is left to others, but its price left the catalog: it is cleared": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "yearly", p.Prices[1:] },
 			unmanaged: []string{"default_price"},
-			want: []string{"update product prod: default_price=",
-				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price"},
+			want: []string{
+				"update product prod: default_price=",
+				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price",
+			},
 		},
 		"two prices swap their lookup keys": {
 			before: func(p *catalogv1.Product) { p.Prices[0].LookupKey, p.Prices[1].LookupKey = "key-a", "key-b" },
@@ -521,8 +533,10 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 func TestAProductThatComesBackToTheCatalogIsSoldAgainAtItsOldPrices(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}
-	for _, change := range []*catalogv1.ProductChange{upsert(proPlan()),
-		{ProductId: "prod", Operation: catalogv1.Operation_OPERATION_DELETE}} {
+	for _, change := range []*catalogv1.ProductChange{
+		upsert(proPlan()),
+		{ProductId: "prod", Operation: catalogv1.Operation_OPERATION_DELETE},
+	} {
 		_, err := s.Pass(catalog.Diff(change, s.Observed("prod")))
 		require.NoError(t, err)
 	}

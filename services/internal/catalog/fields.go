@@ -44,8 +44,10 @@ var productFields = []field[*catalogv1.Product]{
 		}
 		return text("shippable", strconv.FormatBool(p.GetShippable()))
 	}},
-	{"statement_descriptor",
-		func(p *catalogv1.Product) []setting { return text("statement_descriptor", p.GetStatementDescriptor()) }},
+	{
+		"statement_descriptor",
+		func(p *catalogv1.Product) []setting { return text("statement_descriptor", p.GetStatementDescriptor()) },
+	},
 	{"tax_code", func(p *catalogv1.Product) []setting { return text("tax_code", p.GetTaxCode()) }},
 	{"unit_label", func(p *catalogv1.Product) []setting { return text("unit_label", p.GetUnitLabel()) }},
 	{"url", func(p *catalogv1.Product) []setting { return text("url", p.GetUrl()) }},
@@ -55,8 +57,10 @@ var productFields = []field[*catalogv1.Product]{
 var priceIdentity = []field[*catalogv1.Price]{
 	{"billing_scheme", func(p *catalogv1.Price) []setting { return text("billing_scheme", p.GetBillingScheme()) }},
 	{"currency", func(p *catalogv1.Price) []setting { return text("currency", p.GetCurrency()) }},
-	{"custom_unit_amount",
-		func(p *catalogv1.Price) []setting { return custom(p.GetCustomUnitAmount(), "custom_unit_amount") }},
+	{
+		"custom_unit_amount",
+		func(p *catalogv1.Price) []setting { return custom(p.GetCustomUnitAmount(), "custom_unit_amount") },
+	},
 	{"recurring", func(p *catalogv1.Price) []setting {
 		if p.GetRecurring() == nil {
 			return nil

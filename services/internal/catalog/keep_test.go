@@ -26,8 +26,11 @@ func longPast(t *rapid.T) (s *catalogtest.Stripe, kept *catalogv1.Observed, want
 		case 0:
 			catalogtest.Dashboard(t, s, productID)
 		case 4:
-			params := []catalog.Param{{Name: "product", Value: productID}, {Name: "currency", Value: "usd"},
-				{Name: "unit_amount", Value: "1000"}}
+			params := []catalog.Param{
+				{Name: "product", Value: productID},
+				{Name: "currency", Value: "usd"},
+				{Name: "unit_amount", Value: "1000"},
+			}
 			if id := rapid.SampledFrom([]string{"", "a", "monthly"}).Draw(t, "copied mark"); id != "" {
 				params = append(params, catalog.Param{Name: "metadata[" + catalog.PriceMarker + "]", Value: id})
 			}

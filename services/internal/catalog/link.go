@@ -37,7 +37,8 @@ type Adoption struct {
 // words for an operator, if the catalog has no such product or price, Stripe holds none, or either stands for another
 // already. To repeat an adoption that has been recorded is no error.
 func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, product ProductSighting,
-	prices []PriceSighting) error {
+	prices []PriceSighting,
+) error {
 	switch {
 	case change.GetProduct() == nil:
 		return fmt.Errorf("the catalog holds no product %s", o.GetProductId())

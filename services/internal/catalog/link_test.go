@@ -27,7 +27,8 @@ func linked(o *catalogv1.Observed, change *catalogv1.ProductChange) (*catalogv1.
 }
 
 func knownLinked(s *catalogtest.Stripe,
-	change *catalogv1.ProductChange) (*catalogv1.Observed, *catalogv1.ProductChange) {
+	change *catalogv1.ProductChange,
+) (*catalogv1.Observed, *catalogv1.ProductChange) {
 	o, renamed := linked(s.Observed(productID), change)
 	catalog.ManageMetadata(o, renamed)
 	return o, renamed
@@ -177,8 +178,10 @@ func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
 	marked := catalog.ProductSighting{
 		Product: &catalogv1.Product{Id: "prod_1", Metadata: map[string]string{catalog.ProductMarker: "cup"}},
 	}
-	prices := []catalog.PriceSighting{{StripeID: "price_1", Price: price("", "1400")},
-		{StripeID: "price_2", Price: price("mug-two", "900")}}
+	prices := []catalog.PriceSighting{
+		{StripeID: "price_1", Price: price("", "1400")},
+		{StripeID: "price_2", Price: price("mug-two", "900")},
+	}
 	for want, c := range map[string]struct {
 		observed *catalogv1.Observed
 		change   *catalogv1.ProductChange

@@ -261,41 +261,93 @@ func TestProductSightings(t *testing.T) {
 		product  string
 		deleted  bool
 	}{
-		"the first event is believed": {nothing,
-			catalog.ProductSighting{Product: named("new"), Updated: 1, Seen: 1}, catalog.Applied, "new", false},
-		"the same again says nothing": {known,
-			catalog.ProductSighting{Product: named("known"), Updated: 95, Seen: 120}, catalog.Unchanged, "known",
-			false},
-		"an event of a later second is newer": {known,
-			catalog.ProductSighting{Product: named("new"), Updated: 101, Seen: 101}, catalog.Applied, "new", false},
-		"an event of the same second is not": {known,
-			catalog.ProductSighting{Product: named("new"), Updated: 100, Seen: 100}, catalog.Unordered, "known", false},
-		"an event of an earlier second is not": {known,
-			catalog.ProductSighting{Product: named("old"), Updated: 80, Seen: 80}, catalog.Unordered, "known", false},
-		"late news of an old update is not": {known,
-			catalog.ProductSighting{Product: named("old"), Updated: 90, Seen: 101}, catalog.Unordered, "known", false},
-		"an answer is the truth": {known,
-			catalog.ProductSighting{Product: named("new"), Updated: 90, Seen: 100, Fetched: true}, catalog.Applied,
-			"new", false},
-		"a later deletion": {known, catalog.ProductSighting{Seen: 101}, catalog.Applied, "",
-			true},
-		"a deletion in the same second": {known, catalog.ProductSighting{Seen: 100}, catalog.Unordered,
-			"known", false},
-		"a deletion of what was never seen": {nothing, catalog.ProductSighting{Seen: 100}, catalog.Applied, "",
-			true},
-		"an answer that there is none": {nothing, catalog.ProductSighting{Seen: 100, Fetched: true},
-			catalog.Applied, "", false},
-		"an answer that it is gone": {known, catalog.ProductSighting{Seen: 100, Fetched: true},
-			catalog.Applied, "", true},
-		"late news of what is gone": {gone,
-			catalog.ProductSighting{Product: named("old"), Updated: 95, Seen: 105}, catalog.Unordered, "", true},
-		"what is gone is made again": {gone,
-			catalog.ProductSighting{Product: named("new"), Updated: 111, Seen: 111}, catalog.Applied, "new", false},
-		"what is gone is gone": {gone, catalog.ProductSighting{Seen: 120}, catalog.Unchanged, "",
-			true},
-		"an answer by a server whose clock is slow": {known,
-			catalog.ProductSighting{Product: named("new"), Updated: 99, Seen: 99, Fetched: true}, catalog.Applied,
-			"new", false},
+		"the first event is believed": {
+			nothing,
+			catalog.ProductSighting{Product: named("new"), Updated: 1, Seen: 1},
+			catalog.Applied, "new", false,
+		},
+		"the same again says nothing": {
+			known,
+			catalog.ProductSighting{Product: named("known"), Updated: 95, Seen: 120},
+			catalog.Unchanged, "known",
+			false,
+		},
+		"an event of a later second is newer": {
+			known,
+			catalog.ProductSighting{Product: named("new"), Updated: 101, Seen: 101},
+			catalog.Applied, "new", false,
+		},
+		"an event of the same second is not": {
+			known,
+			catalog.ProductSighting{Product: named("new"), Updated: 100, Seen: 100},
+			catalog.Unordered, "known", false,
+		},
+		"an event of an earlier second is not": {
+			known,
+			catalog.ProductSighting{Product: named("old"), Updated: 80, Seen: 80},
+			catalog.Unordered, "known", false,
+		},
+		"late news of an old update is not": {
+			known,
+			catalog.ProductSighting{Product: named("old"), Updated: 90, Seen: 101},
+			catalog.Unordered, "known", false,
+		},
+		"an answer is the truth": {
+			known,
+			catalog.ProductSighting{Product: named("new"), Updated: 90, Seen: 100, Fetched: true},
+			catalog.Applied,
+			"new", false,
+		},
+		"a later deletion": {
+			known,
+			catalog.ProductSighting{Seen: 101},
+			catalog.Applied, "",
+			true,
+		},
+		"a deletion in the same second": {
+			known,
+			catalog.ProductSighting{Seen: 100},
+			catalog.Unordered,
+			"known", false,
+		},
+		"a deletion of what was never seen": {
+			nothing,
+			catalog.ProductSighting{Seen: 100},
+			catalog.Applied, "",
+			true,
+		},
+		"an answer that there is none": {
+			nothing,
+			catalog.ProductSighting{Seen: 100, Fetched: true},
+			catalog.Applied, "", false,
+		},
+		"an answer that it is gone": {
+			known,
+			catalog.ProductSighting{Seen: 100, Fetched: true},
+			catalog.Applied, "", true,
+		},
+		"late news of what is gone": {
+			gone,
+			catalog.ProductSighting{Product: named("old"), Updated: 95, Seen: 105},
+			catalog.Unordered, "", true,
+		},
+		"what is gone is made again": {
+			gone,
+			catalog.ProductSighting{Product: named("new"), Updated: 111, Seen: 111},
+			catalog.Applied, "new", false,
+		},
+		"what is gone is gone": {
+			gone,
+			catalog.ProductSighting{Seen: 120},
+			catalog.Unchanged, "",
+			true,
+		},
+		"an answer by a server whose clock is slow": {
+			known,
+			catalog.ProductSighting{Product: named("new"), Updated: 99, Seen: 99, Fetched: true},
+			catalog.Applied,
+			"new", false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -361,29 +413,68 @@ func TestPriceSightings(t *testing.T) {
 		want     catalog.Result
 		nickname []string
 	}{
-		"an event of an unknown price may be late news of a deleted one": {nothing,
-			catalog.PriceSighting{Price: price("new"), Seen: 120, Partial: true}, catalog.Unordered, nil},
-		"an answer of an unknown price": {nothing,
-			catalog.PriceSighting{Price: price("new"), Seen: 120, Fetched: true}, catalog.Applied, []string{"new"}},
-		"the deletion of an unknown price": {nothing, catalog.PriceSighting{Seen: 120},
-			catalog.Unchanged, nil},
-		"the same again": {known,
-			catalog.PriceSighting{Price: price("known"), Seen: 120, Partial: true}, catalog.Unchanged,
-			[]string{"known"}},
-		"an event of a later second": {known,
-			catalog.PriceSighting{Price: price("new"), Seen: 101, Partial: true}, catalog.Applied, []string{"new"}},
-		"an event of the same second": {known,
-			catalog.PriceSighting{Price: price("new"), Seen: 100, Partial: true}, catalog.Unordered, []string{"known"}},
-		"an event of an earlier second": {known,
-			catalog.PriceSighting{Price: price("old"), Seen: 99, Partial: true}, catalog.Unordered, []string{"known"}},
-		"an answer is the truth": {known,
-			catalog.PriceSighting{Price: price("new"), Seen: 99, Fetched: true}, catalog.Applied, []string{"new"}},
-		"a later deletion": {known, catalog.PriceSighting{Seen: 101},
-			catalog.Applied, nil},
-		"a deletion in the same second": {known, catalog.PriceSighting{Seen: 100},
-			catalog.Unordered, []string{"known"}},
-		"an answer that it is gone": {known,
-			catalog.PriceSighting{Seen: 90, Fetched: true}, catalog.Applied, nil},
+		"an event of an unknown price may be late news of a deleted one": {
+			nothing,
+			catalog.PriceSighting{Price: price("new"), Seen: 120, Partial: true},
+			catalog.Unordered, nil,
+		},
+		"an answer of an unknown price": {
+			nothing,
+			catalog.PriceSighting{Price: price("new"), Seen: 120, Fetched: true},
+			catalog.Applied,
+			[]string{"new"},
+		},
+		"the deletion of an unknown price": {
+			nothing,
+			catalog.PriceSighting{Seen: 120},
+			catalog.Unchanged, nil,
+		},
+		"the same again": {
+			known,
+			catalog.PriceSighting{Price: price("known"), Seen: 120, Partial: true},
+			catalog.Unchanged,
+			[]string{"known"},
+		},
+		"an event of a later second": {
+			known,
+			catalog.PriceSighting{Price: price("new"), Seen: 101, Partial: true},
+			catalog.Applied,
+			[]string{"new"},
+		},
+		"an event of the same second": {
+			known,
+			catalog.PriceSighting{Price: price("new"), Seen: 100, Partial: true},
+			catalog.Unordered,
+			[]string{"known"},
+		},
+		"an event of an earlier second": {
+			known,
+			catalog.PriceSighting{Price: price("old"), Seen: 99, Partial: true},
+			catalog.Unordered,
+			[]string{"known"},
+		},
+		"an answer is the truth": {
+			known,
+			catalog.PriceSighting{Price: price("new"), Seen: 99, Fetched: true},
+			catalog.Applied,
+			[]string{"new"},
+		},
+		"a later deletion": {
+			known,
+			catalog.PriceSighting{Seen: 101},
+			catalog.Applied, nil,
+		},
+		"a deletion in the same second": {
+			known,
+			catalog.PriceSighting{Seen: 100},
+			catalog.Unordered,
+			[]string{"known"},
+		},
+		"an answer that it is gone": {
+			known,
+			catalog.PriceSighting{Seen: 90, Fetched: true},
+			catalog.Applied, nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -470,8 +561,10 @@ func TestManagedMetadata(t *testing.T) {
 	o := func() *catalogv1.Observed {
 		return &catalogv1.Observed{
 			ManagedMetadata: []string{"old"},
-			Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{Id: "monthly"}},
-				{StripeId: "price_2", Price: &catalogv1.Price{}}},
+			Prices: []*catalogv1.ObservedPrice{
+				{StripeId: "price_1", Price: &catalogv1.Price{Id: "monthly"}},
+				{StripeId: "price_2", Price: &catalogv1.Price{}},
+			},
 		}
 	}
 	change := func(unmanaged ...string) *catalogv1.ProductChange {

@@ -42,8 +42,10 @@ func TestOutline(t *testing.T) {
 	product := func(name, amount string) *catalogv1.Product {
 		return &catalogv1.Product{
 			Id: productID, Name: name, DefaultPrice: "eur", Metadata: map[string]string{"size": "L"},
-			Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: amount},
-				{Id: "old", Currency: "jpy", UnitAmount: "900"}},
+			Prices: []*catalogv1.Price{
+				{Id: "eur", Currency: "eur", UnitAmount: amount},
+				{Id: "old", Currency: "jpy", UnitAmount: "900"},
+			},
 		}
 	}
 	told := func(change *catalogv1.ProductChange) string {

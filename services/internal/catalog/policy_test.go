@@ -20,20 +20,35 @@ func TestRulesThatCannotBeAreRefused(t *testing.T) {
 		want  string
 	}{
 		"unknown": {"colour", catalog.Rule{}, "colour: there is no such field"},
-		"an amount": {"prices.unit_amount", catalog.Rule{Owner: catalog.OwnerStripe},
-			"prices.unit_amount: Stripe never changes it"},
+		"an amount": {
+			"prices.unit_amount",
+			catalog.Rule{Owner: catalog.OwnerStripe},
+			"prices.unit_amount: Stripe never changes it",
+		},
 		"a decimal amount":     {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes it"},
 		"all metadata by star": {"metadata.*", catalog.Rule{}, "must end in a key"},
 		"a star in between":    {"metadata.a*b", catalog.Rule{}, "must end in a key"},
 		"Driftless's own key":  {"prices.metadata.driftless_price", catalog.Rule{}, "the key is Driftless's own"},
-		"no owner": {"url", catalog.Rule{Owner: "me"},
-			`url: owner must be catalog, stripe or newest, not "me"`},
-		"stripe's, repaired": {"url", catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Repair},
-			"url: action must be write-back or report where the owner is stripe"},
-		"the catalog's, taken": {"url", catalog.Rule{Action: catalog.WriteBack},
-			"url: action must be repair or report where the owner is catalog"},
-		"newest, simply repaired": {"url", catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Repair},
-			"url: action must be write-back or report"},
+		"no owner": {
+			"url",
+			catalog.Rule{Owner: "me"},
+			`url: owner must be catalog, stripe or newest, not "me"`,
+		},
+		"stripe's, repaired": {
+			"url",
+			catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Repair},
+			"url: action must be write-back or report where the owner is stripe",
+		},
+		"the catalog's, taken": {
+			"url",
+			catalog.Rule{Action: catalog.WriteBack},
+			"url: action must be repair or report where the owner is catalog",
+		},
+		"newest, simply repaired": {
+			"url",
+			catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Repair},
+			"url: action must be write-back or report",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,32 +93,71 @@ func TestOwnersAndActions(t *testing.T) {
 		committedAt, updated int64
 		want                 catalog.Action
 	}{
-		"catalog repairs Stripe's change": {catalog.Rule{Owner: catalog.OwnerCatalog}, "A", "S", early, late,
-			catalog.Repair},
-		"report leaves Stripe's change": {catalog.Rule{Action: catalog.Report}, "A", "S", early, late,
-			catalog.Report},
-		"report lets the catalog's change pass": {catalog.Rule{Action: catalog.Report}, "C", "A", late, early,
-			catalog.Repair},
-		"report, both changed": {catalog.Rule{Action: catalog.Report}, "C", "S", early, late,
-			catalog.Repair},
-		"stripe takes Stripe's change": {catalog.Rule{Owner: catalog.OwnerStripe}, "A", "S", early, late,
-			catalog.WriteBack},
-		"stripe undoes the catalog's change": {catalog.Rule{Owner: catalog.OwnerStripe}, "C", "A", late, early,
-			catalog.WriteBack},
-		"stripe reports": {catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Report}, "A",
-			"S", early, late, catalog.Report},
-		"newest, Stripe changed": {catalog.Rule{Owner: catalog.OwnerNewest}, "A", "S", late, early,
-			catalog.WriteBack},
-		"newest, the catalog changed": {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "A", early, late,
-			catalog.Repair},
-		"newest, both changed, Stripe later": {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "S", early, late,
-			catalog.WriteBack},
-		"newest, both changed, catalog later": {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "S", late, early,
-			catalog.Repair},
-		"newest, both changed at once": {catalog.Rule{Owner: catalog.OwnerNewest}, "C", "S", late, late,
-			catalog.Repair},
-		"newest reports Stripe's": {catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Report}, "C",
-			"S", early, late, catalog.Report},
+		"catalog repairs Stripe's change": {
+			catalog.Rule{Owner: catalog.OwnerCatalog},
+			"A", "S", early, late,
+			catalog.Repair,
+		},
+		"report leaves Stripe's change": {
+			catalog.Rule{Action: catalog.Report},
+			"A", "S", early, late,
+			catalog.Report,
+		},
+		"report lets the catalog's change pass": {
+			catalog.Rule{Action: catalog.Report},
+			"C", "A", late, early,
+			catalog.Repair,
+		},
+		"report, both changed": {
+			catalog.Rule{Action: catalog.Report},
+			"C", "S", early, late,
+			catalog.Repair,
+		},
+		"stripe takes Stripe's change": {
+			catalog.Rule{Owner: catalog.OwnerStripe},
+			"A", "S", early, late,
+			catalog.WriteBack,
+		},
+		"stripe undoes the catalog's change": {
+			catalog.Rule{Owner: catalog.OwnerStripe},
+			"C", "A", late, early,
+			catalog.WriteBack,
+		},
+		"stripe reports": {
+			catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Report},
+			"A",
+			"S", early, late, catalog.Report,
+		},
+		"newest, Stripe changed": {
+			catalog.Rule{Owner: catalog.OwnerNewest},
+			"A", "S", late, early,
+			catalog.WriteBack,
+		},
+		"newest, the catalog changed": {
+			catalog.Rule{Owner: catalog.OwnerNewest},
+			"C", "A", early, late,
+			catalog.Repair,
+		},
+		"newest, both changed, Stripe later": {
+			catalog.Rule{Owner: catalog.OwnerNewest},
+			"C", "S", early, late,
+			catalog.WriteBack,
+		},
+		"newest, both changed, catalog later": {
+			catalog.Rule{Owner: catalog.OwnerNewest},
+			"C", "S", late, early,
+			catalog.Repair,
+		},
+		"newest, both changed at once": {
+			catalog.Rule{Owner: catalog.OwnerNewest},
+			"C", "S", late, late,
+			catalog.Repair,
+		},
+		"newest reports Stripe's": {
+			catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Report},
+			"C",
+			"S", early, late, catalog.Report,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -101,7 +101,8 @@ type resolver struct {
 }
 
 func newResolver(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed,
-	x Exceptions) *resolver {
+	x Exceptions,
+) *resolver {
 	return &resolver{
 		differ: newDiffer(desired, observed), policy: policy, desired: desired, agreed: observed.GetAgreed(), x: x,
 		eff: proto.CloneOf(desired),
@@ -345,7 +346,8 @@ func (r *resolver) changed(stripeID string) int64 {
 
 // eachKey yields the bound keys of a product's or a price's metadata.
 func (r *resolver) eachKey(price string, want, have map[string]string, managed []string, at int64,
-	target func() *map[string]string, yield func(boundField)) {
+	target func() *map[string]string, yield func(boundField),
+) {
 	keys := slices.Concat(slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(have)))
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {

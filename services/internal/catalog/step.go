@@ -97,8 +97,10 @@ const KeyPrefix = "driftless-"
 // other inputs, so that a lost response is answered from Stripe's memory instead of being executed again.
 func (s Step) IdempotencyKey(account string, generation uint64) string {
 	h := sha256.New()
-	for _, part := range []string{account, s.StripeProduct(), string(s.Kind), s.PriceID, s.StripePriceID,
-		strconv.FormatUint(generation, 10)} {
+	for _, part := range []string{
+		account, s.StripeProduct(), string(s.Kind), s.PriceID, s.StripePriceID,
+		strconv.FormatUint(generation, 10),
+	} {
 		fmt.Fprintf(h, "%d:%s,", len(part), part)
 	}
 	for _, p := range s.Params {

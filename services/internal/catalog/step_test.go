@@ -47,8 +47,10 @@ func TestEqualStepsHaveEqualKeysAndDifferentStepsDifferentOnes(t *testing.T) {
 			require.Equal(t, key, c.step.IdempotencyKey(c.account, c.generation))
 			require.True(t, strings.HasPrefix(key, catalog.KeyPrefix) && len(key) <= 255, key)
 			content := fmt.Sprintf("%q",
-				[]any{c.step.Kind, c.step.ProductID, c.step.PriceID, c.step.StripePriceID, c.step.Params, c.account,
-					c.generation})
+				[]any{
+					c.step.Kind, c.step.ProductID, c.step.PriceID, c.step.StripePriceID, c.step.Params, c.account,
+					c.generation,
+				})
 			if other, ok := seen[key]; ok {
 				require.Equal(t, other, content, "two calls have one key")
 			}

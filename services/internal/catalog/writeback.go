@@ -12,7 +12,8 @@ import (
 // fields given, as differences name them. taken are those of the fields that the catalog can have: structures of prices
 // and whole objects are not among them. Nil if one of the sides has no such product.
 func TakeFromStripe(desired *catalogv1.ProductChange, observed *catalogv1.Observed,
-	fields []string) (product *catalogv1.Product, taken []string) {
+	fields []string,
+) (product *catalogv1.Product, taken []string) {
 	if desired.GetProduct() == nil || observed.GetProduct() == nil {
 		return nil, nil
 	}

@@ -110,7 +110,8 @@ func (cmd *adoptPlanCmd) Run(ctx context.Context, c *cli) error {
 
 // readyToAdopt returns once reconciliation knows all that the newest scan has found.
 func readyToAdopt(ctx context.Context,
-	client controlv1connect.ControlServiceClient) (*controlv1.GetStatusResponse, *meshv1.ScanReport, error) {
+	client controlv1connect.ControlServiceClient,
+) (*controlv1.GetStatusResponse, *meshv1.ScanReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	for {
@@ -147,7 +148,8 @@ func readyToAdopt(ctx context.Context,
 
 // candidates reads both sides' products that stand for none of the other's.
 func candidates(ctx context.Context, client controlv1connect.ControlServiceClient,
-	metadataKey string) (wanted []adoption.Wanted, held []adoption.Held, err error) {
+	metadataKey string,
+) (wanted []adoption.Wanted, held []adoption.Held, err error) {
 	request := &controlv1.ListProductsRequest{Adoptable: true}
 	for {
 		resp, err := client.ListProducts(ctx, connect.NewRequest(request))
@@ -170,7 +172,8 @@ func candidates(ctx context.Context, client controlv1connect.ControlServiceClien
 
 // details reads products by id.
 func details(ctx context.Context, client controlv1connect.ControlServiceClient,
-	ids []string) (map[string]*controlv1.ProductDetail, error) {
+	ids []string,
+) (map[string]*controlv1.ProductDetail, error) {
 	resp, err := client.ListProducts(ctx, connect.NewRequest(&controlv1.ListProductsRequest{ProductIds: ids}))
 	if err != nil {
 		return nil, err
@@ -184,7 +187,8 @@ func details(ctx context.Context, client controlv1connect.ControlServiceClient,
 
 // propose works matches out in detail. What has changed since they were found is left out.
 func propose(ctx context.Context, client controlv1connect.ControlServiceClient, matches []adoption.Match,
-	yield func(p adoption.Proposal, want, held string) error) error {
+	yield func(p adoption.Proposal, want, held string) error,
+) error {
 	var ids []string
 	for _, m := range matches {
 		ids = append(ids, m.Product)

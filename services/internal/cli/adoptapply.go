@@ -88,8 +88,12 @@ func (cmd *adoptApplyCmd) Run(ctx context.Context, c *cli) error {
 		for _, more := range []struct {
 			n    int
 			what string
-		}{{a.ordered, "ordered"}, {a.refused, "refused"}, {a.differing, "still to be brought to their latest state"},
-			{a.unknown, "not known to be equal"}} {
+		}{
+			{a.ordered, "ordered"},
+			{a.refused, "refused"},
+			{a.differing, "still to be brought to their latest state"},
+			{a.unknown, "not known to be equal"},
+		} {
 			if more.n > 0 {
 				sayf(stdout, ", %d %s", more.n, more.what)
 			}
@@ -130,7 +134,8 @@ const maxStale = 50
 
 // each calls do with the approved entries, as many at once as one request takes, and what both sides hold of them.
 func (a *adoptApply) each(ctx context.Context, path string,
-	do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error) error {
+	do func(context.Context, []adoptEntry, map[string]*controlv1.ProductDetail) error,
+) error {
 	_, entries, err := readAdoptFile(path)
 	if err != nil {
 		return err
@@ -203,7 +208,8 @@ var errStale = errors.New("too much is stale to be named")
 
 // order is what push is told for an entry; done says that it has been carried out, and stale why it must not be.
 func (a *adoptApply) order(e adoptEntry,
-	found map[string]*controlv1.ProductDetail) (order *meshv1.Adopt, done bool, stale string) {
+	found map[string]*controlv1.ProductDetail,
+) (order *meshv1.Adopt, done bool, stale string) {
 	change, observed := found[e.Product].GetDesired(), found[e.Product].GetObserved()
 	order = &meshv1.Adopt{ProductId: e.Product, StripeId: e.Stripe, Prices: e.Prices, Replace: e.Replace}
 	switch {

@@ -51,7 +51,8 @@ func (cmd *applyCmd) Run(ctx context.Context, c *cli) error {
 
 // applyProducts writes products in batches of what the API takes.
 func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClient,
-	data []byte) (created, total int, err error) {
+	data []byte,
+) (created, total int, err error) {
 	var file ingestv1.UpsertProductsRequest
 	if err := protojson.Unmarshal(data, &file); err != nil {
 		return 0, 0, fmt.Errorf("the file does not hold {\"products\": [...]}: %w", err)

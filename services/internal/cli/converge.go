@@ -18,7 +18,8 @@ import (
 // is known that nothing differs of the products named, or of all. If ctx ends before, its error says what was still
 // to be done.
 func waitConverged(ctx context.Context, control controlv1connect.ControlServiceClient,
-	ingest ingestv1connect.IngestServiceClient, products []string) (*controlv1.PlanResponse, error) {
+	ingest ingestv1connect.IngestServiceClient, products []string,
+) (*controlv1.PlanResponse, error) {
 	if err := patiently(ctx, func() error {
 		_, err := ingest.WaitCaptured(ctx, connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 		return err

@@ -193,7 +193,8 @@ func (d deadLetters) selection() (*controlv1.DeadLetterSelection, error) {
 // failed: what comes after would most likely fail too.
 func (d deadLetters) take(
 	part func(*controlv1.DeadLetterSelection) (results []*controlv1.DeadLetterResult, truncated bool, err error)) (
-	[]*controlv1.DeadLetterResult, error) {
+	[]*controlv1.DeadLetterResult, error,
+) {
 	selection, err := d.selection()
 	if err != nil {
 		return nil, err
@@ -225,7 +226,8 @@ func failures(results []*controlv1.DeadLetterResult) (n int) {
 
 // report shows what became of each letter. An error in between does not hide what was done before it.
 func report(c *cli, whole proto.Message, results []*controlv1.DeadLetterResult,
-	done func(*controlv1.DeadLetterResult) string, err error) error {
+	done func(*controlv1.DeadLetterResult) string, err error,
+) error {
 	switch {
 	case c.Output == "json" && (err == nil || len(results) > 0):
 		err = errors.Join(err, printJSON(whole))

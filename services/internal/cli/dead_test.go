@@ -136,10 +136,16 @@ func TestReplayAndDropSayWhatWasTaken(t *testing.T) {
 	}{
 		"all taken":  {[]*controlv1.DeadLetterResult{mug}, nil, 0, []string{"mug"}},
 		"none there": {nil, nil, 0, []string{"no open dead letter is among those selected"}},
-		"one failed": {[]*controlv1.DeadLetterResult{failed, mug}, nil, 1,
-			[]string{"mug", "failed: NATS: away"}},
-		"one named in vain": {[]*controlv1.DeadLetterResult{missing, mug}, nil, 1,
-			[]string{"mug", "failed: no such dead letter is open"}},
+		"one failed": {
+			[]*controlv1.DeadLetterResult{failed, mug},
+			nil, 1,
+			[]string{"mug", "failed: NATS: away"},
+		},
+		"one named in vain": {
+			[]*controlv1.DeadLetterResult{missing, mug},
+			nil, 1,
+			[]string{"mug", "failed: no such dead letter is open"},
+		},
 		"refused": {nil, connect.NewError(connect.CodeUnauthenticated, nil), 1, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,8 +160,10 @@ func TestReplayAndDropSayWhatWasTaken(t *testing.T) {
 				},
 			}
 			url := s.serve(t)
-			for _, args := range [][]string{{"replay", "--reason", "exhausted"},
-				{"drop", "--all", "--why", "not sold any more"}} {
+			for _, args := range [][]string{
+				{"replay", "--reason", "exhausted"},
+				{"drop", "--all", "--why", "not sold any more"},
+			} {
 				code, out := printed(t, append([]string{"dead"}, append(args, "--control", url)...)...)
 				require.Equal(t, c.code, code)
 				for _, want := range c.out {

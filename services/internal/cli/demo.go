@@ -125,7 +125,8 @@ func (cmd *demoCmd) connect(c *cli) (*demo, error) {
 
 // step makes one change, waits until it has arrived in the products named, or in all, and looks in Stripe.
 func (d *demo) step(ctx context.Context, change string, act func(context.Context) error, look func() (string, error),
-	products ...string) {
+	products ...string,
+) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("it had not arrived after %s", d.timeout))
 	defer cancel()
 	if !d.json {

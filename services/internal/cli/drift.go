@@ -54,7 +54,8 @@ func (cmd *driftShowCmd) Run(ctx context.Context, c *cli) error {
 
 // showDrift reads all pages and prints them.
 func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServiceClient,
-	request *controlv1.ListDriftRequest) error {
+	request *controlv1.ListDriftRequest,
+) error {
 	all := &controlv1.ListDriftResponse{}
 	for {
 		resp, err := client.ListDrift(ctx, connect.NewRequest(request))
@@ -99,8 +100,10 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 			say(stdout, product)
 		}
 		sayf(stdout, "  %s\n", differenceLine(d.GetDifference()))
-		about := []string{d.GetState(), "since " + ago(d.GetSince()),
-			"caused by " + strings.ReplaceAll(d.GetCausedBy(), "_", " ")}
+		about := []string{
+			d.GetState(), "since " + ago(d.GetSince()),
+			"caused by " + strings.ReplaceAll(d.GetCausedBy(), "_", " "),
+		}
 		if d.GetEventId() != "" {
 			about[2] += " (" + d.GetEventId() + ")"
 		}

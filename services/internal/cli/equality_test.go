@@ -68,8 +68,10 @@ func TestStatus_ExitCodes(t *testing.T) {
 		"paused": {func(s *controlv1.GetStatusResponse) {
 			s.Paused = []*controlv1.PausedService{{Service: "push", Since: timestamppb.Now()}}
 		}, 2, "equal as of "},
-		"held": {func(s *controlv1.GetStatusResponse) { s.Guard = &meshv1.Guard{Held: []string{"mug"}} }, 2,
-			"equal as of "},
+		"held": {
+			func(s *controlv1.GetStatusResponse) { s.Guard = &meshv1.Guard{Held: []string{"mug"}} }, 2,
+			"equal as of ",
+		},
 		"orphans": {func(s *controlv1.GetStatusResponse) { s.Orphans = 9 }, 0, "equal as of "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,8 +97,14 @@ func TestNothingIsKnownWithoutAnAnswer(t *testing.T) {
 		status:    func() (*controlv1.GetStatusResponse, error) { return nil, away },
 		listDrift: func() (*controlv1.ListDriftResponse, error) { return nil, away },
 	}).serve(t)
-	for _, command := range [][]string{{"status"}, {"plan"}, {"plan", "mug"}, {"sync"}, {"drift"},
-		{"drift", "show", "mug"}} {
+	for _, command := range [][]string{
+		{"status"},
+		{"plan"},
+		{"plan", "mug"},
+		{"sync"},
+		{"drift"},
+		{"drift", "show", "mug"},
+	} {
 		for address, why := range map[string]string{
 			url: "no connection to its streams", "http://127.0.0.1:1": "does not answer",
 			"": "no mesh runs on data directory",
@@ -242,8 +250,10 @@ func TestReread(t *testing.T) {
 			&meshv1.TableComparison{Products: 9, Published: 5, Missed: 1, MissedProducts: []string{"mug"}, Removed: 1},
 			"9 products read, 5 differed: mug, ...; published; 1 left the catalog. The tables category and supplier are read by the mapping and not watched: likely the cause.\n", 0,
 		},
-		"dead": {&meshv1.TableComparison{Products: 2, Dead: 1},
-			"2 products read, none differed; 1 became a dead letter.\n", 1},
+		"dead": {
+			&meshv1.TableComparison{Products: 2, Dead: 1},
+			"2 products read, none differed; 1 became a dead letter.\n", 1,
+		},
 		"failed": {&meshv1.TableComparison{Error: "no such column"}, "0 products read, none differed.\n", 1},
 	} {
 		t.Run(name, func(t *testing.T) {

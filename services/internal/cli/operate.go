@@ -115,8 +115,10 @@ func printStatus(w io.Writer, s *controlv1.GetStatusResponse) {
 	rows := [][]string{{"STREAM", "CONSUMER", "PENDING", "IN FLIGHT", "REDELIVERED"}}
 	for _, x := range s.GetConsumers() {
 		rows = append(rows,
-			[]string{x.GetStream(), x.GetConsumer(), number(x.GetPending()), number(x.GetInFlight()),
-				number(x.GetRedelivered())})
+			[]string{
+				x.GetStream(), x.GetConsumer(), number(x.GetPending()), number(x.GetInFlight()),
+				number(x.GetRedelivered()),
+			})
 	}
 	printTable(w, rows...)
 }
@@ -253,7 +255,8 @@ const unknownReason = "nothing is known of it, on either side: is the id right, 
 
 // wholePlan asks for the plan of some products, or of all, and reads on where the answer does not hold them all.
 func wholePlan(ctx context.Context, client controlv1connect.ControlServiceClient,
-	products []string) (*controlv1.PlanResponse, error) {
+	products []string,
+) (*controlv1.PlanResponse, error) {
 	request := &controlv1.PlanRequest{ProductIds: products}
 	var whole *controlv1.PlanResponse
 	for {

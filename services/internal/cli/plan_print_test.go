@@ -19,14 +19,17 @@ func TestAPlanIsReadable(t *testing.T) {
 	plan := &controlv1.PlanResponse{Compared: 12, InFlight: 3, Equality: equality, Products: []*controlv1.ProductPlan{
 		{ProductId: "mug", State: controlv1.ProductState_PRODUCT_STATE_DRIFTED, Changes: []*controlv1.PlannedChange{
 			{Verb: "update", Before: "Mug", After: "Mug XL", Differences: []*meshv1.Difference{
-				{Field: "name", Stripe: "Mug", Catalog: "Mug XL"}, {Field: "metadata.size", Catalog: "L"},
+				{Field: "name", Stripe: "Mug", Catalog: "Mug XL"},
+				{Field: "metadata.size", Catalog: "L"},
 				{Field: "description", Stripe: "Old"},
 			}},
-			{Verb: "replace", PriceId: "mug-eur", Before: "14.00 EUR", After: "16.00 EUR",
+			{
+				Verb: "replace", PriceId: "mug-eur", Before: "14.00 EUR", After: "16.00 EUR",
 				Differences: []*meshv1.Difference{
 					{Field: "prices.mug-eur.unit_amount", Stripe: "1400", Catalog: "1600"},
 					{Field: "prices.mug-eur.tax_behavior", Stripe: "inclusive", Catalog: "exclusive"},
-				}},
+				},
+			},
 			{Verb: "create", PriceId: "mug-jpy", After: "1400 JPY / month"},
 			{Verb: "archive", PriceId: "mug-old", Before: "9.00 EUR"},
 			{

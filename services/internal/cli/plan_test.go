@@ -39,8 +39,11 @@ func TestExitCodesOfPlan(t *testing.T) {
 		want int
 	}{
 		"nothing differs": {stub{plan: always(&controlv1.PlanResponse{Equality: known()})}, nil, 0},
-		"in flight, without waiting": {stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})}, nil,
-			0},
+		"in flight, without waiting": {
+			stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})},
+			nil,
+			0,
+		},
 		"unknown": {stub{
 			plan: always(&controlv1.PlanResponse{Equality: &controlv1.Equality{Unknown: "capture is stopped"}}),
 		}, nil, 2},
@@ -63,12 +66,21 @@ func TestExitCodesOfPlan(t *testing.T) {
 		"drifted": {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DRIFTED))}, nil, 2},
 		"dead":    {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_DEAD))}, nil, 2},
 		"refused": {stub{plan: func() (*controlv1.PlanResponse, error) { return nil, refused }}, nil, 1},
-		"converged": {stub{plan: always(&controlv1.PlanResponse{Equality: known()})},
-			[]string{"--wait-converged", "30s"}, 0},
-		"stays in flight": {stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})},
-			[]string{"--wait-converged", "250ms"}, 2},
-		"stays different": {stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_PENDING))},
-			[]string{"--wait-converged", "250ms"}, 2},
+		"converged": {
+			stub{plan: always(&controlv1.PlanResponse{Equality: known()})},
+			[]string{"--wait-converged", "30s"},
+			0,
+		},
+		"stays in flight": {
+			stub{plan: always(&controlv1.PlanResponse{InFlight: 1, Equality: known()})},
+			[]string{"--wait-converged", "250ms"},
+			2,
+		},
+		"stays different": {
+			stub{plan: always(differs(controlv1.ProductState_PRODUCT_STATE_PENDING))},
+			[]string{"--wait-converged", "250ms"},
+			2,
+		},
 		"not captured in time": {
 			stub{
 				plan:         always(&controlv1.PlanResponse{Equality: known()}),

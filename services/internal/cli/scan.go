@@ -53,7 +53,8 @@ func (cmd *scanCmd) Run(ctx context.Context, c *cli) error {
 // awaitScan returns the report of the scan when it has ended, with an error if it has failed. It returns an error too
 // if ctx ends, if pull does not begin the scan, and if another scan's report takes the place of this one's.
 func awaitScan(ctx context.Context, client controlv1connect.ControlServiceClient, id string,
-	show func(*meshv1.ScanReport)) (*meshv1.ScanReport, error) {
+	show func(*meshv1.ScanReport),
+) (*meshv1.ScanReport, error) {
 	begun := false
 	// since is when pull and the control API were last known to be at work.
 	for since := time.Now(); ; {

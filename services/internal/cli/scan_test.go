@@ -38,22 +38,32 @@ func TestAScanIsWaitedForUntilItsEndIsKnown(t *testing.T) {
 		after time.Duration
 	}{
 		"it ends": {[]any{older, running, finished}, "", 2 * time.Second},
-		"the first one ever": {[]any{connect.NewError(connect.CodeNotFound, nil), running, finished}, "",
-			2 * time.Second},
+		"the first one ever": {
+			[]any{connect.NewError(connect.CodeNotFound, nil), running, finished},
+			"",
+			2 * time.Second,
+		},
 		"it waits for another": {append(repeat(busy, 90), older, running, finished), "", 92 * time.Second},
-		"it fails": {[]any{running, failed}, "the scan has failed: Stripe does not answer",
-			time.Second},
+		"it fails": {
+			[]any{running, failed},
+			"the scan has failed: Stripe does not answer",
+			time.Second,
+		},
 		"another takes its place": {[]any{running, busy}, "scan older has begun meanwhile", time.Second},
 		"another's end does too":  {[]any{running, older}, "scan older has begun meanwhile", time.Second},
 		"pull is away":            {[]any{older}, "pull has not begun the scan within 30s", scanTakeUp},
-		"pull is away, the first": {[]any{connect.NewError(connect.CodeNotFound, nil)},
-			"pull has not begun the scan within 30s", scanTakeUp},
+		"pull is away, the first": {
+			[]any{connect.NewError(connect.CodeNotFound, nil)},
+			"pull has not begun the scan within 30s", scanTakeUp,
+		},
 		"pull dies at it":           {[]any{running}, "too long", time.Hour},
 		"pull died at another":      {[]any{busy}, "too long", time.Hour},
 		"reconciliation is away":    {[]any{running, away}, "does not answer", scanTakeUp},
 		"reconciliation comes back": {[]any{running, away, away, finished}, "", 3 * time.Second},
-		"not let in": {[]any{connect.NewError(connect.CodeUnauthenticated, errors.New("no"))},
-			"unauthenticated", 0},
+		"not let in": {
+			[]any{connect.NewError(connect.CodeUnauthenticated, errors.New("no"))},
+			"unauthenticated", 0,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -98,7 +108,8 @@ type scanClient struct {
 }
 
 func (c scanClient) GetScan(ctx context.Context,
-	r *connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
+	r *connect.Request[controlv1.GetScanRequest],
+) (*connect.Response[controlv1.GetScanResponse], error) {
 	return c.stub.GetScan(ctx, r)
 }
 

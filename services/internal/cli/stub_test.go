@@ -34,30 +34,35 @@ type stub struct {
 
 func (s *stub) ListDeadLetters(_ context.Context,
 	req *connect.Request[controlv1.ListDeadLettersRequest]) (*connect.Response[controlv1.ListDeadLettersResponse],
-	error) {
+	error,
+) {
 	return answer(s.list(req.Msg))
 }
 
 func (s *stub) GetDeadLetters(_ context.Context,
 	req *connect.Request[controlv1.GetDeadLettersRequest]) (*connect.Response[controlv1.GetDeadLettersResponse],
-	error) {
+	error,
+) {
 	return answer(s.get(req.Msg))
 }
 
 func (s *stub) ReplayDeadLetters(_ context.Context,
 	req *connect.Request[controlv1.ReplayDeadLettersRequest]) (*connect.Response[controlv1.ReplayDeadLettersResponse],
-	error) {
+	error,
+) {
 	return answer(s.replay(req.Msg))
 }
 
 func (s *stub) DropDeadLetters(_ context.Context,
 	req *connect.Request[controlv1.DropDeadLettersRequest]) (*connect.Response[controlv1.DropDeadLettersResponse],
-	error) {
+	error,
+) {
 	return answer(s.drop(req.Msg))
 }
 
 func (s *stub) Plan(_ context.Context,
-	req *connect.Request[controlv1.PlanRequest]) (*connect.Response[controlv1.PlanResponse], error) {
+	req *connect.Request[controlv1.PlanRequest],
+) (*connect.Response[controlv1.PlanResponse], error) {
 	if s.planAfter != nil {
 		return answer(s.planAfter(req.Msg.GetAfter()))
 	}
@@ -65,37 +70,44 @@ func (s *stub) Plan(_ context.Context,
 }
 
 func (s *stub) SyncProducts(context.Context,
-	*connect.Request[controlv1.SyncProductsRequest]) (*connect.Response[controlv1.SyncProductsResponse], error) {
+	*connect.Request[controlv1.SyncProductsRequest],
+) (*connect.Response[controlv1.SyncProductsResponse], error) {
 	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: "ours"}), nil
 }
 
 func (s *stub) Reread(context.Context,
-	*connect.Request[controlv1.RereadRequest]) (*connect.Response[controlv1.RereadResponse], error) {
+	*connect.Request[controlv1.RereadRequest],
+) (*connect.Response[controlv1.RereadResponse], error) {
 	return connect.NewResponse(&controlv1.RereadResponse{Id: "ours"}), nil
 }
 
 func (s *stub) GetStatus(context.Context,
-	*connect.Request[controlv1.GetStatusRequest]) (*connect.Response[controlv1.GetStatusResponse], error) {
+	*connect.Request[controlv1.GetStatusRequest],
+) (*connect.Response[controlv1.GetStatusResponse], error) {
 	return answer(s.status())
 }
 
 func (s *stub) ListDrift(context.Context,
-	*connect.Request[controlv1.ListDriftRequest]) (*connect.Response[controlv1.ListDriftResponse], error) {
+	*connect.Request[controlv1.ListDriftRequest],
+) (*connect.Response[controlv1.ListDriftResponse], error) {
 	return answer(s.listDrift())
 }
 
 func (s *stub) StartScan(context.Context,
-	*connect.Request[controlv1.StartScanRequest]) (*connect.Response[controlv1.StartScanResponse], error) {
+	*connect.Request[controlv1.StartScanRequest],
+) (*connect.Response[controlv1.StartScanResponse], error) {
 	return connect.NewResponse(&controlv1.StartScanResponse{Id: "ours"}), nil
 }
 
 func (s *stub) GetScan(context.Context,
-	*connect.Request[controlv1.GetScanRequest]) (*connect.Response[controlv1.GetScanResponse], error) {
+	*connect.Request[controlv1.GetScanRequest],
+) (*connect.Response[controlv1.GetScanResponse], error) {
 	return answer(s.getScan())
 }
 
 func (s *stub) WaitCaptured(ctx context.Context,
-	_ *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
+	_ *connect.Request[ingestv1.WaitCapturedRequest],
+) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
 	if s.waitCaptured != nil {
 		if err := s.waitCaptured(ctx); err != nil {
 			return nil, err

@@ -79,8 +79,11 @@ func TestAddress_SendsAMeshsTokenToThatMeshOnly(t *testing.T) {
 		"given, no mesh":              {t.TempDir(), "", address{Control: server.URL}, ""},
 		"given with a token, no mesh": {t.TempDir(), "given", address{Control: server.URL}, "Bearer given"},
 		"given with a token, another": {other, "given", address{Control: server.URL}, "Bearer given"},
-		"both given, the mesh is here": {dir, "", address{Control: server.URL, Ingest: server.URL},
-			"Bearer of the mesh"},
+		"both given, the mesh is here": {
+			dir, "",
+			address{Control: server.URL, Ingest: server.URL},
+			"Bearer of the mesh",
+		},
 	} {
 		client, err := c.at.control(&cli{Local: config.Local{DataDir: c.dir}, Token: config.Secret(c.token)})
 		require.NoError(t, err, name)

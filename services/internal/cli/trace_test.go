@@ -15,7 +15,8 @@ import (
 
 // jaegerSpan is one as Jaeger writes it.
 func jaegerSpan(id, parent, service, name string, start, duration int, tags map[string]string,
-	links ...string) map[string]any {
+	links ...string,
+) map[string]any {
 	const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 	references := []map[string]string{}
 	if parent != "" {
@@ -174,23 +175,37 @@ func TestWhatIsWrongWithJaegerIsSaid(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"away": {[]string{"mug", "--jaeger", dead},
-			[]string{dead, "does not answer", "scripts/jaeger", "DRIFTLESS_JAEGER_URL"}},
+		"away": {
+			[]string{"mug", "--jaeger", dead},
+			[]string{dead, "does not answer", "scripts/jaeger", "DRIFTLESS_JAEGER_URL"},
+		},
 		"something else": {[]string{"mug", "--jaeger", other.URL}, []string{"is not Jaeger's query API", "16686"}},
-		"no such product": {[]string{"cup", "--jaeger", server.URL},
-			[]string{"no trace of product cup", "OTEL_TRACES_SAMPLER", "driftless history cup"}},
-		"no such trace": {[]string{"--trace-id", strings.Repeat("a", 32), "--jaeger", server.URL},
-			[]string{"Jaeger has no trace aaaa"}},
-		"no trace id": {[]string{"--trace-id", "4711", "--jaeger", server.URL},
-			[]string{"must be 32 hexadecimal digits"}},
+		"no such product": {
+			[]string{"cup", "--jaeger", server.URL},
+			[]string{"no trace of product cup", "OTEL_TRACES_SAMPLER", "driftless history cup"},
+		},
+		"no such trace": {
+			[]string{"--trace-id", strings.Repeat("a", 32), "--jaeger", server.URL},
+			[]string{"Jaeger has no trace aaaa"},
+		},
+		"no trace id": {
+			[]string{"--trace-id", "4711", "--jaeger", server.URL},
+			[]string{"must be 32 hexadecimal digits"},
+		},
 		"neither": {nil, []string{"name either a product or a trace"}},
-		"both": {[]string{"mug", "--trace-id", strings.Repeat("a", 32)},
-			[]string{"name either a product or a trace"}},
+		"both": {
+			[]string{"mug", "--trace-id", strings.Repeat("a", 32)},
+			[]string{"name either a product or a trace"},
+		},
 		"none of the last": {[]string{"mug", "--last", "0"}, []string{"--last"}},
-		"a bad address": {[]string{"mug", "--jaeger", "http://user:hidden@[::1"},
-			[]string{"is no address of Jaeger"}},
-		"with its password": {[]string{"mug", "--jaeger", strings.Replace(dead, "http://", "http://user:hidden@", 1)},
-			[]string{"does not answer"}},
+		"a bad address": {
+			[]string{"mug", "--jaeger", "http://user:hidden@[::1"},
+			[]string{"is no address of Jaeger"},
+		},
+		"with its password": {
+			[]string{"mug", "--jaeger", strings.Replace(dead, "http://", "http://user:hidden@", 1)},
+			[]string{"does not answer"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := complaint(t, append([]string{"trace"}, c.args...)...)

@@ -315,7 +315,9 @@ func (u *up) addresses() error {
 		addr *string
 		url  *string
 	}{
-		{&u.IngestionAddr, &u.at.Ingest}, {&u.PullAddr, &u.at.Webhook}, {&u.ReconciliationAddr, &u.at.Control},
+		{&u.IngestionAddr, &u.at.Ingest},
+		{&u.PullAddr, &u.at.Webhook},
+		{&u.ReconciliationAddr, &u.at.Control},
 		{&u.PushAddr, &u.at.Push},
 	}
 	sim := "127.0.0.1:12111"

@@ -181,7 +181,8 @@ func mend(ctx context.Context, client *stripeapi.Client, e stripeapi.Endpoint) e
 
 // create makes an endpoint, once it is certain that its secret can be kept.
 func (p secretPlace) create(ctx context.Context, c *cli, client *stripeapi.Client, n stripeapi.NewEndpoint,
-	have int) error {
+	have int,
+) error {
 	if have >= stripeapi.MaxEndpoints {
 		return fmt.Errorf(
 			"the account has %d webhook endpoints, the most that Stripe allows: delete one first (`driftless webhook list` shows them)", have)
@@ -270,7 +271,8 @@ func successor(all []stripeapi.Endpoint, id string) *stripeapi.Endpoint {
 
 // chosen is the endpoint that the command is about.
 func (cmd *webhookRotateCmd) chosen(all []stripeapi.Endpoint,
-	candidate func(stripeapi.Endpoint) bool) (stripeapi.Endpoint, error) {
+	candidate func(stripeapi.Endpoint) bool,
+) (stripeapi.Endpoint, error) {
 	var found []stripeapi.Endpoint
 	for _, e := range all {
 		named := e.ID == cmd.Endpoint || e.URL == cmd.Endpoint

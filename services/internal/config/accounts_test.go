@@ -89,8 +89,10 @@ func TestBadAccountsSayWhereAndWhat(t *testing.T) {
 		"no settings": {"eu", "accounts: {eu: 7}\n", []string{"eu", "key: value"}},
 		"no accounts": {"eu", "accounts: eu\n", []string{"accounts", "under its name"}},
 		"nested":      {"eu", "accounts: {eu: {account: us}}\n", []string{"account cannot stand under an account"}},
-		"mapping": {"eu", "accounts: {eu: {catalog: {products: x}}}\n",
-			[]string{"catalog: prices must be a query"}},
+		"mapping": {
+			"eu", "accounts: {eu: {catalog: {products: x}}}\n",
+			[]string{"catalog: prices must be a query"},
+		},
 		"a shared slot": {"eu", "slot: one\n" + twoAccounts, []string{":1:1", "slot", "under each account"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,8 +30,10 @@ var rules = map[string]rule{
 	"stripe-endpoint-rate": moreThanNone,
 	"push-concurrency":     moreThanNone,
 	"poll-interval":        moreThanNone,
-	"replicas": {func(v reflect.Value) bool { return v.Int() == 1 || v.Int() == 3 || v.Int() == 5 },
-		"be 1, 3 or 5"},
+	"replicas": {
+		func(v reflect.Value) bool { return v.Int() == 1 || v.Int() == 3 || v.Int() == 5 },
+		"be 1, 3 or 5",
+	},
 }
 
 // isAccountName takes a name, or a list of names.

@@ -198,8 +198,10 @@ func TestEnvironmentIsNamedAndChecked(t *testing.T) {
 }
 
 func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
-	for _, name := range []string{"DRIFTLESS_SLOT", "DRIFTLESS_POLL_INTERVAL", "STRIPE_RATE", "DRIFTLESS_DRIFT_POLICY",
-		"STRIPE_API_KEY", "NATS_URL", "DRIFTLESS_CONFIG"} {
+	for _, name := range []string{
+		"DRIFTLESS_SLOT", "DRIFTLESS_POLL_INTERVAL", "STRIPE_RATE", "DRIFTLESS_DRIFT_POLICY",
+		"STRIPE_API_KEY", "NATS_URL", "DRIFTLESS_CONFIG",
+	} {
 		t.Setenv(name, "")
 	}
 	s, _, err := parse(t, "")

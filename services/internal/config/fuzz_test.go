@@ -36,8 +36,10 @@ func FuzzLoad(f *testing.F) {
 // separates the parts of a URL is not told from them, and is none that a client would connect with.
 func FuzzRedactURL(f *testing.F) {
 	const secret = "HUSH"
-	for _, text := range []string{"", "app", "db:5432", "/shop", "?sslmode=disable", "#x", "%41", "%zz", " ", ",", "'",
-		`\`, "=", "host=db", "::1", "\x00", "漢"} {
+	for _, text := range []string{
+		"", "app", "db:5432", "/shop", "?sslmode=disable", "#x", "%41", "%zz", " ", ",", "'",
+		`\`, "=", "host=db", "::1", "\x00", "漢",
+	} {
 		for form := range uint8(6) {
 			f.Add(form, text, "db/shop")
 			f.Add(form, "app", text)

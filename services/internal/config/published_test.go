@@ -13,8 +13,10 @@ import (
 
 func TestCheckWebhookSecrets(t *testing.T) {
 	const own = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	for _, base := range []string{"", "api.stripe.com", "https://api.stripe.com", "https://api.stripe.com/",
-		"HTTPS://API.stripe.com:443", "http://api.stripe.com", "https://egress.example.com"} {
+	for _, base := range []string{
+		"", "api.stripe.com", "https://api.stripe.com", "https://api.stripe.com/",
+		"HTTPS://API.stripe.com:443", "http://api.stripe.com", "https://egress.example.com",
+	} {
 		require.NoError(t, CheckWebhookSecrets(base, []string{own}), base)
 		require.NoError(t, CheckWebhookSecrets(base, nil), base)
 		for _, secret := range published {

@@ -23,7 +23,8 @@ type handler struct {
 }
 
 func (handler) UpsertProducts(_ context.Context,
-	req *connect.Request[ingestv1.UpsertProductsRequest]) (*connect.Response[ingestv1.UpsertProductsResponse], error) {
+	req *connect.Request[ingestv1.UpsertProductsRequest],
+) (*connect.Response[ingestv1.UpsertProductsResponse], error) {
 	out := &ingestv1.UpsertProductsResponse{}
 	for _, p := range req.Msg.GetProducts() {
 		out.Products = append(out.Products, &ingestv1.UpsertedProduct{
@@ -45,8 +46,10 @@ func serve(t *testing.T) string {
 func TestJSONHasTheContractsNamesAndNoOthers(t *testing.T) {
 	t.Parallel()
 	url := serve(t)
-	for _, contentType := range []string{"application/json", "application/json; charset=utf-8",
-		"application/json;charset=UTF-8"} {
+	for _, contentType := range []string{
+		"application/json", "application/json; charset=utf-8",
+		"application/json;charset=UTF-8",
+	} {
 		call := func(body string) (int, string) {
 			resp, err := http.Post(url+ingestv1connect.IngestServiceUpsertProductsProcedure, contentType,
 				strings.NewReader(body))

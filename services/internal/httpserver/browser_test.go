@@ -57,8 +57,10 @@ func call(t *testing.T, method, at, path string, headers ...string) (status int,
 	return resp.StatusCode, string(data)
 }
 
-var everyPath = []string{"/", "/driftless.control.v1.ControlService/Pause", "/metrics", "/healthz", "/readyz",
-	"/_sim/reset", "/v1/products"}
+var everyPath = []string{
+	"/", "/driftless.control.v1.ControlService/Pause", "/metrics", "/healthz", "/readyz",
+	"/_sim/reset", "/v1/products",
+}
 
 func TestRun_OnLoopbackOnlyThisMachinesNamesAreServed(t *testing.T) {
 	local := serveTo(t, "127.0.0.1:0", httpserver.Config{})
@@ -139,29 +141,52 @@ func TestRun_RefusesPagesOfOtherOrigins(t *testing.T) {
 			want    int
 		}{
 			"curl": {http.MethodPost, nil, 200},
-			"a form of a page": {http.MethodPost,
-				[]string{"Content-Type: application/x-www-form-urlencoded", "Origin: http://evil.example"}, 403},
-			"a form of a new browser": {http.MethodPost,
+			"a form of a page": {
+				http.MethodPost,
+				[]string{"Content-Type: application/x-www-form-urlencoded", "Origin: http://evil.example"},
+				403,
+			},
+			"a form of a new browser": {
+				http.MethodPost,
 				[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Origin: https://evil.example"},
-				403},
+				403,
+			},
 			"a page that hides its origin":        {http.MethodPost, []string{"Origin: null"}, 403},
 			"a page on another port":              {http.MethodPost, []string{"Origin: http://127.0.0.1:1"}, 403},
 			"a page on another port, new browser": {http.MethodPost, []string{"Sec-Fetch-Site: same-site"}, 403},
-			"text/plain": {http.MethodPost,
-				[]string{"Content-Type: text/plain", "Sec-Fetch-Site: cross-site"}, 403},
+			"text/plain": {
+				http.MethodPost,
+				[]string{"Content-Type: text/plain", "Sec-Fetch-Site: cross-site"},
+				403,
+			},
 			"a page that deletes": {http.MethodDelete, []string{"Origin: http://evil.example"}, 403},
 			"a page that puts":    {http.MethodPut, []string{"Sec-Fetch-Site: cross-site"}, 403},
-			"a preflight": {http.MethodOptions,
-				[]string{"Origin: http://evil.example", "Access-Control-Request-Method: POST"}, 403},
+			"a preflight": {
+				http.MethodOptions,
+				[]string{"Origin: http://evil.example", "Access-Control-Request-Method: POST"},
+				403,
+			},
 			"a page that reads": {http.MethodGet, []string{"Origin: http://evil.example"}, 403},
-			"a picture in a page": {http.MethodGet,
-				[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"}, 403},
-			"a link that is followed": {http.MethodGet,
-				[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"}, 200},
-			"an address that is typed": {http.MethodGet,
-				[]string{"Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"}, 200},
-			"its own page": {http.MethodPost,
-				[]string{"Origin: http://HERE", "Sec-Fetch-Site: same-origin"}, 200},
+			"a picture in a page": {
+				http.MethodGet,
+				[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"},
+				403,
+			},
+			"a link that is followed": {
+				http.MethodGet,
+				[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"},
+				200,
+			},
+			"an address that is typed": {
+				http.MethodGet,
+				[]string{"Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"},
+				200,
+			},
+			"its own page": {
+				http.MethodPost,
+				[]string{"Origin: http://HERE", "Sec-Fetch-Site: same-origin"},
+				200,
+			},
 			"its own page, old browser": {http.MethodPost, []string{"Origin: http://HERE"}, 200},
 		} {
 			for _, path := range everyPath {

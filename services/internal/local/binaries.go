@@ -44,8 +44,10 @@ func findBinaries(ctx context.Context) ([]binaries, error) {
 	if output, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
 		dirs = append(dirs, strings.TrimSpace(string(output)))
 	}
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",
-		"/opt/homebrew/opt/postgresql@*/bin"} {
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",
+		"/opt/homebrew/opt/postgresql@*/bin",
+	} {
 		found, _ := filepath.Glob(pattern) // the only error is a bad pattern
 		slices.SortFunc(found, func(a, b string) int { return majorIn(b) - majorIn(a) })
 		dirs = append(dirs, found...)

@@ -242,8 +242,10 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 		func(o *catalogv1.Observed) error { o.Generation++; return nil })
 	require.NoError(t, err)
 	budgeted(ctx, t, pull)
-	for _, cursor := range []string{"events.default", "poll.default", "scan.default", "scan-state.default",
-		"stripe-mode.default"} {
+	for _, cursor := range []string{
+		"events.default", "poll.default", "scan.default", "scan-state.default",
+		"stripe-mode.default",
+	} {
 		require.NoError(t, pull.Record(cursor).PutString(ctx, "here"))
 	}
 	require.NoError(t,
@@ -263,8 +265,10 @@ func doTheirWork(t *testing.T, srv *server.Server) {
 		require.Equal(t, c.Pending+c.InFlight > 0, sequence > 0 && !stored.IsZero(), "%s of %s", c.Name, c.Stream)
 		waiting[c.Stream] = waiting[c.Stream] || sequence > 0
 	}
-	for _, c := range []topology.Consumer{topology.ReconciliationCatalog, topology.ReconciliationStripe,
-		topology.ReconciliationSync, topology.ReconciliationDead, topology.ReconciliationObserved} {
+	for _, c := range []topology.Consumer{
+		topology.ReconciliationCatalog, topology.ReconciliationStripe,
+		topology.ReconciliationSync, topology.ReconciliationDead, topology.ReconciliationObserved,
+	} {
 		require.True(t, waiting[c.Stream], c.Stream)
 		handled(ctx, t, rec, topology.Reconciliation, c)
 	}
@@ -418,8 +422,10 @@ func refusesWhatIsNotTheirs(t *testing.T, srv *server.Server) {
 				try(rt, strings.Join(tokens, "."))
 			})
 			// Listening: to nothing but its own inbox, and never to all.
-			for _, subject := range []string{">", "*", "catalog.>", "$KV.>", "$JS.>", "_INBOX.>", "stripe.default.*",
-				"$SYS.>"} {
+			for _, subject := range []string{
+				">", "*", "catalog.>", "$KV.>", "$JS.>", "_INBOX.>", "stripe.default.*",
+				"$SYS.>",
+			} {
 				require.False(t, permitted(subject, func() error { _, err := conn.SubscribeSync(subject); return err }),
 					"%s listens on %s", p.User, subject)
 			}

@@ -62,8 +62,10 @@ func closed(t *testing.T, a attacked) {
 			} {
 				require.False(t, attacker.send("$JS.API.STREAM.PURGE."+stream, "", nil), "%s purges %s", user, stream)
 				require.False(t, attacker.send("$JS.API.STREAM.DELETE."+stream, "", nil), "%s deletes %s", user, stream)
-				for _, consumer := range []string{"reconciliation-default", "reconciliation-us", "push-live-default",
-					"x"} {
+				for _, consumer := range []string{
+					"reconciliation-default", "reconciliation-us", "push-live-default",
+					"x",
+				} {
 					subject := "$JS.API.CONSUMER.DELETE." + stream + "." + consumer
 					require.False(t, attacker.send(subject, "", nil), "%s deletes %s of %s", user, consumer, stream)
 				}
@@ -72,8 +74,10 @@ func closed(t *testing.T, a attacked) {
 		require.Positive(t, a.state("KV_"+topology.BucketObserved).Msgs)
 	})
 	t.Run("no service makes a consumer", func(t *testing.T) {
-		streams := []string{topology.StreamCatalog, topology.StreamCommand, "KV_" + topology.BucketObserved,
-			"KV_" + topology.BucketLink}
+		streams := []string{
+			topology.StreamCatalog, topology.StreamCommand, "KV_" + topology.BucketObserved,
+			"KV_" + topology.BucketLink,
+		}
 		before := map[string]int{}
 		for _, stream := range streams {
 			before[stream] = a.consumers(stream)
@@ -83,8 +87,10 @@ func closed(t *testing.T, a attacked) {
 				config := map[string]any{"stream_name": stream, "config": map[string]any{
 					"durable_name": "spy", "ack_policy": "none", "deliver_subject": topology.InboxPrefix(user) + ".spy",
 				}}
-				filters := []string{"catalog.default.live.*", "command.>", "$KV.OBSERVED.default.*",
-					"$KV.LINK.default.*"}
+				filters := []string{
+					"catalog.default.live.*", "command.>", "$KV.OBSERVED.default.*",
+					"$KV.LINK.default.*",
+				}
 				for _, subject := range []string{
 					"$JS.API.CONSUMER.CREATE." + stream,
 					"$JS.API.CONSUMER.CREATE." + stream + ".spy",

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // errRepublished: the message is an answer to a direct get. Somebody named its subject as the one to reply to, and

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 const (

@@ -78,7 +78,8 @@ func workBatch[T any, M interface {
 	*T
 	proto.Message
 }](ctx context.Context, m *Mesh, w Worker, batch []jetstream.Msg,
-	handle func(context.Context, []Delivery[M]) []Verdict) {
+	handle func(context.Context, []Delivery[M]) []Verdict,
+) {
 	taken := make([]delivery[M], 0, len(batch))
 	handed := make([]Delivery[M], 0, len(batch))
 	for _, raw := range batch {

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"sync"
 	"time"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // Clock tells the time of the NATS server, whatever the time of this host: what processes agree on by time (turns,

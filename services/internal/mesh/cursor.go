@@ -7,10 +7,11 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // ErrMoved: somebody else has put a position since it was read.

@@ -48,7 +48,8 @@ func (m *Mesh) fit(letter *meshv1.DeadLetter) { FitLetter(letter, m.MaxBody()) }
 // OpenLetters returns for each of the products, in their order, the service's dead letter that stands on DEAD; nil if
 // there is none.
 func (m *Mesh) OpenLetters(ctx context.Context, service, account string,
-	products []string) ([]*meshv1.DeadLetter, error) {
+	products []string,
+) ([]*meshv1.DeadLetter, error) {
 	subjects := make([]string, len(products))
 	for i, id := range products {
 		subjects[i] = topology.DeadSubject(service, account, id)

@@ -55,7 +55,8 @@ func (s *DesiredStore) LatestByToken(ctx context.Context, account, token string)
 
 // LatestInLane returns the newest desired state of a product in one lane, nil if that has none.
 func (s *DesiredStore) LatestInLane(ctx context.Context, account string, lane topology.Lane,
-	product string) (*catalogv1.ProductChange, error) {
+	product string,
+) (*catalogv1.ProductChange, error) {
 	subject := topology.CatalogSubject(account, lane, product)
 	if s.m.keys.current().trusted != nil {
 		state, err := s.latestAuthentic(ctx, subject)

@@ -17,7 +17,8 @@ import (
 // LatestMany returns for many products what Newest returns for one; their reads travel together. The states are in the
 // order of the ids, nil where CATALOG has none. It keeps all of them in memory: the caller asks by pages.
 func (s *DesiredStore) LatestMany(ctx context.Context, account string,
-	products []string) ([]*catalogv1.ProductChange, error) {
+	products []string,
+) ([]*catalogv1.ProductChange, error) {
 	tokens := make([]string, len(products))
 	for i, id := range products {
 		tokens[i] = topology.Token(id)
@@ -27,7 +28,8 @@ func (s *DesiredStore) LatestMany(ctx context.Context, account string,
 
 // LatestManyByToken is LatestMany for the tokens of products (see Token).
 func (s *DesiredStore) LatestManyByToken(ctx context.Context, account string,
-	tokens []string) ([]*catalogv1.ProductChange, error) {
+	tokens []string,
+) ([]*catalogv1.ProductChange, error) {
 	states, err := s.StatesByToken(ctx, account, tokens)
 	if err != nil {
 		return nil, err
@@ -168,7 +170,8 @@ func (p *tokenPages) fill(ctx context.Context) error {
 
 // subjectPage lists subjects of a stream from an offset on, and says how many there are in all.
 func (m *Mesh) subjectPage(ctx context.Context, stream, filter string,
-	offset int) (subjects []string, total int, err error) {
+	offset int,
+) (subjects []string, total int, err error) {
 	ask, err := json.Marshal(struct {
 		SubjectsFilter string `json:"subjects_filter"`
 		Offset         int    `json:"offset,omitempty"`

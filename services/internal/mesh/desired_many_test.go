@@ -27,8 +27,12 @@ func TestNewestMany_IsNewestOfEach(t *testing.T) {
 		if i%4 == 0 {
 			continue
 		}
-		for _, lane := range [][]topology.Lane{nil, {topology.Live}, {topology.Bulk},
-			{topology.Live, topology.Bulk}}[i%4] {
+		for _, lane := range [][]topology.Lane{
+			nil,
+			{topology.Live},
+			{topology.Bulk},
+			{topology.Live, topology.Bulk},
+		}[i%4] {
 			publish(t, m, lane, id, uint64(i))
 		}
 	}

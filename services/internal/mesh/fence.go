@@ -8,10 +8,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // ErrFenced: another process has raised the fence since, and what is published through this one is refused.

@@ -71,8 +71,10 @@ func TestFitLetter_KeepsWhatFits(t *testing.T) {
 }
 
 func TestFitLetter_KeepsDistinctIDsDistinct(t *testing.T) {
-	ids := []string{"\xff", "\xfe", "a\x00b", "ab", strings.Repeat("p", 1020), strings.Repeat("p", 1021),
-		strings.Repeat("p", 1022)}
+	ids := []string{
+		"\xff", "\xfe", "a\x00b", "ab", strings.Repeat("p", 1020), strings.Repeat("p", 1021),
+		strings.Repeat("p", 1022),
+	}
 	seen := map[string]bool{}
 	for _, id := range ids {
 		letter := &meshv1.DeadLetter{ProductId: id}

@@ -16,8 +16,13 @@ import (
 // identity is how the client shows who it is, and checks who the server is.
 func (c Config) identity() ([]nats.Option, error) {
 	var opts []nats.Option
-	for _, f := range []struct{ path, setting string }{{c.Creds, "NATS_CREDS"}, {c.NKey, "NATS_NKEY"},
-		{c.CA, "NATS_CA"}, {c.Cert, "NATS_CERT"}, {c.Key, "NATS_KEY"}} {
+	for _, f := range []struct{ path, setting string }{
+		{c.Creds, "NATS_CREDS"},
+		{c.NKey, "NATS_NKEY"},
+		{c.CA, "NATS_CA"},
+		{c.Cert, "NATS_CERT"},
+		{c.Key, "NATS_KEY"},
+	} {
 		if f.path == "" {
 			continue
 		}

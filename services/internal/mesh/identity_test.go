@@ -64,8 +64,10 @@ func TestClientCertificatesAreShownAndChecked(t *testing.T) {
 		"another authority":        {func(c *mesh.Config) { c.CA = clientCert }, "certificate"},
 		"a certificate alone":      {func(c *mesh.Config) { c.Key = "" }, "NATS_CERT and NATS_KEY belong together"},
 		"a file that is not there": {func(c *mesh.Config) { c.CA = "/nowhere.pem" }, "NATS_CA: open /nowhere.pem"},
-		"creds and nkey": {func(c *mesh.Config) { c.Creds, c.NKey = cert, cert },
-			"both NATS_CREDS and NATS_NKEY"},
+		"creds and nkey": {
+			func(c *mesh.Config) { c.Creds, c.NKey = cert, cert },
+			"both NATS_CREDS and NATS_NKEY",
+		},
 		"an nkey that is none": {func(c *mesh.Config) { c.NKey = cert }, "NATS_NKEY"},
 	} {
 		t.Run(name, func(t *testing.T) {

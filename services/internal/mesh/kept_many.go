@@ -9,9 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // keptWindow is how many subjects are asked for at a time. Each answer may be MaxStatesPerProduct messages.

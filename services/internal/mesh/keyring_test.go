@@ -78,14 +78,20 @@ func TestConnect_RefusesKeysThatCannotWork(t *testing.T) {
 		says string
 	}{
 		"no key of its own": {mesh.Signing{Trusted: s.trusted}, "DRIFTLESS_SIGNING_KEY is not"},
-		"a key that nobody trusts": {mesh.Signing{Key: key.Reveal(), Trusted: s.trusted},
-			"add ingestion=" + key.Public().String()},
-		"another service's key": {mesh.Signing{Key: s.keys[topology.Pull].Reveal(), Trusted: s.trusted},
-			"does not have the public key"},
+		"a key that nobody trusts": {
+			mesh.Signing{Key: key.Reveal(), Trusted: s.trusted},
+			"add ingestion=" + key.Public().String(),
+		},
+		"another service's key": {
+			mesh.Signing{Key: s.keys[topology.Pull].Reveal(), Trusted: s.trusted},
+			"does not have the public key",
+		},
 		"a public key to sign with": {mesh.Signing{Key: key.Public().String()}, "this is a public key"},
 		"no list":                   {mesh.Signing{Key: key.Reveal(), Trusted: " , "}, "names no key"},
-		"an unknown service": {mesh.Signing{Key: key.Reveal(), Trusted: "billing=" + key.Public().String()},
-			"none of the services"},
+		"an unknown service": {
+			mesh.Signing{Key: key.Reveal(), Trusted: "billing=" + key.Public().String()},
+			"none of the services",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := mesh.Connect(t.Context(), mesh.Config{URL: s.url, Name: topology.Ingestion, Signing: c.keys})

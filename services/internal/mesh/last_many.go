@@ -7,9 +7,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // readWindow is how many of its requests are on their way at a time: enough to hide the round trip, and few enough that
@@ -23,7 +24,8 @@ const askAgain = time.Second
 // do once for each subject, in any order, with its index and its message, nil if the stream holds none. In a cluster a
 // replica may answer that lags by a moment.
 func (m *Mesh) lastMany(ctx context.Context, stream string, subjects []string,
-	do func(i int, msg *nats.Msg) error) error {
+	do func(i int, msg *nats.Msg) error,
+) error {
 	if len(subjects) == 0 {
 		return nil
 	}

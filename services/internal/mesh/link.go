@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // ErrLinked is the error of Link when Stripe's product stands for another product of the catalog.

@@ -6,8 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // followEvery is how often Follow asks for new links.

@@ -250,7 +250,8 @@ func TestObservedCanBeWrittenAfterItsKeyWasRemoved(t *testing.T) {
 }
 
 func work(t *testing.T, m *mesh.Mesh,
-	handle func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict) (stop func()) {
+	handle func(context.Context, mesh.Message[*catalogv1.ProductChange]) mesh.Verdict,
+) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

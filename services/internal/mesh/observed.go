@@ -76,19 +76,22 @@ func (s *ObservedStore) Count(ctx context.Context, account string) (uint64, erro
 // when somebody else wrote in between, so it must not have other effects. ErrNoChange from it skips the write and
 // is not an error of Update. The state returned is the one stored. The trace of ctx travels with the value.
 func (s *ObservedStore) Update(ctx context.Context, account, product string,
-	change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+	change func(*catalogv1.Observed) error,
+) (*catalogv1.Observed, error) {
 	return s.update(ctx, account, product, nil, 0, change)
 }
 
 // UpdateFrom is Update by somebody who has read, or written, the state before: if it still has that revision, it need
 // not be read. The state given is not changed.
 func (s *ObservedStore) UpdateFrom(ctx context.Context, known *catalogv1.Observed, revision uint64,
-	change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+	change func(*catalogv1.Observed) error,
+) (*catalogv1.Observed, error) {
 	return s.update(ctx, known.GetAccount(), known.GetProductId(), proto.CloneOf(known), revision, change)
 }
 
 func (s *ObservedStore) update(ctx context.Context, account, product string, o *catalogv1.Observed, revision uint64,
-	change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+	change func(*catalogv1.Observed) error,
+) (*catalogv1.Observed, error) {
 	for attempt := 0; ; attempt++ {
 		if o == nil {
 			var err error
@@ -119,7 +122,8 @@ func (s *ObservedStore) update(ctx context.Context, account, product string, o *
 // UpdateAt is Update for a change that holds only against the state of one revision, as returned by Get:
 // ErrConflict if the state has changed since.
 func (s *ObservedStore) UpdateAt(ctx context.Context, account, product string, revision uint64,
-	change func(*catalogv1.Observed) error) (*catalogv1.Observed, error) {
+	change func(*catalogv1.Observed) error,
+) (*catalogv1.Observed, error) {
 	o, now, err := s.Get(ctx, account, product)
 	switch {
 	case err != nil:

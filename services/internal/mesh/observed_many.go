@@ -77,7 +77,8 @@ func (s *ObservedStore) Range(ctx context.Context, account string, from, to uint
 }
 
 func (s *ObservedStore) each(ctx context.Context, account string, from, to uint64,
-	yield func(ObservedEntry) bool) error {
+	yield func(ObservedEntry) bool,
+) error {
 	if from > to {
 		return nil
 	}

@@ -9,8 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // lookForLoss is how often a client looks whether what it works with is still there.

@@ -67,10 +67,14 @@ func TestWork_GoesOnWhenWhatWasDeletedIsMadeAgain(t *testing.T) {
 		// gone is what is missing then.
 		gone string
 	}{
-		{"a stream", func() error { return js.DeleteStream(t.Context(), topology.StreamCatalog) },
-			"consumer push-live-default of stream CATALOG"},
-		{"a consumer", func() error { return js.DeleteConsumer(t.Context(), topology.StreamCatalog, durable) },
-			"consumer push-live-default of stream CATALOG"},
+		{
+			"a stream", func() error { return js.DeleteStream(t.Context(), topology.StreamCatalog) },
+			"consumer push-live-default of stream CATALOG",
+		},
+		{
+			"a consumer", func() error { return js.DeleteConsumer(t.Context(), topology.StreamCatalog, durable) },
+			"consumer push-live-default of stream CATALOG",
+		},
 		{"a bucket", func() error { return js.DeleteKeyValue(t.Context(), topology.BucketLink) }, "bucket LINK"},
 	} {
 		before := len(told.all())

@@ -136,7 +136,8 @@ func (m *Mesh) RetryOf(ctx context.Context, service, account, product string) (*
 // Retries returns what a service is to come back to later, at most limit products, and reports whether there are
 // more. A retry that has come due is not among them. Each takes a round trip.
 func (m *Mesh) Retries(ctx context.Context, service, account string,
-	limit int) (retries []*meshv1.Retry, more bool, err error) {
+	limit int,
+) (retries []*meshv1.Retry, more bool, err error) {
 	stream, err := m.stream(ctx, topology.StreamRetry)
 	if err != nil {
 		return nil, false, err

@@ -69,7 +69,8 @@ func (s *signers) connect(t *testing.T, name string, keys mesh.Signing) *mesh.Me
 
 // signedAs is a message as a holder of a key could make it.
 func signedAs(t *testing.T, key signing.PrivateKey, role, subject string, body proto.Message, at time.Time,
-	headers ...string) *nats.Msg {
+	headers ...string,
+) *nats.Msg {
 	t.Helper()
 	msg := unsigned(t, subject, body, headers...)
 	msg.Header.Set(mesh.SignatureHeader, key.Sign(role, signing.Message{

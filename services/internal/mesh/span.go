@@ -104,7 +104,8 @@ func startSend(ctx context.Context, o *Outgoing) (context.Context, trace.Span) {
 // startProcess begins the span of a delivery, in the trace of the message: its parent is the span that sent it. A wait
 // of the message in its stream that a reader of the trace should see is a span beside it.
 func startProcess(ctx context.Context, m *Mesh, w Worker, raw jetstream.Msg,
-	meta *jetstream.MsgMetadata) (context.Context, trace.Span) {
+	meta *jetstream.MsgMetadata,
+) (context.Context, trace.Span) {
 	now := time.Now()
 	kind, _ := topology.SplitSubject(raw.Subject())
 	ctx = telemetry.ExtractNATS(ctx, raw.Headers())

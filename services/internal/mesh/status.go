@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // ConsumerStatus is the backlog of a durable consumer.

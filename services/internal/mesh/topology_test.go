@@ -161,14 +161,23 @@ func TestApplyTopology_LosesMessagesOnlyIfToldTo(t *testing.T) {
 		store  []string
 		loses  string
 	}{
-		"fewer states of a product": {topology.StreamCatalog,
-			func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 }, []string{"catalog.default.live.mug"},
-			"all but the newest 16 messages of each subject"},
-		"no limit before": {topology.StreamDead, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = -1 },
-			[]string{"dead.push.default.mug"}, "all but the newest 1 messages of each subject"},
-		"subjects that go": {topology.StreamSync,
+		"fewer states of a product": {
+			topology.StreamCatalog,
+			func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 },
+			[]string{"catalog.default.live.mug"},
+			"all but the newest 16 messages of each subject",
+		},
+		"no limit before": {
+			topology.StreamDead, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = -1 },
+			[]string{"dead.push.default.mug"},
+			"all but the newest 1 messages of each subject",
+		},
+		"subjects that go": {
+			topology.StreamSync,
 			func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "audit.>") },
-			[]string{"audit.a", "audit.b", "sync.default.applied.mug"}, "from every consumer 2 messages on subjects"},
+			[]string{"audit.a", "audit.b", "sync.default.applied.mug"},
+			"from every consumer 2 messages on subjects",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := start(t)

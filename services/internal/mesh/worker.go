@@ -67,7 +67,8 @@ func Consume[T any, M interface {
 // consume runs the worker's pulls until ctx ends or the connection is closed for good, and lets the handlers at work
 // finish. While the consumer is deleted it waits.
 func consume(ctx context.Context, m *Mesh, w Worker,
-	pull func(pulling, handling context.Context, cons jetstream.Consumer) error) error {
+	pull func(pulling, handling context.Context, cons jetstream.Consumer) error,
+) error {
 	t := m.consumer(w.Consumer)
 	cons, err := m.js.Consumer(ctx, t.stream, t.consumer)
 	if err != nil {
@@ -104,7 +105,8 @@ func consume(ctx context.Context, m *Mesh, w Worker,
 
 // consumeWhile runs pulls until one fails, ctx ends or turned is closed.
 func consumeWhile(ctx context.Context, m *Mesh, turned <-chan struct{}, concurrency int,
-	pull func(pulling, handling context.Context) error) error {
+	pull func(pulling, handling context.Context) error,
+) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	g, pulling := errgroup.WithContext(ctx)

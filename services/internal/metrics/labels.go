@@ -48,8 +48,10 @@ var (
 	LimitReason = Label{
 		Name:    "reason",
 		Meaning: "Stripe's reason; `lock-timeout`: another request has the object; `other`: none was given",
-		Values: []string{"global-rate", "endpoint-rate", "global-concurrency", "endpoint-concurrency",
-			"resource-specific", "lock-timeout", "other"},
+		Values: []string{
+			"global-rate", "endpoint-rate", "global-concurrency", "endpoint-concurrency",
+			"resource-specific", "lock-timeout", "other",
+		},
 	}
 	// DeadReason is the class of a dead letter.
 	DeadReason = Label{Name: "reason", Meaning: "class of failure, as `driftless dead` shows it", Values: []string{
@@ -91,11 +93,13 @@ var (
 		Values:  []string{"written", "done", "superseded", "failed"},
 	}
 	// DriftKind is in what the sides differ, DriftState what is being done about it.
-	DriftKind = Label{Name: "kind", Meaning: "in what the sides differ, as `driftless drift` shows it",
+	DriftKind = Label{
+		Name: "kind", Meaning: "in what the sides differ, as `driftless drift` shows it",
 		Values: []string{
 			"missing", "extra", "field", "price_structure", "default_price", "archived_in_stripe",
 			"archived_in_catalog",
-		}}
+		},
+	}
 	DriftState = Label{
 		Name:    "state",
 		Meaning: "found; being repaired or written back; waiting for a person; ignored by a person's decision",

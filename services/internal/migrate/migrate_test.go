@@ -93,8 +93,10 @@ var breaking = []struct {
 	pattern *regexp.Regexp
 }{
 	{"drops a table or a column", regexp.MustCompile(`(?i)\bDROP\s+(TABLE|COLUMN|SCHEMA|VIEW|TYPE|FUNCTION)\b`)},
-	{"drops a column",
-		regexp.MustCompile(`(?i)\bALTER\s+TABLE\b[^;]*\bDROP\s+(?:COLUMN\s+)?(?:IF\s+EXISTS\s+)?(?:"|[a-z_])+[^;]*`)},
+	{
+		"drops a column",
+		regexp.MustCompile(`(?i)\bALTER\s+TABLE\b[^;]*\bDROP\s+(?:COLUMN\s+)?(?:IF\s+EXISTS\s+)?(?:"|[a-z_])+[^;]*`),
+	},
 	{"renames", regexp.MustCompile(`(?i)\bRENAME\b`)},
 	{"changes a column's type", regexp.MustCompile(`(?i)\bALTER\s+(COLUMN\s+)?\S+\s+(SET\s+DATA\s+)?TYPE\b`)},
 	{"makes a column obligatory", regexp.MustCompile(`(?i)\bSET\s+NOT\s+NULL\b`)},

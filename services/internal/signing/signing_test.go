@@ -55,8 +55,10 @@ func TestPrivateKey_IsNeverPrinted(t *testing.T) {
 	key := create(t)
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", key, "in", struct{ K signing.PrivateKey }{key})
-	for _, text := range []string{fmt.Sprint(key), fmt.Sprintf("%v %+v %#v %s %x", key, key, key, key, key),
-		log.String()} {
+	for _, text := range []string{
+		fmt.Sprint(key), fmt.Sprintf("%v %+v %#v %s %x", key, key, key, key, key),
+		log.String(),
+	} {
 		require.NotContains(t, text, key.Reveal())
 		require.Contains(t, text, "redacted")
 	}

@@ -133,7 +133,8 @@ func (c *Client) turn(ctx context.Context, endpoint string) (done func(reason st
 // operation as Stripe counts it, with {id} for the object's id. Before, if not nil, runs when the request's turn has
 // come; its error is that the request is not made.
 func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey string, body *form.Values,
-	before func() error) (*answer, error) {
+	before func() error,
+) (*answer, error) {
 	waiting := time.Now()
 	ctx = telemetry.ContextWithEndpoint(ctx, endpoint)
 	done, err := c.turn(ctx, endpoint)

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"strconv"
 
+	"google.golang.org/protobuf/proto"
+
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"google.golang.org/protobuf/proto"
 )
 
 // productJSON is a product as API version 2023-10-16 writes it. Numbers stay text, so that no digit is lost.

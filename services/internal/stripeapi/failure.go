@@ -55,22 +55,34 @@ func shouldRetry(e *stripe.Error) bool {
 // rules is the table of failures; the first row that matches decides. Sources: docs.stripe.com/error-low-level,
 // /rate-limits, /api/idempotent_requests.
 var rules = []rule{
-	{"429: over a rate or concurrency limit, or the object is locked by another request; not executed",
-		status(429, 429), RetrySameKey, true},
-	{"idempotency_key_in_use: the same call is still running", code(stripe.ErrorCodeIdempotencyKeyInUse), RetrySameKey,
-		false},
-	{"idempotency_error: the key was used for another call",
-		func(e *stripe.Error) bool { return e.Type == stripe.ErrorTypeIdempotency }, RereadFirst, false},
+	{
+		"429: over a rate or concurrency limit, or the object is locked by another request; not executed",
+		status(429, 429), RetrySameKey, true,
+	},
+	{
+		"idempotency_key_in_use: the same call is still running", code(stripe.ErrorCodeIdempotencyKeyInUse), RetrySameKey,
+		false,
+	},
+	{
+		"idempotency_error: the key was used for another call",
+		func(e *stripe.Error) bool { return e.Type == stripe.ErrorTypeIdempotency }, RereadFirst, false,
+	},
 	{"409: conflict with another request; not executed", status(409, 409), RetrySameKey, true},
-	{"resource_already_exists: somebody made the product before", code(stripe.ErrorCodeResourceAlreadyExists),
-		RereadFirst, false},
+	{
+		"resource_already_exists: somebody made the product before", code(stripe.ErrorCodeResourceAlreadyExists),
+		RereadFirst, false,
+	},
 	{"404: the object is gone", status(404, 404), RereadFirst, false},
 	{"401: the key is not valid", status(401, 401), Halt, true},
 	{"403: the key lacks a permission", status(403, 403), Halt, true},
-	{"500 and above: nobody knows whether the call was executed, and Stripe answers the same key with the same error",
-		status(500, 599), RereadFirst, false},
-	{"other 4xx with Stripe-Should-Retry: true: Stripe's own word that the same call may succeed", shouldRetry,
-		RetrySameKey, false},
+	{
+		"500 and above: nobody knows whether the call was executed, and Stripe answers the same key with the same error",
+		status(500, 599), RereadFirst, false,
+	},
+	{
+		"other 4xx with Stripe-Should-Retry: true: Stripe's own word that the same call may succeed", shouldRetry,
+		RetrySameKey, false,
+	},
 	{"other 4xx: the request is wrong", status(400, 499), Refuse, false},
 }
 

@@ -53,7 +53,8 @@ func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSi
 
 // GetProductWithPrices reads a product and all its prices, archived ones included.
 func (c *Client) GetProductWithPrices(ctx context.Context,
-	product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
+	product string,
+) (catalog.ProductSighting, []catalog.PriceSighting, error) {
 	p, prices, err := c.GetProductWithActivePrices(ctx, product)
 	if err != nil || p.Product == nil {
 		return p, nil, err
@@ -108,7 +109,8 @@ func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, w
 
 // readEach adds prices that are read one by one.
 func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting,
-	ids map[string]bool) ([]catalog.PriceSighting, error) {
+	ids map[string]bool,
+) ([]catalog.PriceSighting, error) {
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		s, err := c.GetPrice(ctx, id)
 		if err != nil {
@@ -121,7 +123,8 @@ func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting,
 
 // GetProductWithActivePrices reads a product and its active prices: what is sold, whatever the length of its history.
 func (c *Client) GetProductWithActivePrices(ctx context.Context,
-	product string) (catalog.ProductSighting, []catalog.PriceSighting, error) {
+	product string,
+) (catalog.ProductSighting, []catalog.PriceSighting, error) {
 	p, err := c.GetProduct(ctx, product)
 	if err != nil || p.Product == nil {
 		return p, nil, err
@@ -131,7 +134,8 @@ func (c *Client) GetProductWithActivePrices(ctx context.Context,
 }
 
 func (c *Client) pricesOf(ctx context.Context, product string,
-	active bool) (prices []catalog.PriceSighting, err error) {
+	active bool,
+) (prices []catalog.PriceSighting, err error) {
 	for listed, err := range c.ListPrices(ctx, active, product) {
 		if err != nil {
 			return nil, err
@@ -236,7 +240,8 @@ func (c *Client) EventsAfter(ctx context.Context, after string, since int64) ite
 // follow. Stripe pages backwards in time from the newest, and only a cursor can be followed forwards: what is read on
 // the way to the oldest is read again then, since it may be more than memory holds.
 func (c *Client) oldestEvents(ctx context.Context, query func(*form.Values),
-	yield func(Event, error) bool) (last string) {
+	yield func(Event, error) bool,
+) (last string) {
 	var items []listItem
 	for item, err := range c.list(ctx, "GET /v1/events", "starting_after", "", query) {
 		if err != nil {
@@ -317,7 +322,8 @@ func decodePage(a *answer) (page, error) {
 
 // list follows a list's cursor; with "ending_before" it goes towards newer objects, oldest first.
 func (c *Client) list(ctx context.Context, endpoint, direction, cursor string,
-	query func(*form.Values)) iter.Seq2[listItem, error] {
+	query func(*form.Values),
+) iter.Seq2[listItem, error] {
 	return func(yield func(listItem, error) bool) {
 		for {
 			body := &form.Values{}

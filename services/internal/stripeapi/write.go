@@ -43,7 +43,8 @@ type Applied struct {
 // call's turn in the account's rate has come, just before it is made; if it fails, it is not made. The error is for
 // Classify.
 func (c *Client) Apply(ctx context.Context, step catalog.Step, idempotencyKey string,
-	before func() error) (*Applied, error) {
+	before func() error,
+) (*Applied, error) {
 	if step.Kind == catalog.UpdatePrice && step.StripePriceID == "" {
 		return nil, &NotSentError{fmt.Errorf("step %q is about a price that Stripe does not hold yet", step)}
 	}

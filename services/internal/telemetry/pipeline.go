@@ -10,7 +10,8 @@ import (
 // NewTracerProvider makes the provider that Setup installs: spans say what they are about, what was discarded is left
 // out, and of traces that the sampler leaves out the parts that failed go to the processor all the same.
 func NewTracerProvider(sampler sdktrace.Sampler, next sdktrace.SpanProcessor,
-	options ...sdktrace.TracerProviderOption) *sdktrace.TracerProvider {
+	options ...sdktrace.TracerProviderOption,
+) *sdktrace.TracerProvider {
 	return sdktrace.NewTracerProvider(append(options, newPipeline(next).options(sampler)...)...)
 }
 
@@ -23,8 +24,10 @@ type pipeline struct {
 func newPipeline(next sdktrace.SpanProcessor) *pipeline { return &pipeline{next, newKeeper(next)} }
 
 func (p *pipeline) options(sampler sdktrace.Sampler) []sdktrace.TracerProviderOption {
-	return []sdktrace.TracerProviderOption{sdktrace.WithSampler(keepingSampler{sampler, p.keep}),
-		sdktrace.WithSpanProcessor(p)}
+	return []sdktrace.TracerProviderOption{
+		sdktrace.WithSampler(keepingSampler{sampler, p.keep}),
+		sdktrace.WithSpanProcessor(p),
+	}
 }
 
 func (p *pipeline) OnStart(ctx context.Context, s sdktrace.ReadWriteSpan) {

@@ -76,7 +76,8 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 }
 
 func tracerProvider(ctx, ended context.Context, res *resource.Resource,
-	logger *slog.Logger) (*sdktrace.TracerProvider, error) {
+	logger *slog.Logger,
+) (*sdktrace.TracerProvider, error) {
 	sampler, err := configuredSampler()
 	if err != nil {
 		return nil, err

@@ -90,11 +90,13 @@ func TestADeadCollectorIsSaidOnceWhenItBeginsAndOnceWhenItEnds(t *testing.T) {
 	listener, err = net.Listen("tcp", addr)
 	require.NoError(t, err)
 	var taken atomic.Int64
-	collector := &httptest.Server{Listener: listener,
+	collector := &httptest.Server{
+		Listener: listener,
 		Config: &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			taken.Add(1)
-		})}}
+		})},
+	}
 	collector.Start()
 	defer collector.Close()
 	require.Eventually(t, func() bool { spans(t, 10); return taken.Load() > 3 }, patience, 10*time.Millisecond)

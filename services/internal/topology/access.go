@@ -86,8 +86,10 @@ var accesses = []access{
 		service:  Pull,
 		consumes: []Consumer{PullStripe, PullCommand},
 		// It orders a scan of itself when Stripe's events do not reach back to where it stopped reading.
-		publishes: []string{"stripe.{account}.*", "sync.{account}.*.*", "dead.pull.{account}.*",
-			"command.pull.{account}.>"},
+		publishes: []string{
+			"stripe.{account}.*", "sync.{account}.*.*", "dead.pull.{account}.*",
+			"command.pull.{account}.>",
+		},
 		ranges: []string{BucketObserved, BucketLink},
 		writes: []key{
 			{BucketObserved, "{account}.*"},
@@ -103,8 +105,10 @@ var accesses = []access{
 	},
 	{
 		service: Reconciliation,
-		consumes: []Consumer{ReconciliationCatalog, ReconciliationStripe, ReconciliationSync, ReconciliationDead,
-			ReconciliationObserved},
+		consumes: []Consumer{
+			ReconciliationCatalog, ReconciliationStripe, ReconciliationSync, ReconciliationDead,
+			ReconciliationObserved,
+		},
 		publishes: []string{"sync.{account}.*.*", "dead.reconciliation.{account}.*", "command.*.{account}.>"},
 		newest:    []string{"dead.*.{account}.*"},
 		// The oldest message of each backlog: how far a service is, and for how long it has been there.

@@ -24,6 +24,8 @@ const (
 
 // Reasons are all of them.
 func Reasons() []string {
-	return []string{ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted,
-		ReasonLinked, ReasonUndecodable, ReasonWriteBackFailed, ReasonUnstorable}
+	return []string{
+		ReasonInvalidProduct, ReasonQueryFailed, ReasonRefused, ReasonNotConverging, ReasonExhausted,
+		ReasonLinked, ReasonUndecodable, ReasonWriteBackFailed, ReasonUnstorable,
+	}
 }

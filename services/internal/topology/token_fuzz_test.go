@@ -7,8 +7,10 @@ import (
 
 // Every id has a token of its own, which any subject and bucket takes.
 func FuzzToken(f *testing.F) {
-	for _, id := range []string{"", "mug", "=", "==", "=20", "a b", "a.b", "*", ">", "\x00", "\xff", "漢",
-		strings.Repeat("x", 512), strings.Repeat("x", 513), strings.Repeat(".", 171)} {
+	for _, id := range []string{
+		"", "mug", "=", "==", "=20", "a b", "a.b", "*", ">", "\x00", "\xff", "漢",
+		strings.Repeat("x", 512), strings.Repeat("x", 513), strings.Repeat(".", 171),
+	} {
 		f.Add(id, id+"x")
 		f.Add(id, strings.ToUpper(id))
 	}

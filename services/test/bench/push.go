@@ -153,7 +153,8 @@ type pushBench struct {
 }
 
 func newPushBench(ctx context.Context, sim stripesim.Config, limits budget.Limits,
-	concurrency int) (b *pushBench, err error) {
+	concurrency int,
+) (b *pushBench, err error) {
 	b = &pushBench{limits: limits, concurrency: concurrency}
 	defer func() {
 		if err != nil {
@@ -231,7 +232,8 @@ func benchProduct(id, name, amount string) *catalogv1.Product {
 
 // want publishes desired states.
 func (b *pushBench) want(ctx context.Context, lane topology.Lane, version uint64,
-	products ...*catalogv1.Product) error {
+	products ...*catalogv1.Product,
+) error {
 	out := make([]mesh.Outgoing, len(products))
 	for i, p := range products {
 		out[i] = mesh.Outgoing{

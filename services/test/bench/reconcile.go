@@ -320,11 +320,15 @@ func (b *reconcileBench) plant(ctx context.Context) error {
 		do   func(id string) error
 	}{
 		{"field differs", func(id string) error { return s.EditProduct(id, url.Values{"name": {"Changed"}}) }},
-		{"metadata differs",
-			func(id string) error { return s.EditProduct(id, url.Values{"metadata[colour]": {"blue"}}) }},
+		{
+			"metadata differs",
+			func(id string) error { return s.EditProduct(id, url.Values{"metadata[colour]": {"blue"}}) },
+		},
 		{"product archived", func(id string) error { return s.EditProduct(id, url.Values{"active": {"false"}}) }},
-		{"price field differs",
-			withPrice(func(p string) error { return s.EditPrice(p, url.Values{"nickname": {"Changed"}}) })},
+		{
+			"price field differs",
+			withPrice(func(p string) error { return s.EditPrice(p, url.Values{"nickname": {"Changed"}}) }),
+		},
 		{"price archived", withPrice(func(p string) error { return s.EditPrice(p, url.Values{"active": {"false"}}) })},
 		{"price missing", withPrice(s.DeletePrice)},
 		{"product missing", func(id string) error { return s.DeleteProduct(id, true) }},

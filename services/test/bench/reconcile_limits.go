@@ -21,8 +21,10 @@ func (b *reconcileBench) limited(ctx context.Context) (err error) {
 	if err := b.pull.stop(); err != nil {
 		return err
 	}
-	limits := []string{fmt.Sprintf("STRIPE_RATE=%g", benchRate),
-		fmt.Sprintf("STRIPE_ENDPOINT_RATE=%g", benchEndpointRate)}
+	limits := []string{
+		fmt.Sprintf("STRIPE_RATE=%g", benchRate),
+		fmt.Sprintf("STRIPE_ENDPOINT_RATE=%g", benchEndpointRate),
+	}
 	if b.pull, err = startProcess(ctx, topology.Pull, b.world.pullAddr,
 		append(b.environment(), limits...)...); err != nil {
 		return err

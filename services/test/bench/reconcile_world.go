@@ -260,8 +260,10 @@ func both(product, price stripeapi.Listed) (row, error) {
 	if product.ID != price.ProductID {
 		return row{}, fmt.Errorf("price %s is not of product %s", price.ID, product.ID)
 	}
-	r := row{wanted(product.ID),
-		&catalogv1.Observed{Account: benchAccount, ProductId: product.ID, Version: worldVersion}}
+	r := row{
+		wanted(product.ID),
+		&catalogv1.Observed{Account: benchAccount, ProductId: product.ID, Version: worldVersion},
+	}
 	s, p := *product.Product, *price.Price
 	s.Fetched, p.Fetched = true, true
 	catalog.ObserveProduct(r.observed, s)

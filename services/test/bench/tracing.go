@@ -117,7 +117,8 @@ func (r *tracingResult) text() string {
 
 // measure takes one figure of each kind with tracing set up as a service sets it up.
 func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, capture *captureBench, conn *pgx.Conn,
-	push *pushBench, prefix string) (err error) {
+	push *pushBench, prefix string,
+) (err error) {
 	before := sink.bytes.Load()
 	endpoint := ""
 	if m.share != "" {
@@ -211,11 +212,13 @@ func startSink() (*sink, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	s := &sink{url: "http://" + listener.Addr().String()}
-	s.server = &http.Server{ReadHeaderTimeout: time.Minute,
+	s.server = &http.Server{
+		ReadHeaderTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			n, _ := io.Copy(io.Discard, r.Body)
 			s.bytes.Add(n)
-		})}
+		}),
+	}
 	go func() { _ = s.server.Serve(listener) }()
 	return s, nil
 }

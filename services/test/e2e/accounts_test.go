@@ -72,8 +72,10 @@ func TestTwoAccountsGetWhatIsTheirs(t *testing.T) {
 	go func() {
 		done <- stripesim.Run(ctx, stripesim.Config{
 			Listener: listener, Limits: stripesim.Limits{Off: true},
-			APIKeys: []stripesim.APIKey{{Key: "sk_test_eu", Account: "acct_eu"},
-				{Key: "sk_test_us", Account: "acct_us"}},
+			APIKeys: []stripesim.APIKey{
+				{Key: "sk_test_eu", Account: "acct_eu"},
+				{Key: "sk_test_us", Account: "acct_us"},
+			},
 		})
 	}()
 	t.Cleanup(func() {

@@ -281,8 +281,10 @@ var (
 // owned gives every field that can have one a rule.
 func owned(otherwise catalog.Action, rule catalog.Rule) *catalog.Policy {
 	rules := map[string]catalog.Rule{}
-	for _, field := range []string{"active", "default_price", "description", "metadata", "name", "prices.active",
-		"prices.metadata", "prices.nickname", "prices.tax_behavior"} {
+	for _, field := range []string{
+		"active", "default_price", "description", "metadata", "name", "prices.active",
+		"prices.metadata", "prices.nickname", "prices.tax_behavior",
+	} {
 		rules[field] = rule
 	}
 	p, err := catalog.NewPolicy(otherwise, rules)
@@ -312,8 +314,10 @@ func TestEveryKindOfDriftUnderEveryPolicy(t *testing.T) {
 		except map[string]outcome
 	}{
 		"repair": {nil, reconciliation.ExtrasArchive, repaired, map[string]outcome{"catalog_edit": pushed}},
-		"report": {owned(catalog.Report, catalog.Rule{}), reconciliation.ExtrasReport, reported,
-			map[string]outcome{"catalog_edit": pushed, "tax_behavior": asField(reported)}},
+		"report": {
+			owned(catalog.Report, catalog.Rule{}), reconciliation.ExtrasReport, reported,
+			map[string]outcome{"catalog_edit": pushed, "tax_behavior": asField(reported)},
+		},
 		"stripe": {
 			owned(catalog.Repair, catalog.Rule{Owner: catalog.OwnerStripe}), reconciliation.ExtrasImport, writtenBack,
 			with(objects, map[string]outcome{"tax_behavior": asField(writtenBack)}),

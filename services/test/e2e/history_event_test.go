@@ -51,8 +51,10 @@ func (e historyEvent) String() string {
 var histories = rapid.Custom(func(t *rapid.T) history {
 	var out history
 	// Webhook faults strike some of the events.
-	for _, kind := range []stripesim.FaultKind{stripesim.FaultWebhookLost, stripesim.FaultWebhookDelayed,
-		stripesim.FaultWebhookDuplicated, stripesim.FaultWebhookReordered} {
+	for _, kind := range []stripesim.FaultKind{
+		stripesim.FaultWebhookLost, stripesim.FaultWebhookDelayed,
+		stripesim.FaultWebhookDuplicated, stripesim.FaultWebhookReordered,
+	} {
 		if share := rapid.SampledFrom([]float64{0, 0.1, 0.4}).Draw(t, string(kind)); share > 0 {
 			out.faults = append(out.faults, stripesim.Fault{
 				Kind: kind, Probability: share, Seed: rapid.Uint64().Draw(t, "seed"),

@@ -53,9 +53,11 @@ func TestHistoriesEndWithBothSidesEqual(t *testing.T) {
 		{"report", "report", "", "report"},
 		{"stripe", "repair", fmt.Sprintf(owned, "stripe"), "import"},
 		{"newest", "repair", fmt.Sprintf(owned, "newest"), "ignore"},
-		{"mixed", "repair",
+		{
+			"mixed", "repair",
 			"description=stripe,metadata=newest,name=catalog:report,prices.nickname=stripe:report,active=newest:report",
-			"ignore"},
+			"ignore",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &historyRig{

@@ -173,9 +173,11 @@ func TestChangesAreTracesInJaeger(t *testing.T) {
 		found := m.eventually("mug", confirmed(3))
 		m.check(found, "mug")
 		require.Equal(t, "capture", found.Roots()[0].Name)
-		for _, name := range []string{"read products", "send catalog", "process catalog", "sync product",
+		for _, name := range []string{
+			"read products", "send catalog", "process catalog", "sync product",
 			"claim product", "create_product", "POST /v1/products", "POST /stripe/webhook", "process sync",
-			"write ledger"} {
+			"write ledger",
+		} {
 			require.NotEmpty(t, spansOf(found, name), name)
 		}
 		for _, s := range spansOf(found, "process catalog") {
@@ -215,8 +217,10 @@ func TestChangesAreTracesInJaeger(t *testing.T) {
 	t.Run("driftless trace", func(t *testing.T) {
 		out := m.printed("trace", "mug", "--jaeger", m.query)
 		t.Log("\n" + out)
-		for _, s := range []string{"capture", "POST /v1/products 200", "Stripe's request req_",
-			"POST /stripe/webhook 200", "process sync [confirmed]", "█"} {
+		for _, s := range []string{
+			"capture", "POST /v1/products 200", "Stripe's request req_",
+			"POST /stripe/webhook 200", "process sync [confirmed]", "█",
+		} {
 			require.Contains(t, out, s)
 		}
 		var asJSON struct {

@@ -123,8 +123,10 @@ func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
 	r.ingest = ingestv1connect.NewIngestServiceClient(http.DefaultClient, r.url(topology.Ingestion))
 	r.control = controlv1connect.NewControlServiceClient(http.DefaultClient, r.url(topology.Reconciliation))
 	t.Cleanup(func() {
-		for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation,
-			"sim"} {
+		for _, name := range []string{
+			topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation,
+			"sim",
+		} {
 			r.stop(name)
 		}
 		require.Eventually(t, func() bool {

@@ -181,8 +181,10 @@ func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
 				of(s, telemetry.OutcomeKey) == telemetry.OutcomeRetry
 	}
 	require.True(t, retried, "a failed attempt says when the next one is")
-	for _, name := range []string{"capture", "send dead", "process dead", "replay dead letter", "send command",
-		"process command", "POST /stripe/webhook"} {
+	for _, name := range []string{
+		"capture", "send dead", "process dead", "replay dead letter", "send command",
+		"process command", "POST /stripe/webhook",
+	} {
 		require.NotEmpty(t, named(spans, name), name)
 	}
 	require.NotEmpty(t, named(spans, "replay dead letter")[0].Links, "the operator's request is linked")
@@ -196,8 +198,10 @@ func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
 	// What must not be in a span: keys, secrets, passwords, bodies.
 	for _, s := range recorder.Spans() {
 		said := fmt.Sprintf("%s %v %v %v %v %v", s.Name, s.Attributes, s.Events, s.Status, s.Links, s.Resource)
-		for _, secret := range []string{key, secret, r.database, "Verbatim-Description", "Verbatim-Metadata",
-			"Bearer "} {
+		for _, secret := range []string{
+			key, secret, r.database, "Verbatim-Description", "Verbatim-Metadata",
+			"Bearer ",
+		} {
 			require.NotContains(t, said, secret, s.Name)
 		}
 	}

@@ -77,7 +77,8 @@ var _ ingestv1connect.IngestServiceHandler = (*server)(nil)
 
 // UpsertProducts writes products to the built-in tables, all or none.
 func (s *server) UpsertProducts(ctx context.Context,
-	req *connect.Request[ingestv1.UpsertProductsRequest]) (*connect.Response[ingestv1.UpsertProductsResponse], error) {
+	req *connect.Request[ingestv1.UpsertProductsRequest],
+) (*connect.Response[ingestv1.UpsertProductsResponse], error) {
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
@@ -102,7 +103,8 @@ func (s *server) UpsertProducts(ctx context.Context,
 // ArchiveProducts sets active to false, on all or none.
 func (s *server) ArchiveProducts(ctx context.Context,
 	req *connect.Request[ingestv1.ArchiveProductsRequest]) (*connect.Response[ingestv1.ArchiveProductsResponse],
-	error) {
+	error,
+) {
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
@@ -136,7 +138,8 @@ func listed(ids []string) string {
 
 // WaitCaptured waits for capture to pass everything committed before the call.
 func (s *server) WaitCaptured(ctx context.Context,
-	_ *connect.Request[ingestv1.WaitCapturedRequest]) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
+	_ *connect.Request[ingestv1.WaitCapturedRequest],
+) (*connect.Response[ingestv1.WaitCapturedResponse], error) {
 	version, err := s.Config.WaitCaptured(ctx)
 	if err != nil {
 		return nil, s.failed(ctx, err)

@@ -34,14 +34,20 @@ func TestUpsertProducts_StopsWhereNobodyReadsOn(t *testing.T) {
 		"a million of objects": {repeated("{}", 1_000_000), "a request may hold 100000 objects"},
 		"very many prices":     {repeated("{}", 50_001), "must have at most 50000 prices in a call, not 50001"},
 		"many prices":          {repeated("{}", 20_000), "and at least 90 more"},
-		"prices of one id": {repeated(`{"id":"a","currency":"eur","unit_amount":"1"}`, 20_000),
-			"is used by another price of the product"},
-		"a text for each price": {repeated(`{"id":"\u0000","nickname":"\u0000","lookup_key":"\u0000"}`, 20_000),
-			"and at least 90 more"},
+		"prices of one id": {
+			repeated(`{"id":"a","currency":"eur","unit_amount":"1"}`, 20_000),
+			"is used by another price of the product",
+		},
+		"a text for each price": {
+			repeated(`{"id":"\u0000","nickname":"\u0000","lookup_key":"\u0000"}`, 20_000),
+			"and at least 90 more",
+		},
 		"images": {`{"products":[{"id":"p","name":"P","images":[` + strings.Repeat(`"",`, 500_000) +
 			`""]}]}`, "must have at most 8 items, not 500001"},
-		"tiers": {repeated(`{"id":"a","tiers":[`+strings.Repeat(`{},`, 50_000)+`{}]}`, 1),
-			"must have at most 5000 tiers and currency options in all, not 50001"},
+		"tiers": {
+			repeated(`{"id":"a","tiers":[`+strings.Repeat(`{},`, 50_000)+`{}]}`, 1),
+			"must have at most 5000 tiers and currency options in all, not 50001",
+		},
 		"products without a value": {`{"products":[` + strings.Repeat(`{},`, 999) + `{}]}`, "and at least 90 more"},
 	} {
 		var status int

@@ -61,8 +61,10 @@ var remedies = map[string]struct {
 	"28":    {connect.CodeUnavailable, "mend the user and password in DATABASE_URL"},
 	"3F":    {connect.CodeFailedPrecondition, "start ingestion again: it makes the tables"},
 	"40":    {connect.CodeAborted, "try again"},
-	"42501": {connect.CodeFailedPrecondition,
-		"run `GRANT USAGE ON SCHEMA driftless TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA driftless TO %[1]s;`"},
+	"42501": {
+		connect.CodeFailedPrecondition,
+		"run `GRANT USAGE ON SCHEMA driftless TO %[1]s; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA driftless TO %[1]s;`",
+	},
 	"42703": {connect.CodeFailedPrecondition, "start ingestion again: it brings the tables up to date"},
 	"42P01": {connect.CodeFailedPrecondition, "start ingestion again: it makes the tables"},
 	"53":    {connect.CodeUnavailable, "give it room, then try again"},

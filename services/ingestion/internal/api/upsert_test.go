@@ -42,34 +42,52 @@ func TestRefusedBatchesWriteNothing(t *testing.T) {
 	}{
 		"no product": {nil, []string{"products (): must be between 1 and 1000, not 0"}},
 		"faults of each": {
-			[]*catalogv1.Product{fine,
-				{Id: "bad", Prices: []*catalogv1.Price{{Id: "x", Currency: "ZZZ", UnitAmount: "1"}}}},
+			[]*catalogv1.Product{
+				fine,
+				{Id: "bad", Prices: []*catalogv1.Price{{Id: "x", Currency: "ZZZ", UnitAmount: "1"}}},
+			},
 			[]string{
 				"products[1].name (bad): must not be empty",
 				`products[1].prices[0].currency (bad): must be a currency code of 3 to 8 letters in lower case, such as eur, not "ZZZ"`,
 			},
 		},
-		"a product twice": {[]*catalogv1.Product{fine, product("fine")},
-			[]string{"products[1].id (fine): is in the call twice: product fine"}},
-		"a price id twice": {[]*catalogv1.Product{fine, product("b", price("fine-eur"))},
-			[]string{"products[1].prices[0].id (b): is used by a price of product fine too",
-				"products[1].prices[0].lookup_key (b): is used by a price of product fine too"}},
-		"an id for lookup key": {[]*catalogv1.Product{fine,
-			product("b", &catalogv1.Price{Id: "b1", Currency: "eur", UnitAmount: "1", LookupKey: "fine-eur"})},
-			[]string{"products[1].prices[0].lookup_key (b): is used by a price of product fine too"}},
-		"another's price": {[]*catalogv1.Product{fine, product("b", price("held-eur"))},
-			[]string{"products[1].prices[0].id (b): price held-eur belongs to product held: a price cannot move to product b"}},
+		"a product twice": {
+			[]*catalogv1.Product{fine, product("fine")},
+			[]string{"products[1].id (fine): is in the call twice: product fine"},
+		},
+		"a price id twice": {
+			[]*catalogv1.Product{fine, product("b", price("fine-eur"))},
+			[]string{
+				"products[1].prices[0].id (b): is used by a price of product fine too",
+				"products[1].prices[0].lookup_key (b): is used by a price of product fine too",
+			},
+		},
+		"an id for lookup key": {
+			[]*catalogv1.Product{
+				fine,
+				product("b", &catalogv1.Price{Id: "b1", Currency: "eur", UnitAmount: "1", LookupKey: "fine-eur"}),
+			},
+			[]string{"products[1].prices[0].lookup_key (b): is used by a price of product fine too"},
+		},
+		"another's price": {
+			[]*catalogv1.Product{fine, product("b", price("held-eur"))},
+			[]string{"products[1].prices[0].id (b): price held-eur belongs to product held: a price cannot move to product b"},
+		},
 		"another's price, which loses it": {
 			[]*catalogv1.Product{product("held"), product("b", price("held-eur"))},
 			[]string{"products[1].prices[0].id (b): price held-eur belongs to product held: a price cannot move to product b"},
 		},
 		"another's lookup key": {
-			[]*catalogv1.Product{fine,
-				product("b", &catalogv1.Price{Id: "b1", Currency: "eur", UnitAmount: "1", LookupKey: "gold"})},
+			[]*catalogv1.Product{
+				fine,
+				product("b", &catalogv1.Price{Id: "b1", Currency: "eur", UnitAmount: "1", LookupKey: "gold"}),
+			},
 			[]string{`products[1].prices[0].lookup_key (b): "gold" is the lookup key of price gold-eur of product gold`},
 		},
-		"another's lookup key as id": {[]*catalogv1.Product{product("b", price("gold"))},
-			[]string{`products[0].prices[0].lookup_key (b): "gold" is the lookup key of price gold-eur of product gold`}},
+		"another's lookup key as id": {
+			[]*catalogv1.Product{product("b", price("gold"))},
+			[]string{`products[0].prices[0].lookup_key (b): "gold" is the lookup key of price gold-eur of product gold`},
+		},
 		"another's id as lookup key": {
 			[]*catalogv1.Product{product("b", &catalogv1.Price{
 				Id:         "b1",

@@ -53,7 +53,8 @@ ORDER BY 1, 3`
 
 // upsert writes a batch in one transaction, or returns why it cannot be and writes nothing.
 func (s *server) upsert(ctx context.Context,
-	products []*catalogv1.Product) ([]*ingestv1.UpsertedProduct, []*ingestv1.FieldViolation, error) {
+	products []*catalogv1.Product,
+) ([]*ingestv1.UpsertedProduct, []*ingestv1.FieldViolation, error) {
 	b, err := batchOf(products)
 	if err != nil {
 		return nil, nil, err

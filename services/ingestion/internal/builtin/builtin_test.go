@@ -142,8 +142,10 @@ func TestARoleWithoutRightsIsToldTheStatement(t *testing.T) {
 
 func TestPasswordsStayOutOfErrors(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"postgres://user:hunter2@127.0.0.1:1/catalog",
-		"postgres://user:hunter2@127.0.0.1:none/catalog"} {
+	for _, bad := range []string{
+		"postgres://user:hunter2@127.0.0.1:1/catalog",
+		"postgres://user:hunter2@127.0.0.1:none/catalog",
+	} {
 		err := builtin.Migrate(t.Context(), bad)
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "hunter2")

@@ -63,8 +63,10 @@ func TestCheck_NamesTablesThatNobodyWatches(t *testing.T) {
 		FROM items i LEFT JOIN categories c ON c.id = i.category LEFT JOIN stock ON stock.item = i.id AND i.id < 0`
 	s.queries.Prices = `SELECT id, item AS product, 'eur' AS currency, cents * coalesce((SELECT min(factor) FROM rates), tax(), 1) AS unit_amount FROM tariffs`
 	requireFindings(t, s.check(goodsWatched...),
-		[]string{"read categories", `add {table: categories, products: "SELECT id FROM items WHERE category = @id"}`,
-			"only when the tables are compared"},
+		[]string{
+			"read categories", `add {table: categories, products: "SELECT id FROM items WHERE category = @id"}`,
+			"only when the tables are compared",
+		},
 		[]string{"read photos", "add {table: photos, product_id: item_id}"},
 		[]string{"read rates", "catalog.watch does not name it"},
 		[]string{"materialized view stock"},
@@ -96,8 +98,10 @@ func TestCheck_WatchedValuesAreProductIDs(t *testing.T) {
 	s.queries.Products = `SELECT 'item-' || id AS id, name FROM items`
 	s.queries.Prices = `SELECT id, 'item-' || item AS product, 'eur' AS currency, cents AS unit_amount FROM tariffs`
 	requireFindings(t, s.check(goodsWatched...),
-		[]string{"refused: no product has an id that is in watched table items, whose product_id id holds values as",
-			`"'item-' || id"`},
+		[]string{
+			"refused: no product has an id that is in watched table items, whose product_id id holds values as",
+			`"'item-' || id"`,
+		},
 		[]string{"refused: no product has an id that is in watched table tariffs", `"'item-' || item"`},
 	)
 	require.Empty(t,

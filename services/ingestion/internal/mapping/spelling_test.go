@@ -42,8 +42,10 @@ func TestRead_ComparesIDsAsValues(t *testing.T) {
 		},
 		{
 			name: "uuid", column: "uuid", stored: "'" + uuid + "'", id: uuid,
-			same: []string{uuid, "0F8FAD5B-D9CB-469F-A165-70867728950E", "{" + uuid + "}",
-				"0f8fad5bd9cb469fa16570867728950e"},
+			same: []string{
+				uuid, "0F8FAD5B-D9CB-469F-A165-70867728950E", "{" + uuid + "}",
+				"0f8fad5bd9cb469fa16570867728950e",
+			},
 			absent: map[string]string{"{00000000-0000-0000-0000-000000000000}": "00000000-0000-0000-0000-000000000000"},
 			notIDs: []string{"mug", ""},
 		},

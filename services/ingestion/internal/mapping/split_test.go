@@ -132,14 +132,22 @@ func TestRead_ErrorsOfTheQueriesAreErrors(t *testing.T) {
 		CREATE FUNCTION stock() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT amount FROM stocks); END $$;
 		CREATE FUNCTION alright() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT amount > 0 FROM stocks); END $$`
 	for name, c := range map[string]struct{ products, breaking, want string }{
-		"a renamed column": {`SELECT id, name FROM items`, `ALTER TABLE items RENAME name TO title`,
-			`column "name" does not exist`},
-		"a dropped table": {`SELECT id, name FROM items`, `DROP TABLE items`,
-			`relation "items" does not exist`},
-		"a renamed column in a function": {`SELECT id, name, jsonb_build_object('n', stock()) AS metadata FROM items`,
-			`ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`},
-		"a function in the condition": {`SELECT id, name FROM items WHERE alright()`,
-			`ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`},
+		"a renamed column": {
+			`SELECT id, name FROM items`, `ALTER TABLE items RENAME name TO title`,
+			`column "name" does not exist`,
+		},
+		"a dropped table": {
+			`SELECT id, name FROM items`, `DROP TABLE items`,
+			`relation "items" does not exist`,
+		},
+		"a renamed column in a function": {
+			`SELECT id, name, jsonb_build_object('n', stock()) AS metadata FROM items`,
+			`ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`,
+		},
+		"a function in the condition": {
+			`SELECT id, name FROM items WHERE alright()`,
+			`ALTER TABLE stocks RENAME amount TO n`, `column "amount" does not exist`,
+		},
 		"a table that all products share": {`SELECT id, name, jsonb_build_object('n', (SELECT 1 / amount FROM stocks)) AS metadata FROM items`, `UPDATE stocks SET amount = 0`, `division by zero`},
 	} {
 		t.Run(name, func(t *testing.T) {

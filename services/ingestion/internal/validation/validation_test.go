@@ -40,29 +40,47 @@ func TestEveryLimitIsNamed(t *testing.T) {
 	}{
 		"fine":     {func(*catalogv1.Product) {}, nil},
 		"id empty": {func(p *catalogv1.Product) { p.Id = "" }, []string{"id: must not be empty"}},
-		"id with space": {func(p *catalogv1.Product) { p.Id = "a b" },
-			[]string{`id: may hold only letters, digits, _ and -, not "a b"`}},
-		"id of 256": {func(p *catalogv1.Product) { p.Id = strings.Repeat("x", 256) },
-			[]string{"id: must have at most 255 characters, not 256"}},
+		"id with space": {
+			func(p *catalogv1.Product) { p.Id = "a b" },
+			[]string{`id: may hold only letters, digits, _ and -, not "a b"`},
+		},
+		"id of 256": {
+			func(p *catalogv1.Product) { p.Id = strings.Repeat("x", 256) },
+			[]string{"id: must have at most 255 characters, not 256"},
+		},
 		"name empty":   {func(p *catalogv1.Product) { p.Name = "" }, []string{"name: must not be empty"}},
 		"name of 5000": {func(p *catalogv1.Product) { p.Name = strings.Repeat("ß", 5000) }, nil},
-		"name of 5001": {func(p *catalogv1.Product) { p.Name = strings.Repeat("ß", 5001) },
-			[]string{"name: must have at most 5000 characters, not 5001"}},
+		"name of 5001": {
+			func(p *catalogv1.Product) { p.Name = strings.Repeat("ß", 5001) },
+			[]string{"name: must have at most 5000 characters, not 5001"},
+		},
 		"metadata of 50": {func(p *catalogv1.Product) { p.Metadata = keys(50) }, nil},
-		"metadata of 51": {func(p *catalogv1.Product) { p.Metadata = keys(51) },
-			[]string{"metadata: must have at most 50 keys, not 51"}},
-		"empty value": {func(p *catalogv1.Product) { p.Metadata = map[string]string{"a.b": ""} },
-			[]string{`metadata["a.b"]: must not be empty`}},
-		"images of 9": {func(p *catalogv1.Product) { p.Images = make9() },
-			[]string{"images: must have at most 8 items, not 9"}},
-		"image": {func(p *catalogv1.Product) { p.Images = []string{"x y"} },
-			[]string{`images[0]: must be a URL, not "x y"`}},
-		"unit_label of 13": {func(p *catalogv1.Product) { p.UnitLabel = strings.Repeat("u", 13) },
-			[]string{"unit_label: must have at most 12 characters, not 13"}},
+		"metadata of 51": {
+			func(p *catalogv1.Product) { p.Metadata = keys(51) },
+			[]string{"metadata: must have at most 50 keys, not 51"},
+		},
+		"empty value": {
+			func(p *catalogv1.Product) { p.Metadata = map[string]string{"a.b": ""} },
+			[]string{`metadata["a.b"]: must not be empty`},
+		},
+		"images of 9": {
+			func(p *catalogv1.Product) { p.Images = make9() },
+			[]string{"images: must have at most 8 items, not 9"},
+		},
+		"image": {
+			func(p *catalogv1.Product) { p.Images = []string{"x y"} },
+			[]string{`images[0]: must be a URL, not "x y"`},
+		},
+		"unit_label of 13": {
+			func(p *catalogv1.Product) { p.UnitLabel = strings.Repeat("u", 13) },
+			[]string{"unit_label: must have at most 12 characters, not 13"},
+		},
 		"statement_descriptor": {
 			func(p *catalogv1.Product) { p.StatementDescriptor = "<123>" },
-			[]string{`statement_descriptor: must not hold < > \ " or ', not "<123>"`,
-				"statement_descriptor: must hold at least one Latin letter"},
+			[]string{
+				`statement_descriptor: must not hold < > \ " or ', not "<123>"`,
+				"statement_descriptor: must hold at least one Latin letter",
+			},
 		},
 		"both key and value": {
 			func(p *catalogv1.Product) {
@@ -73,10 +91,14 @@ func TestEveryLimitIsNamed(t *testing.T) {
 				`metadata["` + strings.Repeat("k", 41) + `"]: must have at most 500 characters, not 501`,
 			},
 		},
-		"key with bracket": {func(p *catalogv1.Product) { p.Metadata = map[string]string{"a[b": "v"} },
-			[]string{`metadata["a[b"]: the key must not hold [ or ], not "a[b"`}},
-		"default_price": {func(p *catalogv1.Product) { p.DefaultPrice = "gone" },
-			[]string{"default_price: must be the id of one of the product's active prices, not gone"}},
+		"key with bracket": {
+			func(p *catalogv1.Product) { p.Metadata = map[string]string{"a[b": "v"} },
+			[]string{`metadata["a[b"]: the key must not hold [ or ], not "a[b"`},
+		},
+		"default_price": {
+			func(p *catalogv1.Product) { p.DefaultPrice = "gone" },
+			[]string{"default_price: must be the id of one of the product's active prices, not gone"},
+		},
 		"package_dimensions": {
 			func(p *catalogv1.Product) {
 				p.PackageDimensions = &catalogv1.PackageDimensions{
@@ -95,24 +117,38 @@ func TestEveryLimitIsNamed(t *testing.T) {
 			[]string{"marketing_features[1].name: must have at most 80 characters, not 81"},
 		},
 
-		"price metadata of 50": {func(p *catalogv1.Product) { p.Prices[0].Metadata = keys(50) },
-			[]string{`prices["mug-eur"].metadata: must have at most 49 keys, not 50`}},
-		"currency upper case": {func(p *catalogv1.Product) { p.Prices[0].Currency = "EUR" },
-			[]string{`prices["mug-eur"].currency: must be a currency code of 3 to 8 letters in lower case, such as eur, not "EUR"`}},
-		"currency of no form": {func(p *catalogv1.Product) { p.Prices[0].Currency = "e€" },
-			[]string{`prices["mug-eur"].currency: must be a currency code of 3 to 8 letters in lower case, such as eur, not "e€"`}},
-		"amount negative": {func(p *catalogv1.Product) { p.Prices[0].UnitAmount = "-1" },
-			[]string{`prices["mug-eur"].unit_amount: must be a whole number of 0 or more with at most 12 digits, not "-1"`}},
-		"amount of 13 digits": {func(p *catalogv1.Product) { p.Prices[0].UnitAmount = "1000000000000" },
-			[]string{`prices["mug-eur"].unit_amount: must be a whole number of 0 or more with at most 12 digits, not "1000000000000"`}},
+		"price metadata of 50": {
+			func(p *catalogv1.Product) { p.Prices[0].Metadata = keys(50) },
+			[]string{`prices["mug-eur"].metadata: must have at most 49 keys, not 50`},
+		},
+		"currency upper case": {
+			func(p *catalogv1.Product) { p.Prices[0].Currency = "EUR" },
+			[]string{`prices["mug-eur"].currency: must be a currency code of 3 to 8 letters in lower case, such as eur, not "EUR"`},
+		},
+		"currency of no form": {
+			func(p *catalogv1.Product) { p.Prices[0].Currency = "e€" },
+			[]string{`prices["mug-eur"].currency: must be a currency code of 3 to 8 letters in lower case, such as eur, not "e€"`},
+		},
+		"amount negative": {
+			func(p *catalogv1.Product) { p.Prices[0].UnitAmount = "-1" },
+			[]string{`prices["mug-eur"].unit_amount: must be a whole number of 0 or more with at most 12 digits, not "-1"`},
+		},
+		"amount of 13 digits": {
+			func(p *catalogv1.Product) { p.Prices[0].UnitAmount = "1000000000000" },
+			[]string{`prices["mug-eur"].unit_amount: must be a whole number of 0 or more with at most 12 digits, not "1000000000000"`},
+		},
 		"amount of 13 decimals": {
 			func(p *catalogv1.Product) { p.Prices[1].UnitAmountDecimal = "0.0000000000001" },
 			[]string{`prices["mug-usd"].unit_amount_decimal: must be a number of 0 or more with at most 12 digits and 12 decimals, not "0.0000000000001"`},
 		},
-		"two amounts": {func(p *catalogv1.Product) { p.Prices[0].UnitAmountDecimal = "1" },
-			[]string{`prices["mug-eur"].unit_amount: exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given`}},
-		"interval": {func(p *catalogv1.Product) { p.Prices[1].Recurring.Interval = "decade" },
-			[]string{`prices["mug-usd"].recurring.interval: must be day or week or month or year, not "decade"`}},
+		"two amounts": {
+			func(p *catalogv1.Product) { p.Prices[0].UnitAmountDecimal = "1" },
+			[]string{`prices["mug-eur"].unit_amount: exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given`},
+		},
+		"interval": {
+			func(p *catalogv1.Product) { p.Prices[1].Recurring.Interval = "decade" },
+			[]string{`prices["mug-usd"].recurring.interval: must be day or week or month or year, not "decade"`},
+		},
 		"interval_count": {
 			func(p *catalogv1.Product) { p.Prices[1].Recurring.IntervalCount = 37 },
 			[]string{`prices["mug-usd"].recurring.interval_count: must be at most 36 for interval month: three years in all`},

@@ -51,8 +51,10 @@ func messages() map[string]string {
 	}
 }
 
-var order = []string{"begin", "origin", "relation", "type", "message", "insert", "update", "new", "delete", "truncate",
-	"commit"}
+var order = []string{
+	"begin", "origin", "relation", "type", "message", "insert", "update", "new", "delete", "truncate",
+	"commit",
+}
 
 func items() *decoder {
 	return newDecoder(
@@ -205,8 +207,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("I"+u32(relationID)+"N"+u16(1)+"t"+u32(1<<30)), []byte("T"+u32(1<<30)+"\x00"))
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		d := items()
-		for _, message := range [][]byte{[]byte(messages()["begin"]), a, []byte(messages()["relation"]), b,
-			[]byte(messages()["insert"]), a, b} {
+		for _, message := range [][]byte{
+			[]byte(messages()["begin"]), a, []byte(messages()["relation"]), b,
+			[]byte(messages()["insert"]), a, b,
+		} {
 			size := allocated(func() { _, _ = d.decode(message) })
 			// A column of one byte is a structure and a pointer; the rest of the process allocates as well.
 			if size > uint64(1<<20+500*len(message)) {

@@ -61,7 +61,8 @@ func (r *relation) names(column int) bool {
 }
 
 func values(r *relation, tuple *pglogrepl.TupleData, wanted func(column int) bool,
-	image *catalogv1.RowImage) map[string]string {
+	image *catalogv1.RowImage,
+) map[string]string {
 	out := map[string]string{}
 	for i, c := range tuple.Columns {
 		if i >= len(r.columns) {

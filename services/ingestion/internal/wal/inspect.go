@@ -106,7 +106,8 @@ func lookAtTable(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFact
 }
 
 func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table, version int,
-	found *finding.List) error {
+	found *finding.List,
+) error {
 	f, err := lookAtTable(ctx, pool, t)
 	if err != nil {
 		return err

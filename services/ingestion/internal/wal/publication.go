@@ -220,8 +220,10 @@ func (s *Source) statements(p publication, version int, filtered bool) []string 
 	case !p.own():
 		return s.additions(p, "ALTER PUBLICATION "+name, options)
 	default:
-		return []string{"ALTER PUBLICATION " + name + " SET (" + options + ");",
-			"ALTER PUBLICATION " + name + " SET TABLE " + list + ";", comment}
+		return []string{
+			"ALTER PUBLICATION " + name + " SET (" + options + ");",
+			"ALTER PUBLICATION " + name + " SET TABLE " + list + ";", comment,
+		}
 	}
 }
 

@@ -137,7 +137,8 @@ func sanitized(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // add takes one entry of the configuration.
 func (t *table) add(ctx context.Context, pool *pgxpool.Pool, w config.WatchedTable, at string,
-	found *finding.List) error {
+	found *finding.List,
+) error {
 	where := strings.TrimSpace(w.Where)
 	t.filters = append(t.filters, where)
 	if w.Products == "" && where == "" {

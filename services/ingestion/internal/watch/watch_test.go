@@ -116,8 +116,10 @@ func TestCompile_FindsWhatIsWrong(t *testing.T) {
 		entry config.WatchedTable
 		want  string
 	}{
-		"missing table": {config.WatchedTable{Table: "prices", ProductID: "id"},
-			"watched table prices does not exist"},
+		"missing table": {
+			config.WatchedTable{Table: "prices", ProductID: "id"},
+			"watched table prices does not exist",
+		},
 		"no table's name":   {config.WatchedTable{Table: "a b c", ProductID: "id"}, "does not exist"},
 		"missing column":    {config.WatchedTable{Table: "price", ProductID: "sku"}, "has no column sku"},
 		"missing parameter": {config.WatchedTable{Table: "price", Products: "SELECT 1 WHERE 1 = @sku"}, "uses @sku"},
@@ -126,10 +128,14 @@ func TestCompile_FindsWhatIsWrong(t *testing.T) {
 			Table:    "price",
 			Products: "SELECT nothing FROM variant WHERE id = @id",
 		}, "is refused by Postgres"},
-		"wrong condition": {config.WatchedTable{Table: "price", ProductID: "id", Where: "kind = 'x'"},
-			"is refused by Postgres"},
-		"injected statement": {config.WatchedTable{Table: "price", ProductID: "id) FROM price; DROP TABLE price; --"},
-			"is refused by Postgres"},
+		"wrong condition": {
+			config.WatchedTable{Table: "price", ProductID: "id", Where: "kind = 'x'"},
+			"is refused by Postgres",
+		},
+		"injected statement": {
+			config.WatchedTable{Table: "price", ProductID: "id) FROM price; DROP TABLE price; --"},
+			"is refused by Postgres",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, found, err := watch.Compile(t.Context(), pool, []config.WatchedTable{c.entry})

@@ -67,12 +67,21 @@ func TestWriter_WritesOnlyTheColumnsThatStripeChanged(t *testing.T) {
 			}{
 				{func(p *catalogv1.Product) { p.Active = new(false) }, []string{"active"}, "- f - L 100 -"},
 				{func(p *catalogv1.Product) { p.Metadata["size"] = "M" }, []string{"metadata.size"}, "- f - M 100 -"},
-				{func(p *catalogv1.Product) { price(p, "pro-eur").UnitAmount = "150" },
-					[]string{"prices.pro-eur.unit_amount"}, "- f - M 150 -"},
-				{func(p *catalogv1.Product) { p.Name, p.Description = "Pro!", "For all" },
-					[]string{"name", "description"}, "Pro! f For all M 150 -"},
-				{func(p *catalogv1.Product) { price(p, "pro-eur").Nickname = "List" },
-					[]string{"prices.pro-eur.nickname"}, "Pro! f For all M 150 List"},
+				{
+					func(p *catalogv1.Product) { price(p, "pro-eur").UnitAmount = "150" },
+					[]string{"prices.pro-eur.unit_amount"},
+					"- f - M 150 -",
+				},
+				{
+					func(p *catalogv1.Product) { p.Name, p.Description = "Pro!", "For all" },
+					[]string{"name", "description"},
+					"Pro! f For all M 150 -",
+				},
+				{
+					func(p *catalogv1.Product) { price(p, "pro-eur").Nickname = "List" },
+					[]string{"prices.pro-eur.nickname"},
+					"Pro! f For all M 150 List",
+				},
 			} {
 				require.Equal(t, writeback.Written, r.write(w, r.order("pro", step.edit, step.fields...)))
 				require.Equal(t, step.want, r.value(stored), "%v", step.fields)

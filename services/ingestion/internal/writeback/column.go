@@ -14,7 +14,8 @@ type byColumn map[string]*statement
 
 // byColumns checks one statement for all columns, or one for each of some.
 func byColumns(check func(use, string) (*statement, error), u use, whole string,
-	sources map[string]string) (byColumn, error) {
+	sources map[string]string,
+) (byColumn, error) {
 	out := byColumn{}
 	s, err := check(u, whole)
 	if err != nil {

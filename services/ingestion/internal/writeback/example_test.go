@@ -21,8 +21,10 @@ func TestTheExampleWorks(t *testing.T) {
 	require.NoError(t, err)
 	doc, err := os.ReadFile("../../../../docs/mapping.md")
 	require.NoError(t, err)
-	for _, statement := range []string{queries.WriteBack.Product, queries.WriteBack.Price,
-		queries.WriteBack.ImportProduct, queries.WriteBack.ImportPrice} {
+	for _, statement := range []string{
+		queries.WriteBack.Product, queries.WriteBack.Price,
+		queries.WriteBack.ImportProduct, queries.WriteBack.ImportPrice,
+	} {
 		require.Contains(t, string(doc), statement)
 	}
 

@@ -32,8 +32,10 @@ func TestPruned(t *testing.T) {
 			"UPDATE t SET (a, b) = ($2, $4), c = $3 WHERE id = $1", "name",
 			"UPDATE t SET (a, b) = ($2, $4) WHERE id = $1",
 		},
-		"all": {"UPDATE t SET a = $2, c = $4 WHERE id = $1", "name description",
-			"UPDATE t SET a = $2, c = $4 WHERE id = $1"},
+		"all": {
+			"UPDATE t SET a = $2, c = $4 WHERE id = $1", "name description",
+			"UPDATE t SET a = $2, c = $4 WHERE id = $1",
+		},
 		"commas and words that are none": {
 			`UPDATE t SET "a,set" = '$2, where '' x', b = E'\', from' || $3, c = $tag$, where $2$tag$ || $4 /* , /* where */ $2 */, d = arr[1, $2] -- , from
 				WHERE id = $1`, "description",
@@ -48,15 +50,23 @@ func TestPruned(t *testing.T) {
 			"UPDATE t SET a = substring($2 from 2), b = $3 RETURNING id", "name",
 			"UPDATE t SET a = substring($2 from 2) RETURNING id",
 		},
-		"nothing that is changed": {"UPDATE t SET a = $2 WHERE id = $1", "active",
-			"UPDATE t SET a = $2 WHERE id = $1"},
+		"nothing that is changed": {
+			"UPDATE t SET a = $2 WHERE id = $1", "active",
+			"UPDATE t SET a = $2 WHERE id = $1",
+		},
 		"a function": {"SELECT f($1, $2, $3)", "name", "SELECT f($1, $2, $3)"},
-		"an insertion": {"INSERT INTO t VALUES ($1, $2) ON CONFLICT DO UPDATE SET a = $2, b = $3", "name",
-			"INSERT INTO t VALUES ($1, $2) ON CONFLICT DO UPDATE SET a = $2, b = $3"},
-		"a statement with another": {"WITH x AS (UPDATE t SET a = $2, b = $3 RETURNING 1) SELECT 1 FROM x", "name",
-			"WITH x AS (UPDATE t SET a = $2, b = $3 RETURNING 1) SELECT 1 FROM x"},
-		"no SQL": {"UPDATE t SET , a = $2,, b = $3 WHERE", "name",
-			"UPDATE t SET , a = $2,, b = $3 WHERE"},
+		"an insertion": {
+			"INSERT INTO t VALUES ($1, $2) ON CONFLICT DO UPDATE SET a = $2, b = $3", "name",
+			"INSERT INTO t VALUES ($1, $2) ON CONFLICT DO UPDATE SET a = $2, b = $3",
+		},
+		"a statement with another": {
+			"WITH x AS (UPDATE t SET a = $2, b = $3 RETURNING 1) SELECT 1 FROM x", "name",
+			"WITH x AS (UPDATE t SET a = $2, b = $3 RETURNING 1) SELECT 1 FROM x",
+		},
+		"no SQL": {
+			"UPDATE t SET , a = $2,, b = $3 WHERE", "name",
+			"UPDATE t SET , a = $2,, b = $3 WHERE",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,20 +22,24 @@ func productRow(present mapping.Row, want *catalogv1.Product, diffs []difference
 
 // priceRow is productRow for one of a product's prices.
 func priceRow(present mapping.Row, want *catalogv1.Price, product string, diffs []difference,
-	of []string) (mapping.Row, error) {
+	of []string,
+) (mapping.Row, error) {
 	return changed(present, row.OfPrice(want, product), want.GetMetadata(), diffs, of)
 }
 
 func changed(present mapping.Row, want any, metadata map[string]string, diffs []difference,
-	of []string) (mapping.Row, error) {
+	of []string,
+) (mapping.Row, error) {
 	all, err := rowOf(want)
 	if err != nil {
 		return nil, err
 	}
 	if slices.Contains(of, "unit_amount") != slices.Contains(of, "unit_amount_decimal") {
 		// One column holds whichever amount there is.
-		for _, pair := range [][2]string{{"unit_amount", "unit_amount_decimal"},
-			{"unit_amount_decimal", "unit_amount"}} {
+		for _, pair := range [][2]string{
+			{"unit_amount", "unit_amount_decimal"},
+			{"unit_amount_decimal", "unit_amount"},
+		} {
 			if all[pair[0]] == nil {
 				all[pair[0]] = all[pair[1]]
 			}

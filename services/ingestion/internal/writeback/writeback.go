@@ -202,7 +202,8 @@ func (w *Writer) attempt(ctx context.Context, tx pgx.Tx, order Order) (Result, e
 // judge compares the product as it is with the order. It returns a result if there is nothing to write, or else the
 // product as wanted and where the present one differs; of an import nothing differs.
 func (w *Writer) judge(present mapping.Product,
-	order Order) (want *catalogv1.Product, diffs []difference, result Result, err error) {
+	order Order,
+) (want *catalogv1.Product, diffs []difference, result Result, err error) {
 	var base *catalogv1.Product
 	if len(present.Faults) == 0 {
 		base = present.Product
@@ -283,7 +284,8 @@ type ran struct {
 
 // run runs the statements that the differences ask for; with none the product is inserted.
 func (w *Writer) run(ctx context.Context, tx pgx.Tx, present mapping.Product, want *catalogv1.Product,
-	diffs []difference) (out []ran, err error) {
+	diffs []difference,
+) (out []ran, err error) {
 	run := func(s *statement, key, field string, row mapping.Row, changed []string, err error) error {
 		switch {
 		case err != nil:
@@ -395,8 +397,10 @@ func (w *Writer) verify(ctx context.Context, tx pgx.Tx, id string, want *catalog
 
 // passing are classes of SQLSTATEs, and single ones, that say nothing about the order: the connection, the server's
 // resources, a server that shuts down or takes no writes, a row that somebody holds.
-var passing = []string{"08", "53", "57P", codeSerializationFailure, codeDeadlock, codeLockNotAvailable,
-	codeReadOnlyTransaction}
+var passing = []string{
+	"08", "53", "57P", codeSerializationFailure, codeDeadlock, codeLockNotAvailable,
+	codeReadOnlyTransaction,
+}
 
 // classify makes a *Failure of what would fail again.
 func (w *Writer) classify(order Order, err error) error {

@@ -609,8 +609,10 @@ func TestEveryProductSurvivesTheBuiltInTables(t *testing.T) {
 			rt.Fatalf("import: %v %v", result, err)
 		}
 		fields := []string{}
-		for _, c := range []string{"name", "active", "description", "images", "marketing_features", "metadata",
-			"package_dimensions", "shippable", "tax_code", "unit_label", "url"} {
+		for _, c := range []string{
+			"name", "active", "description", "images", "marketing_features", "metadata",
+			"package_dimensions", "shippable", "tax_code", "unit_label", "url",
+		} {
 			if rapid.Bool().Draw(rt, c) {
 				fields = append(fields, c)
 			}

@@ -6,9 +6,10 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
-	"google.golang.org/protobuf/proto"
 )
 
 // form is the body of a call. What is read is taken out; finish refuses what is left over, and what could not be

@@ -162,7 +162,8 @@ func Price(id string) *rapid.Generator[*catalogv1.Price] {
 }
 
 func amount(t *rapid.T,
-	kind string) (whole, fractional string, custom *catalogv1.CustomUnitAmount, tiers []*catalogv1.PriceTier) {
+	kind string,
+) (whole, fractional string, custom *catalogv1.CustomUnitAmount, tiers []*catalogv1.PriceTier) {
 	switch kind {
 	case "whole":
 		whole = oneOf(t, "unit_amount", "0", "1000", "2500")
@@ -286,8 +287,10 @@ func Dashboard(t *rapid.T, s *Stripe, product string) {
 		if original == nil {
 			return
 		}
-		params := []catalog.Param{param("product", original.product), param("currency", original.GetCurrency()),
-			param("unit_amount", "1000")}
+		params := []catalog.Param{
+			param("product", original.product), param("currency", original.GetCurrency()),
+			param("unit_amount", "1000"),
+		}
 		for k, v := range original.GetMetadata() {
 			params = append(params, param("metadata["+k+"]", v))
 		}

@@ -3,102 +3,142 @@ package dashboard
 // Rows are what the dashboard shows, from the top. Of what replicas share the greatest is taken.
 var Rows = []Row{
 	{Title: "Is it healthy?", Panels: []Panel{
-		{Title: "Late changes, 1 h",
-			Help: "Share of the live changes that took more than 5 s while Stripe was up; 1% may.", Unit: "percentunit",
+		{
+			Title: "Late changes, 1 h",
+			Help:  "Share of the live changes that took more than 5 s while Stripe was up; 1% may.", Unit: "percentunit",
 			Stat: true, Bad: new(0.01), Queries: []Query{
 				{`max(driftless:changes_late:ratio1h{account=~"$account"})`, ""},
-			}},
-		{Title: "Late changes, 30 d", Help: "The service level: at most 1%.", Unit: "percentunit", Stat: true,
+			},
+		},
+		{
+			Title: "Late changes, 30 d", Help: "The service level: at most 1%.", Unit: "percentunit", Stat: true,
 			Bad: new(0.01), Queries: []Query{
 				{`max(driftless:changes_late:ratio30d{account=~"$account"})`, ""},
-			}},
-		{Title: "Oldest unsynced", Help: "How long the product has differed that has the longest.", Unit: "s",
+			},
+		},
+		{
+			Title: "Oldest unsynced", Help: "How long the product has differed that has the longest.", Unit: "s",
 			Stat: true, Bad: new(300.0), Queries: []Query{
 				{`max(driftless_change_oldest_unsynced_age_seconds{account=~"$account"})`, ""},
-			}},
-		{Title: "Oldest drift", Help: "The service level: never more than 15 minutes.", Unit: "s", Stat: true,
+			},
+		},
+		{
+			Title: "Oldest drift", Help: "The service level: never more than 15 minutes.", Unit: "s", Stat: true,
 			Bad: new(900.0), Queries: []Query{
 				{`max(driftless_drift_oldest_age_seconds{account=~"$account"})`, ""},
-			}},
+			},
+		},
 		{Title: "Dead letters", Help: "driftless dead", Unit: "short", Stat: true, Bad: new(1.0), Queries: []Query{
 			{`sum(max by (account, reason) (driftless_dead_letters_open{account=~"$account"}))`, ""},
 		}},
-		{Title: "Halted", Help: "1: Stripe does not accept the key.", Unit: "bool_yes_no", Stat: true, Bad: new(1.0),
+		{
+			Title: "Halted", Help: "1: Stripe does not accept the key.", Unit: "bool_yes_no", Stat: true, Bad: new(1.0),
 			Queries: []Query{
 				{`max(driftless_halted{account=~"$account"})`, ""},
-			}},
-		{Title: "Held by the guard", Help: "driftless approve", Unit: "short", Stat: true, Bad: new(1.0),
+			},
+		},
+		{
+			Title: "Held by the guard", Help: "driftless approve", Unit: "short", Stat: true, Bad: new(1.0),
 			Queries: []Query{
 				{`sum(max by (account) (driftless_guard_held{account=~"$account"}))`, ""},
-			}},
-		{Title: "Stripe is up",
-			Help: "As Driftless sees it: less than 5% of the requests failed in the last 20 minutes.",
-			Unit: "bool_yes_no", Stat: true, Bad: new(1.0), Below: true, Queries: []Query{
+			},
+		},
+		{
+			Title: "Stripe is up",
+			Help:  "As Driftless sees it: less than 5% of the requests failed in the last 20 minutes.",
+			Unit:  "bool_yes_no", Stat: true, Bad: new(1.0), Below: true, Queries: []Query{
 				{`min(driftless:stripe_up{account=~"$account"})`, ""},
-			}},
-		{Title: "Equality is known",
-			Help: "0: `driftless status` says why it is not known whether the tables and Stripe are equal.",
-			Unit: "bool_yes_no", Stat: true, Bad: new(1.0), Below: true, Queries: []Query{
+			},
+		},
+		{
+			Title: "Equality is known",
+			Help:  "0: `driftless status` says why it is not known whether the tables and Stripe are equal.",
+			Unit:  "bool_yes_no", Stat: true, Bad: new(1.0), Below: true, Queries: []Query{
 				{`min(max by (account) (driftless_equality_known{account=~"$account"}))`, ""},
-			}},
-		{Title: "Converged, live",
-			Help: "How long ago the last live change was committed up to which everything is in Stripe.", Unit: "s",
+			},
+		},
+		{
+			Title: "Converged, live",
+			Help:  "How long ago the last live change was committed up to which everything is in Stripe.", Unit: "s",
 			Stat: true, Bad: new(60.0), Queries: []Query{
-				{`time() - min(max by (account) (driftless_converged_timestamp_seconds{account=~"$account", lane="live"}))`,
-					""},
-			}},
-		{Title: "Not converged, 30 d",
-			Help: "The service level: in at most 1% of the time something committed more than a minute ago (bulk: an hour) is not in Stripe.", Unit: "percentunit", Stat: true, Bad: new(0.01), Queries: []Query{
+				{
+					`time() - min(max by (account) (driftless_converged_timestamp_seconds{account=~"$account", lane="live"}))`,
+					"",
+				},
+			},
+		},
+		{
+			Title: "Not converged, 30 d",
+			Help:  "The service level: in at most 1% of the time something committed more than a minute ago (bulk: an hour) is not in Stripe.", Unit: "percentunit", Stat: true, Bad: new(0.01), Queries: []Query{
 				{`max by (lane) (driftless:not_converged:ratio30d{account=~"$account"})`, "{{lane}}"},
-			}},
-		{Title: "Tables compared", Help: "Since the tables were last compared as a whole.", Unit: "s", Stat: true,
+			},
+		},
+		{
+			Title: "Tables compared", Help: "Since the tables were last compared as a whole.", Unit: "s", Stat: true,
 			Bad: new(172800.0), Queries: []Query{
-				{`time() - min(max by (account) (driftless_tables_compared_timestamp_seconds{account=~"$account"}))`,
-					""},
-			}},
-		{Title: "From commit to Stripe", Help: "Live changes. Points are traces.", Unit: "s", Exemplars: true,
+				{
+					`time() - min(max by (account) (driftless_tables_compared_timestamp_seconds{account=~"$account"}))`,
+					"",
+				},
+			},
+		},
+		{
+			Title: "From commit to Stripe", Help: "Live changes. Points are traces.", Unit: "s", Exemplars: true,
 			Queries: []Query{
 				{`histogram_quantile(0.5, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p50"},
 				{`histogram_quantile(0.95, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p95"},
 				{`histogram_quantile(0.99, sum by (le) (rate(driftless_change_applied_duration_seconds_bucket{account=~"$account", lane="live"}[$__rate_interval])))`, "p99"},
-			}},
-		{Title: "From commit to confirmation", Help: "By the webhook or event of each call.", Unit: "s",
+			},
+		},
+		{
+			Title: "From commit to confirmation", Help: "By the webhook or event of each call.", Unit: "s",
 			Exemplars: true, Queries: []Query{
 				{`histogram_quantile(0.5, sum by (le) (rate(driftless_change_confirmed_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p50"},
 				{`histogram_quantile(0.95, sum by (le) (rate(driftless_change_confirmed_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p95"},
 				{`histogram_quantile(0.99, sum by (le) (rate(driftless_change_confirmed_duration_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p99"},
-			}},
+			},
+		},
 		{Title: "Products by state", Unit: "short", Queries: []Query{
 			{`sum by (state) (max by (account, state) (driftless_products{account=~"$account"}))`, "{{state}}"},
 		}},
 	}},
 	{Title: "Push", Panels: []Panel{
-		{Title: "Waiting", Help: "Not yet delivered, in flight, and to be tried again later.", Unit: "short",
+		{
+			Title: "Waiting", Help: "Not yet delivered, in flight, and to be tried again later.", Unit: "short",
 			Queries: []Query{
 				{`sum by (consumer) (max by (account, stream, consumer) (driftless_consumer_pending{account=~"$account", consumer=~"push.*"}))`, "{{consumer}} pending"},
 				{`sum by (consumer) (max by (account, stream, consumer) (driftless_consumer_in_flight{account=~"$account", consumer=~"push.*"}))`, "{{consumer}} in flight"},
 				{`sum(max by (account) (driftless_retry_waiting{account=~"$account"}))`, "retrying later"},
-			}},
+			},
+		},
 		{Title: "Oldest waiting", Unit: "s", Queries: []Query{
-			{`max by (consumer) (driftless_consumer_oldest_age_seconds{account=~"$account", consumer=~"push.*"})`,
-				"{{consumer}}"},
+			{
+				`max by (consumer) (driftless_consumer_oldest_age_seconds{account=~"$account", consumer=~"push.*"})`,
+				"{{consumer}}",
+			},
 		}},
 		{Title: "Changes a second", Unit: "ops", Queries: []Query{
 			{`sum by (lane) (rate(driftless_change_applied_duration_seconds_count{account=~"$account"}[$__rate_interval]))`, "applied, {{lane}}"},
 			{`sum(rate(driftless_change_superseded_total{account=~"$account"}[$__rate_interval]))`, "superseded"},
 		}},
 		{Title: "Steps a second", Help: "Calls of plans, by what they do.", Unit: "ops", Queries: []Query{
-			{`sum by (step, result) (rate(driftless_push_steps_total{account=~"$account"}[$__rate_interval]))`,
-				"{{step}} {{result}}"},
+			{
+				`sum by (step, result) (rate(driftless_push_steps_total{account=~"$account"}[$__rate_interval]))`,
+				"{{step}} {{result}}",
+			},
 			{`sum(rate(driftless_push_looks_total{account=~"$account"}[$__rate_interval]))`, "looks"},
 		}},
 		{Title: "Failures a second", Help: "By what is done about them.", Unit: "ops", Queries: []Query{
-			{`sum by (action) (rate(driftless_push_failures_total{account=~"$account"}[$__rate_interval]))`,
-				"{{action}}"},
+			{
+				`sum by (action) (rate(driftless_push_failures_total{account=~"$account"}[$__rate_interval]))`,
+				"{{action}}",
+			},
 		}},
 		{Title: "Dead letters written", Help: "In five minutes.", Unit: "short", Queries: []Query{
-			{`sum by (component, reason) (increase(driftless_dead_letters_total{account=~"$account"}[5m])) > 0`,
-				"{{component}} {{reason}}"},
+			{
+				`sum by (component, reason) (increase(driftless_dead_letters_total{account=~"$account"}[5m])) > 0`,
+				"{{component}} {{reason}}",
+			},
 		}},
 	}},
 	{Title: "Stripe", Panels: []Panel{
@@ -126,32 +166,42 @@ var Rows = []Row{
 	}},
 	{Title: "Pull", Panels: []Panel{
 		{Title: "Events a second", Unit: "ops", Queries: []Query{
-			{`sum by (via, result) (rate(driftless_event_received_total{account=~"$account"}[$__rate_interval]))`,
-				"{{via}} {{result}}"},
+			{
+				`sum by (via, result) (rate(driftless_event_received_total{account=~"$account"}[$__rate_interval]))`,
+				"{{via}} {{result}}",
+			},
 		}},
-		{Title: "Age of webhooks", Help: "From Stripe's making of the event, to the second.", Unit: "s",
+		{
+			Title: "Age of webhooks", Help: "From Stripe's making of the event, to the second.", Unit: "s",
 			Queries: []Query{
 				{`histogram_quantile(0.5, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p50"},
 				{`histogram_quantile(0.95, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p95"},
 				{`histogram_quantile(0.99, sum by (le) (rate(driftless_webhook_age_seconds_bucket{account=~"$account"}[$__rate_interval])))`, "p99"},
-			}},
-		{Title: "Age of the reading of events", Help: "Since Stripe's events were last read to their end.", Unit: "s",
+			},
+		},
+		{
+			Title: "Age of the reading of events", Help: "Since Stripe's events were last read to their end.", Unit: "s",
 			Queries: []Query{
 				{`max by (account) (driftless_stripe_events_age_seconds{account=~"$account"})`, "{{account}}"},
-			}},
+			},
+		},
 		{Title: "Webhooks refused", Help: "In five minutes.", Unit: "short", Queries: []Query{
 			{`sum by (reason) (increase(driftless_webhook_rejected_total{account=~"$account"}[5m]))`, "{{reason}}"},
 		}},
 		{Title: "What events were", Unit: "ops", Queries: []Query{
-			{`sum by (result) (rate(driftless_event_observed_total{account=~"$account"}[$__rate_interval]))`,
-				"{{result}}"},
+			{
+				`sum by (result) (rate(driftless_event_observed_total{account=~"$account"}[$__rate_interval]))`,
+				"{{result}}",
+			},
 		}},
-		{Title: "Scan", Help: "Objects read by the newest scan; 1 while one runs; 1 if the newest failed.",
+		{
+			Title: "Scan", Help: "Objects read by the newest scan; 1 while one runs; 1 if the newest failed.",
 			Unit: "short", Queries: []Query{
 				{`max by (account) (driftless_scan_objects{account=~"$account"})`, "objects {{account}}"},
 				{`max by (account) (driftless_scan_running{account=~"$account"})`, "running {{account}}"},
 				{`max by (account) (driftless_scan_failed{account=~"$account"})`, "failed {{account}}"},
-			}},
+			},
+		},
 		{Title: "Since the last scan", Unit: "s", Queries: []Query{
 			{`time() - max by (account) (max_over_time(driftless_scan_finished_timestamp_seconds{account=~"$account"}[2d]))`, "{{account}}"},
 			{`max by (account) (driftless_scan_interval_seconds{account=~"$account"})`, "interval {{account}}"},
@@ -159,8 +209,10 @@ var Rows = []Row{
 	}},
 	{Title: "Reconciliation", Panels: []Panel{
 		{Title: "Open drift", Help: "By what is being done about it.", Unit: "short", Queries: []Query{
-			{`sum by (kind, state) (max by (account, kind, state) (driftless_drift_open{account=~"$account"})) > 0`,
-				"{{kind}} {{state}}"},
+			{
+				`sum by (kind, state) (max by (account, kind, state) (driftless_drift_open{account=~"$account"})) > 0`,
+				"{{kind}} {{state}}",
+			},
 		}},
 		{Title: "Drift", Help: "Found and repaired in five minutes.", Unit: "short", Queries: []Query{
 			{`sum(increase(driftless_drift_found_total{account=~"$account"}[5m]))`, "found"},
@@ -181,64 +233,94 @@ var Rows = []Row{
 		}},
 		{Title: "Products a second", Unit: "ops", Queries: []Query{
 			{`sum(rate(driftless_capture_products_total{account=~"$account"}[$__rate_interval]))`, "captured"},
-			{`sum(rate(driftless_catalog_read_products_total{account=~"$account"}[$__rate_interval]))`,
-				"read as a whole"},
-			{`sum by (result) (rate(driftless_catalog_write_backs_total{account=~"$account"}[$__rate_interval]))`,
-				"written back: {{result}}"},
+			{
+				`sum(rate(driftless_catalog_read_products_total{account=~"$account"}[$__rate_interval]))`,
+				"read as a whole",
+			},
+			{
+				`sum by (result) (rate(driftless_catalog_write_backs_total{account=~"$account"}[$__rate_interval]))`,
+				"written back: {{result}}",
+			},
 		}},
-		{Title: "Compared with the tables",
-			Help: "Products a second, and in an hour those of whose change the log had told nothing.", Unit: "short",
+		{
+			Title: "Compared with the tables",
+			Help:  "Products a second, and in an hour those of whose change the log had told nothing.", Unit: "short",
 			Queries: []Query{
-				{`sum(rate(driftless_capture_compared_products_total{account=~"$account"}[$__rate_interval]))`,
-					"compared a second"},
-				{`sum(increase(driftless_capture_missed_products_total{account=~"$account"}[1h]))`,
-					"missed in an hour"},
-				{`max by (account) (driftless_capture_unwatched_tables{account=~"$account"})`,
-					"unwatched tables {{account}}"},
-			}},
+				{
+					`sum(rate(driftless_capture_compared_products_total{account=~"$account"}[$__rate_interval]))`,
+					"compared a second",
+				},
+				{
+					`sum(increase(driftless_capture_missed_products_total{account=~"$account"}[1h]))`,
+					"missed in an hour",
+				},
+				{
+					`max by (account) (driftless_capture_unwatched_tables{account=~"$account"})`,
+					"unwatched tables {{account}}",
+				},
+			},
+		},
 		{Title: "Time of a comparison", Help: "Of the whole catalog, 95th percentile.", Unit: "s", Queries: []Query{
 			{`histogram_quantile(0.95, sum by (le) (rate(driftless_capture_comparison_duration_seconds_bucket{account=~"$account"}[1d])))`, "p95"},
 		}},
 		{Title: "State of capture", Help: "1 for the state that holds.", Unit: "short", Queries: []Query{
 			{`max by (account, state) (driftless_capture_status{account=~"$account"}) > 0`, "{{state}} {{account}}"},
 		}},
-		{Title: "Captured and converged",
-			Help: "How long ago the latest change was committed that is surely in CATALOG, and in Stripe.", Unit: "s",
+		{
+			Title: "Captured and converged",
+			Help:  "How long ago the latest change was committed that is surely in CATALOG, and in Stripe.", Unit: "s",
 			Queries: []Query{
-				{`time() - max by (account) (driftless_captured_timestamp_seconds{account=~"$account"})`,
-					"captured {{account}}"},
-				{`time() - max by (account, lane) (driftless_converged_timestamp_seconds{account=~"$account"})`,
-					"converged {{lane}} {{account}}"},
-			}},
+				{
+					`time() - max by (account) (driftless_captured_timestamp_seconds{account=~"$account"})`,
+					"captured {{account}}",
+				},
+				{
+					`time() - max by (account, lane) (driftless_converged_timestamp_seconds{account=~"$account"})`,
+					"converged {{lane}} {{account}}",
+				},
+			},
+		},
 		{Title: "Behind", Help: "Age of the oldest log that is not captured.", Unit: "s", Queries: []Query{
 			{`max by (account) (driftless_replication_lag_duration_seconds{account=~"$account"})`, "{{account}}"},
 		}},
-		{Title: "Log", Help: "Not captured, kept by the database for the slot, and until the slot would lose its own.",
+		{
+			Title: "Log", Help: "Not captured, kept by the database for the slot, and until the slot would lose its own.",
 			Unit: "bytes", Queries: []Query{
 				{`max by (account) (driftless_replication_lag_bytes{account=~"$account"})`, "not captured {{account}}"},
 				{`max by (account) (driftless_replication_retained_bytes{account=~"$account"})`, "kept {{account}}"},
-				{`min by (account) (driftless_replication_headroom_bytes{account=~"$account"})`,
-					"until lost {{account}}"},
-			}},
-		{Title: "Who reads the slot",
-			Help: "Read: 1 while an ingestion reads it. Standing by: replicas that would take over.", Unit: "short",
+				{
+					`min by (account) (driftless_replication_headroom_bytes{account=~"$account"})`,
+					"until lost {{account}}",
+				},
+			},
+		},
+		{
+			Title: "Who reads the slot",
+			Help:  "Read: 1 while an ingestion reads it. Standing by: replicas that would take over.", Unit: "short",
 			Queries: []Query{
 				{`max by (account) (driftless_replication_active{account=~"$account"})`, "read {{account}}"},
-				{`count by (account) (driftless_ingestion_active{account=~"$account"} == 0)`,
-					"standing by {{account}}"},
-			}},
+				{
+					`count by (account) (driftless_ingestion_active{account=~"$account"} == 0)`,
+					"standing by {{account}}",
+				},
+			},
+		},
 	}},
 	{Title: "NATS", Panels: []Panel{
 		{Title: "Backlog of all consumers", Unit: "short", Queries: []Query{
 			{`sum by (stream, consumer) (max by (account, stream, consumer) (driftless_consumer_pending{account=~"$account"} + driftless_consumer_in_flight{account=~"$account"}))`, "{{stream}} {{consumer}}"},
 		}},
 		{Title: "Oldest message", Unit: "s", Queries: []Query{
-			{`max by (stream, consumer) (driftless_consumer_oldest_age_seconds{account=~"$account"})`,
-				"{{stream}} {{consumer}}"},
+			{
+				`max by (stream, consumer) (driftless_consumer_oldest_age_seconds{account=~"$account"})`,
+				"{{stream}} {{consumer}}",
+			},
 		}},
 		{Title: "Delivered again", Help: "A second; and what of that is in flight.", Unit: "short", Queries: []Query{
-			{`sum by (consumer) (rate(driftless_message_redeliveries_total{account=~"$account"}[$__rate_interval]))`,
-				"{{consumer}} a second"},
+			{
+				`sum by (consumer) (rate(driftless_message_redeliveries_total{account=~"$account"}[$__rate_interval]))`,
+				"{{consumer}} a second",
+			},
 			{`sum by (consumer) (max by (account, stream, consumer) (driftless_consumer_redelivered{account=~"$account"}))`, "{{consumer}} in flight"},
 		}},
 		{Title: "Handling of a message", Help: "95th percentile.", Unit: "s", Queries: []Query{
@@ -251,12 +333,16 @@ var Rows = []Row{
 			{"max by (stream) (driftless_stream_size_bytes)", "{{stream}}"},
 		}},
 		{Title: "Paused", Help: "1 while a consumer delivers nothing.", Unit: "short", Queries: []Query{
-			{`max by (stream, consumer) (driftless_consumer_paused{account=~"$account"}) > 0`,
-				"{{stream}} {{consumer}}"},
+			{
+				`max by (stream, consumer) (driftless_consumer_paused{account=~"$account"}) > 0`,
+				"{{stream}} {{consumer}}",
+			},
 		}},
 		{Title: "Connections lost", Help: "In five minutes.", Unit: "short", Queries: []Query{
-			{`sum by (component) (increase(driftless_nats_disconnects_total{account=~"$account"}[5m]))`,
-				"{{component}}"},
+			{
+				`sum by (component) (increase(driftless_nats_disconnects_total{account=~"$account"}[5m]))`,
+				"{{component}}",
+			},
 		}},
 		{Title: "Processes", Help: "By version.", Unit: "short", Queries: []Query{
 			{`count by (component, version) (driftless_build_info{account=~"$account"})`, "{{component}} {{version}}"},

@@ -56,7 +56,10 @@ func TestCleanArgs_CleansEveryKindOfText(t *testing.T) {
 	t.Parallel()
 	bad := "a\x00"
 	args := []any{
-		nil, 7, "fine", bad, &bad, State(bad), []string{"fine", bad}, []State{State(bad)}, []byte(`{"a":"\u0000"}`),
+		nil, 7, "fine", bad, &bad, State(bad),
+		[]string{"fine", bad},
+		[]State{State(bad)},
+		[]byte(`{"a":"\u0000"}`),
 		json.RawMessage(`["\u0000"]`),
 		[]byte("\x0a\x02a\x00"), (*string)(nil),
 	}

@@ -58,7 +58,8 @@ func (l *Ledger) bury(ctx context.Context, tx pgx.Tx, p *Product, letter *meshv1
 }
 
 func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
-	letter *meshv1.DeadLetter) (changed bool, err error) {
+	letter *meshv1.DeadLetter,
+) (changed bool, err error) {
 	if isNew, err := l.storeLetter(ctx, tx, letter, nil); err != nil || !isNew {
 		return false, err
 	}
@@ -73,7 +74,8 @@ func (l *Ledger) buryUnversioned(ctx context.Context, tx pgx.Tx, p *Product,
 
 // storeLetter says whether the letter is a new one.
 func (l *Ledger) storeLetter(ctx context.Context, tx pgx.Tx, letter *meshv1.DeadLetter,
-	closed *time.Time) (isNew bool, err error) {
+	closed *time.Time,
+) (isNew bool, err error) {
 	body, err := proto.Marshal(letter)
 	if err != nil {
 		return false, fmt.Errorf("encode dead letter %s: %w", letter.GetId(), err)
@@ -119,13 +121,15 @@ func (l *Ledger) settleUnversioned(ctx context.Context, changes []Change) error 
 	}
 	closing := make([]Change, len(products))
 	for i, product := range products {
-		closing[i] = Change{Product: product,
+		closing[i] = Change{
+			Product: product,
 			edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
 				if err := l.close(ctx, tx, p, fmt.Sprintf(settled, "$3"), settling); err != nil {
 					return false, err
 				}
 				return true, l.lookForUnversioned(ctx, tx, p)
-			}}
+			},
+		}
 	}
 	return l.Apply(ctx, closing...)
 }
@@ -161,7 +165,8 @@ func (l *Ledger) lookForUnversioned(ctx context.Context, tx pgx.Tx, p *Product) 
 // was open. What is then known of the product decides its state, as if the letter had never come.
 func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entry) (dropped bool, err error) {
 	err = l.Apply(ctx,
-		Change{Product: letter.GetProductId(),
+		Change{
+			Product: letter.GetProductId(),
 			edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
 				if err := l.close(ctx, tx, p, `id = $3`, letter.GetId()); err != nil {
 					return false, err
@@ -175,7 +180,8 @@ func (l *Ledger) Drop(ctx context.Context, letter *meshv1.DeadLetter, entry Entr
 					return false, err
 				}
 				return true, l.record(ctx, tx, entry)
-			}})
+			},
+		})
 	return dropped && err == nil, err
 }
 
@@ -215,7 +221,8 @@ func (l *Ledger) DeadLetters(ctx context.Context, of Letters, limit int) ([]*mes
 // DeadLettersByProduct returns the open dead letters of a selection by the bytes of the products' ids: those of the
 // first products, about as many as the limit says, and whether there are more products after these.
 func (l *Ledger) DeadLettersByProduct(ctx context.Context, of Letters,
-	limit int) (letters []*meshv1.DeadLetter, more bool, err error) {
+	limit int,
+) (letters []*meshv1.DeadLetter, more bool, err error) {
 	// A product has one letter about a version, and one about none of each service: the last one's may be cut off.
 	letters, err = l.openLetters(ctx, of, `product_id COLLATE "C", at`, limit+1)
 	if err != nil || len(letters) <= limit {

@@ -68,7 +68,8 @@ func (l *Ledger) DriftCounts(ctx context.Context) ([]DriftCount, error) {
 // audit trail. decide edits one; an error of its changes nothing. Rounds before do not count any more. It returns what
 // was decided about; nothing if there is no such drift.
 func (l *Ledger) Decide(ctx context.Context, product string, fields []string, entry Entry,
-	decide func(*Product, *Drift) error) (decided []*Drift, err error) {
+	decide func(*Product, *Drift) error,
+) (decided []*Drift, err error) {
 	err = l.Apply(ctx,
 		Change{Product: product, edit: func(ctx context.Context, l *Ledger, tx pgx.Tx, p *Product) (bool, error) {
 			decided = nil

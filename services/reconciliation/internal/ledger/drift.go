@@ -107,7 +107,8 @@ const (
 // ledger does not know yet, one that a push has claimed, or a dead one.
 func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 	asked func(context.Context, *Product) (bool, error),
-	due func(context.Context, *Product, Commands) (cannot string, err error)) (n int, err error) {
+	due func(context.Context, *Product, Commands) (cannot string, err error),
+) (n int, err error) {
 	now := l.now()
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
@@ -167,7 +168,8 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 
 // act has done what a product's drift asks for.
 func (l *Ledger) act(ctx context.Context, tx pgx.Tx, p *Product,
-	due func(context.Context, *Product, Commands) (string, error)) error {
+	due func(context.Context, *Product, Commands) (string, error),
+) error {
 	p.repairAt = time.Time{}
 	orders := l.orders(p)
 	if orders.none() {

@@ -402,14 +402,16 @@ func TestTheViewsShowWhatBothSidesHold(t *testing.T) {
 		Id: product, Name: "Mug", Metadata: map[string]string{"color": "red"},
 		Prices: []*catalogv1.Price{{Id: "eur", Currency: "eur", UnitAmount: "1400"}},
 	}}
-	observed := &catalogv1.Observed{Account: "default", ProductId: product, Version: 7, ProductUpdated: 1_700_000_000,
+	observed := &catalogv1.Observed{
+		Account: "default", ProductId: product, Version: 7, ProductUpdated: 1_700_000_000,
 		Product: &catalogv1.Product{
 			Id: product, Name: "Mug", Active: proto.Bool(true), DefaultPrice: "price_1",
 		}, Prices: []*catalogv1.ObservedPrice{{
 			StripeId: "price_1",
 			Created:  1_600_000_000,
 			Price:    &catalogv1.Price{Id: "eur", Currency: "eur", UnitAmount: "1400", Active: proto.Bool(true)},
-		}}}
+		}},
+	}
 	require.NoError(t,
 		l.Apply(t.Context(),
 			ledger.DesiredChange(change, at(1), ledger.Entry{

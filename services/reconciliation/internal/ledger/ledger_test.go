@@ -211,22 +211,26 @@ func TestDeadLetters(t *testing.T) {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 10)}, ledger.InSync, nil,
 		},
 		"is not closed by an older version's success": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 10), observe(1, 9, "A")}, ledger.Dead,
+			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 10), observe(1, 9, "A")},
+			ledger.Dead,
 			[]string{"ingestion-10"},
 		},
 		"of ingestion outlives the older wish": {
-			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")}, ledger.Dead,
+			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(10, 2, "B")},
+			ledger.Dead,
 			[]string{"ingestion-20"},
 		},
 		"of ingestion is closed by a newer wish": {
 			[]ledger.Change{desire(9, 1, "A"), bury(ingestion, 20), desire(21, 2, "B")}, ledger.Pending, nil,
 		},
 		"of ingestion outlives push's older letter": {
-			[]ledger.Change{desire(10, 1, "A"), bury(ingestion, 20), bury(push, 10), desire(11, 2, "B")}, ledger.Dead,
+			[]ledger.Change{desire(10, 1, "A"), bury(ingestion, 20), bury(push, 10), desire(11, 2, "B")},
+			ledger.Dead,
 			[]string{"ingestion-20"},
 		},
 		"that comes again after it was closed stays closed": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)}, ledger.Pending,
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), desire(11, 2, "B"), bury(push, 10)},
+			ledger.Pending,
 			nil,
 		},
 		"replaces the older one": {
@@ -236,7 +240,8 @@ func TestDeadLetters(t *testing.T) {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version outlives a newer wish and what is observed": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")}, ledger.Dead,
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), desire(11, 2, "A"), observe(1, 11, "A")},
+			ledger.Dead,
 			[]string{"push-0"},
 		},
 		"about no version keeps no product from drifting": {
@@ -246,16 +251,20 @@ func TestDeadLetters(t *testing.T) {
 			[]ledger.Change{bury(push, 0)}, ledger.Dead, []string{"push-0"},
 		},
 		"about no version stands beside one about a version": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)}, ledger.Dead,
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 0), bury(push, 10), bury(ingestion, 0)},
+			ledger.Dead,
 			[]string{"push-0", "push-10", "ingestion-0"},
 		},
 		"about no version outlives one about a version": {
-			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")}, ledger.Dead,
+			[]ledger.Change{desire(10, 1, "A"), bury(push, 10), bury(push, 0), observe(1, 10, "A")},
+			ledger.Dead,
 			[]string{"push-0"},
 		},
 		"about no version is settled by a later success": {
-			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0),
-				record("applied", time.Second)}, ledger.InSync, nil,
+			[]ledger.Change{
+				desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), bury(ingestion, 0),
+				record("applied", time.Second),
+			}, ledger.InSync, nil,
 		},
 		"about no version comes after the later success": {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), record("applied", time.Second), bury(push, 0)},
@@ -263,11 +272,13 @@ func TestDeadLetters(t *testing.T) {
 		},
 		"about no version is not settled by an earlier success": {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("applied", -time.Second)},
-			ledger.Dead, []string{"push-0"},
+			ledger.Dead,
+			[]string{"push-0"},
 		},
 		"about no version is not settled by an event": {
 			[]ledger.Change{desire(10, 1, "A"), observe(1, 10, "A"), bury(push, 0), record("confirmed", time.Second)},
-			ledger.Dead, []string{"push-0"},
+			ledger.Dead,
+			[]string{"push-0"},
 		},
 		"about no version is settled by an operator": {
 			[]ledger.Change{bury(push, 0), record("ordered", time.Second)}, ledger.Left, nil,

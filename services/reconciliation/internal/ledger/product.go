@@ -154,7 +154,8 @@ func isExtra(p *Product) bool {
 // DesiredChange takes a desired state from CATALOG into account, with its entry in the audit trail. One that is older
 // than what is known changes nothing but the trail; of equal versions the one stored later counts.
 func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Change {
-	return Change{Product: change.GetProductId(), Entry: entry,
+	return Change{
+		Product: change.GetProductId(), Entry: entry,
 		edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (_ bool, err error) {
 			if change.GetVersion() < p.desiredVersion ||
 				change.GetVersion() == p.desiredVersion && !at.after(p.desiredAt) {
@@ -174,12 +175,14 @@ func DesiredChange(change *catalogv1.ProductChange, at Position, entry Entry) Ch
 			kept.RowImages = nil
 			p.Desired, p.desiredVersion, p.desiredAt = kept, change.GetVersion(), at
 			return true, nil
-		}}
+		},
+	}
 }
 
 // ObservedChange takes an observed state from OBSERVED into account; an older one than the known one changes nothing.
 func ObservedChange(observed *catalogv1.Observed, at Position) Change {
-	return Change{Product: observed.GetProductId(),
+	return Change{
+		Product: observed.GetProductId(),
 		edit: func(_ context.Context, _ *Ledger, _ pgx.Tx, p *Product) (bool, error) {
 			if !at.after(p.observedAt) {
 				return false, nil
@@ -193,7 +196,8 @@ func ObservedChange(observed *catalogv1.Observed, at Position) Change {
 				}
 			}
 			return true, nil
-		}}
+		},
+	}
 }
 
 // Forget drops what Stripe holds under an id that the catalog never had: it stands for a product of the catalog. What

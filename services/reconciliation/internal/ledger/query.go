@@ -37,7 +37,8 @@ const differing = `(differs OR state = 'dead' OR unsettled AND (state IN ('pendi
 // all, those that the catalog has or that are active in Stripe. What ingestion has refused is dead and differs in
 // nothing: CATALOG does not hold it.
 func (l *Ledger) Differing(ctx context.Context, ids []string, after string, limit int,
-	yield func(*Product)) (more bool, compared uint64, err error) {
+	yield func(*Product),
+) (more bool, compared uint64, err error) {
 	if ids == nil {
 		ids = []string{}
 	}
@@ -106,7 +107,8 @@ func (l *Ledger) Unknown(ctx context.Context, ids []string) ([]string, error) {
 // Known yields the products of which something is known, of those named or of all, by id: the first ones after the
 // given id, up to the limit. It returns the id to go on after, "" if there are no more.
 func (l *Ledger) Known(ctx context.Context, ids []string, after string, limit int,
-	yield func(*Product)) (next string, err error) {
+	yield func(*Product),
+) (next string, err error) {
 	if ids == nil {
 		ids = []string{}
 	}

@@ -92,7 +92,11 @@ func TestCheck_TakesWhatKeepsTheContract(t *testing.T) {
 func TestCheck_RefusesDurationsBeyondEveryLimit(t *testing.T) {
 	t.Parallel()
 	for _, d := range []*durationpb.Duration{
-		{Seconds: 1 << 62}, {Seconds: -1 << 62}, {Seconds: 1, Nanos: -1}, {Seconds: 300 * 365 * 86400}, {},
+		{Seconds: 1 << 62},
+		{Seconds: -1 << 62},
+		{Seconds: 1, Nanos: -1},
+		{Seconds: 300 * 365 * 86400},
+		{},
 		{Nanos: -1},
 	} {
 		require.Len(t, Check(&controlv1.PauseRequest{Duration: d}), 1, d.String())
