@@ -227,7 +227,10 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	// Always: the wish may have been an order, which a version that was applied before does not settle.
 	o := order{
 		change: newest, redelivered: true, always: true, look: retry.GetLook(),
-		exceptions: catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()},
+	}
+	if retry.GetVersion() == newest.GetVersion() {
+		// A person decided about the version that failed, and about no later one.
+		o.exceptions = catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()}
 	}
 	err = p.pass(ctx, o)
 	// Of a product that is settled, conclude tells the guard.

@@ -77,9 +77,9 @@ func checked() connect.UnaryInterceptorFunc {
 			if len(faults) == 0 {
 				return next(ctx, req)
 			}
-			told := make([]string, min(len(faults), maxTold))
-			for i := range told {
-				told[i] = faults[i].String()
+			var told []string
+			for _, fault := range faults[:min(len(faults), maxTold)] {
+				told = append(told, fault.String())
 			}
 			if more := len(faults) - len(told); more > 0 {
 				told = append(told, fmt.Sprintf("and at least %d more", more))
@@ -108,7 +108,7 @@ func (c control) SyncProducts(ctx context.Context,
 	req *connect.Request[controlv1.SyncProductsRequest],
 ) (*connect.Response[controlv1.SyncProductsResponse], error) {
 	ids := distinct(req.Msg.GetProductIds())
-	unknown, err := c.ledger.Unknown(ctx, ids)
+	unknown, err := c.unknown(ctx, ids)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -142,6 +142,30 @@ func (c control) SyncProducts(ctx context.Context,
 		}
 	}
 	return connect.NewResponse(&controlv1.SyncProductsResponse{RereadId: reread, Unknown: unknown}), nil
+}
+
+// unknown returns those of the products that neither the ledger nor CATALOG nor OBSERVED knows: the ledger may be behind, or
+// new.
+func (c control) unknown(ctx context.Context, ids []string) ([]string, error) {
+	unknown, err := c.ledger.Unknown(ctx, ids)
+	if err != nil || len(unknown) == 0 {
+		return nil, err
+	}
+	desired, err := c.mesh.Desired().LatestMany(ctx, c.Account, unknown)
+	if err != nil {
+		return nil, err
+	}
+	observed, err := c.mesh.Observed().GetMany(ctx, c.Account, unknown)
+	if err != nil {
+		return nil, err
+	}
+	var nowhere []string
+	for i, id := range unknown {
+		if desired[i] == nil && observed[i].Revision == 0 {
+			nowhere = append(nowhere, id)
+		}
+	}
+	return nowhere, nil
 }
 
 // Approve lets push archive what the guard holds, and whatever else the catalog loses until then.

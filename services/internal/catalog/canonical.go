@@ -91,21 +91,19 @@ func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 	return c
 }
 
-// canonicalRecurring writes Stripe's defaults out. Usage of a metered price without a meter is summed up; a meter says
-// itself how usage is aggregated.
+// canonicalRecurring writes Stripe's defaults out, but for lenient parts, of which silence is not a value.
 func canonicalRecurring(r *catalogv1.Recurring) *catalogv1.Recurring {
 	if r == nil {
 		return nil
 	}
-	c := &catalogv1.Recurring{
-		Interval: r.GetInterval(), IntervalCount: max(r.GetIntervalCount(), 1),
-		UsageType: cmp.Or(r.GetUsageType(), "licensed"),
-		Meter:     r.GetMeter(), AggregateUsage: r.GetAggregateUsage(), TrialPeriodDays: r.GetTrialPeriodDays(),
+	return &catalogv1.Recurring{
+		Interval:        r.GetInterval(),
+		IntervalCount:   max(r.GetIntervalCount(), 1),
+		UsageType:       cmp.Or(r.GetUsageType(), "licensed"),
+		Meter:           r.GetMeter(),
+		AggregateUsage:  r.AggregateUsage,
+		TrialPeriodDays: r.TrialPeriodDays,
 	}
-	if c.GetUsageType() == "metered" && c.GetMeter() == "" && c.GetAggregateUsage() == "" {
-		c.AggregateUsage = "sum"
-	}
-	return c
 }
 
 func defaultTrue(b *bool) *bool {

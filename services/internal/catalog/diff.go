@@ -116,6 +116,12 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 			d.held = append(d.held, held)
 		}
 		slices.SortFunc(d.held, d.preference)
+		for _, held := range d.held {
+			want := d.wanted(held.GetPrice().GetId())
+			if want.GetRecurring() != nil && held.GetPrice().GetRecurring() != nil {
+				fillLenient("recurring", want.GetRecurring(), held.GetPrice().GetRecurring())
+			}
+		}
 		d.findReturning()
 	}
 	return d
@@ -199,6 +205,9 @@ func (d *differ) canBecome(have, want *catalogv1.Price) bool { return len(d.misf
 
 // misfits names the fields in which a held price can never become the wanted one.
 func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
+	if have.GetRecurring() != nil && want.GetRecurring() != nil {
+		fillLenient("recurring", have.GetRecurring(), want.GetRecurring())
+	}
 	for _, f := range priceIdentity {
 		if !slices.Equal(f.write(have), f.write(want)) {
 			fields = append(fields, f.name)

@@ -41,10 +41,14 @@ func ExampleValidate() {
 		Prices: []*catalogv1.Price{{Id: "monthly", Currency: "usd"}},
 	}
 	for _, violation := range catalog.Validate(p) {
-		fmt.Println(violation)
+		fmt.Println(violation.Field)
+		fmt.Println(violation.Message)
 	}
-	// Output: prices["monthly"].unit_amount: exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and
-	// tiers must be given default_price: must be the id of one of the product's active prices, not weekly
+	// Output:
+	// prices["monthly"].unit_amount
+	// exactly one of unit_amount, unit_amount_decimal, custom_unit_amount and tiers must be given
+	// default_price
+	// must be the id of one of the product's active prices, not weekly
 }
 
 func ExampleCanonicalPrice() {

@@ -83,7 +83,8 @@ func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 	}
 	params := map[string]string{}
 	for _, s := range catalog.Diff(change(&catalogv1.Recurring{
-		Interval: "month", IntervalCount: 3, UsageType: "metered", AggregateUsage: "max", TrialPeriodDays: 14,
+		Interval: "month", IntervalCount: 3, UsageType: "metered", AggregateUsage: new("max"),
+		TrialPeriodDays: new(uint32(14)),
 	}), &catalogv1.Observed{}) {
 		for _, p := range s.Params {
 			params[p.Name] = p.Value
@@ -93,25 +94,74 @@ func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 	require.Equal(t, "max", params["recurring[aggregate_usage]"])
 	require.Equal(t, "14", params["recurring[trial_period_days]"])
 
-	// Stripe never changes them: another value is another price.
-	held := &catalogv1.Observed{
-		Product: &catalogv1.Product{Id: "pro", Name: "Pro", Active: new(true)},
-		Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{
-			Id: "a", Active: new(true), Currency: "usd", UnitAmount: "1000", LookupKey: "a",
-			Metadata:  map[string]string{catalog.PriceMarker: "a"},
-			Recurring: &catalogv1.Recurring{Interval: "month", IntervalCount: 1, UsageType: "licensed"},
-		}}},
+	held := func(r *catalogv1.Recurring) *catalogv1.Observed {
+		return &catalogv1.Observed{
+			Product: &catalogv1.Product{Id: "pro", Name: "Pro", Active: new(true)},
+			Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{
+				Id: "a", Active: new(true), Currency: "usd", UnitAmount: "1000", LookupKey: "a",
+				Metadata:  map[string]string{catalog.PriceMarker: "a"},
+				Recurring: r,
+			}}},
+		}
 	}
-	var fields []string
-	for _, d := range catalog.Compare(change(&catalogv1.Recurring{Interval: "month", TrialPeriodDays: 7}), held) {
-		require.Equal(t, catalog.PriceStructure, d.Kind)
-		fields = append(fields, d.Field+": "+d.Stripe+" -> "+d.Catalog)
+	monthly := func(usage string, aggregate *string, trial *uint32) *catalogv1.Recurring {
+		return &catalogv1.Recurring{
+			Interval: "month", IntervalCount: 1, UsageType: usage, AggregateUsage: aggregate, TrialPeriodDays: trial,
+		}
 	}
-	require.Equal(t, []string{
-		"prices.a.recurring: interval=month, interval_count=1, usage_type=licensed -> " +
-			"interval=month, interval_count=1, trial_period_days=7, usage_type=licensed",
-	}, fields)
-	require.Empty(t, catalog.Compare(change(&catalogv1.Recurring{Interval: "month"}), held))
+	for name, c := range map[string]struct {
+		want, have *catalogv1.Recurring
+		differs    string
+	}{
+		"another trial": {
+			monthly("", nil, new(uint32(7))), monthly("licensed", new(""), new(uint32(0))),
+			"interval=month, interval_count=1, usage_type=licensed -> " +
+				"interval=month, interval_count=1, usage_type=licensed, trial_period_days=7",
+		},
+		"no trial wanted": {
+			monthly("", nil, new(uint32(0))), monthly("licensed", new(""), new(uint32(14))),
+			"interval=month, interval_count=1, usage_type=licensed, trial_period_days=14 -> " +
+				"interval=month, interval_count=1, usage_type=licensed",
+		},
+		"the catalog is silent": {monthly("metered", nil, nil),
+			monthly("metered", new("max"), new(uint32(14))), ""},
+		"observed before the parts were known": {monthly("metered", new("max"), new(uint32(14))),
+			monthly("metered", nil, nil), ""},
+		"the default": {monthly("metered", new("sum"), nil),
+			monthly("metered", new("sum"), nil), ""},
+		"another aggregation": {
+			monthly("metered", new("sum"), nil), monthly("metered", new("max"), new(uint32(0))),
+			"interval=month, interval_count=1, usage_type=metered, aggregate_usage=max -> " +
+				"interval=month, interval_count=1, usage_type=metered",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var found string
+			for _, d := range catalog.Compare(change(c.want), held(c.have)) {
+				require.Equal(t, catalog.PriceStructure, d.Kind)
+				require.Equal(t, "prices.a.recurring", d.Field)
+				found = d.Stripe + " -> " + d.Catalog
+			}
+			require.Equal(t, c.differs, found)
+		})
+	}
+
+	// A price that takes another one's place keeps what the catalog is silent about, as far as it fits.
+	params = map[string]string{}
+	dearer := change(monthly("metered", nil, nil))
+	dearer.Product.Prices[0].UnitAmount = "1200"
+	for _, s := range catalog.Diff(dearer, held(monthly("metered", new("max"), new(uint32(14))))) {
+		for _, p := range s.Params {
+			params[p.Name] = p.Value
+		}
+	}
+	require.Equal(t, "max", params["recurring[aggregate_usage]"])
+	require.Equal(t, "14", params["recurring[trial_period_days]"])
+	for _, s := range catalog.Diff(change(monthly("licensed", nil, nil)),
+		held(monthly("metered", new("max"), new(uint32(14))))) {
+		_, sent := s.Param("recurring[aggregate_usage]")
+		require.False(t, sent, "a licensed price has none")
+	}
 }
 
 func TestFields_AreDocumented(t *testing.T) {

@@ -46,10 +46,10 @@ func (s setting) within(field string) setting {
 // param writes the setting as Stripe's parameter.
 func (s setting) param() Param {
 	names := s.names()
-	name := names[0]
-	for _, n := range names[1:] {
-		name += "[" + n + "]"
+	if len(names) == 1 {
+		return Param{Name: names[0], Value: s.value, PriceRef: s.priceRef}
 	}
+	name := names[0] + "[" + strings.Join(names[1:], "][") + "]"
 	return Param{Name: name, Value: s.value, PriceRef: s.priceRef}
 }
 

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/proto"
@@ -26,6 +27,13 @@ type Part struct {
 	Type PartType
 	// Optional: a structure without it is written without it. Other parts are always written.
 	Optional bool
+	// Lenient: a side that does not have it says nothing about it, and then the two sides do not differ in it. An empty
+	// value that is there is a value.
+	Lenient bool
+	// Within are the parts that must be equal for a lenient part of one side to be taken for the other.
+	Within []string
+	// Default is written as no value, since Stripe takes that for it.
+	Default string
 }
 
 // structures are the structures whose parts are texts and numbers, by the field that holds them. Everything that reads
@@ -40,12 +48,19 @@ var structures = map[string][]Part{
 	},
 	// https://docs.stripe.com/api/prices/object?api-version=2023-10-16#price_object-recurring
 	"recurring": {
-		{Name: "aggregate_usage", Type: PartText, Optional: true},
 		{Name: "interval", Type: PartText},
 		{Name: "interval_count", Type: PartWhole},
-		{Name: "meter", Type: PartText, Optional: true},
-		{Name: "trial_period_days", Type: PartWhole, Optional: true},
 		{Name: "usage_type", Type: PartText},
+		{Name: "meter", Type: PartText, Optional: true},
+		{
+			Name:     "aggregate_usage",
+			Type:     PartText,
+			Optional: true,
+			Lenient:  true,
+			Default:  "sum",
+			Within:   []string{"usage_type", "meter"},
+		},
+		{Name: "trial_period_days", Type: PartWhole, Optional: true, Lenient: true, Default: "0"},
 	},
 	"transform_quantity": {
 		{Name: "divide_by", Type: PartWhole},
@@ -53,8 +68,8 @@ var structures = map[string][]Part{
 	},
 }
 
-// Parts returns the parts of the structure in a field, in the order of their names; nil if the field holds none, or one
-// with rules of its own. The caller must not change them.
+// Parts returns the parts of the structure in a field, in the order in which they are written; nil if the field holds
+// none, or one with rules of its own. The caller must not change them.
 func Parts(field string) []Part { return structures[field] }
 
 // Text returns a part of a structure as text, "" for one that is not given. A whole number that is 0 is not given.
@@ -102,7 +117,7 @@ func writeStructure(field string, structure proto.Message) []setting {
 	out := make([]setting, 0, len(parts))
 	for _, part := range parts {
 		text := part.Text(structure)
-		if text == "" && part.Optional {
+		if part.Optional && (text == "" || text == part.Default) {
 			continue
 		}
 		if text == "" && part.Type == PartWhole {
@@ -111,4 +126,27 @@ func writeStructure(field string, structure proto.Message) []setting {
 		out = append(out, set(text, field, part.Name))
 	}
 	return out
+}
+
+// fillLenient gives two structures of one field the lenient parts that only the other one has: nothing is known about
+// them on the other side. So a catalog that is silent about a part leaves Stripe's value, also of a price that takes
+// the place of another one, and a state that was observed before a part was known does not make prices differ.
+func fillLenient(field string, a, b proto.Message) {
+	for _, part := range structures[field] {
+		x, y := a.ProtoReflect(), b.ProtoReflect()
+		differs := func(name string) bool {
+			within := x.Descriptor().Fields().ByName(protoreflect.Name(name))
+			return !x.Get(within).Equal(y.Get(within))
+		}
+		if !part.Lenient || slices.ContainsFunc(part.Within, differs) {
+			continue
+		}
+		fd := x.Descriptor().Fields().ByName(protoreflect.Name(part.Name))
+		switch {
+		case x.Has(fd) && !y.Has(fd):
+			y.Set(fd, x.Get(fd))
+		case y.Has(fd) && !x.Has(fd):
+			x.Set(fd, y.Get(fd))
+		}
+	}
 }

@@ -11,13 +11,19 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
 	"github.com/driftless-sync/driftless/proto/driftless/ingest/v1/ingestv1connect"
 )
 
-// batchSize is how many products the API takes at once.
-const batchSize = 1000
+// Bounds of a call: below those of the API, which counts objects of the encoding and bytes.
+const (
+	maxBatchProducts = 1000
+	maxBatchObjects  = 40_000
+	maxBatchBytes    = 8 << 20
+)
 
 type applyCmd struct {
 	address
@@ -58,7 +64,7 @@ func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClie
 		return 0, 0, fmt.Errorf("the file does not hold {\"products\": [...]}: %w", err)
 	}
 	for products := file.GetProducts(); len(products) > 0; {
-		batch := products[:min(len(products), batchSize)]
+		batch := products[:batchOf(products)]
 		products = products[len(batch):]
 		resp, err := client.UpsertProducts(ctx, connect.NewRequest(&ingestv1.UpsertProductsRequest{Products: batch}))
 		if err != nil {
@@ -72,6 +78,25 @@ func applyProducts(ctx context.Context, client ingestv1connect.IngestServiceClie
 		}
 	}
 	return created, total, nil
+}
+
+// batchOf returns how many of the first products fit into a call; at least one.
+func batchOf(products []*catalogv1.Product) int {
+	objects, bytes := 0, 0
+	for i, p := range products {
+		objects += 1 + len(p.GetMarketingFeatures()) + 2*len(p.GetMetadata())
+		for _, price := range p.GetPrices() {
+			objects += 5 + len(price.GetTiers()) + 2*len(price.GetMetadata())
+			for _, option := range price.GetCurrencyOptions() {
+				objects += 3 + len(option.GetTiers())
+			}
+		}
+		bytes += proto.Size(p)
+		if i > 0 && (i == maxBatchProducts || objects > maxBatchObjects || bytes > maxBatchBytes) {
+			return i
+		}
+	}
+	return len(products)
 }
 
 // violations writes out the fields that the API refused.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/signing"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -94,6 +95,7 @@ func TestUp_KeysOfADataDirectory(t *testing.T) {
 	require.True(t, start().checks, "in a new data directory, everything is signed from the start")
 
 	data = t.TempDir()
-	t.Setenv("DRIFTLESS_TRUSTED_KEYS_FILE", "/keys")
-	require.Empty(t, start().environment(topology.Push), "keys that are given are left as they are")
+	given := &up{upCmd: &upCmd{Signing: config.Signing{TrustedKeysFile: "/keys"}}, dataDir: data}
+	require.NoError(t, given.makeKeys())
+	require.Empty(t, given.keys.environment(topology.Push), "keys that are given are left as they are")
 }

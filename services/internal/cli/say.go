@@ -56,6 +56,7 @@ func harmless(args []any) []any {
 				out[i] = text(reflect.ValueOf(arg).String())
 			case reflect.Slice, reflect.Array, reflect.Map, reflect.Struct, reflect.Pointer:
 				out[i] = text(fmt.Sprint(arg))
+			default:
 			}
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -48,6 +47,7 @@ type upCmd struct {
 	config.Reconciliation
 	config.Policy
 	config.Placement
+	config.Signing
 
 	Ports           string        `enum:"fixed,auto" default:"fixed" help:"fixed for the ports of the documentation, auto for free ones."`
 	JSON            bool          `name:"json" help:"Print where everything is as one line of JSON on standard output once it is ready."`
@@ -460,7 +460,7 @@ func answers(ctx context.Context, url string) bool {
 
 // announce says what runs where, and seeds an empty catalog.
 func (u *up) announce(ctx context.Context) error {
-	if err := u.keys.signedOnce(u.Without); err != nil {
+	if err := u.keepChecking(ctx); err != nil {
 		return err
 	}
 	u.at.Pids, u.at.Token = map[string]int{}, u.cli.Token.Reveal()
@@ -570,7 +570,7 @@ func (w namedWriter) Write(line []byte) (int, error) {
 	if w.json && bytes.HasPrefix(line, []byte("{")) {
 		shown = string(visible.JSON(line))
 	}
-	if _, err := io.WriteString(w.w, shown); err != nil {
+	if _, err := w.w.WriteString(shown); err != nil {
 		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
 	}
 	return len(line), nil

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/signing"
@@ -24,18 +26,33 @@ type upKeys struct {
 	checks bool
 }
 
+// signedAfter is how long a mesh signs before it checks: longer than the comparison of the tables after the start, and than
+// anything unsigned that waits on RETRY or COMMAND.
+const signedAfter = time.Hour
+
+// keepChecking has the services check signatures from the next start on: at once if they check now, else when everything
+// that counts has been signed.
+func (u *up) keepChecking(ctx context.Context) error {
+	if u.keys.checks {
+		return u.keys.signedOnce(u.Without)
+	}
+	timer := time.AfterFunc(signedAfter, func() {
+		if err := u.keys.signedOnce(u.Without); err != nil {
+			u.logger.WarnContext(ctx, "could not note that everything is signed", "error", err)
+		}
+	})
+	context.AfterFunc(ctx, func() { timer.Stop() })
+	return nil
+}
+
 // signingSettings are the variables by which a service gets keys.
 var signingSettings = []string{"DRIFTLESS_SIGNING_KEY", "DRIFTLESS_TRUSTED_KEYS"}
 
-// makeKeys makes the keys, or reads them. Keys that the environment names are left as they are, and with NATS_URL,
+// makeKeys makes the keys, or reads them. Keys that the settings name are left as they are, and with NATS_URL,
 // where other services may take part, none are made.
 func (u *up) makeKeys() error {
-	for _, name := range signingSettings {
-		if os.Getenv(name) != "" || os.Getenv(name+"_FILE") != "" {
-			return nil
-		}
-	}
-	if u.NATSURL != "" {
+	given := u.SigningKey != "" || u.SigningKeyFile != "" || u.TrustedKeys != "" || u.TrustedKeysFile != ""
+	if given || u.NATSURL != "" {
 		return nil
 	}
 	k := upKeys{dir: filepath.Join(u.dataDir, "signing"), files: map[string]string{}}

@@ -34,7 +34,7 @@ func TestUp_GivesEachServiceANATSUserOfItsOwn(t *testing.T) {
 		passwords[address] = true
 		m, err := mesh.Connect(t.Context(), service.NATS(name, config.NATS{NATSURL: address}))
 		require.NoError(t, err, name)
-		defer m.Close()
+		t.Cleanup(m.Close)
 		require.NoError(t, m.Bind(t.Context()), "%s finds its buckets", name)
 	}
 	require.Len(t, passwords, 4)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,10 +82,10 @@ func (k *keeper) store(c *cli, e stripeapi.Endpoint) error {
 	}
 	sayf(stdout, "%s sends Stripe's events to %s\n", e.ID, e.URL)
 	if k.temp != nil {
-		_, err := io.WriteString(stdout, sayingf("its signing secret is in %s\n", k.path))
+		_, err := stdout.WriteString(sayingf("its signing secret is in %s\n", k.path))
 		return err
 	}
-	_, err := io.WriteString(stdout,
+	_, err := stdout.WriteString(
 		sayingf("its signing secret, shown this once, is for STRIPE_WEBHOOK_SECRET: %s\n", e.Secret))
 	return err
 }

@@ -15,6 +15,9 @@ func WithoutPassword(address string) (shown, password string, ok bool) {
 	if err != nil {
 		return "", "", false
 	}
+	if u.Query().Has(keyPasswordKeyword) {
+		return "", "", false
+	}
 	if given, has := u.User.Password(); has {
 		u.User, password = url.User(u.User.Username()), given
 	}
@@ -22,12 +25,17 @@ func WithoutPassword(address string) (shown, password string, ok bool) {
 		// libpq takes the one of the query.
 		password = query.Get(passwordKeyword)
 		query.Del(passwordKeyword)
-		u.RawQuery = query.Encode()
+		// libpq takes %20 for a space, and + for itself.
+		u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
 	}
 	return u.String(), password, true
 }
 
-const passwordKeyword = "password"
+const (
+	passwordKeyword = "password"
+	// keyPasswordKeyword is that of a client certificate's key, which libpq reads from no variable.
+	keyPasswordKeyword = "sslpassword"
+)
 
 func keywordsWithoutPassword(address string) (shown, password string, ok bool) {
 	var kept []string
@@ -36,9 +44,12 @@ func keywordsWithoutPassword(address string) (shown, password string, ok bool) {
 		if m == nil {
 			return "", "", false
 		}
-		if m[1] == passwordKeyword {
+		switch m[1] {
+		case keyPasswordKeyword:
+			return "", "", false
+		case passwordKeyword:
 			password = unquote(m[2])
-		} else {
+		default:
 			kept = append(kept, m[1]+"="+m[2])
 		}
 		rest = rest[len(m[0]):]

@@ -57,14 +57,15 @@ type ReconciliationService struct {
 	DatabaseURL     Secret `name:"database-url" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The catalog's database, which holds the ledger too if --ledger-database-url is not given."`
 }
 
-// Variables are the environment variables that settings are read from, a struct of this package's groups. A secret has
-// another one, which names a file.
+// Variables are the environment variables that settings are read from, a struct of this package's groups. A secret, and
+// whatever else may be in a file, has another one, which names the file.
 func Variables(settings any) []string {
 	var out []string
 	for _, f := range fields(reflect.TypeOf(settings)) {
 		env := f.Tag.Get("env")
 		out = append(out, env)
-		if _, secret := f.Tag.Lookup("secret"); secret {
+		_, secret := f.Tag.Lookup("secret")
+		if _, file := f.Tag.Lookup("from-file"); secret || file {
 			out = append(out, env+"_FILE")
 		}
 	}

@@ -180,7 +180,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	if want > b.held && !b.grow(want) {
 		return 0, ErrBusy
 	}
-	if err == io.EOF && b.held > want { //nolint:errorlint // a Reader returns io.EOF itself
+	if err == io.EOF && b.held > want {
 		b.bodies.large.Release(b.held - want)
 		b.held = want
 	}

@@ -32,14 +32,14 @@ func request(body io.Reader, length int64, headers ...string) *http.Request {
 func zeros(n int) io.Reader { return bytes.NewReader(make([]byte, n)) }
 
 // read bounds a body and reads it to its end, as a handler does.
-func read(t *testing.T, b *httpserver.Bodies, r *http.Request) (n int, err error, release func()) {
+func read(t *testing.T, b *httpserver.Bodies, r *http.Request) (n int, release func(), err error) {
 	t.Helper()
 	release, err = b.Bound(r)
 	if err != nil {
-		return 0, err, func() {}
+		return 0, func() {}, err
 	}
 	data, err := io.ReadAll(r.Body)
-	return len(data), err, release
+	return len(data), release, err
 }
 
 func TestBodies_BoundsWhatAllHaveTogether(t *testing.T) {
@@ -48,7 +48,7 @@ func TestBodies_BoundsWhatAllHaveTogether(t *testing.T) {
 	var releases []func()
 	held := 0
 	for {
-		n, err, release := read(t, b, request(zeros(512<<10), 512<<10))
+		n, release, err := read(t, b, request(zeros(512<<10), 512<<10))
 		releases = append(releases, release)
 		if err != nil {
 			require.ErrorIs(t, err, httpserver.ErrBusy)
@@ -57,13 +57,13 @@ func TestBodies_BoundsWhatAllHaveTogether(t *testing.T) {
 		held += n
 	}
 	require.Equal(t, 1<<20, held, "two fit")
-	n, err, release := read(t, b, request(zeros(16<<10), 16<<10))
+	n, release, err := read(t, b, request(zeros(16<<10), 16<<10))
 	require.NoError(t, err, "a small body needs no share of what the large ones have")
 	require.Equal(t, 16<<10, n)
 	for _, r := range append(releases, release) {
 		r()
 	}
-	_, err, release = read(t, b, request(zeros(512<<10), -1))
+	_, release, err = read(t, b, request(zeros(512<<10), -1))
 	require.NoError(t, err, "what is released is free again")
 	release()
 }
@@ -74,9 +74,9 @@ func TestBodies_ADeclaredLengthOccupiesNothing(t *testing.T) {
 	for range 50 {
 		release, err := b.Bound(request(iotest.ErrReader(io.ErrUnexpectedEOF), 512<<10))
 		require.NoError(t, err)
-		defer release()
+		t.Cleanup(release)
 	}
-	_, err, release := read(t, b, request(zeros(512<<10), 512<<10))
+	_, release, err := read(t, b, request(zeros(512<<10), 512<<10))
 	require.NoError(t, err)
 	release()
 }
@@ -87,7 +87,7 @@ func TestBodies_BoundsTheirCount(t *testing.T) {
 	for range 2 {
 		release, err := b.Bound(request(zeros(1), 1))
 		require.NoError(t, err)
-		defer release()
+		t.Cleanup(release)
 	}
 	answer := httptest.NewRecorder()
 	b.Handler(http.NotFoundHandler()).ServeHTTP(answer, request(zeros(1), 1))
@@ -105,13 +105,13 @@ func TestBodies_ALongOneWaitsForItsShare(t *testing.T) {
 		Large: 1 << 20,
 		Wait:  patience,
 	})
-	_, err, release := read(t, b, request(zeros(1<<20), 1<<20))
+	_, release, err := read(t, b, request(zeros(1<<20), 1<<20))
 	require.NoError(t, err)
 	waiting, waited := make(chan struct{}, 4), make(chan error, 4)
 	for _, length := range []int64{1 << 20, -1, 1 << 20, -1} {
 		go func() {
 			waiting <- struct{}{}
-			_, err, release := read(t, b, request(zeros(1<<20), length))
+			_, release, err := read(t, b, request(zeros(1<<20), length))
 			release()
 			waited <- err
 		}()
@@ -120,7 +120,7 @@ func TestBodies_ALongOneWaitsForItsShare(t *testing.T) {
 		<-waiting
 	}
 	// Small ones pass meanwhile, also of undeclared length.
-	_, err, small := read(t, b, request(zeros(1<<10), -1))
+	_, small, err := read(t, b, request(zeros(1<<10), -1))
 	require.NoError(t, err)
 	small()
 	require.Empty(t, waited)
@@ -139,11 +139,11 @@ func TestBodies_AnUndeclaredOneGivesBackWhatItDidNotNeed(t *testing.T) {
 		Large: 1 << 20,
 		Wait:  time.Millisecond,
 	})
-	_, err, first := read(t, b, request(zeros(100<<10), -1))
+	_, first, err := read(t, b, request(zeros(100<<10), -1))
 	require.NoError(t, err)
-	_, err, second := read(t, b, request(zeros(800<<10), 800<<10))
+	_, second, err := read(t, b, request(zeros(800<<10), 800<<10))
 	require.NoError(t, err, "the first holds a tenth")
-	_, err, third := read(t, b, request(zeros(800<<10), 800<<10))
+	_, third, err := read(t, b, request(zeros(800<<10), 800<<10))
 	require.ErrorIs(t, err, httpserver.ErrBusy)
 	first()
 	second()
@@ -155,15 +155,15 @@ func TestBodies_CompressedOnesCountForWhatTheyMayBecome(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{"Content-Encoding", "Grpc-Encoding", "Connect-Content-Encoding"} {
 		b := httpserver.NewBodies(httpserver.Bounds{Max: 1 << 20, Small: 64 << 10, Count: 100, Large: 1 << 20})
-		_, err, first := read(t, b, request(zeros(2<<10), 2<<10, header, "gzip"))
+		_, first, err := read(t, b, request(zeros(2<<10), 2<<10, header, "gzip"))
 		require.NoError(t, err)
-		_, err, second := read(t, b, request(zeros(2<<10), 2<<10, header, "gzip"))
+		_, second, err := read(t, b, request(zeros(2<<10), 2<<10, header, "gzip"))
 		require.ErrorIs(t, err, httpserver.ErrBusy)
 		second()
-		_, err, second = read(t, b, request(zeros(60), 60, header, "gzip"))
+		_, second, err = read(t, b, request(zeros(60), 60, header, "gzip"))
 		require.NoError(t, err, "a call without much in it is small")
 		second()
-		_, err, second = read(t, b, request(zeros(2<<10), 2<<10, header, "identity"))
+		_, second, err = read(t, b, request(zeros(2<<10), 2<<10, header, "identity"))
 		require.NoError(t, err)
 		second()
 		first()
@@ -173,7 +173,7 @@ func TestBodies_CompressedOnesCountForWhatTheyMayBecome(t *testing.T) {
 func TestBodies_OneIsNoLongerThanItsBound(t *testing.T) {
 	t.Parallel()
 	b := httpserver.NewBodies(httpserver.Bounds{Max: 1 << 20, Small: 1 << 10, Count: 1, Large: 10 << 20})
-	n, err, release := read(t, b, request(zeros(9<<20), -1))
+	n, release, err := read(t, b, request(zeros(9<<20), -1))
 	release()
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	require.True(t, tooLarge, "%v", err)

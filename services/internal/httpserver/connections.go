@@ -11,7 +11,8 @@ import (
 const maxConnections = 1000
 
 // connections bounds the connections of a server. Beyond the bound the one that has waited for a request the longest is
-// closed, so that a stranger who opens many keeps nobody out.
+// closed, so that idle connections keep nobody out. A connection whose request is being handled keeps its place, for
+// the time that its body may take.
 type connections struct {
 	most int
 
@@ -37,16 +38,19 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	case http.StateNew, http.StateIdle:
 		c.open[conn] = c.waiting.PushBack(conn)
 	case http.StateActive:
-		c.open[conn] = nil
+		// One that was closed just now has no place any more.
+		if _, open := c.open[conn]; open {
+			c.open[conn] = nil
+		}
 	default:
 		delete(c.open, conn)
 	}
-	if len(c.open) <= c.most {
+	front := c.waiting.Front()
+	if len(c.open) <= c.most || front == nil {
 		return
 	}
-	// There is one: a connection that has just come waits.
-	if longest, ok := c.waiting.Front().Value.(net.Conn); ok {
-		c.waiting.Remove(c.waiting.Front())
+	if longest, ok := front.Value.(net.Conn); ok {
+		c.waiting.Remove(front)
 		delete(c.open, longest)
 		_ = longest.Close()
 	}

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,9 +15,18 @@ const bodyTime = 30 * time.Second
 func withBodyDeadline(d time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetBodyDeadline(w, r, d)
+		body, _ := r.Body.(*timedBody)
 		next.ServeHTTP(w, r)
+		if body != nil && !body.ended.Load() {
+			// The server reads up to 256 KiB of what is left before it answers. A client that was refused, and sends
+			// nothing, must not keep its place for that.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(leftoverTime))
+		}
 	})
 }
+
+// leftoverTime is how long the rest of a body may take that no handler wants.
+const leftoverTime = 500 * time.Millisecond
 
 // SetBodyDeadline lets the body of a request take so long from now on. The deadline ends with the body.
 func SetBodyDeadline(w http.ResponseWriter, r *http.Request, d time.Duration) {
@@ -35,12 +45,14 @@ func SetBodyDeadline(w http.ResponseWriter, r *http.Request, d time.Duration) {
 // take the deadline for that.
 type timedBody struct {
 	io.ReadCloser
-	done func()
+	done  func()
+	ended atomic.Bool
 }
 
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
+	if err == io.EOF {
+		b.ended.Store(true)
 		b.done()
 	}
 	return n, err //nolint:wrapcheck // a reader passes its inner reader's error on

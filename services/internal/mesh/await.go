@@ -77,7 +77,7 @@ func (m *Mesh) starting(err error) string {
 
 func (m *Mesh) clustered() bool { return m.nc.ConnectedClusterName() != "" }
 
-// Apply is Apply for a cluster that may have been started just now: it waits so long at most until the
+// ApplyTopology is topology.Apply for a cluster that may have just started: it waits at most for patience until the
 // cluster has a leader, and servers for all replicas.
 func (m *Mesh) ApplyTopology(ctx context.Context, o topology.Options, patience time.Duration) error {
 	tell := o.OnKept

@@ -80,6 +80,9 @@ func workBatch[T any, M interface {
 }](ctx context.Context, m *Mesh, w Worker, batch []jetstream.Msg,
 	handle func(context.Context, []Delivery[M]) []Verdict,
 ) {
+	// Before the first is decoded: a letter about one that cannot be is stored first, which may take as long as an election.
+	alive := keepAlive(batch...)
+	defer alive()
 	taken := make([]delivery[M], 0, len(batch))
 	handed := make([]Delivery[M], 0, len(batch))
 	for _, raw := range batch {
@@ -97,8 +100,6 @@ func workBatch[T any, M interface {
 	if len(handed) == 0 {
 		return
 	}
-	alive := keepAlive(batch...)
-	defer alive()
 	for i, verdict := range handle(ctx, handed) {
 		taken[i].settle(m, w, verdict)
 		taken[i].span.End()

@@ -93,8 +93,7 @@ func (m *Mesh) DeleteLetter(ctx context.Context, letter *meshv1.DeadLetter) erro
 		return nil
 	}
 	// By its sequence, not by its subject: what is stored there since then stays.
-	remove := func(ctx context.Context) error { return stream.DeleteMsg(ctx, msg.Sequence) }
-	if err := idempotently(ctx, m, remove); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	if err := m.deleteMessage(ctx, stream, msg.Sequence); err != nil {
 		return fmt.Errorf("remove the dead letter on %s: %w", subject, err)
 	}
 	return nil

@@ -1,6 +1,6 @@
-// Package mesh is how the services talk: the JetStream topology, and publishing, consuming, claiming and
-// dead-lettering on it. Every stream, subject, durable consumer and bucket is named here and nowhere else.
+// Package mesh is the services' transport on JetStream: it publishes, consumes, retries and dead-letters messages, signs
+// them and checks signatures. It also holds the typed records on key-value buckets. Names are in package topology.
 //
-// It knows the messages' envelopes but not what they mean: nothing in it compares catalogs with Stripe, and it
-// touches neither. It imports no service.
+// It knows the messages' envelopes, but it does not compare catalogs with Stripe, and it touches neither. It imports no
+// service.
 package mesh

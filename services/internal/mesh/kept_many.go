@@ -86,6 +86,9 @@ type keptAnswer struct {
 	// out of the answer that follows.
 	last *nats.Msg
 	msgs []*nats.Msg
+	// previous is the sequence of the last message of this request. It is not known after a message that cannot be read.
+	previous uint64
+	unsure   bool
 }
 
 func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(i int, kept []*nats.Msg) error) error {
@@ -134,6 +137,7 @@ func (r *keptReader) run(ctx context.Context, answers <-chan *nats.Msg, do func(
 func (r *keptReader) ask(i int, from uint64) error {
 	w := r.waiting[i]
 	w.attempt++
+	w.previous, w.unsure = 0, false
 	reply := fmt.Sprintf("%s.%d.%d", r.inbox, i, w.attempt)
 	if from == 0 {
 		last := "$JS.API.DIRECT.GET." + r.stream + "." + r.subjects[i]
@@ -167,6 +171,11 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 		return nil
 	}
 	status := msg.Header.Get("Status")
+	if w.start != 0 && !w.unsure && follows(msg.Header, w.previous) == gap {
+		// The connection was lost for a moment, and answers with it.
+		w.msgs = nil
+		return r.ask(i, w.start)
+	}
 	switch {
 	case (msg.Header.Get(jetstream.StreamHeader) != "" || status == "") && w.start == 0:
 		w.last, w.start = msg, r.from(i, msg)
@@ -174,6 +183,8 @@ func (r *keptReader) take(msg *nats.Msg, do func(i int, kept []*nats.Msg) error)
 	case msg.Header.Get(jetstream.StreamHeader) != "" || status == "":
 		// Without any header it is a stored message whose headers cannot be read; nothing in it is signed.
 		w.msgs = append(w.msgs, msg)
+		sequence, err := storedSequence(msg)
+		w.previous, w.unsure = sequence, err != nil
 		return nil
 	case status == "503":
 		return fmt.Errorf("stream %s does not exist, or no server has it at the moment: %w", r.stream,

@@ -215,7 +215,8 @@ func (m *Mesh) tryBatch(ctx context.Context, msgs []*nats.Msg, patience time.Dur
 		attempt[i] = &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
 	}
 	// The ack of the first message proves that the server takes batches; the commit's ack covers them all.
-	ack, err := jetstreamext.PublishMsgBatch(ctx, m.js, attempt)
+	ack, err := jetstreamext.PublishMsgBatch(ctx, m.js, attempt,
+		jetstreamext.BatchFlowControl{AckFirst: true, AckTimeout: patience})
 	api, refused := errors.AsType[*jetstream.APIError](err)
 	if refused && api.ErrorCode == jetstreamext.JSErrCodeBatchPublishDuplicateMsgID {
 		// An earlier attempt was stored, as a whole.

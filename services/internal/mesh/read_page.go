@@ -128,6 +128,14 @@ func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p pag
 		if err != nil {
 			return p, err
 		}
+		if follows(msg.Header, p.last()) == gap {
+			// The connection was lost for a moment, and answers with it.
+			if len(p.messages) == 0 {
+				return p, context.DeadlineExceeded
+			}
+			p.left = 1
+			return p, nil
+		}
 		if isStored(msg.Header) {
 			stored, err := storedMessage(msg)
 			if err != nil {
@@ -145,6 +153,38 @@ func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p pag
 		default:
 			return p, fmt.Errorf("JetStream: %s %s", status, msg.Header.Get("Description"))
 		}
+	}
+}
+
+// last is the sequence of the page's last message, 0 if it has none.
+func (p page) last() uint64 {
+	if len(p.messages) == 0 {
+		return 0
+	}
+	return p.messages[len(p.messages)-1].Sequence
+}
+
+// succession is what an answer to a request for many messages says of the one before it.
+type succession int
+
+const (
+	// untold: it says nothing.
+	untold succession = iota
+	adjacent
+	gap
+)
+
+// follows reports whether an answer comes right after the message with a sequence, 0 for the first answer. The server
+// writes into each message, and into the end of the answer, which message it has sent before.
+func follows(h nats.Header, sequence uint64) succession {
+	before, err := strconv.ParseUint(answered(h, "Nats-Last-Sequence"), 10, 64)
+	switch {
+	case err != nil:
+		return untold
+	case before == sequence:
+		return adjacent
+	default:
+		return gap
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
 const (
@@ -82,5 +83,16 @@ func (m *Mesh) unanswered(err error) bool {
 		return true
 	}
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.ErrorCode == codeNoLeader || duplicateInFlight(err)
+	if !ok {
+		return false
+	}
+	switch api.ErrorCode {
+	case codeNoLeader, codeDuplicateInFlight:
+		return true
+	case jetstreamext.JSErrCodeBatchPublishIncomplete, jetstreamext.JSErrCodeBatchPublishTooManyInflight:
+		// A new leader does not know the messages that the old one took, and nothing of the batch is stored.
+		return true
+	default:
+		return false
+	}
 }

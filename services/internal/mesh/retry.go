@@ -88,7 +88,7 @@ func (m *Mesh) retryOf(ctx context.Context, service, account, product string) (*
 	case err != nil:
 		return nil, 0, fmt.Errorf("look for a retry of product %s: %w", product, err)
 	}
-	if err := m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time); err != nil {
+	if err := cmp.Or(checkRepublished(msg.Header), m.authentic(msg.Subject, msg.Header, msg.Data, msg.Time)); err != nil {
 		m.countRefusal(ctx, topology.StreamRetry, msg.Subject, err)
 		return nil, 0, nil
 	}
@@ -111,8 +111,7 @@ func (m *Mesh) CancelRetry(ctx context.Context, service, account, product string
 		return err
 	}
 	// This message and no other: a newer wish may have come meanwhile.
-	remove := func(ctx context.Context) error { return stream.DeleteMsg(ctx, sequence) }
-	if err := idempotently(ctx, m, remove); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	if err := m.deleteMessage(ctx, stream, sequence); err != nil {
 		return fmt.Errorf("cancel the retry of product %s: %w", product, err)
 	}
 	return nil

@@ -20,11 +20,6 @@ const writeHeader = "Driftless-Write"
 // codeDuplicateInFlight: a message with the same id is stored already and not yet applied, in a replicated stream.
 const codeDuplicateInFlight jetstream.ErrorCode = 10158
 
-func duplicateInFlight(err error) bool {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.ErrorCode == codeDuplicateInFlight
-}
-
 // repeatable gives a message what lets attempts to store it be told apart from other writes: JetStream drops the second
 // of an id, and refuses the second of a compare-and-set.
 func repeatable(msg *nats.Msg) {
@@ -47,7 +42,8 @@ func (m *Mesh) storeIn(ctx context.Context, stream string, msg *nats.Msg, inDoub
 		ack, err := m.js.PublishMsg(ctx, msg)
 		switch {
 		case err == nil:
-			return stored{sequence: ack.Sequence, duplicate: ack.Duplicate}, nil
+			// A later attempt meets the message of an earlier one.
+			return stored{sequence: ack.Sequence, duplicate: ack.Duplicate && attempt == 1 && !inDoubt}, nil
 		case inFlight(err):
 			// Another write to the subject, maybe an earlier attempt, waits for the replicas.
 			if attempt == 1 && !inDoubt {

@@ -3,6 +3,7 @@ package signing_test
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,7 +93,7 @@ func TestVerify_AcceptsExactlyWhatWasSigned(t *testing.T) {
 		case 2:
 			changed.Version += "x"
 		case 3:
-			changed.Body = append(changed.Body[:len(changed.Body):len(changed.Body)], 'x')
+			changed.Body = append(slices.Clip(changed.Body), 'x')
 		case 4:
 			// What ends one part begins the next.
 			changed.Subject, changed.ID = m.Subject+"x", strings.TrimPrefix(m.ID, "x")

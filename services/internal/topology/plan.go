@@ -77,7 +77,7 @@ func Apply(ctx context.Context, js jetstream.JetStream, o Options) error {
 		err := d.apply(ctx)
 		switch {
 		case err == nil:
-		case !errors.Is(err, errKept) && !(d.protects && isRefusal(err)):
+		case !errors.Is(err, errKept) && (!d.protects || !isRefusal(err)):
 			return errors.Join(fmt.Errorf("apply %s %s: %w", d.Kind, d.Name, err), refused)
 		case o.Refused != nil:
 			o.Refused(d, err)

@@ -136,6 +136,7 @@ func CommandSubject(service, account, verb, product string) string {
 	return s
 }
 
+// SplitSubject returns the kind of a subject, and the rest. The kind of a bucket's subject is the bucket, in lower case.
 func SplitSubject(subject string) (first, rest string) {
 	first, rest, _ = strings.Cut(subject, ".")
 	if first == "$KV" {
@@ -145,6 +146,7 @@ func SplitSubject(subject string) (first, rest string) {
 	return first, rest
 }
 
+// LastToken returns the last token of a subject.
 func LastToken(subject string) string {
 	return subject[strings.LastIndexByte(subject, '.')+1:]
 }

@@ -238,6 +238,7 @@ var downstream = map[string]int{
 	StreamDead:             2,
 }
 
+// ConsumedStreams returns the streams that have consumers, in the order in which their state is read.
 func ConsumedStreams() []string {
 	var names []string
 	for _, c := range Consumers {

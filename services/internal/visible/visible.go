@@ -3,6 +3,7 @@
 package visible
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode"
@@ -29,6 +30,8 @@ func Lines(s string) string {
 // JSON returns JSON that means the same, with what Text would escape as JSON's own escapes. Outside of its strings JSON
 // has only line breaks, tabs and letters.
 func JSON(data []byte) []byte {
+	// The text of a foreign program need not be UTF-8, and a terminal may act on a single byte.
+	data = bytes.ToValidUTF8(data, []byte(string(utf8.RuneError)))
 	escaped := func(r rune) bool { return hidden(r) && r != '\n' && r != '\t' && r != '\r' }
 	if !strings.ContainsFunc(string(data), escaped) {
 		return data

@@ -32,7 +32,7 @@ func (w *waits) repeat(ctx context.Context, do func(ctx context.Context, n int) 
 		w.mu.Unlock()
 		err := do(ctx, n)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to stop
 		}
 		if err != nil {
 			return err

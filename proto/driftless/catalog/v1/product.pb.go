@@ -488,11 +488,12 @@ type Recurring struct {
 	// licensed (the default) or metered.
 	UsageType string `protobuf:"bytes,3,opt,name=usage_type,json=usageType,proto3" json:"usage_type,omitempty"`
 	Meter     string `protobuf:"bytes,4,opt,name=meter,proto3" json:"meter,omitempty"`
-	// How usage is aggregated over a period, of a metered price without a meter: sum (the default), max, last_during_period
-	// or last_ever.
-	AggregateUsage string `protobuf:"bytes,5,opt,name=aggregate_usage,json=aggregateUsage,proto3" json:"aggregate_usage,omitempty"`
-	// How many days a subscription is free at first, if it is made with trial_from_plan. Zero means none.
-	TrialPeriodDays uint32 `protobuf:"varint,6,opt,name=trial_period_days,json=trialPeriodDays,proto3" json:"trial_period_days,omitempty"`
+	// How usage is aggregated over a period, of a metered price without a meter: sum, max, last_during_period or last_ever.
+	// Absent leaves Stripe's value alone, and is sum for a new price.
+	AggregateUsage *string `protobuf:"bytes,5,opt,name=aggregate_usage,json=aggregateUsage,proto3,oneof" json:"aggregate_usage,omitempty"`
+	// How many days a subscription is free at first, if it is made with trial_from_plan; zero means none. Absent leaves
+	// Stripe's value alone, and is zero for a new price.
+	TrialPeriodDays *uint32 `protobuf:"varint,6,opt,name=trial_period_days,json=trialPeriodDays,proto3,oneof" json:"trial_period_days,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -556,15 +557,15 @@ func (x *Recurring) GetMeter() string {
 }
 
 func (x *Recurring) GetAggregateUsage() string {
-	if x != nil {
-		return x.AggregateUsage
+	if x != nil && x.AggregateUsage != nil {
+		return *x.AggregateUsage
 	}
 	return ""
 }
 
 func (x *Recurring) GetTrialPeriodDays() uint32 {
-	if x != nil {
-		return x.TrialPeriodDays
+	if x != nil && x.TrialPeriodDays != nil {
+		return *x.TrialPeriodDays
 	}
 	return 0
 }
@@ -904,15 +905,17 @@ const file_driftless_catalog_v1_product_proto_rawDesc = "" +
 	"\x06height\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x06height\x12;\n" +
 	"\x06length\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x06length\x12;\n" +
 	"\x06weight\x18\x03 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x06weight\x129\n" +
-	"\x05width\x18\x04 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x05width\"\xcf\x02\n" +
+	"\x05width\x18\x04 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{1,9}([.][0-9]{1,2})?$R\x05width\"\x83\x03\n" +
 	"\tRecurring\x129\n" +
 	"\binterval\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18R\x03dayR\x04weekR\x05monthR\x04yearR\binterval\x12%\n" +
 	"\x0einterval_count\x18\x02 \x01(\rR\rintervalCount\x129\n" +
 	"\n" +
 	"usage_type\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15R\x00R\blicensedR\ameteredR\tusageType\x12\x1e\n" +
-	"\x05meter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x88'R\x05meter\x12Y\n" +
-	"\x0faggregate_usage\x18\x05 \x01(\tB0\xbaH-r+R\x00R\x03sumR\x03maxR\x12last_during_periodR\tlast_everR\x0eaggregateUsage\x12*\n" +
-	"\x11trial_period_days\x18\x06 \x01(\rR\x0ftrialPeriodDays\"\x86\x03\n" +
+	"\x05meter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x88'R\x05meter\x12^\n" +
+	"\x0faggregate_usage\x18\x05 \x01(\tB0\xbaH-r+R\x00R\x03sumR\x03maxR\x12last_during_periodR\tlast_everH\x00R\x0eaggregateUsage\x88\x01\x01\x12/\n" +
+	"\x11trial_period_days\x18\x06 \x01(\rH\x01R\x0ftrialPeriodDays\x88\x01\x01B\x12\n" +
+	"\x10_aggregate_usageB\x14\n" +
+	"\x12_trial_period_days\"\x86\x03\n" +
 	"\tPriceTier\x121\n" +
 	"\x05up_to\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^([1-9][0-9]{0,17})?$R\x04upTo\x12?\n" +
 	"\vunit_amount\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^(0|[1-9][0-9]{0,11})?$R\n" +
@@ -993,6 +996,7 @@ func file_driftless_catalog_v1_product_proto_init() {
 	}
 	file_driftless_catalog_v1_product_proto_msgTypes[0].OneofWrappers = []any{}
 	file_driftless_catalog_v1_product_proto_msgTypes[1].OneofWrappers = []any{}
+	file_driftless_catalog_v1_product_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

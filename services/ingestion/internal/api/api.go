@@ -41,6 +41,8 @@ type Config struct {
 const (
 	// maxRequest lets a thousand products have 16 KiB each; with ten prices and a long description they have about 4.
 	maxRequest = 16 << 20
+	// maxWait is for WaitCaptured, whose request is empty.
+	maxWait = 4 << 10
 	// maxBodies is what all calls that are being read or handled may have together.
 	maxBodies = 32 << 20
 	// maxWrites are handled at a time: more would wait for connections of the database.
@@ -67,7 +69,8 @@ func New(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(path, bodies.Handler(handler))
 	// It waits long, says nothing, and must take no place of those that write.
-	mux.Handle(ingestv1connect.IngestServiceWaitCapturedProcedure, http.MaxBytesHandler(handler, 64<<10))
+	_, waiting := ingestv1connect.NewIngestServiceHandler(&server{cfg}, connectjson.Handler(maxWait))
+	mux.Handle(ingestv1connect.IngestServiceWaitCapturedProcedure, http.MaxBytesHandler(waiting, maxWait))
 	return httpserver.BearerToken(cfg.Token, telemetry.HTTPServer(mux))
 }
 

@@ -149,7 +149,7 @@ func TestUpsertProducts_ManyLargeCallsAtOnce(t *testing.T) {
 	description := strings.Repeat("d", 30_000)
 	var products []string
 	for i := range 200 {
-		products = append(products, fmt.Sprintf(`{"id":"p%d","name":"P","description":"%s"}`, i, description))
+		products = append(products, fmt.Sprintf(`{"id":"p%d","name":"P","description":%q}`, i, description))
 	}
 	body := `{"products":[` + strings.Join(products, ",") + `]}`
 	var mu sync.Mutex

@@ -22,6 +22,9 @@ func structure(field string, into protoreflect.Message, v value) protoreflect.Me
 	}
 	values, m := v.fields(), into.Interface()
 	for _, part := range catalog.Parts(field) {
+		if part.Lenient && values[part.Name].text() == "" {
+			continue
+		}
 		if part.Type == catalog.PartWhole {
 			part.SetWhole(m, values[part.Name].whole(part.Limit(m)))
 		} else {

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"encoding/binary"
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
@@ -71,9 +72,7 @@ func items() *decoder {
 func transaction(t *testing.T, d *decoder, instead map[string]string) *Chunk {
 	t.Helper()
 	all := messages()
-	for name, message := range instead {
-		all[name] = message
-	}
+	maps.Copy(all, instead)
 	for _, name := range order {
 		chunk, err := d.decode([]byte(all[name]))
 		require.NoError(t, err, name)

@@ -41,6 +41,7 @@ func checkLengths(data []byte) error {
 		relations := r.uint32()
 		r.skip(1)
 		r.skip(4 * int64(relations))
+	default:
 	}
 	if r.short {
 		return errLength

@@ -136,9 +136,9 @@ func Price(id string) *rapid.Generator[*catalogv1.Price] {
 			if p.Recurring.UsageType == "metered" && sometimes(t, "has meter") {
 				p.Recurring.Meter = "mtr_1"
 			} else if p.Recurring.UsageType == "metered" {
-				p.Recurring.AggregateUsage = oneOf(t, "aggregate_usage", "", "sum", "max")
+				p.Recurring.AggregateUsage = oneOf(t, "aggregate_usage", nil, new(""), new("sum"), new("max"))
 			}
-			p.Recurring.TrialPeriodDays = oneOf[uint32](t, "trial_period_days", 0, 0, 14)
+			p.Recurring.TrialPeriodDays = oneOf(t, "trial_period_days", nil, nil, new(uint32(0)), new(uint32(14)))
 		}
 		for _, code := range []string{"eur", "jpy"} {
 			if code == p.GetCurrency() || !sometimes(t, "has option "+code) {

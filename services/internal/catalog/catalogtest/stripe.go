@@ -323,7 +323,7 @@ func (s *Stripe) newPrice(product string, f *form) (*price, error) {
 		p.Recurring.UsageType = cmp.Or(p.Recurring.GetUsageType(), "licensed")
 		p.Recurring.IntervalCount = max(p.Recurring.GetIntervalCount(), 1)
 		if p.Recurring.GetUsageType() == "metered" && p.Recurring.GetMeter() == "" {
-			p.Recurring.AggregateUsage = cmp.Or(p.Recurring.GetAggregateUsage(), "sum")
+			p.Recurring.AggregateUsage = new(cmp.Or(p.Recurring.GetAggregateUsage(), "sum"))
 		}
 	}
 	if f.has("transform_quantity") {

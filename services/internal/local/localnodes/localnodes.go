@@ -31,7 +31,8 @@ const Recommended = `ping_interval: "2s"
 // readyPatience is how long a cluster may take to elect its leader. A slow machine with other work takes long.
 const readyPatience = 2 * time.Minute
 
-// configuration takes name, address, directory, more settings, the address for routes, routes, more cluster settings.
+// configuration takes in this order: server name, client address, directory, further settings, cluster address, the
+// routes of all nodes, further settings of the cluster.
 const configuration = `server_name: %s
 listen: %q
 jetstream { store_dir: %q }

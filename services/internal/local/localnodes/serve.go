@@ -12,7 +12,7 @@ const variable = "DRIFTLESS_NATS_NODE"
 
 // A test's program has no main of ours to ask.
 //
-//nolint:gochecknoinits
+//nolint:gochecknoinits // see above
 func init() {
 	file := os.Getenv(variable)
 	if file == "" {
@@ -20,9 +20,9 @@ func init() {
 	}
 	if err := serve(file); err != nil {
 		fmt.Fprintln(os.Stderr, "NATS node:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // the process is the node
 	}
-	os.Exit(0)
+	os.Exit(0) //nolint:forbidigo // the process is the node
 }
 
 func serve(file string) error {

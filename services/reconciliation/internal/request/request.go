@@ -6,6 +6,7 @@ package request
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -128,7 +129,7 @@ func (c *checker) value(
 	case protoreflect.StringKind:
 		c.text(path, v.String(), rules.GetString())
 	case protoreflect.Uint32Kind:
-		if r := rules.GetUint32(); r.HasLte() && uint32(v.Uint()) > r.GetLte() {
+		if r := rules.GetUint32(); r.HasLte() && v.Uint() > uint64(r.GetLte()) {
 			c.addf(path, "must be at most %d, not %d", r.GetLte(), v.Uint())
 		}
 	case protoreflect.EnumKind:
@@ -141,6 +142,7 @@ func (c *checker) value(
 			return
 		}
 		c.message(path, v.Message())
+	default:
 	}
 }
 
@@ -200,7 +202,7 @@ func words(d time.Duration) string {
 func enumNames(enum protoreflect.EnumDescriptor, numbers []int32) string {
 	names := make([]string, len(numbers))
 	for i, n := range numbers {
-		names[i] = fmt.Sprint(n)
+		names[i] = strconv.Itoa(int(n))
 		if value := enum.Values().ByNumber(protoreflect.EnumNumber(n)); value != nil {
 			names[i] = string(value.Name())
 		}
