@@ -15,6 +15,9 @@ func TestVariables(t *testing.T) {
 		"STRIPE_WEBHOOK_SECRET": {"pull"},
 		"DRIFTLESS_TOKEN":       {"ingestion", "reconciliation"},
 		"NATS_URL":              {"ingestion", "push", "pull", "reconciliation"},
+
+		"DRIFTLESS_SIGNING_KEY":  {"ingestion", "push", "pull", "reconciliation"},
+		"DRIFTLESS_TRUSTED_KEYS": {"ingestion", "push", "pull", "reconciliation"},
 	}
 	for name, settings := range map[string]any{
 		"ingestion": IngestionService{}, "push": PushService{}, "pull": PullService{},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -297,6 +298,21 @@ func TestSetBodyDeadline_EndsASlowBodyAndNothingElse(t *testing.T) {
 		t.Fatal("the end of the deadline was taken for the client's leaving")
 	default:
 	}
+}
+
+// TestRun_ARefusedRequestLeavesItsPlace: the server reads the rest of a body before it answers, and a client that sends
+// nothing must not keep its connection for that.
+func TestRun_ARefusedRequestLeavesItsPlace(t *testing.T) {
+	t.Parallel()
+	address := serve(t, httpserver.BearerToken("s3cret", http.NotFoundHandler()))
+	conn, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = fmt.Fprint(conn, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n")
+	require.NoError(t, err)
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(15*time.Second)), "far less than the time for a body")
+	_, err = io.ReadAll(conn)
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
 func TestBearerToken_TakesTheSchemeInAnyCase(t *testing.T) {

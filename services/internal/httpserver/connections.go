@@ -31,6 +31,10 @@ func newConnections(most int) *connections {
 func (c *connections) state(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, open := c.open[conn]; !open && state != http.StateNew {
+		// One that was closed just now has no place any more.
+		return
+	}
 	if place := c.open[conn]; place != nil {
 		c.waiting.Remove(place)
 	}
@@ -38,10 +42,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	case http.StateNew, http.StateIdle:
 		c.open[conn] = c.waiting.PushBack(conn)
 	case http.StateActive:
-		// One that was closed just now has no place any more.
-		if _, open := c.open[conn]; open {
-			c.open[conn] = nil
-		}
+		c.open[conn] = nil
 	default:
 		delete(c.open, conn)
 	}

@@ -57,6 +57,26 @@ func TestConnections_ClosesTheOneThatHasWaitedLongest(t *testing.T) {
 	require.Zero(t, c.waiting.Len())
 }
 
+func TestConnections_GivesNoPlaceToOneThatWasClosed(t *testing.T) {
+	t.Parallel()
+	c := newConnections(1)
+	var conns []net.Conn
+	for range 2 {
+		server, client := net.Pipe()
+		t.Cleanup(func() { _ = client.Close() })
+		c.state(server, http.StateNew)
+		conns = append(conns, server)
+	}
+	// The first was closed when the second came. Its request had been read by then.
+	c.state(conns[0], http.StateActive)
+	c.state(conns[1], http.StateActive)
+	require.Len(t, c.open, 1)
+	c.state(conns[0], http.StateClosed)
+	c.state(conns[1], http.StateClosed)
+	require.Empty(t, c.open)
+	require.Zero(t, c.waiting.Len())
+}
+
 // Strangers' connections keep nobody out, over HTTP/1 and HTTP/2.
 func TestRun_AnswersBesideMoreConnectionsThanItKeeps(t *testing.T) {
 	t.Parallel()

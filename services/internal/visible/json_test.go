@@ -1,0 +1,16 @@
+package visible
+
+import (
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestJSON_HoldsNoByteThatATerminalObeys(t *testing.T) {
+	t.Parallel()
+	safe := JSON([]byte("{\"a\":\"\x9b31m red\"}"))
+	require.True(t, utf8.Valid(safe))
+	require.NotContains(t, string(safe), "\x9b")
+	require.Equal(t, `{"a":"plain"}`, string(JSON([]byte(`{"a":"plain"}`))))
+}
