@@ -137,7 +137,7 @@ func faults(sql string) []string {
 // TestMigrationsAreCompatibleWithTheVersionBefore: while an upgrade rolls, both versions work on the same tables.
 func TestMigrationsAreCompatibleWithTheVersionBefore(t *testing.T) {
 	n := 0
-	require.NoError(t, filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(filepath.Join("..", ".."), func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(path) != ".sql" || filepath.Base(filepath.Dir(path)) != "migrations" {
 			return err
 		}
