@@ -28,6 +28,8 @@ type page struct {
 	messages []*jetstream.RawStreamMsg
 	// left is how many messages follow, as far as the replica that answered knows.
 	left uint64
+	// cut: the end of the page did not come. Then left only says that more may follow.
+	cut bool
 }
 
 // next is a request for messages of a stream with direct get.
@@ -96,7 +98,7 @@ func (m *Mesh) page(ctx context.Context, stream string, request next) (page, err
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && len(p.messages) > 0:
 			// What came is in order. More may follow.
-			p.left = 1
+			p.left, p.cut = 1, true
 			return p, nil
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(began) < electionPatience:
 			continue
@@ -133,7 +135,7 @@ func (m *Mesh) pageOnce(ctx context.Context, stream string, request next) (p pag
 			if len(p.messages) == 0 {
 				return p, context.DeadlineExceeded
 			}
-			p.left = 1
+			p.left, p.cut = 1, true
 			return p, nil
 		}
 		if isStored(msg.Header) {
@@ -255,6 +257,13 @@ func storedMessage(msg *nats.Msg) (*jetstream.RawStreamMsg, error) {
 
 // count returns how many messages of a stream with direct get a filter fits.
 func (m *Mesh) count(ctx context.Context, stream, filter string) (uint64, error) {
-	p, err := m.page(ctx, stream, next{1, filter, 1, 0})
-	return uint64(len(p.messages)) + p.left, err
+	for {
+		p, err := m.page(ctx, stream, next{1, filter, 1, 0})
+		if err != nil || !p.cut {
+			return uint64(len(p.messages)) + p.left, err
+		}
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+	}
 }
