@@ -37,6 +37,7 @@ func TestCheckFile(t *testing.T) {
 		"a long sentence":                  {"a.md", "A " + long + ".\n", "sentence columns"},
 		"a long sentence over two lines":   {"a.md", strings.Repeat("word ", 20) + "\n" + strings.Repeat("word ", 20) + ".\n", "sentence"},
 		"two sentences over two lines":     {"a.md", strings.Repeat("word ", 20) + ".\n" + strings.Repeat("word ", 20) + ".\n", ""},
+		"a bold sentence ends":             {"a.md", "**" + strings.Repeat("word ", 20) + "end.** " + strings.Repeat("word ", 20) + ".\n", "columns"},
 		"a list item ends a sentence":      {"a.md", "- " + strings.Repeat("word ", 20) + "\n- " + strings.Repeat("word ", 20) + "\n", ""},
 		"a sentence that begins with what": {"a.md", "It works. What cannot be read is skipped.\n", "opening"},
 		"that is the subject":              {"a.md", "That is all. What is next?\n", ""},

@@ -57,7 +57,7 @@ func checkWords(text string) []string {
 }
 
 // sentenceEnd is where a sentence ends: its mark, and then another beginning. A list marker or a number does not begin one.
-var sentenceEnd = regexp.MustCompile(`[.!?:]["')\]]*\s+`)
+var sentenceEnd = regexp.MustCompile(`[.!?:]["')\]*]*\s+`)
 
 // checkSentences looks at the length and the first word of each sentence of a paragraph.
 func checkSentences(text string) (long, opening []string) {
