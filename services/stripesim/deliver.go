@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -32,8 +33,8 @@ type delivery struct {
 	attempt         int
 	// struck: a fault has had its turn.
 	struck bool
-	held   bool
-	place  int // in the queue
+	held   time.Time // since when it waits to be overtaken
+	place  int       // in the queue
 }
 
 // deliverer brings events to webhook endpoints, until each has answered with a 2xx.
@@ -62,7 +63,7 @@ func (d *deliverer) add(store *store, e *event) {
 func (d *deliverer) push(x *delivery) {
 	d.mu.Lock()
 	heap.Push(&d.queue, x)
-	if x.held {
+	if !x.held.IsZero() {
 		d.held[x.endpoint] = append(d.held[x.endpoint], x)
 	}
 	d.mu.Unlock()
@@ -93,20 +94,25 @@ func (d *deliverer) next(now time.Time) (*delivery, time.Duration) {
 		return nil, wait
 	}
 	x, _ := heap.Pop(&d.queue).(*delivery)
+	if !x.held.IsZero() {
+		d.held[x.endpoint] = slices.DeleteFunc(d.held[x.endpoint], func(held *delivery) bool { return held == x })
+		x.held = time.Time{}
+	}
 	return x, 0
 }
 
-// overtaken lets go of what waited to be overtaken by a delivery to the endpoint.
-func (d *deliverer) overtaken(endpoint string) {
+// overtaken makes the deliveries due that a delivery to the endpoint has overtaken: those that waited when it was sent.
+func (d *deliverer) overtaken(endpoint string, sent time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, x := range d.held[endpoint] {
-		if x.place >= 0 {
-			x.due = time.Now()
-			heap.Fix(&d.queue, x.place)
+	d.held[endpoint] = slices.DeleteFunc(d.held[endpoint], func(x *delivery) bool {
+		if x.held.After(sent) {
+			return false
 		}
-	}
-	delete(d.held, endpoint)
+		x.due = time.Now()
+		heap.Fix(&d.queue, x.place)
+		return true
+	})
 	d.nudge()
 }
 
@@ -162,11 +168,12 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	if !ok {
 		return
 	}
+	sent := time.Now()
 	err := d.send(ctx, client, l)
 	if err == nil && twice {
 		err = d.send(ctx, client, l)
 	}
-	defer d.overtaken(x.endpoint)
+	defer d.overtaken(x.endpoint, sent)
 	if err == nil {
 		d.sim.stats.webhook(func(w *WebhookStats) { w.Delivered++ })
 		d.settle(x, false)
@@ -211,7 +218,8 @@ func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
 	case FaultWebhookReordered:
 		wait := f.Delay
 		setDefault(&wait, heldFor)
-		x.held, x.due = true, time.Now().Add(wait)
+		x.held = time.Now()
+		x.due = x.held.Add(wait)
 		d.push(x)
 	default:
 		x.due = time.Now().Add(f.Delay)

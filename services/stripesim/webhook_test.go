@@ -1,11 +1,14 @@
 package stripesim_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/webhook"
@@ -182,4 +185,33 @@ func TestSignature(t *testing.T) {
 	require.ErrorIs(t, err, webhook.ErrTooOld)
 	_, err = webhook.ConstructEvent(append(body, ' '), stripesim.Sign(body, now, "whsec_1"), "whsec_1")
 	require.ErrorIs(t, err, webhook.ErrNoValidSignature)
+}
+
+// TestWebhookFaults_HeldIsNotOvertakenByAnEarlierDelivery: only a webhook that is sent while another waits overtakes it.
+func TestWebhookFaults_HeldIsNotOvertakenByAnEarlierDelivery(t *testing.T) {
+	t.Parallel()
+	arrived, answer := make(chan string, 8), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var e map[string]any
+		assert.NoError(t, json.NewDecoder(r.Body).Decode(&e))
+		id := text(e, "data", "object", "id")
+		arrived <- id
+		if id == "earlier" {
+			<-answer
+		}
+	}))
+	t.Cleanup(slow.Close)
+	h := start(t, stripesim.Config{Webhooks: []stripesim.Webhook{{URL: slow.URL, Secrets: []string{"whsec_1"}}}})
+	h.made("/v1/products", "id", "earlier", "name", "x")
+	require.Equal(t, "earlier", <-arrived)
+	_, err := h.sim.AddFault(stripesim.Fault{
+		Kind: stripesim.FaultWebhookReordered, Object: "held", Delay: time.Hour, Count: 1,
+	})
+	require.NoError(t, err)
+	h.made("/v1/products", "id", "held", "name", "x")
+	eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "held")
+	close(answer)
+	eventually(t, func() bool { return h.sim.Stats().Webhooks.Delivered == 1 }, "the earlier one")
+	h.made("/v1/products", "id", "later", "name", "x")
+	require.Equal(t, []string{"later", "held"}, []string{<-arrived, <-arrived})
 }
