@@ -123,12 +123,18 @@ func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 			"interval=month, interval_count=1, usage_type=licensed, trial_period_days=14 -> " +
 				"interval=month, interval_count=1, usage_type=licensed",
 		},
-		"the catalog is silent": {monthly("metered", nil, nil),
-			monthly("metered", new("max"), new(uint32(14))), ""},
-		"observed before the parts were known": {monthly("metered", new("max"), new(uint32(14))),
-			monthly("metered", nil, nil), ""},
-		"the default": {monthly("metered", new("sum"), nil),
-			monthly("metered", new("sum"), nil), ""},
+		"the catalog is silent": {
+			monthly("metered", nil, nil),
+			monthly("metered", new("max"), new(uint32(14))), "",
+		},
+		"observed before the parts were known": {
+			monthly("metered", new("max"), new(uint32(14))),
+			monthly("metered", nil, nil), "",
+		},
+		"the default": {
+			monthly("metered", new("sum"), nil),
+			monthly("metered", new("sum"), nil), "",
+		},
 		"another aggregation": {
 			monthly("metered", new("sum"), nil), monthly("metered", new("max"), new(uint32(0))),
 			"interval=month, interval_count=1, usage_type=metered, aggregate_usage=max -> " +
