@@ -125,7 +125,7 @@ func (p *puller) signable(header string, now time.Time) error {
 
 // verify checks the signature over the raw body against every secret.
 func (p *puller) verify(body []byte, header string) error {
-	var err error = webhook.ErrNoValidSignature
+	err := webhook.ErrNoValidSignature
 	for _, secret := range p.secrets {
 		if err = webhook.ValidatePayload(body, header, secret); err == nil {
 			return nil
