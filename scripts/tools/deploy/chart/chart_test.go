@@ -533,7 +533,7 @@ func TestReadmeIsFresh(t *testing.T) {
 	have, err := os.ReadFile(dir + "/README.md")
 	require.NoError(t, err)
 	if want != string(have) {
-		t.Error("the chart's README is stale; write it anew with: scripts/test-helm -update")
+		t.Error("the chart's README is stale; write it again with: scripts/test-helm -update")
 	}
 }
 

@@ -94,7 +94,12 @@ func TestComposeGivesEachServiceItsOwnSecrets(t *testing.T) {
 			if name == "reconciliation" && variable == "CATALOG_URL" {
 				file = "LEDGER_DATABASE_URL"
 			}
-			require.Equal(t, "/run/secrets/"+secret.Source, *s.Environment[file+"_FILE"], name)
+			if name == "simulator" && variable == "STRIPE_WEBHOOK_SECRET" {
+				file = "DRIFTLESS_SIM_WEBHOOK_SECRET"
+			}
+			path := s.Environment[file+"_FILE"]
+			require.NotNil(t, path, "%s has no %s_FILE", name, file)
+			require.Equal(t, "/run/secrets/"+secret.Source, *path, name)
 		}
 		require.ElementsMatch(t, want[name], secrets, name)
 		for _, port := range s.Ports {
@@ -110,7 +115,7 @@ func TestComposeFileIsValid(t *testing.T) {
 	project := compose(t, "simulator", "cli")
 	configuration, err := os.ReadFile(root + "/docs/configuration.md")
 	require.NoError(t, err)
-	configuration = append(configuration, "`DRIFTLESS_CONTROL_URL` `DRIFTLESS_INGEST_URL`"...) // of commands
+	configuration = append(configuration, "`DRIFTLESS_CONTROL_URL` `DRIFTLESS_INGEST_URL` `DRIFTLESS_SIM_WEBHOOK_SECRET`"...) // of commands
 	for _, name := range []string{"ingestion", "push", "pull", "reconciliation", "migrate", "topology", "simulator", "nats", "postgres"} {
 		require.Contains(t, project.Services, name)
 	}
