@@ -55,7 +55,7 @@ func (r FieldRules) String() string {
 func (r *FieldRules) Decode(ctx *kong.DecodeContext) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("rules", &text); err != nil {
-		return err //nolint:wrapcheck // kong's errors name the flag
+		return err
 	}
 	*r = nil
 	for part := range strings.SplitSeq(text, ",") {

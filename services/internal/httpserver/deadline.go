@@ -43,5 +43,5 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	if err == io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
 		b.done()
 	}
-	return n, err //nolint:wrapcheck // a reader passes its inner reader's error on
+	return n, err
 }
