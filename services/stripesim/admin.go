@@ -1,6 +1,6 @@
 package stripesim
 
-// The admin API exists only in the simulator: Stripe has nothing like it. The package's documentation lists it.
+// The admin API exists only in the simulator; Stripe has nothing like it. The package's documentation lists its calls.
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// idAnswer names what was made.
+// idAnswer has the id of a new object.
 type idAnswer struct {
 	ID string `json:"id"`
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// identity is who makes a request, and whose objects it is about.
+// identity is who makes a request, and the account and mode of the objects that it uses.
 type identity struct {
 	account  string
 	live     bool
@@ -18,7 +18,7 @@ type identity struct {
 
 var apiVersion = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?$`)
 
-// keyMode tells the mode of a key, and whether it is a restricted one.
+// keyMode returns the mode of a key, and whether the key is restricted.
 func keyMode(key string) (live, restricted, ok bool) {
 	for prefix, mode := range map[string][2]bool{
 		"sk_test_": {false, false}, "sk_live_": {true, false}, "rk_test_": {false, true}, "rk_live_": {true, true},
@@ -30,7 +30,7 @@ func keyMode(key string) (live, restricted, ok bool) {
 	return false, false, false
 }
 
-// mask shows of a key what Stripe shows in its messages.
+// mask returns the part of a key that Stripe shows in its messages.
 func mask(key string) string {
 	if len(key) < 12 {
 		return "****"
@@ -66,7 +66,7 @@ func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
 	}
 	live, restricted, ok := keyMode(key)
 	id := identity{account: s.cfg.Account, live: live, key: key}
-	// With no list of keys there is nobody to say what a restricted key may do but its name.
+	// Without a list of keys, only the name of a restricted key defines what it may do.
 	id.readOnly = restricted && len(s.cfg.APIKeys) == 0 && strings.Contains(key, "readonly")
 	if ok && len(s.cfg.APIKeys) > 0 {
 		at := slices.IndexFunc(s.cfg.APIKeys,
@@ -95,7 +95,7 @@ func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
 	return id, nil
 }
 
-// permit refuses writes to a key that may only read.
+// permit refuses writes with a key that may only read.
 func (id identity) permit(op *operation) *refusal {
 	if !id.readOnly || op.method == http.MethodGet {
 		return nil
@@ -103,7 +103,7 @@ func (id identity) permit(op *operation) *refusal {
 	return id.forbidden(op)
 }
 
-// forbidden is Stripe's answer to a restricted key that lacks a permission.
+// forbidden returns Stripe's answer to a restricted key that lacks a permission.
 func (id identity) forbidden(op *operation) *refusal {
 	needs := op.permission + "_write"
 	if op.method == http.MethodGet {
@@ -117,7 +117,7 @@ func (id identity) forbidden(op *operation) *refusal {
 	}
 }
 
-// revoked is Stripe's answer to a key that was rolled or deleted.
+// revoked returns Stripe's answer to a key that was rolled or deleted.
 func (id identity) revoked() *refusal {
 	return unauthorized("api_key_expired", "Expired API Key provided: "+mask(id.key))
 }

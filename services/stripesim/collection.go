@@ -5,14 +5,14 @@ import (
 	"sort"
 )
 
-// collection keeps objects in the order of their creation. What it holds is never modified, only replaced, so that
-// a reader may keep it after the account's lock is gone.
+// collection keeps objects in the order of their creation. Its objects are never modified, only replaced, so a reader
+// may keep one after it releases the account's lock.
 type collection[T any] struct {
 	at    map[string]int
 	items []*T // nil where an object was deleted
-	// gone are the places of deleted objects: a list's cursor may still name one.
+	// gone are the places of deleted objects. The cursor of a list may still name one.
 	gone map[string]int
-	// newest is the latest second in which one was created, and disordered says that one was put behind a newer one:
+	// newest is the latest second of creation. disordered means that an object was appended after a later one, because
 	// the clock was set back.
 	newest     int64
 	disordered bool
@@ -25,8 +25,8 @@ func (p *product) second() int64 { return p.Created }
 func (p *price) second() int64   { return p.Created }
 func (e *event) second() int64   { return e.Created }
 
-// since is the place of the first object created in or after a second; ok is false if the order of creation does not
-// tell it.
+// since returns the place of the first object created in or after a second. ok is false if the order of creation does
+// not determine it.
 func (c *collection[T]) since(second int64) (place int, ok bool) {
 	if c.disordered {
 		return 0, false
@@ -76,7 +76,7 @@ func (c *collection[T]) remove(id string) {
 	c.gone[id] = i
 }
 
-// bury remembers that there was an object of this id.
+// bury records that an object with this id existed.
 func (c *collection[T]) bury(id string) {
 	c.put(id, nil)
 	c.remove(id)
@@ -87,7 +87,7 @@ func (c *collection[T]) wasDeleted(id string) bool {
 	return ok
 }
 
-// place returns where an object is, or was, in the order of creation.
+// place returns the place of an object in the order of creation, even if it was deleted.
 func (c *collection[T]) place(id string) (int, bool) {
 	if i, ok := c.at[id]; ok {
 		return i, true
@@ -98,7 +98,7 @@ func (c *collection[T]) place(id string) (int, bool) {
 
 func (c *collection[T]) len() int { return len(c.at) }
 
-// places returns those of the ids that exist, oldest first.
+// places returns the places of the ids that exist, oldest first.
 func (c *collection[T]) places(ids []string) []int {
 	out := make([]int, 0, len(ids))
 	for _, id := range ids {

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// deliveriesAtOnce is how many webhooks are on their way at the same time. Their order is not kept, as at Stripe.
+// deliveriesAtOnce is the maximum number of concurrent webhooks. Their order is not kept, as at Stripe.
 const deliveriesAtOnce = 16
 
 // heldFor is how long a webhook that is to be overtaken waits for the next one.
 const heldFor = 2 * time.Second
 
-// settled says that the delivery of an event to an endpoint has ended.
+// settled is the end of the delivery of an event to an endpoint.
 type settled struct {
 	Event    string `json:"event"`
 	Endpoint string `json:"endpoint"`
@@ -30,13 +30,13 @@ type delivery struct {
 	due             time.Time
 	begun           time.Time
 	attempt         int
-	// struck: a fault has had its turn.
+	// struck means that a fault has already been applied.
 	struck bool
 	held   bool
 	place  int // in the queue
 }
 
-// deliverer brings events to webhook endpoints, until each has answered with a 2xx.
+// deliverer delivers events to webhook endpoints until each has answered with a 2xx.
 type deliverer struct {
 	sim  *Sim
 	wake chan struct{}
@@ -82,7 +82,7 @@ func (d *deliverer) clear() {
 	d.queue, d.held = nil, map[string][]*delivery{}
 }
 
-// next takes what is due, or says how long to wait for it.
+// next returns a delivery that is due, or how long to wait for one.
 func (d *deliverer) next(now time.Time) (*delivery, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -96,7 +96,7 @@ func (d *deliverer) next(now time.Time) (*delivery, time.Duration) {
 	return x, 0
 }
 
-// overtaken lets go of what waited to be overtaken by a delivery to the endpoint.
+// overtaken releases the deliveries that waited for a delivery to the endpoint to overtake them.
 func (d *deliverer) overtaken(endpoint string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -110,13 +110,13 @@ func (d *deliverer) overtaken(endpoint string) {
 	d.nudge()
 }
 
-// run delivers until ctx ends, and waits for what is on its way.
+// run delivers until ctx ends, and waits for the running deliveries.
 func (d *deliverer) run(ctx context.Context) {
 	transport := &http.Transport{MaxIdleConnsPerHost: deliveriesAtOnce, IdleConnTimeout: time.Minute}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{
 		Transport: transport, Timeout: d.sim.cfg.WebhookTimeout,
-		// A redirection is a failure, to Stripe.
+		// Stripe counts a redirect as a failure.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	var atWork sync.WaitGroup
@@ -192,7 +192,7 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	d.push(x)
 }
 
-// strike lets the faults of webhooks have their turn. It returns false if the delivery is not to be made now.
+// strike applies the faults of webhooks. It returns ok false if the delivery must not be made now.
 func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
 	if x.struck {
 		return false, true
@@ -262,7 +262,7 @@ func (d *deliverer) settle(x *delivery, failed bool) {
 // deliveries is a queue by due time, for container/heap.
 type deliveries []*delivery
 
-// Len, Less and Swap order it.
+// Len, Less and Swap implement sort.Interface.
 func (q *deliveries) Len() int           { return len(*q) }
 func (q *deliveries) Less(i, j int) bool { return (*q)[i].due.Before((*q)[j].due) }
 
@@ -279,7 +279,7 @@ func (q *deliveries) Push(v any) {
 	*q = append(*q, x)
 }
 
-// Pop takes the last.
+// Pop removes the last delivery.
 func (q *deliveries) Pop() any {
 	old := *q
 	x := old[len(old)-1]

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// refusal is an answer that is an error, in Stripe's form.
+// refusal is an error answer in Stripe's form.
 type refusal struct {
 	status  int
 	kind    string // error.type
@@ -14,13 +14,13 @@ type refusal struct {
 	message string
 	param   string
 
-	// shouldRetry is the header Stripe-Should-Retry: Stripe's own word on whether the same request may succeed.
+	// shouldRetry is the header Stripe-Should-Retry, with which Stripe states whether the same request may succeed.
 	shouldRetry string
 	// limited is the limiter's reason, for the header Stripe-Rate-Limited-Reason.
 	limited string
-	// unsaved: the request was turned away before its execution began, so its idempotency key stays free.
+	// unsaved means that the request was refused before its execution began, so its idempotency key stays free.
 	unsaved bool
-	// noRequestID: the request was given up before it got an id.
+	// noRequestID means that the request was refused before it got an id.
 	noRequestID bool
 }
 
@@ -61,7 +61,7 @@ func (r *refusal) body(requestID string, live bool) errorBody {
 	return errorBody{d}
 }
 
-// invalid refuses a parameter by its look alone: execution never began.
+// invalid refuses a malformed parameter. Execution has not begun.
 func invalid(code, param, format string, args ...any) *refusal {
 	return &refusal{
 		status: http.StatusBadRequest, kind: typeInvalid, code: code, param: param,
@@ -69,7 +69,7 @@ func invalid(code, param, format string, args ...any) *refusal {
 	}
 }
 
-// refuse ends the execution of a request that the state of the account forbids.
+// refuse ends the execution of a request that the account's state forbids.
 func refuse(code, param, format string, args ...any) *refusal {
 	return &refusal{
 		status:  http.StatusBadRequest,
@@ -80,7 +80,7 @@ func refuse(code, param, format string, args ...any) *refusal {
 	}
 }
 
-// missing refuses a reference to an object that does not exist: 404 if the address names it, 400 if a parameter
+// missing refuses a reference to an object that does not exist: with 404 if the path names it, with 400 if a parameter
 // does.
 func missing(status int, what, id, param string) *refusal {
 	return &refusal{
@@ -106,7 +106,7 @@ func lockTimeout() *refusal {
 	}
 }
 
-// told is the refusal that a fault asks for.
+// told returns the refusal that a fault defines.
 func told(f Fault) *refusal {
 	return &refusal{
 		status:      f.Status,

@@ -2,27 +2,27 @@ package stripesim
 
 import "sync"
 
-// flights are the writes at work, by object.
+// flights are the running writes, by object.
 type flights struct {
 	mu      sync.Mutex
 	running map[flight]int
 	most    map[string]int // by kind of object
-	mostOf  map[flight]int // where it was more than one
+	mostOf  map[flight]int // objects with more than one concurrent write
 	limit   int
 }
 
-// flight is an object that is being written to. A product is also busy while its prices are.
+// flight is an object that is being written. A product is also busy while its prices are.
 type flight struct{ kind, account, id string }
 
-// String is how the object is named in Stats.
+// String returns the object's name in Stats.
 func (f flight) String() string { return f.kind + " " + f.id }
 
 func newFlights() *flights {
 	return &flights{running: map[flight]int{}, most: map[string]int{}, mostOf: map[flight]int{}, limit: 1000}
 }
 
-// enter notes that writes to the objects begin. With exclusive it refuses, and returns false, if the first object
-// is busy.
+// enter records that writes to the objects begin. With exclusive it refuses, and returns false, if the first object is
+// busy.
 func (f *flights) enter(objects []flight, exclusive bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

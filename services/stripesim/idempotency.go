@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// longestKey is how long an idempotency key may be.
+// longestKey is the maximum length of an idempotency key.
 const longestKey = 255
 
-// answer is what a request with an idempotency key was answered, success or not.
+// answer is the stored answer to a request with an idempotency key, whether it succeeded or not.
 type answer struct {
 	Key       string          `json:"key"`
 	At        int64           `json:"at"`
@@ -24,12 +24,12 @@ type answer struct {
 	RequestID string          `json:"request_id"`
 }
 
-// answers are kept by key, until they are old.
+// answers are stored by key until they expire.
 type answers struct {
 	byKey map[string]*answer
-	// age has the keys in the order in which they were stored; old ones may be there twice.
+	// age has the keys in the order in which they were stored. An expired key may occur twice.
 	age []aged
-	// running are keys whose first request is at work.
+	// running are the keys whose first request is still running.
 	running map[string]bool
 }
 
@@ -69,7 +69,7 @@ func (a *answers) all() []*answer {
 	return out
 }
 
-// claim reserves a request's key. It returns the answer to replay if the key was used before for the same request.
+// claim reserves a request's key. It returns the answer to replay if the same request used the key before.
 func (s *store) claim(c *call) (*answer, *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,21 +104,21 @@ func mismatch(how string) *refusal {
 	}
 }
 
-// release gives a claimed key back; if an answer was stored it stays with the key.
+// release releases a claimed key. A stored answer stays with the key.
 func (s *store) release(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.answers.running, key)
 }
 
-// print is a fingerprint of a request's parameters, whatever their order.
+// print returns a fingerprint of a request's parameters that does not depend on their order.
 func (c *call) print() string {
 	pairs := slices.Clone(c.pairs)
 	slices.SortStableFunc(pairs, func(a, b pair) int { return strings.Compare(a.name, b.name) })
 	h := sha256.New()
 	for _, p := range pairs {
 		for _, s := range []string{p.name, p.value} {
-			// The lengths keep "a"+"bc" and "ab"+"c" apart.
+			// The lengths distinguish "a"+"bc" from "ab"+"c".
 			_, _ = h.Write([]byte{byte(len(s) >> 16), byte(len(s) >> 8), byte(len(s))})
 			_, _ = h.Write([]byte(s))
 		}

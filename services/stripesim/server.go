@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// largestBody is how much a request may carry.
+// largestBody is the maximum size of a request's body.
 const largestBody = 1 << 20
 
 // call is one request.
@@ -30,14 +30,14 @@ type call struct {
 	requestID  string
 	key        string // Idempotency-Key
 	who        identity
-	// inline makes a price as a checkout does; silent leaves no events.
+	// inline creates a price as a checkout does. silent makes no events.
 	inline, silent bool
-	// executed: the operation ran, whatever its result.
+	// executed means that the operation ran, whatever its result.
 	executed bool
 	fault    FaultKind
 }
 
-// reply is what a request is answered.
+// reply is the answer to a request.
 type reply struct {
 	status   int
 	header   http.Header
@@ -46,13 +46,13 @@ type reply struct {
 	limited  string
 	retry    string // Stripe-Should-Retry
 	replayed bool
-	// lost: the connection is closed instead of answering; silently means without a byte.
+	// lost means that the connection is closed instead of answering. silently means that no byte is sent before that.
 	lost, silently bool
 	html           bool
 	noRequestID    bool
 }
 
-// serve is the way of a request through the simulator.
+// serve handles one request.
 func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	c := s.read(w, r)
 	out := s.answer(c, r)
@@ -88,7 +88,7 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(out.body)))
 	w.WriteHeader(out.status)
-	_, _ = w.Write(out.body) // a client that has gone away is no concern of ours
+	_, _ = w.Write(out.body) // a client that has disconnected does not matter
 }
 
 func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
@@ -103,7 +103,7 @@ func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
 		}
 	}
 	if r.Method == http.MethodPost {
-		// Elsewhere keys have no effect: those operations are idempotent anyway.
+		// Elsewhere keys have no effect, because those operations are idempotent anyway.
 		c.key = strings.TrimSpace(r.Header.Get("Idempotency-Key"))
 	}
 	encoded := r.URL.RawQuery
@@ -133,8 +133,8 @@ func join(query, body string) string {
 	return query + "&" + body
 }
 
-// answer decides in Stripe's order: who is it, what is it, may it, is there room, does anything go wrong, was it
-// asked before; and only then executes it.
+// answer checks a request in Stripe's order: identity, operation, permission, rate limit, faults, idempotency key. Only
+// then it executes the request.
 func (s *Sim) answer(c *call, r *http.Request) reply {
 	var bad *refusal
 	if c.who, bad = s.authenticate(r); bad != nil {
@@ -200,7 +200,7 @@ func (s *Sim) answer(c *call, r *http.Request) reply {
 	return out
 }
 
-// execute checks the request, settles what its idempotency key says, and runs its operation.
+// execute checks the request and its idempotency key, and runs its operation.
 func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) reply {
 	if bad := c.check(s.cfg.DocumentedClearsOnly); bad != nil {
 		wait(delay)
@@ -233,7 +233,7 @@ func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) r
 	return s.run(c, before, after)
 }
 
-// wait is a fault's delay. A client that gives up does not end it: Stripe would go on, too.
+// wait waits for a fault's delay. A client that disconnects does not end it, because Stripe would also continue.
 func wait(d time.Duration) {
 	if d <= 0 {
 		return
@@ -243,7 +243,7 @@ func wait(d time.Duration) {
 	<-timer.C
 }
 
-// check compares the request with what its operation takes.
+// check compares the request with the parameters of its operation.
 func (c *call) check(documentedOnly bool) *refusal {
 	if c.versionErr != nil {
 		return c.versionErr
@@ -267,8 +267,8 @@ func (c *call) check(documentedOnly bool) *refusal {
 	return bad
 }
 
-// run executes the operation, or fails before or after that. What it changed, and its answer if it has a key, are in
-// the journal when it returns.
+// run executes the operation, or fails before or after that. When it returns, the journal has the changes, and the
+// answer if the request has a key.
 func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
@@ -280,7 +280,7 @@ func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 	}
-	// Stamped when it happens, not when it was asked for.
+	// The timestamp is that of the execution, not of the request.
 	c.now = s.cfg.Clock()
 	t := &tx{store: st, rec: record{Account: st.account, Live: st.live}}
 	var v any
@@ -355,14 +355,14 @@ func replayed(c *call, a *answer) reply {
 	return out
 }
 
-// decode reads what this package wrote.
+// decode decodes data that this package wrote.
 func decode(raw []byte, into any) {
 	if err := json.Unmarshal(raw, into); err != nil {
-		panic("stripesim: decode: " + err.Error()) //nolint:forbidigo // a mistake in this package
+		panic("stripesim: decode: " + err.Error()) //nolint:forbidigo // a bug in this package
 	}
 }
 
-// objects are what a request is about: first the object itself, then the product that it belongs to.
+// objects returns the objects that a request is about: first the object itself, then the product that it belongs to.
 func (s *Sim) objects(st *store, c *call) []flight {
 	var out []flight
 	add := func(kind, id string) {
@@ -390,12 +390,12 @@ func (s *Sim) objects(st *store, c *call) []flight {
 	return out
 }
 
-// hangUp closes the connection instead of answering. A lost answer loses all but its first bytes: HTTP clients
-// repeat a request themselves if a connection that they had used before ends without any.
+// hangUp closes the connection instead of answering. A lost answer sends its first bytes: an HTTP client repeats a
+// request itself if a reused connection ends without any.
 func hangUp(w http.ResponseWriter, out reply) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way where there is no connection to take over, as in HTTP/2
+		panic(http.ErrAbortHandler) //nolint:forbidigo // how net/http aborts where there is no connection to hijack, as in HTTP/2
 	}
 	if out.silently {
 		if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {

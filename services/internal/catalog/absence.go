@@ -7,14 +7,16 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// AbsenceMarker is the metadata key of a product or price that Driftless archived because it had left the catalog.
-// Whatever carries it is unarchived when the catalog has it again, whether or not the mapping manages active; what
-// anybody else archived does not carry it. It is written by the call that archives and cleared by the one that
-// unarchives, so it holds whatever becomes of that call's answer, of the events about it, and of the records here.
+// AbsenceMarker is the metadata key of a product or price that Driftless archived because it had left the catalog. An
+// object with the mark is unarchived when the catalog has it again, whether or not the mapping manages active. An
+// object that somebody else archived does not carry the mark.
+//
+// The call that archives writes the mark, and the call that unarchives clears it. So the mark stays right even if the
+// call's answer, its events or Driftless's records are lost.
 const AbsenceMarker = "driftless_absent"
 
-// The values of the mark. A price that was its product's default becomes it again where the mapping leaves
-// default_price alone: Stripe archives no default price, so Driftless had to clear it.
+// The values of the mark. A price that was its product's default becomes the default again where the mapping leaves
+// default_price alone. Driftless had to clear the default, because Stripe does not archive a default price.
 const (
 	absenceMark        = "true"
 	absenceDefaultMark = "default_price"
@@ -27,8 +29,8 @@ func absent(metadata map[string]string) bool { return metadata[AbsenceMarker] !=
 
 func isMarked(p *catalogv1.Price) bool { return absent(p.GetMetadata()) }
 
-// unmarkedProduct takes the mark from what the catalog wants: a copy of Stripe's metadata that somebody put into the
-// catalog may hold it, and it is not the catalog's to set.
+// unmarkedProduct removes the mark from the state that the catalog wants. The catalog may contain it in a copy of
+// Stripe's metadata, but only Driftless may set it.
 func unmarkedProduct(p *catalogv1.Product) *catalogv1.Product {
 	without := func(metadata map[string]string) map[string]string {
 		if absent(metadata) {
@@ -46,7 +48,7 @@ func unmarkedProduct(p *catalogv1.Product) *catalogv1.Product {
 	return p
 }
 
-// findReturning finds the prices of the catalog that are on sale nowhere in Stripe because Driftless archived them.
+// findReturning finds the catalog's prices that have no active price in Stripe because Driftless archived them.
 func (d *differ) findReturning() {
 	d.returning = map[string]bool{}
 	for _, held := range d.held {
@@ -61,8 +63,8 @@ func (d *differ) findReturning() {
 	}
 }
 
-// mark sets the mark of an object that is about to be archived. An object whose metadata is full cannot have it:
-// archiving it goes first.
+// mark sets the mark of an object that is about to be archived. An object whose metadata is full cannot have it, and is
+// archived without it.
 func mark(metadata map[string]string, value string) []setting {
 	if metadata[AbsenceMarker] == value || !absent(metadata) && len(metadata) >= MaxMetadata {
 		return nil
@@ -70,8 +72,8 @@ func mark(metadata map[string]string, value string) []setting {
 	return []setting{set(value, "metadata", AbsenceMarker)}
 }
 
-// absenceOfPrice is what becomes of the mark of a price that is archived: it is set if the catalog has the price no
-// more, and cleared if another price takes its place.
+// absenceOfPrice returns the change of the mark of a price that is archived. It sets the mark if the catalog no longer
+// has the price, and clears it if another price replaces this one.
 func (d *differ) absenceOfPrice(held *catalogv1.ObservedPrice) []setting {
 	have := held.GetPrice()
 	switch {
@@ -86,7 +88,7 @@ func (d *differ) absenceOfPrice(held *catalogv1.ObservedPrice) []setting {
 	}
 }
 
-// absenceOfProduct is the same for the product, which has one mark.
+// absenceOfProduct returns the change of the product's mark, which has only one value.
 func (d *differ) absenceOfProduct() []setting {
 	marked := absent(d.have.GetMetadata())
 	switch {
@@ -99,8 +101,9 @@ func (d *differ) absenceOfProduct() []setting {
 	}
 }
 
-// forgetAbsence clears the mark of an archived price that the catalog has again, and for which another one stands, or
-// which the catalog wants archived. It comes last: until the other one is on sale, the mark says that one is to be.
+// forgetAbsence clears the mark of an archived price that is back in the catalog, if another price represents it or if
+// the catalog wants it archived. This step comes last: until the other price is active, the mark records that one must
+// be.
 func (d *differ) forgetAbsence(held *catalogv1.ObservedPrice, taken map[string]bool) {
 	want := d.wanted(held.GetPrice().GetId())
 	if want == nil || !isMarked(held.GetPrice()) {
@@ -113,14 +116,14 @@ func (d *differ) forgetAbsence(held *catalogv1.ObservedPrice, taken map[string]b
 	d.archivePrices = append(d.archivePrices, d.ofPrice(held, []setting{absenceCleared}))
 }
 
-// restoresDefault reports whether a held price was the default of a product that has none now, because Driftless
-// cleared it.
+// restoresDefault reports whether a held price was the default of a product that now has none because Driftless cleared
+// it.
 func (d *differ) restoresDefault(held *catalogv1.ObservedPrice) bool {
 	wasDefault := held.GetPrice().GetMetadata()[AbsenceMarker] == absenceDefaultMark
 	return wasDefault && !d.managed("default_price") && d.have.GetDefaultPrice() == ""
 }
 
-// formerDefault is the catalog's id of the price that becomes the product's default again, empty if there is none.
+// formerDefault returns the catalog's id of the price that becomes the product's default again, empty if there is none.
 func (d *differ) formerDefault() string {
 	i := slices.IndexFunc(d.held, func(held *catalogv1.ObservedPrice) bool {
 		_, onSale := d.current[held.GetPrice().GetId()]
@@ -132,7 +135,7 @@ func (d *differ) formerDefault() string {
 	return d.held[i].GetPrice().GetId()
 }
 
-// returns reports whether a field is active of a product or price that the catalog has again.
+// returns reports whether a field is the active of a product or price that is back in the catalog.
 func (d *differ) returns(field, price string) bool {
 	if field != "active" || d.deleted {
 		return false

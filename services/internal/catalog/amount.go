@@ -1,7 +1,7 @@
 package catalog
 
-// Amount writes an amount that came in either of Stripe's two fields into the one that fits, without needless zeros:
-// "1400.00" is a whole amount. Two amounts at once are left as they are, for Validate to refuse.
+// Amount moves an amount from either of Stripe's two fields into the one that fits, without needless zeros: "1400.00"
+// is a whole amount. If both fields are given, Amount returns them unchanged, and Validate refuses them.
 func Amount(whole, fractional string) (unitAmount, unitAmountDecimal string) {
 	if whole != "" && fractional != "" {
 		return whole, fractional

@@ -6,8 +6,8 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// amount writes an amount in whichever of Stripe's two fields fits; path is that of the structure it is in, empty for
-// none.
+// amount writes an amount in whichever of Stripe's two fields fits. path is the path of the structure that contains the
+// amount, empty for none.
 func amount(path []string, name, whole, fractional string) []setting {
 	if fractional != "" {
 		return []setting{set(fractional, slices.Concat(path, []string{name + "_decimal"})...)}
@@ -15,8 +15,8 @@ func amount(path []string, name, whole, fractional string) []setting {
 	return optional(nil, whole, slices.Concat(path, []string{name})...)
 }
 
-// fractional reports whether any amount of a price, of its tiers or of its currency options is not in whole minor
-// units.
+// fractional reports whether any amount of a price, of its tiers or of its currency options has a fraction of a minor
+// unit.
 func fractional(p *catalogv1.Price) bool {
 	inTiers := func(tiers []*catalogv1.PriceTier) bool {
 		return slices.ContainsFunc(tiers, func(t *catalogv1.PriceTier) bool {
@@ -31,10 +31,10 @@ func fractional(p *catalogv1.Price) bool {
 	return p.GetUnitAmountDecimal() != "" || inTiers(p.GetTiers())
 }
 
-// inOneForm writes all amounts of a call as decimals if one amount of the price is none in whole minor units: Stripe
-// refuses a price with unit_amount and a currency option with unit_amount_decimal. Whether that holds for tiers is not
-// known; decimals are right in any case. Differences are told before that, so that a value is the same whatever stands
-// beside it.
+// inOneForm writes all amounts of a call as decimals if one amount of the price has a fraction of a minor unit. Stripe
+// refuses a price with unit_amount and a currency option with unit_amount_decimal. Whether Stripe refuses the same for
+// tiers is not known; decimals are right in any case. Differences are computed before this, so that the text of a value
+// does not depend on the other amounts.
 func inOneForm(settings []setting, p *catalogv1.Price) []setting {
 	if !fractional(p) {
 		return settings

@@ -6,11 +6,12 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// longestNumber is beyond every number that Stripe takes: 12 digits with 12 decimals, or 18 digits of a tier's bound.
+// longestNumber is longer than every number that Stripe accepts: 12 digits with 12 decimals, or 18 digits for a tier's
+// bound.
 const longestNumber = 40
 
-// number reads a plain decimal, digits with at most one point between them. Longer texts than longestNumber are no
-// numbers: to read one takes a time that grows with the square of its length.
+// number parses a plain decimal: digits with at most one point between them. It refuses texts longer than
+// longestNumber, because parsing takes time that grows with the square of the length.
 func number(s string) (decimal.Decimal, bool) {
 	whole, fraction, point := strings.Cut(s, ".")
 	if len(s) > longestNumber || !digits(whole) || point && !digits(fraction) {
@@ -20,8 +21,8 @@ func number(s string) (decimal.Decimal, bool) {
 	return d, err == nil
 }
 
-// canonicalDecimal writes a decimal without needless zeros, so that equal numbers are equal strings. Text that is
-// no plain decimal is returned as it is: Validate refuses it with the field's name.
+// canonicalDecimal writes a decimal without needless zeros, so that equal numbers are equal strings. It returns other
+// texts unchanged: Validate refuses them with the field's name.
 func canonicalDecimal(s string) string {
 	whole, fraction, _ := strings.Cut(s, ".")
 	if !digits(whole) || strings.HasSuffix(s, ".") || fraction != "" && !digits(fraction) {
@@ -43,8 +44,8 @@ func digits(s string) bool {
 	return s != ""
 }
 
-// canonicalAmount folds Stripe's two fields for one amount into the one that fits: unit_amount for whole minor
-// units, unit_amount_decimal for the rest.
+// canonicalAmount moves an amount from Stripe's two fields into the one that fits: unit_amount for whole minor units,
+// unit_amount_decimal for the rest.
 func canonicalAmount(whole, fractional string) (string, string) {
 	s := canonicalDecimal(fractional)
 	if s == "" {

@@ -9,18 +9,25 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Diff returns the calls that make what Stripe holds equal to what the catalog wants, in the order in which they must
-// be made; none if they are equal. A nil desired state wants nothing, so nothing is done; a nil observed one is a
-// product that Stripe does not hold. Neither is modified.
+// Diff returns the calls that make the product in Stripe equal to the catalog, in the order in which they must be made.
+// It returns none if they are equal. A nil desired state wants nothing, so nothing is done. A nil observed state is a
+// product that Stripe does not hold. Diff modifies neither.
 //
-// The order keeps Stripe's rules: a new price exists before the product's default moves to it, and the default has
-// moved before the old price is archived, so that there is always a price to sell at. A product that left the catalog
-// is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without Driftless's mark
-// whose Stripe id is no price's id in the catalog, metadata keys that Driftless did not write, and the fields that the
-// desired state calls unmanaged, but what Driftless itself archived because it left the catalog is unarchived when it
-// is back. A price that takes another's place takes those fields over. A price that the catalog has archived is not
-// created only to be archived. A new product and its default price are made in one call if that can carry the price;
-// the price's lookup key and nickname, which it never can, follow in a second.
+// The order keeps Stripe's rules. A new price exists before the product's default moves to it. The default has moved
+// before the old price is archived, so that there is always a price to sell at. A product that left the catalog is
+// archived, because Stripe does not delete products with prices.
+//
+// Diff leaves alone:
+//   - prices without Driftless's mark, unless the catalog has a price with their Stripe id as its id;
+//   - metadata keys that Driftless did not write;
+//   - fields that the desired state lists as unmanaged.
+//
+// There is one exception: whatever Driftless archived because it left the catalog is unarchived when it returns. A
+// price that replaces another one takes over its unmanaged fields. Diff does not create a price that the catalog has
+// archived.
+//
+// One call creates a new product and its default price, if the call can carry the price. It never carries the price's
+// lookup key and nickname, so a second call sets those.
 func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
 	drafts, _ := diff(desired, observed)
 	if len(drafts) == 0 {
@@ -33,7 +40,8 @@ func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step
 	return steps
 }
 
-// diff is Diff with what each step sets, and with the differ that found it; nil if nothing is to be done.
+// diff is Diff with the settings of each step and the differ that computed them. It returns nil if nothing is to be
+// done.
 func diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) ([]draft, *differ) {
 	deleted := desired.GetOperation() == catalogv1.Operation_OPERATION_DELETE
 	if desired == nil || desired.GetProduct() == nil && !deleted || deleted && observed.GetProduct() == nil {
@@ -41,7 +49,7 @@ func diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) ([]dra
 	}
 	d := newDiffer(desired, observed)
 	if deleted {
-		// Whatever else the product holds stays as the record of what it was.
+		// The product's other fields stay as the record of what it was.
 		d.deleted, d.want = true, &catalogv1.Product{Id: desired.GetProductId(), Active: new(false)}
 		d.managed = func(f string) bool { return f == "active" }
 	}
@@ -56,31 +64,31 @@ func diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) ([]dra
 	return steps, d
 }
 
-// differ collects the steps of one product by the phase they belong to.
+// differ collects the steps of one product by phase.
 type differ struct {
 	want     *catalogv1.Product
 	have     *catalogv1.Product // nil if Stripe does not hold the product
 	observed *catalogv1.Observed
 	held     []*catalogv1.ObservedPrice
 	managed  func(field string) bool
-	// someUnmanaged is false if every field is Driftless's.
+	// someUnmanaged is false if Driftless manages every field.
 	someUnmanaged bool
 	productID     string
 	// stripeID is Stripe's id of the product.
 	stripeID string
-	// deleted: the product has left the catalog.
+	// deleted means that the product has left the catalog.
 	deleted bool
 
-	// returning are the catalog's ids of prices that Driftless archived because they had left the catalog, and that are
-	// back.
+	// returning are the catalog's ids of prices that are back in the catalog after Driftless archived them because they
+	// had left it.
 	returning map[string]bool
 
-	// current is Stripe's id of the active price that stands for a catalog price once the steps are done, empty if
-	// that price is yet to be created.
+	// current maps a catalog price to Stripe's id of the active price that represents it once the steps are done. The
+	// id is empty if that price is yet to be created.
 	current map[string]string
-	// retired are Stripe's ids of prices to be archived, with their catalog ids.
+	// retired maps Stripe's ids of prices to be archived to their catalog ids.
 	retired map[string]string
-	// inline is the price that the call that creates the product makes as well, nil if there is none.
+	// inline is the price that the call that creates the product also creates, nil if there is none.
 	inline *catalogv1.Price
 
 	createProduct, keepPrices, updateProduct, archivePrices []draft
@@ -110,7 +118,7 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 				ManagedMetadata: p.GetManagedMetadata(),
 			}
 			if id := held.GetStripeId(); d.wanted(id) != nil {
-				// A price that was imported: see Import. Its mark, if it has one, is a copy of another's.
+				// The price was imported: see Import. If it has a mark, that is a copy of another price's mark.
 				held.Price.Id = id
 			}
 			d.held = append(d.held, held)
@@ -121,9 +129,8 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 	return d
 }
 
-// preference orders held prices: of several that could stand for a catalog price, the first is kept. Active ones
-// come first, then the one that is the default, then the oldest; among archived ones, the one archived last is
-// likely the newest.
+// preference orders held prices. If several could represent a catalog price, the first is kept. Active ones come first,
+// then the default price, then the oldest. Among archived prices, the latest created one was probably archived last.
 func (d *differ) preference(a, b *catalogv1.ObservedPrice) int {
 	yes := func(b bool) int {
 		if b {
@@ -148,7 +155,7 @@ func (d *differ) prices() {
 	for _, want := range d.want.GetPrices() {
 		want = d.leaveUnmanaged(want)
 		if !want.GetActive() {
-			// An archived price sells nothing: what else it says can wait until it is wanted again.
+			// An archived price sells nothing. Its other fields can wait until the catalog wants the price again.
 			continue
 		}
 		held := d.match(want)
@@ -176,7 +183,7 @@ func (d *differ) archive(held *catalogv1.ObservedPrice) {
 		d.ofPrice(held, append(text("active", "false"), d.absenceOfPrice(held)...)))
 }
 
-// ofPrice is a step that changes nothing of a held price but what is given.
+// ofPrice returns a step that changes only the given settings of a held price.
 func (d *differ) ofPrice(held *catalogv1.ObservedPrice, settings []setting) draft {
 	return drafted(Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: held.GetPrice().GetId(), StripePriceID: held.GetStripeId(),
@@ -184,8 +191,8 @@ func (d *differ) ofPrice(held *catalogv1.ObservedPrice, settings []setting) draf
 	}, settings)
 }
 
-// match finds the held price that can stand for a wanted one: it carries the wanted one's id, and differs from it
-// in nothing that Stripe never changes.
+// match returns the held price that can represent a wanted one, or nil. It carries the wanted id, and equals the wanted
+// price in all fields that Stripe never changes.
 func (d *differ) match(want *catalogv1.Price) *catalogv1.ObservedPrice {
 	for _, held := range d.held {
 		if held.GetPrice().GetId() == want.GetId() && d.canBecome(held.GetPrice(), want) {
@@ -197,20 +204,20 @@ func (d *differ) match(want *catalogv1.Price) *catalogv1.ObservedPrice {
 
 func (d *differ) canBecome(have, want *catalogv1.Price) bool { return len(d.misfits(have, want)) == 0 }
 
-// misfits names the fields in which a held price can never become the wanted one.
+// misfits returns the fields that keep a held price from ever becoming the wanted one.
 func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
 	for _, f := range priceIdentity {
 		if !slices.Equal(f.write(have), f.write(want)) {
 			fields = append(fields, f.name)
 		}
 	}
-	// Stripe lets tax_behavior move off unspecified only.
+	// Stripe lets tax_behavior change only from unspecified.
 	if have.GetTaxBehavior() != "unspecified" && have.GetTaxBehavior() != want.GetTaxBehavior() {
 		fields = append(fields, "tax_behavior")
 	}
 	for _, currency := range slices.Sorted(maps.Keys(have.GetCurrencyOptions())) {
 		h, w := have.GetCurrencyOptions()[currency], want.GetCurrencyOptions()[currency]
-		// An option can be added or given another amount; that one can be taken away is nowhere promised.
+		// An option can be added or get another amount. Stripe does not document that one can be removed.
 		if w == nil || h.GetTaxBehavior() != "unspecified" && h.GetTaxBehavior() != w.GetTaxBehavior() {
 			fields = append(fields, "currency_options."+currency)
 		}
@@ -218,13 +225,14 @@ func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
 	return fields
 }
 
-// madeWithProduct says whether a price to be created can be made by the call that creates the product.
+// madeWithProduct reports whether the call that creates the product can also create a price.
 func (d *differ) madeWithProduct(want *catalogv1.Price) bool {
 	return d.have == nil && d.managed("default_price") && d.want.GetDefaultPrice() == want.GetId() &&
 		fitsDefaultPriceData(want)
 }
 
-// completePrice gives the price that is made with the product what that call cannot carry.
+// completePrice adds a step for the lookup key and nickname, which the call that creates a product and its price cannot
+// carry.
 func (d *differ) completePrice(want *catalogv1.Price) {
 	settings := optional(lookupKey(want), want.GetNickname(), "nickname")
 	d.keepPrices = append(d.keepPrices, drafted(Step{
@@ -232,12 +240,12 @@ func (d *differ) completePrice(want *catalogv1.Price) {
 	}, settings))
 }
 
-// lookupKey writes a price's lookup key, which is taken from the price that holds it now.
+// lookupKey writes a price's lookup key. Stripe transfers the key from the price that has it now.
 func lookupKey(want *catalogv1.Price) []setting {
 	return []setting{set(LookupKey(want), "lookup_key"), set("true", "transfer_lookup_key")}
 }
 
-// managedByCreation are the metadata keys of a new price that are Driftless's.
+// managedByCreation returns the metadata keys of a new price that Driftless manages.
 func (d *differ) managedByCreation(want *catalogv1.Price) []string {
 	return managedAfter(priceMetadata(want), []string{PriceMarker}, d.managed("prices.metadata"))
 }
@@ -265,7 +273,7 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 	if !have.GetActive() {
 		settings = append(settings, set("true", "active"))
 	}
-	// Without a key nobody finds the price, whatever is mapped.
+	// Without a lookup key nobody finds the price, so the mapping does not matter here.
 	ours := d.managed("prices.lookup_key") || want.GetLookupKey() != "" || have.GetLookupKey() == ""
 	if ours && have.GetLookupKey() != LookupKey(want) {
 		settings = append(settings, lookupKey(want)...)
@@ -333,7 +341,7 @@ func (d *differ) product() {
 func (d *differ) newProduct() {
 	settings := text("id", d.stripeID)
 	for _, f := range productFields {
-		// Stripe makes no product without a name, whoever is to look after it.
+		// Stripe creates no product without a name, so the name is sent even if the mapping leaves it out.
 		if !d.managed(f.name) && f.name != "name" {
 			continue
 		}
@@ -360,13 +368,13 @@ func (d *differ) newProduct() {
 	}
 }
 
-// defaultPrice returns the setting that moves or clears the product's default price, if it must change.
+// defaultPrice returns the setting that moves or clears the product's default price, and whether it must change.
 func (d *differ) defaultPrice() (setting, bool) {
 	have, want := d.have.GetDefaultPrice(), d.want.GetDefaultPrice()
 	successor, retiring := d.retired[have]
 	if !d.managed("default_price") {
-		// Nobody's wish but Stripe's: a price cannot be archived while it is the default. The one that takes its
-		// place in the catalog follows it.
+		// Only Stripe's rule counts here: a default price cannot be archived. The default moves to the price that
+		// replaces it in the catalog.
 		if want = successor; !retiring {
 			if want = d.formerDefault(); have != "" || want == "" {
 				return setting{}, false
@@ -384,13 +392,13 @@ func (d *differ) defaultPrice() (setting, bool) {
 	case want == "" || retiring:
 		return set("", "default_price"), have != ""
 	default:
-		// A price that the catalog does not sell at: Validate refuses this before it comes here.
+		// The catalog does not sell at this price. Validate refuses such a product earlier.
 		return setting{}, false
 	}
 }
 
-// LookupKey is the lookup key a price has in Stripe: the catalog's, or else the catalog's price id, by which the
-// price can be found again whatever happens to the records of it here.
+// LookupKey returns the lookup key that a price has in Stripe: the catalog's, or else the catalog's price id. The key
+// finds the price even if Driftless's records are lost.
 func LookupKey(p *catalogv1.Price) string {
 	return cmp.Or(p.GetLookupKey(), p.GetId())
 }

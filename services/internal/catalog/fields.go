@@ -8,9 +8,9 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// field says how one of Stripe's fields is written: as the settings that would give an object its value. Two
-// values are equal when they are written alike. A field without a value is written as Stripe clears it, or as
-// nothing where Stripe cannot clear it.
+// field defines how one of Stripe's fields is written: as the settings that would give an object its value. Two values
+// are equal when they are written alike. A field without a value is written as Stripe clears it, or as nothing where
+// Stripe cannot clear it.
 type field[T any] struct {
 	name  string
 	write func(T) []setting
@@ -18,8 +18,8 @@ type field[T any] struct {
 
 func text(name, value string) []setting { return []setting{set(value, name)} }
 
-// productFields are the fields of a product that Driftless writes. Metadata, which Stripe merges by key, and
-// default_price, which refers to another object, are handled by Diff itself.
+// productFields are the fields of a product that Driftless writes. Diff itself handles metadata, which Stripe merges by
+// key, and default_price, which refers to another object.
 var productFields = []field[*catalogv1.Product]{
 	{"active", func(p *catalogv1.Product) []setting { return text("active", strconv.FormatBool(p.GetActive())) }},
 	{"description", func(p *catalogv1.Product) []setting { return text("description", p.GetDescription()) }},
@@ -53,7 +53,7 @@ var productFields = []field[*catalogv1.Product]{
 	{"url", func(p *catalogv1.Product) []setting { return text("url", p.GetUrl()) }},
 }
 
-// priceIdentity are the fields of a price that Stripe never changes: another value means another Stripe price.
+// priceIdentity are the fields of a price that Stripe never changes. Another value means another Stripe price.
 var priceIdentity = []field[*catalogv1.Price]{
 	{"billing_scheme", func(p *catalogv1.Price) []setting { return text("billing_scheme", p.GetBillingScheme()) }},
 	{"currency", func(p *catalogv1.Price) []setting { return text("currency", p.GetCurrency()) }},
@@ -80,7 +80,7 @@ var priceIdentity = []field[*catalogv1.Price]{
 	}},
 }
 
-// newPrice writes what a price is created with besides its identity and its names.
+// newPrice writes the rest of a new price: everything except its identity, lookup key and nickname.
 func newPrice(p *catalogv1.Price) []setting {
 	out := currencyOptions(p.GetCurrencyOptions())
 	if p.GetTaxBehavior() != "unspecified" {
@@ -92,8 +92,8 @@ func newPrice(p *catalogv1.Price) []setting {
 	return out
 }
 
-// fitsDefaultPriceData says whether default_price_data, with which a product is created, can carry all of a price but
-// its lookup key and nickname.
+// fitsDefaultPriceData reports whether default_price_data can carry all of a price except its lookup key and nickname.
+// Stripe creates a product together with its default price from default_price_data.
 func fitsDefaultPriceData(p *catalogv1.Price) bool {
 	r := p.GetRecurring()
 	return p.GetBillingScheme() == "per_unit" && len(p.GetTiers()) == 0 && p.GetTiersMode() == "" &&
@@ -103,7 +103,7 @@ func fitsDefaultPriceData(p *catalogv1.Price) bool {
 				r.GetTrialPeriodDays() == 0)
 }
 
-// defaultPriceData writes a price that fits it as a product's default_price_data.
+// defaultPriceData writes a price that fits it as the default_price_data of a product.
 func defaultPriceData(p *catalogv1.Price) []setting {
 	var out []setting
 	for _, f := range priceIdentity {
@@ -138,7 +138,7 @@ func currencyOptions(options map[string]*catalogv1.CurrencyOption) []setting {
 	return out
 }
 
-// list writes a list of texts, or of structures whose one part is named.
+// list writes a list of texts, or of structures that have one part with the given name.
 func list(name string, values []string, part string) []setting {
 	if len(values) == 0 {
 		return text(name, "")

@@ -10,32 +10,33 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// ProductMarker is the metadata key under which a Stripe product of another id carries the catalog's id of the product
-// that stands for it, so that the link can be found again whatever happens to the records here.
+// ProductMarker is the metadata key under which a Stripe product with another id carries its catalog id. The mark finds
+// the link again even if Driftless's records are lost.
 const ProductMarker = "driftless_product"
 
-// StripeID is the id under which Stripe holds the product, or would.
+// StripeID returns the id under which Stripe holds the product, or would hold it.
 func StripeID(o *catalogv1.Observed) string { return cmp.Or(o.GetStripeId(), o.GetProductId()) }
 
-// Managed says whether Driftless has brought the product to a state of the catalog, or adopted it: before that, what
-// Stripe holds may be somebody's whom nobody has asked yet.
+// Managed reports whether Driftless has brought the product to a state of the catalog, or adopted it. Before that, the
+// product in Stripe may belong to somebody who has not agreed.
 func Managed(o *catalogv1.Observed) bool { return o.GetVersion() > 0 || o.GetStripeId() != "" }
 
-// Adoption says which of Stripe's objects are to stand for a product of the catalog and its prices.
+// Adoption names the objects in Stripe that shall represent a product of the catalog and its prices.
 type Adoption struct {
-	// StripeID of the product.
+	// StripeID is Stripe's id of the product.
 	StripeID string
-	// Prices are Stripe's ids by the catalog's ids of prices.
+	// Prices maps the catalog's ids of prices to Stripe's.
 	Prices map[string]string
-	// Replace are the catalog's ids of those prices whose Stripe price may be archived and replaced, since it differs
-	// in what Stripe never changes.
+	// Replace are the catalog's ids of prices whose Stripe price may be archived and replaced, because it differs in a
+	// field that Stripe never changes.
 	Replace []string
 }
 
-// Adopt records, in place, that Stripe's objects stand for the catalog's, as Stripe was just read to hold them. Diff
-// then has the steps that mark them and make them equal. It changes nothing and returns an error that says why, in
-// words for an operator, if the catalog has no such product or price, Stripe holds none, or either stands for another
-// already. To repeat an adoption that has been recorded is no error.
+// Adopt records in place that objects in Stripe represent objects of the catalog. product and prices are Stripe's state
+// as just read. Diff then returns the steps that mark the objects and make them equal.
+//
+// Adopt changes nothing and returns an error for an operator in three cases: the catalog has no such product or price,
+// Stripe has none, or either is already linked to another. It is no error to repeat a recorded adoption.
 func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, product ProductSighting,
 	prices []PriceSighting,
 ) error {
@@ -61,7 +62,7 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 		return err
 	}
 	if a.StripeID != o.GetProductId() && o.GetStripeId() == "" {
-		// What was known is of another product of Stripe's.
+		// The recorded state belongs to another product in Stripe.
 		o.Product, o.ProductUpdated, o.ProductSeen, o.Deleted, o.Prices, o.ManagedMetadata = nil, 0, 0, false, nil, nil
 	}
 	o.StripeId = a.StripeID
@@ -76,10 +77,10 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 	return nil
 }
 
-// MaxMetadata is how many keys of metadata Stripe takes on an object.
+// MaxMetadata is the maximum number of metadata keys that Stripe accepts on an object.
 const MaxMetadata = 50
 
-// MetadataKeys is how many keys of metadata Driftless writes on the product under an id of Stripe's.
+// MetadataKeys returns how many metadata keys Driftless writes on the product under the given Stripe id.
 func MetadataKeys(p *catalogv1.Product, stripeID string) int {
 	n := len(p.GetMetadata())
 	if _, has := p.GetMetadata()[ProductMarker]; !has && stripeID != p.GetId() {
@@ -116,9 +117,9 @@ func adoptable(change *catalogv1.ProductChange, a Adoption, prices []PriceSighti
 	return nil
 }
 
-// StructureDiffers names the fields in which a price of Stripe's cannot become the catalog's price of this id, because
-// Stripe never changes them; fields that the catalog does not manage are left out. ok is false if the desired state has
-// no such active price.
+// StructureDiffers returns the fields that keep a Stripe price from becoming the catalog's price of this id, because
+// Stripe never changes them. It leaves out fields that the catalog does not manage. ok is false if the desired state
+// has no such active price.
 func StructureDiffers(change *catalogv1.ProductChange, id string, held *catalogv1.Price) (fields []string, ok bool) {
 	held = CanonicalPrice(held)
 	held.Id = id
@@ -134,8 +135,8 @@ func StructureDiffers(change *catalogv1.ProductChange, id string, held *catalogv
 	return nil, false
 }
 
-// productMetadata is what the product's metadata is to hold, and whether that is all that Driftless may hold there; the
-// mark is written even where the mapping leaves metadata to others.
+// productMetadata returns the metadata that the product must hold, and whether Driftless may remove other keys that it
+// manages. The mark is written even if the mapping leaves metadata to others.
 func (d *differ) productMetadata() (want map[string]string, managed bool) {
 	managed = d.managed("metadata")
 	if managed {
@@ -151,5 +152,6 @@ func (d *differ) productMetadata() (want map[string]string, managed bool) {
 	return want, managed
 }
 
-// linked says whether the product carries its mark in Stripe: one that has left the catalog keeps what it has.
+// linked reports whether the product must carry its mark in Stripe. A product that has left the catalog keeps the
+// metadata that it has.
 func (d *differ) linked() bool { return d.stripeID != d.productID && !d.deleted }

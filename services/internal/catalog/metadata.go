@@ -14,8 +14,8 @@ func priceMetadata(p *catalogv1.Price) map[string]string {
 	return m
 }
 
-// metadataChanges sets what differs and, with remove, clears the managed keys that are no longer wanted. Stripe
-// merges by key: keys not named survive.
+// metadataChanges sets the keys that differ. With remove, it also clears managed keys that are no longer wanted. Stripe
+// merges by key, so other keys stay.
 func metadataChanges(want, have map[string]string, managed []string, remove bool) []setting {
 	var out []setting
 	for k, v := range want {

@@ -13,23 +13,24 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Decision is a difference and what is to be done about it.
+// Decision is a difference and the action for it.
 type Decision struct {
 	Difference
 	Action Action
 }
 
-// Resolution is what a policy makes of the differences of a product.
+// Resolution is the result of a policy for the differences of a product.
 type Resolution struct {
-	// Effective is what Stripe is to be brought to: the desired state, with Stripe's own values where those stay. It is
-	// the desired state itself where the policy changes nothing.
+	// Effective is the state that Stripe shall have: the desired state, with Stripe's own values where those stay. It
+	// is the desired state itself if the policy changes nothing.
 	Effective *catalogv1.ProductChange
-	// Decisions are about all differences, in the order of their fields where they stay, and then in Diff's order.
+	// Decisions cover all differences. Those that stay come first, in the order of their fields. The others follow in
+	// Diff's order.
 	Decisions []Decision
 }
 
-// Exceptions are fields, as differences name them, for which a person has decided otherwise than the policy, or has yet
-// to.
+// Exceptions are fields, as differences name them, for which an operator has decided against the policy, or has yet to
+// decide.
 type Exceptions struct {
 	// Overwrite fields get the catalog's value.
 	Overwrite []string
@@ -37,14 +38,18 @@ type Exceptions struct {
 	Leave []string
 }
 
-// Resolve applies a policy: Diff(Effective, observed) overwrites no field that Stripe owns, none whose newest value is
-// Stripe's, and none that is only to be reported and that the catalog has not changed since both sides agreed. What is
-// not in Stripe is created with the catalog's values, whoever owns them, and a product that leaves the catalog is
-// archived. Whole objects are the catalog's: where they differ and the policy's default is to report, that is reported,
-// and yet part of the effective state, so that the next change in the catalog brings it.
+// Resolve applies a policy. Diff(Effective, observed) overwrites none of these fields:
+//   - a field that Stripe owns;
+//   - a field whose latest value is Stripe's, if the latest value owns it;
+//   - a field that is only reported, and that the catalog has not changed since both sides agreed.
 //
-// Keys of metadata that Driftless did not write and that the catalog does not have differ from it only if Stripe, or
-// the newest value, owns them. Neither argument is modified.
+// An object that Stripe lacks is created with the catalog's values, whatever the owner of its fields. A product that
+// leaves the catalog is archived. The catalog owns whole objects. If the policy's default is Report, a missing or
+// superfluous object is reported. It is still part of the effective state, so the next change in the catalog repairs
+// it.
+//
+// Metadata keys that Driftless did not write and that the catalog does not have count as a difference only if Stripe or
+// the latest value owns them. Resolve modifies neither argument.
 func Resolve(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed, x Exceptions) Resolution {
 	r := Resolution{Effective: desired}
 	if desired.GetProduct() != nil && observed.GetProduct() != nil && (!policy.plain() || len(x.Leave) > 0) {
@@ -68,7 +73,7 @@ func Resolve(policy *Policy, desired *catalogv1.ProductChange, observed *catalog
 	return r
 }
 
-// objects says whether a difference is about a whole object, and not about a field that could stay as it is.
+// objects reports whether a difference is about a whole object, and not about a field that could stay as it is.
 func objects(d Difference, desired *catalogv1.ProductChange) bool {
 	switch d.Kind {
 	case Missing, Extra, PriceStructure:
@@ -84,10 +89,10 @@ func objects(d Difference, desired *catalogv1.ProductChange) bool {
 	}
 }
 
-// Steps are the calls that bring Stripe to the effective state.
+// Steps returns the calls that bring Stripe to the effective state.
 func (r Resolution) Steps(observed *catalogv1.Observed) []Step { return Diff(r.Effective, observed) }
 
-// resolver settles the fields of a product that is on both sides.
+// resolver decides the fields of a product that is on both sides.
 type resolver struct {
 	*differ
 	policy  *Policy
@@ -96,7 +101,7 @@ type resolver struct {
 	x       Exceptions
 	out     Resolution
 	eff     *catalogv1.ProductChange
-	// all has archived prices' fields looked at too.
+	// all includes the fields of archived prices.
 	all bool
 }
 
@@ -135,9 +140,9 @@ type boundField struct {
 	name, price     string
 	rule            Rule
 	catalog, stripe string
-	// at is the second of Stripe's clock by which its value was there.
+	// at is a second of Stripe's clock at which Stripe had the value.
 	at int64
-	// keep gives the effective state Stripe's value.
+	// keep copies Stripe's value to the effective state.
 	keep func()
 }
 
@@ -145,7 +150,7 @@ func (f boundField) difference() Difference {
 	return Difference{Kind: f.kind, Field: f.name, Price: f.price, Catalog: f.catalog, Stripe: f.stripe}
 }
 
-// settle says what is done about a field whose values differ.
+// settle returns the action for a field whose values differ.
 func (r *resolver) settle(f boundField) Action {
 	switch {
 	case slices.Contains(r.x.Leave, f.name):
@@ -157,13 +162,13 @@ func (r *resolver) settle(f boundField) Action {
 		return Repair
 	}
 	if f.kind == ArchivedInStripe && r.returns("active", f.price) {
-		// It was Driftless's own doing: Stripe's side has said nothing.
+		// Driftless itself archived it, so nobody changed the value in Stripe.
 		return Repair
 	}
 	base, known := r.base(f.name)
 	if !known && f.rule.Owner == OwnerCatalog && r.observed.GetVersion() > 0 &&
 		r.desired.GetVersion() > r.observed.GetVersion() {
-		// The product was pushed under another policy: its new version counts as a whole.
+		// The product was pushed under another policy, so all fields of its new version count as changed.
 		return Repair
 	}
 	catalogMoved, stripeMoved := known && base.GetCatalog() != hash(f.catalog),
@@ -189,9 +194,9 @@ func (r *resolver) settle(f boundField) Action {
 	return f.rule.Action
 }
 
-// retires says whether a price of Driftless's, which may be the default, is to be archived.
+// retires reports whether one of Driftless's prices, which may be the default, is to be archived.
 func (r *resolver) retires(id string) bool {
-	// Prices of others have no id here: they stand for no default price, and least for none.
+	// Prices of others have no id here, so they match neither a default price nor "no default price".
 	if id == "" || r.predecessor(id) == nil {
 		return false
 	}
@@ -199,12 +204,12 @@ func (r *resolver) retires(id string) bool {
 	return price == nil || price.Active != nil && !price.GetActive()
 }
 
-// canWriteBack says whether the catalog could have Stripe's value: it has no name for a price that is not its own.
+// canWriteBack reports whether the catalog can take Stripe's value. It has no id for a price that is not its own.
 func (r *resolver) canWriteBack(f boundField) bool {
 	return f.name != "default_price" || f.stripe == "" || r.wanted(f.stripe) != nil
 }
 
-// committed is the second of the newest commit to the product.
+// committed returns the second of the latest commit to the product.
 func committed(desired *catalogv1.ProductChange) int64 {
 	for _, t := range []*timestamppb.Timestamp{desired.GetCommittedAt(), desired.GetCapturedAt()} {
 		if t != nil {
@@ -223,17 +228,17 @@ func (r *resolver) base(field string) (*catalogv1.AgreedField, bool) {
 	return nil, r.policy != nil && r.agreed.GetFieldsKept() == r.policy.kept && r.policy.kept != 0
 }
 
-// bound says whether a field's value may stay as Stripe has it.
+// bound reports whether a field's value may stay as Stripe has it.
 func (r *resolver) bound(field string, rule Rule) bool {
 	return rule.Action != Repair || slices.Contains(r.x.Leave, field)
 }
 
-// eachField yields every field of both sides that is bound, with what both hold.
+// eachField yields every bound field of the product and its prices, with the values of both sides.
 func (r *resolver) eachField(yield func(boundField)) {
 	product := r.eff.GetProduct()
 	for _, f := range productFields {
 		want := f.write(r.want)
-		// Stripe cannot clear shippable: where it has no value in the catalog, only Stripe can own it.
+		// Stripe cannot clear shippable. If the catalog has no value, only Stripe can own the field.
 		clears := want != nil || r.policy.Rule(f.name).Owner != OwnerCatalog
 		ours := clears && (r.managed(f.name) || r.returns(f.name, ""))
 		if rule := r.policy.Rule(f.name); ours && r.bound(f.name, rule) {
@@ -304,7 +309,7 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 		b.keep = func() { setPrice(price, name, have) }
 		if name == "lookup_key" {
 			if b.catalog = LookupKey(want); b.stripe == "" {
-				// Without a key nobody finds the price: the catalog's is written again.
+				// Without a lookup key nobody finds the price, so the catalog's key is written again.
 				return
 			}
 		}
@@ -312,7 +317,7 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 	}
 	one("active", archivedWhere(priceText("active", want)))
 	if !r.all && price.Active != nil && !price.GetActive() {
-		// What an archived price says can wait until it is wanted again: see Diff.
+		// The other fields of an archived price can wait until the catalog wants it again: see Diff.
 		return
 	}
 	for _, name := range priceFields {
@@ -334,7 +339,7 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 	}
 }
 
-// changed is when one of the product's Stripe prices came to be as it is.
+// changed returns the second in which one of the product's Stripe prices got its present state.
 func (r *resolver) changed(stripeID string) int64 {
 	for _, p := range r.observed.GetPrices() {
 		if p.GetStripeId() == stripeID {
@@ -344,7 +349,7 @@ func (r *resolver) changed(stripeID string) int64 {
 	return 0
 }
 
-// eachKey yields the bound keys of a product's or a price's metadata.
+// eachKey yields the bound metadata keys of a product or a price.
 func (r *resolver) eachKey(price string, want, have map[string]string, managed []string, at int64,
 	target func() *map[string]string, yield func(boundField),
 ) {
@@ -380,7 +385,7 @@ func (r *resolver) eachKey(price string, want, have map[string]string, managed [
 	}
 }
 
-// unwantedLeft are the prices that the catalog does not have and that are left active.
+// unwantedLeft returns the prices that the catalog does not have and that stay active.
 func (r *resolver) unwantedLeft() (ids []string) {
 	for _, h := range r.held {
 		id := h.GetPrice().GetId()
@@ -410,7 +415,7 @@ func (r *resolver) keepUnwanted(id string) {
 	})
 }
 
-// dropInvalid wants a price as the catalog has it where Stripe's values would make one that breaks Stripe's rules.
+// dropInvalid restores the catalog's price where Stripe's values would make one that breaks Stripe's rules.
 func (r *resolver) dropInvalid() {
 	if len(r.out.Decisions) == 0 {
 		return
@@ -428,7 +433,7 @@ func (r *resolver) dropInvalid() {
 	}
 }
 
-// dropTakenKeys wants a lookup key as the catalog has it where the one that would stay is that of another price.
+// dropTakenKeys restores the catalog's lookup key where the one that would stay belongs to another price.
 func (r *resolver) dropTakenKeys() {
 	prices := r.eff.GetProduct().GetPrices()
 	for _, p := range prices {
@@ -453,8 +458,8 @@ func priceOf(p *catalogv1.Product, id string) *catalogv1.Price {
 	return nil
 }
 
-// Agree records, in place, what both sides hold of the fields that the policy does not simply have overwritten, where
-// they agree. Push calls it in the write that ends a pass.
+// Agree records in place the values on which both sides agree, for the fields that the policy does not simply
+// overwrite. Push calls it in the write that ends a pass.
 func Agree(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
 	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil {
 		observed.Agreed = nil
@@ -467,7 +472,7 @@ func Agree(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1
 		base, known := r.base(f.name)
 		entry := noted(f, base)
 		if f.catalog == f.stripe || !known {
-			// What differs and was not known counts from now.
+			// A difference that was not known before counts from now on.
 			entry.Catalog, entry.Stripe, entry.Newer, entry.NewerAt = hash(f.catalog), hash(f.stripe), 0, 0
 		}
 		next.Fields = appendEntry(next.GetFields(), entry)
@@ -477,8 +482,8 @@ func Agree(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1
 	observed.Agreed = next
 }
 
-// RecordStripeEdits records, in place, since when Stripe has values that are not the agreed ones: a write of
-// Driftless's own must not make them look younger. Push calls it in the write that plans a pass.
+// RecordStripeEdits records in place since when Stripe has values other than the agreed ones. A write of Driftless must
+// not make these edits look more recent. Push calls it in the write that plans a pass.
 func RecordStripeEdits(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
 	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil ||
 		observed.GetAgreed().GetFieldsKept() != policy.kept {
@@ -503,7 +508,7 @@ func RecordStripeEdits(policy *Policy, desired *catalogv1.ProductChange, observe
 	observed.Agreed = next
 }
 
-// noted is the entry of a field with Stripe's newest value in it.
+// noted returns the entry of a field with Stripe's latest value in it.
 func noted(f boundField, base *catalogv1.AgreedField) *catalogv1.AgreedField {
 	entry := &catalogv1.AgreedField{
 		Field:   f.name,

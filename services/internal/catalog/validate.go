@@ -16,14 +16,14 @@ import (
 type Violation struct {
 	// Field is a path in Stripe's names: prices["mug-eur"].currency.
 	Field string
-	// Message says what the field must be.
+	// Message states what the field must be.
 	Message string
 }
 
 func (v Violation) String() string { return v.Field + ": " + v.Message }
 
-// PricePath is the path of one of a product's prices: it names the price by its id, which says more to the reader of a
-// message than its position. A price without an id is named by its position.
+// PricePath returns the path of one of a product's prices. It names the price by its id, which helps the reader of a
+// message more than its position. A price without an id is named by its position.
 func PricePath(p *catalogv1.Product, i int) string {
 	if i < len(p.GetPrices()) && p.GetPrices()[i].GetId() != "" {
 		return fmt.Sprintf("prices[%q]", Abridged(p.GetPrices()[i].GetId()))
@@ -31,20 +31,21 @@ func PricePath(p *catalogv1.Product, i int) string {
 	return fmt.Sprintf("prices[%d]", i)
 }
 
-// MaxViolations is how many are collected: nobody reads on after so many. Collection ends with the first one beyond.
+// MaxViolations limits the violations that are collected, since nobody reads more. Collection ends with the first one
+// beyond the limit.
 const MaxViolations = 100
 
-// MaxParts is how many tiers and currency options a price may have in all. Stripe has 135 currencies; it does not say
-// how many tiers a price may have.
+// MaxParts is the maximum number of tiers and currency options of a price together. Stripe has 135 currencies, and does
+// not document how many tiers a price may have.
 const MaxParts = 5000
 
-// longestShown is how many characters of a value are shown in a message: as many as an id may have.
+// longestShown is the maximum number of characters of a value in a message: the maximum length of an id.
 const longestShown = 255
 
-// Abridged is a value for a message: its beginning if it is longer than an id may be.
+// Abridged returns a value for a message. It cuts a value that is longer than an id may be.
 func Abridged(s string) string { return AbridgedTo(s, longestShown) }
 
-// AbridgedTo is the first so many characters of a text that has more.
+// AbridgedTo returns a text, cut after the given number of characters.
 func AbridgedTo(s string, characters int) string {
 	n := 0
 	for i := range s {
@@ -56,7 +57,7 @@ func AbridgedTo(s string, characters int) string {
 	return s
 }
 
-// Oversized are the lists of a product that are so long that nothing else is looked at.
+// Oversized returns a violation for each list of a product that is too long for any other check.
 func Oversized(p *catalogv1.Product) []Violation {
 	v := &validator{}
 	most := func(path string, n, limit int, what string) {
@@ -81,15 +82,15 @@ func Oversized(p *catalogv1.Product) []Violation {
 	return v.violations
 }
 
-// Validate checks what the annotations of the contract cannot say: rules between fields, currencies, tiers. It
-// assumes nothing about the annotations having been checked. It returns at most MaxViolations and one.
+// Validate checks rules that the annotations of the contract cannot express: rules between fields, currencies, tiers.
+// It does not assume that the annotations were checked. It returns at most MaxViolations+1 violations.
 func Validate(p *catalogv1.Product) []Violation {
 	v := &validator{}
 	if d := p.GetStatementDescriptor(); d != "" &&
 		!strings.ContainsFunc(d, func(r rune) bool { return r <= unicode.MaxASCII && unicode.IsLetter(r) }) {
 		v.add("statement_descriptor", "must hold at least one Latin letter")
 	}
-	// How often each is used. It is told once, however often that is.
+	// How often each id and key is used. Each repetition is reported once.
 	ids, keys := map[string]int{}, map[string]int{}
 	defaultOK := p.GetDefaultPrice() == ""
 	for i, price := range p.GetPrices() {
@@ -174,8 +175,8 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 	}
 }
 
-// currency checks the syntax only: which currencies there are is for Stripe to say. Libraries' tables of ISO 4217 lag
-// behind it (XCG, SLE), and Stripe has codes that are not of ISO 4217 (usdc).
+// currency checks the syntax only, and leaves the list of currencies to Stripe. Libraries' tables of ISO 4217 are older
+// than Stripe's (XCG, SLE), and Stripe has codes that ISO 4217 lacks (usdc).
 func (v *validator) currency(path, code string) {
 	if len(code) < 3 || len(code) > 8 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyz") != "" {
 		v.add(path, fmt.Sprintf("must be a currency code of 3 to 8 letters in lower case, such as eur, not %q",
@@ -183,7 +184,7 @@ func (v *validator) currency(path, code string) {
 	}
 }
 
-// oneAmount checks a price or one of its currency options.
+// oneAmount checks the amount of a price or of one of its currency options.
 func (v *validator) oneAmount(path string, p interface {
 	GetUnitAmount() string
 	GetUnitAmountDecimal() string
@@ -205,7 +206,7 @@ func (v *validator) oneAmount(path string, p interface {
 	}
 }
 
-// longestRecurrence is how far apart Stripe lets two payments lie.
+// longestRecurrence is the maximum interval that Stripe allows between two payments.
 var longestRecurrence = map[string]uint32{"day": 1095, "week": 156, "month": 36, "year": 3}
 
 func (v *validator) recurring(path string, r *catalogv1.Recurring) {
@@ -265,7 +266,7 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 }
 
 func (v *validator) custom(path string, c *catalogv1.CustomUnitAmount) {
-	// A bound that is not given, or is no number, bounds nothing.
+	// A bound that is missing or not a number limits nothing.
 	above := func(a, b string) bool {
 		x, ok1 := number(a)
 		y, ok2 := number(b)

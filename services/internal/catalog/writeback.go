@@ -8,9 +8,9 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// TakeFromStripe returns the product as the catalog is to have it: its desired state with Stripe's values for the
-// fields given, as differences name them. taken are those of the fields that the catalog can have: structures of prices
-// and whole objects are not among them. Nil if one of the sides has no such product.
+// TakeFromStripe returns the desired state with Stripe's values for the given fields, which are named as in
+// differences. taken are the fields that the catalog can have; structures of prices and whole objects are not among
+// them. The product is nil if one of the sides has no such product.
 func TakeFromStripe(desired *catalogv1.ProductChange, observed *catalogv1.Observed,
 	fields []string,
 ) (product *catalogv1.Product, taken []string) {
@@ -77,13 +77,13 @@ func takeKey(into, from map[string]string, key string) map[string]string {
 	return into
 }
 
-// isProductField reports whether a field of a product can be taken over by itself.
+// isProductField reports whether a field of a product can be copied by itself.
 func isProductField(name string) bool {
 	f, ok := lookUpField(productTable, name)
 	return ok && f.Ownable
 }
 
-// isPriceField reports whether a field of a price can be taken over by itself.
+// isPriceField reports whether a field of a price can be copied by itself.
 func isPriceField(name string) bool {
 	f, ok := lookUpField(priceTable, name)
 	return ok && f.Ownable
