@@ -89,7 +89,7 @@ func TestAdmin(t *testing.T) {
 	require.ErrorContains(t, err, "call the Stripe simulator")
 }
 
-func TestRunServesUntilToldToStop(t *testing.T) {
+func TestRun_ServesUntilContextEnds(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestKeys(t *testing.T) {
+func TestAuth_Keys(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	as := func(authorization, method, path string, pairs ...string) *response {
@@ -41,7 +41,7 @@ func TestKeys(t *testing.T) {
 		"Unrecognized request URL (GET: /v1/customers)")
 }
 
-func TestRestrictedKeys(t *testing.T) {
+func TestAuth_RestrictedKeys(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{
 		Accounts: []string{"acct_known"},
@@ -71,7 +71,7 @@ func TestRestrictedKeys(t *testing.T) {
 		refused(http.StatusForbidden, "account_invalid", "", "does not have access to account 'acct_none'")
 }
 
-func TestBadConfigurations(t *testing.T) {
+func TestNew_RefusesBadConfiguration(t *testing.T) {
 	t.Parallel()
 	for words, cfg := range map[string]stripesim.Config{
 		"must start with sk_test_":    {APIKeys: []stripesim.APIKey{{Key: "key"}}},

@@ -226,7 +226,7 @@ func (c *checkingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-func TestAnswersHaveEveryFieldOfStripes(t *testing.T) {
+func TestAnswers_HaveEveryFieldOfStripe(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{APIVersion: "2026-08-26.dahlia"})
 	id := h.made("/v1/products", "name", "Lamp", "default_price_data[currency]", "usd",
@@ -262,7 +262,7 @@ func TestAnswersHaveEveryFieldOfStripes(t *testing.T) {
 }
 
 // The check must be able to fail: each of these is a right answer with one thing wrong.
-func TestCheckRejectsWrongAnswers(t *testing.T) {
+func TestContractCheck_RejectsWrongAnswers(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	product := h.post("/v1/products", "name", "Lamp", "id", "lamp").ok().raw

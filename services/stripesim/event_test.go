@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestEventsTellWhatChanged(t *testing.T) {
+func TestEvents_ShowWhatChanged(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now})

@@ -11,7 +11,7 @@ import (
 )
 
 // What each fault does to a request, and whether the request was executed.
-func TestFaultsOfRequests(t *testing.T) {
+func TestFaults_OfRequests(t *testing.T) {
 	t.Parallel()
 	for kind, c := range map[stripesim.FaultKind]struct {
 		status   int // 0: no answer
@@ -83,7 +83,7 @@ func TestFaultsOfRequests(t *testing.T) {
 	}
 }
 
-func TestFaultsAreAimed(t *testing.T) {
+func TestFaults_MatchFilters(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
@@ -126,7 +126,7 @@ func TestFaultsAreAimed(t *testing.T) {
 	}
 }
 
-func TestFaults_RefuseOneKeyOrInTheWordsGiven(t *testing.T) {
+func TestFaults_RefuseKeyOrUseGivenMessage(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
@@ -155,7 +155,7 @@ func TestFaults_RefuseOneKeyOrInTheWordsGiven(t *testing.T) {
 	}
 }
 
-func TestFaultsComeInNumbers(t *testing.T) {
+func TestFaults_CountAndSkip(t *testing.T) {
 	t.Parallel()
 	pattern := func(f stripesim.Fault) string {
 		f.Kind = stripesim.FaultUnavailable
@@ -186,7 +186,7 @@ func TestFaultsComeInNumbers(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestObjectsCanBeLocked(t *testing.T) {
+func TestLockObjects_RefusesConcurrentWrite(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{LockObjects: true})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")

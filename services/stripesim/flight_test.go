@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestWritesInFlight(t *testing.T) {
+func TestStats_CountWritesInFlight(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	price := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")

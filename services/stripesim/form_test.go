@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestForms(t *testing.T) {
+func TestParseForm(t *testing.T) {
 	t.Parallel()
 	f, pairs, r := parseForm(
 		"name=a+b%26c&metadata[a%20b]=1&metadata%5Bc%5D=2&images[]=x&images[]=y&tiers[][up_to]=5&tiers[][unit]=1&tiers[][up_to]=inf&list[10]=k&list[9]=j")
@@ -36,7 +36,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-func TestDecimalsAreExact(t *testing.T) {
+func TestDecimal_IsExact(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		whole := rapid.StringMatching(`[0-9]{1,18}`).Draw(r, "whole")

@@ -21,7 +21,7 @@ func (h *harness) keyed(key, path string, pairs ...string) *response {
 func (r *response) replayed() bool { return r.header.Get("Idempotent-Replayed") == "true" }
 
 // What an answer does to its key: the first request is answered with status; the second is replayed or executed.
-func TestWhatIdempotencyKeysRemember(t *testing.T) {
+func TestIdempotency_StoresAnswers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault    *stripesim.Fault
@@ -149,7 +149,7 @@ func TestWhatIdempotencyKeysRemember(t *testing.T) {
 	}
 }
 
-func TestErrorAfterHasDoneItsWork(t *testing.T) {
+func TestFaults_ErrorAfterExecutes(t *testing.T) {
 	t.Parallel()
 	h := start(t,
 		stripesim.Config{
@@ -169,7 +169,7 @@ func TestErrorAfterHasDoneItsWork(t *testing.T) {
 	require.Equal(t, "k1", request["idempotency_key"])
 }
 
-func TestIdempotencyKeysAreForOneRequest(t *testing.T) {
+func TestIdempotency_RefusesKeyOfAnotherRequest(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now})
@@ -202,7 +202,7 @@ func TestIdempotencyKeysAreForOneRequest(t *testing.T) {
 	require.NotEqual(t, p.text("id"), other.text("id"))
 }
 
-func TestIdempotencyKeyAtWork(t *testing.T) {
+func TestIdempotency_RefusesKeyInUse(t *testing.T) {
 	t.Parallel()
 	h := start(t,
 		stripesim.Config{

@@ -37,7 +37,7 @@ func child(file string) int {
 	return 1
 }
 
-func TestStateSurvives(t *testing.T) { //nolint:tparallel // one process after the other
+func TestJournal_KeepsState(t *testing.T) { //nolint:tparallel // one process after the other
 	t.Parallel()
 	c := newClock()
 	in := newInbox(t)
@@ -117,7 +117,7 @@ func TestStateSurvives(t *testing.T) { //nolint:tparallel // one process after t
 	})
 }
 
-func TestTornAndDamagedJournals(t *testing.T) { //nolint:tparallel // one process after the other
+func TestJournal_TornAndDamaged(t *testing.T) { //nolint:tparallel // one process after the other
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "sim.jsonl")
 	cfg := stripesim.Config{DataFile: file, Limits: stripesim.Limits{Off: true}}
@@ -148,7 +148,7 @@ func TestTornAndDamagedJournals(t *testing.T) { //nolint:tparallel // one proces
 }
 
 // What was acknowledged before kill -9 is there after it.
-func TestKill(t *testing.T) {
+func TestJournal_SurvivesKill(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "sim.jsonl")
 	acknowledged := map[string]bool{}

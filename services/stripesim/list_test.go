@@ -15,7 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestListsAreNewestFirst(t *testing.T) {
+func TestList_IsLatestFirst(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	for i := range 12 {
@@ -48,7 +48,7 @@ func TestListsAreNewestFirst(t *testing.T) {
 		"a scan goes on from an object that was deleted meanwhile")
 }
 
-func TestListProductsFilters(t *testing.T) {
+func TestListProducts_Filters(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now})
@@ -84,7 +84,7 @@ func TestListProductsFilters(t *testing.T) {
 	h.get("/v1/products", "updated[gte]", "1").refused(http.StatusBadRequest, "parameter_unknown", "updated", "unknown")
 }
 
-func TestListPricesFilters(t *testing.T) {
+func TestListPrices_Filters(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	h.made("/v1/products", "id", "desk", "name", "Desk")
@@ -159,7 +159,7 @@ func TestExpansion(t *testing.T) {
 }
 
 // However a list is cut into pages, forwards or backwards, every object appears once and in order.
-func TestPagesMakeTheWhole(t *testing.T) {
+func TestList_PagesShowEveryObjectOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
@@ -192,8 +192,8 @@ func TestPagesMakeTheWhole(t *testing.T) {
 	})
 }
 
-// TestRangesOfCreationAreListedWhateverTheClockDid compares every bound with what a plain look at all objects says.
-func TestRangesOfCreationAreListedWhateverTheClockDid(t *testing.T) {
+// TestList_CreatedRangesWithAnyClock compares every bound with what a plain look at all objects says.
+func TestList_CreatedRangesWithAnyClock(t *testing.T) {
 	t.Parallel()
 	for name, times := range map[string][]int64{
 		"in order":           {10, 10, 11, 15, 15, 15, 20},

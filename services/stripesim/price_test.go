@@ -17,7 +17,7 @@ func startWithLamp(t *testing.T) *harness {
 	return h
 }
 
-func TestPriceAmounts(t *testing.T) {
+func TestPrice_Amounts(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	for _, c := range []struct {
@@ -51,7 +51,7 @@ func TestCreatePrice_RefusesMeteredWithoutMeter(t *testing.T) {
 	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-03-31.basil").ok()
 }
 
-func TestPriceOfTiers(t *testing.T) {
+func TestPrice_Tiers(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	p := h.post("/v1/prices", "product", "lamp", "currency", "eur", "billing_scheme", "tiered", "tiers_mode",
@@ -84,7 +84,7 @@ func TestPriceOfTiers(t *testing.T) {
 	require.NotContains(t, h.get("/v1/prices").ok().list()[0], "tiers")
 }
 
-func TestPriceCurrencyOptions(t *testing.T) {
+func TestPrice_CurrencyOptions(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	p := h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount_decimal", "100",
@@ -127,7 +127,7 @@ func TestPriceCurrencyOptions(t *testing.T) {
 	require.Equal(t, map[string]any{"usd": option(number("100"), "100", "unspecified")}, expanded())
 }
 
-func TestPriceRules(t *testing.T) {
+func TestPrice_Rules(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	base := []string{"product", "lamp", "currency", "usd"}
@@ -282,7 +282,7 @@ func TestPriceRules(t *testing.T) {
 		h.post("/v1/prices", "product", "lamp", "currency", "USD", "unit_amount", "1").ok().text("currency"))
 }
 
-func TestPriceNeverChangesItsAmount(t *testing.T) {
+func TestUpdatePrice_RefusesAmount(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	id := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100")
@@ -314,7 +314,7 @@ func TestPriceNeverChangesItsAmount(t *testing.T) {
 		"No such price: 'price_none'")
 }
 
-func TestLookupKeysAreUnique(t *testing.T) {
+func TestPrice_LookupKeysAreUnique(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	priced := []string{"product", "lamp", "currency", "usd", "unit_amount", "100", "lookup_key", "lamp_monthly"}
@@ -339,7 +339,7 @@ func TestLookupKeysAreUnique(t *testing.T) {
 	h.post("/v1/prices/"+second, "lookup_key", "lamp_monthly").ok()
 }
 
-func TestPriceMakesItsProduct(t *testing.T) {
+func TestCreatePrice_CreatesProduct(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	p := h.post("/v1/prices", "currency", "usd", "unit_amount", "100", "product_data[name]", "Lamp",

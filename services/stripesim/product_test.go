@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestProductHasWhatItWasGiven(t *testing.T) {
+func TestCreateProduct_KeepsEveryField(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	p := h.post("/v1/products",
@@ -41,7 +41,7 @@ func TestProductHasWhatItWasGiven(t *testing.T) {
 	require.JSONEq(t, string(p.raw), string(h.get("/v1/products/lamp").ok().raw))
 }
 
-func TestProductWithNothingButAName(t *testing.T) {
+func TestCreateProduct_WithNameOnly(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	p := h.post("/v1/products", "name", "Lamp").ok()
@@ -58,7 +58,7 @@ func TestProductWithNothingButAName(t *testing.T) {
 	require.Empty(t, p.at("metadata"))
 }
 
-func TestProductRefusals(t *testing.T) {
+func TestProduct_Refusals(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
@@ -272,7 +272,7 @@ func TestProductRefusals(t *testing.T) {
 	require.Len(t, h.events(), 4, "what is refused makes no events")
 }
 
-func TestProductChangesFieldByField(t *testing.T) {
+func TestUpdateProduct_ChangesFieldByField(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now})
@@ -315,7 +315,7 @@ func TestProductChangesFieldByField(t *testing.T) {
 	require.Equal(t, p.at("updated"), again.at("updated"))
 }
 
-func TestDefaultPriceOfAProduct(t *testing.T) {
+func TestProduct_DefaultPrice(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	p := h.post("/v1/products", "id", "lamp", "name", "Lamp", "default_price_data[currency]", "EUR",
@@ -339,7 +339,7 @@ func TestDefaultPriceOfAProduct(t *testing.T) {
 		"one or more user-created prices")
 }
 
-func TestDeletedProduct(t *testing.T) {
+func TestDeleteProduct(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	h.made("/v1/products", "id", "lamp", "name", "Lamp")
@@ -362,7 +362,7 @@ func TestDeletedProduct(t *testing.T) {
 		"id", "already exists")
 }
 
-func TestFeaturesHaveTwoNames(t *testing.T) {
+func TestProduct_FeaturesHaveTwoNames(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	const newer = "2024-04-10"

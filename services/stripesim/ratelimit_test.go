@@ -24,7 +24,7 @@ func (h *harness) admitted(method, path, key string) (int, string) {
 	return 0, ""
 }
 
-func TestLimitsAreStripes(t *testing.T) {
+func TestLimits_DefaultToStripes(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now, Limits: stripesim.Limits{Burst: 1}})
@@ -61,7 +61,7 @@ func TestLimitsAreStripes(t *testing.T) {
 	require.Equal(t, http.StatusOK, r.status, "another account has limits of its own")
 }
 
-func TestLimitsCanBeChanged(t *testing.T) {
+func TestLimits_CanBeChanged(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now})
@@ -78,7 +78,7 @@ func TestLimitsCanBeChanged(t *testing.T) {
 	require.Equal(t, "endpoint-rate", reason)
 }
 
-func TestConcurrencyIsLimited(t *testing.T) {
+func TestLimits_Concurrency(t *testing.T) {
 	t.Parallel()
 	for reason, limits := range map[string]stripesim.Limits{
 		"global-concurrency":   {PerSecond: 1e6, PerEndpoint: 1e6, Concurrency: 1},

@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestRequestLogIsBounded(t *testing.T) {
+func TestRequestLog_IsBounded(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{RequestLog: 3})
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
@@ -26,7 +26,7 @@ func TestRequestLogIsBounded(t *testing.T) {
 	require.Empty(t, h.sim.Requests(stripesim.RequestFilter{}))
 }
 
-func TestRequestLogTellsWhatWasExecuted(t *testing.T) {
+func TestRequestLog_ShowsExecution(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	_, err := h.sim.AddFault(stripesim.Fault{
@@ -62,7 +62,7 @@ func TestRequestLogTellsWhatWasExecuted(t *testing.T) {
 	require.Equal(t, 2, h.sim.Stats().Objects.Prices)
 }
 
-func TestStatsCountSeconds(t *testing.T) {
+func TestStats_CountSeconds(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now, Limits: stripesim.Limits{PerSecond: 1}})

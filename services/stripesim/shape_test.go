@@ -54,7 +54,7 @@ var stricter = map[string]string{
 	"POST /v1/products/{id} marketing_features[][name]": "80 characters, says the reference",
 }
 
-func TestParametersAreStripes(t *testing.T) {
+func TestShapes_MatchStripe(t *testing.T) {
 	t.Parallel()
 	var document struct {
 		Paths map[string]map[string]specOperation `json:"paths"`
@@ -88,7 +88,7 @@ func TestParametersAreStripes(t *testing.T) {
 }
 
 // The comparison must be able to fail.
-func TestComparisonFindsWhatIsNotStripes(t *testing.T) {
+func TestShapeComparison_FindsDeviations(t *testing.T) {
 	t.Parallel()
 	spec := &specShape{Type: "object", Required: []string{"name"}, Properties: map[string]*specShape{
 		"name": {Type: "string", MaxLength: 10}, "size": {Type: "integer"},

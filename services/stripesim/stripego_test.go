@@ -25,7 +25,7 @@ func (h *harness) stripeGo(retries int64) *client.API {
 }
 
 // The life of a product and its prices, as a program with stripe-go sees it.
-func TestStripeGoReplacesAPrice(t *testing.T) {
+func TestStripeGo_ReplacesPrice(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	api := h.stripeGo(0)
@@ -91,7 +91,7 @@ func TestStripeGoReplacesAPrice(t *testing.T) {
 	require.Equal(t, stripe.ErrorCodeResourceMissing, refused.Code)
 }
 
-func TestStripeGoCatchesUpWithEvents(t *testing.T) {
+func TestStripeGo_ReadsMissedEvents(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	api := h.stripeGo(0)
@@ -130,7 +130,7 @@ func TestStripeGoCatchesUpWithEvents(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, refused.HTTPStatusCode)
 }
 
-func TestStripeGoVerifiesWebhooks(t *testing.T) {
+func TestStripeGo_VerifiesWebhooks(t *testing.T) {
 	t.Parallel()
 	in := newInbox(t)
 	h := start(t,
@@ -155,7 +155,7 @@ func TestStripeGoVerifiesWebhooks(t *testing.T) {
 }
 
 // A lost answer is the case that idempotency keys are for: stripe-go asks again, with the same key.
-func TestStripeGoSurvivesALostAnswer(t *testing.T) {
+func TestStripeGo_RetriesLostAnswer(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{Faults: []stripesim.Fault{{Kind: stripesim.FaultResponseLost, Count: 1}}})
 	p, err := h.stripeGo(1).Products.New(&stripe.ProductParams{Name: stripe.String("Lamp")})
@@ -164,7 +164,7 @@ func TestStripeGoSurvivesALostAnswer(t *testing.T) {
 	require.Equal(t, []string{"product.created"}, h.events())
 }
 
-func TestStripeGoSeesLimitsAsLimits(t *testing.T) {
+func TestStripeGo_SeesRateLimits(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now, Limits: stripesim.Limits{PerSecond: 1}})

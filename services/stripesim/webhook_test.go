@@ -13,7 +13,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestWebhooksAreSignedAndTriedAgain(t *testing.T) {
+func TestWebhooks_AreSignedAndRetried(t *testing.T) {
 	t.Parallel()
 	in := newInbox(t)
 	in.statuses = []int{500, 302, 200}
@@ -38,7 +38,7 @@ func TestWebhooksAreSignedAndTriedAgain(t *testing.T) {
 	require.Equal(t, number("0"), h.lastEvent()["pending_webhooks"])
 }
 
-func TestWebhooksAreGivenUp(t *testing.T) {
+func TestWebhooks_AreGivenUp(t *testing.T) {
 	t.Parallel()
 	in := newInbox(t)
 	in.statuses = slices.Repeat([]int{500}, 1000)
@@ -58,7 +58,7 @@ func TestWebhooksAreGivenUp(t *testing.T) {
 	require.Len(t, h.get("/v1/events", "delivery_success", "true").ok().ids(), 1, "nobody asked for the price")
 }
 
-func TestRegisteredWebhooks(t *testing.T) {
+func TestWebhooks_Registered(t *testing.T) {
 	t.Parallel()
 	old, recent := newInbox(t), newInbox(t)
 	h := start(t, stripesim.Config{})
@@ -104,7 +104,7 @@ func TestRegisteredWebhooks(t *testing.T) {
 		"maximum of 16")
 }
 
-func TestConnectWebhooks(t *testing.T) {
+func TestWebhooks_Connect(t *testing.T) {
 	t.Parallel()
 	own, connect := newInbox(t), newInbox(t)
 	h := start(t, stripesim.Config{Webhooks: []stripesim.Webhook{
@@ -121,7 +121,7 @@ func TestConnectWebhooks(t *testing.T) {
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Pending == 0 }, "settled")
 }
 
-func TestWebhookFaults(t *testing.T) {
+func TestFaults_OfWebhooks(t *testing.T) {
 	t.Parallel()
 	in := newInbox(t)
 	h := start(t, stripesim.Config{Webhooks: []stripesim.Webhook{{URL: in.url, Secrets: []string{"whsec_1"}}}})
@@ -172,7 +172,7 @@ func letterObjects(in *inbox) []string {
 	return objects(out)
 }
 
-func TestSignature(t *testing.T) {
+func TestSign(t *testing.T) {
 	t.Parallel()
 	body := []byte(`{"id":"evt_1","object":"event","api_version":"` + stripe.APIVersion + `"}`)
 	now := time.Now()

@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// allocated is how many bytes work asks for, however many of them it keeps.
+// allocated returns how many bytes work allocates, including those that it frees.
 func allocated(work func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -21,8 +21,8 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// Ten million digits took hours: to parse them takes a time that grows with the square of their number.
-func TestValidate_DoesNotParseLongNumbers(t *testing.T) {
+// Ten million digits took hours: parsing takes time that grows with the square of the length.
+func TestValidate_RefusesLongNumbersWithoutParsing(t *testing.T) {
 	digits := strings.Repeat("9", 10<<20)
 	p := &catalogv1.Product{Prices: []*catalogv1.Price{
 		{
@@ -75,7 +75,7 @@ func TestValidate_ComparesNumbers(t *testing.T) {
 	}
 }
 
-func TestValidate_StopsWhereNobodyReadsOn(t *testing.T) {
+func TestValidate_StopsAtMaxViolations(t *testing.T) {
 	t.Parallel()
 	p := &catalogv1.Product{DefaultPrice: "last"}
 	for i := range 10_000 {
@@ -93,7 +93,7 @@ func TestValidate_StopsWhereNobodyReadsOn(t *testing.T) {
 	require.Len(t, catalog.Validate(p), catalog.MaxViolations+1)
 }
 
-func TestValidate_ShowsTheBeginningOfValues(t *testing.T) {
+func TestValidate_AbridgesValues(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("漢", 1<<20)
 	p := &catalogv1.Product{DefaultPrice: long, Prices: []*catalogv1.Price{{
@@ -107,7 +107,7 @@ func TestValidate_ShowsTheBeginningOfValues(t *testing.T) {
 	}
 }
 
-func TestOversized_NamesListsOfNoProduct(t *testing.T) {
+func TestOversized_NamesTooLongLists(t *testing.T) {
 	t.Parallel()
 	keys := map[string]string{}
 	for i := range 2000 {

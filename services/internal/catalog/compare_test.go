@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-func TestKindsOfDifferences(t *testing.T) {
+func TestCompare_ReturnsKinds(t *testing.T) {
 	t.Parallel()
 	price := func(id string) *catalogv1.Price {
 		return &catalogv1.Price{

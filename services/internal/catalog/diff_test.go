@@ -11,8 +11,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// proPlan is a product as most are: a monthly and a yearly price, the first the default. In the model's account its
-// prices have the ids price_1 and price_3.
+// proPlan is a typical product: a monthly and a yearly price, the first the default. In the model of Stripe its prices
+// have the ids price_1 and price_3.
 func proPlan() *catalogv1.Product {
 	return &catalogv1.Product{
 		Id: "prod", Name: "Pro", Description: "For teams", Metadata: map[string]string{"colour": "red"},
@@ -39,13 +39,13 @@ func upsert(p *catalogv1.Product, unmanaged ...string) *catalogv1.ProductChange 
 	}
 }
 
-// defaulted is a product with one price, a, its default.
+// defaulted returns a product with one price, a, which is its default.
 func defaulted(p *catalogv1.Price) *catalogv1.ProductChange {
 	p.Id = "a"
 	return upsert(&catalogv1.Product{Id: "prod", Name: "Pro", DefaultPrice: "a", Prices: []*catalogv1.Price{p}})
 }
 
-// afterTheProduct are the steps that make a product's default price by a call of its own.
+// afterTheProduct returns the steps that create a product's default price in a separate call.
 func afterTheProduct(params string) []string {
 	return []string{
 		"create product prod: active=true id=prod name=Pro", "create price a: " + params,
@@ -53,7 +53,7 @@ func afterTheProduct(params string) []string {
 	}
 }
 
-// line writes a step in one line: what it does, and its parameters.
+// line returns a step in one line: its operation and its parameters.
 func line(s catalog.Step) string {
 	params := make([]string, len(s.Params))
 	for i, p := range s.Params {
@@ -80,7 +80,7 @@ const createPlan = "create product prod with price monthly: active=true default_
 const createMonthly = "create price monthly: billing_scheme=per_unit currency=usd lookup_key=monthly metadata[driftless_price]=monthly metadata[size]=L product=prod " +
 	"recurring[interval]=month recurring[interval_count]=1 recurring[usage_type]=licensed transfer_lookup_key=true "
 
-func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
+func TestDiff_CreatesMissingProduct(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change   *catalogv1.ProductChange
@@ -235,7 +235,7 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 	}
 }
 
-// call is what somebody does in the dashboard.
+// call is an edit in the dashboard.
 func call(kind catalog.StepKind, object string, nameValues ...string) func(*testing.T, *catalogtest.Stripe) {
 	return func(t *testing.T, s *catalogtest.Stripe) {
 		t.Helper()
@@ -248,13 +248,13 @@ func call(kind catalog.StepKind, object string, nameValues ...string) func(*test
 	}
 }
 
-func TestDiffOfAProductThatStripeHolds(t *testing.T) {
+func TestDiff_UpdatesExistingProduct(t *testing.T) {
 	t.Parallel()
 	type dashboard = func(*testing.T, *catalogtest.Stripe)
 	monthly := func(f func(*catalogv1.Price)) edit { return func(p *catalogv1.Product) { f(p.GetPrices()[0]) } }
 	for name, c := range map[string]struct {
-		// before and between make of proPlan what the catalog said at first, and then; dashboard is what happened in
-		// Stripe after that; edit makes what the catalog says now.
+		// before and edit change proPlan: before gives the catalog's first state, and edit its present one. between is
+		// a state that was synced in the meantime, and dashboard is what happened in Stripe after that.
 		before    edit
 		between   edit
 		dashboard []dashboard
@@ -530,7 +530,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 	}
 }
 
-func TestAProductThatComesBackToTheCatalogIsSoldAgainAtItsOldPrices(t *testing.T) {
+func TestDiff_ReusesPricesOfReturningProduct(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}
 	for _, change := range []*catalogv1.ProductChange{
@@ -547,7 +547,7 @@ func TestAProductThatComesBackToTheCatalogIsSoldAgainAtItsOldPrices(t *testing.T
 	}, lines(catalog.Diff(upsert(proPlan()), s.Observed("prod"))))
 }
 
-func TestManagedMetadataOfSteps(t *testing.T) {
+func TestDiff_SetsManagedMetadata(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}
 	steps := catalog.Diff(upsert(proPlan()), nil)

@@ -7,7 +7,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// A price's amount never changes in Stripe: a new price takes the old one's place.
+// Stripe never changes the amount of a price. A new price replaces the old one.
 func ExampleDiff() {
 	desired := &catalogv1.ProductChange{
 		ProductId: "pro",

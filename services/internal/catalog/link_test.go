@@ -13,10 +13,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// linkedTo is the catalog's id of the product that stands for productID in Stripe.
+// linkedTo is the catalog's id of the product that productID represents in Stripe.
 const linkedTo = "catalog-prod"
 
-// linked gives an observed state of the product, and a change of it, the catalog's other id.
+// linked gives the observed state and the change the other id that the product has in the catalog.
 func linked(o *catalogv1.Observed, change *catalogv1.ProductChange) (*catalogv1.Observed, *catalogv1.ProductChange) {
 	o, change = proto.CloneOf(o), proto.CloneOf(change)
 	o.ProductId, o.StripeId, change.ProductId = linkedTo, productID, linkedTo
@@ -34,7 +34,7 @@ func knownLinked(s *catalogtest.Stripe,
 	return o, renamed
 }
 
-func TestALinkedProductIsBroughtToItsState(t *testing.T) {
+func TestDiff_ConvergesForLinkedProduct(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -60,7 +60,7 @@ func TestALinkedProductIsBroughtToItsState(t *testing.T) {
 	})
 }
 
-// passLinked applies steps in the model of Stripe, which knows nothing of the catalog's ids.
+// passLinked applies steps to the model of Stripe, which does not have the catalog's ids.
 func passLinked(s *catalogtest.Stripe, steps []catalog.Step) (int, error) {
 	inStripe := make([]catalog.Step, len(steps))
 	for i, step := range steps {
@@ -70,9 +70,8 @@ func passLinked(s *catalogtest.Stripe, steps []catalog.Step) (int, error) {
 	return s.Pass(inStripe)
 }
 
-// TestALinkChangesNothingButTheMark: the steps are those of a product of the same id, and so are their keys, but for
-// the step that marks the product.
-func TestALinkChangesNothingButTheMark(t *testing.T) {
+// The steps and their keys are those of a product with the same id, except for the step that marks the product.
+func TestDiff_OfLinkedProductDiffersInMarkOnly(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -96,9 +95,8 @@ func TestALinkChangesNothingButTheMark(t *testing.T) {
 	})
 }
 
-// TestWhatIsAdoptedIsNotMadeAgain: prices that stood for the catalog's lose every mark and every record of them, and
-// are adopted by what Stripe holds.
-func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
+// The catalog's prices in Stripe lose every mark and every record, and are adopted from Stripe's state.
+func TestAdopt_CreatesNothingAgain(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		change := upsert(catalogtest.Product(productID).Draw(t, "product"))
@@ -128,7 +126,7 @@ func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 		require.NoError(t,
 			catalog.Adopt(o, renamed, adoption, catalog.ProductSighting{Product: bare.GetProduct()}, prices))
 
-		// Another look, before the marks are written, forgets nothing.
+		// Another read before the marks are written loses nothing.
 		catalog.ObserveAll(o, catalog.ProductSighting{Product: bare.GetProduct()}, prices)
 		for _, step := range catalog.Diff(renamed, o) {
 			require.NotContains(t, []catalog.StepKind{catalog.CreateProduct, catalog.CreatePrice}, step.Kind,
@@ -142,7 +140,7 @@ func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 		for _, p := range after.GetPrices() {
 			require.Equal(t, pairs[p.GetPrice().GetId()], p.GetStripeId())
 		}
-		// To adopt again what has been adopted is no error, and changes nothing.
+		// Repeating an adoption is no error, and changes nothing.
 		again := proto.CloneOf(after)
 		prices = nil
 		for _, p := range after.GetPrices() {
@@ -158,7 +156,7 @@ func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
+func TestAdopt_ReturnsReason(t *testing.T) {
 	t.Parallel()
 	price := func(id, amount string) *catalogv1.Price {
 		return catalog.CanonicalPrice(&catalogv1.Price{Id: id, Currency: "eur", UnitAmount: amount})
@@ -252,7 +250,7 @@ func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
 	}
 }
 
-func TestAnAdoptedPriceThatDiffersIsReplacedOnlyIfThatWasSaid(t *testing.T) {
+func TestAdopt_ReplacesPriceOnlyIfAllowed(t *testing.T) {
 	t.Parallel()
 	change := upsert(&catalogv1.Product{
 		Id:     "mug",

@@ -19,7 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// sighting is something Stripe showed of the product or of one of its prices.
+// sighting is one observation of the product or of one of its prices.
 type sighting struct {
 	product *catalog.ProductSighting
 	price   *catalog.PriceSighting
@@ -32,8 +32,8 @@ func (s sighting) observe(o *catalogv1.Observed) catalog.Result {
 	return catalog.ObservePrice(o, *s.price)
 }
 
-// history draws a product's life and the events that told of it, in their order. Stripe's clock moves by a second
-// only now and then, so that many events share one.
+// history generates the life of a product and its events in order. Stripe's clock advances only sometimes, so that many
+// events share a second.
 func history(t *rapid.T) (*catalogtest.Stripe, []sighting) {
 	s := &catalogtest.Stripe{}
 	var events []sighting
@@ -83,7 +83,7 @@ func oneIn3(t *rapid.T) int64 {
 	return 0
 }
 
-func TestAnyOrderOfSightingsAndAFetchEndInTheTruth(t *testing.T) {
+func TestObserve_AnyOrderAndFetchEndInTruth(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, events := history(t)
@@ -102,7 +102,7 @@ func TestAnyOrderOfSightingsAndAFetchEndInTheTruth(t *testing.T) {
 	})
 }
 
-// scrambled are the events out of order, some missing and some twice.
+// scrambled returns the events out of order, some missing and some twice.
 func scrambled(t *rapid.T, events []sighting) []sighting {
 	var out []sighting
 	for _, e := range events {
@@ -113,7 +113,7 @@ func scrambled(t *rapid.T, events []sighting) []sighting {
 	return rapid.Permutation(out).Draw(t, "order of arrival")
 }
 
-// truth is what is to be known of what Stripe holds.
+// truth is the right observed state.
 func truth(s *catalogtest.Stripe) *catalogv1.Observed {
 	o := &catalogv1.Observed{ProductId: productID}
 	product, prices := s.Whole(productID)
@@ -121,7 +121,7 @@ func truth(s *catalogtest.Stripe) *catalogv1.Observed {
 	return held(o)
 }
 
-// held is what is known of Stripe's objects, without when it was learnt.
+// held returns the recorded objects without the times at which they were learnt.
 func held(o *catalogv1.Observed) *catalogv1.Observed {
 	out := &catalogv1.Observed{ProductId: o.GetProductId(), Product: catalog.Canonical(o.GetProduct())}
 	for _, p := range o.GetPrices() {
@@ -136,7 +136,7 @@ func held(o *catalogv1.Observed) *catalogv1.Observed {
 	return out
 }
 
-func TestUnorderedModifiesNothing(t *testing.T) {
+func TestObserve_UnorderedModifiesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		_, events := history(t)
@@ -155,9 +155,9 @@ func TestUnorderedModifiesNothing(t *testing.T) {
 	})
 }
 
-// A consumer that fetches whatever cannot be ordered, as pull does, never goes back behind the newest event that has
+// A consumer that fetches every unordered object, as pull does, never goes back behind the latest event that has
 // arrived.
-func TestOlderNeverOverwritesNewer(t *testing.T) {
+func TestObserve_OlderNeverOverwritesNewer(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		_, events := history(t)
@@ -182,7 +182,7 @@ func TestOlderNeverOverwritesNewer(t *testing.T) {
 	})
 }
 
-// asAnswer is the same state, as a request of ours would have shown it.
+// asAnswer returns the same state as the answer to a request.
 func (s sighting) asAnswer() sighting {
 	if s.product != nil {
 		p := *s.product
@@ -208,15 +208,15 @@ func (s sighting) words() string {
 	return fmt.Sprintf("%s %d %s", s.price.StripeID, s.price.Seen, deterministic(s.price.Price))
 }
 
-// What push records from the answers to its own calls is what Stripe holds, without a look.
-func TestAnswersTellTheTruth(t *testing.T) {
+// The answers to push's own calls give the right observed state, without a read.
+func TestObserve_AnswersEqualStripe(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
 		o := held(s.Observed(productID))
 		before := known(s, change)
 		if len(catalog.Diff(change, before)) > 0 && movesForeignKeys(catalog.Diff(change, before)) {
-			return // lookup keys that leave other prices are push's to note
+			return // push itself records that a lookup key leaves another price
 		}
 		apply(t, s, change)
 		catalog.ObserveProduct(o, s.Product(productID))
@@ -234,7 +234,7 @@ func movesForeignKeys(steps []catalog.Step) bool {
 	})
 }
 
-func TestProductSightings(t *testing.T) {
+func TestObserveProduct_Results(t *testing.T) {
 	t.Parallel()
 	named := func(name string) *catalogv1.Product { return &catalogv1.Product{Id: "pro", Name: name} }
 	known := func() *catalogv1.Observed {
@@ -361,7 +361,7 @@ func TestProductSightings(t *testing.T) {
 	}
 }
 
-func TestAProductTakesWhatIsKnownOfItsPricesWithIt(t *testing.T) {
+func TestObserveProduct_DropsPricesOfDeletedProduct(t *testing.T) {
 	t.Parallel()
 	o := &catalogv1.Observed{
 		Product:         &catalogv1.Product{Id: "pro"},
@@ -381,7 +381,7 @@ func TestAProductTakesWhatIsKnownOfItsPricesWithIt(t *testing.T) {
 	})
 }
 
-func TestPriceSightings(t *testing.T) {
+func TestObservePrice_Results(t *testing.T) {
 	t.Parallel()
 	price := func(nickname string) *catalogv1.Price {
 		return &catalogv1.Price{
@@ -498,7 +498,7 @@ func TestPriceSightings(t *testing.T) {
 	})
 }
 
-func TestEventsAreRememberedForAWhile(t *testing.T) {
+func TestRememberEvent_KeepsRecentEvents(t *testing.T) {
 	t.Parallel()
 	o := &catalogv1.Observed{}
 	for i := range 100 {
@@ -509,7 +509,7 @@ func TestEventsAreRememberedForAWhile(t *testing.T) {
 	require.Len(t, o.GetRecentEvents(), 64)
 }
 
-func TestIntents(t *testing.T) {
+func TestRecordIntents(t *testing.T) {
 	t.Parallel()
 	intent := func(i int, settled bool) *catalogv1.Intent {
 		return &catalogv1.Intent{
@@ -556,7 +556,7 @@ func TestIntents(t *testing.T) {
 	})
 }
 
-func TestManagedMetadata(t *testing.T) {
+func TestManageMetadata(t *testing.T) {
 	t.Parallel()
 	o := func() *catalogv1.Observed {
 		return &catalogv1.Observed{

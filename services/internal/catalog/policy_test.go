@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-func TestRulesThatCannotBeAreRefused(t *testing.T) {
+func TestNewPolicy_RefusesInvalidRules(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		field string
@@ -58,7 +58,7 @@ func TestRulesThatCannotBeAreRefused(t *testing.T) {
 	}
 }
 
-func TestTheMostSpecificRuleCounts(t *testing.T) {
+func TestPolicyRule_PrefersMostSpecific(t *testing.T) {
 	t.Parallel()
 	p, err := catalog.NewPolicy(catalog.Report, map[string]catalog.Rule{
 		"metadata":              {Owner: catalog.OwnerStripe},
@@ -83,8 +83,8 @@ func TestTheMostSpecificRuleCounts(t *testing.T) {
 		(*catalog.Policy)(nil).Rule("name"))
 }
 
-// Which side counts, by who has changed the field since both agreed on "A".
-func TestOwnersAndActions(t *testing.T) {
+// The cases differ in which side has changed the field since both agreed on "A".
+func TestResolve_OwnersAndActions(t *testing.T) {
 	t.Parallel()
 	const early, late = 1_700_000_000, 1_700_000_060
 	for name, c := range map[string]struct {
@@ -196,9 +196,8 @@ func TestOwnersAndActions(t *testing.T) {
 	}
 }
 
-// A write of Driftless's own moves Stripe's `updated`: the value that somebody gave before must not look younger for
-// it.
-func TestOwnWritesMakeNothingLookNewer(t *testing.T) {
+// A write of Driftless advances Stripe's `updated`. An earlier edit in Stripe must not look more recent because of it.
+func TestRecordStripeEdits_KeepsTimeOverOwnWrites(t *testing.T) {
 	t.Parallel()
 	p, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{"description": {Owner: catalog.OwnerNewest}})
 	require.NoError(t, err)
@@ -223,8 +222,8 @@ func TestOwnWritesMakeNothingLookNewer(t *testing.T) {
 	require.Equal(t, catalog.Repair, r.Decisions[0].Action, "the catalog changed it at 300, Stripe at 200")
 }
 
-// A key that only Stripe has differs from the catalog if Stripe may own it, and is nobody's business else.
-func TestForeignKeysOfMetadata(t *testing.T) {
+// A key that only Stripe has is a difference only if Stripe may own it.
+func TestResolve_ForeignMetadataKeys(t *testing.T) {
 	t.Parallel()
 	desired := &catalogv1.ProductChange{
 		ProductId: "mug",
@@ -250,8 +249,8 @@ func TestForeignKeysOfMetadata(t *testing.T) {
 	require.Empty(t, catalog.Resolve(all, desired, observed, catalog.Exceptions{}).Decisions)
 }
 
-// What Stripe makes of a value is that value.
-func TestWhatStripeNormalisesIsNoDifference(t *testing.T) {
+// A value that Stripe normalises stays equal to the catalog's.
+func TestResolve_IgnoresStripesNormalisation(t *testing.T) {
 	t.Parallel()
 	desired := &catalogv1.ProductChange{ProductId: "mug", Version: 1, Product: &catalogv1.Product{
 		Id: "mug", Name: "Mug", StatementDescriptor: "Müg shop",
@@ -274,8 +273,8 @@ func TestWhatStripeNormalisesIsNoDifference(t *testing.T) {
 	require.Empty(t, catalog.Compare(desired, observed))
 }
 
-// An imported product is Stripe's own: its prices get Driftless's mark, and nothing is made anew.
-func TestWhatWasImportedIsNotMadeAnew(t *testing.T) {
+// The prices of an imported product get Driftless's mark, and none is created again.
+func TestImport_CreatesNothingAgain(t *testing.T) {
 	t.Parallel()
 	observed := &catalogv1.Observed{
 		ProductId: "stray",

@@ -49,8 +49,8 @@ accounts:
       watch: [{table: public.shop, product_id: id}]
 `
 
-// TestTwoAccountsGetWhatIsTheirs runs two sets of services, of one file, on one NATS server and one database.
-func TestTwoAccountsGetWhatIsTheirs(t *testing.T) {
+// TestAccounts_AreSeparate runs two sets of services, of one file, on one NATS server and one database.
+func TestAccounts_AreSeparate(t *testing.T) {
 	const each = 20
 	natsURL, _ := localtest.NATS(t)
 	database := localtest.Postgres(t)

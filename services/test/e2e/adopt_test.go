@@ -87,8 +87,8 @@ func selling(id, name, amount string) *catalogv1.Product {
 	}
 }
 
-// TestTheWalkthroughOfAnAdoption runs the commands of docs/adoption.md on an account that has products already.
-func TestTheWalkthroughOfAnAdoption(t *testing.T) {
+// TestAdopt_Walkthrough runs the commands of docs/adoption.md on an account that has products already.
+func TestAdopt_Walkthrough(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.stop(topology.Push)
 	r.holdCreations = true

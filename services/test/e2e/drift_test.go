@@ -294,9 +294,9 @@ func owned(otherwise catalog.Action, rule catalog.Rule) *catalog.Policy {
 	return p
 }
 
-// TestEveryKindOfDriftUnderEveryPolicy has every kind of drift happen, each to a product of its own, in a mesh of each
+// TestDrift_EveryKindUnderEveryPolicy has every kind of drift happen, each to a product of its own, in a mesh of each
 // policy.
-func TestEveryKindOfDriftUnderEveryPolicy(t *testing.T) {
+func TestDrift_EveryKindUnderEveryPolicy(t *testing.T) {
 	// What has no owner is the catalog's.
 	objects := map[string]outcome{"missing": repaired, "missing_price": repaired, "twin": repaired, "gone": repaired}
 	asField := func(o outcome) outcome { o.kind = "field"; return o }

@@ -26,7 +26,7 @@ const (
 	seedVariable      = "DRIFTLESS_HISTORY_SEED"
 )
 
-// TestHistoriesEndWithBothSidesEqual takes a mesh of processes through random histories: edits and deletions on both
+// TestHistories_Converge takes a mesh of processes through random histories: edits and deletions on both
 // sides, webhooks that are lost, late, doubled and overtaken, scans, restarts and kills. In the end both sides are as
 // the policy wants them, the ledger explains whatever still differs, has seen every difference that others made to what
 // was at rest, and nobody does anything any more.
@@ -34,7 +34,7 @@ const (
 // It takes minutes, and runs only where DRIFTLESS_HISTORIES says how many histories each policy gets, as scripts/chaos
 // does. DRIFTLESS_HISTORY_SEED is which is the first, 1 if it is not set: a seed gives the same events again, not the
 // same moments.
-func TestHistoriesEndWithBothSidesEqual(t *testing.T) {
+func TestHistories_Converge(t *testing.T) {
 	if os.Getenv(historiesVariable) == "" {
 		t.Skipf("%s is not set: how many histories each policy is to go through, half a minute each: scripts/chaos",
 			historiesVariable)

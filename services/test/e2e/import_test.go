@@ -29,8 +29,8 @@ func (r *rig) imported(product, byDefault string, prices ...string) {
 	require.ElementsMatch(r.t, prices, held)
 }
 
-// TestImport_TakesProductsWholeAndWhatComesLater imports what others make while webhooks are late and out of order.
-func TestImport_TakesProductsWholeAndWhatComesLater(t *testing.T) {
+// TestImport_WaitsForPricesAndTakesLaterOnes imports what others make while webhooks are late and out of order.
+func TestImport_WaitsForPricesAndTakesLaterOnes(t *testing.T) {
 	sim := unlimited
 	sim.Faults = []stripesim.Fault{
 		{Kind: stripesim.FaultWebhookDelayed, Event: "price.*", Delay: 700 * time.Millisecond},

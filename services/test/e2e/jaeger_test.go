@@ -164,7 +164,7 @@ func (m *inJaeger) check(t *jaeger.Trace, product string) {
 	}
 }
 
-func TestChangesAreTracesInJaeger(t *testing.T) {
+func TestTracing_InJaeger(t *testing.T) {
 	m := upWithJaeger(t)
 
 	t.Run("a change", func(t *testing.T) {

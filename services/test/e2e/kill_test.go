@@ -119,9 +119,9 @@ func (p *meshProcess) command(args ...string) *exec.Cmd {
 	return exec.Command(filepath.Join(p.dir, "driftless"), append(args, "--data-dir", p.data)...)
 }
 
-// TestKillingAServiceInTheMiddleLosesNothing kills each service with kill -9 while the demo makes its changes; they
+// TestServices_KillLosesNothing kills each service with kill -9 while the demo makes its changes; they
 // come back, and everything converges.
-func TestKillingAServiceInTheMiddleLosesNothing(t *testing.T) {
+func TestServices_KillLosesNothing(t *testing.T) {
 	data := t.TempDir()
 	require.NoError(t, os.Chmod(data, 0o755))
 	p := up(t, data)

@@ -21,7 +21,7 @@ import (
 
 var unlimited = stripesim.Config{Limits: stripesim.Limits{Off: true}}
 
-func TestAChangeGoesFromPostgresToStripeAndBack(t *testing.T) {
+func TestSync_ChangeReachesStripeAndIsConfirmed(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
@@ -65,7 +65,7 @@ func TestAChangeGoesFromPostgresToStripeAndBack(t *testing.T) {
 	require.Empty(t, prices)
 }
 
-func TestABurstOfEditsCostsAFewCalls(t *testing.T) {
+func TestSync_BurstOfEditsTakesFewCalls(t *testing.T) {
 	r := newRig(t, unlimited)
 	for i := range 100 {
 		r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', $1) ON CONFLICT (id) DO UPDATE SET name = excluded.name`, fmt.Sprintf("Edition %d", i))
@@ -79,7 +79,7 @@ func TestABurstOfEditsCostsAFewCalls(t *testing.T) {
 	require.NotEmpty(t, requests)
 }
 
-func TestAnEditInStripeIsUndone(t *testing.T) {
+func TestDrift_EditInStripeIsRepaired(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
@@ -104,7 +104,7 @@ func TestAnEditInStripeIsUndone(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 }
 
-func TestAProductDeletedInStripeIsMadeAgain(t *testing.T) {
+func TestDrift_DeletedProductIsCreatedAgain(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(&catalogv1.Product{Id: "poster", Name: "Poster"})
 	r.converged()
@@ -117,7 +117,7 @@ func TestAProductDeletedInStripeIsMadeAgain(t *testing.T) {
 	r.converged()
 }
 
-func TestLostWebhooksAreFoundByReadingTheEvents(t *testing.T) {
+func TestPoll_FindsLostWebhooks(t *testing.T) {
 	cfg := unlimited
 	cfg.Faults = []stripesim.Fault{{Kind: stripesim.FaultWebhookLost}}
 	r := newRig(t, cfg)
@@ -138,7 +138,7 @@ func TestLostWebhooksAreFoundByReadingTheEvents(t *testing.T) {
 		50*time.Millisecond)
 }
 
-func TestFaultsOfStripeDoubleAndLoseNothing(t *testing.T) {
+func TestSync_FaultsOfStripeDuplicateAndLoseNothing(t *testing.T) {
 	cfg := unlimited
 	for i, kind := range []stripesim.FaultKind{
 		stripesim.FaultRateLimit, stripesim.FaultLockTimeout, stripesim.FaultErrorBefore, stripesim.FaultErrorAfter,
@@ -181,7 +181,7 @@ func TestFaultsOfStripeDoubleAndLoseNothing(t *testing.T) {
 	}
 }
 
-func TestWhatStripeRefusesBecomesADeadLetterInItsWords(t *testing.T) {
+func TestDeadLetter_HasStripesMessage(t *testing.T) {
 	r := newRig(t, unlimited)
 	// Valid by every rule that is known here, and refused by Stripe: the id is taken by another's product, and its
 	// metadata leaves no room.
@@ -216,7 +216,7 @@ func TestWhatStripeRefusesBecomesADeadLetterInItsWords(t *testing.T) {
 	require.Empty(t, resp.Msg.GetDeadLetters(), "a newer change that fits clears the letter")
 }
 
-func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
+func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
 	r := newRig(t, unlimited)
 	params := &stripe.ProductParams{ID: stripe.String("full"), Name: stripe.String("Full")}
 	for i := range 49 {
@@ -276,7 +276,7 @@ func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
 	require.Contains(t, kinds, "applied")
 }
 
-func TestServicesThatRestartLoseNothing(t *testing.T) {
+func TestServices_RestartLosesNothing(t *testing.T) {
 	r := newRig(t, unlimited)
 	for i, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		r.stop(name)
@@ -290,7 +290,7 @@ func TestServicesThatRestartLoseNothing(t *testing.T) {
 	}
 }
 
-func TestAScanFindsWhatNoEventTold(t *testing.T) {
+func TestScan_FindsEditsWithoutEvents(t *testing.T) {
 	cfg := unlimited
 	r := newRig(t, cfg)
 	r.upsert(mug("Mug", "1400"), product(1))
@@ -324,7 +324,7 @@ func TestAScanFindsWhatNoEventTold(t *testing.T) {
 	require.EqualValues(t, 1, status.Msg.GetOrphans())
 }
 
-func TestThousandsOfRowsReachStripe(t *testing.T) {
+func TestSync_ThousandsOfRowsReachStripe(t *testing.T) {
 	r := newRig(t, unlimited)
 	const n = 3000
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'Product ' || i FROM generate_series(1, $1::int) i`, n)
@@ -335,8 +335,8 @@ func TestThousandsOfRowsReachStripe(t *testing.T) {
 	r.convergedWithin(time.Minute)
 }
 
-// TestOneChangeIsOneTrace follows a change from the application's own transaction to the webhooks that confirm it.
-func TestOneChangeIsOneTrace(t *testing.T) {
+// TestTracing_OneChangeIsOneTrace follows a change from the application's own transaction to the webhooks that confirm it.
+func TestTracing_OneChangeIsOneTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
 	const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -382,8 +382,8 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 	}
 }
 
-// TestTheCallersTraceGoesThroughTheAPI is the same from the API's side.
-func TestTheCallersTraceGoesThroughTheAPI(t *testing.T) {
+// TestTracing_ContinuesCallersTrace is the same from the API's side.
+func TestTracing_ContinuesCallersTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
 	remote, err := trace.SpanIDFromHex("00f067aa0ba902b8")

@@ -90,8 +90,8 @@ func busyMesh(t *testing.T) *meshProcess {
 	return p
 }
 
-// TestWhatTheServicesExposeIsWhatIsDeclared holds the services' real metrics to the table, both ways.
-func TestWhatTheServicesExposeIsWhatIsDeclared(t *testing.T) {
+// TestMetrics_ExposedEqualsDeclared holds the services' real metrics to the table, both ways.
+func TestMetrics_ExposedEqualsDeclared(t *testing.T) {
 	p := busyMesh(t)
 	declared := map[string]metrics.Metric{}
 	for _, m := range metrics.All() {
@@ -164,8 +164,8 @@ func checkLabels(t *testing.T, m metrics.Metric, service string, labels []*dto.L
 var exemplar = regexp.MustCompile(
 	`(?m)^driftless_change_applied_duration_seconds_bucket\{.*\} \d+ # \{.*trace_id="([0-9a-f]{32})".*\}`)
 
-// TestExemplarsLeadToTraces: the histogram's exemplar is the trace of a change, which its history names.
-func TestExemplarsLeadToTraces(t *testing.T) {
+// TestMetrics_ExemplarsLeadToTraces: the histogram's exemplar is the trace of a change, which its history names.
+func TestMetrics_ExemplarsLeadToTraces(t *testing.T) {
 	// Only what somebody collects is sampled.
 	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(collector.Close)
@@ -193,8 +193,8 @@ func TestExemplarsLeadToTraces(t *testing.T) {
 	require.Contains(t, string(history), string(found[1]))
 }
 
-// TestAThousandChangesAreNotAThousandLines: at info no line is written per message.
-func TestAThousandChangesAreNotAThousandLines(t *testing.T) {
+// TestLogs_DoNotGrowWithChanges: at info no line is written per message.
+func TestLogs_DoNotGrowWithChanges(t *testing.T) {
 	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
 		cmd.Args = append(cmd.Args, "--no-seed", "--service-log-level", "info")
 		cmd.Env = append(cmd.Env, "STRIPE_RATE=2000", "STRIPE_ENDPOINT_RATE=2000")

@@ -37,10 +37,10 @@ func replica(t *testing.T, natsURL, simURL string) *exec.Cmd {
 	return cmd
 }
 
-// TestReplicasThatAreKilledLeaveExactlyWhatIsWanted changes a few products a thousand times while two or four pushes
+// TestReplicas_KilledPushesConverge changes a few products a thousand times while two or four pushes
 // are killed and replaced again and again, and Stripe fails in every way that the simulator knows. In the end Stripe
 // holds what is wanted, nothing was made twice, and no product ever had two calls at the same time.
-func TestReplicasThatAreKilledLeaveExactlyWhatIsWanted(t *testing.T) {
+func TestReplicas_KilledPushesConverge(t *testing.T) {
 	for _, replicas := range []int{2, 4} {
 		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) { killReplicas(t, replicas) })
 	}

@@ -57,8 +57,8 @@ func (r *rig) listCalls() int {
 	return stats.Endpoints["GET /v1/products"].Requests + stats.Endpoints["GET /v1/prices"].Requests
 }
 
-// TestAScanThatIsKilledGoesOnWhereItWas kills pull with kill -9 in the middle of a scan.
-func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
+// TestScan_ContinuesAfterKill kills pull with kill -9 in the middle of a scan.
+func TestScan_ContinuesAfterKill(t *testing.T) {
 	r := newRig(t, unlimited, processes())
 	const products, edited, deleted = 1500, 20, 10
 	unseen := r.admin

@@ -43,7 +43,7 @@ func (p *meshProcess) calls(url, token string) int {
 	return resp.StatusCode
 }
 
-func TestUp_KeepsItsSecretsApart(t *testing.T) {
+func TestUp_GivesEachServiceItsSecretsOnly(t *testing.T) {
 	data := dataDir(t)
 	// A data directory of a version that made no token: everything is there but that.
 	up(t, data).stop()

@@ -117,9 +117,9 @@ func (r *rig) amount() int64 {
 	return prices["mug-one"].UnitAmount
 }
 
-// TestAForgedChangeChangesNothing has pull's credentials forge a state of a product. A mesh that does not sign is
+// TestSignatures_ForgedChangeIsIgnored has pull's credentials forge a state of a product. A mesh that does not sign is
 // shown to fall for it, so that the attack is one.
-func TestAForgedChangeChangesNothing(t *testing.T) {
+func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 	t.Run("not signed", func(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 		r.upsert(mug("Mug", "1400"))
@@ -185,8 +185,8 @@ func (r *rig) sync(product string) (*connect.Response[controlv1.SyncProductsResp
 		connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: []string{product}}))
 }
 
-// TestAForgedCommandChangesNothing has pull's credentials order push to archive a product that only Stripe has.
-func TestAForgedCommandChangesNothing(t *testing.T) {
+// TestSignatures_ForgedCommandIsIgnored has pull's credentials order push to archive a product that only Stripe has.
+func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 	forged := &meshv1.Command{
 		Id:      "forged",
 		Account: "default",
@@ -223,9 +223,9 @@ func TestAForgedCommandChangesNothing(t *testing.T) {
 	})
 }
 
-// TestForgedChangesThatPushOutTrueOnesAreFound: CATALOG keeps 16 states of a product in a lane, and takes forged
+// TestSignatures_EvictedStatesAreRestored: CATALOG keeps 16 states of a product in a lane, and takes forged
 // ones for such. The comparison finds that no authentic one is left.
-func TestForgedChangesThatPushOutTrueOnesAreFound(t *testing.T) {
+func TestSignatures_EvictedStatesAreRestored(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
@@ -262,9 +262,9 @@ func (r *rig) desiredAmount() string {
 	return ""
 }
 
-// TestSignaturesAreSwitchedOnInTwoSteps: first the services sign, and ingestion signs what CATALOG holds. Then they
+// TestSignatures_TwoStepRollout: first the services sign, and ingestion signs what CATALOG holds. Then they
 // check. What was not pushed yet is not lost by either, a removal among it.
-func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
+func TestSignatures_TwoStepRollout(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"), product(1), product(2), product(3))
 	r.converged()
@@ -319,8 +319,8 @@ func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
 	require.EqualValues(t, 1600, r.amount())
 }
 
-// TestSignaturesThatAreCheckedAtOnceLoseNoState: ingestion finds that no state in CATALOG is authentic.
-func TestSignaturesThatAreCheckedAtOnceLoseNoState(t *testing.T) {
+// TestSignatures_OneStepRolloutLosesNothing: ingestion finds that no state in CATALOG is authentic.
+func TestSignatures_OneStepRolloutLosesNothing(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"))
 	r.converged()

@@ -160,9 +160,9 @@ func (p *ingestionProcess) kill() {
 	_ = p.cmd.Wait()
 }
 
-// TestAKilledIngestionIsTakenOver kills the replica that reads the log, again and again, in the middle of the reading
+// TestStandby_TakesOverAfterKill kills the replica that reads the log, again and again, in the middle of the reading
 // of the whole catalog and of a stream of changes.
-func TestAKilledIngestionIsTakenOver(t *testing.T) {
+func TestStandby_TakesOverAfterKill(t *testing.T) {
 	const products, kills = 12_000, 4
 	in := newIngestions(t)
 	replicas := []*ingestionProcess{in.start(), in.start(), in.start()}
@@ -221,9 +221,9 @@ func TestAKilledIngestionIsTakenOver(t *testing.T) {
 	in.inOrder()
 }
 
-// TestAPausedIngestionThatComesBackPublishesNothing stops the replica that reads the log with SIGSTOP once it has read
+// TestStandby_PausedLeaderPublishesNothing stops the replica that reads the log with SIGSTOP once it has read
 // a product's state, and lets it go on when another has long published a newer one.
-func TestAPausedIngestionThatComesBackPublishesNothing(t *testing.T) {
+func TestStandby_PausedLeaderPublishesNothing(t *testing.T) {
 	in := newIngestions(t)
 	in.exec(`CREATE TABLE items (id text PRIMARY KEY, name text)`)
 	in.exec(`CREATE TABLE tariffs (id text PRIMARY KEY, item text)`)

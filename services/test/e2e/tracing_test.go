@@ -57,9 +57,9 @@ func named(spans []tracetest.SpanStub, name string) (out []tracetest.SpanStub) {
 	return out
 }
 
-// TestEachTraceOfABurstTellsWhereItWent makes more edits than CATALOG keeps while push is away: most of their messages
+// TestTracing_BurstLinksEachTrace makes more edits than CATALOG keeps while push is away: most of their messages
 // are never delivered.
-func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
+func TestTracing_BurstLinksEachTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
 	r.upsert(&catalogv1.Product{Id: "mug", Name: "Mug"})
@@ -125,8 +125,8 @@ func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
 	require.LessOrEqual(t, links, 32)
 }
 
-// TestATraceGoesThroughRetryDeathAndReplay also looks through all that the spans of it say for what they must not say.
-func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
+// TestTracing_ThroughRetryDeadLetterAndReplay also looks through all that the spans of it say for what they must not say.
+func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
 	// Stripe holds as much metadata as it takes.

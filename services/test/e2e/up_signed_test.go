@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUp_SignsAndChecks: each service gets its own key, and the mesh works with it, also after a start on the same
+// TestUp_SignsAndVerifies: each service gets its own key, and the mesh works with it, also after a start on the same
 // data.
-func TestUp_SignsAndChecks(t *testing.T) {
+func TestUp_SignsAndVerifies(t *testing.T) {
 	data := dataDir(t)
 	for range 2 {
 		p := up(t, data)

@@ -38,7 +38,7 @@ func (p *meshProcess) ask(sql string) (answer string) {
 
 const countProducts = `SELECT count(*)::text FROM driftless.products`
 
-func TestUpWithAKeyOfStripesSeedsNothing(t *testing.T) {
+func TestUp_WithStripeKeySeedsNothing(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -56,7 +56,7 @@ func TestUpWithAKeyOfStripesSeedsNothing(t *testing.T) {
 	require.Equal(t, "0", p.ask(countProducts), "the sample catalog is not for an account of Stripe's")
 }
 
-func TestADataDirectoryOfTheSimulatorIsNotForStripe(t *testing.T) {
+func TestUp_RefusesSimulatorDataForStripe(t *testing.T) {
 	data := dataDir(t)
 	up(t, data).stop()
 	dir, err := programs()
@@ -68,7 +68,7 @@ func TestADataDirectoryOfTheSimulatorIsNotForStripe(t *testing.T) {
 	require.Contains(t, string(out), "was used with the simulator, and now STRIPE_API_KEY says Stripe")
 }
 
-func TestUpSeedsAnEmptyCatalogOnlyAndEndsWithItsPostgres(t *testing.T) {
+func TestUp_SeedsEmptyCatalogAndEndsWithPostgres(t *testing.T) {
 	data := dataDir(t)
 	p := up(t, data, func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "--no-seed") })
 	require.Equal(t, "mine", p.ask(`INSERT INTO driftless.products (id, name) VALUES ('mine', 'Mine') RETURNING id`))

@@ -35,8 +35,8 @@ func (r *rig) writes() (n int) {
 	return n
 }
 
-// TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo edits a product in Stripe, and has the catalog follow.
-func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
+// TestWriteBack_LeavesBothSidesEqual edits a product in Stripe, and has the catalog follow.
+func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
@@ -101,9 +101,9 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 	require.Empty(t, prices["mug-one"].Nickname)
 }
 
-// TestWriteBack_TakesEveryEditOfOneField edits a name in Stripe many times, after each write-back and faster than that:
+// TestWriteBack_WritesEveryEditOfField edits a name in Stripe many times, after each write-back and faster than that:
 // all of it is one side's work and no conflict.
-func TestWriteBack_TakesEveryEditOfOneField(t *testing.T) {
+func TestWriteBack_WritesEveryEditOfField(t *testing.T) {
 	stripeOwned := catalog.Rule{Owner: catalog.OwnerStripe}
 	policy, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{
 		"name":      stripeOwned,

@@ -11,7 +11,7 @@ import (
 )
 
 // Every recipe in the cookbook is text of a schema that is under test.
-func TestCookbook_ShowsTheSchemasOwnText(t *testing.T) {
+func TestCookbook_QuotesSchemas(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../../docs/cookbook.md")
 	require.NoError(t, err)

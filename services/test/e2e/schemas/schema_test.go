@@ -50,7 +50,7 @@ func texts(t *testing.T, pool *pgxpool.Pool, sql string) []string {
 	return out
 }
 
-func TestSchema_WatchLeadsToProducts(t *testing.T) {
+func TestSchema_WatchNamesProducts(t *testing.T) {
 	t.Parallel()
 	for _, s := range schemas.All() {
 		t.Run(s.Name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestSchema_EveryChangeRuns(t *testing.T) {
 	}
 }
 
-func TestSchema_RoleReadsAllThatTheMappingReads(t *testing.T) {
+func TestSchema_RoleCanReadMappedTables(t *testing.T) {
 	t.Parallel()
 	for _, s := range schemas.All() {
 		if s.Role == "" {
@@ -152,7 +152,7 @@ func TestSchema_RoleReadsAllThatTheMappingReads(t *testing.T) {
 }
 
 // The configuration says in a comment which tables it reads and does not watch.
-func TestSchema_SaysWhatIsNotWatched(t *testing.T) {
+func TestSchema_ListsUnwatchedTables(t *testing.T) {
 	t.Parallel()
 	for _, s := range schemas.All() {
 		text, err := s.File("driftless.yaml")
