@@ -117,7 +117,7 @@ func readJSON[T any](r *http.Request) (T, error) {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(&v); err != nil {
-		return v, badRequest(fmt.Errorf("the request's body is not what is wanted here: %w", err))
+		return v, badRequest(fmt.Errorf("the request's body is invalid: %w", err))
 	}
 	return v, nil
 }

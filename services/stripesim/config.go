@@ -137,12 +137,12 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.Default()
 	}
 	if !apiVersion.MatchString(c.APIVersion) {
-		return c, fmt.Errorf("simulator: the API version %q is none: write it like %s", c.APIVersion, DefaultAPIVersion)
+		return c, fmt.Errorf("simulator: %q is not an API version: write it like %s", c.APIVersion, DefaultAPIVersion)
 	}
 	for _, k := range c.APIKeys {
 		if _, _, ok := keyMode(k.Key); !ok {
 			return c, fmt.Errorf(
-				"simulator: %q is no API key: it must start with sk_test_, sk_live_, rk_test_ or rk_live_", mask(k.Key))
+				"simulator: %q is not an API key: it must start with sk_test_, sk_live_, rk_test_ or rk_live_", mask(k.Key))
 		}
 	}
 	for _, w := range c.Webhooks {
@@ -153,7 +153,7 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("simulator: the webhook %s needs a secret to sign with", w.URL)
 		}
 		if w.APIVersion != "" && !apiVersion.MatchString(w.APIVersion) {
-			return c, fmt.Errorf("simulator: the API version %q of the webhook %s is none: write it like %s",
+			return c, fmt.Errorf("simulator: %q of the webhook %s is not an API version: write it like %s",
 				w.APIVersion, w.URL, DefaultAPIVersion)
 		}
 	}

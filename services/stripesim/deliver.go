@@ -187,7 +187,7 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	pause := min(d.sim.cfg.WebhookFirstRetry<<min(x.attempt, 20), d.sim.cfg.WebhookLongestRetry)
 	x.attempt++
 	x.due = time.Now().Add(pause)
-	d.sim.log.DebugContext(ctx, "webhook failed, will be tried again", "event", x.event, "url", l.url,
+	d.sim.log.DebugContext(ctx, "webhook failed; it will be retried", "event", x.event, "url", l.url,
 		"attempt", x.attempt, "in", pause, "error", err)
 	d.push(x)
 }

@@ -109,12 +109,12 @@ type occasion struct {
 func (f *faults) add(fault Fault) (Fault, error) {
 	if !slices.Contains(slices.Concat(entering, executing, delivering), fault.Kind) {
 		return Fault{},
-			fmt.Errorf("simulator: there is no fault %q; there are %v", fault.Kind,
+			fmt.Errorf("simulator: there is no fault %q; the faults are %v", fault.Kind,
 				slices.Concat(entering, executing, delivering))
 	}
 	if fault.Probability < 0 || fault.Probability > 1 {
 		return Fault{},
-			fmt.Errorf("simulator: the probability of a fault is between 0 and 1, not %v", fault.Probability)
+			fmt.Errorf("simulator: the probability of a fault must be between 0 and 1, not %v", fault.Probability)
 	}
 	switch fault.Kind {
 	case FaultRateLimit:
@@ -124,11 +124,11 @@ func (f *faults) add(fault Fault) (Fault, error) {
 		setDefault(&fault.Message, "The simulator was told to refuse this request.")
 		if fault.Status < 400 || fault.Status > 499 {
 			return Fault{},
-				fmt.Errorf("simulator: the status of a refusal is between 400 and 499, not %d", fault.Status)
+				fmt.Errorf("simulator: the status of a refused fault must be between 400 and 499, not %d", fault.Status)
 		}
 		if !slices.Contains([]string{"", "true", "false"}, fault.ShouldRetry) {
 			return Fault{},
-				fmt.Errorf("simulator: should_retry of a refusal is true or false, not %q", fault.ShouldRetry)
+				fmt.Errorf("simulator: should_retry of a refused fault must be true or false, not %q", fault.ShouldRetry)
 		}
 	default:
 	}

@@ -74,12 +74,12 @@ func replay(path string, apply func(*record)) error {
 // openJournal writes the state to a new file, replaces the old one with it, and appends to it from then on.
 func openJournal(path string, state func(yield func(*record) bool)) (*journal, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("simulator: make the folder of its data file: %w", err)
+		return nil, fmt.Errorf("simulator: create the folder of its data file: %w", err)
 	}
 	fresh := path + ".new"
 	file, err := os.OpenFile(fresh, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("simulator: make its data file: %w", err)
+		return nil, fmt.Errorf("simulator: create its data file: %w", err)
 	}
 	out := bufio.NewWriterSize(file, 1<<20)
 	state(func(r *record) bool {

@@ -444,7 +444,7 @@ func (s *store) renderProduct(p *product, expand *expansion, version string) pro
 				"id":          *p.TaxCode,
 				"object":      "tax_code",
 				"name":        "Tax code " + *p.TaxCode,
-				"description": "Known to the simulator by its id only.",
+				"description": "The simulator has only the id of this tax code.",
 			}
 		}
 	}

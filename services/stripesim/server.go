@@ -306,7 +306,7 @@ func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 		t.rec.Answers = append(t.rec.Answers, a)
 	}
 	if err := s.write(&t.rec); err != nil {
-		s.log.Error("the simulator cannot keep what it is told: it stops to accept changes", "error", err)
+		s.log.Error("the simulator could not write its journal; no further changes are accepted", "error", err)
 		return s.refused(c, serverError())
 	}
 	for _, e := range t.rec.Events {

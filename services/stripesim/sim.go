@@ -227,7 +227,7 @@ func (s *Sim) inOtherMode(here *store, what, id string) bool {
 // acknowledge a change that it may forget.
 func (s *Sim) write(r *record) error {
 	if s.broken.Load() {
-		return fmt.Errorf("simulator: its data file %s could not be written before", s.cfg.DataFile)
+		return fmt.Errorf("simulator: an earlier write to its data file %s failed", s.cfg.DataFile)
 	}
 	if err := s.journal.write(r); err != nil {
 		s.broken.Store(true)

@@ -137,9 +137,9 @@ func TestOversized_NamesTooLongLists(t *testing.T) {
 		"images: must have at most 8 items, not 1000000",
 		"marketing_features: must have at most 15 items, not 5000",
 		"metadata: must have at most 50 keys, not 2000",
-		`prices["a"]: must have at most 5000 tiers and currency options in all, not 5001`,
+		`prices["a"]: must have at most 5000 tiers and currency options together, not 5001`,
 		`prices["b"].metadata: must have at most 49 keys, not 2000`,
-		`prices["b"]: must have at most 5000 tiers and currency options in all, not 7436`,
+		`prices["b"]: must have at most 5000 tiers and currency options together, not 7436`,
 	}, got)
 	require.Empty(t, catalog.Oversized(&catalogv1.Product{Images: make([]string, 9)}),
 		"a little too much is told together with the rest")

@@ -13,7 +13,7 @@ func ImportBlocker(o *catalogv1.Observed) (why string) {
 	byDefault := o.GetProduct().GetDefaultPrice()
 	switch {
 	case o.GetProduct() == nil:
-		return "Stripe holds no such product"
+		return "Stripe has no such product"
 	case !o.GetWhole():
 		return "the product and its prices have not been read together yet"
 	case byDefault != "" && !FindPrice(o, byDefault).GetPrice().GetActive():

@@ -42,20 +42,20 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 ) error {
 	switch {
 	case change.GetProduct() == nil:
-		return fmt.Errorf("the catalog holds no product %s", o.GetProductId())
+		return fmt.Errorf("the catalog has no product %s", o.GetProductId())
 	case o.GetStripeId() != "" && o.GetStripeId() != a.StripeID:
-		return fmt.Errorf("product %s stands for %s in Stripe already", o.GetProductId(), o.GetStripeId())
+		return fmt.Errorf("product %s is already linked to %s in Stripe", o.GetProductId(), o.GetStripeId())
 	case o.GetStripeId() == "" && o.GetProduct() != nil && o.GetProductId() != a.StripeID:
-		return fmt.Errorf("Stripe holds a product under the catalog's id %s already", o.GetProductId())
+		return fmt.Errorf("Stripe already has a product with the catalog's id %s", o.GetProductId())
 	case product.Product == nil:
-		return fmt.Errorf("Stripe holds no product %s", a.StripeID)
+		return fmt.Errorf("Stripe has no product %s", a.StripeID)
 	}
 	if marked := product.Product.GetMetadata()[ProductMarker]; marked != "" && marked != o.GetProductId() {
-		return fmt.Errorf("%s carries the mark of another product of the catalog: metadata %s is %s", a.StripeID,
+		return fmt.Errorf("product %s carries the mark of another catalog product: metadata %s is %s", a.StripeID,
 			ProductMarker, marked)
 	}
 	if n := MetadataKeys(change.GetProduct(), a.StripeID); n > MaxMetadata {
-		return fmt.Errorf("the product would have %d keys of metadata with its mark, and Stripe takes %d", n,
+		return fmt.Errorf("the product would have %d metadata keys with its mark, and Stripe accepts at most %d", n,
 			MaxMetadata)
 	}
 	if err := adoptable(change, a, prices); err != nil {
@@ -95,22 +95,22 @@ func adoptable(change *catalogv1.ProductChange, a Adoption, prices []PriceSighti
 		stripeID := a.Prices[id]
 		i := slices.IndexFunc(prices, func(s PriceSighting) bool { return s.StripeID == stripeID && s.Price != nil })
 		if i < 0 {
-			return fmt.Errorf("%s holds no price %s in Stripe", a.StripeID, stripeID)
+			return fmt.Errorf("product %s has no price %s in Stripe", a.StripeID, stripeID)
 		}
 		if other, twice := taken[stripeID]; twice {
-			return fmt.Errorf("price %s is given to both %s and %s", stripeID, other, id)
+			return fmt.Errorf("price %s is assigned to both %s and %s", stripeID, other, id)
 		}
 		taken[stripeID] = id
 		if marked := prices[i].Price.GetId(); marked != "" && marked != id {
-			return fmt.Errorf("price %s carries the mark of another price of the catalog: metadata %s is %s", stripeID,
+			return fmt.Errorf("price %s carries the mark of another catalog price: metadata %s is %s", stripeID,
 				PriceMarker, marked)
 		}
 		differs, ok := StructureDiffers(change, id, prices[i].Price)
 		if !ok {
-			return fmt.Errorf("the catalog sells product %s at no price %s", change.GetProductId(), id)
+			return fmt.Errorf("product %s has no active price %s in the catalog", change.GetProductId(), id)
 		}
 		if len(differs) > 0 && !slices.Contains(a.Replace, id) {
-			return fmt.Errorf("price %s differs from %s in what Stripe never changes (%s): it would be replaced",
+			return fmt.Errorf("price %s differs from %s in fields that Stripe never changes (%s): it would be replaced",
 				stripeID, id, strings.Join(differs, ", "))
 		}
 	}

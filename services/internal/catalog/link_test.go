@@ -187,44 +187,44 @@ func TestAdopt_ReturnsReason(t *testing.T) {
 		pairs    map[string]string
 		replace  []string
 	}{
-		"the catalog holds no product mug": {
+		"the catalog has no product mug": {
 			change:  &catalogv1.ProductChange{ProductId: "mug"},
 			product: held,
 		},
-		"product mug stands for prod_2 in Stripe already": {
+		"product mug is already linked to prod_2 in Stripe": {
 			observed: &catalogv1.Observed{StripeId: "prod_2"},
 			product:  held,
 		},
-		"Stripe holds a product under the catalog's id mug already": {
+		"Stripe already has a product with the catalog's id mug": {
 			observed: &catalogv1.Observed{Product: &catalogv1.Product{Id: "mug"}},
 			product:  held,
 		},
-		"Stripe holds no product prod_1": {},
-		"prod_1 carries the mark of another product of the catalog: metadata driftless_product is cup": {
+		"Stripe has no product prod_1": {},
+		"product prod_1 carries the mark of another catalog product: metadata driftless_product is cup": {
 			product: marked,
 		},
-		"the product would have 51 keys of metadata with its mark, and Stripe takes 50": {
+		"the product would have 51 metadata keys with its mark, and Stripe accepts at most 50": {
 			change:  crowded,
 			product: held,
 		},
-		"prod_1 holds no price price_9 in Stripe": {
+		"product prod_1 has no price price_9 in Stripe": {
 			product: held,
 			pairs:   map[string]string{"mug-one": "price_9"},
 		},
-		"price price_1 is given to both mug-one and mug-two": {
+		"price price_1 is assigned to both mug-one and mug-two": {
 			product: held,
 			pairs:   map[string]string{"mug-one": "price_1", "mug-two": "price_1"},
 			replace: []string{"mug-two"},
 		},
-		"price price_2 carries the mark of another price of the catalog: metadata driftless_price is mug-two": {
+		"price price_2 carries the mark of another catalog price: metadata driftless_price is mug-two": {
 			product: held,
 			pairs:   map[string]string{"mug-one": "price_2"},
 		},
-		"the catalog sells product mug at no price mug-ten": {
+		"product mug has no active price mug-ten in the catalog": {
 			product: held,
 			pairs:   map[string]string{"mug-ten": "price_1"},
 		},
-		"price price_1 differs from mug-two in what Stripe never changes (unit_amount): it would be replaced": {
+		"price price_1 differs from mug-two in fields that Stripe never changes (unit_amount): it would be replaced": {
 			product: held,
 			pairs:   map[string]string{"mug-two": "price_1"},
 		},

@@ -81,7 +81,7 @@ func NewPolicy(otherwise Action, rules map[string]Rule) (*Policy, error) {
 			field = prefix
 		}
 		if _, twice := p.rules[field]; twice {
-			return nil, fmt.Errorf("%s: there are two rules", field)
+			return nil, fmt.Errorf("%s: has more than one rule", field)
 		}
 		p.rules[field] = rule
 	}
@@ -127,20 +127,20 @@ func checkField(field string) error {
 		}
 		switch bare := strings.TrimSuffix(key, "*"); {
 		case bare == "" || strings.Contains(bare, "*"):
-			return fmt.Errorf("%s: must end in a key of metadata, or in the beginning of keys and *", field)
+			return fmt.Errorf("%s: must end in a metadata key, or in a prefix of keys followed by *", field)
 		case bare == key && slices.Contains(ownKeys, key):
-			return fmt.Errorf("%s: the key is Driftless's own", field)
+			return fmt.Errorf("%s: Driftless itself writes this key, so it cannot have a rule", field)
 		}
 		return nil
 	}
 	for _, f := range priceTable {
 		if f.Fixed && field == "prices."+f.Name {
 			return fmt.Errorf(
-				"%s: Stripe never changes it, so a price that differs in it is another price: it is the catalog's, and is always repaired", field)
+				"%s: cannot have a rule: Stripe never changes this field, so a different value is a different price, which the catalog owns", field)
 		}
 	}
 	return fmt.Errorf(
-		"%s: there is no such field that could have an owner; there are %s, metadata.KEY, metadata.PREFIX* and the same under prices.",
+		"%s: no such field can have an owner; the fields are %s, metadata.KEY, metadata.PREFIX*, and the same under prices.",
 		field, strings.Join(ownable, ", "))
 }
 

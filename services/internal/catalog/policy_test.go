@@ -19,16 +19,16 @@ func TestNewPolicy_RefusesInvalidRules(t *testing.T) {
 		rule  catalog.Rule
 		want  string
 	}{
-		"unknown": {"colour", catalog.Rule{}, "colour: there is no such field"},
+		"unknown": {"colour", catalog.Rule{}, "colour: no such field"},
 		"an amount": {
 			"prices.unit_amount",
 			catalog.Rule{Owner: catalog.OwnerStripe},
 			"prices.unit_amount: Stripe never changes it",
 		},
 		"a decimal amount":     {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes it"},
-		"all metadata by star": {"metadata.*", catalog.Rule{}, "must end in a key"},
-		"a star in between":    {"metadata.a*b", catalog.Rule{}, "must end in a key"},
-		"Driftless's own key":  {"prices.metadata.driftless_price", catalog.Rule{}, "the key is Driftless's own"},
+		"all metadata by star": {"metadata.*", catalog.Rule{}, "must end in a metadata key"},
+		"a star in between":    {"metadata.a*b", catalog.Rule{}, "must end in a metadata key"},
+		"Driftless's own key":  {"prices.metadata.driftless_price", catalog.Rule{}, "Driftless itself writes this key"},
 		"no owner": {
 			"url",
 			catalog.Rule{Owner: "me"},

@@ -77,7 +77,7 @@ func Oversized(p *catalogv1.Product) []Violation {
 		for _, option := range price.GetCurrencyOptions() {
 			parts += len(option.GetTiers())
 		}
-		most(PricePath(p, i), parts, MaxParts, "tiers and currency options in all")
+		most(PricePath(p, i), parts, MaxParts, "tiers and currency options together")
 	}
 	return v.violations
 }
@@ -88,7 +88,7 @@ func Validate(p *catalogv1.Product) []Violation {
 	v := &validator{}
 	if d := p.GetStatementDescriptor(); d != "" &&
 		!strings.ContainsFunc(d, func(r rune) bool { return r <= unicode.MaxASCII && unicode.IsLetter(r) }) {
-		v.add("statement_descriptor", "must hold at least one Latin letter")
+		v.add("statement_descriptor", "must contain at least one Latin letter")
 	}
 	// How often each id and key is used. Each repetition is reported once.
 	ids, keys := map[string]int{}, map[string]int{}
@@ -143,7 +143,7 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 			v.add(path+".transform_quantity", "cannot be combined with tiers")
 		}
 		if p.GetRecurring() == nil {
-			v.add(path+".recurring", "must be given when tiers are: Stripe makes no one-time price with tiers")
+			v.add(path+".recurring", "must be given with tiers: Stripe does not create one-time prices with tiers")
 		}
 		v.tiers(path+".tiers", p.GetTiers())
 	} else if p.GetTiersMode() != "" {
@@ -215,7 +215,7 @@ func (v *validator) recurring(path string, r *catalogv1.Recurring) {
 	}
 	if limit, known := longestRecurrence[r.GetInterval()]; known && r.GetIntervalCount() > limit {
 		v.add(path+".recurring.interval_count",
-			fmt.Sprintf("must be at most %d for interval %s: three years in all", limit, r.GetInterval()))
+			fmt.Sprintf("must be at most %d for interval %s: Stripe allows at most three years", limit, r.GetInterval()))
 	}
 	if r.GetMeter() != "" && r.GetUsageType() != "metered" {
 		v.add(path+".recurring.usage_type", "must be metered when a meter is given")
@@ -226,7 +226,7 @@ func (v *validator) recurring(path string, r *catalogv1.Recurring) {
 		v.add(path+".recurring.aggregate_usage", "must be empty unless usage_type is metered")
 	case r.GetMeter() != "":
 		v.add(path+".recurring.aggregate_usage",
-			"must be empty when a meter is given: the meter says how usage is aggregated")
+			"must be empty when a meter is given: the meter defines how usage is aggregated")
 	}
 }
 
@@ -245,11 +245,11 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 		case last && t.GetUpTo() != "":
 			v.add(path+".up_to", "must be empty on the last tier: it has no end")
 		case !last && t.GetUpTo() == "":
-			v.add(path+".up_to", "may be empty on the last tier only")
+			v.add(path+".up_to", "may be empty only on the last tier")
 		case !last:
 			upTo, ok := number(t.GetUpTo())
 			if !ok || !upTo.GreaterThan(previous) {
-				v.add(path+".up_to", "must be greater than the tier before")
+				v.add(path+".up_to", "must be greater than that of the previous tier")
 			}
 			previous = upTo
 		}

@@ -202,5 +202,5 @@ func TestAdopt_Walkthrough(t *testing.T) {
 			[]byte("account: default\n---\nproduct: mug\nstripe: "+stranger+"\nprices: {}\napprove: true\n"), 0o600))
 	out, code = r.driftless(dir, "adopt", "apply", "adopt.yaml")
 	require.Equal(t, 1, code)
-	require.Contains(t, out, "line 3, product mug: product mug stands for "+bySKU+" in Stripe already")
+	require.Contains(t, out, "line 3, product mug: product mug is already linked to "+bySKU+" in Stripe")
 }
