@@ -133,7 +133,7 @@ func TestDiff_LeavesUnmanagedFieldsAlone(t *testing.T) {
 				was := standing(before, step.PriceID)
 				if step.StripePriceID == "" || was.GetStripeId() != step.StripePriceID ||
 					priceField == "lookup_key" && was.GetPrice().GetLookupKey() == "" {
-					continue // Every price gets a lookup key, by which it is found.
+					continue // Every price gets a lookup key, so that it can be found.
 				}
 				for _, p := range step.Params {
 					require.False(t, p.Name == priceField || strings.HasPrefix(p.Name, priceField+"["),

@@ -261,12 +261,12 @@ func TestObserveProduct_Results(t *testing.T) {
 		product  string
 		deleted  bool
 	}{
-		"the first event is believed": {
+		"the first event is applied": {
 			nothing,
 			catalog.ProductSighting{Product: named("new"), Updated: 1, Seen: 1},
 			catalog.Applied, "new", false,
 		},
-		"the same again says nothing": {
+		"the same event again changes nothing": {
 			known,
 			catalog.ProductSighting{Product: named("known"), Updated: 95, Seen: 120},
 			catalog.Unchanged, "known",
@@ -277,22 +277,22 @@ func TestObserveProduct_Results(t *testing.T) {
 			catalog.ProductSighting{Product: named("new"), Updated: 101, Seen: 101},
 			catalog.Applied, "new", false,
 		},
-		"an event of the same second is not": {
+		"an event of the same second is not newer": {
 			known,
 			catalog.ProductSighting{Product: named("new"), Updated: 100, Seen: 100},
 			catalog.Unordered, "known", false,
 		},
-		"an event of an earlier second is not": {
+		"an event of an earlier second is not newer": {
 			known,
 			catalog.ProductSighting{Product: named("old"), Updated: 80, Seen: 80},
 			catalog.Unordered, "known", false,
 		},
-		"late news of an old update is not": {
+		"a late event of an old update is not newer": {
 			known,
 			catalog.ProductSighting{Product: named("old"), Updated: 90, Seen: 101},
 			catalog.Unordered, "known", false,
 		},
-		"an answer is the truth": {
+		"an answer is applied": {
 			known,
 			catalog.ProductSighting{Product: named("new"), Updated: 90, Seen: 100, Fetched: true},
 			catalog.Applied,
@@ -310,39 +310,39 @@ func TestObserveProduct_Results(t *testing.T) {
 			catalog.Unordered,
 			"known", false,
 		},
-		"a deletion of what was never seen": {
+		"a deletion of an unknown product": {
 			nothing,
 			catalog.ProductSighting{Seen: 100},
 			catalog.Applied, "",
 			true,
 		},
-		"an answer that there is none": {
+		"an answer without a product": {
 			nothing,
 			catalog.ProductSighting{Seen: 100, Fetched: true},
 			catalog.Applied, "", false,
 		},
-		"an answer that it is gone": {
+		"an answer that it was deleted": {
 			known,
 			catalog.ProductSighting{Seen: 100, Fetched: true},
 			catalog.Applied, "", true,
 		},
-		"late news of what is gone": {
+		"a late event after the deletion": {
 			gone,
 			catalog.ProductSighting{Product: named("old"), Updated: 95, Seen: 105},
 			catalog.Unordered, "", true,
 		},
-		"what is gone is made again": {
+		"a deleted product is created again": {
 			gone,
 			catalog.ProductSighting{Product: named("new"), Updated: 111, Seen: 111},
 			catalog.Applied, "new", false,
 		},
-		"what is gone is gone": {
+		"a deleted product stays deleted": {
 			gone,
 			catalog.ProductSighting{Seen: 120},
 			catalog.Unchanged, "",
 			true,
 		},
-		"an answer by a server whose clock is slow": {
+		"an answer of a server with a slow clock": {
 			known,
 			catalog.ProductSighting{Product: named("new"), Updated: 99, Seen: 99, Fetched: true},
 			catalog.Applied,
@@ -373,7 +373,7 @@ func TestObserveProduct_DropsPricesOfDeletedProduct(t *testing.T) {
 	require.Empty(t, o.GetPrices())
 	require.Empty(t, o.GetManagedMetadata())
 
-	t.Run("also of prices that were heard of before the product was", func(t *testing.T) {
+	t.Run("also prices recorded before the product", func(t *testing.T) {
 		t.Parallel()
 		o := &catalogv1.Observed{Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1"}}, ProductSeen: 1}
 		require.True(t, catalog.ObserveAll(o, catalog.ProductSighting{Seen: 2}, nil))
@@ -413,7 +413,7 @@ func TestObservePrice_Results(t *testing.T) {
 		want     catalog.Result
 		nickname []string
 	}{
-		"an event of an unknown price may be late news of a deleted one": {
+		"an event of an unknown price may be older than its deletion": {
 			nothing,
 			catalog.PriceSighting{Price: price("new"), Seen: 120, Partial: true},
 			catalog.Unordered, nil,
@@ -429,7 +429,7 @@ func TestObservePrice_Results(t *testing.T) {
 			catalog.PriceSighting{Seen: 120},
 			catalog.Unchanged, nil,
 		},
-		"the same again": {
+		"the same event again": {
 			known,
 			catalog.PriceSighting{Price: price("known"), Seen: 120, Partial: true},
 			catalog.Unchanged,
@@ -453,7 +453,7 @@ func TestObservePrice_Results(t *testing.T) {
 			catalog.Unordered,
 			[]string{"known"},
 		},
-		"an answer is the truth": {
+		"an answer is applied": {
 			known,
 			catalog.PriceSighting{Price: price("new"), Seen: 99, Fetched: true},
 			catalog.Applied,
@@ -470,7 +470,7 @@ func TestObservePrice_Results(t *testing.T) {
 			catalog.Unordered,
 			[]string{"known"},
 		},
-		"an answer that it is gone": {
+		"an answer that it was deleted": {
 			known,
 			catalog.PriceSighting{Seen: 90, Fetched: true},
 			catalog.Applied, nil,
@@ -492,7 +492,7 @@ func TestObservePrice_Results(t *testing.T) {
 			require.Equal(t, c.nickname, nicknames)
 		})
 	}
-	t.Run("the mark is ours whoever wrote it down", func(t *testing.T) {
+	t.Run("the mark is managed without a record", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []string{catalog.PriceMarker}, known().GetPrices()[0].GetManagedMetadata())
 	})
@@ -527,14 +527,14 @@ func TestRecordIntents(t *testing.T) {
 		require.Nil(t, catalog.FindIntent(&catalogv1.Observed{Intents: []*catalogv1.Intent{{}}}, ""),
 			"an event without a key is nobody's echo")
 	})
-	t.Run("replace those of their key", func(t *testing.T) {
+	t.Run("replace intents with the same key", func(t *testing.T) {
 		t.Parallel()
 		o := &catalogv1.Observed{}
 		catalog.RecordIntents(o, intent(1, false), intent(2, false), intent(1, true))
 		require.Len(t, o.GetIntents(), 2)
 		require.True(t, catalog.FindIntent(o, "key1").GetSettled())
 	})
-	t.Run("are forgotten when they are many, the oldest settled ones first", func(t *testing.T) {
+	t.Run("beyond the limit the oldest settled ones are dropped", func(t *testing.T) {
 		t.Parallel()
 		o := &catalogv1.Observed{}
 		catalog.RecordIntents(o, intent(0, false))
@@ -546,7 +546,7 @@ func TestRecordIntents(t *testing.T) {
 		require.Nil(t, catalog.FindIntent(o, "key1"))
 		require.NotNil(t, catalog.FindIntent(o, "key100"))
 	})
-	t.Run("of one large plan are all kept until they are settled", func(t *testing.T) {
+	t.Run("of one large plan stay until they are settled", func(t *testing.T) {
 		t.Parallel()
 		o := &catalogv1.Observed{}
 		for i := range 100 {

@@ -20,31 +20,31 @@ func TestNewPolicy_RefusesInvalidRules(t *testing.T) {
 		want  string
 	}{
 		"unknown": {"colour", catalog.Rule{}, "colour: no such field"},
-		"an amount": {
+		"field that Stripe never changes": {
 			"prices.unit_amount",
 			catalog.Rule{Owner: catalog.OwnerStripe},
 			"prices.unit_amount: Stripe never changes it",
 		},
-		"a decimal amount":     {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes it"},
-		"all metadata by star": {"metadata.*", catalog.Rule{}, "must end in a metadata key"},
-		"a star in between":    {"metadata.a*b", catalog.Rule{}, "must end in a metadata key"},
-		"Driftless's own key":  {"prices.metadata.driftless_price", catalog.Rule{}, "Driftless itself writes this key"},
-		"no owner": {
+		"a decimal amount":          {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes it"},
+		"metadata with a bare star": {"metadata.*", catalog.Rule{}, "must end in a metadata key"},
+		"a star in between":         {"metadata.a*b", catalog.Rule{}, "must end in a metadata key"},
+		"Driftless's own key":       {"prices.metadata.driftless_price", catalog.Rule{}, "Driftless itself writes this key"},
+		"unknown owner": {
 			"url",
 			catalog.Rule{Owner: "me"},
 			`url: owner must be catalog, stripe or newest, not "me"`,
 		},
-		"stripe's, repaired": {
+		"stripe owns, repaired": {
 			"url",
 			catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Repair},
 			"url: action must be write-back or report where the owner is stripe",
 		},
-		"the catalog's, taken": {
+		"catalog owns, written back": {
 			"url",
 			catalog.Rule{Action: catalog.WriteBack},
 			"url: action must be repair or report where the owner is catalog",
 		},
-		"newest, simply repaired": {
+		"latest owns, repaired": {
 			"url",
 			catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Repair},
 			"url: action must be write-back or report",
@@ -113,7 +113,7 @@ func TestResolve_OwnersAndActions(t *testing.T) {
 			"C", "S", early, late,
 			catalog.Repair,
 		},
-		"stripe takes Stripe's change": {
+		"stripe writes back Stripe's change": {
 			catalog.Rule{Owner: catalog.OwnerStripe},
 			"A", "S", early, late,
 			catalog.WriteBack,
@@ -128,32 +128,32 @@ func TestResolve_OwnersAndActions(t *testing.T) {
 			"A",
 			"S", early, late, catalog.Report,
 		},
-		"newest, Stripe changed": {
+		"latest owns, Stripe changed": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"A", "S", late, early,
 			catalog.WriteBack,
 		},
-		"newest, the catalog changed": {
+		"latest owns, the catalog changed": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"C", "A", early, late,
 			catalog.Repair,
 		},
-		"newest, both changed, Stripe later": {
+		"latest owns, both changed, Stripe later": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"C", "S", early, late,
 			catalog.WriteBack,
 		},
-		"newest, both changed, catalog later": {
+		"latest owns, both changed, catalog later": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"C", "S", late, early,
 			catalog.Repair,
 		},
-		"newest, both changed at once": {
+		"latest owns, both changed at once": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"C", "S", late, late,
 			catalog.Repair,
 		},
-		"newest reports Stripe's": {
+		"latest owns, reports": {
 			catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Report},
 			"C",
 			"S", early, late, catalog.Report,

@@ -89,7 +89,7 @@ func TestIdempotencyKey_DependsOnEveryPart(t *testing.T) {
 	key := step.IdempotencyKey("default", 7)
 	require.Equal(t, "driftless-"+strings.TrimPrefix(key, "driftless-"), key)
 
-	t.Run("what is recorded after the call is no part of the call", func(t *testing.T) {
+	t.Run("the managed metadata is not part of the key", func(t *testing.T) {
 		t.Parallel()
 		same := step
 		same.ManagedMetadata, same.PriceMetadata = nil, []string{"size"}

@@ -22,7 +22,7 @@ type nodesCmd struct {
 }
 
 type nodesResult struct {
-	// LongestMs is over all phases with a node away, of the mesh and of the bare client.
+	// LongestMs is the longest wait in all phases with a node away, for the mesh and for the bare client.
 	LongestMs     float64      `json:"longest_ms"`
 	BareLongestMs float64      `json:"bare_longest_ms"`
 	Ratio         float64      `json:"ratio"`
@@ -31,10 +31,10 @@ type nodesResult struct {
 
 type nodesPhase struct {
 	Name string `json:"name"`
-	// Changes that were begun, and the longest wait of one, in milliseconds.
+	// The number of changes that were begun, and the longest wait of one, in milliseconds.
 	Changes   int     `json:"changes"`
 	LongestMs float64 `json:"longest_ms"`
-	// Bare is the same of the bare client.
+	// Bare has the same figures of the bare client.
 	Bare          int     `json:"bare"`
 	BareLongestMs float64 `json:"bare_longest_ms"`
 }
@@ -87,7 +87,7 @@ func (cmd *nodesCmd) Run(ctx context.Context, c *cli) (err error) {
 	return c.report(r.text(), r)
 }
 
-// phases takes each node away in turn and brings it back.
+// phases stops each node in turn and brings it back.
 func (cmd *nodesCmd) phases(
 	ctx context.Context, nodes *localnodes.Cluster, changes, messages *waits,
 ) (*nodesResult, error) {

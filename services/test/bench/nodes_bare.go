@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localnodes"
 )
 
-// waits are how long things took that are done one after the other. Safe for concurrent use.
+// waits records the durations of operations that run one after the other. Concurrent use is safe.
 type waits struct {
 	mu      sync.Mutex
 	n       int
@@ -24,7 +24,7 @@ type waits struct {
 	longest time.Duration
 }
 
-// repeat does something, numbered from 1, until ctx ends.
+// repeat runs an operation, numbered from 1, until ctx ends.
 func (w *waits) repeat(ctx context.Context, do func(ctx context.Context, n int) error) error {
 	for n := 1; ; n++ {
 		w.mu.Lock()
@@ -49,22 +49,22 @@ func (w *waits) reset() {
 	w.n, w.longest = 0, 0
 }
 
-// seen returns the count since the reset and the longest wait in milliseconds, with one that goes on.
+// seen returns the count since the reset and the longest wait in milliseconds, including the running one.
 func (w *waits) seen() (n int, longest float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.n, float64(max(w.longest, time.Since(w.began)).Microseconds()) / 1000
 }
 
-// bareClient publishes a message and fetches it: the least that a change takes. It has as much patience as it takes,
-// and asks again as soon as that can help, so that what it waits for is the cluster.
+// bareClient publishes a message and fetches it: the minimum of a change. It waits as long as needed and retries as
+// soon as that can help, so its waits are those of the cluster.
 type bareClient struct {
 	conn *nats.Conn
 	js   jetstream.JetStream
 	cons jetstream.Consumer
 }
 
-// bareAgain is how long the bare client waits for an answer before it asks again.
+// bareAgain is how long the bare client waits for an answer before it retries.
 const bareAgain = 250 * time.Millisecond
 
 func newBareClient(ctx context.Context, url string) (*bareClient, error) {
@@ -106,7 +106,7 @@ func (b *bareClient) roundTrip(ctx context.Context, n int) error {
 	return rest(ctx, 10*time.Millisecond)
 }
 
-// fetch takes messages until the one with the body.
+// fetch reads messages up to the one with the body.
 func (b *bareClient) fetch(ctx context.Context, body string) error {
 	for {
 		batch, err := b.cons.Fetch(1, jetstream.FetchContext(ctx))

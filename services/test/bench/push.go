@@ -41,9 +41,9 @@ type pushCmd struct {
 }
 
 type pushResult struct {
-	// LimitUtilisation is the least share of Stripe's limit that was used, over all numbers of replicas;
-	// RateLimitedAfterFirstSecond how many calls were turned away, the first second of each aside; BareLoopRatio the
-	// pushes per second with no limit against a bare loop of the same calls.
+	// LimitUtilisation is the smallest share of Stripe's limit that was used, over all numbers of replicas.
+	// RateLimitedAfterFirstSecond is the number of refused calls, without the first second of each. BareLoopRatio is
+	// the rate of pushes without a limit, divided by that of a bare loop of the same calls.
 	LimitUtilisation            float64 `json:"limit_utilisation"`
 	RateLimitedAfterFirstSecond int     `json:"rate_limited_after_first_second"`
 	BareLoopRatio               float64 `json:"bare_loop_ratio"`
@@ -66,7 +66,7 @@ type limitResult struct {
 	CallsPerSecond float64 `json:"calls_per_second"`
 	Limit          float64 `json:"limit"`
 	Ratio          float64 `json:"ratio"`
-	// IsRateLimited calls in all, and after the first second.
+	// RateLimited counts the refused calls: in all, and after the first second.
 	RateLimited      int `json:"rate_limited"`
 	RateLimitedLater int `json:"rate_limited_later"`
 }
@@ -86,7 +86,7 @@ type coalescingResult struct {
 const (
 	benchKey     = "sk_live_bench"
 	benchAccount = "default"
-	// Stripe's, in live mode.
+	// The limits are Stripe's in live mode.
 	benchRate, benchEndpointRate = 100.0, 25.0
 )
 
@@ -146,7 +146,7 @@ type pushBench struct {
 	sim    string
 	admin  stripesim.Admin
 	limits budget.Limits
-	// concurrency of each push; 0 for its default.
+	// concurrency is that of each push. 0 selects its default.
 	concurrency int
 	transport   http.RoundTripper
 	close       []func() error
@@ -174,7 +174,7 @@ func newPushBench(ctx context.Context, sim stripesim.Config, limits budget.Limit
 	return b, b.on(ctx, server.URL(), 1, sim)
 }
 
-// on makes the mesh on a NATS server, or on a cluster with that many replicas, and starts the simulator.
+// on creates the mesh on a NATS server, or on a cluster with that many replicas, and starts the simulator.
 func (b *pushBench) on(ctx context.Context, url string, replicas int, sim stripesim.Config) (err error) {
 	b.nats = url
 	if b.mesh, err = mesh.Connect(ctx, mesh.Config{URL: b.nats, Name: "bench"}); err != nil {
@@ -195,7 +195,7 @@ func (b *pushBench) on(ctx context.Context, url string, replicas int, sim stripe
 	return nil
 }
 
-// start runs something until the bench is stopped.
+// start runs a function until the bench is stopped.
 func (b *pushBench) start(ctx context.Context, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -335,9 +335,9 @@ func (b *pushBench) edit(ctx context.Context, before int) (edits, calls int, err
 	return n, after - before, err
 }
 
-// bare makes the calls that push makes for a new product, with nothing around them.
+// bare makes the calls of a new product without anything around them.
 func (b *pushBench) bare(ctx context.Context, products, concurrency int) (time.Duration, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own value
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library defines this value
 	transport.MaxIdleConnsPerHost = concurrency
 	api := client.New(benchKey,
 		&stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
@@ -391,15 +391,15 @@ func bareProduct(ctx context.Context, api *client.API, id string) error {
 	return nil
 }
 
-// atTheLimit changes amounts, each of which is a call to three endpoints, and creates products, a call to a fourth:
-// together they use up all that Stripe allows.
+// atTheLimit changes amounts and creates products. A change of an amount calls three endpoints, and a new product a
+// fourth. Together they use Stripe's whole limit.
 func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult, err error) {
 	b, err := newPushBench(ctx, stripesim.Config{Limits: stripesim.Limits{Off: true}}, budget.Limits{}, 0)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
-	// More than can be done in the time.
+	// These are more products than the time allows.
 	n := int(benchEndpointRate) * (cmd.Seconds + 5)
 	priced, mixed := make([]*catalogv1.Product, n), make([]*catalogv1.Product, 0, 2*n)
 	for i := range n {
@@ -431,7 +431,7 @@ func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult
 		return r, err
 	}
 	r.Replicas, r.Limit = replicas, benchRate
-	// Whole seconds only: neither the one in which it began nor the one that is not over.
+	// Only whole seconds count, so the first and the unfinished one are left out.
 	whole := stats.Seconds[1 : len(stats.Seconds)-1]
 	sum := 0
 	for _, s := range whole {
@@ -444,7 +444,7 @@ func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult
 	return r, nil
 }
 
-// recorder notes when the first call about a product leaves.
+// recorder records when the first call about a product is sent.
 type recorder struct {
 	next http.RoundTripper
 	mu   sync.Mutex
@@ -462,7 +462,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.next.RoundTrip(req)
 }
 
-// latency of live changes, alone or beside a backfill.
+// latency measures the latency of live changes, alone or during a backfill.
 func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult, err error) {
 	rec := &recorder{next: http.DefaultTransport, at: map[string]time.Time{}}
 	b, err := newPushBench(ctx, stripesim.Config{}, budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate},
@@ -472,7 +472,7 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
 	b.push(ctx)
-	// The products of the live changes exist.
+	// The products of the live changes already exist.
 	live := make([]*catalogv1.Product, cmd.Samples)
 	for i := range live {
 		live[i] = &catalogv1.Product{Id: fmt.Sprintf("live-%d", i), Name: "Product"}
@@ -538,7 +538,7 @@ func (r *recorder) since(ctx context.Context, committed map[string]time.Time) (t
 	}
 }
 
-// stopPush stops what was started last.
+// stopPush stops the push that was started last.
 func (b *pushBench) stopPush() error {
 	last := b.close[len(b.close)-1]
 	b.close = b.close[:len(b.close)-1]

@@ -38,7 +38,7 @@ func walkthrough(t *testing.T, path string) (commands [][]string) {
 	return commands
 }
 
-// driftless runs a command against the rig and returns what it printed, and its exit code.
+// driftless runs a command against the rig. It returns the output and the exit code.
 func (r *rig) driftless(dir string, args ...string) (output string, code int) {
 	r.t.Helper()
 	bin, err := programs()
@@ -58,7 +58,7 @@ func (r *rig) driftless(dir string, args ...string) (output string, code int) {
 	return out.String(), cmd.ProcessState.ExitCode()
 }
 
-// inStripe makes a product with a price as somebody did before.
+// inStripe creates a product with a price, as somebody did before Driftless.
 func (r *rig) inStripe(name, sku, lookupKey string, amount int64) (product, price string) {
 	r.t.Helper()
 	params := &stripe.ProductParams{Name: stripe.String(name)}
@@ -87,7 +87,7 @@ func selling(id, name, amount string) *catalogv1.Product {
 	}
 }
 
-// TestAdopt_Walkthrough runs the commands of docs/adoption.md on an account that has products already.
+// The test runs the commands of docs/adoption.md on an account that already has products.
 func TestAdopt_Walkthrough(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.stop(topology.Push)
@@ -193,7 +193,7 @@ func TestAdopt_Walkthrough(t *testing.T) {
 	require.Contains(t, kinds, "adopted")
 	require.Contains(t, kinds, "stripe_event")
 
-	// What has been applied is applied; what no longer holds is named, and nothing is done.
+	// Applied entries stay applied. An entry that is no longer valid is named, and nothing is done about it.
 	out, code = r.driftless(dir, "adopt", "apply", "adopt.yaml")
 	require.Zero(t, code, out)
 	require.Contains(t, out, "4 had been before")

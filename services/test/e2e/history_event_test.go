@@ -17,25 +17,25 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// A history has so many products, of which a few are in the catalog at first, and so many events.
+// The number of products of a history, of products that are in the catalog at first, and of events.
 const (
 	historyProducts = 5
 	historyEvents   = 40
 )
 
-// history is what is going to happen.
+// history is a random sequence of events.
 type history struct {
 	faults []stripesim.Fault
 	events []historyEvent
 }
 
-// historyEvent is one thing that happens, mostly to a product.
+// historyEvent is one event, mostly about a product.
 type historyEvent struct {
 	what    string
 	product int
-	// by is who does it in Stripe: a key, a hand at the dashboard, or a silent one of which no event tells.
+	// by is who makes the edit in Stripe: a key, a hand in the dashboard, or a silent one that makes no Stripe event.
 	by string
-	// field and value of an edit; number is unique in the history.
+	// field and value are those of an edit. number is unique in the history.
 	field, value string
 	number       int
 	service      string
@@ -47,7 +47,7 @@ func (e historyEvent) String() string {
 	return fmt.Sprintf("%s %d %s %s %s %s", e.what, e.product, e.by, e.field, e.value, e.service)
 }
 
-// histories are made from a seed.
+// histories generates histories from a seed.
 var histories = rapid.Custom(func(t *rapid.T) history {
 	var out history
 	// Webhook faults strike some of the events.
@@ -92,7 +92,7 @@ var histories = rapid.Custom(func(t *rapid.T) history {
 	return out
 })
 
-// weighted are what can happen, as often as they are to be likely.
+// weighted are the possible events, repeated by how likely they are.
 var weighted = []string{
 	"edit", "edit", "edit", "edit", "insert", "remove", "amount", "amount", "price", "default", "archive",
 	"their edit", "their edit", "their edit", "their edit", "their edit", "their archive", "their archive of a price",
@@ -101,7 +101,7 @@ var weighted = []string{
 	"noticed edit", "noticed edit", "settle", "scan", "restart", "kill", "kill",
 }
 
-// do has the event happen. It returns what somebody was told who could not do it.
+// do makes the event happen. It returns the error of an edit that was refused.
 func (e historyEvent) do(h *historyRig) error {
 	if e.moment {
 		h.moment()
@@ -158,7 +158,7 @@ func (e historyEvent) do(h *historyRig) error {
 	return nil
 }
 
-// moment lets the mesh get on with something, if it has anything to do.
+// moment gives the mesh time to do something, if it has anything to do.
 func (h *historyRig) moment() {
 	h.t.Helper()
 	done := func() uint64 {
@@ -178,7 +178,7 @@ func (h *historyRig) moment() {
 	}
 }
 
-// theirs is what others do in Stripe.
+// theirs makes an edit of others in Stripe.
 func (e historyEvent) theirs(h *historyRig, id string) error {
 	h.silent = h.silent || e.by == "silent"
 	switch e.what {
@@ -212,7 +212,7 @@ func (e historyEvent) theirs(h *historyRig, id string) error {
 		}
 		return h.at(e.by).DeletePrice(h.t.Context(), p.ID)
 	case "their price":
-		// One without a mark is left alone, and one with the mark of another is one too many.
+		// A price without a mark is left alone. One with the mark of another price is an extra.
 		form := url.Values{"product": {id}, "currency": {"eur"}, "unit_amount": {"900"}}
 		if e.number%2 == 0 {
 			form.Set("metadata[driftless_price]", id+"-club")
@@ -232,7 +232,7 @@ func (e historyEvent) theirs(h *historyRig, id string) error {
 	}
 }
 
-// at is the dashboard, or one whose deeds no event tells of.
+// at returns the dashboard, or one that makes no events.
 func (h *historyRig) at(by string) stripesim.Admin {
 	admin := h.admin
 	admin.Silent = by == "silent"
@@ -265,7 +265,7 @@ func (e historyEvent) editPrice(h *historyRig, stripeID string, form url.Values)
 
 var errNoPrice = errors.New("Stripe holds no such price")
 
-// held is the price that stands for one of the catalog's, an active one if there is one.
+// held returns the price that represents a catalog price, an active one if there is one.
 func (h *historyRig) held(id, name string) (*stripe.Price, error) {
 	for _, active := range []bool{true, false} {
 		list := h.stripe.Prices.List(&stripe.PriceListParams{Product: stripe.String(id), Active: stripe.Bool(active)})
@@ -281,7 +281,7 @@ func (h *historyRig) held(id, name string) (*stripe.Price, error) {
 	return nil, errNoPrice
 }
 
-// edit changes a field in Stripe. It returns the field, as drift names it, and its value before.
+// edit changes a field in Stripe. It returns the field as drift names it, and its value before.
 func (e historyEvent) edit(h *historyRig, id string) (field, before string, err error) {
 	if e.field == "nickname" {
 		p, err := h.held(id, "one")
@@ -302,7 +302,7 @@ func (e historyEvent) edit(h *historyRig, id string) (field, before string, err 
 	return e.field, before, e.editProduct(h, id, url.Values{parameter: {e.value}})
 }
 
-// noticed edits in Stripe what is at rest, and waits until the ledger knows of it.
+// noticed edits an idle product in Stripe, and waits until the ledger has recorded the edit.
 func (e historyEvent) noticed(h *historyRig, id string) error {
 	h.settle()
 	var inCatalog bool

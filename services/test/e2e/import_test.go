@@ -29,7 +29,7 @@ func (r *rig) imported(product, byDefault string, prices ...string) {
 	require.ElementsMatch(r.t, prices, held)
 }
 
-// TestImport_WaitsForPricesAndTakesLaterOnes imports what others make while webhooks are late and out of order.
+// The test imports products of others while webhooks are late and out of order.
 func TestImport_WaitsForPricesAndTakesLaterOnes(t *testing.T) {
 	sim := unlimited
 	sim.Faults = []stripesim.Fault{
@@ -66,7 +66,7 @@ func TestImport_WaitsForPricesAndTakesLaterOnes(t *testing.T) {
 		require.NoError(t, err)
 		byDefault[id] = p.DefaultPrice.ID
 	}
-	// As programs make products: one call after the other.
+	// Programs create products like this: one call after the other.
 	p, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("gold"), Name: stripe.String("Gold")})
 	require.NoError(t, err)
 	byDefault[p.ID] = newPrice(p.ID, 500, "")
@@ -81,7 +81,7 @@ func TestImport_WaitsForPricesAndTakesLaterOnes(t *testing.T) {
 	copied := newPrice("gold", 700, byDefault["gold"])
 	r.imported("gold", byDefault["gold"], byDefault["gold"], second, copied)
 
-	// A product that has had no price yet.
+	// The product has had no price yet.
 	_, err = r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("bare"), Name: stripe.String("Bare")})
 	require.NoError(t, err)
 	r.imported("bare", "")

@@ -34,7 +34,7 @@ func TestSync_ChangeReachesStripeAndIsConfirmed(t *testing.T) {
 	require.Equal(t, "mug-one", prices["mug-one"].LookupKey)
 	first := prices["mug-one"].ID
 
-	// A price's amount never changes in Stripe: another price takes its place.
+	// Stripe never changes the amount of a price. Another price replaces it.
 	r.upsert(mug("Mug", "1600"))
 	r.converged()
 	p, prices = r.stripeProduct("mug")
@@ -45,13 +45,13 @@ func TestSync_ChangeReachesStripeAndIsConfirmed(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, old.Active)
 
-	// And back: the old one is taken out of the archive again.
+	// The old amount unarchives the old price.
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
 	_, prices = r.stripeProduct("mug")
 	require.Equal(t, first, prices["mug-one"].ID)
 
-	// Once more the same, with the same parameters as before: Stripe's memory of the keys must not answer.
+	// The same change again, with the same parameters as before. Stripe must not replay the earlier answers.
 	r.upsert(mug("Mug", "1600"))
 	r.converged()
 	p, prices = r.stripeProduct("mug")
@@ -170,7 +170,7 @@ func TestSync_FaultsOfStripeDuplicateAndLoseNothing(t *testing.T) {
 		p, prices := r.stripeProduct(fmt.Sprintf("p%d", i))
 		require.Equal(t, fmt.Sprintf("Product %d, round 2", i), p.Name)
 		require.Len(t, prices, 1)
-		// Every amount that was reached is one Stripe price, archived or not: a lost answer made no second one.
+		// Every amount has one Stripe price, archived or not: no lost answer created a second one.
 		all := r.stripe.Prices.List(&stripe.PriceListParams{Product: stripe.String(p.ID), Active: stripe.Bool(false)})
 		amounts := map[int64]bool{prices[p.ID+"-one"].UnitAmount: true}
 		for all.Next() {
@@ -183,8 +183,8 @@ func TestSync_FaultsOfStripeDuplicateAndLoseNothing(t *testing.T) {
 
 func TestDeadLetter_HasStripesMessage(t *testing.T) {
 	r := newRig(t, unlimited)
-	// Valid by every rule that is known here, and refused by Stripe: the id is taken by another's product, and its
-	// metadata leaves no room.
+	// The product keeps every rule that Driftless checks, and Stripe refuses it. The id belongs to a product of
+	// somebody else, and its metadata is full.
 	params := &stripe.ProductParams{ID: stripe.String("full"), Name: stripe.String("Full")}
 	for i := range 49 {
 		params.AddMetadata(fmt.Sprintf("theirs%d", i), "v")
@@ -244,7 +244,7 @@ func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
 	require.Equal(t, topology.ReasonRefused, first.GetDeadLetter().GetReason())
 	require.Equal(t, map[string]string{"a": "1", "b": "2"}, first.GetWanted().GetProduct().GetMetadata())
 
-	// Nothing is mended yet: the next refusal takes the letter's place, and tells what was wanted all the same.
+	// Nothing is repaired yet. The next refusal replaces the letter, and still shows the desired state.
 	replay()
 	require.Eventually(t, func() bool {
 		l := letters()
@@ -296,7 +296,7 @@ func TestScan_FindsEditsWithoutEvents(t *testing.T) {
 	r.upsert(mug("Mug", "1400"), product(1))
 	r.converged()
 	r.stop(topology.Pull)
-	// While nobody listens, and then the cursor is lost too.
+	// The edits happen while pull is stopped, and then its cursor is lost too.
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Name: stripe.String("By hand")})
 	require.NoError(t, err)
 	_, err = r.stripe.Products.Del("p1", nil)
@@ -335,7 +335,7 @@ func TestSync_ThousandsOfRowsReachStripe(t *testing.T) {
 	r.convergedWithin(time.Minute)
 }
 
-// TestTracing_OneChangeIsOneTrace follows a change from the application's own transaction to the webhooks that confirm it.
+// The test follows a change from the application's own transaction to the webhooks that confirm it.
 func TestTracing_OneChangeIsOneTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
@@ -357,7 +357,7 @@ func TestTracing_OneChangeIsOneTrace(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit(t.Context()))
 
-	// Two calls, three events: product.created, price.created, price.updated.
+	// Two calls make three events: product.created, price.created, price.updated.
 	confirmations := func() (n int) {
 		for _, e := range r.history("mug") {
 			if e.GetKind() == "confirmed" {
@@ -382,7 +382,7 @@ func TestTracing_OneChangeIsOneTrace(t *testing.T) {
 	}
 }
 
-// TestTracing_ContinuesCallersTrace is the same from the API's side.
+// The test does the same for a change through the API.
 func TestTracing_ContinuesCallersTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)

@@ -15,8 +15,8 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// scanned has all of Stripe read; meanwhile is called once as soon as so many products have been listed, if that is not
-// 0.
+// scanned orders a scan and waits for it. It calls meanwhile once when so many products have been listed, if after is
+// not 0.
 func (r *rig) scanned(after uint64, meanwhile func()) *meshv1.ScanReport {
 	r.t.Helper()
 	resp, err := r.control.StartScan(r.t.Context(), connect.NewRequest(&controlv1.StartScanRequest{}))
@@ -39,7 +39,7 @@ func (r *rig) scanned(after uint64, meanwhile func()) *meshv1.ScanReport {
 	}
 }
 
-// lastScan is the report of the newest scan, nil if there was none.
+// lastScan returns the report of the latest scan, nil if there was none.
 func (r *rig) lastScan() *meshv1.ScanReport {
 	r.t.Helper()
 	scan, err := r.control.GetScan(r.t.Context(), connect.NewRequest(&controlv1.GetScanRequest{}))
@@ -57,7 +57,7 @@ func (r *rig) listCalls() int {
 	return stats.Endpoints["GET /v1/products"].Requests + stats.Endpoints["GET /v1/prices"].Requests
 }
 
-// TestScan_ContinuesAfterKill kills pull with kill -9 in the middle of a scan.
+// The test kills pull with kill -9 in the middle of a scan.
 func TestScan_ContinuesAfterKill(t *testing.T) {
 	r := newRig(t, unlimited, processes())
 	const products, edited, deleted = 1500, 20, 10
@@ -97,10 +97,10 @@ func TestScan_ContinuesAfterKill(t *testing.T) {
 		again)
 	require.NotZero(t, report.GetResumed())
 	require.EqualValues(t, products-deleted, report.GetProducts(), "each is counted once")
-	// Of those corrected since the last record nobody has taken count.
+	// Corrections since the last recorded position are not counted.
 	require.LessOrEqual(t, report.GetCorrected(), uint64(edited))
 	require.EqualValues(t, deleted, report.GetMissing())
-	// What was listed since the last record, of up to a second, is listed again.
+	// The pages since the last recorded position, up to a second old, are listed again.
 	require.Less(t, again, whole+int(then)/100, "it does not begin again")
 
 	for i := range products {

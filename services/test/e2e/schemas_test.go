@@ -26,7 +26,7 @@ import (
 	"github.com/driftless-sync/driftless/services/test/e2e/schemas"
 )
 
-// schemaSize is about how many products each schema has. scripts/test-postgres takes more.
+// schemaSize returns the approximate number of products of each schema. scripts/test-postgres uses more.
 func schemaSize(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("DRIFTLESS_SCHEMA_SIZE")
@@ -38,8 +38,8 @@ func schemaSize(t *testing.T) int {
 	return size
 }
 
-// TestSchemas_EveryChangeReachesStripe runs foreign schemas through everything that happens to a catalog. After each
-// change every field in Stripe must be what the tables say, as computed without the mapping.
+// The test applies to foreign schemas every kind of change that happens to a catalog. After each change every field in
+// Stripe must equal the tables, as computed without the mapping.
 func TestSchemas_EveryChangeReachesStripe(t *testing.T) {
 	t.Parallel()
 	for _, schema := range schemas.All() {
@@ -65,7 +65,7 @@ type shop struct {
 	schema schemas.Schema
 	pool   *pgxpool.Pool
 	rigs   map[string]*rig
-	// last is what Stripe had to hold when it was compared last.
+	// last is the wanted state of Stripe at the last comparison.
 	last map[string]schemas.Catalog
 }
 
@@ -99,7 +99,7 @@ func newShop(t *testing.T, schema schemas.Schema) *shop {
 	return s
 }
 
-// want is what Stripe must hold, by account.
+// want returns the state that Stripe must have, by account.
 func (s *shop) want() map[string]schemas.Catalog {
 	s.t.Helper()
 	out := map[string]schemas.Catalog{}
@@ -112,8 +112,8 @@ func (s *shop) want() map[string]schemas.Catalog {
 	return out
 }
 
-// equal waits until nothing is in flight, then compares every field but those of the products named, and returns how
-// many.
+// equal waits until nothing is in flight, then compares every field except those of the named products. It returns the
+// number of fields.
 func (s *shop) equal(when string, without ...string) (fields int) {
 	s.t.Helper()
 	want := s.want()
@@ -136,7 +136,8 @@ func (s *shop) equal(when string, without ...string) (fields int) {
 	return fields
 }
 
-// converged waits until the mesh says that all is equal. A dead letter ends the test at once, with its words.
+// converged waits until the mesh reports that everything is equal. A dead letter fails the test at once, with its
+// message.
 func (s *shop) converged(r *rig, when string) {
 	s.t.Helper()
 	_, err := r.ingest.WaitCaptured(s.t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
@@ -199,7 +200,7 @@ func (s *shop) run(c schemas.Change) int {
 	return compared
 }
 
-// known are the products that CATALOG has heard of.
+// known returns the products that CATALOG has had.
 func (s *shop) known() map[string]bool {
 	s.t.Helper()
 	out := map[string]bool{}
@@ -215,8 +216,8 @@ func (s *shop) known() map[string]bool {
 	return out
 }
 
-// nothingMissed fails the test if a comparison that ingestion began by itself found a change that the log should have
-// told of: an operator would be alarmed for nothing.
+// nothingMissed fails the test if a scheduled comparison found a change that the log should have shown. It would alarm
+// an operator without a reason.
 func (s *shop) nothingMissed(c schemas.Change) {
 	s.t.Helper()
 	for _, r := range s.rigs {
@@ -230,8 +231,8 @@ func (s *shop) nothingMissed(c schemas.Change) {
 	}
 }
 
-// reread has the tables compared, which must find what the log did not tell of. The report names the tables that are
-// read and not watched.
+// reread orders a comparison of the tables, which must find the change that the log did not show. The report names the
+// tables that are read and not watched.
 func (s *shop) reread(c schemas.Change) {
 	s.t.Helper()
 	for _, r := range s.rigs {

@@ -22,7 +22,7 @@ import (
 
 const tick = 20 * time.Millisecond
 
-// keyring makes a key for each service, which all trust. Without trust they only sign.
+// keyring returns a key for each service, which all services trust. Without trust they only sign.
 func keyring(t *testing.T, trust bool) map[string]mesh.Signing {
 	t.Helper()
 	out, trusted := map[string]mesh.Signing{}, []string{}
@@ -45,7 +45,7 @@ func trustAll(keys map[string]mesh.Signing, trusted string) {
 	}
 }
 
-// signed has the services sign what they publish, and check it.
+// signed makes the services sign and verify messages.
 func signed(r *rig) { r.signing = keyring(r.t, true) }
 
 // thief is a client with the credentials of pull, which has no signing key.
@@ -64,8 +64,8 @@ func (r *rig) thief() thief {
 	return thief{r, conn}
 }
 
-// put has NATS publish a message on a subject on which pull may not: pull writes it to OBSERVED, and asks for it
-// with the subject as the one for the answer. It returns when the stream has stored that n times.
+// put makes NATS publish a message on a subject on which pull may not publish. pull writes the message to OBSERVED, and
+// then requests it with that subject as the reply subject. put returns when the stream has stored the message n times.
 func (a thief) put(stream, subject string, body proto.Message, n int) {
 	a.t.Helper()
 	data, err := proto.Marshal(body)
@@ -93,7 +93,7 @@ func (a thief) put(stream, subject string, body proto.Message, n int) {
 	}, patience, tick, "NATS did not publish for the thief: is the test still one of the attack?")
 }
 
-// done waits until a consumer of push has nothing left of a stream.
+// done waits until a consumer of push has nothing left in a stream.
 func (r *rig) done(c topology.Consumer) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -117,8 +117,8 @@ func (r *rig) amount() int64 {
 	return prices["mug-one"].UnitAmount
 }
 
-// TestSignatures_ForgedChangeIsIgnored has pull's credentials forge a state of a product. A mesh that does not sign is
-// shown to fall for it, so that the attack is one.
+// The test forges a state of a product with pull's credentials. It first shows that a mesh without signatures accepts
+// it, so that the attack is real.
 func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 	t.Run("not signed", func(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
@@ -149,7 +149,7 @@ func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 		require.Equal(t, "signed and checked", status.Msg.GetSignatures())
 		require.Zero(t, status.Msg.GetDrifted()+status.Msg.GetDead()+status.Msg.GetPending())
 
-		// The catalog goes on: also after a start, which looks for where the live lane ends.
+		// The catalog continues to work, also after a start, which reads the end of the live lane.
 		r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 		r.converged()
 		require.EqualValues(t, 1500, r.amount())
@@ -166,8 +166,7 @@ func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 	})
 }
 
-// amountIs waits until the default price of the product has an amount. While one price replaces another, both are
-// active.
+// amountIs waits until the product's default price has an amount. While one price replaces another, both are active.
 func (r *rig) amountIs(amount int64) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
@@ -185,7 +184,7 @@ func (r *rig) sync(product string) (*connect.Response[controlv1.SyncProductsResp
 		connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: []string{product}}))
 }
 
-// TestSignatures_ForgedCommandIsIgnored has pull's credentials order push to archive a product that only Stripe has.
+// The test orders push, with pull's credentials, to archive a product that only Stripe has.
 func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 	forged := &meshv1.Command{
 		Id:      "forged",
@@ -213,7 +212,7 @@ func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
 		attack(r)
 		require.True(t, active(r))
-		// Authentic commands are carried out still.
+		// Authentic commands are still executed.
 		r.upsert(mug("Mug", "1400"))
 		r.converged()
 		_, err := r.sync("mug")
@@ -223,8 +222,8 @@ func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 	})
 }
 
-// TestSignatures_EvictedStatesAreRestored: CATALOG keeps 16 states of a product in a lane, and takes forged
-// ones for such. The comparison finds that no authentic one is left.
+// CATALOG keeps 16 states of a product in a lane, forged ones included. The comparison finds that no authentic one is
+// left.
 func TestSignatures_EvictedStatesAreRestored(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
 	r.upsert(mug("Mug", "1400"))
@@ -246,7 +245,7 @@ func TestSignatures_EvictedStatesAreRestored(t *testing.T) {
 	r.converged()
 }
 
-// desiredAmount is what CATALOG wants of mug-one, as ingestion reads it; "" if nothing.
+// desiredAmount returns the amount of mug-one in CATALOG, as ingestion reads it, or "" if there is none.
 func (r *rig) desiredAmount() string {
 	r.t.Helper()
 	m, err := mesh.Connect(r.t.Context(), r.nats(topology.Ingestion))
@@ -262,8 +261,8 @@ func (r *rig) desiredAmount() string {
 	return ""
 }
 
-// TestSignatures_TwoStepRollout: first the services sign, and ingestion signs what CATALOG holds. Then they
-// check. What was not pushed yet is not lost by either, a removal among it.
+// First the services sign, and ingestion signs the states in CATALOG. Then they verify. Neither step loses a state that
+// was not pushed yet, not even a removal.
 func TestSignatures_TwoStepRollout(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"), product(1), product(2), product(3))
@@ -296,7 +295,7 @@ func TestSignatures_TwoStepRollout(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, p.Active, "the removal is lost")
 
-	// Another key for ingestion: trusted first, then used, then the only one.
+	// Another key for ingestion is first trusted, then used, then the only one.
 	next, err := signing.Create()
 	require.NoError(t, err)
 	trustAll(keys, trusted+",ingestion="+next.Public().String())
@@ -319,7 +318,7 @@ func TestSignatures_TwoStepRollout(t *testing.T) {
 	require.EqualValues(t, 1600, r.amount())
 }
 
-// TestSignatures_OneStepRolloutLosesNothing: ingestion finds that no state in CATALOG is authentic.
+// Ingestion finds that no state in CATALOG is authentic.
 func TestSignatures_OneStepRolloutLosesNothing(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"))

@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUp_SignsAndVerifies: each service gets its own key, and the mesh works with it, also after a start on the same
-// data.
+// Each service gets its own key. The mesh works with the keys, also after a restart with the same data.
 func TestUp_SignsAndVerifies(t *testing.T) {
 	data := dataDir(t)
 	for range 2 {

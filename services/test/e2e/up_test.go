@@ -18,7 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// dataDir is one that Postgres' user can enter.
+// dataDir returns a directory that Postgres' user can enter.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -35,12 +35,12 @@ func (r *rig) writes() (n int) {
 	return n
 }
 
-// TestWriteBack_LeavesBothSidesEqual edits a product in Stripe, and has the catalog follow.
+// The test edits a product in Stripe, and the catalog follows.
 func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
 	r.converged()
-	// Nobody is to undo the edit while it is being written back.
+	// Reconciliation must not repair the edit while it is written back.
 	r.stop(topology.Reconciliation)
 	_, prices := r.stripeProduct("mug")
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{
@@ -90,7 +90,7 @@ func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 		FROM driftless.products p JOIN driftless.prices c ON c.product = p.id WHERE c.id = 'mug-one'`).Scan(&row))
 	require.JSONEq(t, `{"sku": "M1", "color": "blue"}`, row[len("Blue "):len(row)-len(" Single")])
 
-	// What was taken over is the catalog's from then on: it can take it back.
+	// The catalog owns the field from then on, so it can revert the value.
 	r.upsert(mug("Mug", "1400"))
 	_, err = r.ingest.WaitCaptured(t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(t, err)
@@ -101,8 +101,8 @@ func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 	require.Empty(t, prices["mug-one"].Nickname)
 }
 
-// TestWriteBack_WritesEveryEditOfField edits a name in Stripe many times, after each write-back and faster than that:
-// all of it is one side's work and no conflict.
+// The test edits a name in Stripe many times, after each write-back and in quick succession. All edits come from one
+// side, so they are no conflict.
 func TestWriteBack_WritesEveryEditOfField(t *testing.T) {
 	stripeOwned := catalog.Rule{Owner: catalog.OwnerStripe}
 	policy, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{
@@ -133,7 +133,7 @@ func TestWriteBack_WritesEveryEditOfField(t *testing.T) {
 	}
 	require.Eventually(t, stored("name", "Mug, quick edition 4"), patience, 20*time.Millisecond)
 
-	// A field that Stripe cannot clear, and that has no value in the catalog.
+	// Stripe cannot clear the field, and the catalog has no value for it.
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", url.Values{"shippable": {"true"}}))
 	require.Eventually(t, stored("shippable", "true"), patience, 20*time.Millisecond)
 	r.converged()

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every recipe in the cookbook is text of a schema that is under test.
+// Every recipe in the cookbook is a text from a schema under test.
 func TestCookbook_QuotesSchemas(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../../docs/cookbook.md")
