@@ -12,9 +12,9 @@ type collection[T any] struct {
 	items []*T // nil where an object was deleted
 	// gone are the places of deleted objects. The cursor of a list may still name one.
 	gone map[string]int
-	// newest is the latest second of creation. disordered means that an object was appended after a later one, because
+	// latest is the latest second of creation. disordered means that an object was appended after a later one, because
 	// the clock was set back.
-	newest     int64
+	latest     int64
 	disordered bool
 }
 
@@ -59,8 +59,8 @@ func (c *collection[T]) put(id string, v *T) {
 	}
 	delete(c.gone, id)
 	if d, ok := any(v).(dated); ok && v != nil {
-		c.disordered = c.disordered || d.second() < c.newest
-		c.newest = max(c.newest, d.second())
+		c.disordered = c.disordered || d.second() < c.latest
+		c.latest = max(c.latest, d.second())
 	}
 	c.at[id] = len(c.items)
 	c.items = append(c.items, v)

@@ -76,7 +76,7 @@ type Config struct {
 	// UnfilteredInactivePrices makes GET /v1/prices without active list inactive prices too. Stripe's documentation
 	// says that it lists the active ones.
 	UnfilteredInactivePrices bool
-	// DocumentedClearsOnly refuses an empty value unless Stripe's OpenAPI document offers it. That concerns
+	// DocumentedClearsOnly refuses an empty value unless Stripe's OpenAPI document offers it. The fields are
 	// default_price, statement_descriptor, nickname and lookup_key.
 	DocumentedClearsOnly bool
 }

@@ -19,8 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// openAPI is Stripe's OpenAPI document, as JSON Schema: closed, so that a field that Stripe does not have is a
-// failure.
+// openAPI is Stripe's OpenAPI document as JSON Schema. The schemas are closed, so that an unknown field is a failure.
 var openAPI = sync.OnceValues(func() (*contract, error) {
 	d := json.NewDecoder(bytes.NewReader(embedded.OpenAPISpec))
 	d.UseNumber()
@@ -54,8 +53,8 @@ type specPath struct {
 	methods map[string]any
 }
 
-// toJSONSchema rewrites OpenAPI 3.0 schemas in place: nullable becomes a type of its own, and an object with
-// properties has no others.
+// toJSONSchema converts OpenAPI 3.0 schemas in place: nullable becomes a type of its own, and an object with properties
+// has no others.
 func toJSONSchema(v any) {
 	switch v := v.(type) {
 	case []any:
@@ -83,7 +82,7 @@ func toJSONSchema(v any) {
 	}
 }
 
-// operation finds the operation that a request is an instance of.
+// operation returns the operation of a request.
 func (c *contract) operation(method, path string) (string, bool) {
 	best, found := "", false
 	for _, p := range c.paths {
@@ -116,7 +115,7 @@ func (c *contract) check(method, path string, status int, body []byte) error {
 		if status == http.StatusOK {
 			return fmt.Errorf("%s %s is no operation of Stripe's", method, path)
 		}
-		// What is not there answers in the same form of error as what is.
+		// An answer without an object has the same form of error.
 		method, pattern = http.MethodGet, "/v1/products"
 	}
 	if status != http.StatusOK {
@@ -143,7 +142,7 @@ func (c *contract) validate(pointer string, value any) error {
 	return schema.Validate(current(value))
 }
 
-// events checks what an event shows of its object, which the document leaves open.
+// events checks the object of an event, which the document leaves open.
 func (c *contract) events(v any) error {
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -168,9 +167,9 @@ func (c *contract) events(v any) error {
 	return c.validate("/components/schemas/"+kind, shown)
 }
 
-// current renders the products of an answer as the document's version of the API does. The document is newer than
-// 2025-03-31: it calls features marketing_features, and has no type of a product, no aggregate_usage and no
-// trial_period_days of a price.
+// current renders the products of an answer in the document's version of the API, which is later than 2025-03-31. That
+// version calls features marketing_features. Products have no type there, and prices no aggregate_usage and no
+// trial_period_days.
 func current(v any) any {
 	switch v := v.(type) {
 	case []any:
@@ -199,7 +198,7 @@ func current(v any) any {
 	}
 }
 
-// checkingTransport fails the test on an answer that Stripe would not give.
+// checkingTransport fails the test if Stripe would not give an answer.
 type checkingTransport struct {
 	t    *testing.T
 	next http.RoundTripper
@@ -261,7 +260,7 @@ func TestAnswers_HaveEveryFieldOfStripe(t *testing.T) {
 	}
 }
 
-// The check must be able to fail: each of these is a right answer with one thing wrong.
+// The check must be able to fail: each case is a right answer with one error.
 func TestContractCheck_RejectsWrongAnswers(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})

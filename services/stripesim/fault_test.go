@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// What each fault does to a request, and whether the request was executed.
+// The table has the effect of each fault on a request, and whether the request was executed.
 func TestFaults_OfRequests(t *testing.T) {
 	t.Parallel()
 	for kind, c := range map[stripesim.FaultKind]struct {

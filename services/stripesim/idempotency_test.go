@@ -20,7 +20,7 @@ func (h *harness) keyed(key, path string, pairs ...string) *response {
 
 func (r *response) replayed() bool { return r.header.Get("Idempotent-Replayed") == "true" }
 
-// What an answer does to its key: the first request is answered with status; the second is replayed or executed.
+// The first request is answered with status. The second is replayed or executed.
 func TestIdempotency_StoresAnswers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -185,7 +185,7 @@ func TestIdempotency_RefusesKeyOfAnotherRequest(t *testing.T) {
 	h.keyed(strings.Repeat("k", 256), "/v1/products", "name", "Lamp").refused(http.StatusBadRequest, "", "",
 		"at most 255")
 
-	// A connected account and live mode have keys of their own.
+	// A connected account and live mode have their own keys.
 	require.False(t,
 		h.ask(http.MethodPost, "/v1/products", form("name", "Lamp"), "Idempotency-Key", "k", "Stripe-Account",
 			"acct_other").ok().replayed())

@@ -20,7 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// childDataFile makes the test program a simulator on that data file, to be killed.
+// childDataFile makes the test program a simulator with that data file, which the test kills.
 const childDataFile = "STRIPESIM_TEST_CHILD"
 
 func child(file string) int {
@@ -86,7 +86,7 @@ func TestJournal_KeepsState(t *testing.T) { //nolint:tparallel // one process af
 			"Authorization", "Bearer sk_live_1").ok()
 		before = look(h)
 	})
-	for _, process := range []string{"second process", "third process"} { // the third reads what the second compacted
+	for _, process := range []string{"second process", "third process"} { // the third reads the journal that the second compacted
 		t.Run(process, func(t *testing.T) {
 			h := start(t, cfg)
 			after = look(h)
@@ -147,7 +147,7 @@ func TestJournal_TornAndDamaged(t *testing.T) { //nolint:tparallel // one proces
 	require.ErrorContains(t, err, "move the file away")
 }
 
-// What was acknowledged before kill -9 is there after it.
+// Everything acknowledged before kill -9 must exist after it.
 func TestJournal_SurvivesKill(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "sim.jsonl")
@@ -221,7 +221,7 @@ func BenchmarkCreateProduct(b *testing.B) {
 	require.NoError(b, sim.Close())
 }
 
-// discard is an answer that nobody reads.
+// discard discards an answer.
 type discard struct{ header http.Header }
 
 func (d *discard) Header() http.Header         { return d.header }

@@ -30,7 +30,7 @@ func TestList_IsLatestFirst(t *testing.T) {
 	require.Equal(t, []string{"p1", "p0"}, page.ids())
 	require.Equal(t, false, page.at("has_more"))
 	page = h.get("/v1/products", "ending_before", "p5", "limit", "3").ok()
-	require.Equal(t, []string{"p8", "p7", "p6"}, page.ids(), "the nearest newer ones, newest first")
+	require.Equal(t, []string{"p8", "p7", "p6"}, page.ids(), "the nearest later ones, latest first")
 	require.Equal(t, true, page.at("has_more"))
 	require.Equal(t, []string{"p11", "p10"}, h.get("/v1/products", "ending_before", "p9").ok().ids())
 
@@ -158,7 +158,7 @@ func TestExpansion(t *testing.T) {
 	h.get("/v1/events", "expand[]", "data.data").refused(http.StatusBadRequest, "", "expand[0]", "cannot be expanded")
 }
 
-// However a list is cut into pages, forwards or backwards, every object appears once and in order.
+// Whatever the page size and direction, every object appears once and in order.
 func TestList_PagesShowEveryObjectOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
@@ -192,7 +192,7 @@ func TestList_PagesShowEveryObjectOnce(t *testing.T) {
 	})
 }
 
-// TestList_CreatedRangesWithAnyClock compares every bound with what a plain look at all objects says.
+// The test compares every bound with a search through all objects.
 func TestList_CreatedRangesWithAnyClock(t *testing.T) {
 	t.Parallel()
 	for name, times := range map[string][]int64{

@@ -26,7 +26,7 @@ func TestPrice_Amounts(t *testing.T) {
 	}{
 		{"unit_amount", "1250", number("1250"), "1250"},
 		{"unit_amount", "0", number("0"), "0"},
-		{"unit_amount", "9007199254740993", number("9007199254740993"), "9007199254740993"}, // no float has it
+		{"unit_amount", "9007199254740993", number("9007199254740993"), "9007199254740993"}, // a float cannot represent it
 		{"unit_amount_decimal", "1250", number("1250"), "1250"},
 		{"unit_amount_decimal", "012.50", nil, "12.5"},
 		{"unit_amount_decimal", "123456789.123456789012", nil, "123456789.123456789012"},
@@ -122,7 +122,7 @@ func TestPrice_CurrencyOptions(t *testing.T) {
 		"jpy": option(number("9000"), "9000", "unspecified"),
 	}, expanded())
 	e := h.lastEvent()
-	require.Equal(t, "price.updated", text(e, "type"), "an event tells of it, though it does not show it")
+	require.Equal(t, "price.updated", text(e, "type"), "there is an event, though it does not show the options")
 	h.post("/v1/prices/"+id, "currency_options", "").ok()
 	require.Equal(t, map[string]any{"usd": option(number("100"), "100", "unspecified")}, expanded())
 }
@@ -323,7 +323,7 @@ func TestPrice_LookupKeysAreUnique(t *testing.T) {
 		"A price (`"+first+"`) already uses that lookup key")
 	h.post("/v1/prices/"+first, "active", "false").ok()
 	h.post("/v1/prices", priced...).refused(http.StatusBadRequest, "", "lookup_key",
-		"already uses that lookup key") // archived prices keep theirs
+		"already uses that lookup key") // archived prices keep their keys
 	before := len(h.events())
 
 	second := h.made("/v1/prices", append(priced, "transfer_lookup_key", "true")...)

@@ -356,7 +356,7 @@ func (t *tx) deleteProduct(c *call) (any, *refusal) {
 	return deletedJSON{ID: c.id, Object: "product", Deleted: true}, nil
 }
 
-// dropProduct deletes a product and records an event with its last state. That state shows the product as inactive, but
+// dropProduct deletes a product and records an event with its last state. The state shows the product as inactive, but
 // not as deleted.
 func (t *tx) dropProduct(c *call, p *product) {
 	last := *p

@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// admitted asks until the simulator refuses, and returns how often it did not, and the reason.
+// admitted makes requests until one is refused. It returns the number of admitted requests, and the reason.
 func (h *harness) admitted(method, path, key string) (int, string) {
 	h.t.Helper()
 	for n := range 1000 {

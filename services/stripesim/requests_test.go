@@ -37,8 +37,8 @@ func TestRequestLog_ShowsExecution(t *testing.T) {
 	})
 	require.NoError(t, err)
 	priced := []string{"product", "lamp", "currency", "usd", "unit_amount", "1"}
-	// The harness's connections have been used before: a transport repeats a request with an idempotency key by
-	// itself if such a connection ends without a byte. A lost answer must reach the caller.
+	// The harness reuses its connections. If such a connection ends without a byte, a transport itself repeats a
+	// request with an idempotency key. A lost answer must reach the caller.
 	require.Error(t, h.keyed("k", "/v1/prices", priced...).err)
 	require.True(t, h.keyed("k", "/v1/prices", priced...).ok().replayed())
 	requests := h.sim.Requests(stripesim.RequestFilter{KeyPrefix: "k"})

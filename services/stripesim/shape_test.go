@@ -38,7 +38,7 @@ type specOperation struct {
 	} `json:"requestBody"`
 }
 
-// accepted beside Stripe's document, with the reason.
+// acceptedBeside are parameters that the simulator accepts in addition to Stripe's document, with the reason.
 var acceptedBeside = map[string]string{
 	"POST /v1/products features":      "the name of marketing_features before version 2024-04-10",
 	"POST /v1/products/{id} features": "the name of marketing_features before version 2024-04-10",
@@ -48,7 +48,7 @@ var acceptedBeside = map[string]string{
 	"POST /v1/prices recurring[trial_period_days]": "left the document with version 2025-03-31, stripe-go v76 still has it",
 }
 
-// stricter than Stripe's document, with the reason.
+// stricter are rules that Stripe's document does not have, with the reason.
 var stricter = map[string]string{
 	"POST /v1/products marketing_features[][name]":      "80 characters, says the reference",
 	"POST /v1/products/{id} marketing_features[][name]": "80 characters, says the reference",

@@ -525,7 +525,7 @@ func TestRecordIntents(t *testing.T) {
 		require.Equal(t, "key2", catalog.FindIntent(o, "key2").GetIdempotencyKey())
 		require.Nil(t, catalog.FindIntent(o, "key3"))
 		require.Nil(t, catalog.FindIntent(&catalogv1.Observed{Intents: []*catalogv1.Intent{{}}}, ""),
-			"an event without a key is nobody's echo")
+			"an event without a key is no echo")
 	})
 	t.Run("replace intents with the same key", func(t *testing.T) {
 		t.Parallel()

@@ -18,7 +18,7 @@ import (
 
 type compareCmd struct {
 	Products int `default:"1000000" help:"Products in the built-in tables, with one price each."`
-	Differ   int `default:"1000" help:"Products that CATALOG holds otherwise than the tables."`
+	Differ   int `default:"1000" help:"Products that differ between CATALOG and the tables."`
 }
 
 type compareResult struct {
@@ -48,13 +48,13 @@ type compareResult struct {
 
 func (r *compareResult) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "first reading of %d products: %.1f s, %.0f a second\n",
+	fmt.Fprintf(&b, "snapshot of %d products: %.1f s, %.0f a second\n",
 		r.Products, r.SnapshotSeconds, r.SnapshotPerSecond)
 	fmt.Fprintf(&b, "bare loop over the same rows: %.1f s, %.0f products a second\n", r.BareSeconds, r.BarePerSecond)
 	fmt.Fprintf(&b, "comparison with CATALOG:      %.1f s, %.0f products a second; ratio %.2f\n",
 		r.CompareSeconds, r.ComparePerSecond, r.BareRatio)
 	fmt.Fprintf(&b, "found %d of %d planted differences\n", r.Found, r.Planted)
-	fmt.Fprintf(&b, "ingestion: %.0f MB at most, %.1f s of processor time\n", r.PeakRSSMB, r.IngestionCPUSeconds)
+	fmt.Fprintf(&b, "ingestion: at most %.0f MB, %.1f s of processor time\n", r.PeakRSSMB, r.IngestionCPUSeconds)
 	fmt.Fprintf(&b, "Postgres: %.1f s of processor time, %.2f cores; %.1f s for the bare loop\n",
 		r.PostgresCPUSeconds, r.PostgresCores, r.BarePostgresCPUSeconds)
 	return b.String()

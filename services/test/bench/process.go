@@ -98,5 +98,5 @@ func memory(pid int, figure string) (float64, error) {
 			return kb / 1024, err
 		}
 	}
-	return 0, fmt.Errorf("process %d does not say how much memory it has", pid)
+	return 0, fmt.Errorf("the memory of process %d is not reported", pid)
 }

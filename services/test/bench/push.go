@@ -32,12 +32,12 @@ import (
 )
 
 type pushCmd struct {
-	Products    int   `default:"3000" help:"Products to create with no limit."`
-	Concurrency int   `default:"128" help:"Products worked on at once where there is no limit, by push as by the bare loop."`
-	Replicas    []int `default:"1,2,4" help:"How many processes share the limit."`
+	Products    int   `default:"3000" help:"Products to create without a limit."`
+	Concurrency int   `default:"128" help:"Products synced at once without a limit, by push and by the bare loop."`
+	Replicas    []int `default:"1,2,4" help:"Numbers of processes that share the limit."`
 	Seconds     int   `default:"15" help:"How long to push at the limit."`
-	Backfill    int   `default:"100000" help:"Products of the backfill beside which live changes are made; 0 to leave that out."`
-	Samples     int   `default:"100" help:"Live changes whose latency is taken."`
+	Backfill    int   `default:"100000" help:"Products of the backfill that runs during the live changes; 0 for no backfill."`
+	Samples     int   `default:"100" help:"Live changes whose latency is measured."`
 }
 
 type pushResult struct {

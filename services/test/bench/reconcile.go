@@ -28,9 +28,9 @@ import (
 
 type reconcileCmd struct {
 	Products int           `default:"1000000" help:"Products on both sides, with one price each."`
-	Drift    float64       `default:"0.01" help:"Share of the products that are changed in Stripe behind everybody's back."`
-	Samples  int           `default:"20" help:"Changes whose time to be noticed is taken."`
-	Poll     time.Duration `default:"2s" help:"Time between readings of /v1/events, where no webhook tells of a change."`
+	Drift    float64       `default:"0.01" help:"Share of the products that are changed in Stripe without an event."`
+	Samples  int           `default:"20" help:"Changes whose time to detection is measured."`
+	Poll     time.Duration `default:"2s" help:"Time between reads of /v1/events when there are no webhooks."`
 }
 
 type reconcileResult struct {
@@ -303,7 +303,7 @@ func (b *reconcileBench) plant(ctx context.Context) error {
 	price := func(id string) (string, error) {
 		o, _, err := b.world.mesh.Observed().Get(ctx, benchAccount, id)
 		if err != nil || len(o.GetPrices()) != 1 {
-			return "", errors.Join(fmt.Errorf("product %s has not one price", id), err)
+			return "", errors.Join(fmt.Errorf("product %s does not have exactly one price", id), err)
 		}
 		return o.GetPrices()[0].GetStripeId(), nil
 	}
@@ -372,7 +372,7 @@ const extraKind = "extra product"
 func (b *reconcileBench) scan(ctx context.Context) error {
 	started, err := b.control.StartScan(ctx, connect.NewRequest(&controlv1.StartScanRequest{}))
 	if err != nil {
-		return fmt.Errorf("order a scan: %w", err)
+		return fmt.Errorf("start a scan: %w", err)
 	}
 	begun := time.Now()
 	took := map[meshv1.ScanPhase]time.Duration{}
@@ -510,7 +510,7 @@ func (b *reconcileBench) detectAll(ctx context.Context, first, samples int) (flo
 				break
 			}
 			if time.Since(begun) > time.Minute+2*b.Poll {
-				return 0, fmt.Errorf("a change of product %s was not noticed", id)
+				return 0, fmt.Errorf("a change of product %s was not detected", id)
 			}
 			if err := rest(ctx, 2*time.Millisecond); err != nil {
 				return 0, err

@@ -32,7 +32,7 @@ func (b *reconcileBench) limited(ctx context.Context) (err error) {
 	b.world.close = append(b.world.close, b.pull.stop)
 	started, err := b.control.StartScan(ctx, connect.NewRequest(&controlv1.StartScanRequest{}))
 	if err != nil {
-		return fmt.Errorf("order a scan: %w", err)
+		return fmt.Errorf("start a scan: %w", err)
 	}
 	first, last := &meshv1.ScanReport{}, &meshv1.ScanReport{}
 	for {

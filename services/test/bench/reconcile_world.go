@@ -227,7 +227,7 @@ func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 			return nil, err
 		}
 		if len(p.Objects) != len(q.Objects) {
-			return nil, errors.New("a product has not one price")
+			return nil, errors.New("a product does not have exactly one price")
 		}
 		for i := range p.Objects {
 			r, err := both(p.Objects[i], q.Objects[i])
@@ -287,7 +287,7 @@ func allowBatches(ctx context.Context, js jetstream.JetStream, stream string) er
 	}
 	cfg.AllowAtomicPublish = true
 	if _, err := js.UpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("let stream %s take batches: %w", stream, err)
+		return fmt.Errorf("allow batches on stream %s: %w", stream, err)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ type tracingCmd struct {
 	Transaction int `default:"10" help:"Products changed by one transaction: each transaction is a trace."`
 	Pushed      int `default:"1000" help:"Products to push in each measurement: each is a trace."`
 	Concurrency int `default:"32" help:"Products pushed at once."`
-	Rounds      int `default:"12" help:"How often everything is measured; the medians count."`
+	Rounds      int `default:"12" help:"Number of rounds; the result is the median."`
 }
 
 type tracingResult struct {

@@ -144,7 +144,7 @@ var parents = map[string][]string{
 func (m *inJaeger) check(t *jaeger.Trace, product string) {
 	m.t.Helper()
 	require.Len(m.t, t.Roots(), 1, "one root")
-	require.Empty(m.t, t.Roots()[0].Parent, "and no orphan")
+	require.Empty(m.t, t.Roots()[0].Parent, "and no span without its parent")
 	names := map[string]string{}
 	seen := map[string]bool{}
 	for _, s := range t.Spans {

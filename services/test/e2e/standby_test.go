@@ -272,7 +272,7 @@ func TestStandby_PausedLeaderPublishesNothing(t *testing.T) {
 	// The paused replica can lead again.
 	other.kill()
 	in.eventually("taken over", func() bool { return paused.role() == "active" })
-	in.exec(`UPDATE items SET name = 'Newest'`)
-	in.eventually("published", func() bool { return in.name("mug") == "Newest" })
+	in.exec(`UPDATE items SET name = 'Latest'`)
+	in.eventually("published", func() bool { return in.name("mug") == "Latest" })
 	in.inOrder()
 }

@@ -21,7 +21,7 @@ func TestUp_SignsAndVerifies(t *testing.T) {
 			env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 			require.NoError(t, err)
 			require.Contains(t, string(env), "DRIFTLESS_SIGNING_KEY_FILE="+filepath.Join(data, "signing", name+".key"))
-			require.Equal(t, 1, strings.Count(string(env), ".key"), "%s is told of another's key", name)
+			require.Equal(t, 1, strings.Count(string(env), ".key"), "%s gets the key of another service", name)
 		}
 		demo, err := p.command("demo", "--timeout", "3m").CombinedOutput()
 		require.NoError(t, err, "%s\n%s", demo, p.log)

@@ -1,5 +1,5 @@
 // Package schemas has catalogs with the schemas of well-known shops and billing systems, to test a mapping from
-// outside. Each has tables, rows, a configuration, changes, and the state that Stripe must have. That state is computed
+// outside. Each has tables, rows, a configuration, changes, and the state that Stripe must have. The state is computed
 // from the rows in Go. It shares no code with the mapping, neither its SQL nor the services' types.
 //
 // Each folder has
