@@ -58,7 +58,7 @@ func stripeIDs(o *catalogv1.Observed) (ids []string) {
 	return ids
 }
 
-func TestKeep_PreservesDiff(t *testing.T) {
+func TestPrune_PreservesDiff(t *testing.T) {
 	t.Parallel()
 	dropped := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -105,7 +105,7 @@ func listed(n int, active bool, mark, filler string) catalog.PriceSighting {
 	}
 }
 
-func TestKeep_FitsOneMessage(t *testing.T) {
+func TestPrune_FitsOneMessage(t *testing.T) {
 	t.Parallel()
 	filler := strings.Repeat("x", 500)
 	for name, price := range map[string]func(n int) catalog.PriceSighting{
