@@ -20,7 +20,7 @@ func (s *Sim) admin() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			r.Body = http.MaxBytesReader(w, r.Body, largestBody)
+			r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 			v, err := h(r)
 			writeAdmin(w, v, err)
 		})

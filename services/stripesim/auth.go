@@ -39,7 +39,13 @@ func mask(key string) string {
 }
 
 func unauthorized(code, message string) *refusal {
-	return &refusal{status: http.StatusUnauthorized, kind: typeInvalid, code: code, message: message, unsaved: true}
+	return &refusal{
+		status:       http.StatusUnauthorized,
+		kind:         typeInvalid,
+		code:         code,
+		message:      message,
+		keepsKeyFree: true,
+	}
 }
 
 func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
@@ -84,7 +90,7 @@ func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
 	if of := r.Header.Get("Stripe-Account"); of != "" && of != id.account {
 		if !strings.HasPrefix(of, "acct_") || len(s.cfg.Accounts) > 0 && !slices.Contains(s.cfg.Accounts, of) {
 			return identity{}, &refusal{
-				status: http.StatusForbidden, kind: typeInvalid, code: "account_invalid", unsaved: true,
+				status: http.StatusForbidden, kind: typeInvalid, code: "account_invalid", keepsKeyFree: true,
 				message: "The provided key '" + mask(key) + "' does not have access to account '" + of +
 					"' (or that account does not exist). " +
 					"Application access may have been revoked.",
@@ -110,7 +116,7 @@ func (id identity) forbidden(op *operation) *refusal {
 		needs = op.permission + "_read"
 	}
 	return &refusal{
-		status: http.StatusForbidden, kind: typeInvalid, unsaved: true,
+		status: http.StatusForbidden, kind: typeInvalid, keepsKeyFree: true,
 		message: "The provided key '" + mask(id.key) +
 			"' does not have the required permissions for this endpoint on account '" + id.account +
 			"'. Having the '" + needs + "' permission would allow this request to continue.",

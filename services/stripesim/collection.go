@@ -10,8 +10,8 @@ import (
 type collection[T any] struct {
 	at    map[string]int
 	items []*T // nil where an object was deleted
-	// gone are the places of deleted objects. The cursor of a list may still name one.
-	gone map[string]int
+	// tombstones are the places of deleted objects. The cursor of a list may still name one.
+	tombstones map[string]int
 	// latest is the latest second of creation. disordered means that an object was appended after a later one, because
 	// the clock was set back.
 	latest     int64
@@ -55,9 +55,9 @@ func (c *collection[T]) put(id string, v *T) {
 		return
 	}
 	if c.at == nil {
-		c.at, c.gone = map[string]int{}, map[string]int{}
+		c.at, c.tombstones = map[string]int{}, map[string]int{}
 	}
-	delete(c.gone, id)
+	delete(c.tombstones, id)
 	if d, ok := any(v).(dated); ok && v != nil {
 		c.disordered = c.disordered || d.second() < c.latest
 		c.latest = max(c.latest, d.second())
@@ -73,17 +73,17 @@ func (c *collection[T]) remove(id string) {
 	}
 	c.items[i] = nil
 	delete(c.at, id)
-	c.gone[id] = i
+	c.tombstones[id] = i
 }
 
-// bury records that an object with this id existed.
-func (c *collection[T]) bury(id string) {
+// addTombstone records that an object with this id existed.
+func (c *collection[T]) addTombstone(id string) {
 	c.put(id, nil)
 	c.remove(id)
 }
 
 func (c *collection[T]) wasDeleted(id string) bool {
-	_, ok := c.gone[id]
+	_, ok := c.tombstones[id]
 	return ok
 }
 
@@ -92,7 +92,7 @@ func (c *collection[T]) place(id string) (int, bool) {
 	if i, ok := c.at[id]; ok {
 		return i, true
 	}
-	i, ok := c.gone[id]
+	i, ok := c.tombstones[id]
 	return i, ok
 }
 

@@ -142,7 +142,8 @@ func (c Config) withDefaults() (Config, error) {
 	for _, k := range c.APIKeys {
 		if _, _, ok := keyMode(k.Key); !ok {
 			return c, fmt.Errorf(
-				"simulator: %q is not an API key: it must start with sk_test_, sk_live_, rk_test_ or rk_live_", mask(k.Key))
+				"simulator: %q is not an API key: it must start with sk_test_, sk_live_, rk_test_ or rk_live_",
+				mask(k.Key))
 		}
 	}
 	for _, w := range c.Webhooks {

@@ -228,9 +228,9 @@ func (c *checkingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestAnswers_HaveEveryFieldOfStripe(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{APIVersion: "2026-08-26.dahlia"})
-	id := h.made("/v1/products", "name", "Lamp", "default_price_data[currency]", "usd",
+	id := h.create("/v1/products", "name", "Lamp", "default_price_data[currency]", "usd",
 		"default_price_data[unit_amount]", "100")
-	h.made("/v1/webhook_endpoints", "url", "http://127.0.0.1:1/hook", "enabled_events[]", "coupon.created")
+	h.create("/v1/webhook_endpoints", "url", "http://127.0.0.1:1/hook", "enabled_events[]", "coupon.created")
 	price := h.get("/v1/products/" + id).ok().text("default_price")
 	for _, c := range []struct {
 		schema string

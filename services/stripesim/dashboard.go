@@ -83,7 +83,7 @@ var (
 func (t *tx) deletePrice(c *call) (any, *refusal) {
 	p := t.prices.get(c.id)
 	if p == nil {
-		return nil, t.noSuch(c, "price")
+		return nil, t.notFound(c, "price")
 	}
 	if of := t.products.get(p.Product); of != nil && of.DefaultPrice == p.ID {
 		return nil, refuse("", "", "This price cannot be deleted because it is the default price of its product.")
@@ -95,7 +95,7 @@ func (t *tx) deletePrice(c *call) (any, *refusal) {
 func (t *tx) deleteProductWithPrices(c *call) (any, *refusal) {
 	p := t.products.get(c.id)
 	if p == nil {
-		return nil, t.noSuch(c, "product")
+		return nil, t.notFound(c, "product")
 	}
 	if p.DefaultPrice != "" {
 		without := *p

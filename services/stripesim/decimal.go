@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// decimalPlaces is the number of places after the point that Stripe keeps of an amount.
-const decimalPlaces = 12
+// maxDecimalPlaces is the number of places after the point that Stripe keeps of an amount.
+const maxDecimalPlaces = 12
 
 // decimal is a number of minor units without needless zeros, such as "1250" or "0.000000000001". It is empty if there
 // is none. It stays text from the request to the answer, so that no digit can get lost.

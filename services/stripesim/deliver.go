@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// deliveriesAtOnce is the maximum number of concurrent webhooks. Their order is not kept, as at Stripe.
-const deliveriesAtOnce = 16
+// maxDeliveries is the maximum number of concurrent webhooks. Their order is not kept, as at Stripe.
+const maxDeliveries = 16
 
-// heldFor is how long a webhook that is to be overtaken waits for the next one.
-const heldFor = 2 * time.Second
+// reorderDelay is how long a webhook that is to be overtaken waits for the next one.
+const reorderDelay = 2 * time.Second
 
-// settled is the end of the delivery of an event to an endpoint.
-type settled struct {
+// deliveryEnd is the end of the delivery of an event to an endpoint.
+type deliveryEnd struct {
 	Event    string `json:"event"`
 	Endpoint string `json:"endpoint"`
 	Failed   bool   `json:"failed,omitempty"`
@@ -30,10 +30,10 @@ type delivery struct {
 	due             time.Time
 	begun           time.Time
 	attempt         int
-	// struck means that a fault has already been applied.
-	struck bool
-	held   bool
-	place  int // in the queue
+	// isFaulted means that a fault has already been applied.
+	isFaulted bool
+	isWaiting bool
+	place     int // in the queue
 }
 
 // deliverer delivers events to webhook endpoints until each has answered with a 2xx.
@@ -41,13 +41,13 @@ type deliverer struct {
 	sim  *Sim
 	wake chan struct{}
 
-	mu    sync.Mutex
-	queue deliveries
-	held  map[string][]*delivery // by endpoint
+	mu      sync.Mutex
+	queue   deliveries
+	waiting map[string][]*delivery // by endpoint
 }
 
 func newDeliverer(s *Sim) *deliverer {
-	return &deliverer{sim: s, wake: make(chan struct{}, 1), held: map[string][]*delivery{}}
+	return &deliverer{sim: s, wake: make(chan struct{}, 1), waiting: map[string][]*delivery{}}
 }
 
 func (d *deliverer) add(store *store, e *event) {
@@ -62,8 +62,8 @@ func (d *deliverer) add(store *store, e *event) {
 func (d *deliverer) push(x *delivery) {
 	d.mu.Lock()
 	heap.Push(&d.queue, x)
-	if x.held {
-		d.held[x.endpoint] = append(d.held[x.endpoint], x)
+	if x.isWaiting {
+		d.waiting[x.endpoint] = append(d.waiting[x.endpoint], x)
 	}
 	d.mu.Unlock()
 	d.nudge()
@@ -79,7 +79,7 @@ func (d *deliverer) nudge() {
 func (d *deliverer) clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.queue, d.held = nil, map[string][]*delivery{}
+	d.queue, d.waiting = nil, map[string][]*delivery{}
 }
 
 // next returns a delivery that is due, or how long to wait for one.
@@ -96,23 +96,23 @@ func (d *deliverer) next(now time.Time) (*delivery, time.Duration) {
 	return x, 0
 }
 
-// overtaken releases the deliveries that waited for a delivery to the endpoint to overtake them.
-func (d *deliverer) overtaken(endpoint string) {
+// releaseWaiting releases the deliveries that waited for a delivery to the endpoint to overtake them.
+func (d *deliverer) releaseWaiting(endpoint string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, x := range d.held[endpoint] {
+	for _, x := range d.waiting[endpoint] {
 		if x.place >= 0 {
 			x.due = time.Now()
 			heap.Fix(&d.queue, x.place)
 		}
 	}
-	delete(d.held, endpoint)
+	delete(d.waiting, endpoint)
 	d.nudge()
 }
 
 // run delivers until ctx ends, and waits for the running deliveries.
 func (d *deliverer) run(ctx context.Context) {
-	transport := &http.Transport{MaxIdleConnsPerHost: deliveriesAtOnce, IdleConnTimeout: time.Minute}
+	transport := &http.Transport{MaxIdleConnsPerHost: maxDeliveries, IdleConnTimeout: time.Minute}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{
 		Transport: transport, Timeout: d.sim.cfg.WebhookTimeout,
@@ -121,7 +121,7 @@ func (d *deliverer) run(ctx context.Context) {
 	}
 	var atWork sync.WaitGroup
 	defer atWork.Wait()
-	free := make(chan struct{}, deliveriesAtOnce)
+	free := make(chan struct{}, maxDeliveries)
 	for {
 		x, wait := d.next(time.Now())
 		if x == nil {
@@ -153,12 +153,12 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	if x.begun.IsZero() {
 		x.begun = time.Now()
 	}
-	l := x.store.letter(x.event, x.endpoint)
+	l := x.store.renderDelivery(x.event, x.endpoint)
 	if l == nil {
-		d.settle(x, true)
+		d.finish(x, true)
 		return
 	}
-	twice, ok := d.strike(x, l)
+	twice, ok := d.applyFaults(x, l)
 	if !ok {
 		return
 	}
@@ -166,10 +166,10 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	if err == nil && twice {
 		err = d.send(ctx, client, l)
 	}
-	defer d.overtaken(x.endpoint)
+	defer d.releaseWaiting(x.endpoint)
 	if err == nil {
 		d.sim.stats.webhook(func(w *WebhookStats) { w.Delivered++ })
-		d.settle(x, false)
+		d.finish(x, false)
 		return
 	}
 	if ctx.Err() != nil {
@@ -181,7 +181,7 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	if time.Since(x.begun) >= d.sim.cfg.WebhookGiveUp {
 		d.sim.log.WarnContext(ctx, "webhook given up", "event", x.event, "url", l.url, "attempts", x.attempt+1,
 			"error", err)
-		d.settle(x, true)
+		d.finish(x, true)
 		return
 	}
 	pause := min(d.sim.cfg.WebhookFirstRetry<<min(x.attempt, 20), d.sim.cfg.WebhookLongestRetry)
@@ -192,12 +192,12 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	d.push(x)
 }
 
-// strike applies the faults of webhooks. It returns ok false if the delivery must not be made now.
-func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
-	if x.struck {
+// applyFaults applies the faults of webhooks. It returns ok false if the delivery must not be made now.
+func (d *deliverer) applyFaults(x *delivery, l *outgoing) (twice, ok bool) {
+	if x.isFaulted {
 		return false, true
 	}
-	x.struck = true
+	x.isFaulted = true
 	struck := d.sim.faults.strike(delivering, occasion{event: l.kind, objects: l.objects})
 	if len(struck) == 0 {
 		return false, true
@@ -207,11 +207,11 @@ func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
 		return true, true
 	case FaultWebhookLost:
 		d.sim.stats.webhook(func(w *WebhookStats) { w.Lost++ })
-		d.settle(x, true)
+		d.finish(x, true)
 	case FaultWebhookReordered:
 		wait := f.Delay
-		setDefault(&wait, heldFor)
-		x.held, x.due = true, time.Now().Add(wait)
+		setDefault(&wait, reorderDelay)
+		x.isWaiting, x.due = true, time.Now().Add(wait)
 		d.push(x)
 	default:
 		x.due = time.Now().Add(f.Delay)
@@ -220,7 +220,7 @@ func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
 	return false, false
 }
 
-func (d *deliverer) send(ctx context.Context, client *http.Client, l *letter) error {
+func (d *deliverer) send(ctx context.Context, client *http.Client, l *outgoing) error {
 	r, err := l.request(ctx, d.sim.cfg.Clock())
 	if err != nil {
 		return err
@@ -239,7 +239,7 @@ func (d *deliverer) send(ctx context.Context, client *http.Client, l *letter) er
 	return nil
 }
 
-func (d *deliverer) settle(x *delivery, failed bool) {
+func (d *deliverer) finish(x *delivery, failed bool) {
 	if failed {
 		d.sim.stats.webhook(func(w *WebhookStats) { w.GivenUp++ })
 	}
@@ -250,9 +250,13 @@ func (d *deliverer) settle(x *delivery, failed bool) {
 	if !x.store.pending[x.event][x.endpoint] {
 		return
 	}
-	s := settled{Event: x.event, Endpoint: x.endpoint, Failed: failed}
-	x.store.settle(s)
-	if err := d.sim.write(&record{Account: x.store.account, Live: x.store.live, Settled: []settled{s}}); err != nil {
+	s := deliveryEnd{Event: x.event, Endpoint: x.endpoint, Failed: failed}
+	x.store.endDelivery(s)
+	if err := d.sim.write(&record{
+		Account: x.store.account,
+		Live:    x.store.live,
+		Settled: []deliveryEnd{s},
+	}); err != nil {
 		d.sim.log.Error(
 			"webhook delivered, but not noted: it will be delivered again after a restart", "event", x.event,
 			"error", err)

@@ -49,8 +49,8 @@
 //
 // # Faults
 //
-// A Fault defines a failure (Kind), its requests (Method, Path, Object) and its frequency (Skip, Count, Probability with
-// Seed). Faults of requests:
+// A Fault defines a failure (Kind), its requests (Method, Path, Object) and its frequency (Skip, Count, Probability
+// with Seed). Faults of requests:
 //
 //	rate_limit      429 with Reason in Stripe-Rate-Limited-Reason; not executed, not stored for the key
 //	lock_timeout    429 lock_timeout; not executed, not stored

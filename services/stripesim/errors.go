@@ -16,10 +16,10 @@ type refusal struct {
 
 	// shouldRetry is the header Stripe-Should-Retry, with which Stripe states whether the same request may succeed.
 	shouldRetry string
-	// limited is the limiter's reason, for the header Stripe-Rate-Limited-Reason.
-	limited string
-	// unsaved means that the request was refused before its execution began, so its idempotency key stays free.
-	unsaved bool
+	// limitReason is the limiter's reason, for the header Stripe-Rate-Limited-Reason.
+	limitReason string
+	// keepsKeyFree means that the request was refused before its execution began, so its idempotency key stays free.
+	keepsKeyFree bool
 	// noRequestID means that the request was refused before it got an id.
 	noRequestID bool
 }
@@ -65,7 +65,7 @@ func (r *refusal) body(requestID string, live bool) errorBody {
 func invalid(code, param, format string, args ...any) *refusal {
 	return &refusal{
 		status: http.StatusBadRequest, kind: typeInvalid, code: code, param: param,
-		message: fmt.Sprintf(format, args...), unsaved: true,
+		message: fmt.Sprintf(format, args...), keepsKeyFree: true,
 	}
 }
 
@@ -91,14 +91,16 @@ func missing(status int, what, id, param string) *refusal {
 
 func rateLimited(reason string) *refusal {
 	return &refusal{
-		status: http.StatusTooManyRequests, kind: typeInvalid, code: "rate_limit", limited: reason, unsaved: true,
-		message: "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
+		status: http.StatusTooManyRequests, kind: typeInvalid, code: "rate_limit", limitReason: reason,
+		keepsKeyFree: true,
+		message:      "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
 	}
 }
 
 func lockTimeout() *refusal {
 	return &refusal{
-		status: http.StatusTooManyRequests, kind: typeInvalid, code: "lock_timeout", unsaved: true, noRequestID: true,
+		status: http.StatusTooManyRequests, kind: typeInvalid, code: "lock_timeout", keepsKeyFree: true,
+		noRequestID: true,
 		shouldRetry: "true",
 		message: "This object cannot be accessed right now because another API request or Stripe process is currently accessing it. " +
 			"If you see this error intermittently, retry the request. If you see this error frequently and are making multiple concurrent " +
@@ -106,8 +108,8 @@ func lockTimeout() *refusal {
 	}
 }
 
-// told returns the refusal that a fault defines.
-func told(f Fault) *refusal {
+// faultRefusal returns the refusal that a fault defines.
+func faultRefusal(f Fault) *refusal {
 	return &refusal{
 		status:      f.Status,
 		kind:        typeInvalid,
@@ -127,7 +129,7 @@ func serverError() *refusal {
 
 func unavailable() *refusal {
 	return &refusal{
-		status: http.StatusServiceUnavailable, kind: typeAPI, unsaved: true,
+		status: http.StatusServiceUnavailable, kind: typeAPI, keepsKeyFree: true,
 		message: "Stripe is currently unavailable. Please try again.",
 	}
 }

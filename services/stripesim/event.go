@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// eventsKept is how far back Stripe lists events.
-const eventsKept = 30 * 24 * time.Hour
+// eventRetention is how far back Stripe lists events.
+const eventRetention = 30 * 24 * time.Hour
 
 // event is a stored event. It is rendered once, in the API version of the account.
 type event struct {
@@ -188,7 +188,7 @@ func (t *tx) listEvents(c *call) (any, *refusal) {
 		types = []string{one}
 	}
 	success, bySuccess := c.form.flag("delivery_success")
-	oldest := c.now.Add(-eventsKept).Unix()
+	oldest := c.now.Add(-eventRetention).Unix()
 	found, more := page.collect(func(e *event) bool {
 		return e.Created >= oldest && within.contains(e.Created) && subscribed(types, e.Type) &&
 			(!bySuccess || success == (len(t.pending[e.ID]) == 0 && !t.failed[e.ID]))
@@ -201,7 +201,7 @@ func (t *tx) listEvents(c *call) (any, *refusal) {
 }
 
 func (t *tx) getEvent(c *call) (any, *refusal) {
-	if e := t.events.get(c.id); e != nil && e.Created >= c.now.Add(-eventsKept).Unix() {
+	if e := t.events.get(c.id); e != nil && e.Created >= c.now.Add(-eventRetention).Unix() {
 		return t.renderEvent(e, e.Version), nil
 	}
 	return nil, missing(http.StatusNotFound, "event", c.id, "id")

@@ -15,7 +15,7 @@ func TestEvents_ShowWhatChanged(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "metadata[keep]", "1", "metadata[change]", "2",
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "metadata[keep]", "1", "metadata[change]", "2",
 		"metadata[drop]", "3", "images[]", "https://example.com/1.png")
 	e := h.lastEvent()
 	require.Equal(t, "product.created", text(e, "type"))
@@ -53,10 +53,10 @@ func TestListEvents(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	first := text(h.lastEvent(), "id")
 	c.advance(24 * time.Hour)
-	price := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
+	price := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
 	h.post("/v1/prices/"+price, "nickname", "n").ok()
 	types := func(query ...string) string {
 		var out []string

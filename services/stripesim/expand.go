@@ -24,8 +24,8 @@ var expandable = map[string]map[string]string{
 	"account":          {},
 }
 
-// deepestExpansion is the maximum depth to which Stripe expands.
-const deepestExpansion = 4
+// maxExpansionDepth is the maximum depth to which Stripe expands.
+const maxExpansionDepth = 4
 
 func readExpansion(f *field, object string, isList bool) (*expansion, *refusal) {
 	if f == nil {
@@ -34,7 +34,7 @@ func readExpansion(f *field, object string, isList bool) (*expansion, *refusal) 
 	root := &expansion{}
 	for _, item := range f.items() {
 		words := strings.Split(item.value, ".")
-		if len(words) > deepestExpansion {
+		if len(words) > maxExpansionDepth {
 			return nil, invalid("", item.name, "You cannot expand more than 4 levels of a property.")
 		}
 		at, of := root, object

@@ -128,7 +128,8 @@ func (f *faults) add(fault Fault) (Fault, error) {
 		}
 		if !slices.Contains([]string{"", "true", "false"}, fault.ShouldRetry) {
 			return Fault{},
-				fmt.Errorf("simulator: should_retry of a refused fault must be true or false, not %q", fault.ShouldRetry)
+				fmt.Errorf("simulator: should_retry of a refused fault must be true or false, not %q",
+					fault.ShouldRetry)
 		}
 	default:
 	}

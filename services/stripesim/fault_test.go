@@ -86,9 +86,9 @@ func TestFaults_OfRequests(t *testing.T) {
 func TestFaults_MatchFilters(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	h.made("/v1/products", "id", "mug", "name", "Mug")
-	price := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "mug", "name", "Mug")
+	price := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
 	struck := func(r *response) bool { return r.status == http.StatusServiceUnavailable }
 	for name, c := range map[string]struct {
 		fault        stripesim.Fault
@@ -129,7 +129,7 @@ func TestFaults_MatchFilters(t *testing.T) {
 func TestFaults_RefuseKeyOrUseGivenMessage(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultKeyRevoked, Key: "sk_test_old"})
 	require.NoError(t, err)
 	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_old").refused(
@@ -189,8 +189,8 @@ func TestFaults_CountAndSkip(t *testing.T) {
 func TestLockObjects_RefusesConcurrentWrite(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{LockObjects: true})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	h.made("/v1/products", "id", "mug", "name", "Mug")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "mug", "name", "Mug")
 	_, err := h.sim.AddFault(stripesim.Fault{
 		Kind:   stripesim.FaultLatency,
 		Object: "lamp",

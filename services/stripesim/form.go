@@ -21,8 +21,8 @@ type field struct {
 // pair is one parameter as it was sent.
 type pair struct{ name, value string }
 
-// deepest is the maximum depth of brackets in a form.
-const deepest = 8
+// maxFormDepth is the maximum depth of brackets in a form.
+const maxFormDepth = 8
 
 // parseForm parses a form from a body or a query.
 func parseForm(encoded string) (*field, []pair, *refusal) {
@@ -56,7 +56,7 @@ func (f *field) add(name, value string) *refusal {
 		}
 		segments = append(segments, strings.Split(inner, "][")...)
 	}
-	if len(segments) > deepest {
+	if len(segments) > maxFormDepth {
 		return invalid("", base, "Invalid parameter name: %s is nested too deeply", name)
 	}
 	at := f

@@ -45,13 +45,13 @@ func TestDecimal_IsExact(t *testing.T) {
 		if fraction != "" {
 			text += "." + fraction
 		}
-		d, ok := parseDecimal(text, decimalPlaces)
+		d, ok := parseDecimal(text, maxDecimalPlaces)
 		require.True(r, ok, text)
 		want, _ := new(big.Rat).SetString(text)
 		got, ok := new(big.Rat).SetString(string(d))
 		require.True(r, ok, d)
 		require.Zero(r, want.Cmp(got), "%s became %s", text, d)
-		again, ok := parseDecimal(string(d), decimalPlaces)
+		again, ok := parseDecimal(string(d), maxDecimalPlaces)
 		require.True(r, ok)
 		require.Equal(r, d, again, "there is one way to write a number")
 		n, isWhole := d.whole()
@@ -64,10 +64,10 @@ func TestDecimal_IsExact(t *testing.T) {
 		"", ".", "1.", "-1", "+1", "1e3", "0x1", " 1", "1_000", "NaN", "0.1234567890123",
 		strings.Repeat("9", 70),
 	} {
-		_, ok := parseDecimal(wrong, decimalPlaces)
+		_, ok := parseDecimal(wrong, maxDecimalPlaces)
 		require.False(t, ok, wrong)
 	}
-	d, ok := parseDecimal(".5", decimalPlaces)
+	d, ok := parseDecimal(".5", maxDecimalPlaces)
 	require.True(t, ok)
 	require.Equal(t, decimal("0.5"), d)
 }

@@ -121,8 +121,8 @@ func (h *harness) get(path string, pairs ...string) *response {
 	return h.ask(http.MethodGet, path, form(pairs...))
 }
 
-// made posts, and returns the id of the created object.
-func (h *harness) made(path string, pairs ...string) string {
+// create posts, and returns the id of the created object.
+func (h *harness) create(path string, pairs ...string) string {
 	h.t.Helper()
 	return h.post(path, pairs...).ok().text("id")
 }

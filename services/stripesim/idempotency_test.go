@@ -122,7 +122,7 @@ func TestIdempotency_StoresAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := start(t, stripesim.Config{Limits: c.limits})
-			h.made("/v1/products", "id", "taken", "name", "Taken")
+			h.create("/v1/products", "id", "taken", "name", "Taken")
 			if c.fault != nil {
 				c.fault.Count = 1
 				_, err := h.sim.AddFault(*c.fault)

@@ -4,11 +4,11 @@ import "sync"
 
 // flights are the running writes, by object.
 type flights struct {
-	mu      sync.Mutex
-	running map[flight]int
-	most    map[string]int // by kind of object
-	mostOf  map[flight]int // objects with more than one concurrent write
-	limit   int
+	mu            sync.Mutex
+	running       map[flight]int
+	maxConcurrent map[string]int // by kind of object
+	contended     map[flight]int // objects with more than one concurrent write
+	limit         int
 }
 
 // flight is an object that is being written. A product is also busy while its prices are.
@@ -18,7 +18,12 @@ type flight struct{ kind, account, id string }
 func (f flight) String() string { return f.kind + " " + f.id }
 
 func newFlights() *flights {
-	return &flights{running: map[flight]int{}, most: map[string]int{}, mostOf: map[flight]int{}, limit: 1000}
+	return &flights{
+		running:       map[flight]int{},
+		maxConcurrent: map[string]int{},
+		contended:     map[flight]int{},
+		limit:         1000,
+	}
 }
 
 // enter records that writes to the objects begin. With exclusive it refuses, and returns false, if the first object is
@@ -32,9 +37,9 @@ func (f *flights) enter(objects []flight, exclusive bool) bool {
 	for _, o := range objects {
 		f.running[o]++
 		n := f.running[o]
-		f.most[o.kind] = max(f.most[o.kind], n)
-		if n > 1 && (len(f.mostOf) < f.limit || f.mostOf[o] > 0) {
-			f.mostOf[o] = max(f.mostOf[o], n)
+		f.maxConcurrent[o.kind] = max(f.maxConcurrent[o.kind], n)
+		if n > 1 && (len(f.contended) < f.limit || f.contended[o] > 0) {
+			f.contended[o] = max(f.contended[o], n)
 		}
 	}
 	return true
@@ -53,5 +58,5 @@ func (f *flights) leave(objects []flight) {
 func (f *flights) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.most, f.mostOf = map[string]int{}, map[flight]int{}
+	f.maxConcurrent, f.contended = map[string]int{}, map[flight]int{}
 }

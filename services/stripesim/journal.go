@@ -17,16 +17,16 @@ type record struct {
 	Account string `json:"account"`
 	Live    bool   `json:"live,omitempty"`
 
-	Products      []*product  `json:"products,omitempty"`
-	GoneProducts  []string    `json:"gone_products,omitempty"`
-	Buried        []string    `json:"buried,omitempty"` // ids of products deleted before the journal was compacted
-	Prices        []*price    `json:"prices,omitempty"`
-	GonePrices    []string    `json:"gone_prices,omitempty"`
-	Endpoints     []*endpoint `json:"endpoints,omitempty"`
-	GoneEndpoints []string    `json:"gone_endpoints,omitempty"`
-	Events        []*event    `json:"events,omitempty"`
-	Settled       []settled   `json:"settled,omitempty"`
-	Answers       []*answer   `json:"answers,omitempty"`
+	Products      []*product    `json:"products,omitempty"`
+	GoneProducts  []string      `json:"gone_products,omitempty"`
+	Buried        []string      `json:"buried,omitempty"` // ids of products deleted before the journal was compacted
+	Prices        []*price      `json:"prices,omitempty"`
+	GonePrices    []string      `json:"gone_prices,omitempty"`
+	Endpoints     []*endpoint   `json:"endpoints,omitempty"`
+	GoneEndpoints []string      `json:"gone_endpoints,omitempty"`
+	Events        []*event      `json:"events,omitempty"`
+	Settled       []deliveryEnd `json:"settled,omitempty"`
+	Answers       []*answer     `json:"answers,omitempty"`
 }
 
 func (r *record) empty() bool {

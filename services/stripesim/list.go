@@ -91,7 +91,7 @@ func (p *page[T]) narrow(places []int) {
 }
 
 // within restricts the list to objects created in a range, as far as the order of creation determines them.
-func (p *page[T]) within(s span) {
+func (p *page[T]) within(s createdRange) {
 	for _, lower := range []struct {
 		second *int64
 		plus   int64
@@ -168,11 +168,11 @@ func (p *page[T]) walk(yield func(int) bool) {
 	}
 }
 
-// span is a range of seconds.
-type span struct{ gt, gte, lt, lte, at *int64 }
+// createdRange is a range of seconds.
+type createdRange struct{ gt, gte, lt, lte, at *int64 }
 
-func readRange(f *field) (span, *refusal) {
-	var s span
+func readRange(f *field) (createdRange, *refusal) {
+	var s createdRange
 	if f == nil {
 		return s, nil
 	}
@@ -192,7 +192,7 @@ func readRange(f *field) (span, *refusal) {
 	return s, nil
 }
 
-func (s span) contains(n int64) bool {
+func (s createdRange) contains(n int64) bool {
 	return (s.at == nil || n == *s.at) && (s.gt == nil || n > *s.gt) && (s.gte == nil || n >= *s.gte) &&
 		(s.lt == nil || n < *s.lt) && (s.lte == nil || n <= *s.lte)
 }

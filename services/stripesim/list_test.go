@@ -19,7 +19,7 @@ func TestList_IsLatestFirst(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	for i := range 12 {
-		h.made("/v1/products", "id", "p"+strconv.Itoa(i), "name", "x")
+		h.create("/v1/products", "id", "p"+strconv.Itoa(i), "name", "x")
 	}
 	page := h.get("/v1/products").ok()
 	require.Equal(t, []string{"p11", "p10", "p9", "p8", "p7", "p6", "p5", "p4", "p3", "p2"}, page.ids(),
@@ -53,11 +53,11 @@ func TestListProducts_Filters(t *testing.T) {
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now})
 	at := c.now().Unix()
-	h.made("/v1/products", "id", "a", "name", "x", "shippable", "true")
+	h.create("/v1/products", "id", "a", "name", "x", "shippable", "true")
 	c.advance(10 * time.Second)
-	h.made("/v1/products", "id", "b", "name", "x", "active", "false", "shippable", "false")
+	h.create("/v1/products", "id", "b", "name", "x", "active", "false", "shippable", "false")
 	c.advance(10 * time.Second)
-	h.made("/v1/products", "id", "c", "name", "x", "url", "https://example.com/c")
+	h.create("/v1/products", "id", "c", "name", "x", "url", "https://example.com/c")
 	for _, c := range []struct {
 		query []string
 		want  []string
@@ -87,13 +87,13 @@ func TestListProducts_Filters(t *testing.T) {
 func TestListPrices_Filters(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
-	h.made("/v1/products", "id", "desk", "name", "Desk")
-	once := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key", "once")
-	monthly := h.made("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1", "recurring[interval]",
+	h.create("/v1/products", "id", "desk", "name", "Desk")
+	once := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key", "once")
+	monthly := h.create("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1", "recurring[interval]",
 		"month", "lookup_key", "monthly")
-	metered := h.made("/v1/prices", "product", "desk", "currency", "usd", "unit_amount", "1", "recurring[interval]",
+	metered := h.create("/v1/prices", "product", "desk", "currency", "usd", "unit_amount", "1", "recurring[interval]",
 		"year", "recurring[usage_type]", "metered", "recurring[meter]", "mtr_1")
-	archived := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false",
+	archived := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false",
 		"lookup_key", "old")
 	inline, err := h.sim.Dashboard().CreatePrice(form("product", "lamp", "currency", "usd", "unit_amount", "5"), true)
 	require.NoError(t, err)
@@ -135,15 +135,15 @@ func TestListPrices_Filters(t *testing.T) {
 	h.get("/v1/prices", "ids[]", "x").refused(http.StatusBadRequest, "parameter_unknown", "ids", "unknown")
 
 	h = start(t, stripesim.Config{UnfilteredInactivePrices: true})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	archived = h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	archived = h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false")
 	require.Equal(t, []string{archived}, h.get("/v1/prices").ok().ids())
 }
 
 func TestExpansion(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "tax_code", "txcd_10000000", "default_price_data[currency]",
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "tax_code", "txcd_10000000", "default_price_data[currency]",
 		"usd", "default_price_data[unit_amount]", "1")
 	p := h.get("/v1/products", "expand[]", "data.default_price.product.default_price", "expand[]",
 		"data.tax_code").ok().list()[0]
@@ -162,11 +162,11 @@ func TestExpansion(t *testing.T) {
 func TestList_PagesShowEveryObjectOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	h.made("/v1/products", "id", "desk", "name", "Desk")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "desk", "name", "Desk")
 	for i := range 40 {
 		product := []string{"lamp", "desk"}[i*i%3%2]
-		h.made("/v1/prices", "product", product, "currency", "usd", "unit_amount", "1", "active",
+		h.create("/v1/prices", "product", product, "currency", "usd", "unit_amount", "1", "active",
 			strconv.FormatBool(i%5 != 0))
 	}
 	rapid.Check(t, func(r *rapid.T) {
@@ -208,7 +208,7 @@ func TestList_CreatedRangesWithAnyClock(t *testing.T) {
 			})
 			for i, at := range times {
 				now.Store(at)
-				h.made("/v1/products", "name", "P", "id", fmt.Sprint("p", i))
+				h.create("/v1/products", "name", "P", "id", fmt.Sprint("p", i))
 			}
 			h.ask(http.MethodDelete, "/v1/products/p2", nil).ok()
 			for bound, holds := range map[string]func(created, at int64) bool{

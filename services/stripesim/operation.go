@@ -205,7 +205,7 @@ func route(method, escapedPath string) (*operation, string) {
 
 func unknownURL(method, path string) *refusal {
 	return &refusal{
-		status: http.StatusNotFound, kind: typeInvalid, unsaved: true,
+		status: http.StatusNotFound, kind: typeInvalid, keepsKeyFree: true,
 		message: "Unrecognized request URL (" + method + ": " + path +
 			"). Please see https://stripe.com/docs or we can help at https://support.stripe.com/.",
 	}

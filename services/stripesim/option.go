@@ -96,7 +96,7 @@ func readAmount(f *field, name string) (decimal, *refusal) {
 		n, _ := strconv.ParseInt(whole.value, 10, 64)
 		return wholeDecimal(n), nil
 	case fractional != nil:
-		d, _ := parseDecimal(fractional.value, decimalPlaces)
+		d, _ := parseDecimal(fractional.value, maxDecimalPlaces)
 		return d, nil
 	}
 	return "", nil

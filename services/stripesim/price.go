@@ -71,11 +71,11 @@ var aggregations = []string{"last_during_period", "last_ever", "max", "sum"}
 
 var intervals = []string{"day", "month", "week", "year"}
 
-// longestInterval is the maximum interval between two payments: three years.
-var longestInterval = map[string]int64{"day": 1095, "week": 156, "month": 36, "year": 3}
+// maxIntervalCount is the maximum interval between two payments: three years.
+var maxIntervalCount = map[string]int64{"day": 1095, "week": 156, "month": 36, "year": 3}
 
-// longestIntervalText is the message that refuses interval_count, in Stripe's plurals.
-var longestIntervalText = map[string]string{
+// maxIntervalText is the message that refuses interval_count, in Stripe's plurals.
+var maxIntervalText = map[string]string{
 	"day":   "1095 days",
 	"week":  "156 weeks",
 	"month": "36 months",
@@ -249,13 +249,13 @@ func newRecurring(f *field) (*recurring, *refusal) {
 		r.Meter == nil {
 		r.AggregateUsage = &aggregations[3]
 	}
-	switch limit := longestInterval[r.Interval]; {
+	switch limit := maxIntervalCount[r.Interval]; {
 	case r.IntervalCount < 1:
 		return nil, invalid("parameter_invalid_integer", f.get("interval_count").name,
 			"This value must be greater than or equal to 1.")
 	case r.IntervalCount > limit:
 		return nil, invalid("", f.get("interval_count").name,
-			"The maximum interval is 3 years: interval_count can be at most %s.", longestIntervalText[r.Interval])
+			"The maximum interval is 3 years: interval_count can be at most %s.", maxIntervalText[r.Interval])
 	case r.TrialPeriodDays != nil && *r.TrialPeriodDays < 0:
 		return nil, invalid("parameter_invalid_integer", f.get("trial_period_days").name,
 			"This value must be greater than or equal to 0.")
@@ -305,7 +305,7 @@ func (t *tx) createPrice(c *call) (any, *refusal) {
 	case made == nil && !exists:
 		return nil, missing(http.StatusBadRequest, "product", productID, "product")
 	}
-	if r := t.takeLookupKey(c, p); r != nil {
+	if r := t.transferLookupKey(c, p); r != nil {
 		return nil, r
 	}
 	if made != nil {
@@ -317,9 +317,9 @@ func (t *tx) createPrice(c *call) (any, *refusal) {
 	return t.renderPrice(p, c.expand, c.version), nil
 }
 
-// takeLookupKey requires that no other price, archived or not, has this one's key. With transfer_lookup_key it moves
-// the key from the price that has it.
-func (t *tx) takeLookupKey(c *call, p *price) *refusal {
+// transferLookupKey requires that no other price, archived or not, has this one's key. With transfer_lookup_key it
+// moves the key from the price that has it.
+func (t *tx) transferLookupKey(c *call, p *price) *refusal {
 	holderID, held := t.lookupKeys[p.LookupKey]
 	if p.LookupKey == "" || !held || holderID == p.ID {
 		return nil
@@ -338,7 +338,7 @@ func (t *tx) takeLookupKey(c *call, p *price) *refusal {
 func (t *tx) updatePrice(c *call) (any, *refusal) {
 	old := t.prices.get(c.id)
 	if old == nil {
-		return nil, t.noSuch(c, "price")
+		return nil, t.notFound(c, "price")
 	}
 	p := *old
 	if active, sent := c.form.flag("active"); sent {
@@ -370,20 +370,20 @@ func (t *tx) updatePrice(c *call) (any, *refusal) {
 		return nil, refuse("", "active",
 			"This price cannot be archived because it is the default price of its product.")
 	}
-	if r := t.takeLookupKey(c, &p); r != nil {
+	if r := t.transferLookupKey(c, &p); r != nil {
 		return nil, r
 	}
 	t.replacePrice(c, old, &p)
 	return t.renderPrice(t.prices.get(c.id), c.expand, c.version), nil
 }
 
-// everything expands every field of a price, to detect any difference.
-var everything = &expansion{subs: map[string]*expansion{"tiers": {}, "currency_options": {}}}
+// fullExpansion expands every field of a price, to detect any difference.
+var fullExpansion = &expansion{subs: map[string]*expansion{"tiers": {}, "currency_options": {}}}
 
 // replacePrice stores a price and records an event, unless nothing differs.
 func (t *tx) replacePrice(c *call, old, p *price) {
 	version := t.sim.cfg.APIVersion
-	if changes(t.renderPrice(old, everything, version), t.renderPrice(p, everything, version)) == nil {
+	if changes(t.renderPrice(old, fullExpansion, version), t.renderPrice(p, fullExpansion, version)) == nil {
 		return
 	}
 	t.putPrice(p)
@@ -408,7 +408,7 @@ func (t *tx) getPrice(c *call) (any, *refusal) {
 	if p := t.prices.get(c.id); p != nil {
 		return t.renderPrice(p, c.expand, c.version), nil
 	}
-	return nil, t.noSuch(c, "price")
+	return nil, t.notFound(c, "price")
 }
 
 var listPricesParams = listParams(map[string]shape{

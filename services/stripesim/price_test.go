@@ -13,7 +13,7 @@ import (
 func startWithLamp(t *testing.T) *harness {
 	t.Helper()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	return h
 }
 
@@ -26,7 +26,8 @@ func TestPrice_Amounts(t *testing.T) {
 	}{
 		{"unit_amount", "1250", number("1250"), "1250"},
 		{"unit_amount", "0", number("0"), "0"},
-		{"unit_amount", "9007199254740993", number("9007199254740993"), "9007199254740993"}, // a float cannot represent it
+		{"unit_amount", "9007199254740993", number("9007199254740993"),
+			"9007199254740993"}, // a float cannot represent it
 		{"unit_amount_decimal", "1250", number("1250"), "1250"},
 		{"unit_amount_decimal", "012.50", nil, "12.5"},
 		{"unit_amount_decimal", "123456789.123456789012", nil, "123456789.123456789012"},
@@ -285,7 +286,7 @@ func TestPrice_Rules(t *testing.T) {
 func TestUpdatePrice_RefusesAmount(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
-	id := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100")
+	id := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100")
 	for _, name := range []string{
 		"unit_amount", "unit_amount_decimal", "currency", "billing_scheme", "product", "tiers_mode",
 		"recurring[interval]", "transform_quantity[round]",
@@ -318,7 +319,7 @@ func TestPrice_LookupKeysAreUnique(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	priced := []string{"product", "lamp", "currency", "usd", "unit_amount", "100", "lookup_key", "lamp_monthly"}
-	first := h.made("/v1/prices", priced...)
+	first := h.create("/v1/prices", priced...)
 	h.post("/v1/prices", priced...).refused(http.StatusBadRequest, "", "lookup_key",
 		"A price (`"+first+"`) already uses that lookup key")
 	h.post("/v1/prices/"+first, "active", "false").ok()
@@ -326,7 +327,7 @@ func TestPrice_LookupKeysAreUnique(t *testing.T) {
 		"already uses that lookup key") // archived prices keep their keys
 	before := len(h.events())
 
-	second := h.made("/v1/prices", append(priced, "transfer_lookup_key", "true")...)
+	second := h.create("/v1/prices", append(priced, "transfer_lookup_key", "true")...)
 	require.Nil(t, h.get("/v1/prices/"+first).ok().at("lookup_key"))
 	require.Equal(t, []string{"price.updated", "price.created"}, h.events()[before:])
 	require.Equal(t, []string{second}, h.get("/v1/prices", "lookup_keys[]", "lamp_monthly").ok().ids())

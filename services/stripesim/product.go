@@ -196,7 +196,7 @@ func (t *tx) createProduct(c *call) (any, *refusal) {
 func (t *tx) updateProduct(c *call) (any, *refusal) {
 	old := t.products.get(c.id)
 	if old == nil {
-		return nil, t.noSuch(c, "product")
+		return nil, t.notFound(c, "product")
 	}
 	p := *old
 	if name := c.form.get("name"); name != nil {
@@ -347,7 +347,7 @@ func (p *product) writeTaxCode(f *field) *refusal {
 func (t *tx) deleteProduct(c *call) (any, *refusal) {
 	p := t.products.get(c.id)
 	if p == nil {
-		return nil, t.noSuch(c, "product")
+		return nil, t.notFound(c, "product")
 	}
 	if len(t.pricesOf[c.id]) > 0 {
 		return nil, refuse("", "", "This product cannot be deleted because it has one or more user-created prices.")
@@ -369,7 +369,7 @@ func (t *tx) getProduct(c *call) (any, *refusal) {
 	if p := t.products.get(c.id); p != nil {
 		return t.renderProduct(p, c.expand, c.version), nil
 	}
-	return nil, t.noSuch(c, "product")
+	return nil, t.notFound(c, "product")
 }
 
 var listProductsParams = listParams(map[string]shape{

@@ -61,10 +61,10 @@ func TestCreateProduct_WithNameOnly(t *testing.T) {
 func TestProduct_Refusals(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	h.made("/v1/products", "id", "mug", "name", "Mug")
-	other := h.made("/v1/prices", "product", "mug", "currency", "usd", "unit_amount", "1")
-	archived := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "mug", "name", "Mug")
+	other := h.create("/v1/prices", "product", "mug", "currency", "usd", "unit_amount", "1")
+	archived := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false")
 	repeat := func(n int, pair ...string) []string {
 		var out []string
 		for i := range n {
@@ -328,7 +328,7 @@ func TestProduct_DefaultPrice(t *testing.T) {
 	first := p.text("default_price", "id")
 	h.post("/v1/prices/"+first, "active", "false").refused(http.StatusBadRequest, "", "active",
 		"default price of its product")
-	second := h.made("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1300")
+	second := h.create("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1300")
 	require.Equal(t, second, h.post("/v1/products/lamp", "default_price", second).ok().text("default_price"))
 	h.post("/v1/prices/"+first, "active", "false").ok()
 	require.Nil(t, h.post("/v1/products/lamp", "default_price", "").ok().at("default_price"))
@@ -342,7 +342,7 @@ func TestProduct_DefaultPrice(t *testing.T) {
 func TestDeleteProduct(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	require.Equal(t, map[string]any{"id": "lamp", "object": "product", "deleted": true},
 		h.ask(http.MethodDelete, "/v1/products/lamp", nil).ok().body)
 	h.get("/v1/products/lamp").refused(http.StatusNotFound, "resource_missing", "id", "No such product: 'lamp'")
@@ -353,10 +353,10 @@ func TestDeleteProduct(t *testing.T) {
 	object, _ := e["data"].(map[string]any)["object"].(map[string]any)
 	require.Equal(t, false, object["active"])
 	require.NotContains(t, object, "deleted")
-	h.made("/v1/products", "id", "lamp", "name", "Lamp again")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp again")
 
 	strict := start(t, stripesim.Config{RefuseDeletedIDs: true})
-	strict.made("/v1/products", "id", "lamp", "name", "Lamp")
+	strict.create("/v1/products", "id", "lamp", "name", "Lamp")
 	strict.ask(http.MethodDelete, "/v1/products/lamp", nil).ok()
 	strict.post("/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusBadRequest, "resource_already_exists",
 		"id", "already exists")
@@ -366,7 +366,7 @@ func TestProduct_FeaturesHaveTwoNames(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	const newer = "2024-04-10"
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "features[0][name]", "Warm")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "features[0][name]", "Warm")
 	p := h.ask(http.MethodGet, "/v1/products/lamp", nil, "Stripe-Version", newer).ok()
 	require.NotContains(t, p.body, "features")
 	require.NotContains(t, p.body, "type")
@@ -388,7 +388,7 @@ func TestProduct_FeaturesHaveTwoNames(t *testing.T) {
 func TestDocumentedClearsOnly(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{DocumentedClearsOnly: true})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "description", "x")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "description", "x")
 	h.post("/v1/products/lamp", "default_price", "").refused(http.StatusBadRequest, "parameter_invalid_empty",
 		"default_price", "cannot be unset")
 	require.Nil(t, h.post("/v1/products/lamp", "description", "").ok().at("description"))

@@ -15,7 +15,7 @@ func TestRequestLog_IsBounded(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{RequestLog: 3})
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
-		h.made("/v1/products", "id", id, "name", "x")
+		h.create("/v1/products", "id", id, "name", "x")
 	}
 	var got []string
 	for _, r := range h.sim.Requests(stripesim.RequestFilter{}) {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// largestBody is the maximum size of a request's body.
-const largestBody = 1 << 20
+// maxBodyBytes is the maximum size of a request's body.
+const maxBodyBytes = 1 << 20
 
 // call is one request.
 type call struct {
@@ -108,13 +108,13 @@ func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
 	}
 	encoded := r.URL.RawQuery
 	if r.Method == http.MethodPost {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestBody))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			c.formErr = &refusal{
-				status:  http.StatusRequestEntityTooLarge,
-				kind:    typeInvalid,
-				message: "Request entity too large",
-				unsaved: true,
+				status:       http.StatusRequestEntityTooLarge,
+				kind:         typeInvalid,
+				message:      "Request entity too large",
+				keepsKeyFree: true,
 			}
 		}
 		encoded = join(encoded, string(body))
@@ -203,7 +203,7 @@ func (s *Sim) answer(c *call, r *http.Request) reply {
 // execute checks the request and its idempotency key, and runs its operation.
 func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) reply {
 	if bad := c.check(s.cfg.DocumentedClearsOnly); bad != nil {
-		wait(delay)
+		waitForFault(delay)
 		return s.refused(c, bad)
 	}
 	if c.key != "" {
@@ -212,12 +212,12 @@ func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) r
 			return s.refused(c, bad)
 		}
 		if stored != nil {
-			wait(delay)
+			waitForFault(delay)
 			return replayed(c, stored)
 		}
 		defer st.release(c.key)
 	}
-	wait(delay)
+	waitForFault(delay)
 	var before, after *refusal
 	for _, f := range s.faults.strike(executing, where) {
 		switch c.fault = f.Kind; f.Kind {
@@ -226,15 +226,16 @@ func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) r
 		case FaultErrorAfter:
 			after = serverError()
 		case FaultRefused:
-			before = told(f)
+			before = faultRefusal(f)
 		default:
 		}
 	}
 	return s.run(c, before, after)
 }
 
-// wait waits for a fault's delay. A client that disconnects does not end it, because Stripe would also continue.
-func wait(d time.Duration) {
+// waitForFault waits for a fault's delay. A client that disconnects does not end it, because Stripe would also
+// continue.
+func waitForFault(d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -251,12 +252,12 @@ func (c *call) check(documentedOnly bool) *refusal {
 	if c.formErr != nil {
 		return c.formErr
 	}
-	if len(c.key) > longestKey {
+	if len(c.key) > maxKeyLength {
 		return &refusal{
-			status:  http.StatusBadRequest,
-			kind:    typeIdempotency,
-			unsaved: true,
-			message: "Idempotency keys can be at most " + strconv.Itoa(longestKey) + " characters long.",
+			status:       http.StatusBadRequest,
+			kind:         typeIdempotency,
+			keepsKeyFree: true,
+			message:      "Idempotency keys can be at most " + strconv.Itoa(maxKeyLength) + " characters long.",
 		}
 	}
 	if bad := check(c.form, c.op.params, checker{version: c.version, documentedOnly: documentedOnly}); bad != nil {
@@ -292,12 +293,12 @@ func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 		}
 	}
 	out := s.refusedOr(c, v, bad)
-	if c.key != "" && (bad == nil || !bad.unsaved) {
+	if c.key != "" && (bad == nil || !bad.keepsKeyFree) {
 		a := &answer{
 			Key:       c.key,
 			At:        c.now.Unix(),
 			Path:      c.path,
-			Print:     c.print(),
+			Print:     c.fingerprint(),
 			Status:    out.status,
 			Body:      out.body,
 			RequestID: c.requestID,
@@ -326,11 +327,11 @@ func (s *Sim) refusedOr(c *call, v any, bad *refusal) reply {
 
 func (s *Sim) refused(c *call, r *refusal) reply {
 	out := reply{
-		status: r.status, code: r.code, limited: r.limited, retry: r.shouldRetry, noRequestID: r.noRequestID,
+		status: r.status, code: r.code, limited: r.limitReason, retry: r.shouldRetry, noRequestID: r.noRequestID,
 		header: http.Header{},
 		body:   encode(r.body(c.requestID, c.who.live)),
 	}
-	if !r.unsaved {
+	if !r.keepsKeyFree {
 		c.keyHeaders(out.header, c.requestID)
 	}
 	return out

@@ -198,7 +198,7 @@ func (s shape) scalar(f *field) *refusal {
 		if strings.HasPrefix(f.value, "-") {
 			return invalid("", f.name, "Invalid non-negative decimal: %s", f.value)
 		}
-		if _, ok := parseDecimal(f.value, decimalPlaces); !ok {
+		if _, ok := parseDecimal(f.value, maxDecimalPlaces); !ok {
 			return invalid("", f.name, "Invalid decimal: %s; must contain at maximum 12 decimal places.", f.value)
 		}
 	case measure:

@@ -38,8 +38,8 @@ type specOperation struct {
 	} `json:"requestBody"`
 }
 
-// acceptedBeside are parameters that the simulator accepts in addition to Stripe's document, with the reason.
-var acceptedBeside = map[string]string{
+// acceptedInAddition are parameters that the simulator accepts in addition to Stripe's document, with the reason.
+var acceptedInAddition = map[string]string{
 	"POST /v1/products features":      "the name of marketing_features before version 2024-04-10",
 	"POST /v1/products/{id} features": "the name of marketing_features before version 2024-04-10",
 	"POST /v1/products type":          "good or service: left the document with version 2024-04-10, stripe-go v76 still has it",
@@ -126,7 +126,7 @@ func compareFields(at string, have map[string]shape, spec *specShape) []string {
 	for _, name := range sortedKeys(have) {
 		want, ok := spec.Properties[name]
 		if !ok {
-			if acceptedBeside[at+name] == "" {
+			if acceptedInAddition[at+name] == "" {
 				out = append(out, fmt.Sprintf("%s%s is not in Stripe's document", at, name))
 			}
 			continue
@@ -206,7 +206,7 @@ func inBrackets(at string, have shape, spec *specShape) []string {
 			brackets = "[" + brackets
 		}
 		full := at + "[" + base + "]" + brackets
-		if stricter[full] == "" && acceptedBeside[full] == "" {
+		if stricter[full] == "" && acceptedInAddition[full] == "" {
 			out = append(out, full+" "+rest)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// secondsKept is the number of seconds for which counts per second are kept.
-const secondsKept = 3600
+// maxSeconds is the number of seconds for which counts per second are kept.
+const maxSeconds = 3600
 
 // Stats are counters since the start, or since the last ResetStats.
 type Stats struct {
@@ -140,8 +140,8 @@ func (k *counters) count(c *call, name string, out reply) {
 func (k *counters) second(now time.Time, limited bool) {
 	if n := len(k.seconds); n == 0 || k.seconds[n-1].Unix < now.Unix() {
 		k.seconds = append(k.seconds, Second{Unix: now.Unix()})
-		if len(k.seconds) > secondsKept {
-			k.seconds = slices.Delete(k.seconds, 0, len(k.seconds)-secondsKept)
+		if len(k.seconds) > maxSeconds {
+			k.seconds = slices.Delete(k.seconds, 0, len(k.seconds)-maxSeconds)
 		}
 	}
 	last := &k.seconds[len(k.seconds)-1]
@@ -170,9 +170,9 @@ func (s *Sim) Stats() Stats {
 	}
 	s.flights.mu.Lock()
 	defer s.flights.mu.Unlock()
-	out.MaxInFlight = maps.Clone(s.flights.most)
+	out.MaxInFlight = maps.Clone(s.flights.maxConcurrent)
 	out.Contended = map[string]int{}
-	for f, n := range s.flights.mostOf {
+	for f, n := range s.flights.contended {
 		out.Contended[f.String()] = n
 	}
 	return out

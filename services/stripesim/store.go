@@ -135,8 +135,8 @@ func (s *store) putEvent(e *event) {
 	s.pending[e.ID] = to
 }
 
-// settle records the end of the delivery of an event to an endpoint.
-func (s *store) settle(d settled) {
+// endDelivery records the end of the delivery of an event to an endpoint.
+func (s *store) endDelivery(d deliveryEnd) {
 	delete(s.pending[d.Event], d.Endpoint)
 	if len(s.pending[d.Event]) == 0 {
 		delete(s.pending, d.Event)
@@ -161,7 +161,7 @@ func (s *store) apply(r *record) {
 		s.products.remove(id)
 	}
 	for _, id := range r.Buried {
-		s.products.bury(id)
+		s.products.addTombstone(id)
 	}
 	for _, e := range r.Endpoints {
 		s.endpoints.put(e.ID, e)
@@ -173,7 +173,7 @@ func (s *store) apply(r *record) {
 		s.putEvent(e)
 	}
 	for _, d := range r.Settled {
-		s.settle(d)
+		s.endDelivery(d)
 	}
 	for _, a := range r.Answers {
 		s.answers.put(a)
@@ -193,7 +193,7 @@ func (s *store) records(yield func(*record) bool) bool {
 		r = fresh()
 		return yield(out)
 	}
-	r.Buried = slices.Sorted(maps.Keys(s.products.gone))
+	r.Buried = slices.Sorted(maps.Keys(s.products.tombstones))
 	for _, p := range s.products.items {
 		if p != nil {
 			r.Products = append(r.Products, p)
@@ -215,7 +215,7 @@ func (s *store) records(yield func(*record) bool) bool {
 			r.Endpoints = append(r.Endpoints, e)
 		}
 	}
-	oldest := s.sim.cfg.Clock().Add(-eventsKept).Unix()
+	oldest := s.sim.cfg.Clock().Add(-eventRetention).Unix()
 	for _, e := range s.events.items {
 		if e == nil || e.Created < oldest {
 			continue
@@ -236,8 +236,9 @@ func (s *store) records(yield func(*record) bool) bool {
 	return yield(r)
 }
 
-// noSuch returns the refusal for an object in the request's path that does not exist, or exists only in the other mode.
-func (t *tx) noSuch(c *call, what string) *refusal {
+// notFound returns the refusal for an object in the request's path that does not exist, or exists only in the other
+// mode.
+func (t *tx) notFound(c *call, what string) *refusal {
 	r := missing(http.StatusNotFound, what, c.id, c.op.idParam())
 	if !t.sim.inOtherMode(t.store, what, c.id) {
 		return r

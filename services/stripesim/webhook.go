@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// mostEndpoints is the maximum number of webhook endpoints of an account.
-const mostEndpoints = 16
+// maxEndpoints is the maximum number of webhook endpoints of an account.
+const maxEndpoints = 16
 
 // endpoint is a stored webhook endpoint. It is never modified, only replaced.
 type endpoint struct {
@@ -91,8 +91,8 @@ func (t *tx) createEndpoint(c *call) (any, *refusal) {
 	if r := e.write(c.form); r != nil {
 		return nil, r
 	}
-	if t.endpoints.len() >= mostEndpoints {
-		return nil, refuse("", "", "You have reached the maximum of %d webhook endpoints.", mostEndpoints)
+	if t.endpoints.len() >= maxEndpoints {
+		return nil, refuse("", "", "You have reached the maximum of %d webhook endpoints.", maxEndpoints)
 	}
 	t.putEndpoint(e)
 	out := t.renderEndpoint(e)
@@ -123,7 +123,7 @@ func (e *endpoint) write(f *field) *refusal {
 func (t *tx) updateEndpoint(c *call) (any, *refusal) {
 	old := t.endpoints.get(c.id)
 	if old == nil {
-		return nil, t.noSuch(c, "webhook endpoint")
+		return nil, t.notFound(c, "webhook endpoint")
 	}
 	e := *old
 	if disabled, sent := c.form.flag("disabled"); sent {
@@ -140,12 +140,12 @@ func (t *tx) getEndpoint(c *call) (any, *refusal) {
 	if e := t.endpoints.get(c.id); e != nil {
 		return t.renderEndpoint(e), nil
 	}
-	return nil, t.noSuch(c, "webhook endpoint")
+	return nil, t.notFound(c, "webhook endpoint")
 }
 
 func (t *tx) deleteEndpoint(c *call) (any, *refusal) {
 	if t.endpoints.get(c.id) == nil {
-		return nil, t.noSuch(c, "webhook endpoint")
+		return nil, t.notFound(c, "webhook endpoint")
 	}
 	t.removeEndpoint(c.id)
 	return deletedJSON{ID: c.id, Object: "webhook_endpoint", Deleted: true}, nil
@@ -212,8 +212,8 @@ func (s *store) subscribersAmong(kind string, connect bool) []string {
 
 func (s *store) platform() *store { return s.sim.store(storeKey{s.sim.cfg.Account, s.live}) }
 
-// letter is a delivery that is ready to be sent.
-type letter struct {
+// outgoing is a delivery that is ready to be sent.
+type outgoing struct {
 	url     string
 	secrets []string
 	body    []byte
@@ -221,8 +221,9 @@ type letter struct {
 	objects []string
 }
 
-// letter renders the delivery of an event to an endpoint. It returns nil if there is nothing to deliver any more.
-func (s *store) letter(eventID, endpointID string) *letter {
+// renderDelivery renders the delivery of an event to an endpoint. It returns nil if there is nothing to deliver any
+// more.
+func (s *store) renderDelivery(eventID, endpointID string) *outgoing {
 	to, connect := s.endpoint(endpointID)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -247,7 +248,7 @@ func (s *store) letter(eventID, endpointID string) *letter {
 	if product, ok := object.Product.(string); ok {
 		objects = append(objects, product)
 	}
-	return &letter{url: to.URL, secrets: to.Secrets, body: encode(rendered), kind: e.Type, objects: objects}
+	return &outgoing{url: to.URL, secrets: to.Secrets, body: encode(rendered), kind: e.Type, objects: objects}
 }
 
 // endpoint returns an endpoint of the account, or of its platform.
@@ -276,7 +277,7 @@ func Sign(body []byte, at time.Time, secrets ...string) string {
 	return strings.Join(parts, ",")
 }
 
-func (l *letter) request(ctx context.Context, now time.Time) (*http.Request, error) {
+func (l *outgoing) request(ctx context.Context, now time.Time) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url, bytes.NewReader(l.body))
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func TestWebhooks_AreSignedAndRetried(t *testing.T) {
 		Webhooks:          []stripesim.Webhook{{URL: in.url, Secrets: []string{"whsec_old", "whsec_new"}}},
 		WebhookFirstRetry: time.Millisecond,
 	})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	eventually(t, func() bool { return len(in.all()) == 3 }, "two failures and a success")
 	for _, l := range in.all() {
 		for _, secret := range []string{"whsec_old", "whsec_new"} {
@@ -50,10 +50,10 @@ func TestWebhooks_AreGivenUp(t *testing.T) {
 		}},
 		WebhookFirstRetry: time.Millisecond, WebhookGiveUp: 20 * time.Millisecond,
 	})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	require.Empty(t, h.get("/v1/events", "delivery_success", "true").ok().ids())
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.GivenUp == 1 }, "given up")
-	h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
+	h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
 	require.Len(t, h.get("/v1/events", "delivery_success", "false").ok().ids(), 1)
 	require.Len(t, h.get("/v1/events", "delivery_success", "true").ok().ids(), 1, "nobody asked for the price")
 }
@@ -69,7 +69,7 @@ func TestWebhooks_Registered(t *testing.T) {
 	require.NotContains(t, h.get("/v1/webhook_endpoints/"+id).ok().body, "secret", "shown once")
 	h.post("/v1/webhook_endpoints", "url", recent.url, "enabled_events[]", "*", "api_version", "2026-08-26.dahlia").ok()
 
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "features[0][name]", "Warm")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "features[0][name]", "Warm")
 	h.post("/v1/products/lamp", "features[0][name]", "Cold").ok()
 	eventually(t, func() bool { return len(old.all()) == 1 && len(recent.all()) == 2 }, "delivered")
 	e, err := webhook.ConstructEvent(old.all()[0].body, old.all()[0].signature, secret)
@@ -113,7 +113,7 @@ func TestWebhooks_Connect(t *testing.T) {
 	h.ask(http.MethodPost, "/v1/products", form("id", "lamp", "name", "Lamp"), "Stripe-Account", "acct_other").ok()
 	eventually(t, func() bool { return len(connect.all()) == 1 }, "delivered to the platform")
 	require.Equal(t, "acct_other", text(connect.all()[0].event, "account"))
-	h.made("/v1/products", "id", "desk", "name", "Desk")
+	h.create("/v1/products", "id", "desk", "name", "Desk")
 	eventually(t, func() bool { return len(own.all()) == 1 }, "delivered to the own endpoint")
 	require.NotContains(t, own.all()[0].event, "account")
 	require.Len(t, connect.all(), 1)
@@ -131,26 +131,26 @@ func TestFaults_OfWebhooks(t *testing.T) {
 		require.NoError(t, err)
 	}
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookLost, Object: "lost"})
-	h.made("/v1/products", "id", "lost", "name", "x")
+	h.create("/v1/products", "id", "lost", "name", "x")
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Lost == 1 }, "lost")
 	require.Equal(t, []string{"lost"}, objects(h.get("/v1/events", "delivery_success", "false").ok().list()),
 		"but in the list of events")
 
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookDuplicated, Event: "product.*"})
-	h.made("/v1/products", "id", "twice", "name", "x")
+	h.create("/v1/products", "id", "twice", "name", "x")
 	eventually(t, func() bool { return len(in.all()) == 2 }, "twice")
 	require.Equal(t, in.all()[0].event["id"], in.all()[1].event["id"])
 
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookReordered, Delay: time.Hour})
-	h.made("/v1/products", "id", "overtaken", "name", "x")
+	h.create("/v1/products", "id", "overtaken", "name", "x")
 	eventually(t, func() bool { return h.sim.Faults()[2].Hits == 1 }, "held")
-	h.made("/v1/products", "id", "overtaking", "name", "x")
+	h.create("/v1/products", "id", "overtaking", "name", "x")
 	eventually(t, func() bool { return len(in.all()) == 4 }, "both")
 	require.Equal(t, []string{"twice", "twice", "overtaking", "overtaken"}, letterObjects(in))
 
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookDelayed, Delay: 30 * time.Millisecond})
 	begun := time.Now()
-	h.made("/v1/products", "id", "late", "name", "x")
+	h.create("/v1/products", "id", "late", "name", "x")
 	eventually(t, func() bool { return len(in.all()) == 5 }, "late")
 	require.GreaterOrEqual(t, time.Since(begun), 30*time.Millisecond)
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Pending == 0 }, "settled")

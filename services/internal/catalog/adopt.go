@@ -129,7 +129,7 @@ func StructureDiffers(change *catalogv1.ProductChange, id string, held *catalogv
 	})
 	for _, want := range d.want.GetPrices() {
 		if want = d.leaveUnmanaged(want); want.GetId() == id && want.GetActive() {
-			return d.misfits(d.held[0].GetPrice(), want), true
+			return d.immutableDifferences(d.observedPrices[0].GetPrice(), want), true
 		}
 	}
 	return nil, false
@@ -142,7 +142,7 @@ func (d *differ) productMetadata() (want map[string]string, managed bool) {
 	if managed {
 		want = d.want.GetMetadata()
 	}
-	if d.linked() {
+	if d.isLinked() {
 		want = maps.Clone(want)
 		if want == nil {
 			want = map[string]string{}
@@ -152,6 +152,6 @@ func (d *differ) productMetadata() (want map[string]string, managed bool) {
 	return want, managed
 }
 
-// linked reports whether the product must carry its mark in Stripe. A product that has left the catalog keeps the
+// isLinked reports whether the product must carry its mark in Stripe. A product that has left the catalog keeps the
 // metadata that it has.
-func (d *differ) linked() bool { return d.stripeID != d.productID && !d.deleted }
+func (d *differ) isLinked() bool { return d.stripeID != d.productID && !d.deleted }

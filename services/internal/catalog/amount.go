@@ -6,15 +6,15 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// longestNumber is longer than every number that Stripe accepts: 12 digits with 12 decimals, or 18 digits for a tier's
-// bound.
-const longestNumber = 40
+// maxNumberLength is longer than every number that Stripe accepts: 12 digits with 12 decimals, or 18 digits for a
+// tier's bound.
+const maxNumberLength = 40
 
-// number parses a plain decimal: digits with at most one point between them. It refuses texts longer than
-// longestNumber, because parsing takes time that grows with the square of the length.
-func number(s string) (decimal.Decimal, bool) {
+// parseDecimal parses a plain decimal: digits with at most one point between them. It refuses texts longer than
+// maxNumberLength, because parsing takes time that grows with the square of the length.
+func parseDecimal(s string) (decimal.Decimal, bool) {
 	whole, fraction, point := strings.Cut(s, ".")
-	if len(s) > longestNumber || !digits(whole) || point && !digits(fraction) {
+	if len(s) > maxNumberLength || !isDigits(whole) || point && !isDigits(fraction) {
 		return decimal.Decimal{}, false
 	}
 	d, err := decimal.NewFromString(s)
@@ -25,7 +25,7 @@ func number(s string) (decimal.Decimal, bool) {
 // texts unchanged: Validate refuses them with the field's name.
 func canonicalDecimal(s string) string {
 	whole, fraction, _ := strings.Cut(s, ".")
-	if !digits(whole) || strings.HasSuffix(s, ".") || fraction != "" && !digits(fraction) {
+	if !isDigits(whole) || strings.HasSuffix(s, ".") || fraction != "" && !isDigits(fraction) {
 		return s
 	}
 	whole = strings.TrimLeft(whole[:len(whole)-1], "0") + whole[len(whole)-1:]
@@ -35,7 +35,7 @@ func canonicalDecimal(s string) string {
 	return whole + "." + fraction
 }
 
-func digits(s string) bool {
+func isDigits(s string) bool {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
 			return false
@@ -52,9 +52,9 @@ func canonicalAmount(whole, fractional string) (string, string) {
 		s = canonicalDecimal(whole)
 	}
 	switch w, fraction, _ := strings.Cut(s, "."); {
-	case digits(s):
+	case isDigits(s):
 		return s, ""
-	case digits(w) && digits(fraction):
+	case isDigits(w) && isDigits(fraction):
 		return "", s
 	default:
 		return whole, fractional

@@ -32,13 +32,13 @@ func Changes(before, after *catalogv1.Product) []Change {
 	changedKeys("metadata.", b.GetMetadata(), a.GetMetadata(), add)
 	add("default_price", b.GetDefaultPrice(), a.GetDefaultPrice())
 	for _, old := range b.GetPrices() {
-		if priceOf(a, old.GetId()) == nil {
+		if priceByID(a, old.GetId()) == nil {
 			add("prices."+old.GetId(), describePrice(old), "")
 		}
 	}
 	for _, price := range a.GetPrices() {
 		id := price.GetId()
-		old := priceOf(b, id)
+		old := priceByID(b, id)
 		if old == nil {
 			add("prices."+id, "", describePrice(price))
 			continue

@@ -75,48 +75,48 @@ func compare(steps []draft, d *differ, desired *catalogv1.ProductChange) []Diffe
 		switch s.Kind {
 		case CreateProduct:
 		case UpdateProduct:
-			c.product(s)
+			c.addProduct(s)
 		case CreatePrice:
-			c.createdPrice(s.PriceID)
+			c.addCreatedPrice(s.PriceID)
 		case UpdatePrice:
-			c.updatedPrice(s)
+			c.addUpdatedPrice(s)
 		}
 	}
-	if len(c.found) == 0 {
-		c.found = c.marks
+	if len(c.differences) == 0 {
+		c.differences = c.markDifferences
 	}
-	return c.found
+	return c.differences
 }
 
 // comparer converts the steps of one product to differences.
 type comparer struct {
 	*differ
 	// created are the catalog's ids of the prices that a step creates.
-	created map[string]bool
-	found   []Difference
-	// marks are differences in Driftless's own marks. Compare returns them only if there is nothing else.
-	marks []Difference
+	created     map[string]bool
+	differences []Difference
+	// markDifferences are differences in Driftless's own marks. Compare returns them only if there is nothing else.
+	markDifferences []Difference
 }
 
 func (c *comparer) add(d Difference) {
 	if d.FieldOf() == "metadata."+AbsenceMarker {
-		c.marks = append(c.marks, d)
+		c.markDifferences = append(c.markDifferences, d)
 		return
 	}
-	for i, f := range c.found {
+	for i, f := range c.differences {
 		if f.Kind == d.Kind && f.Field == d.Field {
 			// Several Stripe prices carry the id of one catalog price.
 			if f.Stripe != d.Stripe {
-				c.found[i].Stripe += ", " + d.Stripe
+				c.differences[i].Stripe += ", " + d.Stripe
 			}
 			return
 		}
 	}
-	c.found = append(c.found, d)
+	c.differences = append(c.differences, d)
 }
 
-func (c *comparer) product(s draft) {
-	for _, group := range grouped(s.settings) {
+func (c *comparer) addProduct(s draft) {
+	for _, group := range groupByField(s.settings) {
 		name, field := group.name, group.field
 		d := Difference{Kind: FieldDiffers, Field: field, Catalog: group.text()}
 		switch name {
@@ -153,7 +153,7 @@ func archivedWhere(wanted string) Kind {
 
 // priceName returns the catalog's id of one of the product's Stripe prices, or Stripe's id if it has none.
 func (d *differ) priceName(stripeID string) string {
-	for _, h := range d.held {
+	for _, h := range d.observedPrices {
 		if h.GetStripeId() == stripeID && h.GetPrice().GetId() != "" {
 			return h.GetPrice().GetId()
 		}
@@ -164,7 +164,7 @@ func (d *differ) priceName(stripeID string) string {
 // predecessor returns the Stripe price that represents a catalog price, whether or not it fits. It returns nil if there
 // is none.
 func (d *differ) predecessor(id string) *catalogv1.ObservedPrice {
-	for _, h := range d.held {
+	for _, h := range d.observedPrices {
 		if h.GetPrice().GetId() == id {
 			return h
 		}
@@ -172,7 +172,7 @@ func (d *differ) predecessor(id string) *catalogv1.ObservedPrice {
 	return nil
 }
 
-func (d *differ) wanted(id string) *catalogv1.Price {
+func (d *differ) wantedPrice(id string) *catalogv1.Price {
 	for _, p := range d.want.GetPrices() {
 		if p.GetId() == id {
 			return p
@@ -181,8 +181,8 @@ func (d *differ) wanted(id string) *catalogv1.Price {
 	return nil
 }
 
-func (c *comparer) createdPrice(id string) {
-	want, held := c.leaveUnmanaged(c.wanted(id)), c.predecessor(id)
+func (c *comparer) addCreatedPrice(id string) {
+	want, held := c.leaveUnmanaged(c.wantedPrice(id)), c.predecessor(id)
 	if held == nil || !held.GetPrice().GetActive() {
 		c.add(Difference{Kind: Missing, Field: "prices." + id, Price: id, Catalog: describePrice(want)})
 		return
@@ -215,16 +215,16 @@ func (c *comparer) createdPrice(id string) {
 	}
 }
 
-func (c *comparer) updatedPrice(s draft) {
+func (c *comparer) addUpdatedPrice(s draft) {
 	id := s.PriceID
 	var have *catalogv1.Price
-	for _, h := range c.held {
+	for _, h := range c.observedPrices {
 		if h.GetStripeId() == s.StripePriceID {
 			have = h.GetPrice()
 		}
 	}
-	if active, ok := s.gives("active"); ok && active == "false" {
-		switch want := c.wanted(id); {
+	if active, ok := s.value("active"); ok && active == "false" {
+		switch want := c.wantedPrice(id); {
 		case c.created[id]:
 			// The price that replaces it reports the difference.
 		case want != nil && c.leaveUnmanaged(want).GetActive():
@@ -240,7 +240,7 @@ func (c *comparer) updatedPrice(s draft) {
 		}
 		return
 	}
-	for _, group := range grouped(s.settings) {
+	for _, group := range groupByField(s.settings) {
 		d := Difference{Kind: FieldDiffers, Field: priceField(id, group.field), Price: id, Catalog: group.text()}
 		switch group.name {
 		case "transfer_lookup_key":
@@ -251,7 +251,7 @@ func (c *comparer) updatedPrice(s draft) {
 			d.Stripe = have.GetMetadata()[strings.TrimPrefix(group.field, "metadata.")]
 		case "currency_options":
 			currency := strings.TrimPrefix(group.field, "currency_options.")
-			d.Catalog = optionText(currency, c.leaveUnmanaged(c.wanted(id)).GetCurrencyOptions()[currency])
+			d.Catalog = optionText(currency, c.leaveUnmanaged(c.wantedPrice(id)).GetCurrencyOptions()[currency])
 			d.Stripe = optionText(currency, have.GetCurrencyOptions()[currency])
 		default:
 			d.Stripe = priceText(group.name, have)
@@ -282,7 +282,7 @@ func priceText(name string, p *catalogv1.Price) string {
 	case "tax_behavior":
 		return p.GetTaxBehavior()
 	case "currency_options":
-		return valueText(currencyOptions(p.GetCurrencyOptions()), 1)
+		return valueText(currencyOptionsSettings(p.GetCurrencyOptions()), 1)
 	}
 	for _, f := range priceIdentity {
 		if f.name == name {
@@ -296,7 +296,7 @@ func optionText(currency string, o *catalogv1.CurrencyOption) string {
 	if o == nil {
 		return ""
 	}
-	return valueText(currencyOption(currency, o), 2)
+	return valueText(currencyOptionSettings(currency, o), 2)
 }
 
 // describePrice returns a short text of what a price costs.

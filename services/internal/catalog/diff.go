@@ -53,8 +53,8 @@ func diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) ([]dra
 		d.deleted, d.want = true, &catalogv1.Product{Id: desired.GetProductId(), Active: new(false)}
 		d.managed = func(f string) bool { return f == "active" }
 	}
-	d.prices()
-	d.product()
+	d.diffPrices()
+	d.diffProduct()
 	steps := slices.Concat(d.createProduct, d.keepPrices, d.updateProduct, d.archivePrices)
 	if d.stripeID != d.productID {
 		for i := range steps {
@@ -66,11 +66,11 @@ func diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) ([]dra
 
 // differ collects the steps of one product by phase.
 type differ struct {
-	want     *catalogv1.Product
-	have     *catalogv1.Product // nil if Stripe does not hold the product
-	observed *catalogv1.Observed
-	held     []*catalogv1.ObservedPrice
-	managed  func(field string) bool
+	want           *catalogv1.Product
+	have           *catalogv1.Product // nil if Stripe does not hold the product
+	observed       *catalogv1.Observed
+	observedPrices []*catalogv1.ObservedPrice
+	managed        func(field string) bool
 	// someUnmanaged is false if Driftless manages every field.
 	someUnmanaged bool
 	productID     string
@@ -100,7 +100,7 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 		unmanaged[f] = true
 	}
 	d := &differ{
-		want:      unmarkedProduct(canonicalProduct(desired.GetProduct())),
+		want:      withoutAbsenceMark(canonicalProduct(desired.GetProduct())),
 		have:      canonicalProduct(observed.GetProduct()),
 		observed:  observed,
 		managed:   func(f string) bool { return !unmanaged[f] },
@@ -117,13 +117,13 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 				StripeId: p.GetStripeId(), Price: canonicalPrice(p.GetPrice()), Created: p.GetCreated(),
 				ManagedMetadata: p.GetManagedMetadata(),
 			}
-			if id := held.GetStripeId(); d.wanted(id) != nil {
+			if id := held.GetStripeId(); d.wantedPrice(id) != nil {
 				// The price was imported: see Import. If it has a mark, that is a copy of another price's mark.
 				held.Price.Id = id
 			}
-			d.held = append(d.held, held)
+			d.observedPrices = append(d.observedPrices, held)
 		}
-		slices.SortFunc(d.held, d.preference)
+		slices.SortFunc(d.observedPrices, d.preference)
 		d.findReturning()
 	}
 	return d
@@ -150,7 +150,7 @@ func (d *differ) preference(a, b *catalogv1.ObservedPrice) int {
 		strings.Compare(a.GetStripeId(), b.GetStripeId()))
 }
 
-func (d *differ) prices() {
+func (d *differ) diffPrices() {
 	taken := map[string]bool{}
 	for _, want := range d.want.GetPrices() {
 		want = d.leaveUnmanaged(want)
@@ -158,7 +158,7 @@ func (d *differ) prices() {
 			// An archived price sells nothing. Its other fields can wait until the catalog wants the price again.
 			continue
 		}
-		held := d.match(want)
+		held := d.matchingPrice(want)
 		if held == nil {
 			d.current[want.GetId()] = ""
 			d.createPrice(want)
@@ -168,11 +168,11 @@ func (d *differ) prices() {
 		taken[held.GetStripeId()] = true
 		d.updatePrice(want, held)
 	}
-	for _, held := range d.held {
+	for _, held := range d.observedPrices {
 		if held.GetPrice().GetId() != "" && held.GetPrice().GetActive() && !taken[held.GetStripeId()] {
 			d.archive(held)
 		} else {
-			d.forgetAbsence(held, taken)
+			d.clearStaleMark(held, taken)
 		}
 	}
 }
@@ -180,32 +180,34 @@ func (d *differ) prices() {
 func (d *differ) archive(held *catalogv1.ObservedPrice) {
 	d.retired[held.GetStripeId()] = held.GetPrice().GetId()
 	d.archivePrices = append(d.archivePrices,
-		d.ofPrice(held, append(text("active", "false"), d.absenceOfPrice(held)...)))
+		d.priceStep(held, append(textSettings("active", "false"), d.priceMarkChange(held)...)))
 }
 
-// ofPrice returns a step that changes only the given settings of a held price.
-func (d *differ) ofPrice(held *catalogv1.ObservedPrice, settings []setting) draft {
-	return drafted(Step{
+// priceStep returns a step that changes only the given settings of a held price.
+func (d *differ) priceStep(held *catalogv1.ObservedPrice, settings []setting) draft {
+	return newDraft(Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: held.GetPrice().GetId(), StripePriceID: held.GetStripeId(),
 		ManagedMetadata: held.GetManagedMetadata(),
 	}, settings)
 }
 
-// match returns the held price that can represent a wanted one, or nil. It carries the wanted id, and equals the wanted
-// price in all fields that Stripe never changes.
-func (d *differ) match(want *catalogv1.Price) *catalogv1.ObservedPrice {
-	for _, held := range d.held {
-		if held.GetPrice().GetId() == want.GetId() && d.canBecome(held.GetPrice(), want) {
+// matchingPrice returns the held price that can represent a wanted one, or nil. It carries the wanted id, and equals
+// the wanted price in all fields that Stripe never changes.
+func (d *differ) matchingPrice(want *catalogv1.Price) *catalogv1.ObservedPrice {
+	for _, held := range d.observedPrices {
+		if held.GetPrice().GetId() == want.GetId() && d.fits(held.GetPrice(), want) {
 			return held
 		}
 	}
 	return nil
 }
 
-func (d *differ) canBecome(have, want *catalogv1.Price) bool { return len(d.misfits(have, want)) == 0 }
+func (d *differ) fits(have, want *catalogv1.Price) bool {
+	return len(d.immutableDifferences(have, want)) == 0
+}
 
-// misfits returns the fields that keep a held price from ever becoming the wanted one.
-func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
+// immutableDifferences returns the fields that keep a held price from ever becoming the wanted one.
+func (d *differ) immutableDifferences(have, want *catalogv1.Price) (fields []string) {
 	for _, f := range priceIdentity {
 		if !slices.Equal(f.write(have), f.write(want)) {
 			fields = append(fields, f.name)
@@ -225,53 +227,53 @@ func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
 	return fields
 }
 
-// madeWithProduct reports whether the call that creates the product can also create a price.
-func (d *differ) madeWithProduct(want *catalogv1.Price) bool {
+// canBeInline reports whether the call that creates the product can also create a price.
+func (d *differ) canBeInline(want *catalogv1.Price) bool {
 	return d.have == nil && d.managed("default_price") && d.want.GetDefaultPrice() == want.GetId() &&
 		fitsDefaultPriceData(want)
 }
 
-// completePrice adds a step for the lookup key and nickname, which the call that creates a product and its price cannot
-// carry.
-func (d *differ) completePrice(want *catalogv1.Price) {
-	settings := optional(lookupKey(want), want.GetNickname(), "nickname")
-	d.keepPrices = append(d.keepPrices, drafted(Step{
-		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.managedByCreation(want),
+// setInlinePriceNames adds a step for the lookup key and nickname, which the call that creates a product and its price
+// cannot carry.
+func (d *differ) setInlinePriceNames(want *catalogv1.Price) {
+	settings := appendNonEmpty(lookupKey(want), want.GetNickname(), "nickname")
+	d.keepPrices = append(d.keepPrices, newDraft(Step{
+		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.newPriceManagedKeys(want),
 	}, settings))
 }
 
 // lookupKey writes a price's lookup key. Stripe transfers the key from the price that has it now.
 func lookupKey(want *catalogv1.Price) []setting {
-	return []setting{set(LookupKey(want), "lookup_key"), set("true", "transfer_lookup_key")}
+	return []setting{newSetting(LookupKey(want), "lookup_key"), newSetting("true", "transfer_lookup_key")}
 }
 
-// managedByCreation returns the metadata keys of a new price that Driftless manages.
-func (d *differ) managedByCreation(want *catalogv1.Price) []string {
+// newPriceManagedKeys returns the metadata keys of a new price that Driftless manages.
+func (d *differ) newPriceManagedKeys(want *catalogv1.Price) []string {
 	return managedAfter(priceMetadata(want), []string{PriceMarker}, d.managed("prices.metadata"))
 }
 
 func (d *differ) createPrice(want *catalogv1.Price) {
-	if d.madeWithProduct(want) {
+	if d.canBeInline(want) {
 		d.inline = want
-		d.completePrice(want)
+		d.setInlinePriceNames(want)
 		return
 	}
-	settings := append(lookupKey(want), set(d.stripeID, "product"))
+	settings := append(lookupKey(want), newSetting(d.stripeID, "product"))
 	for _, f := range priceIdentity {
 		settings = append(settings, f.write(want)...)
 	}
-	settings = append(settings, newPrice(want)...)
-	settings = optional(settings, want.GetNickname(), "nickname")
-	d.keepPrices = append(d.keepPrices, drafted(Step{
-		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.managedByCreation(want),
-	}, inOneForm(settings, want)))
+	settings = append(settings, newPriceSettings(want)...)
+	settings = appendNonEmpty(settings, want.GetNickname(), "nickname")
+	d.keepPrices = append(d.keepPrices, newDraft(Step{
+		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.newPriceManagedKeys(want),
+	}, unifyAmounts(settings, want)))
 }
 
 func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPrice) {
 	have := held.GetPrice()
 	var settings []setting
 	if !have.GetActive() {
-		settings = append(settings, set("true", "active"))
+		settings = append(settings, newSetting("true", "active"))
 	}
 	// Without a lookup key nobody finds the price, so the mapping does not matter here.
 	ours := d.managed("prices.lookup_key") || want.GetLookupKey() != "" || have.GetLookupKey() == ""
@@ -279,15 +281,16 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 		settings = append(settings, lookupKey(want)...)
 	}
 	if have.GetNickname() != want.GetNickname() {
-		settings = append(settings, set(want.GetNickname(), "nickname"))
+		settings = append(settings, newSetting(want.GetNickname(), "nickname"))
 	}
 	if have.GetTaxBehavior() != want.GetTaxBehavior() {
-		settings = append(settings, set(want.GetTaxBehavior(), "tax_behavior"))
+		settings = append(settings, newSetting(want.GetTaxBehavior(), "tax_behavior"))
 	}
 	for currency, w := range want.GetCurrencyOptions() {
-		written := currencyOption(currency, w)
-		if h := have.GetCurrencyOptions()[currency]; h == nil || !slices.Equal(written, currencyOption(currency, h)) {
-			settings = append(settings, inOneForm(written, want)...)
+		written := currencyOptionSettings(currency, w)
+		if h := have.GetCurrencyOptions()[currency]; h == nil ||
+			!slices.Equal(written, currencyOptionSettings(currency, h)) {
+			settings = append(settings, unifyAmounts(written, want)...)
 		}
 	}
 	metadata, managed := map[string]string{PriceMarker: want.GetId()}, d.managed("prices.metadata")
@@ -295,25 +298,25 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 		metadata = priceMetadata(want)
 	}
 	settings = append(settings, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), managed)...)
-	if isMarked(have) && !d.restoresDefault(held) {
+	if priceHasAbsenceMark(have) && !d.restoresDefault(held) {
 		settings = append(settings, absenceCleared)
 	}
 	if len(settings) == 0 {
 		return
 	}
-	d.keepPrices = append(d.keepPrices, drafted(Step{
+	d.keepPrices = append(d.keepPrices, newDraft(Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), StripePriceID: held.GetStripeId(),
 		ManagedMetadata: managedAfter(metadata, held.GetManagedMetadata(), managed),
 	}, settings))
 }
 
-func (d *differ) product() {
+func (d *differ) diffProduct() {
 	if d.have == nil {
 		d.newProduct()
 		return
 	}
 	var settings []setting
-	back := !d.deleted && absent(d.have.GetMetadata())
+	back := !d.deleted && hasAbsenceMark(d.have.GetMetadata())
 	for _, f := range productFields {
 		if !d.managed(f.name) && (f.name != "active" || !back) {
 			continue
@@ -325,21 +328,21 @@ func (d *differ) product() {
 	metadata, managed := d.productMetadata()
 	settings = append(settings,
 		metadataChanges(metadata, d.have.GetMetadata(), d.observed.GetManagedMetadata(), managed)...)
-	settings = append(settings, d.absenceOfProduct()...)
+	settings = append(settings, d.productMarkChange()...)
 	if s, ok := d.defaultPrice(); ok {
 		settings = append(settings, s)
 	}
 	if len(settings) == 0 {
 		return
 	}
-	d.updateProduct = []draft{drafted(Step{
+	d.updateProduct = []draft{newDraft(Step{
 		Kind: UpdateProduct, ProductID: d.productID,
 		ManagedMetadata: managedAfter(metadata, d.observed.GetManagedMetadata(), managed),
 	}, settings)}
 }
 
 func (d *differ) newProduct() {
-	settings := text("id", d.stripeID)
+	settings := textSettings("id", d.stripeID)
 	for _, f := range productFields {
 		// Stripe creates no product without a name, so the name is sent even if the mapping leaves it out.
 		if !d.managed(f.name) && f.name != "name" {
@@ -354,16 +357,16 @@ func (d *differ) newProduct() {
 	metadata, _ := d.productMetadata()
 	keys := slices.Sorted(maps.Keys(metadata))
 	for _, k := range keys {
-		settings = append(settings, set(metadata[k], "metadata", k))
+		settings = append(settings, newSetting(metadata[k], "metadata", k))
 	}
 	create := Step{Kind: CreateProduct, ProductID: d.productID, ManagedMetadata: keys}
 	if d.inline != nil {
 		settings = append(settings, defaultPriceData(d.inline)...)
-		create.PriceID, create.PriceMetadata = d.inline.GetId(), d.managedByCreation(d.inline)
+		create.PriceID, create.PriceMetadata = d.inline.GetId(), d.newPriceManagedKeys(d.inline)
 	}
-	d.createProduct = []draft{drafted(create, settings)}
+	d.createProduct = []draft{newDraft(create, settings)}
 	if s, ok := d.defaultPrice(); ok && d.inline == nil {
-		d.updateProduct = []draft{drafted(Step{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys},
+		d.updateProduct = []draft{newDraft(Step{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys},
 			[]setting{s})}
 	}
 }
@@ -384,13 +387,13 @@ func (d *differ) defaultPrice() (setting, bool) {
 	target, sellable := d.current[want]
 	switch {
 	case sellable && target == "":
-		return setting{path: [maxPath]string{"default_price"}, priceRef: want}, true
+		return setting{path: [maxPathDepth]string{"default_price"}, priceRef: want}, true
 	case sellable:
-		return set(target, "default_price"), target != have
-	case want == "" && d.othersDefault():
+		return newSetting(target, "default_price"), target != have
+	case want == "" && d.hasForeignDefault():
 		return setting{}, false
 	case want == "" || retiring:
-		return set("", "default_price"), have != ""
+		return newSetting("", "default_price"), have != ""
 	default:
 		// The catalog does not sell at this price. Validate refuses such a product earlier.
 		return setting{}, false

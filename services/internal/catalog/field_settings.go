@@ -16,25 +16,27 @@ type field[T any] struct {
 	write func(T) []setting
 }
 
-func text(name, value string) []setting { return []setting{set(value, name)} }
+func textSettings(name, value string) []setting { return []setting{newSetting(value, name)} }
 
 // productFields are the fields of a product that Driftless writes. Diff itself handles metadata, which Stripe merges by
 // key, and default_price, which refers to another object.
 var productFields = []field[*catalogv1.Product]{
-	{"active", func(p *catalogv1.Product) []setting { return text("active", strconv.FormatBool(p.GetActive())) }},
-	{"description", func(p *catalogv1.Product) []setting { return text("description", p.GetDescription()) }},
-	{"images", func(p *catalogv1.Product) []setting { return list("images", p.GetImages(), "") }},
+	{"active", func(p *catalogv1.Product) []setting {
+		return textSettings("active", strconv.FormatBool(p.GetActive()))
+	}},
+	{"description", func(p *catalogv1.Product) []setting { return textSettings("description", p.GetDescription()) }},
+	{"images", func(p *catalogv1.Product) []setting { return listSettings("images", p.GetImages(), "") }},
 	{"marketing_features", func(p *catalogv1.Product) []setting {
 		names := make([]string, len(p.GetMarketingFeatures()))
 		for i, f := range p.GetMarketingFeatures() {
 			names[i] = f.GetName()
 		}
-		return list("marketing_features", names, "name")
+		return listSettings("marketing_features", names, "name")
 	}},
-	{"name", func(p *catalogv1.Product) []setting { return text("name", p.GetName()) }},
+	{"name", func(p *catalogv1.Product) []setting { return textSettings("name", p.GetName()) }},
 	{"package_dimensions", func(p *catalogv1.Product) []setting {
 		if p.GetPackageDimensions() == nil {
-			return text("package_dimensions", "")
+			return textSettings("package_dimensions", "")
 		}
 		return writeStructure("package_dimensions", p.GetPackageDimensions())
 	}},
@@ -42,24 +44,29 @@ var productFields = []field[*catalogv1.Product]{
 		if p.Shippable == nil {
 			return nil
 		}
-		return text("shippable", strconv.FormatBool(p.GetShippable()))
+		return textSettings("shippable", strconv.FormatBool(p.GetShippable()))
 	}},
 	{
 		"statement_descriptor",
-		func(p *catalogv1.Product) []setting { return text("statement_descriptor", p.GetStatementDescriptor()) },
+		func(p *catalogv1.Product) []setting {
+			return textSettings("statement_descriptor", p.GetStatementDescriptor())
+		},
 	},
-	{"tax_code", func(p *catalogv1.Product) []setting { return text("tax_code", p.GetTaxCode()) }},
-	{"unit_label", func(p *catalogv1.Product) []setting { return text("unit_label", p.GetUnitLabel()) }},
-	{"url", func(p *catalogv1.Product) []setting { return text("url", p.GetUrl()) }},
+	{"tax_code", func(p *catalogv1.Product) []setting { return textSettings("tax_code", p.GetTaxCode()) }},
+	{"unit_label", func(p *catalogv1.Product) []setting { return textSettings("unit_label", p.GetUnitLabel()) }},
+	{"url", func(p *catalogv1.Product) []setting { return textSettings("url", p.GetUrl()) }},
 }
 
 // priceIdentity are the fields of a price that Stripe never changes. Another value means another Stripe price.
 var priceIdentity = []field[*catalogv1.Price]{
-	{"billing_scheme", func(p *catalogv1.Price) []setting { return text("billing_scheme", p.GetBillingScheme()) }},
-	{"currency", func(p *catalogv1.Price) []setting { return text("currency", p.GetCurrency()) }},
+	{"billing_scheme",
+		func(p *catalogv1.Price) []setting { return textSettings("billing_scheme", p.GetBillingScheme()) }},
+	{"currency", func(p *catalogv1.Price) []setting { return textSettings("currency", p.GetCurrency()) }},
 	{
 		"custom_unit_amount",
-		func(p *catalogv1.Price) []setting { return custom(p.GetCustomUnitAmount(), "custom_unit_amount") },
+		func(p *catalogv1.Price) []setting {
+			return customAmountSettings(p.GetCustomUnitAmount(), "custom_unit_amount")
+		},
 	},
 	{"recurring", func(p *catalogv1.Price) []setting {
 		if p.GetRecurring() == nil {
@@ -67,8 +74,8 @@ var priceIdentity = []field[*catalogv1.Price]{
 		}
 		return writeStructure("recurring", p.GetRecurring())
 	}},
-	{"tiers", func(p *catalogv1.Price) []setting { return tiers(p.GetTiers(), "tiers") }},
-	{"tiers_mode", func(p *catalogv1.Price) []setting { return optional(nil, p.GetTiersMode(), "tiers_mode") }},
+	{"tiers", func(p *catalogv1.Price) []setting { return tierSettings(p.GetTiers(), "tiers") }},
+	{"tiers_mode", func(p *catalogv1.Price) []setting { return appendNonEmpty(nil, p.GetTiersMode(), "tiers_mode") }},
 	{"transform_quantity", func(p *catalogv1.Price) []setting {
 		if p.GetTransformQuantity() == nil {
 			return nil
@@ -76,18 +83,18 @@ var priceIdentity = []field[*catalogv1.Price]{
 		return writeStructure("transform_quantity", p.GetTransformQuantity())
 	}},
 	{"unit_amount", func(p *catalogv1.Price) []setting {
-		return amount(nil, "unit_amount", p.GetUnitAmount(), p.GetUnitAmountDecimal())
+		return amountSettings(nil, "unit_amount", p.GetUnitAmount(), p.GetUnitAmountDecimal())
 	}},
 }
 
-// newPrice writes the rest of a new price: everything except its identity, lookup key and nickname.
-func newPrice(p *catalogv1.Price) []setting {
-	out := currencyOptions(p.GetCurrencyOptions())
+// newPriceSettings writes the rest of a new price: everything except its identity, lookup key and nickname.
+func newPriceSettings(p *catalogv1.Price) []setting {
+	out := currencyOptionsSettings(p.GetCurrencyOptions())
 	if p.GetTaxBehavior() != "unspecified" {
-		out = append(out, set(p.GetTaxBehavior(), "tax_behavior"))
+		out = append(out, newSetting(p.GetTaxBehavior(), "tax_behavior"))
 	}
 	for k, v := range priceMetadata(p) {
-		out = append(out, set(v, "metadata", k))
+		out = append(out, newSetting(v, "metadata", k))
 	}
 	return out
 }
@@ -110,55 +117,56 @@ func defaultPriceData(p *catalogv1.Price) []setting {
 		out = append(out, f.write(p)...)
 	}
 	out = slices.DeleteFunc(out, func(s setting) bool {
-		return s.is("billing_scheme") || s.is("recurring", "usage_type")
+		return s.hasPath("billing_scheme") || s.hasPath("recurring", "usage_type")
 	})
-	out = inOneForm(append(out, newPrice(p)...), p)
+	out = unifyAmounts(append(out, newPriceSettings(p)...), p)
 	for i := range out {
-		out[i] = out[i].within("default_price_data")
+		out[i] = out[i].nestedIn("default_price_data")
 	}
 	return out
 }
 
-// currencyOption writes one currency option of a price.
-func currencyOption(currency string, o *catalogv1.CurrencyOption) []setting {
+// currencyOptionSettings writes one currency option of a price.
+func currencyOptionSettings(currency string, o *catalogv1.CurrencyOption) []setting {
 	at := func(name string) []string { return []string{"currency_options", currency, name} }
-	out := amount([]string{"currency_options", currency}, "unit_amount", o.GetUnitAmount(), o.GetUnitAmountDecimal())
+	out := amountSettings([]string{"currency_options", currency}, "unit_amount", o.GetUnitAmount(),
+		o.GetUnitAmountDecimal())
 	if b := o.GetTaxBehavior(); b != "unspecified" {
-		out = optional(out, b, at("tax_behavior")...)
+		out = appendNonEmpty(out, b, at("tax_behavior")...)
 	}
-	out = append(out, tiers(o.GetTiers(), at("tiers")...)...)
-	return append(out, custom(o.GetCustomUnitAmount(), at("custom_unit_amount")...)...)
+	out = append(out, tierSettings(o.GetTiers(), at("tiers")...)...)
+	return append(out, customAmountSettings(o.GetCustomUnitAmount(), at("custom_unit_amount")...)...)
 }
 
-func currencyOptions(options map[string]*catalogv1.CurrencyOption) []setting {
+func currencyOptionsSettings(options map[string]*catalogv1.CurrencyOption) []setting {
 	var out []setting
 	for _, currency := range slices.Sorted(maps.Keys(options)) {
-		out = append(out, currencyOption(currency, options[currency])...)
+		out = append(out, currencyOptionSettings(currency, options[currency])...)
 	}
 	return out
 }
 
-// list writes a list of texts, or of structures that have one part with the given name.
-func list(name string, values []string, part string) []setting {
+// listSettings writes a list of texts, or of structures that have one part with the given name.
+func listSettings(name string, values []string, part string) []setting {
 	if len(values) == 0 {
-		return text(name, "")
+		return textSettings(name, "")
 	}
 	out := make([]setting, len(values))
 	for i, v := range values {
-		out[i] = set(v, name, strconv.Itoa(i), part)
+		out[i] = newSetting(v, name, strconv.Itoa(i), part)
 	}
 	return out
 }
 
-// optional adds a setting unless its value is empty.
-func optional(out []setting, value string, path ...string) []setting {
+// appendNonEmpty adds a setting unless its value is empty.
+func appendNonEmpty(out []setting, value string, path ...string) []setting {
 	if value == "" {
 		return out
 	}
-	return append(out, set(value, path...))
+	return append(out, newSetting(value, path...))
 }
 
-func tiers(tiers []*catalogv1.PriceTier, path ...string) []setting {
+func tierSettings(tiers []*catalogv1.PriceTier, path ...string) []setting {
 	var out []setting
 	for i, t := range tiers {
 		at := slices.Concat(path, []string{strconv.Itoa(i)})
@@ -166,20 +174,20 @@ func tiers(tiers []*catalogv1.PriceTier, path ...string) []setting {
 		if upTo == "" {
 			upTo = "inf"
 		}
-		out = append(out, amount(at, "flat_amount", t.GetFlatAmount(), t.GetFlatAmountDecimal())...)
-		out = append(out, amount(at, "unit_amount", t.GetUnitAmount(), t.GetUnitAmountDecimal())...)
-		out = append(out, set(upTo, append(at, "up_to")...))
+		out = append(out, amountSettings(at, "flat_amount", t.GetFlatAmount(), t.GetFlatAmountDecimal())...)
+		out = append(out, amountSettings(at, "unit_amount", t.GetUnitAmount(), t.GetUnitAmountDecimal())...)
+		out = append(out, newSetting(upTo, append(at, "up_to")...))
 	}
 	return out
 }
 
-func custom(c *catalogv1.CustomUnitAmount, path ...string) []setting {
+func customAmountSettings(c *catalogv1.CustomUnitAmount, path ...string) []setting {
 	if c == nil {
 		return nil
 	}
 	at := func(name string) []string { return slices.Concat(path, []string{name}) }
-	out := []setting{set("true", at("enabled")...)}
-	out = optional(out, c.GetMaximum(), at("maximum")...)
-	out = optional(out, c.GetMinimum(), at("minimum")...)
-	return optional(out, c.GetPreset(), at("preset")...)
+	out := []setting{newSetting("true", at("enabled")...)}
+	out = appendNonEmpty(out, c.GetMaximum(), at("maximum")...)
+	out = appendNonEmpty(out, c.GetMinimum(), at("minimum")...)
+	return appendNonEmpty(out, c.GetPreset(), at("preset")...)
 }

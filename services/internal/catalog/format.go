@@ -25,7 +25,7 @@ func FormatAmount(minor, currency string) string {
 	case slices.Contains(threePlaces, currency):
 		places = 3
 	}
-	d, ok := number(minor)
+	d, ok := parseDecimal(minor)
 	if !ok {
 		return minor + " " + strings.ToUpper(currency)
 	}

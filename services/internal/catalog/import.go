@@ -36,10 +36,10 @@ func ExtraPrices(desired *catalogv1.ProductChange, observed *catalogv1.Observed)
 		return nil
 	}
 	d := newDiffer(desired, observed)
-	if !d.imported() {
+	if !d.isImported() {
 		return nil
 	}
-	for _, held := range d.held {
+	for _, held := range d.observedPrices {
 		if held.GetPrice().GetId() == "" && held.GetPrice().GetActive() {
 			id := held.GetStripeId()
 			extra = append(extra, Difference{
@@ -53,19 +53,19 @@ func ExtraPrices(desired *catalogv1.ProductChange, observed *catalogv1.Observed)
 	return extra
 }
 
-// imported reports whether the product was in Stripe before it was in the catalog. Either no price of it had
+// isImported reports whether the product was in Stripe before it was in the catalog. Either no price of it had
 // Driftless's mark when Driftless wrote it first, or the catalog calls a price by Stripe's id.
-func (d *differ) imported() bool {
-	return d.observed.GetFound() || slices.ContainsFunc(d.held, func(h *catalogv1.ObservedPrice) bool {
+func (d *differ) isImported() bool {
+	return d.observed.GetFound() || slices.ContainsFunc(d.observedPrices, func(h *catalogv1.ObservedPrice) bool {
 		return h.GetPrice().GetId() == h.GetStripeId()
 	})
 }
 
-// othersDefault reports whether the catalog of an imported product does not have Stripe's default price. If the catalog
-// then wants no default price, it only does not know this price yet.
-func (d *differ) othersDefault() bool {
+// hasForeignDefault reports whether the catalog of an imported product does not have Stripe's default price. If the
+// catalog then wants no default price, it only does not know this price yet.
+func (d *differ) hasForeignDefault() bool {
 	held := d.have.GetDefaultPrice()
-	return held != "" && d.imported() && d.priceName(held) == held && d.wanted(held) == nil
+	return held != "" && d.isImported() && d.priceName(held) == held && d.wantedPrice(held) == nil
 }
 
 // RecordFound records in place that Stripe held a product, without Driftless's mark, before Driftless wrote it. Push

@@ -20,7 +20,7 @@ func metadataChanges(want, have map[string]string, managed []string, remove bool
 	var out []setting
 	for k, v := range want {
 		if have[k] != v {
-			out = append(out, set(v, "metadata", k))
+			out = append(out, newSetting(v, "metadata", k))
 		}
 	}
 	if !remove {
@@ -29,7 +29,7 @@ func metadataChanges(want, have map[string]string, managed []string, remove bool
 	for _, k := range managed {
 		_, wanted := want[k]
 		if _, held := have[k]; held && !wanted && k != AbsenceMarker {
-			out = append(out, set("", "metadata", k))
+			out = append(out, newSetting("", "metadata", k))
 		}
 	}
 	return out

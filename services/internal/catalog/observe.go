@@ -23,11 +23,11 @@ const (
 	Unordered
 )
 
-// keptEvents and keptIntents limit the events and intents in an observed state. The limits exceed what a product sees
+// maxEvents and maxIntents limit the events and intents in an observed state. The limits exceed what a product sees
 // in the hours in which an event may be delivered again.
 const (
-	keptEvents  = 64
-	keptIntents = 64
+	maxEvents  = 64
+	maxIntents = 64
 )
 
 // ProductSighting is one observation of a product in Stripe: from an answer, a list or an event.
@@ -48,7 +48,7 @@ func ObserveProduct(o *catalogv1.Observed, s ProductSighting) Result {
 	order := observeProduct(o, s)
 	if order == Applied {
 		o.Whole = false
-		keep(o)
+		prune(o)
 	}
 	return order
 }
@@ -102,7 +102,7 @@ type PriceSighting struct {
 }
 
 // ObservePrice records a sighting of one of the product's prices, in place. It drops prices that neither Driftless nor
-// an import can need: see keep.
+// an import can need: see prune.
 func ObservePrice(o *catalogv1.Observed, s PriceSighting) Result {
 	known, whole, kept := FindPrice(o, s.StripeID) != nil, o.GetWhole(), len(o.GetPrices())
 	order := observePrice(o, s)
@@ -111,7 +111,7 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Result {
 	}
 	o.Whole = false
 	if p := FindPrice(o, s.StripeID); p == nil || !p.GetPrice().GetActive() || !Owned(p) {
-		keep(o)
+		prune(o)
 	}
 	if !known && len(o.GetPrices()) == kept && FindPrice(o, s.StripeID) == nil {
 		o.Whole = whole
@@ -133,7 +133,8 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 		return Applied
 	}
 	mark := known.GetPrice().GetId()
-	disowned := s.Copied && copiesMarks(o) && known.GetCopiedMark() == "" && mark != "" && mark == s.Price.GetId()
+	disowned := s.Copied && treatsMarksAsCopies(o) && known.GetCopiedMark() == "" && mark != "" &&
+		mark == s.Price.GetId()
 	if disowned {
 		// Another sighting came before the event of the price's creation.
 		disown(known)
@@ -146,7 +147,7 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 	if s.Partial {
 		p.Tiers, p.CurrencyOptions = known.GetPrice().GetTiers(), known.GetPrice().GetCurrencyOptions()
 	}
-	others := !marked && othersOf(o, known)
+	others := !marked && isForeign(o, known)
 	switch {
 	case s.Untold && !others:
 		return Unordered
@@ -178,15 +179,15 @@ func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Result {
 	}
 	found := &catalogv1.ObservedPrice{
 		StripeId: s.StripeID, Price: CanonicalPrice(s.Price), Created: s.Created, Seen: s.Seen,
-		ManagedMetadata: marks(s.Price), Changed: s.Seen,
+		ManagedMetadata: markKeys(s.Price), Changed: s.Seen,
 	}
-	if s.Copied && copiesMarks(o) {
+	if s.Copied && treatsMarksAsCopies(o) {
 		disown(found)
 	}
 	switch {
-	case needless(o, found):
+	case isDroppable(o, found):
 		return Unchanged
-	case s.Fetched, othersOf(o, found):
+	case s.Fetched, isForeign(o, found):
 		o.Prices = append(o.Prices, found)
 		return Applied
 	default:
@@ -195,9 +196,9 @@ func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Result {
 	}
 }
 
-// othersOf reports whether a price on a product of the catalog belongs to somebody else. No step of Diff depends on it,
-// so events about it are recorded without a read. An import reads the product first.
-func othersOf(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
+// isForeign reports whether a price on a product of the catalog belongs to somebody else. No step of Diff depends on
+// it, so events about it are recorded without a read. An import reads the product first.
+func isForeign(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
 	return o.GetVersion() > 0 && o.GetProduct() != nil && !Owned(p)
 }
 
@@ -211,9 +212,10 @@ func FindPrice(o *catalogv1.Observed, stripeID string) *catalogv1.ObservedPrice 
 	return nil
 }
 
-// copiesMarks reports whether a mark on a price that somebody else made counts as a copy. It does if Driftless has not
-// written the product, or if the product came from Stripe. On a product of the catalog such a price is an extra.
-func copiesMarks(o *catalogv1.Observed) bool {
+// treatsMarksAsCopies reports whether a mark on a price that somebody else made counts as a copy. It does if Driftless
+// has not written the product, or if the product came from Stripe. On a product of the catalog such a price is an
+// extra.
+func treatsMarksAsCopies(o *catalogv1.Observed) bool {
 	return o.GetFound() || o.GetVersion() == 0 && o.GetStripeId() == "" && len(o.GetIntents()) == 0
 }
 
@@ -222,8 +224,8 @@ func disown(p *catalogv1.ObservedPrice) {
 	p.CopiedMark, p.Price.Id, p.ManagedMetadata = p.GetPrice().GetId(), "", nil
 }
 
-// marks returns the metadata keys that are Driftless's whether or not a record says so.
-func marks(p *catalogv1.Price) []string {
+// markKeys returns the metadata keys that are Driftless's whether or not a record says so.
+func markKeys(p *catalogv1.Price) []string {
 	if _, ok := p.GetMetadata()[PriceMarker]; ok {
 		return []string{PriceMarker}
 	}
@@ -241,7 +243,7 @@ func ObserveAll(o *catalogv1.Observed, product ProductSighting, prices []PriceSi
 		o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool { return !seen[p.GetStripeId()] })
 		observeFetched(o, prices)
 	}
-	return differs(before, o)
+	return hasChanged(before, o)
 }
 
 // ObserveActive replaces the recorded state of the product and its active prices with the state just read from Stripe.
@@ -297,11 +299,11 @@ func observeFetched(o *catalogv1.Observed, prices []PriceSighting) {
 		observePrice(o, s)
 	}
 	o.Whole = true
-	keep(o)
+	prune(o)
 }
 
-// differs reports whether the recorded state of Stripe's objects has changed.
-func differs(before, after *catalogv1.Observed) bool {
+// hasChanged reports whether the recorded state of Stripe's objects has changed.
+func hasChanged(before, after *catalogv1.Observed) bool {
 	same := func(a, b *catalogv1.ObservedPrice) bool {
 		return a.GetStripeId() == b.GetStripeId() && proto.Equal(a.GetPrice(), b.GetPrice())
 	}
@@ -320,7 +322,7 @@ func SeenEvent(o *catalogv1.Observed, id string) bool {
 // RememberEvent records that a Stripe event has been taken into account.
 func RememberEvent(o *catalogv1.Observed, id string) {
 	o.RecentEvents = append(o.RecentEvents, id)
-	o.RecentEvents = o.RecentEvents[max(0, len(o.RecentEvents)-keptEvents):]
+	o.RecentEvents = o.RecentEvents[max(0, len(o.RecentEvents)-maxEvents):]
 }
 
 // RecordIntents remembers calls about to be made. One already recorded under its key is replaced. Calls whose
@@ -331,7 +333,7 @@ func RecordIntents(o *catalogv1.Observed, intents ...*catalogv1.Intent) {
 			func(i *catalogv1.Intent) bool { return i.GetIdempotencyKey() == intent.GetIdempotencyKey() })
 		o.Intents = append(o.Intents, intent)
 	}
-	excess := len(o.GetIntents()) - keptIntents
+	excess := len(o.GetIntents()) - maxIntents
 	o.Intents = slices.DeleteFunc(o.Intents, func(i *catalogv1.Intent) bool {
 		if excess <= 0 || !i.GetSettled() {
 			return false

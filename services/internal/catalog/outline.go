@@ -46,7 +46,7 @@ func Outline(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []P
 
 func (d *differ) outlineNew(step draft) []Planned {
 	product := Planned{Verb: Created, After: d.want.GetName()}
-	for _, g := range grouped(step.settings) {
+	for _, g := range groupByField(step.settings) {
 		if g.name != "default_price_data" && g.name != "id" {
 			product.Differences = append(product.Differences, Difference{
 				Kind:    FieldDiffers,
@@ -92,7 +92,7 @@ func (d *differ) outline(differences []Difference) []Planned {
 		i := slices.IndexFunc(prices, func(c Planned) bool { return c.Price == x.Price && c.Verb == d.priceVerb(x) })
 		if i < 0 {
 			i = len(prices)
-			prices = append(prices, d.pricePlanned(x))
+			prices = append(prices, d.outlinePrice(x))
 		}
 		switch x.Kind {
 		case FieldDiffers, PriceStructure:
@@ -121,9 +121,9 @@ func (d *differ) priceVerb(x Difference) Verb {
 	}
 }
 
-func (d *differ) pricePlanned(x Difference) Planned {
+func (d *differ) outlinePrice(x Difference) Planned {
 	c := Planned{Verb: d.priceVerb(x), Price: x.Price}
-	if want := d.wanted(x.Price); want != nil && c.Verb != Archived {
+	if want := d.wantedPrice(x.Price); want != nil && c.Verb != Archived {
 		c.After = FormatPrice(d.leaveUnmanaged(want))
 	}
 	if held := d.predecessor(x.Price); held != nil && c.Verb != Created {

@@ -61,8 +61,8 @@ type Policy struct {
 	report bool
 	rules  map[string]Rule
 	// prefixes are metadata keys with their field in front, the longest first.
-	prefixes []string
-	kept     uint64
+	prefixes     []string
+	fieldsDigest uint64
 }
 
 // NewPolicy returns a policy. otherwise, Repair or Report, is the action for fields without a rule. rules are by field:
@@ -86,7 +86,7 @@ func NewPolicy(otherwise Action, rules map[string]Rule) (*Policy, error) {
 		p.rules[field] = rule
 	}
 	slices.SortFunc(p.prefixes, func(a, b string) int { return len(b) - len(a) })
-	p.kept = p.digest()
+	p.fieldsDigest = p.digest()
 	return p, nil
 }
 
@@ -99,7 +99,8 @@ func (p *Policy) complete(field string, rule Rule) (Rule, error) {
 	}
 	can, ok := actions[rule.Owner]
 	if !ok {
-		return rule, fmt.Errorf("%s: owner must be catalog, stripe or newest, not %q", field, rule.Owner)
+		return rule, fmt.Errorf("%s: owner must be %s, %s or %s, not %q", field, OwnerCatalog, OwnerStripe,
+			OwnerNewest, rule.Owner)
 	}
 	if rule.Action == "" {
 		rule.Action = can[0]
@@ -168,8 +169,8 @@ func (p *Policy) Rule(field string) Rule {
 	return Rule{OwnerCatalog, Repair}
 }
 
-// plain reports whether the catalog owns every field and every difference is repaired.
-func (p *Policy) plain() bool {
+// isDefault reports whether the catalog owns every field and every difference is repaired.
+func (p *Policy) isDefault() bool {
 	return p == nil ||
 		!p.report &&
 			!slices.ContainsFunc(slices.Collect(maps.Values(p.rules)),

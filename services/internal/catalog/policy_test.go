@@ -23,16 +23,17 @@ func TestNewPolicy_RefusesInvalidRules(t *testing.T) {
 		"field that Stripe never changes": {
 			"prices.unit_amount",
 			catalog.Rule{Owner: catalog.OwnerStripe},
-			"prices.unit_amount: Stripe never changes it",
+			"prices.unit_amount: cannot have a rule: Stripe never changes this field",
 		},
-		"a decimal amount":          {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes it"},
+		"a decimal amount":          {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes this field"},
 		"metadata with a bare star": {"metadata.*", catalog.Rule{}, "must end in a metadata key"},
 		"a star in between":         {"metadata.a*b", catalog.Rule{}, "must end in a metadata key"},
-		"Driftless's own key":       {"prices.metadata.driftless_price", catalog.Rule{}, "Driftless itself writes this"},
+		"Driftless's own key": {"prices.metadata.driftless_price", catalog.Rule{},
+			"Driftless itself writes this"},
 		"unknown owner": {
 			"url",
 			catalog.Rule{Owner: "me"},
-			`url: owner must be catalog, stripe or newest, not "me"`,
+			"url: owner must be catalog, stripe or " + string(catalog.OwnerNewest) + `, not "me"`,
 		},
 		"stripe owns, repaired": {
 			"url",

@@ -13,15 +13,15 @@ import (
 // Limits, in bytes, for prices that Driftless can do without. The state of a product, with the prices that the catalog
 // sells at, must fit one NATS message: 1 MiB by default.
 const (
-	keptArchived = 256 << 10
-	keptOthers   = 256 << 10
+	maxArchivedBytes = 256 << 10
+	maxForeignBytes  = 256 << 10
 )
 
 // ownPrefix is the prefix of Driftless's own metadata keys.
 const ownPrefix = "driftless_"
 
-// keep drops, in place, the prices that no later desired state, policy or import can need. Without it a shop that makes
-// a price for each sale, or changes an amount each day, would fill the message that holds the product.
+// prune drops, in place, the prices that no later desired state, policy or import can need. Without it a shop that
+// makes a price for each sale, or changes an amount each day, would fill the message that holds the product.
 //
 // These are kept:
 //   - all active prices with Driftless's mark, and the default price;
@@ -30,7 +30,7 @@ const ownPrefix = "driftless_"
 //
 // Diff of the kept state equals Diff of the full state, up to the two limits. Beyond them the oldest prices are
 // dropped, and Driftless creates an archived price that is wanted again instead of reusing it.
-func keep(o *catalogv1.Observed) {
+func prune(o *catalogv1.Observed) {
 	if len(o.GetPrices()) == 0 {
 		return
 	}
@@ -48,9 +48,9 @@ func keep(o *catalogv1.Observed) {
 			others = append(others, p)
 		}
 	}
-	dropTwins(archived, drop)
-	dropBeyond(archived, keptArchived, drop)
-	if dropBeyond(others, keptOthers, drop) {
+	dropDuplicates(archived, drop)
+	dropBeyondLimit(archived, maxArchivedBytes, drop)
+	if dropBeyondLimit(others, maxForeignBytes, drop) {
 		o.Whole = false
 	}
 	if len(drop) > 0 {
@@ -63,8 +63,8 @@ func Owned(p *catalogv1.ObservedPrice) bool {
 	return p.GetPrice().GetId() != "" || p.GetAdoptedAs() != "" || len(p.GetManagedMetadata()) > 0
 }
 
-// needless reports whether an unknown price need not be recorded, because keep would drop it at once.
-func needless(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
+// isDroppable reports whether an unknown price need not be recorded, because prune would drop it at once.
+func isDroppable(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
 	return !p.GetPrice().GetActive() && !Owned(p) && p.GetStripeId() != o.GetProduct().GetDefaultPrice()
 }
 
@@ -73,13 +73,13 @@ func latestFirst(a, b *catalogv1.ObservedPrice) int {
 	return cmp.Or(cmp.Compare(b.GetCreated(), a.GetCreated()), strings.Compare(a.GetStripeId(), b.GetStripeId()))
 }
 
-// dropTwins drops archived prices that Diff could use in the same way, except the one that Diff
+// dropDuplicates drops archived prices that Diff could use in the same way, except the one that Diff
 // would choose.
-func dropTwins(archived []*catalogv1.ObservedPrice, drop map[*catalogv1.ObservedPrice]bool) {
+func dropDuplicates(archived []*catalogv1.ObservedPrice, drop map[*catalogv1.ObservedPrice]bool) {
 	slices.SortFunc(archived, latestFirst)
 	kept := map[string]bool{}
 	for _, p := range archived {
-		use := usableAs(p)
+		use := reuseKey(p)
 		if kept[use] {
 			drop[p] = true
 		}
@@ -87,9 +87,9 @@ func dropTwins(archived []*catalogv1.ObservedPrice, drop map[*catalogv1.Observed
 	}
 }
 
-// usableAs returns a key. It is equal for two archived prices exactly if each catalog price that could reuse one could
+// reuseKey returns a key. It is equal for two archived prices exactly if each catalog price that could reuse one could
 // also reuse the other.
-func usableAs(p *catalogv1.ObservedPrice) string {
+func reuseKey(p *catalogv1.ObservedPrice) string {
 	price := canonicalPrice(p.GetPrice())
 	parts := []string{cmp.Or(price.GetId(), p.GetStripeId()), price.GetTaxBehavior()}
 	for _, f := range priceIdentity {
@@ -98,7 +98,7 @@ func usableAs(p *catalogv1.ObservedPrice) string {
 			parts = append(parts, strings.Join(s.names(), ".")+"="+s.value)
 		}
 	}
-	for _, s := range currencyOptions(price.GetCurrencyOptions()) {
+	for _, s := range currencyOptionsSettings(price.GetCurrencyOptions()) {
 		parts = append(parts, strings.Join(s.names(), ".")+"="+s.value)
 	}
 	// Any other mark of Driftless concerns this price alone.
@@ -110,9 +110,10 @@ func usableAs(p *catalogv1.ObservedPrice) string {
 	return strings.Join(parts, "\x00")
 }
 
-// dropBeyond drops the oldest prices once the later ones exceed a number of bytes, and reports whether it dropped any.
-// Dropping is incremental: the result equals that of one call with all prices.
-func dropBeyond(prices []*catalogv1.ObservedPrice, most int, drop map[*catalogv1.ObservedPrice]bool) (dropped bool) {
+// dropBeyondLimit drops the oldest prices once the later ones exceed a number of bytes, and reports whether it dropped
+// any. Dropping is incremental: the result equals that of one call with all prices.
+func dropBeyondLimit(prices []*catalogv1.ObservedPrice, most int,
+	drop map[*catalogv1.ObservedPrice]bool) (dropped bool) {
 	slices.SortFunc(prices, latestFirst)
 	size := 0
 	for _, p := range prices {

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// maxPath is the depth of Stripe's parameters: default_price_data[currency_options][eur][tiers][0][unit_amount].
-const maxPath = 6
+// maxPathDepth is the depth of Stripe's parameters: default_price_data[currency_options][eur][tiers][0][unit_amount].
+const maxPathDepth = 6
 
 // setting is one value that a call gives an object, with the path to it: {"recurring", "interval"}. Parameters and the
 // texts of differences are rendered from settings. Settings are comparable.
 type setting struct {
-	path  [maxPath]string
+	path  [maxPathDepth]string
 	value string
 	// priceRef is Param.PriceRef.
 	priceRef string
 }
 
-// set returns a setting. It leaves out empty names at the end of the path.
-func set(value string, path ...string) setting {
+// newSetting returns a setting. It leaves out empty names at the end of the path.
+func newSetting(value string, path ...string) setting {
 	s := setting{value: value}
 	copy(s.path[:], path)
 	return s
@@ -33,10 +33,10 @@ func (s setting) names() []string {
 	return s.path[:]
 }
 
-func (s setting) is(path ...string) bool { return slices.Equal(s.names(), path) }
+func (s setting) hasPath(path ...string) bool { return slices.Equal(s.names(), path) }
 
-// within returns the setting as a part of another field.
-func (s setting) within(field string) setting {
+// nestedIn returns the setting as a part of another field.
+func (s setting) nestedIn(field string) setting {
 	out := setting{value: s.value, priceRef: s.priceRef}
 	out.path[0] = field
 	copy(out.path[1:], s.names())
@@ -91,8 +91,8 @@ type settingGroup struct {
 	settings    []setting
 }
 
-// grouped groups adjacent settings of the same field.
-func grouped(settings []setting) []settingGroup {
+// groupByField groups adjacent settings of the same field.
+func groupByField(settings []setting) []settingGroup {
 	var out []settingGroup
 	for _, s := range settings {
 		if last := len(out) - 1; last >= 0 && out[last].field == s.field() {
@@ -118,8 +118,8 @@ type draft struct {
 	settings []setting
 }
 
-// drafted returns a step with the settings of its call, in the order of their parameters' names.
-func drafted(step Step, settings []setting) draft {
+// newDraft returns a step with the settings of its call, in the order of their parameters' names.
+func newDraft(step Step, settings []setting) draft {
 	type written struct {
 		setting setting
 		param   Param
@@ -137,9 +137,9 @@ func drafted(step Step, settings []setting) draft {
 	return d
 }
 
-// gives returns the value that a draft sets a field to.
-func (d draft) gives(path ...string) (value string, ok bool) {
-	i := slices.IndexFunc(d.settings, func(s setting) bool { return s.is(path...) })
+// value returns the value that a draft sets a field to.
+func (d draft) value(path ...string) (value string, ok bool) {
+	i := slices.IndexFunc(d.settings, func(s setting) bool { return s.hasPath(path...) })
 	if i < 0 {
 		return "", false
 	}

@@ -108,7 +108,7 @@ func writeStructure(field string, structure proto.Message) []setting {
 		if text == "" && part.Type == PartWhole {
 			text = "0"
 		}
-		out = append(out, set(text, field, part.Name))
+		out = append(out, newSetting(text, field, part.Name))
 	}
 	return out
 }

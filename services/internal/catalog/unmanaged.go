@@ -17,7 +17,7 @@ func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 	}
 	want = proto.CloneOf(want)
 	held := &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}
-	for _, h := range d.held {
+	for _, h := range d.observedPrices {
 		// The first one represents the catalog's price: see preference.
 		if h.GetPrice().GetId() == want.GetId() {
 			held = h.GetPrice()

@@ -39,11 +39,11 @@ const MaxViolations = 100
 // not document how many tiers a price may have.
 const MaxParts = 5000
 
-// longestShown is the maximum number of characters of a value in a message: the maximum length of an id.
-const longestShown = 255
+// maxShownCharacters is the maximum number of characters of a value in a message: the maximum length of an id.
+const maxShownCharacters = 255
 
 // Abridged returns a value for a message. It cuts a value that is longer than an id may be.
-func Abridged(s string) string { return AbridgedTo(s, longestShown) }
+func Abridged(s string) string { return AbridgedTo(s, maxShownCharacters) }
 
 // AbridgedTo returns a text, cut after the given number of characters.
 func AbridgedTo(s string, characters int) string {
@@ -206,16 +206,17 @@ func (v *validator) oneAmount(path string, p interface {
 	}
 }
 
-// longestRecurrence is the maximum interval that Stripe allows between two payments.
-var longestRecurrence = map[string]uint32{"day": 1095, "week": 156, "month": 36, "year": 3}
+// maxIntervalCount is the maximum interval that Stripe allows between two payments.
+var maxIntervalCount = map[string]uint32{"day": 1095, "week": 156, "month": 36, "year": 3}
 
 func (v *validator) recurring(path string, r *catalogv1.Recurring) {
 	if r == nil {
 		return
 	}
-	if limit, known := longestRecurrence[r.GetInterval()]; known && r.GetIntervalCount() > limit {
+	if limit, known := maxIntervalCount[r.GetInterval()]; known && r.GetIntervalCount() > limit {
 		v.add(path+".recurring.interval_count",
-			fmt.Sprintf("must be at most %d for interval %s: Stripe allows at most three years", limit, r.GetInterval()))
+			fmt.Sprintf("must be at most %d for interval %s: Stripe allows at most three years", limit,
+				r.GetInterval()))
 	}
 	if r.GetMeter() != "" && r.GetUsageType() != "metered" {
 		v.add(path+".recurring.usage_type", "must be metered when a meter is given")
@@ -247,7 +248,7 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 		case !last && t.GetUpTo() == "":
 			v.add(path+".up_to", "may be empty only on the last tier")
 		case !last:
-			upTo, ok := number(t.GetUpTo())
+			upTo, ok := parseDecimal(t.GetUpTo())
 			if !ok || !upTo.GreaterThan(previous) {
 				v.add(path+".up_to", "must be greater than that of the previous tier")
 			}
@@ -268,8 +269,8 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 func (v *validator) custom(path string, c *catalogv1.CustomUnitAmount) {
 	// A bound that is missing or not a number limits nothing.
 	above := func(a, b string) bool {
-		x, ok1 := number(a)
-		y, ok2 := number(b)
+		x, ok1 := parseDecimal(a)
+		y, ok2 := parseDecimal(b)
 		return ok1 && ok2 && x.GreaterThan(y)
 	}
 	if above(c.GetMinimum(), c.GetMaximum()) {

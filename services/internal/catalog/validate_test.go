@@ -109,7 +109,8 @@ var limits = []struct {
 		product(func(p *catalogv1.Product) { p.Name = text(5001) }), "name",
 	},
 	{
-		"descriptions have at most 40,000 characters", product(func(p *catalogv1.Product) { p.Description = text(40000) }),
+		"descriptions have at most 40,000 characters",
+		product(func(p *catalogv1.Product) { p.Description = text(40000) }),
 		product(func(p *catalogv1.Product) { p.Description = text(40001) }), "description",
 	},
 	{
@@ -125,7 +126,8 @@ var limits = []struct {
 		product(func(p *catalogv1.Product) { p.MarketingFeatures = features(16, "f") }), "marketing_features",
 	},
 	{
-		"features of 80 characters", product(func(p *catalogv1.Product) { p.MarketingFeatures = features(1, text(80)) }),
+		"features of 80 characters",
+		product(func(p *catalogv1.Product) { p.MarketingFeatures = features(1, text(80)) }),
 		product(func(p *catalogv1.Product) { p.MarketingFeatures = features(1, text(81)) }),
 		"marketing_features[0].name",
 	},
@@ -153,7 +155,8 @@ var limits = []struct {
 		product(func(p *catalogv1.Product) { p.Metadata = map[string]string{"k": text(501)} }), "metadata",
 	},
 	{
-		"metadata values are not empty", product(func(p *catalogv1.Product) { p.Metadata = map[string]string{"k": "v"} }),
+		"metadata values are not empty",
+		product(func(p *catalogv1.Product) { p.Metadata = map[string]string{"k": "v"} }),
 		product(func(p *catalogv1.Product) { p.Metadata = map[string]string{"k": ""} }), "metadata",
 	},
 	{"dimensions of two decimals", dimensions("1.25"), dimensions("1.125"), "package_dimensions.height"},
@@ -273,7 +276,8 @@ var limits = []struct {
 		priced(func(p *catalogv1.Price) { p.LookupKey = text(201) }), `prices["a"].lookup_key`,
 	},
 	{
-		"49 metadata keys of a price, since one is the mark", priced(func(p *catalogv1.Price) { p.Metadata = keys(49) }),
+		"49 metadata keys of a price, since one is the mark",
+		priced(func(p *catalogv1.Price) { p.Metadata = keys(49) }),
 		priced(func(p *catalogv1.Price) { p.Metadata = keys(50) }), `prices["a"].metadata`,
 	},
 	{

@@ -20,21 +20,21 @@ func TakeFromStripe(desired *catalogv1.ProductChange, observed *catalogv1.Observ
 	d := newDiffer(desired, observed)
 	product = proto.CloneOf(desired.GetProduct())
 	for _, field := range fields {
-		if d.take(product, field) {
+		if d.copyFromStripe(product, field) {
 			taken = append(taken, field)
 		}
 	}
 	return product, taken
 }
 
-func (d *differ) take(p *catalogv1.Product, field string) bool {
+func (d *differ) copyFromStripe(p *catalogv1.Product, field string) bool {
 	switch key, ofMetadata := strings.CutPrefix(field, "metadata."); {
 	case ofMetadata:
-		p.Metadata = takeKey(p.GetMetadata(), d.have.GetMetadata(), key)
+		p.Metadata = copyKey(p.GetMetadata(), d.have.GetMetadata(), key)
 		return true
 	case field == "default_price":
 		id := d.priceName(d.have.GetDefaultPrice())
-		if id != "" && d.wanted(id) == nil {
+		if id != "" && d.wantedPrice(id) == nil {
 			return false
 		}
 		p.DefaultPrice = id
@@ -53,7 +53,7 @@ func (d *differ) take(p *catalogv1.Product, field string) bool {
 			name = "currency_options"
 		}
 		if key, ok := strings.CutPrefix(name, "metadata."); ok {
-			price.Metadata = takeKey(price.GetMetadata(), held.GetPrice().GetMetadata(), key)
+			price.Metadata = copyKey(price.GetMetadata(), held.GetPrice().GetMetadata(), key)
 			return true
 		}
 		if isPriceField(name) {
@@ -64,7 +64,7 @@ func (d *differ) take(p *catalogv1.Product, field string) bool {
 	return false
 }
 
-func takeKey(into, from map[string]string, key string) map[string]string {
+func copyKey(into, from map[string]string, key string) map[string]string {
 	value, ok := from[key]
 	if !ok {
 		delete(into, key)

@@ -274,7 +274,7 @@ func (b *compareBench) compare(ctx context.Context) error {
 		return err
 	}
 	r.IngestionCPUSeconds -= own
-	if r.PeakRSSMB, err = b.service.peak(); err != nil {
+	if r.PeakRSSMB, err = b.service.peakMemory(); err != nil {
 		return err
 	}
 	if done.GetProducts() != uint64(b.Products) {

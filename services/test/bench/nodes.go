@@ -70,7 +70,7 @@ func (cmd *nodesCmd) Run(ctx context.Context, c *cli) (err error) {
 	}
 	defer bare.conn.Close()
 
-	changes, messages := &waits{}, &waits{}
+	changes, messages := &waitRecorder{}, &waitRecorder{}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, working := errgroup.WithContext(ctx)
@@ -89,7 +89,7 @@ func (cmd *nodesCmd) Run(ctx context.Context, c *cli) (err error) {
 
 // phases stops each node in turn and brings it back.
 func (cmd *nodesCmd) phases(
-	ctx context.Context, nodes *localnodes.Cluster, changes, messages *waits,
+	ctx context.Context, nodes *localnodes.Cluster, changes, messages *waitRecorder,
 ) (*nodesResult, error) {
 	r := &nodesResult{}
 	away := time.Duration(cmd.Seconds) * time.Second
@@ -147,13 +147,13 @@ func (r *nodesResult) text() string {
 // change is a live change: from its publishing to Stripe.
 func (b *pushBench) change(ctx context.Context, n int) error {
 	name := fmt.Sprintf("Edition %d", n)
-	for b.want(ctx, topology.Live, uint64(n), benchProduct("nodes", name, "1400")) != nil {
+	for b.publish(ctx, topology.Live, uint64(n), benchProduct("nodes", name, "1400")) != nil {
 		if err := rest(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	for {
-		if held, err := b.named(ctx, "nodes"); err == nil && held == name {
+		if held, err := b.productName(ctx, "nodes"); err == nil && held == name {
 			return nil
 		}
 		if err := rest(ctx, 5*time.Millisecond); err != nil {

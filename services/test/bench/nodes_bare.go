@@ -16,8 +16,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localnodes"
 )
 
-// waits records the durations of operations that run one after the other. Concurrent use is safe.
-type waits struct {
+// waitRecorder records the durations of operations that run one after the other. Concurrent use is safe.
+type waitRecorder struct {
 	mu      sync.Mutex
 	n       int
 	began   time.Time
@@ -25,7 +25,7 @@ type waits struct {
 }
 
 // repeat runs an operation, numbered from 1, until ctx ends.
-func (w *waits) repeat(ctx context.Context, do func(ctx context.Context, n int) error) error {
+func (w *waitRecorder) repeat(ctx context.Context, do func(ctx context.Context, n int) error) error {
 	for n := 1; ; n++ {
 		w.mu.Lock()
 		w.n, w.began = w.n+1, time.Now()
@@ -43,14 +43,14 @@ func (w *waits) repeat(ctx context.Context, do func(ctx context.Context, n int) 
 	}
 }
 
-func (w *waits) reset() {
+func (w *waitRecorder) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.n, w.longest = 0, 0
 }
 
 // seen returns the count since the reset and the longest wait in milliseconds, including the running one.
-func (w *waits) seen() (n int, longest float64) {
+func (w *waitRecorder) seen() (n int, longest float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.n, float64(max(w.longest, time.Since(w.began)).Microseconds()) / 1000
@@ -64,8 +64,8 @@ type bareClient struct {
 	cons jetstream.Consumer
 }
 
-// bareAgain is how long the bare client waits for an answer before it retries.
-const bareAgain = 250 * time.Millisecond
+// bareRetryInterval is how long the bare client waits for an answer before it retries.
+const bareRetryInterval = 250 * time.Millisecond
 
 func newBareClient(ctx context.Context, url string) (*bareClient, error) {
 	conn, err := nats.Connect(url,
@@ -131,7 +131,7 @@ func (b *bareClient) fetch(ctx context.Context, body string) error {
 
 func (b *bareClient) again(ctx context.Context, do func(context.Context) error) error {
 	for {
-		attempt, cancel := context.WithTimeout(ctx, bareAgain)
+		attempt, cancel := context.WithTimeout(ctx, bareRetryInterval)
 		err := do(attempt)
 		cancel()
 		if err == nil {
@@ -143,8 +143,8 @@ func (b *bareClient) again(ctx context.Context, do func(context.Context) error) 
 	}
 }
 
-// named reads a product's name from the simulator.
-func (b *pushBench) named(ctx context.Context, product string) (string, error) {
+// productName reads a product's name from the simulator.
+func (b *pushBench) productName(ctx context.Context, product string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.sim+"/v1/products/"+product, nil)
 	if err != nil {
 		return "", err

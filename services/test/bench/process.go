@@ -70,8 +70,8 @@ func (p *process) stop() error {
 	return err
 }
 
-// peak returns the maximum resident memory of the process so far, in megabytes.
-func (p *process) peak() (float64, error) { return memory(p.cmd.Process.Pid, "VmHWM") }
+// peakMemory returns the maximum resident memory of the process so far, in megabytes.
+func (p *process) peakMemory() (float64, error) { return memory(p.cmd.Process.Pid, "VmHWM") }
 
 // freeAddr returns a local address on which nobody listens.
 func freeAddr() (string, error) {

@@ -230,8 +230,8 @@ func benchProduct(id, name, amount string) *catalogv1.Product {
 	}
 }
 
-// want publishes desired states.
-func (b *pushBench) want(ctx context.Context, lane topology.Lane, version uint64,
+// publish publishes desired states.
+func (b *pushBench) publish(ctx context.Context, lane topology.Lane, version uint64,
 	products ...*catalogv1.Product,
 ) error {
 	out := make([]mesh.Outgoing, len(products))
@@ -248,8 +248,8 @@ func (b *pushBench) want(ctx context.Context, lane topology.Lane, version uint64
 	return b.mesh.PublishBatch(ctx, out)
 }
 
-// done waits until push has nothing left to do.
-func (b *pushBench) done(ctx context.Context) error {
+// waitDone waits until push has nothing left to do.
+func (b *pushBench) waitDone(ctx context.Context) error {
 	for {
 		all, err := b.mesh.Consumers(ctx)
 		if err != nil {
@@ -293,12 +293,12 @@ func (cmd *pushCmd) unlimited(ctx context.Context) (r unlimitedResult, calls coa
 	for i := range products {
 		products[i] = benchProduct(fmt.Sprintf("product-%d", i), "Product", "1400")
 	}
-	if err := b.want(ctx, topology.Live, 1, products...); err != nil {
+	if err := b.publish(ctx, topology.Live, 1, products...); err != nil {
 		return r, calls, err
 	}
 	start := time.Now()
 	b.push(ctx)
-	if err := b.done(ctx); err != nil {
+	if err := b.waitDone(ctx); err != nil {
 		return r, calls, err
 	}
 	r.Products, r.PushesPerSecond = cmd.Products, float64(cmd.Products)/time.Since(start).Seconds()
@@ -323,12 +323,12 @@ func (cmd *pushCmd) unlimited(ctx context.Context) (r unlimitedResult, calls coa
 func (b *pushBench) edit(ctx context.Context, before int) (edits, calls int, err error) {
 	const n = 100
 	for i := range n {
-		if err := b.want(ctx, topology.Live, uint64(i+2),
+		if err := b.publish(ctx, topology.Live, uint64(i+2),
 			benchProduct("product-0", fmt.Sprintf("Edition %d", i), "1400")); err != nil {
 			return 0, 0, err
 		}
 	}
-	if err := b.done(ctx); err != nil {
+	if err := b.waitDone(ctx); err != nil {
 		return 0, 0, err
 	}
 	after, err := b.calls(ctx)
@@ -408,14 +408,14 @@ func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult
 			"1600"), &catalogv1.Product{Id: fmt.Sprintf("plain-%d", i), Name: "Product"})
 	}
 	b.push(ctx)
-	if err := errors.Join(b.want(ctx, topology.Live, 1, priced...), b.done(ctx), b.stopPush()); err != nil {
+	if err := errors.Join(b.publish(ctx, topology.Live, 1, priced...), b.waitDone(ctx), b.stopPush()); err != nil {
 		return r, err
 	}
 	if err := errors.Join(b.admin.SetLimits(ctx, stripesim.Limits{}), b.admin.ResetStats(ctx)); err != nil {
 		return r, err
 	}
 	b.limits = budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate}
-	if err := b.want(ctx, topology.Live, 2, mixed...); err != nil {
+	if err := b.publish(ctx, topology.Live, 2, mixed...); err != nil {
 		return r, err
 	}
 	for range replicas {
@@ -477,7 +477,7 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 	for i := range live {
 		live[i] = &catalogv1.Product{Id: fmt.Sprintf("live-%d", i), Name: "Product"}
 	}
-	if err := errors.Join(b.want(ctx, topology.Live, 1, live...), b.done(ctx), b.stopPush()); err != nil {
+	if err := errors.Join(b.publish(ctx, topology.Live, 1, live...), b.waitDone(ctx), b.stopPush()); err != nil {
 		return r, err
 	}
 	b.transport = rec
@@ -489,7 +489,7 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 		for i := range bulk {
 			bulk[i] = benchProduct(fmt.Sprintf("bulk-%d", i), "Product", "1400")
 		}
-		if err := b.want(ctx, topology.Bulk, 2, bulk...); err != nil {
+		if err := b.publish(ctx, topology.Bulk, 2, bulk...); err != nil {
 			return r, err
 		}
 	}
@@ -497,7 +497,7 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 	for i, p := range live {
 		p.Name = "Changed"
 		committed[p.GetId()] = time.Now()
-		if err := b.want(ctx, topology.Live, uint64(i+3), p); err != nil {
+		if err := b.publish(ctx, topology.Live, uint64(i+3), p); err != nil {
 			return r, err
 		}
 		select {

@@ -98,7 +98,7 @@ func (cmd *reconcileCmd) Run(ctx context.Context, c *cli) (err error) {
 		{"bringing the ledger's views up to date", b.readable},
 		{"planting drift", b.plant},
 		{"scanning", b.scan},
-		{"looking for the drift", b.found},
+		{"looking for the drift", b.waitFound},
 		{"timing the detection of changes", b.detect},
 		{"scanning at Stripe's limits", b.limited},
 	} {
@@ -408,8 +408,8 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 // patience is how long the ledger may stay unchanged before the search for drift ends.
 const patience = 30 * time.Second
 
-// found reads the drift from reconciliation until it contains all planted differences.
-func (b *reconcileBench) found(ctx context.Context) error {
+// waitFound reads the drift from reconciliation until it contains all planted differences.
+func (b *reconcileBench) waitFound(ctx context.Context) error {
 	begun, last := time.Now(), time.Now()
 	for {
 		byKind := map[string]int{}
@@ -446,10 +446,10 @@ func (b *reconcileBench) found(ctx context.Context) error {
 		}
 	}
 	var err error
-	if b.result.PullPeakRSSMB, err = b.pull.peak(); err != nil {
+	if b.result.PullPeakRSSMB, err = b.pull.peakMemory(); err != nil {
 		return err
 	}
-	if b.result.ReconciliationPeakRSSMB, err = b.reconciliation.peak(); err != nil {
+	if b.result.ReconciliationPeakRSSMB, err = b.reconciliation.peakMemory(); err != nil {
 		return err
 	}
 	b.result.PeakRSSMB = max(b.result.PullPeakRSSMB, b.result.ReconciliationPeakRSSMB)

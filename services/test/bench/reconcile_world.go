@@ -230,7 +230,7 @@ func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 			return nil, errors.New("a product does not have exactly one price")
 		}
 		for i := range p.Objects {
-			r, err := both(p.Objects[i], q.Objects[i])
+			r, err := newRow(p.Objects[i], q.Objects[i])
 			if err != nil {
 				return nil, err
 			}
@@ -241,7 +241,7 @@ func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 			products.After, prices.After = p.Objects[n-1].ID, q.Objects[n-1].ID
 		}
 		if len(rows) >= mesh.MaxBatch || !more {
-			if err := w.know(ctx, rows); err != nil {
+			if err := w.store(ctx, rows); err != nil {
 				return nil, err
 			}
 			sample, rows = rows, nil
@@ -253,8 +253,8 @@ func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 	return sample, nil
 }
 
-// both returns a product on which both sides agree.
-func both(product, price stripeapi.Listed) (row, error) {
+// newRow returns a product on which both sides agree.
+func newRow(product, price stripeapi.Listed) (row, error) {
 	if err := errors.Join(product.Err, price.Err); err != nil {
 		return row{}, err
 	}
@@ -292,8 +292,8 @@ func allowBatches(ctx context.Context, js jetstream.JetStream, stream string) er
 	return nil
 }
 
-// know stores rows in both streams and in the ledger.
-func (w *world) know(ctx context.Context, rows []row) error {
+// store stores rows in both streams and in the ledger.
+func (w *world) store(ctx context.Context, rows []row) error {
 	catalogEnd, err := w.end(ctx, topology.StreamCatalog)
 	if err != nil {
 		return err

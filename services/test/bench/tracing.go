@@ -156,13 +156,13 @@ func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, 
 	for i := range products {
 		products[i] = benchProduct(fmt.Sprintf("%s-%d", prefix, i), "Product", "1400")
 	}
-	if err := push.want(ctx, topology.Live, 1, products...); err != nil {
+	if err := push.publish(ctx, topology.Live, 1, products...); err != nil {
 		return err
 	}
 	begun := time.Now()
 	used = processorTime()
 	push.push(ctx)
-	if err := push.done(ctx); err != nil {
+	if err := push.waitDone(ctx); err != nil {
 		return err
 	}
 	m.pushCPU = append(m.pushCPU, millisEach(processorTime()-used, cmd.Pushed))

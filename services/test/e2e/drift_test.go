@@ -351,7 +351,7 @@ func TestDrift_EveryKindUnderEveryPolicy(t *testing.T) {
 				if !special {
 					want = c.most
 				}
-				r.ends(id, h, want)
+				r.waitOutcome(id, h, want)
 			}
 		})
 	}
@@ -394,9 +394,9 @@ func (r *driftRig) drift(settled bool, products ...string) []*controlv1.Drift {
 	return resp.Msg.GetDrift()
 }
 
-// calm waits until nothing is in flight and no repair is running. Objects that differ and are only reported stay in the
-// plan, since the product's next change repairs them.
-func (r *driftRig) calm() {
+// waitCalm waits until nothing is in flight and no repair is running. Objects that differ and are only reported stay in
+// the plan, since the product's next change repairs them.
+func (r *driftRig) waitCalm() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		plan, err := r.control.Plan(context.WithoutCancel(r.t.Context()), connect.NewRequest(&controlv1.PlanRequest{}))
@@ -411,8 +411,8 @@ func (r *driftRig) calm() {
 	}, patience, 50*time.Millisecond, "calm")
 }
 
-// ends waits until a happening has ended as the policy requires.
-func (r *driftRig) ends(id string, h happening, want outcome) {
+// waitOutcome waits until a happening has ended as the policy requires.
+func (r *driftRig) waitOutcome(id string, h happening, want outcome) {
 	r.t.Helper()
 	field, kind := strings.ReplaceAll(h.field, "ID", id), h.kind
 	if want.kind != "" {
@@ -435,7 +435,7 @@ func (r *driftRig) ends(id string, h happening, want outcome) {
 			}
 		}
 	}
-	r.calm()
+	r.waitCalm()
 	found := of()
 	if want.state == "" {
 		require.Empty(r.t, found, id)

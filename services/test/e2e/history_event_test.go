@@ -140,7 +140,7 @@ func (e historyEvent) do(h *historyRig) error {
 	case "archive":
 		h.exec(`UPDATE driftless.products SET active = NOT active WHERE id = $1`, id)
 	case "settle":
-		h.settle()
+		h.waitSettled()
 	case "scan":
 		_, err := h.control.StartScan(h.t.Context(), connect.NewRequest(&controlv1.StartScanRequest{}))
 		return err
@@ -304,7 +304,7 @@ func (e historyEvent) edit(h *historyRig, id string) (field, before string, err 
 
 // noticed edits an idle product in Stripe, and waits until the ledger has recorded the edit.
 func (e historyEvent) noticed(h *historyRig, id string) error {
-	h.settle()
+	h.waitSettled()
 	var inCatalog bool
 	require.NoError(h.t,
 		h.pool.QueryRow(h.t.Context(),

@@ -172,9 +172,9 @@ func wholeObject(of string) bool {
 	return field == "" || parts[0] == "prices" && len(parts) == 2
 }
 
-// unlike returns where the ledger's open drift and the differences disagree. For a whole object the ledger shows more
-// than these comparisons.
-func unlike(differ, open map[string]string) (why string) {
+// explainMismatch returns where the ledger's open drift and the differences disagree. For a whole object the ledger
+// shows more than these comparisons.
+func explainMismatch(differ, open map[string]string) (why string) {
 	for _, of := range slices.Sorted(maps.Keys(differ)) {
 		if said, ok := open[of]; !ok {
 			why += fmt.Sprintf("\n%s: %s, and the ledger has no drift", of, differ[of])

@@ -68,7 +68,7 @@ func TestHistories_Converge(t *testing.T) {
 				theirKeys: map[string]bool{},
 			}
 			for i := range count {
-				h.live(seed + i)
+				h.runHistory(seed + i)
 			}
 		})
 	}
@@ -91,8 +91,8 @@ type historyRig struct {
 	silent bool
 }
 
-// live runs one history and checks its end.
-func (h *historyRig) live(seed int) {
+// runHistory runs one history and checks its end.
+func (h *historyRig) runHistory(seed int) {
 	h.t.Helper()
 	h.t.Logf("history of seed %d; to repeat it: %s=%d go test ./cmd/e2e -run '^%s$'", seed, seedVariable, seed,
 		h.t.Name())
@@ -112,7 +112,7 @@ func (h *historyRig) live(seed int) {
 	}
 	require.NoError(h.t, h.admin.ClearFaults(h.t.Context()))
 	fmt.Fprintf(&told, "\n%s the end", time.Now().Format("15:04:05.000"))
-	h.settle()
+	h.waitSettled()
 	h.quiet()
 	h.explained()
 }
@@ -133,9 +133,9 @@ func (h *historyRig) await(what string, holds func(context.Context) (why string)
 	}
 }
 
-// settle waits until the mesh has nothing to do any more, once a scan has found edits without an event. Drift that
+// waitSettled waits until the mesh has nothing to do any more, once a scan has found edits without an event. Drift that
 // waits for a decision is decided for the catalog.
-func (h *historyRig) settle() {
+func (h *historyRig) waitSettled() {
 	h.t.Helper()
 	if h.silent {
 		h.scan()
@@ -309,6 +309,6 @@ func (h *historyRig) explained() {
 			open[d.GetProductId()+" "+d.GetDifference().GetField()] = d.GetDifference().GetCatalog() + " / " +
 				d.GetDifference().GetStripe()
 		}
-		return unlike(differ, open)
+		return explainMismatch(differ, open)
 	})
 }
