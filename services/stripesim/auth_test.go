@@ -77,9 +77,9 @@ func TestNew_RefusesBadConfiguration(t *testing.T) {
 		"must start with sk_test_":    {APIKeys: []stripesim.APIKey{{Key: "key"}}},
 		"must start with http":        {Webhooks: []stripesim.Webhook{{URL: "localhost:8081"}}},
 		"needs a secret to sign with": {Webhooks: []stripesim.Webhook{{URL: "http://localhost:8081"}}},
-		`API version "new" is none`:   {APIVersion: "new"},
+		`"new" is not an API version`: {APIVersion: "new"},
 		"there is no fault":           {Faults: []stripesim.Fault{{Kind: "x"}}},
-		"of the webhook http://x is non": {
+		"of the webhook http://x is not an API version": {
 			Webhooks: []stripesim.Webhook{{URL: "http://x", Secrets: []string{"s"}, APIVersion: "x"}},
 		},
 	} {

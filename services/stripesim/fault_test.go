@@ -179,7 +179,7 @@ func TestFaults_CountAndSkip(t *testing.T) {
 
 	h := start(t, stripesim.Config{})
 	_, err := h.sim.AddFault(stripesim.Fault{Kind: "gremlin"})
-	require.ErrorContains(t, err, `there is no fault "gremlin"; there are`)
+	require.ErrorContains(t, err, `there is no fault "gremlin"; the faults are`)
 	_, err = h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultReset, Probability: 2})
 	require.ErrorContains(t, err, "between 0 and 1")
 	_, err = stripesim.New(stripesim.Config{Faults: []stripesim.Fault{{}}})
