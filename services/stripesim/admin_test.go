@@ -36,7 +36,8 @@ func TestAdmin(t *testing.T) {
 	require.NotContains(t, h.get("/v1/prices").ok().ids(), inline)
 	require.NoError(t, a.DeletePrice(ctx, inline))
 
-	h.keyed("driftless-1", "/v1/products/lamp", "name", "x").refused(http.StatusTooManyRequests, "rate_limit", "", "")
+	h.keyed("driftless-1", "/v1/products/lamp", "name", "x").requireRefused(http.StatusTooManyRequests, "rate_limit",
+		"", "")
 	h.keyed("driftless-1", "/v1/products/lamp", "name", "x").ok()
 	h.post("/v1/products", "id", "desk", "name", "Desk").ok()
 	faults, err := a.Faults(ctx)

@@ -167,8 +167,8 @@ func (c *contract) events(v any) error {
 	return c.validate("/components/schemas/"+kind, shown)
 }
 
-// current renders the products of an answer in the document's version of the API, which is later than 2025-03-31. That
-// version calls features marketing_features. Products have no type there, and prices no aggregate_usage and no
+// current renders the products of an answer in the document's version of the API, which is later than 2025-03-31. The
+// version has marketing_features instead of features. Products have no type there, and prices no aggregate_usage and no
 // trial_period_days.
 func current(v any) any {
 	switch v := v.(type) {
@@ -268,7 +268,7 @@ func TestContractCheck_RejectsWrongAnswers(t *testing.T) {
 	price := h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100", "recurring[interval]",
 		"month").ok().raw
 	events := h.get("/v1/events").ok().raw
-	refused := h.get("/v1/products/none").refused(http.StatusNotFound, "resource_missing", "id",
+	refused := h.get("/v1/products/none").requireRefused(http.StatusNotFound, "resource_missing", "id",
 		"No such product: 'none'").raw
 	document, err := openAPI()
 	require.NoError(t, err)

@@ -72,13 +72,15 @@ func TestListEvents(t *testing.T) {
 	require.Equal(t, "price.updated price.created", types("ending_before", first))
 	require.Equal(t, "price.created", types("ending_before", first, "limit", "1"), "the next one")
 	require.Equal(t, "product.created", types("created[lt]", "1790000001"))
-	h.get("/v1/events", "type", "a.b", "types[]", "c.d").refused(http.StatusBadRequest, "parameters_exclusive", "types",
+	h.get("/v1/events", "type", "a.b", "types[]", "c.d").requireRefused(http.StatusBadRequest, "parameters_exclusive",
+		"types",
 		"only specify one")
-	h.get("/v1/events/evt_none").refused(http.StatusNotFound, "resource_missing", "id", "No such event: 'evt_none'")
+	h.get("/v1/events/evt_none").requireRefused(http.StatusNotFound, "resource_missing", "id",
+		"No such event: 'evt_none'")
 
 	c.advance(29*24*time.Hour + time.Second)
 	require.Equal(t, "price.updated price.created", types(), "thirty days back, no more")
-	h.get("/v1/events/"+first).refused(http.StatusNotFound, "resource_missing", "id", "No such event")
+	h.get("/v1/events/"+first).requireRefused(http.StatusNotFound, "resource_missing", "id", "No such event")
 }
 
 func TestDashboard(t *testing.T) {

@@ -132,12 +132,12 @@ func TestFaults_RefuseKeyOrUseGivenMessage(t *testing.T) {
 	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultKeyRevoked, Key: "sk_test_old"})
 	require.NoError(t, err)
-	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_old").refused(
+	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_old").requireRefused(
 		http.StatusUnauthorized, "api_key_expired", "", "Expired API Key")
 	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_new").ok()
 	_, err = h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultForbidden, Path: "/v1/prices*"})
 	require.NoError(t, err)
-	h.get("/v1/prices").refused(http.StatusForbidden, "", "", "Having the 'rak_plan_read' permission")
+	h.get("/v1/prices").requireRefused(http.StatusForbidden, "", "", "Having the 'rak_plan_read' permission")
 	_, err = h.sim.AddFault(stripesim.Fault{
 		Kind: stripesim.FaultRefused, Object: "lamp", Method: http.MethodPost, Status: 402, Code: "tax_code_invalid",
 		Message: "No.", Param: "tax_code", ShouldRetry: "false",
@@ -145,7 +145,7 @@ func TestFaults_RefuseKeyOrUseGivenMessage(t *testing.T) {
 	require.NoError(t, err)
 	for _, replayed := range []string{"", "true"} {
 		r := h.ask(http.MethodPost, "/v1/products/lamp", form("name", "Lantern"), "Idempotency-Key", "k")
-		r.refused(402, "tax_code_invalid", "tax_code", "No.")
+		r.requireRefused(402, "tax_code_invalid", "tax_code", "No.")
 		require.Equal(t, replayed, r.header.Get("Idempotent-Replayed"), "it is remembered under the key")
 	}
 	for _, bad := range []stripesim.Fault{{Status: 500}, {ShouldRetry: "perhaps"}} {
@@ -202,7 +202,7 @@ func TestLockObjects_RefusesConcurrentWrite(t *testing.T) {
 	slow := make(chan *response)
 	go func() { slow <- h.post("/v1/products/lamp", "name", "Lantern") }()
 	eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first write is at work")
-	h.post("/v1/products/lamp", "name", "Torch").refused(http.StatusTooManyRequests, "lock_timeout", "",
+	h.post("/v1/products/lamp", "name", "Torch").requireRefused(http.StatusTooManyRequests, "lock_timeout", "",
 		"cannot be accessed right now")
 	h.post("/v1/products/mug", "name", "Cup").ok()
 	h.get("/v1/products/lamp").ok()

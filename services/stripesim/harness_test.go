@@ -149,8 +149,8 @@ func (r *response) ok() *response {
 	return r
 }
 
-// refused requires an error with this status, code and parameter, and with words in its message.
-func (r *response) refused(status int, code, param, words string) *response {
+// requireRefused requires an error with this status, code and parameter, and with words in its message.
+func (r *response) requireRefused(status int, code, param, words string) *response {
 	r.t.Helper()
 	require.NoError(r.t, r.err)
 	require.Equal(r.t, status, r.status, "%s", r.raw)

@@ -158,12 +158,12 @@ func TestFaults_ErrorAfterExecutes(t *testing.T) {
 				{Kind: stripesim.FaultErrorBefore, Object: "mug", Count: 1},
 			},
 		})
-	h.keyed("k1", "/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusInternalServerError, "", "",
+	h.keyed("k1", "/v1/products", "id", "lamp", "name", "Lamp").requireRefused(http.StatusInternalServerError, "", "",
 		"unknown error")
-	h.keyed("k2", "/v1/products", "id", "mug", "name", "Mug").refused(http.StatusInternalServerError, "", "",
+	h.keyed("k2", "/v1/products", "id", "mug", "name", "Mug").requireRefused(http.StatusInternalServerError, "", "",
 		"unknown error")
 	h.get("/v1/products/lamp").ok()
-	h.get("/v1/products/mug").refused(http.StatusNotFound, "resource_missing", "id", "No such product")
+	h.get("/v1/products/mug").requireRefused(http.StatusNotFound, "resource_missing", "id", "No such product")
 	require.Equal(t, []string{"product.created"}, h.events())
 	request, _ := h.lastEvent()["request"].(map[string]any)
 	require.Equal(t, "k1", request["idempotency_key"])
@@ -177,12 +177,12 @@ func TestIdempotency_RefusesKeyOfAnotherRequest(t *testing.T) {
 
 	require.True(t, h.keyed("k", "/v1/products", "description", "x", "name", "Lamp").ok().replayed(),
 		"the order of parameters does not matter")
-	r := h.keyed("k", "/v1/products", "name", "Mug").refused(http.StatusBadRequest, "", "", "same parameters")
+	r := h.keyed("k", "/v1/products", "name", "Mug").requireRefused(http.StatusBadRequest, "", "", "same parameters")
 	require.Equal(t, "idempotency_error", r.text("error", "type"))
-	r = h.keyed("k", "/v1/prices", "product", p.text("id"), "currency", "usd", "unit_amount", "1").refused(
+	r = h.keyed("k", "/v1/prices", "product", p.text("id"), "currency", "usd", "unit_amount", "1").requireRefused(
 		http.StatusBadRequest, "", "", "same endpoint")
 	require.Equal(t, "idempotency_error", r.text("error", "type"))
-	h.keyed(strings.Repeat("k", 256), "/v1/products", "name", "Lamp").refused(http.StatusBadRequest, "", "",
+	h.keyed(strings.Repeat("k", 256), "/v1/products", "name", "Lamp").requireRefused(http.StatusBadRequest, "", "",
 		"at most 255")
 
 	// A connected account and live mode have their own keys.

@@ -93,9 +93,11 @@ func TestJournal_KeepsState(t *testing.T) { //nolint:tparallel // one process af
 			after = look(h)
 			require.Equal(t, before, after)
 			require.Equal(t, key, string(h.keyed("key", "/v1/products", "id", "desk", "name", "Desk").ok().raw))
-			h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key", "k").refused(
+			h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key",
+				"k").requireRefused(
 				http.StatusBadRequest, "", "lookup_key", price)
-			h.post("/v1/products", "id", "gone", "name", "x").refused(http.StatusBadRequest, "resource_already_exists",
+			h.post("/v1/products", "id", "gone", "name", "x").requireRefused(http.StatusBadRequest,
+				"resource_already_exists",
 				"id", "")
 		})
 	}

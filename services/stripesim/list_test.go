@@ -34,13 +34,14 @@ func TestList_IsLatestFirst(t *testing.T) {
 	require.Equal(t, true, page.at("has_more"))
 	require.Equal(t, []string{"p11", "p10"}, h.get("/v1/products", "ending_before", "p9").ok().ids())
 
-	h.get("/v1/products", "limit", "0").refused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
+	h.get("/v1/products", "limit", "0").requireRefused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
 		"greater than or equal to 1")
-	h.get("/v1/products", "limit", "101").refused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
+	h.get("/v1/products", "limit", "101").requireRefused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
 		"less than or equal to 100")
-	h.get("/v1/products", "starting_after", "p1", "ending_before", "p2").refused(http.StatusBadRequest,
+	h.get("/v1/products", "starting_after", "p1", "ending_before", "p2").requireRefused(http.StatusBadRequest,
 		"parameters_exclusive", "ending_before", "only specify one")
-	h.get("/v1/products", "starting_after", "none").refused(http.StatusBadRequest, "resource_missing", "starting_after",
+	h.get("/v1/products", "starting_after", "none").requireRefused(http.StatusBadRequest, "resource_missing",
+		"starting_after",
 		"No such product: 'none'")
 
 	h.ask(http.MethodDelete, "/v1/products/p5", nil).ok()
@@ -79,9 +80,11 @@ func TestListProducts_Filters(t *testing.T) {
 	} {
 		require.Equal(t, c.want, h.get("/v1/products", c.query...).ok().ids(), "%v", c.query)
 	}
-	h.get("/v1/products", "ids[]", "a", "starting_after", "b").refused(http.StatusBadRequest, "parameters_exclusive",
+	h.get("/v1/products", "ids[]", "a", "starting_after", "b").requireRefused(http.StatusBadRequest,
+		"parameters_exclusive",
 		"ids", "together")
-	h.get("/v1/products", "updated[gte]", "1").refused(http.StatusBadRequest, "parameter_unknown", "updated", "unknown")
+	h.get("/v1/products", "updated[gte]", "1").requireRefused(http.StatusBadRequest, "parameter_unknown", "updated",
+		"unknown")
 }
 
 func TestListPrices_Filters(t *testing.T) {
@@ -131,8 +134,8 @@ func TestListPrices_Filters(t *testing.T) {
 	for i := range 11 {
 		keys = append(keys, "lookup_keys[]", strconv.Itoa(i))
 	}
-	h.get("/v1/prices", keys...).refused(http.StatusBadRequest, "", "lookup_keys", "at most 10")
-	h.get("/v1/prices", "ids[]", "x").refused(http.StatusBadRequest, "parameter_unknown", "ids", "unknown")
+	h.get("/v1/prices", keys...).requireRefused(http.StatusBadRequest, "", "lookup_keys", "at most 10")
+	h.get("/v1/prices", "ids[]", "x").requireRefused(http.StatusBadRequest, "parameter_unknown", "ids", "unknown")
 
 	h = start(t, stripesim.Config{UnfilteredInactivePrices: true})
 	h.create("/v1/products", "id", "lamp", "name", "Lamp")
@@ -149,13 +152,14 @@ func TestExpansion(t *testing.T) {
 		"data.tax_code").ok().list()[0]
 	require.Equal(t, "price", text(p, "default_price", "product", "default_price", "object"))
 	require.Equal(t, "txcd_10000000", text(p, "tax_code", "id"))
-	h.get("/v1/products/lamp", "expand[]", "prices").refused(http.StatusBadRequest, "", "expand[0]",
+	h.get("/v1/products/lamp", "expand[]", "prices").requireRefused(http.StatusBadRequest, "", "expand[0]",
 		"This property cannot be expanded (prices)")
-	h.get("/v1/products", "expand[]", "default_price").refused(http.StatusBadRequest, "", "expand[0]",
+	h.get("/v1/products", "expand[]", "default_price").requireRefused(http.StatusBadRequest, "", "expand[0]",
 		"'data.default_price'")
-	h.get("/v1/products/lamp", "expand[]", "default_price.product.default_price.product.default_price").refused(
+	h.get("/v1/products/lamp", "expand[]", "default_price.product.default_price.product.default_price").requireRefused(
 		http.StatusBadRequest, "", "expand[0]", "more than 4 levels")
-	h.get("/v1/events", "expand[]", "data.data").refused(http.StatusBadRequest, "", "expand[0]", "cannot be expanded")
+	h.get("/v1/events", "expand[]", "data.data").requireRefused(http.StatusBadRequest, "", "expand[0]",
+		"cannot be expanded")
 }
 
 // Whatever the page size and direction, every object appears once and in order.

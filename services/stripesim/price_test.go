@@ -47,7 +47,7 @@ func TestCreatePrice_RefusesMeteredWithoutMeter(t *testing.T) {
 		"recurring[usage_type]", "metered")
 	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-02-24.acacia").ok()
 	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-03-31.basil").
-		refused(http.StatusBadRequest, "parameter_missing", "recurring[meter]", "backed by meters")
+		requireRefused(http.StatusBadRequest, "parameter_missing", "recurring[meter]", "backed by meters")
 	metered.Set("recurring[meter]", "mtr_1")
 	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-03-31.basil").ok()
 }
@@ -109,11 +109,12 @@ func TestPrice_CurrencyOptions(t *testing.T) {
 		"gbp": option(number("80"), "80", "inclusive"),
 	}, expanded())
 
-	h.post("/v1/prices/"+id, "currency_options[usd][unit_amount]", "1").refused(http.StatusBadRequest, "",
+	h.post("/v1/prices/"+id, "currency_options[usd][unit_amount]", "1").requireRefused(http.StatusBadRequest, "",
 		"currency_options[usd]", "own currency")
-	h.post("/v1/prices/"+id, "currency_options[xxx][unit_amount]", "1").refused(http.StatusBadRequest, "",
+	h.post("/v1/prices/"+id, "currency_options[xxx][unit_amount]", "1").requireRefused(http.StatusBadRequest, "",
 		"currency_options[xxx]", "Invalid currency: xxx")
-	h.post("/v1/prices/"+id, "currency_options[gbp][tax_behavior]", "exclusive").refused(http.StatusBadRequest, "",
+	h.post("/v1/prices/"+id, "currency_options[gbp][tax_behavior]", "exclusive").requireRefused(http.StatusBadRequest,
+		"",
 		"currency_options[gbp][tax_behavior]", "cannot be changed")
 	h.post("/v1/prices/"+id, "currency_options[eur][tax_behavior]", "exclusive", "currency_options[gbp][unit_amount]",
 		"70", "currency_options[jpy][unit_amount]", "9000").ok()
@@ -255,7 +256,7 @@ func TestPrice_Rules(t *testing.T) {
 		},
 	} {
 		t.Log(name)
-		h.post("/v1/prices", c.params...).refused(http.StatusBadRequest, c.code, c.param, c.words)
+		h.post("/v1/prices", c.params...).requireRefused(http.StatusBadRequest, c.code, c.param, c.words)
 	}
 	require.Equal(t, []string{"product.created"}, h.events(), "nothing came of them")
 
@@ -299,19 +300,19 @@ func TestUpdatePrice_RefusesAmount(t *testing.T) {
 				break
 			}
 		}
-		h.post("/v1/prices/"+id, name, "1").refused(http.StatusBadRequest, "parameter_unknown", base,
+		h.post("/v1/prices/"+id, name, "1").requireRefused(http.StatusBadRequest, "parameter_unknown", base,
 			"Received unknown parameter: "+base)
 	}
 	p := h.post("/v1/prices/"+id, "nickname", "n", "metadata[k]", "v", "lookup_key", "lk", "tax_behavior", "inclusive",
 		"active", "false").ok()
 	require.Equal(t, []any{"n", "lk", "inclusive", false},
 		[]any{p.at("nickname"), p.at("lookup_key"), p.at("tax_behavior"), p.at("active")})
-	h.post("/v1/prices/"+id, "tax_behavior", "exclusive").refused(http.StatusBadRequest, "", "tax_behavior",
+	h.post("/v1/prices/"+id, "tax_behavior", "exclusive").requireRefused(http.StatusBadRequest, "", "tax_behavior",
 		"cannot be changed")
 	h.post("/v1/prices/"+id, "tax_behavior", "inclusive", "active", "true").ok()
-	h.ask(http.MethodDelete, "/v1/prices/"+id, nil).refused(http.StatusNotFound, "", "",
+	h.ask(http.MethodDelete, "/v1/prices/"+id, nil).requireRefused(http.StatusNotFound, "", "",
 		"Unrecognized request URL (DELETE: /v1/prices/"+id+")")
-	h.post("/v1/prices/price_none", "active", "false").refused(http.StatusNotFound, "resource_missing", "price",
+	h.post("/v1/prices/price_none", "active", "false").requireRefused(http.StatusNotFound, "resource_missing", "price",
 		"No such price: 'price_none'")
 }
 
@@ -320,10 +321,10 @@ func TestPrice_LookupKeysAreUnique(t *testing.T) {
 	h := startWithLamp(t)
 	priced := []string{"product", "lamp", "currency", "usd", "unit_amount", "100", "lookup_key", "lamp_monthly"}
 	first := h.create("/v1/prices", priced...)
-	h.post("/v1/prices", priced...).refused(http.StatusBadRequest, "", "lookup_key",
+	h.post("/v1/prices", priced...).requireRefused(http.StatusBadRequest, "", "lookup_key",
 		"A price (`"+first+"`) already uses that lookup key")
 	h.post("/v1/prices/"+first, "active", "false").ok()
-	h.post("/v1/prices", priced...).refused(http.StatusBadRequest, "", "lookup_key",
+	h.post("/v1/prices", priced...).requireRefused(http.StatusBadRequest, "", "lookup_key",
 		"already uses that lookup key") // archived prices keep their keys
 	before := len(h.events())
 
@@ -332,7 +333,7 @@ func TestPrice_LookupKeysAreUnique(t *testing.T) {
 	require.Equal(t, []string{"price.updated", "price.created"}, h.events()[before:])
 	require.Equal(t, []string{second}, h.get("/v1/prices", "lookup_keys[]", "lamp_monthly").ok().ids())
 
-	h.post("/v1/prices/"+first, "lookup_key", "lamp_monthly").refused(http.StatusBadRequest, "", "lookup_key",
+	h.post("/v1/prices/"+first, "lookup_key", "lamp_monthly").requireRefused(http.StatusBadRequest, "", "lookup_key",
 		"already uses that lookup key")
 	h.post("/v1/prices/"+first, "lookup_key", "lamp_monthly", "transfer_lookup_key", "true").ok()
 	require.Nil(t, h.get("/v1/prices/"+second).ok().at("lookup_key"))
@@ -349,8 +350,8 @@ func TestCreatePrice_CreatesProduct(t *testing.T) {
 	require.Equal(t, "v", p.text("product", "metadata", "k"))
 	require.Equal(t, []string{"product.created", "price.created"}, h.events())
 	h.post("/v1/prices", "currency", "usd", "unit_amount", "100", "product_data[name]", "Lamp", "product", "lamp").
-		refused(http.StatusBadRequest, "parameters_exclusive", "product_data", "only specify one")
+		requireRefused(http.StatusBadRequest, "parameters_exclusive", "product_data", "only specify one")
 	h.post("/v1/prices", "currency", "usd", "unit_amount", "100", "product_data[name]", "Lamp", "product_data[id]",
 		p.text("product", "id")).
-		refused(http.StatusBadRequest, "resource_already_exists", "product_data[id]", "already exists")
+		requireRefused(http.StatusBadRequest, "resource_already_exists", "product_data[id]", "already exists")
 }

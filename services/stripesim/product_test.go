@@ -267,7 +267,7 @@ func TestProduct_Refusals(t *testing.T) {
 		},
 	} {
 		t.Log(name)
-		h.post(c.path, c.pairs...).refused(http.StatusBadRequest, c.code, c.param, c.words)
+		h.post(c.path, c.pairs...).requireRefused(http.StatusBadRequest, c.code, c.param, c.words)
 	}
 	require.Len(t, h.events(), 4, "what is refused makes no events")
 }
@@ -326,7 +326,7 @@ func TestProduct_DefaultPrice(t *testing.T) {
 	require.Equal(t, []string{"product.created", "price.created"}, h.events())
 
 	first := p.text("default_price", "id")
-	h.post("/v1/prices/"+first, "active", "false").refused(http.StatusBadRequest, "", "active",
+	h.post("/v1/prices/"+first, "active", "false").requireRefused(http.StatusBadRequest, "", "active",
 		"default price of its product")
 	second := h.create("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1300")
 	require.Equal(t, second, h.post("/v1/products/lamp", "default_price", second).ok().text("default_price"))
@@ -335,7 +335,7 @@ func TestProduct_DefaultPrice(t *testing.T) {
 	h.post("/v1/prices/"+second, "active", "false").ok()
 	require.Equal(t, true, h.get("/v1/products/lamp").ok().at("active"))
 
-	h.ask(http.MethodDelete, "/v1/products/lamp", nil).refused(http.StatusBadRequest, "", "",
+	h.ask(http.MethodDelete, "/v1/products/lamp", nil).requireRefused(http.StatusBadRequest, "", "",
 		"one or more user-created prices")
 }
 
@@ -345,8 +345,9 @@ func TestDeleteProduct(t *testing.T) {
 	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	require.Equal(t, map[string]any{"id": "lamp", "object": "product", "deleted": true},
 		h.ask(http.MethodDelete, "/v1/products/lamp", nil).ok().body)
-	h.get("/v1/products/lamp").refused(http.StatusNotFound, "resource_missing", "id", "No such product: 'lamp'")
-	h.post("/v1/products/lamp", "name", "x").refused(http.StatusNotFound, "resource_missing", "id", "No such product")
+	h.get("/v1/products/lamp").requireRefused(http.StatusNotFound, "resource_missing", "id", "No such product: 'lamp'")
+	h.post("/v1/products/lamp", "name", "x").requireRefused(http.StatusNotFound, "resource_missing", "id",
+		"No such product")
 	e := h.lastEvent()
 	require.Equal(t, "product.deleted", e["type"])
 	require.Equal(t, "Lamp", text(e, "data", "object", "name"))
@@ -358,7 +359,8 @@ func TestDeleteProduct(t *testing.T) {
 	strict := start(t, stripesim.Config{RefuseDeletedIDs: true})
 	strict.create("/v1/products", "id", "lamp", "name", "Lamp")
 	strict.ask(http.MethodDelete, "/v1/products/lamp", nil).ok()
-	strict.post("/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusBadRequest, "resource_already_exists",
+	strict.post("/v1/products", "id", "lamp", "name", "Lamp").requireRefused(http.StatusBadRequest,
+		"resource_already_exists",
 		"id", "already exists")
 }
 
@@ -373,7 +375,7 @@ func TestProduct_FeaturesHaveTwoNames(t *testing.T) {
 	require.Equal(t, []any{map[string]any{"name": "Warm"}}, p.at("marketing_features"))
 	require.Equal(t, newer, p.header.Get("Stripe-Version"))
 	h.ask(http.MethodPost, "/v1/products/lamp", form("features[0][name]", "Hot"), "Stripe-Version", newer).
-		refused(http.StatusBadRequest, "parameter_unknown", "features", "features")
+		requireRefused(http.StatusBadRequest, "parameter_unknown", "features", "features")
 	h.ask(http.MethodPost, "/v1/products/lamp", form("marketing_features[0][name]", "Hot"), "Stripe-Version",
 		newer).ok()
 	old := h.get("/v1/products/lamp").ok()
@@ -389,7 +391,7 @@ func TestDocumentedClearsOnly(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{DocumentedClearsOnly: true})
 	h.create("/v1/products", "id", "lamp", "name", "Lamp", "description", "x")
-	h.post("/v1/products/lamp", "default_price", "").refused(http.StatusBadRequest, "parameter_invalid_empty",
+	h.post("/v1/products/lamp", "default_price", "").requireRefused(http.StatusBadRequest, "parameter_invalid_empty",
 		"default_price", "cannot be unset")
 	require.Nil(t, h.post("/v1/products/lamp", "description", "").ok().at("description"))
 }
@@ -398,7 +400,7 @@ func TestCreateProduct_RefusesIDsThatStripeRefuses(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	for _, id := range []string{"a/b", "a b", "a.b", "é", "a:b"} {
-		h.post("/v1/products", "id", id, "name", "Lamp").refused(http.StatusBadRequest, "", "id",
+		h.post("/v1/products", "id", id, "name", "Lamp").requireRefused(http.StatusBadRequest, "", "id",
 			"Only letters, digits, underscores and hyphens")
 	}
 	h.post("/v1/products", "id", "A-z_9", "name", "Lamp").ok()

@@ -10,13 +10,13 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// admitted makes requests until one is refused. It returns the number of admitted requests, and the reason.
-func (h *harness) admitted(method, path, key string) (int, string) {
+// countAdmitted makes requests until one is refused. It returns the number of admitted requests, and the reason.
+func (h *harness) countAdmitted(method, path, key string) (int, string) {
 	h.t.Helper()
 	for n := range 1000 {
 		r := h.ask(method, path, nil, "Authorization", "Bearer "+key)
 		if r.status == http.StatusTooManyRequests {
-			r.refused(http.StatusTooManyRequests, "rate_limit", "", "Request rate limit exceeded")
+			r.requireRefused(http.StatusTooManyRequests, "rate_limit", "", "Request rate limit exceeded")
 			return n, r.header.Get("Stripe-Rate-Limited-Reason")
 		}
 	}
@@ -29,7 +29,7 @@ func TestLimits_DefaultToStripes(t *testing.T) {
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now, Limits: stripesim.Limits{Burst: 1}})
 
-	n, reason := h.admitted(http.MethodGet, "/v1/products", "sk_test_1")
+	n, reason := h.countAdmitted(http.MethodGet, "/v1/products", "sk_test_1")
 	require.Equal(t, 25, n)
 	require.Equal(t, "global-rate", reason, "in test mode the account's limit is as low as an endpoint's")
 
@@ -37,24 +37,24 @@ func TestLimits_DefaultToStripes(t *testing.T) {
 	for _, c := range []struct{ method, path string }{
 		{http.MethodGet, "/v1/products"}, {http.MethodGet, "/v1/products/a"}, {http.MethodPost, "/v1/products/a"},
 	} {
-		n, reason = h.admitted(c.method, c.path, "sk_live_1")
+		n, reason = h.countAdmitted(c.method, c.path, "sk_live_1")
 		require.Equal(t, 25, n, "%s %s", c.method, c.path)
 		require.Equal(t, "endpoint-rate", reason)
 	}
-	n, reason = h.admitted(http.MethodPost, "/v1/products/b", "sk_live_1")
+	n, reason = h.countAdmitted(http.MethodPost, "/v1/products/b", "sk_live_1")
 	require.Equal(t, 0, n, "all ids share one bucket")
 	require.Equal(t, "endpoint-rate", reason)
-	n, reason = h.admitted(http.MethodGet, "/v1/events", "rk_live_2")
+	n, reason = h.countAdmitted(http.MethodGet, "/v1/events", "rk_live_2")
 	require.Equal(t, 25, n, "whatever the key")
 	require.Equal(t, "global-rate", reason)
 
 	clock.advance(200 * time.Millisecond)
-	n, reason = h.admitted(http.MethodGet, "/v1/products", "sk_live_1")
+	n, reason = h.countAdmitted(http.MethodGet, "/v1/products", "sk_live_1")
 	require.Equal(t, 5, n, "25 per second flow back")
 	require.Equal(t, "endpoint-rate", reason)
 
 	clock.advance(time.Hour)
-	n, _ = h.admitted(http.MethodGet, "/v1/products", "sk_live_1")
+	n, _ = h.countAdmitted(http.MethodGet, "/v1/products", "sk_live_1")
 	require.Equal(t, 25, n, "and no more than one second's worth")
 
 	r := h.ask(http.MethodGet, "/v1/products", nil, "Authorization", "Bearer sk_live_1", "Stripe-Account", "acct_other")
@@ -70,11 +70,11 @@ func TestLimits_CanBeChanged(t *testing.T) {
 		h.get("/v1/products").ok()
 	}
 	h.sim.SetLimits(stripesim.Limits{PerSecond: 10, PerEndpoint: 2, Burst: 0.1})
-	n, reason := h.admitted(http.MethodGet, "/v1/products", testKey)
+	n, reason := h.countAdmitted(http.MethodGet, "/v1/products", testKey)
 	require.Equal(t, 1, n, "a bucket holds one request at least")
 	require.Equal(t, "global-rate", reason)
 	clock.advance(100 * time.Millisecond)
-	_, reason = h.admitted(http.MethodGet, "/v1/products", testKey)
+	_, reason = h.countAdmitted(http.MethodGet, "/v1/products", testKey)
 	require.Equal(t, "endpoint-rate", reason)
 }
 
@@ -98,7 +98,7 @@ func TestLimits_Concurrency(t *testing.T) {
 			slow := make(chan *response)
 			go func() { slow <- h.get("/v1/products") }()
 			eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first request is at work")
-			r := h.get("/v1/products").refused(http.StatusTooManyRequests, "rate_limit", "", "")
+			r := h.get("/v1/products").requireRefused(http.StatusTooManyRequests, "rate_limit", "", "")
 			require.Equal(t, reason, r.header.Get("Stripe-Rate-Limited-Reason"))
 			(<-slow).ok()
 			h.get("/v1/products").ok()

@@ -67,7 +67,8 @@ func TestStats_CountSeconds(t *testing.T) {
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now, Limits: stripesim.Limits{PerSecond: 1}})
 	h.keyed("a", "/v1/products", "id", "a", "name", "x").ok()
-	h.keyed("b", "/v1/products", "id", "b", "name", "x").refused(http.StatusTooManyRequests, "rate_limit", "", "")
+	h.keyed("b", "/v1/products", "id", "b", "name", "x").requireRefused(http.StatusTooManyRequests, "rate_limit", "",
+		"")
 	c.advance(time.Second)
 	require.False(t, h.keyed("b", "/v1/products", "id", "b", "name", "y").ok().replayed(),
 		"what is over the limit is not remembered")

@@ -91,16 +91,17 @@ func TestWebhooks_Registered(t *testing.T) {
 	require.Len(t, old.all(), 1)
 	require.Len(t, h.get("/v1/webhook_endpoints").ok().list(), 2)
 	require.Equal(t, true, h.ask(http.MethodDelete, "/v1/webhook_endpoints/"+id, nil).ok().at("deleted"))
-	h.get("/v1/webhook_endpoints/"+id).refused(http.StatusNotFound, "resource_missing", "webhook_endpoint",
+	h.get("/v1/webhook_endpoints/"+id).requireRefused(http.StatusNotFound, "resource_missing", "webhook_endpoint",
 		"No such webhook endpoint")
-	h.post("/v1/webhook_endpoints", "url", "nowhere", "enabled_events[]", "*").refused(http.StatusBadRequest,
+	h.post("/v1/webhook_endpoints", "url", "nowhere", "enabled_events[]", "*").requireRefused(http.StatusBadRequest,
 		"url_invalid", "url", "Not a valid URL")
-	h.post("/v1/webhook_endpoints", "url", old.url).refused(http.StatusBadRequest, "parameter_missing",
+	h.post("/v1/webhook_endpoints", "url", old.url).requireRefused(http.StatusBadRequest, "parameter_missing",
 		"enabled_events", "Missing")
 	for range 15 {
 		h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "coupon.created").ok()
 	}
-	h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "*").refused(http.StatusBadRequest, "", "",
+	h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "*").requireRefused(http.StatusBadRequest, "",
+		"",
 		"maximum of 16")
 }
 
@@ -117,7 +118,7 @@ func TestWebhooks_Connect(t *testing.T) {
 	eventually(t, func() bool { return len(own.all()) == 1 }, "delivered to the own endpoint")
 	require.NotContains(t, own.all()[0].event, "account")
 	require.Len(t, connect.all(), 1)
-	h.get("/v1/products/lamp").refused(http.StatusNotFound, "resource_missing", "id", "No such product")
+	h.get("/v1/products/lamp").requireRefused(http.StatusNotFound, "resource_missing", "id", "No such product")
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Pending == 0 }, "settled")
 }
 

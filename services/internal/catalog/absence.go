@@ -126,7 +126,7 @@ func (d *differ) restoresDefault(held *catalogv1.ObservedPrice) bool {
 // formerDefault returns the catalog's id of the price that becomes the product's default again, empty if there is none.
 func (d *differ) formerDefault() string {
 	i := slices.IndexFunc(d.observedPrices, func(held *catalogv1.ObservedPrice) bool {
-		_, onSale := d.current[held.GetPrice().GetId()]
+		_, onSale := d.currentIDs[held.GetPrice().GetId()]
 		return onSale && d.restoresDefault(held)
 	})
 	if i < 0 {

@@ -150,7 +150,7 @@ func TestDiff_LeavesArchivedByOthersArchived(t *testing.T) {
 		apply(t, s, change(rapid.IntRange(0, 1).Draw(t, "last amount"), true))
 		o := s.Observed(productID)
 		require.Equal(t, !archivedProduct, o.GetProduct().GetActive())
-		require.Equal(t, !archivedPrice, standing(o, "monthly") != nil, "%v", o.GetPrices())
+		require.Equal(t, !archivedPrice, representingPrice(o, "monthly") != nil, "%v", o.GetPrices())
 	})
 }
 
@@ -225,7 +225,7 @@ func TestResolve_UnarchivesOwnArchiveForAnyOwner(t *testing.T) {
 				require.NoError(t, err)
 				after := s.Observed(productID)
 				require.True(t, after.GetProduct().GetActive())
-				require.NotNil(t, standing(after, "monthly"))
+				require.NotNil(t, representingPrice(after, "monthly"))
 			}
 		}
 	}
@@ -255,7 +255,7 @@ func TestDiff_IgnoresAbsenceMarkInCatalog(t *testing.T) {
 	}
 	o := s.Observed(productID)
 	require.Equal(t, map[string]string{"size": "L"}, o.GetProduct().GetMetadata())
-	require.NotContains(t, standing(o, "monthly").GetPrice().GetMetadata(), catalog.AbsenceMarker)
+	require.NotContains(t, representingPrice(o, "monthly").GetPrice().GetMetadata(), catalog.AbsenceMarker)
 }
 
 // The price's lookup key moved with it, and must come back too.
@@ -274,12 +274,12 @@ func TestDiff_ReusesPriceThatMovedAndReturned(t *testing.T) {
 		return s.Observed(product)
 	}
 	moving := &catalogv1.Price{Id: "monthly", Currency: "usd", UnitAmount: "1000"}
-	first := standing(sync(productID, moving), "monthly").GetStripeId()
+	first := representingPrice(sync(productID, moving), "monthly").GetStripeId()
 	for range 2 {
 		sync(productID)
-		require.Equal(t, "monthly", standing(sync("cup", moving), "monthly").GetPrice().GetLookupKey())
+		require.Equal(t, "monthly", representingPrice(sync("cup", moving), "monthly").GetPrice().GetLookupKey())
 		sync("cup")
-		back := standing(sync(productID, moving), "monthly")
+		back := representingPrice(sync(productID, moving), "monthly")
 		require.Equal(t, first, back.GetStripeId(), "it is the old one")
 		require.Equal(t, "monthly", back.GetPrice().GetLookupKey())
 	}

@@ -70,7 +70,7 @@ func TestCanonical_KeepsEveryField(t *testing.T) {
 	t.Parallel()
 	p := &catalogv1.Product{}
 	fill(p.ProtoReflect())
-	require.Empty(t, gone("", p.ProtoReflect(), catalog.Canonical(p).ProtoReflect()))
+	require.Empty(t, missingFields("", p.ProtoReflect(), catalog.Canonical(p).ProtoReflect()))
 }
 
 // fill gives every field a canonical value.
@@ -103,9 +103,9 @@ func fill(m protoreflect.Message) {
 	}
 }
 
-// gone returns the fields that the first message has and the second does not. One of the two fields of an amount is
-// enough.
-func gone(path string, was, is protoreflect.Message) []string {
+// missingFields returns the fields that the first message has and the second does not. One of the two fields of an
+// amount is enough.
+func missingFields(path string, was, is protoreflect.Message) []string {
 	var out []string
 	was.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		name := path + "." + f.TextName()
@@ -115,13 +115,13 @@ func gone(path string, was, is protoreflect.Message) []string {
 			out = append(out, name)
 		case f.IsMap() && f.MapValue().Kind() == protoreflect.MessageKind:
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				out = append(out, gone(name, v.Message(), is.Get(f).Map().Get(k).Message())...)
+				out = append(out, missingFields(name, v.Message(), is.Get(f).Map().Get(k).Message())...)
 				return true
 			})
 		case f.IsList() && f.Kind() == protoreflect.MessageKind:
-			out = append(out, gone(name, v.List().Get(0).Message(), is.Get(f).List().Get(0).Message())...)
+			out = append(out, missingFields(name, v.List().Get(0).Message(), is.Get(f).List().Get(0).Message())...)
 		case f.Kind() == protoreflect.MessageKind && !f.IsMap():
-			out = append(out, gone(name, v.Message(), is.Get(f).Message())...)
+			out = append(out, missingFields(name, v.Message(), is.Get(f).Message())...)
 		}
 		return true
 	})

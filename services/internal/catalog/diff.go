@@ -83,13 +83,13 @@ type differ struct {
 	// had left it.
 	returning map[string]bool
 
-	// current maps a catalog price to Stripe's id of the active price that represents it once the steps are done. The
-	// id is empty if that price is yet to be created.
-	current map[string]string
-	// retired maps Stripe's ids of prices to be archived to their catalog ids.
-	retired map[string]string
-	// inline is the price that the call that creates the product also creates, nil if there is none.
-	inline *catalogv1.Price
+	// currentIDs maps a catalog price to Stripe's id of the active price that represents it once the steps are done.
+	// The id is empty if that price is yet to be created.
+	currentIDs map[string]string
+	// retiredIDs maps Stripe's ids of prices to be archived to their catalog ids.
+	retiredIDs map[string]string
+	// inlinePrice is the price that the call that creates the product also creates, nil if there is none.
+	inlinePrice *catalogv1.Price
 
 	createProduct, keepPrices, updateProduct, archivePrices []draft
 }
@@ -108,8 +108,8 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 		stripeID:  cmp.Or(observed.GetStripeId(), desired.GetProductId()),
 
 		someUnmanaged: len(unmanaged) > 0,
-		current:       map[string]string{},
-		retired:       map[string]string{},
+		currentIDs:    map[string]string{},
+		retiredIDs:    map[string]string{},
 	}
 	if d.have != nil {
 		for _, p := range observed.GetPrices() {
@@ -123,15 +123,16 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 			}
 			d.observedPrices = append(d.observedPrices, held)
 		}
-		slices.SortFunc(d.observedPrices, d.preference)
+		slices.SortFunc(d.observedPrices, d.comparePreference)
 		d.findReturning()
 	}
 	return d
 }
 
-// preference orders held prices. If several could represent a catalog price, the first is kept. Active ones come first,
-// then the default price, then the oldest. Among archived prices, the latest created one was probably archived last.
-func (d *differ) preference(a, b *catalogv1.ObservedPrice) int {
+// comparePreference orders held prices. If several could represent a catalog price, the first is kept. Active ones come
+// first, then the default price, then the oldest. Among archived prices, the latest created one was probably archived
+// last.
+func (d *differ) comparePreference(a, b *catalogv1.ObservedPrice) int {
 	yes := func(b bool) int {
 		if b {
 			return 0
@@ -160,11 +161,11 @@ func (d *differ) diffPrices() {
 		}
 		held := d.matchingPrice(want)
 		if held == nil {
-			d.current[want.GetId()] = ""
+			d.currentIDs[want.GetId()] = ""
 			d.createPrice(want)
 			continue
 		}
-		d.current[want.GetId()] = held.GetStripeId()
+		d.currentIDs[want.GetId()] = held.GetStripeId()
 		taken[held.GetStripeId()] = true
 		d.updatePrice(want, held)
 	}
@@ -178,7 +179,7 @@ func (d *differ) diffPrices() {
 }
 
 func (d *differ) archive(held *catalogv1.ObservedPrice) {
-	d.retired[held.GetStripeId()] = held.GetPrice().GetId()
+	d.retiredIDs[held.GetStripeId()] = held.GetPrice().GetId()
 	d.archivePrices = append(d.archivePrices,
 		d.priceStep(held, append(textSettings("active", "false"), d.priceMarkChange(held)...)))
 }
@@ -236,14 +237,14 @@ func (d *differ) canBeInline(want *catalogv1.Price) bool {
 // setInlinePriceNames adds a step for the lookup key and nickname, which the call that creates a product and its price
 // cannot carry.
 func (d *differ) setInlinePriceNames(want *catalogv1.Price) {
-	settings := appendNonEmpty(lookupKey(want), want.GetNickname(), "nickname")
+	settings := appendNonEmpty(lookupKeySettings(want), want.GetNickname(), "nickname")
 	d.keepPrices = append(d.keepPrices, newDraft(Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.newPriceManagedKeys(want),
 	}, settings))
 }
 
-// lookupKey writes a price's lookup key. Stripe transfers the key from the price that has it now.
-func lookupKey(want *catalogv1.Price) []setting {
+// lookupKeySettings writes a price's lookup key. Stripe transfers the key from the price that has it now.
+func lookupKeySettings(want *catalogv1.Price) []setting {
 	return []setting{newSetting(LookupKey(want), "lookup_key"), newSetting("true", "transfer_lookup_key")}
 }
 
@@ -254,11 +255,11 @@ func (d *differ) newPriceManagedKeys(want *catalogv1.Price) []string {
 
 func (d *differ) createPrice(want *catalogv1.Price) {
 	if d.canBeInline(want) {
-		d.inline = want
+		d.inlinePrice = want
 		d.setInlinePriceNames(want)
 		return
 	}
-	settings := append(lookupKey(want), newSetting(d.stripeID, "product"))
+	settings := append(lookupKeySettings(want), newSetting(d.stripeID, "product"))
 	for _, f := range priceIdentity {
 		settings = append(settings, f.write(want)...)
 	}
@@ -278,7 +279,7 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 	// Without a lookup key nobody finds the price, so the mapping does not matter here.
 	ours := d.managed("prices.lookup_key") || want.GetLookupKey() != "" || have.GetLookupKey() == ""
 	if ours && have.GetLookupKey() != LookupKey(want) {
-		settings = append(settings, lookupKey(want)...)
+		settings = append(settings, lookupKeySettings(want)...)
 	}
 	if have.GetNickname() != want.GetNickname() {
 		settings = append(settings, newSetting(want.GetNickname(), "nickname"))
@@ -360,12 +361,12 @@ func (d *differ) newProduct() {
 		settings = append(settings, newSetting(metadata[k], "metadata", k))
 	}
 	create := Step{Kind: CreateProduct, ProductID: d.productID, ManagedMetadata: keys}
-	if d.inline != nil {
-		settings = append(settings, defaultPriceData(d.inline)...)
-		create.PriceID, create.PriceMetadata = d.inline.GetId(), d.newPriceManagedKeys(d.inline)
+	if d.inlinePrice != nil {
+		settings = append(settings, defaultPriceDataSettings(d.inlinePrice)...)
+		create.PriceID, create.PriceMetadata = d.inlinePrice.GetId(), d.newPriceManagedKeys(d.inlinePrice)
 	}
 	d.createProduct = []draft{newDraft(create, settings)}
-	if s, ok := d.defaultPrice(); ok && d.inline == nil {
+	if s, ok := d.defaultPrice(); ok && d.inlinePrice == nil {
 		d.updateProduct = []draft{newDraft(Step{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys},
 			[]setting{s})}
 	}
@@ -374,7 +375,7 @@ func (d *differ) newProduct() {
 // defaultPrice returns the setting that moves or clears the product's default price, and whether it must change.
 func (d *differ) defaultPrice() (setting, bool) {
 	have, want := d.have.GetDefaultPrice(), d.want.GetDefaultPrice()
-	successor, retiring := d.retired[have]
+	successor, retiring := d.retiredIDs[have]
 	if !d.managed("default_price") {
 		// Only Stripe's rule counts here: a default price cannot be archived. The default moves to the price that
 		// replaces it in the catalog.
@@ -384,7 +385,7 @@ func (d *differ) defaultPrice() (setting, bool) {
 			}
 		}
 	}
-	target, sellable := d.current[want]
+	target, sellable := d.currentIDs[want]
 	switch {
 	case sellable && target == "":
 		return setting{path: [maxPathDepth]string{"default_price"}, priceRef: want}, true

@@ -111,7 +111,7 @@ func fieldNames(table []Field, prefix string, keep func(Field) bool) []string {
 	return out
 }
 
-func lookUpField(table []Field, name string) (Field, bool) {
+func findField(table []Field, name string) (Field, bool) {
 	i := slices.IndexFunc(table, func(f Field) bool { return f.Name == name })
 	if i < 0 {
 		return Field{}, false

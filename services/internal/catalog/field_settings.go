@@ -38,7 +38,7 @@ var productFields = []field[*catalogv1.Product]{
 		if p.GetPackageDimensions() == nil {
 			return textSettings("package_dimensions", "")
 		}
-		return writeStructure("package_dimensions", p.GetPackageDimensions())
+		return structureSettings("package_dimensions", p.GetPackageDimensions())
 	}},
 	{"shippable", func(p *catalogv1.Product) []setting {
 		if p.Shippable == nil {
@@ -72,7 +72,7 @@ var priceIdentity = []field[*catalogv1.Price]{
 		if p.GetRecurring() == nil {
 			return nil
 		}
-		return writeStructure("recurring", p.GetRecurring())
+		return structureSettings("recurring", p.GetRecurring())
 	}},
 	{"tiers", func(p *catalogv1.Price) []setting { return tierSettings(p.GetTiers(), "tiers") }},
 	{"tiers_mode", func(p *catalogv1.Price) []setting { return appendNonEmpty(nil, p.GetTiersMode(), "tiers_mode") }},
@@ -80,7 +80,7 @@ var priceIdentity = []field[*catalogv1.Price]{
 		if p.GetTransformQuantity() == nil {
 			return nil
 		}
-		return writeStructure("transform_quantity", p.GetTransformQuantity())
+		return structureSettings("transform_quantity", p.GetTransformQuantity())
 	}},
 	{"unit_amount", func(p *catalogv1.Price) []setting {
 		return amountSettings(nil, "unit_amount", p.GetUnitAmount(), p.GetUnitAmountDecimal())
@@ -110,8 +110,8 @@ func fitsDefaultPriceData(p *catalogv1.Price) bool {
 				r.GetTrialPeriodDays() == 0)
 }
 
-// defaultPriceData writes a price that fits it as the default_price_data of a product.
-func defaultPriceData(p *catalogv1.Price) []setting {
+// defaultPriceDataSettings writes a price that fits it as the default_price_data of a product.
+func defaultPriceDataSettings(p *catalogv1.Price) []setting {
 	var out []setting
 	for _, f := range priceIdentity {
 		out = append(out, f.write(p)...)

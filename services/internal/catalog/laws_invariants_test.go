@@ -130,7 +130,7 @@ func TestDiff_LeavesUnmanagedFieldsAlone(t *testing.T) {
 				if step.Kind != catalog.UpdatePrice || priceField == "active" || priceField == "metadata" {
 					continue
 				}
-				was := standing(before, step.PriceID)
+				was := representingPrice(before, step.PriceID)
 				if step.StripePriceID == "" || was.GetStripeId() != step.StripePriceID ||
 					priceField == "lookup_key" && was.GetPrice().GetLookupKey() == "" {
 					continue // Every price gets a lookup key, so that it can be found.
@@ -141,12 +141,12 @@ func TestDiff_LeavesUnmanagedFieldsAlone(t *testing.T) {
 				}
 			}
 			for _, want := range change.GetProduct().GetPrices() {
-				was, is := standing(before, want.GetId()), standing(after, want.GetId())
+				was, is := representingPrice(before, want.GetId()), representingPrice(after, want.GetId())
 				if was == nil || is == nil || !was.GetPrice().GetActive() || !mutable[priceField] {
 					continue
 				}
 				if priceField == "lookup_key" &&
-					(was.GetPrice().GetLookupKey() == "" || takenAway(steps, was, want.GetId())) {
+					(was.GetPrice().GetLookupKey() == "" || withoutPart(steps, was, want.GetId())) {
 					continue
 				}
 				if priceField == "metadata" {
@@ -170,15 +170,16 @@ var mutable = map[string]bool{
 	"metadata":     true,
 }
 
-func takenAway(steps []catalog.Step, was *catalogv1.ObservedPrice, id string) bool {
+func withoutPart(steps []catalog.Step, was *catalogv1.ObservedPrice, id string) bool {
 	return slices.ContainsFunc(steps, func(s catalog.Step) bool {
 		key, ok := s.Param("lookup_key")
 		return ok && key == was.GetPrice().GetLookupKey() && s.PriceID != id
 	})
 }
 
-// standing returns the price that represents a catalog price: the only active one, or nil if there are several or none.
-func standing(o *catalogv1.Observed, id string) *catalogv1.ObservedPrice {
+// representingPrice returns the price that represents a catalog price: the only active one, or nil if there are several
+// or none.
+func representingPrice(o *catalogv1.Observed, id string) *catalogv1.ObservedPrice {
 	var found *catalogv1.ObservedPrice
 	for _, p := range o.GetPrices() {
 		if p.GetPrice().GetId() != id || !p.GetPrice().GetActive() {
@@ -222,8 +223,8 @@ func TestDiff_AlwaysKeepsActivePrice(t *testing.T) {
 func TestDiff_ReplacesPriceInSafeOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s, change, id := selling(t)
-		old := standing(s.Observed(productID), id).GetStripeId()
+		s, change, id := drawSelling(t)
+		old := representingPrice(s.Observed(productID), id).GetStripeId()
 		edited := withAmount(change, id, "777")
 		steps := apply(t, s, edited)
 		position := func(what func(catalog.Step) bool) int { return slices.IndexFunc(steps, what) }
@@ -244,13 +245,13 @@ func TestDiff_ReplacesPriceInSafeOrder(t *testing.T) {
 func TestDiff_ReusesArchivedPrice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s, change, id := selling(t)
-		first := standing(s.Observed(productID), id).GetStripeId()
+		s, change, id := drawSelling(t)
+		first := representingPrice(s.Observed(productID), id).GetStripeId()
 		apply(t, s, withAmount(change, id, "777"))
 		count := len(s.PriceIDs(productID))
 		apply(t, s, change)
 		require.Len(t, s.PriceIDs(productID), count, "a price was created although an archived one would do")
-		require.Equal(t, first, standing(s.Observed(productID), id).GetStripeId())
+		require.Equal(t, first, representingPrice(s.Observed(productID), id).GetStripeId())
 		apply(t, s, withAmount(change, id, "777"))
 		require.Len(t, s.PriceIDs(productID), count)
 		oneActivePriceEach(t, s, change)
@@ -284,9 +285,9 @@ func oneActivePriceEach(t *rapid.T, s *catalogtest.Stripe, change *catalogv1.Pro
 	require.Equal(t, want, got)
 }
 
-// selling generates an account with a product that has an active price with a whole amount. It also returns the desired
-// state and the price's id.
-func selling(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange, string) {
+// drawSelling generates an account with a product that has an active price with a whole amount. It also returns the
+// desired state and the price's id.
+func drawSelling(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange, string) {
 	s, _ := account(t)
 	change := &catalogv1.ProductChange{ProductId: productID, Product: catalogtest.Product(productID).Draw(t, "product")}
 	const id = "sold"

@@ -137,7 +137,7 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 		mark == s.Price.GetId()
 	if disowned {
 		// Another sighting came before the event of the price's creation.
-		disown(known)
+		markAsCopied(known)
 	}
 	p := CanonicalPrice(s.Price)
 	marked := p.GetId() != "" && p.GetId() != known.GetCopiedMark()
@@ -182,7 +182,7 @@ func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Result {
 		ManagedMetadata: markKeys(s.Price), Changed: s.Seen,
 	}
 	if s.Copied && treatsMarksAsCopies(o) {
-		disown(found)
+		markAsCopied(found)
 	}
 	switch {
 	case isDroppable(o, found):
@@ -219,8 +219,8 @@ func treatsMarksAsCopies(o *catalogv1.Observed) bool {
 	return o.GetFound() || o.GetVersion() == 0 && o.GetStripeId() == "" && len(o.GetIntents()) == 0
 }
 
-// disown records that the mark of a price is a copy of another price's mark.
-func disown(p *catalogv1.ObservedPrice) {
+// markAsCopied records that the mark of a price is a copy of another price's mark.
+func markAsCopied(p *catalogv1.ObservedPrice) {
 	p.CopiedMark, p.Price.Id, p.ManagedMetadata = p.GetPrice().GetId(), "", nil
 }
 

@@ -88,13 +88,13 @@ func TestObserve_AnyOrderAndFetchEndInTruth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, events := history(t)
 		o := &catalogv1.Observed{ProductId: productID}
-		for _, e := range scrambled(t, events) {
+		for _, e := range shuffledEvents(t, events) {
 			e.observe(o)
 		}
 		product, prices := s.Whole(productID)
 		prices = rapid.Permutation(prices).Draw(t, "prices as listed")
 		catalog.ObserveAll(o, product, prices)
-		require.Empty(t, gocmp.Diff(truth(s), held(o), protocmp.Transform()))
+		require.Empty(t, gocmp.Diff(trueState(s), held(o), protocmp.Transform()))
 
 		seen := proto.CloneOf(o)
 		require.False(t, catalog.ObserveAll(o, product, prices), "a second look at the same told something new")
@@ -102,8 +102,8 @@ func TestObserve_AnyOrderAndFetchEndInTruth(t *testing.T) {
 	})
 }
 
-// scrambled returns the events out of order, some missing and some twice.
-func scrambled(t *rapid.T, events []sighting) []sighting {
+// shuffledEvents returns the events out of order, some missing and some twice.
+func shuffledEvents(t *rapid.T, events []sighting) []sighting {
 	var out []sighting
 	for _, e := range events {
 		for range rapid.IntRange(0, 2).Draw(t, "times") {
@@ -113,8 +113,8 @@ func scrambled(t *rapid.T, events []sighting) []sighting {
 	return rapid.Permutation(out).Draw(t, "order of arrival")
 }
 
-// truth is the right observed state.
-func truth(s *catalogtest.Stripe) *catalogv1.Observed {
+// trueState is the right observed state.
+func trueState(s *catalogtest.Stripe) *catalogv1.Observed {
 	o := &catalogv1.Observed{ProductId: productID}
 	product, prices := s.Whole(productID)
 	catalog.ObserveAll(o, product, prices)
@@ -141,7 +141,7 @@ func TestObserve_UnorderedModifiesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, events := history(t)
 		o := &catalogv1.Observed{ProductId: productID}
-		for _, e := range scrambled(t, events) {
+		for _, e := range shuffledEvents(t, events) {
 			before := proto.CloneOf(o)
 			switch e.observe(o) {
 			case catalog.Unordered:
@@ -167,7 +167,7 @@ func TestObserve_OlderNeverOverwritesNewer(t *testing.T) {
 			position[e.words()] = i
 		}
 		o := &catalogv1.Observed{ProductId: productID}
-		for _, e := range scrambled(t, events) {
+		for _, e := range shuffledEvents(t, events) {
 			order := e.observe(o)
 			if order == catalog.Applied {
 				require.GreaterOrEqual(t, position[e.words()], newest[e.object()],
@@ -223,7 +223,7 @@ func TestObserve_AnswersEqualStripe(t *testing.T) {
 		for _, id := range s.PriceIDs(productID) {
 			catalog.ObservePrice(o, s.Price(id))
 		}
-		require.Empty(t, gocmp.Diff(truth(s), held(o), protocmp.Transform()))
+		require.Empty(t, gocmp.Diff(trueState(s), held(o), protocmp.Transform()))
 	})
 }
 

@@ -187,8 +187,8 @@ func (p *Policy) digest() uint64 {
 	return h.Sum64()
 }
 
-// hash returns the hash of a value's text, 0 for none.
-func hash(text string) uint64 {
+// hashText returns the hash of a value's text, 0 for none.
+func hashText(text string) uint64 {
 	if text == "" {
 		return 0
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// longPast generates an account in which amounts changed and returned, with all states that the catalog wanted. The
-// kept state is updated after each event.
-func longPast(t *rapid.T) (s *catalogtest.Stripe, kept *catalogv1.Observed, wanted []*catalogv1.ProductChange) {
+// drawLongHistory generates an account in which amounts changed and returned, with all states that the catalog wanted.
+// The kept state is updated after each event.
+func drawLongHistory(t *rapid.T) (s *catalogtest.Stripe, kept *catalogv1.Observed, wanted []*catalogv1.ProductChange) {
 	s, kept = &catalogtest.Stripe{}, &catalogv1.Observed{ProductId: productID}
 	wanted = []*catalogv1.ProductChange{catalogtest.Change(productID).Draw(t, "first")}
 	for range rapid.IntRange(1, 14).Draw(t, "past") {
@@ -62,7 +62,7 @@ func TestPrune_PreservesDiff(t *testing.T) {
 	t.Parallel()
 	dropped := 0
 	rapid.Check(t, func(t *rapid.T) {
-		s, kept, wanted := longPast(t)
+		s, kept, wanted := drawLongHistory(t)
 		policy := policy(t)
 		for _, change := range append(wanted, catalogtest.Edit(t, wanted[len(wanted)-1]), &catalogv1.ProductChange{
 			ProductId: productID, Operation: catalogv1.Operation_OPERATION_DELETE,

@@ -166,19 +166,19 @@ func (r *resolver) decide(f policyField) Action {
 		// Driftless itself archived it, so nobody changed the value in Stripe.
 		return Repair
 	}
-	base, known := r.base(f.name)
+	base, known := r.agreedValue(f.name)
 	if !known && f.rule.Owner == OwnerCatalog && r.observed.GetVersion() > 0 &&
 		r.desired.GetVersion() > r.observed.GetVersion() {
 		// The product was pushed under another policy, so all fields of its new version count as changed.
 		return Repair
 	}
-	catalogMoved, stripeMoved := known && base.GetCatalog() != hash(f.catalog),
-		known && base.GetStripe() != hash(f.stripe)
+	catalogMoved, stripeMoved := known && base.GetCatalog() != hashText(f.catalog),
+		known && base.GetStripe() != hashText(f.stripe)
 	switch f.rule.Owner {
 	case OwnerStripe:
 	case OwnerNewest:
 		at := f.seenAt
-		if base.GetNewer() != 0 && base.GetNewer() == hash(f.stripe) {
+		if base.GetNewer() != 0 && base.GetNewer() == hashText(f.stripe) {
 			at = base.GetNewerAt()
 		}
 		if catalogMoved && !stripeMoved || catalogMoved == stripeMoved && at <= committedAt(r.desired) {
@@ -220,7 +220,7 @@ func committedAt(desired *catalogv1.ProductChange) int64 {
 	return 0
 }
 
-func (r *resolver) base(field string) (*catalogv1.AgreedField, bool) {
+func (r *resolver) agreedValue(field string) (*catalogv1.AgreedField, bool) {
 	for _, f := range r.agreed.GetFields() {
 		if f.GetField() == field {
 			return f, true
@@ -473,11 +473,11 @@ func Agree(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1
 	r.includesArchived = true
 	next := &catalogv1.Agreed{FieldsKept: policy.fieldsDigest}
 	r.eachField(func(f policyField) {
-		base, known := r.base(f.name)
+		base, known := r.agreedValue(f.name)
 		entry := withLatestValue(f, base)
 		if f.catalog == f.stripe || !known {
 			// A difference that was not known before counts from now on.
-			entry.Catalog, entry.Stripe, entry.Newer, entry.NewerAt = hash(f.catalog), hash(f.stripe), 0, 0
+			entry.Catalog, entry.Stripe, entry.Newer, entry.NewerAt = hashText(f.catalog), hashText(f.stripe), 0, 0
 		}
 		next.Fields = appendAgreed(next.GetFields(), entry)
 	})
@@ -498,7 +498,7 @@ func RecordStripeEdits(policy *Policy, desired *catalogv1.ProductChange, observe
 	next := &catalogv1.Agreed{FieldsKept: policy.fieldsDigest}
 	seen := map[string]bool{}
 	r.eachField(func(f policyField) {
-		base, _ := r.base(f.name)
+		base, _ := r.agreedValue(f.name)
 		seen[f.name] = true
 		next.Fields = appendAgreed(next.GetFields(), withLatestValue(f, base))
 	})
@@ -521,7 +521,7 @@ func withLatestValue(f policyField, base *catalogv1.AgreedField) *catalogv1.Agre
 		Newer:   base.GetNewer(),
 		NewerAt: base.GetNewerAt(),
 	}
-	if now := hash(f.stripe); now != entry.GetStripe() && now != entry.GetNewer() {
+	if now := hashText(f.stripe); now != entry.GetStripe() && now != entry.GetNewer() {
 		entry.Newer, entry.NewerAt = now, f.seenAt
 	}
 	return entry

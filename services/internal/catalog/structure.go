@@ -96,8 +96,8 @@ func (p Part) SetWhole(structure proto.Message, n uint64) {
 	m.Set(field, protoreflect.ValueOfUint64(n))
 }
 
-// writeStructure returns the settings that would give the structure to an object.
-func writeStructure(field string, structure proto.Message) []setting {
+// structureSettings returns the settings that would give the structure to an object.
+func structureSettings(field string, structure proto.Message) []setting {
 	parts := structures[field]
 	out := make([]setting, 0, len(parts))
 	for _, part := range parts {

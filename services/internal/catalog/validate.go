@@ -69,7 +69,7 @@ func Oversized(p *catalogv1.Product) []Violation {
 	most("marketing_features", len(p.GetMarketingFeatures()), 15, "items")
 	most("metadata", len(p.GetMetadata()), 50, "keys")
 	for i, price := range p.GetPrices() {
-		if v.full() {
+		if v.isFull() {
 			break
 		}
 		most(PricePath(p, i)+".metadata", len(price.GetMetadata()), 49, "keys")
@@ -97,7 +97,7 @@ func Validate(p *catalogv1.Product) []Violation {
 		if price.GetId() == p.GetDefaultPrice() && (price.Active == nil || price.GetActive()) {
 			defaultOK = true
 		}
-		if v.full() {
+		if v.isFull() {
 			continue
 		}
 		path := PricePath(p, i)
@@ -119,10 +119,10 @@ func Validate(p *catalogv1.Product) []Violation {
 
 type validator struct{ violations []Violation }
 
-func (v *validator) full() bool { return len(v.violations) > MaxViolations }
+func (v *validator) isFull() bool { return len(v.violations) > MaxViolations }
 
 func (v *validator) add(field, message string) {
-	if v.full() {
+	if v.isFull() {
 		return
 	}
 	v.violations = append(v.violations, Violation{field, message})
@@ -155,7 +155,7 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 	}
 	v.custom(path+".custom_unit_amount", p.GetCustomUnitAmount())
 	for _, code := range slices.Sorted(maps.Keys(p.GetCurrencyOptions())) {
-		if v.full() {
+		if v.isFull() {
 			return
 		}
 		option, path := p.GetCurrencyOptions()[code], path+".currency_options."+Abridged(code)
@@ -237,7 +237,7 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 	}
 	previous := decimal.Zero
 	for i, t := range tiers {
-		if v.full() {
+		if v.isFull() {
 			return
 		}
 		path := fmt.Sprintf("%s[%d]", path, i)

@@ -79,12 +79,12 @@ func copyKey(into, from map[string]string, key string) map[string]string {
 
 // isProductField reports whether a field of a product can be copied by itself.
 func isProductField(name string) bool {
-	f, ok := lookUpField(productTable, name)
+	f, ok := findField(productTable, name)
 	return ok && f.Ownable
 }
 
 // isPriceField reports whether a field of a price can be copied by itself.
 func isPriceField(name string) bool {
-	f, ok := lookUpField(priceTable, name)
+	f, ok := findField(priceTable, name)
 	return ok && f.Ownable
 }

@@ -58,7 +58,7 @@ func (cmd *nodesCmd) Run(ctx context.Context, c *cli) (err error) {
 	b.close = append(b.close, nodes.Close)
 	b.limits.PerSecond, b.limits.PerEndpoint = benchRate, benchRate
 	sim := stripesim.Config{Limits: stripesim.Limits{Off: true}}
-	if err := b.on(ctx, nodes.URL(), localnodes.Size, sim); err != nil {
+	if err := b.createMesh(ctx, nodes.URL(), localnodes.Size, sim); err != nil {
 		return err
 	}
 	for range 2 {

@@ -171,11 +171,11 @@ func newPushBench(ctx context.Context, sim stripesim.Config, limits budget.Limit
 		return b, err
 	}
 	b.close = append(b.close, server.Close)
-	return b, b.on(ctx, server.URL(), 1, sim)
+	return b, b.createMesh(ctx, server.URL(), 1, sim)
 }
 
-// on creates the mesh on a NATS server, or on a cluster with that many replicas, and starts the simulator.
-func (b *pushBench) on(ctx context.Context, url string, replicas int, sim stripesim.Config) (err error) {
+// createMesh creates the mesh on a NATS server, or on a cluster with that many replicas, and starts the simulator.
+func (b *pushBench) createMesh(ctx context.Context, url string, replicas int, sim stripesim.Config) (err error) {
 	b.nats = url
 	if b.mesh, err = mesh.Connect(ctx, mesh.Config{URL: b.nats, Name: "bench"}); err != nil {
 		return err

@@ -95,12 +95,12 @@ func (cmd *reconcileCmd) Run(ctx context.Context, c *cli) (err error) {
 		{"filling both sides", b.fill},
 		{"listing with bare stripe-go", b.bare},
 		{"starting the services", b.start},
-		{"bringing the ledger's views up to date", b.readable},
+		{"bringing the ledger's views up to date", b.waitReadable},
 		{"planting drift", b.plant},
 		{"scanning", b.scan},
 		{"looking for the drift", b.waitFound},
 		{"timing the detection of changes", b.detect},
-		{"scanning at Stripe's limits", b.limited},
+		{"scanning at Stripe's limits", b.measureLimited},
 	} {
 		begun := time.Now()
 		fmt.Fprintf(os.Stderr, "%s ...", step.what)
@@ -184,7 +184,7 @@ func (b *reconcileBench) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.world.upToDate(ctx); err != nil {
+	if err := b.world.moveConsumersToEnd(ctx); err != nil {
 		return err
 	}
 	b.result.FillSeconds = time.Since(begun).Seconds()
@@ -282,8 +282,8 @@ func (b *reconcileBench) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// readable waits until the ledger has encoded the data of its views, as it does once after an upgrade.
-func (b *reconcileBench) readable(ctx context.Context) error {
+// waitReadable waits until the ledger has encoded the data of its views, as it does once after an upgrade.
+func (b *reconcileBench) waitReadable(ctx context.Context) error {
 	for behind := true; behind; {
 		if err := b.world.ledger.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.product
 			WHERE desired_json_of <> desired_sequence OR observed_json_of <> observed_revision)`).Scan(
@@ -413,7 +413,7 @@ func (b *reconcileBench) waitFound(ctx context.Context) error {
 	begun, last := time.Now(), time.Now()
 	for {
 		byKind := map[string]int{}
-		drifted, err := b.drifted(ctx)
+		drifted, err := b.driftedProducts(ctx)
 		if err != nil {
 			return err
 		}
@@ -456,8 +456,8 @@ func (b *reconcileBench) waitFound(ctx context.Context) error {
 	return nil
 }
 
-// drifted returns the drifted products among the named ones, or among all.
-func (b *reconcileBench) drifted(ctx context.Context, ids ...string) (map[string]bool, error) {
+// driftedProducts returns the drifted products among the named ones, or among all.
+func (b *reconcileBench) driftedProducts(ctx context.Context, ids ...string) (map[string]bool, error) {
 	out := map[string]bool{}
 	request := &controlv1.ListDriftRequest{ProductIds: ids, Limit: 10_000}
 	for more := true; more; {
@@ -502,7 +502,7 @@ func (b *reconcileBench) detectAll(ctx context.Context, first, samples int) (flo
 			return 0, err
 		}
 		for {
-			drifted, err := b.drifted(ctx, id)
+			drifted, err := b.driftedProducts(ctx, id)
 			if err != nil {
 				return 0, err
 			}

@@ -16,8 +16,8 @@ import (
 // limitedFor is how long a scan that keeps to Stripe's limits is measured.
 const limitedFor = 20 * time.Second
 
-// limited measures the share of Stripe's limits that a scan uses while it lists.
-func (b *reconcileBench) limited(ctx context.Context) (err error) {
+// measureLimited measures the share of Stripe's limits that a scan uses while it lists.
+func (b *reconcileBench) measureLimited(ctx context.Context) (err error) {
 	if err := b.pull.stop(); err != nil {
 		return err
 	}

@@ -351,8 +351,8 @@ func (w *world) end(ctx context.Context, stream string) (uint64, error) {
 	return s.CachedInfo().State.LastSeq, nil
 }
 
-// upToDate moves every consumer to the end of its stream.
-func (w *world) upToDate(ctx context.Context) error {
+// moveConsumersToEnd moves every consumer to the end of its stream.
+func (w *world) moveConsumersToEnd(ctx context.Context) error {
 	js := w.mesh.JetStream()
 	for _, name := range []string{topology.StreamCatalog, "KV_" + topology.BucketObserved} {
 		s, err := js.Stream(ctx, name)

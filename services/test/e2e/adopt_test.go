@@ -58,8 +58,8 @@ func (r *rig) driftless(dir string, args ...string) (output string, code int) {
 	return out.String(), cmd.ProcessState.ExitCode()
 }
 
-// inStripe creates a product with a price, as somebody did before Driftless.
-func (r *rig) inStripe(name, sku, lookupKey string, amount int64) (product, price string) {
+// createInStripe creates a product with a price, as somebody did before Driftless.
+func (r *rig) createInStripe(name, sku, lookupKey string, amount int64) (product, price string) {
 	r.t.Helper()
 	params := &stripe.ProductParams{Name: stripe.String(name)}
 	if sku != "" {
@@ -93,11 +93,11 @@ func TestAdopt_Walkthrough(t *testing.T) {
 	r.stop(topology.Push)
 	r.holdCreations = true
 	r.start(topology.Push)
-	bySKU, bySKUPrice := r.inStripe("An old mug", "mug", "", 1400)
-	byKey, byKeyPrice := r.inStripe("Some cup", "", "cup-eur", 900)
-	byName, byNamePrice := r.inStripe("TEE", "", "", 2500)
-	dearer, dearerPrice := r.inStripe("Plate", "plate", "plate-eur", 700)
-	stranger, _ := r.inStripe("Not ours", "", "", 1)
+	bySKU, bySKUPrice := r.createInStripe("An old mug", "mug", "", 1400)
+	byKey, byKeyPrice := r.createInStripe("Some cup", "", "cup-eur", 900)
+	byName, byNamePrice := r.createInStripe("TEE", "", "", 2500)
+	dearer, dearerPrice := r.createInStripe("Plate", "plate", "plate-eur", 700)
+	stranger, _ := r.createInStripe("Not ours", "", "", 1)
 	r.upsert(selling("mug", "Mug", "1400"), selling("cup", "Cup", "900"), selling("tee", "Tee", "2500"),
 		selling("plate", "Plate", "800"), selling("new", "New", "100"))
 	_, err := r.ingest.WaitCaptured(t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
@@ -151,7 +151,7 @@ func TestAdopt_Walkthrough(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string]int{"scan": 1, "adopt plan": 1, "adopt apply": 1, "plan": 2, "sync": 1}, ran)
-	r.converged()
+	r.waitConverged()
 
 	for product, want := range map[string][2]string{
 		"mug":   {bySKU, bySKUPrice},
@@ -185,7 +185,7 @@ func TestAdopt_Walkthrough(t *testing.T) {
 		p, _ := r.stripeProduct(bySKU)
 		return p.Name == "Mug"
 	}, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	kinds := ""
 	for _, e := range r.history("mug") {
 		kinds += e.GetKind() + " "

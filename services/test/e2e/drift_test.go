@@ -341,8 +341,8 @@ func TestDrift_EveryKindUnderEveryPolicy(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &driftRig{newRig(t, unlimited, under(c.policy, c.extras))}
-			r.begin()
+			r := &driftRig{newRig(t, unlimited, withPolicy(c.policy, c.extras))}
+			r.createProducts()
 			for id, h := range happenings {
 				h.change(r, id)
 			}
@@ -357,8 +357,8 @@ func TestDrift_EveryKindUnderEveryPolicy(t *testing.T) {
 	}
 }
 
-// begin creates every product on both sides, as they are before anything happens.
-func (r *driftRig) begin() {
+// createProducts creates every product on both sides, as they are before anything happens.
+func (r *driftRig) createProducts() {
 	r.t.Helper()
 	var products []*catalogv1.Product
 	for id, h := range happenings {
@@ -374,13 +374,13 @@ func (r *driftRig) begin() {
 		products = append(products, p)
 	}
 	r.upsert(products...)
-	r.converged()
+	r.waitConverged()
 	for id, h := range happenings {
 		if h.before != nil {
 			h.before(r, id)
 		}
 	}
-	r.converged()
+	r.waitConverged()
 	require.Eventually(r.t, func() bool { return len(r.drift(false)) == 0 }, patience, 50*time.Millisecond,
 		"both sides agree")
 }

@@ -151,9 +151,9 @@ func (e historyEvent) do(h *historyRig) error {
 		h.kill(e.service)
 		h.start(e.service)
 	case "noticed edit":
-		return e.noticed(h, id)
+		return e.editIdleProduct(h, id)
 	default:
-		return e.theirs(h, id)
+		return e.editByOthers(h, id)
 	}
 	return nil
 }
@@ -178,8 +178,8 @@ func (h *historyRig) moment() {
 	}
 }
 
-// theirs makes an edit of others in Stripe.
-func (e historyEvent) theirs(h *historyRig, id string) error {
+// editByOthers makes an edit of others in Stripe.
+func (e historyEvent) editByOthers(h *historyRig, id string) error {
 	h.silent = h.silent || e.by == "silent"
 	switch e.what {
 	case "their edit":
@@ -204,24 +204,24 @@ func (e historyEvent) theirs(h *historyRig, id string) error {
 		}
 		return e.editProduct(h, id, url.Values{"default_price": {p.ID}})
 	case "their deletion":
-		return h.at(e.by).DeleteProduct(h.t.Context(), id, true)
+		return h.dashboardOf(e.by).DeleteProduct(h.t.Context(), id, true)
 	case "their deletion of a price":
 		p, err := h.held(id, "club")
 		if err != nil {
 			return err
 		}
-		return h.at(e.by).DeletePrice(h.t.Context(), p.ID)
+		return h.dashboardOf(e.by).DeletePrice(h.t.Context(), p.ID)
 	case "their price":
 		// A price without a mark is left alone. One with the mark of another price is an extra.
 		form := url.Values{"product": {id}, "currency": {"eur"}, "unit_amount": {"900"}}
 		if e.number%2 == 0 {
 			form.Set("metadata[driftless_price]", id+"-club")
 		}
-		_, err := h.at(e.by).CreatePrice(h.t.Context(), form, false)
+		_, err := h.dashboardOf(e.by).CreatePrice(h.t.Context(), form, false)
 		return err
 	case "their product":
 		stray := fmt.Sprintf("%s-stray%d", h.name, e.number)
-		_, err := h.at(e.by).CreateProduct(h.t.Context(), url.Values{
+		_, err := h.dashboardOf(e.by).CreateProduct(h.t.Context(), url.Values{
 			"id": {stray}, "name": {"Stray"}, "default_price_data[currency]": {"eur"},
 			"default_price_data[unit_amount]": {"700"},
 		})
@@ -232,8 +232,8 @@ func (e historyEvent) theirs(h *historyRig, id string) error {
 	}
 }
 
-// at returns the dashboard, or one that makes no events.
-func (h *historyRig) at(by string) stripesim.Admin {
+// dashboardOf returns the dashboard, or one that makes no events.
+func (h *historyRig) dashboardOf(by string) stripesim.Admin {
 	admin := h.admin
 	admin.Silent = by == "silent"
 	return admin
@@ -241,7 +241,7 @@ func (h *historyRig) at(by string) stripesim.Admin {
 
 func (e historyEvent) editProduct(h *historyRig, id string, form url.Values) error {
 	if e.by != "key" {
-		return h.at(e.by).EditProduct(h.t.Context(), id, form)
+		return h.dashboardOf(e.by).EditProduct(h.t.Context(), id, form)
 	}
 	params := &stripe.ProductParams{}
 	for name := range form {
@@ -253,7 +253,7 @@ func (e historyEvent) editProduct(h *historyRig, id string, form url.Values) err
 
 func (e historyEvent) editPrice(h *historyRig, stripeID string, form url.Values) error {
 	if e.by != "key" {
-		return h.at(e.by).EditPrice(h.t.Context(), stripeID, form)
+		return h.dashboardOf(e.by).EditPrice(h.t.Context(), stripeID, form)
 	}
 	params := &stripe.PriceParams{}
 	for name := range form {
@@ -302,8 +302,8 @@ func (e historyEvent) edit(h *historyRig, id string) (field, before string, err 
 	return e.field, before, e.editProduct(h, id, url.Values{parameter: {e.value}})
 }
 
-// noticed edits an idle product in Stripe, and waits until the ledger has recorded the edit.
-func (e historyEvent) noticed(h *historyRig, id string) error {
+// editIdleProduct edits an idle product in Stripe, and waits until the ledger has recorded the edit.
+func (e historyEvent) editIdleProduct(h *historyRig, id string) error {
 	h.waitSettled()
 	var inCatalog bool
 	require.NoError(h.t,

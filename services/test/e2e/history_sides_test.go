@@ -165,8 +165,8 @@ func (h *historyRig) comparePrices(id string, tell func(field, catalog, stripe s
 	return marks
 }
 
-// wholeObject reports whether a difference is about a whole object: a product or a price.
-func wholeObject(of string) bool {
+// isWholeObject reports whether a difference is about a whole object: a product or a price.
+func isWholeObject(of string) bool {
 	_, field, _ := strings.Cut(of, " ")
 	parts := strings.Split(field, ".")
 	return field == "" || parts[0] == "prices" && len(parts) == 2
@@ -178,7 +178,7 @@ func explainMismatch(differ, open map[string]string) (why string) {
 	for _, of := range slices.Sorted(maps.Keys(differ)) {
 		if said, ok := open[of]; !ok {
 			why += fmt.Sprintf("\n%s: %s, and the ledger has no drift", of, differ[of])
-		} else if said != differ[of] && !wholeObject(of) {
+		} else if said != differ[of] && !isWholeObject(of) {
 			why += fmt.Sprintf("\n%s: %s, and the ledger has %s", of, differ[of], said)
 		}
 	}

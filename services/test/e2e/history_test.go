@@ -113,8 +113,8 @@ func (h *historyRig) runHistory(seed int) {
 	require.NoError(h.t, h.admin.ClearFaults(h.t.Context()))
 	fmt.Fprintf(&told, "\n%s the end", time.Now().Format("15:04:05.000"))
 	h.waitSettled()
-	h.quiet()
-	h.explained()
+	h.waitQuiet()
+	h.checkExplained()
 }
 
 // await waits for a condition, which returns why it does not hold.
@@ -141,7 +141,7 @@ func (h *historyRig) waitSettled() {
 		h.scan()
 		h.silent = false
 	}
-	h.atRest()
+	h.waitIdle()
 	for {
 		waiting := h.drift("waiting")
 		if len(waiting) == 0 {
@@ -160,7 +160,7 @@ func (h *historyRig) waitSettled() {
 				require.NoError(h.t, err)
 			}
 		}
-		h.atRest()
+		h.waitIdle()
 	}
 }
 
@@ -188,11 +188,12 @@ func (h *historyRig) scan() {
 	})
 }
 
-// atRest waits until everything is captured, every webhook has arrived, nothing is in flight, and no repair is running.
-func (h *historyRig) atRest() {
+// waitIdle waits until everything is captured, every webhook has arrived, nothing is in flight, and no repair is
+// running.
+func (h *historyRig) waitIdle() {
 	h.t.Helper()
 	h.captured()
-	h.pulled()
+	h.waitPulled()
 	calm := 0
 	h.await("at rest", func(ctx context.Context) string {
 		plan, err := h.control.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{}))
@@ -227,8 +228,8 @@ func (h *historyRig) atRest() {
 	})
 }
 
-// pulled waits until every webhook has been delivered or lost, and Stripe's events have been read since.
-func (h *historyRig) pulled() {
+// waitPulled waits until every webhook has been delivered or lost, and Stripe's events have been read since.
+func (h *historyRig) waitPulled() {
 	h.t.Helper()
 	h.await("webhooks", func(ctx context.Context) string {
 		stats, err := h.admin.Stats(ctx)
@@ -268,9 +269,9 @@ func (h *historyRig) captured() {
 	})
 }
 
-// quiet waits until nothing is written to Stripe and nothing is published on SYNC for some seconds. It then checks that
-// this stays so. Confirmations may come late.
-func (h *historyRig) quiet() {
+// waitQuiet waits until nothing is written to Stripe and nothing is published on SYNC for some seconds. It then checks
+// that this stays so. Confirmations may come late.
+func (h *historyRig) waitQuiet() {
 	h.t.Helper()
 	activity := func() string {
 		counts := []string{fmt.Sprint(h.writes())}
@@ -299,9 +300,9 @@ func (h *historyRig) quiet() {
 	localtest.Holds(h.t, 2*time.Second, func() bool { return activity() == last }, "nobody does anything any more")
 }
 
-// explained compares the sides itself. Every difference must be open drift with both values, and there must be no other
-// open drift.
-func (h *historyRig) explained() {
+// checkExplained compares the sides itself. Every difference must be open drift with both values, and there must be no
+// other open drift.
+func (h *historyRig) checkExplained() {
 	h.t.Helper()
 	h.await("the ledger explains what differs", func(context.Context) string {
 		differ, open := h.differences(), map[string]string{}

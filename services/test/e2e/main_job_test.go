@@ -24,7 +24,7 @@ var unlimited = stripesim.Config{Limits: stripesim.Limits{Off: true}}
 func TestSync_ChangeReachesStripeAndIsConfirmed(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	p, prices := r.stripeProduct("mug")
 	require.Equal(t, "Mug", p.Name)
 	require.Equal(t, map[string]string{"sku": "M1"}, p.Metadata)
@@ -36,7 +36,7 @@ func TestSync_ChangeReachesStripeAndIsConfirmed(t *testing.T) {
 
 	// Stripe never changes the amount of a price. Another price replaces it.
 	r.upsert(mug("Mug", "1600"))
-	r.converged()
+	r.waitConverged()
 	p, prices = r.stripeProduct("mug")
 	require.EqualValues(t, 1600, prices["mug-one"].UnitAmount)
 	require.Equal(t, prices["mug-one"].ID, p.DefaultPrice.ID)
@@ -47,19 +47,19 @@ func TestSync_ChangeReachesStripeAndIsConfirmed(t *testing.T) {
 
 	// The old amount unarchives the old price.
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	_, prices = r.stripeProduct("mug")
 	require.Equal(t, first, prices["mug-one"].ID)
 
 	// The same change again, with the same parameters as before. Stripe must not replay the earlier answers.
 	r.upsert(mug("Mug", "1600"))
-	r.converged()
+	r.waitConverged()
 	p, prices = r.stripeProduct("mug")
 	require.EqualValues(t, 1600, prices["mug-one"].UnitAmount)
 	require.Equal(t, prices["mug-one"].ID, p.DefaultPrice.ID)
 
 	r.exec(`DELETE FROM driftless.products WHERE id = 'mug'`)
-	r.converged()
+	r.waitConverged()
 	p, prices = r.stripeProduct("mug")
 	require.False(t, p.Active)
 	require.Empty(t, prices)
@@ -70,7 +70,7 @@ func TestSync_BurstOfEditsTakesFewCalls(t *testing.T) {
 	for i := range 100 {
 		r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', $1) ON CONFLICT (id) DO UPDATE SET name = excluded.name`, fmt.Sprintf("Edition %d", i))
 	}
-	r.converged()
+	r.waitConverged()
 	p, _ := r.stripeProduct("mug")
 	require.Equal(t, "Edition 99", p.Name)
 	requests, err := r.admin.Requests(t.Context(), stripesim.RequestFilter{Object: "mug"})
@@ -82,7 +82,7 @@ func TestSync_BurstOfEditsTakesFewCalls(t *testing.T) {
 func TestDrift_EditInStripeIsRepaired(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{
 		Name:     stripe.String("By hand"),
 		Metadata: map[string]string{"theirs": "1"},
@@ -92,7 +92,7 @@ func TestDrift_EditInStripeIsRepaired(t *testing.T) {
 		p, _ := r.stripeProduct("mug")
 		return p.Name == "Mug"
 	}, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	p, _ := r.stripeProduct("mug")
 	require.Equal(t, map[string]string{"sku": "M1", "theirs": "1"}, p.Metadata, "metadata of others is left alone")
 	require.Eventually(t, func() bool {
@@ -107,14 +107,14 @@ func TestDrift_EditInStripeIsRepaired(t *testing.T) {
 func TestDrift_DeletedProductIsCreatedAgain(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(&catalogv1.Product{Id: "poster", Name: "Poster"})
-	r.converged()
+	r.waitConverged()
 	_, err := r.stripe.Products.Del("poster", nil)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("poster", nil)
 		return err == nil && p.Name == "Poster"
 	}, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 }
 
 func TestPoll_FindsLostWebhooks(t *testing.T) {
@@ -122,7 +122,7 @@ func TestPoll_FindsLostWebhooks(t *testing.T) {
 	cfg.Faults = []stripesim.Fault{{Kind: stripesim.FaultWebhookLost}}
 	r := newRig(t, cfg)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	confirmed := func() bool {
 		for _, e := range r.history("mug") {
 			if e.GetKind() == "confirmed" {
@@ -163,9 +163,9 @@ func TestSync_FaultsOfStripeDuplicateAndLoseNothing(t *testing.T) {
 			r.upsert(p)
 		}
 	}
-	r.converged()
+	r.waitConverged()
 	require.NoError(t, r.admin.ClearFaults(t.Context()))
-	r.converged()
+	r.waitConverged()
 	for i := range n {
 		p, prices := r.stripeProduct(fmt.Sprintf("p%d", i))
 		require.Equal(t, fmt.Sprintf("Product %d, round 2", i), p.Name)
@@ -210,7 +210,7 @@ func TestDeadLetter_HasStripesMessage(t *testing.T) {
 		patience, 50*time.Millisecond)
 
 	r.upsert(&catalogv1.Product{Id: "full", Name: "Full", Metadata: map[string]string{"a": "1"}})
-	r.converged()
+	r.waitConverged()
 	resp, err := r.control.ListDeadLetters(t.Context(), connect.NewRequest(&controlv1.ListDeadLettersRequest{}))
 	require.NoError(t, err)
 	require.Empty(t, resp.Msg.GetDeadLetters(), "a newer change that fits clears the letter")
@@ -258,7 +258,7 @@ func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
 	require.NoError(t, err)
 	replay()
 	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	p, _ := r.stripeProduct("full")
 	require.Equal(t, "2", p.Metadata["b"])
 	require.Len(t, p.Metadata, 50)
@@ -283,7 +283,7 @@ func TestServices_RestartLosesNothing(t *testing.T) {
 		r.exec(`INSERT INTO driftless.products (id, name) VALUES ($1, 'P')`, fmt.Sprintf("p%d", i))
 		r.start(name)
 	}
-	r.converged()
+	r.waitConverged()
 	for i := range 4 {
 		_, err := r.stripe.Products.Get(fmt.Sprintf("p%d", i), nil)
 		require.NoError(t, err)
@@ -294,7 +294,7 @@ func TestScan_FindsEditsWithoutEvents(t *testing.T) {
 	cfg := unlimited
 	r := newRig(t, cfg)
 	r.upsert(mug("Mug", "1400"), product(1))
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Pull)
 	// The edits happen while pull is stopped, and then its cursor is lost too.
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Name: stripe.String("By hand")})
@@ -332,7 +332,7 @@ func TestSync_ThousandsOfRowsReachStripe(t *testing.T) {
 		stats, err := r.admin.Stats(t.Context())
 		return err == nil && stats.Objects.Products == n
 	}, 3*time.Minute, 100*time.Millisecond)
-	r.convergedWithin(time.Minute)
+	r.waitConvergedWithin(time.Minute)
 }
 
 // The test follows a change from the application's own transaction to the webhooks that confirm it.
@@ -368,7 +368,7 @@ func TestTracing_OneChangeIsOneTrace(t *testing.T) {
 		return n
 	}
 	require.Eventually(t, func() bool { return confirmations() == 3 }, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
 	require.NoError(t, err)
 	t.Log("\n" + tree)
@@ -408,7 +408,7 @@ func TestTracing_ContinuesCallersTrace(t *testing.T) {
 		}
 		return false
 	}, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
 	require.NoError(t, err)
 	require.Contains(t, tree, "UpsertProducts")

@@ -143,13 +143,13 @@ func slotName(test string) string {
 	return name[max(0, len(name)-63):]
 }
 
-// under gives push and reconciliation a policy.
-func under(policy *catalog.Policy, extras reconciliation.Extras) func(*rig) {
+// withPolicy gives push and reconciliation a policy.
+func withPolicy(policy *catalog.Policy, extras reconciliation.Extras) func(*rig) {
 	return func(r *rig) { r.policy, r.extras = policy, extras }
 }
 
-// mapped makes ingestion read the tables of a database through a mapping.
-func mapped(database, publication string, mapping *config.Mapping) func(*rig) {
+// withMapping makes ingestion read the tables of a database through a mapping.
+func withMapping(database, publication string, mapping *config.Mapping) func(*rig) {
 	return func(r *rig) { r.catalog, r.publication, r.mapping = database, publication, mapping }
 }
 
@@ -302,13 +302,13 @@ func (r *rig) upsert(products ...*catalogv1.Product) {
 	require.NoError(r.t, err)
 }
 
-// converged waits until everything committed is captured, nothing is in flight and nothing differs.
-func (r *rig) converged() {
+// waitConverged waits until everything committed is captured, nothing is in flight and nothing differs.
+func (r *rig) waitConverged() {
 	r.t.Helper()
-	r.convergedWithin(patience)
+	r.waitConvergedWithin(patience)
 }
 
-func (r *rig) convergedWithin(atMost time.Duration) {
+func (r *rig) waitConvergedWithin(atMost time.Duration) {
 	r.t.Helper()
 	_, err := r.ingest.WaitCaptured(r.t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(r.t, err)

@@ -15,9 +15,9 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// scanned orders a scan and waits for it. It calls meanwhile once when so many products have been listed, if after is
+// runScan orders a scan and waits for it. It calls meanwhile once when so many products have been listed, if after is
 // not 0.
-func (r *rig) scanned(after uint64, meanwhile func()) *meshv1.ScanReport {
+func (r *rig) runScan(after uint64, meanwhile func()) *meshv1.ScanReport {
 	r.t.Helper()
 	resp, err := r.control.StartScan(r.t.Context(), connect.NewRequest(&controlv1.StartScanRequest{}))
 	require.NoError(r.t, err)
@@ -68,7 +68,7 @@ func TestScan_ContinuesAfterKill(t *testing.T) {
 		_, err := unseen.CreateProduct(t.Context(), url.Values{"id": {id(i)}, "name": {"Stray"}})
 		require.NoError(t, err)
 	}
-	first := r.scanned(0, nil)
+	first := r.runScan(0, nil)
 	require.EqualValues(t, products, first.GetProducts())
 	whole := r.listCalls()
 
@@ -85,7 +85,7 @@ func TestScan_ContinuesAfterKill(t *testing.T) {
 	})
 	require.NoError(t, err)
 	var then uint64
-	report := r.scanned(products/3, func() {
+	report := r.runScan(products/3, func() {
 		r.kill(topology.Pull)
 		then = r.lastScan().GetProducts()
 		require.Nil(t, r.lastScan().GetFinishedAt())
@@ -115,6 +115,6 @@ func TestScan_ContinuesAfterKill(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, o.GetProduct().GetName(), id(i))
 	}
-	last := r.scanned(0, nil)
+	last := r.runScan(0, nil)
 	require.Zero(t, last.GetCorrected()+last.GetMissing(), "nothing is left to correct")
 }

@@ -45,8 +45,8 @@ func trustAll(keys map[string]mesh.Signing, trusted string) {
 	}
 }
 
-// signed makes the services sign and verify messages.
-func signed(r *rig) { r.signing = keyring(r.t, true) }
+// withSignatures makes the services sign and verify messages.
+func withSignatures(r *rig) { r.signing = keyring(r.t, true) }
 
 // thief is a client with the credentials of pull, which has no signing key.
 type thief struct {
@@ -93,8 +93,8 @@ func (a thief) put(stream, subject string, body proto.Message, n int) {
 	}, patience, tick, "NATS did not publish for the thief: is the test still one of the attack?")
 }
 
-// done waits until a consumer of push has nothing left in a stream.
-func (r *rig) done(c topology.Consumer) {
+// waitDone waits until a consumer of push has nothing left in a stream.
+func (r *rig) waitDone(c topology.Consumer) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		cons, err := r.mesh.JetStream().Consumer(r.t.Context(), c.Stream, c.Durable("default"))
@@ -123,26 +123,26 @@ func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 	t.Run("not signed", func(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 		r.upsert(mug("Mug", "1400"))
-		r.amountIs(1400)
+		r.waitAmount(1400)
 		r.thief().put(topology.StreamCatalog, topology.CatalogSubject("default", topology.Live, "mug"), forgedMug(), 1)
-		r.amountIs(1)
+		r.waitAmount(1)
 		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		require.NoError(t, err)
 		require.Equal(t, "not signed", status.Msg.GetSignatures())
 	})
 	t.Run("signed", func(t *testing.T) {
-		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
+		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 		r.upsert(mug("Mug", "1400"))
-		r.converged()
+		r.waitConverged()
 		thief := r.thief()
 		for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
 			thief.put(topology.StreamCatalog, topology.CatalogSubject("default", lane, "mug"), forgedMug(), 3)
 		}
 		for _, c := range []topology.Consumer{topology.PushLive, topology.PushBulk, topology.ReconciliationCatalog} {
-			r.done(c)
+			r.waitDone(c)
 		}
 		require.EqualValues(t, 1400, r.amount())
-		r.converged()
+		r.waitConverged()
 		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		require.NoError(t, err)
 		require.EqualValues(t, 1, status.Msg.GetInSync())
@@ -151,23 +151,23 @@ func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 
 		// The catalog continues to work, also after a start, which reads the end of the live lane.
 		r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
-		r.converged()
+		r.waitConverged()
 		require.EqualValues(t, 1500, r.amount())
 		thief.put(topology.StreamCatalog, topology.CatalogSubject("default", topology.Live, "mug"), forgedMug(), 1)
 		r.stop(topology.Ingestion)
 		r.start(topology.Ingestion)
 		r.exec("UPDATE driftless.prices SET unit_amount = 1600 WHERE id = 'mug-one'")
-		r.converged()
+		r.waitConverged()
 		require.EqualValues(t, 1600, r.amount())
 		_, sync := r.sync("mug")
 		require.NoError(t, sync)
-		r.done(topology.PushCommand)
+		r.waitDone(topology.PushCommand)
 		require.EqualValues(t, 1600, r.amount())
 	})
 }
 
-// amountIs waits until the product's default price has an amount. While one price replaces another, both are active.
-func (r *rig) amountIs(amount int64) {
+// waitAmount waits until the product's default price has an amount. While one price replaces another, both are active.
+func (r *rig) waitAmount(amount int64) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
@@ -196,7 +196,7 @@ func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 		require.NoError(t, err)
 		r.thief().put(topology.StreamCommand,
 			topology.CommandSubject(topology.Push, "default", topology.VerbSync, "extra"), forged, 1)
-		r.done(topology.PushCommand)
+		r.waitDone(topology.PushCommand)
 	}
 	active := func(r *rig) bool {
 		p, err := r.stripe.Products.Get("extra", nil)
@@ -209,25 +209,25 @@ func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 		require.Eventually(t, func() bool { return !active(r) }, patience, tick)
 	})
 	t.Run("signed", func(t *testing.T) {
-		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
+		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 		attack(r)
 		require.True(t, active(r))
 		// Authentic commands are still executed.
 		r.upsert(mug("Mug", "1400"))
-		r.converged()
+		r.waitConverged()
 		_, err := r.sync("mug")
 		require.NoError(t, err)
-		r.done(topology.PushCommand)
-		r.converged()
+		r.waitDone(topology.PushCommand)
+		r.waitConverged()
 	})
 }
 
 // CATALOG keeps 16 states of a product in a lane, forged ones included. The comparison finds that no authentic one is
 // left.
 func TestSignatures_EvictedStatesAreRestored(t *testing.T) {
-	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
+	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Push)
 	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" }, patience, tick)
@@ -240,9 +240,9 @@ func TestSignatures_EvictedStatesAreRestored(t *testing.T) {
 	r.stop(topology.Ingestion)
 	r.start(topology.Ingestion)
 	r.start(topology.Push)
-	r.amountIs(1500)
+	r.waitAmount(1500)
 	require.Equal(t, "1500", r.desiredAmount())
-	r.converged()
+	r.waitConverged()
 }
 
 // desiredAmount returns the amount of mug-one in CATALOG, as ingestion reads it, or "" if there is none.
@@ -266,7 +266,7 @@ func (r *rig) desiredAmount() string {
 func TestSignatures_TwoStepRollout(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"), product(1), product(2), product(3))
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Push)
 	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 	r.exec("DELETE FROM driftless.products WHERE id = 'p1'")
@@ -289,7 +289,7 @@ func TestSignatures_TwoStepRollout(t *testing.T) {
 		r.start(name)
 	}
 	r.start(topology.Push)
-	r.converged()
+	r.waitConverged()
 	require.EqualValues(t, 1500, r.amount())
 	p, err := r.stripe.Products.Get("p1", nil)
 	require.NoError(t, err)
@@ -314,7 +314,7 @@ func TestSignatures_TwoStepRollout(t *testing.T) {
 		r.start(name)
 	}
 	r.exec("UPDATE driftless.prices SET unit_amount = 1600 WHERE id = 'mug-one'")
-	r.converged()
+	r.waitConverged()
 	require.EqualValues(t, 1600, r.amount())
 }
 
@@ -322,7 +322,7 @@ func TestSignatures_TwoStepRollout(t *testing.T) {
 func TestSignatures_OneStepRolloutLosesNothing(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Push)
 	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" }, patience, tick)
@@ -331,8 +331,8 @@ func TestSignatures_OneStepRolloutLosesNothing(t *testing.T) {
 		r.stop(name)
 		r.start(name)
 	}
-	r.amountIs(1500)
-	r.converged()
+	r.waitAmount(1500)
+	r.waitConverged()
 }
 
 func (r *rig) removed(product string) bool {

@@ -74,8 +74,8 @@ func newIngestions(t *testing.T) *ingestions {
 	return in
 }
 
-// inOrder checks that no older version was stored after a newer one, except a repetition of the same version.
-func (in *ingestions) inOrder() {
+// checkOrder checks that no older version was stored after a newer one, except a repetition of the same version.
+func (in *ingestions) checkOrder() {
 	in.t.Helper()
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -217,7 +217,7 @@ func TestStandby_TakesOverAfterKill(t *testing.T) {
 	for product, name := range last {
 		in.eventually(product, func() bool { return in.name(product) == name })
 	}
-	in.inOrder()
+	in.checkOrder()
 }
 
 // The test stops the leader with SIGSTOP once it has read a product's state, and continues it long after another
@@ -274,5 +274,5 @@ func TestStandby_PausedLeaderPublishesNothing(t *testing.T) {
 	in.eventually("taken over", func() bool { return paused.role() == "active" })
 	in.exec(`UPDATE items SET name = 'Latest'`)
 	in.eventually("published", func() bool { return in.name("mug") == "Latest" })
-	in.inOrder()
+	in.checkOrder()
 }

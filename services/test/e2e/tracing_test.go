@@ -62,14 +62,14 @@ func TestTracing_BurstLinksEachTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
 	r.upsert(&catalogv1.Product{Id: "mug", Name: "Mug"})
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Push)
 	const edits = 100
 	for i := range edits {
 		r.exec(`UPDATE driftless.products SET name = $1 WHERE id = 'mug'`, fmt.Sprintf("Edition %d", i))
 	}
 	r.start(topology.Push)
-	r.converged()
+	r.waitConverged()
 	// A message is acknowledged slightly before its span ends.
 	r.stop(topology.Push)
 
@@ -167,7 +167,7 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 	}))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 
 	spans := recorder.Trace(id)
 	tree, err := telemetrytest.Tree(spans, trace.SpanID{})

@@ -39,7 +39,7 @@ func (r *rig) writes() (n int) {
 func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	// Reconciliation must not repair the edit while it is written back.
 	r.stop(topology.Reconciliation)
 	_, prices := r.stripeProduct("mug")
@@ -82,7 +82,7 @@ func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 		return err == nil && o.GetVersion() > order.GetVersion() && o.GetClaim() == nil
 	}, patience, 20*time.Millisecond, "push is done with what was captured")
 	r.start(topology.Reconciliation)
-	r.converged()
+	r.waitConverged()
 	require.Equal(t, before, r.writes(), "the captured change equals Stripe")
 
 	var row string
@@ -94,7 +94,7 @@ func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 	r.upsert(mug("Mug", "1400"))
 	_, err = r.ingest.WaitCaptured(t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(t, err)
-	r.converged()
+	r.waitConverged()
 	p, prices := r.stripeProduct("mug")
 	require.Empty(t, p.Description)
 	require.Equal(t, map[string]string{"sku": "M1"}, p.Metadata)
@@ -110,9 +110,9 @@ func TestWriteBack_WritesEveryEditOfField(t *testing.T) {
 		"shippable": stripeOwned,
 	})
 	require.NoError(t, err)
-	r := newRig(t, unlimited, under(policy, reconciliation.ExtrasIgnore))
+	r := newRig(t, unlimited, withPolicy(policy, reconciliation.ExtrasIgnore))
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	stored := func(column, want string) func() bool {
 		return func() bool {
 			var value string
@@ -136,7 +136,7 @@ func TestWriteBack_WritesEveryEditOfField(t *testing.T) {
 	// Stripe cannot clear the field, and the catalog has no value for it.
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", url.Values{"shippable": {"true"}}))
 	require.Eventually(t, stored("shippable", "true"), patience, 20*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	p, _ := r.stripeProduct("mug")
 	require.Equal(t, "Mug, quick edition 4", p.Name)
 }
