@@ -39,7 +39,7 @@ func TestEvents_ShowWhatChanged(t *testing.T) {
 	require.Equal(t, e, h.get("/v1/events/"+text(e, "id")).ok().body)
 
 	h.post("/v1/products/lamp", "name", "Lantern").ok()
-	require.Equal(t, []string{"product.created", "product.updated"}, h.events(), "what changes nothing makes no event")
+	require.Equal(t, []string{"product.created", "product.updated"}, h.events(), "an update without a change makes no event")
 
 	h.ask(http.MethodDelete, "/v1/products/lamp", nil).ok()
 	e = h.lastEvent()
@@ -79,7 +79,7 @@ func TestListEvents(t *testing.T) {
 		"No such event: 'evt_none'")
 
 	c.advance(29*24*time.Hour + time.Second)
-	require.Equal(t, "price.updated price.created", types(), "thirty days back, no more")
+	require.Equal(t, "price.updated price.created", types(), "at most thirty days back")
 	h.get("/v1/events/"+first).requireRefused(http.StatusNotFound, "resource_missing", "id", "No such event")
 }
 

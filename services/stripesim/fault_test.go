@@ -146,7 +146,7 @@ func TestFaults_RefuseKeyOrUseGivenMessage(t *testing.T) {
 	for _, replayed := range []string{"", "true"} {
 		r := h.ask(http.MethodPost, "/v1/products/lamp", form("name", "Lantern"), "Idempotency-Key", "k")
 		r.requireRefused(402, "tax_code_invalid", "tax_code", "No.")
-		require.Equal(t, replayed, r.header.Get("Idempotent-Replayed"), "it is remembered under the key")
+		require.Equal(t, replayed, r.header.Get("Idempotent-Replayed"), "the refusal is stored for the key")
 	}
 	for _, bad := range []stripesim.Fault{{Status: 500}, {ShouldRetry: "perhaps"}} {
 		bad.Kind = stripesim.FaultRefused
@@ -201,7 +201,7 @@ func TestLockObjects_RefusesConcurrentWrite(t *testing.T) {
 	require.NoError(t, err)
 	slow := make(chan *response)
 	go func() { slow <- h.post("/v1/products/lamp", "name", "Lantern") }()
-	eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first write is at work")
+	eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first write is running")
 	h.post("/v1/products/lamp", "name", "Torch").requireRefused(http.StatusTooManyRequests, "lock_timeout", "",
 		"cannot be accessed right now")
 	h.post("/v1/products/mug", "name", "Cup").ok()

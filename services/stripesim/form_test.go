@@ -22,7 +22,7 @@ func TestParseForm(t *testing.T) {
 	require.Equal(t, "metadata[c]", f.get("metadata").get("c").name)
 	require.Equal(t, []string{"x", "y"}, values(f.get("images")))
 	tiers := f.get("tiers").items()
-	require.Len(t, tiers, 2, "a name that is there already begins the next element")
+	require.Len(t, tiers, 2, "a repeated name begins the next element")
 	require.Equal(t, []string{"5", "1", "inf", ""},
 		[]string{tiers[0].text("up_to"), tiers[0].text("unit"), tiers[1].text("up_to"), tiers[1].text("unit")})
 	require.Equal(t, []string{"j", "k"}, values(f.get("list")), "in the order of the indexes")

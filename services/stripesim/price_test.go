@@ -258,7 +258,7 @@ func TestPrice_Rules(t *testing.T) {
 		t.Log(name)
 		h.post("/v1/prices", c.params...).requireRefused(http.StatusBadRequest, c.code, c.param, c.words)
 	}
-	require.Equal(t, []string{"product.created"}, h.events(), "nothing came of them")
+	require.Equal(t, []string{"product.created"}, h.events(), "they created nothing")
 
 	chosen := h.post("/v1/prices",
 		with(base, "custom_unit_amount[enabled]", "true", "custom_unit_amount[preset]", "500")...).ok()

@@ -269,7 +269,7 @@ func TestProduct_Refusals(t *testing.T) {
 		t.Log(name)
 		h.post(c.path, c.pairs...).requireRefused(http.StatusBadRequest, c.code, c.param, c.words)
 	}
-	require.Len(t, h.events(), 4, "what is refused makes no events")
+	require.Len(t, h.events(), 4, "refused requests make no events")
 }
 
 func TestUpdateProduct_ChangesFieldByField(t *testing.T) {
@@ -285,7 +285,7 @@ func TestUpdateProduct_ChangesFieldByField(t *testing.T) {
 
 	p := h.post("/v1/products/lamp", "name", "Lantern", "metadata[a]", "", "metadata[c]", "3").ok()
 	require.Equal(t, "Lantern", p.at("name"))
-	require.Equal(t, "Bright", p.at("description"), "what is not sent stays")
+	require.Equal(t, "Bright", p.at("description"), "fields that are not sent stay")
 	require.Equal(t, map[string]any{"b": "2", "c": "3"}, p.at("metadata"),
 		"metadata is merged, an empty value removes a key")
 	require.Equal(t, created.at("created"), p.at("created"))

@@ -55,10 +55,10 @@ func TestLimits_DefaultToStripes(t *testing.T) {
 
 	clock.advance(time.Hour)
 	n, _ = h.countAdmitted(http.MethodGet, "/v1/products", "sk_live_1")
-	require.Equal(t, 25, n, "and no more than one second's worth")
+	require.Equal(t, 25, n, "at most one second's worth")
 
 	r := h.ask(http.MethodGet, "/v1/products", nil, "Authorization", "Bearer sk_live_1", "Stripe-Account", "acct_other")
-	require.Equal(t, http.StatusOK, r.status, "another account has limits of its own")
+	require.Equal(t, http.StatusOK, r.status, "another account has its own limits")
 }
 
 func TestLimits_CanBeChanged(t *testing.T) {
@@ -71,7 +71,7 @@ func TestLimits_CanBeChanged(t *testing.T) {
 	}
 	h.sim.SetLimits(stripesim.Limits{PerSecond: 10, PerEndpoint: 2, Burst: 0.1})
 	n, reason := h.countAdmitted(http.MethodGet, "/v1/products", testKey)
-	require.Equal(t, 1, n, "a bucket holds one request at least")
+	require.Equal(t, 1, n, "a bucket holds at least one request")
 	require.Equal(t, "global-rate", reason)
 	clock.advance(100 * time.Millisecond)
 	_, reason = h.countAdmitted(http.MethodGet, "/v1/products", testKey)
@@ -97,7 +97,7 @@ func TestLimits_Concurrency(t *testing.T) {
 			})
 			slow := make(chan *response)
 			go func() { slow <- h.get("/v1/products") }()
-			eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first request is at work")
+			eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first request is running")
 			r := h.get("/v1/products").requireRefused(http.StatusTooManyRequests, "rate_limit", "", "")
 			require.Equal(t, reason, r.header.Get("Stripe-Rate-Limited-Reason"))
 			(<-slow).ok()

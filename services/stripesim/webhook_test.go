@@ -55,7 +55,7 @@ func TestWebhooks_AreGivenUp(t *testing.T) {
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.GivenUp == 1 }, "given up")
 	h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
 	require.Len(t, h.get("/v1/events", "delivery_success", "false").ok().ids(), 1)
-	require.Len(t, h.get("/v1/events", "delivery_success", "true").ok().ids(), 1, "nobody asked for the price")
+	require.Len(t, h.get("/v1/events", "delivery_success", "true").ok().ids(), 1, "no endpoint subscribes to the price")
 }
 
 func TestWebhooks_Registered(t *testing.T) {

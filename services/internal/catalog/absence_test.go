@@ -280,7 +280,7 @@ func TestDiff_ReusesPriceThatMovedAndReturned(t *testing.T) {
 		require.Equal(t, "monthly", representingPrice(sync("cup", moving), "monthly").GetPrice().GetLookupKey())
 		sync("cup")
 		back := representingPrice(sync(productID, moving), "monthly")
-		require.Equal(t, first, back.GetStripeId(), "it is the old one")
+		require.Equal(t, first, back.GetStripeId(), "the old price is reused")
 		require.Equal(t, "monthly", back.GetPrice().GetLookupKey())
 	}
 	require.Len(t, s.PriceIDs("cup"), 1)

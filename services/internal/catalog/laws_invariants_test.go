@@ -250,7 +250,7 @@ func TestDiff_ReusesArchivedPrice(t *testing.T) {
 		apply(t, s, withAmount(change, id, "777"))
 		count := len(s.PriceIDs(productID))
 		apply(t, s, change)
-		require.Len(t, s.PriceIDs(productID), count, "a price was created although an archived one would do")
+		require.Len(t, s.PriceIDs(productID), count, "a price was created although an archived one fits")
 		require.Equal(t, first, representingPrice(s.Observed(productID), id).GetStripeId())
 		apply(t, s, withAmount(change, id, "777"))
 		require.Len(t, s.PriceIDs(productID), count)

@@ -97,7 +97,7 @@ func TestObserve_AnyOrderAndFetchEndInTruth(t *testing.T) {
 		require.Empty(t, gocmp.Diff(trueState(s), held(o), protocmp.Transform()))
 
 		seen := proto.CloneOf(o)
-		require.False(t, catalog.ObserveAll(o, product, prices), "a second look at the same told something new")
+		require.False(t, catalog.ObserveAll(o, product, prices), "a second read of the same state changed something")
 		require.Empty(t, gocmp.Diff(held(seen), held(o), protocmp.Transform()))
 	})
 }
@@ -486,7 +486,7 @@ func TestObservePrice_Results(t *testing.T) {
 				nicknames = append(nicknames, p.GetPrice().GetNickname())
 				require.GreaterOrEqual(t, p.GetSeen(), int64(100))
 				if c.sighting.Partial {
-					require.Contains(t, p.GetPrice().GetCurrencyOptions(), "eur", "what an event does not tell is kept")
+					require.Contains(t, p.GetPrice().GetCurrencyOptions(), "eur", "fields that the event lacks are kept")
 				}
 			}
 			require.Equal(t, c.nickname, nicknames)
@@ -542,7 +542,7 @@ func TestRecordIntents(t *testing.T) {
 			catalog.RecordIntents(o, intent(i+1, true))
 		}
 		require.Len(t, o.GetIntents(), 64)
-		require.NotNil(t, catalog.FindIntent(o, "key0"), "a call whose outcome is unknown was forgotten")
+		require.NotNil(t, catalog.FindIntent(o, "key0"), "a call with unknown outcome was dropped")
 		require.Nil(t, catalog.FindIntent(o, "key1"))
 		require.NotNil(t, catalog.FindIntent(o, "key100"))
 	})
@@ -581,6 +581,6 @@ func TestManageMetadata(t *testing.T) {
 
 	left := o()
 	catalog.ManageMetadata(left, change("metadata", "prices.metadata"))
-	require.Equal(t, []string{"old"}, left.GetManagedMetadata(), "what is not written is not ours")
+	require.Equal(t, []string{"old"}, left.GetManagedMetadata(), "keys that are not written are not managed")
 	require.Equal(t, []string{catalog.PriceMarker}, left.GetPrices()[0].GetManagedMetadata())
 }

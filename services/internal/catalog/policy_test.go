@@ -189,7 +189,7 @@ func TestResolve_OwnersAndActions(t *testing.T) {
 			require.Equal(t, c.want == catalog.Repair, len(r.Steps(observed)) > 0)
 
 			overruled := catalog.Resolve(p, desired, observed, catalog.Exceptions{Overwrite: []string{"description"}})
-			require.Equal(t, catalog.Repair, overruled.Decisions[0].Action, "a person has the last word")
+			require.Equal(t, catalog.Repair, overruled.Decisions[0].Action, "the operator's decision wins")
 			require.NotEmpty(t, overruled.Steps(observed))
 			left := catalog.Resolve(p, desired, observed, catalog.Exceptions{Leave: []string{"description"}})
 			require.Empty(t, left.Steps(observed))

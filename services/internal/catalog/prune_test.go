@@ -148,7 +148,7 @@ func TestPrune_FitsOneMessage(t *testing.T) {
 			require.ElementsMatch(t, stripeIDs(whole), stripeIDs(oneByOne))
 			size := proto.Size(oneByOne)
 			seen := proto.CloneOf(oneByOne)
-			require.False(t, catalog.ObserveAll(seen, product, prices[:301]), "a second look tells nothing new")
+			require.False(t, catalog.ObserveAll(seen, product, prices[:301]), "a second read changes nothing")
 			require.Less(t, size, 768<<10)
 		})
 	}
@@ -163,7 +163,7 @@ func TestObservePrice_IgnoresArchivedPricesOfOthers(t *testing.T) {
 	}
 	before := proto.CloneOf(o)
 	require.Equal(t, catalog.Unchanged, catalog.ObservePrice(o, event(listed(1, false, "", ""), 100)))
-	require.Empty(t, gocmp.Diff(before, o, protocmp.Transform()), "nothing is to be written")
+	require.Empty(t, gocmp.Diff(before, o, protocmp.Transform()), "nothing must be written")
 	require.Equal(t, catalog.Applied, catalog.ObservePrice(o, event(listed(2, true, "", ""), 100)),
 		"no read is needed for what Diff leaves alone")
 	require.False(t, o.GetWhole())
@@ -226,7 +226,7 @@ func TestObservePrice_DisownsCopiedMark(t *testing.T) {
 			mended := listed(2, true, "mug-usd", "")
 			mended.Seen++
 			require.Equal(t, catalog.Applied, catalog.ObservePrice(o, mended))
-			require.True(t, archived(), "another mark is a word of its own")
+			require.True(t, archived(), "another mark is kept")
 		})
 	}
 }

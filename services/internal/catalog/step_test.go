@@ -52,7 +52,7 @@ func TestIdempotencyKey_IsEqualForEqualStepsOnly(t *testing.T) {
 					c.generation,
 				})
 			if other, ok := seen[key]; ok {
-				require.Equal(t, other, content, "two calls have one key")
+				require.Equal(t, other, content, "two calls have the same key")
 			}
 			seen[key] = content
 		}

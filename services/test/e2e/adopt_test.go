@@ -110,7 +110,7 @@ func TestAdopt_Walkthrough(t *testing.T) {
 	dir := t.TempDir()
 	out, code := r.driftless(dir, "adopt", "plan")
 	require.Equal(t, 1, code)
-	require.Contains(t, out, "driftless scan", "it says what to do first")
+	require.Contains(t, out, "driftless scan", "the error names the first step")
 
 	file := filepath.Join(dir, "adopt.yaml")
 	ran := map[string]int{}
@@ -138,12 +138,12 @@ func TestAdopt_Walkthrough(t *testing.T) {
 			require.Contains(t, string(text), "name_only")
 			require.Contains(t, string(text), "price_differs plate-eur")
 			_, code = r.driftless(dir, command[1:]...)
-			require.Equal(t, 1, code, "a file that may have been reviewed is not written over")
+			require.Equal(t, 1, code, "a file that may have been reviewed is not overwritten")
 			require.NoError(t,
 				os.WriteFile(file, bytes.ReplaceAll(text, []byte("approve: false"), []byte("approve: true")), 0o600))
 		case "plan":
 			if ran["plan"] == 1 {
-				require.Equal(t, 2, code, "the new product is still to be created")
+				require.Equal(t, 2, code, "the new product is not created yet")
 				require.Contains(t, out, "new")
 			} else {
 				require.Zero(t, code, out)
@@ -169,14 +169,14 @@ func TestAdopt_Walkthrough(t *testing.T) {
 	}
 	old, err := r.stripe.Prices.Get(dearerPrice, nil)
 	require.NoError(t, err)
-	require.False(t, old.Active, "replaced, as was approved")
+	require.False(t, old.Active, "replaced, as approved")
 	untouched, _ := r.stripe.Products.Get(stranger, nil)
 	require.Empty(t, untouched.Metadata)
 	n := 0
 	for list := r.stripe.Products.List(&stripe.ProductListParams{}); list.Next(); {
 		n++
 	}
-	require.Equal(t, 6, n, "five of the catalog, and a stranger: none twice")
+	require.Equal(t, 6, n, "five of the catalog and one foreign product, none twice")
 
 	// An adopted product is repaired like any other.
 	_, err = r.stripe.Products.Update(bySKU, &stripe.ProductParams{Name: stripe.String("By hand")})

@@ -94,7 +94,7 @@ func TestDrift_EditInStripeIsRepaired(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 	r.waitConverged()
 	p, _ := r.stripeProduct("mug")
-	require.Equal(t, map[string]string{"sku": "M1", "theirs": "1"}, p.Metadata, "metadata of others is left alone")
+	require.Equal(t, map[string]string{"sku": "M1", "theirs": "1"}, p.Metadata, "metadata of others stays")
 	require.Eventually(t, func() bool {
 		kinds := ""
 		for _, e := range r.history("mug") {
@@ -213,7 +213,7 @@ func TestDeadLetter_HasStripesMessage(t *testing.T) {
 	r.waitConverged()
 	resp, err := r.control.ListDeadLetters(t.Context(), connect.NewRequest(&controlv1.ListDeadLettersRequest{}))
 	require.NoError(t, err)
-	require.Empty(t, resp.Msg.GetDeadLetters(), "a newer change that fits clears the letter")
+	require.Empty(t, resp.Msg.GetDeadLetters(), "a later change that fits closes the letter")
 }
 
 func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {

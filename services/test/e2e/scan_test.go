@@ -25,7 +25,7 @@ func (r *rig) runScan(after uint64, meanwhile func()) *meshv1.ScanReport {
 		report := r.lastScan()
 		switch {
 		case report.GetId() == resp.Msg.GetId() && report.GetFinishedAt() != nil:
-			require.Zero(r.t, after, "the scan was over too soon")
+			require.Zero(r.t, after, "the scan ended too early")
 			return report
 		case after > 0 && report.GetId() == resp.Msg.GetId() && report.GetProducts() >= after:
 			after = 0

@@ -106,7 +106,7 @@ func TestUp_GivesEachServiceItsSecretsOnly(t *testing.T) {
 	arguments, password, _ := strings.Cut(string(out), "\n")
 	require.Contains(t, arguments, "--dbname=postgres://")
 	require.NotContains(t, arguments, connection.Password)
-	require.Equal(t, connection.Password, strings.TrimSpace(password), "psql knows it all the same")
+	require.Equal(t, connection.Password, strings.TrimSpace(password), "psql has the password anyway")
 	require.NotContains(t, p.log.String(), connection.Password)
 	require.NotContains(t, p.log.String(), p.At.Token)
 	p.stop()

@@ -236,7 +236,7 @@ func TestSignatures_EvictedStatesAreRestored(t *testing.T) {
 		thief.put(topology.StreamCatalog, topology.CatalogSubject("default", lane, "mug"), forgedMug(),
 			topology.MaxStatesPerProduct)
 	}
-	require.Empty(t, r.desiredAmount(), "the true states are pushed out")
+	require.Empty(t, r.desiredAmount(), "the authentic states are evicted")
 	r.stop(topology.Ingestion)
 	r.start(topology.Ingestion)
 	r.start(topology.Push)

@@ -96,7 +96,7 @@ func TestTracing_BurstLinksEachTrace(t *testing.T) {
 					for _, l := range s.Links {
 						linked = linked || l.SpanContext.TraceID().String() == by
 					}
-					require.True(t, linked, "the attribute is for searching; the link is what Jaeger follows")
+					require.True(t, linked, "the attribute is for searching; Jaeger follows the link")
 				}
 			}
 			if applied {
@@ -179,7 +179,7 @@ func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 			s.Status.Code == codes.Error && of(s, telemetry.RetryDelayKey) != "" &&
 				of(s, telemetry.OutcomeKey) == telemetry.OutcomeRetry
 	}
-	require.True(t, retried, "a failed attempt says when the next one is")
+	require.True(t, retried, "a failed attempt has the time of the next one")
 	for _, name := range []string{
 		"capture", "send dead", "process dead", "replay dead letter", "send command",
 		"process command", "POST /stripe/webhook",

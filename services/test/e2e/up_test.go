@@ -53,7 +53,7 @@ func TestUp_WithStripeKeySeedsNothing(t *testing.T) {
 	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
 		cmd.Env = append(cmd.Env, "STRIPE_API_KEY="+key, "STRIPE_API_BASE=http://"+listener.Addr().String())
 	})
-	require.Equal(t, "0", p.ask(countProducts), "the sample catalog is not for an account of Stripe's")
+	require.Equal(t, "0", p.ask(countProducts), "the sample catalog is not written to a real Stripe account")
 }
 
 func TestUp_RefusesSimulatorDataForStripe(t *testing.T) {
@@ -75,7 +75,7 @@ func TestUp_SeedsEmptyCatalogAndEndsWithPostgres(t *testing.T) {
 	p.stop()
 
 	p = up(t, data)
-	require.Equal(t, "1", p.ask(countProducts), "what is there is not mixed with samples")
+	require.Equal(t, "1", p.ask(countProducts), "an existing catalog gets no samples")
 	first, _, _ := strings.Cut(p.ask(`SELECT pg_read_file('postmaster.pid')`), "\n")
 	pid, err := strconv.Atoi(first)
 	require.NoError(t, err)
