@@ -10,10 +10,6 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// ProductMarker is the metadata key under which a Stripe product with another id carries its catalog id. The mark finds
-// the link again even if Driftless's records are lost.
-const ProductMarker = "driftless_product"
-
 // StripeID returns the id under which Stripe holds the product, or would hold it.
 func StripeID(o *catalogv1.Observed) string { return cmp.Or(o.GetStripeId(), o.GetProductId()) }
 
@@ -77,18 +73,6 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 	return nil
 }
 
-// MaxMetadata is the maximum number of metadata keys that Stripe accepts on an object.
-const MaxMetadata = 50
-
-// MetadataKeys returns how many metadata keys Driftless writes on the product under the given Stripe id.
-func MetadataKeys(p *catalogv1.Product, stripeID string) int {
-	n := len(p.GetMetadata())
-	if _, has := p.GetMetadata()[ProductMarker]; !has && stripeID != p.GetId() {
-		n++
-	}
-	return n
-}
-
 func adoptable(change *catalogv1.ProductChange, a Adoption, prices []PriceSighting) error {
 	taken := map[string]string{}
 	for _, id := range slices.Sorted(maps.Keys(a.Prices)) {
@@ -134,24 +118,3 @@ func StructureDiffers(change *catalogv1.ProductChange, id string, held *catalogv
 	}
 	return nil, false
 }
-
-// productMetadata returns the metadata that the product must hold, and whether Driftless may remove other keys that it
-// manages. The mark is written even if the mapping leaves metadata to others.
-func (d *differ) productMetadata() (want map[string]string, managed bool) {
-	managed = d.managed("metadata")
-	if managed {
-		want = d.want.GetMetadata()
-	}
-	if d.isLinked() {
-		want = maps.Clone(want)
-		if want == nil {
-			want = map[string]string{}
-		}
-		want[ProductMarker] = d.productID
-	}
-	return want, managed
-}
-
-// isLinked reports whether the product must carry its mark in Stripe. A product that has left the catalog keeps the
-// metadata that it has.
-func (d *differ) isLinked() bool { return d.stripeID != d.productID && !d.deleted }

@@ -10,10 +10,6 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// PriceMarker is the metadata key under which a Stripe price carries its catalog id. Stripe does not let callers choose
-// the id of a price.
-const PriceMarker = "driftless_price"
-
 // Canonical returns a copy of a product in the form that Stripe would return: defaults written out, equal values spelt
 // equally, prices in the order of their ids.
 func Canonical(p *catalogv1.Product) *catalogv1.Product {

@@ -38,7 +38,7 @@ type ProductSighting struct {
 	Updated int64
 	// Seen is the second of Stripe's clock of the observation: the answer's Date, or the event's created.
 	Seen int64
-	// Fetched means that the sighting answers a request made after the recorded state was learnt. Such an answer is the
+	// Fetched means that the sighting answers a request made after the state was recorded. Such an answer is the
 	// truth of that moment. It is false for events.
 	Fetched bool
 }
@@ -319,14 +319,14 @@ func SeenEvent(o *catalogv1.Observed, id string) bool {
 	return slices.Contains(o.GetRecentEvents(), id)
 }
 
-// RememberEvent records that a Stripe event has been taken into account.
+// RememberEvent records in place that a Stripe event is part of the observed state. The oldest events are dropped.
 func RememberEvent(o *catalogv1.Observed, id string) {
 	o.RecentEvents = append(o.RecentEvents, id)
 	o.RecentEvents = o.RecentEvents[max(0, len(o.RecentEvents)-maxEvents):]
 }
 
-// RecordIntents remembers calls about to be made. One already recorded under its key is replaced. Calls whose
-// outcome is not known are never forgotten.
+// RecordIntents records calls in place before they are made. An intent with the same key is replaced. Intents without a
+// known outcome are never dropped.
 func RecordIntents(o *catalogv1.Observed, intents ...*catalogv1.Intent) {
 	for _, intent := range intents {
 		o.Intents = slices.DeleteFunc(o.Intents,
@@ -343,7 +343,7 @@ func RecordIntents(o *catalogv1.Observed, intents ...*catalogv1.Intent) {
 	})
 }
 
-// FindIntent returns the recorded call of an idempotency key, nil if there is none.
+// FindIntent returns the intent with an idempotency key, nil if there is none.
 func FindIntent(o *catalogv1.Observed, key string) *catalogv1.Intent {
 	for _, i := range o.GetIntents() {
 		if key != "" && i.GetIdempotencyKey() == key {

@@ -121,7 +121,7 @@ func trueState(s *catalogtest.Stripe) *catalogv1.Observed {
 	return held(o)
 }
 
-// held returns the recorded objects without the times at which they were learnt.
+// held returns the recorded objects without the times at which they were seen.
 func held(o *catalogv1.Observed) *catalogv1.Observed {
 	out := &catalogv1.Observed{ProductId: o.GetProductId(), Product: catalog.Canonical(o.GetProduct())}
 	for _, p := range o.GetPrices() {

@@ -72,7 +72,7 @@ func (Operation) EnumDescriptor() ([]byte, []int) {
 	return file_driftless_catalog_v1_change_proto_rawDescGZIP(), []int{0}
 }
 
-// How ingestion learnt of a state.
+// The origin of a state.
 type Source int32
 
 const (
