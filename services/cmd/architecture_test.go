@@ -62,7 +62,7 @@ func layout(t *testing.T) map[string]int {
 	folder := regexp.MustCompile(`^[a-z/]+/$`)
 	lines := map[string]int{}
 	for number, line := range strings.Split(section, "\n")[1:] {
-		for _, name := range strings.Fields(line) {
+		for name := range strings.FieldsSeq(line) {
 			if !folder.MatchString(name) {
 				break
 			}

@@ -86,8 +86,10 @@ func TestJournal_KeepsState(t *testing.T) { //nolint:tparallel // one process af
 			"Authorization", "Bearer sk_live_1").ok()
 		before = look(h)
 	})
-	for _, process := range []string{"second process",
-		"third process"} { // the third reads the journal that the second compacted
+	for _, process := range []string{
+		"second process",
+		"third process",
+	} { // the third reads the journal that the second compacted
 		t.Run(process, func(t *testing.T) {
 			h := start(t, cfg)
 			after = look(h)

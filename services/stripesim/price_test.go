@@ -26,8 +26,10 @@ func TestPrice_Amounts(t *testing.T) {
 	}{
 		{"unit_amount", "1250", number("1250"), "1250"},
 		{"unit_amount", "0", number("0"), "0"},
-		{"unit_amount", "9007199254740993", number("9007199254740993"),
-			"9007199254740993"}, // a float cannot represent it
+		{
+			"unit_amount", "9007199254740993", number("9007199254740993"),
+			"9007199254740993",
+		}, // a float cannot represent it
 		{"unit_amount_decimal", "1250", number("1250"), "1250"},
 		{"unit_amount_decimal", "012.50", nil, "12.5"},
 		{"unit_amount_decimal", "123456789.123456789012", nil, "123456789.123456789012"},

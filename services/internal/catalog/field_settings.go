@@ -59,8 +59,10 @@ var productFields = []field[*catalogv1.Product]{
 
 // priceIdentity are the fields of a price that Stripe never changes. Another value means another Stripe price.
 var priceIdentity = []field[*catalogv1.Price]{
-	{"billing_scheme",
-		func(p *catalogv1.Price) []setting { return textSettings("billing_scheme", p.GetBillingScheme()) }},
+	{
+		"billing_scheme",
+		func(p *catalogv1.Price) []setting { return textSettings("billing_scheme", p.GetBillingScheme()) },
+	},
 	{"currency", func(p *catalogv1.Price) []setting { return textSettings("currency", p.GetCurrency()) }},
 	{
 		"custom_unit_amount",

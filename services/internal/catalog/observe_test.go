@@ -486,7 +486,7 @@ func TestObservePrice_Results(t *testing.T) {
 				nicknames = append(nicknames, p.GetPrice().GetNickname())
 				require.GreaterOrEqual(t, p.GetSeen(), int64(100))
 				if c.sighting.Partial {
-					require.Contains(t, p.GetPrice().GetCurrencyOptions(), "eur", "fields that the event lacks are kept")
+					require.Contains(t, p.GetPrice().GetCurrencyOptions(), "eur", "fields missing in the event stay")
 				}
 			}
 			require.Equal(t, c.nickname, nicknames)

@@ -28,8 +28,11 @@ func TestNewPolicy_RefusesInvalidRules(t *testing.T) {
 		"a decimal amount":          {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes this field"},
 		"metadata with a bare star": {"metadata.*", catalog.Rule{}, "must end in a metadata key"},
 		"a star in between":         {"metadata.a*b", catalog.Rule{}, "must end in a metadata key"},
-		"Driftless's own key": {"prices.metadata.driftless_price", catalog.Rule{},
-			"Driftless itself writes this"},
+		"Driftless's own key": {
+			"prices.metadata.driftless_price",
+			catalog.Rule{},
+			"Driftless itself writes this",
+		},
 		"unknown owner": {
 			"url",
 			catalog.Rule{Owner: "me"},

@@ -113,7 +113,8 @@ func reuseKey(p *catalogv1.ObservedPrice) string {
 // dropBeyondLimit drops the oldest prices once the later ones exceed a number of bytes, and reports whether it dropped
 // any. Dropping is incremental: the result equals that of one call with all prices.
 func dropBeyondLimit(prices []*catalogv1.ObservedPrice, most int,
-	drop map[*catalogv1.ObservedPrice]bool) (dropped bool) {
+	drop map[*catalogv1.ObservedPrice]bool,
+) (dropped bool) {
 	slices.SortFunc(prices, latestFirst)
 	size := 0
 	for _, p := range prices {

@@ -47,8 +47,8 @@ func (s setting) nestedIn(field string) setting {
 func (s setting) param() Param {
 	names := s.names()
 	name := names[0]
-	for _, n := range names[1:] {
-		name += "[" + n + "]"
+	if len(names) > 1 {
+		name += "[" + strings.Join(names[1:], "][") + "]"
 	}
 	return Param{Name: name, Value: s.value, PriceRef: s.priceRef}
 }

@@ -171,7 +171,8 @@ func newPushBench(ctx context.Context, sim stripesim.Config, limits budget.Limit
 		return b, err
 	}
 	b.close = append(b.close, server.Close)
-	return b, b.createMesh(ctx, server.URL(), 1, sim)
+	err = b.createMesh(ctx, server.URL(), 1, sim)
+	return b, err
 }
 
 // createMesh creates the mesh on a NATS server, or on a cluster with that many replicas, and starts the simulator.
