@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ func (a thief) put(stream, subject string, body proto.Message, n int) {
 		observed, err := a.mesh.JetStream().KeyValue(a.t.Context(), topology.BucketObserved)
 		require.NoError(a.t, err)
 		entry, err := observed.Get(a.t.Context(), "default.evil")
-		return err == nil && string(entry.Value()) == string(data)
+		return err == nil && bytes.Equal(entry.Value(), data)
 	}, patience, tick)
 	for range n {
 		require.NoError(a.t, a.conn.PublishMsg(&nats.Msg{
