@@ -222,7 +222,7 @@ func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	db := c.database()
 	cfg, err := db.PoolConfig()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the setting
+		return nil, err
 	}
 	cfg.MaxConns = 8
 	// Postgres keeps a generic plan as long as the connection lives, also one from when the tables were small. It

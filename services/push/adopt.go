@@ -34,7 +34,7 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 	}
 	switch unadoptable := new(unadoptableError); {
 	case change.GetProduct() == nil:
-		err = &unadoptableError{fmt.Errorf("the catalog holds no product %s", adopt.GetProductId())}
+		err = &unadoptableError{fmt.Errorf("the catalog has no product %s", adopt.GetProductId())}
 	default:
 		if err = p.link(ctx, change, adopt); err != nil && !errors.As(err, &unadoptable) {
 			err = fmt.Errorf("adopt %s as product %s: %w", adopt.GetStripeId(), adopt.GetProductId(), err)
@@ -161,7 +161,7 @@ func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed, no
 		return stripeapi.Classify(err)
 	}
 	if seen.Product != nil {
-		return &unadoptableError{fmt.Errorf("Stripe holds a product under the catalog's id %s already",
+		return &unadoptableError{fmt.Errorf("Stripe already has a product with the catalog's id %s",
 			observed.GetProductId())}
 	}
 	return nil

@@ -208,7 +208,7 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 			r.push()
 			r.adopt("early", &meshv1.Adopt{ProductId: "mug", StripeId: stripeID})
 			require.Contains(t, r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED, "mug").GetDetail(),
-				"the catalog holds no product mug")
+				"the catalog has no product mug")
 			linked, err := r.mesh.Links().Product(t.Context(), "default", stripeID)
 			require.NoError(t, err)
 			require.Empty(t, linked)
@@ -266,13 +266,13 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 		require.Contains(t,
 			r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED, adopt.GetProductId()).GetDetail(), want)
 	}
-	refused("Stripe holds a product under the catalog's id mug already", &meshv1.Adopt{
+	refused("Stripe already has a product with the catalog's id mug", &meshv1.Adopt{
 		ProductId: "mug",
 		StripeId:  first,
 	})
-	refused("Stripe holds no product prod_nowhere", &meshv1.Adopt{ProductId: "cup", StripeId: "prod_nowhere"})
+	refused("Stripe has no product prod_nowhere", &meshv1.Adopt{ProductId: "cup", StripeId: "prod_nowhere"})
 	refused("the catalog has, or had, a product of the id mug itself", &meshv1.Adopt{ProductId: "cup", StripeId: "mug"})
-	refused("differs from cup-one in what Stripe never changes (unit_amount)", &meshv1.Adopt{
+	refused("differs from cup-one in fields that Stripe never changes (unit_amount)", &meshv1.Adopt{
 		ProductId: "cup",
 		StripeId:  first,
 		Prices:    map[string]string{"cup-one": price},
@@ -292,7 +292,7 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 	active, archived := r.prices(first)
 	require.Equal(t, 1, active)
 	require.Equal(t, 1, archived, "replaced, as was approved")
-	refused("product cup stands for "+first+" in Stripe already", &meshv1.Adopt{ProductId: "cup", StripeId: second})
+	refused("product cup is already linked to "+first+" in Stripe", &meshv1.Adopt{ProductId: "cup", StripeId: second})
 
 	// The catalog gets a product of the id that stands for another: it must not be written to.
 	require.NoError(t, r.mesh.Resume(t.Context(), topology.PushLive))

@@ -76,7 +76,7 @@ func (c control) statusOfMesh(ctx context.Context, out *controlv1.GetStatusRespo
 		return err
 	}
 	if out.Reads, err = budget.Reads(ctx, c.mesh.Budget(c.Account)); err != nil {
-		return err //nolint:wrapcheck // it says what it read
+		return err
 	}
 	if out.Guard, err = c.guard(ctx); err != nil {
 		return err

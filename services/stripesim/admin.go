@@ -1,6 +1,6 @@
 package stripesim
 
-// The admin API exists only in the simulator: Stripe has nothing like it. The package's documentation lists it.
+// The admin API exists only in the simulator; Stripe has nothing like it. The package's documentation lists its calls.
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// idAnswer names what was made.
+// idAnswer has the id of a new object.
 type idAnswer struct {
 	ID string `json:"id"`
 }
@@ -20,7 +20,7 @@ func (s *Sim) admin() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			r.Body = http.MaxBytesReader(w, r.Body, largestBody)
+			r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 			v, err := h(r)
 			writeAdmin(w, v, err)
 		})
@@ -117,7 +117,7 @@ func readJSON[T any](r *http.Request) (T, error) {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(&v); err != nil {
-		return v, badRequest(fmt.Errorf("the request's body is not what is wanted here: %w", err))
+		return v, badRequest(fmt.Errorf("the request's body is invalid: %w", err))
 	}
 	return v, nil
 }

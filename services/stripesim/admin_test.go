@@ -36,7 +36,8 @@ func TestAdmin(t *testing.T) {
 	require.NotContains(t, h.get("/v1/prices").ok().ids(), inline)
 	require.NoError(t, a.DeletePrice(ctx, inline))
 
-	h.keyed("driftless-1", "/v1/products/lamp", "name", "x").refused(http.StatusTooManyRequests, "rate_limit", "", "")
+	h.keyed("driftless-1", "/v1/products/lamp", "name", "x").requireRefused(http.StatusTooManyRequests, "rate_limit",
+		"", "")
 	h.keyed("driftless-1", "/v1/products/lamp", "name", "x").ok()
 	h.post("/v1/products", "id", "desk", "name", "Desk").ok()
 	faults, err := a.Faults(ctx)
@@ -89,7 +90,7 @@ func TestAdmin(t *testing.T) {
 	require.ErrorContains(t, err, "call the Stripe simulator")
 }
 
-func TestRunServesUntilToldToStop(t *testing.T) {
+func TestRun_ServesUntilContextEnds(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// identity is who makes a request, and whose objects it is about.
+// identity is who makes a request, and the account and mode of the objects that it uses.
 type identity struct {
 	account  string
 	live     bool
@@ -18,7 +18,7 @@ type identity struct {
 
 var apiVersion = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?$`)
 
-// keyMode tells the mode of a key, and whether it is a restricted one.
+// keyMode returns the mode of a key, and whether the key is restricted.
 func keyMode(key string) (live, restricted, ok bool) {
 	for prefix, mode := range map[string][2]bool{
 		"sk_test_": {false, false}, "sk_live_": {true, false}, "rk_test_": {false, true}, "rk_live_": {true, true},
@@ -30,7 +30,7 @@ func keyMode(key string) (live, restricted, ok bool) {
 	return false, false, false
 }
 
-// mask shows of a key what Stripe shows in its messages.
+// mask returns the part of a key that Stripe shows in its messages.
 func mask(key string) string {
 	if len(key) < 12 {
 		return "****"
@@ -39,7 +39,13 @@ func mask(key string) string {
 }
 
 func unauthorized(code, message string) *refusal {
-	return &refusal{status: http.StatusUnauthorized, kind: typeInvalid, code: code, message: message, unsaved: true}
+	return &refusal{
+		status:       http.StatusUnauthorized,
+		kind:         typeInvalid,
+		code:         code,
+		message:      message,
+		keepsKeyFree: true,
+	}
 }
 
 func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
@@ -66,7 +72,7 @@ func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
 	}
 	live, restricted, ok := keyMode(key)
 	id := identity{account: s.cfg.Account, live: live, key: key}
-	// With no list of keys there is nobody to say what a restricted key may do but its name.
+	// Without a list of keys, only the name of a restricted key defines what it may do.
 	id.readOnly = restricted && len(s.cfg.APIKeys) == 0 && strings.Contains(key, "readonly")
 	if ok && len(s.cfg.APIKeys) > 0 {
 		at := slices.IndexFunc(s.cfg.APIKeys,
@@ -84,7 +90,7 @@ func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
 	if of := r.Header.Get("Stripe-Account"); of != "" && of != id.account {
 		if !strings.HasPrefix(of, "acct_") || len(s.cfg.Accounts) > 0 && !slices.Contains(s.cfg.Accounts, of) {
 			return identity{}, &refusal{
-				status: http.StatusForbidden, kind: typeInvalid, code: "account_invalid", unsaved: true,
+				status: http.StatusForbidden, kind: typeInvalid, code: "account_invalid", keepsKeyFree: true,
 				message: "The provided key '" + mask(key) + "' does not have access to account '" + of +
 					"' (or that account does not exist). " +
 					"Application access may have been revoked.",
@@ -95,7 +101,7 @@ func (s *Sim) authenticate(r *http.Request) (identity, *refusal) {
 	return id, nil
 }
 
-// permit refuses writes to a key that may only read.
+// permit refuses writes with a key that may only read.
 func (id identity) permit(op *operation) *refusal {
 	if !id.readOnly || op.method == http.MethodGet {
 		return nil
@@ -103,21 +109,21 @@ func (id identity) permit(op *operation) *refusal {
 	return id.forbidden(op)
 }
 
-// forbidden is Stripe's answer to a restricted key that lacks a permission.
+// forbidden returns Stripe's answer to a restricted key that lacks a permission.
 func (id identity) forbidden(op *operation) *refusal {
 	needs := op.permission + "_write"
 	if op.method == http.MethodGet {
 		needs = op.permission + "_read"
 	}
 	return &refusal{
-		status: http.StatusForbidden, kind: typeInvalid, unsaved: true,
+		status: http.StatusForbidden, kind: typeInvalid, keepsKeyFree: true,
 		message: "The provided key '" + mask(id.key) +
 			"' does not have the required permissions for this endpoint on account '" + id.account +
 			"'. Having the '" + needs + "' permission would allow this request to continue.",
 	}
 }
 
-// revoked is Stripe's answer to a key that was rolled or deleted.
+// revoked returns Stripe's answer to a key that was rolled or deleted.
 func (id identity) revoked() *refusal {
 	return unauthorized("api_key_expired", "Expired API Key provided: "+mask(id.key))
 }

@@ -10,16 +10,18 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestKeys(t *testing.T) {
+func TestAuth_Keys(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	as := func(authorization, method, path string, pairs ...string) *response {
 		return h.ask(method, path, form(pairs...), "Authorization", authorization)
 	}
-	as("", http.MethodGet, "/v1/products").refused(http.StatusUnauthorized, "", "", "You did not provide an API key")
-	as("Bearer nonsense_key_1", http.MethodGet, "/v1/products").refused(http.StatusUnauthorized, "", "",
+	as("", http.MethodGet, "/v1/products").requireRefused(http.StatusUnauthorized, "", "",
+		"You did not provide an API key")
+	as("Bearer nonsense_key_1", http.MethodGet, "/v1/products").requireRefused(http.StatusUnauthorized, "", "",
 		"Invalid API Key provided: nonsense")
-	as("Bearer pk_test_1", http.MethodGet, "/v1/products").refused(http.StatusUnauthorized, "secret_key_required", "",
+	as("Bearer pk_test_1", http.MethodGet, "/v1/products").requireRefused(http.StatusUnauthorized,
+		"secret_key_required", "",
 		"publishable")
 	as("Basic "+base64.StdEncoding.EncodeToString([]byte("sk_test_1:")), http.MethodGet, "/v1/products").ok()
 	for key, live := range map[string]bool{
@@ -31,17 +33,19 @@ func TestKeys(t *testing.T) {
 		require.Equal(t, live, as("Bearer "+key, http.MethodPost, "/v1/products", "name", "x").ok().at("livemode"))
 	}
 	as("Bearer rk_test_readonly", http.MethodGet, "/v1/products").ok()
-	as("Bearer rk_test_readonly", http.MethodPost, "/v1/products", "name", "x").refused(http.StatusForbidden, "", "",
+	as("Bearer rk_test_readonly", http.MethodPost, "/v1/products", "name", "x").requireRefused(http.StatusForbidden, "",
+		"",
 		"'rak_product_write' permission")
 	as("Bearer sk_live_1", http.MethodPost, "/v1/products", "id", "lamp", "name", "Lamp").ok()
-	as("Bearer sk_test_1", http.MethodGet, "/v1/products/lamp").refused(http.StatusNotFound, "resource_missing", "id",
+	as("Bearer sk_test_1", http.MethodGet, "/v1/products/lamp").requireRefused(http.StatusNotFound, "resource_missing",
+		"id",
 		"No such product: 'lamp'; a similar object exists in live mode, but a test mode key was used")
 	require.Equal(t, stripesim.DefaultAccount, as("Bearer sk_test_1", http.MethodGet, "/v1/account").ok().text("id"))
-	as("Bearer sk_test_1", http.MethodGet, "/v1/customers").refused(http.StatusNotFound, "", "",
+	as("Bearer sk_test_1", http.MethodGet, "/v1/customers").requireRefused(http.StatusNotFound, "", "",
 		"Unrecognized request URL (GET: /v1/customers)")
 }
 
-func TestRestrictedKeys(t *testing.T) {
+func TestAuth_RestrictedKeys(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{
 		Accounts: []string{"acct_known"},
@@ -56,30 +60,31 @@ func TestRestrictedKeys(t *testing.T) {
 	}
 	as("sk_test_all", http.MethodPost, "/v1/products", "id", "lamp", "name", "Lamp").ok()
 	as("rk_test_read", http.MethodGet, "/v1/products/lamp").ok()
-	as("rk_test_read", http.MethodPost, "/v1/products/lamp", "name", "x").refused(http.StatusForbidden, "", "",
+	as("rk_test_read", http.MethodPost, "/v1/products/lamp", "name", "x").requireRefused(http.StatusForbidden, "", "",
 		"'rak_product_write' permission")
-	as("rk_test_read", http.MethodPost, "/v1/prices", "product", "lamp").refused(http.StatusForbidden, "", "",
+	as("rk_test_read", http.MethodPost, "/v1/prices", "product", "lamp").requireRefused(http.StatusForbidden, "", "",
 		"'rak_plan_write' permission")
-	as("sk_test_unknown", http.MethodGet, "/v1/products").refused(http.StatusUnauthorized, "", "",
+	as("sk_test_unknown", http.MethodGet, "/v1/products").requireRefused(http.StatusUnauthorized, "", "",
 		"Invalid API Key provided: sk_test_***nown")
 	require.Equal(t, "acct_2", as("sk_test_other", http.MethodGet, "/v1/account").ok().text("id"))
-	as("sk_test_other", http.MethodGet, "/v1/products/lamp").refused(http.StatusNotFound, "resource_missing", "id",
+	as("sk_test_other", http.MethodGet, "/v1/products/lamp").requireRefused(http.StatusNotFound, "resource_missing",
+		"id",
 		"No such product")
 	h.ask(http.MethodGet, "/v1/products", nil, "Authorization", "Bearer sk_test_all", "Stripe-Account",
 		"acct_known").ok()
 	h.ask(http.MethodGet, "/v1/products", nil, "Authorization", "Bearer sk_test_all", "Stripe-Account", "acct_none").
-		refused(http.StatusForbidden, "account_invalid", "", "does not have access to account 'acct_none'")
+		requireRefused(http.StatusForbidden, "account_invalid", "", "does not have access to account 'acct_none'")
 }
 
-func TestBadConfigurations(t *testing.T) {
+func TestNew_RefusesBadConfiguration(t *testing.T) {
 	t.Parallel()
 	for words, cfg := range map[string]stripesim.Config{
 		"must start with sk_test_":    {APIKeys: []stripesim.APIKey{{Key: "key"}}},
 		"must start with http":        {Webhooks: []stripesim.Webhook{{URL: "localhost:8081"}}},
 		"needs a secret to sign with": {Webhooks: []stripesim.Webhook{{URL: "http://localhost:8081"}}},
-		`API version "new" is none`:   {APIVersion: "new"},
+		`"new" is not an API version`: {APIVersion: "new"},
 		"there is no fault":           {Faults: []stripesim.Fault{{Kind: "x"}}},
-		"of the webhook http://x is non": {
+		"of the webhook http://x is not an API version": {
 			Webhooks: []stripesim.Webhook{{URL: "http://x", Secrets: []string{"s"}, APIVersion: "x"}},
 		},
 	} {

@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// A page in a browser must not wipe or edit what the simulator holds, nor read it.
+// A page in a browser must not delete, edit or read the simulator's state.
 func TestRun_RefusesWebPages(t *testing.T) {
 	t.Parallel()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -17,9 +17,9 @@ import (
 type Admin struct {
 	// BaseURL is the simulator's address, such as http://127.0.0.1:12111.
 	BaseURL string
-	// HTTPClient is http.DefaultClient if nil.
+	// HTTPClient sends the requests. Defaults to http.DefaultClient.
 	HTTPClient *http.Client
-	// Account and Live choose what the Dashboard's calls work on, as in Dashboard.
+	// Account and Live choose the account and mode for the Dashboard's calls, as in Dashboard.
 	Account string
 	Live    bool
 	Silent  bool
@@ -32,7 +32,7 @@ func (a Admin) AddFault(ctx context.Context, f Fault) (Fault, error) {
 	return out, err
 }
 
-// Faults are those that are set, with how often each has struck.
+// Faults returns the faults that are set, with how often each has struck.
 func (a Admin) Faults(ctx context.Context) ([]Fault, error) {
 	var out []Fault
 	err := a.json(ctx, http.MethodGet, "/_sim/faults", nil, &out)
@@ -49,7 +49,7 @@ func (a Admin) ClearFaults(ctx context.Context) error {
 	return a.json(ctx, http.MethodDelete, "/_sim/faults", nil, nil)
 }
 
-// Requests returns the write requests that the simulator received, oldest first, as far as it kept them.
+// Requests returns the recorded write requests, oldest first. The simulator keeps a limited number.
 func (a Admin) Requests(ctx context.Context, f RequestFilter) ([]Request, error) {
 	q := url.Values{}
 	for name, v := range map[string]string{"object": f.Object, "operation": f.Operation, "key_prefix": f.KeyPrefix} {
@@ -65,7 +65,7 @@ func (a Admin) Requests(ctx context.Context, f RequestFilter) ([]Request, error)
 	return out, err
 }
 
-// ClearRequests forgets the requests.
+// ClearRequests deletes the recorded requests.
 func (a Admin) ClearRequests(ctx context.Context) error {
 	return a.json(ctx, http.MethodDelete, "/_sim/requests", nil, nil)
 }
@@ -82,7 +82,7 @@ func (a Admin) ResetStats(ctx context.Context) error {
 	return a.json(ctx, http.MethodDelete, "/_sim/stats", nil, nil)
 }
 
-// Limits are the rate limits in force.
+// Limits returns the rate limits in force.
 func (a Admin) Limits(ctx context.Context) (Limits, error) {
 	var out Limits
 	err := a.json(ctx, http.MethodGet, "/_sim/limits", nil, &out)
@@ -94,41 +94,41 @@ func (a Admin) SetLimits(ctx context.Context, l Limits) error {
 	return a.json(ctx, http.MethodPut, "/_sim/limits", l, nil)
 }
 
-// Reset forgets everything but the simulator's configuration.
+// Reset deletes everything except the simulator's configuration.
 func (a Admin) Reset(ctx context.Context) error {
 	return a.json(ctx, http.MethodPost, "/_sim/reset", nil, nil)
 }
 
-// CreateProduct makes a product at the Dashboard and returns its id.
+// CreateProduct creates a product in the Dashboard and returns its id.
 func (a Admin) CreateProduct(ctx context.Context, params url.Values) (string, error) {
 	return a.dashboard(ctx, http.MethodPost, "/products", nil, params)
 }
 
-// EditProduct changes a product at the Dashboard.
+// EditProduct changes a product in the Dashboard.
 func (a Admin) EditProduct(ctx context.Context, id string, params url.Values) error {
 	_, err := a.dashboard(ctx, http.MethodPost, "/products/"+url.PathEscape(id), nil, params)
 	return err
 }
 
-// DeleteProduct deletes a product that has no prices at the Dashboard; withPrices deletes its prices first.
+// DeleteProduct deletes a product without prices in the Dashboard. withPrices deletes its prices first.
 func (a Admin) DeleteProduct(ctx context.Context, id string, withPrices bool) error {
 	_, err := a.dashboard(ctx, http.MethodDelete, "/products/"+url.PathEscape(id),
 		url.Values{"with_prices": {strconv.FormatBool(withPrices)}}, nil)
 	return err
 }
 
-// CreatePrice makes a price and returns its id; an inline one is made as a checkout does: no list shows it.
+// CreatePrice creates a price and returns its id. An inline price is created as a checkout does, so no list shows it.
 func (a Admin) CreatePrice(ctx context.Context, params url.Values, inline bool) (string, error) {
 	return a.dashboard(ctx, http.MethodPost, "/prices", url.Values{"inline": {strconv.FormatBool(inline)}}, params)
 }
 
-// EditPrice changes what can be changed of a price.
+// EditPrice changes a price.
 func (a Admin) EditPrice(ctx context.Context, id string, params url.Values) error {
 	_, err := a.dashboard(ctx, http.MethodPost, "/prices/"+url.PathEscape(id), nil, params)
 	return err
 }
 
-// DeletePrice deletes a price that is not the default of its product, as only the Dashboard can.
+// DeletePrice deletes a price that is not the default of its product. Only the Dashboard can do that.
 func (a Admin) DeletePrice(ctx context.Context, id string) error {
 	_, err := a.dashboard(ctx, http.MethodDelete, "/prices/"+url.PathEscape(id), nil, nil)
 	return err

@@ -5,16 +5,16 @@ import (
 	"sort"
 )
 
-// collection keeps objects in the order of their creation. What it holds is never modified, only replaced, so that
-// a reader may keep it after the account's lock is gone.
+// collection keeps objects in the order of their creation. Its objects are never modified, only replaced, so a reader
+// may keep one after it releases the account's lock.
 type collection[T any] struct {
 	at    map[string]int
 	items []*T // nil where an object was deleted
-	// gone are the places of deleted objects: a list's cursor may still name one.
-	gone map[string]int
-	// newest is the latest second in which one was created, and disordered says that one was put behind a newer one:
+	// tombstones are the places of deleted objects. The cursor of a list may still name one.
+	tombstones map[string]int
+	// latest is the latest second of creation. disordered means that an object was appended after a later one, because
 	// the clock was set back.
-	newest     int64
+	latest     int64
 	disordered bool
 }
 
@@ -25,8 +25,8 @@ func (p *product) second() int64 { return p.Created }
 func (p *price) second() int64   { return p.Created }
 func (e *event) second() int64   { return e.Created }
 
-// since is the place of the first object created in or after a second; ok is false if the order of creation does not
-// tell it.
+// since returns the place of the first object created in or after a second. ok is false if the order of creation does
+// not determine it.
 func (c *collection[T]) since(second int64) (place int, ok bool) {
 	if c.disordered {
 		return 0, false
@@ -55,12 +55,12 @@ func (c *collection[T]) put(id string, v *T) {
 		return
 	}
 	if c.at == nil {
-		c.at, c.gone = map[string]int{}, map[string]int{}
+		c.at, c.tombstones = map[string]int{}, map[string]int{}
 	}
-	delete(c.gone, id)
+	delete(c.tombstones, id)
 	if d, ok := any(v).(dated); ok && v != nil {
-		c.disordered = c.disordered || d.second() < c.newest
-		c.newest = max(c.newest, d.second())
+		c.disordered = c.disordered || d.second() < c.latest
+		c.latest = max(c.latest, d.second())
 	}
 	c.at[id] = len(c.items)
 	c.items = append(c.items, v)
@@ -73,32 +73,32 @@ func (c *collection[T]) remove(id string) {
 	}
 	c.items[i] = nil
 	delete(c.at, id)
-	c.gone[id] = i
+	c.tombstones[id] = i
 }
 
-// bury remembers that there was an object of this id.
-func (c *collection[T]) bury(id string) {
+// addTombstone records that an object with this id existed.
+func (c *collection[T]) addTombstone(id string) {
 	c.put(id, nil)
 	c.remove(id)
 }
 
 func (c *collection[T]) wasDeleted(id string) bool {
-	_, ok := c.gone[id]
+	_, ok := c.tombstones[id]
 	return ok
 }
 
-// place returns where an object is, or was, in the order of creation.
+// place returns the place of an object in the order of creation, even if it was deleted.
 func (c *collection[T]) place(id string) (int, bool) {
 	if i, ok := c.at[id]; ok {
 		return i, true
 	}
-	i, ok := c.gone[id]
+	i, ok := c.tombstones[id]
 	return i, ok
 }
 
 func (c *collection[T]) len() int { return len(c.at) }
 
-// places returns those of the ids that exist, oldest first.
+// places returns the places of the ids that exist, oldest first.
 func (c *collection[T]) places(ids []string) []int {
 	out := make([]int, 0, len(ids))
 	for _, id := range ids {

@@ -19,8 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// openAPI is Stripe's OpenAPI document, as JSON Schema: closed, so that a field that Stripe does not have is a
-// failure.
+// openAPI is Stripe's OpenAPI document as JSON Schema. The schemas are closed, so that an unknown field is a failure.
 var openAPI = sync.OnceValues(func() (*contract, error) {
 	d := json.NewDecoder(bytes.NewReader(embedded.OpenAPISpec))
 	d.UseNumber()
@@ -54,8 +53,8 @@ type specPath struct {
 	methods map[string]any
 }
 
-// toJSONSchema rewrites OpenAPI 3.0 schemas in place: nullable becomes a type of its own, and an object with
-// properties has no others.
+// toJSONSchema converts OpenAPI 3.0 schemas in place: nullable becomes a type of its own, and an object with properties
+// has no others.
 func toJSONSchema(v any) {
 	switch v := v.(type) {
 	case []any:
@@ -83,7 +82,7 @@ func toJSONSchema(v any) {
 	}
 }
 
-// operation finds the operation that a request is an instance of.
+// operation returns the operation of a request.
 func (c *contract) operation(method, path string) (string, bool) {
 	best, found := "", false
 	for _, p := range c.paths {
@@ -116,7 +115,7 @@ func (c *contract) check(method, path string, status int, body []byte) error {
 		if status == http.StatusOK {
 			return fmt.Errorf("%s %s is no operation of Stripe's", method, path)
 		}
-		// What is not there answers in the same form of error as what is.
+		// An answer without an object has the same form of error.
 		method, pattern = http.MethodGet, "/v1/products"
 	}
 	if status != http.StatusOK {
@@ -143,7 +142,7 @@ func (c *contract) validate(pointer string, value any) error {
 	return schema.Validate(current(value))
 }
 
-// events checks what an event shows of its object, which the document leaves open.
+// events checks the object of an event, which the document leaves open.
 func (c *contract) events(v any) error {
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -168,9 +167,9 @@ func (c *contract) events(v any) error {
 	return c.validate("/components/schemas/"+kind, shown)
 }
 
-// current renders the products of an answer as the document's version of the API does. The document is newer than
-// 2025-03-31: it calls features marketing_features, and has no type of a product, no aggregate_usage and no
-// trial_period_days of a price.
+// current renders the products of an answer in the document's version of the API, which is later than 2025-03-31. The
+// version has marketing_features instead of features. Products have no type there, and prices no aggregate_usage and no
+// trial_period_days.
 func current(v any) any {
 	switch v := v.(type) {
 	case []any:
@@ -199,7 +198,7 @@ func current(v any) any {
 	}
 }
 
-// checkingTransport fails the test on an answer that Stripe would not give.
+// checkingTransport fails the test if Stripe would not give an answer.
 type checkingTransport struct {
 	t    *testing.T
 	next http.RoundTripper
@@ -226,12 +225,12 @@ func (c *checkingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-func TestAnswersHaveEveryFieldOfStripes(t *testing.T) {
+func TestAnswers_HaveEveryFieldOfStripe(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{APIVersion: "2026-08-26.dahlia"})
-	id := h.made("/v1/products", "name", "Lamp", "default_price_data[currency]", "usd",
+	id := h.create("/v1/products", "name", "Lamp", "default_price_data[currency]", "usd",
 		"default_price_data[unit_amount]", "100")
-	h.made("/v1/webhook_endpoints", "url", "http://127.0.0.1:1/hook", "enabled_events[]", "coupon.created")
+	h.create("/v1/webhook_endpoints", "url", "http://127.0.0.1:1/hook", "enabled_events[]", "coupon.created")
 	price := h.get("/v1/products/" + id).ok().text("default_price")
 	for _, c := range []struct {
 		schema string
@@ -261,15 +260,15 @@ func TestAnswersHaveEveryFieldOfStripes(t *testing.T) {
 	}
 }
 
-// The check must be able to fail: each of these is a right answer with one thing wrong.
-func TestCheckRejectsWrongAnswers(t *testing.T) {
+// The check must be able to fail: each case is a right answer with one error.
+func TestContractCheck_RejectsWrongAnswers(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	product := h.post("/v1/products", "name", "Lamp", "id", "lamp").ok().raw
 	price := h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100", "recurring[interval]",
 		"month").ok().raw
 	events := h.get("/v1/events").ok().raw
-	refused := h.get("/v1/products/none").refused(http.StatusNotFound, "resource_missing", "id",
+	refused := h.get("/v1/products/none").requireRefused(http.StatusNotFound, "resource_missing", "id",
 		"No such product: 'none'").raw
 	document, err := openAPI()
 	require.NoError(t, err)

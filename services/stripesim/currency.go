@@ -2,7 +2,7 @@ package stripesim
 
 import "strings"
 
-// currencies are the codes that Stripe knows (https://docs.stripe.com/currencies, and the constants of stripe-go).
+// currencies are the codes that Stripe accepts (https://docs.stripe.com/currencies, and the constants of stripe-go).
 var currencies = func() map[string]bool {
 	codes := strings.Fields(`
 		aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd btn bwp byn bzd cad cdf

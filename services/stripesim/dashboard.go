@@ -6,22 +6,22 @@ import (
 	"net/url"
 )
 
-// Dashboard is a person at Stripe's Dashboard: no limits, no faults, no idempotency keys. What it does makes events,
-// as at Stripe. Parameters have the names of the API's.
+// Dashboard acts as a person in Stripe's Dashboard: no limits, no faults, no idempotency keys. Its changes make events,
+// as at Stripe. Parameters have the names of the API's parameters.
 type Dashboard struct {
 	sim *Sim
-	// Account to work on; Config.Account if empty.
+	// Account is the account to work on. Defaults to Config.Account.
 	Account string
-	// Live works on live mode's objects instead of test mode's.
+	// Live selects the objects of live mode instead of test mode.
 	Live bool
-	// Silent leaves no events, and so no webhooks: as of what happened longer ago than Stripe remembers.
+	// Silent makes no events, and so no webhooks, as if the change were older than Stripe's event log.
 	Silent bool
 }
 
-// Dashboard works on the account of the configuration, in test mode, unless told otherwise.
+// Dashboard returns a Dashboard for the account of the configuration in test mode. Its fields select others.
 func (s *Sim) Dashboard() *Dashboard { return &Dashboard{sim: s} }
 
-// CreateProduct makes a product and returns its id.
+// CreateProduct creates a product and returns its id.
 func (d *Dashboard) CreateProduct(params url.Values) (string, error) {
 	return d.id(d.post("/v1/products", params, false))
 }
@@ -32,7 +32,7 @@ func (d *Dashboard) EditProduct(id string, params url.Values) error {
 	return err
 }
 
-// DeleteProduct deletes a product that has no prices; withPrices deletes its prices first.
+// DeleteProduct deletes a product without prices. withPrices deletes its prices first.
 func (d *Dashboard) DeleteProduct(id string, withPrices bool) error {
 	op := deleteProductOp
 	if withPrices {
@@ -42,12 +42,12 @@ func (d *Dashboard) DeleteProduct(id string, withPrices bool) error {
 	return err
 }
 
-// CreatePrice makes a price and returns its id. An inline one is made as a checkout does: no list shows it.
+// CreatePrice creates a price and returns its id. An inline price is created as a checkout does, so no list shows it.
 func (d *Dashboard) CreatePrice(params url.Values, inline bool) (string, error) {
 	return d.id(d.post("/v1/prices", params, inline))
 }
 
-// EditPrice changes what can be changed of a price.
+// EditPrice changes a price.
 func (d *Dashboard) EditPrice(id string, params url.Values) error {
 	_, err := d.post("/v1/prices/"+url.PathEscape(id), params, false)
 	return err
@@ -83,7 +83,7 @@ var (
 func (t *tx) deletePrice(c *call) (any, *refusal) {
 	p := t.prices.get(c.id)
 	if p == nil {
-		return nil, t.noSuch(c, "price")
+		return nil, t.notFound(c, "price")
 	}
 	if of := t.products.get(p.Product); of != nil && of.DefaultPrice == p.ID {
 		return nil, refuse("", "", "This price cannot be deleted because it is the default price of its product.")
@@ -95,7 +95,7 @@ func (t *tx) deletePrice(c *call) (any, *refusal) {
 func (t *tx) deleteProductWithPrices(c *call) (any, *refusal) {
 	p := t.products.get(c.id)
 	if p == nil {
-		return nil, t.noSuch(c, "product")
+		return nil, t.notFound(c, "product")
 	}
 	if p.DefaultPrice != "" {
 		without := *p

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// decimalPlaces is how many places after the point Stripe keeps of an amount.
-const decimalPlaces = 12
+// maxDecimalPlaces is the number of places after the point that Stripe keeps of an amount.
+const maxDecimalPlaces = 12
 
-// decimal is a number of minor units without needless zeros, such as "1250" or "0.000000000001"; empty for none.
-// It is text from the request to the answer: no digit can get lost.
+// decimal is a number of minor units without needless zeros, such as "1250" or "0.000000000001". It is empty if there
+// is none. It stays text from the request to the answer, so that no digit can get lost.
 type decimal string
 
-// parseDecimal reads a number that is not negative.
+// parseDecimal parses a number that is not negative.
 func parseDecimal(s string, places int) (decimal, bool) {
 	whole, fraction, point := strings.Cut(s, ".")
 	if whole == "" && fraction == "" || point && fraction == "" || !digits(whole) || !digits(fraction) ||
@@ -46,7 +46,7 @@ func (d decimal) whole() (int64, bool) {
 	return n, err == nil
 }
 
-// integer renders the number as a field like unit_amount: null if there is no whole number to say.
+// integer renders the number for a field like unit_amount: null if it is not a whole number.
 func (d decimal) integer() *int64 {
 	if n, ok := d.whole(); ok {
 		return &n
@@ -54,7 +54,7 @@ func (d decimal) integer() *int64 {
 	return nil
 }
 
-// text renders the number as a field like unit_amount_decimal.
+// text renders the number for a field like unit_amount_decimal.
 func (d decimal) text() *string {
 	if d == "" {
 		return nil

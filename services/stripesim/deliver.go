@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// deliveriesAtOnce is how many webhooks are on their way at the same time. Their order is not kept, as at Stripe.
-const deliveriesAtOnce = 16
+// maxDeliveries is the maximum number of concurrent webhooks. Their order is not kept, as at Stripe.
+const maxDeliveries = 16
 
-// heldFor is how long a webhook that is to be overtaken waits for the next one.
-const heldFor = 2 * time.Second
+// reorderDelay is how long a webhook that is to be overtaken waits for the next one.
+const reorderDelay = 2 * time.Second
 
-// settled says that the delivery of an event to an endpoint has ended.
-type settled struct {
+// deliveryEnd is the end of the delivery of an event to an endpoint.
+type deliveryEnd struct {
 	Event    string `json:"event"`
 	Endpoint string `json:"endpoint"`
 	Failed   bool   `json:"failed,omitempty"`
@@ -31,24 +31,24 @@ type delivery struct {
 	due             time.Time
 	begun           time.Time
 	attempt         int
-	// struck: a fault has had its turn.
-	struck bool
-	held   time.Time // since when it waits to be overtaken
-	place  int       // in the queue
+	// isFaulted means that a fault has already been applied.
+	isFaulted bool
+	waiting   time.Time // since when it waits to be overtaken
+	place     int       // in the queue
 }
 
-// deliverer brings events to webhook endpoints, until each has answered with a 2xx.
+// deliverer delivers events to webhook endpoints until each has answered with a 2xx.
 type deliverer struct {
 	sim  *Sim
 	wake chan struct{}
 
-	mu    sync.Mutex
-	queue deliveries
-	held  map[string][]*delivery // by endpoint
+	mu      sync.Mutex
+	queue   deliveries
+	waiting map[string][]*delivery // by endpoint
 }
 
 func newDeliverer(s *Sim) *deliverer {
-	return &deliverer{sim: s, wake: make(chan struct{}, 1), held: map[string][]*delivery{}}
+	return &deliverer{sim: s, wake: make(chan struct{}, 1), waiting: map[string][]*delivery{}}
 }
 
 func (d *deliverer) add(store *store, e *event) {
@@ -63,8 +63,8 @@ func (d *deliverer) add(store *store, e *event) {
 func (d *deliverer) push(x *delivery) {
 	d.mu.Lock()
 	heap.Push(&d.queue, x)
-	if !x.held.IsZero() {
-		d.held[x.endpoint] = append(d.held[x.endpoint], x)
+	if !x.waiting.IsZero() {
+		d.waiting[x.endpoint] = append(d.waiting[x.endpoint], x)
 	}
 	d.mu.Unlock()
 	d.nudge()
@@ -80,10 +80,10 @@ func (d *deliverer) nudge() {
 func (d *deliverer) clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.queue, d.held = nil, map[string][]*delivery{}
+	d.queue, d.waiting = nil, map[string][]*delivery{}
 }
 
-// next takes what is due, or says how long to wait for it.
+// next returns a delivery that is due, or how long to wait for one.
 func (d *deliverer) next(now time.Time) (*delivery, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -94,19 +94,19 @@ func (d *deliverer) next(now time.Time) (*delivery, time.Duration) {
 		return nil, wait
 	}
 	x, _ := heap.Pop(&d.queue).(*delivery)
-	if !x.held.IsZero() {
-		d.held[x.endpoint] = slices.DeleteFunc(d.held[x.endpoint], func(held *delivery) bool { return held == x })
-		x.held = time.Time{}
+	if !x.waiting.IsZero() {
+		d.waiting[x.endpoint] = slices.DeleteFunc(d.waiting[x.endpoint], func(w *delivery) bool { return w == x })
+		x.waiting = time.Time{}
 	}
 	return x, 0
 }
 
-// overtaken makes the deliveries due that a delivery to the endpoint has overtaken: those that waited when it was sent.
-func (d *deliverer) overtaken(endpoint string, sent time.Time) {
+// releaseWaiting releases the deliveries that a delivery to the endpoint has overtaken. These waited when it was sent.
+func (d *deliverer) releaseWaiting(endpoint string, sent time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.held[endpoint] = slices.DeleteFunc(d.held[endpoint], func(x *delivery) bool {
-		if x.held.After(sent) {
+	d.waiting[endpoint] = slices.DeleteFunc(d.waiting[endpoint], func(x *delivery) bool {
+		if x.waiting.After(sent) {
 			return false
 		}
 		x.due = time.Now()
@@ -116,18 +116,18 @@ func (d *deliverer) overtaken(endpoint string, sent time.Time) {
 	d.nudge()
 }
 
-// run delivers until ctx ends, and waits for what is on its way.
+// run delivers until ctx ends, and waits for the running deliveries.
 func (d *deliverer) run(ctx context.Context) {
-	transport := &http.Transport{MaxIdleConnsPerHost: deliveriesAtOnce, IdleConnTimeout: time.Minute}
+	transport := &http.Transport{MaxIdleConnsPerHost: maxDeliveries, IdleConnTimeout: time.Minute}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{
 		Transport: transport, Timeout: d.sim.cfg.WebhookTimeout,
-		// A redirection is a failure, to Stripe.
+		// Stripe counts a redirect as a failure.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	var atWork sync.WaitGroup
 	defer atWork.Wait()
-	free := make(chan struct{}, deliveriesAtOnce)
+	free := make(chan struct{}, maxDeliveries)
 	for {
 		x, wait := d.next(time.Now())
 		if x == nil {
@@ -159,12 +159,12 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	if x.begun.IsZero() {
 		x.begun = time.Now()
 	}
-	l := x.store.letter(x.event, x.endpoint)
+	l := x.store.renderDelivery(x.event, x.endpoint)
 	if l == nil {
-		d.settle(x, true)
+		d.finish(x, true)
 		return
 	}
-	twice, ok := d.strike(x, l)
+	twice, ok := d.applyFaults(x, l)
 	if !ok {
 		return
 	}
@@ -173,10 +173,10 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	if err == nil && twice {
 		err = d.send(ctx, client, l)
 	}
-	defer d.overtaken(x.endpoint, sent)
+	defer d.releaseWaiting(x.endpoint, sent)
 	if err == nil {
 		d.sim.stats.webhook(func(w *WebhookStats) { w.Delivered++ })
-		d.settle(x, false)
+		d.finish(x, false)
 		return
 	}
 	if ctx.Err() != nil {
@@ -188,23 +188,23 @@ func (d *deliverer) deliver(ctx context.Context, client *http.Client, x *deliver
 	if time.Since(x.begun) >= d.sim.cfg.WebhookGiveUp {
 		d.sim.log.WarnContext(ctx, "webhook given up", "event", x.event, "url", l.url, "attempts", x.attempt+1,
 			"error", err)
-		d.settle(x, true)
+		d.finish(x, true)
 		return
 	}
 	pause := min(d.sim.cfg.WebhookFirstRetry<<min(x.attempt, 20), d.sim.cfg.WebhookLongestRetry)
 	x.attempt++
 	x.due = time.Now().Add(pause)
-	d.sim.log.DebugContext(ctx, "webhook failed, will be tried again", "event", x.event, "url", l.url,
+	d.sim.log.DebugContext(ctx, "webhook failed; it will be retried", "event", x.event, "url", l.url,
 		"attempt", x.attempt, "in", pause, "error", err)
 	d.push(x)
 }
 
-// strike lets the faults of webhooks have their turn. It returns false if the delivery is not to be made now.
-func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
-	if x.struck {
+// applyFaults applies the faults of webhooks. It returns ok false if the delivery must not be made now.
+func (d *deliverer) applyFaults(x *delivery, l *outgoing) (twice, ok bool) {
+	if x.isFaulted {
 		return false, true
 	}
-	x.struck = true
+	x.isFaulted = true
 	struck := d.sim.faults.strike(delivering, occasion{event: l.kind, objects: l.objects})
 	if len(struck) == 0 {
 		return false, true
@@ -214,12 +214,12 @@ func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
 		return true, true
 	case FaultWebhookLost:
 		d.sim.stats.webhook(func(w *WebhookStats) { w.Lost++ })
-		d.settle(x, true)
+		d.finish(x, true)
 	case FaultWebhookReordered:
 		wait := f.Delay
-		setDefault(&wait, heldFor)
-		x.held = time.Now()
-		x.due = x.held.Add(wait)
+		setDefault(&wait, reorderDelay)
+		x.waiting = time.Now()
+		x.due = x.waiting.Add(wait)
 		d.push(x)
 	default:
 		x.due = time.Now().Add(f.Delay)
@@ -228,7 +228,7 @@ func (d *deliverer) strike(x *delivery, l *letter) (twice, ok bool) {
 	return false, false
 }
 
-func (d *deliverer) send(ctx context.Context, client *http.Client, l *letter) error {
+func (d *deliverer) send(ctx context.Context, client *http.Client, l *outgoing) error {
 	r, err := l.request(ctx, d.sim.cfg.Clock())
 	if err != nil {
 		return err
@@ -247,7 +247,7 @@ func (d *deliverer) send(ctx context.Context, client *http.Client, l *letter) er
 	return nil
 }
 
-func (d *deliverer) settle(x *delivery, failed bool) {
+func (d *deliverer) finish(x *delivery, failed bool) {
 	if failed {
 		d.sim.stats.webhook(func(w *WebhookStats) { w.GivenUp++ })
 	}
@@ -258,9 +258,13 @@ func (d *deliverer) settle(x *delivery, failed bool) {
 	if !x.store.pending[x.event][x.endpoint] {
 		return
 	}
-	s := settled{Event: x.event, Endpoint: x.endpoint, Failed: failed}
-	x.store.settle(s)
-	if err := d.sim.write(&record{Account: x.store.account, Live: x.store.live, Settled: []settled{s}}); err != nil {
+	s := deliveryEnd{Event: x.event, Endpoint: x.endpoint, Failed: failed}
+	x.store.endDelivery(s)
+	if err := d.sim.write(&record{
+		Account: x.store.account,
+		Live:    x.store.live,
+		Settled: []deliveryEnd{s},
+	}); err != nil {
 		d.sim.log.Error(
 			"webhook delivered, but not noted: it will be delivered again after a restart", "event", x.event,
 			"error", err)
@@ -270,7 +274,7 @@ func (d *deliverer) settle(x *delivery, failed bool) {
 // deliveries is a queue by due time, for container/heap.
 type deliveries []*delivery
 
-// Len, Less and Swap order it.
+// Len, Less and Swap implement sort.Interface.
 func (q *deliveries) Len() int           { return len(*q) }
 func (q *deliveries) Less(i, j int) bool { return (*q)[i].due.Before((*q)[j].due) }
 
@@ -287,7 +291,7 @@ func (q *deliveries) Push(v any) {
 	*q = append(*q, x)
 }
 
-// Pop takes the last.
+// Pop removes the last delivery.
 func (q *deliveries) Pop() any {
 	old := *q
 	x := old[len(old)-1]

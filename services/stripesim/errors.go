@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// refusal is an answer that is an error, in Stripe's form.
+// refusal is an error answer in Stripe's form.
 type refusal struct {
 	status  int
 	kind    string // error.type
@@ -14,13 +14,13 @@ type refusal struct {
 	message string
 	param   string
 
-	// shouldRetry is the header Stripe-Should-Retry: Stripe's own word on whether the same request may succeed.
+	// shouldRetry is the header Stripe-Should-Retry, with which Stripe states whether the same request may succeed.
 	shouldRetry string
-	// limited is the limiter's reason, for the header Stripe-Rate-Limited-Reason.
-	limited string
-	// unsaved: the request was turned away before its execution began, so its idempotency key stays free.
-	unsaved bool
-	// noRequestID: the request was given up before it got an id.
+	// limitReason is the limiter's reason, for the header Stripe-Rate-Limited-Reason.
+	limitReason string
+	// keepsKeyFree means that the request was refused before its execution began, so its idempotency key stays free.
+	keepsKeyFree bool
+	// noRequestID means that the request was refused before it got an id.
 	noRequestID bool
 }
 
@@ -61,15 +61,15 @@ func (r *refusal) body(requestID string, live bool) errorBody {
 	return errorBody{d}
 }
 
-// invalid refuses a parameter by its look alone: execution never began.
+// invalid refuses a malformed parameter. Execution has not begun.
 func invalid(code, param, format string, args ...any) *refusal {
 	return &refusal{
 		status: http.StatusBadRequest, kind: typeInvalid, code: code, param: param,
-		message: fmt.Sprintf(format, args...), unsaved: true,
+		message: fmt.Sprintf(format, args...), keepsKeyFree: true,
 	}
 }
 
-// refuse ends the execution of a request that the state of the account forbids.
+// refuse ends the execution of a request that the account's state forbids.
 func refuse(code, param, format string, args ...any) *refusal {
 	return &refusal{
 		status:  http.StatusBadRequest,
@@ -80,7 +80,7 @@ func refuse(code, param, format string, args ...any) *refusal {
 	}
 }
 
-// missing refuses a reference to an object that does not exist: 404 if the address names it, 400 if a parameter
+// missing refuses a reference to an object that does not exist: with 404 if the path names it, with 400 if a parameter
 // does.
 func missing(status int, what, id, param string) *refusal {
 	return &refusal{
@@ -91,14 +91,16 @@ func missing(status int, what, id, param string) *refusal {
 
 func rateLimited(reason string) *refusal {
 	return &refusal{
-		status: http.StatusTooManyRequests, kind: typeInvalid, code: "rate_limit", limited: reason, unsaved: true,
-		message: "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
+		status: http.StatusTooManyRequests, kind: typeInvalid, code: "rate_limit", limitReason: reason,
+		keepsKeyFree: true,
+		message:      "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
 	}
 }
 
 func lockTimeout() *refusal {
 	return &refusal{
-		status: http.StatusTooManyRequests, kind: typeInvalid, code: "lock_timeout", unsaved: true, noRequestID: true,
+		status: http.StatusTooManyRequests, kind: typeInvalid, code: "lock_timeout", keepsKeyFree: true,
+		noRequestID: true,
 		shouldRetry: "true",
 		message: "This object cannot be accessed right now because another API request or Stripe process is currently accessing it. " +
 			"If you see this error intermittently, retry the request. If you see this error frequently and are making multiple concurrent " +
@@ -106,8 +108,8 @@ func lockTimeout() *refusal {
 	}
 }
 
-// told is the refusal that a fault asks for.
-func told(f Fault) *refusal {
+// faultRefusal returns the refusal that a fault defines.
+func faultRefusal(f Fault) *refusal {
 	return &refusal{
 		status:      f.Status,
 		kind:        typeInvalid,
@@ -127,7 +129,7 @@ func serverError() *refusal {
 
 func unavailable() *refusal {
 	return &refusal{
-		status: http.StatusServiceUnavailable, kind: typeAPI, unsaved: true,
+		status: http.StatusServiceUnavailable, kind: typeAPI, keepsKeyFree: true,
 		message: "Stripe is currently unavailable. Please try again.",
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// eventsKept is how far back Stripe lists events.
-const eventsKept = 30 * 24 * time.Hour
+// eventRetention is how far back Stripe lists events.
+const eventRetention = 30 * 24 * time.Hour
 
-// event is what is kept of an event: rendered once, in the API version of the account.
+// event is a stored event. It is rendered once, in the API version of the account.
 type event struct {
 	ID       string          `json:"id"`
 	Type     string          `json:"type"`
@@ -21,9 +21,9 @@ type event struct {
 	Object   json.RawMessage `json:"object"`
 	Previous json.RawMessage `json:"previous,omitempty"`
 	Request  eventRequest    `json:"request"`
-	// To are the endpoints that it is to be delivered to.
+	// To are the endpoints that the event is to be delivered to.
 	To []string `json:"to,omitempty"`
-	// Failed is set in a compacted journal for an event whose delivery was given up.
+	// Failed marks, in a compacted journal, an event whose delivery was given up.
 	Failed bool `json:"failed,omitempty"`
 }
 
@@ -50,7 +50,7 @@ type eventData struct {
 	PreviousAttributes json.RawMessage `json:"previous_attributes,omitempty"`
 }
 
-// event tells of a change. previous is nil unless the event is an update.
+// event records a change. previous is nil unless the event is an update.
 func (t *tx) event(c *call, kind string, object any, previous map[string]any) {
 	if c.silent {
 		return
@@ -73,8 +73,8 @@ func (t *tx) event(c *call, kind string, object any, previous map[string]any) {
 	t.putEvent(e)
 }
 
-// changes returns what an update shows of the state before: the fields that differ, with their old values; of
-// hashes, such as metadata, only the keys that differ. It returns nil if nothing differs.
+// changes returns the previous attributes of an update: the fields that differ, with their old values. For hashes, such
+// as metadata, it returns only the keys that differ. It returns nil if nothing differs.
 func changes(before, after any) map[string]any {
 	a, b := encode(before), encode(after)
 	if bytes.Equal(a, b) {
@@ -112,15 +112,15 @@ func isHash(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
 
 func fields(raw json.RawMessage) map[string]json.RawMessage {
 	var out map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &out) // it was encoded a moment ago
+	_ = json.Unmarshal(raw, &out) // it was encoded just before
 	return out
 }
 
-// encode writes one of this package's own values, which cannot fail.
+// encode encodes one of this package's own values, which cannot fail.
 func encode(v any) json.RawMessage {
 	out, err := json.Marshal(v)
 	if err != nil {
-		panic("stripesim: encode: " + err.Error()) //nolint:forbidigo // a mistake in this package
+		panic("stripesim: encode: " + err.Error()) //nolint:forbidigo // a bug in this package
 	}
 	return out
 }
@@ -141,7 +141,7 @@ func (s *store) renderEvent(e *event, version string) eventJSON {
 	return out
 }
 
-// reversion renders a product in another API version than the one it was kept in.
+// reversion renders a product in another API version than the stored one.
 func reversion(raw json.RawMessage, from, to string) json.RawMessage {
 	if (from < marketingFeatures) == (to < marketingFeatures) {
 		return raw
@@ -188,7 +188,7 @@ func (t *tx) listEvents(c *call) (any, *refusal) {
 		types = []string{one}
 	}
 	success, bySuccess := c.form.flag("delivery_success")
-	oldest := c.now.Add(-eventsKept).Unix()
+	oldest := c.now.Add(-eventRetention).Unix()
 	found, more := page.collect(func(e *event) bool {
 		return e.Created >= oldest && within.contains(e.Created) && subscribed(types, e.Type) &&
 			(!bySuccess || success == (len(t.pending[e.ID]) == 0 && !t.failed[e.ID]))
@@ -201,13 +201,14 @@ func (t *tx) listEvents(c *call) (any, *refusal) {
 }
 
 func (t *tx) getEvent(c *call) (any, *refusal) {
-	if e := t.events.get(c.id); e != nil && e.Created >= c.now.Add(-eventsKept).Unix() {
+	if e := t.events.get(c.id); e != nil && e.Created >= c.now.Add(-eventRetention).Unix() {
 		return t.renderEvent(e, e.Version), nil
 	}
 	return nil, missing(http.StatusNotFound, "event", c.id, "id")
 }
 
-// subscribed says whether an event type is among those wanted: names, or patterns like product.*; none means all.
+// subscribed reports whether an event type matches one of the wanted names or patterns, such as product.*. No names
+// match every type.
 func subscribed(wanted []string, kind string) bool {
 	return len(wanted) == 0 || slices.ContainsFunc(wanted, func(w string) bool {
 		prefix, wild := strings.CutSuffix(w, "*")

@@ -11,11 +11,11 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestEventsTellWhatChanged(t *testing.T) {
+func TestEvents_ShowWhatChanged(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "metadata[keep]", "1", "metadata[change]", "2",
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "metadata[keep]", "1", "metadata[change]", "2",
 		"metadata[drop]", "3", "images[]", "https://example.com/1.png")
 	e := h.lastEvent()
 	require.Equal(t, "product.created", text(e, "type"))
@@ -39,7 +39,7 @@ func TestEventsTellWhatChanged(t *testing.T) {
 	require.Equal(t, e, h.get("/v1/events/"+text(e, "id")).ok().body)
 
 	h.post("/v1/products/lamp", "name", "Lantern").ok()
-	require.Equal(t, []string{"product.created", "product.updated"}, h.events(), "what changes nothing makes no event")
+	require.Equal(t, []string{"product.created", "product.updated"}, h.events(), "an update without a change makes no event")
 
 	h.ask(http.MethodDelete, "/v1/products/lamp", nil).ok()
 	e = h.lastEvent()
@@ -53,10 +53,10 @@ func TestListEvents(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	first := text(h.lastEvent(), "id")
 	c.advance(24 * time.Hour)
-	price := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
+	price := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
 	h.post("/v1/prices/"+price, "nickname", "n").ok()
 	types := func(query ...string) string {
 		var out []string
@@ -72,13 +72,15 @@ func TestListEvents(t *testing.T) {
 	require.Equal(t, "price.updated price.created", types("ending_before", first))
 	require.Equal(t, "price.created", types("ending_before", first, "limit", "1"), "the next one")
 	require.Equal(t, "product.created", types("created[lt]", "1790000001"))
-	h.get("/v1/events", "type", "a.b", "types[]", "c.d").refused(http.StatusBadRequest, "parameters_exclusive", "types",
+	h.get("/v1/events", "type", "a.b", "types[]", "c.d").requireRefused(http.StatusBadRequest, "parameters_exclusive",
+		"types",
 		"only specify one")
-	h.get("/v1/events/evt_none").refused(http.StatusNotFound, "resource_missing", "id", "No such event: 'evt_none'")
+	h.get("/v1/events/evt_none").requireRefused(http.StatusNotFound, "resource_missing", "id",
+		"No such event: 'evt_none'")
 
 	c.advance(29*24*time.Hour + time.Second)
-	require.Equal(t, "price.updated price.created", types(), "thirty days back, no more")
-	h.get("/v1/events/"+first).refused(http.StatusNotFound, "resource_missing", "id", "No such event")
+	require.Equal(t, "price.updated price.created", types(), "at most thirty days back")
+	h.get("/v1/events/"+first).requireRefused(http.StatusNotFound, "resource_missing", "id", "No such event")
 }
 
 func TestDashboard(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// expansion is what a request wants to see in full: a tree of field names. A nil expansion wants nothing.
+// expansion is a tree of the field names that a request wants in full. A nil expansion wants nothing.
 type expansion struct{ subs map[string]*expansion }
 
 func (e *expansion) sub(name string) *expansion {
@@ -15,7 +15,7 @@ func (e *expansion) sub(name string) *expansion {
 	return e.subs[name]
 }
 
-// expandable are the fields of each kind of object that can be expanded, and what they then show.
+// expandable are the fields of each kind of object that can be expanded, with the kind of object that they refer to.
 var expandable = map[string]map[string]string{
 	"product":          {"default_price": "price", "tax_code": ""},
 	"price":            {"product": "product", "tiers": "", "currency_options": ""},
@@ -24,8 +24,8 @@ var expandable = map[string]map[string]string{
 	"account":          {},
 }
 
-// deepestExpansion is how many levels deep Stripe expands.
-const deepestExpansion = 4
+// maxExpansionDepth is the maximum depth to which Stripe expands.
+const maxExpansionDepth = 4
 
 func readExpansion(f *field, object string, isList bool) (*expansion, *refusal) {
 	if f == nil {
@@ -34,7 +34,7 @@ func readExpansion(f *field, object string, isList bool) (*expansion, *refusal) 
 	root := &expansion{}
 	for _, item := range f.items() {
 		words := strings.Split(item.value, ".")
-		if len(words) > deepestExpansion {
+		if len(words) > maxExpansionDepth {
 			return nil, invalid("", item.name, "You cannot expand more than 4 levels of a property.")
 		}
 		at, of := root, object

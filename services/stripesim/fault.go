@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// FaultKind is what goes wrong; the package's documentation says what each does.
+// FaultKind is the kind of a failure. The package's documentation describes each.
 type FaultKind string
 
 // Kinds of faults.
@@ -34,58 +34,58 @@ const (
 	FaultWebhookReordered  FaultKind = "webhook_reordered"
 )
 
-// entering are the faults that strike before a request's execution, or its answer whatever that is.
+// entering are the faults that strike before a request's execution, or strike its answer whatever it is.
 var entering = []FaultKind{
 	FaultReset, FaultKeyRevoked, FaultForbidden, FaultRateLimit, FaultLockTimeout, FaultUnavailable, FaultBadGateway,
 	FaultLatency,
 	FaultResponseLost,
 }
 
-// executing are those that strike only if the request is executed.
+// executing are the faults that strike only if the request is executed.
 var executing = []FaultKind{FaultErrorBefore, FaultErrorAfter, FaultRefused}
 
 var delivering = []FaultKind{FaultWebhookLost, FaultWebhookDuplicated, FaultWebhookDelayed, FaultWebhookReordered}
 
 // Fault is a failure on demand.
 type Fault struct {
-	// ID is given by the simulator.
+	// ID is set by the simulator.
 	ID   string    `json:"id,omitempty"`
 	Kind FaultKind `json:"kind"`
-	// Method and Path restrict it to requests; empty means any. In Path, * stands for any characters; it is compared
-	// with the path ("/v1/products/prod_1") and with the operation's ("/v1/products/{id}").
+	// Method and Path restrict the fault to requests. Empty means any. In Path, * matches any characters. Path is
+	// compared with the request's path ("/v1/products/prod_1") and the operation's ("/v1/products/{id}").
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
-	// Object restricts it to requests about an object: by its id in the path, by the id that a product is to get, or
-	// by the product of a price that is to be made. For webhooks, to events about it.
+	// Object restricts the fault to requests about an object: by the id in the path, the id of a new product, or the
+	// product of a new price. For webhooks it restricts the fault to events about the object.
 	Object string `json:"object,omitempty"`
-	// Key restricts it to requests with this API key: of two keys, one may be revoked.
+	// Key restricts the fault to requests with this API key, so that one of two keys can be revoked.
 	Key string `json:"key,omitempty"`
 	// Event restricts a webhook fault to event types, such as "product.*".
 	Event string `json:"event,omitempty"`
-	// Skip lets so many matches pass first.
+	// Skip is the number of matches that pass first.
 	Skip int `json:"skip,omitempty"`
-	// Count is how often it strikes; 0 is always.
+	// Count is the number of strikes. 0 means no limit.
 	Count int `json:"count,omitempty"`
-	// Probability that a match is struck; 0 is always. Seed makes the choice repeatable.
+	// Probability is the probability that a match is struck. 0 means always. Seed makes the choice repeatable.
 	Probability float64 `json:"probability,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
-	// Reason of a rate_limit; ReasonGlobalRate if empty.
+	// Reason is the reason of a rate_limit. Defaults to ReasonGlobalRate.
 	Reason string `json:"reason,omitempty"`
-	// Status of a refused, from 400 to 499, with the code, message and parameter of the error; 400 and a message of the
-	// simulator's own if 0 and empty.
+	// Status is the status of a refused fault, from 400 to 499, with the code, message and parameter of the error.
+	// Defaults to 400 and a message of the simulator.
 	Status  int    `json:"status,omitempty"`
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message,omitempty"`
 	Param   string `json:"param,omitempty"`
-	// ShouldRetry of a refused is its header Stripe-Should-Retry, "true" or "false"; none if empty.
+	// ShouldRetry is the header Stripe-Should-Retry of a refused fault: "true", "false", or empty for none.
 	ShouldRetry string `json:"should_retry,omitempty"`
-	// Delay of latency, webhook_delayed and webhook_reordered, in nanoseconds.
+	// Delay is the delay of latency, webhook_delayed and webhook_reordered, in nanoseconds.
 	Delay time.Duration `json:"delay,omitempty"`
-	// Hits is how often it has struck.
+	// Hits is how often the fault has struck.
 	Hits int `json:"hits"`
 }
 
-// faults are those that are set.
+// faults are the faults that are set.
 type faults struct {
 	mu   sync.Mutex
 	set  []*activeFault
@@ -98,7 +98,7 @@ type activeFault struct {
 	random  *rand.Rand
 }
 
-// occasion is where a fault may strike.
+// occasion is a point at which a fault may strike.
 type occasion struct {
 	method, path, operation string
 	objects                 []string
@@ -109,12 +109,12 @@ type occasion struct {
 func (f *faults) add(fault Fault) (Fault, error) {
 	if !slices.Contains(slices.Concat(entering, executing, delivering), fault.Kind) {
 		return Fault{},
-			fmt.Errorf("simulator: there is no fault %q; there are %v", fault.Kind,
+			fmt.Errorf("simulator: there is no fault %q; the faults are %v", fault.Kind,
 				slices.Concat(entering, executing, delivering))
 	}
 	if fault.Probability < 0 || fault.Probability > 1 {
 		return Fault{},
-			fmt.Errorf("simulator: the probability of a fault is between 0 and 1, not %v", fault.Probability)
+			fmt.Errorf("simulator: the probability of a fault must be between 0 and 1, not %v", fault.Probability)
 	}
 	switch fault.Kind {
 	case FaultRateLimit:
@@ -124,11 +124,12 @@ func (f *faults) add(fault Fault) (Fault, error) {
 		setDefault(&fault.Message, "The simulator was told to refuse this request.")
 		if fault.Status < 400 || fault.Status > 499 {
 			return Fault{},
-				fmt.Errorf("simulator: the status of a refusal is between 400 and 499, not %d", fault.Status)
+				fmt.Errorf("simulator: the status of a refused fault must be between 400 and 499, not %d", fault.Status)
 		}
 		if !slices.Contains([]string{"", "true", "false"}, fault.ShouldRetry) {
 			return Fault{},
-				fmt.Errorf("simulator: should_retry of a refusal is true or false, not %q", fault.ShouldRetry)
+				fmt.Errorf("simulator: should_retry of a refused fault must be true or false, not %q",
+					fault.ShouldRetry)
 		}
 	default:
 	}
@@ -164,7 +165,7 @@ func (f *faults) clear() {
 	f.set = nil
 }
 
-// strike returns the faults of some kinds that strike now: every latency, and at most one of the others.
+// strike returns the faults of the given kinds that strike now: every latency, and at most one other.
 func (f *faults) strike(kinds []FaultKind, o occasion) []Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -201,7 +202,7 @@ func (f *activeFault) fires() bool {
 	return true
 }
 
-// wildcard compares s with a pattern in which * stands for any characters.
+// wildcard reports whether s matches a pattern in which * matches any characters.
 func wildcard(pattern, s string) bool {
 	head, rest, wild := strings.Cut(pattern, "*")
 	if !wild {

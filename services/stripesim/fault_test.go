@@ -10,8 +10,8 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// What each fault does to a request, and whether the request was executed.
-func TestFaultsOfRequests(t *testing.T) {
+// The table has the effect of each fault on a request, and whether the request was executed.
+func TestFaults_OfRequests(t *testing.T) {
 	t.Parallel()
 	for kind, c := range map[stripesim.FaultKind]struct {
 		status   int // 0: no answer
@@ -83,12 +83,12 @@ func TestFaultsOfRequests(t *testing.T) {
 	}
 }
 
-func TestFaultsAreAimed(t *testing.T) {
+func TestFaults_MatchFilters(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	h.made("/v1/products", "id", "mug", "name", "Mug")
-	price := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "mug", "name", "Mug")
+	price := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
 	struck := func(r *response) bool { return r.status == http.StatusServiceUnavailable }
 	for name, c := range map[string]struct {
 		fault        stripesim.Fault
@@ -126,18 +126,18 @@ func TestFaultsAreAimed(t *testing.T) {
 	}
 }
 
-func TestFaults_RefuseOneKeyOrInTheWordsGiven(t *testing.T) {
+func TestFaults_RefuseKeyOrUseGivenMessage(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultKeyRevoked, Key: "sk_test_old"})
 	require.NoError(t, err)
-	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_old").refused(
+	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_old").requireRefused(
 		http.StatusUnauthorized, "api_key_expired", "", "Expired API Key")
 	h.ask(http.MethodGet, "/v1/products/lamp", nil, "Authorization", "Bearer sk_test_new").ok()
 	_, err = h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultForbidden, Path: "/v1/prices*"})
 	require.NoError(t, err)
-	h.get("/v1/prices").refused(http.StatusForbidden, "", "", "Having the 'rak_plan_read' permission")
+	h.get("/v1/prices").requireRefused(http.StatusForbidden, "", "", "Having the 'rak_plan_read' permission")
 	_, err = h.sim.AddFault(stripesim.Fault{
 		Kind: stripesim.FaultRefused, Object: "lamp", Method: http.MethodPost, Status: 402, Code: "tax_code_invalid",
 		Message: "No.", Param: "tax_code", ShouldRetry: "false",
@@ -145,8 +145,8 @@ func TestFaults_RefuseOneKeyOrInTheWordsGiven(t *testing.T) {
 	require.NoError(t, err)
 	for _, replayed := range []string{"", "true"} {
 		r := h.ask(http.MethodPost, "/v1/products/lamp", form("name", "Lantern"), "Idempotency-Key", "k")
-		r.refused(402, "tax_code_invalid", "tax_code", "No.")
-		require.Equal(t, replayed, r.header.Get("Idempotent-Replayed"), "it is remembered under the key")
+		r.requireRefused(402, "tax_code_invalid", "tax_code", "No.")
+		require.Equal(t, replayed, r.header.Get("Idempotent-Replayed"), "the refusal is stored for the key")
 	}
 	for _, bad := range []stripesim.Fault{{Status: 500}, {ShouldRetry: "perhaps"}} {
 		bad.Kind = stripesim.FaultRefused
@@ -155,7 +155,7 @@ func TestFaults_RefuseOneKeyOrInTheWordsGiven(t *testing.T) {
 	}
 }
 
-func TestFaultsComeInNumbers(t *testing.T) {
+func TestFaults_CountAndSkip(t *testing.T) {
 	t.Parallel()
 	pattern := func(f stripesim.Fault) string {
 		f.Kind = stripesim.FaultUnavailable
@@ -179,18 +179,18 @@ func TestFaultsComeInNumbers(t *testing.T) {
 
 	h := start(t, stripesim.Config{})
 	_, err := h.sim.AddFault(stripesim.Fault{Kind: "gremlin"})
-	require.ErrorContains(t, err, `there is no fault "gremlin"; there are`)
+	require.ErrorContains(t, err, `there is no fault "gremlin"; the faults are`)
 	_, err = h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultReset, Probability: 2})
 	require.ErrorContains(t, err, "between 0 and 1")
 	_, err = stripesim.New(stripesim.Config{Faults: []stripesim.Fault{{}}})
 	require.Error(t, err)
 }
 
-func TestObjectsCanBeLocked(t *testing.T) {
+func TestLockObjects_RefusesConcurrentWrite(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{LockObjects: true})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	h.made("/v1/products", "id", "mug", "name", "Mug")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "mug", "name", "Mug")
 	_, err := h.sim.AddFault(stripesim.Fault{
 		Kind:   stripesim.FaultLatency,
 		Object: "lamp",
@@ -201,8 +201,8 @@ func TestObjectsCanBeLocked(t *testing.T) {
 	require.NoError(t, err)
 	slow := make(chan *response)
 	go func() { slow <- h.post("/v1/products/lamp", "name", "Lantern") }()
-	eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first write is at work")
-	h.post("/v1/products/lamp", "name", "Torch").refused(http.StatusTooManyRequests, "lock_timeout", "",
+	eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first write is running")
+	h.post("/v1/products/lamp", "name", "Torch").requireRefused(http.StatusTooManyRequests, "lock_timeout", "",
 		"cannot be accessed right now")
 	h.post("/v1/products/mug", "name", "Cup").ok()
 	h.get("/v1/products/lamp").ok()

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// field is a node of a parsed form: `recurring[interval]=month` is a field "recurring" with a field "interval" in
-// it. A node has a value, or fields of its own, or, in a wrong request, both.
+// field is a node of a parsed form. `recurring[interval]=month` is a field "recurring" that contains a field
+// "interval". A node has a value or fields. In a malformed request it has both.
 type field struct {
 	// name is the whole path as the request spelt it: "recurring[interval]".
 	name   string
@@ -21,10 +21,10 @@ type field struct {
 // pair is one parameter as it was sent.
 type pair struct{ name, value string }
 
-// deepest is how many brackets deep a form may nest.
-const deepest = 8
+// maxFormDepth is the maximum depth of brackets in a form.
+const maxFormDepth = 8
 
-// parseForm reads a form, from a body or from a query.
+// parseForm parses a form from a body or a query.
 func parseForm(encoded string) (*field, []pair, *refusal) {
 	root := &field{}
 	var pairs []pair
@@ -56,7 +56,7 @@ func (f *field) add(name, value string) *refusal {
 		}
 		segments = append(segments, strings.Split(inner, "][")...)
 	}
-	if len(segments) > deepest {
+	if len(segments) > maxFormDepth {
 		return invalid("", base, "Invalid parameter name: %s is nested too deeply", name)
 	}
 	at := f
@@ -70,7 +70,7 @@ func (f *field) add(name, value string) *refusal {
 	return nil
 }
 
-// element finds the place of `a[]` in a list: a new one, except that `a[][x]=1&a[][y]=2` is one element.
+// element returns the key of `a[]` in a list. It is a new one, except that `a[][x]=1&a[][y]=2` is one element.
 func (f *field) element(rest []string) string {
 	if len(rest) > 0 && len(f.keys) > 0 {
 		last := f.keys[len(f.keys)-1]
@@ -124,9 +124,9 @@ func (f *field) items() []*field {
 	return out
 }
 
-// The readers below assume that the form has been checked against the operation's shape.
+// The following readers assume that the form has been checked against the operation's shape.
 
-// cleared says whether the field was sent empty.
+// cleared reports whether the field was sent empty.
 func (f *field) cleared() bool { return f != nil && f.scalar && f.value == "" }
 
 // text returns the value of a field, empty if it was not sent.

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestForms(t *testing.T) {
+func TestParseForm(t *testing.T) {
 	t.Parallel()
 	f, pairs, r := parseForm(
 		"name=a+b%26c&metadata[a%20b]=1&metadata%5Bc%5D=2&images[]=x&images[]=y&tiers[][up_to]=5&tiers[][unit]=1&tiers[][up_to]=inf&list[10]=k&list[9]=j")
@@ -22,7 +22,7 @@ func TestForms(t *testing.T) {
 	require.Equal(t, "metadata[c]", f.get("metadata").get("c").name)
 	require.Equal(t, []string{"x", "y"}, values(f.get("images")))
 	tiers := f.get("tiers").items()
-	require.Len(t, tiers, 2, "a name that is there already begins the next element")
+	require.Len(t, tiers, 2, "a repeated name begins the next element")
 	require.Equal(t, []string{"5", "1", "inf", ""},
 		[]string{tiers[0].text("up_to"), tiers[0].text("unit"), tiers[1].text("up_to"), tiers[1].text("unit")})
 	require.Equal(t, []string{"j", "k"}, values(f.get("list")), "in the order of the indexes")
@@ -36,7 +36,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-func TestDecimalsAreExact(t *testing.T) {
+func TestDecimal_IsExact(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		whole := rapid.StringMatching(`[0-9]{1,18}`).Draw(r, "whole")
@@ -45,13 +45,13 @@ func TestDecimalsAreExact(t *testing.T) {
 		if fraction != "" {
 			text += "." + fraction
 		}
-		d, ok := parseDecimal(text, decimalPlaces)
+		d, ok := parseDecimal(text, maxDecimalPlaces)
 		require.True(r, ok, text)
 		want, _ := new(big.Rat).SetString(text)
 		got, ok := new(big.Rat).SetString(string(d))
 		require.True(r, ok, d)
 		require.Zero(r, want.Cmp(got), "%s became %s", text, d)
-		again, ok := parseDecimal(string(d), decimalPlaces)
+		again, ok := parseDecimal(string(d), maxDecimalPlaces)
 		require.True(r, ok)
 		require.Equal(r, d, again, "there is one way to write a number")
 		n, isWhole := d.whole()
@@ -64,10 +64,10 @@ func TestDecimalsAreExact(t *testing.T) {
 		"", ".", "1.", "-1", "+1", "1e3", "0x1", " 1", "1_000", "NaN", "0.1234567890123",
 		strings.Repeat("9", 70),
 	} {
-		_, ok := parseDecimal(wrong, decimalPlaces)
+		_, ok := parseDecimal(wrong, maxDecimalPlaces)
 		require.False(t, ok, wrong)
 	}
-	d, ok := parseDecimal(".5", decimalPlaces)
+	d, ok := parseDecimal(".5", maxDecimalPlaces)
 	require.True(t, ok)
 	require.Equal(t, decimal("0.5"), d)
 }

@@ -20,7 +20,7 @@ import (
 
 const testKey = "sk_test_51Simulated"
 
-// harness is a simulator that serves, with a client that holds every answer against Stripe's OpenAPI document.
+// harness is a running simulator with a client that checks every answer against Stripe's OpenAPI document.
 type harness struct {
 	t     *testing.T
 	sim   *stripesim.Sim
@@ -29,7 +29,7 @@ type harness struct {
 	admin stripesim.Admin
 }
 
-// start runs a simulator without limits, unless the configuration says otherwise.
+// start runs a simulator. It has no limits unless the configuration sets some.
 func start(t *testing.T, cfg stripesim.Config) *harness {
 	t.Helper()
 	if cfg.Limits == (stripesim.Limits{}) {
@@ -61,7 +61,7 @@ func serve(t *testing.T, sim *stripesim.Sim) *harness {
 	}
 }
 
-// form makes parameters of names and values in turn.
+// form returns parameters from alternating names and values.
 func form(pairs ...string) url.Values {
 	v := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -80,7 +80,7 @@ type response struct {
 	err    error
 }
 
-// ask makes a request; headers are names and values in turn.
+// ask makes a request. headers are alternating names and values.
 func (h *harness) ask(method, path string, params url.Values, headers ...string) *response {
 	h.t.Helper()
 	address, body := h.url+path, ""
@@ -91,7 +91,7 @@ func (h *harness) ask(method, path string, params url.Values, headers ...string)
 	}
 	r, err := http.NewRequestWithContext(context.Background(), method, address, strings.NewReader(body))
 	require.NoError(h.t, err)
-	r.GetBody = nil // so that the transport never repeats a request by itself
+	r.GetBody = nil // so that the transport never repeats a request itself
 	r.Header.Set("Authorization", "Bearer "+testKey)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
@@ -121,13 +121,13 @@ func (h *harness) get(path string, pairs ...string) *response {
 	return h.ask(http.MethodGet, path, form(pairs...))
 }
 
-// made posts and returns the id of what was made.
-func (h *harness) made(path string, pairs ...string) string {
+// create posts, and returns the id of the created object.
+func (h *harness) create(path string, pairs ...string) string {
 	h.t.Helper()
 	return h.post(path, pairs...).ok().text("id")
 }
 
-// events are the types of the account's events, oldest first.
+// events returns the types of the account's events, oldest first.
 func (h *harness) events() []string {
 	h.t.Helper()
 	var out []string
@@ -149,8 +149,8 @@ func (r *response) ok() *response {
 	return r
 }
 
-// refused wants an error of this status, code and parameter, and a message that contains some words.
-func (r *response) refused(status int, code, param, words string) *response {
+// requireRefused requires an error with this status, code and parameter, and with words in its message.
+func (r *response) requireRefused(status int, code, param, words string) *response {
 	r.t.Helper()
 	require.NoError(r.t, r.err)
 	require.Equal(r.t, status, r.status, "%s", r.raw)
@@ -217,7 +217,7 @@ func eventually(t *testing.T, condition func() bool, what string) {
 	require.Eventually(t, condition, 10*time.Second, 2*time.Millisecond, what)
 }
 
-// clock is a time that only tests move.
+// clock is a clock that only tests advance.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
@@ -243,7 +243,7 @@ type inbox struct {
 
 	mu       sync.Mutex
 	letters  []letter
-	statuses []int // of the next answers; 200 after them
+	statuses []int // of the next answers; then 200
 }
 
 type letter struct {

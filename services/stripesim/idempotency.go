@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// longestKey is how long an idempotency key may be.
-const longestKey = 255
+// maxKeyLength is the maximum length of an idempotency key.
+const maxKeyLength = 255
 
-// answer is what a request with an idempotency key was answered, success or not.
+// answer is the stored answer to a request with an idempotency key, whether it succeeded or not.
 type answer struct {
 	Key       string          `json:"key"`
 	At        int64           `json:"at"`
@@ -24,13 +24,13 @@ type answer struct {
 	RequestID string          `json:"request_id"`
 }
 
-// answers are kept by key, until they are old.
+// answers are stored by key until they expire.
 type answers struct {
 	byKey map[string]*answer
-	// age has the keys in the order in which they were stored; old ones may be there twice.
+	// age has the keys in the order in which they were stored. An expired key may occur twice.
 	age []aged
-	// running are keys whose first request is at work.
-	running map[string]bool
+	// inUse are the keys whose first request is still running.
+	inUse map[string]bool
 }
 
 type aged struct {
@@ -39,7 +39,7 @@ type aged struct {
 }
 
 func newAnswers() answers {
-	return answers{byKey: map[string]*answer{}, running: map[string]bool{}}
+	return answers{byKey: map[string]*answer{}, inUse: map[string]bool{}}
 }
 
 func (a *answers) put(v *answer) {
@@ -69,26 +69,26 @@ func (a *answers) all() []*answer {
 	return out
 }
 
-// claim reserves a request's key. It returns the answer to replay if the key was used before for the same request.
+// claim reserves a request's key. It returns the answer to replay if the same request used the key before.
 func (s *store) claim(c *call) (*answer, *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers.prune(c.now, s.sim.cfg.IdempotencyRetention)
 	switch old := s.answers.byKey[c.key]; {
-	case s.answers.running[c.key]:
+	case s.answers.inUse[c.key]:
 		return nil, &refusal{
-			status: http.StatusConflict, kind: typeIdempotency, code: "idempotency_key_in_use", unsaved: true,
+			status: http.StatusConflict, kind: typeIdempotency, code: "idempotency_key_in_use", keepsKeyFree: true,
 			shouldRetry: "true",
 			message: "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, " +
 				"and the other request is still going through): " + c.key + ". Please try again later.",
 		}
 	case old == nil:
-		s.answers.running[c.key] = true
+		s.answers.inUse[c.key] = true
 		return nil, nil
 	case old.Path != c.path:
 		return nil, mismatch("for the same endpoint they were first used for ('" + old.Path + "' vs '" + c.path +
 			"'). Try using a key other than '" + c.key + "'")
-	case old.Print != c.print():
+	case old.Print != c.fingerprint():
 		return nil, mismatch("with the same parameters they were first used with. Try using a key other than '" +
 			c.key + "'")
 	default:
@@ -98,27 +98,27 @@ func (s *store) claim(c *call) (*answer, *refusal) {
 
 func mismatch(how string) *refusal {
 	return &refusal{
-		status: http.StatusBadRequest, kind: typeIdempotency, unsaved: true,
+		status: http.StatusBadRequest, kind: typeIdempotency, keepsKeyFree: true,
 		message: "Keys for idempotent requests can only be used " + how +
 			" if you meant to execute a different request.",
 	}
 }
 
-// release gives a claimed key back; if an answer was stored it stays with the key.
+// release releases a claimed key. A stored answer stays with the key.
 func (s *store) release(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.answers.running, key)
+	delete(s.answers.inUse, key)
 }
 
-// print is a fingerprint of a request's parameters, whatever their order.
-func (c *call) print() string {
+// fingerprint returns a fingerprint of a request's parameters that does not depend on their order.
+func (c *call) fingerprint() string {
 	pairs := slices.Clone(c.pairs)
 	slices.SortStableFunc(pairs, func(a, b pair) int { return strings.Compare(a.name, b.name) })
 	h := sha256.New()
 	for _, p := range pairs {
 		for _, s := range []string{p.name, p.value} {
-			// The lengths keep "a"+"bc" and "ab"+"c" apart.
+			// The lengths distinguish "a"+"bc" from "ab"+"c".
 			_, _ = h.Write([]byte{byte(len(s) >> 16), byte(len(s) >> 8), byte(len(s))})
 			_, _ = h.Write([]byte(s))
 		}

@@ -20,8 +20,8 @@ func (h *harness) keyed(key, path string, pairs ...string) *response {
 
 func (r *response) replayed() bool { return r.header.Get("Idempotent-Replayed") == "true" }
 
-// What an answer does to its key: the first request is answered with status; the second is replayed or executed.
-func TestWhatIdempotencyKeysRemember(t *testing.T) {
+// The first request is answered with status. The second is replayed or executed.
+func TestIdempotency_StoresAnswers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault    *stripesim.Fault
@@ -122,7 +122,7 @@ func TestWhatIdempotencyKeysRemember(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := start(t, stripesim.Config{Limits: c.limits})
-			h.made("/v1/products", "id", "taken", "name", "Taken")
+			h.create("/v1/products", "id", "taken", "name", "Taken")
 			if c.fault != nil {
 				c.fault.Count = 1
 				_, err := h.sim.AddFault(*c.fault)
@@ -149,7 +149,7 @@ func TestWhatIdempotencyKeysRemember(t *testing.T) {
 	}
 }
 
-func TestErrorAfterHasDoneItsWork(t *testing.T) {
+func TestFaults_ErrorAfterExecutes(t *testing.T) {
 	t.Parallel()
 	h := start(t,
 		stripesim.Config{
@@ -158,18 +158,18 @@ func TestErrorAfterHasDoneItsWork(t *testing.T) {
 				{Kind: stripesim.FaultErrorBefore, Object: "mug", Count: 1},
 			},
 		})
-	h.keyed("k1", "/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusInternalServerError, "", "",
+	h.keyed("k1", "/v1/products", "id", "lamp", "name", "Lamp").requireRefused(http.StatusInternalServerError, "", "",
 		"unknown error")
-	h.keyed("k2", "/v1/products", "id", "mug", "name", "Mug").refused(http.StatusInternalServerError, "", "",
+	h.keyed("k2", "/v1/products", "id", "mug", "name", "Mug").requireRefused(http.StatusInternalServerError, "", "",
 		"unknown error")
 	h.get("/v1/products/lamp").ok()
-	h.get("/v1/products/mug").refused(http.StatusNotFound, "resource_missing", "id", "No such product")
+	h.get("/v1/products/mug").requireRefused(http.StatusNotFound, "resource_missing", "id", "No such product")
 	require.Equal(t, []string{"product.created"}, h.events())
 	request, _ := h.lastEvent()["request"].(map[string]any)
 	require.Equal(t, "k1", request["idempotency_key"])
 }
 
-func TestIdempotencyKeysAreForOneRequest(t *testing.T) {
+func TestIdempotency_RefusesKeyOfAnotherRequest(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now})
@@ -177,15 +177,15 @@ func TestIdempotencyKeysAreForOneRequest(t *testing.T) {
 
 	require.True(t, h.keyed("k", "/v1/products", "description", "x", "name", "Lamp").ok().replayed(),
 		"the order of parameters does not matter")
-	r := h.keyed("k", "/v1/products", "name", "Mug").refused(http.StatusBadRequest, "", "", "same parameters")
+	r := h.keyed("k", "/v1/products", "name", "Mug").requireRefused(http.StatusBadRequest, "", "", "same parameters")
 	require.Equal(t, "idempotency_error", r.text("error", "type"))
-	r = h.keyed("k", "/v1/prices", "product", p.text("id"), "currency", "usd", "unit_amount", "1").refused(
+	r = h.keyed("k", "/v1/prices", "product", p.text("id"), "currency", "usd", "unit_amount", "1").requireRefused(
 		http.StatusBadRequest, "", "", "same endpoint")
 	require.Equal(t, "idempotency_error", r.text("error", "type"))
-	h.keyed(strings.Repeat("k", 256), "/v1/products", "name", "Lamp").refused(http.StatusBadRequest, "", "",
+	h.keyed(strings.Repeat("k", 256), "/v1/products", "name", "Lamp").requireRefused(http.StatusBadRequest, "", "",
 		"at most 255")
 
-	// A connected account and live mode have keys of their own.
+	// A connected account and live mode have their own keys.
 	require.False(t,
 		h.ask(http.MethodPost, "/v1/products", form("name", "Lamp"), "Idempotency-Key", "k", "Stripe-Account",
 			"acct_other").ok().replayed())
@@ -202,7 +202,7 @@ func TestIdempotencyKeysAreForOneRequest(t *testing.T) {
 	require.NotEqual(t, p.text("id"), other.text("id"))
 }
 
-func TestIdempotencyKeyAtWork(t *testing.T) {
+func TestIdempotency_RefusesKeyInUse(t *testing.T) {
 	t.Parallel()
 	h := start(t,
 		stripesim.Config{

@@ -11,21 +11,22 @@ import (
 	"sync"
 )
 
-// record is one change, as a line of the journal: the new state of what changed. Repeating a record does no harm.
+// record is one change as a line of the journal: the new state of the objects that changed. It is safe to apply a
+// record twice.
 type record struct {
 	Account string `json:"account"`
 	Live    bool   `json:"live,omitempty"`
 
-	Products      []*product  `json:"products,omitempty"`
-	GoneProducts  []string    `json:"gone_products,omitempty"`
-	Buried        []string    `json:"buried,omitempty"` // ids of products deleted before the journal was compacted
-	Prices        []*price    `json:"prices,omitempty"`
-	GonePrices    []string    `json:"gone_prices,omitempty"`
-	Endpoints     []*endpoint `json:"endpoints,omitempty"`
-	GoneEndpoints []string    `json:"gone_endpoints,omitempty"`
-	Events        []*event    `json:"events,omitempty"`
-	Settled       []settled   `json:"settled,omitempty"`
-	Answers       []*answer   `json:"answers,omitempty"`
+	Products      []*product    `json:"products,omitempty"`
+	GoneProducts  []string      `json:"gone_products,omitempty"`
+	Buried        []string      `json:"buried,omitempty"` // ids of products deleted before the journal was compacted
+	Prices        []*price      `json:"prices,omitempty"`
+	GonePrices    []string      `json:"gone_prices,omitempty"`
+	Endpoints     []*endpoint   `json:"endpoints,omitempty"`
+	GoneEndpoints []string      `json:"gone_endpoints,omitempty"`
+	Events        []*event      `json:"events,omitempty"`
+	Settled       []deliveryEnd `json:"settled,omitempty"`
+	Answers       []*answer     `json:"answers,omitempty"`
 }
 
 func (r *record) empty() bool {
@@ -40,8 +41,8 @@ type journal struct {
 	file *os.File
 }
 
-// replay reads a journal. A last line without its end was being written when the process ended: nobody had an
-// answer to it, so it is left out.
+// replay reads a journal. It skips a last line without an end: the process ended while it wrote the line, so nobody
+// received its answer.
 func replay(path string, apply func(*record)) error {
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -70,15 +71,15 @@ func replay(path string, apply func(*record)) error {
 	}
 }
 
-// openJournal writes the state to a new file, puts it in the place of the old one, and goes on writing to it.
+// openJournal writes the state to a new file, replaces the old one with it, and appends to it from then on.
 func openJournal(path string, state func(yield func(*record) bool)) (*journal, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("simulator: make the folder of its data file: %w", err)
+		return nil, fmt.Errorf("simulator: create the folder of its data file: %w", err)
 	}
 	fresh := path + ".new"
 	file, err := os.OpenFile(fresh, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("simulator: make its data file: %w", err)
+		return nil, fmt.Errorf("simulator: create its data file: %w", err)
 	}
 	out := bufio.NewWriterSize(file, 1<<20)
 	state(func(r *record) bool {
@@ -95,7 +96,7 @@ func openJournal(path string, state func(yield func(*record) bool)) (*journal, e
 		err = out.Flush()
 	}
 	if err == nil {
-		// The old file goes away with the renaming, so the new one must be on the disk before.
+		// The rename removes the old file, so the new one must be on disk first.
 		err = file.Sync()
 	}
 	if err == nil {

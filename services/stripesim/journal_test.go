@@ -20,7 +20,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// childDataFile makes the test program a simulator on that data file, to be killed.
+// childDataFile makes the test program a simulator with that data file, which the test kills.
 const childDataFile = "STRIPESIM_TEST_CHILD"
 
 func child(file string) int {
@@ -37,7 +37,7 @@ func child(file string) int {
 	return 1
 }
 
-func TestStateSurvives(t *testing.T) { //nolint:tparallel // one process after the other
+func TestJournal_KeepsState(t *testing.T) { //nolint:tparallel // one process after the other
 	t.Parallel()
 	c := newClock()
 	in := newInbox(t)
@@ -64,37 +64,42 @@ func TestStateSurvives(t *testing.T) { //nolint:tparallel // one process after t
 	var price, key string
 	t.Run("first process", func(t *testing.T) {
 		h := start(t, cfg)
-		h.made("/v1/products", "id", "lamp", "name", "Lamp", "shippable", "false", "features[0][name]", "Warm",
+		h.create("/v1/products", "id", "lamp", "name", "Lamp", "shippable", "false", "features[0][name]", "Warm",
 			"metadata[k]", "v",
 			"package_dimensions[height]", "1.5", "package_dimensions[length]", "1", "package_dimensions[weight]", "1",
 			"package_dimensions[width]", "1")
-		price = h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount_decimal", "0.000000000001",
+		price = h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount_decimal", "0.000000000001",
 			"lookup_key", "k", "currency_options[eur][unit_amount_decimal]", "3")
-		h.made("/v1/prices", "product", "lamp", "currency", "usd", "billing_scheme", "tiered", "recurring[interval]",
+		h.create("/v1/prices", "product", "lamp", "currency", "usd", "billing_scheme", "tiered", "recurring[interval]",
 			"month", "tiers_mode", "volume", "tiers[0][up_to]", "inf", "tiers[0][flat_amount_decimal]", "0.5")
-		h.made("/v1/prices", "product", "lamp", "currency", "usd", "custom_unit_amount[enabled]", "true", "active",
+		h.create("/v1/prices", "product", "lamp", "currency", "usd", "custom_unit_amount[enabled]", "true", "active",
 			"false")
 		require.NoError(t,
-			h.sim.Dashboard().DeletePrice(h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount",
+			h.sim.Dashboard().DeletePrice(h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount",
 				"1")))
 		h.post("/v1/products/lamp", "default_price", price).ok()
 		key = string(h.keyed("key", "/v1/products", "id", "desk", "name", "Desk").ok().raw)
-		h.made("/v1/products", "id", "gone", "name", "Gone")
+		h.create("/v1/products", "id", "gone", "name", "Gone")
 		h.ask(http.MethodDelete, "/v1/products/gone", nil).ok()
-		h.made("/v1/webhook_endpoints", "url", "http://127.0.0.1:1/", "enabled_events[]", "coupon.created")
+		h.create("/v1/webhook_endpoints", "url", "http://127.0.0.1:1/", "enabled_events[]", "coupon.created")
 		h.ask(http.MethodPost, "/v1/products", form("id", "lamp", "name", "Live Lamp"), "Stripe-Account", "acct_other",
 			"Authorization", "Bearer sk_live_1").ok()
 		before = look(h)
 	})
-	for _, process := range []string{"second process", "third process"} { // the third reads what the second compacted
+	for _, process := range []string{
+		"second process",
+		"third process",
+	} { // the third reads the journal that the second compacted
 		t.Run(process, func(t *testing.T) {
 			h := start(t, cfg)
 			after = look(h)
 			require.Equal(t, before, after)
 			require.Equal(t, key, string(h.keyed("key", "/v1/products", "id", "desk", "name", "Desk").ok().raw))
-			h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key", "k").refused(
+			h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key",
+				"k").requireRefused(
 				http.StatusBadRequest, "", "lookup_key", price)
-			h.post("/v1/products", "id", "gone", "name", "x").refused(http.StatusBadRequest, "resource_already_exists",
+			h.post("/v1/products", "id", "gone", "name", "x").requireRefused(http.StatusBadRequest,
+				"resource_already_exists",
 				"id", "")
 		})
 	}
@@ -117,14 +122,14 @@ func TestStateSurvives(t *testing.T) { //nolint:tparallel // one process after t
 	})
 }
 
-func TestTornAndDamagedJournals(t *testing.T) { //nolint:tparallel // one process after the other
+func TestJournal_TornAndDamaged(t *testing.T) { //nolint:tparallel // one process after the other
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "sim.jsonl")
 	cfg := stripesim.Config{DataFile: file, Limits: stripesim.Limits{Off: true}}
 	t.Run("write", func(t *testing.T) {
 		h := start(t, cfg)
-		h.made("/v1/products", "id", "a", "name", "x")
-		h.made("/v1/products", "id", "b", "name", "x")
+		h.create("/v1/products", "id", "a", "name", "x")
+		h.create("/v1/products", "id", "b", "name", "x")
 	})
 	whole, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -135,7 +140,7 @@ func TestTornAndDamagedJournals(t *testing.T) { //nolint:tparallel // one proces
 		t.Run("torn", func(t *testing.T) {
 			h := start(t, cfg)
 			require.Equal(t, []string{"a"}, h.get("/v1/products").ok().ids())
-			h.made("/v1/products", "id", "c", "name", "x")
+			h.create("/v1/products", "id", "c", "name", "x")
 		})
 		t.Run("and written on", func(t *testing.T) {
 			require.Equal(t, []string{"c", "a"}, start(t, cfg).get("/v1/products").ok().ids())
@@ -147,8 +152,8 @@ func TestTornAndDamagedJournals(t *testing.T) { //nolint:tparallel // one proces
 	require.ErrorContains(t, err, "move the file away")
 }
 
-// What was acknowledged before kill -9 is there after it.
-func TestKill(t *testing.T) {
+// Everything acknowledged before kill -9 must exist after it.
+func TestJournal_SurvivesKill(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "sim.jsonl")
 	acknowledged := map[string]bool{}
@@ -221,7 +226,7 @@ func BenchmarkCreateProduct(b *testing.B) {
 	require.NoError(b, sim.Close())
 }
 
-// discard is an answer that nobody reads.
+// discard discards an answer.
 type discard struct{ header http.Header }
 
 func (d *discard) Header() http.Header         { return d.header }

@@ -14,7 +14,7 @@ type listJSON struct {
 	URL     string `json:"url"`
 }
 
-// createdParam bounds a list by the time of creation: a second, or a range of them.
+// createdParam restricts a list by the time of creation: a second, or a range.
 var createdParam = shape{kind: timeRange, fields: map[string]shape{
 	"gt": {kind: integer}, "gte": {kind: integer}, "lt": {kind: integer}, "lte": {kind: integer},
 }}
@@ -35,17 +35,17 @@ const (
 	largestPage = 100
 )
 
-// page is one request for a part of a list, which is ordered newest first.
+// page is one request for a part of a list. Lists are ordered latest first.
 type page[T any] struct {
 	from   *collection[T]
 	limit  int
 	cursor string
 	at     int  // place of the cursor
-	newer  bool // ending_before: what is newer than the cursor, and nearest to it
-	// only are the places to look at, oldest first, if a filter tells them.
+	newer  bool // ending_before: the objects created after the cursor's, nearest first
+	// only are the places to visit, oldest first, if a filter provides them.
 	only     []int
 	narrowed bool
-	// first and end bound the places by a range of times.
+	// first and end limit the places by a range of times.
 	first, end int
 }
 
@@ -90,8 +90,8 @@ func (p *page[T]) narrow(places []int) {
 	p.only, p.narrowed = places, true
 }
 
-// within restricts the list to objects created in a range, as far as their order tells which those are.
-func (p *page[T]) within(s span) {
+// within restricts the list to objects created in a range, as far as the order of creation determines them.
+func (p *page[T]) within(s createdRange) {
 	for _, lower := range []struct {
 		second *int64
 		plus   int64
@@ -116,7 +116,7 @@ func (p *page[T]) within(s span) {
 	}
 }
 
-// collect returns the page, newest first, and whether there are more in its direction.
+// collect returns the page, latest first, and whether there are more objects in its direction.
 func (p *page[T]) collect(match func(*T) bool) (found []*T, more bool) {
 	for i := range p.walk {
 		v := p.from.items[i]
@@ -168,11 +168,11 @@ func (p *page[T]) walk(yield func(int) bool) {
 	}
 }
 
-// span is a range of seconds.
-type span struct{ gt, gte, lt, lte, at *int64 }
+// createdRange is a range of seconds.
+type createdRange struct{ gt, gte, lt, lte, at *int64 }
 
-func readRange(f *field) (span, *refusal) {
-	var s span
+func readRange(f *field) (createdRange, *refusal) {
+	var s createdRange
 	if f == nil {
 		return s, nil
 	}
@@ -192,7 +192,7 @@ func readRange(f *field) (span, *refusal) {
 	return s, nil
 }
 
-func (s span) contains(n int64) bool {
+func (s createdRange) contains(n int64) bool {
 	return (s.at == nil || n == *s.at) && (s.gt == nil || n > *s.gt) && (s.gte == nil || n >= *s.gte) &&
 		(s.lt == nil || n < *s.lt) && (s.lte == nil || n <= *s.lte)
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestListsAreNewestFirst(t *testing.T) {
+func TestList_IsLatestFirst(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	for i := range 12 {
-		h.made("/v1/products", "id", "p"+strconv.Itoa(i), "name", "x")
+		h.create("/v1/products", "id", "p"+strconv.Itoa(i), "name", "x")
 	}
 	page := h.get("/v1/products").ok()
 	require.Equal(t, []string{"p11", "p10", "p9", "p8", "p7", "p6", "p5", "p4", "p3", "p2"}, page.ids(),
@@ -30,17 +30,18 @@ func TestListsAreNewestFirst(t *testing.T) {
 	require.Equal(t, []string{"p1", "p0"}, page.ids())
 	require.Equal(t, false, page.at("has_more"))
 	page = h.get("/v1/products", "ending_before", "p5", "limit", "3").ok()
-	require.Equal(t, []string{"p8", "p7", "p6"}, page.ids(), "the nearest newer ones, newest first")
+	require.Equal(t, []string{"p8", "p7", "p6"}, page.ids(), "the nearest later ones, latest first")
 	require.Equal(t, true, page.at("has_more"))
 	require.Equal(t, []string{"p11", "p10"}, h.get("/v1/products", "ending_before", "p9").ok().ids())
 
-	h.get("/v1/products", "limit", "0").refused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
+	h.get("/v1/products", "limit", "0").requireRefused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
 		"greater than or equal to 1")
-	h.get("/v1/products", "limit", "101").refused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
+	h.get("/v1/products", "limit", "101").requireRefused(http.StatusBadRequest, "parameter_invalid_integer", "limit",
 		"less than or equal to 100")
-	h.get("/v1/products", "starting_after", "p1", "ending_before", "p2").refused(http.StatusBadRequest,
+	h.get("/v1/products", "starting_after", "p1", "ending_before", "p2").requireRefused(http.StatusBadRequest,
 		"parameters_exclusive", "ending_before", "only specify one")
-	h.get("/v1/products", "starting_after", "none").refused(http.StatusBadRequest, "resource_missing", "starting_after",
+	h.get("/v1/products", "starting_after", "none").requireRefused(http.StatusBadRequest, "resource_missing",
+		"starting_after",
 		"No such product: 'none'")
 
 	h.ask(http.MethodDelete, "/v1/products/p5", nil).ok()
@@ -48,16 +49,16 @@ func TestListsAreNewestFirst(t *testing.T) {
 		"a scan goes on from an object that was deleted meanwhile")
 }
 
-func TestListProductsFilters(t *testing.T) {
+func TestListProducts_Filters(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now})
 	at := c.now().Unix()
-	h.made("/v1/products", "id", "a", "name", "x", "shippable", "true")
+	h.create("/v1/products", "id", "a", "name", "x", "shippable", "true")
 	c.advance(10 * time.Second)
-	h.made("/v1/products", "id", "b", "name", "x", "active", "false", "shippable", "false")
+	h.create("/v1/products", "id", "b", "name", "x", "active", "false", "shippable", "false")
 	c.advance(10 * time.Second)
-	h.made("/v1/products", "id", "c", "name", "x", "url", "https://example.com/c")
+	h.create("/v1/products", "id", "c", "name", "x", "url", "https://example.com/c")
 	for _, c := range []struct {
 		query []string
 		want  []string
@@ -79,21 +80,23 @@ func TestListProductsFilters(t *testing.T) {
 	} {
 		require.Equal(t, c.want, h.get("/v1/products", c.query...).ok().ids(), "%v", c.query)
 	}
-	h.get("/v1/products", "ids[]", "a", "starting_after", "b").refused(http.StatusBadRequest, "parameters_exclusive",
+	h.get("/v1/products", "ids[]", "a", "starting_after", "b").requireRefused(http.StatusBadRequest,
+		"parameters_exclusive",
 		"ids", "together")
-	h.get("/v1/products", "updated[gte]", "1").refused(http.StatusBadRequest, "parameter_unknown", "updated", "unknown")
+	h.get("/v1/products", "updated[gte]", "1").requireRefused(http.StatusBadRequest, "parameter_unknown", "updated",
+		"unknown")
 }
 
-func TestListPricesFilters(t *testing.T) {
+func TestListPrices_Filters(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
-	h.made("/v1/products", "id", "desk", "name", "Desk")
-	once := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key", "once")
-	monthly := h.made("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1", "recurring[interval]",
+	h.create("/v1/products", "id", "desk", "name", "Desk")
+	once := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "lookup_key", "once")
+	monthly := h.create("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1", "recurring[interval]",
 		"month", "lookup_key", "monthly")
-	metered := h.made("/v1/prices", "product", "desk", "currency", "usd", "unit_amount", "1", "recurring[interval]",
+	metered := h.create("/v1/prices", "product", "desk", "currency", "usd", "unit_amount", "1", "recurring[interval]",
 		"year", "recurring[usage_type]", "metered", "recurring[meter]", "mtr_1")
-	archived := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false",
+	archived := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false",
 		"lookup_key", "old")
 	inline, err := h.sim.Dashboard().CreatePrice(form("product", "lamp", "currency", "usd", "unit_amount", "5"), true)
 	require.NoError(t, err)
@@ -131,42 +134,43 @@ func TestListPricesFilters(t *testing.T) {
 	for i := range 11 {
 		keys = append(keys, "lookup_keys[]", strconv.Itoa(i))
 	}
-	h.get("/v1/prices", keys...).refused(http.StatusBadRequest, "", "lookup_keys", "at most 10")
-	h.get("/v1/prices", "ids[]", "x").refused(http.StatusBadRequest, "parameter_unknown", "ids", "unknown")
+	h.get("/v1/prices", keys...).requireRefused(http.StatusBadRequest, "", "lookup_keys", "at most 10")
+	h.get("/v1/prices", "ids[]", "x").requireRefused(http.StatusBadRequest, "parameter_unknown", "ids", "unknown")
 
 	h = start(t, stripesim.Config{UnfilteredInactivePrices: true})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	archived = h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	archived = h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false")
 	require.Equal(t, []string{archived}, h.get("/v1/prices").ok().ids())
 }
 
 func TestExpansion(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "tax_code", "txcd_10000000", "default_price_data[currency]",
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "tax_code", "txcd_10000000", "default_price_data[currency]",
 		"usd", "default_price_data[unit_amount]", "1")
 	p := h.get("/v1/products", "expand[]", "data.default_price.product.default_price", "expand[]",
 		"data.tax_code").ok().list()[0]
 	require.Equal(t, "price", text(p, "default_price", "product", "default_price", "object"))
 	require.Equal(t, "txcd_10000000", text(p, "tax_code", "id"))
-	h.get("/v1/products/lamp", "expand[]", "prices").refused(http.StatusBadRequest, "", "expand[0]",
+	h.get("/v1/products/lamp", "expand[]", "prices").requireRefused(http.StatusBadRequest, "", "expand[0]",
 		"This property cannot be expanded (prices)")
-	h.get("/v1/products", "expand[]", "default_price").refused(http.StatusBadRequest, "", "expand[0]",
+	h.get("/v1/products", "expand[]", "default_price").requireRefused(http.StatusBadRequest, "", "expand[0]",
 		"'data.default_price'")
-	h.get("/v1/products/lamp", "expand[]", "default_price.product.default_price.product.default_price").refused(
+	h.get("/v1/products/lamp", "expand[]", "default_price.product.default_price.product.default_price").requireRefused(
 		http.StatusBadRequest, "", "expand[0]", "more than 4 levels")
-	h.get("/v1/events", "expand[]", "data.data").refused(http.StatusBadRequest, "", "expand[0]", "cannot be expanded")
+	h.get("/v1/events", "expand[]", "data.data").requireRefused(http.StatusBadRequest, "", "expand[0]",
+		"cannot be expanded")
 }
 
-// However a list is cut into pages, forwards or backwards, every object appears once and in order.
-func TestPagesMakeTheWhole(t *testing.T) {
+// Whatever the page size and direction, every object appears once and in order.
+func TestList_PagesShowEveryObjectOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	h.made("/v1/products", "id", "desk", "name", "Desk")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "desk", "name", "Desk")
 	for i := range 40 {
 		product := []string{"lamp", "desk"}[i*i%3%2]
-		h.made("/v1/prices", "product", product, "currency", "usd", "unit_amount", "1", "active",
+		h.create("/v1/prices", "product", product, "currency", "usd", "unit_amount", "1", "active",
 			strconv.FormatBool(i%5 != 0))
 	}
 	rapid.Check(t, func(r *rapid.T) {
@@ -192,8 +196,8 @@ func TestPagesMakeTheWhole(t *testing.T) {
 	})
 }
 
-// TestRangesOfCreationAreListedWhateverTheClockDid compares every bound with what a plain look at all objects says.
-func TestRangesOfCreationAreListedWhateverTheClockDid(t *testing.T) {
+// The test compares every bound with a search through all objects.
+func TestList_CreatedRangesWithAnyClock(t *testing.T) {
 	t.Parallel()
 	for name, times := range map[string][]int64{
 		"in order":           {10, 10, 11, 15, 15, 15, 20},
@@ -208,7 +212,7 @@ func TestRangesOfCreationAreListedWhateverTheClockDid(t *testing.T) {
 			})
 			for i, at := range times {
 				now.Store(at)
-				h.made("/v1/products", "name", "P", "id", fmt.Sprint("p", i))
+				h.create("/v1/products", "name", "P", "id", fmt.Sprint("p", i))
 			}
 			h.ask(http.MethodDelete, "/v1/products/p2", nil).ok()
 			for bound, holds := range map[string]func(created, at int64) bool{

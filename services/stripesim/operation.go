@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// operation is one of Stripe's endpoints: it has a rate limit of its own, whatever the object.
+// operation is one of Stripe's endpoints. Each has a rate limit of its own, for all objects together.
 type operation struct {
 	method string
 	path   string // with the object's id as {name}
 	params map[string]shape
-	// object is the kind of object that it answers, or lists.
+	// object is the kind of object that the operation returns or lists.
 	object string
 	list   bool
-	// permission is what a restricted key needs, without _read or _write. Prices go by their old name.
+	// permission is the permission that a restricted key needs, without _read or _write. Prices use their old name.
 	permission string
 	run        func(*tx, *call) (any, *refusal)
 }
 
 func (o *operation) name() string { return o.method + " " + o.path }
 
-// idParam is how Stripe calls the id in the operation's path: "id" or "price".
+// idParam returns Stripe's name of the id in the operation's path: "id" or "price".
 func (o *operation) idParam() string {
 	_, rest, ok := strings.Cut(o.path, "{")
 	if !ok {
@@ -186,7 +186,7 @@ var routes = func() map[string]*operation {
 	return out
 }()
 
-// route finds the operation of a request, and the id in its path.
+// route returns the operation of a request, and the id in its path.
 func route(method, escapedPath string) (*operation, string) {
 	path := strings.TrimSuffix(escapedPath, "/")
 	if op := routes[method+" "+path]; op != nil && op.idParam() == "" {
@@ -205,7 +205,7 @@ func route(method, escapedPath string) (*operation, string) {
 
 func unknownURL(method, path string) *refusal {
 	return &refusal{
-		status: http.StatusNotFound, kind: typeInvalid, unsaved: true,
+		status: http.StatusNotFound, kind: typeInvalid, keepsKeyFree: true,
 		message: "Unrecognized request URL (" + method + ": " + path +
 			"). Please see https://stripe.com/docs or we can help at https://support.stripe.com/.",
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// option is what a price asks in one currency: its own, or one of its currency options.
+// option is the amount of a price in one currency: its own, or one of its currency options.
 type option struct {
 	Amount      decimal `json:"amount,omitempty"`
 	Custom      *custom `json:"custom,omitempty"`
@@ -85,7 +85,7 @@ func newOption(f *field, taxBehavior string) (option, *refusal) {
 	return o, nil
 }
 
-// readAmount reads the one or the other of the two fields that Stripe has for an amount.
+// readAmount reads an amount from either of Stripe's two fields.
 func readAmount(f *field, name string) (decimal, *refusal) {
 	whole, fractional := f.get(name), f.get(name+"_decimal")
 	switch {
@@ -96,7 +96,7 @@ func readAmount(f *field, name string) (decimal, *refusal) {
 		n, _ := strconv.ParseInt(whole.value, 10, 64)
 		return wholeDecimal(n), nil
 	case fractional != nil:
-		d, _ := parseDecimal(fractional.value, decimalPlaces)
+		d, _ := parseDecimal(fractional.value, maxDecimalPlaces)
 		return d, nil
 	}
 	return "", nil
@@ -158,7 +158,7 @@ func readTiers(f *field) ([]tier, *refusal) {
 	return out, nil
 }
 
-// checkTaxBehavior allows a tax behavior to be chosen once.
+// checkTaxBehavior lets a tax behavior be chosen once.
 func checkTaxBehavior(param, old, wanted string) *refusal {
 	if old != "unspecified" && old != wanted {
 		return refuse("", param, "`tax_behavior` cannot be changed once it has been set to `inclusive` or `exclusive`.")
@@ -166,7 +166,7 @@ func checkTaxBehavior(param, old, wanted string) *refusal {
 	return nil
 }
 
-// mergeOptions adds currency options, or replaces them, or removes all of them.
+// mergeOptions adds or replaces currency options, or removes all of them.
 func (p *price) mergeOptions(f *field) (map[string]option, *refusal) {
 	if f == nil {
 		return p.Options, nil
@@ -212,7 +212,7 @@ func (p *price) mergeOptions(f *field) (map[string]option, *refusal) {
 	return out, nil
 }
 
-// checkOption wants an option to be of the price's own kind.
+// checkOption requires an option to give its amount in the same way as the price.
 func (p *price) checkOption(param string, o option) *refusal {
 	switch {
 	case p.BillingScheme == "tiered" && (len(o.Tiers) == 0 || o.Amount != "" || o.Custom != nil):

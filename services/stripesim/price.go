@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// price is what is kept of a price. It is never modified, only replaced.
+// price is a stored price. It is never modified, only replaced.
 type price struct {
 	ID            string            `json:"id"`
 	Active        bool              `json:"active,omitempty"`
@@ -22,7 +22,7 @@ type price struct {
 	Recurring     *recurring        `json:"recurring,omitempty"`
 	TiersMode     *string           `json:"tiers_mode,omitempty"`
 	Transform     *transform        `json:"transform,omitempty"`
-	// Inline prices were made ad hoc, by a checkout or a subscription: lists leave them out.
+	// Inline prices were created by a checkout or a subscription. Lists leave them out.
 	Inline bool `json:"inline,omitempty"`
 	option
 }
@@ -66,16 +66,16 @@ type priceJSON struct {
 	UnitAmountDecimal *string                 `json:"unit_amount_decimal"`
 }
 
-// aggregations are the ways in which the usage of a metered price without a meter is aggregated.
+// aggregations are the ways to aggregate the usage of a metered price without a meter.
 var aggregations = []string{"last_during_period", "last_ever", "max", "sum"}
 
 var intervals = []string{"day", "month", "week", "year"}
 
-// longestInterval is how far apart two payments may lie: three years.
-var longestInterval = map[string]int64{"day": 1095, "week": 156, "month": 36, "year": 3}
+// maxIntervalCount is the maximum interval between two payments: three years.
+var maxIntervalCount = map[string]int64{"day": 1095, "week": 156, "month": 36, "year": 3}
 
-// interval_count's refusal, in Stripe's plurals.
-var longestIntervalText = map[string]string{
+// maxIntervalText is the message that refuses interval_count, in Stripe's plurals.
+var maxIntervalText = map[string]string{
 	"day":   "1095 days",
 	"week":  "156 weeks",
 	"month": "36 months",
@@ -117,7 +117,7 @@ var createPriceParams = map[string]shape{
 	"unit_amount_decimal": {kind: amountDecimal},
 }
 
-// updatePriceParams are all that ever changes about a price; any other parameter is unknown to Stripe here.
+// updatePriceParams are all parameters that change a price. Stripe does not accept any other here.
 var updatePriceParams = map[string]shape{
 	"active":              {kind: boolean},
 	"currency_options":    clearable(currencyOptionsParam),
@@ -129,7 +129,8 @@ var updatePriceParams = map[string]shape{
 	"transfer_lookup_key": {kind: boolean},
 }
 
-// newPrice makes a price of the parameters of a request in a version of the API, or of a product's default_price_data.
+// newPrice creates a price from the parameters of a request in a version of the API, or from a product's
+// default_price_data.
 func newPrice(f *field, product, version string, now time.Time) (*price, *refusal) {
 	p := &price{
 		ID: newID("price_1", 23), Active: true, BillingScheme: "per_unit", Created: now.Unix(),
@@ -186,7 +187,7 @@ func newPrice(f *field, product, version string, now time.Time) (*price, *refusa
 // meteredByMeter is the API version from which a metered price must have a meter.
 const meteredByMeter = "2025-03-31"
 
-// checkRecorded refuses what Stripe's test mode was recorded to refuse, and its OpenAPI document allows.
+// checkRecorded refuses what Stripe's test mode was recorded to refuse although its OpenAPI document allows it.
 func (p *price) checkRecorded(f *field, version string) *refusal {
 	switch r := p.Recurring; {
 	case p.BillingScheme == "tiered" && r == nil:
@@ -248,13 +249,13 @@ func newRecurring(f *field) (*recurring, *refusal) {
 		r.Meter == nil {
 		r.AggregateUsage = &aggregations[3]
 	}
-	switch limit := longestInterval[r.Interval]; {
+	switch limit := maxIntervalCount[r.Interval]; {
 	case r.IntervalCount < 1:
 		return nil, invalid("parameter_invalid_integer", f.get("interval_count").name,
 			"This value must be greater than or equal to 1.")
 	case r.IntervalCount > limit:
 		return nil, invalid("", f.get("interval_count").name,
-			"The maximum interval is 3 years: interval_count can be at most %s.", longestIntervalText[r.Interval])
+			"The maximum interval is 3 years: interval_count can be at most %s.", maxIntervalText[r.Interval])
 	case r.TrialPeriodDays != nil && *r.TrialPeriodDays < 0:
 		return nil, invalid("parameter_invalid_integer", f.get("trial_period_days").name,
 			"This value must be greater than or equal to 0.")
@@ -304,7 +305,7 @@ func (t *tx) createPrice(c *call) (any, *refusal) {
 	case made == nil && !exists:
 		return nil, missing(http.StatusBadRequest, "product", productID, "product")
 	}
-	if r := t.takeLookupKey(c, p); r != nil {
+	if r := t.transferLookupKey(c, p); r != nil {
 		return nil, r
 	}
 	if made != nil {
@@ -316,9 +317,9 @@ func (t *tx) createPrice(c *call) (any, *refusal) {
 	return t.renderPrice(p, c.expand, c.version), nil
 }
 
-// takeLookupKey makes sure that no other price has the key of this one, archived ones included; with
-// transfer_lookup_key it is taken from the holder.
-func (t *tx) takeLookupKey(c *call, p *price) *refusal {
+// transferLookupKey requires that no other price, archived or not, has this one's key. With transfer_lookup_key it
+// moves the key from the price that has it.
+func (t *tx) transferLookupKey(c *call, p *price) *refusal {
 	holderID, held := t.lookupKeys[p.LookupKey]
 	if p.LookupKey == "" || !held || holderID == p.ID {
 		return nil
@@ -337,7 +338,7 @@ func (t *tx) takeLookupKey(c *call, p *price) *refusal {
 func (t *tx) updatePrice(c *call) (any, *refusal) {
 	old := t.prices.get(c.id)
 	if old == nil {
-		return nil, t.noSuch(c, "price")
+		return nil, t.notFound(c, "price")
 	}
 	p := *old
 	if active, sent := c.form.flag("active"); sent {
@@ -369,24 +370,24 @@ func (t *tx) updatePrice(c *call) (any, *refusal) {
 		return nil, refuse("", "active",
 			"This price cannot be archived because it is the default price of its product.")
 	}
-	if r := t.takeLookupKey(c, &p); r != nil {
+	if r := t.transferLookupKey(c, &p); r != nil {
 		return nil, r
 	}
 	t.replacePrice(c, old, &p)
 	return t.renderPrice(t.prices.get(c.id), c.expand, c.version), nil
 }
 
-// everything expands what an answer can hold of a price, to see whether anything is different.
-var everything = &expansion{subs: map[string]*expansion{"tiers": {}, "currency_options": {}}}
+// fullExpansion expands every field of a price, to detect any difference.
+var fullExpansion = &expansion{subs: map[string]*expansion{"tiers": {}, "currency_options": {}}}
 
-// replacePrice stores a price and tells of it, unless nothing is different.
+// replacePrice stores a price and records an event, unless nothing differs.
 func (t *tx) replacePrice(c *call, old, p *price) {
 	version := t.sim.cfg.APIVersion
-	if changes(t.renderPrice(old, everything, version), t.renderPrice(p, everything, version)) == nil {
+	if changes(t.renderPrice(old, fullExpansion, version), t.renderPrice(p, fullExpansion, version)) == nil {
 		return
 	}
 	t.putPrice(p)
-	// The event shows no currency options, so a change of those alone has no previous attributes to show.
+	// The event shows no currency options. If only those change, it has no previous attributes.
 	before, after := t.renderPrice(old, nil, version), t.renderPrice(p, nil, version)
 	previous := changes(before, after)
 	if previous == nil {
@@ -407,7 +408,7 @@ func (t *tx) getPrice(c *call) (any, *refusal) {
 	if p := t.prices.get(c.id); p != nil {
 		return t.renderPrice(p, c.expand, c.version), nil
 	}
-	return nil, t.noSuch(c, "price")
+	return nil, t.notFound(c, "price")
 }
 
 var listPricesParams = listParams(map[string]shape{
@@ -493,7 +494,7 @@ func (s *store) renderPrice(p *price, expand *expansion, version string) priceJS
 		out.Tiers = renderTiers(p.Tiers)
 	}
 	if expand.sub("currency_options") != nil {
-		// The price's own currency is listed among them.
+		// Stripe lists the price's own currency among the options.
 		options := map[string]*optionJSON{p.Currency: p.option.render()}
 		for currency, o := range p.Options {
 			options[currency] = o.render()

@@ -13,11 +13,11 @@ import (
 func startWithLamp(t *testing.T) *harness {
 	t.Helper()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	return h
 }
 
-func TestPriceAmounts(t *testing.T) {
+func TestPrice_Amounts(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	for _, c := range []struct {
@@ -26,7 +26,10 @@ func TestPriceAmounts(t *testing.T) {
 	}{
 		{"unit_amount", "1250", number("1250"), "1250"},
 		{"unit_amount", "0", number("0"), "0"},
-		{"unit_amount", "9007199254740993", number("9007199254740993"), "9007199254740993"}, // no float has it
+		{
+			"unit_amount", "9007199254740993", number("9007199254740993"),
+			"9007199254740993",
+		}, // a float cannot represent it
 		{"unit_amount_decimal", "1250", number("1250"), "1250"},
 		{"unit_amount_decimal", "012.50", nil, "12.5"},
 		{"unit_amount_decimal", "123456789.123456789012", nil, "123456789.123456789012"},
@@ -46,12 +49,12 @@ func TestCreatePrice_RefusesMeteredWithoutMeter(t *testing.T) {
 		"recurring[usage_type]", "metered")
 	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-02-24.acacia").ok()
 	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-03-31.basil").
-		refused(http.StatusBadRequest, "parameter_missing", "recurring[meter]", "backed by meters")
+		requireRefused(http.StatusBadRequest, "parameter_missing", "recurring[meter]", "backed by meters")
 	metered.Set("recurring[meter]", "mtr_1")
 	h.ask(http.MethodPost, "/v1/prices", metered, "Stripe-Version", "2025-03-31.basil").ok()
 }
 
-func TestPriceOfTiers(t *testing.T) {
+func TestPrice_Tiers(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	p := h.post("/v1/prices", "product", "lamp", "currency", "eur", "billing_scheme", "tiered", "tiers_mode",
@@ -84,7 +87,7 @@ func TestPriceOfTiers(t *testing.T) {
 	require.NotContains(t, h.get("/v1/prices").ok().list()[0], "tiers")
 }
 
-func TestPriceCurrencyOptions(t *testing.T) {
+func TestPrice_CurrencyOptions(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	p := h.post("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount_decimal", "100",
@@ -108,11 +111,12 @@ func TestPriceCurrencyOptions(t *testing.T) {
 		"gbp": option(number("80"), "80", "inclusive"),
 	}, expanded())
 
-	h.post("/v1/prices/"+id, "currency_options[usd][unit_amount]", "1").refused(http.StatusBadRequest, "",
+	h.post("/v1/prices/"+id, "currency_options[usd][unit_amount]", "1").requireRefused(http.StatusBadRequest, "",
 		"currency_options[usd]", "own currency")
-	h.post("/v1/prices/"+id, "currency_options[xxx][unit_amount]", "1").refused(http.StatusBadRequest, "",
+	h.post("/v1/prices/"+id, "currency_options[xxx][unit_amount]", "1").requireRefused(http.StatusBadRequest, "",
 		"currency_options[xxx]", "Invalid currency: xxx")
-	h.post("/v1/prices/"+id, "currency_options[gbp][tax_behavior]", "exclusive").refused(http.StatusBadRequest, "",
+	h.post("/v1/prices/"+id, "currency_options[gbp][tax_behavior]", "exclusive").requireRefused(http.StatusBadRequest,
+		"",
 		"currency_options[gbp][tax_behavior]", "cannot be changed")
 	h.post("/v1/prices/"+id, "currency_options[eur][tax_behavior]", "exclusive", "currency_options[gbp][unit_amount]",
 		"70", "currency_options[jpy][unit_amount]", "9000").ok()
@@ -122,12 +126,12 @@ func TestPriceCurrencyOptions(t *testing.T) {
 		"jpy": option(number("9000"), "9000", "unspecified"),
 	}, expanded())
 	e := h.lastEvent()
-	require.Equal(t, "price.updated", text(e, "type"), "an event tells of it, though it does not show it")
+	require.Equal(t, "price.updated", text(e, "type"), "there is an event, though it does not show the options")
 	h.post("/v1/prices/"+id, "currency_options", "").ok()
 	require.Equal(t, map[string]any{"usd": option(number("100"), "100", "unspecified")}, expanded())
 }
 
-func TestPriceRules(t *testing.T) {
+func TestPrice_Rules(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	base := []string{"product", "lamp", "currency", "usd"}
@@ -254,9 +258,9 @@ func TestPriceRules(t *testing.T) {
 		},
 	} {
 		t.Log(name)
-		h.post("/v1/prices", c.params...).refused(http.StatusBadRequest, c.code, c.param, c.words)
+		h.post("/v1/prices", c.params...).requireRefused(http.StatusBadRequest, c.code, c.param, c.words)
 	}
-	require.Equal(t, []string{"product.created"}, h.events(), "nothing came of them")
+	require.Equal(t, []string{"product.created"}, h.events(), "they created nothing")
 
 	chosen := h.post("/v1/prices",
 		with(base, "custom_unit_amount[enabled]", "true", "custom_unit_amount[preset]", "500")...).ok()
@@ -282,10 +286,10 @@ func TestPriceRules(t *testing.T) {
 		h.post("/v1/prices", "product", "lamp", "currency", "USD", "unit_amount", "1").ok().text("currency"))
 }
 
-func TestPriceNeverChangesItsAmount(t *testing.T) {
+func TestUpdatePrice_RefusesAmount(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
-	id := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100")
+	id := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "100")
 	for _, name := range []string{
 		"unit_amount", "unit_amount_decimal", "currency", "billing_scheme", "product", "tiers_mode",
 		"recurring[interval]", "transform_quantity[round]",
@@ -298,40 +302,40 @@ func TestPriceNeverChangesItsAmount(t *testing.T) {
 				break
 			}
 		}
-		h.post("/v1/prices/"+id, name, "1").refused(http.StatusBadRequest, "parameter_unknown", base,
+		h.post("/v1/prices/"+id, name, "1").requireRefused(http.StatusBadRequest, "parameter_unknown", base,
 			"Received unknown parameter: "+base)
 	}
 	p := h.post("/v1/prices/"+id, "nickname", "n", "metadata[k]", "v", "lookup_key", "lk", "tax_behavior", "inclusive",
 		"active", "false").ok()
 	require.Equal(t, []any{"n", "lk", "inclusive", false},
 		[]any{p.at("nickname"), p.at("lookup_key"), p.at("tax_behavior"), p.at("active")})
-	h.post("/v1/prices/"+id, "tax_behavior", "exclusive").refused(http.StatusBadRequest, "", "tax_behavior",
+	h.post("/v1/prices/"+id, "tax_behavior", "exclusive").requireRefused(http.StatusBadRequest, "", "tax_behavior",
 		"cannot be changed")
 	h.post("/v1/prices/"+id, "tax_behavior", "inclusive", "active", "true").ok()
-	h.ask(http.MethodDelete, "/v1/prices/"+id, nil).refused(http.StatusNotFound, "", "",
+	h.ask(http.MethodDelete, "/v1/prices/"+id, nil).requireRefused(http.StatusNotFound, "", "",
 		"Unrecognized request URL (DELETE: /v1/prices/"+id+")")
-	h.post("/v1/prices/price_none", "active", "false").refused(http.StatusNotFound, "resource_missing", "price",
+	h.post("/v1/prices/price_none", "active", "false").requireRefused(http.StatusNotFound, "resource_missing", "price",
 		"No such price: 'price_none'")
 }
 
-func TestLookupKeysAreUnique(t *testing.T) {
+func TestPrice_LookupKeysAreUnique(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	priced := []string{"product", "lamp", "currency", "usd", "unit_amount", "100", "lookup_key", "lamp_monthly"}
-	first := h.made("/v1/prices", priced...)
-	h.post("/v1/prices", priced...).refused(http.StatusBadRequest, "", "lookup_key",
+	first := h.create("/v1/prices", priced...)
+	h.post("/v1/prices", priced...).requireRefused(http.StatusBadRequest, "", "lookup_key",
 		"A price (`"+first+"`) already uses that lookup key")
 	h.post("/v1/prices/"+first, "active", "false").ok()
-	h.post("/v1/prices", priced...).refused(http.StatusBadRequest, "", "lookup_key",
-		"already uses that lookup key") // archived prices keep theirs
+	h.post("/v1/prices", priced...).requireRefused(http.StatusBadRequest, "", "lookup_key",
+		"already uses that lookup key") // archived prices keep their keys
 	before := len(h.events())
 
-	second := h.made("/v1/prices", append(priced, "transfer_lookup_key", "true")...)
+	second := h.create("/v1/prices", append(priced, "transfer_lookup_key", "true")...)
 	require.Nil(t, h.get("/v1/prices/"+first).ok().at("lookup_key"))
 	require.Equal(t, []string{"price.updated", "price.created"}, h.events()[before:])
 	require.Equal(t, []string{second}, h.get("/v1/prices", "lookup_keys[]", "lamp_monthly").ok().ids())
 
-	h.post("/v1/prices/"+first, "lookup_key", "lamp_monthly").refused(http.StatusBadRequest, "", "lookup_key",
+	h.post("/v1/prices/"+first, "lookup_key", "lamp_monthly").requireRefused(http.StatusBadRequest, "", "lookup_key",
 		"already uses that lookup key")
 	h.post("/v1/prices/"+first, "lookup_key", "lamp_monthly", "transfer_lookup_key", "true").ok()
 	require.Nil(t, h.get("/v1/prices/"+second).ok().at("lookup_key"))
@@ -339,7 +343,7 @@ func TestLookupKeysAreUnique(t *testing.T) {
 	h.post("/v1/prices/"+second, "lookup_key", "lamp_monthly").ok()
 }
 
-func TestPriceMakesItsProduct(t *testing.T) {
+func TestCreatePrice_CreatesProduct(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	p := h.post("/v1/prices", "currency", "usd", "unit_amount", "100", "product_data[name]", "Lamp",
@@ -348,8 +352,8 @@ func TestPriceMakesItsProduct(t *testing.T) {
 	require.Equal(t, "v", p.text("product", "metadata", "k"))
 	require.Equal(t, []string{"product.created", "price.created"}, h.events())
 	h.post("/v1/prices", "currency", "usd", "unit_amount", "100", "product_data[name]", "Lamp", "product", "lamp").
-		refused(http.StatusBadRequest, "parameters_exclusive", "product_data", "only specify one")
+		requireRefused(http.StatusBadRequest, "parameters_exclusive", "product_data", "only specify one")
 	h.post("/v1/prices", "currency", "usd", "unit_amount", "100", "product_data[name]", "Lamp", "product_data[id]",
 		p.text("product", "id")).
-		refused(http.StatusBadRequest, "resource_already_exists", "product_data[id]", "already exists")
+		requireRefused(http.StatusBadRequest, "resource_already_exists", "product_data[id]", "already exists")
 }

@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// product is what is kept of a product. It is never modified, only replaced.
+// product is a stored product. It is never modified, only replaced.
 type product struct {
 	ID           string            `json:"id"`
 	Active       bool              `json:"active,omitempty"`
@@ -69,7 +69,7 @@ type deletedJSON struct {
 	Deleted bool   `json:"deleted"`
 }
 
-// marketingFeatures is the API version that renamed a product's features and stopped to show its type.
+// marketingFeatures is the API version that renamed a product's features and stopped showing its type.
 const marketingFeatures = "2024-04-10"
 
 var featureList = shape{kind: list, max: 15, item: &shape{kind: hash, fields: map[string]shape{
@@ -147,7 +147,7 @@ func clearable(s shape) shape {
 	return s
 }
 
-// productID is what an id of the caller's choice may look like.
+// productID matches the ids that a caller may choose.
 var productID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func checkProductID(param, id string) *refusal {
@@ -196,7 +196,7 @@ func (t *tx) createProduct(c *call) (any, *refusal) {
 func (t *tx) updateProduct(c *call) (any, *refusal) {
 	old := t.products.get(c.id)
 	if old == nil {
-		return nil, t.noSuch(c, "product")
+		return nil, t.notFound(c, "product")
 	}
 	p := *old
 	if name := c.form.get("name"); name != nil {
@@ -215,7 +215,7 @@ func (t *tx) updateProduct(c *call) (any, *refusal) {
 	return t.renderProduct(t.products.get(c.id), c.expand, c.version), nil
 }
 
-// replaceProduct stores a product and tells of it, unless nothing is different.
+// replaceProduct stores a product and records an event, unless nothing differs.
 func (t *tx) replaceProduct(c *call, old, p *product) {
 	before := t.renderProduct(old, nil, t.sim.cfg.APIVersion)
 	if changes(before, t.renderProduct(p, nil, t.sim.cfg.APIVersion)) == nil {
@@ -244,7 +244,7 @@ func (t *tx) checkDefault(p *product, id string) *refusal {
 	return nil
 }
 
-// write takes over the fields that are written alike when a product is made and when it is changed.
+// write sets the fields that are written alike when a product is created and when it is changed.
 func (p *product) write(f *field) *refusal {
 	if active, sent := f.flag("active"); sent {
 		p.Active = active
@@ -300,7 +300,7 @@ func newDimensions(f *field) *dimensions {
 	return &dimensions{Height: size("height"), Length: size("length"), Weight: size("weight"), Width: size("width")}
 }
 
-// writeDescriptor stores a statement descriptor as Stripe does: in upper case, without what is not ASCII.
+// writeDescriptor stores a statement descriptor as Stripe does: in upper case, ASCII only.
 func (p *product) writeDescriptor(f *field) *refusal {
 	if f == nil {
 		return nil
@@ -347,7 +347,7 @@ func (p *product) writeTaxCode(f *field) *refusal {
 func (t *tx) deleteProduct(c *call) (any, *refusal) {
 	p := t.products.get(c.id)
 	if p == nil {
-		return nil, t.noSuch(c, "product")
+		return nil, t.notFound(c, "product")
 	}
 	if len(t.pricesOf[c.id]) > 0 {
 		return nil, refuse("", "", "This product cannot be deleted because it has one or more user-created prices.")
@@ -356,8 +356,8 @@ func (t *tx) deleteProduct(c *call) (any, *refusal) {
 	return deletedJSON{ID: c.id, Object: "product", Deleted: true}, nil
 }
 
-// dropProduct deletes a product and tells of it: with its last state, which says that it is inactive but not that
-// it is deleted.
+// dropProduct deletes a product and records an event with its last state. The state shows the product as inactive, but
+// not as deleted.
 func (t *tx) dropProduct(c *call, p *product) {
 	last := *p
 	last.Active = false
@@ -369,7 +369,7 @@ func (t *tx) getProduct(c *call) (any, *refusal) {
 	if p := t.products.get(c.id); p != nil {
 		return t.renderProduct(p, c.expand, c.version), nil
 	}
-	return nil, t.noSuch(c, "product")
+	return nil, t.notFound(c, "product")
 }
 
 var listProductsParams = listParams(map[string]shape{
@@ -444,7 +444,7 @@ func (s *store) renderProduct(p *product, expand *expansion, version string) pro
 				"id":          *p.TaxCode,
 				"object":      "tax_code",
 				"name":        "Tax code " + *p.TaxCode,
-				"description": "Known to the simulator by its id only.",
+				"description": "The simulator has only the id of this tax code.",
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestProductHasWhatItWasGiven(t *testing.T) {
+func TestCreateProduct_KeepsEveryField(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	p := h.post("/v1/products",
@@ -41,7 +41,7 @@ func TestProductHasWhatItWasGiven(t *testing.T) {
 	require.JSONEq(t, string(p.raw), string(h.get("/v1/products/lamp").ok().raw))
 }
 
-func TestProductWithNothingButAName(t *testing.T) {
+func TestCreateProduct_WithNameOnly(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	p := h.post("/v1/products", "name", "Lamp").ok()
@@ -58,13 +58,13 @@ func TestProductWithNothingButAName(t *testing.T) {
 	require.Empty(t, p.at("metadata"))
 }
 
-func TestProductRefusals(t *testing.T) {
+func TestProduct_Refusals(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
-	h.made("/v1/products", "id", "mug", "name", "Mug")
-	other := h.made("/v1/prices", "product", "mug", "currency", "usd", "unit_amount", "1")
-	archived := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "mug", "name", "Mug")
+	other := h.create("/v1/prices", "product", "mug", "currency", "usd", "unit_amount", "1")
+	archived := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1", "active", "false")
 	repeat := func(n int, pair ...string) []string {
 		var out []string
 		for i := range n {
@@ -267,12 +267,12 @@ func TestProductRefusals(t *testing.T) {
 		},
 	} {
 		t.Log(name)
-		h.post(c.path, c.pairs...).refused(http.StatusBadRequest, c.code, c.param, c.words)
+		h.post(c.path, c.pairs...).requireRefused(http.StatusBadRequest, c.code, c.param, c.words)
 	}
-	require.Len(t, h.events(), 4, "what is refused makes no events")
+	require.Len(t, h.events(), 4, "refused requests make no events")
 }
 
-func TestProductChangesFieldByField(t *testing.T) {
+func TestUpdateProduct_ChangesFieldByField(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now})
@@ -285,7 +285,7 @@ func TestProductChangesFieldByField(t *testing.T) {
 
 	p := h.post("/v1/products/lamp", "name", "Lantern", "metadata[a]", "", "metadata[c]", "3").ok()
 	require.Equal(t, "Lantern", p.at("name"))
-	require.Equal(t, "Bright", p.at("description"), "what is not sent stays")
+	require.Equal(t, "Bright", p.at("description"), "fields that are not sent stay")
 	require.Equal(t, map[string]any{"b": "2", "c": "3"}, p.at("metadata"),
 		"metadata is merged, an empty value removes a key")
 	require.Equal(t, created.at("created"), p.at("created"))
@@ -315,7 +315,7 @@ func TestProductChangesFieldByField(t *testing.T) {
 	require.Equal(t, p.at("updated"), again.at("updated"))
 }
 
-func TestDefaultPriceOfAProduct(t *testing.T) {
+func TestProduct_DefaultPrice(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	p := h.post("/v1/products", "id", "lamp", "name", "Lamp", "default_price_data[currency]", "EUR",
@@ -326,54 +326,56 @@ func TestDefaultPriceOfAProduct(t *testing.T) {
 	require.Equal(t, []string{"product.created", "price.created"}, h.events())
 
 	first := p.text("default_price", "id")
-	h.post("/v1/prices/"+first, "active", "false").refused(http.StatusBadRequest, "", "active",
+	h.post("/v1/prices/"+first, "active", "false").requireRefused(http.StatusBadRequest, "", "active",
 		"default price of its product")
-	second := h.made("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1300")
+	second := h.create("/v1/prices", "product", "lamp", "currency", "eur", "unit_amount", "1300")
 	require.Equal(t, second, h.post("/v1/products/lamp", "default_price", second).ok().text("default_price"))
 	h.post("/v1/prices/"+first, "active", "false").ok()
 	require.Nil(t, h.post("/v1/products/lamp", "default_price", "").ok().at("default_price"))
 	h.post("/v1/prices/"+second, "active", "false").ok()
 	require.Equal(t, true, h.get("/v1/products/lamp").ok().at("active"))
 
-	h.ask(http.MethodDelete, "/v1/products/lamp", nil).refused(http.StatusBadRequest, "", "",
+	h.ask(http.MethodDelete, "/v1/products/lamp", nil).requireRefused(http.StatusBadRequest, "", "",
 		"one or more user-created prices")
 }
 
-func TestDeletedProduct(t *testing.T) {
+func TestDeleteProduct(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	require.Equal(t, map[string]any{"id": "lamp", "object": "product", "deleted": true},
 		h.ask(http.MethodDelete, "/v1/products/lamp", nil).ok().body)
-	h.get("/v1/products/lamp").refused(http.StatusNotFound, "resource_missing", "id", "No such product: 'lamp'")
-	h.post("/v1/products/lamp", "name", "x").refused(http.StatusNotFound, "resource_missing", "id", "No such product")
+	h.get("/v1/products/lamp").requireRefused(http.StatusNotFound, "resource_missing", "id", "No such product: 'lamp'")
+	h.post("/v1/products/lamp", "name", "x").requireRefused(http.StatusNotFound, "resource_missing", "id",
+		"No such product")
 	e := h.lastEvent()
 	require.Equal(t, "product.deleted", e["type"])
 	require.Equal(t, "Lamp", text(e, "data", "object", "name"))
 	object, _ := e["data"].(map[string]any)["object"].(map[string]any)
 	require.Equal(t, false, object["active"])
 	require.NotContains(t, object, "deleted")
-	h.made("/v1/products", "id", "lamp", "name", "Lamp again")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp again")
 
 	strict := start(t, stripesim.Config{RefuseDeletedIDs: true})
-	strict.made("/v1/products", "id", "lamp", "name", "Lamp")
+	strict.create("/v1/products", "id", "lamp", "name", "Lamp")
 	strict.ask(http.MethodDelete, "/v1/products/lamp", nil).ok()
-	strict.post("/v1/products", "id", "lamp", "name", "Lamp").refused(http.StatusBadRequest, "resource_already_exists",
+	strict.post("/v1/products", "id", "lamp", "name", "Lamp").requireRefused(http.StatusBadRequest,
+		"resource_already_exists",
 		"id", "already exists")
 }
 
-func TestFeaturesHaveTwoNames(t *testing.T) {
+func TestProduct_FeaturesHaveTwoNames(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	const newer = "2024-04-10"
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "features[0][name]", "Warm")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "features[0][name]", "Warm")
 	p := h.ask(http.MethodGet, "/v1/products/lamp", nil, "Stripe-Version", newer).ok()
 	require.NotContains(t, p.body, "features")
 	require.NotContains(t, p.body, "type")
 	require.Equal(t, []any{map[string]any{"name": "Warm"}}, p.at("marketing_features"))
 	require.Equal(t, newer, p.header.Get("Stripe-Version"))
 	h.ask(http.MethodPost, "/v1/products/lamp", form("features[0][name]", "Hot"), "Stripe-Version", newer).
-		refused(http.StatusBadRequest, "parameter_unknown", "features", "features")
+		requireRefused(http.StatusBadRequest, "parameter_unknown", "features", "features")
 	h.ask(http.MethodPost, "/v1/products/lamp", form("marketing_features[0][name]", "Hot"), "Stripe-Version",
 		newer).ok()
 	old := h.get("/v1/products/lamp").ok()
@@ -388,8 +390,8 @@ func TestFeaturesHaveTwoNames(t *testing.T) {
 func TestDocumentedClearsOnly(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{DocumentedClearsOnly: true})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "description", "x")
-	h.post("/v1/products/lamp", "default_price", "").refused(http.StatusBadRequest, "parameter_invalid_empty",
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "description", "x")
+	h.post("/v1/products/lamp", "default_price", "").requireRefused(http.StatusBadRequest, "parameter_invalid_empty",
 		"default_price", "cannot be unset")
 	require.Nil(t, h.post("/v1/products/lamp", "description", "").ok().at("description"))
 }
@@ -398,7 +400,7 @@ func TestCreateProduct_RefusesIDsThatStripeRefuses(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	for _, id := range []string{"a/b", "a b", "a.b", "é", "a:b"} {
-		h.post("/v1/products", "id", id, "name", "Lamp").refused(http.StatusBadRequest, "", "id",
+		h.post("/v1/products", "id", id, "name", "Lamp").requireRefused(http.StatusBadRequest, "", "id",
 			"Only letters, digits, underscores and hyphens")
 	}
 	h.post("/v1/products", "id", "A-z_9", "name", "Lamp").ok()

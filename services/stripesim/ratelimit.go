@@ -12,7 +12,7 @@ const (
 	stripePerEndpoint = 25
 )
 
-// Reasons of the header Stripe-Rate-Limited-Reason.
+// Values of the header Stripe-Rate-Limited-Reason.
 const (
 	ReasonGlobalRate          = "global-rate"
 	ReasonEndpointRate        = "endpoint-rate"
@@ -33,7 +33,7 @@ func (l Limits) resolve(live bool) Limits {
 	return l
 }
 
-// limiter guards one account in one mode.
+// limiter limits the requests of one account in one mode.
 type limiter struct {
 	mu        sync.Mutex
 	global    bucket
@@ -58,7 +58,7 @@ func (b *bucket) fill(now time.Time, rate, capacity float64) {
 	b.at = now
 }
 
-// enter admits a request, or returns the reason for which it is turned away. A request that was admitted leaves.
+// enter admits a request, or returns the reason for refusing it. An admitted request must call leave.
 func (l *limiter) enter(limits Limits, endpoint string, now time.Time) (reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,7 +81,7 @@ func (l *limiter) refuse(limits Limits, endpoint string, now time.Time) string {
 		own = &bucket{}
 		l.endpoints[endpoint] = own
 	}
-	// A bucket must be able to hold one whole token, or nothing ever passes.
+	// A bucket must hold at least one whole token, or no request ever passes.
 	l.global.fill(now, limits.PerSecond, max(1, limits.PerSecond*limits.Burst))
 	own.fill(now, limits.PerEndpoint, max(1, limits.PerEndpoint*limits.Burst))
 	switch {

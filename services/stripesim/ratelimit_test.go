@@ -10,13 +10,13 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// admitted asks until the simulator refuses, and returns how often it did not, and the reason.
-func (h *harness) admitted(method, path, key string) (int, string) {
+// countAdmitted makes requests until one is refused. It returns the number of admitted requests, and the reason.
+func (h *harness) countAdmitted(method, path, key string) (int, string) {
 	h.t.Helper()
 	for n := range 1000 {
 		r := h.ask(method, path, nil, "Authorization", "Bearer "+key)
 		if r.status == http.StatusTooManyRequests {
-			r.refused(http.StatusTooManyRequests, "rate_limit", "", "Request rate limit exceeded")
+			r.requireRefused(http.StatusTooManyRequests, "rate_limit", "", "Request rate limit exceeded")
 			return n, r.header.Get("Stripe-Rate-Limited-Reason")
 		}
 	}
@@ -24,12 +24,12 @@ func (h *harness) admitted(method, path, key string) (int, string) {
 	return 0, ""
 }
 
-func TestLimitsAreStripes(t *testing.T) {
+func TestLimits_DefaultToStripes(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now, Limits: stripesim.Limits{Burst: 1}})
 
-	n, reason := h.admitted(http.MethodGet, "/v1/products", "sk_test_1")
+	n, reason := h.countAdmitted(http.MethodGet, "/v1/products", "sk_test_1")
 	require.Equal(t, 25, n)
 	require.Equal(t, "global-rate", reason, "in test mode the account's limit is as low as an endpoint's")
 
@@ -37,31 +37,31 @@ func TestLimitsAreStripes(t *testing.T) {
 	for _, c := range []struct{ method, path string }{
 		{http.MethodGet, "/v1/products"}, {http.MethodGet, "/v1/products/a"}, {http.MethodPost, "/v1/products/a"},
 	} {
-		n, reason = h.admitted(c.method, c.path, "sk_live_1")
+		n, reason = h.countAdmitted(c.method, c.path, "sk_live_1")
 		require.Equal(t, 25, n, "%s %s", c.method, c.path)
 		require.Equal(t, "endpoint-rate", reason)
 	}
-	n, reason = h.admitted(http.MethodPost, "/v1/products/b", "sk_live_1")
+	n, reason = h.countAdmitted(http.MethodPost, "/v1/products/b", "sk_live_1")
 	require.Equal(t, 0, n, "all ids share one bucket")
 	require.Equal(t, "endpoint-rate", reason)
-	n, reason = h.admitted(http.MethodGet, "/v1/events", "rk_live_2")
+	n, reason = h.countAdmitted(http.MethodGet, "/v1/events", "rk_live_2")
 	require.Equal(t, 25, n, "whatever the key")
 	require.Equal(t, "global-rate", reason)
 
 	clock.advance(200 * time.Millisecond)
-	n, reason = h.admitted(http.MethodGet, "/v1/products", "sk_live_1")
+	n, reason = h.countAdmitted(http.MethodGet, "/v1/products", "sk_live_1")
 	require.Equal(t, 5, n, "25 per second flow back")
 	require.Equal(t, "endpoint-rate", reason)
 
 	clock.advance(time.Hour)
-	n, _ = h.admitted(http.MethodGet, "/v1/products", "sk_live_1")
-	require.Equal(t, 25, n, "and no more than one second's worth")
+	n, _ = h.countAdmitted(http.MethodGet, "/v1/products", "sk_live_1")
+	require.Equal(t, 25, n, "at most one second's worth")
 
 	r := h.ask(http.MethodGet, "/v1/products", nil, "Authorization", "Bearer sk_live_1", "Stripe-Account", "acct_other")
-	require.Equal(t, http.StatusOK, r.status, "another account has limits of its own")
+	require.Equal(t, http.StatusOK, r.status, "another account has its own limits")
 }
 
-func TestLimitsCanBeChanged(t *testing.T) {
+func TestLimits_CanBeChanged(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now})
@@ -70,15 +70,15 @@ func TestLimitsCanBeChanged(t *testing.T) {
 		h.get("/v1/products").ok()
 	}
 	h.sim.SetLimits(stripesim.Limits{PerSecond: 10, PerEndpoint: 2, Burst: 0.1})
-	n, reason := h.admitted(http.MethodGet, "/v1/products", testKey)
-	require.Equal(t, 1, n, "a bucket holds one request at least")
+	n, reason := h.countAdmitted(http.MethodGet, "/v1/products", testKey)
+	require.Equal(t, 1, n, "a bucket holds at least one request")
 	require.Equal(t, "global-rate", reason)
 	clock.advance(100 * time.Millisecond)
-	_, reason = h.admitted(http.MethodGet, "/v1/products", testKey)
+	_, reason = h.countAdmitted(http.MethodGet, "/v1/products", testKey)
 	require.Equal(t, "endpoint-rate", reason)
 }
 
-func TestConcurrencyIsLimited(t *testing.T) {
+func TestLimits_Concurrency(t *testing.T) {
 	t.Parallel()
 	for reason, limits := range map[string]stripesim.Limits{
 		"global-concurrency":   {PerSecond: 1e6, PerEndpoint: 1e6, Concurrency: 1},
@@ -97,8 +97,8 @@ func TestConcurrencyIsLimited(t *testing.T) {
 			})
 			slow := make(chan *response)
 			go func() { slow <- h.get("/v1/products") }()
-			eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first request is at work")
-			r := h.get("/v1/products").refused(http.StatusTooManyRequests, "rate_limit", "", "")
+			eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "the first request is running")
+			r := h.get("/v1/products").requireRefused(http.StatusTooManyRequests, "rate_limit", "", "")
 			require.Equal(t, reason, r.header.Get("Stripe-Rate-Limited-Reason"))
 			(<-slow).ok()
 			h.get("/v1/products").ok()

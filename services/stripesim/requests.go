@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Request is a write request that was received.
+// Request is a recorded write request.
 type Request struct {
 	Time      time.Time `json:"time"`
 	RequestID string    `json:"request_id"`
@@ -18,28 +18,28 @@ type Request struct {
 	Livemode       bool   `json:"livemode"`
 	Object         string `json:"object,omitempty"`
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
-	// Status of the answer; 0 if the connection was closed before executing.
+	// Status is the status of the answer. It is 0 if the connection was closed before execution.
 	Status int    `json:"status"`
 	Code   string `json:"code,omitempty"` // of the error
-	// Replayed is true if the answer came from an earlier request with the key; Executed if the operation ran;
-	// Lost if the answer was not sent.
+	// Replayed means that the answer came from an earlier request with the key. Executed means that the operation ran.
+	// Lost means that the answer was not sent.
 	Replayed bool `json:"replayed,omitempty"`
 	Executed bool `json:"executed"`
 	Lost     bool `json:"lost,omitempty"`
-	// Fault that struck, if any.
+	// Fault is the fault that struck, if any.
 	Fault FaultKind `json:"fault,omitempty"`
 }
 
-// RequestFilter chooses requests; the zero value chooses all.
+// RequestFilter selects requests. The zero value selects all.
 type RequestFilter struct {
 	Object    string
 	Operation string
 	KeyPrefix string
-	// Limit keeps the newest so many; 0 is no limit.
+	// Limit keeps the latest requests, at most this many. 0 means no limit.
 	Limit int
 }
 
-// requestLog keeps the newest requests, in a ring.
+// requestLog keeps the latest requests in a ring.
 type requestLog struct {
 	mu   sync.Mutex
 	ring []Request
@@ -69,7 +69,7 @@ func (l *requestLog) clear() {
 	l.ring, l.next = nil, 0
 }
 
-// Requests returns the write requests received, oldest first, as far as they are kept.
+// Requests returns the recorded write requests, oldest first. A limited number is kept.
 func (s *Sim) Requests(f RequestFilter) []Request {
 	l := s.requests
 	l.mu.Lock()
@@ -88,5 +88,5 @@ func (s *Sim) Requests(f RequestFilter) []Request {
 	return out
 }
 
-// ClearRequests forgets the requests.
+// ClearRequests deletes the recorded requests.
 func (s *Sim) ClearRequests() { s.requests.clear() }

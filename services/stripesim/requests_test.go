@@ -11,11 +11,11 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestRequestLogIsBounded(t *testing.T) {
+func TestRequestLog_IsBounded(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{RequestLog: 3})
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
-		h.made("/v1/products", "id", id, "name", "x")
+		h.create("/v1/products", "id", id, "name", "x")
 	}
 	var got []string
 	for _, r := range h.sim.Requests(stripesim.RequestFilter{}) {
@@ -26,7 +26,7 @@ func TestRequestLogIsBounded(t *testing.T) {
 	require.Empty(t, h.sim.Requests(stripesim.RequestFilter{}))
 }
 
-func TestRequestLogTellsWhatWasExecuted(t *testing.T) {
+func TestRequestLog_ShowsExecution(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
 	_, err := h.sim.AddFault(stripesim.Fault{
@@ -37,8 +37,8 @@ func TestRequestLogTellsWhatWasExecuted(t *testing.T) {
 	})
 	require.NoError(t, err)
 	priced := []string{"product", "lamp", "currency", "usd", "unit_amount", "1"}
-	// The harness's connections have been used before: a transport repeats a request with an idempotency key by
-	// itself if such a connection ends without a byte. A lost answer must reach the caller.
+	// The harness reuses its connections. If such a connection ends without a byte, a transport itself repeats a
+	// request with an idempotency key. A lost answer must reach the caller.
 	require.Error(t, h.keyed("k", "/v1/prices", priced...).err)
 	require.True(t, h.keyed("k", "/v1/prices", priced...).ok().replayed())
 	requests := h.sim.Requests(stripesim.RequestFilter{KeyPrefix: "k"})
@@ -62,12 +62,13 @@ func TestRequestLogTellsWhatWasExecuted(t *testing.T) {
 	require.Equal(t, 2, h.sim.Stats().Objects.Prices)
 }
 
-func TestStatsCountSeconds(t *testing.T) {
+func TestStats_CountSeconds(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	h := start(t, stripesim.Config{Clock: c.now, Limits: stripesim.Limits{PerSecond: 1}})
 	h.keyed("a", "/v1/products", "id", "a", "name", "x").ok()
-	h.keyed("b", "/v1/products", "id", "b", "name", "x").refused(http.StatusTooManyRequests, "rate_limit", "", "")
+	h.keyed("b", "/v1/products", "id", "b", "name", "x").requireRefused(http.StatusTooManyRequests, "rate_limit", "",
+		"")
 	c.advance(time.Second)
 	require.False(t, h.keyed("b", "/v1/products", "id", "b", "name", "y").ok().replayed(),
 		"what is over the limit is not remembered")

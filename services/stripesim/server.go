@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// largestBody is how much a request may carry.
-const largestBody = 1 << 20
+// maxBodyBytes is the maximum size of a request's body.
+const maxBodyBytes = 1 << 20
 
 // call is one request.
 type call struct {
@@ -30,14 +30,14 @@ type call struct {
 	requestID  string
 	key        string // Idempotency-Key
 	who        identity
-	// inline makes a price as a checkout does; silent leaves no events.
+	// inline creates a price as a checkout does. silent makes no events.
 	inline, silent bool
-	// executed: the operation ran, whatever its result.
+	// executed means that the operation ran, whatever its result.
 	executed bool
 	fault    FaultKind
 }
 
-// reply is what a request is answered.
+// reply is the answer to a request.
 type reply struct {
 	status   int
 	header   http.Header
@@ -46,13 +46,13 @@ type reply struct {
 	limited  string
 	retry    string // Stripe-Should-Retry
 	replayed bool
-	// lost: the connection is closed instead of answering; silently means without a byte.
+	// lost means that the connection is closed instead of answering. silently means that no byte is sent before that.
 	lost, silently bool
 	html           bool
 	noRequestID    bool
 }
 
-// serve is the way of a request through the simulator.
+// serve handles one request.
 func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	c := s.read(w, r)
 	out := s.answer(c, r)
@@ -88,7 +88,7 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(out.body)))
 	w.WriteHeader(out.status)
-	_, _ = w.Write(out.body) // a client that has gone away is no concern of ours
+	_, _ = w.Write(out.body) // a client that has disconnected does not matter
 }
 
 func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
@@ -103,18 +103,18 @@ func (s *Sim) read(w http.ResponseWriter, r *http.Request) *call {
 		}
 	}
 	if r.Method == http.MethodPost {
-		// Elsewhere keys have no effect: those operations are idempotent anyway.
+		// Elsewhere keys have no effect, because those operations are idempotent anyway.
 		c.key = strings.TrimSpace(r.Header.Get("Idempotency-Key"))
 	}
 	encoded := r.URL.RawQuery
 	if r.Method == http.MethodPost {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestBody))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			c.formErr = &refusal{
-				status:  http.StatusRequestEntityTooLarge,
-				kind:    typeInvalid,
-				message: "Request entity too large",
-				unsaved: true,
+				status:       http.StatusRequestEntityTooLarge,
+				kind:         typeInvalid,
+				message:      "Request entity too large",
+				keepsKeyFree: true,
 			}
 		}
 		encoded = join(encoded, string(body))
@@ -133,8 +133,8 @@ func join(query, body string) string {
 	return query + "&" + body
 }
 
-// answer decides in Stripe's order: who is it, what is it, may it, is there room, does anything go wrong, was it
-// asked before; and only then executes it.
+// answer checks a request in Stripe's order: identity, operation, permission, rate limit, faults, idempotency key. Only
+// then it executes the request.
 func (s *Sim) answer(c *call, r *http.Request) reply {
 	var bad *refusal
 	if c.who, bad = s.authenticate(r); bad != nil {
@@ -200,10 +200,10 @@ func (s *Sim) answer(c *call, r *http.Request) reply {
 	return out
 }
 
-// execute checks the request, settles what its idempotency key says, and runs its operation.
+// execute checks the request and its idempotency key, and runs its operation.
 func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) reply {
 	if bad := c.check(s.cfg.DocumentedClearsOnly); bad != nil {
-		wait(delay)
+		waitForFault(delay)
 		return s.refused(c, bad)
 	}
 	if c.key != "" {
@@ -212,12 +212,12 @@ func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) r
 			return s.refused(c, bad)
 		}
 		if stored != nil {
-			wait(delay)
+			waitForFault(delay)
 			return replayed(c, stored)
 		}
 		defer st.release(c.key)
 	}
-	wait(delay)
+	waitForFault(delay)
 	var before, after *refusal
 	for _, f := range s.faults.strike(executing, where) {
 		switch c.fault = f.Kind; f.Kind {
@@ -226,15 +226,16 @@ func (s *Sim) execute(c *call, st *store, delay time.Duration, where occasion) r
 		case FaultErrorAfter:
 			after = serverError()
 		case FaultRefused:
-			before = told(f)
+			before = faultRefusal(f)
 		default:
 		}
 	}
 	return s.run(c, before, after)
 }
 
-// wait is a fault's delay. A client that gives up does not end it: Stripe would go on, too.
-func wait(d time.Duration) {
+// waitForFault waits for a fault's delay. A client that disconnects does not end it, because Stripe would also
+// continue.
+func waitForFault(d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -243,7 +244,7 @@ func wait(d time.Duration) {
 	<-timer.C
 }
 
-// check compares the request with what its operation takes.
+// check compares the request with the parameters of its operation.
 func (c *call) check(documentedOnly bool) *refusal {
 	if c.versionErr != nil {
 		return c.versionErr
@@ -251,12 +252,12 @@ func (c *call) check(documentedOnly bool) *refusal {
 	if c.formErr != nil {
 		return c.formErr
 	}
-	if len(c.key) > longestKey {
+	if len(c.key) > maxKeyLength {
 		return &refusal{
-			status:  http.StatusBadRequest,
-			kind:    typeIdempotency,
-			unsaved: true,
-			message: "Idempotency keys can be at most " + strconv.Itoa(longestKey) + " characters long.",
+			status:       http.StatusBadRequest,
+			kind:         typeIdempotency,
+			keepsKeyFree: true,
+			message:      "Idempotency keys can be at most " + strconv.Itoa(maxKeyLength) + " characters long.",
 		}
 	}
 	if bad := check(c.form, c.op.params, checker{version: c.version, documentedOnly: documentedOnly}); bad != nil {
@@ -267,8 +268,8 @@ func (c *call) check(documentedOnly bool) *refusal {
 	return bad
 }
 
-// run executes the operation, or fails before or after that. What it changed, and its answer if it has a key, are in
-// the journal when it returns.
+// run executes the operation, or fails before or after that. When it returns, the journal has the changes, and the
+// answer if the request has a key.
 func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
@@ -280,7 +281,7 @@ func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 	}
-	// Stamped when it happens, not when it was asked for.
+	// The timestamp is that of the execution, not of the request.
 	c.now = s.cfg.Clock()
 	t := &tx{store: st, rec: record{Account: st.account, Live: st.live}}
 	var v any
@@ -292,12 +293,12 @@ func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 		}
 	}
 	out := s.refusedOr(c, v, bad)
-	if c.key != "" && (bad == nil || !bad.unsaved) {
+	if c.key != "" && (bad == nil || !bad.keepsKeyFree) {
 		a := &answer{
 			Key:       c.key,
 			At:        c.now.Unix(),
 			Path:      c.path,
-			Print:     c.print(),
+			Print:     c.fingerprint(),
 			Status:    out.status,
 			Body:      out.body,
 			RequestID: c.requestID,
@@ -306,7 +307,7 @@ func (s *Sim) run(c *call, failBefore, failAfter *refusal) reply {
 		t.rec.Answers = append(t.rec.Answers, a)
 	}
 	if err := s.write(&t.rec); err != nil {
-		s.log.Error("the simulator cannot keep what it is told: it stops to accept changes", "error", err)
+		s.log.Error("the simulator could not write its journal; no further changes are accepted", "error", err)
 		return s.refused(c, serverError())
 	}
 	for _, e := range t.rec.Events {
@@ -326,11 +327,11 @@ func (s *Sim) refusedOr(c *call, v any, bad *refusal) reply {
 
 func (s *Sim) refused(c *call, r *refusal) reply {
 	out := reply{
-		status: r.status, code: r.code, limited: r.limited, retry: r.shouldRetry, noRequestID: r.noRequestID,
+		status: r.status, code: r.code, limited: r.limitReason, retry: r.shouldRetry, noRequestID: r.noRequestID,
 		header: http.Header{},
 		body:   encode(r.body(c.requestID, c.who.live)),
 	}
-	if !r.unsaved {
+	if !r.keepsKeyFree {
 		c.keyHeaders(out.header, c.requestID)
 	}
 	return out
@@ -355,14 +356,14 @@ func replayed(c *call, a *answer) reply {
 	return out
 }
 
-// decode reads what this package wrote.
+// decode decodes data that this package wrote.
 func decode(raw []byte, into any) {
 	if err := json.Unmarshal(raw, into); err != nil {
-		panic("stripesim: decode: " + err.Error()) //nolint:forbidigo // a mistake in this package
+		panic("stripesim: decode: " + err.Error()) //nolint:forbidigo // a bug in this package
 	}
 }
 
-// objects are what a request is about: first the object itself, then the product that it belongs to.
+// objects returns the objects that a request is about: first the object itself, then the product that it belongs to.
 func (s *Sim) objects(st *store, c *call) []flight {
 	var out []flight
 	add := func(kind, id string) {
@@ -390,12 +391,12 @@ func (s *Sim) objects(st *store, c *call) []flight {
 	return out
 }
 
-// hangUp closes the connection instead of answering. A lost answer loses all but its first bytes: HTTP clients
-// repeat a request themselves if a connection that they had used before ends without any.
+// hangUp closes the connection instead of answering. A lost answer sends its first bytes: an HTTP client repeats a
+// request itself if a reused connection ends without any.
 func hangUp(w http.ResponseWriter, out reply) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way where there is no connection to take over, as in HTTP/2
+		panic(http.ErrAbortHandler) //nolint:forbidigo // how net/http aborts where there is no connection to hijack, as in HTTP/2
 	}
 	if out.silently {
 		if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {

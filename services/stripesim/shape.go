@@ -10,20 +10,20 @@ import (
 	"unicode/utf8"
 )
 
-// shape says what a parameter may look like. The shapes of every operation are tables, in operation.go and beside
-// the nouns, so that a test can hold them against Stripe's OpenAPI document.
+// shape defines the form of a parameter. The shapes of all operations are tables, in operation.go and in the files of
+// the objects, so that a test can compare them with Stripe's OpenAPI document.
 type shape struct {
 	kind     kind
 	max      int      // characters of a string, elements of a list
 	choices  []string // of an enumeration
 	required bool
-	// clears: the parameter may be sent empty, which clears the field. undocumented is why that is assumed where
-	// the OpenAPI document does not say so.
+	// clears means that the parameter may be sent empty, which clears the field. undocumented is the evidence if the
+	// OpenAPI document does not say so.
 	clears       bool
 	undocumented string
 	fields       map[string]shape // of a hash
 	item         *shape           // of a list, or of a map
-	// from and before bound the API versions that know the parameter.
+	// from and before limit the API versions that have the parameter.
 	from, before string
 }
 
@@ -54,7 +54,7 @@ const (
 	metadataValue = 500
 )
 
-// check compares a request with the shapes of its operation and returns what Stripe would say first.
+// check compares a request with the shapes of its operation and returns the first error that Stripe would return.
 func check(f *field, shapes map[string]shape, c checker) *refusal {
 	var unknown []string
 	for _, k := range f.keys {
@@ -89,7 +89,7 @@ func check(f *field, shapes map[string]shape, c checker) *refusal {
 
 type checker struct {
 	version string
-	// documentedOnly refuses to clear what only observation says can be cleared.
+	// documentedOnly refuses to clear a field unless Stripe documents that it can be cleared.
 	documentedOnly bool
 }
 
@@ -198,7 +198,7 @@ func (s shape) scalar(f *field) *refusal {
 		if strings.HasPrefix(f.value, "-") {
 			return invalid("", f.name, "Invalid non-negative decimal: %s", f.value)
 		}
-		if _, ok := parseDecimal(f.value, decimalPlaces); !ok {
+		if _, ok := parseDecimal(f.value, maxDecimalPlaces); !ok {
 			return invalid("", f.name, "Invalid decimal: %s; must contain at maximum 12 decimal places.", f.value)
 		}
 	case measure:
@@ -270,8 +270,8 @@ func checkMetadata(f *field) *refusal {
 	return nil
 }
 
-// mergeMetadata applies metadata as Stripe does: key by key, an empty value removes its key, and an empty
-// metadata removes them all.
+// mergeMetadata applies metadata as Stripe does: key by key. An empty value removes its key, and an empty metadata
+// removes all keys.
 func mergeMetadata(old map[string]string, f *field) (map[string]string, *refusal) {
 	if f == nil {
 		return old, nil

@@ -38,8 +38,8 @@ type specOperation struct {
 	} `json:"requestBody"`
 }
 
-// accepted beside Stripe's document, with the reason.
-var acceptedBeside = map[string]string{
+// acceptedInAddition are parameters that the simulator accepts in addition to Stripe's document, with the reason.
+var acceptedInAddition = map[string]string{
 	"POST /v1/products features":      "the name of marketing_features before version 2024-04-10",
 	"POST /v1/products/{id} features": "the name of marketing_features before version 2024-04-10",
 	"POST /v1/products type":          "good or service: left the document with version 2024-04-10, stripe-go v76 still has it",
@@ -48,13 +48,13 @@ var acceptedBeside = map[string]string{
 	"POST /v1/prices recurring[trial_period_days]": "left the document with version 2025-03-31, stripe-go v76 still has it",
 }
 
-// stricter than Stripe's document, with the reason.
+// stricter are rules that Stripe's document does not have, with the reason.
 var stricter = map[string]string{
 	"POST /v1/products marketing_features[][name]":      "80 characters, says the reference",
 	"POST /v1/products/{id} marketing_features[][name]": "80 characters, says the reference",
 }
 
-func TestParametersAreStripes(t *testing.T) {
+func TestShapes_MatchStripe(t *testing.T) {
 	t.Parallel()
 	var document struct {
 		Paths map[string]map[string]specOperation `json:"paths"`
@@ -88,7 +88,7 @@ func TestParametersAreStripes(t *testing.T) {
 }
 
 // The comparison must be able to fail.
-func TestComparisonFindsWhatIsNotStripes(t *testing.T) {
+func TestShapeComparison_FindsDeviations(t *testing.T) {
 	t.Parallel()
 	spec := &specShape{Type: "object", Required: []string{"name"}, Properties: map[string]*specShape{
 		"name": {Type: "string", MaxLength: 10}, "size": {Type: "integer"},
@@ -126,7 +126,7 @@ func compareFields(at string, have map[string]shape, spec *specShape) []string {
 	for _, name := range sortedKeys(have) {
 		want, ok := spec.Properties[name]
 		if !ok {
-			if acceptedBeside[at+name] == "" {
+			if acceptedInAddition[at+name] == "" {
 				out = append(out, fmt.Sprintf("%s%s is not in Stripe's document", at, name))
 			}
 			continue
@@ -206,7 +206,7 @@ func inBrackets(at string, have shape, spec *specShape) []string {
 			brackets = "[" + brackets
 		}
 		full := at + "[" + base + "]" + brackets
-		if stricter[full] == "" && acceptedBeside[full] == "" {
+		if stricter[full] == "" && acceptedInAddition[full] == "" {
 			out = append(out, full+" "+rest)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 )
 
-// Sim is a simulator. Its methods may be called concurrently.
+// Sim is a simulator. Concurrent use of its methods is safe.
 type Sim struct {
 	cfg       Config
 	log       *slog.Logger
@@ -24,15 +24,15 @@ type Sim struct {
 	limits    atomic.Pointer[Limits]
 	broken    atomic.Bool
 
-	// gate is held while anything changes, and alone by Reset.
+	// gate is read-locked while anything changes, and locked by Reset.
 	gate sync.RWMutex
-	// mu guards stores. It is never held while a store's own lock is taken.
+	// mu guards stores. A store's own lock is never acquired while mu is locked.
 	mu     sync.RWMutex
 	stores map[storeKey]*store
 }
 
-// New makes a simulator of what its data file holds. It serves when its Handler is, and delivers webhooks while
-// Run runs. Close it to close the data file.
+// New returns a simulator with the state of its data file. Its Handler serves requests, and Run delivers webhooks.
+// Close closes the data file.
 func New(cfg Config) (*Sim, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -69,7 +69,7 @@ func New(cfg Config) (*Sim, error) {
 	return s, nil
 }
 
-// resume queues the deliveries that were due when the last process ended.
+// resume queues the deliveries that were pending when the last process ended.
 func (s *Sim) resume() {
 	for _, st := range s.all() {
 		for _, e := range st.events.items {
@@ -83,7 +83,7 @@ func (s *Sim) resume() {
 	}
 }
 
-// Run serves on cfg.Addr, or cfg.Listener, until ctx ends. It returns nil then.
+// Run serves on cfg.Addr, or on cfg.Listener, until ctx ends. It then returns nil.
 func Run(ctx context.Context, cfg Config) error {
 	s, err := New(cfg)
 	if err != nil {
@@ -107,24 +107,24 @@ func Run(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// Run delivers webhooks until ctx ends, and then waits for those on their way.
+// Run delivers webhooks until ctx ends, and then waits for the running deliveries.
 func (s *Sim) Run(ctx context.Context) { s.deliverer.run(ctx) }
 
-// Close closes the data file. The simulator must not be used any more.
+// Close closes the data file. The simulator must not be used after that.
 func (s *Sim) Close() error {
 	s.gate.Lock()
 	defer s.gate.Unlock()
 	return s.journal.close()
 }
 
-// Handler serves Stripe's API, the admin API under /_sim/, and /healthz.
+// Handler returns the handler of Stripe's API, of the admin API under /_sim/, and of /healthz.
 func (s *Sim) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.Handle("/_sim/", s.admin())
 	mux.HandleFunc("/_sim", http.NotFound)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The multiplexer would redirect paths with an escaped slash, which may stand in an id.
+		// The multiplexer would redirect paths with an escaped slash, which an id may contain.
 		if len(r.URL.Path) >= 4 && r.URL.Path[:4] == "/v1/" {
 			s.serve(w, r)
 			return
@@ -133,7 +133,7 @@ func (s *Sim) Handler() http.Handler {
 	})
 }
 
-// Reset forgets everything but the configuration: objects, events, keys, faults, requests, counters.
+// Reset deletes everything except the configuration: objects, events, keys, faults, requests, counters.
 func (s *Sim) Reset() error {
 	s.gate.Lock()
 	defer s.gate.Unlock()
@@ -148,7 +148,7 @@ func (s *Sim) Reset() error {
 	return s.journal.truncate()
 }
 
-// Limits are the rate limits in force.
+// Limits returns the rate limits in force.
 func (s *Sim) Limits() Limits { return *s.limits.Load() }
 
 // SetLimits changes the rate limits.
@@ -157,16 +157,16 @@ func (s *Sim) SetLimits(l Limits) { s.limits.Store(&l) }
 // AddFault sets a fault and returns it with its id.
 func (s *Sim) AddFault(f Fault) (Fault, error) { return s.faults.add(f) }
 
-// Faults are those that are set, with how often each has struck.
+// Faults returns the faults that are set, with how often each has struck.
 func (s *Sim) Faults() []Fault { return s.faults.list() }
 
-// RemoveFault clears one fault; false if there is none of this id.
+// RemoveFault clears one fault, and reports whether there was one with this id.
 func (s *Sim) RemoveFault(id string) bool { return s.faults.remove(id) }
 
 // ClearFaults clears all faults.
 func (s *Sim) ClearFaults() { s.faults.clear() }
 
-// store finds what an account holds, or makes it.
+// store returns the store of an account and mode, and creates it if needed.
 func (s *Sim) store(k storeKey) *store {
 	s.mu.RLock()
 	st := s.stores[k]
@@ -183,7 +183,7 @@ func (s *Sim) store(k storeKey) *store {
 	return st
 }
 
-// all are the stores, in a fixed order.
+// all returns the stores in a fixed order.
 func (s *Sim) all() []*store {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -202,12 +202,13 @@ func (s *Sim) all() []*store {
 	return out
 }
 
-// inOtherMode says whether an object of this id exists in the account's other mode.
+// inOtherMode reports whether an object with this id exists in the account's other mode.
 func (s *Sim) inOtherMode(here *store, what, id string) bool {
 	s.mu.RLock()
 	other := s.stores[storeKey{here.account, !here.live}]
 	s.mu.RUnlock()
-	// The caller holds its own lock: waiting for the other one might be mutual. It is only for a message.
+	// The caller has locked its own store, so waiting for the other one could deadlock. The answer only improves a
+	// message.
 	if other == nil || !other.mu.TryRLock() {
 		return false
 	}
@@ -222,11 +223,11 @@ func (s *Sim) inOtherMode(here *store, what, id string) bool {
 	}
 }
 
-// write notes a change in the journal. A journal that cannot be written ends the simulator's service: it must not
-// acknowledge what it may forget.
+// write appends a change to the journal. If the journal cannot be written, the simulator stops serving: it must not
+// acknowledge a change that it may forget.
 func (s *Sim) write(r *record) error {
 	if s.broken.Load() {
-		return fmt.Errorf("simulator: its data file %s could not be written before", s.cfg.DataFile)
+		return fmt.Errorf("simulator: an earlier write to its data file %s failed", s.cfg.DataFile)
 	}
 	if err := s.journal.write(r); err != nil {
 		s.broken.Store(true)

@@ -8,31 +8,32 @@ import (
 	"time"
 )
 
-// secondsKept is how far back the counts per second go.
-const secondsKept = 3600
+// maxSeconds is the number of seconds for which counts per second are kept.
+const maxSeconds = 3600
 
 // Stats are counters since the start, or since the last ResetStats.
 type Stats struct {
-	// Endpoints by operation, such as "POST /v1/prices/{price}".
+	// Endpoints has counters by operation, such as "POST /v1/prices/{price}".
 	Endpoints map[string]EndpointStats `json:"endpoints"`
-	// RateLimited are the 429 by their reason; lock_timeout for locks.
+	// RateLimited counts the 429 answers by reason, which is lock_timeout for locks.
 	RateLimited map[string]int `json:"rate_limited"`
-	// Objects that exist now, in all accounts.
+	// Objects counts the objects that exist now, in all accounts.
 	Objects ObjectCounts `json:"objects"`
-	// MaxInFlight is how many writes were at work at the same time on one object at most, by kind of object: price,
-	// product. A product is also being written while one of its prices is.
+	// MaxInFlight is the maximum number of concurrent writes to one object, by kind of object: price, product. A write
+	// to a price is also a write to its product.
 	MaxInFlight map[string]int `json:"max_in_flight"`
-	// Contended are the objects, such as "product prod_1", where it was more than one; the first thousand.
+	// Contended counts the concurrent writes to objects with more than one, such as "product prod_1". It has the first
+	// thousand objects.
 	Contended map[string]int `json:"contended,omitempty"`
 	Webhooks  WebhookStats   `json:"webhooks"`
-	// Seconds in which there were requests, oldest first; those of the last hour.
+	// Seconds are the seconds of the last hour with requests, oldest first.
 	Seconds []Second `json:"seconds"`
 }
 
 // EndpointStats are the counters of an operation.
 type EndpointStats struct {
 	Requests int `json:"requests"`
-	// Executed leaves out what was turned away and what was answered from an idempotency key.
+	// Executed does not count refused requests and replayed answers.
 	Executed    int         `json:"executed"`
 	Replayed    int         `json:"replayed"`
 	RateLimited int         `json:"rate_limited"`
@@ -80,7 +81,7 @@ func newCounters() *counters {
 	return &counters{endpoints: map[string]*EndpointStats{}, limited: map[string]int{}}
 }
 
-// note counts a request and, if it is a write, keeps it for inspection.
+// note counts a request. If it is a write, note also records it for inspection.
 func (s *Sim) note(c *call, out reply) {
 	name := c.method + " (unknown)"
 	if c.op != nil {
@@ -139,8 +140,8 @@ func (k *counters) count(c *call, name string, out reply) {
 func (k *counters) second(now time.Time, limited bool) {
 	if n := len(k.seconds); n == 0 || k.seconds[n-1].Unix < now.Unix() {
 		k.seconds = append(k.seconds, Second{Unix: now.Unix()})
-		if len(k.seconds) > secondsKept {
-			k.seconds = slices.Delete(k.seconds, 0, len(k.seconds)-secondsKept)
+		if len(k.seconds) > maxSeconds {
+			k.seconds = slices.Delete(k.seconds, 0, len(k.seconds)-maxSeconds)
 		}
 	}
 	last := &k.seconds[len(k.seconds)-1]
@@ -169,9 +170,9 @@ func (s *Sim) Stats() Stats {
 	}
 	s.flights.mu.Lock()
 	defer s.flights.mu.Unlock()
-	out.MaxInFlight = maps.Clone(s.flights.most)
+	out.MaxInFlight = maps.Clone(s.flights.maxConcurrent)
 	out.Contended = map[string]int{}
-	for f, n := range s.flights.mostOf {
+	for f, n := range s.flights.contended {
 		out.Contended[f.String()] = n
 	}
 	return out

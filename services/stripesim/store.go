@@ -8,13 +8,13 @@ import (
 	"sync"
 )
 
-// store is what one account holds in one mode.
+// store is the state of one account in one mode.
 type store struct {
 	sim     *Sim
 	account string
 	live    bool
 
-	// mu guards everything below. What the collections hold is never modified.
+	// mu guards all following fields. The objects in the collections are never modified.
 	mu         sync.RWMutex
 	products   collection[product]
 	prices     collection[price]
@@ -23,8 +23,8 @@ type store struct {
 	pricesOf   map[string][]string // by product, oldest first
 	lookupKeys map[string]string   // to the price that has the key
 	answers    answers
-	pending    map[string]map[string]bool // event, endpoint: yet to be delivered
-	failed     map[string]bool            // events with a delivery that was given up
+	pending    map[string]map[string]bool // event, endpoint: not delivered yet
+	failed     map[string]bool            // events whose delivery was given up
 
 	limiter limiter
 }
@@ -48,8 +48,8 @@ func newStore(s *Sim, k storeKey) *store {
 	return out
 }
 
-// tx is a change at work, under the store's lock. What it changes takes effect at once and is noted for the
-// journal; it must not be refused after the first change.
+// tx is a running change, under the store's lock. Its changes take effect at once and are collected for the journal. It
+// must not be refused after the first change.
 type tx struct {
 	*store
 	rec record
@@ -135,8 +135,8 @@ func (s *store) putEvent(e *event) {
 	s.pending[e.ID] = to
 }
 
-// settle ends the delivery of an event to an endpoint.
-func (s *store) settle(d settled) {
+// endDelivery records the end of the delivery of an event to an endpoint.
+func (s *store) endDelivery(d deliveryEnd) {
 	delete(s.pending[d.Event], d.Endpoint)
 	if len(s.pending[d.Event]) == 0 {
 		delete(s.pending, d.Event)
@@ -146,7 +146,7 @@ func (s *store) settle(d settled) {
 	}
 }
 
-// apply repeats a change from the journal.
+// apply applies a change from the journal.
 func (s *store) apply(r *record) {
 	for _, p := range r.Products {
 		s.putProduct(p)
@@ -161,7 +161,7 @@ func (s *store) apply(r *record) {
 		s.products.remove(id)
 	}
 	for _, id := range r.Buried {
-		s.products.bury(id)
+		s.products.addTombstone(id)
 	}
 	for _, e := range r.Endpoints {
 		s.endpoints.put(e.ID, e)
@@ -173,14 +173,14 @@ func (s *store) apply(r *record) {
 		s.putEvent(e)
 	}
 	for _, d := range r.Settled {
-		s.settle(d)
+		s.endDelivery(d)
 	}
 	for _, a := range r.Answers {
 		s.answers.put(a)
 	}
 }
 
-// records yields the whole state as changes, in pieces of a bearable size.
+// records yields the whole state as changes, in pieces of limited size.
 func (s *store) records(yield func(*record) bool) bool {
 	const piece = 1000
 	fresh := func() *record { return &record{Account: s.account, Live: s.live} }
@@ -193,7 +193,7 @@ func (s *store) records(yield func(*record) bool) bool {
 		r = fresh()
 		return yield(out)
 	}
-	r.Buried = slices.Sorted(maps.Keys(s.products.gone))
+	r.Buried = slices.Sorted(maps.Keys(s.products.tombstones))
 	for _, p := range s.products.items {
 		if p != nil {
 			r.Products = append(r.Products, p)
@@ -215,7 +215,7 @@ func (s *store) records(yield func(*record) bool) bool {
 			r.Endpoints = append(r.Endpoints, e)
 		}
 	}
-	oldest := s.sim.cfg.Clock().Add(-eventsKept).Unix()
+	oldest := s.sim.cfg.Clock().Add(-eventRetention).Unix()
 	for _, e := range s.events.items {
 		if e == nil || e.Created < oldest {
 			continue
@@ -236,8 +236,9 @@ func (s *store) records(yield func(*record) bool) bool {
 	return yield(r)
 }
 
-// noSuch says that the object of the request's address does not exist, or exists in the other mode only.
-func (t *tx) noSuch(c *call, what string) *refusal {
+// notFound returns the refusal for an object in the request's path that does not exist, or exists only in the other
+// mode.
+func (t *tx) notFound(c *call, what string) *refusal {
 	r := missing(http.StatusNotFound, what, c.id, c.op.idParam())
 	if !t.sim.inOtherMode(t.store, what, c.id) {
 		return r
@@ -253,7 +254,7 @@ func (t *tx) noSuch(c *call, what string) *refusal {
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// newID makes an id of n random letters.
+// newID returns an id with n random letters.
 func newID(prefix string, n int) string {
 	b := make([]byte, len(prefix)+n)
 	copy(b, prefix)

@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// stripeGo is Stripe's own client, on the simulator.
+// stripeGo returns Stripe's own client, connected to the simulator.
 func (h *harness) stripeGo(retries int64) *client.API {
 	h.t.Helper()
 	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
@@ -24,8 +24,8 @@ func (h *harness) stripeGo(retries int64) *client.API {
 	return api
 }
 
-// The life of a product and its prices, as a program with stripe-go sees it.
-func TestStripeGoReplacesAPrice(t *testing.T) {
+// The test follows the life of a product and its prices in a program with stripe-go.
+func TestStripeGo_ReplacesPrice(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	api := h.stripeGo(0)
@@ -91,7 +91,7 @@ func TestStripeGoReplacesAPrice(t *testing.T) {
 	require.Equal(t, stripe.ErrorCodeResourceMissing, refused.Code)
 }
 
-func TestStripeGoCatchesUpWithEvents(t *testing.T) {
+func TestStripeGo_ReadsMissedEvents(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{})
 	api := h.stripeGo(0)
@@ -100,16 +100,16 @@ func TestStripeGoCatchesUpWithEvents(t *testing.T) {
 		require.NoError(t, err)
 	}
 	all := api.Events.List(&stripe.EventListParams{ListParams: stripe.ListParams{Limit: stripe.Int64(7)}})
-	var newestFirst []string
+	var latestFirst []string
 	for all.Next() {
-		newestFirst = append(newestFirst, all.Event().ID)
+		latestFirst = append(latestFirst, all.Event().ID)
 	}
 	require.NoError(t, all.Err())
-	require.Len(t, newestFirst, 25)
+	require.Len(t, latestFirst, 25)
 
-	// From the oldest on, as Stripe's documents recommend for what a webhook endpoint missed.
+	// Stripe's documentation recommends reading from the oldest event on after a webhook endpoint missed some.
 	since := &stripe.EventListParams{Types: stripe.StringSlice([]string{"product.created", "price.created"})}
-	since.EndingBefore, since.Limit = stripe.String(newestFirst[24]), stripe.Int64(5)
+	since.EndingBefore, since.Limit = stripe.String(latestFirst[24]), stripe.Int64(5)
 	var oldestFirst []string
 	it := api.Events.List(since)
 	for it.Next() {
@@ -118,7 +118,7 @@ func TestStripeGoCatchesUpWithEvents(t *testing.T) {
 	require.NoError(t, it.Err())
 	require.Len(t, oldestFirst, 24)
 	for i, id := range oldestFirst {
-		require.Equal(t, newestFirst[23-i], id)
+		require.Equal(t, latestFirst[23-i], id)
 	}
 
 	since.EndingBefore = stripe.String("evt_forgotten")
@@ -130,7 +130,7 @@ func TestStripeGoCatchesUpWithEvents(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, refused.HTTPStatusCode)
 }
 
-func TestStripeGoVerifiesWebhooks(t *testing.T) {
+func TestStripeGo_VerifiesWebhooks(t *testing.T) {
 	t.Parallel()
 	in := newInbox(t)
 	h := start(t,
@@ -154,8 +154,8 @@ func TestStripeGoVerifiesWebhooks(t *testing.T) {
 	require.ErrorIs(t, err, webhook.ErrNoValidSignature)
 }
 
-// A lost answer is the case that idempotency keys are for: stripe-go asks again, with the same key.
-func TestStripeGoSurvivesALostAnswer(t *testing.T) {
+// Idempotency keys exist for lost answers: stripe-go retries with the same key.
+func TestStripeGo_RetriesLostAnswer(t *testing.T) {
 	t.Parallel()
 	h := start(t, stripesim.Config{Faults: []stripesim.Fault{{Kind: stripesim.FaultResponseLost, Count: 1}}})
 	p, err := h.stripeGo(1).Products.New(&stripe.ProductParams{Name: stripe.String("Lamp")})
@@ -164,7 +164,7 @@ func TestStripeGoSurvivesALostAnswer(t *testing.T) {
 	require.Equal(t, []string{"product.created"}, h.events())
 }
 
-func TestStripeGoSeesLimitsAsLimits(t *testing.T) {
+func TestStripeGo_SeesRateLimits(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	h := start(t, stripesim.Config{Clock: clock.now, Limits: stripesim.Limits{PerSecond: 1}})

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// mostEndpoints is how many webhook endpoints an account may have.
-const mostEndpoints = 16
+// maxEndpoints is the maximum number of webhook endpoints of an account.
+const maxEndpoints = 16
 
-// endpoint is what is kept of a webhook endpoint. It is never modified, only replaced.
+// endpoint is a stored webhook endpoint. It is never modified, only replaced.
 type endpoint struct {
 	ID          string            `json:"id"`
 	URL         string            `json:"url"`
@@ -47,8 +47,8 @@ type endpointJSON struct {
 	URL           string            `json:"url"`
 }
 
-// configured makes an endpoint of the configuration. Its id is the same at every start, so that deliveries that
-// were due when the simulator ended find it again.
+// configured returns an endpoint of the configuration. Its id is the same at every start, so that pending deliveries
+// find it after a restart.
 func configured(i int, w Webhook, cfg Config) *endpoint {
 	sum := sha256.Sum256([]byte(strconv.Itoa(i) + " " + w.URL))
 	return &endpoint{
@@ -91,12 +91,12 @@ func (t *tx) createEndpoint(c *call) (any, *refusal) {
 	if r := e.write(c.form); r != nil {
 		return nil, r
 	}
-	if t.endpoints.len() >= mostEndpoints {
-		return nil, refuse("", "", "You have reached the maximum of %d webhook endpoints.", mostEndpoints)
+	if t.endpoints.len() >= maxEndpoints {
+		return nil, refuse("", "", "You have reached the maximum of %d webhook endpoints.", maxEndpoints)
 	}
 	t.putEndpoint(e)
 	out := t.renderEndpoint(e)
-	out.Secret = e.Secrets[0] // shown this once
+	out.Secret = e.Secrets[0] // shown only in this answer
 	return out, nil
 }
 
@@ -123,7 +123,7 @@ func (e *endpoint) write(f *field) *refusal {
 func (t *tx) updateEndpoint(c *call) (any, *refusal) {
 	old := t.endpoints.get(c.id)
 	if old == nil {
-		return nil, t.noSuch(c, "webhook endpoint")
+		return nil, t.notFound(c, "webhook endpoint")
 	}
 	e := *old
 	if disabled, sent := c.form.flag("disabled"); sent {
@@ -140,12 +140,12 @@ func (t *tx) getEndpoint(c *call) (any, *refusal) {
 	if e := t.endpoints.get(c.id); e != nil {
 		return t.renderEndpoint(e), nil
 	}
-	return nil, t.noSuch(c, "webhook endpoint")
+	return nil, t.notFound(c, "webhook endpoint")
 }
 
 func (t *tx) deleteEndpoint(c *call) (any, *refusal) {
 	if t.endpoints.get(c.id) == nil {
-		return nil, t.noSuch(c, "webhook endpoint")
+		return nil, t.notFound(c, "webhook endpoint")
 	}
 	t.removeEndpoint(c.id)
 	return deletedJSON{ID: c.id, Object: "webhook_endpoint", Deleted: true}, nil
@@ -188,8 +188,8 @@ func (e *endpoint) wants(kind string, connect bool) bool {
 	return e.Connect == connect && !e.Disabled && subscribed(e.Events, kind)
 }
 
-// subscribers returns the endpoints that an event goes to: the account's own, and, if the account is a connected
-// one, those of the platform that ask for the events of connected accounts.
+// subscribers returns the endpoints that receive an event: the account's own, and the platform's endpoints for events
+// of connected accounts if the account is one.
 func (s *store) subscribers(kind string) []string {
 	out := s.subscribersAmong(kind, false)
 	if platform := s.platform(); platform != s {
@@ -212,8 +212,8 @@ func (s *store) subscribersAmong(kind string, connect bool) []string {
 
 func (s *store) platform() *store { return s.sim.store(storeKey{s.sim.cfg.Account, s.live}) }
 
-// letter is a delivery, ready to be sent.
-type letter struct {
+// outgoing is a delivery that is ready to be sent.
+type outgoing struct {
 	url     string
 	secrets []string
 	body    []byte
@@ -221,8 +221,9 @@ type letter struct {
 	objects []string
 }
 
-// letter writes the delivery of an event to an endpoint; nil if there is nothing to deliver any more.
-func (s *store) letter(eventID, endpointID string) *letter {
+// renderDelivery renders the delivery of an event to an endpoint. It returns nil if there is nothing to deliver any
+// more.
+func (s *store) renderDelivery(eventID, endpointID string) *outgoing {
 	to, connect := s.endpoint(endpointID)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -247,10 +248,10 @@ func (s *store) letter(eventID, endpointID string) *letter {
 	if product, ok := object.Product.(string); ok {
 		objects = append(objects, product)
 	}
-	return &letter{url: to.URL, secrets: to.Secrets, body: encode(rendered), kind: e.Type, objects: objects}
+	return &outgoing{url: to.URL, secrets: to.Secrets, body: encode(rendered), kind: e.Type, objects: objects}
 }
 
-// endpoint finds an endpoint of the account, or of its platform.
+// endpoint returns an endpoint of the account, or of its platform.
 func (s *store) endpoint(id string) (e *endpoint, connect bool) {
 	s.mu.RLock()
 	e = s.endpoints.get(id)
@@ -264,7 +265,7 @@ func (s *store) endpoint(id string) (e *endpoint, connect bool) {
 	return platform.endpoints.get(id), true
 }
 
-// Sign returns the header Stripe-Signature of a delivery: one signature per secret.
+// Sign returns the header Stripe-Signature of a delivery, with one signature per secret.
 func Sign(body []byte, at time.Time, secrets ...string) string {
 	t := strconv.FormatInt(at.Unix(), 10)
 	parts := []string{"t=" + t}
@@ -276,7 +277,7 @@ func Sign(body []byte, at time.Time, secrets ...string) string {
 	return strings.Join(parts, ",")
 }
 
-func (l *letter) request(ctx context.Context, now time.Time) (*http.Request, error) {
+func (l *outgoing) request(ctx context.Context, now time.Time) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url, bytes.NewReader(l.body))
 	if err != nil {
 		return nil, err

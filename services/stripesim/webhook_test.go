@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestWebhooksAreSignedAndTriedAgain(t *testing.T) {
+func TestWebhooks_AreSignedAndRetried(t *testing.T) {
 	t.Parallel()
 	in := newInbox(t)
 	in.statuses = []int{500, 302, 200}
@@ -24,7 +24,7 @@ func TestWebhooksAreSignedAndTriedAgain(t *testing.T) {
 		Webhooks:          []stripesim.Webhook{{URL: in.url, Secrets: []string{"whsec_old", "whsec_new"}}},
 		WebhookFirstRetry: time.Millisecond,
 	})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	eventually(t, func() bool { return len(in.all()) == 3 }, "two failures and a success")
 	for _, l := range in.all() {
 		for _, secret := range []string{"whsec_old", "whsec_new"} {
@@ -41,7 +41,7 @@ func TestWebhooksAreSignedAndTriedAgain(t *testing.T) {
 	require.Equal(t, number("0"), h.lastEvent()["pending_webhooks"])
 }
 
-func TestWebhooksAreGivenUp(t *testing.T) {
+func TestWebhooks_AreGivenUp(t *testing.T) {
 	t.Parallel()
 	in := newInbox(t)
 	in.statuses = slices.Repeat([]int{500}, 1000)
@@ -53,15 +53,15 @@ func TestWebhooksAreGivenUp(t *testing.T) {
 		}},
 		WebhookFirstRetry: time.Millisecond, WebhookGiveUp: 20 * time.Millisecond,
 	})
-	h.made("/v1/products", "id", "lamp", "name", "Lamp")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp")
 	require.Empty(t, h.get("/v1/events", "delivery_success", "true").ok().ids())
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.GivenUp == 1 }, "given up")
-	h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
+	h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
 	require.Len(t, h.get("/v1/events", "delivery_success", "false").ok().ids(), 1)
-	require.Len(t, h.get("/v1/events", "delivery_success", "true").ok().ids(), 1, "nobody asked for the price")
+	require.Len(t, h.get("/v1/events", "delivery_success", "true").ok().ids(), 1, "no endpoint subscribes to the price")
 }
 
-func TestRegisteredWebhooks(t *testing.T) {
+func TestWebhooks_Registered(t *testing.T) {
 	t.Parallel()
 	old, recent := newInbox(t), newInbox(t)
 	h := start(t, stripesim.Config{})
@@ -72,7 +72,7 @@ func TestRegisteredWebhooks(t *testing.T) {
 	require.NotContains(t, h.get("/v1/webhook_endpoints/"+id).ok().body, "secret", "shown once")
 	h.post("/v1/webhook_endpoints", "url", recent.url, "enabled_events[]", "*", "api_version", "2026-08-26.dahlia").ok()
 
-	h.made("/v1/products", "id", "lamp", "name", "Lamp", "features[0][name]", "Warm")
+	h.create("/v1/products", "id", "lamp", "name", "Lamp", "features[0][name]", "Warm")
 	h.post("/v1/products/lamp", "features[0][name]", "Cold").ok()
 	eventually(t, func() bool { return len(old.all()) == 1 && len(recent.all()) == 2 }, "delivered")
 	e, err := webhook.ConstructEvent(old.all()[0].body, old.all()[0].signature, secret)
@@ -94,20 +94,21 @@ func TestRegisteredWebhooks(t *testing.T) {
 	require.Len(t, old.all(), 1)
 	require.Len(t, h.get("/v1/webhook_endpoints").ok().list(), 2)
 	require.Equal(t, true, h.ask(http.MethodDelete, "/v1/webhook_endpoints/"+id, nil).ok().at("deleted"))
-	h.get("/v1/webhook_endpoints/"+id).refused(http.StatusNotFound, "resource_missing", "webhook_endpoint",
+	h.get("/v1/webhook_endpoints/"+id).requireRefused(http.StatusNotFound, "resource_missing", "webhook_endpoint",
 		"No such webhook endpoint")
-	h.post("/v1/webhook_endpoints", "url", "nowhere", "enabled_events[]", "*").refused(http.StatusBadRequest,
+	h.post("/v1/webhook_endpoints", "url", "nowhere", "enabled_events[]", "*").requireRefused(http.StatusBadRequest,
 		"url_invalid", "url", "Not a valid URL")
-	h.post("/v1/webhook_endpoints", "url", old.url).refused(http.StatusBadRequest, "parameter_missing",
+	h.post("/v1/webhook_endpoints", "url", old.url).requireRefused(http.StatusBadRequest, "parameter_missing",
 		"enabled_events", "Missing")
 	for range 15 {
 		h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "coupon.created").ok()
 	}
-	h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "*").refused(http.StatusBadRequest, "", "",
+	h.post("/v1/webhook_endpoints", "url", old.url, "enabled_events[]", "*").requireRefused(http.StatusBadRequest, "",
+		"",
 		"maximum of 16")
 }
 
-func TestConnectWebhooks(t *testing.T) {
+func TestWebhooks_Connect(t *testing.T) {
 	t.Parallel()
 	own, connect := newInbox(t), newInbox(t)
 	h := start(t, stripesim.Config{Webhooks: []stripesim.Webhook{
@@ -116,15 +117,15 @@ func TestConnectWebhooks(t *testing.T) {
 	h.ask(http.MethodPost, "/v1/products", form("id", "lamp", "name", "Lamp"), "Stripe-Account", "acct_other").ok()
 	eventually(t, func() bool { return len(connect.all()) == 1 }, "delivered to the platform")
 	require.Equal(t, "acct_other", text(connect.all()[0].event, "account"))
-	h.made("/v1/products", "id", "desk", "name", "Desk")
+	h.create("/v1/products", "id", "desk", "name", "Desk")
 	eventually(t, func() bool { return len(own.all()) == 1 }, "delivered to the own endpoint")
 	require.NotContains(t, own.all()[0].event, "account")
 	require.Len(t, connect.all(), 1)
-	h.get("/v1/products/lamp").refused(http.StatusNotFound, "resource_missing", "id", "No such product")
+	h.get("/v1/products/lamp").requireRefused(http.StatusNotFound, "resource_missing", "id", "No such product")
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Pending == 0 }, "settled")
 }
 
-func TestWebhookFaults(t *testing.T) {
+func TestFaults_OfWebhooks(t *testing.T) {
 	t.Parallel()
 	in := newInbox(t)
 	h := start(t, stripesim.Config{Webhooks: []stripesim.Webhook{{URL: in.url, Secrets: []string{"whsec_1"}}}})
@@ -134,26 +135,26 @@ func TestWebhookFaults(t *testing.T) {
 		require.NoError(t, err)
 	}
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookLost, Object: "lost"})
-	h.made("/v1/products", "id", "lost", "name", "x")
+	h.create("/v1/products", "id", "lost", "name", "x")
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Lost == 1 }, "lost")
 	require.Equal(t, []string{"lost"}, objects(h.get("/v1/events", "delivery_success", "false").ok().list()),
 		"but in the list of events")
 
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookDuplicated, Event: "product.*"})
-	h.made("/v1/products", "id", "twice", "name", "x")
+	h.create("/v1/products", "id", "twice", "name", "x")
 	eventually(t, func() bool { return len(in.all()) == 2 }, "twice")
 	require.Equal(t, in.all()[0].event["id"], in.all()[1].event["id"])
 
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookReordered, Delay: time.Hour})
-	h.made("/v1/products", "id", "overtaken", "name", "x")
+	h.create("/v1/products", "id", "overtaken", "name", "x")
 	eventually(t, func() bool { return h.sim.Faults()[2].Hits == 1 }, "held")
-	h.made("/v1/products", "id", "overtaking", "name", "x")
+	h.create("/v1/products", "id", "overtaking", "name", "x")
 	eventually(t, func() bool { return len(in.all()) == 4 }, "both")
 	require.Equal(t, []string{"twice", "twice", "overtaking", "overtaken"}, letterObjects(in))
 
 	fault(stripesim.Fault{Kind: stripesim.FaultWebhookDelayed, Delay: 30 * time.Millisecond})
 	begun := time.Now()
-	h.made("/v1/products", "id", "late", "name", "x")
+	h.create("/v1/products", "id", "late", "name", "x")
 	eventually(t, func() bool { return len(in.all()) == 5 }, "late")
 	require.GreaterOrEqual(t, time.Since(begun), 30*time.Millisecond)
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Pending == 0 }, "settled")
@@ -175,7 +176,7 @@ func letterObjects(in *inbox) []string {
 	return objects(out)
 }
 
-func TestSignature(t *testing.T) {
+func TestSign(t *testing.T) {
 	t.Parallel()
 	body := []byte(`{"id":"evt_1","object":"event","api_version":"` + stripe.APIVersion + `"}`)
 	now := time.Now()
@@ -187,8 +188,8 @@ func TestSignature(t *testing.T) {
 	require.ErrorIs(t, err, webhook.ErrNoValidSignature)
 }
 
-// TestWebhookFaults_HeldIsNotOvertakenByAnEarlierDelivery: only a webhook that is sent while another waits overtakes it.
-func TestWebhookFaults_HeldIsNotOvertakenByAnEarlierDelivery(t *testing.T) {
+// TestFaults_EarlierDeliveryDoesNotOvertakeAHeldOne: only a webhook that is sent while another waits overtakes it.
+func TestFaults_EarlierDeliveryDoesNotOvertakeAHeldOne(t *testing.T) {
 	t.Parallel()
 	arrived, answer := make(chan string, 8), make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -202,16 +203,16 @@ func TestWebhookFaults_HeldIsNotOvertakenByAnEarlierDelivery(t *testing.T) {
 	}))
 	t.Cleanup(slow.Close)
 	h := start(t, stripesim.Config{Webhooks: []stripesim.Webhook{{URL: slow.URL, Secrets: []string{"whsec_1"}}}})
-	h.made("/v1/products", "id", "earlier", "name", "x")
+	h.create("/v1/products", "id", "earlier", "name", "x")
 	require.Equal(t, "earlier", <-arrived)
 	_, err := h.sim.AddFault(stripesim.Fault{
 		Kind: stripesim.FaultWebhookReordered, Object: "held", Delay: time.Hour, Count: 1,
 	})
 	require.NoError(t, err)
-	h.made("/v1/products", "id", "held", "name", "x")
+	h.create("/v1/products", "id", "held", "name", "x")
 	eventually(t, func() bool { return h.sim.Faults()[0].Hits == 1 }, "held")
 	close(answer)
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Delivered == 1 }, "the earlier one")
-	h.made("/v1/products", "id", "later", "name", "x")
+	h.create("/v1/products", "id", "later", "name", "x")
 	require.Equal(t, []string{"later", "held"}, []string{<-arrived, <-arrived})
 }

@@ -17,7 +17,7 @@ func main() {
 		func(ctx context.Context, r service.Runtime) error {
 			policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 			if err != nil {
-				return err //nolint:wrapcheck // names the rule
+				return err
 			}
 			return push.Run(ctx, push.Config{
 				Account: s.Account, NATS: r.NATS(topology.Push, s.Mesh, s.Signing),

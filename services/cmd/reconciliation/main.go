@@ -18,7 +18,7 @@ func main() {
 		func(ctx context.Context, r service.Runtime) error {
 			policy, err := service.Policy(s.Policy, s.Config, r.Mapping)
 			if err != nil {
-				return err //nolint:wrapcheck // names the rule
+				return err
 			}
 			ledgerFile := s.LedgerDatabaseURLFile
 			if s.LedgerDatabaseURL == "" {

@@ -7,31 +7,33 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// AbsenceMarker is the metadata key of a product or price that Driftless archived because it had left the catalog.
-// Whatever carries it is unarchived when the catalog has it again, whether or not the mapping manages active; what
-// anybody else archived does not carry it. It is written by the call that archives and cleared by the one that
-// unarchives, so it holds whatever becomes of that call's answer, of the events about it, and of the records here.
+// AbsenceMarker is the metadata key of a product or price that Driftless archived because it had left the catalog. An
+// object with the mark is unarchived when the catalog has it again, whether or not the mapping manages active. An
+// object that somebody else archived does not carry the mark.
+//
+// The call that archives writes the mark, and the call that unarchives clears it. So the mark stays right even if the
+// call's answer, its events or Driftless's records are lost.
 const AbsenceMarker = "driftless_absent"
 
-// The values of the mark. A price that was its product's default becomes it again where the mapping leaves
-// default_price alone: Stripe archives no default price, so Driftless had to clear it.
+// The values of the mark. A price that was its product's default becomes the default again where the mapping leaves
+// default_price alone. Driftless had to clear the default, because Stripe does not archive a default price.
 const (
 	absenceMark        = "true"
 	absenceDefaultMark = "default_price"
 )
 
-var absenceCleared = set("", "metadata", AbsenceMarker)
+var absenceCleared = newSetting("", "metadata", AbsenceMarker)
 
-// absent reports whether an object carries the mark.
-func absent(metadata map[string]string) bool { return metadata[AbsenceMarker] != "" }
+// hasAbsenceMark reports whether an object carries the mark.
+func hasAbsenceMark(metadata map[string]string) bool { return metadata[AbsenceMarker] != "" }
 
-func isMarked(p *catalogv1.Price) bool { return absent(p.GetMetadata()) }
+func priceHasAbsenceMark(p *catalogv1.Price) bool { return hasAbsenceMark(p.GetMetadata()) }
 
-// unmarkedProduct takes the mark from what the catalog wants: a copy of Stripe's metadata that somebody put into the
-// catalog may hold it, and it is not the catalog's to set.
-func unmarkedProduct(p *catalogv1.Product) *catalogv1.Product {
+// withoutAbsenceMark removes the mark from the state that the catalog wants. The catalog may contain it in a copy of
+// Stripe's metadata, but only Driftless may set it.
+func withoutAbsenceMark(p *catalogv1.Product) *catalogv1.Product {
 	without := func(metadata map[string]string) map[string]string {
-		if absent(metadata) {
+		if hasAbsenceMark(metadata) {
 			metadata = maps.Clone(metadata)
 			delete(metadata, AbsenceMarker)
 		}
@@ -46,52 +48,52 @@ func unmarkedProduct(p *catalogv1.Product) *catalogv1.Product {
 	return p
 }
 
-// findReturning finds the prices of the catalog that are on sale nowhere in Stripe because Driftless archived them.
+// findReturning finds the catalog's prices that have no active price in Stripe because Driftless archived them.
 func (d *differ) findReturning() {
 	d.returning = map[string]bool{}
-	for _, held := range d.held {
-		if p := held.GetPrice(); p.GetId() != "" && isMarked(p) && !p.GetActive() {
+	for _, held := range d.observedPrices {
+		if p := held.GetPrice(); p.GetId() != "" && priceHasAbsenceMark(p) && !p.GetActive() {
 			d.returning[p.GetId()] = true
 		}
 	}
-	for _, held := range d.held {
+	for _, held := range d.observedPrices {
 		if held.GetPrice().GetActive() {
 			delete(d.returning, held.GetPrice().GetId())
 		}
 	}
 }
 
-// mark sets the mark of an object that is about to be archived. An object whose metadata is full cannot have it:
-// archiving it goes first.
-func mark(metadata map[string]string, value string) []setting {
-	if metadata[AbsenceMarker] == value || !absent(metadata) && len(metadata) >= MaxMetadata {
+// absenceMarkSetting sets the mark of an object that is about to be archived. An object whose metadata is full cannot
+// have it, and is archived without it.
+func absenceMarkSetting(metadata map[string]string, value string) []setting {
+	if metadata[AbsenceMarker] == value || !hasAbsenceMark(metadata) && len(metadata) >= MaxMetadata {
 		return nil
 	}
-	return []setting{set(value, "metadata", AbsenceMarker)}
+	return []setting{newSetting(value, "metadata", AbsenceMarker)}
 }
 
-// absenceOfPrice is what becomes of the mark of a price that is archived: it is set if the catalog has the price no
-// more, and cleared if another price takes its place.
-func (d *differ) absenceOfPrice(held *catalogv1.ObservedPrice) []setting {
+// priceMarkChange returns the change of the mark of a price that is archived. It sets the mark if the catalog no longer
+// has the price, and clears it if another price replaces this one.
+func (d *differ) priceMarkChange(held *catalogv1.ObservedPrice) []setting {
 	have := held.GetPrice()
 	switch {
-	case d.wanted(have.GetId()) == nil && held.GetStripeId() == d.have.GetDefaultPrice():
-		return mark(have.GetMetadata(), absenceDefaultMark)
-	case d.wanted(have.GetId()) == nil:
-		return mark(have.GetMetadata(), absenceMark)
-	case isMarked(have):
+	case d.wantedPrice(have.GetId()) == nil && held.GetStripeId() == d.have.GetDefaultPrice():
+		return absenceMarkSetting(have.GetMetadata(), absenceDefaultMark)
+	case d.wantedPrice(have.GetId()) == nil:
+		return absenceMarkSetting(have.GetMetadata(), absenceMark)
+	case priceHasAbsenceMark(have):
 		return []setting{absenceCleared}
 	default:
 		return nil
 	}
 }
 
-// absenceOfProduct is the same for the product, which has one mark.
-func (d *differ) absenceOfProduct() []setting {
-	marked := absent(d.have.GetMetadata())
+// productMarkChange returns the change of the product's mark, which has only one value.
+func (d *differ) productMarkChange() []setting {
+	marked := hasAbsenceMark(d.have.GetMetadata())
 	switch {
 	case d.deleted && d.have.GetActive():
-		return mark(d.have.GetMetadata(), absenceMark)
+		return absenceMarkSetting(d.have.GetMetadata(), absenceMark)
 	case !d.deleted && marked && (d.managed("active") || d.want.GetActive()):
 		return []setting{absenceCleared}
 	default:
@@ -99,46 +101,47 @@ func (d *differ) absenceOfProduct() []setting {
 	}
 }
 
-// forgetAbsence clears the mark of an archived price that the catalog has again, and for which another one stands, or
-// which the catalog wants archived. It comes last: until the other one is on sale, the mark says that one is to be.
-func (d *differ) forgetAbsence(held *catalogv1.ObservedPrice, taken map[string]bool) {
-	want := d.wanted(held.GetPrice().GetId())
-	if want == nil || !isMarked(held.GetPrice()) {
+// clearStaleMark clears the mark of an archived price that is back in the catalog, if another price represents it or if
+// the catalog wants it archived. This step comes last: until the other price is active, the mark records that one must
+// be.
+func (d *differ) clearStaleMark(held *catalogv1.ObservedPrice, taken map[string]bool) {
+	want := d.wantedPrice(held.GetPrice().GetId())
+	if want == nil || !priceHasAbsenceMark(held.GetPrice()) {
 		return
 	}
 	stays := !d.managed("prices.active") && !d.leaveUnmanaged(want).GetActive() && d.returning[want.GetId()]
 	if taken[held.GetStripeId()] && !d.restoresDefault(held) || stays {
 		return
 	}
-	d.archivePrices = append(d.archivePrices, d.ofPrice(held, []setting{absenceCleared}))
+	d.archivePrices = append(d.archivePrices, d.priceStep(held, []setting{absenceCleared}))
 }
 
-// restoresDefault reports whether a held price was the default of a product that has none now, because Driftless
-// cleared it.
+// restoresDefault reports whether a held price was the default of a product that now has none because Driftless cleared
+// it.
 func (d *differ) restoresDefault(held *catalogv1.ObservedPrice) bool {
 	wasDefault := held.GetPrice().GetMetadata()[AbsenceMarker] == absenceDefaultMark
 	return wasDefault && !d.managed("default_price") && d.have.GetDefaultPrice() == ""
 }
 
-// formerDefault is the catalog's id of the price that becomes the product's default again, empty if there is none.
+// formerDefault returns the catalog's id of the price that becomes the product's default again, empty if there is none.
 func (d *differ) formerDefault() string {
-	i := slices.IndexFunc(d.held, func(held *catalogv1.ObservedPrice) bool {
-		_, onSale := d.current[held.GetPrice().GetId()]
+	i := slices.IndexFunc(d.observedPrices, func(held *catalogv1.ObservedPrice) bool {
+		_, onSale := d.currentIDs[held.GetPrice().GetId()]
 		return onSale && d.restoresDefault(held)
 	})
 	if i < 0 {
 		return ""
 	}
-	return d.held[i].GetPrice().GetId()
+	return d.observedPrices[i].GetPrice().GetId()
 }
 
-// returns reports whether a field is active of a product or price that the catalog has again.
-func (d *differ) returns(field, price string) bool {
+// isReturning reports whether a field is the active of a product or price that is back in the catalog.
+func (d *differ) isReturning(field, price string) bool {
 	if field != "active" || d.deleted {
 		return false
 	}
 	if price == "" {
-		return absent(d.have.GetMetadata()) && !d.have.GetActive()
+		return hasAbsenceMark(d.have.GetMetadata()) && !d.have.GetActive()
 	}
 	return d.returning[price]
 }

@@ -17,10 +17,11 @@ import (
 
 var absence = &catalogv1.ProductChange{ProductId: productID, Operation: catalogv1.Operation_OPERATION_DELETE}
 
-// required are columns that no mapping leaves out.
+// required are columns that every mapping has.
 var required = []string{"name", "prices.currency", "prices.unit_amount"}
 
-// mapped draws a desired state as a mapping without some columns reads it: what it does not read has no value.
+// mapped generates the desired state that a mapping without some columns produces. Fields of these columns have no
+// value.
 func mapped(t *rapid.T, unmanaged []string) *catalogv1.ProductChange {
 	change := upsert(catalogtest.Product(productID).Draw(t, "product"), unmanaged...)
 	p := change.GetProduct()
@@ -36,7 +37,7 @@ func mapped(t *rapid.T, unmanaged []string) *catalogv1.ProductChange {
 			m.Clear(m.Descriptor().Fields().ByName(protoreflect.Name(field)))
 		}
 	}
-	// A price of which too much is left out is none that Stripe would take.
+	// Without these fields the price would not be valid in Stripe.
 	p.Prices = slices.DeleteFunc(p.GetPrices(), func(price *catalogv1.Price) bool {
 		return len(catalog.Validate(&catalogv1.Product{Prices: []*catalogv1.Price{price}})) > 0
 	})
@@ -50,9 +51,9 @@ func mapped(t *rapid.T, unmanaged []string) *catalogv1.ProductChange {
 	return change
 }
 
-// TestDiff_LeaveAndReturnEndsAsAFreshCreation: whatever leaves the catalog and returns, with whatever columns mapped,
-// in any order and over crashes, is on sale in the end as if it had just been created.
-func TestDiff_LeaveAndReturnEndsAsAFreshCreation(t *testing.T) {
+// Whatever leaves the catalog and returns is in the end on sale as if it had just been created. This holds for any
+// mapped columns, any order and crashes.
+func TestDiff_ReturnToCatalogEqualsFreshCreation(t *testing.T) {
 	t.Parallel()
 	optional := slices.DeleteFunc(slices.Clone(catalogtest.UnmanagedFields),
 		func(f string) bool { return slices.Contains(required, f) })
@@ -103,10 +104,9 @@ func TestDiff_LeaveAndReturnEndsAsAFreshCreation(t *testing.T) {
 	})
 }
 
-// TestDiff_WhatOthersArchivedStaysArchived: where the mapping leaves active alone, nothing that somebody archived in
-// the dashboard is put on sale because it left the catalog and returned, whatever Driftless has archived before or
-// after.
-func TestDiff_WhatOthersArchivedStaysArchived(t *testing.T) {
+// If the mapping leaves active alone, an object that somebody archived in the dashboard stays archived when it leaves
+// the catalog and returns. It does not matter what Driftless archived before or after.
+func TestDiff_LeavesArchivedByOthersArchived(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := &catalogtest.Stripe{}
@@ -133,7 +133,7 @@ func TestDiff_WhatOthersArchivedStaysArchived(t *testing.T) {
 			case "price leaves":
 				apply(t, s, change(0, false))
 			case "archive product":
-				// A person archives what is on sale.
+				// A person archives an active object.
 				apply(t, s, present)
 				_, err := s.Call(catalog.UpdateProduct, productID, catalog.Param{Name: "active", Value: "false"})
 				require.NoError(t, err)
@@ -150,11 +150,11 @@ func TestDiff_WhatOthersArchivedStaysArchived(t *testing.T) {
 		apply(t, s, change(rapid.IntRange(0, 1).Draw(t, "last amount"), true))
 		o := s.Observed(productID)
 		require.Equal(t, !archivedProduct, o.GetProduct().GetActive())
-		require.Equal(t, !archivedPrice, standing(o, "monthly") != nil, "%v", o.GetPrices())
+		require.Equal(t, !archivedPrice, representingPrice(o, "monthly") != nil, "%v", o.GetPrices())
 	})
 }
 
-func TestDiff_RestoresTheDefaultPriceThatItHadToClear(t *testing.T) {
+func TestDiff_RestoresClearedDefaultPrice(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]*catalogv1.ProductChange{
 		"product": absence,
@@ -191,8 +191,8 @@ func TestDiff_RestoresTheDefaultPriceThatItHadToClear(t *testing.T) {
 	}
 }
 
-// TestResolve_TakesUpWhatDriftlessArchivedWhoeverOwnsActive: that it is archived is not Stripe's wish.
-func TestResolve_TakesUpWhatDriftlessArchivedWhoeverOwnsActive(t *testing.T) {
+// Driftless archived it, so Stripe's side has not changed it.
+func TestResolve_UnarchivesOwnArchiveForAnyOwner(t *testing.T) {
 	t.Parallel()
 	for _, owner := range []catalog.Owner{catalog.OwnerCatalog, catalog.OwnerStripe, catalog.OwnerNewest} {
 		for _, action := range []catalog.Action{catalog.Repair, catalog.WriteBack, catalog.Report} {
@@ -202,7 +202,7 @@ func TestResolve_TakesUpWhatDriftlessArchivedWhoeverOwnsActive(t *testing.T) {
 					"prices.active": {Owner: owner, Action: action},
 				})
 				if err != nil {
-					continue // No such rule.
+					continue // no such rule
 				}
 				s := &catalogtest.Stripe{}
 				change := upsert(proPlan(), unmanaged...)
@@ -225,14 +225,14 @@ func TestResolve_TakesUpWhatDriftlessArchivedWhoeverOwnsActive(t *testing.T) {
 				require.NoError(t, err)
 				after := s.Observed(productID)
 				require.True(t, after.GetProduct().GetActive())
-				require.NotNil(t, standing(after, "monthly"))
+				require.NotNil(t, representingPrice(after, "monthly"))
 			}
 		}
 	}
 }
 
-// TestDiff_ArchivesWhatHasNoRoomForAMark: that it is off sale counts more than that it can be taken up by itself.
-func TestDiff_ArchivesWhatHasNoRoomForAMark(t *testing.T) {
+// Archiving matters more than the mark that would unarchive the object later.
+func TestDiff_ArchivesWithoutMarkIfMetadataIsFull(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}
 	apply(t, s, upsert(&catalogv1.Product{Id: productID, Name: "Pro", Metadata: keys(50)}))
@@ -241,8 +241,8 @@ func TestDiff_ArchivesWhatHasNoRoomForAMark(t *testing.T) {
 	require.Len(t, s.Product(productID).Product.GetMetadata(), 50)
 }
 
-// TestDiff_IgnoresAMarkInTheCatalog: a catalog that was filled from Stripe may hold it.
-func TestDiff_IgnoresAMarkInTheCatalog(t *testing.T) {
+// A catalog that was filled from Stripe may contain the mark.
+func TestDiff_IgnoresAbsenceMarkInCatalog(t *testing.T) {
 	t.Parallel()
 	p := proPlan()
 	p.Metadata = map[string]string{catalog.AbsenceMarker: "true", "size": "L"}
@@ -255,11 +255,11 @@ func TestDiff_IgnoresAMarkInTheCatalog(t *testing.T) {
 	}
 	o := s.Observed(productID)
 	require.Equal(t, map[string]string{"size": "L"}, o.GetProduct().GetMetadata())
-	require.NotContains(t, standing(o, "monthly").GetPrice().GetMetadata(), catalog.AbsenceMarker)
+	require.NotContains(t, representingPrice(o, "monthly").GetPrice().GetMetadata(), catalog.AbsenceMarker)
 }
 
-// TestDiff_TakesUpAPriceThatMovedAndReturned: its lookup key went with it, and comes back too.
-func TestDiff_TakesUpAPriceThatMovedAndReturned(t *testing.T) {
+// The price's lookup key moved with it, and must come back too.
+func TestDiff_ReusesPriceThatMovedAndReturned(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}
 	unmanaged := []string{"active", "default_price", "prices.active", "prices.lookup_key", "prices.metadata"}
@@ -274,13 +274,13 @@ func TestDiff_TakesUpAPriceThatMovedAndReturned(t *testing.T) {
 		return s.Observed(product)
 	}
 	moving := &catalogv1.Price{Id: "monthly", Currency: "usd", UnitAmount: "1000"}
-	first := standing(sync(productID, moving), "monthly").GetStripeId()
+	first := representingPrice(sync(productID, moving), "monthly").GetStripeId()
 	for range 2 {
 		sync(productID)
-		require.Equal(t, "monthly", standing(sync("cup", moving), "monthly").GetPrice().GetLookupKey())
+		require.Equal(t, "monthly", representingPrice(sync("cup", moving), "monthly").GetPrice().GetLookupKey())
 		sync("cup")
-		back := standing(sync(productID, moving), "monthly")
-		require.Equal(t, first, back.GetStripeId(), "it is the old one")
+		back := representingPrice(sync(productID, moving), "monthly")
+		require.Equal(t, first, back.GetStripeId(), "the old price is reused")
 		require.Equal(t, "monthly", back.GetPrice().GetLookupKey())
 	}
 	require.Len(t, s.PriceIDs("cup"), 1)

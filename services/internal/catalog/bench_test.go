@@ -8,7 +8,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// A product with three prices, as reconciliation compares it for every message and every line of a scan.
+// benchmarkProduct returns a product with three prices, as reconciliation compares it for every message and every line
+// of a scan.
 func benchmarkProduct(b *testing.B) (*catalogv1.ProductChange, *catalogv1.Observed) {
 	b.Helper()
 	p := proPlan()

@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// allocated is how many bytes work asks for, however many of them it keeps.
+// allocated returns how many bytes work allocates, including those that it frees.
 func allocated(work func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -21,8 +21,8 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// Ten million digits took hours: to parse them takes a time that grows with the square of their number.
-func TestValidate_DoesNotParseLongNumbers(t *testing.T) {
+// Ten million digits took hours: parsing takes time that grows with the square of the length.
+func TestValidate_RefusesLongNumbersWithoutParsing(t *testing.T) {
 	digits := strings.Repeat("9", 10<<20)
 	p := &catalogv1.Product{Prices: []*catalogv1.Price{
 		{
@@ -75,7 +75,7 @@ func TestValidate_ComparesNumbers(t *testing.T) {
 	}
 }
 
-func TestValidate_StopsWhereNobodyReadsOn(t *testing.T) {
+func TestValidate_StopsAtMaxViolations(t *testing.T) {
 	t.Parallel()
 	p := &catalogv1.Product{DefaultPrice: "last"}
 	for i := range 10_000 {
@@ -93,7 +93,7 @@ func TestValidate_StopsWhereNobodyReadsOn(t *testing.T) {
 	require.Len(t, catalog.Validate(p), catalog.MaxViolations+1)
 }
 
-func TestValidate_ShowsTheBeginningOfValues(t *testing.T) {
+func TestValidate_AbridgesValues(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("漢", 1<<20)
 	p := &catalogv1.Product{DefaultPrice: long, Prices: []*catalogv1.Price{{
@@ -107,7 +107,7 @@ func TestValidate_ShowsTheBeginningOfValues(t *testing.T) {
 	}
 }
 
-func TestOversized_NamesListsOfNoProduct(t *testing.T) {
+func TestOversized_NamesTooLongLists(t *testing.T) {
 	t.Parallel()
 	keys := map[string]string{}
 	for i := range 2000 {
@@ -137,9 +137,9 @@ func TestOversized_NamesListsOfNoProduct(t *testing.T) {
 		"images: must have at most 8 items, not 1000000",
 		"marketing_features: must have at most 15 items, not 5000",
 		"metadata: must have at most 50 keys, not 2000",
-		`prices["a"]: must have at most 5000 tiers and currency options in all, not 5001`,
+		`prices["a"]: must have at most 5000 tiers and currency options together, not 5001`,
 		`prices["b"].metadata: must have at most 49 keys, not 2000`,
-		`prices["b"]: must have at most 5000 tiers and currency options in all, not 7436`,
+		`prices["b"]: must have at most 5000 tiers and currency options together, not 7436`,
 	}, got)
 	require.Empty(t, catalog.Oversized(&catalogv1.Product{Images: make([]string, 9)}),
 		"a little too much is told together with the rest")

@@ -10,23 +10,19 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// PriceMarker is the metadata key under which a Stripe price carries its catalog id: Stripe does not let a price's
-// id be chosen.
-const PriceMarker = "driftless_price"
-
-// Canonical returns a copy of a product in the form in which Stripe would read it back: defaults written out,
-// equal values spelt equally, prices in the order of their ids.
+// Canonical returns a copy of a product in the form that Stripe would return: defaults written out, equal values spelt
+// equally, prices in the order of their ids.
 func Canonical(p *catalogv1.Product) *catalogv1.Product {
 	return proto.CloneOf(canonicalProduct(p))
 }
 
-// CanonicalPrice does for a price what Canonical does for a product.
+// CanonicalPrice returns a copy of a price in the form that Stripe would return.
 func CanonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 	return proto.CloneOf(canonicalPrice(p))
 }
 
-// canonicalProduct shares with the product what is in canonical form anyway, so that Diff, which only reads, need
-// not pay for a copy of everything.
+// canonicalProduct shares with the product everything that is already canonical. Diff only reads, so it need not copy
+// everything.
 func canonicalProduct(p *catalogv1.Product) *catalogv1.Product {
 	if p == nil {
 		return nil
@@ -55,7 +51,7 @@ func canonicalProduct(p *catalogv1.Product) *catalogv1.Product {
 	return c
 }
 
-// canonicalPrice shares with the price what is in canonical form anyway.
+// canonicalPrice shares with the price everything that is already canonical.
 func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 	if p == nil {
 		return nil
@@ -91,7 +87,7 @@ func canonicalPrice(p *catalogv1.Price) *catalogv1.Price {
 	return c
 }
 
-// canonicalRecurring writes Stripe's defaults out, but for lenient parts, of which silence is not a value.
+// canonicalRecurring writes out Stripe's defaults, except for lenient parts: an absent lenient part is no value.
 func canonicalRecurring(r *catalogv1.Recurring) *catalogv1.Recurring {
 	if r == nil {
 		return nil
@@ -124,7 +120,7 @@ func canonicalTiers(tiers []*catalogv1.PriceTier) []*catalogv1.PriceTier {
 		c := &catalogv1.PriceTier{UpTo: canonicalDecimal(t.GetUpTo())}
 		c.UnitAmount, c.UnitAmountDecimal = canonicalAmount(t.GetUnitAmount(), t.GetUnitAmountDecimal())
 		c.FlatAmount, c.FlatAmountDecimal = canonicalAmount(t.GetFlatAmount(), t.GetFlatAmountDecimal())
-		// A tier's other amount being zero and being absent are the same.
+		// In a tier, another amount of zero equals an absent one.
 		switch unit := c.GetUnitAmount() + c.GetUnitAmountDecimal(); {
 		case c.GetFlatAmount() == "0" && unit == "":
 			c.UnitAmount, c.FlatAmount = "0", ""
@@ -148,7 +144,7 @@ func canonicalCustom(c *catalogv1.CustomUnitAmount) *catalogv1.CustomUnitAmount 
 	}
 }
 
-// canonicalDescriptor writes a statement descriptor as Stripe stores it: upper case, nothing outside ASCII.
+// canonicalDescriptor returns a statement descriptor as Stripe stores it: upper case, ASCII only.
 func canonicalDescriptor(s string) string {
 	return strings.ToUpper(strings.Map(func(r rune) rune {
 		if r > 0x7f {

@@ -18,7 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-func TestCanonicalIsIdempotentAndPure(t *testing.T) {
+func TestCanonical_IsIdempotentAndPure(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		p := catalogtest.Product(productID).Draw(t, "product")
@@ -34,7 +34,7 @@ func TestCanonicalIsIdempotentAndPure(t *testing.T) {
 	})
 }
 
-func TestWhatCanonicalReadsBackNeedsNothing(t *testing.T) {
+func TestDiff_ReturnsNothingForCanonicalProduct(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		p := catalogtest.Product(productID).Draw(t, "product")
@@ -42,7 +42,7 @@ func TestWhatCanonicalReadsBackNeedsNothing(t *testing.T) {
 	})
 }
 
-// readBack is what Stripe would hold of a product that was written as Canonical says.
+// readBack returns the observed state of a product that was written in canonical form.
 func readBack(p *catalogv1.Product) *catalogv1.Observed {
 	c := catalog.Canonical(p)
 	o := &catalogv1.Observed{ProductId: p.GetId(), ManagedMetadata: slices.Collect(maps.Keys(c.GetMetadata()))}
@@ -65,15 +65,15 @@ func readBack(p *catalogv1.Product) *catalogv1.Observed {
 	return o
 }
 
-// The canonical forms are written field by field: this fails when the contract has a new one.
-func TestCanonicalKeepsEveryField(t *testing.T) {
+// The canonical forms are written field by field. This test fails when the contract has a new field.
+func TestCanonical_KeepsEveryField(t *testing.T) {
 	t.Parallel()
 	p := &catalogv1.Product{}
 	fill(p.ProtoReflect())
-	require.Empty(t, gone("", p.ProtoReflect(), catalog.Canonical(p).ProtoReflect()))
+	require.Empty(t, missingFields("", p.ProtoReflect(), catalog.Canonical(p).ProtoReflect()))
 }
 
-// fill gives every field a value that is in canonical form.
+// fill gives every field a canonical value.
 func fill(m protoreflect.Message) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -103,9 +103,9 @@ func fill(m protoreflect.Message) {
 	}
 }
 
-// gone are the fields that the first message has and the second has not. Of the two fields of an amount one is
-// enough.
-func gone(path string, was, is protoreflect.Message) []string {
+// missingFields returns the fields that the first message has and the second does not. One of the two fields of an
+// amount is enough.
+func missingFields(path string, was, is protoreflect.Message) []string {
 	var out []string
 	was.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		name := path + "." + f.TextName()
@@ -115,20 +115,20 @@ func gone(path string, was, is protoreflect.Message) []string {
 			out = append(out, name)
 		case f.IsMap() && f.MapValue().Kind() == protoreflect.MessageKind:
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				out = append(out, gone(name, v.Message(), is.Get(f).Map().Get(k).Message())...)
+				out = append(out, missingFields(name, v.Message(), is.Get(f).Map().Get(k).Message())...)
 				return true
 			})
 		case f.IsList() && f.Kind() == protoreflect.MessageKind:
-			out = append(out, gone(name, v.List().Get(0).Message(), is.Get(f).List().Get(0).Message())...)
+			out = append(out, missingFields(name, v.List().Get(0).Message(), is.Get(f).List().Get(0).Message())...)
 		case f.Kind() == protoreflect.MessageKind && !f.IsMap():
-			out = append(out, gone(name, v.Message(), is.Get(f).Message())...)
+			out = append(out, missingFields(name, v.Message(), is.Get(f).Message())...)
 		}
 		return true
 	})
 	return out
 }
 
-func TestCanonicalForms(t *testing.T) {
+func TestCanonical_Forms(t *testing.T) {
 	t.Parallel()
 	require.Nil(t, catalog.Canonical(nil))
 	require.Nil(t, catalog.CanonicalPrice(nil))
@@ -170,7 +170,7 @@ func TestCanonicalForms(t *testing.T) {
 	}
 	t.Run("of tiers", func(t *testing.T) {
 		t.Parallel()
-		// However Stripe spells out the amount that a tier does not have.
+		// Stripe may spell out the amount that a tier does not have, or leave it out.
 		for _, equal := range [][]*catalogv1.PriceTier{
 			{
 				{UnitAmount: "5"},

@@ -7,11 +7,11 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Change is a field of a product before and after, as text; empty for none.
+// Change is one field of a product before and after an edit, as text. A text is empty if there is no value.
 type Change struct{ Field, Old, New string }
 
-// Changes says field by field what makes one state of a product another, in Stripe's names; nil is no product. Of a
-// price that comes or goes it says the whole: "prices.mug-eur", "" -> "1400 eur".
+// Changes lists the fields that differ between two states of a product, in Stripe's names. A nil state means that there
+// is no product. A price that appears or disappears is one change: "prices.mug-eur", "" -> "1400 eur".
 func Changes(before, after *catalogv1.Product) []Change {
 	b, a := canonicalProduct(before), canonicalProduct(after)
 	var out []Change
@@ -32,13 +32,13 @@ func Changes(before, after *catalogv1.Product) []Change {
 	changedKeys("metadata.", b.GetMetadata(), a.GetMetadata(), add)
 	add("default_price", b.GetDefaultPrice(), a.GetDefaultPrice())
 	for _, old := range b.GetPrices() {
-		if priceOf(a, old.GetId()) == nil {
+		if priceByID(a, old.GetId()) == nil {
 			add("prices."+old.GetId(), describePrice(old), "")
 		}
 	}
 	for _, price := range a.GetPrices() {
 		id := price.GetId()
-		old := priceOf(b, id)
+		old := priceByID(b, id)
 		if old == nil {
 			add("prices."+id, "", describePrice(price))
 			continue

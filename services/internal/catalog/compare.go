@@ -9,17 +9,17 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Kind of a difference.
+// Kind is the kind of a difference.
 type Kind string
 
 // The kinds, with the field that a difference of the kind names:
 //
 //	missing              ""                   the catalog has the product, and Stripe does not
 //	                     prices.ID            Stripe has no active price that carries the id
-//	extra                ""                   the product is in Stripe only (found by Extra, not by Compare)
-//	                     prices.ID            a second active price carries the id of one of the catalog's
+//	extra                ""                   the product is in Stripe only: reconciliation finds it
+//	                     prices.ID            a second active price carries the id of one of the catalog's prices
 //	field                any other            the values differ
-//	price_structure      prices.ID.FIELD      what Stripe never changes differs: another price must take its place
+//	price_structure      prices.ID.FIELD      a field that Stripe never changes: another price must replace it
 //	default_price        default_price        another price is the default
 //	archived_in_stripe   active               archived in Stripe, active in the catalog
 //	                     prices.ID.active
@@ -35,23 +35,23 @@ const (
 	ArchivedInCatalog Kind = "archived_in_catalog"
 )
 
-// Difference is one thing in which Stripe is not as the catalog wants it.
+// Difference is one difference between a product in Stripe and in the catalog.
 type Difference struct {
 	Kind Kind
-	// Field in Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname",
+	// Field is a path in Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname",
 	// "prices.mug-eur.currency_options.usd".
 	Field string
-	// Price is the catalog's id of the price concerned, empty for the product's own fields.
+	// Price is the catalog's id of the price concerned. It is empty for the product's own fields.
 	Price string
-	// Catalog and Stripe are both values as text, empty for none. Lists and hashes are written "a, b" and "x=a, y=b"; a
-	// default price of nobody's mark as Stripe's id.
+	// Catalog and Stripe are both values as text, empty for none. Lists and hashes are written "a, b" and "x=a, y=b". A
+	// default price without Driftless's mark is written as Stripe's id.
 	Catalog, Stripe string
 }
 
 func priceField(price, name string) string { return "prices." + price + "." + name }
 
-// Compare says field by field what Diff would change: it returns none exactly when Diff returns no steps. It leaves
-// alone what Diff leaves alone. The order is that of Diff's steps.
+// Compare lists the fields that Diff would change, in the order of Diff's steps. It returns none exactly when Diff
+// returns no steps, and leaves alone what Diff leaves alone.
 func Compare(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Difference {
 	steps, d := diff(desired, observed)
 	return compare(steps, d, desired)
@@ -75,48 +75,48 @@ func compare(steps []draft, d *differ, desired *catalogv1.ProductChange) []Diffe
 		switch s.Kind {
 		case CreateProduct:
 		case UpdateProduct:
-			c.product(s)
+			c.addProduct(s)
 		case CreatePrice:
-			c.createdPrice(s.PriceID)
+			c.addCreatedPrice(s.PriceID)
 		case UpdatePrice:
-			c.updatedPrice(s)
+			c.addUpdatedPrice(s)
 		}
 	}
-	if len(c.found) == 0 {
-		c.found = c.marks
+	if len(c.differences) == 0 {
+		c.differences = c.markDifferences
 	}
-	return c.found
+	return c.differences
 }
 
-// comparer turns the steps of one product into differences.
+// comparer converts the steps of one product to differences.
 type comparer struct {
 	*differ
-	// created are the catalog's ids of prices for which there is a step that makes them.
-	created map[string]bool
-	found   []Difference
-	// marks are differences in what Driftless writes for itself: they are told only if there is nothing else.
-	marks []Difference
+	// created are the catalog's ids of the prices that a step creates.
+	created     map[string]bool
+	differences []Difference
+	// markDifferences are differences in Driftless's own marks. Compare returns them only if there is nothing else.
+	markDifferences []Difference
 }
 
 func (c *comparer) add(d Difference) {
 	if d.FieldOf() == "metadata."+AbsenceMarker {
-		c.marks = append(c.marks, d)
+		c.markDifferences = append(c.markDifferences, d)
 		return
 	}
-	for i, f := range c.found {
+	for i, f := range c.differences {
 		if f.Kind == d.Kind && f.Field == d.Field {
-			// Twins of one price.
+			// Several Stripe prices carry the id of one catalog price.
 			if f.Stripe != d.Stripe {
-				c.found[i].Stripe += ", " + d.Stripe
+				c.differences[i].Stripe += ", " + d.Stripe
 			}
 			return
 		}
 	}
-	c.found = append(c.found, d)
+	c.differences = append(c.differences, d)
 }
 
-func (c *comparer) product(s draft) {
-	for _, group := range grouped(s.settings) {
+func (c *comparer) addProduct(s draft) {
+	for _, group := range groupByField(s.settings) {
 		name, field := group.name, group.field
 		d := Difference{Kind: FieldDiffers, Field: field, Catalog: group.text()}
 		switch name {
@@ -131,7 +131,7 @@ func (c *comparer) product(s draft) {
 				d.Catalog = c.priceName(s.value)
 			}
 			if d.Catalog == d.Stripe {
-				// It only follows a price that another takes the place of.
+				// The default only follows a price that another one replaces.
 				continue
 			}
 		case "metadata":
@@ -143,7 +143,7 @@ func (c *comparer) product(s draft) {
 	}
 }
 
-// archivedWhere is the kind of a difference in active, by what the catalog wants.
+// archivedWhere returns the kind of a difference in active for the value that the catalog wants.
 func archivedWhere(wanted string) Kind {
 	if wanted == "true" {
 		return ArchivedInStripe
@@ -151,9 +151,9 @@ func archivedWhere(wanted string) Kind {
 	return ArchivedInCatalog
 }
 
-// priceName is the catalog's id of one of the product's Stripe prices, or else Stripe's.
+// priceName returns the catalog's id of one of the product's Stripe prices, or Stripe's id if it has none.
 func (d *differ) priceName(stripeID string) string {
-	for _, h := range d.held {
+	for _, h := range d.observedPrices {
 		if h.GetStripeId() == stripeID && h.GetPrice().GetId() != "" {
 			return h.GetPrice().GetId()
 		}
@@ -161,9 +161,10 @@ func (d *differ) priceName(stripeID string) string {
 	return stripeID
 }
 
-// predecessor is the Stripe price that stands for a catalog's price, whether or not it fits; nil if there is none.
+// predecessor returns the Stripe price that represents a catalog price, whether or not it fits. It returns nil if there
+// is none.
 func (d *differ) predecessor(id string) *catalogv1.ObservedPrice {
-	for _, h := range d.held {
+	for _, h := range d.observedPrices {
 		if h.GetPrice().GetId() == id {
 			return h
 		}
@@ -171,7 +172,7 @@ func (d *differ) predecessor(id string) *catalogv1.ObservedPrice {
 	return nil
 }
 
-func (d *differ) wanted(id string) *catalogv1.Price {
+func (d *differ) wantedPrice(id string) *catalogv1.Price {
 	for _, p := range d.want.GetPrices() {
 		if p.GetId() == id {
 			return p
@@ -180,8 +181,8 @@ func (d *differ) wanted(id string) *catalogv1.Price {
 	return nil
 }
 
-func (c *comparer) createdPrice(id string) {
-	want, held := c.leaveUnmanaged(c.wanted(id)), c.predecessor(id)
+func (c *comparer) addCreatedPrice(id string) {
+	want, held := c.leaveUnmanaged(c.wantedPrice(id)), c.predecessor(id)
 	if held == nil || !held.GetPrice().GetActive() {
 		c.add(Difference{Kind: Missing, Field: "prices." + id, Price: id, Catalog: describePrice(want)})
 		return
@@ -214,18 +215,18 @@ func (c *comparer) createdPrice(id string) {
 	}
 }
 
-func (c *comparer) updatedPrice(s draft) {
+func (c *comparer) addUpdatedPrice(s draft) {
 	id := s.PriceID
 	var have *catalogv1.Price
-	for _, h := range c.held {
+	for _, h := range c.observedPrices {
 		if h.GetStripeId() == s.StripePriceID {
 			have = h.GetPrice()
 		}
 	}
-	if active, ok := s.gives("active"); ok && active == "false" {
-		switch want := c.wanted(id); {
+	if active, ok := s.value("active"); ok && active == "false" {
+		switch want := c.wantedPrice(id); {
 		case c.created[id]:
-			// It gives way to the price that takes its place.
+			// The price that replaces it reports the difference.
 		case want != nil && c.leaveUnmanaged(want).GetActive():
 			c.add(Difference{Kind: Extra, Field: "prices." + id, Price: id, Stripe: s.StripePriceID})
 		default:
@@ -239,7 +240,7 @@ func (c *comparer) updatedPrice(s draft) {
 		}
 		return
 	}
-	for _, group := range grouped(s.settings) {
+	for _, group := range groupByField(s.settings) {
 		d := Difference{Kind: FieldDiffers, Field: priceField(id, group.field), Price: id, Catalog: group.text()}
 		switch group.name {
 		case "transfer_lookup_key":
@@ -250,7 +251,7 @@ func (c *comparer) updatedPrice(s draft) {
 			d.Stripe = have.GetMetadata()[strings.TrimPrefix(group.field, "metadata.")]
 		case "currency_options":
 			currency := strings.TrimPrefix(group.field, "currency_options.")
-			d.Catalog = optionText(currency, c.leaveUnmanaged(c.wanted(id)).GetCurrencyOptions()[currency])
+			d.Catalog = optionText(currency, c.leaveUnmanaged(c.wantedPrice(id)).GetCurrencyOptions()[currency])
 			d.Stripe = optionText(currency, have.GetCurrencyOptions()[currency])
 		default:
 			d.Stripe = priceText(group.name, have)
@@ -259,7 +260,7 @@ func (c *comparer) updatedPrice(s draft) {
 	}
 }
 
-// productText writes one of the product's fields, other than metadata and default_price.
+// productText returns one of the product's fields as text, except metadata and default_price.
 func productText(name string, p *catalogv1.Product) string {
 	for _, f := range productFields {
 		if f.name == name {
@@ -269,7 +270,7 @@ func productText(name string, p *catalogv1.Product) string {
 	return ""
 }
 
-// priceText writes one of a price's fields, other than metadata.
+// priceText returns one of a price's fields as text, except metadata.
 func priceText(name string, p *catalogv1.Price) string {
 	switch name {
 	case "active":
@@ -281,7 +282,7 @@ func priceText(name string, p *catalogv1.Price) string {
 	case "tax_behavior":
 		return p.GetTaxBehavior()
 	case "currency_options":
-		return valueText(currencyOptions(p.GetCurrencyOptions()), 1)
+		return valueText(currencyOptionsSettings(p.GetCurrencyOptions()), 1)
 	}
 	for _, f := range priceIdentity {
 		if f.name == name {
@@ -295,10 +296,10 @@ func optionText(currency string, o *catalogv1.CurrencyOption) string {
 	if o == nil {
 		return ""
 	}
-	return valueText(currencyOption(currency, o), 2)
+	return valueText(currencyOptionSettings(currency, o), 2)
 }
 
-// describePrice says in a few words what a price costs.
+// describePrice returns a short text of what a price costs.
 func describePrice(p *catalogv1.Price) string {
 	var parts []string
 	for _, name := range []string{"unit_amount", "custom_unit_amount", "tiers"} {

@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-func TestKindsOfDifferences(t *testing.T) {
+func TestCompare_ReturnsKinds(t *testing.T) {
 	t.Parallel()
 	price := func(id string) *catalogv1.Price {
 		return &catalogv1.Price{
@@ -84,7 +84,7 @@ func TestKindsOfDifferences(t *testing.T) {
 			func(_ *catalogv1.ProductChange, o *catalogv1.Observed) { o.Product.DefaultPrice = "price_b" },
 			[]catalog.Difference{{Kind: catalog.WrongDefaultPrice, Field: "default_price", Catalog: "a", Stripe: "b"}},
 		},
-		"somebody's default price": {
+		"default price without a mark": {
 			func(_ *catalogv1.ProductChange, o *catalogv1.Observed) { o.Product.DefaultPrice = "price_x" },
 			[]catalog.Difference{{
 				Kind:    catalog.WrongDefaultPrice,
@@ -126,7 +126,7 @@ func TestKindsOfDifferences(t *testing.T) {
 				Stripe:  "true",
 			}},
 		},
-		"twin": {func(_ *catalogv1.ProductChange, o *catalogv1.Observed) {
+		"second price with the same id": {func(_ *catalogv1.ProductChange, o *catalogv1.Observed) {
 			o.Prices = append(o.GetPrices(), &catalogv1.ObservedPrice{
 				StripeId: "price_twin",
 				Created:  9,

@@ -9,18 +9,25 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Diff returns the calls that make what Stripe holds equal to what the catalog wants, in the order in which they must
-// be made; none if they are equal. A nil desired state wants nothing, so nothing is done; a nil observed one is a
-// product that Stripe does not hold. Neither is modified.
+// Diff returns the calls that make the product in Stripe equal to the catalog, in the order in which they must be made.
+// It returns none if they are equal. A nil desired state wants nothing, so nothing is done. A nil observed state is a
+// product that Stripe does not hold. Diff modifies neither.
 //
-// The order keeps Stripe's rules: a new price exists before the product's default moves to it, and the default has
-// moved before the old price is archived, so that there is always a price to sell at. A product that left the catalog
-// is archived, not deleted: Stripe does not delete products with prices. Left alone are prices without Driftless's mark
-// whose Stripe id is no price's id in the catalog, metadata keys that Driftless did not write, and the fields that the
-// desired state calls unmanaged, but what Driftless itself archived because it left the catalog is unarchived when it
-// is back. A price that takes another's place takes those fields over. A price that the catalog has archived is not
-// created only to be archived. A new product and its default price are made in one call if that can carry the price;
-// the price's lookup key and nickname, which it never can, follow in a second.
+// The order keeps Stripe's rules. A new price exists before the product's default moves to it. The default has moved
+// before the old price is archived, so that there is always a price to sell at. A product that left the catalog is
+// archived, because Stripe does not delete products with prices.
+//
+// Diff leaves alone:
+//   - prices without Driftless's mark, unless the catalog has a price with their Stripe id as its id;
+//   - metadata keys that Driftless did not write;
+//   - fields that the desired state lists as unmanaged.
+//
+// There is one exception: whatever Driftless archived because it left the catalog is unarchived when it returns. A
+// price that replaces another one takes over its unmanaged fields. Diff does not create a price that the catalog has
+// archived.
+//
+// One call creates a new product and its default price, if the call can carry the price. It never carries the price's
+// lookup key and nickname, so a second call sets those.
 func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step {
 	drafts, _ := diff(desired, observed)
 	if len(drafts) == 0 {
@@ -33,7 +40,8 @@ func Diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Step
 	return steps
 }
 
-// diff is Diff with what each step sets, and with the differ that found it; nil if nothing is to be done.
+// diff is Diff with the settings of each step and the differ that computed them. It returns nil if nothing is to be
+// done.
 func diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) ([]draft, *differ) {
 	deleted := desired.GetOperation() == catalogv1.Operation_OPERATION_DELETE
 	if desired == nil || desired.GetProduct() == nil && !deleted || deleted && observed.GetProduct() == nil {
@@ -41,12 +49,12 @@ func diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) ([]dra
 	}
 	d := newDiffer(desired, observed)
 	if deleted {
-		// Whatever else the product holds stays as the record of what it was.
+		// The product's other fields stay as the record of what it was.
 		d.deleted, d.want = true, &catalogv1.Product{Id: desired.GetProductId(), Active: new(false)}
 		d.managed = func(f string) bool { return f == "active" }
 	}
-	d.prices()
-	d.product()
+	d.diffPrices()
+	d.diffProduct()
 	steps := slices.Concat(d.createProduct, d.keepPrices, d.updateProduct, d.archivePrices)
 	if d.stripeID != d.productID {
 		for i := range steps {
@@ -56,32 +64,32 @@ func diff(desired *catalogv1.ProductChange, observed *catalogv1.Observed) ([]dra
 	return steps, d
 }
 
-// differ collects the steps of one product by the phase they belong to.
+// differ collects the steps of one product by phase.
 type differ struct {
-	want     *catalogv1.Product
-	have     *catalogv1.Product // nil if Stripe does not hold the product
-	observed *catalogv1.Observed
-	held     []*catalogv1.ObservedPrice
-	managed  func(field string) bool
-	// someUnmanaged is false if every field is Driftless's.
+	want           *catalogv1.Product
+	have           *catalogv1.Product // nil if Stripe does not hold the product
+	observed       *catalogv1.Observed
+	observedPrices []*catalogv1.ObservedPrice
+	managed        func(field string) bool
+	// someUnmanaged is false if Driftless manages every field.
 	someUnmanaged bool
 	productID     string
 	// stripeID is Stripe's id of the product.
 	stripeID string
-	// deleted: the product has left the catalog.
+	// deleted means that the product has left the catalog.
 	deleted bool
 
-	// returning are the catalog's ids of prices that Driftless archived because they had left the catalog, and that are
-	// back.
+	// returning are the catalog's ids of prices that are back in the catalog after Driftless archived them because they
+	// had left it.
 	returning map[string]bool
 
-	// current is Stripe's id of the active price that stands for a catalog price once the steps are done, empty if
-	// that price is yet to be created.
-	current map[string]string
-	// retired are Stripe's ids of prices to be archived, with their catalog ids.
-	retired map[string]string
-	// inline is the price that the call that creates the product makes as well, nil if there is none.
-	inline *catalogv1.Price
+	// currentIDs maps a catalog price to Stripe's id of the active price that represents it once the steps are done.
+	// The id is empty if that price is yet to be created.
+	currentIDs map[string]string
+	// retiredIDs maps Stripe's ids of prices to be archived to their catalog ids.
+	retiredIDs map[string]string
+	// inlinePrice is the price that the call that creates the product also creates, nil if there is none.
+	inlinePrice *catalogv1.Price
 
 	createProduct, keepPrices, updateProduct, archivePrices []draft
 }
@@ -92,7 +100,7 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 		unmanaged[f] = true
 	}
 	d := &differ{
-		want:      unmarkedProduct(canonicalProduct(desired.GetProduct())),
+		want:      withoutAbsenceMark(canonicalProduct(desired.GetProduct())),
 		have:      canonicalProduct(observed.GetProduct()),
 		observed:  observed,
 		managed:   func(f string) bool { return !unmanaged[f] },
@@ -100,8 +108,8 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 		stripeID:  cmp.Or(observed.GetStripeId(), desired.GetProductId()),
 
 		someUnmanaged: len(unmanaged) > 0,
-		current:       map[string]string{},
-		retired:       map[string]string{},
+		currentIDs:    map[string]string{},
+		retiredIDs:    map[string]string{},
 	}
 	if d.have != nil {
 		for _, p := range observed.GetPrices() {
@@ -109,15 +117,15 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 				StripeId: p.GetStripeId(), Price: canonicalPrice(p.GetPrice()), Created: p.GetCreated(),
 				ManagedMetadata: p.GetManagedMetadata(),
 			}
-			if id := held.GetStripeId(); d.wanted(id) != nil {
-				// A price that was imported: see Import. Its mark, if it has one, is a copy of another's.
+			if id := held.GetStripeId(); d.wantedPrice(id) != nil {
+				// The price was imported: see Import. If it has a mark, that is a copy of another price's mark.
 				held.Price.Id = id
 			}
-			d.held = append(d.held, held)
+			d.observedPrices = append(d.observedPrices, held)
 		}
-		slices.SortFunc(d.held, d.preference)
-		for _, held := range d.held {
-			want := d.wanted(held.GetPrice().GetId())
+		slices.SortFunc(d.observedPrices, d.comparePreference)
+		for _, held := range d.observedPrices {
+			want := d.wantedPrice(held.GetPrice().GetId())
 			if want.GetRecurring() != nil && held.GetPrice().GetRecurring() != nil {
 				fillLenient("recurring", want.GetRecurring(), held.GetPrice().GetRecurring())
 			}
@@ -127,10 +135,10 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 	return d
 }
 
-// preference orders held prices: of several that could stand for a catalog price, the first is kept. Active ones
-// come first, then the one that is the default, then the oldest; among archived ones, the one archived last is
-// likely the newest.
-func (d *differ) preference(a, b *catalogv1.ObservedPrice) int {
+// comparePreference orders held prices. If several could represent a catalog price, the first is kept. Active ones come
+// first, then the default price, then the oldest. Among archived prices, the latest created one was probably archived
+// last.
+func (d *differ) comparePreference(a, b *catalogv1.ObservedPrice) int {
 	yes := func(b bool) int {
 		if b {
 			return 0
@@ -149,62 +157,64 @@ func (d *differ) preference(a, b *catalogv1.ObservedPrice) int {
 		strings.Compare(a.GetStripeId(), b.GetStripeId()))
 }
 
-func (d *differ) prices() {
+func (d *differ) diffPrices() {
 	taken := map[string]bool{}
 	for _, want := range d.want.GetPrices() {
 		want = d.leaveUnmanaged(want)
 		if !want.GetActive() {
-			// An archived price sells nothing: what else it says can wait until it is wanted again.
+			// An archived price sells nothing. Its other fields can wait until the catalog wants the price again.
 			continue
 		}
-		held := d.match(want)
+		held := d.matchingPrice(want)
 		if held == nil {
-			d.current[want.GetId()] = ""
+			d.currentIDs[want.GetId()] = ""
 			d.createPrice(want)
 			continue
 		}
-		d.current[want.GetId()] = held.GetStripeId()
+		d.currentIDs[want.GetId()] = held.GetStripeId()
 		taken[held.GetStripeId()] = true
 		d.updatePrice(want, held)
 	}
-	for _, held := range d.held {
+	for _, held := range d.observedPrices {
 		if held.GetPrice().GetId() != "" && held.GetPrice().GetActive() && !taken[held.GetStripeId()] {
 			d.archive(held)
 		} else {
-			d.forgetAbsence(held, taken)
+			d.clearStaleMark(held, taken)
 		}
 	}
 }
 
 func (d *differ) archive(held *catalogv1.ObservedPrice) {
-	d.retired[held.GetStripeId()] = held.GetPrice().GetId()
+	d.retiredIDs[held.GetStripeId()] = held.GetPrice().GetId()
 	d.archivePrices = append(d.archivePrices,
-		d.ofPrice(held, append(text("active", "false"), d.absenceOfPrice(held)...)))
+		d.priceStep(held, append(textSettings("active", "false"), d.priceMarkChange(held)...)))
 }
 
-// ofPrice is a step that changes nothing of a held price but what is given.
-func (d *differ) ofPrice(held *catalogv1.ObservedPrice, settings []setting) draft {
-	return drafted(Step{
+// priceStep returns a step that changes only the given settings of a held price.
+func (d *differ) priceStep(held *catalogv1.ObservedPrice, settings []setting) draft {
+	return newDraft(Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: held.GetPrice().GetId(), StripePriceID: held.GetStripeId(),
 		ManagedMetadata: held.GetManagedMetadata(),
 	}, settings)
 }
 
-// match finds the held price that can stand for a wanted one: it carries the wanted one's id, and differs from it
-// in nothing that Stripe never changes.
-func (d *differ) match(want *catalogv1.Price) *catalogv1.ObservedPrice {
-	for _, held := range d.held {
-		if held.GetPrice().GetId() == want.GetId() && d.canBecome(held.GetPrice(), want) {
+// matchingPrice returns the held price that can represent a wanted one, or nil. It carries the wanted id, and equals
+// the wanted price in all fields that Stripe never changes.
+func (d *differ) matchingPrice(want *catalogv1.Price) *catalogv1.ObservedPrice {
+	for _, held := range d.observedPrices {
+		if held.GetPrice().GetId() == want.GetId() && d.fits(held.GetPrice(), want) {
 			return held
 		}
 	}
 	return nil
 }
 
-func (d *differ) canBecome(have, want *catalogv1.Price) bool { return len(d.misfits(have, want)) == 0 }
+func (d *differ) fits(have, want *catalogv1.Price) bool {
+	return len(d.immutableDifferences(have, want)) == 0
+}
 
-// misfits names the fields in which a held price can never become the wanted one.
-func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
+// immutableDifferences returns the fields that keep a held price from ever becoming the wanted one.
+func (d *differ) immutableDifferences(have, want *catalogv1.Price) (fields []string) {
 	if have.GetRecurring() != nil && want.GetRecurring() != nil {
 		fillLenient("recurring", have.GetRecurring(), want.GetRecurring())
 	}
@@ -213,13 +223,13 @@ func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
 			fields = append(fields, f.name)
 		}
 	}
-	// Stripe lets tax_behavior move off unspecified only.
+	// Stripe lets tax_behavior change only from unspecified.
 	if have.GetTaxBehavior() != "unspecified" && have.GetTaxBehavior() != want.GetTaxBehavior() {
 		fields = append(fields, "tax_behavior")
 	}
 	for _, currency := range slices.Sorted(maps.Keys(have.GetCurrencyOptions())) {
 		h, w := have.GetCurrencyOptions()[currency], want.GetCurrencyOptions()[currency]
-		// An option can be added or given another amount; that one can be taken away is nowhere promised.
+		// An option can be added or get another amount. Stripe does not document that one can be removed.
 		if w == nil || h.GetTaxBehavior() != "unspecified" && h.GetTaxBehavior() != w.GetTaxBehavior() {
 			fields = append(fields, "currency_options."+currency)
 		}
@@ -227,68 +237,70 @@ func (d *differ) misfits(have, want *catalogv1.Price) (fields []string) {
 	return fields
 }
 
-// madeWithProduct says whether a price to be created can be made by the call that creates the product.
-func (d *differ) madeWithProduct(want *catalogv1.Price) bool {
+// canBeInline reports whether the call that creates the product can also create a price.
+func (d *differ) canBeInline(want *catalogv1.Price) bool {
 	return d.have == nil && d.managed("default_price") && d.want.GetDefaultPrice() == want.GetId() &&
 		fitsDefaultPriceData(want)
 }
 
-// completePrice gives the price that is made with the product what that call cannot carry.
-func (d *differ) completePrice(want *catalogv1.Price) {
-	settings := optional(lookupKey(want), want.GetNickname(), "nickname")
-	d.keepPrices = append(d.keepPrices, drafted(Step{
-		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.managedByCreation(want),
+// setInlinePriceNames adds a step for the lookup key and nickname, which the call that creates a product and its price
+// cannot carry.
+func (d *differ) setInlinePriceNames(want *catalogv1.Price) {
+	settings := appendNonEmpty(lookupKeySettings(want), want.GetNickname(), "nickname")
+	d.keepPrices = append(d.keepPrices, newDraft(Step{
+		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.newPriceManagedKeys(want),
 	}, settings))
 }
 
-// lookupKey writes a price's lookup key, which is taken from the price that holds it now.
-func lookupKey(want *catalogv1.Price) []setting {
-	return []setting{set(LookupKey(want), "lookup_key"), set("true", "transfer_lookup_key")}
+// lookupKeySettings writes a price's lookup key. Stripe transfers the key from the price that has it now.
+func lookupKeySettings(want *catalogv1.Price) []setting {
+	return []setting{newSetting(LookupKey(want), "lookup_key"), newSetting("true", "transfer_lookup_key")}
 }
 
-// managedByCreation are the metadata keys of a new price that are Driftless's.
-func (d *differ) managedByCreation(want *catalogv1.Price) []string {
+// newPriceManagedKeys returns the metadata keys of a new price that Driftless manages.
+func (d *differ) newPriceManagedKeys(want *catalogv1.Price) []string {
 	return managedAfter(priceMetadata(want), []string{PriceMarker}, d.managed("prices.metadata"))
 }
 
 func (d *differ) createPrice(want *catalogv1.Price) {
-	if d.madeWithProduct(want) {
-		d.inline = want
-		d.completePrice(want)
+	if d.canBeInline(want) {
+		d.inlinePrice = want
+		d.setInlinePriceNames(want)
 		return
 	}
-	settings := append(lookupKey(want), set(d.stripeID, "product"))
+	settings := append(lookupKeySettings(want), newSetting(d.stripeID, "product"))
 	for _, f := range priceIdentity {
 		settings = append(settings, f.write(want)...)
 	}
-	settings = append(settings, newPrice(want)...)
-	settings = optional(settings, want.GetNickname(), "nickname")
-	d.keepPrices = append(d.keepPrices, drafted(Step{
-		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.managedByCreation(want),
-	}, inOneForm(settings, want)))
+	settings = append(settings, newPriceSettings(want)...)
+	settings = appendNonEmpty(settings, want.GetNickname(), "nickname")
+	d.keepPrices = append(d.keepPrices, newDraft(Step{
+		Kind: CreatePrice, ProductID: d.productID, PriceID: want.GetId(), ManagedMetadata: d.newPriceManagedKeys(want),
+	}, unifyAmounts(settings, want)))
 }
 
 func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPrice) {
 	have := held.GetPrice()
 	var settings []setting
 	if !have.GetActive() {
-		settings = append(settings, set("true", "active"))
+		settings = append(settings, newSetting("true", "active"))
 	}
-	// Without a key nobody finds the price, whatever is mapped.
+	// Without a lookup key nobody finds the price, so the mapping does not matter here.
 	ours := d.managed("prices.lookup_key") || want.GetLookupKey() != "" || have.GetLookupKey() == ""
 	if ours && have.GetLookupKey() != LookupKey(want) {
-		settings = append(settings, lookupKey(want)...)
+		settings = append(settings, lookupKeySettings(want)...)
 	}
 	if have.GetNickname() != want.GetNickname() {
-		settings = append(settings, set(want.GetNickname(), "nickname"))
+		settings = append(settings, newSetting(want.GetNickname(), "nickname"))
 	}
 	if have.GetTaxBehavior() != want.GetTaxBehavior() {
-		settings = append(settings, set(want.GetTaxBehavior(), "tax_behavior"))
+		settings = append(settings, newSetting(want.GetTaxBehavior(), "tax_behavior"))
 	}
 	for currency, w := range want.GetCurrencyOptions() {
-		written := currencyOption(currency, w)
-		if h := have.GetCurrencyOptions()[currency]; h == nil || !slices.Equal(written, currencyOption(currency, h)) {
-			settings = append(settings, inOneForm(written, want)...)
+		written := currencyOptionSettings(currency, w)
+		if h := have.GetCurrencyOptions()[currency]; h == nil ||
+			!slices.Equal(written, currencyOptionSettings(currency, h)) {
+			settings = append(settings, unifyAmounts(written, want)...)
 		}
 	}
 	metadata, managed := map[string]string{PriceMarker: want.GetId()}, d.managed("prices.metadata")
@@ -296,25 +308,25 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 		metadata = priceMetadata(want)
 	}
 	settings = append(settings, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), managed)...)
-	if isMarked(have) && !d.restoresDefault(held) {
+	if priceHasAbsenceMark(have) && !d.restoresDefault(held) {
 		settings = append(settings, absenceCleared)
 	}
 	if len(settings) == 0 {
 		return
 	}
-	d.keepPrices = append(d.keepPrices, drafted(Step{
+	d.keepPrices = append(d.keepPrices, newDraft(Step{
 		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), StripePriceID: held.GetStripeId(),
 		ManagedMetadata: managedAfter(metadata, held.GetManagedMetadata(), managed),
 	}, settings))
 }
 
-func (d *differ) product() {
+func (d *differ) diffProduct() {
 	if d.have == nil {
 		d.newProduct()
 		return
 	}
 	var settings []setting
-	back := !d.deleted && absent(d.have.GetMetadata())
+	back := !d.deleted && hasAbsenceMark(d.have.GetMetadata())
 	for _, f := range productFields {
 		if !d.managed(f.name) && (f.name != "active" || !back) {
 			continue
@@ -326,23 +338,23 @@ func (d *differ) product() {
 	metadata, managed := d.productMetadata()
 	settings = append(settings,
 		metadataChanges(metadata, d.have.GetMetadata(), d.observed.GetManagedMetadata(), managed)...)
-	settings = append(settings, d.absenceOfProduct()...)
+	settings = append(settings, d.productMarkChange()...)
 	if s, ok := d.defaultPrice(); ok {
 		settings = append(settings, s)
 	}
 	if len(settings) == 0 {
 		return
 	}
-	d.updateProduct = []draft{drafted(Step{
+	d.updateProduct = []draft{newDraft(Step{
 		Kind: UpdateProduct, ProductID: d.productID,
 		ManagedMetadata: managedAfter(metadata, d.observed.GetManagedMetadata(), managed),
 	}, settings)}
 }
 
 func (d *differ) newProduct() {
-	settings := text("id", d.stripeID)
+	settings := textSettings("id", d.stripeID)
 	for _, f := range productFields {
-		// Stripe makes no product without a name, whoever is to look after it.
+		// Stripe creates no product without a name, so the name is sent even if the mapping leaves it out.
 		if !d.managed(f.name) && f.name != "name" {
 			continue
 		}
@@ -355,51 +367,51 @@ func (d *differ) newProduct() {
 	metadata, _ := d.productMetadata()
 	keys := slices.Sorted(maps.Keys(metadata))
 	for _, k := range keys {
-		settings = append(settings, set(metadata[k], "metadata", k))
+		settings = append(settings, newSetting(metadata[k], "metadata", k))
 	}
 	create := Step{Kind: CreateProduct, ProductID: d.productID, ManagedMetadata: keys}
-	if d.inline != nil {
-		settings = append(settings, defaultPriceData(d.inline)...)
-		create.PriceID, create.PriceMetadata = d.inline.GetId(), d.managedByCreation(d.inline)
+	if d.inlinePrice != nil {
+		settings = append(settings, defaultPriceDataSettings(d.inlinePrice)...)
+		create.PriceID, create.PriceMetadata = d.inlinePrice.GetId(), d.newPriceManagedKeys(d.inlinePrice)
 	}
-	d.createProduct = []draft{drafted(create, settings)}
-	if s, ok := d.defaultPrice(); ok && d.inline == nil {
-		d.updateProduct = []draft{drafted(Step{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys},
+	d.createProduct = []draft{newDraft(create, settings)}
+	if s, ok := d.defaultPrice(); ok && d.inlinePrice == nil {
+		d.updateProduct = []draft{newDraft(Step{Kind: UpdateProduct, ProductID: d.productID, ManagedMetadata: keys},
 			[]setting{s})}
 	}
 }
 
-// defaultPrice returns the setting that moves or clears the product's default price, if it must change.
+// defaultPrice returns the setting that moves or clears the product's default price, and whether it must change.
 func (d *differ) defaultPrice() (setting, bool) {
 	have, want := d.have.GetDefaultPrice(), d.want.GetDefaultPrice()
-	successor, retiring := d.retired[have]
+	successor, retiring := d.retiredIDs[have]
 	if !d.managed("default_price") {
-		// Nobody's wish but Stripe's: a price cannot be archived while it is the default. The one that takes its
-		// place in the catalog follows it.
+		// Only Stripe's rule counts here: a default price cannot be archived. The default moves to the price that
+		// replaces it in the catalog.
 		if want = successor; !retiring {
 			if want = d.formerDefault(); have != "" || want == "" {
 				return setting{}, false
 			}
 		}
 	}
-	target, sellable := d.current[want]
+	target, sellable := d.currentIDs[want]
 	switch {
 	case sellable && target == "":
-		return setting{path: [maxPath]string{"default_price"}, priceRef: want}, true
+		return setting{path: [maxPathDepth]string{"default_price"}, priceRef: want}, true
 	case sellable:
-		return set(target, "default_price"), target != have
-	case want == "" && d.othersDefault():
+		return newSetting(target, "default_price"), target != have
+	case want == "" && d.hasForeignDefault():
 		return setting{}, false
 	case want == "" || retiring:
-		return set("", "default_price"), have != ""
+		return newSetting("", "default_price"), have != ""
 	default:
-		// A price that the catalog does not sell at: Validate refuses this before it comes here.
+		// The catalog does not sell at this price. Validate refuses such a product earlier.
 		return setting{}, false
 	}
 }
 
-// LookupKey is the lookup key a price has in Stripe: the catalog's, or else the catalog's price id, by which the
-// price can be found again whatever happens to the records of it here.
+// LookupKey returns the lookup key that a price has in Stripe: the catalog's, or else the catalog's price id. The key
+// finds the price even if Driftless's records are lost.
 func LookupKey(p *catalogv1.Price) string {
 	return cmp.Or(p.GetLookupKey(), p.GetId())
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// proPlan is a product as most are: a monthly and a yearly price, the first the default. In the model's account its
-// prices have the ids price_1 and price_3.
+// proPlan is a typical product: a monthly and a yearly price, the first the default. In the model of Stripe its prices
+// have the ids price_1 and price_3.
 func proPlan() *catalogv1.Product {
 	return &catalogv1.Product{
 		Id: "prod", Name: "Pro", Description: "For teams", Metadata: map[string]string{"colour": "red"},
@@ -39,13 +39,13 @@ func upsert(p *catalogv1.Product, unmanaged ...string) *catalogv1.ProductChange 
 	}
 }
 
-// defaulted is a product with one price, a, its default.
+// defaulted returns a product with one price, a, which is its default.
 func defaulted(p *catalogv1.Price) *catalogv1.ProductChange {
 	p.Id = "a"
 	return upsert(&catalogv1.Product{Id: "prod", Name: "Pro", DefaultPrice: "a", Prices: []*catalogv1.Price{p}})
 }
 
-// afterTheProduct are the steps that make a product's default price by a call of its own.
+// afterTheProduct returns the steps that create a product's default price in a separate call.
 func afterTheProduct(params string) []string {
 	return []string{
 		"create product prod: active=true id=prod name=Pro", "create price a: " + params,
@@ -53,7 +53,7 @@ func afterTheProduct(params string) []string {
 	}
 }
 
-// line writes a step in one line: what it does, and its parameters.
+// line returns a step in one line: its operation and its parameters.
 func line(s catalog.Step) string {
 	params := make([]string, len(s.Params))
 	for i, p := range s.Params {
@@ -80,21 +80,21 @@ const createPlan = "create product prod with price monthly: active=true default_
 const createMonthly = "create price monthly: billing_scheme=per_unit currency=usd lookup_key=monthly metadata[driftless_price]=monthly metadata[size]=L product=prod " +
 	"recurring[interval]=month recurring[interval_count]=1 recurring[usage_type]=licensed transfer_lookup_key=true "
 
-func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
+func TestDiff_CreatesMissingProduct(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change   *catalogv1.ProductChange
 		observed *catalogv1.Observed
 		want     []string
 	}{
-		"it is created with its default price, which then gets its lookup key, and the other prices follow": {upsert(
+		"creates it with its default price, then sets the lookup key and creates the other prices": {upsert(
 			proPlan()), nil, []string{
 			createPlan,
 			"update price monthly: lookup_key=monthly transfer_lookup_key=true",
 			"create price yearly: billing_scheme=per_unit currency=usd lookup_key=yearly metadata[driftless_price]=yearly product=prod " +
 				"recurring[interval]=year recurring[interval_count]=1 recurring[usage_type]=licensed transfer_lookup_key=true unit_amount=10000",
 		}},
-		"every field of a price that can be made with its product": {defaulted(&catalogv1.Price{
+		"every field of a price that fits default_price_data": {defaulted(&catalogv1.Price{
 			Currency: "usd", UnitAmountDecimal: "0.5", TaxBehavior: "exclusive", LookupKey: "key", Nickname: "List",
 			CurrencyOptions: map[string]*catalogv1.CurrencyOption{
 				"jpy": {UnitAmount: "7", TaxBehavior: "inclusive"},
@@ -106,7 +106,7 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 				"default_price_data[metadata][driftless_price]=a default_price_data[tax_behavior]=exclusive default_price_data[unit_amount_decimal]=0.5 id=prod name=Pro",
 			"update price a: lookup_key=key nickname=List transfer_lookup_key=true",
 		}},
-		"also one whose amount customers choose": {defaulted(&catalogv1.Price{
+		"a default price with a custom amount": {defaulted(&catalogv1.Price{
 			Currency:         "usd",
 			CustomUnitAmount: &catalogv1.CustomUnitAmount{Minimum: "1"},
 		}), nil, []string{
@@ -114,7 +114,7 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 				"default_price_data[custom_unit_amount][minimum]=1 default_price_data[metadata][driftless_price]=a id=prod name=Pro",
 			"update price a: lookup_key=a transfer_lookup_key=true",
 		}},
-		"a default price with tiers is made after the product": {
+		"creates a default price with tiers after the product": {
 			defaulted(&catalogv1.Price{
 				Currency:  "usd",
 				TiersMode: "volume",
@@ -124,7 +124,7 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 				"billing_scheme=tiered currency=usd lookup_key=a metadata[driftless_price]=a product=prod tiers[0][unit_amount]=5 tiers[0][up_to]=inf " +
 					"tiers_mode=volume transfer_lookup_key=true"),
 		},
-		"so is one for packages": {
+		"creates a default price for packages after the product": {
 			defaulted(&catalogv1.Price{
 				Currency:          "usd",
 				UnitAmount:        "5",
@@ -134,7 +134,7 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 				"billing_scheme=per_unit currency=usd lookup_key=a metadata[driftless_price]=a product=prod transfer_lookup_key=true " +
 					"transform_quantity[divide_by]=10 transform_quantity[round]=up unit_amount=5"),
 		},
-		"and one by use": {
+		"creates a metered default price after the product": {
 			defaulted(&catalogv1.Price{
 				Currency:   "usd",
 				UnitAmount: "5",
@@ -144,7 +144,7 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 				"billing_scheme=per_unit currency=usd lookup_key=a metadata[driftless_price]=a product=prod recurring[interval]=month " +
 					"recurring[interval_count]=1 recurring[meter]=mtr_1 recurring[usage_type]=metered transfer_lookup_key=true unit_amount=5"),
 		},
-		"also if it was deleted there, with prices that somebody still remembers": {
+		"creates a deleted product again, ignoring its recorded prices": {
 			upsert(&catalogv1.Product{Id: "prod", Name: "Pro"}),
 			&catalogv1.Observed{
 				Deleted: true,
@@ -163,7 +163,7 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 			}), nil,
 			[]string{"create product prod: active=true id=prod name=Pro"},
 		},
-		"fields left to others are not written": {
+		"unmanaged fields are not written": {
 			upsert(proPlan(), "description", "metadata", "default_price", "prices.metadata", "prices.nickname"), nil,
 			[]string{
 				"create product prod: active=true id=prod name=Pro",
@@ -214,16 +214,16 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 			"create price c: billing_scheme=per_unit currency=usd custom_unit_amount[enabled]=true custom_unit_amount[maximum]=9 custom_unit_amount[minimum]=1 " +
 				"custom_unit_amount[preset]=5 lookup_key=c metadata[driftless_price]=c product=prod transfer_lookup_key=true",
 		}},
-		"a product that is to be archived need not be created first": {&catalogv1.ProductChange{
+		"a missing product that left the catalog needs no step": {&catalogv1.ProductChange{
 			ProductId: "prod",
 			Operation: catalogv1.Operation_OPERATION_DELETE,
 		}, nil, nil},
-		"nothing is wanted": {
+		"no desired state": {
 			nil,
 			&catalogv1.Observed{Product: &catalogv1.Product{Id: "prod"}}, nil,
 		},
 		"a change without a state wants nothing": {upsert(nil), nil, nil},
-		"and does nothing to a product that is there": {
+		"a change without a state does nothing to an existing product": {
 			upsert(nil),
 			&catalogv1.Observed{Product: &catalogv1.Product{Id: "prod", Name: "Pro"}}, nil,
 		},
@@ -235,7 +235,7 @@ func TestDiffOfAProductThatStripeDoesNotHold(t *testing.T) {
 	}
 }
 
-// call is what somebody does in the dashboard.
+// call is an edit in the dashboard.
 func call(kind catalog.StepKind, object string, nameValues ...string) func(*testing.T, *catalogtest.Stripe) {
 	return func(t *testing.T, s *catalogtest.Stripe) {
 		t.Helper()
@@ -248,13 +248,13 @@ func call(kind catalog.StepKind, object string, nameValues ...string) func(*test
 	}
 }
 
-func TestDiffOfAProductThatStripeHolds(t *testing.T) {
+func TestDiff_UpdatesExistingProduct(t *testing.T) {
 	t.Parallel()
 	type dashboard = func(*testing.T, *catalogtest.Stripe)
 	monthly := func(f func(*catalogv1.Price)) edit { return func(p *catalogv1.Product) { f(p.GetPrices()[0]) } }
 	for name, c := range map[string]struct {
-		// before and between make of proPlan what the catalog said at first, and then; dashboard is what happened in
-		// Stripe after that; edit makes what the catalog says now.
+		// before and edit change proPlan: before gives the catalog's first state, and edit its present one. between is
+		// a state that was synced in the meantime, and dashboard is what happened in Stripe after that.
 		before    edit
 		between   edit
 		dashboard []dashboard
@@ -264,7 +264,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 		want      []string
 	}{
 		"nothing has changed": {},
-		"equal values may be spelt otherwise": {edit: func(p *catalogv1.Product) {
+		"equal values in another spelling": {edit: func(p *catalogv1.Product) {
 			p.Active = new(true)
 			p.Prices[0].UnitAmount, p.Prices[0].UnitAmountDecimal, p.Prices[0].BillingScheme = "", "1000.00", "per_unit"
 			p.Prices[0].Recurring.IntervalCount = 1
@@ -293,11 +293,11 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			dashboard: []dashboard{call(catalog.UpdateProduct, "prod", "metadata", "")},
 			want:      []string{"update product prod: metadata[colour]=red"},
 		},
-		"an edit in the dashboard is undone": {
+		"an edit in the dashboard is repaired": {
 			dashboard: []dashboard{call(catalog.UpdateProduct, "prod", "name", "By hand", "active", "false")},
 			want:      []string{"update product prod: active=true name=Pro"},
 		},
-		"an edit in the dashboard of a field left to others is not": {
+		"an edit in the dashboard of an unmanaged field stays": {
 			dashboard: []dashboard{
 				call(catalog.UpdateProduct, "prod", "description", "By hand", "metadata[colour]", "blue",
 					"default_price", "price_3"),
@@ -322,7 +322,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"archive price yearly (price_3): active=false",
 			},
 		},
-		"an old amount is the old price again": {
+		"an old amount reuses the old price": {
 			between: monthly(func(p *catalogv1.Price) { p.UnitAmount = "1200" }),
 			want: []string{
 				"unarchive price monthly (price_1): active=true lookup_key=monthly transfer_lookup_key=true",
@@ -330,7 +330,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"archive price monthly (price_4): active=false",
 			},
 		},
-		"what can be changed about a price is changed": {
+		"mutable fields of a price are updated": {
 			edit: monthly(func(p *catalogv1.Price) {
 				p.Nickname, p.TaxBehavior, p.LookupKey, p.Metadata = "List", "exclusive", "key", nil
 				p.CurrencyOptions = map[string]*catalogv1.CurrencyOption{"eur": {UnitAmount: "900"}}
@@ -339,7 +339,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"update price monthly (price_1): currency_options[eur][unit_amount]=900 lookup_key=key metadata[size]= nickname=List tax_behavior=exclusive transfer_lookup_key=true",
 			},
 		},
-		"tax_behavior moves once; another move is a new price": {
+		"tax_behavior changes once; another change is a new price": {
 			before: monthly(func(p *catalogv1.Price) { p.TaxBehavior = "exclusive" }),
 			edit:   monthly(func(p *catalogv1.Price) { p.TaxBehavior = "inclusive" }),
 			want: []string{
@@ -348,7 +348,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"archive price monthly (price_1): active=false",
 			},
 		},
-		"a currency option cannot be taken away: a new price": {
+		"removing a currency option needs a new price": {
 			before: monthly(func(p *catalogv1.Price) {
 				p.CurrencyOptions = map[string]*catalogv1.CurrencyOption{"eur": {UnitAmount: "900"}}
 			}),
@@ -358,18 +358,18 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"archive price monthly (price_1): active=false",
 			},
 		},
-		"another default": {
+		"another default price": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice = "yearly" },
 			want: []string{"update product prod: default_price=price_3"},
 		},
-		"no default": {
+		"no default price": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice = "" },
 			want: []string{"update product prod: default_price="},
 		},
 		"a default that the product does not sell at changes nothing": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice = "weekly" },
 		},
-		"the default is archived in the catalog and another takes its place": {
+		"the default is archived in the catalog and replaced by another": {
 			edit: func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].Active = "yearly", new(false) },
 			want: []string{
 				"update product prod: default_price=price_3",
@@ -383,7 +383,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"archive price monthly (price_1): active=false metadata[driftless_absent]=default_price",
 			},
 		},
-		"the default is left to others, but its price was replaced: it follows": {
+		"an unmanaged default follows its replaced price": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices[0].UnitAmount = "yearly", "1200" },
 			unmanaged: []string{"default_price"},
 			want: []string{
@@ -392,7 +392,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"archive price monthly (price_1): active=false",
 			},
 		},
-		"the default is left to others, but its price left the catalog: it is cleared": {
+		"an unmanaged default is cleared when its price left the catalog": {
 			edit:      func(p *catalogv1.Product) { p.DefaultPrice, p.Prices = "yearly", p.Prices[1:] },
 			unmanaged: []string{"default_price"},
 			want: []string{
@@ -409,34 +409,34 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 			},
 		},
 
-		"a price archived in the dashboard is put back on sale": {
+		"a price archived in the dashboard is unarchived": {
 			dashboard: []dashboard{call(catalog.UpdatePrice, "price_3", "active", "false")},
 			want:      []string{"unarchive price yearly (price_3): active=true"},
 		},
-		"unless that is left to others": {
+		"a price archived in the dashboard stays archived if active is unmanaged": {
 			dashboard: []dashboard{call(catalog.UpdatePrice, "price_3", "active", "false")},
 			unmanaged: []string{"prices.active"},
 		},
-		"a price that somebody added is left alone, also as the default if that is": {
+		"a foreign price is left alone, also as an unmanaged default": {
 			dashboard: []dashboard{
 				call(catalog.CreatePrice, "", "product", "prod", "currency", "usd", "unit_amount", "5"),
 				call(catalog.UpdateProduct, "prod", "default_price", "price_4"),
 			},
 			unmanaged: []string{"default_price"},
 		},
-		"a duplicate of a price, mark and all, is archived": {
+		"a duplicate of a price with its mark is archived": {
 			dashboard: []dashboard{call(catalog.CreatePrice, "", "product", "prod", "currency", "usd", "unit_amount",
 				"5", "metadata[driftless_price]", "monthly")},
 			want: []string{"archive price monthly (price_4): active=false"},
 		},
-		"a price whose mark was removed is no longer known": {
+		"a price without its mark is replaced": {
 			dashboard: []dashboard{call(catalog.UpdatePrice, "price_3", "metadata", "")},
 			want: []string{
 				"create price yearly: billing_scheme=per_unit currency=usd lookup_key=yearly metadata[driftless_price]=yearly product=prod " +
 					"recurring[interval]=year recurring[interval_count]=1 recurring[usage_type]=licensed transfer_lookup_key=true unit_amount=10000",
 			},
 		},
-		"a price that takes another's place takes over what is left to others": {
+		"a replacement price takes over unmanaged fields": {
 			dashboard: []dashboard{
 				call(catalog.UpdatePrice, "price_1", "nickname", "By hand", "tax_behavior", "exclusive",
 					"metadata[tier]", "gold", "currency_options[eur][unit_amount]", "900"),
@@ -456,7 +456,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"archive price monthly (price_1): active=false",
 			},
 		},
-		"an amount is managed in whichever of Stripe's fields the mapping gives it": {
+		"an amount is managed in either of Stripe's fields": {
 			edit:      monthly(func(p *catalogv1.Price) { p.UnitAmount, p.UnitAmountDecimal = "", "1200.5" }),
 			unmanaged: []string{"prices.unit_amount", "prices.tiers", "prices.custom_unit_amount"},
 			want: []string{
@@ -474,7 +474,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"archive price yearly (price_3): active=false metadata[driftless_absent]=true",
 			},
 		},
-		"whatever is left to others": {
+		"a product that left the catalog is archived whatever is unmanaged": {
 			deleted:   true,
 			unmanaged: []string{"active", "default_price", "prices.active"},
 			want: []string{
@@ -483,7 +483,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 				"archive price yearly (price_3): active=false metadata[driftless_absent]=true",
 			},
 		},
-		"a foreign price stays what it is, the default of it too": {
+		"a foreign price stays, also as the default": {
 			deleted: true,
 			dashboard: []dashboard{
 				call(catalog.CreatePrice, "", "product", "prod", "currency", "usd", "unit_amount", "5"),
@@ -530,7 +530,7 @@ func TestDiffOfAProductThatStripeHolds(t *testing.T) {
 	}
 }
 
-func TestAProductThatComesBackToTheCatalogIsSoldAgainAtItsOldPrices(t *testing.T) {
+func TestDiff_ReusesPricesOfReturningProduct(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}
 	for _, change := range []*catalogv1.ProductChange{
@@ -547,7 +547,7 @@ func TestAProductThatComesBackToTheCatalogIsSoldAgainAtItsOldPrices(t *testing.T
 	}, lines(catalog.Diff(upsert(proPlan()), s.Observed("prod"))))
 }
 
-func TestManagedMetadataOfSteps(t *testing.T) {
+func TestDiff_SetsManagedMetadata(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}
 	steps := catalog.Diff(upsert(proPlan()), nil)

@@ -1,7 +1,9 @@
-// Package catalog is the pure core: products and prices, what Stripe demands of them, and Diff, the one function
-// that says which calls would make what Stripe holds equal to what the catalog wants. Push applies its steps,
-// reconciliation calls a product drifted when there are some, and `driftless plan` prints them.
+// Package catalog is the pure core of Driftless. It has products and prices, Stripe's rules for them, and Diff. Diff is
+// the one function that computes the calls that make the state in Stripe equal to the catalog. Push applies its steps.
+// Reconciliation calls a product drifted when there are some. `driftless plan` prints them.
 //
-// Nothing here does input or output, reads a clock, or knows of contexts, messages or databases. It imports
-// nothing of Driftless's but the contracts.
+// Resolve applies a policy before Diff: it decides which differences are repaired, written back or only reported.
+//
+// Nothing here does I/O, reads a clock, or knows about contexts, messages or databases. The package imports nothing of
+// Driftless except the contracts.
 package catalog

@@ -9,53 +9,53 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Type is what a field holds, and so what a column of that name may be.
+// Type is the type of a field's value, and so of the columns that may provide it.
 type Type int
 
-// The types.
+// The types of fields.
 const (
-	// TypeText is a string; empty means that Stripe must hold no value.
+	// TypeText is a string. An empty one means that Stripe must hold no value.
 	TypeText Type = iota + 1
 	// TypeID is the id of an object of the catalog.
 	TypeID
-	// TypeCurrency is a currency code, in lower case.
+	// TypeCurrency is a currency code in lower case.
 	TypeCurrency
 	// TypeBoolean is true or false.
 	TypeBoolean
-	// TypeTexts is a list of strings, which Stripe replaces as a whole.
+	// TypeTexts is a list of strings. Stripe replaces the list as a whole.
 	TypeTexts
-	// TypeAmount is a decimal number of minor units, in whole ones if Field.Whole says so.
+	// TypeAmount is a decimal number of minor units. It has no fraction if Field.Whole is set.
 	TypeAmount
-	// TypeMetadata maps keys to texts, which Stripe merges by key.
+	// TypeMetadata maps keys to texts. Stripe merges metadata by key.
 	TypeMetadata
-	// TypeStructure is one of the structures of structures, or a list or map of such.
+	// TypeStructure is one of the structures in the table structures, or a list or map of structures.
 	TypeStructure
 )
 
 // Field describes one of Stripe's fields of a product or a price. Its name is the same in Stripe's parameters and
-// answers, in the contract, in the columns of a mapping and of the built-in tables, and in the names of differences.
+// answers, in the contract, in the columns of a mapping and of the built-in tables, and in differences.
 //
-// The tables of fields are the only place that lists the fields: how Diff writes them, what a policy may own, what a
-// mapping may return and the pages of the documentation follow from them. A test fails for a field of the contract that
-// is in no table.
+// The tables of fields are the only place that lists the fields. Four things follow from them: how Diff writes a field,
+// what a policy may own, what a mapping may return, and the pages of the documentation. A test fails for a field of the
+// contract that is in no table.
 type Field struct {
 	Name string
 	Type Type
-	// Required: a row without it means nothing.
+	// Required means that a row without the field has no meaning.
 	Required bool
-	// Flag: NULL is a mistake, since it is neither true nor false.
+	// Flag means that NULL is a mistake, since it is neither true nor false.
 	Flag bool
-	// Whole: an amount that has no fraction.
+	// Whole means that an amount has no fraction.
 	Whole bool
-	// Fixed: Stripe never changes it, so another value means another price.
+	// Fixed means that Stripe never changes the field, so another value means another price.
 	Fixed bool
-	// Ownable: a policy can say who owns it.
+	// Ownable means that a policy can name an owner for the field.
 	Ownable bool
-	// priced: it is part of the one amount of a price, which is managed or left alone as a whole.
+	// priced means that the field is part of a price's one amount, which is managed or left alone as a whole.
 	priced bool
 }
 
-// productTable is every field of a product but its prices, in the order of Stripe's names.
+// productTable has every field of a product except its prices, in the order of Stripe's names.
 var productTable = []Field{
 	{Name: "active", Type: TypeBoolean, Flag: true, Ownable: true},
 	{Name: "default_price", Type: TypeID, Ownable: true},
@@ -73,7 +73,7 @@ var productTable = []Field{
 	{Name: "url", Type: TypeText, Ownable: true},
 }
 
-// priceTable is every field of a price, in the order of Stripe's names.
+// priceTable has every field of a price, in the order of Stripe's names.
 var priceTable = []Field{
 	{Name: "active", Type: TypeBoolean, Flag: true, Ownable: true},
 	{Name: "billing_scheme", Type: TypeText, Fixed: true, priced: true},
@@ -93,14 +93,14 @@ var priceTable = []Field{
 	{Name: "unit_amount_decimal", Type: TypeAmount, Fixed: true, priced: true},
 }
 
-// ProductFields returns every field of a product but its prices, in the order of their names. The caller owns the
+// ProductFields returns every field of a product except its prices, in the order of their names. The caller owns the
 // result.
 func ProductFields() []Field { return slices.Clone(productTable) }
 
 // PriceFields returns every field of a price, in the order of their names. The caller owns the result.
 func PriceFields() []Field { return slices.Clone(priceTable) }
 
-// fieldNames returns the names of the fields of a table for which keep is true, each behind a prefix.
+// fieldNames returns the names of the fields of a table for which keep returns true, each with a prefix.
 func fieldNames(table []Field, prefix string, keep func(Field) bool) []string {
 	var out []string
 	for _, f := range table {
@@ -111,7 +111,7 @@ func fieldNames(table []Field, prefix string, keep func(Field) bool) []string {
 	return out
 }
 
-func lookUpField(table []Field, name string) (Field, bool) {
+func findField(table []Field, name string) (Field, bool) {
 	i := slices.IndexFunc(table, func(f Field) bool { return f.Name == name })
 	if i < 0 {
 		return Field{}, false
@@ -124,8 +124,8 @@ var priceFields = fieldNames(priceTable, "", func(f Field) bool {
 	return f.Ownable && f.Name != "active" && f.Type != TypeMetadata
 })
 
-// copyField gives a message another's value of a field. The two may share lists and structures then, which nothing here
-// changes in place.
+// copyField copies a field's value from one message to another. The messages may then share lists and structures, which
+// this package never changes in place.
 func copyField(into, from proto.Message, name string) {
 	to, of := into.ProtoReflect(), from.ProtoReflect()
 	field := to.Descriptor().Fields().ByName(protoreflect.Name(name))
@@ -136,12 +136,12 @@ func copyField(into, from proto.Message, name string) {
 	to.Set(field, of.Get(field))
 }
 
-// setProduct gives a product one of another's fields.
+// setProduct copies one field from another product.
 func setProduct(p *catalogv1.Product, field string, from *catalogv1.Product) {
 	copyField(p, from, field)
 }
 
-// setPrice gives a price one of another's fields. Currency options never hold the price's own currency.
+// setPrice copies one field from another price. Currency options never contain the price's own currency.
 func setPrice(p *catalogv1.Price, field string, from *catalogv1.Price) {
 	if field != "currency_options" {
 		copyField(p, from, field)
@@ -159,7 +159,8 @@ func setPrice(p *catalogv1.Price, field string, from *catalogv1.Price) {
 	}
 }
 
-// keepStructure gives a price all that Stripe never changes of another, and its currency options, which must fit.
+// keepStructure copies from another price all fields that Stripe never changes, and its currency options, which must
+// fit them.
 func keepStructure(p, from *catalogv1.Price) {
 	for _, f := range priceTable {
 		if f.Fixed || f.Name == "tax_behavior" {

@@ -18,8 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "write docs/fields.md")
 
-// TestFields_CoverTheContract fails when a field of the contract is in no table of fields: it would never reach Stripe,
-// and nobody would notice.
+// The test fails when a field of the contract is in no table of fields. Otherwise the field would silently never reach
+// Stripe.
 func TestFields_CoverTheContract(t *testing.T) {
 	for _, c := range []struct {
 		message protoreflect.MessageDescriptor
@@ -71,7 +71,7 @@ func fieldsOf(m protoreflect.MessageDescriptor, except ...string) (names []strin
 	return names
 }
 
-// TestDiff_WritesEachPartOfAStructure takes every part of the structures of a price to Stripe and back.
+// Every part of a price's structures must reach Stripe and come back.
 func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 	change := func(r *catalogv1.Recurring) *catalogv1.ProductChange {
 		return &catalogv1.ProductChange{

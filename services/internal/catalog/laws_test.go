@@ -17,15 +17,15 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// The laws of Diff, over every state of Stripe that catalog edits, crashes and people in the dashboard can bring
-// about.
+// The laws of Diff, for every state of Stripe that edits in the catalog, crashes and edits in the dashboard can
+// produce.
 
 const productID = "prod"
 
-// account draws a Stripe account with a past, and the last desired state in it, nil if there was none.
+// account generates a Stripe account with a history, and the last desired state in it, nil if there was none.
 func account(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange) {
 	s := &catalogtest.Stripe{ZeroTiers: rapid.Bool().Draw(t, "zero tiers")}
-	// A product of somebody else's, whose price holds a lookup key that the catalog may want.
+	// The product belongs to somebody else, and its price has a lookup key that the catalog may want.
 	_, err := s.Call(catalog.CreateProduct, "", catalog.Param{
 		Name:  "id",
 		Value: "other",
@@ -57,14 +57,15 @@ func account(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange) {
 	return s, last
 }
 
-// known is what push knows of the product when it plans: what Stripe holds, and which metadata keys are its own.
+// known returns the observed state that push plans with: Stripe's objects, and the metadata keys that Driftless
+// manages.
 func known(s *catalogtest.Stripe, change *catalogv1.ProductChange) *catalogv1.Observed {
 	o := s.Observed(productID)
 	catalog.ManageMetadata(o, change)
 	return o
 }
 
-// draw draws an account and the change to be made.
+// draw generates an account and the change to be made.
 func draw(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange) {
 	s, last := account(t)
 	if last == nil || rapid.IntRange(0, 3).Draw(t, "unrelated") == 0 {
@@ -97,7 +98,7 @@ func converged(t require.TestingT, s *catalogtest.Stripe, change *catalogv1.Prod
 	require.Empty(t, left, "still to do:\n%s", words(left))
 }
 
-func TestStepsAreAcceptedAndLeaveNothingToDo(t *testing.T) {
+func TestDiff_Converges(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -106,7 +107,7 @@ func TestStepsAreAcceptedAndLeaveNothingToDo(t *testing.T) {
 	})
 }
 
-func TestAfterAnyPrefixAFreshDiffConverges(t *testing.T) {
+func TestDiff_ConvergesAfterAnyPrefix(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -115,7 +116,7 @@ func TestAfterAnyPrefixAFreshDiffConverges(t *testing.T) {
 			crashed := s.Clone()
 			_, err := crashed.Pass(steps[:n])
 			require.NoError(t, err)
-			// Somebody may do something, and the catalog may say something else, before push is back.
+			// Before push continues, Stripe may be edited, and the catalog may change.
 			if rapid.Bool().Draw(t, "meanwhile") {
 				catalogtest.Dashboard(t, crashed, productID)
 			}
@@ -129,7 +130,7 @@ func TestAfterAnyPrefixAFreshDiffConverges(t *testing.T) {
 	})
 }
 
-func TestDiffDependsOnNothingButTheStates(t *testing.T) {
+func TestDiff_DependsOnStatesOnly(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -140,7 +141,8 @@ func TestDiffDependsOnNothingButTheStates(t *testing.T) {
 		require.True(t, proto.Equal(changeBefore, change) && proto.Equal(observedBefore, observed),
 			"Diff modified its arguments")
 
-		// Not on the order of prices, of observations, of fields left out, nor on that of maps: these are copied.
+		// Diff must not depend on the order of prices, of observations, of unmanaged fields or of maps, so these are
+		// shuffled.
 		shuffled := proto.CloneOf(change)
 		shuffled.UnmanagedFields = rapid.Permutation(shuffled.GetUnmanagedFields()).Draw(t, "unmanaged")
 		if p := shuffled.GetProduct(); p != nil {
@@ -158,7 +160,7 @@ func TestDiffDependsOnNothingButTheStates(t *testing.T) {
 		for i := range steps {
 			require.Equal(t, steps[i].IdempotencyKey("default", 3), again[i].IdempotencyKey("default", 3))
 		}
-		// Nor on how equal values are spelt.
+		// Nor may it depend on the spelling of equal values.
 		if change.GetProduct() != nil {
 			shuffled.Product = catalog.Canonical(shuffled.GetProduct())
 			require.Equal(t, words(steps), words(catalog.Diff(shuffled, observed)))
@@ -178,7 +180,7 @@ func rebuilt[V any](m map[string]V) map[string]V {
 	return out
 }
 
-func TestTheOrderOfEditsDoesNotMatter(t *testing.T) {
+func TestDiff_IsIndependentOfEditOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, _ := account(t)
@@ -199,8 +201,7 @@ func TestTheOrderOfEditsDoesNotMatter(t *testing.T) {
 	})
 }
 
-// onSale writes down what a customer can see of what the catalog wants: the product, and its active prices, without
-// Stripe's ids.
+// onSale returns what a customer can see of the wanted state: the product and its active prices, without Stripe's ids.
 func onSale(s *catalogtest.Stripe, change *catalogv1.ProductChange) []string {
 	o := s.Observed(productID)
 	ids := map[string]string{}
@@ -217,14 +218,14 @@ func onSale(s *catalogtest.Stripe, change *catalogv1.ProductChange) []string {
 	p := catalog.Canonical(o.GetProduct())
 	p.DefaultPrice = ids[p.GetDefaultPrice()]
 	if change.GetProduct().Shippable == nil {
-		// Stripe cannot clear it, so it remembers.
+		// Stripe cannot clear the field, so it keeps the old value.
 		p.Shippable = nil
 	}
 	keepKeys(p.GetMetadata(), change.GetProduct().GetMetadata())
 	return append(out, deterministic(p))
 }
 
-// keepKeys drops what others wrote: a duplicate of a price has the keys of the original, for example.
+// keepKeys drops keys that others wrote. For example, a duplicate of a price has the keys of the original.
 func keepKeys(m, keep map[string]string) {
 	maps.DeleteFunc(m, func(k, _ string) bool {
 		_, ok := keep[k]
@@ -240,7 +241,7 @@ func deterministic(m proto.Message) string {
 	return string(b)
 }
 
-func TestANewProductTakesAsFewCallsAsStripeAllows(t *testing.T) {
+func TestDiff_CreatesProductWithFewestCalls(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		change := upsert(catalogtest.Product(productID).Draw(t, "product"))

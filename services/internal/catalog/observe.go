@@ -10,45 +10,45 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Result is what became of a sighting.
+// Result is the effect of a sighting on the observed state.
 type Result int
 
 const (
-	// Unchanged: the sighting says nothing new.
+	// Unchanged means that the sighting has nothing new.
 	Unchanged Result = iota
-	// Applied: the sighting is newer than what was known and has taken its place.
+	// Applied means that the sighting is newer than the recorded state and has replaced it.
 	Applied
-	// Unordered: the sighting differs from what is known and cannot be told to be newer, since Stripe's clock
-	// shows seconds and events come in any order. Nothing was changed; the object must be fetched.
+	// Unordered means that the sighting differs from the recorded state and may be older, since Stripe's clock shows
+	// seconds and events come in any order. Nothing was changed. The object must be fetched.
 	Unordered
 )
 
-// keptEvents and keptIntents bound what an observed state remembers: more than a product sees in the hours in
-// which an event may come again.
+// maxEvents and maxIntents limit the events and intents in an observed state. The limits exceed what a product sees
+// in the hours in which an event may be delivered again.
 const (
-	keptEvents  = 64
-	keptIntents = 64
+	maxEvents  = 64
+	maxIntents = 64
 )
 
-// ProductSighting is a product as Stripe showed it, in an answer, a list or an event.
+// ProductSighting is one observation of a product in Stripe: from an answer, a list or an event.
 type ProductSighting struct {
-	// Product without prices; default_price is Stripe's price id. Nil if Stripe holds no such product.
+	// Product has no prices, and its default_price is Stripe's price id. It is nil if Stripe holds no such product.
 	Product *catalogv1.Product
 	// Updated is Stripe's `updated` of the product, in Unix seconds.
 	Updated int64
-	// Seen is the second of Stripe's clock at which it was so: the answer's Date, or the event's created.
+	// Seen is the second of Stripe's clock of the observation: the answer's Date, or the event's created.
 	Seen int64
-	// Fetched is true for an answer to a request of ours made after what is known was learnt: it is the truth of
-	// that moment. False for events.
+	// Fetched means that the sighting answers a request made after the state was recorded. Such an answer is the
+	// truth of that moment. It is false for events.
 	Fetched bool
 }
 
-// ObserveProduct takes a sighting of the product into account, in place.
+// ObserveProduct records a sighting of the product, in place.
 func ObserveProduct(o *catalogv1.Observed, s ProductSighting) Result {
 	order := observeProduct(o, s)
 	if order == Applied {
 		o.Whole = false
-		keep(o)
+		prune(o)
 	}
 	return order
 }
@@ -59,7 +59,7 @@ func observeProduct(o *catalogv1.Observed, s ProductSighting) Result {
 		p.Prices = nil
 	}
 	if p == nil && s.Fetched {
-		// Prices of which only events told went with their product.
+		// Prices known only from events disappeared with their product.
 		o.Prices = nil
 	}
 	if o.GetProductSeen() > 0 && proto.Equal(o.GetProduct(), p) {
@@ -74,35 +74,35 @@ func observeProduct(o *catalogv1.Observed, s ProductSighting) Result {
 	if !s.Fetched && !newer && o.GetProductSeen() > 0 {
 		return Unordered
 	}
-	// That there is no product is news of a deletion if there was one, or if an event says so.
+	// A missing product was deleted if there was one before, or if an event reports it.
 	o.Deleted = p == nil && (o.GetProduct() != nil || o.GetDeleted() || !s.Fetched)
 	if p == nil {
 		o.Prices, o.ManagedMetadata = nil, nil
 	}
-	// Stripe's servers' clocks may differ by a second: what has been seen is not unseen by a later answer.
+	// The clocks of Stripe's servers may differ by a second, so ProductSeen never goes back.
 	o.Product, o.ProductUpdated, o.ProductSeen = p, s.Updated, max(o.GetProductSeen(), s.Seen)
 	return Applied
 }
 
-// PriceSighting is a price as Stripe showed it.
+// PriceSighting is one observation of a price in Stripe.
 type PriceSighting struct {
-	// Price as Stripe holds it, with the catalog's id from its metadata, if it has one there. Nil if Stripe holds
-	// no such price any more.
+	// Price is the price as Stripe holds it, with the catalog's id if its metadata has one. It is nil if Stripe no
+	// longer holds the price.
 	Price    *catalogv1.Price
 	StripeID string
 	Created  int64
 	Seen     int64
 	Fetched  bool
-	// Partial sightings, those of events, lack tiers and currency options: what is known of those is kept.
+	// Partial means that the sighting, from an event, lacks tiers and currency options. Their recorded values are kept.
 	Partial bool
-	// Untold sightings, those of some events, do not tell what has changed.
+	// Untold means that the event does not contain what has changed.
 	Untold bool
-	// Copied: the price was made by somebody else, so that the mark in its metadata is a copy of another price's.
+	// Copied means that somebody else made the price, so the mark in its metadata is a copy of another price's mark.
 	Copied bool
 }
 
-// ObservePrice takes a sighting of one of the product's prices into account, in place. Nothing is kept of a price that
-// neither Driftless nor an import could have a use for: see keep.
+// ObservePrice records a sighting of one of the product's prices, in place. It drops prices that neither Driftless nor
+// an import can need: see prune.
 func ObservePrice(o *catalogv1.Observed, s PriceSighting) Result {
 	known, whole, kept := FindPrice(o, s.StripeID) != nil, o.GetWhole(), len(o.GetPrices())
 	order := observePrice(o, s)
@@ -111,7 +111,7 @@ func ObservePrice(o *catalogv1.Observed, s PriceSighting) Result {
 	}
 	o.Whole = false
 	if p := FindPrice(o, s.StripeID); p == nil || !p.GetPrice().GetActive() || !Owned(p) {
-		keep(o)
+		prune(o)
 	}
 	if !known && len(o.GetPrices()) == kept && FindPrice(o, s.StripeID) == nil {
 		o.Whole = whole
@@ -133,10 +133,11 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 		return Applied
 	}
 	mark := known.GetPrice().GetId()
-	disowned := s.Copied && copiesMarks(o) && known.GetCopiedMark() == "" && mark != "" && mark == s.Price.GetId()
+	disowned := s.Copied && treatsMarksAsCopies(o) && known.GetCopiedMark() == "" && mark != "" &&
+		mark == s.Price.GetId()
 	if disowned {
-		// Something else than the event of its creation told of it first.
-		disown(known)
+		// Another sighting came before the event of the price's creation.
+		markAsCopied(known)
 	}
 	p := CanonicalPrice(s.Price)
 	marked := p.GetId() != "" && p.GetId() != known.GetCopiedMark()
@@ -146,7 +147,7 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 	if s.Partial {
 		p.Tiers, p.CurrencyOptions = known.GetPrice().GetTiers(), known.GetPrice().GetCurrencyOptions()
 	}
-	others := !marked && othersOf(o, known)
+	others := !marked && isForeign(o, known)
 	switch {
 	case s.Untold && !others:
 		return Unordered
@@ -178,30 +179,30 @@ func observeNewPrice(o *catalogv1.Observed, s PriceSighting) Result {
 	}
 	found := &catalogv1.ObservedPrice{
 		StripeId: s.StripeID, Price: CanonicalPrice(s.Price), Created: s.Created, Seen: s.Seen,
-		ManagedMetadata: marks(s.Price), Changed: s.Seen,
+		ManagedMetadata: markKeys(s.Price), Changed: s.Seen,
 	}
-	if s.Copied && copiesMarks(o) {
-		disown(found)
+	if s.Copied && treatsMarksAsCopies(o) {
+		markAsCopied(found)
 	}
 	switch {
-	case needless(o, found):
+	case isDroppable(o, found):
 		return Unchanged
-	case s.Fetched, othersOf(o, found):
+	case s.Fetched, isForeign(o, found):
 		o.Prices = append(o.Prices, found)
 		return Applied
 	default:
-		// An event may be late news of a price that has been deleted since.
+		// The event may be old, and the price may have been deleted since.
 		return Unordered
 	}
 }
 
-// othersOf reports whether a price is somebody else's on a product of the catalog's. No step of Diff depends on it, so
-// what events tell of it is taken as it comes, without a read. An import reads the product first.
-func othersOf(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
+// isForeign reports whether a price on a product of the catalog belongs to somebody else. No step of Diff depends on
+// it, so events about it are recorded without a read. An import reads the product first.
+func isForeign(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
 	return o.GetVersion() > 0 && o.GetProduct() != nil && !Owned(p)
 }
 
-// FindPrice returns what is known of one of Stripe's prices, nil if nothing is.
+// FindPrice returns the recorded state of one of Stripe's prices, or nil if there is none.
 func FindPrice(o *catalogv1.Observed, stripeID string) *catalogv1.ObservedPrice {
 	for _, p := range o.GetPrices() {
 		if p.GetStripeId() == stripeID {
@@ -211,27 +212,28 @@ func FindPrice(o *catalogv1.Observed, stripeID string) *catalogv1.ObservedPrice 
 	return nil
 }
 
-// copiesMarks reports whether a mark on a price that somebody else made is a copy: Driftless has not written the
-// product, or it came from Stripe. On a product of the catalog's it makes the price one too many.
-func copiesMarks(o *catalogv1.Observed) bool {
+// treatsMarksAsCopies reports whether a mark on a price that somebody else made counts as a copy. It does if Driftless
+// has not written the product, or if the product came from Stripe. On a product of the catalog such a price is an
+// extra.
+func treatsMarksAsCopies(o *catalogv1.Observed) bool {
 	return o.GetFound() || o.GetVersion() == 0 && o.GetStripeId() == "" && len(o.GetIntents()) == 0
 }
 
-// disown takes the mark of a price for a copy of another price's.
-func disown(p *catalogv1.ObservedPrice) {
+// markAsCopied records that the mark of a price is a copy of another price's mark.
+func markAsCopied(p *catalogv1.ObservedPrice) {
 	p.CopiedMark, p.Price.Id, p.ManagedMetadata = p.GetPrice().GetId(), "", nil
 }
 
-// marks are the metadata keys that are Driftless's whoever recorded them.
-func marks(p *catalogv1.Price) []string {
+// markKeys returns the metadata keys that are Driftless's whether or not a record says so.
+func markKeys(p *catalogv1.Price) []string {
 	if _, ok := p.GetMetadata()[PriceMarker]; ok {
 		return []string{PriceMarker}
 	}
 	return nil
 }
 
-// ObserveAll replaces everything known of the product's objects with what Stripe was just read to hold; keys of
-// metadata known to be Driftless's stay known. It returns whether anything differed.
+// ObserveAll replaces the recorded state of the product and all its prices with the state just read from Stripe.
+// Metadata keys that Driftless manages stay recorded. It reports whether anything differed.
 func ObserveAll(o *catalogv1.Observed, product ProductSighting, prices []PriceSighting) (changed bool) {
 	before := proto.CloneOf(o)
 	product.Fetched = true
@@ -241,11 +243,11 @@ func ObserveAll(o *catalogv1.Observed, product ProductSighting, prices []PriceSi
 		o.Prices = slices.DeleteFunc(o.Prices, func(p *catalogv1.ObservedPrice) bool { return !seen[p.GetStripeId()] })
 		observeFetched(o, prices)
 	}
-	return differs(before, o)
+	return hasChanged(before, o)
 }
 
-// ObserveActive replaces everything known of the product and its active prices with what Stripe was just read to hold.
-// Prices are those that Stripe lists as active, and those of Unlisted. Nothing changes for other archived prices.
+// ObserveActive replaces the recorded state of the product and its active prices with the state just read from Stripe.
+// prices are those that Stripe lists as active, and those of Unlisted. Other archived prices do not change.
 func ObserveActive(o *catalogv1.Observed, product ProductSighting, prices []PriceSighting) {
 	product.Fetched = true
 	observeProduct(o, product)
@@ -260,7 +262,7 @@ func ObserveActive(o *catalogv1.Observed, product ProductSighting, prices []Pric
 	observeFetched(o, prices)
 }
 
-// OwnedIDs are Stripe's ids of the prices that are known as Driftless's.
+// OwnedIDs returns Stripe's ids of the recorded prices that are Driftless's.
 func OwnedIDs(o *catalogv1.Observed) (ids []string) {
 	for _, p := range o.GetPrices() {
 		if Owned(p) {
@@ -270,8 +272,8 @@ func OwnedIDs(o *catalogv1.Observed) (ids []string) {
 	return ids
 }
 
-// Unlisted returns Stripe's ids of prices of Driftless's that are known as active, and that a list of the active ones
-// lacks.
+// Unlisted returns Stripe's ids of Driftless's prices that are recorded as active and missing from a list of the active
+// ones.
 func Unlisted(o *catalogv1.Observed, active []PriceSighting) (ids []string) {
 	seen := stripeIDs(active)
 	for _, p := range o.GetPrices() {
@@ -290,18 +292,18 @@ func stripeIDs(prices []PriceSighting) map[string]bool {
 	return ids
 }
 
-// observeFetched takes prices that were read together with their product.
+// observeFetched records prices that were read together with their product.
 func observeFetched(o *catalogv1.Observed, prices []PriceSighting) {
 	for _, s := range prices {
 		s.Fetched = true
 		observePrice(o, s)
 	}
 	o.Whole = true
-	keep(o)
+	prune(o)
 }
 
-// differs reports whether something else is known of Stripe's objects than before.
-func differs(before, after *catalogv1.Observed) bool {
+// hasChanged reports whether the recorded state of Stripe's objects has changed.
+func hasChanged(before, after *catalogv1.Observed) bool {
 	same := func(a, b *catalogv1.ObservedPrice) bool {
 		return a.GetStripeId() == b.GetStripeId() && proto.Equal(a.GetPrice(), b.GetPrice())
 	}
@@ -312,26 +314,26 @@ func differs(before, after *catalogv1.Observed) bool {
 		before.GetProductSeen() == 0 && after.GetProductSeen() > 0 || !slices.EqualFunc(was, is, same)
 }
 
-// SeenEvent says whether a Stripe event has been taken into account already.
+// SeenEvent reports whether a Stripe event has been recorded already.
 func SeenEvent(o *catalogv1.Observed, id string) bool {
 	return slices.Contains(o.GetRecentEvents(), id)
 }
 
-// RememberEvent records that a Stripe event has been taken into account.
+// RememberEvent records in place that a Stripe event is part of the observed state. The oldest events are dropped.
 func RememberEvent(o *catalogv1.Observed, id string) {
 	o.RecentEvents = append(o.RecentEvents, id)
-	o.RecentEvents = o.RecentEvents[max(0, len(o.RecentEvents)-keptEvents):]
+	o.RecentEvents = o.RecentEvents[max(0, len(o.RecentEvents)-maxEvents):]
 }
 
-// RecordIntents remembers calls about to be made. One already recorded under its key is replaced. Calls whose
-// outcome is not known are never forgotten.
+// RecordIntents records calls in place before they are made. An intent with the same key is replaced. Intents without a
+// known outcome are never dropped.
 func RecordIntents(o *catalogv1.Observed, intents ...*catalogv1.Intent) {
 	for _, intent := range intents {
 		o.Intents = slices.DeleteFunc(o.Intents,
 			func(i *catalogv1.Intent) bool { return i.GetIdempotencyKey() == intent.GetIdempotencyKey() })
 		o.Intents = append(o.Intents, intent)
 	}
-	excess := len(o.GetIntents()) - keptIntents
+	excess := len(o.GetIntents()) - maxIntents
 	o.Intents = slices.DeleteFunc(o.Intents, func(i *catalogv1.Intent) bool {
 		if excess <= 0 || !i.GetSettled() {
 			return false
@@ -341,7 +343,7 @@ func RecordIntents(o *catalogv1.Observed, intents ...*catalogv1.Intent) {
 	})
 }
 
-// FindIntent returns the recorded call of an idempotency key, nil if there is none.
+// FindIntent returns the intent with an idempotency key, nil if there is none.
 func FindIntent(o *catalogv1.Observed, key string) *catalogv1.Intent {
 	for _, i := range o.GetIntents() {
 		if key != "" && i.GetIdempotencyKey() == key {
@@ -351,8 +353,8 @@ func FindIntent(o *catalogv1.Observed, key string) *catalogv1.Intent {
 	return nil
 }
 
-// ManageMetadata records, in place, that the metadata keys of a desired state are Driftless's: those it may remove
-// once they are no longer wanted.
+// ManageMetadata records in place that the metadata keys of a desired state are managed by Driftless, which may remove
+// them once they are no longer wanted.
 func ManageMetadata(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 	union := func(before []string, metadata map[string]string) []string {
 		keys := append(slices.Collect(maps.Keys(metadata)), before...)

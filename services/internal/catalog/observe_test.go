@@ -19,7 +19,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// sighting is something Stripe showed of the product or of one of its prices.
+// sighting is one observation of the product or of one of its prices.
 type sighting struct {
 	product *catalog.ProductSighting
 	price   *catalog.PriceSighting
@@ -32,8 +32,8 @@ func (s sighting) observe(o *catalogv1.Observed) catalog.Result {
 	return catalog.ObservePrice(o, *s.price)
 }
 
-// history draws a product's life and the events that told of it, in their order. Stripe's clock moves by a second
-// only now and then, so that many events share one.
+// history generates the life of a product and its events in order. Stripe's clock advances only sometimes, so that many
+// events share a second.
 func history(t *rapid.T) (*catalogtest.Stripe, []sighting) {
 	s := &catalogtest.Stripe{}
 	var events []sighting
@@ -83,27 +83,27 @@ func oneIn3(t *rapid.T) int64 {
 	return 0
 }
 
-func TestAnyOrderOfSightingsAndAFetchEndInTheTruth(t *testing.T) {
+func TestObserve_AnyOrderAndFetchEndInTruth(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, events := history(t)
 		o := &catalogv1.Observed{ProductId: productID}
-		for _, e := range scrambled(t, events) {
+		for _, e := range shuffledEvents(t, events) {
 			e.observe(o)
 		}
 		product, prices := s.Whole(productID)
 		prices = rapid.Permutation(prices).Draw(t, "prices as listed")
 		catalog.ObserveAll(o, product, prices)
-		require.Empty(t, gocmp.Diff(truth(s), held(o), protocmp.Transform()))
+		require.Empty(t, gocmp.Diff(trueState(s), held(o), protocmp.Transform()))
 
 		seen := proto.CloneOf(o)
-		require.False(t, catalog.ObserveAll(o, product, prices), "a second look at the same told something new")
+		require.False(t, catalog.ObserveAll(o, product, prices), "a second read of the same state changed something")
 		require.Empty(t, gocmp.Diff(held(seen), held(o), protocmp.Transform()))
 	})
 }
 
-// scrambled are the events out of order, some missing and some twice.
-func scrambled(t *rapid.T, events []sighting) []sighting {
+// shuffledEvents returns the events out of order, some missing and some twice.
+func shuffledEvents(t *rapid.T, events []sighting) []sighting {
 	var out []sighting
 	for _, e := range events {
 		for range rapid.IntRange(0, 2).Draw(t, "times") {
@@ -113,15 +113,15 @@ func scrambled(t *rapid.T, events []sighting) []sighting {
 	return rapid.Permutation(out).Draw(t, "order of arrival")
 }
 
-// truth is what is to be known of what Stripe holds.
-func truth(s *catalogtest.Stripe) *catalogv1.Observed {
+// trueState is the right observed state.
+func trueState(s *catalogtest.Stripe) *catalogv1.Observed {
 	o := &catalogv1.Observed{ProductId: productID}
 	product, prices := s.Whole(productID)
 	catalog.ObserveAll(o, product, prices)
 	return held(o)
 }
 
-// held is what is known of Stripe's objects, without when it was learnt.
+// held returns the recorded objects without the times at which they were seen.
 func held(o *catalogv1.Observed) *catalogv1.Observed {
 	out := &catalogv1.Observed{ProductId: o.GetProductId(), Product: catalog.Canonical(o.GetProduct())}
 	for _, p := range o.GetPrices() {
@@ -136,12 +136,12 @@ func held(o *catalogv1.Observed) *catalogv1.Observed {
 	return out
 }
 
-func TestUnorderedModifiesNothing(t *testing.T) {
+func TestObserve_UnorderedModifiesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		_, events := history(t)
 		o := &catalogv1.Observed{ProductId: productID}
-		for _, e := range scrambled(t, events) {
+		for _, e := range shuffledEvents(t, events) {
 			before := proto.CloneOf(o)
 			switch e.observe(o) {
 			case catalog.Unordered:
@@ -155,9 +155,9 @@ func TestUnorderedModifiesNothing(t *testing.T) {
 	})
 }
 
-// A consumer that fetches whatever cannot be ordered, as pull does, never goes back behind the newest event that has
+// A consumer that fetches every unordered object, as pull does, never goes back behind the latest event that has
 // arrived.
-func TestOlderNeverOverwritesNewer(t *testing.T) {
+func TestObserve_OlderNeverOverwritesNewer(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		_, events := history(t)
@@ -167,7 +167,7 @@ func TestOlderNeverOverwritesNewer(t *testing.T) {
 			position[e.words()] = i
 		}
 		o := &catalogv1.Observed{ProductId: productID}
-		for _, e := range scrambled(t, events) {
+		for _, e := range shuffledEvents(t, events) {
 			order := e.observe(o)
 			if order == catalog.Applied {
 				require.GreaterOrEqual(t, position[e.words()], newest[e.object()],
@@ -182,7 +182,7 @@ func TestOlderNeverOverwritesNewer(t *testing.T) {
 	})
 }
 
-// asAnswer is the same state, as a request of ours would have shown it.
+// asAnswer returns the same state as the answer to a request.
 func (s sighting) asAnswer() sighting {
 	if s.product != nil {
 		p := *s.product
@@ -208,22 +208,22 @@ func (s sighting) words() string {
 	return fmt.Sprintf("%s %d %s", s.price.StripeID, s.price.Seen, deterministic(s.price.Price))
 }
 
-// What push records from the answers to its own calls is what Stripe holds, without a look.
-func TestAnswersTellTheTruth(t *testing.T) {
+// The answers to push's own calls give the right observed state, without a read.
+func TestObserve_AnswersEqualStripe(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
 		o := held(s.Observed(productID))
 		before := known(s, change)
 		if len(catalog.Diff(change, before)) > 0 && movesForeignKeys(catalog.Diff(change, before)) {
-			return // lookup keys that leave other prices are push's to note
+			return // push itself records that a lookup key leaves another price
 		}
 		apply(t, s, change)
 		catalog.ObserveProduct(o, s.Product(productID))
 		for _, id := range s.PriceIDs(productID) {
 			catalog.ObservePrice(o, s.Price(id))
 		}
-		require.Empty(t, gocmp.Diff(truth(s), held(o), protocmp.Transform()))
+		require.Empty(t, gocmp.Diff(trueState(s), held(o), protocmp.Transform()))
 	})
 }
 
@@ -234,7 +234,7 @@ func movesForeignKeys(steps []catalog.Step) bool {
 	})
 }
 
-func TestProductSightings(t *testing.T) {
+func TestObserveProduct_Results(t *testing.T) {
 	t.Parallel()
 	named := func(name string) *catalogv1.Product { return &catalogv1.Product{Id: "pro", Name: name} }
 	known := func() *catalogv1.Observed {
@@ -261,12 +261,12 @@ func TestProductSightings(t *testing.T) {
 		product  string
 		deleted  bool
 	}{
-		"the first event is believed": {
+		"the first event is applied": {
 			nothing,
 			catalog.ProductSighting{Product: named("new"), Updated: 1, Seen: 1},
 			catalog.Applied, "new", false,
 		},
-		"the same again says nothing": {
+		"the same event again changes nothing": {
 			known,
 			catalog.ProductSighting{Product: named("known"), Updated: 95, Seen: 120},
 			catalog.Unchanged, "known",
@@ -277,22 +277,22 @@ func TestProductSightings(t *testing.T) {
 			catalog.ProductSighting{Product: named("new"), Updated: 101, Seen: 101},
 			catalog.Applied, "new", false,
 		},
-		"an event of the same second is not": {
+		"an event of the same second is not newer": {
 			known,
 			catalog.ProductSighting{Product: named("new"), Updated: 100, Seen: 100},
 			catalog.Unordered, "known", false,
 		},
-		"an event of an earlier second is not": {
+		"an event of an earlier second is not newer": {
 			known,
 			catalog.ProductSighting{Product: named("old"), Updated: 80, Seen: 80},
 			catalog.Unordered, "known", false,
 		},
-		"late news of an old update is not": {
+		"a late event of an old update is not newer": {
 			known,
 			catalog.ProductSighting{Product: named("old"), Updated: 90, Seen: 101},
 			catalog.Unordered, "known", false,
 		},
-		"an answer is the truth": {
+		"an answer is applied": {
 			known,
 			catalog.ProductSighting{Product: named("new"), Updated: 90, Seen: 100, Fetched: true},
 			catalog.Applied,
@@ -310,39 +310,39 @@ func TestProductSightings(t *testing.T) {
 			catalog.Unordered,
 			"known", false,
 		},
-		"a deletion of what was never seen": {
+		"a deletion of an unknown product": {
 			nothing,
 			catalog.ProductSighting{Seen: 100},
 			catalog.Applied, "",
 			true,
 		},
-		"an answer that there is none": {
+		"an answer without a product": {
 			nothing,
 			catalog.ProductSighting{Seen: 100, Fetched: true},
 			catalog.Applied, "", false,
 		},
-		"an answer that it is gone": {
+		"an answer that it was deleted": {
 			known,
 			catalog.ProductSighting{Seen: 100, Fetched: true},
 			catalog.Applied, "", true,
 		},
-		"late news of what is gone": {
+		"a late event after the deletion": {
 			gone,
 			catalog.ProductSighting{Product: named("old"), Updated: 95, Seen: 105},
 			catalog.Unordered, "", true,
 		},
-		"what is gone is made again": {
+		"a deleted product is created again": {
 			gone,
 			catalog.ProductSighting{Product: named("new"), Updated: 111, Seen: 111},
 			catalog.Applied, "new", false,
 		},
-		"what is gone is gone": {
+		"a deleted product stays deleted": {
 			gone,
 			catalog.ProductSighting{Seen: 120},
 			catalog.Unchanged, "",
 			true,
 		},
-		"an answer by a server whose clock is slow": {
+		"an answer of a server with a slow clock": {
 			known,
 			catalog.ProductSighting{Product: named("new"), Updated: 99, Seen: 99, Fetched: true},
 			catalog.Applied,
@@ -361,7 +361,7 @@ func TestProductSightings(t *testing.T) {
 	}
 }
 
-func TestAProductTakesWhatIsKnownOfItsPricesWithIt(t *testing.T) {
+func TestObserveProduct_DropsPricesOfDeletedProduct(t *testing.T) {
 	t.Parallel()
 	o := &catalogv1.Observed{
 		Product:         &catalogv1.Product{Id: "pro"},
@@ -373,7 +373,7 @@ func TestAProductTakesWhatIsKnownOfItsPricesWithIt(t *testing.T) {
 	require.Empty(t, o.GetPrices())
 	require.Empty(t, o.GetManagedMetadata())
 
-	t.Run("also of prices that were heard of before the product was", func(t *testing.T) {
+	t.Run("also prices recorded before the product", func(t *testing.T) {
 		t.Parallel()
 		o := &catalogv1.Observed{Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1"}}, ProductSeen: 1}
 		require.True(t, catalog.ObserveAll(o, catalog.ProductSighting{Seen: 2}, nil))
@@ -381,7 +381,7 @@ func TestAProductTakesWhatIsKnownOfItsPricesWithIt(t *testing.T) {
 	})
 }
 
-func TestPriceSightings(t *testing.T) {
+func TestObservePrice_Results(t *testing.T) {
 	t.Parallel()
 	price := func(nickname string) *catalogv1.Price {
 		return &catalogv1.Price{
@@ -413,7 +413,7 @@ func TestPriceSightings(t *testing.T) {
 		want     catalog.Result
 		nickname []string
 	}{
-		"an event of an unknown price may be late news of a deleted one": {
+		"an event of an unknown price may be older than its deletion": {
 			nothing,
 			catalog.PriceSighting{Price: price("new"), Seen: 120, Partial: true},
 			catalog.Unordered, nil,
@@ -429,7 +429,7 @@ func TestPriceSightings(t *testing.T) {
 			catalog.PriceSighting{Seen: 120},
 			catalog.Unchanged, nil,
 		},
-		"the same again": {
+		"the same event again": {
 			known,
 			catalog.PriceSighting{Price: price("known"), Seen: 120, Partial: true},
 			catalog.Unchanged,
@@ -453,7 +453,7 @@ func TestPriceSightings(t *testing.T) {
 			catalog.Unordered,
 			[]string{"known"},
 		},
-		"an answer is the truth": {
+		"an answer is applied": {
 			known,
 			catalog.PriceSighting{Price: price("new"), Seen: 99, Fetched: true},
 			catalog.Applied,
@@ -470,7 +470,7 @@ func TestPriceSightings(t *testing.T) {
 			catalog.Unordered,
 			[]string{"known"},
 		},
-		"an answer that it is gone": {
+		"an answer that it was deleted": {
 			known,
 			catalog.PriceSighting{Seen: 90, Fetched: true},
 			catalog.Applied, nil,
@@ -486,19 +486,19 @@ func TestPriceSightings(t *testing.T) {
 				nicknames = append(nicknames, p.GetPrice().GetNickname())
 				require.GreaterOrEqual(t, p.GetSeen(), int64(100))
 				if c.sighting.Partial {
-					require.Contains(t, p.GetPrice().GetCurrencyOptions(), "eur", "what an event does not tell is kept")
+					require.Contains(t, p.GetPrice().GetCurrencyOptions(), "eur", "fields missing in the event stay")
 				}
 			}
 			require.Equal(t, c.nickname, nicknames)
 		})
 	}
-	t.Run("the mark is ours whoever wrote it down", func(t *testing.T) {
+	t.Run("the mark is managed without a record", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []string{catalog.PriceMarker}, known().GetPrices()[0].GetManagedMetadata())
 	})
 }
 
-func TestEventsAreRememberedForAWhile(t *testing.T) {
+func TestRememberEvent_KeepsRecentEvents(t *testing.T) {
 	t.Parallel()
 	o := &catalogv1.Observed{}
 	for i := range 100 {
@@ -509,7 +509,7 @@ func TestEventsAreRememberedForAWhile(t *testing.T) {
 	require.Len(t, o.GetRecentEvents(), 64)
 }
 
-func TestIntents(t *testing.T) {
+func TestRecordIntents(t *testing.T) {
 	t.Parallel()
 	intent := func(i int, settled bool) *catalogv1.Intent {
 		return &catalogv1.Intent{
@@ -525,16 +525,16 @@ func TestIntents(t *testing.T) {
 		require.Equal(t, "key2", catalog.FindIntent(o, "key2").GetIdempotencyKey())
 		require.Nil(t, catalog.FindIntent(o, "key3"))
 		require.Nil(t, catalog.FindIntent(&catalogv1.Observed{Intents: []*catalogv1.Intent{{}}}, ""),
-			"an event without a key is nobody's echo")
+			"an event without a key is no echo")
 	})
-	t.Run("replace those of their key", func(t *testing.T) {
+	t.Run("replace intents with the same key", func(t *testing.T) {
 		t.Parallel()
 		o := &catalogv1.Observed{}
 		catalog.RecordIntents(o, intent(1, false), intent(2, false), intent(1, true))
 		require.Len(t, o.GetIntents(), 2)
 		require.True(t, catalog.FindIntent(o, "key1").GetSettled())
 	})
-	t.Run("are forgotten when they are many, the oldest settled ones first", func(t *testing.T) {
+	t.Run("beyond the limit the oldest settled ones are dropped", func(t *testing.T) {
 		t.Parallel()
 		o := &catalogv1.Observed{}
 		catalog.RecordIntents(o, intent(0, false))
@@ -542,11 +542,11 @@ func TestIntents(t *testing.T) {
 			catalog.RecordIntents(o, intent(i+1, true))
 		}
 		require.Len(t, o.GetIntents(), 64)
-		require.NotNil(t, catalog.FindIntent(o, "key0"), "a call whose outcome is unknown was forgotten")
+		require.NotNil(t, catalog.FindIntent(o, "key0"), "a call with unknown outcome was dropped")
 		require.Nil(t, catalog.FindIntent(o, "key1"))
 		require.NotNil(t, catalog.FindIntent(o, "key100"))
 	})
-	t.Run("of one large plan are all kept until they are settled", func(t *testing.T) {
+	t.Run("of one large plan stay until they are settled", func(t *testing.T) {
 		t.Parallel()
 		o := &catalogv1.Observed{}
 		for i := range 100 {
@@ -556,7 +556,7 @@ func TestIntents(t *testing.T) {
 	})
 }
 
-func TestManagedMetadata(t *testing.T) {
+func TestManageMetadata(t *testing.T) {
 	t.Parallel()
 	o := func() *catalogv1.Observed {
 		return &catalogv1.Observed{
@@ -581,6 +581,6 @@ func TestManagedMetadata(t *testing.T) {
 
 	left := o()
 	catalog.ManageMetadata(left, change("metadata", "prices.metadata"))
-	require.Equal(t, []string{"old"}, left.GetManagedMetadata(), "what is not written is not ours")
+	require.Equal(t, []string{"old"}, left.GetManagedMetadata(), "keys that are not written are not managed")
 	require.Equal(t, []string{catalog.PriceMarker}, left.GetPrices()[0].GetManagedMetadata())
 }

@@ -7,10 +7,10 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Verb is what is done to a product or a price as a whole.
+// Verb is the operation on a product or a price as a whole.
 type Verb string
 
-// The verbs. Replaced is a price of which Stripe never changes what differs: another takes its place.
+// The verbs. Replaced means that another price replaces one that differs in a field that Stripe never changes.
 const (
 	Created    Verb = "create"
 	Updated    Verb = "update"
@@ -19,19 +19,19 @@ const (
 	Replaced   Verb = "replace"
 )
 
-// Planned is what the steps of Diff do to the product, or to one of its prices, as a person would tell it.
+// Planned is the effect of Diff's steps on the product, or on one of its prices, in terms for people.
 type Planned struct {
 	Verb Verb
-	// Price is the catalog's id of the price concerned, empty if the product is.
+	// Price is the catalog's id of the price concerned. It is empty if the entry is about the product.
 	Price string
-	// Before and After say what a price costs, "14.00 EUR / month", or what a product is called; empty where there is
-	// nothing.
+	// Before and After are what a price costs, "14.00 EUR / month", or the name of a product. They are empty where
+	// there is nothing.
 	Before, After string
-	// Differences are the fields that change; of a new product, all that it gets. None of a new price.
+	// Differences are the fields that change. A new product has all fields that it gets, and a new price has none.
 	Differences []Difference
 }
 
-// Outline tells what Diff would do, the product first and then its prices in the order in which they are come to. It is
+// Outline describes what Diff would do: the product first, then its prices in the order of their differences. It is
 // empty exactly when Diff is.
 func Outline(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []Planned {
 	steps, d := diff(desired, observed)
@@ -46,7 +46,7 @@ func Outline(desired *catalogv1.ProductChange, observed *catalogv1.Observed) []P
 
 func (d *differ) outlineNew(step draft) []Planned {
 	product := Planned{Verb: Created, After: d.want.GetName()}
-	for _, g := range grouped(step.settings) {
+	for _, g := range groupByField(step.settings) {
 		if g.name != "default_price_data" && g.name != "id" {
 			product.Differences = append(product.Differences, Difference{
 				Kind:    FieldDiffers,
@@ -92,7 +92,7 @@ func (d *differ) outline(differences []Difference) []Planned {
 		i := slices.IndexFunc(prices, func(c Planned) bool { return c.Price == x.Price && c.Verb == d.priceVerb(x) })
 		if i < 0 {
 			i = len(prices)
-			prices = append(prices, d.pricePlanned(x))
+			prices = append(prices, d.outlinePrice(x))
 		}
 		switch x.Kind {
 		case FieldDiffers, PriceStructure:
@@ -121,9 +121,9 @@ func (d *differ) priceVerb(x Difference) Verb {
 	}
 }
 
-func (d *differ) pricePlanned(x Difference) Planned {
+func (d *differ) outlinePrice(x Difference) Planned {
 	c := Planned{Verb: d.priceVerb(x), Price: x.Price}
-	if want := d.wanted(x.Price); want != nil && c.Verb != Archived {
+	if want := d.wantedPrice(x.Price); want != nil && c.Verb != Archived {
 		c.After = FormatPrice(d.leaveUnmanaged(want))
 	}
 	if held := d.predecessor(x.Price); held != nil && c.Verb != Created {
@@ -132,7 +132,7 @@ func (d *differ) pricePlanned(x Difference) Planned {
 	return c
 }
 
-// FieldOf is the field of a difference without the price that it belongs to: "nickname".
+// FieldOf returns the field of a difference without the price that it belongs to: "nickname".
 func (x Difference) FieldOf() string {
 	if x.Price == "" {
 		return x.Field

@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-func TestAnOutlineSaysSomethingExactlyWhenThereIsSomethingToDo(t *testing.T) {
+func TestOutline_IsEmptyExactlyWhenDiffIs(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -22,7 +22,7 @@ func TestAnOutlineSaysSomethingExactlyWhenThereIsSomethingToDo(t *testing.T) {
 		steps, outline := catalog.Diff(change, o), catalog.Outline(change, o)
 		require.Equal(t, len(steps) == 0, len(outline) == 0, "%v: %v", words(steps), outline)
 		for _, c := range outline {
-			// What is created is created by a step.
+			// A price that the outline creates must be created by a step.
 			if c.Verb == catalog.Created || c.Verb == catalog.Replaced {
 				found := false
 				for _, step := range steps {

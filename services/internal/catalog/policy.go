@@ -11,8 +11,8 @@ import (
 // Owner is the side whose value of a field counts.
 type Owner string
 
-// The owners. Newest is the side that has changed the field since both agreed; if both have, the later change counts,
-// the catalog's if they cannot be told apart.
+// The owners. OwnerNewest is the side that has changed the field since both agreed. If both have, the later change
+// counts, or the catalog's if the order is not known.
 const (
 	OwnerCatalog Owner = "catalog"
 	OwnerStripe  Owner = "stripe"
@@ -22,52 +22,53 @@ const (
 // Action is what is done about a difference.
 type Action string
 
-// The actions: Repair brings the catalog's value to Stripe, WriteBack brings Stripe's to the catalog, and Report does
-// neither: it is said, and stays until one of the sides moves. A later change in the catalog is a move.
+// The actions. Repair writes the catalog's value to Stripe, and WriteBack writes Stripe's value to the catalog. Report
+// does neither: the difference is reported, and stays until one of the sides changes. A later change in the catalog
+// counts.
 const (
 	Repair    Action = "repair"
 	WriteBack Action = "write-back"
 	Report    Action = "report"
 )
 
-// Rule says who owns a field, and what is done about a difference.
+// Rule defines who owns a field, and what is done about a difference.
 type Rule struct {
 	Owner  Owner
 	Action Action
 }
 
-// actions that an owner can have. What the catalog owns is not taken from Stripe, and what Stripe owns is not
-// overwritten there. Of a field that the newest value owns, the catalog's newer value always goes to Stripe, and the
-// action is about Stripe's newer one.
+// actions are the actions that each owner can have. A field of the catalog is not taken from Stripe, and a field of
+// Stripe is not overwritten there. With OwnerNewest, a later value of the catalog always goes to Stripe, and the action
+// is about a later value of Stripe.
 var actions = map[Owner][]Action{
 	OwnerCatalog: {Repair, Report},
 	OwnerStripe:  {WriteBack, Report},
 	OwnerNewest:  {WriteBack, Report},
 }
 
-// ownable are the fields for which there can be a rule. The rest of a price Stripe never changes: where it differs, the
+// ownable are the fields that can have a rule. Stripe never changes the other fields of a price: if they differ, the
 // price is another one.
 var ownable = slices.Concat(fieldNames(productTable, "", isOwnable), fieldNames(priceTable, "prices.", isOwnable))
 
 func isOwnable(f Field) bool { return f.Ownable }
 
-// ownKeys are keys of metadata that Driftless writes for itself.
+// ownKeys are the metadata keys that Driftless writes for itself.
 var ownKeys = []string{PriceMarker, ProductMarker, AbsenceMarker}
 
-// Policy says for every field who owns it and what is done about differences. A nil one has the catalog own everything,
-// and repairs. It is not modified after NewPolicy, and may be used concurrently.
+// Policy defines for every field who owns it and what is done about differences. A nil Policy gives every field to the
+// catalog, and repairs. A Policy is not modified after NewPolicy, so concurrent use is safe.
 type Policy struct {
 	report bool
 	rules  map[string]Rule
-	// prefixes of metadata keys, with the field in front, the longest first.
-	prefixes []string
-	kept     uint64
+	// prefixes are metadata keys with their field in front, the longest first.
+	prefixes     []string
+	fieldsDigest uint64
 }
 
-// NewPolicy makes a policy of the action for whatever has no rule of its own, Repair or Report, and of rules by field:
-// "description", "metadata", "metadata.color", "metadata.seo_*", and the same with "prices." in front for those of
-// prices. A rule without owner or action gets catalog, and the owner's first action, or Report if that is the default.
-// The error names the field and what it can have.
+// NewPolicy returns a policy. otherwise, Repair or Report, is the action for fields without a rule. rules are by field:
+// "description", "metadata", "metadata.color", "metadata.seo_*", and the same with "prices." in front for prices. A
+// rule's owner defaults to the catalog. Its action defaults to the owner's first action, or to Report if that is the
+// default. An error names the field and its possible values.
 func NewPolicy(otherwise Action, rules map[string]Rule) (*Policy, error) {
 	p := &Policy{report: otherwise == Report, rules: map[string]Rule{}}
 	for field, rule := range rules {
@@ -80,12 +81,12 @@ func NewPolicy(otherwise Action, rules map[string]Rule) (*Policy, error) {
 			field = prefix
 		}
 		if _, twice := p.rules[field]; twice {
-			return nil, fmt.Errorf("%s: there are two rules", field)
+			return nil, fmt.Errorf("%s: has more than one rule", field)
 		}
 		p.rules[field] = rule
 	}
 	slices.SortFunc(p.prefixes, func(a, b string) int { return len(b) - len(a) })
-	p.kept = p.digest()
+	p.fieldsDigest = p.digest()
 	return p, nil
 }
 
@@ -98,7 +99,8 @@ func (p *Policy) complete(field string, rule Rule) (Rule, error) {
 	}
 	can, ok := actions[rule.Owner]
 	if !ok {
-		return rule, fmt.Errorf("%s: owner must be catalog, stripe or newest, not %q", field, rule.Owner)
+		return rule, fmt.Errorf("%s: owner must be %s, %s or %s, not %q", field, OwnerCatalog, OwnerStripe,
+			OwnerNewest, rule.Owner)
 	}
 	if rule.Action == "" {
 		rule.Action = can[0]
@@ -114,7 +116,7 @@ func (p *Policy) complete(field string, rule Rule) (Rule, error) {
 	return rule, nil
 }
 
-// checkField says why there can be no rule for a field.
+// checkField returns an error if there can be no rule for a field.
 func checkField(field string) error {
 	if slices.Contains(ownable, field) {
 		return nil
@@ -126,24 +128,24 @@ func checkField(field string) error {
 		}
 		switch bare := strings.TrimSuffix(key, "*"); {
 		case bare == "" || strings.Contains(bare, "*"):
-			return fmt.Errorf("%s: must end in a key of metadata, or in the beginning of keys and *", field)
+			return fmt.Errorf("%s: must end in a metadata key, or in a prefix of keys followed by *", field)
 		case bare == key && slices.Contains(ownKeys, key):
-			return fmt.Errorf("%s: the key is Driftless's own", field)
+			return fmt.Errorf("%s: Driftless itself writes this key, so it cannot have a rule", field)
 		}
 		return nil
 	}
 	for _, f := range priceTable {
 		if f.Fixed && field == "prices."+f.Name {
 			return fmt.Errorf(
-				"%s: Stripe never changes it, so a price that differs in it is another price: it is the catalog's, and is always repaired", field)
+				"%s: cannot have a rule: Stripe never changes this field, so a different value is a different price, which the catalog owns", field)
 		}
 	}
 	return fmt.Errorf(
-		"%s: there is no such field that could have an owner; there are %s, metadata.KEY, metadata.PREFIX* and the same under prices.",
+		"%s: no such field can have an owner; the fields are %s, metadata.KEY, metadata.PREFIX*, and the same under prices.",
 		field, strings.Join(ownable, ", "))
 }
 
-// Rule returns the rule of a field, "prices.nickname" for that of any price.
+// Rule returns the rule of a field. "prices.nickname" is the field of any price.
 func (p *Policy) Rule(field string) Rule {
 	if p == nil {
 		return Rule{OwnerCatalog, Repair}
@@ -167,15 +169,15 @@ func (p *Policy) Rule(field string) Rule {
 	return Rule{OwnerCatalog, Repair}
 }
 
-// plain says whether every field is the catalog's and repaired.
-func (p *Policy) plain() bool {
+// isDefault reports whether the catalog owns every field and every difference is repaired.
+func (p *Policy) isDefault() bool {
 	return p == nil ||
 		!p.report &&
 			!slices.ContainsFunc(slices.Collect(maps.Values(p.rules)),
 				func(r Rule) bool { return r != Rule{OwnerCatalog, Repair} })
 }
 
-// digest tells policies apart that have the agreed values of different fields kept.
+// digest identifies the fields whose agreed values the policy records.
 func (p *Policy) digest() uint64 {
 	h := fnv.New64a()
 	for _, field := range slices.Sorted(maps.Keys(p.rules)) {
@@ -185,8 +187,8 @@ func (p *Policy) digest() uint64 {
 	return h.Sum64()
 }
 
-// hash of a value's text, 0 for none.
-func hash(text string) uint64 {
+// hashText returns the hash of a value's text, 0 for none.
+func hashText(text string) uint64 {
 	if text == "" {
 		return 0
 	}

@@ -12,39 +12,43 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-func TestRulesThatCannotBeAreRefused(t *testing.T) {
+func TestNewPolicy_RefusesInvalidRules(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		field string
 		rule  catalog.Rule
 		want  string
 	}{
-		"unknown": {"colour", catalog.Rule{}, "colour: there is no such field"},
-		"an amount": {
+		"unknown": {"colour", catalog.Rule{}, "colour: no such field"},
+		"field that Stripe never changes": {
 			"prices.unit_amount",
 			catalog.Rule{Owner: catalog.OwnerStripe},
-			"prices.unit_amount: Stripe never changes it",
+			"prices.unit_amount: cannot have a rule: Stripe never changes this field",
 		},
-		"a decimal amount":     {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes it"},
-		"all metadata by star": {"metadata.*", catalog.Rule{}, "must end in a key"},
-		"a star in between":    {"metadata.a*b", catalog.Rule{}, "must end in a key"},
-		"Driftless's own key":  {"prices.metadata.driftless_price", catalog.Rule{}, "the key is Driftless's own"},
-		"no owner": {
+		"a decimal amount":          {"prices.unit_amount_decimal", catalog.Rule{}, "Stripe never changes this field"},
+		"metadata with a bare star": {"metadata.*", catalog.Rule{}, "must end in a metadata key"},
+		"a star in between":         {"metadata.a*b", catalog.Rule{}, "must end in a metadata key"},
+		"Driftless's own key": {
+			"prices.metadata.driftless_price",
+			catalog.Rule{},
+			"Driftless itself writes this",
+		},
+		"unknown owner": {
 			"url",
 			catalog.Rule{Owner: "me"},
-			`url: owner must be catalog, stripe or newest, not "me"`,
+			"url: owner must be catalog, stripe or " + string(catalog.OwnerNewest) + `, not "me"`,
 		},
-		"stripe's, repaired": {
+		"stripe owns, repaired": {
 			"url",
 			catalog.Rule{Owner: catalog.OwnerStripe, Action: catalog.Repair},
 			"url: action must be write-back or report where the owner is stripe",
 		},
-		"the catalog's, taken": {
+		"catalog owns, written back": {
 			"url",
 			catalog.Rule{Action: catalog.WriteBack},
 			"url: action must be repair or report where the owner is catalog",
 		},
-		"newest, simply repaired": {
+		"latest owns, repaired": {
 			"url",
 			catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Repair},
 			"url: action must be write-back or report",
@@ -58,7 +62,7 @@ func TestRulesThatCannotBeAreRefused(t *testing.T) {
 	}
 }
 
-func TestTheMostSpecificRuleCounts(t *testing.T) {
+func TestPolicyRule_PrefersMostSpecific(t *testing.T) {
 	t.Parallel()
 	p, err := catalog.NewPolicy(catalog.Report, map[string]catalog.Rule{
 		"metadata":              {Owner: catalog.OwnerStripe},
@@ -83,8 +87,8 @@ func TestTheMostSpecificRuleCounts(t *testing.T) {
 		(*catalog.Policy)(nil).Rule("name"))
 }
 
-// Which side counts, by who has changed the field since both agreed on "A".
-func TestOwnersAndActions(t *testing.T) {
+// The cases differ in which side has changed the field since both agreed on "A".
+func TestResolve_OwnersAndActions(t *testing.T) {
 	t.Parallel()
 	const early, late = 1_700_000_000, 1_700_000_060
 	for name, c := range map[string]struct {
@@ -113,7 +117,7 @@ func TestOwnersAndActions(t *testing.T) {
 			"C", "S", early, late,
 			catalog.Repair,
 		},
-		"stripe takes Stripe's change": {
+		"stripe writes back Stripe's change": {
 			catalog.Rule{Owner: catalog.OwnerStripe},
 			"A", "S", early, late,
 			catalog.WriteBack,
@@ -128,32 +132,32 @@ func TestOwnersAndActions(t *testing.T) {
 			"A",
 			"S", early, late, catalog.Report,
 		},
-		"newest, Stripe changed": {
+		"latest owns, Stripe changed": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"A", "S", late, early,
 			catalog.WriteBack,
 		},
-		"newest, the catalog changed": {
+		"latest owns, the catalog changed": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"C", "A", early, late,
 			catalog.Repair,
 		},
-		"newest, both changed, Stripe later": {
+		"latest owns, both changed, Stripe later": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"C", "S", early, late,
 			catalog.WriteBack,
 		},
-		"newest, both changed, catalog later": {
+		"latest owns, both changed, catalog later": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"C", "S", late, early,
 			catalog.Repair,
 		},
-		"newest, both changed at once": {
+		"latest owns, both changed at once": {
 			catalog.Rule{Owner: catalog.OwnerNewest},
 			"C", "S", late, late,
 			catalog.Repair,
 		},
-		"newest reports Stripe's": {
+		"latest owns, reports": {
 			catalog.Rule{Owner: catalog.OwnerNewest, Action: catalog.Report},
 			"C",
 			"S", early, late, catalog.Report,
@@ -188,7 +192,7 @@ func TestOwnersAndActions(t *testing.T) {
 			require.Equal(t, c.want == catalog.Repair, len(r.Steps(observed)) > 0)
 
 			overruled := catalog.Resolve(p, desired, observed, catalog.Exceptions{Overwrite: []string{"description"}})
-			require.Equal(t, catalog.Repair, overruled.Decisions[0].Action, "a person has the last word")
+			require.Equal(t, catalog.Repair, overruled.Decisions[0].Action, "the operator's decision wins")
 			require.NotEmpty(t, overruled.Steps(observed))
 			left := catalog.Resolve(p, desired, observed, catalog.Exceptions{Leave: []string{"description"}})
 			require.Empty(t, left.Steps(observed))
@@ -196,9 +200,8 @@ func TestOwnersAndActions(t *testing.T) {
 	}
 }
 
-// A write of Driftless's own moves Stripe's `updated`: the value that somebody gave before must not look younger for
-// it.
-func TestOwnWritesMakeNothingLookNewer(t *testing.T) {
+// A write of Driftless advances Stripe's `updated`. An earlier edit in Stripe must not look more recent because of it.
+func TestRecordStripeEdits_KeepsTimeOverOwnWrites(t *testing.T) {
 	t.Parallel()
 	p, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{"description": {Owner: catalog.OwnerNewest}})
 	require.NoError(t, err)
@@ -223,8 +226,8 @@ func TestOwnWritesMakeNothingLookNewer(t *testing.T) {
 	require.Equal(t, catalog.Repair, r.Decisions[0].Action, "the catalog changed it at 300, Stripe at 200")
 }
 
-// A key that only Stripe has differs from the catalog if Stripe may own it, and is nobody's business else.
-func TestForeignKeysOfMetadata(t *testing.T) {
+// A key that only Stripe has is a difference only if Stripe may own it.
+func TestResolve_ForeignMetadataKeys(t *testing.T) {
 	t.Parallel()
 	desired := &catalogv1.ProductChange{
 		ProductId: "mug",
@@ -250,8 +253,8 @@ func TestForeignKeysOfMetadata(t *testing.T) {
 	require.Empty(t, catalog.Resolve(all, desired, observed, catalog.Exceptions{}).Decisions)
 }
 
-// What Stripe makes of a value is that value.
-func TestWhatStripeNormalisesIsNoDifference(t *testing.T) {
+// A value that Stripe normalises stays equal to the catalog's.
+func TestResolve_IgnoresStripesNormalisation(t *testing.T) {
 	t.Parallel()
 	desired := &catalogv1.ProductChange{ProductId: "mug", Version: 1, Product: &catalogv1.Product{
 		Id: "mug", Name: "Mug", StatementDescriptor: "Müg shop",
@@ -274,8 +277,8 @@ func TestWhatStripeNormalisesIsNoDifference(t *testing.T) {
 	require.Empty(t, catalog.Compare(desired, observed))
 }
 
-// An imported product is Stripe's own: its prices get Driftless's mark, and nothing is made anew.
-func TestWhatWasImportedIsNotMadeAnew(t *testing.T) {
+// The prices of an imported product get Driftless's mark, and none is created again.
+func TestImport_CreatesNothingAgain(t *testing.T) {
 	t.Parallel()
 	observed := &catalogv1.Observed{
 		ProductId: "stray",

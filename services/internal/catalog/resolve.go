@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -13,23 +12,24 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Decision is a difference and what is to be done about it.
+// Decision is a difference and the action for it.
 type Decision struct {
 	Difference
 	Action Action
 }
 
-// Resolution is what a policy makes of the differences of a product.
+// Resolution is the result of a policy for the differences of a product.
 type Resolution struct {
-	// Effective is what Stripe is to be brought to: the desired state, with Stripe's own values where those stay. It is
-	// the desired state itself where the policy changes nothing.
+	// Effective is the state that Stripe shall have: the desired state, with Stripe's own values where those stay. It
+	// is the desired state itself if the policy changes nothing.
 	Effective *catalogv1.ProductChange
-	// Decisions are about all differences, in the order of their fields where they stay, and then in Diff's order.
+	// Decisions cover all differences. Those that stay come first, in the order of their fields. The others follow in
+	// Diff's order.
 	Decisions []Decision
 }
 
-// Exceptions are fields, as differences name them, for which a person has decided otherwise than the policy, or has yet
-// to.
+// Exceptions are fields, as differences name them, for which an operator has decided against the policy, or has yet to
+// decide.
 type Exceptions struct {
 	// Overwrite fields get the catalog's value.
 	Overwrite []string
@@ -37,17 +37,21 @@ type Exceptions struct {
 	Leave []string
 }
 
-// Resolve applies a policy: Diff(Effective, observed) overwrites no field that Stripe owns, none whose newest value is
-// Stripe's, and none that is only to be reported and that the catalog has not changed since both sides agreed. What is
-// not in Stripe is created with the catalog's values, whoever owns them, and a product that leaves the catalog is
-// archived. Whole objects are the catalog's: where they differ and the policy's default is to report, that is reported,
-// and yet part of the effective state, so that the next change in the catalog brings it.
+// Resolve applies a policy. Diff(Effective, observed) overwrites none of these fields:
+//   - a field that Stripe owns;
+//   - a field whose latest value is Stripe's, if the latest value owns it;
+//   - a field that is only reported, and that the catalog has not changed since both sides agreed.
 //
-// Keys of metadata that Driftless did not write and that the catalog does not have differ from it only if Stripe, or
-// the newest value, owns them. Neither argument is modified.
+// An object that Stripe lacks is created with the catalog's values, whatever the owner of its fields. A product that
+// leaves the catalog is archived. The catalog owns whole objects. If the policy's default is Report, a missing or
+// superfluous object is reported. It is still part of the effective state, so the next change in the catalog repairs
+// it.
+//
+// Metadata keys that Driftless did not write and that the catalog does not have count as a difference only if Stripe or
+// the latest value owns them. Resolve modifies neither argument.
 func Resolve(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed, x Exceptions) Resolution {
 	r := Resolution{Effective: desired}
-	if desired.GetProduct() != nil && observed.GetProduct() != nil && (!policy.plain() || len(x.Leave) > 0) {
+	if desired.GetProduct() != nil && observed.GetProduct() != nil && (!policy.isDefault() || len(x.Leave) > 0) {
 		r = newResolver(policy, desired, observed, x).resolve()
 	}
 	if slices.Contains(x.Leave, "") && observed.GetProduct() == nil {
@@ -60,7 +64,7 @@ func Resolve(policy *Policy, desired *catalogv1.ProductChange, observed *catalog
 	}
 	for _, d := range Compare(r.Effective, observed) {
 		action := Repair
-		if policy != nil && policy.report && !slices.Contains(x.Overwrite, d.Field) && objects(d, desired) {
+		if policy != nil && policy.report && !slices.Contains(x.Overwrite, d.Field) && isWholeObject(d, desired) {
 			action = Report
 		}
 		r.Decisions = append(r.Decisions, Decision{d, action})
@@ -68,8 +72,8 @@ func Resolve(policy *Policy, desired *catalogv1.ProductChange, observed *catalog
 	return r
 }
 
-// objects says whether a difference is about a whole object, and not about a field that could stay as it is.
-func objects(d Difference, desired *catalogv1.ProductChange) bool {
+// isWholeObject reports whether a difference is about a whole object, and not about a field that could stay as it is.
+func isWholeObject(d Difference, desired *catalogv1.ProductChange) bool {
 	switch d.Kind {
 	case Missing, Extra, PriceStructure:
 		return true
@@ -84,98 +88,99 @@ func objects(d Difference, desired *catalogv1.ProductChange) bool {
 	}
 }
 
-// Steps are the calls that bring Stripe to the effective state.
+// Steps returns the calls that bring Stripe to the effective state.
 func (r Resolution) Steps(observed *catalogv1.Observed) []Step { return Diff(r.Effective, observed) }
 
-// resolver settles the fields of a product that is on both sides.
+// resolver decides the fields of a product that is on both sides.
 type resolver struct {
 	*differ
-	policy  *Policy
-	desired *catalogv1.ProductChange
-	agreed  *catalogv1.Agreed
-	x       Exceptions
-	out     Resolution
-	eff     *catalogv1.ProductChange
-	// all has archived prices' fields looked at too.
-	all bool
+	policy     *Policy
+	desired    *catalogv1.ProductChange
+	agreed     *catalogv1.Agreed
+	exceptions Exceptions
+	result     Resolution
+	effective  *catalogv1.ProductChange
+	// includesArchived includes the fields of archived prices.
+	includesArchived bool
 }
 
 func newResolver(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed,
 	x Exceptions,
 ) *resolver {
 	return &resolver{
-		differ: newDiffer(desired, observed), policy: policy, desired: desired, agreed: observed.GetAgreed(), x: x,
-		eff: proto.CloneOf(desired),
+		differ: newDiffer(desired, observed), policy: policy, desired: desired, agreed: observed.GetAgreed(),
+		exceptions: x,
+		effective:  proto.CloneOf(desired),
 	}
 }
 
 func (r *resolver) resolve() Resolution {
-	r.eachField(func(f boundField) {
+	r.eachField(func(f policyField) {
 		if f.catalog == f.stripe {
 			return
 		}
-		action := r.settle(f)
+		action := r.decide(f)
 		if action == Repair {
 			return
 		}
-		r.out.Decisions = append(r.out.Decisions, Decision{f.difference(), action})
-		f.keep()
+		r.result.Decisions = append(r.result.Decisions, Decision{f.difference(), action})
+		f.retain()
 	})
-	for _, id := range r.unwantedLeft() {
+	for _, id := range r.unwantedToKeep() {
 		r.keepUnwanted(id)
 	}
 	r.dropInvalid()
-	r.out.Effective = r.eff
-	return r.out
+	r.result.Effective = r.effective
+	return r.result
 }
 
-// boundField is a field whose value may stay as Stripe has it.
-type boundField struct {
+// policyField is a field whose value may stay as Stripe has it.
+type policyField struct {
 	kind            Kind
 	name, price     string
 	rule            Rule
 	catalog, stripe string
-	// at is the second of Stripe's clock by which its value was there.
-	at int64
-	// keep gives the effective state Stripe's value.
-	keep func()
+	// seenAt is a second of Stripe's clock at which Stripe had the value.
+	seenAt int64
+	// retain copies Stripe's value to the effective state.
+	retain func()
 }
 
-func (f boundField) difference() Difference {
+func (f policyField) difference() Difference {
 	return Difference{Kind: f.kind, Field: f.name, Price: f.price, Catalog: f.catalog, Stripe: f.stripe}
 }
 
-// settle says what is done about a field whose values differ.
-func (r *resolver) settle(f boundField) Action {
+// decide returns the action for a field whose values differ.
+func (r *resolver) decide(f policyField) Action {
 	switch {
-	case slices.Contains(r.x.Leave, f.name):
+	case slices.Contains(r.exceptions.Leave, f.name):
 		return Report
-	case slices.Contains(r.x.Overwrite, f.name):
+	case slices.Contains(r.exceptions.Overwrite, f.name):
 		return Repair
 	}
-	if f.name == "default_price" && r.retires(f.stripe) {
+	if f.name == "default_price" && r.isRetiring(f.stripe) {
 		return Repair
 	}
-	if f.kind == ArchivedInStripe && r.returns("active", f.price) {
-		// It was Driftless's own doing: Stripe's side has said nothing.
+	if f.kind == ArchivedInStripe && r.isReturning("active", f.price) {
+		// Driftless itself archived it, so nobody changed the value in Stripe.
 		return Repair
 	}
-	base, known := r.base(f.name)
+	base, known := r.agreedValue(f.name)
 	if !known && f.rule.Owner == OwnerCatalog && r.observed.GetVersion() > 0 &&
 		r.desired.GetVersion() > r.observed.GetVersion() {
-		// The product was pushed under another policy: its new version counts as a whole.
+		// The product was pushed under another policy, so all fields of its new version count as changed.
 		return Repair
 	}
-	catalogMoved, stripeMoved := known && base.GetCatalog() != hash(f.catalog),
-		known && base.GetStripe() != hash(f.stripe)
+	catalogMoved, stripeMoved := known && base.GetCatalog() != hashText(f.catalog),
+		known && base.GetStripe() != hashText(f.stripe)
 	switch f.rule.Owner {
 	case OwnerStripe:
 	case OwnerNewest:
-		at := f.at
-		if base.GetNewer() != 0 && base.GetNewer() == hash(f.stripe) {
+		at := f.seenAt
+		if base.GetNewer() != 0 && base.GetNewer() == hashText(f.stripe) {
 			at = base.GetNewerAt()
 		}
-		if catalogMoved && !stripeMoved || catalogMoved == stripeMoved && at <= committed(r.desired) {
+		if catalogMoved && !stripeMoved || catalogMoved == stripeMoved && at <= committedAt(r.desired) {
 			return Repair
 		}
 	default:
@@ -189,23 +194,23 @@ func (r *resolver) settle(f boundField) Action {
 	return f.rule.Action
 }
 
-// retires says whether a price of Driftless's, which may be the default, is to be archived.
-func (r *resolver) retires(id string) bool {
-	// Prices of others have no id here: they stand for no default price, and least for none.
+// isRetiring reports whether one of Driftless's prices, which may be the default, is to be archived.
+func (r *resolver) isRetiring(id string) bool {
+	// Prices of others have no id here, so they match neither a default price nor "no default price".
 	if id == "" || r.predecessor(id) == nil {
 		return false
 	}
-	price := priceOf(r.eff.GetProduct(), id)
+	price := priceByID(r.effective.GetProduct(), id)
 	return price == nil || price.Active != nil && !price.GetActive()
 }
 
-// canWriteBack says whether the catalog could have Stripe's value: it has no name for a price that is not its own.
-func (r *resolver) canWriteBack(f boundField) bool {
-	return f.name != "default_price" || f.stripe == "" || r.wanted(f.stripe) != nil
+// canWriteBack reports whether the catalog can take Stripe's value. It has no id for a price that is not its own.
+func (r *resolver) canWriteBack(f policyField) bool {
+	return f.name != "default_price" || f.stripe == "" || r.wantedPrice(f.stripe) != nil
 }
 
-// committed is the second of the newest commit to the product.
-func committed(desired *catalogv1.ProductChange) int64 {
+// committedAt returns the second of the latest commit to the product.
+func committedAt(desired *catalogv1.ProductChange) int64 {
 	for _, t := range []*timestamppb.Timestamp{desired.GetCommittedAt(), desired.GetCapturedAt()} {
 		if t != nil {
 			return t.AsTime().Truncate(time.Second).Unix()
@@ -214,41 +219,41 @@ func committed(desired *catalogv1.ProductChange) int64 {
 	return 0
 }
 
-func (r *resolver) base(field string) (*catalogv1.AgreedField, bool) {
+func (r *resolver) agreedValue(field string) (*catalogv1.AgreedField, bool) {
 	for _, f := range r.agreed.GetFields() {
 		if f.GetField() == field {
 			return f, true
 		}
 	}
-	return nil, r.policy != nil && r.agreed.GetFieldsKept() == r.policy.kept && r.policy.kept != 0
+	return nil, r.policy != nil && r.agreed.GetFieldsKept() == r.policy.fieldsDigest && r.policy.fieldsDigest != 0
 }
 
-// bound says whether a field's value may stay as Stripe has it.
-func (r *resolver) bound(field string, rule Rule) bool {
-	return rule.Action != Repair || slices.Contains(r.x.Leave, field)
+// mayStay reports whether a field's value may stay as Stripe has it.
+func (r *resolver) mayStay(field string, rule Rule) bool {
+	return rule.Action != Repair || slices.Contains(r.exceptions.Leave, field)
 }
 
-// eachField yields every field of both sides that is bound, with what both hold.
-func (r *resolver) eachField(yield func(boundField)) {
-	product := r.eff.GetProduct()
+// eachField yields every bound field of the product and its prices, with the values of both sides.
+func (r *resolver) eachField(yield func(policyField)) {
+	product := r.effective.GetProduct()
 	for _, f := range productFields {
 		want := f.write(r.want)
-		// Stripe cannot clear shippable: where it has no value in the catalog, only Stripe can own it.
+		// Stripe cannot clear shippable. If the catalog has no value, only Stripe can own the field.
 		clears := want != nil || r.policy.Rule(f.name).Owner != OwnerCatalog
-		ours := clears && (r.managed(f.name) || r.returns(f.name, ""))
-		if rule := r.policy.Rule(f.name); ours && r.bound(f.name, rule) {
-			b := boundField{
+		ours := clears && (r.managed(f.name) || r.isReturning(f.name, ""))
+		if rule := r.policy.Rule(f.name); ours && r.mayStay(f.name, rule) {
+			b := policyField{
 				kind:    FieldDiffers,
 				name:    f.name,
 				rule:    rule,
 				catalog: valueText(want, 1),
 				stripe:  valueText(f.write(r.have), 1),
-				at:      r.observed.GetProductUpdated(),
+				seenAt:  r.observed.GetProductUpdated(),
 			}
 			if f.name == "active" {
 				b.kind = archivedWhere(b.catalog)
 			}
-			b.keep = func() { setProduct(product, f.name, r.have) }
+			b.retain = func() { setProduct(product, f.name, r.have) }
 			yield(b)
 		}
 	}
@@ -259,60 +264,61 @@ func (r *resolver) eachField(yield func(boundField)) {
 	for _, want := range r.want.GetPrices() {
 		held, field := r.predecessor(want.GetId()), "prices."+want.GetId()
 		switch {
-		case want.GetActive() && (held == nil || !held.GetPrice().GetActive()) && slices.Contains(r.x.Leave, field):
-			price := priceOf(product, want.GetId())
-			yield(boundField{
+		case want.GetActive() && (held == nil || !held.GetPrice().GetActive()) && slices.Contains(r.exceptions.Leave,
+			field):
+			price := priceByID(product, want.GetId())
+			yield(policyField{
 				kind:    Missing,
 				name:    field,
 				price:   want.GetId(),
 				catalog: describePrice(r.leaveUnmanaged(want)),
-				keep:    func() { price.Active = new(false) },
+				retain:  func() { price.Active = new(false) },
 			})
 		case held != nil:
 			r.eachPriceField(want, held, yield)
 		}
 	}
-	if rule := r.policy.Rule("default_price"); r.managed("default_price") && r.bound("default_price", rule) {
-		yield(boundField{
+	if rule := r.policy.Rule("default_price"); r.managed("default_price") && r.mayStay("default_price", rule) {
+		yield(policyField{
 			kind: WrongDefaultPrice, name: "default_price", rule: rule, catalog: r.want.GetDefaultPrice(),
-			stripe: r.priceName(r.have.GetDefaultPrice()), at: r.observed.GetProductUpdated(),
-			keep: func() { r.eff.UnmanagedFields = append(r.eff.GetUnmanagedFields(), "default_price") },
+			stripe: r.priceName(r.have.GetDefaultPrice()), seenAt: r.observed.GetProductUpdated(),
+			retain: func() { r.effective.UnmanagedFields = append(r.effective.GetUnmanagedFields(), "default_price") },
 		})
 	}
 }
 
-func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.ObservedPrice, yield func(boundField)) {
-	id, have, price := want.GetId(), held.GetPrice(), priceOf(r.eff.GetProduct(), want.GetId())
-	at := cmp.Or(r.changed(held.GetStripeId()), held.GetCreated())
+func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.ObservedPrice, yield func(policyField)) {
+	id, have, price := want.GetId(), held.GetPrice(), priceByID(r.effective.GetProduct(), want.GetId())
+	at := cmp.Or(r.changedAt(held.GetStripeId()), held.GetCreated())
 	one := func(name string, kind Kind) {
 		field, rule := priceField(id, name), r.policy.Rule("prices."+name)
-		if !r.managed("prices."+name) && !r.returns(name, id) || !r.bound(field, rule) {
+		if !r.managed("prices."+name) && !r.isReturning(name, id) || !r.mayStay(field, rule) {
 			return
 		}
 		if name == "currency_options" && want.GetCurrency() != have.GetCurrency() {
 			return
 		}
-		b := boundField{
+		b := policyField{
 			kind:    kind,
 			name:    field,
 			price:   id,
 			rule:    rule,
 			catalog: priceText(name, want),
 			stripe:  priceText(name, have),
-			at:      at,
+			seenAt:  at,
 		}
-		b.keep = func() { setPrice(price, name, have) }
+		b.retain = func() { setPrice(price, name, have) }
 		if name == "lookup_key" {
 			if b.catalog = LookupKey(want); b.stripe == "" {
-				// Without a key nobody finds the price: the catalog's is written again.
+				// Without a lookup key nobody finds the price, so the catalog's key is written again.
 				return
 			}
 		}
 		yield(b)
 	}
 	one("active", archivedWhere(priceText("active", want)))
-	if !r.all && price.Active != nil && !price.GetActive() {
-		// What an archived price says can wait until it is wanted again: see Diff.
+	if !r.includesArchived && price.Active != nil && !price.GetActive() {
+		// The other fields of an archived price can wait until the catalog wants it again: see Diff.
 		return
 	}
 	for _, name := range priceFields {
@@ -320,11 +326,11 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 	}
 	for _, f := range priceIdentity {
 		field := priceField(id, f.name)
-		if slices.Contains(r.x.Leave, field) {
-			yield(boundField{
+		if slices.Contains(r.exceptions.Leave, field) {
+			yield(policyField{
 				kind: PriceStructure, name: field, price: id, catalog: valueText(f.write(want), 1),
 				stripe: valueText(f.write(have), 1),
-				keep:   func() { keepStructure(price, have) },
+				retain: func() { keepStructure(price, have) },
 			})
 		}
 	}
@@ -334,8 +340,8 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 	}
 }
 
-// changed is when one of the product's Stripe prices came to be as it is.
-func (r *resolver) changed(stripeID string) int64 {
+// changedAt returns the second in which one of the product's Stripe prices got its present state.
+func (r *resolver) changedAt(stripeID string) int64 {
 	for _, p := range r.observed.GetPrices() {
 		if p.GetStripeId() == stripeID {
 			return p.GetChanged()
@@ -344,9 +350,9 @@ func (r *resolver) changed(stripeID string) int64 {
 	return 0
 }
 
-// eachKey yields the bound keys of a product's or a price's metadata.
+// eachKey yields the bound metadata keys of a product or a price.
 func (r *resolver) eachKey(price string, want, have map[string]string, managed []string, at int64,
-	target func() *map[string]string, yield func(boundField),
+	target func() *map[string]string, yield func(policyField),
 ) {
 	keys := slices.Concat(slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(have)))
 	slices.Sort(keys)
@@ -359,12 +365,13 @@ func (r *resolver) eachKey(price string, want, have map[string]string, managed [
 		rule := r.policy.Rule(name)
 		_, wanted := want[key]
 		ours := wanted || slices.Contains(managed, key)
-		if slices.Contains(ownKeys, key) || !r.bound(field, rule) || !ours && rule.Owner == OwnerCatalog {
+		if slices.Contains(ownKeys, key) || !r.mayStay(field, rule) || !ours && rule.Owner == OwnerCatalog {
 			continue
 		}
-		yield(boundField{
-			kind: FieldDiffers, name: field, price: price, rule: rule, catalog: want[key], stripe: have[key], at: at,
-			keep: func() {
+		yield(policyField{
+			kind: FieldDiffers, name: field, price: price, rule: rule, catalog: want[key], stripe: have[key],
+			seenAt: at,
+			retain: func() {
 				value, held := have[key]
 				switch m := target(); {
 				case !held:
@@ -380,11 +387,11 @@ func (r *resolver) eachKey(price string, want, have map[string]string, managed [
 	}
 }
 
-// unwantedLeft are the prices that the catalog does not have and that are left active.
-func (r *resolver) unwantedLeft() (ids []string) {
-	for _, h := range r.held {
+// unwantedToKeep returns the prices that the catalog does not have and that stay active.
+func (r *resolver) unwantedToKeep() (ids []string) {
+	for _, h := range r.observedPrices {
 		id := h.GetPrice().GetId()
-		if id != "" && h.GetPrice().GetActive() && r.wanted(id) == nil && slices.Contains(r.x.Leave,
+		if id != "" && h.GetPrice().GetActive() && r.wantedPrice(id) == nil && slices.Contains(r.exceptions.Leave,
 			priceField(id, "active")) && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
@@ -398,8 +405,8 @@ func (r *resolver) keepUnwanted(id string) {
 		delete(kept.Metadata, key)
 	}
 	delete(kept.CurrencyOptions, kept.GetCurrency())
-	r.eff.Product.Prices = append(r.eff.GetProduct().GetPrices(), kept)
-	r.out.Decisions = append(r.out.Decisions, Decision{
+	r.effective.Product.Prices = append(r.effective.GetProduct().GetPrices(), kept)
+	r.result.Decisions = append(r.result.Decisions, Decision{
 		Difference{
 			Kind:    ArchivedInCatalog,
 			Field:   priceField(id, "active"),
@@ -410,117 +417,46 @@ func (r *resolver) keepUnwanted(id string) {
 	})
 }
 
-// dropInvalid wants a price as the catalog has it where Stripe's values would make one that breaks Stripe's rules.
+// dropInvalid restores the catalog's price where Stripe's values would make one that breaks Stripe's rules.
 func (r *resolver) dropInvalid() {
-	if len(r.out.Decisions) == 0 {
+	if len(r.result.Decisions) == 0 {
 		return
 	}
 	r.dropTakenKeys()
-	for i, p := range r.eff.GetProduct().GetPrices() {
-		original := priceOf(r.desired.GetProduct(), p.GetId())
+	for i, p := range r.effective.GetProduct().GetPrices() {
+		original := priceByID(r.desired.GetProduct(), p.GetId())
 		if v := (&validator{}); original != nil && !proto.Equal(original, p) {
 			if v.price("", p); len(v.violations) > 0 {
-				r.eff.Product.Prices[i] = proto.CloneOf(original)
-				r.out.Decisions = slices.DeleteFunc(r.out.Decisions,
+				r.effective.Product.Prices[i] = proto.CloneOf(original)
+				r.result.Decisions = slices.DeleteFunc(r.result.Decisions,
 					func(d Decision) bool { return d.Price == p.GetId() })
 			}
 		}
 	}
 }
 
-// dropTakenKeys wants a lookup key as the catalog has it where the one that would stay is that of another price.
+// dropTakenKeys restores the catalog's lookup key where the one that would stay belongs to another price.
 func (r *resolver) dropTakenKeys() {
-	prices := r.eff.GetProduct().GetPrices()
+	prices := r.effective.GetProduct().GetPrices()
 	for _, p := range prices {
-		original := priceOf(r.desired.GetProduct(), p.GetId())
+		original := priceByID(r.desired.GetProduct(), p.GetId())
 		taken := slices.ContainsFunc(prices, func(other *catalogv1.Price) bool {
 			return other.GetId() != p.GetId() && LookupKey(other) == LookupKey(p)
 		})
 		if field := priceField(p.GetId(), "lookup_key"); original != nil && taken &&
 			p.GetLookupKey() != original.GetLookupKey() {
 			p.LookupKey = original.GetLookupKey()
-			r.out.Decisions = slices.DeleteFunc(r.out.Decisions, func(d Decision) bool { return d.Field == field })
+			r.result.Decisions = slices.DeleteFunc(r.result.Decisions,
+				func(d Decision) bool { return d.Field == field })
 		}
 	}
 }
 
-func priceOf(p *catalogv1.Product, id string) *catalogv1.Price {
+func priceByID(p *catalogv1.Product, id string) *catalogv1.Price {
 	for _, price := range p.GetPrices() {
 		if price.GetId() == id {
 			return price
 		}
 	}
 	return nil
-}
-
-// Agree records, in place, what both sides hold of the fields that the policy does not simply have overwritten, where
-// they agree. Push calls it in the write that ends a pass.
-func Agree(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
-	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil {
-		observed.Agreed = nil
-		return
-	}
-	r := newResolver(policy, desired, observed, Exceptions{})
-	r.all = true
-	next := &catalogv1.Agreed{FieldsKept: policy.kept}
-	r.eachField(func(f boundField) {
-		base, known := r.base(f.name)
-		entry := noted(f, base)
-		if f.catalog == f.stripe || !known {
-			// What differs and was not known counts from now.
-			entry.Catalog, entry.Stripe, entry.Newer, entry.NewerAt = hash(f.catalog), hash(f.stripe), 0, 0
-		}
-		next.Fields = appendEntry(next.GetFields(), entry)
-	})
-	slices.SortFunc(next.Fields,
-		func(a, b *catalogv1.AgreedField) int { return strings.Compare(a.GetField(), b.GetField()) })
-	observed.Agreed = next
-}
-
-// RecordStripeEdits records, in place, since when Stripe has values that are not the agreed ones: a write of
-// Driftless's own must not make them look younger. Push calls it in the write that plans a pass.
-func RecordStripeEdits(policy *Policy, desired *catalogv1.ProductChange, observed *catalogv1.Observed) {
-	if policy.plain() || desired.GetProduct() == nil || observed.GetProduct() == nil ||
-		observed.GetAgreed().GetFieldsKept() != policy.kept {
-		return
-	}
-	r := newResolver(policy, desired, observed, Exceptions{})
-	r.all = true
-	next := &catalogv1.Agreed{FieldsKept: policy.kept}
-	seen := map[string]bool{}
-	r.eachField(func(f boundField) {
-		base, _ := r.base(f.name)
-		seen[f.name] = true
-		next.Fields = appendEntry(next.GetFields(), noted(f, base))
-	})
-	for _, f := range observed.GetAgreed().GetFields() {
-		if !seen[f.GetField()] {
-			next.Fields = append(next.Fields, f)
-		}
-	}
-	slices.SortFunc(next.Fields,
-		func(a, b *catalogv1.AgreedField) int { return strings.Compare(a.GetField(), b.GetField()) })
-	observed.Agreed = next
-}
-
-// noted is the entry of a field with Stripe's newest value in it.
-func noted(f boundField, base *catalogv1.AgreedField) *catalogv1.AgreedField {
-	entry := &catalogv1.AgreedField{
-		Field:   f.name,
-		Catalog: base.GetCatalog(),
-		Stripe:  base.GetStripe(),
-		Newer:   base.GetNewer(),
-		NewerAt: base.GetNewerAt(),
-	}
-	if now := hash(f.stripe); now != entry.GetStripe() && now != entry.GetNewer() {
-		entry.Newer, entry.NewerAt = now, f.at
-	}
-	return entry
-}
-
-func appendEntry(entries []*catalogv1.AgreedField, e *catalogv1.AgreedField) []*catalogv1.AgreedField {
-	if e.GetCatalog() == 0 && e.GetStripe() == 0 && e.GetNewer() == 0 {
-		return entries
-	}
-	return append(entries, e)
 }

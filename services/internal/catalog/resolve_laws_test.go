@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-func TestCompareFindsSomethingExactlyWhenDiffDoes(t *testing.T) {
+func TestCompare_IsEmptyExactlyWhenDiffIs(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -35,7 +35,7 @@ func TestCompareFindsSomethingExactlyWhenDiffDoes(t *testing.T) {
 	})
 }
 
-// ruleFields are those for which a policy is drawn.
+// ruleFields are the fields that get random rules.
 var ruleFields = []string{
 	"active", "default_price", "description", "images", "marketing_features", "metadata", "metadata.size",
 	"metadata.c*", "name",
@@ -63,13 +63,13 @@ func policy(t *rapid.T) *catalog.Policy {
 	return p
 }
 
-// sides is a catalog and a Stripe account under a policy, with what push keeps of them.
+// sides is a catalog and a Stripe account under a policy, with the state that push records.
 type sides struct {
 	stripe *catalogtest.Stripe
 	change *catalogv1.ProductChange
 	policy *catalog.Policy
 	agreed *catalogv1.Agreed
-	// applied is the newest version that push is done with.
+	// applied is the latest version that push has completed.
 	version, applied uint64
 }
 
@@ -102,7 +102,7 @@ func (s *sides) push(t require.TestingT) []catalog.Step {
 	return steps
 }
 
-// drawSides draws a past in which both sides were edited and push came by now and then.
+// drawSides generates a history in which both sides were edited and push ran sometimes.
 func drawSides(t *rapid.T, p *catalog.Policy) *sides {
 	s := &sides{stripe: &catalogtest.Stripe{}, policy: p}
 	s.edit(catalogtest.Change(productID).Draw(t, "first"), 1_700_000_000)
@@ -119,7 +119,7 @@ func drawSides(t *rapid.T, p *catalog.Policy) *sides {
 	return s
 }
 
-func TestWithoutAPolicyEverythingIsRepaired(t *testing.T) {
+func TestResolve_RepairsEverythingWithoutPolicy(t *testing.T) {
 	t.Parallel()
 	none, err := catalog.NewPolicy(catalog.Repair, nil)
 	require.NoError(t, err)
@@ -139,7 +139,7 @@ func TestWithoutAPolicyEverythingIsRepaired(t *testing.T) {
 	})
 }
 
-func TestAPassUnderAPolicySettlesWhatItMayAndTouchesNothingElse(t *testing.T) {
+func TestResolve_PassChangesOnlyAllowedFields(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSides(t, policy(t))
@@ -169,7 +169,7 @@ func TestAPassUnderAPolicySettlesWhatItMayAndTouchesNothingElse(t *testing.T) {
 	})
 }
 
-func TestWhatIsWrittenBackDiffersNoMore(t *testing.T) {
+func TestTakeFromStripe_LeavesNoDifference(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSides(t, policy(t))
@@ -190,7 +190,7 @@ func TestWhatIsWrittenBackDiffersNoMore(t *testing.T) {
 			taken, written := catalog.TakeFromStripe(s.change, o, fields)
 			require.ElementsMatch(t, fields, written)
 			if len(catalog.Validate(taken)) > 0 {
-				// Reconciliation leaves it to a person.
+				// Reconciliation leaves this to an operator.
 				break
 			}
 			next := proto.CloneOf(s.change)
@@ -205,7 +205,7 @@ func TestWhatIsWrittenBackDiffersNoMore(t *testing.T) {
 	})
 }
 
-func TestWhatStripeOwnsIsNeverOverwritten(t *testing.T) {
+func TestResolve_NeverOverwritesStripesFields(t *testing.T) {
 	t.Parallel()
 	owned := []string{"description", "metadata.size", "prices.nickname", "name"}
 	rules := map[string]catalog.Rule{}
@@ -223,7 +223,7 @@ func TestWhatStripeOwnsIsNeverOverwritten(t *testing.T) {
 				case step.Kind == catalog.UpdateProduct:
 					require.NotContains(t, []string{"description", "name", "metadata[size]"}, param.Name)
 				case step.Kind == catalog.UpdatePrice && step.StripePriceID != "" && param.Name == "nickname":
-					// Only a price that takes another's place gets that one's name.
+					// Only a price that replaces another one gets its name.
 					require.True(t,
 						slices.ContainsFunc(o.GetPrices(),
 							func(h *catalogv1.ObservedPrice) bool { return h.GetPrice().GetNickname() == param.Value }))
@@ -233,7 +233,7 @@ func TestWhatStripeOwnsIsNeverOverwritten(t *testing.T) {
 	})
 }
 
-func TestFieldsThatAreLeftAreLeft(t *testing.T) {
+func TestResolve_LeavesExceptions(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -250,7 +250,7 @@ func TestFieldsThatAreLeftAreLeft(t *testing.T) {
 			strings.HasSuffix(d.Field, "metadata."+catalog.AbsenceMarker) || d.Kind == catalog.PriceStructure ||
 			d.Kind == catalog.WrongDefaultPrice && len(found) > 1 ||
 			slices.Contains(change.GetUnmanagedFields(), "prices.active") {
-			// The default must move off a price that is archived; what is not Driftless's cannot be left either.
+			// The default must move off an archived price, and a price of others cannot be an exception.
 			return
 		}
 		r := catalog.Resolve(nil, change, observed, catalog.Exceptions{Leave: []string{d.Field}})

@@ -6,26 +6,26 @@ import (
 	"strings"
 )
 
-// maxPath is how deep Stripe's parameters go: default_price_data[currency_options][eur][tiers][0][unit_amount].
-const maxPath = 6
+// maxPathDepth is the depth of Stripe's parameters: default_price_data[currency_options][eur][tiers][0][unit_amount].
+const maxPathDepth = 6
 
-// setting is one value that a call gives an object, by the path to it: {"recurring", "interval"}. Parameters and the
-// texts of differences are both written from it. Settings can be compared.
+// setting is one value that a call gives an object, with the path to it: {"recurring", "interval"}. Parameters and the
+// texts of differences are rendered from settings. Settings are comparable.
 type setting struct {
-	path  [maxPath]string
+	path  [maxPathDepth]string
 	value string
 	// priceRef is Param.PriceRef.
 	priceRef string
 }
 
-// set makes a setting. Empty names at the end of the path are left out.
-func set(value string, path ...string) setting {
+// newSetting returns a setting. It leaves out empty names at the end of the path.
+func newSetting(value string, path ...string) setting {
 	s := setting{value: value}
 	copy(s.path[:], path)
 	return s
 }
 
-// names is the path without what is empty.
+// names returns the path without empty names.
 func (s setting) names() []string {
 	if i := slices.Index(s.path[:], ""); i >= 0 {
 		return s.path[:i]
@@ -33,10 +33,10 @@ func (s setting) names() []string {
 	return s.path[:]
 }
 
-func (s setting) is(path ...string) bool { return slices.Equal(s.names(), path) }
+func (s setting) hasPath(path ...string) bool { return slices.Equal(s.names(), path) }
 
-// within is the setting as a part of another field.
-func (s setting) within(field string) setting {
+// nestedIn returns the setting as a part of another field.
+func (s setting) nestedIn(field string) setting {
 	out := setting{value: s.value, priceRef: s.priceRef}
 	out.path[0] = field
 	copy(out.path[1:], s.names())
@@ -53,7 +53,8 @@ func (s setting) param() Param {
 	return Param{Name: name, Value: s.value, PriceRef: s.priceRef}
 }
 
-// field is the field of the setting, as differences name it: a key of metadata and a currency are fields of their own.
+// field returns the field of the setting as differences name it. A key of metadata and a currency are fields of their
+// own.
 func (s setting) field() string {
 	if s.path[0] == "metadata" || s.path[0] == "currency_options" {
 		return s.path[0] + "." + s.path[1]
@@ -61,7 +62,7 @@ func (s setting) field() string {
 	return s.path[0]
 }
 
-// valueText writes a value as text: "a", "a, b" or "x=a, y=b". The first names of the paths are those of the field.
+// valueText writes a value as text: "a", "a, b" or "x=a, y=b". The first names of each path are those of the field.
 func valueText(settings []setting, first int) string {
 	parts := make([]string, 0, len(settings))
 	for _, s := range settings {
@@ -83,15 +84,15 @@ func isIndex(name string) bool {
 	return err == nil
 }
 
-// settingGroup is what a step sets of one field.
+// settingGroup is everything that a step sets of one field.
 type settingGroup struct {
-	// name is Stripe's of the parameter, field that of differences.
+	// name is Stripe's name of the parameter. field is the name in differences.
 	name, field string
 	settings    []setting
 }
 
-// grouped puts settings of one field together that stand beside each other.
-func grouped(settings []setting) []settingGroup {
+// groupByField groups adjacent settings of the same field.
+func groupByField(settings []setting) []settingGroup {
 	var out []settingGroup
 	for _, s := range settings {
 		if last := len(out) - 1; last >= 0 && out[last].field == s.field() {
@@ -103,7 +104,7 @@ func grouped(settings []setting) []settingGroup {
 	return out
 }
 
-// text writes the value of the group's field.
+// text returns the value of the group's field as text.
 func (g settingGroup) text() string {
 	if g.field != g.name {
 		return valueText(g.settings, 2)
@@ -111,14 +112,14 @@ func (g settingGroup) text() string {
 	return valueText(g.settings, 1)
 }
 
-// draft is a step before its parameters are written.
+// draft is a step together with the settings from which its parameters are rendered.
 type draft struct {
 	Step
 	settings []setting
 }
 
-// drafted is a step with the settings of its call, in the order of the names of their parameters.
-func drafted(step Step, settings []setting) draft {
+// newDraft returns a step with the settings of its call, in the order of their parameters' names.
+func newDraft(step Step, settings []setting) draft {
 	type written struct {
 		setting setting
 		param   Param
@@ -136,9 +137,9 @@ func drafted(step Step, settings []setting) draft {
 	return d
 }
 
-// gives returns the value that a draft gives a field.
-func (d draft) gives(path ...string) (value string, ok bool) {
-	i := slices.IndexFunc(d.settings, func(s setting) bool { return s.is(path...) })
+// value returns the value that a draft sets a field to.
+func (d draft) value(path ...string) (value string, ok bool) {
+	i := slices.IndexFunc(d.settings, func(s setting) bool { return s.hasPath(path...) })
 	if i < 0 {
 		return "", false
 	}

@@ -12,7 +12,7 @@ import (
 // StepKind is one of Stripe's operations on products and prices.
 type StepKind string
 
-// The operations Driftless uses. Prices and products are never deleted: Stripe refuses it once a price exists.
+// The operations that Driftless uses. It never deletes prices and products: Stripe refuses that once a price exists.
 const (
 	CreateProduct StepKind = "create_product"
 	UpdateProduct StepKind = "update_product"
@@ -23,27 +23,27 @@ const (
 // Param is one parameter of a call, in Stripe's form encoding: "recurring[interval]" = "month".
 type Param struct {
 	Name, Value string
-	// PriceRef, if set, names the catalog price whose Stripe id is the value; that id may come to be only in an
-	// earlier step.
+	// PriceRef, if set, names the catalog price whose Stripe id is the value. An earlier step may only create that
+	// price.
 	PriceRef string
 }
 
-// Step is one call to Stripe. Steps are applied in the order in which Diff gives them.
+// Step is one call to Stripe. Steps are applied in the order in which Diff returns them.
 type Step struct {
 	Kind      StepKind
 	ProductID string
-	// StripeProductID is Stripe's id of the product; empty if it is ProductID.
+	// StripeProductID is Stripe's id of the product. It is empty if it equals ProductID.
 	StripeProductID string
-	// PriceID is the catalog's id of the price concerned: of a CreateProduct, that of the default price that it makes
-	// as well; else empty for product steps.
+	// PriceID is the catalog's id of the price concerned. For CreateProduct it is the default price that the call also
+	// creates. Otherwise it is empty for steps of a product.
 	PriceID string
-	// StripePriceID is Stripe's; only for UpdatePrice, and empty there if an earlier step makes the price.
+	// StripePriceID is Stripe's id of the price. Only UpdatePrice has it, unless an earlier step creates the price.
 	StripePriceID string
-	// Params in ascending order of their names.
+	// Params are in ascending order of their names.
 	Params []Param
-	// ManagedMetadata are the metadata keys of the object that are Driftless's once the step is done.
+	// ManagedMetadata are the object's metadata keys that Driftless manages once the step is done.
 	ManagedMetadata []string
-	// PriceMetadata are those keys of the default price that a CreateProduct makes as well.
+	// PriceMetadata are the same keys of the default price that a CreateProduct also creates.
 	PriceMetadata []string
 }
 
@@ -57,10 +57,10 @@ func (s Step) Param(name string) (value string, ok bool) {
 	return "", false
 }
 
-// StripeProduct is Stripe's id of the product.
+// StripeProduct returns Stripe's id of the product.
 func (s Step) StripeProduct() string { return cmp.Or(s.StripeProductID, s.ProductID) }
 
-// String says what the step does, in words: "create price pro-monthly".
+// String describes the step in words: "create price pro-monthly".
 func (s Step) String() string {
 	switch s.Kind {
 	case CreateProduct, UpdateProduct:
@@ -88,13 +88,13 @@ func (s Step) String() string {
 	}
 }
 
-// KeyPrefix begins every idempotency key that Driftless makes: an event naming such a key is the echo of a call
-// of ours.
+// KeyPrefix begins every idempotency key that Driftless makes. An event with such a key is the echo of a call of
+// Driftless.
 const KeyPrefix = "driftless-"
 
-// IdempotencyKey identifies the step to Stripe: the same for every attempt, message and process that wants this
-// step on an object of this generation, and different once a call on the product has been settled. It has no
-// other inputs, so that a lost response is answered from Stripe's memory instead of being executed again.
+// IdempotencyKey identifies the step to Stripe. It is the same for every attempt, message and process that wants this
+// step on an object of this generation. It differs once a call on the product has a known outcome. It has no other
+// inputs, so Stripe replays a lost response instead of executing the call again.
 func (s Step) IdempotencyKey(account string, generation uint64) string {
 	h := sha256.New()
 	for _, part := range []string{

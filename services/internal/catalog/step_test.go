@@ -12,10 +12,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-func TestEqualStepsHaveEqualKeysAndDifferentStepsDifferentOnes(t *testing.T) {
+func TestIdempotencyKey_IsEqualForEqualStepsOnly(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		// Words that could run into one another if they were only strung together.
+		// These words could be confused if they were concatenated without their lengths.
 		word := rapid.SampledFrom([]string{"", "a", "b", "ab", "a:b", "1:a", "1:a,", "a=b", "a=1:b/0:", ","})
 		type call struct {
 			step       catalog.Step
@@ -52,7 +52,7 @@ func TestEqualStepsHaveEqualKeysAndDifferentStepsDifferentOnes(t *testing.T) {
 					c.generation,
 				})
 			if other, ok := seen[key]; ok {
-				require.Equal(t, other, content, "two calls have one key")
+				require.Equal(t, other, content, "two calls have the same key")
 			}
 			seen[key] = content
 		}
@@ -64,7 +64,7 @@ func TestEqualStepsHaveEqualKeysAndDifferentStepsDifferentOnes(t *testing.T) {
 	})
 }
 
-func TestKeysOfAPlanDifferFromEachOtherAndFromTheNextGenerations(t *testing.T) {
+func TestIdempotencyKey_DiffersWithinPlanAndByGeneration(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -80,7 +80,7 @@ func TestKeysOfAPlanDifferFromEachOtherAndFromTheNextGenerations(t *testing.T) {
 	})
 }
 
-func TestAKeyIsForOneStepOnly(t *testing.T) {
+func TestIdempotencyKey_DependsOnEveryPart(t *testing.T) {
 	t.Parallel()
 	step := catalog.Step{
 		Kind: catalog.UpdatePrice, ProductID: "pro", PriceID: "monthly", StripePriceID: "price_1",
@@ -89,7 +89,7 @@ func TestAKeyIsForOneStepOnly(t *testing.T) {
 	key := step.IdempotencyKey("default", 7)
 	require.Equal(t, "driftless-"+strings.TrimPrefix(key, "driftless-"), key)
 
-	t.Run("what is recorded after the call is no part of the call", func(t *testing.T) {
+	t.Run("the managed metadata is not part of the key", func(t *testing.T) {
 		t.Parallel()
 		same := step
 		same.ManagedMetadata, same.PriceMetadata = nil, []string{"size"}
@@ -117,7 +117,7 @@ func TestAKeyIsForOneStepOnly(t *testing.T) {
 	require.NotEqual(t, key, step.IdempotencyKey("eu", 7))
 }
 
-func TestStepInWords(t *testing.T) {
+func TestStep_String(t *testing.T) {
 	t.Parallel()
 	active := func(v string) []catalog.Param { return []catalog.Param{{Name: "active", Value: v}} }
 	for want, step := range map[string]catalog.Step{

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// PartType is what a part of a structure holds.
+// PartType is the type of a part of a structure.
 type PartType int
 
 // The types of parts.
@@ -21,11 +21,11 @@ const (
 	PartWhole
 )
 
-// Part is one part of a structure, under Stripe's name, which is that of the contract.
+// Part is one part of a structure. Its name is Stripe's, and that of the contract.
 type Part struct {
 	Name string
 	Type PartType
-	// Optional: a structure without it is written without it. Other parts are always written.
+	// Optional means that a structure without the part is written without it. Other parts are always written.
 	Optional bool
 	// Lenient: a side that does not have it says nothing about it, and then the two sides do not differ in it. An empty
 	// value that is there is a value.
@@ -36,8 +36,8 @@ type Part struct {
 	Default string
 }
 
-// structures are the structures whose parts are texts and numbers, by the field that holds them. Everything that reads
-// or writes them goes by this table: the parameters of Stripe, its answers, JSON in the operator's columns and the
+// structures are the structures whose parts are texts and numbers, by the field that contains them. Everything that
+// reads or writes them uses this table: Stripe's parameters and answers, JSON in the operator's columns, and the
 // built-in tables. Tiers, currency options and custom amounts have rules of their own.
 var structures = map[string][]Part{
 	"package_dimensions": {
@@ -68,11 +68,11 @@ var structures = map[string][]Part{
 	},
 }
 
-// Parts returns the parts of the structure in a field, in the order in which they are written; nil if the field holds
-// none, or one with rules of its own. The caller must not change them.
+// Parts returns the parts of the structure in a field, in the order in which they are written. It returns nil if the field
+// contains none, or one with rules of its own. The caller must not change them.
 func Parts(field string) []Part { return structures[field] }
 
-// Text returns a part of a structure as text, "" for one that is not given. A whole number that is 0 is not given.
+// Text returns a part of a structure as text, or "" if the part is not given. A whole number of 0 counts as not given.
 func (p Part) Text(structure proto.Message) string {
 	m := structure.ProtoReflect()
 	field := m.Descriptor().Fields().ByName(protoreflect.Name(p.Name))
@@ -85,7 +85,7 @@ func (p Part) Text(structure proto.Message) string {
 	return m.Get(field).String()
 }
 
-// Limit is the largest number that a whole part can hold.
+// Limit returns the largest number that a whole part can hold.
 func (p Part) Limit(structure proto.Message) uint64 {
 	field := structure.ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(p.Name))
 	if field.Kind() == protoreflect.Uint32Kind {
@@ -94,13 +94,13 @@ func (p Part) Limit(structure proto.Message) uint64 {
 	return 1<<64 - 1
 }
 
-// SetText gives a structure a text or decimal.
+// SetText sets a text or decimal part of a structure.
 func (p Part) SetText(structure proto.Message, text string) {
 	m := structure.ProtoReflect()
 	m.Set(m.Descriptor().Fields().ByName(protoreflect.Name(p.Name)), protoreflect.ValueOfString(text))
 }
 
-// SetWhole gives a structure a whole number, which must be at most Limit.
+// SetWhole sets a whole number of a structure. n must be at most Limit.
 func (p Part) SetWhole(structure proto.Message, n uint64) {
 	m := structure.ProtoReflect()
 	field := m.Descriptor().Fields().ByName(protoreflect.Name(p.Name))
@@ -111,8 +111,8 @@ func (p Part) SetWhole(structure proto.Message, n uint64) {
 	m.Set(field, protoreflect.ValueOfUint64(n))
 }
 
-// writeStructure writes a structure as the settings that would give it to an object.
-func writeStructure(field string, structure proto.Message) []setting {
+// structureSettings returns the settings that would give the structure to an object.
+func structureSettings(field string, structure proto.Message) []setting {
 	parts := structures[field]
 	out := make([]setting, 0, len(parts))
 	for _, part := range parts {
@@ -123,7 +123,7 @@ func writeStructure(field string, structure proto.Message) []setting {
 		if text == "" && part.Type == PartWhole {
 			text = "0"
 		}
-		out = append(out, set(text, field, part.Name))
+		out = append(out, newSetting(text, field, part.Name))
 	}
 	return out
 }

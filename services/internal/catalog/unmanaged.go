@@ -8,17 +8,17 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// leaveUnmanaged returns what the catalog wants of a price once the fields that are not Driftless's are given the
-// values that Stripe holds. So a price is found to differ in managed fields only, and one that takes another's
-// place, because its amount changed, goes on being what somebody made of that one in Stripe.
+// leaveUnmanaged returns the price that the catalog wants, with Stripe's values in the fields that Driftless does not
+// manage. So only managed fields of the price can differ. A price that replaces another one, because its amount
+// changed, takes over these values.
 func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 	if !d.someUnmanaged {
 		return want
 	}
 	want = proto.CloneOf(want)
 	held := &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}
-	for _, h := range d.held {
-		// The first one stands for the catalog's price: see preference.
+	for _, h := range d.observedPrices {
+		// The first one represents the catalog's price: see preference.
 		if h.GetPrice().GetId() == want.GetId() {
 			held = h.GetPrice()
 			d.keepIdentity(want, held)
@@ -49,9 +49,9 @@ func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 	return want
 }
 
-// keepIdentity gives a wanted price the unmanaged ones of the held price's fields that Stripe never changes, and
-// its currency options, which must fit them. Where the mixture would break Stripe's rules, the catalog's price is
-// wanted as it is.
+// keepIdentity copies unmanaged fields that Stripe never changes from the held price to the wanted one, and its
+// currency options, which must fit them. If the mixture would break Stripe's rules, the catalog's price is wanted
+// unchanged.
 func (d *differ) keepIdentity(want, held *catalogv1.Price) {
 	mixed := proto.CloneOf(want)
 	for _, f := range priceTable {
@@ -59,8 +59,8 @@ func (d *differ) keepIdentity(want, held *catalogv1.Price) {
 			copyField(mixed, held, f.Name)
 		}
 	}
-	// An amount is given in one of several fields: it is unmanaged if neither the field that the catalog gives it in
-	// nor the one that Stripe has it in is Driftless's.
+	// One of several fields contains the amount. The amount is unmanaged if Driftless manages neither the catalog's
+	// field nor Stripe's.
 	if !d.managesAmount(want) && !d.managesAmount(held) {
 		for _, f := range priceTable {
 			if f.priced {

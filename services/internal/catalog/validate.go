@@ -16,14 +16,14 @@ import (
 type Violation struct {
 	// Field is a path in Stripe's names: prices["mug-eur"].currency.
 	Field string
-	// Message says what the field must be.
+	// Message states what the field must be.
 	Message string
 }
 
 func (v Violation) String() string { return v.Field + ": " + v.Message }
 
-// PricePath is the path of one of a product's prices: it names the price by its id, which says more to the reader of a
-// message than its position. A price without an id is named by its position.
+// PricePath returns the path of one of a product's prices. It names the price by its id, which helps the reader of a
+// message more than its position. A price without an id is named by its position.
 func PricePath(p *catalogv1.Product, i int) string {
 	if i < len(p.GetPrices()) && p.GetPrices()[i].GetId() != "" {
 		return fmt.Sprintf("prices[%q]", Abridged(p.GetPrices()[i].GetId()))
@@ -31,20 +31,21 @@ func PricePath(p *catalogv1.Product, i int) string {
 	return fmt.Sprintf("prices[%d]", i)
 }
 
-// MaxViolations is how many are collected: nobody reads on after so many. Collection ends with the first one beyond.
+// MaxViolations limits the violations that are collected, since nobody reads more. Collection ends with the first one
+// beyond the limit.
 const MaxViolations = 100
 
-// MaxParts is how many tiers and currency options a price may have in all. Stripe has 135 currencies; it does not say
-// how many tiers a price may have.
+// MaxParts is the maximum number of tiers and currency options of a price together. Stripe has 135 currencies, and does
+// not document how many tiers a price may have.
 const MaxParts = 5000
 
-// longestShown is how many characters of a value are shown in a message: as many as an id may have.
-const longestShown = 255
+// maxShownCharacters is the maximum number of characters of a value in a message: the maximum length of an id.
+const maxShownCharacters = 255
 
-// Abridged is a value for a message: its beginning if it is longer than an id may be.
-func Abridged(s string) string { return AbridgedTo(s, longestShown) }
+// Abridged returns a value for a message. It cuts a value that is longer than an id may be.
+func Abridged(s string) string { return AbridgedTo(s, maxShownCharacters) }
 
-// AbridgedTo is the first so many characters of a text that has more.
+// AbridgedTo returns a text, cut after the given number of characters.
 func AbridgedTo(s string, characters int) string {
 	n := 0
 	for i := range s {
@@ -56,7 +57,7 @@ func AbridgedTo(s string, characters int) string {
 	return s
 }
 
-// Oversized are the lists of a product that are so long that nothing else is looked at.
+// Oversized returns a violation for each list of a product that is too long for any other check.
 func Oversized(p *catalogv1.Product) []Violation {
 	v := &validator{}
 	most := func(path string, n, limit int, what string) {
@@ -68,7 +69,7 @@ func Oversized(p *catalogv1.Product) []Violation {
 	most("marketing_features", len(p.GetMarketingFeatures()), 15, "items")
 	most("metadata", len(p.GetMetadata()), 50, "keys")
 	for i, price := range p.GetPrices() {
-		if v.full() {
+		if v.isFull() {
 			break
 		}
 		most(PricePath(p, i)+".metadata", len(price.GetMetadata()), 49, "keys")
@@ -76,27 +77,27 @@ func Oversized(p *catalogv1.Product) []Violation {
 		for _, option := range price.GetCurrencyOptions() {
 			parts += len(option.GetTiers())
 		}
-		most(PricePath(p, i), parts, MaxParts, "tiers and currency options in all")
+		most(PricePath(p, i), parts, MaxParts, "tiers and currency options together")
 	}
 	return v.violations
 }
 
-// Validate checks what the annotations of the contract cannot say: rules between fields, currencies, tiers. It
-// assumes nothing about the annotations having been checked. It returns at most MaxViolations and one.
+// Validate checks rules that the annotations of the contract cannot express: rules between fields, currencies, tiers.
+// It does not assume that the annotations were checked. It returns at most MaxViolations+1 violations.
 func Validate(p *catalogv1.Product) []Violation {
 	v := &validator{}
 	if d := p.GetStatementDescriptor(); d != "" &&
 		!strings.ContainsFunc(d, func(r rune) bool { return r <= unicode.MaxASCII && unicode.IsLetter(r) }) {
-		v.add("statement_descriptor", "must hold at least one Latin letter")
+		v.add("statement_descriptor", "must contain at least one Latin letter")
 	}
-	// How often each is used. It is told once, however often that is.
+	// How often each id and key is used. Each repetition is reported once.
 	ids, keys := map[string]int{}, map[string]int{}
 	defaultOK := p.GetDefaultPrice() == ""
 	for i, price := range p.GetPrices() {
 		if price.GetId() == p.GetDefaultPrice() && (price.Active == nil || price.GetActive()) {
 			defaultOK = true
 		}
-		if v.full() {
+		if v.isFull() {
 			continue
 		}
 		path := PricePath(p, i)
@@ -118,10 +119,10 @@ func Validate(p *catalogv1.Product) []Violation {
 
 type validator struct{ violations []Violation }
 
-func (v *validator) full() bool { return len(v.violations) > MaxViolations }
+func (v *validator) isFull() bool { return len(v.violations) > MaxViolations }
 
 func (v *validator) add(field, message string) {
-	if v.full() {
+	if v.isFull() {
 		return
 	}
 	v.violations = append(v.violations, Violation{field, message})
@@ -142,7 +143,7 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 			v.add(path+".transform_quantity", "cannot be combined with tiers")
 		}
 		if p.GetRecurring() == nil {
-			v.add(path+".recurring", "must be given when tiers are: Stripe makes no one-time price with tiers")
+			v.add(path+".recurring", "must be given with tiers: Stripe does not create one-time prices with tiers")
 		}
 		v.tiers(path+".tiers", p.GetTiers())
 	} else if p.GetTiersMode() != "" {
@@ -154,7 +155,7 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 	}
 	v.custom(path+".custom_unit_amount", p.GetCustomUnitAmount())
 	for _, code := range slices.Sorted(maps.Keys(p.GetCurrencyOptions())) {
-		if v.full() {
+		if v.isFull() {
 			return
 		}
 		option, path := p.GetCurrencyOptions()[code], path+".currency_options."+Abridged(code)
@@ -174,8 +175,8 @@ func (v *validator) price(path string, p *catalogv1.Price) {
 	}
 }
 
-// currency checks the syntax only: which currencies there are is for Stripe to say. Libraries' tables of ISO 4217 lag
-// behind it (XCG, SLE), and Stripe has codes that are not of ISO 4217 (usdc).
+// currency checks the syntax only, and leaves the list of currencies to Stripe. Libraries' tables of ISO 4217 are older
+// than Stripe's (XCG, SLE), and Stripe has codes that ISO 4217 lacks (usdc).
 func (v *validator) currency(path, code string) {
 	if len(code) < 3 || len(code) > 8 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyz") != "" {
 		v.add(path, fmt.Sprintf("must be a currency code of 3 to 8 letters in lower case, such as eur, not %q",
@@ -183,7 +184,7 @@ func (v *validator) currency(path, code string) {
 	}
 }
 
-// oneAmount checks a price or one of its currency options.
+// oneAmount checks the amount of a price or of one of its currency options.
 func (v *validator) oneAmount(path string, p interface {
 	GetUnitAmount() string
 	GetUnitAmountDecimal() string
@@ -205,16 +206,17 @@ func (v *validator) oneAmount(path string, p interface {
 	}
 }
 
-// longestRecurrence is how far apart Stripe lets two payments lie.
-var longestRecurrence = map[string]uint32{"day": 1095, "week": 156, "month": 36, "year": 3}
+// maxIntervalCount is the maximum interval that Stripe allows between two payments.
+var maxIntervalCount = map[string]uint32{"day": 1095, "week": 156, "month": 36, "year": 3}
 
 func (v *validator) recurring(path string, r *catalogv1.Recurring) {
 	if r == nil {
 		return
 	}
-	if limit, known := longestRecurrence[r.GetInterval()]; known && r.GetIntervalCount() > limit {
+	if limit, known := maxIntervalCount[r.GetInterval()]; known && r.GetIntervalCount() > limit {
 		v.add(path+".recurring.interval_count",
-			fmt.Sprintf("must be at most %d for interval %s: three years in all", limit, r.GetInterval()))
+			fmt.Sprintf("must be at most %d for interval %s: Stripe allows at most three years", limit,
+				r.GetInterval()))
 	}
 	if r.GetMeter() != "" && r.GetUsageType() != "metered" {
 		v.add(path+".recurring.usage_type", "must be metered when a meter is given")
@@ -225,7 +227,7 @@ func (v *validator) recurring(path string, r *catalogv1.Recurring) {
 		v.add(path+".recurring.aggregate_usage", "must be empty unless usage_type is metered")
 	case r.GetMeter() != "":
 		v.add(path+".recurring.aggregate_usage",
-			"must be empty when a meter is given: the meter says how usage is aggregated")
+			"must be empty when a meter is given: the meter defines how usage is aggregated")
 	}
 }
 
@@ -235,7 +237,7 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 	}
 	previous := decimal.Zero
 	for i, t := range tiers {
-		if v.full() {
+		if v.isFull() {
 			return
 		}
 		path := fmt.Sprintf("%s[%d]", path, i)
@@ -244,11 +246,11 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 		case last && t.GetUpTo() != "":
 			v.add(path+".up_to", "must be empty on the last tier: it has no end")
 		case !last && t.GetUpTo() == "":
-			v.add(path+".up_to", "may be empty on the last tier only")
+			v.add(path+".up_to", "may be empty only on the last tier")
 		case !last:
-			upTo, ok := number(t.GetUpTo())
+			upTo, ok := parseDecimal(t.GetUpTo())
 			if !ok || !upTo.GreaterThan(previous) {
-				v.add(path+".up_to", "must be greater than the tier before")
+				v.add(path+".up_to", "must be greater than that of the previous tier")
 			}
 			previous = upTo
 		}
@@ -265,10 +267,10 @@ func (v *validator) tiers(path string, tiers []*catalogv1.PriceTier) {
 }
 
 func (v *validator) custom(path string, c *catalogv1.CustomUnitAmount) {
-	// A bound that is not given, or is no number, bounds nothing.
+	// A bound that is missing or not a number limits nothing.
 	above := func(a, b string) bool {
-		x, ok1 := number(a)
-		y, ok2 := number(b)
+		x, ok1 := parseDecimal(a)
+		y, ok2 := parseDecimal(b)
 		return ok1 && ok2 && x.GreaterThan(y)
 	}
 	if above(c.GetMinimum(), c.GetMaximum()) {

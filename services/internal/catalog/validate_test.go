@@ -16,7 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// edit changes a product that is valid.
+// edit changes a valid product.
 type edit func(p *catalogv1.Product)
 
 func product(f func(p *catalogv1.Product)) edit { return f }
@@ -82,7 +82,7 @@ func dimensions(s string) edit {
 	})
 }
 
-// limits is every limit: the last thing that is allowed, the first that is not, and the field that is named then.
+// limits is every limit: the last allowed value, the first refused one, and the field that the refusal names.
 var limits = []struct {
 	name            string
 	allowed, beyond edit
@@ -427,7 +427,7 @@ func validProduct() *catalogv1.Product {
 	}
 }
 
-// violations are those of the contract's annotations and of Validate, by field.
+// violations returns the violations of the contract's annotations and of Validate, by field.
 func violations(t require.TestingT, p *catalogv1.Product) map[string]string {
 	out := map[string]string{}
 	err := protovalidate.Validate(p)
@@ -453,7 +453,7 @@ func violations(t require.TestingT, p *catalogv1.Product) map[string]string {
 	return out
 }
 
-func TestLimits(t *testing.T) {
+func TestValidate_Limits(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, violations(t, validProduct()))
 	for _, c := range limits {
@@ -471,7 +471,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// accepted requires that Stripe takes the product.
+// accepted requires that Stripe accepts the product.
 func accepted(t require.TestingT, p *catalogv1.Product) {
 	s := &catalogtest.Stripe{}
 	change := &catalogv1.ProductChange{ProductId: p.GetId(), Product: p}
@@ -480,14 +480,14 @@ func accepted(t require.TestingT, p *catalogv1.Product) {
 	require.Empty(t, catalog.Diff(change, s.Observed(p.GetId())))
 }
 
-func TestGeneratedProductsAreValid(t *testing.T) {
+func TestValidate_AcceptsGeneratedProducts(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		require.Empty(t, violations(t, catalogtest.Product(productID).Draw(t, "product")))
 	})
 }
 
-func TestWhatIsValidStripeAccepts(t *testing.T) {
+func TestValidate_AcceptsOnlyWhatStripeAccepts(t *testing.T) {
 	t.Parallel()
 	all := make([]int, len(limits))
 	for i := range all {
@@ -495,8 +495,8 @@ func TestWhatIsValidStripeAccepts(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		p := validProduct()
-		// Several edits together, some of them beyond a limit: only what both of Validate and the annotations let pass
-		// must be accepted.
+		// Several edits together, some beyond a limit. Stripe must accept every product that Validate and the
+		// annotations accept.
 		for _, i := range rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, 4, rapid.ID[int]).Draw(t, "edits") {
 			before := proto.CloneOf(p)
 			if limits[i].allowed(p); rapid.IntRange(0, 3).Draw(t, "beyond") == 0 {
@@ -510,7 +510,7 @@ func TestWhatIsValidStripeAccepts(t *testing.T) {
 	})
 }
 
-func TestViolationsInWords(t *testing.T) {
+func TestViolation_String(t *testing.T) {
 	t.Parallel()
 	p := validProduct()
 	p.DefaultPrice = "z"

@@ -8,9 +8,9 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// TakeFromStripe returns the product as the catalog is to have it: its desired state with Stripe's values for the
-// fields given, as differences name them. taken are those of the fields that the catalog can have: structures of prices
-// and whole objects are not among them. Nil if one of the sides has no such product.
+// TakeFromStripe returns the desired state with Stripe's values for the given fields, which are named as in
+// differences. taken are the fields that the catalog can have; structures of prices and whole objects are not among
+// them. The product is nil if one of the sides has no such product.
 func TakeFromStripe(desired *catalogv1.ProductChange, observed *catalogv1.Observed,
 	fields []string,
 ) (product *catalogv1.Product, taken []string) {
@@ -20,21 +20,21 @@ func TakeFromStripe(desired *catalogv1.ProductChange, observed *catalogv1.Observ
 	d := newDiffer(desired, observed)
 	product = proto.CloneOf(desired.GetProduct())
 	for _, field := range fields {
-		if d.take(product, field) {
+		if d.copyFromStripe(product, field) {
 			taken = append(taken, field)
 		}
 	}
 	return product, taken
 }
 
-func (d *differ) take(p *catalogv1.Product, field string) bool {
+func (d *differ) copyFromStripe(p *catalogv1.Product, field string) bool {
 	switch key, ofMetadata := strings.CutPrefix(field, "metadata."); {
 	case ofMetadata:
-		p.Metadata = takeKey(p.GetMetadata(), d.have.GetMetadata(), key)
+		p.Metadata = copyKey(p.GetMetadata(), d.have.GetMetadata(), key)
 		return true
 	case field == "default_price":
 		id := d.priceName(d.have.GetDefaultPrice())
-		if id != "" && d.wanted(id) == nil {
+		if id != "" && d.wantedPrice(id) == nil {
 			return false
 		}
 		p.DefaultPrice = id
@@ -53,7 +53,7 @@ func (d *differ) take(p *catalogv1.Product, field string) bool {
 			name = "currency_options"
 		}
 		if key, ok := strings.CutPrefix(name, "metadata."); ok {
-			price.Metadata = takeKey(price.GetMetadata(), held.GetPrice().GetMetadata(), key)
+			price.Metadata = copyKey(price.GetMetadata(), held.GetPrice().GetMetadata(), key)
 			return true
 		}
 		if isPriceField(name) {
@@ -64,7 +64,7 @@ func (d *differ) take(p *catalogv1.Product, field string) bool {
 	return false
 }
 
-func takeKey(into, from map[string]string, key string) map[string]string {
+func copyKey(into, from map[string]string, key string) map[string]string {
 	value, ok := from[key]
 	if !ok {
 		delete(into, key)
@@ -77,14 +77,14 @@ func takeKey(into, from map[string]string, key string) map[string]string {
 	return into
 }
 
-// isProductField reports whether a field of a product can be taken over by itself.
+// isProductField reports whether a field of a product can be copied by itself.
 func isProductField(name string) bool {
-	f, ok := lookUpField(productTable, name)
+	f, ok := findField(productTable, name)
 	return ok && f.Ownable
 }
 
-// isPriceField reports whether a field of a price can be taken over by itself.
+// isPriceField reports whether a field of a price can be copied by itself.
 func isPriceField(name string) bool {
-	f, ok := lookUpField(priceTable, name)
+	f, ok := findField(priceTable, name)
 	return ok && f.Ownable
 }

@@ -103,7 +103,7 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Header.Set("Authorization", "Bearer "+b.token)
 	}
-	return http.DefaultTransport.RoundTrip(r) //nolint:wrapcheck // a transport passes its inner transport's error on
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // patiently repeats a call while the service is away, as it is for a moment when it is started again.

@@ -37,7 +37,7 @@ func TestACallThatAKilledServiceCutsOffIsMadeAgain(t *testing.T) {
 				connect.WithInterceptors(explain("control", server.URL)))
 			require.NoError(t, patiently(t.Context(), func() error {
 				_, err := client.Plan(t.Context(), connect.NewRequest(&controlv1.PlanRequest{}))
-				return err //nolint:wrapcheck // as it is
+				return err
 			}))
 			require.EqualValues(t, 3, calls.Load())
 		})

@@ -80,7 +80,7 @@ type safeJSON struct{}
 
 func (safeJSON) Write(data []byte) (int, error) {
 	if _, err := stdout.Write(visible.JSON(data)); err != nil {
-		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
+		return 0, err
 	}
 	return len(data), nil
 }

@@ -571,7 +571,7 @@ func (w namedWriter) Write(line []byte) (int, error) {
 		shown = string(visible.JSON(line))
 	}
 	if _, err := w.w.WriteString(shown); err != nil {
-		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
+		return 0, err
 	}
 	return len(line), nil
 }

@@ -107,7 +107,7 @@ func accepts(flag *kong.Flag, text string) error {
 	v := reflect.New(flag.Target.Type()).Elem()
 	scan := kong.Scan().PushTyped(text, kong.FlagValueToken)
 	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, v); err != nil {
-		return err //nolint:wrapcheck // the caller names file and key
+		return err
 	}
 	if flag.Enum != "" && !flag.EnumMap()[text] {
 		return fmt.Errorf("must be one of %s, not %q", strings.Join(flag.EnumSlice(), ", "), text)

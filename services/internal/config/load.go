@@ -32,7 +32,7 @@ func Parse(settings any, name, description, version string, args []string) (*Map
 		return nil, fmt.Errorf("settings of %s: %w", name, err)
 	}
 	if _, err := parser.Parse(args); err != nil {
-		return nil, err //nolint:wrapcheck // kong's errors name the flag and are read by people
+		return nil, err
 	}
 	return r.mapping, nil
 }

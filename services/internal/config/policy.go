@@ -55,7 +55,7 @@ func (r FieldRules) String() string {
 func (r *FieldRules) Decode(ctx *kong.DecodeContext) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("rules", &text); err != nil {
-		return err //nolint:wrapcheck // kong's errors name the flag
+		return err
 	}
 	*r = nil
 	for part := range strings.SplitSeq(text, ",") {
@@ -85,7 +85,7 @@ func policyEntry(path string, node ast.Node) (FieldRules, error) {
 		rule := FieldRule{Field: key.Value, At: fmt.Sprintf("%d:%d", key.Position.Line, key.Position.Column)}
 		at := position(path, key)
 		if slices.ContainsFunc(out, func(r FieldRule) bool { return r.Field == rule.Field }) {
-			return nil, fmt.Errorf("%s: policy: %s: there are two rules", at, rule.Field)
+			return nil, fmt.Errorf("%s: policy: %s: has more than one rule", at, rule.Field)
 		}
 		if owner, ok := scalar(entry.Value); ok {
 			rule.Owner = owner

@@ -43,7 +43,7 @@ func (Codec) Marshal(v any) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T is no message", v)
 	}
-	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m) //nolint:wrapcheck // names the field
+	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 }
 
 // Unmarshal reads a message; an empty body is an empty message.

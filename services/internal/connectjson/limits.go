@@ -76,7 +76,7 @@ func (binary) Marshal(v any) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T is no message", v)
 	}
-	return proto.Marshal(m) //nolint:wrapcheck // names the field
+	return proto.Marshal(m)
 }
 
 func (binary) MarshalStable(v any) ([]byte, error) {
@@ -84,7 +84,7 @@ func (binary) MarshalStable(v any) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T is no message", v)
 	}
-	return proto.MarshalOptions{Deterministic: true}.Marshal(m) //nolint:wrapcheck // names the field
+	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
 
 func (binary) Unmarshal(data []byte, v any) error {
@@ -113,7 +113,7 @@ var errTooLong = errors.New("the message goes on")
 
 func (r *gzipReader) Reset(src io.Reader) error {
 	r.left = r.max
-	return r.Reader.Reset(src) //nolint:wrapcheck // Connect says what it was doing
+	return r.Reader.Reset(src)
 }
 
 func (r *gzipReader) Read(p []byte) (int, error) {
@@ -122,7 +122,7 @@ func (r *gzipReader) Read(p []byte) (int, error) {
 	}
 	n, err := r.Reader.Read(p[:min(int64(len(p)), r.left)])
 	r.left -= int64(n)
-	return n, err //nolint:wrapcheck // as above
+	return n, err
 }
 
 // withGzip is Connect's compression for requests of at most so many bytes.

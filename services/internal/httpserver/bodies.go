@@ -184,7 +184,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		b.bodies.large.Release(b.held - want)
 		b.held = want
 	}
-	return n, err //nolint:wrapcheck // a reader passes its inner reader's error on
+	return n, err
 }
 
 // grow takes a larger share. A body of undeclared length that may wait takes the largest, and gives back what it did

@@ -55,5 +55,5 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		b.ended.Store(true)
 		b.done()
 	}
-	return n, err //nolint:wrapcheck // a reader passes its inner reader's error on
+	return n, err
 }

@@ -26,7 +26,7 @@ func Policy(settings config.Policy, file string, mapping *config.Mapping) (*cata
 			return nil, fmt.Errorf("policy: %w", err)
 		}
 		if _, twice := rules[r.Field]; twice {
-			return nil, fmt.Errorf("policy: %s: there are two rules", r.Field)
+			return nil, fmt.Errorf("policy: %s: has more than one rule", r.Field)
 		}
 		rules[r.Field] = rule
 	}

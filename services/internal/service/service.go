@@ -68,7 +68,7 @@ func Main(name, description string, settings any, run func(context.Context, Runt
 func mainError(name, description string, settings any, run func(context.Context, Runtime) error) error {
 	mapping, err := config.Parse(settings, name, description, Version(), os.Args[1:])
 	if err != nil {
-		return err //nolint:wrapcheck // names the setting
+		return err
 	}
 	groups := reflect.ValueOf(settings).Elem()
 	log := groups.FieldByName("Log").Interface().(config.Log)       //nolint:forcetypeassert // a mistake of the caller's
@@ -76,7 +76,7 @@ func mainError(name, description string, settings any, run func(context.Context,
 	hosts := groups.FieldByName("Hosts").Interface().(config.Hosts) //nolint:forcetypeassert // as above
 	logger, err := telemetry.NewLogger(os.Stderr, log.LogLevel, log.LogFormat)
 	if err != nil {
-		return err //nolint:wrapcheck // names the setting
+		return err
 	}
 	slog.SetDefault(logger)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -85,7 +85,7 @@ func mainError(name, description string, settings any, run func(context.Context,
 		Service: "driftless-" + name, Version: Version(), Component: name, Account: nats.Account, Logger: logger,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // names the setting
+		return err
 	}
 	err = run(ctx, Runtime{
 		Logger:  logger.With("service", name),

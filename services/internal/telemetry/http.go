@@ -49,7 +49,7 @@ func (t requestID) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp, err := t.base.RoundTrip(r)
 	if err != nil || !span.IsRecording() {
-		return resp, err //nolint:wrapcheck // a transport passes its inner transport's error on
+		return resp, err
 	}
 	if id := resp.Header.Get("Request-Id"); id != "" {
 		span.SetAttributes(StripeRequestIDKey.String(id))

@@ -43,7 +43,7 @@ func (l limited) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelWarn && l.limits.full(ctx, r, l.Handler) {
 		return nil
 	}
-	return l.Handler.Handle(ctx, r) //nolint:wrapcheck // a handler passes its inner handler's error on
+	return l.Handler.Handle(ctx, r)
 }
 
 func (l limited) WithAttrs(attrs []slog.Attr) slog.Handler {

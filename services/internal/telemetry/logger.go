@@ -37,7 +37,7 @@ type harmless struct{ w io.Writer }
 
 func (h harmless) Write(record []byte) (int, error) {
 	if _, err := h.w.Write(visible.JSON(record)); err != nil {
-		return 0, err //nolint:wrapcheck // a writer passes its inner writer's error on
+		return 0, err
 	}
 	return len(record), nil
 }
@@ -62,7 +62,7 @@ func (t traced) Handle(ctx context.Context, r slog.Record) error {
 	if s := trace.SpanContextFromContext(ctx); s.IsValid() {
 		r.AddAttrs(slog.String("trace_id", s.TraceID().String()), slog.String("span_id", s.SpanID().String()))
 	}
-	return t.Handler.Handle(ctx, r) //nolint:wrapcheck // a handler passes its inner handler's error on
+	return t.Handler.Handle(ctx, r)
 }
 
 func (t traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{t.Handler.WithAttrs(attrs)} }

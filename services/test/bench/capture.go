@@ -46,7 +46,7 @@ type captureResult struct {
 	Services            map[string]footprint `json:"services,omitempty"`
 }
 
-// benchSlot is pg_recvlogical's; the same log is read through both.
+// benchSlot is the slot of pg_recvlogical. Both slots read the same log.
 const benchSlot = "driftless_bench"
 
 func (cmd *captureCmd) Run(ctx context.Context, c *cli) (err error) {
@@ -134,8 +134,8 @@ func (b *captureBench) stop() (err error) {
 	return err
 }
 
-// measure lets ingestion make the tables and its slot, changes every product while it is away, and times how long it
-// takes to catch up.
+// measure makes ingestion create the tables and its slot, changes every product while ingestion is stopped, and
+// measures how long it takes to catch up.
 func (b *captureBench) measure(ctx context.Context) (*captureResult, error) {
 	conn, err := b.fill(ctx)
 	if err != nil {
@@ -170,7 +170,7 @@ func (b *captureBench) measure(ctx context.Context) (*captureResult, error) {
 	return r, nil
 }
 
-// fill makes the tables and fills them, and has that captured: it is not part of a measurement.
+// fill creates and fills the tables, and waits until that is captured. It is not part of a measurement.
 func (b *captureBench) fill(ctx context.Context) (*pgx.Conn, error) {
 	stop, _, err := b.startIngestion(ctx)
 	if err != nil {
@@ -212,8 +212,7 @@ func (b *captureBench) edit(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// catchUp runs ingestion until everything committed so far is captured, and stores how long that took from its being
-// ready.
+// catchUp runs ingestion until everything committed so far is captured. It stores the time from readiness until then.
 func (b *captureBench) catchUp(ctx context.Context, took *time.Duration) error {
 	if took != nil && b.CPUProfile != "" {
 		file, err := os.Create(b.CPUProfile)
@@ -284,7 +283,7 @@ func ready(ctx context.Context, url string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// recvlogical reads the same log with Postgres' own client, to nowhere.
+// recvlogical reads the same log with Postgres' own client, and discards it.
 func (b *captureBench) recvlogical(ctx context.Context, end string) (time.Duration, error) {
 	program, err := recvlogicalProgram()
 	if err != nil {
@@ -302,7 +301,7 @@ func (b *captureBench) recvlogical(ctx context.Context, end string) (time.Durati
 }
 
 func recvlogicalProgram() (string, error) {
-	// Debian's /usr/bin/pg_recvlogical is a wrapper that wants a cluster of its own.
+	// Debian's /usr/bin/pg_recvlogical is a wrapper that requires a cluster of its own.
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/pg_recvlogical")
 	if err == nil && len(found) > 0 {
 		return found[len(found)-1], nil
@@ -314,7 +313,7 @@ func recvlogicalProgram() (string, error) {
 	return path, nil
 }
 
-// rawPublish publishes the payloads that were captured once more, in the largest atomic batches, and nothing else.
+// rawPublish publishes the captured payloads again, in the largest atomic batches, and does nothing else.
 func (b *captureBench) rawPublish(ctx context.Context) (time.Duration, error) {
 	const stream = "BENCH"
 	js := b.mesh.JetStream()

@@ -18,15 +18,15 @@ import (
 
 type compareCmd struct {
 	Products int `default:"1000000" help:"Products in the built-in tables, with one price each."`
-	Differ   int `default:"1000" help:"Products that CATALOG holds otherwise than the tables."`
+	Differ   int `default:"1000" help:"Products that differ between CATALOG and the tables."`
 }
 
 type compareResult struct {
 	Products int `json:"products"`
-	// SnapshotSeconds is the first reading of the catalog, which publishes every product.
+	// SnapshotSeconds is the duration of the snapshot, which publishes every product.
 	SnapshotSeconds   float64 `json:"snapshot_seconds"`
 	SnapshotPerSecond float64 `json:"snapshot_per_second"`
-	// BareSeconds is a loop that reads the same rows with pgx, and nothing around it.
+	// BareSeconds is the duration of a loop that reads the same rows with pgx and does nothing else.
 	BareSeconds   float64 `json:"bare_seconds"`
 	BarePerSecond float64 `json:"bare_per_second"`
 
@@ -35,32 +35,32 @@ type compareResult struct {
 	BareRatio        float64 `json:"bare_ratio"`
 	Planted          int     `json:"planted"`
 	Found            uint64  `json:"found"`
-	// PeakRSSMB is of ingestion, the first reading included.
+	// PeakRSSMB is the peak memory of ingestion, including the snapshot.
 	PeakRSSMB float64 `json:"peak_rss_mb"`
-	// Of ingestion and of all processes of Postgres, while they compare.
+	// The processor time of ingestion and of all processes of Postgres during the comparison.
 	IngestionCPUSeconds float64 `json:"ingestion_cpu_seconds"`
 	PostgresCPUSeconds  float64 `json:"postgres_cpu_seconds"`
-	// PostgresCores is how many cores Postgres keeps busy meanwhile; BarePostgresCPUSeconds what the bare loop costs
-	// it.
+	// PostgresCores is the number of cores that Postgres uses during the comparison. BarePostgresCPUSeconds is its
+	// processor time for the bare loop.
 	PostgresCores          float64 `json:"postgres_cores"`
 	BarePostgresCPUSeconds float64 `json:"bare_postgres_cpu_seconds"`
 }
 
 func (r *compareResult) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "first reading of %d products: %.1f s, %.0f a second\n",
+	fmt.Fprintf(&b, "snapshot of %d products: %.1f s, %.0f a second\n",
 		r.Products, r.SnapshotSeconds, r.SnapshotPerSecond)
 	fmt.Fprintf(&b, "bare loop over the same rows: %.1f s, %.0f products a second\n", r.BareSeconds, r.BarePerSecond)
 	fmt.Fprintf(&b, "comparison with CATALOG:      %.1f s, %.0f products a second; ratio %.2f\n",
 		r.CompareSeconds, r.ComparePerSecond, r.BareRatio)
 	fmt.Fprintf(&b, "found %d of %d planted differences\n", r.Found, r.Planted)
-	fmt.Fprintf(&b, "ingestion: %.0f MB at most, %.1f s of processor time\n", r.PeakRSSMB, r.IngestionCPUSeconds)
+	fmt.Fprintf(&b, "ingestion: at most %.0f MB, %.1f s of processor time\n", r.PeakRSSMB, r.IngestionCPUSeconds)
 	fmt.Fprintf(&b, "Postgres: %.1f s of processor time, %.2f cores; %.1f s for the bare loop\n",
 		r.PostgresCPUSeconds, r.PostgresCores, r.BarePostgresCPUSeconds)
 	return b.String()
 }
 
-// compareBench has the servers of captureBench, and ingestion as a process, whose memory is its own.
+// compareBench has the servers of captureBench. Ingestion is a process, so that its memory can be measured.
 type compareBench struct {
 	*compareCmd
 
@@ -135,7 +135,7 @@ func (b *compareBench) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// snapshot starts ingestion and waits until the catalog was read as a whole.
+// snapshot starts ingestion and waits for the end of the snapshot.
 func (b *compareBench) snapshot(ctx context.Context) error {
 	if err := b.start(ctx); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (b *compareBench) snapshot(ctx context.Context) error {
 	return nil
 }
 
-// await waits for a comparison to be complete.
+// await waits for the end of a comparison.
 func (b *compareBench) await(
 	ctx context.Context, choose func(*meshv1.CaptureReport) *meshv1.TableComparison,
 ) (*meshv1.TableComparison, error) {
@@ -176,7 +176,7 @@ func (b *compareBench) await(
 	}
 }
 
-// bare reads all products and prices, as rows and no more.
+// bare reads all products and prices as rows, and does nothing else.
 func (b *compareBench) bare(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, b.servers.database)
 	if err != nil {
@@ -214,7 +214,7 @@ func (b *compareBench) bare(ctx context.Context) error {
 	return err
 }
 
-// plant has CATALOG hold another name of some products than the tables, of which the log does not tell.
+// plant gives some products another name in CATALOG than in the tables, without a change in the log.
 func (b *compareBench) plant(ctx context.Context) error {
 	every := max(b.Products/max(b.Differ, 1), 1)
 	for i := every; i <= b.Products && b.result.Planted < b.Differ; i += every {
@@ -233,7 +233,7 @@ func (b *compareBench) plant(ctx context.Context) error {
 	return nil
 }
 
-// compare has ingestion compare everything, and measures what that costs.
+// compare makes ingestion compare everything, and measures the cost.
 func (b *compareBench) compare(ctx context.Context) error {
 	pid := b.service.cmd.Process.Pid
 	postgres, err := cpuOfGroup(b.servers.pg.Pid())
@@ -274,7 +274,7 @@ func (b *compareBench) compare(ctx context.Context) error {
 		return err
 	}
 	r.IngestionCPUSeconds -= own
-	if r.PeakRSSMB, err = b.service.peak(); err != nil {
+	if r.PeakRSSMB, err = b.service.peakMemory(); err != nil {
 		return err
 	}
 	if done.GetProducts() != uint64(b.Products) {

@@ -10,11 +10,12 @@ import (
 	"strings"
 )
 
-// ticks are Linux's clock ticks a second, in which /proc counts processor time; the same on all architectures that Go
-// runs on.
+// ticks is the number of clock ticks per second in which Linux' /proc counts processor time. It is the same on all
+// architectures that Go supports.
 const ticks = 100
 
-// cpuOf is the processor time of a process so far, in seconds; withEnded adds that of its children that have ended.
+// cpuOf returns the processor time of a process so far, in seconds. withEnded adds the time of its children that have
+// ended.
 func cpuOf(pid int, withEnded bool) (float64, error) {
 	fields, err := stat(pid)
 	if err != nil {
@@ -36,7 +37,7 @@ func cpuOf(pid int, withEnded bool) (float64, error) {
 	return total / ticks, nil
 }
 
-// cpuOfGroup is the processor time of a process and of its children, those that have ended included.
+// cpuOfGroup returns the processor time of a process and its children, including those that have ended.
 func cpuOfGroup(pid int) (float64, error) {
 	total, err := cpuOf(pid, true)
 	if err != nil {
@@ -53,7 +54,7 @@ func cpuOfGroup(pid int) (float64, error) {
 		}
 		fields, err := stat(child)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // it has ended meanwhile
+			continue // the process has ended
 		}
 		if err != nil || fields[1] != strconv.Itoa(pid) {
 			continue
@@ -66,7 +67,8 @@ func cpuOfGroup(pid int) (float64, error) {
 	return total, nil
 }
 
-// stat are the fields of a process's status after its name, which may hold anything: its state, its parent and so on.
+// stat returns the fields of a process's status after its name, which may contain any character: state, parent and so
+// on.
 func stat(pid int) ([]string, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

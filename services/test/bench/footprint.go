@@ -16,16 +16,16 @@ import (
 
 var serviceNames = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}
 
-// footprint of a service as a process of its own.
+// footprint is the footprint of a service in a process of its own.
 type footprint struct {
 	ReadyMillis float64 `json:"ready_ms"`
 	ResidentMB  float64 `json:"resident_mb"`
 }
 
-// idle is how long a service does nothing before its memory is read.
+// idle is how long a service is idle before its memory is read.
 const idle = 3 * time.Second
 
-// footprints starts each service's program by itself and looks at it.
+// footprints starts each service's program alone and measures it.
 func footprints(ctx context.Context, database, nats string) (map[string]footprint, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Command bench measures Driftless against a ceiling taken in the same run; scripts/bench runs it.
+// Command bench measures Driftless against a ceiling that is measured in the same run. scripts/bench runs it.
 package main
 
 import (
@@ -40,7 +40,7 @@ func run() int {
 	return 0
 }
 
-// report prints figures, by the names that machines read them by.
+// report prints figures, or their JSON for programs.
 func (c *cli) report(text string, figures any) error {
 	if !c.JSON {
 		fmt.Print(text)

@@ -22,7 +22,7 @@ type nodesCmd struct {
 }
 
 type nodesResult struct {
-	// LongestMs is over all phases with a node away, of the mesh and of the bare client.
+	// LongestMs is the longest wait in all phases with a node away, for the mesh and for the bare client.
 	LongestMs     float64      `json:"longest_ms"`
 	BareLongestMs float64      `json:"bare_longest_ms"`
 	Ratio         float64      `json:"ratio"`
@@ -31,10 +31,10 @@ type nodesResult struct {
 
 type nodesPhase struct {
 	Name string `json:"name"`
-	// Changes that were begun, and the longest wait of one, in milliseconds.
+	// The number of changes that were begun, and the longest wait of one, in milliseconds.
 	Changes   int     `json:"changes"`
 	LongestMs float64 `json:"longest_ms"`
-	// Bare is the same of the bare client.
+	// Bare has the same figures of the bare client.
 	Bare          int     `json:"bare"`
 	BareLongestMs float64 `json:"bare_longest_ms"`
 }
@@ -58,7 +58,7 @@ func (cmd *nodesCmd) Run(ctx context.Context, c *cli) (err error) {
 	b.close = append(b.close, nodes.Close)
 	b.limits.PerSecond, b.limits.PerEndpoint = benchRate, benchRate
 	sim := stripesim.Config{Limits: stripesim.Limits{Off: true}}
-	if err := b.on(ctx, nodes.URL(), localnodes.Size, sim); err != nil {
+	if err := b.createMesh(ctx, nodes.URL(), localnodes.Size, sim); err != nil {
 		return err
 	}
 	for range 2 {
@@ -70,7 +70,7 @@ func (cmd *nodesCmd) Run(ctx context.Context, c *cli) (err error) {
 	}
 	defer bare.conn.Close()
 
-	changes, messages := &waits{}, &waits{}
+	changes, messages := &waitRecorder{}, &waitRecorder{}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, working := errgroup.WithContext(ctx)
@@ -87,9 +87,9 @@ func (cmd *nodesCmd) Run(ctx context.Context, c *cli) (err error) {
 	return c.report(r.text(), r)
 }
 
-// phases takes each node away in turn and brings it back.
+// phases stops each node in turn and brings it back.
 func (cmd *nodesCmd) phases(
-	ctx context.Context, nodes *localnodes.Cluster, changes, messages *waits,
+	ctx context.Context, nodes *localnodes.Cluster, changes, messages *waitRecorder,
 ) (*nodesResult, error) {
 	r := &nodesResult{}
 	away := time.Duration(cmd.Seconds) * time.Second
@@ -147,13 +147,13 @@ func (r *nodesResult) text() string {
 // change is a live change: from its publishing to Stripe.
 func (b *pushBench) change(ctx context.Context, n int) error {
 	name := fmt.Sprintf("Edition %d", n)
-	for b.want(ctx, topology.Live, uint64(n), benchProduct("nodes", name, "1400")) != nil {
+	for b.publish(ctx, topology.Live, uint64(n), benchProduct("nodes", name, "1400")) != nil {
 		if err := rest(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	for {
-		if held, err := b.named(ctx, "nodes"); err == nil && held == name {
+		if held, err := b.productName(ctx, "nodes"); err == nil && held == name {
 			return nil
 		}
 		if err := rest(ctx, 5*time.Millisecond); err != nil {

@@ -16,16 +16,16 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local/localnodes"
 )
 
-// waits are how long things took that are done one after the other. Safe for concurrent use.
-type waits struct {
+// waitRecorder records the durations of operations that run one after the other. Concurrent use is safe.
+type waitRecorder struct {
 	mu      sync.Mutex
 	n       int
 	began   time.Time
 	longest time.Duration
 }
 
-// repeat does something, numbered from 1, until ctx ends.
-func (w *waits) repeat(ctx context.Context, do func(ctx context.Context, n int) error) error {
+// repeat runs an operation, numbered from 1, until ctx ends.
+func (w *waitRecorder) repeat(ctx context.Context, do func(ctx context.Context, n int) error) error {
 	for n := 1; ; n++ {
 		w.mu.Lock()
 		w.n, w.began = w.n+1, time.Now()
@@ -43,29 +43,29 @@ func (w *waits) repeat(ctx context.Context, do func(ctx context.Context, n int) 
 	}
 }
 
-func (w *waits) reset() {
+func (w *waitRecorder) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.n, w.longest = 0, 0
 }
 
-// seen returns the count since the reset and the longest wait in milliseconds, with one that goes on.
-func (w *waits) seen() (n int, longest float64) {
+// seen returns the count since the reset and the longest wait in milliseconds, including the running one.
+func (w *waitRecorder) seen() (n int, longest float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.n, float64(max(w.longest, time.Since(w.began)).Microseconds()) / 1000
 }
 
-// bareClient publishes a message and fetches it: the least that a change takes. It has as much patience as it takes,
-// and asks again as soon as that can help, so that what it waits for is the cluster.
+// bareClient publishes a message and fetches it: the minimum of a change. It waits as long as needed and retries as
+// soon as that can help, so its waits are those of the cluster.
 type bareClient struct {
 	conn *nats.Conn
 	js   jetstream.JetStream
 	cons jetstream.Consumer
 }
 
-// bareAgain is how long the bare client waits for an answer before it asks again.
-const bareAgain = 250 * time.Millisecond
+// bareRetryInterval is how long the bare client waits for an answer before it retries.
+const bareRetryInterval = 250 * time.Millisecond
 
 func newBareClient(ctx context.Context, url string) (*bareClient, error) {
 	conn, err := nats.Connect(url,
@@ -106,7 +106,7 @@ func (b *bareClient) roundTrip(ctx context.Context, n int) error {
 	return rest(ctx, 10*time.Millisecond)
 }
 
-// fetch takes messages until the one with the body.
+// fetch reads messages up to the one with the body.
 func (b *bareClient) fetch(ctx context.Context, body string) error {
 	for {
 		batch, err := b.cons.Fetch(1, jetstream.FetchContext(ctx))
@@ -131,7 +131,7 @@ func (b *bareClient) fetch(ctx context.Context, body string) error {
 
 func (b *bareClient) again(ctx context.Context, do func(context.Context) error) error {
 	for {
-		attempt, cancel := context.WithTimeout(ctx, bareAgain)
+		attempt, cancel := context.WithTimeout(ctx, bareRetryInterval)
 		err := do(attempt)
 		cancel()
 		if err == nil {
@@ -143,8 +143,8 @@ func (b *bareClient) again(ctx context.Context, do func(context.Context) error) 
 	}
 }
 
-// named reads a product's name from the simulator.
-func (b *pushBench) named(ctx context.Context, product string) (string, error) {
+// productName reads a product's name from the simulator.
+func (b *pushBench) productName(ctx context.Context, product string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.sim+"/v1/products/"+product, nil)
 	if err != nil {
 		return "", err

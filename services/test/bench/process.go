@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// process is a service's program at work.
+// process is a running program of a service.
 type process struct {
 	cmd   *exec.Cmd
 	url   string
@@ -22,7 +22,7 @@ type process struct {
 	ended chan error
 }
 
-// startProcess starts a service's program, which is beside this one, and waits until it is ready.
+// startProcess starts a service's program, which is in this program's folder, and waits until it is ready.
 func startProcess(ctx context.Context, name, addr string, env ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -57,11 +57,11 @@ func startProcess(ctx context.Context, name, addr string, env ...string) (*proce
 	return p, nil
 }
 
-// stop ends the process, unless that is done already.
+// stop ends the process, unless it has ended.
 func (p *process) stop() error {
 	err := p.cmd.Process.Signal(syscall.SIGTERM)
 	if ended := <-p.ended; ended != nil && err == nil {
-		// How it ended says nothing about the measurement.
+		// The exit status does not matter for the measurement.
 		return nil
 	}
 	if errors.Is(err, os.ErrProcessDone) {
@@ -70,10 +70,10 @@ func (p *process) stop() error {
 	return err
 }
 
-// peak is the most memory that the process had resident so far, in megabytes.
-func (p *process) peak() (float64, error) { return memory(p.cmd.Process.Pid, "VmHWM") }
+// peakMemory returns the maximum resident memory of the process so far, in megabytes.
+func (p *process) peakMemory() (float64, error) { return memory(p.cmd.Process.Pid, "VmHWM") }
 
-// freeAddr is a local address that nobody listens on.
+// freeAddr returns a local address on which nobody listens.
 func freeAddr() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local address
 	if err != nil {
@@ -98,5 +98,5 @@ func memory(pid int, figure string) (float64, error) {
 			return kb / 1024, err
 		}
 	}
-	return 0, fmt.Errorf("process %d does not say how much memory it has", pid)
+	return 0, fmt.Errorf("the memory of process %d is not reported", pid)
 }

@@ -32,18 +32,18 @@ import (
 )
 
 type pushCmd struct {
-	Products    int   `default:"3000" help:"Products to create with no limit."`
-	Concurrency int   `default:"128" help:"Products worked on at once where there is no limit, by push as by the bare loop."`
-	Replicas    []int `default:"1,2,4" help:"How many processes share the limit."`
+	Products    int   `default:"3000" help:"Products to create without a limit."`
+	Concurrency int   `default:"128" help:"Products synced at once without a limit, by push and by the bare loop."`
+	Replicas    []int `default:"1,2,4" help:"Numbers of processes that share the limit."`
 	Seconds     int   `default:"15" help:"How long to push at the limit."`
-	Backfill    int   `default:"100000" help:"Products of the backfill beside which live changes are made; 0 to leave that out."`
-	Samples     int   `default:"100" help:"Live changes whose latency is taken."`
+	Backfill    int   `default:"100000" help:"Products of the backfill that runs during the live changes; 0 for no backfill."`
+	Samples     int   `default:"100" help:"Live changes whose latency is measured."`
 }
 
 type pushResult struct {
-	// LimitUtilisation is the least share of Stripe's limit that was used, over all numbers of replicas;
-	// RateLimitedAfterFirstSecond how many calls were turned away, the first second of each aside; BareLoopRatio the
-	// pushes per second with no limit against a bare loop of the same calls.
+	// LimitUtilisation is the smallest share of Stripe's limit that was used, over all numbers of replicas.
+	// RateLimitedAfterFirstSecond is the number of refused calls, without the first second of each. BareLoopRatio is
+	// the rate of pushes without a limit, divided by that of a bare loop of the same calls.
 	LimitUtilisation            float64 `json:"limit_utilisation"`
 	RateLimitedAfterFirstSecond int     `json:"rate_limited_after_first_second"`
 	BareLoopRatio               float64 `json:"bare_loop_ratio"`
@@ -66,7 +66,7 @@ type limitResult struct {
 	CallsPerSecond float64 `json:"calls_per_second"`
 	Limit          float64 `json:"limit"`
 	Ratio          float64 `json:"ratio"`
-	// IsRateLimited calls in all, and after the first second.
+	// RateLimited counts the refused calls: in all, and after the first second.
 	RateLimited      int `json:"rate_limited"`
 	RateLimitedLater int `json:"rate_limited_later"`
 }
@@ -86,7 +86,7 @@ type coalescingResult struct {
 const (
 	benchKey     = "sk_live_bench"
 	benchAccount = "default"
-	// Stripe's, in live mode.
+	// The limits are Stripe's in live mode.
 	benchRate, benchEndpointRate = 100.0, 25.0
 )
 
@@ -146,7 +146,7 @@ type pushBench struct {
 	sim    string
 	admin  stripesim.Admin
 	limits budget.Limits
-	// concurrency of each push; 0 for its default.
+	// concurrency is that of each push. 0 selects its default.
 	concurrency int
 	transport   http.RoundTripper
 	close       []func() error
@@ -171,12 +171,12 @@ func newPushBench(ctx context.Context, sim stripesim.Config, limits budget.Limit
 		return b, err
 	}
 	b.close = append(b.close, server.Close)
-	err = b.on(ctx, server.URL(), 1, sim)
+	err = b.createMesh(ctx, server.URL(), 1, sim)
 	return b, err
 }
 
-// on makes the mesh on a NATS server, or on a cluster with that many replicas, and starts the simulator.
-func (b *pushBench) on(ctx context.Context, url string, replicas int, sim stripesim.Config) (err error) {
+// createMesh creates the mesh on a NATS server, or on a cluster with that many replicas, and starts the simulator.
+func (b *pushBench) createMesh(ctx context.Context, url string, replicas int, sim stripesim.Config) (err error) {
 	b.nats = url
 	if b.mesh, err = mesh.Connect(ctx, mesh.Config{URL: b.nats, Name: "bench"}); err != nil {
 		return err
@@ -196,7 +196,7 @@ func (b *pushBench) on(ctx context.Context, url string, replicas int, sim stripe
 	return nil
 }
 
-// start runs something until the bench is stopped.
+// start runs a function until the bench is stopped.
 func (b *pushBench) start(ctx context.Context, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -231,8 +231,8 @@ func benchProduct(id, name, amount string) *catalogv1.Product {
 	}
 }
 
-// want publishes desired states.
-func (b *pushBench) want(ctx context.Context, lane topology.Lane, version uint64,
+// publish publishes desired states.
+func (b *pushBench) publish(ctx context.Context, lane topology.Lane, version uint64,
 	products ...*catalogv1.Product,
 ) error {
 	out := make([]mesh.Outgoing, len(products))
@@ -249,8 +249,8 @@ func (b *pushBench) want(ctx context.Context, lane topology.Lane, version uint64
 	return b.mesh.PublishBatch(ctx, out)
 }
 
-// done waits until push has nothing left to do.
-func (b *pushBench) done(ctx context.Context) error {
+// waitDone waits until push has nothing left to do.
+func (b *pushBench) waitDone(ctx context.Context) error {
 	for {
 		all, err := b.mesh.Consumers(ctx)
 		if err != nil {
@@ -294,12 +294,12 @@ func (cmd *pushCmd) unlimited(ctx context.Context) (r unlimitedResult, calls coa
 	for i := range products {
 		products[i] = benchProduct(fmt.Sprintf("product-%d", i), "Product", "1400")
 	}
-	if err := b.want(ctx, topology.Live, 1, products...); err != nil {
+	if err := b.publish(ctx, topology.Live, 1, products...); err != nil {
 		return r, calls, err
 	}
 	start := time.Now()
 	b.push(ctx)
-	if err := b.done(ctx); err != nil {
+	if err := b.waitDone(ctx); err != nil {
 		return r, calls, err
 	}
 	r.Products, r.PushesPerSecond = cmd.Products, float64(cmd.Products)/time.Since(start).Seconds()
@@ -324,21 +324,21 @@ func (cmd *pushCmd) unlimited(ctx context.Context) (r unlimitedResult, calls coa
 func (b *pushBench) edit(ctx context.Context, before int) (edits, calls int, err error) {
 	const n = 100
 	for i := range n {
-		if err := b.want(ctx, topology.Live, uint64(i+2),
+		if err := b.publish(ctx, topology.Live, uint64(i+2),
 			benchProduct("product-0", fmt.Sprintf("Edition %d", i), "1400")); err != nil {
 			return 0, 0, err
 		}
 	}
-	if err := b.done(ctx); err != nil {
+	if err := b.waitDone(ctx); err != nil {
 		return 0, 0, err
 	}
 	after, err := b.calls(ctx)
 	return n, after - before, err
 }
 
-// bare makes the calls that push makes for a new product, with nothing around them.
+// bare makes the calls of a new product without anything around them.
 func (b *pushBench) bare(ctx context.Context, products, concurrency int) (time.Duration, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own value
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library defines this value
 	transport.MaxIdleConnsPerHost = concurrency
 	api := client.New(benchKey,
 		&stripe.Backends{API: stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
@@ -392,15 +392,15 @@ func bareProduct(ctx context.Context, api *client.API, id string) error {
 	return nil
 }
 
-// atTheLimit changes amounts, each of which is a call to three endpoints, and creates products, a call to a fourth:
-// together they use up all that Stripe allows.
+// atTheLimit changes amounts and creates products. A change of an amount calls three endpoints, and a new product a
+// fourth. Together they use Stripe's whole limit.
 func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult, err error) {
 	b, err := newPushBench(ctx, stripesim.Config{Limits: stripesim.Limits{Off: true}}, budget.Limits{}, 0)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
-	// More than can be done in the time.
+	// These are more products than the time allows.
 	n := int(benchEndpointRate) * (cmd.Seconds + 5)
 	priced, mixed := make([]*catalogv1.Product, n), make([]*catalogv1.Product, 0, 2*n)
 	for i := range n {
@@ -409,14 +409,14 @@ func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult
 			"1600"), &catalogv1.Product{Id: fmt.Sprintf("plain-%d", i), Name: "Product"})
 	}
 	b.push(ctx)
-	if err := errors.Join(b.want(ctx, topology.Live, 1, priced...), b.done(ctx), b.stopPush()); err != nil {
+	if err := errors.Join(b.publish(ctx, topology.Live, 1, priced...), b.waitDone(ctx), b.stopPush()); err != nil {
 		return r, err
 	}
 	if err := errors.Join(b.admin.SetLimits(ctx, stripesim.Limits{}), b.admin.ResetStats(ctx)); err != nil {
 		return r, err
 	}
 	b.limits = budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate}
-	if err := b.want(ctx, topology.Live, 2, mixed...); err != nil {
+	if err := b.publish(ctx, topology.Live, 2, mixed...); err != nil {
 		return r, err
 	}
 	for range replicas {
@@ -432,7 +432,7 @@ func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult
 		return r, err
 	}
 	r.Replicas, r.Limit = replicas, benchRate
-	// Whole seconds only: neither the one in which it began nor the one that is not over.
+	// Only whole seconds count, so the first and the unfinished one are left out.
 	whole := stats.Seconds[1 : len(stats.Seconds)-1]
 	sum := 0
 	for _, s := range whole {
@@ -445,7 +445,7 @@ func (cmd *pushCmd) atTheLimit(ctx context.Context, replicas int) (r limitResult
 	return r, nil
 }
 
-// recorder notes when the first call about a product leaves.
+// recorder records when the first call about a product is sent.
 type recorder struct {
 	next http.RoundTripper
 	mu   sync.Mutex
@@ -463,7 +463,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.next.RoundTrip(req)
 }
 
-// latency of live changes, alone or beside a backfill.
+// latency measures the latency of live changes, alone or during a backfill.
 func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult, err error) {
 	rec := &recorder{next: http.DefaultTransport, at: map[string]time.Time{}}
 	b, err := newPushBench(ctx, stripesim.Config{}, budget.Limits{PerSecond: benchRate, PerEndpoint: benchEndpointRate},
@@ -473,12 +473,12 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
 	b.push(ctx)
-	// The products of the live changes exist.
+	// The products of the live changes already exist.
 	live := make([]*catalogv1.Product, cmd.Samples)
 	for i := range live {
 		live[i] = &catalogv1.Product{Id: fmt.Sprintf("live-%d", i), Name: "Product"}
 	}
-	if err := errors.Join(b.want(ctx, topology.Live, 1, live...), b.done(ctx), b.stopPush()); err != nil {
+	if err := errors.Join(b.publish(ctx, topology.Live, 1, live...), b.waitDone(ctx), b.stopPush()); err != nil {
 		return r, err
 	}
 	b.transport = rec
@@ -490,7 +490,7 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 		for i := range bulk {
 			bulk[i] = benchProduct(fmt.Sprintf("bulk-%d", i), "Product", "1400")
 		}
-		if err := b.want(ctx, topology.Bulk, 2, bulk...); err != nil {
+		if err := b.publish(ctx, topology.Bulk, 2, bulk...); err != nil {
 			return r, err
 		}
 	}
@@ -498,7 +498,7 @@ func (cmd *pushCmd) latency(ctx context.Context, backfill int) (r latencyResult,
 	for i, p := range live {
 		p.Name = "Changed"
 		committed[p.GetId()] = time.Now()
-		if err := b.want(ctx, topology.Live, uint64(i+3), p); err != nil {
+		if err := b.publish(ctx, topology.Live, uint64(i+3), p); err != nil {
 			return r, err
 		}
 		select {
@@ -539,7 +539,7 @@ func (r *recorder) since(ctx context.Context, committed map[string]time.Time) (t
 	}
 }
 
-// stopPush stops what was started last.
+// stopPush stops the push that was started last.
 func (b *pushBench) stopPush() error {
 	last := b.close[len(b.close)-1]
 	b.close = b.close[:len(b.close)-1]

@@ -28,9 +28,9 @@ import (
 
 type reconcileCmd struct {
 	Products int           `default:"1000000" help:"Products on both sides, with one price each."`
-	Drift    float64       `default:"0.01" help:"Share of the products that are changed in Stripe behind everybody's back."`
-	Samples  int           `default:"20" help:"Changes whose time to be noticed is taken."`
-	Poll     time.Duration `default:"2s" help:"Time between readings of /v1/events, where no webhook tells of a change."`
+	Drift    float64       `default:"0.01" help:"Share of the products that are changed in Stripe without an event."`
+	Samples  int           `default:"20" help:"Changes whose time to detection is measured."`
+	Poll     time.Duration `default:"2s" help:"Time between reads of /v1/events when there are no webhooks."`
 }
 
 type reconcileResult struct {
@@ -40,7 +40,8 @@ type reconcileResult struct {
 
 	BareListPerSecond float64 `json:"bare_list_per_second"`
 	BareListCalls     int     `json:"bare_list_calls"`
-	// ScanSeconds is the whole scan; ListSeconds, CompareSeconds and ConfirmSeconds are its phases.
+	// ScanSeconds is the duration of the whole scan. ListSeconds, CompareSeconds and ConfirmSeconds are those of its
+	// phases.
 	ScanSeconds    float64 `json:"scan_seconds"`
 	ListSeconds    float64 `json:"list_seconds"`
 	CompareSeconds float64 `json:"compare_seconds"`
@@ -50,7 +51,8 @@ type reconcileResult struct {
 	ListCalls      uint64  `json:"list_calls"`
 	Reads          uint64  `json:"reads"`
 
-	// Of a scan that keeps to Stripe's limits: its list calls a second, those that Stripe allows, and their ratio.
+	// The list calls per second of a scan that keeps to Stripe's limits, the maximum that Stripe allows, and their
+	// ratio.
 	LimitedListPerSecond float64 `json:"limited_list_per_second"`
 	ListLimit            float64 `json:"list_limit"`
 	ListLimitRatio       float64 `json:"list_limit_ratio"`
@@ -61,7 +63,7 @@ type reconcileResult struct {
 	DriftFound         int            `json:"drift_found"`
 	DriftFoundByKind   map[string]int `json:"drift_found_by_kind"`
 	DriftPlantedByKind map[string]int `json:"drift_planted_by_kind"`
-	// SettleSeconds is how long after the scan all that it found was in the ledger.
+	// SettleSeconds is how long after the scan the ledger had all of its results.
 	SettleSeconds float64 `json:"settle_seconds"`
 
 	PeakRSSMB               float64 `json:"peak_rss_mb"`
@@ -93,12 +95,12 @@ func (cmd *reconcileCmd) Run(ctx context.Context, c *cli) (err error) {
 		{"filling both sides", b.fill},
 		{"listing with bare stripe-go", b.bare},
 		{"starting the services", b.start},
-		{"bringing the ledger's views up to date", b.readable},
+		{"bringing the ledger's views up to date", b.waitReadable},
 		{"planting drift", b.plant},
 		{"scanning", b.scan},
-		{"looking for the drift", b.found},
+		{"looking for the drift", b.waitFound},
 		{"timing the detection of changes", b.detect},
-		{"scanning at Stripe's limits", b.limited},
+		{"scanning at Stripe's limits", b.measureLimited},
 	} {
 		begun := time.Now()
 		fmt.Fprintf(os.Stderr, "%s ...", step.what)
@@ -144,12 +146,12 @@ type reconcileBench struct {
 	result               *reconcileResult
 	pull, reconciliation *process
 	control              controlv1connect.ControlServiceClient
-	// planted products, by id; extra ones are not in the catalog.
+	// planted products, by id. Extras are not in the catalog.
 	planted map[string]string
 	extra   int
 }
 
-// environment of both services.
+// environment returns the environment of both services.
 func (b *reconcileBench) environment() []string {
 	return []string{
 		"NATS_URL=" + b.world.nats, "LEDGER_DATABASE_URL=" + b.world.database, "STRIPE_API_KEY=" + worldKey,
@@ -168,7 +170,7 @@ func (b *reconcileBench) startReconciliation(ctx context.Context) (err error) {
 
 func (b *reconcileBench) fill(ctx context.Context) error {
 	begun := time.Now()
-	// It makes the ledger's tables.
+	// It creates the ledger's tables.
 	if err := b.startReconciliation(ctx); err != nil {
 		return err
 	}
@@ -182,14 +184,14 @@ func (b *reconcileBench) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.world.upToDate(ctx); err != nil {
+	if err := b.world.moveConsumersToEnd(ctx); err != nil {
 		return err
 	}
 	b.result.FillSeconds = time.Since(begun).Seconds()
 	return b.compare(sample)
 }
 
-// compare measures what deciding about one product takes, from the bytes in which both sides are kept.
+// compare measures the decision about one product, from the bytes in which both sides are stored.
 func (b *reconcileBench) compare(sample []row) error {
 	type pair struct{ desired, observed []byte }
 	pairs := make([]pair, len(sample))
@@ -219,7 +221,7 @@ func (b *reconcileBench) compare(sample []row) error {
 	return nil
 }
 
-// bare lists all that the scan lists, with stripe-go and nothing around it.
+// bare lists everything that the scan lists, with stripe-go and nothing around it.
 func (b *reconcileBench) bare(ctx context.Context) error {
 	transport := &counter{next: http.DefaultTransport}
 	api := client.New(worldKey,
@@ -254,7 +256,7 @@ func (b *reconcileBench) bare(ctx context.Context) error {
 	return nil
 }
 
-// counter counts calls of one goroutine.
+// counter counts the calls of one goroutine.
 type counter struct {
 	next  http.RoundTripper
 	calls int
@@ -280,8 +282,8 @@ func (b *reconcileBench) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// readable waits until the ledger has encoded what its views show, as it does once after an upgrade.
-func (b *reconcileBench) readable(ctx context.Context) error {
+// waitReadable waits until the ledger has encoded the data of its views, as it does once after an upgrade.
+func (b *reconcileBench) waitReadable(ctx context.Context) error {
 	for behind := true; behind; {
 		if err := b.world.ledger.QueryRow(ctx, `SELECT EXISTS (SELECT FROM driftless_ledger.product
 			WHERE desired_json_of <> desired_sequence OR observed_json_of <> observed_revision)`).Scan(
@@ -295,14 +297,13 @@ func (b *reconcileBench) readable(ctx context.Context) error {
 	return nil
 }
 
-// plant changes products in Stripe, in turn in each of the ways in which the two sides can come to differ. Nothing
-// tells of it.
+// plant changes products in Stripe without events, in turn in each of the ways in which the sides can differ.
 func (b *reconcileBench) plant(ctx context.Context) error {
 	s := b.world.silent
 	price := func(id string) (string, error) {
 		o, _, err := b.world.mesh.Observed().Get(ctx, benchAccount, id)
 		if err != nil || len(o.GetPrices()) != 1 {
-			return "", errors.Join(fmt.Errorf("product %s has not one price", id), err)
+			return "", errors.Join(fmt.Errorf("product %s does not have exactly one price", id), err)
 		}
 		return o.GetPrices()[0].GetStripeId(), nil
 	}
@@ -371,7 +372,7 @@ const extraKind = "extra product"
 func (b *reconcileBench) scan(ctx context.Context) error {
 	started, err := b.control.StartScan(ctx, connect.NewRequest(&controlv1.StartScanRequest{}))
 	if err != nil {
-		return fmt.Errorf("order a scan: %w", err)
+		return fmt.Errorf("start a scan: %w", err)
 	}
 	begun := time.Now()
 	took := map[meshv1.ScanPhase]time.Duration{}
@@ -380,7 +381,7 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 		if err := rest(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
-		// Not by the control API: it is what the scan itself writes.
+		// The control API is not used, since the report is what the scan itself writes.
 		if _, err := b.world.mesh.Record("scan."+benchAccount).Get(ctx, report); err != nil {
 			return err
 		}
@@ -404,15 +405,15 @@ func (b *reconcileBench) scan(ctx context.Context) error {
 	return nil
 }
 
-// patience is how long the ledger may learn nothing new before the search for drift ends.
+// patience is how long the ledger may stay unchanged before the search for drift ends.
 const patience = 30 * time.Second
 
-// found asks reconciliation what differs, until all that was planted does.
-func (b *reconcileBench) found(ctx context.Context) error {
+// waitFound reads the drift from reconciliation until it contains all planted differences.
+func (b *reconcileBench) waitFound(ctx context.Context) error {
 	begun, last := time.Now(), time.Now()
 	for {
 		byKind := map[string]int{}
-		drifted, err := b.drifted(ctx)
+		drifted, err := b.driftedProducts(ctx)
 		if err != nil {
 			return err
 		}
@@ -445,18 +446,18 @@ func (b *reconcileBench) found(ctx context.Context) error {
 		}
 	}
 	var err error
-	if b.result.PullPeakRSSMB, err = b.pull.peak(); err != nil {
+	if b.result.PullPeakRSSMB, err = b.pull.peakMemory(); err != nil {
 		return err
 	}
-	if b.result.ReconciliationPeakRSSMB, err = b.reconciliation.peak(); err != nil {
+	if b.result.ReconciliationPeakRSSMB, err = b.reconciliation.peakMemory(); err != nil {
 		return err
 	}
 	b.result.PeakRSSMB = max(b.result.PullPeakRSSMB, b.result.ReconciliationPeakRSSMB)
 	return nil
 }
 
-// drifted are the products, of those named or of all, of which reconciliation says that they have drifted.
-func (b *reconcileBench) drifted(ctx context.Context, ids ...string) (map[string]bool, error) {
+// driftedProducts returns the drifted products among the named ones, or among all.
+func (b *reconcileBench) driftedProducts(ctx context.Context, ids ...string) (map[string]bool, error) {
 	out := map[string]bool{}
 	request := &controlv1.ListDriftRequest{ProductIds: ids, Limit: 10_000}
 	for more := true; more; {
@@ -473,7 +474,7 @@ func (b *reconcileBench) drifted(ctx context.Context, ids ...string) (map[string
 	return out, nil
 }
 
-// detect measures how long it takes from a change in Stripe's dashboard until reconciliation shows it.
+// detect measures the time from a change in Stripe's dashboard until reconciliation shows it.
 func (b *reconcileBench) detect(ctx context.Context) (err error) {
 	if b.result.DetectWebhookMS, err = b.detectAll(ctx, 1, b.Samples); err != nil {
 		return fmt.Errorf("with webhooks: %w", err)
@@ -488,7 +489,7 @@ func (b *reconcileBench) detect(ctx context.Context) (err error) {
 	return nil
 }
 
-// detectAll changes some of the products that are equal, one after another, and returns the median.
+// detectAll changes some of the equal products, one after another, and returns the median time.
 func (b *reconcileBench) detectAll(ctx context.Context, first, samples int) (float64, error) {
 	var took []float64
 	for i := first; len(took) < samples && i < b.Products; i++ {
@@ -501,7 +502,7 @@ func (b *reconcileBench) detectAll(ctx context.Context, first, samples int) (flo
 			return 0, err
 		}
 		for {
-			drifted, err := b.drifted(ctx, id)
+			drifted, err := b.driftedProducts(ctx, id)
 			if err != nil {
 				return 0, err
 			}
@@ -509,7 +510,7 @@ func (b *reconcileBench) detectAll(ctx context.Context, first, samples int) (flo
 				break
 			}
 			if time.Since(begun) > time.Minute+2*b.Poll {
-				return 0, fmt.Errorf("a change of product %s was not noticed", id)
+				return 0, fmt.Errorf("a change of product %s was not detected", id)
 			}
 			if err := rest(ctx, 2*time.Millisecond); err != nil {
 				return 0, err

@@ -13,11 +13,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// limitedFor is how long a scan that keeps to Stripe's limits is watched.
+// limitedFor is how long a scan that keeps to Stripe's limits is measured.
 const limitedFor = 20 * time.Second
 
-// limited measures how much of what Stripe allows a scan uses while it lists.
-func (b *reconcileBench) limited(ctx context.Context) (err error) {
+// measureLimited measures the share of Stripe's limits that a scan uses while it lists.
+func (b *reconcileBench) measureLimited(ctx context.Context) (err error) {
 	if err := b.pull.stop(); err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (b *reconcileBench) limited(ctx context.Context) (err error) {
 	b.world.close = append(b.world.close, b.pull.stop)
 	started, err := b.control.StartScan(ctx, connect.NewRequest(&controlv1.StartScanRequest{}))
 	if err != nil {
-		return fmt.Errorf("order a scan: %w", err)
+		return fmt.Errorf("start a scan: %w", err)
 	}
 	first, last := &meshv1.ScanReport{}, &meshv1.ScanReport{}
 	for {
@@ -56,7 +56,7 @@ func (b *reconcileBench) limited(ctx context.Context) (err error) {
 		}
 	}
 	r := b.result
-	// Products and prices are listed by an endpoint each.
+	// Products and prices have one list endpoint each.
 	r.ListLimit = 2 * benchEndpointRate
 	took := last.GetAt().AsTime().Sub(first.GetAt().AsTime()).Seconds()
 	if took < 1 {

@@ -40,21 +40,22 @@ const (
 	worldVersion = 1000
 )
 
-// world is a catalog and a Stripe that are equal, and a mesh that knows it: as after months of work, made in minutes.
+// world is a catalog and a Stripe that are equal, and a mesh with both states: the result of months of work, made in
+// minutes.
 type world struct {
 	products int
 	nats     string
 	database string
 	simURL   string
-	// pullAddr and reconciliationAddr are where the services will be.
+	// pullAddr and reconciliationAddr are the addresses of the services.
 	pullAddr, reconciliationAddr string
 	mesh                         *mesh.Mesh
 	// ledger is a connection to the ledger's database.
 	ledger *pgx.Conn
 	sim    *stripesim.Sim
-	// silent is somebody whose changes leave no event; loud one whose changes do.
+	// silent edits Stripe without an event, and loud with events.
 	silent, loud *stripesim.Dashboard
-	// past is how far in the past the simulator is, in nanoseconds.
+	// past is how far the simulator's clock is in the past, in nanoseconds.
 	past  atomic.Int64
 	close []func() error
 }
@@ -154,7 +155,7 @@ func productID(i int) string { return "product-" + strconv.Itoa(i) }
 
 func priceID(i int) string { return productID(i) + "-eur" }
 
-// wanted is what the catalog says of a product.
+// wanted returns the desired state of a product.
 func wanted(id string) *catalogv1.ProductChange {
 	return &catalogv1.ProductChange{
 		Account: benchAccount, ProductId: id, Version: worldVersion, Operation: catalogv1.Operation_OPERATION_UPSERT,
@@ -173,9 +174,9 @@ func wanted(id string) *catalogv1.ProductChange {
 	}
 }
 
-// fillStripe makes every product and its price.
+// fillStripe creates every product and its price.
 //
-// A catalog grows over years: a scan lists ranges of creation times at once.
+// A catalog grows over years, so the creation times are spread: a scan lists ranges of creation times concurrently.
 func (w *world) fillStripe(ctx context.Context) error {
 	const years = 3 * 365 * 24 * time.Hour
 	defer w.past.Store(0)
@@ -201,13 +202,13 @@ func (w *world) fillStripe(ctx context.Context) error {
 	return nil
 }
 
-// row is a product as every part of the mesh knows it.
+// row is a product in the form of each part of the mesh.
 type row struct {
 	desired  *catalogv1.ProductChange
 	observed *catalogv1.Observed
 }
 
-// fillMesh lets CATALOG, OBSERVED and the ledger know what both sides hold. It returns the rows of the last page.
+// fillMesh stores the state of both sides in CATALOG, OBSERVED and the ledger. It returns the rows of the last page.
 func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 	js := w.mesh.JetStream()
 	if err := allowBatches(ctx, js, "KV_"+topology.BucketObserved); err != nil {
@@ -226,10 +227,10 @@ func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 			return nil, err
 		}
 		if len(p.Objects) != len(q.Objects) {
-			return nil, errors.New("a product has not one price")
+			return nil, errors.New("a product does not have exactly one price")
 		}
 		for i := range p.Objects {
-			r, err := both(p.Objects[i], q.Objects[i])
+			r, err := newRow(p.Objects[i], q.Objects[i])
 			if err != nil {
 				return nil, err
 			}
@@ -240,7 +241,7 @@ func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 			products.After, prices.After = p.Objects[n-1].ID, q.Objects[n-1].ID
 		}
 		if len(rows) >= mesh.MaxBatch || !more {
-			if err := w.know(ctx, rows); err != nil {
+			if err := w.store(ctx, rows); err != nil {
 				return nil, err
 			}
 			sample, rows = rows, nil
@@ -252,8 +253,8 @@ func (w *world) fillMesh(ctx context.Context) (sample []row, err error) {
 	return sample, nil
 }
 
-// both makes a product that both sides agree on.
-func both(product, price stripeapi.Listed) (row, error) {
+// newRow returns a product on which both sides agree.
+func newRow(product, price stripeapi.Listed) (row, error) {
 	if err := errors.Join(product.Err, price.Err); err != nil {
 		return row{}, err
 	}
@@ -286,13 +287,13 @@ func allowBatches(ctx context.Context, js jetstream.JetStream, stream string) er
 	}
 	cfg.AllowAtomicPublish = true
 	if _, err := js.UpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("let stream %s take batches: %w", stream, err)
+		return fmt.Errorf("allow batches on stream %s: %w", stream, err)
 	}
 	return nil
 }
 
-// know stores rows in both streams and in the ledger.
-func (w *world) know(ctx context.Context, rows []row) error {
+// store stores rows in both streams and in the ledger.
+func (w *world) store(ctx context.Context, rows []row) error {
 	catalogEnd, err := w.end(ctx, topology.StreamCatalog)
 	if err != nil {
 		return err
@@ -350,8 +351,8 @@ func (w *world) end(ctx context.Context, stream string) (uint64, error) {
 	return s.CachedInfo().State.LastSeq, nil
 }
 
-// upToDate makes every consumer one that has read everything.
-func (w *world) upToDate(ctx context.Context) error {
+// moveConsumersToEnd moves every consumer to the end of its stream.
+func (w *world) moveConsumersToEnd(ctx context.Context) error {
 	js := w.mesh.JetStream()
 	for _, name := range []string{topology.StreamCatalog, "KV_" + topology.BucketObserved} {
 		s, err := js.Stream(ctx, name)

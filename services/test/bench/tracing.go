@@ -29,12 +29,13 @@ type tracingCmd struct {
 	Transaction int `default:"10" help:"Products changed by one transaction: each transaction is a trace."`
 	Pushed      int `default:"1000" help:"Products to push in each measurement: each is a trace."`
 	Concurrency int `default:"32" help:"Products pushed at once."`
-	Rounds      int `default:"12" help:"How often everything is measured; the medians count."`
+	Rounds      int `default:"12" help:"Number of rounds; the result is the median."`
 }
 
 type tracingResult struct {
 	Modes []*tracingMode `json:"modes"`
-	// Throughput at 1% and at 100%, as shares of that without tracing in the same round: the medians.
+	// Throughput at 1% and at 100%, as shares of the throughput without tracing in the same round. The values are
+	// medians.
 	CaptureAt1   float64 `json:"capture_ratio_1_percent"`
 	CaptureAt100 float64 `json:"capture_ratio_100_percent"`
 	PushAt1      float64 `json:"push_ratio_1_percent"`
@@ -45,19 +46,19 @@ type tracingMode struct {
 	Sampled          string  `json:"sampled"`
 	CapturePerSecond float64 `json:"capture_per_second"`
 	PushPerSecond    float64 `json:"push_per_second"`
-	// Processor time of this process for each product, in milliseconds; that of NATS and the simulator is in it. It
-	// tells the cost also on a machine that has other work to do.
+	// Processor time of this process for each product, in milliseconds, including that of NATS and the simulator. It
+	// shows the cost even on a machine that also does other work.
 	CaptureCPU float64 `json:"capture_cpu_ms"`
 	PushCPU    float64 `json:"push_cpu_ms"`
-	// SpanBytes that reached the collector in all rounds.
+	// SpanBytes is the number of bytes that reached the collector in all rounds.
 	SpanBytes int64 `json:"span_bytes"`
 
 	share                                 string
 	captured, pushed, captureCPU, pushCPU []float64
 }
 
-// Run measures the modes in turn, round by round and each time in another order, so that what else the machine does,
-// and what went before, strikes them alike.
+// Run measures the modes in turn, in rounds of different order. So other work of the machine, and earlier measurements,
+// affect them alike.
 func (cmd *tracingCmd) Run(ctx context.Context, c *cli) (err error) {
 	capture, err := newCaptureBench(ctx, &captureCmd{Products: cmd.Captured, Transaction: cmd.Transaction})
 	if err != nil {
@@ -115,7 +116,7 @@ func (r *tracingResult) text() string {
 	return b.String()
 }
 
-// measure takes one figure of each kind with tracing set up as a service sets it up.
+// measure takes one figure of each kind, with tracing set up as in a service.
 func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, capture *captureBench, conn *pgx.Conn,
 	push *pushBench, prefix string,
 ) (err error) {
@@ -155,13 +156,13 @@ func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, 
 	for i := range products {
 		products[i] = benchProduct(fmt.Sprintf("%s-%d", prefix, i), "Product", "1400")
 	}
-	if err := push.want(ctx, topology.Live, 1, products...); err != nil {
+	if err := push.publish(ctx, topology.Live, 1, products...); err != nil {
 		return err
 	}
 	begun := time.Now()
 	used = processorTime()
 	push.push(ctx)
-	if err := push.done(ctx); err != nil {
+	if err := push.waitDone(ctx); err != nil {
 		return err
 	}
 	m.pushCPU = append(m.pushCPU, millisEach(processorTime()-used, cmd.Pushed))
@@ -171,7 +172,7 @@ func (cmd *tracingCmd) measure(ctx context.Context, m *tracingMode, sink *sink, 
 
 func millisEach(d time.Duration, n int) float64 { return float64(d.Microseconds()) / 1000 / float64(n) }
 
-// processorTime is what this process has used, 0 where the system does not tell.
+// processorTime returns the processor time of this process, 0 where the system does not report it.
 func processorTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -180,7 +181,7 @@ func processorTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// share is the median of what the figures are of those of the same round.
+// share returns the median of the ratios of figures to those of the same round.
 func share(figures, of []float64) float64 {
 	shares := make([]float64, len(figures))
 	for i := range figures {
@@ -189,7 +190,7 @@ func share(figures, of []float64) float64 {
 	return median(shares)
 }
 
-// median of some figures: of an even number, the mean of the two in the middle.
+// median returns the median of figures. For an even number, it is the mean of the two in the middle.
 func median(figures []float64) float64 {
 	sorted := slices.Sorted(slices.Values(figures))
 	middle := len(sorted) / 2
@@ -199,7 +200,7 @@ func median(figures []float64) float64 {
 	return sorted[middle]
 }
 
-// sink is a collector that takes everything and keeps nothing.
+// sink is a collector that accepts everything and stores nothing.
 type sink struct {
 	server *http.Server
 	url    string

@@ -21,7 +21,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// accountsFile is the configuration of all the services of this test: whose they are, DRIFTLESS_ACCOUNT says.
+// accountsFile configures all services of this test. DRIFTLESS_ACCOUNT selects the account.
 const accountsFile = `
 nats_url: %[1]s
 database_url: %[2]s
@@ -49,8 +49,8 @@ accounts:
       watch: [{table: public.shop, product_id: id}]
 `
 
-// TestTwoAccountsGetWhatIsTheirs runs two sets of services, of one file, on one NATS server and one database.
-func TestTwoAccountsGetWhatIsTheirs(t *testing.T) {
+// The test runs two sets of services with one file, one NATS server and one database.
+func TestAccounts_AreSeparate(t *testing.T) {
 	const each = 20
 	natsURL, _ := localtest.NATS(t)
 	database := localtest.Postgres(t)
@@ -160,7 +160,7 @@ func TestTwoAccountsGetWhatIsTheirs(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, revision)
 
-	// A product that moves leaves the one account, and comes to the other.
+	// A product that moves leaves one account and appears in the other.
 	exe("UPDATE shop SET region = 'us', name = 'Moved' WHERE id = 'eu-1'")
 	require.Eventually(t, func() bool {
 		p := held("us")["eu-1"]

@@ -38,7 +38,7 @@ func walkthrough(t *testing.T, path string) (commands [][]string) {
 	return commands
 }
 
-// driftless runs a command against the rig and returns what it printed, and its exit code.
+// driftless runs a command against the rig. It returns the output and the exit code.
 func (r *rig) driftless(dir string, args ...string) (output string, code int) {
 	r.t.Helper()
 	bin, err := programs()
@@ -58,8 +58,8 @@ func (r *rig) driftless(dir string, args ...string) (output string, code int) {
 	return out.String(), cmd.ProcessState.ExitCode()
 }
 
-// inStripe makes a product with a price as somebody did before.
-func (r *rig) inStripe(name, sku, lookupKey string, amount int64) (product, price string) {
+// createInStripe creates a product with a price, as somebody did before Driftless.
+func (r *rig) createInStripe(name, sku, lookupKey string, amount int64) (product, price string) {
 	r.t.Helper()
 	params := &stripe.ProductParams{Name: stripe.String(name)}
 	if sku != "" {
@@ -87,17 +87,17 @@ func selling(id, name, amount string) *catalogv1.Product {
 	}
 }
 
-// TestTheWalkthroughOfAnAdoption runs the commands of docs/adoption.md on an account that has products already.
-func TestTheWalkthroughOfAnAdoption(t *testing.T) {
+// The test runs the commands of docs/adoption.md on an account that already has products.
+func TestAdopt_Walkthrough(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.stop(topology.Push)
 	r.holdCreations = true
 	r.start(topology.Push)
-	bySKU, bySKUPrice := r.inStripe("An old mug", "mug", "", 1400)
-	byKey, byKeyPrice := r.inStripe("Some cup", "", "cup-eur", 900)
-	byName, byNamePrice := r.inStripe("TEE", "", "", 2500)
-	dearer, dearerPrice := r.inStripe("Plate", "plate", "plate-eur", 700)
-	stranger, _ := r.inStripe("Not ours", "", "", 1)
+	bySKU, bySKUPrice := r.createInStripe("An old mug", "mug", "", 1400)
+	byKey, byKeyPrice := r.createInStripe("Some cup", "", "cup-eur", 900)
+	byName, byNamePrice := r.createInStripe("TEE", "", "", 2500)
+	dearer, dearerPrice := r.createInStripe("Plate", "plate", "plate-eur", 700)
+	stranger, _ := r.createInStripe("Not ours", "", "", 1)
 	r.upsert(selling("mug", "Mug", "1400"), selling("cup", "Cup", "900"), selling("tee", "Tee", "2500"),
 		selling("plate", "Plate", "800"), selling("new", "New", "100"))
 	_, err := r.ingest.WaitCaptured(t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
@@ -110,7 +110,7 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 	dir := t.TempDir()
 	out, code := r.driftless(dir, "adopt", "plan")
 	require.Equal(t, 1, code)
-	require.Contains(t, out, "driftless scan", "it says what to do first")
+	require.Contains(t, out, "driftless scan", "the error names the first step")
 
 	file := filepath.Join(dir, "adopt.yaml")
 	ran := map[string]int{}
@@ -138,12 +138,12 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 			require.Contains(t, string(text), "name_only")
 			require.Contains(t, string(text), "price_differs plate-eur")
 			_, code = r.driftless(dir, command[1:]...)
-			require.Equal(t, 1, code, "a file that may have been reviewed is not written over")
+			require.Equal(t, 1, code, "a file that may have been reviewed is not overwritten")
 			require.NoError(t,
 				os.WriteFile(file, bytes.ReplaceAll(text, []byte("approve: false"), []byte("approve: true")), 0o600))
 		case "plan":
 			if ran["plan"] == 1 {
-				require.Equal(t, 2, code, "the new product is still to be created")
+				require.Equal(t, 2, code, "the new product is not created yet")
 				require.Contains(t, out, "new")
 			} else {
 				require.Zero(t, code, out)
@@ -151,7 +151,7 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string]int{"scan": 1, "adopt plan": 1, "adopt apply": 1, "plan": 2, "sync": 1}, ran)
-	r.converged()
+	r.waitConverged()
 
 	for product, want := range map[string][2]string{
 		"mug":   {bySKU, bySKUPrice},
@@ -169,14 +169,14 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 	}
 	old, err := r.stripe.Prices.Get(dearerPrice, nil)
 	require.NoError(t, err)
-	require.False(t, old.Active, "replaced, as was approved")
+	require.False(t, old.Active, "replaced, as approved")
 	untouched, _ := r.stripe.Products.Get(stranger, nil)
 	require.Empty(t, untouched.Metadata)
 	n := 0
 	for list := r.stripe.Products.List(&stripe.ProductListParams{}); list.Next(); {
 		n++
 	}
-	require.Equal(t, 6, n, "five of the catalog, and a stranger: none twice")
+	require.Equal(t, 6, n, "five of the catalog and one foreign product, none twice")
 
 	// An adopted product is repaired like any other.
 	_, err = r.stripe.Products.Update(bySKU, &stripe.ProductParams{Name: stripe.String("By hand")})
@@ -185,7 +185,7 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 		p, _ := r.stripeProduct(bySKU)
 		return p.Name == "Mug"
 	}, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	kinds := ""
 	for _, e := range r.history("mug") {
 		kinds += e.GetKind() + " "
@@ -193,7 +193,7 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 	require.Contains(t, kinds, "adopted")
 	require.Contains(t, kinds, "stripe_event")
 
-	// What has been applied is applied; what no longer holds is named, and nothing is done.
+	// Applied entries stay applied. An entry that is no longer valid is named, and nothing is done about it.
 	out, code = r.driftless(dir, "adopt", "apply", "adopt.yaml")
 	require.Zero(t, code, out)
 	require.Contains(t, out, "4 had been before")
@@ -202,5 +202,5 @@ func TestTheWalkthroughOfAnAdoption(t *testing.T) {
 			[]byte("account: default\n---\nproduct: mug\nstripe: "+stranger+"\nprices: {}\napprove: true\n"), 0o600))
 	out, code = r.driftless(dir, "adopt", "apply", "adopt.yaml")
 	require.Equal(t, 1, code)
-	require.Contains(t, out, "line 3, product mug: product mug stands for "+bySKU+" in Stripe already")
+	require.Contains(t, out, "line 3, product mug: product mug is already linked to "+bySKU+" in Stripe")
 }

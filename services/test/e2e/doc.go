@@ -1,3 +1,2 @@
-// Package e2e is for the tests of the whole mesh beside this file, which look at it from outside; there is nothing else
-// in it.
+// Package e2e exists for its tests, which test the whole mesh from outside. It has no other code.
 package e2e

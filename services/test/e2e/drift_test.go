@@ -20,26 +20,26 @@ import (
 	"github.com/driftless-sync/driftless/services/reconciliation"
 )
 
-// happening is how one kind of drift comes about. ID in its texts stands for the product's id, which is its name.
+// happening is one kind of drift. ID in its texts is replaced by the product's id, which is also its name.
 type happening struct {
 	kind, field string
-	// catalog and stripe are both values, as drift shows them; "*" is any.
+	// catalog and stripe are both values as drift shows them. "*" matches any value.
 	catalog, stripe string
 	cause           string
-	// product changes what the catalog has from the start; nil for nothing. absent has it have nothing.
+	// product edits the initial product in the catalog, nil for no edit. absent leaves the product out.
 	product func(*catalogv1.Product)
 	absent  bool
-	// before brings both sides from there to where they agree and the change can be made.
+	// before brings both sides to a state in which they agree and the change can be made.
 	before func(*driftRig, string)
 	change func(*driftRig, string)
-	// row and object are what is compared in the end: in the catalog's tables, by SQL about the product $1, and in
-	// Stripe. held is what they yield for the catalog's value, and for Stripe's.
+	// row and object read the final values: row by SQL from the catalog's tables for the product $1, object from
+	// Stripe. held are their results for the catalog's value and for Stripe's.
 	row    string
 	object func(*driftRig, string) string
 	held   [2]string
 }
 
-// driftRig is a mesh with what the happenings do and look at.
+// driftRig is a mesh with the operations and checks of the happenings.
 type driftRig struct{ *rig }
 
 func (r *driftRig) prices(id string) (out []*stripe.Price) {
@@ -54,7 +54,7 @@ func (r *driftRig) prices(id string) (out []*stripe.Price) {
 	return out
 }
 
-// price is the Stripe price that stands for one of the catalog's: the active one if there is any.
+// price returns the Stripe price that represents a catalog price, an active one if there is any.
 func (r *driftRig) price(product, name string) *stripe.Price {
 	r.t.Helper()
 	for _, p := range r.prices(product) {
@@ -74,7 +74,7 @@ func (r *driftRig) product(id string) *stripe.Product {
 	return p
 }
 
-// byKey changes a product as a program with an API key does, byHand as a person at the dashboard.
+// byKey edits a product as a program with an API key does. byHand edits it as a person in the dashboard does.
 func byKey(params *stripe.ProductParams) func(*driftRig, string) {
 	return func(r *driftRig, id string) {
 		copied := *params
@@ -115,7 +115,7 @@ func execSQL(query string) func(*driftRig, string) {
 	return func(r *driftRig, id string) { r.exec(query, id) }
 }
 
-// happenings by the id of the product to which they happen.
+// happenings are by the id of their product.
 var happenings = map[string]happening{
 	"missing": {
 		kind: "missing", catalog: "Mug", cause: "dashboard",
@@ -262,12 +262,12 @@ var happenings = map[string]happening{
 	},
 }
 
-// outcome is what a policy makes of drift: none at all if the state is empty.
+// outcome is the result of a policy for a drift. An empty state means that there is no drift.
 type outcome struct {
 	action, state string
-	// kind, if it is not that of the happening.
+	// kind is the kind of drift if it is not that of the happening.
 	kind string
-	// keeps is the side whose value both have in the end; neither if each keeps its own.
+	// keeps is the side whose value both have in the end. It is empty if each keeps its own.
 	keeps string
 }
 
@@ -278,7 +278,7 @@ var (
 	pushed      = outcome{keeps: "catalog"}
 )
 
-// owned gives every field that can have one a rule.
+// owned returns a policy with the same rule for every field that can have one.
 func owned(otherwise catalog.Action, rule catalog.Rule) *catalog.Policy {
 	rules := map[string]catalog.Rule{}
 	for _, field := range []string{
@@ -294,10 +294,9 @@ func owned(otherwise catalog.Action, rule catalog.Rule) *catalog.Policy {
 	return p
 }
 
-// TestEveryKindOfDriftUnderEveryPolicy has every kind of drift happen, each to a product of its own, in a mesh of each
-// policy.
-func TestEveryKindOfDriftUnderEveryPolicy(t *testing.T) {
-	// What has no owner is the catalog's.
+// Each kind of drift happens to a product of its own, in a mesh for each policy.
+func TestDrift_EveryKindUnderEveryPolicy(t *testing.T) {
+	// Objects have no rule, so the catalog owns them.
 	objects := map[string]outcome{"missing": repaired, "missing_price": repaired, "twin": repaired, "gone": repaired}
 	asField := func(o outcome) outcome { o.kind = "field"; return o }
 	with := func(base map[string]outcome, more map[string]outcome) map[string]outcome {
@@ -342,8 +341,8 @@ func TestEveryKindOfDriftUnderEveryPolicy(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &driftRig{newRig(t, unlimited, under(c.policy, c.extras))}
-			r.begin()
+			r := &driftRig{newRig(t, unlimited, withPolicy(c.policy, c.extras))}
+			r.createProducts()
 			for id, h := range happenings {
 				h.change(r, id)
 			}
@@ -352,14 +351,14 @@ func TestEveryKindOfDriftUnderEveryPolicy(t *testing.T) {
 				if !special {
 					want = c.most
 				}
-				r.ends(id, h, want)
+				r.waitOutcome(id, h, want)
 			}
 		})
 	}
 }
 
-// begin has every product on both sides, as they are before anything happens.
-func (r *driftRig) begin() {
+// createProducts creates every product on both sides, as they are before anything happens.
+func (r *driftRig) createProducts() {
 	r.t.Helper()
 	var products []*catalogv1.Product
 	for id, h := range happenings {
@@ -375,18 +374,18 @@ func (r *driftRig) begin() {
 		products = append(products, p)
 	}
 	r.upsert(products...)
-	r.converged()
+	r.waitConverged()
 	for id, h := range happenings {
 		if h.before != nil {
 			h.before(r, id)
 		}
 	}
-	r.converged()
+	r.waitConverged()
 	require.Eventually(r.t, func() bool { return len(r.drift(false)) == 0 }, patience, 50*time.Millisecond,
 		"both sides agree")
 }
 
-// drift is what is open, or that of a product with what was settled.
+// drift returns the open drift, or with settled also the settled drift of some products.
 func (r *driftRig) drift(settled bool, products ...string) []*controlv1.Drift {
 	r.t.Helper()
 	resp, err := r.control.ListDrift(r.t.Context(),
@@ -395,9 +394,9 @@ func (r *driftRig) drift(settled bool, products ...string) []*controlv1.Drift {
 	return resp.Msg.GetDrift()
 }
 
-// calm waits until nothing is in flight and nothing is being mended. Objects that differ and are only reported stay in
-// the plan: the product's next change brings them.
-func (r *driftRig) calm() {
+// waitCalm waits until nothing is in flight and no repair is running. Objects that differ and are only reported stay in
+// the plan, since the product's next change repairs them.
+func (r *driftRig) waitCalm() {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		plan, err := r.control.Plan(context.WithoutCancel(r.t.Context()), connect.NewRequest(&controlv1.PlanRequest{}))
@@ -412,8 +411,8 @@ func (r *driftRig) calm() {
 	}, patience, 50*time.Millisecond, "calm")
 }
 
-// ends waits until a happening has ended as the policy wants it.
-func (r *driftRig) ends(id string, h happening, want outcome) {
+// waitOutcome waits until a happening has ended as the policy requires.
+func (r *driftRig) waitOutcome(id string, h happening, want outcome) {
 	r.t.Helper()
 	field, kind := strings.ReplaceAll(h.field, "ID", id), h.kind
 	if want.kind != "" {
@@ -436,7 +435,7 @@ func (r *driftRig) ends(id string, h happening, want outcome) {
 			}
 		}
 	}
-	r.calm()
+	r.waitCalm()
 	found := of()
 	if want.state == "" {
 		require.Empty(r.t, found, id)
@@ -453,7 +452,7 @@ func (r *driftRig) ends(id string, h happening, want outcome) {
 			require.Equal(r.t, strings.ReplaceAll(h.stripe, "ID", id), d.GetDifference().GetStripe(), id)
 		}
 	}
-	// The cast is for parameters that a constant query leaves untyped.
+	// A constant query leaves its parameters untyped, so they are cast.
 	var row string
 	require.NoError(r.t,
 		r.pool.QueryRow(r.t.Context(),

@@ -17,25 +17,25 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// A history has so many products, of which a few are in the catalog at first, and so many events.
+// The number of products of a history, of products that are in the catalog at first, and of events.
 const (
 	historyProducts = 5
 	historyEvents   = 40
 )
 
-// history is what is going to happen.
+// history is a random sequence of events.
 type history struct {
 	faults []stripesim.Fault
 	events []historyEvent
 }
 
-// historyEvent is one thing that happens, mostly to a product.
+// historyEvent is one event, mostly about a product.
 type historyEvent struct {
 	what    string
 	product int
-	// by is who does it in Stripe: a key, a hand at the dashboard, or a silent one of which no event tells.
+	// by is who makes the edit in Stripe: a key, a hand in the dashboard, or a silent one that makes no Stripe event.
 	by string
-	// field and value of an edit; number is unique in the history.
+	// field and value are those of an edit. number is unique in the history.
 	field, value string
 	number       int
 	service      string
@@ -47,7 +47,7 @@ func (e historyEvent) String() string {
 	return fmt.Sprintf("%s %d %s %s %s %s", e.what, e.product, e.by, e.field, e.value, e.service)
 }
 
-// histories are made from a seed.
+// histories generates histories from a seed.
 var histories = rapid.Custom(func(t *rapid.T) history {
 	var out history
 	// Webhook faults strike some of the events.
@@ -92,7 +92,7 @@ var histories = rapid.Custom(func(t *rapid.T) history {
 	return out
 })
 
-// weighted are what can happen, as often as they are to be likely.
+// weighted are the possible events, repeated by how likely they are.
 var weighted = []string{
 	"edit", "edit", "edit", "edit", "insert", "remove", "amount", "amount", "price", "default", "archive",
 	"their edit", "their edit", "their edit", "their edit", "their edit", "their archive", "their archive of a price",
@@ -101,7 +101,7 @@ var weighted = []string{
 	"noticed edit", "noticed edit", "settle", "scan", "restart", "kill", "kill",
 }
 
-// do has the event happen. It returns what somebody was told who could not do it.
+// do makes the event happen. It returns the error of an edit that was refused.
 func (e historyEvent) do(h *historyRig) error {
 	if e.moment {
 		h.moment()
@@ -140,7 +140,7 @@ func (e historyEvent) do(h *historyRig) error {
 	case "archive":
 		h.exec(`UPDATE driftless.products SET active = NOT active WHERE id = $1`, id)
 	case "settle":
-		h.settle()
+		h.waitSettled()
 	case "scan":
 		_, err := h.control.StartScan(h.t.Context(), connect.NewRequest(&controlv1.StartScanRequest{}))
 		return err
@@ -151,14 +151,14 @@ func (e historyEvent) do(h *historyRig) error {
 		h.kill(e.service)
 		h.start(e.service)
 	case "noticed edit":
-		return e.noticed(h, id)
+		return e.editIdleProduct(h, id)
 	default:
-		return e.theirs(h, id)
+		return e.editByOthers(h, id)
 	}
 	return nil
 }
 
-// moment lets the mesh get on with something, if it has anything to do.
+// moment gives the mesh time to do something, if it has anything to do.
 func (h *historyRig) moment() {
 	h.t.Helper()
 	done := func() uint64 {
@@ -178,8 +178,8 @@ func (h *historyRig) moment() {
 	}
 }
 
-// theirs is what others do in Stripe.
-func (e historyEvent) theirs(h *historyRig, id string) error {
+// editByOthers makes an edit of others in Stripe.
+func (e historyEvent) editByOthers(h *historyRig, id string) error {
 	h.silent = h.silent || e.by == "silent"
 	switch e.what {
 	case "their edit":
@@ -204,24 +204,24 @@ func (e historyEvent) theirs(h *historyRig, id string) error {
 		}
 		return e.editProduct(h, id, url.Values{"default_price": {p.ID}})
 	case "their deletion":
-		return h.at(e.by).DeleteProduct(h.t.Context(), id, true)
+		return h.dashboardOf(e.by).DeleteProduct(h.t.Context(), id, true)
 	case "their deletion of a price":
 		p, err := h.held(id, "club")
 		if err != nil {
 			return err
 		}
-		return h.at(e.by).DeletePrice(h.t.Context(), p.ID)
+		return h.dashboardOf(e.by).DeletePrice(h.t.Context(), p.ID)
 	case "their price":
-		// One without a mark is left alone, and one with the mark of another is one too many.
+		// A price without a mark is left alone. One with the mark of another price is an extra.
 		form := url.Values{"product": {id}, "currency": {"eur"}, "unit_amount": {"900"}}
 		if e.number%2 == 0 {
 			form.Set("metadata[driftless_price]", id+"-club")
 		}
-		_, err := h.at(e.by).CreatePrice(h.t.Context(), form, false)
+		_, err := h.dashboardOf(e.by).CreatePrice(h.t.Context(), form, false)
 		return err
 	case "their product":
 		stray := fmt.Sprintf("%s-stray%d", h.name, e.number)
-		_, err := h.at(e.by).CreateProduct(h.t.Context(), url.Values{
+		_, err := h.dashboardOf(e.by).CreateProduct(h.t.Context(), url.Values{
 			"id": {stray}, "name": {"Stray"}, "default_price_data[currency]": {"eur"},
 			"default_price_data[unit_amount]": {"700"},
 		})
@@ -232,8 +232,8 @@ func (e historyEvent) theirs(h *historyRig, id string) error {
 	}
 }
 
-// at is the dashboard, or one whose deeds no event tells of.
-func (h *historyRig) at(by string) stripesim.Admin {
+// dashboardOf returns the dashboard, or one that makes no events.
+func (h *historyRig) dashboardOf(by string) stripesim.Admin {
 	admin := h.admin
 	admin.Silent = by == "silent"
 	return admin
@@ -241,7 +241,7 @@ func (h *historyRig) at(by string) stripesim.Admin {
 
 func (e historyEvent) editProduct(h *historyRig, id string, form url.Values) error {
 	if e.by != "key" {
-		return h.at(e.by).EditProduct(h.t.Context(), id, form)
+		return h.dashboardOf(e.by).EditProduct(h.t.Context(), id, form)
 	}
 	params := &stripe.ProductParams{}
 	for name := range form {
@@ -253,7 +253,7 @@ func (e historyEvent) editProduct(h *historyRig, id string, form url.Values) err
 
 func (e historyEvent) editPrice(h *historyRig, stripeID string, form url.Values) error {
 	if e.by != "key" {
-		return h.at(e.by).EditPrice(h.t.Context(), stripeID, form)
+		return h.dashboardOf(e.by).EditPrice(h.t.Context(), stripeID, form)
 	}
 	params := &stripe.PriceParams{}
 	for name := range form {
@@ -265,7 +265,7 @@ func (e historyEvent) editPrice(h *historyRig, stripeID string, form url.Values)
 
 var errNoPrice = errors.New("Stripe holds no such price")
 
-// held is the price that stands for one of the catalog's, an active one if there is one.
+// held returns the price that represents a catalog price, an active one if there is one.
 func (h *historyRig) held(id, name string) (*stripe.Price, error) {
 	for _, active := range []bool{true, false} {
 		list := h.stripe.Prices.List(&stripe.PriceListParams{Product: stripe.String(id), Active: stripe.Bool(active)})
@@ -281,7 +281,7 @@ func (h *historyRig) held(id, name string) (*stripe.Price, error) {
 	return nil, errNoPrice
 }
 
-// edit changes a field in Stripe. It returns the field, as drift names it, and its value before.
+// edit changes a field in Stripe. It returns the field as drift names it, and its value before.
 func (e historyEvent) edit(h *historyRig, id string) (field, before string, err error) {
 	if e.field == "nickname" {
 		p, err := h.held(id, "one")
@@ -302,9 +302,9 @@ func (e historyEvent) edit(h *historyRig, id string) (field, before string, err 
 	return e.field, before, e.editProduct(h, id, url.Values{parameter: {e.value}})
 }
 
-// noticed edits in Stripe what is at rest, and waits until the ledger knows of it.
-func (e historyEvent) noticed(h *historyRig, id string) error {
-	h.settle()
+// editIdleProduct edits an idle product in Stripe, and waits until the ledger has recorded the edit.
+func (e historyEvent) editIdleProduct(h *historyRig, id string) error {
+	h.waitSettled()
 	var inCatalog bool
 	require.NoError(h.t,
 		h.pool.QueryRow(h.t.Context(),

@@ -15,7 +15,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 )
 
-// drift is what is open of the history's products, in the states that are given or in all.
+// drift returns the open drift of the history's products, in the given states or in all.
 func (h *historyRig) drift(states ...string) []*controlv1.Drift {
 	h.t.Helper()
 	resp, err := h.control.ListDrift(h.t.Context(), connect.NewRequest(&controlv1.ListDriftRequest{States: states}))
@@ -34,8 +34,8 @@ type catalogPrice struct {
 	Active       bool
 }
 
-// differences reads the catalog's tables and Stripe, and says in what they differ: both values by product and field. It
-// knows nothing of Driftless but the mark of prices.
+// differences compares the catalog's tables with Stripe, and returns both values by product and field. It uses nothing
+// of Driftless except the mark of prices.
 func (h *historyRig) differences() map[string]string {
 	h.t.Helper()
 	out := map[string]string{}
@@ -49,7 +49,8 @@ func (h *historyRig) differences() map[string]string {
 	return out
 }
 
-// everyProduct of all histories on this mesh: a later one must not disturb what an earlier one has left.
+// everyProduct returns the products of all histories on this mesh. A later history must not disturb the results of an
+// earlier one.
 func (h *historyRig) everyProduct() map[string]bool {
 	h.t.Helper()
 	out := map[string]bool{}
@@ -85,7 +86,7 @@ func (h *historyRig) compare(id string, tell func(field, catalog, stripe string)
 	case len(products) == 0 && held == nil:
 		return
 	case len(products) == 0 && !h.strays[id]:
-		// It has left the catalog.
+		// The product has left the catalog.
 		tell("active", "false", strconv.FormatBool(held.Active))
 		return
 	case len(products) == 0:
@@ -100,7 +101,7 @@ func (h *historyRig) compare(id string, tell func(field, catalog, stripe string)
 	p := products[0]
 	tell("name", p.Name, held.Name)
 	tell("description", p.Description, held.Description)
-	// A key that the catalog does not have is others', if any of them has written it.
+	// A key that the catalog does not have belongs to others, if any of them has written it.
 	if p.Sku != "" || h.keys || !h.theirKeys[id] {
 		tell("metadata.sku", p.Sku, held.Metadata["sku"])
 	}
@@ -115,7 +116,7 @@ func (h *historyRig) compare(id string, tell func(field, catalog, stripe string)
 	tell("default_price", p.DefaultPrice, byDefault)
 }
 
-// comparePrices compares a product's prices, and returns the catalog's ids of the Stripe prices.
+// comparePrices compares a product's prices, and returns the catalog's ids by Stripe's ids.
 func (h *historyRig) comparePrices(id string, tell func(field, catalog, stripe string)) (marks map[string]string) {
 	h.t.Helper()
 	rows, err := h.pool.Query(h.t.Context(),
@@ -164,20 +165,20 @@ func (h *historyRig) comparePrices(id string, tell func(field, catalog, stripe s
 	return marks
 }
 
-// wholeObject says whether a difference is about a whole object: a product, or a price.
-func wholeObject(of string) bool {
+// isWholeObject reports whether a difference is about a whole object: a product or a price.
+func isWholeObject(of string) bool {
 	_, field, _ := strings.Cut(of, " ")
 	parts := strings.Split(field, ".")
 	return field == "" || parts[0] == "prices" && len(parts) == 2
 }
 
-// unlike says where the ledger's open drift is not what differs. Of a whole object the ledger tells more than these
-// comparisons.
-func unlike(differ, open map[string]string) (why string) {
+// explainMismatch returns where the ledger's open drift and the differences disagree. For a whole object the ledger
+// shows more than these comparisons.
+func explainMismatch(differ, open map[string]string) (why string) {
 	for _, of := range slices.Sorted(maps.Keys(differ)) {
 		if said, ok := open[of]; !ok {
 			why += fmt.Sprintf("\n%s: %s, and the ledger has no drift", of, differ[of])
-		} else if said != differ[of] && !wholeObject(of) {
+		} else if said != differ[of] && !isWholeObject(of) {
 			why += fmt.Sprintf("\n%s: %s, and the ledger has %s", of, differ[of], said)
 		}
 	}

@@ -20,21 +20,21 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// How many histories each policy goes through, and the seed of the first; those of the others follow it.
+// The variables are the number of histories of each policy, and the first seed. The seeds of the other policies follow.
 const (
 	historiesVariable = "DRIFTLESS_HISTORIES"
 	seedVariable      = "DRIFTLESS_HISTORY_SEED"
 )
 
-// TestHistoriesEndWithBothSidesEqual takes a mesh of processes through random histories: edits and deletions on both
-// sides, webhooks that are lost, late, doubled and overtaken, scans, restarts and kills. In the end both sides are as
-// the policy wants them, the ledger explains whatever still differs, has seen every difference that others made to what
-// was at rest, and nobody does anything any more.
+// The test runs a mesh of processes through random histories: edits and deletions on both sides, webhooks that are
+// lost, late, duplicated and reordered, scans, restarts and kills. In the end both sides are as the policy wants them,
+// and the ledger explains every remaining difference. The ledger has also seen every difference that others made to
+// idle products, and no service does anything any more.
 //
-// It takes minutes, and runs only where DRIFTLESS_HISTORIES says how many histories each policy gets, as scripts/chaos
-// does. DRIFTLESS_HISTORY_SEED is which is the first, 1 if it is not set: a seed gives the same events again, not the
-// same moments.
-func TestHistoriesEndWithBothSidesEqual(t *testing.T) {
+// The test takes minutes. It runs only if DRIFTLESS_HISTORIES is set to the number of histories of each policy, as
+// scripts/chaos does. DRIFTLESS_HISTORY_SEED is the first seed. Defaults to 1. A seed repeats the same events, but not
+// their timing.
+func TestHistories_Converge(t *testing.T) {
 	if os.Getenv(historiesVariable) == "" {
 		t.Skipf("%s is not set: how many histories each policy is to go through, half a minute each: scripts/chaos",
 			historiesVariable)
@@ -68,30 +68,31 @@ func TestHistoriesEndWithBothSidesEqual(t *testing.T) {
 				theirKeys: map[string]bool{},
 			}
 			for i := range count {
-				h.live(seed + i)
+				h.runHistory(seed + i)
 			}
 		})
 	}
 }
 
-// historyRig is a mesh that histories happen to.
+// historyRig is a mesh that runs histories.
 type historyRig struct {
 	*rig
 
 	extras string
-	// keys of metadata that the catalog does not have are differences, because it is not their owner.
+	// keys means that metadata keys that the catalog does not have are differences, because the catalog does not own
+	// them.
 	keys bool
-	// name of the history, with which its products' ids begin.
+	// name is the name of the history. Its products' ids begin with it.
 	name string
-	// strays are the products that were made in Stripe, and theirKeys those whose metadata others have written, in all
-	// histories.
+	// strays are the products that were created in Stripe. theirKeys are those whose metadata others have written. Both
+	// cover all histories.
 	strays, theirKeys map[string]bool
-	// silent says whether something has happened in Stripe that no event tells of.
+	// silent means that Stripe was edited without an event.
 	silent bool
 }
 
-// live has one history happen, and looks at its end.
-func (h *historyRig) live(seed int) {
+// runHistory runs one history and checks its end.
+func (h *historyRig) runHistory(seed int) {
 	h.t.Helper()
 	h.t.Logf("history of seed %d; to repeat it: %s=%d go test ./cmd/e2e -run '^%s$'", seed, seedVariable, seed,
 		h.t.Name())
@@ -111,12 +112,12 @@ func (h *historyRig) live(seed int) {
 	}
 	require.NoError(h.t, h.admin.ClearFaults(h.t.Context()))
 	fmt.Fprintf(&told, "\n%s the end", time.Now().Format("15:04:05.000"))
-	h.settle()
-	h.quiet()
-	h.explained()
+	h.waitSettled()
+	h.waitQuiet()
+	h.checkExplained()
 }
 
-// await waits for a condition, which says why it does not hold.
+// await waits for a condition, which returns why it does not hold.
 func (h *historyRig) await(what string, holds func(context.Context) (why string)) {
 	h.t.Helper()
 	for deadline := time.Now().Add(patience); ; {
@@ -132,15 +133,15 @@ func (h *historyRig) await(what string, holds func(context.Context) (why string)
 	}
 }
 
-// settle waits until the mesh has nothing to do any more, once it has been told what no event told. What waits for a
-// person is decided for the catalog.
-func (h *historyRig) settle() {
+// waitSettled waits until the mesh has nothing to do any more, once a scan has found edits without an event. Drift that
+// waits for a decision is decided for the catalog.
+func (h *historyRig) waitSettled() {
 	h.t.Helper()
 	if h.silent {
 		h.scan()
 		h.silent = false
 	}
-	h.atRest()
+	h.waitIdle()
 	for {
 		waiting := h.drift("waiting")
 		if len(waiting) == 0 {
@@ -159,11 +160,11 @@ func (h *historyRig) settle() {
 				require.NoError(h.t, err)
 			}
 		}
-		h.atRest()
+		h.waitIdle()
 	}
 }
 
-// scan has all of Stripe read, and waits for the end.
+// scan orders a scan and waits for its end.
 func (h *historyRig) scan() {
 	h.t.Helper()
 	var id string
@@ -187,11 +188,12 @@ func (h *historyRig) scan() {
 	})
 }
 
-// atRest waits until everything is captured, every webhook has come, nothing is in flight, and nobody mends anything.
-func (h *historyRig) atRest() {
+// waitIdle waits until everything is captured, every webhook has arrived, nothing is in flight, and no repair is
+// running.
+func (h *historyRig) waitIdle() {
 	h.t.Helper()
 	h.captured()
-	h.pulled()
+	h.waitPulled()
 	calm := 0
 	h.await("at rest", func(ctx context.Context) string {
 		plan, err := h.control.Plan(ctx, connect.NewRequest(&controlv1.PlanRequest{}))
@@ -226,8 +228,8 @@ func (h *historyRig) atRest() {
 	})
 }
 
-// pulled waits until every webhook has been delivered, or lost, and Stripe's events have been read since.
-func (h *historyRig) pulled() {
+// waitPulled waits until every webhook has been delivered or lost, and Stripe's events have been read since.
+func (h *historyRig) waitPulled() {
 	h.t.Helper()
 	h.await("webhooks", func(ctx context.Context) string {
 		stats, err := h.admin.Stats(ctx)
@@ -239,7 +241,7 @@ func (h *historyRig) pulled() {
 		}
 		return ""
 	})
-	// The reading that is under way may be older.
+	// The read that is running may be older.
 	var first time.Time
 	h.await("events are read", func(ctx context.Context) string {
 		status, err := h.control.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
@@ -267,9 +269,9 @@ func (h *historyRig) captured() {
 	})
 }
 
-// quiet waits until nothing is written to Stripe, and nothing is told on SYNC, for some seconds; then it must stay so.
-// Confirmations may come late.
-func (h *historyRig) quiet() {
+// waitQuiet waits until nothing is written to Stripe and nothing is published on SYNC for some seconds. It then checks
+// that this stays so. Confirmations may come late.
+func (h *historyRig) waitQuiet() {
 	h.t.Helper()
 	activity := func() string {
 		counts := []string{fmt.Sprint(h.writes())}
@@ -298,8 +300,9 @@ func (h *historyRig) quiet() {
 	localtest.Holds(h.t, 2*time.Second, func() bool { return activity() == last }, "nobody does anything any more")
 }
 
-// explained compares the sides by themselves: what differs is open drift with both values, and nothing else is.
-func (h *historyRig) explained() {
+// checkExplained compares the sides itself. Every difference must be open drift with both values, and there must be no
+// other open drift.
+func (h *historyRig) checkExplained() {
 	h.t.Helper()
 	h.await("the ledger explains what differs", func(context.Context) string {
 		differ, open := h.differences(), map[string]string{}
@@ -307,6 +310,6 @@ func (h *historyRig) explained() {
 			open[d.GetProductId()+" "+d.GetDifference().GetField()] = d.GetDifference().GetCatalog() + " / " +
 				d.GetDifference().GetStripe()
 		}
-		return unlike(differ, open)
+		return explainMismatch(differ, open)
 	})
 }

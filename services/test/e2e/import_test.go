@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// imported waits until the catalog has prices of a product, and a default price.
-func (r *rig) imported(product, byDefault string, prices ...string) {
+// waitImported waits until the catalog has prices of a product, and a default price.
+func (r *rig) waitImported(product, byDefault string, prices ...string) {
 	r.t.Helper()
 	var held []string
 	var def string
@@ -29,8 +29,8 @@ func (r *rig) imported(product, byDefault string, prices ...string) {
 	require.ElementsMatch(r.t, prices, held)
 }
 
-// TestImport_TakesProductsWholeAndWhatComesLater imports what others make while webhooks are late and out of order.
-func TestImport_TakesProductsWholeAndWhatComesLater(t *testing.T) {
+// The test imports products of others while webhooks are late and out of order.
+func TestImport_WaitsForPricesAndTakesLaterOnes(t *testing.T) {
 	sim := unlimited
 	sim.Faults = []stripesim.Fault{
 		{Kind: stripesim.FaultWebhookDelayed, Event: "price.*", Delay: 700 * time.Millisecond},
@@ -42,7 +42,7 @@ func TestImport_TakesProductsWholeAndWhatComesLater(t *testing.T) {
 			Delay:       200 * time.Millisecond,
 		},
 	}
-	r := newRig(t, sim, under(nil, reconciliation.ExtrasImport))
+	r := newRig(t, sim, withPolicy(nil, reconciliation.ExtrasImport))
 	newPrice := func(product string, amount int64, mark string) string {
 		params := &stripe.PriceParams{
 			Product:    stripe.String(product),
@@ -66,31 +66,31 @@ func TestImport_TakesProductsWholeAndWhatComesLater(t *testing.T) {
 		require.NoError(t, err)
 		byDefault[id] = p.DefaultPrice.ID
 	}
-	// As programs make products: one call after the other.
+	// Programs create products like this: one call after the other.
 	p, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("gold"), Name: stripe.String("Gold")})
 	require.NoError(t, err)
 	byDefault[p.ID] = newPrice(p.ID, 500, "")
 	_, err = r.stripe.Products.Update(p.ID, &stripe.ProductParams{DefaultPrice: stripe.String(byDefault[p.ID])})
 	require.NoError(t, err)
 	for id, price := range byDefault {
-		r.imported(id, price, price)
+		r.waitImported(id, price, price)
 	}
-	r.converged()
+	r.waitConverged()
 
 	second := newPrice("gold", 600, "")
 	copied := newPrice("gold", 700, byDefault["gold"])
-	r.imported("gold", byDefault["gold"], byDefault["gold"], second, copied)
+	r.waitImported("gold", byDefault["gold"], byDefault["gold"], second, copied)
 
-	// A product that has had no price yet.
+	// The product has had no price yet.
 	_, err = r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("bare"), Name: stripe.String("Bare")})
 	require.NoError(t, err)
-	r.imported("bare", "")
-	r.converged()
+	r.waitImported("bare", "")
+	r.waitConverged()
 	first := newPrice("bare", 800, "")
 	_, err = r.stripe.Products.Update("bare", &stripe.ProductParams{DefaultPrice: stripe.String(first)})
 	require.NoError(t, err)
-	r.imported("bare", first, first)
-	r.converged()
+	r.waitImported("bare", first, first)
+	r.waitConverged()
 
 	byDefault["bare"] = first
 	for id, price := range byDefault {

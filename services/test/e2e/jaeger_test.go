@@ -25,10 +25,10 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// services of the mesh, as Jaeger knows them.
+// services are the mesh's services by their names in Jaeger.
 var services = []string{"driftless-ingestion", "driftless-pull", "driftless-push", "driftless-reconciliation"}
 
-// inJaeger is a mesh of processes that traces to a real Jaeger. Scripts/test-jaeger provides that and names it.
+// inJaeger is a mesh of processes that traces to a real Jaeger. scripts/test-jaeger provides it and passes its address.
 type inJaeger struct {
 	*meshProcess
 
@@ -67,7 +67,7 @@ func (m *inJaeger) exec(sql string, args ...any) {
 	require.NoError(m.t, err)
 }
 
-// eventually returns the newest trace of a product that is as wanted.
+// eventually returns the latest trace of a product that satisfies wanted.
 func (m *inJaeger) eventually(product string, wanted func(*jaeger.Trace) bool) *jaeger.Trace {
 	m.t.Helper()
 	var found *jaeger.Trace
@@ -85,7 +85,7 @@ func (m *inJaeger) eventually(product string, wanted func(*jaeger.Trace) bool) *
 	return found
 }
 
-// spans of a name in a trace.
+// spansOf returns the spans with a name in a trace.
 func spansOf(t *jaeger.Trace, name string) (out []*jaeger.Span) {
 	for _, s := range t.Spans {
 		if s.Name == name {
@@ -95,7 +95,7 @@ func spansOf(t *jaeger.Trace, name string) (out []*jaeger.Span) {
 	return out
 }
 
-// confirmed says whether the ledger has taken as many confirmations into account.
+// confirmed reports whether the ledger has recorded at least n confirmations.
 func confirmed(n int) func(*jaeger.Trace) bool {
 	return func(t *jaeger.Trace) bool {
 		taken := 0
@@ -108,13 +108,13 @@ func confirmed(n int) func(*jaeger.Trace) bool {
 	}
 }
 
-// whole says whether nothing of the trace is still to come: spans are exported when they end, and inner ones end first.
+// whole reports whether the trace is complete. Spans are exported when they end, and inner ones end first.
 func whole(t *jaeger.Trace) bool {
 	roots := t.Roots()
 	return len(roots) == 1 && roots[0].Parent == ""
 }
 
-// parents are the spans that one of a name may stand below. A name that is not here may stand anywhere.
+// parents are the allowed parents of spans by name. A name that is not here may have any parent.
 var parents = map[string][]string{
 	"read products":        {"capture"},
 	"send catalog":         {"capture"},
@@ -140,11 +140,11 @@ var parents = map[string][]string{
 	"queue catalog":        {"send catalog"},
 }
 
-// check holds a trace to what every one must be.
+// check checks the rules that every trace must keep.
 func (m *inJaeger) check(t *jaeger.Trace, product string) {
 	m.t.Helper()
 	require.Len(m.t, t.Roots(), 1, "one root")
-	require.Empty(m.t, t.Roots()[0].Parent, "and no orphan")
+	require.Empty(m.t, t.Roots()[0].Parent, "and no span without its parent")
 	names := map[string]string{}
 	seen := map[string]bool{}
 	for _, s := range t.Spans {
@@ -164,7 +164,7 @@ func (m *inJaeger) check(t *jaeger.Trace, product string) {
 	}
 }
 
-func TestChangesAreTracesInJaeger(t *testing.T) {
+func TestTracing_InJaeger(t *testing.T) {
 	m := upWithJaeger(t)
 
 	t.Run("a change", func(t *testing.T) {
@@ -240,7 +240,7 @@ func (m *inJaeger) printed(args ...string) string {
 	return string(out)
 }
 
-// burst makes more edits than CATALOG keeps while a call for the product is under way.
+// burst makes more edits than CATALOG keeps while a call for the product is running.
 func (m *inJaeger) burst(t *testing.T) {
 	t.Helper()
 	const edits = 100
@@ -310,7 +310,7 @@ func (m *inJaeger) burst(t *testing.T) {
 	}
 }
 
-// death has Stripe refuse a product, mends that, and replays.
+// death makes Stripe refuse a product, fixes the cause, and replays the dead letter.
 func (m *inJaeger) death(t *testing.T) {
 	t.Helper()
 	api := client.New("sk_test_driftlesssimulator",

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// programsDir is where programs has built, empty if no test has asked for them.
+// programsDir is the folder in which programs has built. It is empty if no test has called programs.
 var programsDir string
 
 // programs builds Driftless once and returns the folder.
@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// mesh is `driftless up` as a process.
+// meshProcess is `driftless up` as a process.
 type meshProcess struct {
 	t    *testing.T
 	dir  string
@@ -119,9 +119,9 @@ func (p *meshProcess) command(args ...string) *exec.Cmd {
 	return exec.Command(filepath.Join(p.dir, "driftless"), append(args, "--data-dir", p.data)...)
 }
 
-// TestKillingAServiceInTheMiddleLosesNothing kills each service with kill -9 while the demo makes its changes; they
-// come back, and everything converges.
-func TestKillingAServiceInTheMiddleLosesNothing(t *testing.T) {
+// The test kills each service with kill -9 while the demo makes its changes. The services restart, and everything
+// converges.
+func TestServices_KillLosesNothing(t *testing.T) {
 	data := t.TempDir()
 	require.NoError(t, os.Chmod(data, 0o755))
 	p := up(t, data)

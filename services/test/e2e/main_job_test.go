@@ -21,10 +21,10 @@ import (
 
 var unlimited = stripesim.Config{Limits: stripesim.Limits{Off: true}}
 
-func TestAChangeGoesFromPostgresToStripeAndBack(t *testing.T) {
+func TestSync_ChangeReachesStripeAndIsConfirmed(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	p, prices := r.stripeProduct("mug")
 	require.Equal(t, "Mug", p.Name)
 	require.Equal(t, map[string]string{"sku": "M1"}, p.Metadata)
@@ -34,9 +34,9 @@ func TestAChangeGoesFromPostgresToStripeAndBack(t *testing.T) {
 	require.Equal(t, "mug-one", prices["mug-one"].LookupKey)
 	first := prices["mug-one"].ID
 
-	// A price's amount never changes in Stripe: another price takes its place.
+	// Stripe never changes the amount of a price. Another price replaces it.
 	r.upsert(mug("Mug", "1600"))
-	r.converged()
+	r.waitConverged()
 	p, prices = r.stripeProduct("mug")
 	require.EqualValues(t, 1600, prices["mug-one"].UnitAmount)
 	require.Equal(t, prices["mug-one"].ID, p.DefaultPrice.ID)
@@ -45,32 +45,32 @@ func TestAChangeGoesFromPostgresToStripeAndBack(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, old.Active)
 
-	// And back: the old one is taken out of the archive again.
+	// The old amount unarchives the old price.
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	_, prices = r.stripeProduct("mug")
 	require.Equal(t, first, prices["mug-one"].ID)
 
-	// Once more the same, with the same parameters as before: Stripe's memory of the keys must not answer.
+	// The same change again, with the same parameters as before. Stripe must not replay the earlier answers.
 	r.upsert(mug("Mug", "1600"))
-	r.converged()
+	r.waitConverged()
 	p, prices = r.stripeProduct("mug")
 	require.EqualValues(t, 1600, prices["mug-one"].UnitAmount)
 	require.Equal(t, prices["mug-one"].ID, p.DefaultPrice.ID)
 
 	r.exec(`DELETE FROM driftless.products WHERE id = 'mug'`)
-	r.converged()
+	r.waitConverged()
 	p, prices = r.stripeProduct("mug")
 	require.False(t, p.Active)
 	require.Empty(t, prices)
 }
 
-func TestABurstOfEditsCostsAFewCalls(t *testing.T) {
+func TestSync_BurstOfEditsTakesFewCalls(t *testing.T) {
 	r := newRig(t, unlimited)
 	for i := range 100 {
 		r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', $1) ON CONFLICT (id) DO UPDATE SET name = excluded.name`, fmt.Sprintf("Edition %d", i))
 	}
-	r.converged()
+	r.waitConverged()
 	p, _ := r.stripeProduct("mug")
 	require.Equal(t, "Edition 99", p.Name)
 	requests, err := r.admin.Requests(t.Context(), stripesim.RequestFilter{Object: "mug"})
@@ -79,10 +79,10 @@ func TestABurstOfEditsCostsAFewCalls(t *testing.T) {
 	require.NotEmpty(t, requests)
 }
 
-func TestAnEditInStripeIsUndone(t *testing.T) {
+func TestDrift_EditInStripeIsRepaired(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{
 		Name:     stripe.String("By hand"),
 		Metadata: map[string]string{"theirs": "1"},
@@ -92,9 +92,9 @@ func TestAnEditInStripeIsUndone(t *testing.T) {
 		p, _ := r.stripeProduct("mug")
 		return p.Name == "Mug"
 	}, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	p, _ := r.stripeProduct("mug")
-	require.Equal(t, map[string]string{"sku": "M1", "theirs": "1"}, p.Metadata, "metadata of others is left alone")
+	require.Equal(t, map[string]string{"sku": "M1", "theirs": "1"}, p.Metadata, "metadata of others stays")
 	require.Eventually(t, func() bool {
 		kinds := ""
 		for _, e := range r.history("mug") {
@@ -104,25 +104,25 @@ func TestAnEditInStripeIsUndone(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 }
 
-func TestAProductDeletedInStripeIsMadeAgain(t *testing.T) {
+func TestDrift_DeletedProductIsCreatedAgain(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(&catalogv1.Product{Id: "poster", Name: "Poster"})
-	r.converged()
+	r.waitConverged()
 	_, err := r.stripe.Products.Del("poster", nil)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("poster", nil)
 		return err == nil && p.Name == "Poster"
 	}, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 }
 
-func TestLostWebhooksAreFoundByReadingTheEvents(t *testing.T) {
+func TestPoll_FindsLostWebhooks(t *testing.T) {
 	cfg := unlimited
 	cfg.Faults = []stripesim.Fault{{Kind: stripesim.FaultWebhookLost}}
 	r := newRig(t, cfg)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	confirmed := func() bool {
 		for _, e := range r.history("mug") {
 			if e.GetKind() == "confirmed" {
@@ -138,7 +138,7 @@ func TestLostWebhooksAreFoundByReadingTheEvents(t *testing.T) {
 		50*time.Millisecond)
 }
 
-func TestFaultsOfStripeDoubleAndLoseNothing(t *testing.T) {
+func TestSync_FaultsOfStripeDuplicateAndLoseNothing(t *testing.T) {
 	cfg := unlimited
 	for i, kind := range []stripesim.FaultKind{
 		stripesim.FaultRateLimit, stripesim.FaultLockTimeout, stripesim.FaultErrorBefore, stripesim.FaultErrorAfter,
@@ -163,14 +163,14 @@ func TestFaultsOfStripeDoubleAndLoseNothing(t *testing.T) {
 			r.upsert(p)
 		}
 	}
-	r.converged()
+	r.waitConverged()
 	require.NoError(t, r.admin.ClearFaults(t.Context()))
-	r.converged()
+	r.waitConverged()
 	for i := range n {
 		p, prices := r.stripeProduct(fmt.Sprintf("p%d", i))
 		require.Equal(t, fmt.Sprintf("Product %d, round 2", i), p.Name)
 		require.Len(t, prices, 1)
-		// Every amount that was reached is one Stripe price, archived or not: a lost answer made no second one.
+		// Every amount has one Stripe price, archived or not: no lost answer created a second one.
 		all := r.stripe.Prices.List(&stripe.PriceListParams{Product: stripe.String(p.ID), Active: stripe.Bool(false)})
 		amounts := map[int64]bool{prices[p.ID+"-one"].UnitAmount: true}
 		for all.Next() {
@@ -181,10 +181,10 @@ func TestFaultsOfStripeDoubleAndLoseNothing(t *testing.T) {
 	}
 }
 
-func TestWhatStripeRefusesBecomesADeadLetterInItsWords(t *testing.T) {
+func TestDeadLetter_HasStripesMessage(t *testing.T) {
 	r := newRig(t, unlimited)
-	// Valid by every rule that is known here, and refused by Stripe: the id is taken by another's product, and its
-	// metadata leaves no room.
+	// The product keeps every rule that Driftless checks, and Stripe refuses it. The id belongs to a product of
+	// somebody else, and its metadata is full.
 	params := &stripe.ProductParams{ID: stripe.String("full"), Name: stripe.String("Full")}
 	for i := range 49 {
 		params.AddMetadata(fmt.Sprintf("theirs%d", i), "v")
@@ -210,13 +210,13 @@ func TestWhatStripeRefusesBecomesADeadLetterInItsWords(t *testing.T) {
 		patience, 50*time.Millisecond)
 
 	r.upsert(&catalogv1.Product{Id: "full", Name: "Full", Metadata: map[string]string{"a": "1"}})
-	r.converged()
+	r.waitConverged()
 	resp, err := r.control.ListDeadLetters(t.Context(), connect.NewRequest(&controlv1.ListDeadLettersRequest{}))
 	require.NoError(t, err)
-	require.Empty(t, resp.Msg.GetDeadLetters(), "a newer change that fits clears the letter")
+	require.Empty(t, resp.Msg.GetDeadLetters(), "a later change that fits closes the letter")
 }
 
-func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
+func TestDeadLetter_IsReplayedAfterRepair(t *testing.T) {
 	r := newRig(t, unlimited)
 	params := &stripe.ProductParams{ID: stripe.String("full"), Name: stripe.String("Full")}
 	for i := range 49 {
@@ -244,7 +244,7 @@ func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
 	require.Equal(t, topology.ReasonRefused, first.GetDeadLetter().GetReason())
 	require.Equal(t, map[string]string{"a": "1", "b": "2"}, first.GetWanted().GetProduct().GetMetadata())
 
-	// Nothing is mended yet: the next refusal takes the letter's place, and tells what was wanted all the same.
+	// Nothing is repaired yet. The next refusal replaces the letter, and still shows the desired state.
 	replay()
 	require.Eventually(t, func() bool {
 		l := letters()
@@ -258,7 +258,7 @@ func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
 	require.NoError(t, err)
 	replay()
 	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	p, _ := r.stripeProduct("full")
 	require.Equal(t, "2", p.Metadata["b"])
 	require.Len(t, p.Metadata, 50)
@@ -276,27 +276,27 @@ func TestADeadLetterIsReplayedOnceStripeIsMended(t *testing.T) {
 	require.Contains(t, kinds, "applied")
 }
 
-func TestServicesThatRestartLoseNothing(t *testing.T) {
+func TestServices_RestartLosesNothing(t *testing.T) {
 	r := newRig(t, unlimited)
 	for i, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		r.stop(name)
 		r.exec(`INSERT INTO driftless.products (id, name) VALUES ($1, 'P')`, fmt.Sprintf("p%d", i))
 		r.start(name)
 	}
-	r.converged()
+	r.waitConverged()
 	for i := range 4 {
 		_, err := r.stripe.Products.Get(fmt.Sprintf("p%d", i), nil)
 		require.NoError(t, err)
 	}
 }
 
-func TestAScanFindsWhatNoEventTold(t *testing.T) {
+func TestScan_FindsEditsWithoutEvents(t *testing.T) {
 	cfg := unlimited
 	r := newRig(t, cfg)
 	r.upsert(mug("Mug", "1400"), product(1))
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Pull)
-	// While nobody listens, and then the cursor is lost too.
+	// The edits happen while pull is stopped, and then its cursor is lost too.
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{Name: stripe.String("By hand")})
 	require.NoError(t, err)
 	_, err = r.stripe.Products.Del("p1", nil)
@@ -324,7 +324,7 @@ func TestAScanFindsWhatNoEventTold(t *testing.T) {
 	require.EqualValues(t, 1, status.Msg.GetOrphans())
 }
 
-func TestThousandsOfRowsReachStripe(t *testing.T) {
+func TestSync_ThousandsOfRowsReachStripe(t *testing.T) {
 	r := newRig(t, unlimited)
 	const n = 3000
 	r.exec(`INSERT INTO driftless.products (id, name) SELECT 'p' || i, 'Product ' || i FROM generate_series(1, $1::int) i`, n)
@@ -332,11 +332,11 @@ func TestThousandsOfRowsReachStripe(t *testing.T) {
 		stats, err := r.admin.Stats(t.Context())
 		return err == nil && stats.Objects.Products == n
 	}, 3*time.Minute, 100*time.Millisecond)
-	r.convergedWithin(time.Minute)
+	r.waitConvergedWithin(time.Minute)
 }
 
-// TestOneChangeIsOneTrace follows a change from the application's own transaction to the webhooks that confirm it.
-func TestOneChangeIsOneTrace(t *testing.T) {
+// The test follows a change from the application's own transaction to the webhooks that confirm it.
+func TestTracing_OneChangeIsOneTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
 	const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -357,7 +357,7 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit(t.Context()))
 
-	// Two calls, three events: product.created, price.created, price.updated.
+	// Two calls make three events: product.created, price.created, price.updated.
 	confirmations := func() (n int) {
 		for _, e := range r.history("mug") {
 			if e.GetKind() == "confirmed" {
@@ -368,7 +368,7 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 		return n
 	}
 	require.Eventually(t, func() bool { return confirmations() == 3 }, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
 	require.NoError(t, err)
 	t.Log("\n" + tree)
@@ -382,8 +382,8 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 	}
 }
 
-// TestTheCallersTraceGoesThroughTheAPI is the same from the API's side.
-func TestTheCallersTraceGoesThroughTheAPI(t *testing.T) {
+// The test does the same for a change through the API.
+func TestTracing_ContinuesCallersTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
 	remote, err := trace.SpanIDFromHex("00f067aa0ba902b8")
@@ -408,7 +408,7 @@ func TestTheCallersTraceGoesThroughTheAPI(t *testing.T) {
 		}
 		return false
 	}, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	tree, err := telemetrytest.Tree(recorder.Trace(id), remote)
 	require.NoError(t, err)
 	require.Contains(t, tree, "UpsertProducts")

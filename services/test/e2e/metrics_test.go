@@ -24,7 +24,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// scraped is what the services of a mesh expose: by service, by Prometheus' name.
+// scraped are the metrics that the services of a mesh expose: by service, by Prometheus' name.
 type scraped map[string]map[string]*dto.MetricFamily
 
 func (p *meshProcess) addresses() map[string]string {
@@ -51,7 +51,7 @@ func (p *meshProcess) scrape() scraped {
 	return out
 }
 
-// busyMesh is one in which everything has happened that a metric counts.
+// busyMesh returns a mesh in which every event that a metric counts has happened.
 func busyMesh(t *testing.T) *meshProcess {
 	t.Helper()
 	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
@@ -69,12 +69,12 @@ func busyMesh(t *testing.T) *meshProcess {
 		require.NoError(t, err)
 	}
 	p.ask(`INSERT INTO driftless.products (id, name) VALUES ('limited', 'Limited'), ('unlucky', 'Unlucky'), ('edited', 'Edited') RETURNING ''`)
-	// Stripe knows no such tax code: dead.
+	// Stripe has no such tax code, so the product becomes a dead letter.
 	p.ask(`INSERT INTO driftless.products (id, name, tax_code) VALUES ('refused', 'Refused', 'txcd_nonsense') RETURNING ''`)
 	for range 20 {
 		p.ask(`UPDATE driftless.products SET name = name || '.' WHERE id = 'plain' RETURNING ''`)
 	}
-	// Not what Stripe sends.
+	// The request is not one of Stripe's.
 	resp, err := http.Post(p.At.Webhook+pull.WebhookPath, "application/json", strings.NewReader("{}"))
 	require.NoError(t, err)
 	resp.Body.Close()
@@ -90,8 +90,8 @@ func busyMesh(t *testing.T) *meshProcess {
 	return p
 }
 
-// TestWhatTheServicesExposeIsWhatIsDeclared holds the services' real metrics to the table, both ways.
-func TestWhatTheServicesExposeIsWhatIsDeclared(t *testing.T) {
+// The test compares the services' real metrics with the table, in both directions.
+func TestMetrics_ExposedEqualsDeclared(t *testing.T) {
 	p := busyMesh(t)
 	declared := map[string]metrics.Metric{}
 	for _, m := range metrics.All() {
@@ -99,7 +99,7 @@ func TestWhatTheServicesExposeIsWhatIsDeclared(t *testing.T) {
 		require.NoError(t, err)
 		declared[name] = m
 	}
-	// Only with a limit of the log's size, which the private Postgres has not.
+	// The private Postgres has no limit for the log's size, so it has no headroom.
 	missing := map[string]bool{"driftless_replication_headroom_bytes": true}
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		families := p.scrape()
@@ -128,7 +128,7 @@ func TestWhatTheServicesExposeIsWhatIsDeclared(t *testing.T) {
 	}
 }
 
-// optional says whether a service may have nothing yet to show of a metric.
+// optional reports whether a service may not have a value for a metric yet.
 func optional(m metrics.Metric, service string) bool {
 	switch m.Name {
 	case metrics.MessageDuration.Name:
@@ -164,9 +164,9 @@ func checkLabels(t *testing.T, m metrics.Metric, service string, labels []*dto.L
 var exemplar = regexp.MustCompile(
 	`(?m)^driftless_change_applied_duration_seconds_bucket\{.*\} \d+ # \{.*trace_id="([0-9a-f]{32})".*\}`)
 
-// TestExemplarsLeadToTraces: the histogram's exemplar is the trace of a change, which its history names.
-func TestExemplarsLeadToTraces(t *testing.T) {
-	// Only what somebody collects is sampled.
+// The histogram's exemplar is the trace of a change, and the change's history names the same trace.
+func TestMetrics_ExemplarsLeadToTraces(t *testing.T) {
+	// Only traces with a collector are sampled.
 	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(collector.Close)
 	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
@@ -177,7 +177,7 @@ func TestExemplarsLeadToTraces(t *testing.T) {
 	require.NoError(t, p.command("plan", "--wait-converged", "60s").Run())
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.At.Push+"/metrics", nil)
 	require.NoError(t, err)
-	// As Prometheus asks with its exemplar storage.
+	// Prometheus with exemplar storage sends this header.
 	req.Header.Set("Accept",
 		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
 	resp, err := http.DefaultClient.Do(req)
@@ -193,8 +193,8 @@ func TestExemplarsLeadToTraces(t *testing.T) {
 	require.Contains(t, string(history), string(found[1]))
 }
 
-// TestAThousandChangesAreNotAThousandLines: at info no line is written per message.
-func TestAThousandChangesAreNotAThousandLines(t *testing.T) {
+// At level info no line is written per message.
+func TestLogs_DoNotGrowWithChanges(t *testing.T) {
 	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
 		cmd.Args = append(cmd.Args, "--no-seed", "--service-log-level", "info")
 		cmd.Env = append(cmd.Env, "STRIPE_RATE=2000", "STRIPE_ENDPOINT_RATE=2000")

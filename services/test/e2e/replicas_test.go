@@ -24,7 +24,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// replica is a push as a process.
+// replica returns a push that runs as a process.
 func replica(t *testing.T, natsURL, simURL string) *exec.Cmd {
 	t.Helper()
 	dir, err := programs()
@@ -37,10 +37,10 @@ func replica(t *testing.T, natsURL, simURL string) *exec.Cmd {
 	return cmd
 }
 
-// TestReplicasThatAreKilledLeaveExactlyWhatIsWanted changes a few products a thousand times while two or four pushes
-// are killed and replaced again and again, and Stripe fails in every way that the simulator knows. In the end Stripe
-// holds what is wanted, nothing was made twice, and no product ever had two calls at the same time.
-func TestReplicasThatAreKilledLeaveExactlyWhatIsWanted(t *testing.T) {
+// The test changes a few products a thousand times. Meanwhile two or four pushes are repeatedly killed and replaced,
+// and Stripe fails in every way that the simulator supports. In the end Stripe has the desired state, nothing was
+// created twice, and no product ever had two concurrent calls.
+func TestReplicas_KilledPushesConverge(t *testing.T) {
 	for _, replicas := range []int{2, 4} {
 		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) { killReplicas(t, replicas) })
 	}
@@ -87,7 +87,7 @@ func killReplicas(t *testing.T, replicas int) {
 			kill(i)
 		}
 	})
-	// Every amount is another, so that a price that was made twice shows.
+	// Every amount is different, so that a price that was created twice shows.
 	product := func(i, edit int) *catalogv1.Product {
 		id := fmt.Sprintf("mug%d", i)
 		return &catalogv1.Product{

@@ -12,12 +12,13 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// processes has the rig's services run as processes with these settings in their environment beside the rig's own.
+// processes runs the rig's services as processes, with these settings in their environment in addition to the rig's
+// own.
 func processes(env ...string) func(*rig) {
 	return func(r *rig) { r.asProcesses, r.processes = append([]string{}, env...), map[string]*os.Process{} }
 }
 
-// spawn starts a service as a process. It keeps its port.
+// spawn starts a service as a process. The service keeps its port.
 func (r *rig) spawn(name string) {
 	r.t.Helper()
 	dir, err := programs()
@@ -54,5 +55,5 @@ func (r *rig) kill(name string) {
 	delete(r.stops, name)
 }
 
-// killable are the services.
+// killable are the services that the test may kill.
 var killable = []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation}

@@ -1,4 +1,4 @@
-// Package e2e_test runs the whole mesh on real parts, and looks at it from outside.
+// Package e2e_test runs the whole mesh on real servers, and tests it from outside.
 package e2e_test
 
 import (
@@ -46,7 +46,7 @@ const (
 	secret   = "whsec_e2e"
 )
 
-// rig is a whole mesh in this process, on a real Postgres, a real NATS server and the simulator.
+// rig is a whole mesh in this process, with a real Postgres, a real NATS server and the simulator.
 type rig struct {
 	t       *testing.T
 	pool    *pgxpool.Pool
@@ -56,21 +56,21 @@ type rig struct {
 	ingest  ingestv1connect.IngestServiceClient
 	control controlv1connect.ControlServiceClient
 
-	// holdCreations of a push that is started from then on.
+	// holdCreations is the setting of a push that starts after it was set.
 	holdCreations bool
-	// policy and extras of push and reconciliation; nil and empty for the defaults.
+	// policy and extras are those of push and reconciliation. Their zero values select the defaults.
 	policy *catalog.Policy
 	extras reconciliation.Extras
-	// asProcesses has the services run as processes, which can be killed, with these settings in their environment.
+	// asProcesses runs the services as processes, which can be killed, with these settings in their environment.
 	asProcesses []string
 	processes   map[string]*os.Process
 
-	// catalog is the database of the operator's own tables, and mapping how they are read, by the publication; empty
-	// and nil for the built-in tables.
+	// catalog is the database of the operator's own tables. mapping defines how they are read, and publication is
+	// theirs. All are empty for the built-in tables.
 	catalog, publication string
 	mapping              *config.Mapping
 
-	// signing are the keys of the services; nil for messages that are not signed.
+	// signing are the keys of the services. It is nil if messages are not signed.
 	signing map[string]mesh.Signing
 
 	natsAddr, database, slot string
@@ -85,7 +85,7 @@ func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
 	for _, set := range with {
 		set(r)
 	}
-	// Every service under a user of its own, with what the topology permits it.
+	// Every service has a user of its own, with the permissions of the topology.
 	srv := localtest.NATSConfig(t, `%s
 		accounts { D { jetstream: enabled, users: [
 			{ user: e2e, password: e2e }
@@ -137,23 +137,23 @@ func newRig(t *testing.T, sim stripesim.Config, with ...func(*rig)) *rig {
 	return r
 }
 
-// slotName is a test's name as Postgres takes it for a replication slot.
+// slotName converts a test's name to a valid name of a replication slot.
 func slotName(test string) string {
 	name := regexp.MustCompile(`[^a-z0-9_]+`).ReplaceAllString(strings.ToLower("e2e_"+test), "_")
 	return name[max(0, len(name)-63):]
 }
 
-// under has push and reconciliation go by a policy.
-func under(policy *catalog.Policy, extras reconciliation.Extras) func(*rig) {
+// withPolicy gives push and reconciliation a policy.
+func withPolicy(policy *catalog.Policy, extras reconciliation.Extras) func(*rig) {
 	return func(r *rig) { r.policy, r.extras = policy, extras }
 }
 
-// mapped has ingestion read tables of a database as a mapping says.
-func mapped(database, publication string, mapping *config.Mapping) func(*rig) {
+// withMapping makes ingestion read the tables of a database through a mapping.
+func withMapping(database, publication string, mapping *config.Mapping) func(*rig) {
 	return func(r *rig) { r.catalog, r.publication, r.mapping = database, publication, mapping }
 }
 
-// nats is how a client connects as the user of its name.
+// nats returns the configuration of a client that connects as the user with this name.
 func (r *rig) nats(name string) mesh.Config {
 	return mesh.Config{
 		URL:     "nats://" + name + ":e2e@" + r.natsAddr,
@@ -163,7 +163,7 @@ func (r *rig) nats(name string) mesh.Config {
 	}
 }
 
-// refusals fails the test with what NATS does not permit a user, which else shows as a time-out, or not at all.
+// refusals fails the test if NATS refuses a permission. Otherwise a refusal shows as a time-out, or not at all.
 type refusals struct {
 	slog.Handler
 
@@ -181,7 +181,7 @@ func (r *refusals) Handle(ctx context.Context, record slog.Record) error {
 	return r.Handler.Handle(ctx, record)
 }
 
-// listen takes a port that stays the same over restarts of the service.
+// listen reserves a port that stays the same when the service restarts.
 func (r *rig) listen(name string) net.Listener {
 	r.t.Helper()
 	addr := "127.0.0.1:0"
@@ -202,7 +202,7 @@ func (r *rig) run(name string, run func(context.Context) error) {
 	go func() {
 		err := run(ctx)
 		if err != nil {
-			// Here, because a test that waits for the service may end before it stops it.
+			// The error is logged here, because a test that waits for the service may end before it stops it.
 			slog.Error("a service of the rig ended", "service", name, "error", err)
 		}
 		done <- err
@@ -221,7 +221,7 @@ func (r *rig) stop(name string) {
 
 func (r *rig) startAll() {
 	r.t.Helper()
-	// Pull's port was taken for the simulator's sake.
+	// Pull's port was reserved for the simulator only.
 	require.NoError(r.t, r.listeners[topology.Pull].Close())
 	for _, name := range []string{topology.Ingestion, topology.Push, topology.Pull, topology.Reconciliation} {
 		r.start(name)
@@ -302,22 +302,22 @@ func (r *rig) upsert(products ...*catalogv1.Product) {
 	require.NoError(r.t, err)
 }
 
-// converged waits until everything committed is captured, nothing is in flight and nothing differs.
-func (r *rig) converged() {
+// waitConverged waits until everything committed is captured, nothing is in flight and nothing differs.
+func (r *rig) waitConverged() {
 	r.t.Helper()
-	r.convergedWithin(patience)
+	r.waitConvergedWithin(patience)
 }
 
-func (r *rig) convergedWithin(atMost time.Duration) {
+func (r *rig) waitConvergedWithin(atMost time.Duration) {
 	r.t.Helper()
 	_, err := r.ingest.WaitCaptured(r.t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(r.t, err)
 	calm := 0
 	last := ""
-	// In this goroutine: testify's would go on asking after the time is up.
+	// The loop runs in this goroutine, because testify's would continue after the time is up.
 	for deadline := time.Now().Add(atMost); calm < 2; {
 		require.True(r.t, time.Now().Before(deadline), "not converged: %s", last)
-		// The plan of many thousand products is not asked for in vain.
+		// The plan of many thousand products is expensive, so it is read only after the status is calm.
 		status, err := r.control.GetStatus(r.t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		var resp *connect.Response[controlv1.PlanResponse]
 		if err == nil && status.Msg.GetPending()+status.Msg.GetDrifted() < 100 {

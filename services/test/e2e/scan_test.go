@@ -15,9 +15,9 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// scanned has all of Stripe read; meanwhile is called once as soon as so many products have been listed, if that is not
-// 0.
-func (r *rig) scanned(after uint64, meanwhile func()) *meshv1.ScanReport {
+// runScan orders a scan and waits for it. It calls meanwhile once when so many products have been listed, if after is
+// not 0.
+func (r *rig) runScan(after uint64, meanwhile func()) *meshv1.ScanReport {
 	r.t.Helper()
 	resp, err := r.control.StartScan(r.t.Context(), connect.NewRequest(&controlv1.StartScanRequest{}))
 	require.NoError(r.t, err)
@@ -25,7 +25,7 @@ func (r *rig) scanned(after uint64, meanwhile func()) *meshv1.ScanReport {
 		report := r.lastScan()
 		switch {
 		case report.GetId() == resp.Msg.GetId() && report.GetFinishedAt() != nil:
-			require.Zero(r.t, after, "the scan was over too soon")
+			require.Zero(r.t, after, "the scan ended too early")
 			return report
 		case after > 0 && report.GetId() == resp.Msg.GetId() && report.GetProducts() >= after:
 			after = 0
@@ -39,7 +39,7 @@ func (r *rig) scanned(after uint64, meanwhile func()) *meshv1.ScanReport {
 	}
 }
 
-// lastScan is the report of the newest scan, nil if there was none.
+// lastScan returns the report of the latest scan, nil if there was none.
 func (r *rig) lastScan() *meshv1.ScanReport {
 	r.t.Helper()
 	scan, err := r.control.GetScan(r.t.Context(), connect.NewRequest(&controlv1.GetScanRequest{}))
@@ -57,8 +57,8 @@ func (r *rig) listCalls() int {
 	return stats.Endpoints["GET /v1/products"].Requests + stats.Endpoints["GET /v1/prices"].Requests
 }
 
-// TestAScanThatIsKilledGoesOnWhereItWas kills pull with kill -9 in the middle of a scan.
-func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
+// The test kills pull with kill -9 in the middle of a scan.
+func TestScan_ContinuesAfterKill(t *testing.T) {
 	r := newRig(t, unlimited, processes())
 	const products, edited, deleted = 1500, 20, 10
 	unseen := r.admin
@@ -68,7 +68,7 @@ func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
 		_, err := unseen.CreateProduct(t.Context(), url.Values{"id": {id(i)}, "name": {"Stray"}})
 		require.NoError(t, err)
 	}
-	first := r.scanned(0, nil)
+	first := r.runScan(0, nil)
 	require.EqualValues(t, products, first.GetProducts())
 	whole := r.listCalls()
 
@@ -85,7 +85,7 @@ func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
 	})
 	require.NoError(t, err)
 	var then uint64
-	report := r.scanned(products/3, func() {
+	report := r.runScan(products/3, func() {
 		r.kill(topology.Pull)
 		then = r.lastScan().GetProducts()
 		require.Nil(t, r.lastScan().GetFinishedAt())
@@ -97,10 +97,10 @@ func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
 		again)
 	require.NotZero(t, report.GetResumed())
 	require.EqualValues(t, products-deleted, report.GetProducts(), "each is counted once")
-	// Of those corrected since the last record nobody has taken count.
+	// Corrections since the last recorded position are not counted.
 	require.LessOrEqual(t, report.GetCorrected(), uint64(edited))
 	require.EqualValues(t, deleted, report.GetMissing())
-	// What was listed since the last record, of up to a second, is listed again.
+	// The pages since the last recorded position, up to a second old, are listed again.
 	require.Less(t, again, whole+int(then)/100, "it does not begin again")
 
 	for i := range products {
@@ -115,6 +115,6 @@ func TestAScanThatIsKilledGoesOnWhereItWas(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, o.GetProduct().GetName(), id(i))
 	}
-	last := r.scanned(0, nil)
+	last := r.runScan(0, nil)
 	require.Zero(t, last.GetCorrected()+last.GetMissing(), "nothing is left to correct")
 }

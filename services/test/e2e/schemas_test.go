@@ -26,7 +26,7 @@ import (
 	"github.com/driftless-sync/driftless/services/test/e2e/schemas"
 )
 
-// schemaSize is about how many products each schema has. scripts/test-postgres takes more.
+// schemaSize returns the approximate number of products of each schema. scripts/test-postgres uses more.
 func schemaSize(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("DRIFTLESS_SCHEMA_SIZE")
@@ -38,15 +38,15 @@ func schemaSize(t *testing.T) int {
 	return size
 }
 
-// TestSchemas_EveryChangeReachesStripe runs foreign schemas through everything that happens to a catalog. After each
-// change every field in Stripe must be what the tables say, as computed without the mapping.
+// The test applies to foreign schemas every kind of change that happens to a catalog. After each change every field in
+// Stripe must equal the tables, as computed without the mapping.
 func TestSchemas_EveryChangeReachesStripe(t *testing.T) {
 	t.Parallel()
 	for _, schema := range schemas.All() {
 		t.Run(schema.Name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t, schema)
-			compared := s.equal("at the start")
+			compared := s.requireEqual("at the start")
 			changes, err := schema.Changes()
 			require.NoError(t, err)
 			for _, c := range changes {
@@ -65,7 +65,7 @@ type shop struct {
 	schema schemas.Schema
 	pool   *pgxpool.Pool
 	rigs   map[string]*rig
-	// last is what Stripe had to hold when it was compared last.
+	// last is the wanted state of Stripe at the last comparison.
 	last map[string]schemas.Catalog
 }
 
@@ -94,13 +94,13 @@ func newShop(t *testing.T, schema schemas.Schema) *shop {
 		require.NoError(t, err)
 		publication := strings.TrimSuffix("driftless_"+account, "_")
 		slot := func(r *rig) { r.slot = slotName(t.Name() + account) }
-		s.rigs[account] = newRig(t, unlimited, mapped(database, publication, mapping), slot)
+		s.rigs[account] = newRig(t, unlimited, withMapping(database, publication, mapping), slot)
 	}
 	return s
 }
 
-// want is what Stripe must hold, by account.
-func (s *shop) want() map[string]schemas.Catalog {
+// wantedStates returns the state that Stripe must have, by account.
+func (s *shop) wantedStates() map[string]schemas.Catalog {
 	s.t.Helper()
 	out := map[string]schemas.Catalog{}
 	for account := range s.rigs {
@@ -112,16 +112,16 @@ func (s *shop) want() map[string]schemas.Catalog {
 	return out
 }
 
-// equal waits until nothing is in flight, then compares every field but those of the products named, and returns how
-// many.
-func (s *shop) equal(when string, without ...string) (fields int) {
+// requireEqual waits until nothing is in flight, then compares every field except those of the named products. It
+// returns the number of fields.
+func (s *shop) requireEqual(when string, without ...string) (fields int) {
 	s.t.Helper()
-	want := s.want()
+	want := s.wantedStates()
 	s.last = maps.Clone(want)
 	for account, r := range s.rigs {
 		want[account] = maps.Clone(want[account])
 		if len(without) == 0 {
-			s.converged(r, when)
+			s.waitConverged(r, when)
 		}
 		seen := s.seen(r)
 		for _, id := range without {
@@ -136,8 +136,9 @@ func (s *shop) equal(when string, without ...string) (fields int) {
 	return fields
 }
 
-// converged waits until the mesh says that all is equal. A dead letter ends the test at once, with its words.
-func (s *shop) converged(r *rig, when string) {
+// waitConverged waits until the mesh reports that everything is equal. A dead letter fails the test at once, with its
+// message.
+func (s *shop) waitConverged(r *rig, when string) {
 	s.t.Helper()
 	_, err := r.ingest.WaitCaptured(s.t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(s.t, err)
@@ -157,7 +158,7 @@ func (s *shop) converged(r *rig, when string) {
 		return err == nil && status.Msg.GetPending()+status.Msg.GetDrifted() == 0
 	}, patience, 50*time.Millisecond, "%s: %s", s.schema.Name, when)
 	require.False(s.t, s.t.Failed())
-	r.convergedWithin(time.Minute)
+	r.waitConvergedWithin(time.Minute)
 }
 
 func (s *shop) seen(r *rig) schemas.Catalog {
@@ -170,7 +171,7 @@ func (s *shop) seen(r *rig) schemas.Catalog {
 // run changes the tables, and returns how many fields were compared afterwards.
 func (s *shop) run(c schemas.Change) int {
 	s.t.Helper()
-	before, known := s.last, s.known()
+	before, known := s.last, s.knownProducts()
 	for _, r := range s.rigs {
 		require.NoError(s.t, r.admin.ClearRequests(s.t.Context()))
 	}
@@ -178,19 +179,19 @@ func (s *shop) run(c schemas.Change) int {
 	require.NoError(s.t, err, c.Title)
 	switch {
 	case c.Dead != "":
-		s.diesAlone(c)
-		return s.equal(c.Title, c.Dead)
+		s.waitSingleDeadLetter(c)
+		return s.requireEqual(c.Title, c.Dead)
 	case c.Reread:
 		s.reread(c)
 	}
-	compared := s.equal(c.Title)
-	s.nothingMissed(c)
+	compared := s.requireEqual(c.Title)
+	s.requireNothingMissed(c)
 	if !c.Nothing {
 		require.NotEqual(s.t, before, s.last, "the fixture's change changes no product: %s", c.Title)
 		return compared
 	}
 	require.Equal(s.t, before, s.last, c.Title)
-	require.Equal(s.t, known, s.known(), "rows that are no products are published as products: %s", c.Title)
+	require.Equal(s.t, known, s.knownProducts(), "rows that are no products are published as products: %s", c.Title)
 	for _, r := range s.rigs {
 		requests, err := r.admin.Requests(s.t.Context(), stripesim.RequestFilter{})
 		require.NoError(s.t, err)
@@ -199,8 +200,8 @@ func (s *shop) run(c schemas.Change) int {
 	return compared
 }
 
-// known are the products that CATALOG has heard of.
-func (s *shop) known() map[string]bool {
+// knownProducts returns the products that CATALOG has had.
+func (s *shop) knownProducts() map[string]bool {
 	s.t.Helper()
 	out := map[string]bool{}
 	for account, r := range s.rigs {
@@ -215,9 +216,9 @@ func (s *shop) known() map[string]bool {
 	return out
 }
 
-// nothingMissed fails the test if a comparison that ingestion began by itself found a change that the log should have
-// told of: an operator would be alarmed for nothing.
-func (s *shop) nothingMissed(c schemas.Change) {
+// requireNothingMissed fails the test if a scheduled comparison found a change that the log should have shown. It would
+// alarm an operator without a reason.
+func (s *shop) requireNothingMissed(c schemas.Change) {
 	s.t.Helper()
 	for _, r := range s.rigs {
 		report := &meshv1.CaptureReport{}
@@ -230,12 +231,12 @@ func (s *shop) nothingMissed(c schemas.Change) {
 	}
 }
 
-// reread has the tables compared, which must find what the log did not tell of. The report names the tables that are
-// read and not watched.
+// reread orders a comparison of the tables, which must find the change that the log did not show. The report names the
+// tables that are read and not watched.
 func (s *shop) reread(c schemas.Change) {
 	s.t.Helper()
 	for _, r := range s.rigs {
-		s.converged(r, c.Title)
+		s.waitConverged(r, c.Title)
 		asked, err := r.control.Reread(s.t.Context(), connect.NewRequest(&controlv1.RereadRequest{}))
 		require.NoError(s.t, err)
 		report := &meshv1.CaptureReport{}
@@ -259,8 +260,8 @@ func (s *shop) reread(c schemas.Change) {
 	}
 }
 
-// diesAlone waits until the change's product, and no other, is a dead letter.
-func (s *shop) diesAlone(c schemas.Change) {
+// waitSingleDeadLetter waits until the change's product, and no other, is a dead letter.
+func (s *shop) waitSingleDeadLetter(c schemas.Change) {
 	s.t.Helper()
 	for account, r := range s.rigs {
 		require.Eventually(s.t, func() bool {
@@ -275,7 +276,7 @@ func (s *shop) diesAlone(c schemas.Change) {
 			require.Equal(s.t, topology.ReasonQueryFailed, letter.GetReason())
 			return true
 		}, patience, 20*time.Millisecond, c.Title)
-		want := s.want()[account]
+		want := s.wantedStates()[account]
 		require.Eventually(s.t, func() bool {
 			seen := s.seen(r)
 			delete(want, c.Dead)

@@ -15,7 +15,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// environ is the environment of a process as the kernel has it.
+// environ returns the environment of a process as the kernel has it.
 func environ(t *testing.T, pid int) map[string]string {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
@@ -43,9 +43,9 @@ func (p *meshProcess) calls(url, token string) int {
 	return resp.StatusCode
 }
 
-func TestUp_KeepsItsSecretsApart(t *testing.T) {
+func TestUp_GivesEachServiceItsSecretsOnly(t *testing.T) {
 	data := dataDir(t)
-	// A data directory of a version that made no token: everything is there but that.
+	// The data directory comes from a version that made no token, so only the token is missing.
 	up(t, data).stop()
 	require.NoError(t, os.Remove(filepath.Join(data, "token")))
 
@@ -80,7 +80,7 @@ func TestUp_KeepsItsSecretsApart(t *testing.T) {
 		}
 	}
 
-	// The APIs ask for the token that the data directory holds; commands find it there.
+	// The APIs require the token in the data directory, and the commands find it there.
 	for _, file := range []string{"token", "mesh.json"} {
 		info, err := os.Stat(filepath.Join(data, file))
 		require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestUp_KeepsItsSecretsApart(t *testing.T) {
 	out, err := p.command("plan", "--wait-converged", "1m").CombinedOutput()
 	require.NoError(t, err, string(out))
 
-	// psql's arguments, and what up prints, show no password.
+	// The arguments of psql and the output of up contain no password.
 	psql := exec.CommandContext(t.Context(), filepath.Join(p.dir, "driftless"), "psql", "-Xc",
 		`\! tr '\0' ' ' </proc/$PPID/cmdline; echo; printenv PGPASSWORD`)
 	psql.Env = append(os.Environ(), "DRIFTLESS_DATA_DIR="+data, "PGPASSWORD=another")
@@ -106,7 +106,7 @@ func TestUp_KeepsItsSecretsApart(t *testing.T) {
 	arguments, password, _ := strings.Cut(string(out), "\n")
 	require.Contains(t, arguments, "--dbname=postgres://")
 	require.NotContains(t, arguments, connection.Password)
-	require.Equal(t, connection.Password, strings.TrimSpace(password), "psql knows it all the same")
+	require.Equal(t, connection.Password, strings.TrimSpace(password), "psql has the password anyway")
 	require.NotContains(t, p.log.String(), connection.Password)
 	require.NotContains(t, p.log.String(), p.At.Token)
 	p.stop()

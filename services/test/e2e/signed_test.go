@@ -23,7 +23,7 @@ import (
 
 const tick = 20 * time.Millisecond
 
-// keyring makes a key for each service, which all trust. Without trust they only sign.
+// keyring returns a key for each service, which all services trust. Without trust they only sign.
 func keyring(t *testing.T, trust bool) map[string]mesh.Signing {
 	t.Helper()
 	out, trusted := map[string]mesh.Signing{}, []string{}
@@ -46,8 +46,8 @@ func trustAll(keys map[string]mesh.Signing, trusted string) {
 	}
 }
 
-// signed has the services sign what they publish, and check it.
-func signed(r *rig) { r.signing = keyring(r.t, true) }
+// withSignatures makes the services sign and verify messages.
+func withSignatures(r *rig) { r.signing = keyring(r.t, true) }
 
 // thief is a client with the credentials of pull, which has no signing key.
 type thief struct {
@@ -65,8 +65,8 @@ func (r *rig) thief() thief {
 	return thief{r, conn}
 }
 
-// put has NATS publish a message on a subject on which pull may not: pull writes it to OBSERVED, and asks for it
-// with the subject as the one for the answer. It returns when the stream has stored that n times.
+// put makes NATS publish a message on a subject on which pull may not publish. pull writes the message to OBSERVED, and
+// then requests it with that subject as the reply subject. put returns when the stream has stored the message n times.
 func (a thief) put(stream, subject string, body proto.Message, n int) {
 	a.t.Helper()
 	data, err := proto.Marshal(body)
@@ -94,8 +94,8 @@ func (a thief) put(stream, subject string, body proto.Message, n int) {
 	}, patience, tick, "NATS did not publish for the thief: is the test still one of the attack?")
 }
 
-// done waits until a consumer of push has nothing left of a stream.
-func (r *rig) done(c topology.Consumer) {
+// waitDone waits until a consumer of push has nothing left in a stream.
+func (r *rig) waitDone(c topology.Consumer) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		cons, err := r.mesh.JetStream().Consumer(r.t.Context(), c.Stream, c.Durable("default"))
@@ -118,58 +118,57 @@ func (r *rig) amount() int64 {
 	return prices["mug-one"].UnitAmount
 }
 
-// TestAForgedChangeChangesNothing has pull's credentials forge a state of a product. A mesh that does not sign is
-// shown to fall for it, so that the attack is one.
-func TestAForgedChangeChangesNothing(t *testing.T) {
+// The test forges a state of a product with pull's credentials. It first shows that a mesh without signatures accepts
+// it, so that the attack is real.
+func TestSignatures_ForgedChangeIsIgnored(t *testing.T) {
 	t.Run("not signed", func(t *testing.T) {
 		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 		r.upsert(mug("Mug", "1400"))
-		r.amountIs(1400)
+		r.waitAmount(1400)
 		r.thief().put(topology.StreamCatalog, topology.CatalogSubject("default", topology.Live, "mug"), forgedMug(), 1)
-		r.amountIs(1)
+		r.waitAmount(1)
 		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		require.NoError(t, err)
 		require.Equal(t, "not signed", status.Msg.GetSignatures())
 	})
 	t.Run("signed", func(t *testing.T) {
-		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
+		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 		r.upsert(mug("Mug", "1400"))
-		r.converged()
+		r.waitConverged()
 		thief := r.thief()
 		for _, lane := range []topology.Lane{topology.Live, topology.Bulk} {
 			thief.put(topology.StreamCatalog, topology.CatalogSubject("default", lane, "mug"), forgedMug(), 3)
 		}
 		for _, c := range []topology.Consumer{topology.PushLive, topology.PushBulk, topology.ReconciliationCatalog} {
-			r.done(c)
+			r.waitDone(c)
 		}
 		require.EqualValues(t, 1400, r.amount())
-		r.converged()
+		r.waitConverged()
 		status, err := r.control.GetStatus(t.Context(), connect.NewRequest(&controlv1.GetStatusRequest{}))
 		require.NoError(t, err)
 		require.EqualValues(t, 1, status.Msg.GetInSync())
 		require.Equal(t, "signed and checked", status.Msg.GetSignatures())
 		require.Zero(t, status.Msg.GetDrifted()+status.Msg.GetDead()+status.Msg.GetPending())
 
-		// The catalog goes on: also after a start, which looks for where the live lane ends.
+		// The catalog continues to work, also after a start, which reads the end of the live lane.
 		r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
-		r.converged()
+		r.waitConverged()
 		require.EqualValues(t, 1500, r.amount())
 		thief.put(topology.StreamCatalog, topology.CatalogSubject("default", topology.Live, "mug"), forgedMug(), 1)
 		r.stop(topology.Ingestion)
 		r.start(topology.Ingestion)
 		r.exec("UPDATE driftless.prices SET unit_amount = 1600 WHERE id = 'mug-one'")
-		r.converged()
+		r.waitConverged()
 		require.EqualValues(t, 1600, r.amount())
 		_, sync := r.sync("mug")
 		require.NoError(t, sync)
-		r.done(topology.PushCommand)
+		r.waitDone(topology.PushCommand)
 		require.EqualValues(t, 1600, r.amount())
 	})
 }
 
-// amountIs waits until the default price of the product has an amount. While one price replaces another, both are
-// active.
-func (r *rig) amountIs(amount int64) {
+// waitAmount waits until the product's default price has an amount. While one price replaces another, both are active.
+func (r *rig) waitAmount(amount int64) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
@@ -186,8 +185,8 @@ func (r *rig) sync(product string) (*connect.Response[controlv1.SyncProductsResp
 		connect.NewRequest(&controlv1.SyncProductsRequest{ProductIds: []string{product}}))
 }
 
-// TestAForgedCommandChangesNothing has pull's credentials order push to archive a product that only Stripe has.
-func TestAForgedCommandChangesNothing(t *testing.T) {
+// The test orders push, with pull's credentials, to archive a product that only Stripe has.
+func TestSignatures_ForgedCommandIsIgnored(t *testing.T) {
 	forged := &meshv1.Command{
 		Id:      "forged",
 		Account: "default",
@@ -198,7 +197,7 @@ func TestAForgedCommandChangesNothing(t *testing.T) {
 		require.NoError(t, err)
 		r.thief().put(topology.StreamCommand,
 			topology.CommandSubject(topology.Push, "default", topology.VerbSync, "extra"), forged, 1)
-		r.done(topology.PushCommand)
+		r.waitDone(topology.PushCommand)
 	}
 	active := func(r *rig) bool {
 		p, err := r.stripe.Products.Get("extra", nil)
@@ -211,25 +210,25 @@ func TestAForgedCommandChangesNothing(t *testing.T) {
 		require.Eventually(t, func() bool { return !active(r) }, patience, tick)
 	})
 	t.Run("signed", func(t *testing.T) {
-		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
+		r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 		attack(r)
 		require.True(t, active(r))
-		// Authentic commands are carried out still.
+		// Authentic commands are still executed.
 		r.upsert(mug("Mug", "1400"))
-		r.converged()
+		r.waitConverged()
 		_, err := r.sync("mug")
 		require.NoError(t, err)
-		r.done(topology.PushCommand)
-		r.converged()
+		r.waitDone(topology.PushCommand)
+		r.waitConverged()
 	})
 }
 
-// TestForgedChangesThatPushOutTrueOnesAreFound: CATALOG keeps 16 states of a product in a lane, and takes forged
-// ones for such. The comparison finds that no authentic one is left.
-func TestForgedChangesThatPushOutTrueOnesAreFound(t *testing.T) {
-	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, signed)
+// CATALOG keeps 16 states of a product in a lane, forged ones included. The comparison finds that no authentic one is
+// left.
+func TestSignatures_EvictedStatesAreRestored(t *testing.T) {
+	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}}, withSignatures)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Push)
 	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" }, patience, tick)
@@ -238,16 +237,16 @@ func TestForgedChangesThatPushOutTrueOnesAreFound(t *testing.T) {
 		thief.put(topology.StreamCatalog, topology.CatalogSubject("default", lane, "mug"), forgedMug(),
 			topology.MaxStatesPerProduct)
 	}
-	require.Empty(t, r.desiredAmount(), "the true states are pushed out")
+	require.Empty(t, r.desiredAmount(), "the authentic states are evicted")
 	r.stop(topology.Ingestion)
 	r.start(topology.Ingestion)
 	r.start(topology.Push)
-	r.amountIs(1500)
+	r.waitAmount(1500)
 	require.Equal(t, "1500", r.desiredAmount())
-	r.converged()
+	r.waitConverged()
 }
 
-// desiredAmount is what CATALOG wants of mug-one, as ingestion reads it; "" if nothing.
+// desiredAmount returns the amount of mug-one in CATALOG, as ingestion reads it, or "" if there is none.
 func (r *rig) desiredAmount() string {
 	r.t.Helper()
 	m, err := mesh.Connect(r.t.Context(), r.nats(topology.Ingestion))
@@ -263,12 +262,12 @@ func (r *rig) desiredAmount() string {
 	return ""
 }
 
-// TestSignaturesAreSwitchedOnInTwoSteps: first the services sign, and ingestion signs what CATALOG holds. Then they
-// check. What was not pushed yet is not lost by either, a removal among it.
-func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
+// First the services sign, and ingestion signs the states in CATALOG. Then they verify. Neither step loses a state that
+// was not pushed yet, not even a removal.
+func TestSignatures_TwoStepRollout(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"), product(1), product(2), product(3))
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Push)
 	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 	r.exec("DELETE FROM driftless.products WHERE id = 'p1'")
@@ -291,13 +290,13 @@ func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
 		r.start(name)
 	}
 	r.start(topology.Push)
-	r.converged()
+	r.waitConverged()
 	require.EqualValues(t, 1500, r.amount())
 	p, err := r.stripe.Products.Get("p1", nil)
 	require.NoError(t, err)
 	require.False(t, p.Active, "the removal is lost")
 
-	// Another key for ingestion: trusted first, then used, then the only one.
+	// Another key for ingestion is first trusted, then used, then the only one.
 	next, err := signing.Create()
 	require.NoError(t, err)
 	trustAll(keys, trusted+",ingestion="+next.Public().String())
@@ -316,15 +315,15 @@ func TestSignaturesAreSwitchedOnInTwoSteps(t *testing.T) {
 		r.start(name)
 	}
 	r.exec("UPDATE driftless.prices SET unit_amount = 1600 WHERE id = 'mug-one'")
-	r.converged()
+	r.waitConverged()
 	require.EqualValues(t, 1600, r.amount())
 }
 
-// TestSignaturesThatAreCheckedAtOnceLoseNoState: ingestion finds that no state in CATALOG is authentic.
-func TestSignaturesThatAreCheckedAtOnceLoseNoState(t *testing.T) {
+// Ingestion finds that no state in CATALOG is authentic.
+func TestSignatures_OneStepRolloutLosesNothing(t *testing.T) {
 	r := newRig(t, stripesim.Config{Limits: stripesim.Limits{Off: true}})
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Push)
 	r.exec("UPDATE driftless.prices SET unit_amount = 1500 WHERE id = 'mug-one'")
 	require.Eventually(t, func() bool { return r.desiredAmount() == "1500" }, patience, tick)
@@ -333,8 +332,8 @@ func TestSignaturesThatAreCheckedAtOnceLoseNoState(t *testing.T) {
 		r.stop(name)
 		r.start(name)
 	}
-	r.amountIs(1500)
-	r.converged()
+	r.waitAmount(1500)
+	r.waitConverged()
 }
 
 func (r *rig) removed(product string) bool {

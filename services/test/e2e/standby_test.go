@@ -29,7 +29,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// ingestions are replicas of ingestion, as processes, on one database and one NATS server.
+// ingestions are replicas of ingestion as processes, with one database and one NATS server.
 type ingestions struct {
 	t              *testing.T
 	natsURL, dbURL string
@@ -41,7 +41,7 @@ type ingestions struct {
 	live []uint64
 }
 
-// ingestionProcess is one of them.
+// ingestionProcess is one replica.
 type ingestionProcess struct {
 	cmd *exec.Cmd
 	url string
@@ -51,7 +51,7 @@ func newIngestions(t *testing.T) *ingestions {
 	t.Helper()
 	in := &ingestions{t: t}
 	in.natsURL, _ = localtest.NATS(t)
-	// A replica that does not answer any more loses the slot soon; it is the operator's to say when.
+	// A replica that does not answer loses the slot soon. The setting for that is the operator's.
 	in.dbURL = localtest.Postgres(t)
 	in.pool = localtest.Pool(t, in.dbURL)
 	in.dbURL += "&wal_sender_timeout=2s"
@@ -74,8 +74,8 @@ func newIngestions(t *testing.T) *ingestions {
 	return in
 }
 
-// inOrder checks that nothing older was stored after something newer, but for what comes again with the same version.
-func (in *ingestions) inOrder() {
+// checkOrder checks that no older version was stored after a newer one, except a repetition of the same version.
+func (in *ingestions) checkOrder() {
 	in.t.Helper()
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -84,7 +84,7 @@ func (in *ingestions) inOrder() {
 	}
 }
 
-// start starts one, with more environment, and returns when it is ready.
+// start starts a replica with additional environment, and returns when it is ready.
 func (in *ingestions) start(env ...string) *ingestionProcess {
 	in.t.Helper()
 	dir, err := programs()
@@ -124,7 +124,7 @@ func (in *ingestions) snapshot() string {
 	return position
 }
 
-// name is what CATALOG wants of a product.
+// name returns the name that CATALOG wants for a product.
 func (in *ingestions) name(product string) string {
 	in.t.Helper()
 	change, err := in.mesh.Desired().Latest(in.t.Context(), "default", product)
@@ -132,7 +132,7 @@ func (in *ingestions) name(product string) string {
 	return change.GetProduct().GetName()
 }
 
-// role is what /readyz says; "" while it is not ready.
+// role returns the role in the answer of /readyz, "" while it is not ready.
 func (p *ingestionProcess) role() string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -154,19 +154,18 @@ func (p *ingestionProcess) role() string {
 	return body.Role
 }
 
-// kill is kill -9.
+// kill ends the process with kill -9.
 func (p *ingestionProcess) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 }
 
-// TestAKilledIngestionIsTakenOver kills the replica that reads the log, again and again, in the middle of the reading
-// of the whole catalog and of a stream of changes.
-func TestAKilledIngestionIsTakenOver(t *testing.T) {
+// The test repeatedly kills the leader, in the middle of a snapshot and of a stream of changes.
+func TestStandby_TakesOverAfterKill(t *testing.T) {
 	const products, kills = 12_000, 4
 	in := newIngestions(t)
 	replicas := []*ingestionProcess{in.start(), in.start(), in.start()}
-	// takenOver kills the active one and returns once another is.
+	// takenOver kills the leader and returns once another replica leads.
 	takenOver := func() {
 		t.Helper()
 		for i, p := range replicas {
@@ -185,7 +184,7 @@ func TestAKilledIngestionIsTakenOver(t *testing.T) {
 	in.eventually("the catalog is captured",
 		func() bool { return in.name(fmt.Sprintf("p%d", products)) != "" && in.snapshot() == "done" })
 
-	// As after the loss of a slot; the replica that takes over begins with it.
+	// This requests a snapshot, as after the loss of a slot. The next leader begins with it.
 	require.NoError(t, in.mesh.Record("snapshot.default").PutString(t.Context(), "wanted"))
 	takenOver()
 	in.eventually("the catalog is being read", func() bool { return strings.HasPrefix(in.snapshot(), "after ") })
@@ -218,12 +217,12 @@ func TestAKilledIngestionIsTakenOver(t *testing.T) {
 	for product, name := range last {
 		in.eventually(product, func() bool { return in.name(product) == name })
 	}
-	in.inOrder()
+	in.checkOrder()
 }
 
-// TestAPausedIngestionThatComesBackPublishesNothing stops the replica that reads the log with SIGSTOP once it has read
-// a product's state, and lets it go on when another has long published a newer one.
-func TestAPausedIngestionThatComesBackPublishesNothing(t *testing.T) {
+// The test stops the leader with SIGSTOP once it has read a product's state, and continues it long after another
+// replica has published a newer one.
+func TestStandby_PausedLeaderPublishesNothing(t *testing.T) {
 	in := newIngestions(t)
 	in.exec(`CREATE TABLE items (id text PRIMARY KEY, name text)`)
 	in.exec(`CREATE TABLE tariffs (id text PRIMARY KEY, item text)`)
@@ -240,7 +239,7 @@ func TestAPausedIngestionThatComesBackPublishesNothing(t *testing.T) {
 `), 0o600))
 		return "DRIFTLESS_CONFIG=" + file
 	}
-	// Its reading of a state waits for a lock, with a snapshot of the rows as they are when it begins.
+	// The read of a state waits for a lock. Its snapshot of the rows is from before the wait.
 	paused := in.start(mapping("WHERE (SELECT pg_advisory_xact_lock_shared(7))::text IS NOT NULL"))
 	in.eventually("the catalog is read", func() bool { return in.name("mug") == "Mug" && in.snapshot() == "done" })
 	gate, err := pgx.Connect(t.Context(), in.dbURL)
@@ -262,7 +261,7 @@ func TestAPausedIngestionThatComesBackPublishesNothing(t *testing.T) {
 	in.eventually("taken over", func() bool { return other.role() == "active" })
 	in.exec(`UPDATE items SET name = 'New'`)
 	in.eventually("published", func() bool { return in.name("mug") == "New" && in.snapshot() == "done" })
-	// What it waited for lies ready when the other goes on.
+	// The lock is free when the paused leader continues.
 	_, err = gate.Exec(t.Context(), `SELECT pg_advisory_unlock(7)`)
 	require.NoError(t, err)
 	require.NoError(t, paused.cmd.Process.Signal(syscall.SIGCONT))
@@ -270,10 +269,10 @@ func TestAPausedIngestionThatComesBackPublishesNothing(t *testing.T) {
 	require.Equal(t, "New", in.name("mug"))
 	require.Equal(t, "active", other.role())
 
-	// And it can take over again.
+	// The paused replica can lead again.
 	other.kill()
 	in.eventually("taken over", func() bool { return paused.role() == "active" })
-	in.exec(`UPDATE items SET name = 'Newest'`)
-	in.eventually("published", func() bool { return in.name("mug") == "Newest" })
-	in.inOrder()
+	in.exec(`UPDATE items SET name = 'Latest'`)
+	in.eventually("published", func() bool { return in.name("mug") == "Latest" })
+	in.checkOrder()
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// of returns a span's attribute as text, "" if it has none of the name.
+// of returns a span's attribute as text, "" if it has none with this name.
 func of(s tracetest.SpanStub, key attribute.Key) string {
 	for _, a := range s.Attributes {
 		if a.Key == key {
@@ -32,7 +32,7 @@ func of(s tracetest.SpanStub, key attribute.Key) string {
 	return ""
 }
 
-// tracesOf groups the spans of the traces in which one is about a product.
+// tracesOf groups the spans of the traces that have a span about a product.
 func tracesOf(recorder *telemetrytest.Recorder, product string) map[trace.TraceID][]tracetest.SpanStub {
 	all, ours := map[trace.TraceID][]tracetest.SpanStub{}, map[trace.TraceID][]tracetest.SpanStub{}
 	for _, s := range recorder.Spans() {
@@ -57,21 +57,20 @@ func named(spans []tracetest.SpanStub, name string) (out []tracetest.SpanStub) {
 	return out
 }
 
-// TestEachTraceOfABurstTellsWhereItWent makes more edits than CATALOG keeps while push is away: most of their messages
-// are never delivered.
-func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
+// The test makes more edits than CATALOG keeps while push is stopped, so most of their messages are never delivered.
+func TestTracing_BurstLinksEachTrace(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
 	r.upsert(&catalogv1.Product{Id: "mug", Name: "Mug"})
-	r.converged()
+	r.waitConverged()
 	r.stop(topology.Push)
 	const edits = 100
 	for i := range edits {
 		r.exec(`UPDATE driftless.products SET name = $1 WHERE id = 'mug'`, fmt.Sprintf("Edition %d", i))
 	}
 	r.start(topology.Push)
-	r.converged()
-	// A message is acknowledged a moment before its span ends.
+	r.waitConverged()
+	// A message is acknowledged slightly before its span ends.
 	r.stop(topology.Push)
 
 	traces := tracesOf(recorder, "mug")
@@ -81,13 +80,13 @@ func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
 			continue
 		}
 		captures++
-		// From trace to trace, to one in which a pass has applied something.
+		// The test follows the links from trace to trace, up to one in which a pass has applied something.
 		at, hops := id, 0
 		for ; hops <= edits; hops++ {
 			applied, next := false, ""
 			for _, s := range traces[at] {
-				// An edit may have been read, and brought to Stripe, with the one before it: then its own pass finds
-				// that when it claims.
+				// An edit may be read and synced together with the one before it. Its own pass then finds that when it
+				// claims.
 				applied = applied ||
 					(s.Name == "sync product" || s.Name == "claim product") &&
 						of(s, telemetry.OutcomeKey) == telemetry.OutcomeApplied
@@ -97,7 +96,7 @@ func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
 					for _, l := range s.Links {
 						linked = linked || l.SpanContext.TraceID().String() == by
 					}
-					require.True(t, linked, "the attribute is for searching; the link is what Jaeger follows")
+					require.True(t, linked, "the attribute is for searching; Jaeger follows the link")
 				}
 			}
 			if applied {
@@ -125,11 +124,11 @@ func TestEachTraceOfABurstTellsWhereItWent(t *testing.T) {
 	require.LessOrEqual(t, links, 32)
 }
 
-// TestATraceGoesThroughRetryDeathAndReplay also looks through all that the spans of it say for what they must not say.
-func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
+// The test also checks that the spans contain no secret.
+func TestTracing_ThroughRetryDeadLetterAndReplay(t *testing.T) {
 	recorder := telemetrytest.Start(t)
 	r := newRig(t, unlimited)
-	// Stripe holds as much metadata as it takes.
+	// The product in Stripe has the maximum of metadata.
 	params := &stripe.ProductParams{ID: stripe.String("full"), Name: stripe.String("Full")}
 	for i := range 49 {
 		params.AddMetadata(fmt.Sprintf("theirs%d", i), "v")
@@ -168,7 +167,7 @@ func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
 	}))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return len(letters()) == 0 }, patience, 50*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 
 	spans := recorder.Trace(id)
 	tree, err := telemetrytest.Tree(spans, trace.SpanID{})
@@ -180,7 +179,7 @@ func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
 			s.Status.Code == codes.Error && of(s, telemetry.RetryDelayKey) != "" &&
 				of(s, telemetry.OutcomeKey) == telemetry.OutcomeRetry
 	}
-	require.True(t, retried, "a failed attempt says when the next one is")
+	require.True(t, retried, "a failed attempt has the time of the next one")
 	for _, name := range []string{
 		"capture", "send dead", "process dead", "replay dead letter", "send command",
 		"process command", "POST /stripe/webhook",
@@ -195,7 +194,7 @@ func TestATraceGoesThroughRetryDeathAndReplay(t *testing.T) {
 		}
 	}
 
-	// What must not be in a span: keys, secrets, passwords, bodies.
+	// Spans must not contain keys, secrets, passwords or bodies.
 	for _, s := range recorder.Spans() {
 		said := fmt.Sprintf("%s %v %v %v %v %v", s.Name, s.Attributes, s.Events, s.Status, s.Links, s.Resource)
 		for _, secret := range []string{

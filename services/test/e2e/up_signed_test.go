@@ -10,9 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUp_SignsAndChecks: each service gets its own key, and the mesh works with it, also after a start on the same
-// data.
-func TestUp_SignsAndChecks(t *testing.T) {
+// Each service gets its own key. The mesh works with the keys, also after a restart with the same data.
+func TestUp_SignsAndVerifies(t *testing.T) {
 	data := dataDir(t)
 	for range 2 {
 		p := up(t, data)
@@ -22,7 +21,7 @@ func TestUp_SignsAndChecks(t *testing.T) {
 			env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 			require.NoError(t, err)
 			require.Contains(t, string(env), "DRIFTLESS_SIGNING_KEY_FILE="+filepath.Join(data, "signing", name+".key"))
-			require.Equal(t, 1, strings.Count(string(env), ".key"), "%s is told of another's key", name)
+			require.Equal(t, 1, strings.Count(string(env), ".key"), "%s gets the key of another service", name)
 		}
 		demo, err := p.command("demo", "--timeout", "3m").CombinedOutput()
 		require.NoError(t, err, "%s\n%s", demo, p.log)

@@ -18,7 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// dataDir is one that Postgres' user can enter.
+// dataDir returns a directory that Postgres' user can enter.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -38,7 +38,7 @@ func (p *meshProcess) ask(sql string) (answer string) {
 
 const countProducts = `SELECT count(*)::text FROM driftless.products`
 
-func TestUpWithAKeyOfStripesSeedsNothing(t *testing.T) {
+func TestUp_WithStripeKeySeedsNothing(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -53,10 +53,10 @@ func TestUpWithAKeyOfStripesSeedsNothing(t *testing.T) {
 	p := up(t, dataDir(t), func(cmd *exec.Cmd) {
 		cmd.Env = append(cmd.Env, "STRIPE_API_KEY="+key, "STRIPE_API_BASE=http://"+listener.Addr().String())
 	})
-	require.Equal(t, "0", p.ask(countProducts), "the sample catalog is not for an account of Stripe's")
+	require.Equal(t, "0", p.ask(countProducts), "the sample catalog is not written to a real Stripe account")
 }
 
-func TestADataDirectoryOfTheSimulatorIsNotForStripe(t *testing.T) {
+func TestUp_RefusesSimulatorDataForStripe(t *testing.T) {
 	data := dataDir(t)
 	up(t, data).stop()
 	dir, err := programs()
@@ -68,14 +68,14 @@ func TestADataDirectoryOfTheSimulatorIsNotForStripe(t *testing.T) {
 	require.Contains(t, string(out), "was used with the simulator, and now STRIPE_API_KEY says Stripe")
 }
 
-func TestUpSeedsAnEmptyCatalogOnlyAndEndsWithItsPostgres(t *testing.T) {
+func TestUp_SeedsEmptyCatalogAndEndsWithPostgres(t *testing.T) {
 	data := dataDir(t)
 	p := up(t, data, func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "--no-seed") })
 	require.Equal(t, "mine", p.ask(`INSERT INTO driftless.products (id, name) VALUES ('mine', 'Mine') RETURNING id`))
 	p.stop()
 
 	p = up(t, data)
-	require.Equal(t, "1", p.ask(countProducts), "what is there is not mixed with samples")
+	require.Equal(t, "1", p.ask(countProducts), "an existing catalog gets no samples")
 	first, _, _ := strings.Cut(p.ask(`SELECT pg_read_file('postmaster.pid')`), "\n")
 	pid, err := strconv.Atoi(first)
 	require.NoError(t, err)

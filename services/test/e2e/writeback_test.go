@@ -35,12 +35,12 @@ func (r *rig) writes() (n int) {
 	return n
 }
 
-// TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo edits a product in Stripe, and has the catalog follow.
-func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
+// The test edits a product in Stripe, and the catalog follows.
+func TestWriteBack_LeavesBothSidesEqual(t *testing.T) {
 	r := newRig(t, unlimited)
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
-	// Nobody is to undo the edit while it is being written back.
+	r.waitConverged()
+	// Reconciliation must not repair the edit while it is written back.
 	r.stop(topology.Reconciliation)
 	_, prices := r.stripeProduct("mug")
 	_, err := r.stripe.Products.Update("mug", &stripe.ProductParams{
@@ -82,7 +82,7 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 		return err == nil && o.GetVersion() > order.GetVersion() && o.GetClaim() == nil
 	}, patience, 20*time.Millisecond, "push is done with what was captured")
 	r.start(topology.Reconciliation)
-	r.converged()
+	r.waitConverged()
 	require.Equal(t, before, r.writes(), "the captured change equals Stripe")
 
 	var row string
@@ -90,29 +90,29 @@ func TestAWriteBackEndsWithBothSidesEqualAndPushHasNothingToDo(t *testing.T) {
 		FROM driftless.products p JOIN driftless.prices c ON c.product = p.id WHERE c.id = 'mug-one'`).Scan(&row))
 	require.JSONEq(t, `{"sku": "M1", "color": "blue"}`, row[len("Blue "):len(row)-len(" Single")])
 
-	// What was taken over is the catalog's from then on: it can take it back.
+	// The catalog owns the field from then on, so it can revert the value.
 	r.upsert(mug("Mug", "1400"))
 	_, err = r.ingest.WaitCaptured(t.Context(), connect.NewRequest(&ingestv1.WaitCapturedRequest{}))
 	require.NoError(t, err)
-	r.converged()
+	r.waitConverged()
 	p, prices := r.stripeProduct("mug")
 	require.Empty(t, p.Description)
 	require.Equal(t, map[string]string{"sku": "M1"}, p.Metadata)
 	require.Empty(t, prices["mug-one"].Nickname)
 }
 
-// TestWriteBack_TakesEveryEditOfOneField edits a name in Stripe many times, after each write-back and faster than that:
-// all of it is one side's work and no conflict.
-func TestWriteBack_TakesEveryEditOfOneField(t *testing.T) {
+// The test edits a name in Stripe many times, after each write-back and in quick succession. All edits come from one
+// side, so they are no conflict.
+func TestWriteBack_WritesEveryEditOfField(t *testing.T) {
 	stripeOwned := catalog.Rule{Owner: catalog.OwnerStripe}
 	policy, err := catalog.NewPolicy(catalog.Repair, map[string]catalog.Rule{
 		"name":      stripeOwned,
 		"shippable": stripeOwned,
 	})
 	require.NoError(t, err)
-	r := newRig(t, unlimited, under(policy, reconciliation.ExtrasIgnore))
+	r := newRig(t, unlimited, withPolicy(policy, reconciliation.ExtrasIgnore))
 	r.upsert(mug("Mug", "1400"))
-	r.converged()
+	r.waitConverged()
 	stored := func(column, want string) func() bool {
 		return func() bool {
 			var value string
@@ -133,10 +133,10 @@ func TestWriteBack_TakesEveryEditOfOneField(t *testing.T) {
 	}
 	require.Eventually(t, stored("name", "Mug, quick edition 4"), patience, 20*time.Millisecond)
 
-	// A field that Stripe cannot clear, and that has no value in the catalog.
+	// Stripe cannot clear the field, and the catalog has no value for it.
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", url.Values{"shippable": {"true"}}))
 	require.Eventually(t, stored("shippable", "true"), patience, 20*time.Millisecond)
-	r.converged()
+	r.waitConverged()
 	p, _ := r.stripeProduct("mug")
 	require.Equal(t, "Mug, quick edition 4", p.Name)
 }

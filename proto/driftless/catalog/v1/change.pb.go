@@ -27,7 +27,7 @@ type Operation int32
 const (
 	Operation_OPERATION_UNSPECIFIED Operation = 0
 	Operation_OPERATION_UPSERT      Operation = 1
-	// The product left the catalog: it is archived in Stripe.
+	// The product left the catalog, and is archived in Stripe.
 	Operation_OPERATION_DELETE Operation = 2
 )
 
@@ -72,18 +72,18 @@ func (Operation) EnumDescriptor() ([]byte, []int) {
 	return file_driftless_catalog_v1_change_proto_rawDescGZIP(), []int{0}
 }
 
-// How ingestion came to know a state.
+// The origin of a state.
 type Source int32
 
 const (
 	Source_SOURCE_UNSPECIFIED Source = 0
-	// A transaction in the write-ahead log.
+	// From a transaction in the write-ahead log.
 	Source_SOURCE_WAL Source = 1
-	// The first reading of the catalog, or one after its replication slot was lost.
+	// From a snapshot: the first read of the catalog, or one after the replication slot was lost.
 	Source_SOURCE_SNAPSHOT Source = 2
-	// A reading asked for by an operator or by reconciliation.
+	// From a reread that an operator or reconciliation ordered.
 	Source_SOURCE_BACKFILL Source = 3
-	// A comparison of the tables with CATALOG: the log did not tell of the change.
+	// From a comparison of the tables with CATALOG. The log did not show the change.
 	Source_SOURCE_COMPARISON Source = 4
 )
 
@@ -184,25 +184,25 @@ func (RowOperation) EnumDescriptor() ([]byte, []int) {
 	return file_driftless_catalog_v1_change_proto_rawDescGZIP(), []int{2}
 }
 
-// A product's whole desired state; never what to do about it.
-// On CATALOG, subject catalog.<account>.<lane>.<product>.
+// The whole desired state of a product. It never says what to do. On CATALOG, subject
+// catalog.<account>.<lane>.<product>.
 type ProductChange struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Account   string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// A write-ahead log position (LSN) taken before the state was read: the state holds everything
-	// committed up to it, and may hold more. A consumer that has seen version v ignores labels at or below v.
+	// A position in the write-ahead log (LSN) from before the state was read. The state has everything that was committed
+	// up to it, and may have more. A consumer that has seen version v ignores labels at or below v.
 	Version   uint64    `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	Operation Operation `protobuf:"varint,4,opt,name=operation,proto3,enum=driftless.catalog.v1.Operation" json:"operation,omitempty"`
 	// Absent when the operation is DELETE.
 	Product *Product `protobuf:"bytes,5,opt,name=product,proto3" json:"product,omitempty"`
-	// Fields that the mapping does not provide and Driftless leaves alone in Stripe: Stripe's field name,
-	// with "prices." in front for those of prices.
+	// Fields that the mapping does not provide, and that Driftless leaves alone in Stripe. They have Stripe's names, with
+	// "prices." in front for fields of prices.
 	UnmanagedFields []string `protobuf:"bytes,6,rep,name=unmanaged_fields,json=unmanagedFields,proto3" json:"unmanaged_fields,omitempty"`
-	// What the transaction did to the watched tables, for the audit trail.
+	// The changes of the transaction to the watched tables, for the audit trail.
 	RowImages []*RowImage `protobuf:"bytes,7,rep,name=row_images,json=rowImages,proto3" json:"row_images,omitempty"`
 	Source    Source      `protobuf:"varint,8,opt,name=source,proto3,enum=driftless.catalog.v1.Source" json:"source,omitempty"`
-	// When the transaction committed, by the database's clock; absent for states that were read.
+	// When the transaction committed, by the database's clock. Absent for states from a comparison, snapshot or reread.
 	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
 	CapturedAt    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=captured_at,json=capturedAt,proto3" json:"captured_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -309,9 +309,9 @@ func (x *ProductChange) GetCapturedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// A row before and after, values in PostgreSQL's text form. Of an update whose old row the log has, only the columns
-// that changed and the one that names the product. A column that has become or is NULL, or whose value the log does
-// not carry (unchanged TOAST), is listed by name instead.
+// A row before and after, with values in PostgreSQL's text form. If the log has the old row of an update, only the
+// changed columns and the column that names the product are here. Columns that are or became NULL are listed by name
+// instead. So are columns whose value the log does not carry (unchanged TOAST).
 type RowImage struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Table            string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`

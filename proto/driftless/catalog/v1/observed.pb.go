@@ -22,44 +22,44 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What Stripe holds of one product, as far as is known, and who is at work on it.
-// In the bucket OBSERVED, key <account>.<product>; the product is the catalog's, or Stripe's if it stands for none.
+// The observed state of one product in Stripe, and the push that has claimed it. In the bucket OBSERVED, key
+// <account>.<product>. The product id is the catalog's, or Stripe's if Stripe alone has the product.
 type Observed struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Account   string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// Absent when Stripe holds no such product. Its prices are in prices; default_price is Stripe's price id.
+	// Absent if Stripe holds no such product. The prices are in prices, and default_price is Stripe's price id.
 	Product *Product `protobuf:"bytes,3,opt,name=product,proto3" json:"product,omitempty"`
 	// Stripe's `updated` of product, in Unix seconds.
 	ProductUpdated int64 `protobuf:"varint,4,opt,name=product_updated,json=productUpdated,proto3" json:"product_updated,omitempty"`
-	// The second of Stripe's clock at which product was last seen; 0 if never.
+	// The second of Stripe's clock at which product was last seen, 0 if never.
 	ProductSeen int64 `protobuf:"varint,5,opt,name=product_seen,json=productSeen,proto3" json:"product_seen,omitempty"`
 	// Stripe held the product once and has deleted it.
 	Deleted bool             `protobuf:"varint,6,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	Prices  []*ObservedPrice `protobuf:"bytes,7,rep,name=prices,proto3" json:"prices,omitempty"`
-	// Metadata keys of the product that Driftless wrote: those it may remove.
+	// Metadata keys of the product that Driftless wrote and may remove.
 	ManagedMetadata []string `protobuf:"bytes,8,rep,name=managed_metadata,json=managedMetadata,proto3" json:"managed_metadata,omitempty"`
-	// The newest catalog version whose steps have all been applied.
+	// The latest catalog version whose steps have all been applied.
 	Version uint64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
-	// The count of settled steps; part of every idempotency key.
+	// The number of calls with a known outcome. Part of every idempotency key.
 	Generation uint64 `protobuf:"varint,10,opt,name=generation,proto3" json:"generation,omitempty"`
-	// The outcome of a call stayed unknown: look at Stripe before the next one.
+	// The outcome of a call stayed unknown. The product must be reread from Stripe before the next call.
 	Stale bool `protobuf:"varint,11,opt,name=stale,proto3" json:"stale,omitempty"`
-	// The push at work on the product, if any.
+	// The claim of the push that syncs the product, if any.
 	Claim *Claim `protobuf:"bytes,12,opt,name=claim,proto3" json:"claim,omitempty"`
-	// The latest calls, oldest first; an event that names the key of one is its echo.
+	// The latest calls, oldest first. An event with the key of one of them is its echo.
 	Intents []*Intent `protobuf:"bytes,13,rep,name=intents,proto3" json:"intents,omitempty"`
-	// Ids of the latest Stripe events taken into account, oldest first.
+	// Ids of the latest recorded Stripe events, oldest first.
 	RecentEvents []string `protobuf:"bytes,14,rep,name=recent_events,json=recentEvents,proto3" json:"recent_events,omitempty"`
-	// Stripe's id of the product; empty if it is product_id. An adopted product has it in any case.
+	// Stripe's id of the product. Empty if it equals product_id, but an adopted product always has it.
 	StripeId string `protobuf:"bytes,15,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
-	// What both sides held when they last agreed, of the fields that the policy does not simply have overwritten; absent if
+	// The values of both sides when they last agreed, for the fields that the policy does not simply overwrite. Absent if
 	// there are none.
 	Agreed *Agreed `protobuf:"bytes,16,opt,name=agreed,proto3" json:"agreed,omitempty"`
-	// The product and its active prices were read together, in full, and nothing that was learnt since differs.
+	// The product and its active prices were read together, in full, and no later sighting differs.
 	Whole bool `protobuf:"varint,40,opt,name=whole,proto3" json:"whole,omitempty"`
-	// Stripe held the product before Driftless wrote it, and neither it nor a price carried Driftless's mark: it was imported,
-	// or the catalog names a product that somebody else made.
+	// Stripe held the product before Driftless wrote it, and neither it nor a price carried Driftless's mark. The product
+	// was imported, or the catalog names a product that somebody else made.
 	Found         bool `protobuf:"varint,41,opt,name=found,proto3" json:"found,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -221,13 +221,13 @@ func (x *Observed) GetFound() bool {
 	return false
 }
 
-// The base of a three-way comparison. Values are kept as hashes: all that is asked of them is whether they have changed.
+// The base of a three-way comparison. It has hashes of the values, since they only show whether a value has changed.
 type Agreed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Tells which fields are kept. While the policy keeps the same ones, a field that is absent was empty on both sides; else
-	// nothing is known of it.
+	// Identifies the recorded fields. While the policy records the same fields, an absent field was empty on both sides.
+	// Otherwise nothing is known about it.
 	FieldsKept uint64 `protobuf:"fixed64,1,opt,name=fields_kept,json=fieldsKept,proto3" json:"fields_kept,omitempty"`
-	// By name.
+	// Ordered by name.
 	Fields        []*AgreedField `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -281,10 +281,10 @@ type AgreedField struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname".
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
-	// 0 for empty. They differ where the difference was left as it is.
+	// 0 if empty. The hashes differ if the difference was left alone.
 	Catalog uint64 `protobuf:"fixed64,2,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	Stripe  uint64 `protobuf:"fixed64,3,opt,name=stripe,proto3" json:"stripe,omitempty"`
-	// A later value of Stripe's, and the second of Stripe's clock by which it was there.
+	// A later value of Stripe, and a second of Stripe's clock at which Stripe had it.
 	Newer         uint64 `protobuf:"fixed64,4,opt,name=newer,proto3" json:"newer,omitempty"`
 	NewerAt       int64  `protobuf:"varint,5,opt,name=newer_at,json=newerAt,proto3" json:"newer_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -359,20 +359,22 @@ func (x *AgreedField) GetNewerAt() int64 {
 type ObservedPrice struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	StripeId string                 `protobuf:"bytes,1,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
-	// As Stripe holds it; id is the catalog's price id, empty for a price that is not Driftless's.
+	// The price as Stripe holds it. Its id is the catalog's price id, empty for a price that is not Driftless's.
 	Price *Price `protobuf:"bytes,2,opt,name=price,proto3" json:"price,omitempty"`
 	// Unix seconds, by Stripe's clock.
 	Created         int64    `protobuf:"varint,3,opt,name=created,proto3" json:"created,omitempty"`
 	Seen            int64    `protobuf:"varint,4,opt,name=seen,proto3" json:"seen,omitempty"`
 	ManagedMetadata []string `protobuf:"bytes,5,rep,name=managed_metadata,json=managedMetadata,proto3" json:"managed_metadata,omitempty"`
-	// When it was first seen as it is now.
+	// When the present state was first seen.
 	Changed int64 `protobuf:"varint,6,opt,name=changed,proto3" json:"changed,omitempty"`
-	// When Stripe was last seen to hold a price that no list shows, as those made by a checkout; 0 if never. Unix seconds.
+	// When Stripe was last seen to hold a price that no list shows, such as a price that a checkout made. Unix seconds, 0
+	// if never.
 	Unlisted int64 `protobuf:"varint,7,opt,name=unlisted,proto3" json:"unlisted,omitempty"`
-	// The catalog's id that an adoption gave the price, until Stripe holds it in metadata: price.id has it too.
+	// The catalog's id that an adoption gave the price. price.id has it too. It is set until Stripe holds the id in
+	// metadata.
 	AdoptedAs string `protobuf:"bytes,8,opt,name=adopted_as,json=adoptedAs,proto3" json:"adopted_as,omitempty"`
-	// The mark in metadata that another price's was copied from, as the Dashboard does when it duplicates a price: it is not
-	// Driftless's. While Stripe holds it, price.id is empty, or adopted_as.
+	// A mark in metadata that is a copy of another price's mark, as the Dashboard makes when it duplicates a price. It is
+	// not Driftless's. While Stripe holds it, price.id is empty, or adopted_as.
 	CopiedMark    string `protobuf:"bytes,40,opt,name=copied_mark,json=copiedMark,proto3" json:"copied_mark,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -471,10 +473,10 @@ func (x *ObservedPrice) GetCopiedMark() string {
 	return ""
 }
 
-// Exclusive right to write a product to Stripe, until it is released or runs out.
+// The exclusive right to write a product to Stripe, until it is released or expires.
 type Claim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One push process.
+	// The id of one push process.
 	Holder        string                 `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`
 	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
 	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
@@ -533,27 +535,29 @@ func (x *Claim) GetVersion() uint64 {
 	return 0
 }
 
-// A call to Stripe, recorded before it is made.
+// A call to Stripe that is recorded before it is made.
 type Intent struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	IdempotencyKey string                 `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// The step, in words an operator understands: "create price pro-monthly".
+	// The step in words for an operator: "create price pro-monthly".
 	Step string `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
-	// W3C trace context of the call.
+	// The W3C trace context of the call.
 	Traceparent string                 `protobuf:"bytes,3,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	Version     uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
 	At          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
 	// The Stripe event that confirmed it.
 	ConfirmedBy string `protobuf:"bytes,6,opt,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"`
-	// Of the product when the key was made.
+	// The generation of the product when the key was made.
 	Generation uint64 `protobuf:"varint,7,opt,name=generation,proto3" json:"generation,omitempty"`
-	// Whether the call's outcome is known. While it is not, the same step must be called with the same key.
+	// Whether the call's outcome is known. Until it is, the same step must be called with the same key.
 	Settled bool `protobuf:"varint,8,opt,name=settled,proto3" json:"settled,omitempty"`
-	// Whether what the call did is part of the observed state: its echo says nothing new.
+	// Whether the observed state includes the effect of the call. The call's echo then has nothing new.
 	Answered bool `protobuf:"varint,9,opt,name=answered,proto3" json:"answered,omitempty"`
-	// When the version was committed to the catalog; absent for a version that was applied in full before, as by a repair.
+	// When the version was committed to the catalog. Absent for a version that had been applied in full before, as by a
+	// repair.
 	CommittedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
-	// When a call with this key may first have been made: Stripe's memory of the key counts from then. At is the last time.
+	// The earliest time at which a call with this key may have been made. Stripe stores the key from then on. at is the
+	// latest time.
 	FirstAt       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=first_at,json=firstAt,proto3" json:"first_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

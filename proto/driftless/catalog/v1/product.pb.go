@@ -22,32 +22,32 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A product with its prices, as one aggregate. Fields carry Stripe's names and meaning
-// (https://docs.stripe.com/api/products/object); absent and empty both mean that Stripe holds no
-// value. Limits are Stripe's.
+// A product with its prices, as one aggregate. Fields have Stripe's names and meaning
+// (https://docs.stripe.com/api/products/object). Absent and empty both mean that Stripe holds no value. Limits are
+// Stripe's.
 type Product struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The product's id in the catalog and in Stripe: Stripe lets the caller choose it.
+	// The product's id in the catalog and in Stripe. Stripe lets the caller choose it.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Whether the product can be bought. Absent means true, as in Stripe.
 	Active      *bool  `protobuf:"varint,2,opt,name=active,proto3,oneof" json:"active,omitempty"`
 	Name        string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
-	// URLs; the whole list is replaced at once.
+	// URLs. Stripe replaces the whole list at once.
 	Images            []string            `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`
 	MarketingFeatures []*MarketingFeature `protobuf:"bytes,6,rep,name=marketing_features,json=marketingFeatures,proto3" json:"marketing_features,omitempty"`
-	// Keys Driftless did not write are left alone in Stripe. A value cannot be empty: Stripe reads that
-	// as the removal of the key.
+	// Driftless leaves keys alone that it did not write. A value cannot be empty, since Stripe removes a key with an
+	// empty value.
 	Metadata          map[string]string  `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	PackageDimensions *PackageDimensions `protobuf:"bytes,8,opt,name=package_dimensions,json=packageDimensions,proto3" json:"package_dimensions,omitempty"`
-	// Absent leaves Stripe's value alone: Stripe has no way to clear it.
+	// Absent leaves Stripe's value alone, because Stripe cannot clear the field.
 	Shippable *bool `protobuf:"varint,9,opt,name=shippable,proto3,oneof" json:"shippable,omitempty"`
-	// Stripe stores it in upper case and without characters outside ASCII.
+	// Stripe stores it in upper case and ASCII only.
 	StatementDescriptor string `protobuf:"bytes,10,opt,name=statement_descriptor,json=statementDescriptor,proto3" json:"statement_descriptor,omitempty"`
 	TaxCode             string `protobuf:"bytes,11,opt,name=tax_code,json=taxCode,proto3" json:"tax_code,omitempty"`
 	UnitLabel           string `protobuf:"bytes,12,opt,name=unit_label,json=unitLabel,proto3" json:"unit_label,omitempty"`
 	Url                 string `protobuf:"bytes,13,opt,name=url,proto3" json:"url,omitempty"`
-	// The id of one of prices; in an observed product, Stripe's id of the price.
+	// The id of one of the prices. In an observed product, Stripe's id of the price.
 	DefaultPrice  string   `protobuf:"bytes,14,opt,name=default_price,json=defaultPrice,proto3" json:"default_price,omitempty"`
 	Prices        []*Price `protobuf:"bytes,15,rep,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -189,19 +189,19 @@ func (x *Product) GetPrices() []*Price {
 	return nil
 }
 
-// A price of a product (https://docs.stripe.com/api/prices/object). Stripe never changes a price's
-// amount, currency, recurrence or tiers: a new value of those becomes a new Stripe price.
+// A price of a product (https://docs.stripe.com/api/prices/object). Stripe never changes a price's amount, currency,
+// recurrence or tiers. Another value of these is another Stripe price.
 type Price struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The price's id in the catalog. Stripe chooses its own; this one travels in metadata and lookup key.
+	// The price's id in the catalog. Stripe chooses its own id, and carries this one in metadata and lookup key.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Absent means true.
 	Active *bool `protobuf:"varint,2,opt,name=active,proto3,oneof" json:"active,omitempty"`
-	// Code in lower case, as Stripe has it: "eur". Stripe decides which there are.
+	// A code in lower case, as Stripe writes it: "eur". Stripe decides which codes exist.
 	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
 	// Whole minor units, as a decimal string.
 	UnitAmount string `protobuf:"bytes,4,opt,name=unit_amount,json=unitAmount,proto3" json:"unit_amount,omitempty"`
-	// Minor units with up to 12 decimals; instead of unit_amount.
+	// Minor units with up to 12 decimals, instead of unit_amount.
 	UnitAmountDecimal string `protobuf:"bytes,5,opt,name=unit_amount_decimal,json=unitAmountDecimal,proto3" json:"unit_amount_decimal,omitempty"`
 	// per_unit (the default) or tiered.
 	BillingScheme string `protobuf:"bytes,6,opt,name=billing_scheme,json=billingScheme,proto3" json:"billing_scheme,omitempty"`
@@ -211,15 +211,15 @@ type Price struct {
 	// graduated or volume.
 	TiersMode         string             `protobuf:"bytes,9,opt,name=tiers_mode,json=tiersMode,proto3" json:"tiers_mode,omitempty"`
 	TransformQuantity *TransformQuantity `protobuf:"bytes,10,opt,name=transform_quantity,json=transformQuantity,proto3" json:"transform_quantity,omitempty"`
-	// By currency; never the price's own.
+	// By currency, without the price's own.
 	CurrencyOptions  map[string]*CurrencyOption `protobuf:"bytes,11,rep,name=currency_options,json=currencyOptions,proto3" json:"currency_options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	CustomUnitAmount *CustomUnitAmount          `protobuf:"bytes,12,opt,name=custom_unit_amount,json=customUnitAmount,proto3" json:"custom_unit_amount,omitempty"`
-	// inclusive, exclusive or unspecified (the default). Stripe lets it move off unspecified only once.
+	// inclusive, exclusive or unspecified (the default). Stripe lets it change only once, from unspecified.
 	TaxBehavior string `protobuf:"bytes,13,opt,name=tax_behavior,json=taxBehavior,proto3" json:"tax_behavior,omitempty"`
-	// Unique in the account. Absent means the catalog's price id.
+	// Unique in the account. Defaults to the catalog's price id.
 	LookupKey string `protobuf:"bytes,14,opt,name=lookup_key,json=lookupKey,proto3" json:"lookup_key,omitempty"`
 	Nickname  string `protobuf:"bytes,15,opt,name=nickname,proto3" json:"nickname,omitempty"`
-	// As in Product; one of Stripe's 50 places is taken by the catalog's price id.
+	// As in Product, but the catalog's price id uses one of Stripe's 50 keys.
 	Metadata      map[string]string `protobuf:"bytes,16,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -483,7 +483,7 @@ func (x *PackageDimensions) GetWidth() string {
 type Recurring struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Interval string                 `protobuf:"bytes,1,opt,name=interval,proto3" json:"interval,omitempty"`
-	// Zero means 1. At most three years in all.
+	// Zero means 1. Stripe allows at most three years.
 	IntervalCount uint32 `protobuf:"varint,2,opt,name=interval_count,json=intervalCount,proto3" json:"interval_count,omitempty"`
 	// licensed (the default) or metered.
 	UsageType string `protobuf:"bytes,3,opt,name=usage_type,json=usageType,proto3" json:"usage_type,omitempty"`
@@ -570,10 +570,10 @@ func (x *Recurring) GetTrialPeriodDays() uint32 {
 	return 0
 }
 
-// One tier of a tiered price; an amount is given whole or as a decimal.
+// One tier of a tiered price. An amount is given as a whole number or as a decimal.
 type PriceTier struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The last unit of this tier; absent on the last tier, which has no end.
+	// The last unit of this tier. Absent on the last tier, which has no end.
 	UpTo              string `protobuf:"bytes,1,opt,name=up_to,json=upTo,proto3" json:"up_to,omitempty"`
 	UnitAmount        string `protobuf:"bytes,2,opt,name=unit_amount,json=unitAmount,proto3" json:"unit_amount,omitempty"`
 	UnitAmountDecimal string `protobuf:"bytes,3,opt,name=unit_amount_decimal,json=unitAmountDecimal,proto3" json:"unit_amount_decimal,omitempty"`
@@ -777,7 +777,7 @@ func (x *CurrencyOption) GetCustomUnitAmount() *CustomUnitAmount {
 	return nil
 }
 
-// The customer chooses the amount, in whole minor units, between the bounds given.
+// The customer chooses the amount, in whole minor units, within the given bounds.
 type CustomUnitAmount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Minimum       string                 `protobuf:"bytes,1,opt,name=minimum,proto3" json:"minimum,omitempty"`

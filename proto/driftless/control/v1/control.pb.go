@@ -35,7 +35,7 @@ const (
 	ProductState_PRODUCT_STATE_PENDING ProductState = 2
 	// Differs, past the grace period.
 	ProductState_PRODUCT_STATE_DRIFTED ProductState = 3
-	// Its newest change could not be applied.
+	// Its latest change could not be applied.
 	ProductState_PRODUCT_STATE_DEAD ProductState = 4
 	// In Stripe only.
 	ProductState_PRODUCT_STATE_ORPHAN ProductState = 5
@@ -139,23 +139,25 @@ func (Keep) EnumDescriptor() ([]byte, []int) {
 	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{1}
 }
 
-// What an answer about equality rests on. Whoever shows the answer shows this beside it: without it, "no differences" says only
-// that CATALOG and what is known of Stripe are equal.
+// The basis of an answer about equality, to be shown with the answer. Without it, "no differences" only means that
+// CATALOG and the observed state are equal.
 type Equality struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Everything that was committed to the catalog before this time is taken into account; absent if nothing was captured yet.
+	// The answer includes everything that was committed to the catalog before this time. Absent if nothing was captured
+	// yet.
 	AsOf *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
-	// Why it is not known whether the tables and Stripe are equal now: "capture is 21 s behind (...)". Empty if it is known.
+	// Why it is not known whether the tables and Stripe are equal now: "capture is 21 s behind (...)". Empty if it is
+	// known.
 	Unknown string `protobuf:"bytes,2,opt,name=unknown,proto3" json:"unknown,omitempty"`
-	// When the tables themselves were last compared with CATALOG as a whole; absent if never.
+	// When the whole tables were last compared with CATALOG. Absent if never.
 	TablesComparedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=tables_compared_at,json=tablesComparedAt,proto3" json:"tables_compared_at,omitempty"`
-	// Up to which time Stripe's events are taken into account; absent if they were never read.
+	// The time up to which Stripe's events are included. Absent if they were never read.
 	StripeAsOf *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=stripe_as_of,json=stripeAsOf,proto3" json:"stripe_as_of,omitempty"`
-	// Tables that the mapping's queries read and nobody watches: their changes are seen by a comparison only.
+	// Tables that the mapping's queries read and that are not watched. Only a comparison sees their changes.
 	UnwatchedTables []string `protobuf:"bytes,5,rep,name=unwatched_tables,json=unwatchedTables,proto3" json:"unwatched_tables,omitempty"`
-	// How the catalog is captured; absent if no ingestion ever reported.
+	// The state of capture. Absent if no ingestion ever reported.
 	Capture *v1.CaptureReport `protobuf:"bytes,6,opt,name=capture,proto3" json:"capture,omitempty"`
-	// When this was worked out, by the NATS server's clock, as all times here are.
+	// When the answer was computed, by the NATS server's clock, as all times here.
 	At            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -286,29 +288,30 @@ type GetStatusResponse struct {
 	Orphans   uint64                 `protobuf:"varint,6,opt,name=orphans,proto3" json:"orphans,omitempty"`
 	Consumers []*ConsumerStatus      `protobuf:"bytes,7,rep,name=consumers,proto3" json:"consumers,omitempty"`
 	LastScan  *v1.ScanReport         `protobuf:"bytes,8,opt,name=last_scan,json=lastScan,proto3" json:"last_scan,omitempty"`
-	// Why nothing is pushed, in Stripe's words: it does not accept the key. Empty if it does.
+	// Why nothing is pushed, in Stripe's words: Stripe refuses the key. Empty if it accepts the key.
 	Halted string `protobuf:"bytes,9,opt,name=halted,proto3" json:"halted,omitempty"`
-	// Products that failed and are tried again later; they are among those pending.
+	// Products that failed and wait for a retry. They also count as pending.
 	Retrying uint64 `protobuf:"varint,10,opt,name=retrying,proto3" json:"retrying,omitempty"`
 	// Calls in the last 30 days that count towards Stripe's read allowance.
 	Reads uint64 `protobuf:"varint,11,opt,name=reads,proto3" json:"reads,omitempty"`
-	// What the mass-change guard has seen and holds; absent before push archives for the first time.
+	// The state of the mass-change guard. Absent before push archives for the first time.
 	Guard *v1.Guard `protobuf:"bytes,12,opt,name=guard,proto3" json:"guard,omitempty"`
 	// Open drift, by kind and state.
 	Drift []*DriftCount `protobuf:"bytes,13,rep,name=drift,proto3" json:"drift,omitempty"`
-	// Push creates nothing that Stripe does not hold: products are being adopted (push_create is off).
+	// Push creates nothing that Stripe lacks, because products are being adopted (push_create is off).
 	CreationsHeld bool `protobuf:"varint,20,opt,name=creations_held,json=creationsHeld,proto3" json:"creations_held,omitempty"`
-	// How the last reading of Stripe's events went; absent before the first.
+	// The result of the last read of Stripe's events. Absent before the first.
 	LastPoll *v1.PollReport `protobuf:"bytes,40,opt,name=last_poll,json=lastPoll,proto3" json:"last_poll,omitempty"`
 	// The services that are paused.
 	Paused   []*PausedService `protobuf:"bytes,21,rep,name=paused,proto3" json:"paused,omitempty"`
 	Equality *Equality        `protobuf:"bytes,41,opt,name=equality,proto3" json:"equality,omitempty"`
-	// Products that the catalog does not have, and that are not active in Stripe: they left the catalog, or never were products.
-	// They are not among the counts above.
+	// Products that the catalog does not have, and that are not active in Stripe: they left the catalog, or never were in
+	// it. The counts above do not include them.
 	Left uint64 `protobuf:"varint,42,opt,name=left,proto3" json:"left,omitempty"`
-	// What the reads were for, the most first. Reads that an older program counted are not among them.
+	// Reads by purpose, largest first. Reads that an older program counted are not included.
 	ReadsFor []*ReadPurpose `protobuf:"bytes,50,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty"`
-	// What reconciliation does about signatures of changes and commands: "not signed", "signed, not checked" or "signed and checked".
+	// How reconciliation handles signatures of changes and commands: "not signed", "signed, not checked" or "signed and
+	// checked".
 	Signatures    string `protobuf:"bytes,60,opt,name=signatures,proto3" json:"signatures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -487,7 +490,7 @@ func (x *GetStatusResponse) GetSignatures() string {
 // Calls in the last 30 days that count towards Stripe's read allowance, for one purpose.
 type ReadPurpose struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// events (to settle what an event does not tell), poll (/v1/events), scan, import, push (a look before a write) or other.
+	// events (reads that complete an event), poll (/v1/events), scan, import, push (rereads before a write) or other.
 	Purpose       string `protobuf:"bytes,1,opt,name=purpose,proto3" json:"purpose,omitempty"`
 	Reads         uint64 `protobuf:"varint,2,opt,name=reads,proto3" json:"reads,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -602,17 +605,17 @@ func (x *DriftCount) GetCount() uint64 {
 type Drift struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// With the action that the policy, or an operator, has decided on.
+	// Its action is the one that the policy, or an operator, has decided on.
 	Difference *v1.Difference         `protobuf:"bytes,2,opt,name=difference,proto3" json:"difference,omitempty"`
 	Since      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
 	// dashboard, api_key (another program's), or unknown.
 	CausedBy string `protobuf:"bytes,4,opt,name=caused_by,json=causedBy,proto3" json:"caused_by,omitempty"`
-	// The Stripe event that told of it, if one did.
+	// The Stripe event that reported it, if any.
 	EventId string `protobuf:"bytes,5,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// found, repairing, waiting (for a person) or ignored; repaired or written_back once it is settled.
+	// found, repairing, waiting (for a decision) or ignored. Once it is settled: repaired or written_back.
 	State     string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
 	SettledAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=settled_at,json=settledAt,proto3" json:"settled_at,omitempty"`
-	// Orders to repair it, or to write it back, so far.
+	// The number of commands so far to repair it, or to write it back.
 	Attempts uint32 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// Why it waits.
 	Detail        string `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -715,16 +718,16 @@ func (x *Drift) GetDetail() string {
 
 type ListDriftRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of these products only; of all if empty.
+	// Only these products. All if empty.
 	ProductIds []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
-	// Of these kinds, and in these states, only.
+	// Only drift of these kinds and in these states.
 	Kinds  []string `protobuf:"bytes,2,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	States []string `protobuf:"bytes,3,rep,name=states,proto3" json:"states,omitempty"`
-	// What was settled too, the newest first; for named products only.
+	// Also settled drift, latest first. Only for named products.
 	Settled bool `protobuf:"varint,4,opt,name=settled,proto3" json:"settled,omitempty"`
-	// At most this many; 0 means 1000.
+	// At most this many. Defaults to 1000.
 	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Of products with ids after this one only: the last of the answer before, to read on.
+	// Only products with ids after this one: the last of the previous answer, to continue.
 	After         string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -805,7 +808,7 @@ func (x *ListDriftRequest) GetAfter() string {
 type ListDriftResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Drift []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
-	// There is more after these; ask again with the last one's product in after.
+	// There is more. Repeat the request with the last product's id in after.
 	Truncated     bool      `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	Equality      *Equality `protobuf:"bytes,3,opt,name=equality,proto3" json:"equality,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -866,7 +869,7 @@ func (x *ListDriftResponse) GetEquality() *Equality {
 type IgnoreDriftRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// All that is open if empty; "-" is the product as a whole.
+	// All open drift if empty. "-" is the product as a whole.
 	Fields        []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1071,7 +1074,7 @@ type PausedService struct {
 	// "push", "pull" or "ingestion".
 	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	Since   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
-	// When the pause ends by itself; absent if only a resume ends it.
+	// When the pause ends by itself. Absent if only a resume ends it.
 	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1130,9 +1133,9 @@ func (x *PausedService) GetUntil() *timestamppb.Timestamp {
 
 type PauseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "push", "pull", "ingestion"; all three if none is named.
+	// "push", "pull", "ingestion". Defaults to all three.
 	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
-	// How long, a year at most; until Resume if absent.
+	// How long, at most a year. Until Resume if absent.
 	Duration      *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1184,7 +1187,7 @@ func (x *PauseRequest) GetDuration() *durationpb.Duration {
 
 type PauseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The services that are paused by it.
+	// The services that are now paused.
 	Paused        []*PausedService `protobuf:"bytes,1,rep,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1229,7 +1232,7 @@ func (x *PauseResponse) GetPaused() []*PausedService {
 
 type ResumeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "push", "pull", "ingestion"; all three if none is named.
+	// "push", "pull", "ingestion". Defaults to all three.
 	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1319,7 +1322,8 @@ func (x *ResumeResponse) GetServices() []string {
 
 type ApproveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long everything may be archived, a day at most; 0 ends an approval. If absent an hour, if the guard holds anything.
+	// How long everything may be archived, at most a day. 0 ends an approval. Defaults to an hour if the guard holds
+	// anything.
 	Duration      *durationpb.Duration `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1366,7 +1370,7 @@ type ApproveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Absent if an approval was ended.
 	Until *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"`
-	// The products that were held, and are now brought to their newest state; the first thousand.
+	// The products that were held, and are now synced to their latest state. At most the first thousand.
 	ProductIds    []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1423,7 +1427,7 @@ type ConsumerStatus struct {
 	Consumer string                 `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	// Not yet delivered.
 	Pending uint64 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
-	// Delivered and not acknowledged, delayed redeliveries included.
+	// Delivered and not acknowledged, including delayed redeliveries.
 	InFlight      uint64 `protobuf:"varint,4,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	Redelivered   uint64 `protobuf:"varint,5,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1497,11 +1501,11 @@ func (x *ConsumerStatus) GetRedelivered() uint64 {
 
 type PlanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// These products only; all if empty.
+	// Only these products. All if empty.
 	ProductIds []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
-	// At most this many; 0 means 10000.
+	// At most this many. Defaults to 10000.
 	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Products with ids after this one only: the last of the answer before, to read on.
+	// Only products with ids after this one: the last of the previous answer, to continue.
 	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1560,23 +1564,24 @@ func (x *PlanRequest) GetAfter() string {
 
 type PlanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// By id.
+	// Ordered by id.
 	Products []*ProductPlan `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
-	// Products compared: those that the catalog has, or that are active in Stripe; of products that were named, all.
+	// The number of compared products: those that the catalog has or that are active in Stripe. For named products, all
+	// of them.
 	Compared uint64 `protobuf:"varint,2,opt,name=compared,proto3" json:"compared,omitempty"`
-	// Messages not yet taken into account by push, pull or reconciliation: the answer may change.
+	// Messages that push, pull or reconciliation have not handled yet. The answer may change.
 	InFlight uint64 `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	// There are more products after these; ask again with the last one's id in after.
+	// There are more products. Repeat the request with the last one's id in after.
 	Truncated bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
-	// Orders to push and to ingestion that they have not worked off yet.
+	// Commands to push and to ingestion that they have not executed yet.
 	Orders uint64 `protobuf:"varint,20,opt,name=orders,proto3" json:"orders,omitempty"`
-	// Of the products that were named, those of which neither the catalog nor Stripe has, or had, anything.
+	// Named products that neither the catalog nor Stripe has, or had.
 	Unknown []string `protobuf:"bytes,21,rep,name=unknown,proto3" json:"unknown,omitempty"`
-	// Services that are paused, and why push does nothing at all, if that is so: the answer may be of an earlier time.
+	// The paused services, and why push does nothing at all, if it does not. The answer may be out of date.
 	Paused   []*PausedService `protobuf:"bytes,22,rep,name=paused,proto3" json:"paused,omitempty"`
 	Halted   string           `protobuf:"bytes,23,opt,name=halted,proto3" json:"halted,omitempty"`
 	Equality *Equality        `protobuf:"bytes,24,opt,name=equality,proto3" json:"equality,omitempty"`
-	// Of the orders, those to ingestion.
+	// The commands that are for ingestion.
 	IngestionOrders uint64 `protobuf:"varint,25,opt,name=ingestion_orders,json=ingestionOrders,proto3" json:"ingestion_orders,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1689,21 +1694,21 @@ type ProductPlan struct {
 	// In the order in which they would be applied.
 	Steps        []*PlannedStep         `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
 	DiffersSince *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=differs_since,json=differsSince,proto3" json:"differs_since,omitempty"`
-	// What is to be written back to the catalog.
+	// The differences to be written back to the catalog.
 	WriteBacks []*v1.Difference `protobuf:"bytes,5,rep,name=write_backs,json=writeBacks,proto3" json:"write_backs,omitempty"`
-	// Why push comes back to the product later, in Stripe's words where Stripe refused. If very many products wait, only of the
-	// first, or of those that were named.
+	// Why push retries the product later, in Stripe's words where Stripe refused. If very many products wait, only the
+	// first ones and named ones have it.
 	Waiting string `protobuf:"bytes,20,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// Why its latest change could not be applied, in Stripe's words where Stripe refused.
 	Refused string `protobuf:"bytes,21,opt,name=refused,proto3" json:"refused,omitempty"`
-	// What the steps do, as a person would tell it: the product first, then its prices.
+	// The effect of the steps in words: the product first, then its prices.
 	Changes []*PlannedChange `protobuf:"bytes,22,rep,name=changes,proto3" json:"changes,omitempty"`
-	// Passes of push that failed since one succeeded, and when the next is due.
+	// Passes of push that failed since the last success, and when the next is due.
 	Attempts      uint64                 `protobuf:"varint,23,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	// The guard holds the change until an operator approves it.
 	Held bool `protobuf:"varint,25,opt,name=held,proto3" json:"held,omitempty"`
-	// Open drift that waits for a person or is only reported: nothing is done about it.
+	// Open drift that waits for a decision or is only reported. Nothing is done about it.
 	Drift         []*Drift `protobuf:"bytes,26,rep,name=drift,proto3" json:"drift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1823,17 +1828,18 @@ func (x *ProductPlan) GetDrift() []*Drift {
 	return nil
 }
 
-// What is done to a product, or to one of its prices.
+// The change of a product, or of one of its prices.
 type PlannedChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// create, update, archive, unarchive, or replace: Stripe never changes what differs of a price, so another takes its place.
+	// create, update, archive, unarchive or replace. A price is replaced if it differs in a field that Stripe never
+	// changes.
 	Verb string `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
-	// The catalog's id of the price; empty if the product is concerned.
+	// The catalog's id of the price. Empty if the change is about the product.
 	PriceId string `protobuf:"bytes,2,opt,name=price_id,json=priceId,proto3" json:"price_id,omitempty"`
-	// What a price costs, "14.00 EUR / month", or the product's name; empty where there is nothing.
+	// The amount of a price, "14.00 EUR / month", or the product's name. Empty where there is nothing.
 	Before string `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
 	After  string `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
-	// Fields that change; of a new product, all that it gets.
+	// The fields that change. A new product has all fields that it gets.
 	Differences   []*v1.Difference `protobuf:"bytes,5,rep,name=differences,proto3" json:"differences,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2021,12 +2027,12 @@ func (x *Parameter) GetValue() string {
 
 type ListProductsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// These products; those of Stripe's that stand for none of the catalog's have Stripe's ids. All if empty.
+	// Only these products. All if empty. Products of Stripe without a link have Stripe's ids.
 	ProductIds []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
-	// Only what may be adopted: products of the catalog that Driftless has not written yet, and products of Stripe's that
-	// the catalog never had.
+	// Only products that may be adopted: those of the catalog that Driftless has not written yet, and those of Stripe
+	// that the catalog never had.
 	Adoptable bool `protobuf:"varint,2,opt,name=adoptable,proto3" json:"adoptable,omitempty"`
-	// Products with ids after this one only, to read on.
+	// Only products with ids after this one, to continue.
 	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2085,9 +2091,9 @@ func (x *ListProductsRequest) GetAfter() string {
 
 type ListProductsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// By id.
+	// Ordered by id.
 	Products []*ProductDetail `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
-	// There may be more products after this id; empty if there are none.
+	// There may be more products after this id. Empty if there are none.
 	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2143,7 +2149,7 @@ type ProductDetail struct {
 	State     ProductState           `protobuf:"varint,2,opt,name=state,proto3,enum=driftless.control.v1.ProductState" json:"state,omitempty"`
 	// Absent if the catalog never had the product.
 	Desired *v11.ProductChange `protobuf:"bytes,3,opt,name=desired,proto3" json:"desired,omitempty"`
-	// Without its calls and events; absent if nothing is known of it.
+	// Without its calls and events. Absent if nothing is known of the product in Stripe.
 	Observed      *v11.Observed `protobuf:"bytes,4,opt,name=observed,proto3" json:"observed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2299,7 +2305,7 @@ func (x *AdoptProductsResponse) GetOrders() []*AdoptionOrder {
 type AdoptionOrder struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// For ListAdoptions.
+	// The id for ListAdoptions.
 	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2351,7 +2357,7 @@ func (x *AdoptionOrder) GetId() string {
 
 type ListAdoptionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of orders.
+	// The ids of the commands.
 	Ids           []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2438,14 +2444,14 @@ func (x *ListAdoptionsResponse) GetAdoptions() []*Adoption {
 	return nil
 }
 
-// What became of an order to adopt.
+// The result of a command to adopt.
 type Adoption struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	ProductId string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// Nothing was changed; detail says why.
+	// Nothing was changed. detail says why.
 	Refused bool `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
-	// What stands for what, or why nothing does.
+	// The linked objects, or why nothing was linked.
 	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2512,7 +2518,7 @@ func (x *Adoption) GetDetail() string {
 type SyncProductsRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	ProductIds []string               `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
-	// Read the products from Stripe first instead of trusting what is known.
+	// Reread the products from Stripe first, instead of relying on the observed state.
 	Look          bool `protobuf:"varint,2,opt,name=look,proto3" json:"look,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2564,10 +2570,10 @@ func (x *SyncProductsRequest) GetLook() bool {
 
 type SyncProductsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names the read of the operator's tables, as in RereadResponse.
+	// Identifies the reread of the operator's tables, as in RereadResponse.
 	RereadId string `protobuf:"bytes,1,opt,name=reread_id,json=rereadId,proto3" json:"reread_id,omitempty"`
-	// Of the products, those of which neither the catalog nor Stripe has, or had, anything as far as is known. Nothing was ordered
-	// for them but to look for them in the tables.
+	// Products that neither the catalog nor Stripe is known to have, or to have had. They are only searched for in the
+	// tables.
 	Unknown       []string `protobuf:"bytes,20,rep,name=unknown,proto3" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2619,7 +2625,7 @@ func (x *SyncProductsResponse) GetUnknown() []string {
 
 type RereadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// These products; the whole catalog if none are named.
+	// Only these products. The whole catalog if empty.
 	ProductIds    []string `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2664,7 +2670,7 @@ func (x *RereadRequest) GetProductIds() []string {
 
 type RereadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names the comparison in Equality.capture: running, then asked.
+	// Identifies the comparison in Equality.capture: in running, then in asked.
 	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2870,7 +2876,7 @@ func (x *GetScanResponse) GetScan() *v1.ScanReport {
 type ListHistoryRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// At most this many; 0 means 100.
+	// At most this many. Defaults to 100.
 	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2967,19 +2973,19 @@ func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
 type HistoryEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
-	// catalog_change, stripe_event, applied, confirmed, drifted, repaired, written_back, dead, ordered, ignored, resolved,
-	// dropped.
+	// catalog_change, stripe_event, applied, confirmed, drifted, repaired, written_back, dead, ordered, ignored,
+	// resolved, dropped.
 	Kind    string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	Detail  string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
 	TraceId string `protobuf:"bytes,5,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
-	// Of a catalog_change, what the catalog changed; of a stripe_event, what Stripe says changed.
+	// The changed fields: of the catalog for a catalog_change, of Stripe for a stripe_event.
 	Changes []*FieldChange `protobuf:"bytes,6,rep,name=changes,proto3" json:"changes,omitempty"`
-	// Of drifted, repaired and written_back.
+	// The differences of drifted, repaired and written_back.
 	Differences []*v1.Difference `protobuf:"bytes,7,rep,name=differences,proto3" json:"differences,omitempty"`
-	// Of applied.
+	// The steps of applied.
 	Steps []*v1.AppliedStep `protobuf:"bytes,8,rep,name=steps,proto3" json:"steps,omitempty"`
-	// Of a stripe_event: driftless (the echo of a call of ours), dashboard or api_key.
+	// Who caused a stripe_event: driftless (the echo of a call of Driftless), dashboard or api_key.
 	CausedBy      string `protobuf:"bytes,9,opt,name=caused_by,json=causedBy,proto3" json:"caused_by,omitempty"`
 	StripeEventId string `protobuf:"bytes,10,opt,name=stripe_event_id,json=stripeEventId,proto3" json:"stripe_event_id,omitempty"`
 	// Stripe's id of the product or price.
@@ -3111,7 +3117,7 @@ func (x *HistoryEntry) GetIdempotencyKey() string {
 	return ""
 }
 
-// A field before and after, as text; empty for none.
+// A field before and after, as text, empty for none.
 type FieldChange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Field         string                 `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
@@ -3174,13 +3180,13 @@ func (x *FieldChange) GetNew() string {
 
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most this many; 0 means 100.
+	// At most this many. Defaults to 100.
 	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Of these products only; of all if empty.
+	// Only these products. All if empty.
 	ProductIds []string `protobuf:"bytes,2,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
-	// With this reason only.
+	// Only letters with this reason.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Of this service only.
+	// Only letters of this service.
 	Service       string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3379,9 +3385,9 @@ func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
 type DeadLetterDetail struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	DeadLetter *v1.DeadLetter         `protobuf:"bytes,1,opt,name=dead_letter,json=deadLetter,proto3" json:"dead_letter,omitempty"`
-	// The product as the catalog wanted it; absent if that is not known any more.
+	// The product as the catalog wanted it. Absent if that is no longer known.
 	Wanted *v11.ProductChange `protobuf:"bytes,2,opt,name=wanted,proto3" json:"wanted,omitempty"`
-	// The calls that would make Stripe equal to the catalog now. None for what never came to CATALOG.
+	// The calls that would make Stripe equal to the catalog now. None if the product never came to CATALOG.
 	Steps         []*PlannedStep `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3438,14 +3444,15 @@ func (x *DeadLetterDetail) GetSteps() []*PlannedStep {
 	return nil
 }
 
-// Open dead letters: those that fit every field given. One that selects nothing and does not say all is invalid.
+// Selects the open dead letters that match every given field. A selection without any field must set all, or it is
+// invalid.
 type DeadLetterSelection struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	ProductIds []string               `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
 	Reason     string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	Service    string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
 	All        bool                   `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
-	// Of products with ids after this one only: the last of the answer before, to go on.
+	// Only products with ids after this one: the last of the previous answer, to continue.
 	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3562,9 +3569,9 @@ func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
 
 type ReplayDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// By product. A product that was named and has no such letter is among them, with an error.
+	// Ordered by product. A named product without such a letter is included, with an error.
 	Results []*DeadLetterResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
-	// There are more products after these; go on with the last one's id in after.
+	// There are more products. Continue with the last one's id in after.
 	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3617,7 +3624,7 @@ func (x *ReplayDeadLettersResponse) GetTruncated() bool {
 type DropDeadLettersRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Selection *DeadLetterSelection   `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
-	// Why, for the history.
+	// The reason, for the history.
 	Why           string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3669,9 +3676,9 @@ func (x *DropDeadLettersRequest) GetWhy() string {
 
 type DropDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// By product. A product that was named and has no such letter is among them, with an error.
+	// Ordered by product. A named product without such a letter is included, with an error.
 	Results []*DeadLetterResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
-	// There are more products after these; go on with the last one's id in after.
+	// There are more products. Continue with the last one's id in after.
 	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3721,16 +3728,16 @@ func (x *DropDeadLettersResponse) GetTruncated() bool {
 	return false
 }
 
-// What became of one letter.
+// The result for one letter.
 type DeadLetterResult struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	LetterId  string                 `protobuf:"bytes,2,opt,name=letter_id,json=letterId,proto3" json:"letter_id,omitempty"`
 	Service   string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
 	Reason    string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Who was told to try again: push, or ingestion, which reads the catalog again. Empty if the letter was dropped.
+	// Who retries: push, or ingestion, which rereads the catalog. Empty if the letter was dropped.
 	Ordered string `protobuf:"bytes,5,opt,name=ordered,proto3" json:"ordered,omitempty"`
-	// Why the letter was not taken, and stands as before; empty if it was.
+	// Why the letter was left open. Empty if it was handled.
 	Error         string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

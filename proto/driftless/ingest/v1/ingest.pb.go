@@ -325,14 +325,14 @@ func (x *WaitCapturedResponse) GetVersion() uint64 {
 	return 0
 }
 
-// Why one field was refused; a detail of the error.
+// Why one field was refused. A detail of the error.
 type FieldViolation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path in the request, in Stripe's names: products[2].prices[0].currency.
+	// A path in the request, in Stripe's names: products[2].prices[0].currency.
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
 	// The product concerned.
 	ProductId string `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// What the field must be, with the limit.
+	// The rule for the field, with its limit.
 	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -83,15 +83,15 @@ const (
 	OutcomeKind_OUTCOME_KIND_APPLIED OutcomeKind = 1
 	// A Stripe event confirmed a call.
 	OutcomeKind_OUTCOME_KIND_CONFIRMED OutcomeKind = 2
-	// Desired and observed differ for longer than the grace period.
+	// Desired and observed have differed for longer than the grace period.
 	OutcomeKind_OUTCOME_KIND_DRIFTED OutcomeKind = 3
 	// A drift is gone.
 	OutcomeKind_OUTCOME_KIND_REPAIRED     OutcomeKind = 4
 	OutcomeKind_OUTCOME_KIND_WRITTEN_BACK OutcomeKind = 5
 	OutcomeKind_OUTCOME_KIND_DEAD         OutcomeKind = 6
-	// A product of the catalog stands for one that Stripe held already.
+	// A catalog product was linked to a product that Stripe already had.
 	OutcomeKind_OUTCOME_KIND_ADOPTED OutcomeKind = 7
-	// An order to adopt could not be carried out; nothing was changed.
+	// A command to adopt could not be executed. Nothing was changed.
 	OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED OutcomeKind = 8
 )
 
@@ -152,11 +152,11 @@ type ScanPhase int32
 
 const (
 	ScanPhase_SCAN_PHASE_UNSPECIFIED ScanPhase = 0
-	// Reading everything that Stripe lists.
+	// All lists of Stripe are read.
 	ScanPhase_SCAN_PHASE_LISTING ScanPhase = 1
-	// Comparing what is known with what was listed.
+	// The observed state is compared with the listed objects.
 	ScanPhase_SCAN_PHASE_COMPARING ScanPhase = 2
-	// Reading what is known and was not listed.
+	// Observed objects that were not listed are read one by one.
 	ScanPhase_SCAN_PHASE_CONFIRMING ScanPhase = 3
 )
 
@@ -209,13 +209,13 @@ const (
 	CaptureState_CAPTURE_STATE_UNSPECIFIED CaptureState = 0
 	// Ingestion connects, checks the database or waits for its replication slot.
 	CaptureState_CAPTURE_STATE_STARTING CaptureState = 1
-	// The log is read, and every change that was committed before captured_up_to is in CATALOG.
+	// The log is read, and CATALOG has every change that was committed before captured_up_to.
 	CaptureState_CAPTURE_STATE_READING CaptureState = 2
-	// The log is read, but the tables have to be read as a whole before captured_up_to can move on.
+	// The log is read, but captured_up_to stands still until the whole tables have been read.
 	CaptureState_CAPTURE_STATE_READING_TABLES CaptureState = 3
 	// An operator has paused ingestion.
 	CaptureState_CAPTURE_STATE_PAUSED CaptureState = 4
-	// Nothing is captured; reason says why, and what to do.
+	// Nothing is captured. reason says why, and what to do.
 	CaptureState_CAPTURE_STATE_STOPPED CaptureState = 5
 )
 
@@ -270,15 +270,15 @@ func (CaptureState) EnumDescriptor() ([]byte, []int) {
 type StripeChange struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Account string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// The catalog's id, as far as was known when the event came; else Stripe's.
+	// The catalog's id, or Stripe's id if the catalog's was not known when the event came.
 	ProductId string `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// Stripe's event id.
 	EventId string `protobuf:"bytes,3,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// product.updated, price.created, ...
 	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
-	// Id of the object: the product's, or Stripe's id of the price.
+	// The id of the object: the product's id, or Stripe's id of the price.
 	ObjectId string `protobuf:"bytes,5,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
-	// The idempotency key of the request that caused the event; empty for a change made by others.
+	// The idempotency key of the request that caused the event. Empty for a change that others made.
 	IdempotencyKey string `protobuf:"bytes,6,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// By Stripe's clock, to the second.
 	CreatedAt  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
@@ -393,7 +393,7 @@ func (x *StripeChange) GetEvent() []byte {
 // One entry of the audit trail. On SYNC, subject sync.<account>.<outcome>.<product>.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Unique; also the message id.
+	// Unique. Also the message id.
 	Id        string      `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Account   string      `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string      `protobuf:"bytes,3,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
@@ -408,9 +408,9 @@ type Outcome struct {
 	At             *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=at,proto3" json:"at,omitempty"`
 	// When the change was committed to the catalog, if known.
 	CommittedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
-	// What differed, of a drift, a repair or a write-back.
+	// The differences of a drift, a repair or a write-back.
 	Differences []*Difference `protobuf:"bytes,12,rep,name=differences,proto3" json:"differences,omitempty"`
-	// Of an adoption: Stripe's id of the product.
+	// Stripe's id of an adopted product.
 	StripeId      string `protobuf:"bytes,20,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -542,15 +542,15 @@ type Difference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// missing, extra, field, price_structure, default_price, archived_in_stripe or archived_in_catalog.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// In Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname"; empty for the product as a whole.
+	// In Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname". Empty for the product as a whole.
 	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
-	// Both values as text; empty for none.
+	// Both values as text, empty for none.
 	Catalog string `protobuf:"bytes,3,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	Stripe  string `protobuf:"bytes,4,opt,name=stripe,proto3" json:"stripe,omitempty"`
-	// What the policy says: repair, write-back or report.
+	// The policy's action: repair, write-back or report.
 	Action string `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
-	// The values as a person would tell them, where the text above is an id or a bare number: "mug-eur (14.00 EUR)". Empty where
-	// the text says enough.
+	// The values in words, where the text above is an id or a bare number: "mug-eur (14.00 EUR)". Empty where the text is
+	// enough.
 	CatalogWords  string `protobuf:"bytes,6,opt,name=catalog_words,json=catalogWords,proto3" json:"catalog_words,omitempty"`
 	StripeWords   string `protobuf:"bytes,7,opt,name=stripe_words,json=stripeWords,proto3" json:"stripe_words,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -720,10 +720,10 @@ type DeadLetter struct {
 	Account   string                 `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,4,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	Version   uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// A class of failure, as documented: invalid_product, query_failed, refused_by_stripe, not_converging, exhausted, undecodable,
-	// write_back_failed, unstorable.
+	// The documented class of the failure: invalid_product, query_failed, refused_by_stripe, not_converging, exhausted,
+	// undecodable, write_back_failed, unstorable, linked_elsewhere.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	// What happened, in Stripe's words where Stripe refused.
+	// The error, in Stripe's words where Stripe refused.
 	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
 	// The field concerned, in Stripe's names, if known.
 	Field           string                 `protobuf:"bytes,8,opt,name=field,proto3" json:"field,omitempty"`
@@ -734,7 +734,7 @@ type DeadLetter struct {
 	FirstAt         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=first_at,json=firstAt,proto3" json:"first_at,omitempty"`
 	LastAt          *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
 	Traceparent     string                 `protobuf:"bytes,15,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
-	// Where the message came from.
+	// The stream that the message came from.
 	Stream        string `protobuf:"bytes,16,opt,name=stream,proto3" json:"stream,omitempty"`
 	Subject       string `protobuf:"bytes,17,opt,name=subject,proto3" json:"subject,omitempty"`
 	Sequence      uint64 `protobuf:"varint,18,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -906,12 +906,12 @@ func (x *DeadLetter) GetPayload() []byte {
 	return nil
 }
 
-// An order to a service. On COMMAND, subject command.<service>.<account>.<verb>[.<product>].
+// A message that orders a service to do something. On COMMAND, subject command.<service>.<account>.<verb>[.<product>].
 type Command struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Account string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
-	// Who asks: reconciliation, or an operator through the control API.
+	// Who issued it: reconciliation, or an operator through the control API.
 	Issuer   string                 `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	Reason   string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	IssuedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
@@ -1094,15 +1094,15 @@ func (*Command_Adopt) isCommand_Verb() {}
 
 func (*Command_Read) isCommand_Verb() {}
 
-// To push: bring the product to its newest desired state.
+// To push: sync the product to its latest desired state.
 type SyncProduct struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// Read the product from Stripe first instead of trusting what is known.
+	// Reread the product from Stripe first, instead of relying on the observed state.
 	Look bool `protobuf:"varint,2,opt,name=look,proto3" json:"look,omitempty"`
-	// Fields that get the catalog's value whoever owns them: an operator has decided.
+	// Fields that get the catalog's value whatever their owner, because an operator decided so.
 	Overwrite []string `protobuf:"bytes,3,rep,name=overwrite,proto3" json:"overwrite,omitempty"`
-	// Fields that stay as Stripe has them: somebody has to decide, or has.
+	// Fields that stay as Stripe has them, because an operator decided so or has yet to decide.
 	Leave []string `protobuf:"bytes,4,rep,name=leave,proto3" json:"leave,omitempty"`
 	// Archive the product if the catalog does not have it.
 	ArchiveExtra  bool `protobuf:"varint,5,opt,name=archive_extra,json=archiveExtra,proto3" json:"archive_extra,omitempty"`
@@ -1175,18 +1175,18 @@ func (x *SyncProduct) GetArchiveExtra() bool {
 	return false
 }
 
-// To push: let a product of the catalog stand for one that Stripe holds already, under its own id or another, and bring
-// it to its newest desired state. Its outcome is published under "adopted:" or "adoption_refused:" and the command's id.
+// To push: link a catalog product to a product that Stripe already has, under its own id or another, and sync it to its
+// latest desired state. The outcome is published as "adopted:" or "adoption_refused:" with the command's id.
 type Adopt struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// Stripe's id of the product.
 	StripeId string `protobuf:"bytes,2,opt,name=stripe_id,json=stripeId,proto3" json:"stripe_id,omitempty"`
-	// Stripe's ids of the prices that are to stand for prices of the catalog, by the catalog's id. What is not named is
-	// made, or left alone.
+	// Stripe's ids of the prices to link to prices of the catalog, by the catalog's ids. Other catalog prices are
+	// created, and other Stripe prices are left alone.
 	Prices map[string]string `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Prices of the catalog among those named that differ in what Stripe never changes: Stripe's price is archived and
-	// another made. Any other one that differs so is refused.
+	// Those of the named catalog prices that differ in fields that Stripe never changes. Their Stripe price is archived,
+	// and another one created. Any other price that differs in such a field is refused.
 	Replace       []string `protobuf:"bytes,4,rep,name=replace,proto3" json:"replace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1250,7 +1250,7 @@ func (x *Adopt) GetReplace() []string {
 	return nil
 }
 
-// To pull: read every product and price in Stripe and bring OBSERVED up to date.
+// To pull: read every product and price in Stripe, and update OBSERVED.
 type Scan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1287,7 +1287,7 @@ func (*Scan) Descriptor() ([]byte, []int) {
 	return file_driftless_mesh_v1_mesh_proto_rawDescGZIP(), []int{8}
 }
 
-// To pull: read a product and its active prices in Stripe, and bring OBSERVED up to date.
+// To pull: read a product and its active prices in Stripe, and update OBSERVED.
 type ReadProduct struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Stripe's id of the product.
@@ -1333,12 +1333,12 @@ func (x *ReadProduct) GetProductId() string {
 	return ""
 }
 
-// To ingestion: read these products again from the operator's tables, or the whole catalog if none are named, and publish
-// what differs from CATALOG. The command's id names the comparison in CaptureReport.
+// To ingestion: reread these products from the operator's tables, or the whole catalog if none are named, and publish
+// the differences from CATALOG. The command's id identifies the comparison in CaptureReport.
 type Backfill struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	ProductIds []string               `protobuf:"bytes,1,rep,name=product_ids,json=productIds,proto3" json:"product_ids,omitempty"`
-	// A change of a watched row may concern these products: publish them without counting them as missed.
+	// A change of a watched row may concern these products. They are published without counting them as missed.
 	Concerned     bool `protobuf:"varint,2,opt,name=concerned,proto3" json:"concerned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1388,21 +1388,21 @@ func (x *Backfill) GetConcerned() bool {
 	return false
 }
 
-// To ingestion: change the operator's tables so that the catalog has Stripe's values of some fields. A change of the
-// product that was committed to the catalog since the decision wins, and nothing is written. Success shows as a new
-// version on CATALOG, failure as a dead letter write_back_failed.
+// To ingestion: change the operator's tables so that the catalog has Stripe's values in some fields. If a change of the
+// product was committed to the catalog since the decision, that change wins, and nothing is written. Success shows as a
+// new version on CATALOG, failure as a dead letter write_back_failed.
 type WriteBack struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// The newest catalog version that the decision rests on; 0 for a product that CATALOG has no state of.
+	// The latest catalog version that the decision rests on. 0 for a product without a state in CATALOG.
 	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// The product as the catalog is to have it: its state at that version, with Stripe's values of the fields written
-	// back. Price ids are the catalog's.
+	// The product as the catalog shall have it: its state at that version, with Stripe's values in the written-back
+	// fields. Price ids are the catalog's.
 	Product *v1.Product `protobuf:"bytes,3,opt,name=product,proto3" json:"product,omitempty"`
-	// The fields that are written back, by Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname",
+	// The written-back fields, in Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname",
 	// "prices.mug-eur.metadata.size".
 	Fields []string `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
-	// The catalog has no such product: it is inserted with all of its prices, and fields says nothing.
+	// The catalog has no such product. It is inserted with all of its prices, and fields is not used.
 	Import        bool `protobuf:"varint,5,opt,name=import,proto3" json:"import,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1473,7 +1473,7 @@ func (x *WriteBack) GetImport() bool {
 	return false
 }
 
-// How a scan went; in CURSOR under scan.<account>.
+// The progress and result of a scan. In CURSOR under scan.<account>.
 type ScanReport struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1493,28 +1493,28 @@ type ScanReport struct {
 	Phase  ScanPhase `protobuf:"varint,11,opt,name=phase,proto3,enum=driftless.mesh.v1.ScanPhase" json:"phase,omitempty"`
 	// When this was written.
 	At *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
-	// Calls that listed, and calls that read one object.
+	// Calls of list endpoints, and calls that read one object.
 	ListCalls uint64 `protobuf:"varint,13,opt,name=list_calls,json=listCalls,proto3" json:"list_calls,omitempty"`
 	Reads     uint64 `protobuf:"varint,14,opt,name=reads,proto3" json:"reads,omitempty"`
-	// Ranges of creation times that are listed to their end, of those known so far.
+	// Ranges of creation times that are fully listed, and those known so far.
 	RangesDone uint64 `protobuf:"varint,15,opt,name=ranges_done,json=rangesDone,proto3" json:"ranges_done,omitempty"`
 	Ranges     uint64 `protobuf:"varint,16,opt,name=ranges,proto3" json:"ranges,omitempty"`
-	// How many products and prices there may be, from what is known; 0 if nothing is.
+	// The expected number of products and prices, from the observed state. 0 if nothing is known.
 	Expected uint64 `protobuf:"varint,17,opt,name=expected,proto3" json:"expected,omitempty"`
-	// Objects listed, or entries compared, a second, lately.
+	// The recent rate per second of listed objects, or of compared entries.
 	PerSecond float64 `protobuf:"fixed64,18,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
-	// How long the rest may take at that rate; absent if that cannot be told.
+	// The expected time for the rest at that rate. Absent if it cannot be estimated.
 	Remaining *durationpb.Duration `protobuf:"bytes,19,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	// Prices that Stripe no longer holds.
 	MissingPrices uint64 `protobuf:"varint,20,opt,name=missing_prices,json=missingPrices,proto3" json:"missing_prices,omitempty"`
-	// Objects that were not listed and could not be looked at one by one within the read allowance. If there were too many
-	// to count, an estimate. The next scan goes on with them.
+	// Objects that were not listed and could not be read one by one within the read allowance. An estimate if there were
+	// too many to count. The next scan continues with them.
 	Unconfirmed uint64 `protobuf:"varint,21,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
-	// Objects that could not be read or taken into account; pull's log names them.
+	// Objects that could not be read or recorded. Pull's log names them.
 	Failed uint64 `protobuf:"varint,22,opt,name=failed,proto3" json:"failed,omitempty"`
-	// How often the scan was taken up again after an interruption.
+	// How often the scan was continued after an interruption.
 	Resumed uint64 `protobuf:"varint,23,opt,name=resumed,proto3" json:"resumed,omitempty"`
-	// Entries of OBSERVED to compare with what was listed, and those compared.
+	// Entries of OBSERVED to compare with the listed objects, and those compared.
 	Entries       uint64 `protobuf:"varint,24,opt,name=entries,proto3" json:"entries,omitempty"`
 	Compared      uint64 `protobuf:"varint,25,opt,name=compared,proto3" json:"compared,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1726,20 +1726,20 @@ func (x *ScanReport) GetCompared() uint64 {
 	return 0
 }
 
-// From where a scan goes on when the process at it dies; in CURSOR under scan-state.<account>.
+// Where a scan continues if its process dies. In CURSOR under scan-state.<account>.
 type ScanState struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Report *ScanReport            `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
-	// What is not yet listed.
+	// The ranges that are not listed yet.
 	Ranges []*ScanRange `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	// What was listed, as sums of ids; while it compares, less what is known.
+	// The listed ids, as sums. During the comparison, the known ids are subtracted.
 	Listed []byte `protobuf:"bytes,3,opt,name=listed,proto3" json:"listed,omitempty"`
-	// Compared, or confirmed, up to this revision of OBSERVED, and where that ends.
+	// The revision of OBSERVED up to which entries are compared, or confirmed, and the last revision.
 	Revision uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	End      uint64 `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
 	// The second of Stripe's clock at which the first page was read.
 	Began int64 `protobuf:"varint,6,opt,name=began,proto3" json:"began,omitempty"`
-	// What was created since is listed, too.
+	// Objects created since then are listed, too.
 	Tail          bool `protobuf:"varint,7,opt,name=tail,proto3" json:"tail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1824,10 +1824,10 @@ func (x *ScanState) GetTail() bool {
 	return false
 }
 
-// Objects by the second of their creation.
+// A range of objects by the second of their creation.
 type ScanRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 0 is the beginning, or the end, of time.
+	// 0 means no bound.
 	From          int64       `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
 	Before        int64       `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"`
 	Lists         []*ScanList `protobuf:"bytes,3,rep,name=lists,proto3" json:"lists,omitempty"`
@@ -1886,7 +1886,8 @@ func (x *ScanRange) GetLists() []*ScanList {
 	return nil
 }
 
-// One of the lists of a range: active products, archived products, active prices, archived prices, in this order.
+// The position in one list of a range. The lists are active products, archived products, active prices, archived
+// prices, in this order.
 type ScanList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The last object listed, and the second of its creation.
@@ -1948,19 +1949,19 @@ func (x *ScanList) GetDone() bool {
 	return false
 }
 
-// How the last reading of /v1/events went; in CURSOR under poll.<account>.
+// The result of the last read of /v1/events. In CURSOR under poll.<account>.
 type PollReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Absent if it has not succeeded yet.
+	// Absent if no read has succeeded yet.
 	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
-	// Events it found that had not been stored before it began.
+	// Events that the read found and that had not been stored before.
 	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
-	// Up to which second of Stripe's clock all events have been read.
+	// The second of Stripe's clock up to which all events have been read.
 	ReadUpTo *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=read_up_to,json=readUpTo,proto3" json:"read_up_to,omitempty"`
-	// Why the last attempt failed; empty if it did not.
+	// Why the last attempt failed, empty if it succeeded.
 	Error    string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	FailedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=failed_at,json=failedAt,proto3" json:"failed_at,omitempty"`
-	// The time between two readings; absent in reports of older programs.
+	// The time between two reads. Absent in reports of older programs.
 	Interval      *durationpb.Duration `protobuf:"bytes,6,opt,name=interval,proto3" json:"interval,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2038,35 +2039,37 @@ func (x *PollReport) GetInterval() *durationpb.Duration {
 	return nil
 }
 
-// How far the catalog is captured; in CURSOR under capture.<account>. The ingestion that captures, or tries to, writes it about
-// once a second. All times are by the NATS server's clock. A report older than a few seconds says that no ingestion runs.
+// How far the catalog is captured. In CURSOR under capture.<account>. The ingestion that captures, or tries to, writes
+// it about once a second. All times are by the NATS server's clock. A report older than a few seconds means that no
+// ingestion runs.
 type CaptureReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	State CaptureState           `protobuf:"varint,2,opt,name=state,proto3,enum=driftless.mesh.v1.CaptureState" json:"state,omitempty"`
-	// Why nothing, or not everything, is captured, and what to do about it; empty while state is READING and all is well.
+	// Why nothing, or not everything, is captured, and what to do about it. Empty if state is READING and everything is
+	// captured.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Everything that was committed to the catalog before it is in CATALOG, or in a dead letter. Absent until the catalog
-	// was read as a whole for the first time.
+	// Everything committed to the catalog before this time is in CATALOG, or in a dead letter. Absent until the first
+	// snapshot is complete.
 	CapturedUpTo *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=captured_up_to,json=capturedUpTo,proto3" json:"captured_up_to,omitempty"`
 	// The sequence of CATALOG that held all of it.
 	CatalogSequence uint64 `protobuf:"varint,5,opt,name=catalog_sequence,json=catalogSequence,proto3" json:"catalog_sequence,omitempty"`
 	// The version that was captured last: a position in the write-ahead log, plus the epoch.
 	Version uint64 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
-	// The comparison of the tables with CATALOG that runs; absent if none does.
+	// The running comparison of the tables with CATALOG, absent if none runs.
 	Running *TableComparison `protobuf:"bytes,7,opt,name=running,proto3" json:"running,omitempty"`
-	// The last complete comparison of the whole catalog; absent before the first.
+	// The last complete comparison of the whole catalog, absent before the first.
 	Compared *TableComparison `protobuf:"bytes,8,opt,name=compared,proto3" json:"compared,omitempty"`
-	// The latest comparisons that an operator asked for, oldest first.
+	// The latest comparisons that an operator requested, oldest first.
 	Asked []*TableComparison `protobuf:"bytes,9,rep,name=asked,proto3" json:"asked,omitempty"`
-	// Tables that the mapping's queries read and nobody watches: their changes are seen by a comparison only.
+	// Tables that the mapping's queries read and that are not watched. Only a comparison sees their changes.
 	UnwatchedTables []string `protobuf:"bytes,10,rep,name=unwatched_tables,json=unwatchedTables,proto3" json:"unwatched_tables,omitempty"`
-	// CATALOG as it was then: when the stream was created, its last sequence, and how many messages it held. What is stored
-	// there later does not make them less.
+	// The state of CATALOG at that time: when the stream was created, its last sequence, and its number of messages.
+	// Later messages do not reduce that number.
 	CatalogCreated      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=catalog_created,json=catalogCreated,proto3" json:"catalog_created,omitempty"`
 	CatalogLastSequence uint64                 `protobuf:"varint,12,opt,name=catalog_last_sequence,json=catalogLastSequence,proto3" json:"catalog_last_sequence,omitempty"`
 	CatalogMessages     uint64                 `protobuf:"varint,13,opt,name=catalog_messages,json=catalogMessages,proto3" json:"catalog_messages,omitempty"`
-	// Orders to read products that a change of a shared row concerns, which are not carried out yet.
+	// Commands to reread the products that a change of a shared row concerns, and that are not executed yet.
 	Outstanding   []string `protobuf:"bytes,14,rep,name=outstanding,proto3" json:"outstanding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2200,13 +2203,14 @@ func (x *CaptureReport) GetOutstanding() []string {
 	return nil
 }
 
-// What the versions of an account rest on; in CURSOR under history.<account>. Ingestion writes it.
+// The base of an account's versions. In CURSOR under history.<account>. Ingestion writes it.
 type CatalogHistory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Added to positions in the write-ahead log to make versions. It grows when the log goes back to an earlier state.
+	// The number added to positions in the write-ahead log to make versions. It grows when the log goes back to an
+	// earlier state.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The highest version that readings of tables were labelled with, and when its transaction was committed: the log must
-	// have that transaction, or its history is another one.
+	// The highest version that labelled a read of tables, and when its transaction was committed. If the log does not
+	// have that transaction, it has another history.
 	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	CommittedAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2267,30 +2271,30 @@ func (x *CatalogHistory) GetCommittedAt() *timestamppb.Timestamp {
 // A comparison of the operator's tables with CATALOG.
 type TableComparison struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the command that asked for it; empty if ingestion began it.
+	// The id of the command that requested it. Empty if ingestion began it.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Why: "first start", "periodic", "the mapping changed", "asked for by an operator" and so on.
+	// The cause: "first start", "periodic", "the mapping changed", "asked for by an operator" and so on.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Changes committed before it started are taken into account.
+	// Changes committed before it started are included.
 	StartedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	// Absent while it runs.
 	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
-	// Products read so far, and how many there may be; 0 if that is not known.
+	// Products read so far, and their expected number, 0 if unknown.
 	Products uint64 `protobuf:"varint,5,opt,name=products,proto3" json:"products,omitempty"`
 	Expected uint64 `protobuf:"varint,6,opt,name=expected,proto3" json:"expected,omitempty"`
-	// Products that were published because they differed from CATALOG, or were not there.
+	// Products that were published because they differed from CATALOG, or were missing there.
 	Published uint64 `protobuf:"varint,7,opt,name=published,proto3" json:"published,omitempty"`
-	// Of those, products whose change the log should have told of and did not.
+	// Published products whose change the log should have shown and did not.
 	Missed uint64 `protobuf:"varint,8,opt,name=missed,proto3" json:"missed,omitempty"`
-	// The first of them.
+	// The first missed products.
 	MissedProducts []string `protobuf:"bytes,9,rep,name=missed_products,json=missedProducts,proto3" json:"missed_products,omitempty"`
 	// Products that the queries no longer return.
 	Removed uint64 `protobuf:"varint,10,opt,name=removed,proto3" json:"removed,omitempty"`
 	// Products that became dead letters.
 	Dead uint64 `protobuf:"varint,11,opt,name=dead,proto3" json:"dead,omitempty"`
-	// Why it failed; empty if it did not.
+	// Why it failed, empty if it did not.
 	Error string `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
-	// The last product that was compared, from where it goes on after an interruption.
+	// The last compared product, after which it continues when it was interrupted.
 	After         string `protobuf:"bytes,13,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2417,23 +2421,23 @@ func (x *TableComparison) GetAfter() string {
 	return ""
 }
 
-// A product that push comes back to later, in place of a message that would wait unacknowledged for so long.
+// A product that push syncs later. It replaces a message that would otherwise wait unacknowledged.
 type Retry struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Account   string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	// Of the desired state that failed; the newest one is what is tried again.
+	// The version of the desired state that failed. The retry uses the latest state.
 	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	// Passes that failed since one succeeded.
+	// Passes that failed since the last success.
 	Attempts uint64 `protobuf:"varint,4,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// "live" or "bulk".
 	Lane string `protobuf:"bytes,5,opt,name=lane,proto3" json:"lane,omitempty"`
 	// Why the last pass failed.
 	Error string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	DueAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"`
-	// Look at Stripe first, as an order said.
+	// Reread from Stripe first, as a command said.
 	Look bool `protobuf:"varint,8,opt,name=look,proto3" json:"look,omitempty"`
-	// As in the order.
+	// As in the command.
 	Overwrite     []string `protobuf:"bytes,9,rep,name=overwrite,proto3" json:"overwrite,omitempty"`
 	Leave         []string `protobuf:"bytes,10,rep,name=leave,proto3" json:"leave,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2540,23 +2544,23 @@ func (x *Retry) GetLeave() []string {
 	return nil
 }
 
-// What all processes that call Stripe share of an account's rates. Times are Unix nanoseconds by the clock of the NATS
-// server.
+// The state of an account's rates, shared by all processes that call Stripe. Times are Unix nanoseconds by the clock of
+// the NATS server.
 type Budget struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// From when the next call may be made, of all and by endpoint ("POST /v1/prices/{id}").
+	// When the next call may be made: of all calls, and by endpoint ("POST /v1/prices/{id}").
 	Next      int64            `protobuf:"varint,1,opt,name=next,proto3" json:"next,omitempty"`
 	Endpoints map[string]int64 `protobuf:"bytes,2,rep,name=endpoints,proto3" json:"endpoints,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// From when bulk may make its next call although live calls wait.
+	// When bulk may make its next call although live calls wait.
 	BulkNext int64 `protobuf:"varint,3,opt,name=bulk_next,json=bulkNext,proto3" json:"bulk_next,omitempty"`
-	// Until when bulk leaves room because live calls wait, by endpoint; "" for every one.
+	// Until when bulk leaves room because live calls wait, by endpoint, "" for all.
 	Waiting map[string]int64 `protobuf:"bytes,4,rep,name=waiting,proto3" json:"waiting,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// Rates that were lowered because Stripe said that there were too many calls, by endpoint; "" for the sum of all.
+	// Rates that were lowered because Stripe refused calls as too many, by endpoint, "" for the sum of all.
 	Slowed map[string]*Slowdown `protobuf:"bytes,5,rep,name=slowed,proto3" json:"slowed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Calls that read, by day in UTC ("2026-11-24"), for Stripe's monthly read allowance.
+	// Read calls by day in UTC ("2026-11-24"), for Stripe's monthly read allowance.
 	Reads map[string]uint64 `protobuf:"bytes,6,rep,name=reads,proto3" json:"reads,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// Of reads, what they were for: "events", "poll", "scan", "import", "push". Reads that an older program counted are in
-	// reads only.
+	// Read calls by purpose: "events", "poll", "scan", "import", "push". Reads that an older program counted are only in
+	// reads.
 	ReadsFor      map[string]*PurposeReads `protobuf:"bytes,40,rep,name=reads_for,json=readsFor,proto3" json:"reads_for,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2686,10 +2690,10 @@ func (x *PurposeReads) GetDays() map[string]uint64 {
 	return nil
 }
 
-// A rate that recovers from where it was lowered to.
+// A lowered rate that recovers.
 type Slowdown struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Thousandths of the full rate, at the time.
+	// The rate at that time, in thousandths of the full rate.
 	Permille      uint32 `protobuf:"varint,1,opt,name=permille,proto3" json:"permille,omitempty"`
 	At            int64  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2740,19 +2744,19 @@ func (x *Slowdown) GetAt() int64 {
 	return 0
 }
 
-// What push has archived lately, and what it holds back for an operator to approve: a catalog that suddenly loses many
-// products must not archive a shop.
+// The archives that push made lately, and those that it holds until an operator approves them. A catalog that suddenly
+// loses many products must not archive a shop.
 type Guard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The hour that is counted in.
+	// The start of the counted hour.
 	Since    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
 	Archived uint64                 `protobuf:"varint,2,opt,name=archived,proto3" json:"archived,omitempty"`
-	// The products that were archived last, so that one that is tried again counts once.
+	// The products that were archived last, so that a retried one counts once.
 	Recent []string `protobuf:"bytes,3,rep,name=recent,proto3" json:"recent,omitempty"`
-	// Products whose archiving waits to be approved; the first thousand.
+	// Held products, whose archiving waits for approval. At most the first thousand.
 	Held      []string               `protobuf:"bytes,4,rep,name=held,proto3" json:"held,omitempty"`
 	HeldSince *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=held_since,json=heldSince,proto3" json:"held_since,omitempty"`
-	// How many products the share was taken of, and how many might be archived in an hour.
+	// The number of products that the share applies to, and the number that may be archived in an hour.
 	Products uint64 `protobuf:"varint,6,opt,name=products,proto3" json:"products,omitempty"`
 	Allowed  uint64 `protobuf:"varint,7,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	// Until when everything may be archived.
@@ -2847,11 +2851,11 @@ func (x *Guard) GetApprovedUntil() *timestamppb.Timestamp {
 	return nil
 }
 
-// A pause of a service, which an operator has asked for.
+// A pause of a service that an operator requested.
 type Pause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
-	// When it ends by itself; absent if only a resume ends it.
+	// When it ends by itself. Absent if only a resume ends it.
 	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

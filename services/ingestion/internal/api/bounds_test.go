@@ -46,7 +46,7 @@ func TestUpsertProducts_StopsWhereNobodyReadsOn(t *testing.T) {
 			`""]}]}`, "must have at most 8 items, not 500001"},
 		"tiers": {
 			repeated(`{"id":"a","tiers":[`+strings.Repeat(`{},`, 50_000)+`{}]}`, 1),
-			"must have at most 5000 tiers and currency options in all, not 50001",
+			"must have at most 5000 tiers and currency options together, not 50001",
 		},
 		"products without a value": {`{"products":[` + strings.Repeat(`{},`, 999) + `{}]}`, "and at least 90 more"},
 	} {

@@ -79,7 +79,7 @@ func TestEveryLimitIsNamed(t *testing.T) {
 			func(p *catalogv1.Product) { p.StatementDescriptor = "<123>" },
 			[]string{
 				`statement_descriptor: must not hold < > \ " or ', not "<123>"`,
-				"statement_descriptor: must hold at least one Latin letter",
+				"statement_descriptor: must contain at least one Latin letter",
 			},
 		},
 		"both key and value": {
@@ -151,7 +151,7 @@ func TestEveryLimitIsNamed(t *testing.T) {
 		},
 		"interval_count": {
 			func(p *catalogv1.Product) { p.Prices[1].Recurring.IntervalCount = 37 },
-			[]string{`prices["mug-usd"].recurring.interval_count: must be at most 36 for interval month: three years in all`},
+			[]string{`prices["mug-usd"].recurring.interval_count: must be at most 36 for interval month: Stripe allows at most three years`},
 		},
 		"tiers_mode": {func(p *catalogv1.Product) { p.Prices[0].TiersMode = "steps" }, []string{
 			`prices["mug-eur"].tiers_mode: must be graduated or volume, not "steps"`,

@@ -155,7 +155,7 @@ const silence = 10 * time.Second
 func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	parsed, err := s.Database.Config()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the setting
+		return nil, err
 	}
 	cfg := &parsed.Config
 	cfg.RuntimeParams["replication"] = "database"

@@ -12,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// form is the body of a call. What is read is taken out; finish refuses what is left over, and what could not be
-// read.
+// form is the body of a call. Reading a parameter removes it. finish refuses parameters that are left over or could not
+// be read.
 type form struct {
 	values map[string]string
 	err    error
@@ -32,7 +32,7 @@ func (f *form) finish() error {
 	return f.err
 }
 
-// has says whether a parameter, or part of one, is given.
+// has reports whether a parameter, or a part of one, is given.
 func (f *form) has(name string) bool {
 	for given := range f.values {
 		if given == name || strings.HasPrefix(given, name+"[") {
@@ -42,7 +42,7 @@ func (f *form) has(name string) bool {
 	return false
 }
 
-// hash takes name[...] out, as a form of its own.
+// hash removes name[...] and returns it as a form of its own.
 func (f *form) hash(name string) *form {
 	out := &form{values: map[string]string{}}
 	for given, value := range f.values {
@@ -92,7 +92,7 @@ func (f *form) integer(name string) int64 {
 	return n
 }
 
-// decimal takes a number with at most so many decimals that is not negative.
+// decimal reads a number that is not negative and has at most the given number of decimals.
 func (f *form) decimal(name string, places int) string {
 	v := f.take(name)
 	whole, fraction, _ := strings.Cut(v, ".")
@@ -102,7 +102,7 @@ func (f *form) decimal(name string, places int) string {
 	return v
 }
 
-// indices are those of name[index]..., in order.
+// indices returns the indices of name[index]..., in order.
 func (f *form) indices(name string) []string {
 	seen := map[string]bool{}
 	for given := range f.values {
@@ -121,7 +121,7 @@ func (f *form) indices(name string) []string {
 	})
 }
 
-// list takes name[0]suffix, name[1]suffix, ...; nothing if the list is cleared.
+// list reads name[0]suffix, name[1]suffix and so on. It returns nothing if the list is cleared.
 func (f *form) list(name, suffix string) []string {
 	f.take(name)
 	var out []string
@@ -134,7 +134,7 @@ func (f *form) list(name, suffix string) []string {
 	return out
 }
 
-// metadata merges by key, as Stripe does: an empty value removes the key, an empty metadata removes all.
+// metadata merges by key, as Stripe does: an empty value removes the key, and an empty metadata removes all keys.
 func (f *form) metadata(held map[string]string) (map[string]string, error) {
 	out := maps.Clone(held)
 	if out == nil {
@@ -166,7 +166,7 @@ func (f *form) metadata(held map[string]string) (map[string]string, error) {
 	return out, nil
 }
 
-// checkForms refuses amounts in whole minor units beside decimals.
+// checkForms refuses amounts in whole minor units next to decimals.
 func (f *form) checkForms() error {
 	forms := map[bool]string{}
 	for name := range f.values {
@@ -189,7 +189,7 @@ type amounts interface {
 	GetTiers() []*catalogv1.PriceTier
 }
 
-// readAmount takes the amount of a price, or of a currency option of one.
+// readAmount reads the amount of a price, or of one of its currency options.
 func (f *form) readAmount(prefix string, into amounts) {
 	key := func(name string) string {
 		if prefix == "" {
@@ -250,7 +250,7 @@ func (f *form) fractionalAmount(name string) string {
 	return f.decimal(name, 12)
 }
 
-// checkAmount refuses anything but one way of giving the amount.
+// checkAmount refuses a price unless its amount is given in exactly one way.
 func checkAmount(p amounts, tiered bool) error {
 	given := 0
 	for _, b := range []bool{
@@ -301,7 +301,7 @@ func checkAmount(p amounts, tiered bool) error {
 	return nil
 }
 
-// plain drops a decimal's needless zeros.
+// plain removes a decimal's needless zeros.
 func plain(s string) string {
 	whole, fraction, _ := strings.Cut(s, ".")
 	if whole = strings.TrimLeft(whole, "0"); whole == "" && s != "" {
@@ -313,7 +313,7 @@ func plain(s string) string {
 	return whole
 }
 
-// readStructure takes the parts of a structure out of the form.
+// readStructure reads the parts of a structure from the form.
 func (f *form) readStructure(field string, structure proto.Message) {
 	for _, part := range catalog.Parts(field) {
 		name := field + "[" + part.Name + "]"

@@ -11,10 +11,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// The generators draw from small pools, so that two draws often have much in common: what is hard about a
-// difference is what stays equal.
+// The generators draw from small pools, so that two draws often have much in common. The difficult cases of a
+// difference are those in which much stays equal.
 
-// UnmanagedFields are the fields that a mapping may leave out, in the form of ProductChange.unmanaged_fields.
+// UnmanagedFields are the fields that a mapping may leave out, as in ProductChange.unmanaged_fields.
 var UnmanagedFields = []string{
 	"active", "default_price", "description", "images", "marketing_features", "metadata", "name", "package_dimensions",
 	"shippable", "statement_descriptor", "tax_code", "unit_label", "url",
@@ -24,7 +24,7 @@ var UnmanagedFields = []string{
 	"prices.tiers_mode", "prices.transform_quantity", "prices.unit_amount", "prices.unit_amount_decimal",
 }
 
-// MetadataKeys are those that products and prices of the catalog may have; ForeignKeys those of others.
+// MetadataKeys are the keys that products and prices of the catalog may have. ForeignKeys are those of others.
 var (
 	MetadataKeys = []string{"colour", "size", "shared"}
 	ForeignKeys  = []string{"crm_id", "note", "shared"}
@@ -38,7 +38,7 @@ func oneOf[T any](t *rapid.T, label string, from ...T) T {
 
 func sometimes(t *rapid.T, label string) bool { return rapid.IntRange(0, 3).Draw(t, label) == 0 }
 
-// Change draws a desired state of a product: most often one that is wanted, and all of whose fields are managed.
+// Change generates a desired state of a product. Most often the product is wanted, and all its fields are managed.
 func Change(id string) *rapid.Generator[*catalogv1.ProductChange] {
 	return rapid.Custom(func(t *rapid.T) *catalogv1.ProductChange {
 		c := &catalogv1.ProductChange{
@@ -57,7 +57,7 @@ func Change(id string) *rapid.Generator[*catalogv1.ProductChange] {
 	})
 }
 
-// Product draws a product that keeps all of Stripe's rules.
+// Product generates a product that keeps all of Stripe's rules.
 func Product(id string) *rapid.Generator[*catalogv1.Product] {
 	return rapid.Custom(func(t *rapid.T) *catalogv1.Product {
 		p := &catalogv1.Product{
@@ -103,7 +103,7 @@ func Product(id string) *rapid.Generator[*catalogv1.Product] {
 	})
 }
 
-// Price draws a price that keeps all of Stripe's rules.
+// Price generates a price that keeps all of Stripe's rules.
 func Price(id string) *rapid.Generator[*catalogv1.Price] {
 	return rapid.Custom(func(t *rapid.T) *catalogv1.Price {
 		p := &catalogv1.Price{
@@ -208,7 +208,7 @@ func metadata(t *rapid.T, keys []string) map[string]string {
 	return m
 }
 
-// Edit draws a change near the one given: what somebody makes of a product that is in the catalog already.
+// Edit generates a change of the given state: an edit of a product that is already in the catalog.
 func Edit(t *rapid.T, before *catalogv1.ProductChange) *catalogv1.ProductChange {
 	after := Change(before.GetProductId()).Draw(t, "edited")
 	if before.GetProduct() == nil || after.GetProduct() == nil {
@@ -236,8 +236,7 @@ func Edit(t *rapid.T, before *catalogv1.ProductChange) *catalogv1.ProductChange 
 	return out
 }
 
-// Dashboard does something to a product in Stripe that Driftless has no part in. Stripe may refuse it; then
-// nothing has happened.
+// Dashboard makes a random edit of a product in Stripe without Driftless. If Stripe refuses it, nothing changes.
 func Dashboard(t *rapid.T, s *Stripe, product string) {
 	param := func(name, value string) catalog.Param { return catalog.Param{Name: name, Value: value} }
 	ids := append(s.PriceIDs(product), "price_none")
@@ -282,7 +281,7 @@ func Dashboard(t *rapid.T, s *Stripe, product string) {
 		}
 		_, err = s.Call(catalog.CreatePrice, "", params...)
 	case "duplicate price":
-		// The dashboard copies the metadata, and with it the mark.
+		// The dashboard copies the metadata, and the mark with it.
 		original := s.price(price())
 		if original == nil {
 			return

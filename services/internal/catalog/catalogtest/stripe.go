@@ -14,7 +14,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// RefusedError is Stripe's answer to a call that breaks one of its rules. Nothing was changed.
+// RefusedError is Stripe's answer to a call that breaks one of its rules. The call changed nothing.
 type RefusedError struct{ Message string }
 
 func (e *RefusedError) Error() string { return "Stripe refuses: " + e.Message }
@@ -25,7 +25,8 @@ func refuse(format string, args ...any) error {
 
 // Stripe is a model of the products and prices of one Stripe account. The zero value is an empty account.
 type Stripe struct {
-	// ZeroTiers makes a tier that has one kind of amount read back with zero for the other; else that is absent.
+	// ZeroTiers makes a tier with one kind of amount return zero for the other kind. Without it, the other amount is
+	// absent.
 	ZeroTiers bool
 
 	now      int64
@@ -49,7 +50,7 @@ type price struct {
 // epoch is the second of Stripe's clock before the first call.
 const epoch = 1_700_000_000
 
-// Clone returns an account that is equal and shares nothing.
+// Clone returns an equal account that shares nothing with this one.
 func (s *Stripe) Clone() *Stripe {
 	c := &Stripe{ZeroTiers: s.ZeroTiers, now: s.now, products: map[string]*product{}, managed: map[string][]string{}}
 	for id, p := range s.products {
@@ -64,8 +65,8 @@ func (s *Stripe) Clone() *Stripe {
 	return c
 }
 
-// Pass applies steps in order, as push does: references to prices created by earlier ones are filled in. It
-// returns how many succeeded, and Stripe's refusal of the next one, if any.
+// Pass applies steps in order, as push does, and resolves references to prices that earlier steps create. It returns
+// how many succeeded, and Stripe's refusal of the next one, if any.
 func (s *Stripe) Pass(steps []catalog.Step) (done int, err error) {
 	created := map[string]string{}
 	for i, step := range steps {
@@ -118,8 +119,8 @@ func (s *Stripe) apply(step catalog.Step, created map[string]string) (id string,
 	return id, nil
 }
 
-// Call makes one call, as anybody may, and returns the id of the object. The object to be updated is a product's
-// id or Stripe's id of a price; when one is created it is ignored.
+// Call makes one call, as any client may, and returns the id of the object. object is the id of the product or Stripe's
+// id of the price to update. It is ignored when one is created.
 func (s *Stripe) Call(kind catalog.StepKind, object string, params ...catalog.Param) (id string, err error) {
 	form := &form{values: map[string]string{}}
 	for _, p := range params {
@@ -182,7 +183,7 @@ func (s *Stripe) createProduct(f *form) (string, error) {
 	return p.Id, nil
 }
 
-// defaultPriceFields are all that a product's default_price_data can hold.
+// defaultPriceFields are all fields that a product's default_price_data can have.
 var defaultPriceFields = []string{
 	"currency", "currency_options", "custom_unit_amount", "metadata", "recurring[interval]",
 	"recurring[interval_count]", "tax_behavior",
@@ -274,7 +275,7 @@ func (s *Stripe) writeProduct(p *catalogv1.Product, f *form) error {
 			if target == nil || target.product != p.Id {
 				return refuse("no such price of product %s: %s", p.Id, p.DefaultPrice)
 			}
-			// Nowhere promised, so never relied upon: that an archived price may be the default.
+			// Stripe does not document that an archived price may be the default, so Driftless must not rely on it.
 			if !target.GetActive() {
 				return refuse("price %s is archived and cannot be the default", p.DefaultPrice)
 			}
@@ -398,7 +399,7 @@ func (s *Stripe) updatePrice(id string, f *form) (string, error) {
 	return id, nil
 }
 
-// writePrice writes what can be written to a price that exists; finish refuses the rest.
+// writePrice writes the fields that an existing price accepts. finish refuses the rest.
 func (s *Stripe) writePrice(p *price, f *form) error {
 	f.boolean("active", func(b bool) { p.Active = &b })
 	if !p.GetActive() && s.products[p.product].GetDefaultPrice() == p.id {
@@ -481,7 +482,7 @@ func (s *Stripe) writeCurrencyOptions(p *price, f *form) error {
 	return nil
 }
 
-// Dashboard: what only people can do.
+// Operations that only people make, in the dashboard.
 
 // DeletePrice deletes a price that nobody has used.
 func (s *Stripe) DeletePrice(id string) error {
@@ -510,7 +511,7 @@ func (s *Stripe) DeleteProduct(id string) error {
 	return nil
 }
 
-// PriceIDs are Stripe's ids of a product's prices, oldest first; of all if product is empty.
+// PriceIDs returns Stripe's ids of a product's prices, oldest first. An empty product returns those of all products.
 func (s *Stripe) PriceIDs(product string) []string {
 	var out []string
 	for _, p := range s.prices {
@@ -521,7 +522,7 @@ func (s *Stripe) PriceIDs(product string) []string {
 	return out
 }
 
-// Product reads a product; the sighting is empty if the account holds none of this id.
+// Product reads a product. The sighting is empty if the account has no product with this id.
 func (s *Stripe) Product(id string) catalog.ProductSighting {
 	p := s.products[id]
 	if p == nil {
@@ -535,7 +536,7 @@ func (s *Stripe) Product(id string) catalog.ProductSighting {
 	}
 }
 
-// Price reads a price, as Stripe writes one: a whole amount in both fields, for example.
+// Price reads a price as Stripe writes one. For example, a whole amount is in both fields.
 func (s *Stripe) Price(stripeID string) catalog.PriceSighting {
 	p := s.price(stripeID)
 	if p == nil {
@@ -564,7 +565,7 @@ func (s *Stripe) writeBack(p amounts, whole, fractional *string) {
 	}
 }
 
-// bothForms writes an amount as Stripe does: always as a decimal, and as a whole number too if it is one.
+// bothForms writes an amount as Stripe does: always as a decimal, and also as a whole number if it is one.
 func bothForms(whole, fractional *string) {
 	if *fractional == "" {
 		*fractional = *whole
@@ -575,7 +576,7 @@ func bothForms(whole, fractional *string) {
 	}
 }
 
-// Whole reads a product and all its prices, newest first.
+// Whole reads a product and all its prices, latest first.
 func (s *Stripe) Whole(id string) (catalog.ProductSighting, []catalog.PriceSighting) {
 	var prices []catalog.PriceSighting
 	for _, stripeID := range slices.Backward(s.PriceIDs(id)) {
@@ -584,7 +585,7 @@ func (s *Stripe) Whole(id string) (catalog.ProductSighting, []catalog.PriceSight
 	return s.Product(id), prices
 }
 
-// Observed is what push would know of a product if nothing had escaped it.
+// Observed returns the state that push would have recorded of a product if it had missed nothing.
 func (s *Stripe) Observed(id string) *catalogv1.Observed {
 	p, prices := s.Whole(id)
 	o := &catalogv1.Observed{ProductId: id, Product: p.Product, ProductUpdated: p.Updated, ProductSeen: p.Seen}

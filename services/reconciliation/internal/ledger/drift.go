@@ -110,7 +110,7 @@ func (l *Ledger) Drift(ctx context.Context, grace time.Duration, pushed uint64,
 	due func(context.Context, *Product, Commands) (cannot string, err error),
 ) (n int, err error) {
 	now := l.now()
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // what fails in it says where
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND unsettled AND (
 			state IN ('pending', 'orphan') AND differs_since <= $2 AND (repair_at IS NULL OR repair_at <= $3) AND (claimed_until IS NULL OR claimed_until < $3)
 				AND (desired_sequence <= $4 AND observed_version <= desired_version OR observed_version = desired_version OR $4 = 9223372036854775807)
@@ -335,7 +335,7 @@ func scanDrift(row pgx.CollectableRow) (*Drift, error) {
 	if err := row.Scan(&d.ID, &d.Product, &d.Kind, &d.Field, &d.Catalog, &d.Stripe, &d.Action, &d.Since, &d.CausedBy,
 		&d.EventID, &d.State, &d.Decided,
 		&d.Detail, &d.Attempts, &settled); err != nil {
-		return nil, err //nolint:wrapcheck // the caller names the product
+		return nil, err
 	}
 	if settled != nil {
 		d.SettledAt = *settled

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Catalog holds products by id, as Stripe shows them.
+// Catalog maps ids to products as Stripe shows them.
 type Catalog map[string]Fields
 
-// Fields are those of a product and its active prices: a value for each path, such as "name", "metadata.color",
-// "images.0" or "prices.mug-eur.unit_amount". Prices have the ids of the catalog. What is null or empty is not there.
+// Fields are the fields of a product and its active prices by path, such as "name", "metadata.color", "images.0" or
+// "prices.mug-eur.unit_amount". Prices have the ids of the catalog. Null and empty values are left out.
 type Fields map[string]string
 
-// product adds a product on sale.
+// product adds an active product.
 func (c Catalog) product(id, name string) Fields {
 	f := Fields{"name": name, "active": "true"}
 	c[id] = f
@@ -28,20 +28,20 @@ func (f Fields) set(path, value string) {
 	}
 }
 
-// list stores values under a path with their indexes; suffix is what follows these: ".name".
+// list stores values under a path with their indexes. suffix, such as ".name", follows each index.
 func (f Fields) list(path, suffix string, values []string) {
 	for i, v := range values {
 		f.set(fmt.Sprintf("%s.%d%s", path, i, suffix), v)
 	}
 }
 
-// wantedPrice is a price of a product that is being described.
+// wantedPrice is a price of a product under construction.
 type wantedPrice struct {
 	fields       Fields
 	at, currency string
 }
 
-// price adds a price that is paid once. amount is in minor units and may have a fraction.
+// price adds a one-time price. amount is in minor units and may have a fraction.
 func (f Fields) price(id, currency, amount string) wantedPrice {
 	p := wantedPrice{fields: f, at: "prices." + id + ".", currency: currency}
 	p.set("active", "true")
@@ -58,7 +58,7 @@ func (f Fields) price(id, currency, amount string) wantedPrice {
 
 func (p wantedPrice) set(path, value string) { p.fields.set(p.at+path, value) }
 
-// amount stores an amount in the two fields that Stripe shows it in.
+// amount stores an amount in the two fields in which Stripe shows it.
 func (p wantedPrice) amount(path, amount string) {
 	if amount == "" {
 		return
@@ -69,7 +69,7 @@ func (p wantedPrice) amount(path, amount string) {
 	p.set(path+"unit_amount_decimal", amount)
 }
 
-// option stores what the price is in a currency. Stripe lists the price's own currency among them.
+// option stores the price's amount in a currency. Stripe lists the price's own currency among the options.
 func (p wantedPrice) option(currency, amount string) {
 	p.set("currency_options."+currency+".tax_behavior", "unspecified")
 	p.amount("currency_options."+currency+".", amount)
@@ -83,8 +83,8 @@ func (p wantedPrice) recurring(interval, count, usage string) {
 	p.set("recurring.usage_type", usage)
 }
 
-// Differences lists what Stripe holds and should not, and what it lacks. Of a product that is not wanted Stripe may
-// hold an archived one without active prices.
+// Differences lists what Stripe has and should not have, and what it lacks. Stripe may have an archived product without
+// active prices where none is wanted.
 func Differences(want, seen Catalog) []string {
 	var out []string
 	for _, id := range slices.Sorted(maps.Keys(want)) {
@@ -116,7 +116,7 @@ func Differences(want, seen Catalog) []string {
 	return out
 }
 
-// Count is how many values there are.
+// Count returns the number of values.
 func (c Catalog) Count() (n int) {
 	for _, f := range c {
 		n += len(f)

@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// Change is something that happens to the tables.
+// Change is one change of the tables.
 type Change struct {
-	// Title says what happens.
+	// Title describes the change.
 	Title string
 	// SQL is run as one message: one transaction, unless it has BEGIN and COMMIT of its own.
 	SQL string
-	// Nothing: the products stay as they are, and nothing may be sent to Stripe.
+	// Nothing means that the products stay unchanged, and that nothing may be sent to Stripe.
 	Nothing bool
-	// Reread: only a comparison of the tables finds it, because a table is not watched or because only time passed.
+	// Reread means that only a comparison of the tables finds the change, because a table is not watched or because
+	// only time passed.
 	Reread bool
-	// Dead is a product that becomes a dead letter, because a query of the mapping fails for it; empty for none.
+	// Dead is a product that becomes a dead letter because a query of the mapping fails for it, empty for none.
 	Dead string
 }
 
-// Changes reads the schema's changes, in the order in which they happen. A change begins with the line "-- change:
-// TITLE"; what it expects beside a new state of its products may follow as "-- expects: nothing", "-- expects: reread"
-// or "-- expects: dead ID".
+// Changes reads the schema's changes in order. A change begins with the line "-- change: TITLE". An expectation other
+// than a new state of its products may follow: "-- expects: nothing", "-- expects: reread" or "-- expects: dead ID".
 func (s Schema) Changes() ([]Change, error) {
 	text, err := s.File("changes.sql")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every recipe in the cookbook is text of a schema that is under test.
-func TestCookbook_ShowsTheSchemasOwnText(t *testing.T) {
+// Every recipe in the cookbook is a text from a schema under test.
+func TestCookbook_QuotesSchemas(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../../docs/cookbook.md")
 	require.NoError(t, err)

@@ -77,8 +77,7 @@ func (p wantedPrice) lagoInterval(plan row, usage string) {
 	}
 }
 
-// tiers describes the ranges of a charge as Stripe's tiers. A flat amount of nothing is not sent, and Stripe shows
-// none.
+// tiers describes the ranges of a charge as Stripe's tiers. A flat amount of zero is not sent, and Stripe shows none.
 func (p wantedPrice) tiers(t *tables, mode string, ranges []row) {
 	p.set("billing_scheme", "tiered")
 	p.set("tiers_mode", mode)

@@ -74,7 +74,7 @@ func medusaPrices(t *tables, want Catalog) {
 	}
 }
 
-// inForce reports whether a price list counts now.
+// inForce reports whether a price list is valid now.
 func (t *tables) inForce(list row) bool {
 	now := time.Now()
 	return list.text("status") == "active" &&

@@ -14,7 +14,7 @@ func prisma(t *tables, _ string) Catalog {
 		sku := strings.ToLower(r.text("A"))
 		names[sku] = append(names[sku], tags[r.text("B")].text("name"))
 	}
-	// By the sku without its case, as the database compares it.
+	// The index ignores the case of the sku, as the database does.
 	products := map[string]Fields{}
 	for _, r := range t.all(`"Product"`) {
 		sku := r.text("sku")

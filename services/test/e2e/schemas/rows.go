@@ -19,14 +19,14 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// tables reads whole tables. The first error is kept, and everything is empty from then on.
+// tables reads whole tables. It keeps the first error, and returns nothing after that.
 type tables struct {
 	ctx  context.Context //nolint:containedctx // lives as long as one call of Want
 	conn Querier
 	err  error
 }
 
-// row is a row as Postgres writes it in JSON; numbers keep all their digits.
+// row is a row as Postgres writes it in JSON. Numbers keep all their digits.
 type row map[string]any
 
 // all reads a table, ordered by the named columns.
@@ -64,7 +64,7 @@ func (t *tables) all(table string, order ...string) []row {
 	return out
 }
 
-// compare orders numbers by value and everything else as text.
+// compare orders numbers by value and all other values as text.
 func compare(a, b any) int {
 	x, isNumber := number(a)
 	y, bothNumbers := number(b)
@@ -82,7 +82,7 @@ func number(v any) (*big.Rat, bool) {
 	return new(big.Rat).SetString(n.String())
 }
 
-// by indexes a table by a column that is unique.
+// by indexes a table by a unique column.
 func by(rows []row, column string) map[string]row {
 	out := make(map[string]row, len(rows))
 	for _, r := range rows {
@@ -100,8 +100,8 @@ func grouped(rows []row, column string) map[string][]row {
 	return out
 }
 
-// text is a column's value, empty for NULL. A list or an object is written as Go prints it: that equals nothing in
-// Stripe, so that a comparison fails.
+// text returns a column's value, empty for NULL. A list or an object is written as Go prints it. No value in Stripe
+// equals that, so a comparison fails.
 func (r row) text(column string) string {
 	switch v := r[column].(type) {
 	case nil:
@@ -121,7 +121,7 @@ func (r row) null(column string) bool { return r[column] == nil }
 
 func (r row) flag(column string) bool { return r[column] == true }
 
-// texts is a column that holds a list of texts.
+// texts returns a column that contains a list of texts.
 func (r row) texts(column string) (out []string) {
 	values, _ := r[column].([]any)
 	for _, v := range values {
@@ -130,13 +130,13 @@ func (r row) texts(column string) (out []string) {
 	return out
 }
 
-// object is a column that holds a JSON object; empty for NULL.
+// object returns a column that contains a JSON object, empty for NULL.
 func (r row) object(column string) row {
 	m, _ := r[column].(map[string]any)
 	return m
 }
 
-// objects is a column that holds a list of JSON objects.
+// objects returns a column that contains a list of JSON objects.
 func (r row) objects(column string) (out []row) {
 	values, _ := r[column].([]any)
 	for _, v := range values {
@@ -153,7 +153,7 @@ func (t *tables) fail(err error) {
 	}
 }
 
-// amount is a number that is written as text; zero, and an error of the tables, if it is none.
+// amount parses a number in a text. If the text is not a number, it returns zero and records an error.
 func (t *tables) amount(text string) *big.Rat {
 	n, ok := new(big.Rat).SetString(text)
 	if !ok {
@@ -163,7 +163,7 @@ func (t *tables) amount(text string) *big.Rat {
 	return n
 }
 
-// moment is a time as Postgres writes it in JSON; zero, and an error of the tables, if it is none.
+// moment parses a time as Postgres writes it in JSON. If the text is not a time, it returns zero and records an error.
 func (t *tables) moment(text string) time.Time {
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
@@ -172,11 +172,11 @@ func (t *tables) moment(text string) time.Time {
 	return at
 }
 
-// decimals are the places that a currency has after the point, where they are not two.
+// decimals are the decimal places of currencies that do not have two.
 var decimals = map[string]int{"jpy": 0, "krw": 0, "kwd": 3}
 
-// minor turns an amount in major units into the currency's minor unit, rounded half away from zero. Stripe takes
-// currencies of three places only in steps of ten: https://docs.stripe.com/currencies#three-decimal
+// minor converts an amount in major units to the currency's minor unit, rounded half away from zero. Stripe accepts
+// currencies with three places only in steps of ten: https://docs.stripe.com/currencies#three-decimal
 func (t *tables) minor(amount, currency string) string {
 	places, ok := decimals[currency]
 	if !ok {
@@ -197,7 +197,7 @@ func wholeOf(n *big.Rat, factor int64) string {
 	return new(big.Rat).Mul(n, big.NewRat(factor, 1)).FloatString(0)
 }
 
-// cents turns an amount in major units into cents, exactly, without needless zeros.
+// cents converts an amount in major units to cents, exactly and without needless zeros.
 func (t *tables) cents(amount string) string {
 	n := new(big.Rat).Mul(t.amount(amount), big.NewRat(100, 1))
 	if n.IsInt() {

@@ -17,20 +17,21 @@ var files embed.FS
 
 // Schema is one foreign catalog.
 type Schema struct {
-	// Name is that of its folder.
+	// Name is the name of its folder.
 	Name string
-	// Accounts are the names of the Stripe accounts in its configuration; one that is empty if there is no such
-	// section.
+	// Accounts are the names of the Stripe accounts in its configuration. Without such a section there is one empty
+	// name.
 	Accounts []string
-	// Role is the role with the least rights that role.sql makes for Driftless; empty if there is no such file.
+	// Role is the role with the least privileges, which role.sql creates for Driftless. It is empty if there is no such
+	// file.
 	Role string
-	// Unwatched are the tables that the mapping reads and does not watch, by name.
+	// Unwatched are the names of the tables that the mapping reads and does not watch.
 	Unwatched []string
-	// want computes what Stripe must hold of an account's products.
+	// want computes the state that Stripe must have for an account's products.
 	want func(t *tables, account string) Catalog
 }
 
-// All are the schemas, each in the shape of what its name says.
+// All returns the schemas. Each has the structure of the product that it is named after.
 func All() []Schema {
 	return []Schema{
 		{
@@ -94,9 +95,9 @@ func (s Schema) File(name string) (string, error) {
 	return string(text), nil
 }
 
-// Create makes the tables and fills them, with about size products.
+// Create creates the tables and fills them with about size products.
 func (s Schema) Create(ctx context.Context, conn *pgx.Conn, size int) error {
-	// The generators draw from the settings, so that the SQL stays SQL.
+	// The generators read the settings, so that the SQL stays plain SQL.
 	if _, err := conn.Exec(ctx, "SELECT set_config('fixture.size', $1, false)", strconv.Itoa(size)); err != nil {
 		return fmt.Errorf("schema %s: %w", s.Name, err)
 	}
@@ -108,13 +109,13 @@ func (s Schema) Create(ctx context.Context, conn *pgx.Conn, size int) error {
 	return nil
 }
 
-// CreateRole makes the role and the publication. A role's name is the server's and not the database's: only one
-// database of a server can have it.
+// CreateRole creates the role and the publication. Roles belong to the server, not to the database, so only one
+// database of a server can have the role.
 func (s Schema) CreateRole(ctx context.Context, conn Execer) error {
 	return s.execute(ctx, conn, "role.sql")
 }
 
-// RemoveRole takes them away again.
+// RemoveRole removes them.
 func (s Schema) RemoveRole(ctx context.Context, conn Execer) error {
 	return s.execute(ctx, conn, "remove.sql")
 }
@@ -135,7 +136,7 @@ func (s Schema) execute(ctx context.Context, conn Execer, name string) error {
 	return nil
 }
 
-// Config reads the mapping of an account as the services do. path is where the configuration was written.
+// Config reads the mapping of an account as the services do. path is the path of the configuration file.
 func (s Schema) Config(path, account string) (*config.Mapping, error) {
 	var settings struct {
 		config.File
@@ -152,7 +153,7 @@ func (s Schema) Config(path, account string) (*config.Mapping, error) {
 	return m, nil
 }
 
-// Want computes from the rows what Stripe must hold of an account's products.
+// Want computes from the rows the state that Stripe must have for an account's products.
 func (s Schema) Want(ctx context.Context, conn Querier, account string) (Catalog, error) {
 	t := &tables{ctx: ctx, conn: conn}
 	want := s.want(t, account)

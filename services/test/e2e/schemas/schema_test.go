@@ -18,7 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/test/e2e/schemas"
 )
 
-// create makes a schema in a database of its own.
+// create creates a schema in a database of its own.
 func create(t *testing.T, s schemas.Schema) *pgxpool.Pool {
 	t.Helper()
 	pool := localtest.Pool(t, localtest.Postgres(t))
@@ -50,7 +50,7 @@ func texts(t *testing.T, pool *pgxpool.Pool, sql string) []string {
 	return out
 }
 
-func TestSchema_WatchLeadsToProducts(t *testing.T) {
+func TestSchema_WatchNamesProducts(t *testing.T) {
 	t.Parallel()
 	for _, s := range schemas.All() {
 		t.Run(s.Name, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestSchema_WatchLeadsToProducts(t *testing.T) {
 				for _, w := range m.Watch {
 					ids := texts(t, pool, concerned(w))
 					require.True(t, slices.ContainsFunc(ids, func(id string) bool {
-						// The ids of one schema are of a type that ignores case.
+						// The ids of one schema have a type that ignores case.
 						return slices.ContainsFunc(products, func(p string) bool { return strings.EqualFold(p, id) })
 					}),
 						"no row of %s concerns a product: %v", w.Table, ids[:min(len(ids), 5)])
@@ -75,7 +75,7 @@ func TestSchema_WatchLeadsToProducts(t *testing.T) {
 
 var parameter = regexp.MustCompile(`@(\w+)`)
 
-// concerned is SQL for the ids of the products that all rows of a watched table concern.
+// concerned returns SQL for the ids of the products that all rows of a watched table concern.
 func concerned(w config.WatchedTable) string {
 	where := ""
 	if w.Where != "" {
@@ -131,7 +131,7 @@ func TestSchema_EveryChangeRuns(t *testing.T) {
 	}
 }
 
-func TestSchema_RoleReadsAllThatTheMappingReads(t *testing.T) {
+func TestSchema_RoleCanReadMappedTables(t *testing.T) {
 	t.Parallel()
 	for _, s := range schemas.All() {
 		if s.Role == "" {
@@ -151,8 +151,8 @@ func TestSchema_RoleReadsAllThatTheMappingReads(t *testing.T) {
 	}
 }
 
-// The configuration says in a comment which tables it reads and does not watch.
-func TestSchema_SaysWhatIsNotWatched(t *testing.T) {
+// A comment in the configuration lists the tables that it reads and does not watch.
+func TestSchema_ListsUnwatchedTables(t *testing.T) {
 	t.Parallel()
 	for _, s := range schemas.All() {
 		text, err := s.File("driftless.yaml")

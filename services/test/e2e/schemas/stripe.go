@@ -10,13 +10,13 @@ import (
 	"slices"
 )
 
-// Stripe is where the products are, by Stripe's API.
+// Stripe reads products through Stripe's API.
 type Stripe struct {
-	// URL and Key of the API.
+	// URL and Key are those of the API.
 	URL, Key string
 }
 
-// apiVersion shows marketing_features under this name.
+// apiVersion is a version that has the field marketing_features.
 const apiVersion = "2025-03-31.basil"
 
 // Seen reads all products and their active prices.
@@ -113,7 +113,7 @@ func (s Stripe) get(ctx context.Context, path string, to any) error {
 	return nil
 }
 
-// flatten stores what is not null under its path, without the named fields of the outermost object.
+// flatten stores every value that is not null under its path, without the named fields of the outermost object.
 func flatten(to Fields, at string, value any, without ...string) {
 	switch v := value.(type) {
 	case nil:

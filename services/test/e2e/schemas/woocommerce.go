@@ -47,7 +47,7 @@ func woocommerce(t *tables, _ string) Catalog {
 			continue
 		}
 		amount := meta[id+" _price"]
-		// A price that is no number leaves its product as it is, and the test leaves that product out.
+		// A price that is no number keeps its product unchanged, so the test leaves that product out.
 		if p := want[product]; p != nil && kept(r) && amount != "" && !strings.Contains(amount, ",") {
 			p.price(id, currency, t.minor(amount, "eur")).set("nickname", nickname)
 		}

@@ -91,53 +91,52 @@ const (
 
 // ControlServiceClient is a client for the driftless.control.v1.ControlService service.
 type ControlServiceClient interface {
-	// Counts of products by state, and the backlog of every consumer.
+	// Returns the number of products by state, and the backlog of every consumer.
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
-	// Products whose catalog and Stripe differ, with the steps that would make them equal, and products whose newest
-	// change could not be applied.
+	// Returns products whose catalog and Stripe differ, with the steps that would make them equal. It also returns
+	// products whose latest change could not be applied.
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
-	// Orders ingestion to read products from the operator's tables, and then push to bring them to their latest desired state. Their
-	// dead letters of version 0 are settled by that.
+	// Orders ingestion to reread products from the operator's tables, and then push to sync them to their latest desired
+	// state. The command closes their dead letters of version 0.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
-	// Products with what both sides hold of them.
+	// Returns products with the state of both sides.
 	ListProducts(context.Context, *connect.Request[v1.ListProductsRequest]) (*connect.Response[v1.ListProductsResponse], error)
-	// Orders push to let products of the catalog stand for products that Stripe holds already. ListAdoptions tells what
-	// becomes of the orders.
+	// Orders push to link products of the catalog to products that Stripe already has. ListAdoptions returns the results.
 	AdoptProducts(context.Context, *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error)
-	// What has become of orders to adopt; those still under way are left out.
+	// Returns the results of commands to adopt. Commands that are still running are left out.
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
 	// Lets push archive the products that the mass-change guard holds, and any others for a while.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
-	// Has services stop their work within a second or two, all of their replicas, and over restarts too: what comes for them
-	// waits. What they have begun they finish. A pause of a service that is paused takes the place of the earlier one.
+	// Stops services within a second or two: all replicas, and also after restarts. Running work is finished, and new
+	// work queues up. A pause of a paused service replaces the earlier one.
 	Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error)
-	// Ends pauses. That of a service that is not paused does nothing.
+	// Ends pauses. It does nothing for a service that is not paused.
 	Resume(context.Context, *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error)
-	// Has ingestion read products, or the whole catalog, from the operator's tables and publish what differs from CATALOG. How it
-	// goes is in Equality.capture of GetStatus.
+	// Orders ingestion to reread products, or the whole catalog, from the operator's tables, and to publish the
+	// differences from CATALOG. Equality.capture of GetStatus has the progress.
 	Reread(context.Context, *connect.Request[v1.RereadRequest]) (*connect.Response[v1.RereadResponse], error)
-	// Starts a full scan of Stripe; GetScan tells how it goes.
+	// Starts a full scan of Stripe. GetScan returns its progress.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
 	GetScan(context.Context, *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error)
-	// Everything recorded about one product, newest first.
+	// Returns everything recorded about one product, latest first.
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
-	// Differences that are drift, by product: the open ones, or those of some products that were settled as well.
+	// Returns differences that are drift, by product: the open ones, or for named products also the settled ones.
 	ListDrift(context.Context, *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error)
-	// Leaves open drift as it is, until one of its values changes: nothing is done about it. not_found if there is none.
+	// Leaves open drift alone until one of its values changes. not_found if there is none.
 	IgnoreDrift(context.Context, *connect.Request[v1.IgnoreDriftRequest]) (*connect.Response[v1.IgnoreDriftResponse], error)
-	// Decides open drift, whatever the policy says: the catalog's values go to Stripe, or Stripe's to the catalog. not_found
-	// if there is none; failed_precondition for what the catalog cannot take from Stripe.
+	// Decides open drift, whatever the policy: the catalog's values go to Stripe, or Stripe's to the catalog. not_found
+	// if there is none. failed_precondition for values that the catalog cannot take from Stripe.
 	ResolveDrift(context.Context, *connect.Request[v1.ResolveDriftRequest]) (*connect.Response[v1.ResolveDriftResponse], error)
-	// Open dead letters, newest first.
+	// Returns open dead letters, latest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
-	// A product's open dead letters, newest first, with what each was about.
+	// Returns a product's open dead letters, latest first, with what each was about.
 	GetDeadLetters(context.Context, *connect.Request[v1.GetDeadLettersRequest]) (*connect.Response[v1.GetDeadLettersResponse], error)
-	// Has the newest state of what was refused tried again. A letter stays open until that succeeds, and gives way to the
-	// next refusal; one of version 0 is settled by the order.
+	// Retries the latest state of refused products. A letter stays open until that succeeds, and another refusal replaces
+	// it. The command itself closes a letter of version 0.
 	ReplayDeadLetters(context.Context, *connect.Request[v1.ReplayDeadLettersRequest]) (*connect.Response[v1.ReplayDeadLettersResponse], error)
-	// Closes dead letters, and forgets them, without trying anything again. What still differs is drift, by the usual
-	// rules; what is refused again is dead again.
+	// Closes and deletes dead letters without a retry. A remaining difference is drift by the usual rules, and another
+	// refusal is another dead letter.
 	DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error)
 }
 
@@ -401,53 +400,52 @@ func (c *controlServiceClient) DropDeadLetters(ctx context.Context, req *connect
 
 // ControlServiceHandler is an implementation of the driftless.control.v1.ControlService service.
 type ControlServiceHandler interface {
-	// Counts of products by state, and the backlog of every consumer.
+	// Returns the number of products by state, and the backlog of every consumer.
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
-	// Products whose catalog and Stripe differ, with the steps that would make them equal, and products whose newest
-	// change could not be applied.
+	// Returns products whose catalog and Stripe differ, with the steps that would make them equal. It also returns
+	// products whose latest change could not be applied.
 	Plan(context.Context, *connect.Request[v1.PlanRequest]) (*connect.Response[v1.PlanResponse], error)
-	// Orders ingestion to read products from the operator's tables, and then push to bring them to their latest desired state. Their
-	// dead letters of version 0 are settled by that.
+	// Orders ingestion to reread products from the operator's tables, and then push to sync them to their latest desired
+	// state. The command closes their dead letters of version 0.
 	SyncProducts(context.Context, *connect.Request[v1.SyncProductsRequest]) (*connect.Response[v1.SyncProductsResponse], error)
-	// Products with what both sides hold of them.
+	// Returns products with the state of both sides.
 	ListProducts(context.Context, *connect.Request[v1.ListProductsRequest]) (*connect.Response[v1.ListProductsResponse], error)
-	// Orders push to let products of the catalog stand for products that Stripe holds already. ListAdoptions tells what
-	// becomes of the orders.
+	// Orders push to link products of the catalog to products that Stripe already has. ListAdoptions returns the results.
 	AdoptProducts(context.Context, *connect.Request[v1.AdoptProductsRequest]) (*connect.Response[v1.AdoptProductsResponse], error)
-	// What has become of orders to adopt; those still under way are left out.
+	// Returns the results of commands to adopt. Commands that are still running are left out.
 	ListAdoptions(context.Context, *connect.Request[v1.ListAdoptionsRequest]) (*connect.Response[v1.ListAdoptionsResponse], error)
 	// Lets push archive the products that the mass-change guard holds, and any others for a while.
 	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
-	// Has services stop their work within a second or two, all of their replicas, and over restarts too: what comes for them
-	// waits. What they have begun they finish. A pause of a service that is paused takes the place of the earlier one.
+	// Stops services within a second or two: all replicas, and also after restarts. Running work is finished, and new
+	// work queues up. A pause of a paused service replaces the earlier one.
 	Pause(context.Context, *connect.Request[v1.PauseRequest]) (*connect.Response[v1.PauseResponse], error)
-	// Ends pauses. That of a service that is not paused does nothing.
+	// Ends pauses. It does nothing for a service that is not paused.
 	Resume(context.Context, *connect.Request[v1.ResumeRequest]) (*connect.Response[v1.ResumeResponse], error)
-	// Has ingestion read products, or the whole catalog, from the operator's tables and publish what differs from CATALOG. How it
-	// goes is in Equality.capture of GetStatus.
+	// Orders ingestion to reread products, or the whole catalog, from the operator's tables, and to publish the
+	// differences from CATALOG. Equality.capture of GetStatus has the progress.
 	Reread(context.Context, *connect.Request[v1.RereadRequest]) (*connect.Response[v1.RereadResponse], error)
-	// Starts a full scan of Stripe; GetScan tells how it goes.
+	// Starts a full scan of Stripe. GetScan returns its progress.
 	StartScan(context.Context, *connect.Request[v1.StartScanRequest]) (*connect.Response[v1.StartScanResponse], error)
 	// not_found if the account was never scanned.
 	GetScan(context.Context, *connect.Request[v1.GetScanRequest]) (*connect.Response[v1.GetScanResponse], error)
-	// Everything recorded about one product, newest first.
+	// Returns everything recorded about one product, latest first.
 	ListHistory(context.Context, *connect.Request[v1.ListHistoryRequest]) (*connect.Response[v1.ListHistoryResponse], error)
-	// Differences that are drift, by product: the open ones, or those of some products that were settled as well.
+	// Returns differences that are drift, by product: the open ones, or for named products also the settled ones.
 	ListDrift(context.Context, *connect.Request[v1.ListDriftRequest]) (*connect.Response[v1.ListDriftResponse], error)
-	// Leaves open drift as it is, until one of its values changes: nothing is done about it. not_found if there is none.
+	// Leaves open drift alone until one of its values changes. not_found if there is none.
 	IgnoreDrift(context.Context, *connect.Request[v1.IgnoreDriftRequest]) (*connect.Response[v1.IgnoreDriftResponse], error)
-	// Decides open drift, whatever the policy says: the catalog's values go to Stripe, or Stripe's to the catalog. not_found
-	// if there is none; failed_precondition for what the catalog cannot take from Stripe.
+	// Decides open drift, whatever the policy: the catalog's values go to Stripe, or Stripe's to the catalog. not_found
+	// if there is none. failed_precondition for values that the catalog cannot take from Stripe.
 	ResolveDrift(context.Context, *connect.Request[v1.ResolveDriftRequest]) (*connect.Response[v1.ResolveDriftResponse], error)
-	// Open dead letters, newest first.
+	// Returns open dead letters, latest first.
 	ListDeadLetters(context.Context, *connect.Request[v1.ListDeadLettersRequest]) (*connect.Response[v1.ListDeadLettersResponse], error)
-	// A product's open dead letters, newest first, with what each was about.
+	// Returns a product's open dead letters, latest first, with what each was about.
 	GetDeadLetters(context.Context, *connect.Request[v1.GetDeadLettersRequest]) (*connect.Response[v1.GetDeadLettersResponse], error)
-	// Has the newest state of what was refused tried again. A letter stays open until that succeeds, and gives way to the
-	// next refusal; one of version 0 is settled by the order.
+	// Retries the latest state of refused products. A letter stays open until that succeeds, and another refusal replaces
+	// it. The command itself closes a letter of version 0.
 	ReplayDeadLetters(context.Context, *connect.Request[v1.ReplayDeadLettersRequest]) (*connect.Response[v1.ReplayDeadLettersResponse], error)
-	// Closes dead letters, and forgets them, without trying anything again. What still differs is drift, by the usual
-	// rules; what is refused again is dead again.
+	// Closes and deletes dead letters without a retry. A remaining difference is drift by the usual rules, and another
+	// refusal is another dead letter.
 	DropDeadLetters(context.Context, *connect.Request[v1.DropDeadLettersRequest]) (*connect.Response[v1.DropDeadLettersResponse], error)
 }
 

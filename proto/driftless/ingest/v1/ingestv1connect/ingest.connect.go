@@ -46,13 +46,14 @@ const (
 
 // IngestServiceClient is a client for the driftless.ingest.v1.IngestService service.
 type IngestServiceClient interface {
-	// Makes each product, with exactly the prices given, the catalog's state; all or none. A price that the
-	// catalog holds and the product no longer lists is removed. invalid_argument with one FieldViolation for
-	// every fault, and nothing written, if any product is refused.
+	// Sets the catalog's state of each product, with exactly the given prices. All products are written, or none. A price
+	// that the catalog has and the product no longer lists is removed. If any product is refused, nothing is written. The
+	// error is then invalid_argument, with one FieldViolation for each fault.
 	UpsertProducts(context.Context, *connect.Request[v1.UpsertProductsRequest]) (*connect.Response[v1.UpsertProductsResponse], error)
-	// Sets active to false on each product; all or none. not_found if one is unknown.
+	// Sets active to false on each product. All are written, or none. not_found if one does not exist.
 	ArchiveProducts(context.Context, *connect.Request[v1.ArchiveProductsRequest]) (*connect.Response[v1.ArchiveProductsResponse], error)
-	// Returns once everything committed to the catalog before the call is captured: acknowledged by JetStream.
+	// Returns once everything that was committed to the catalog before the call is captured, which means acknowledged by
+	// JetStream.
 	WaitCaptured(context.Context, *connect.Request[v1.WaitCapturedRequest]) (*connect.Response[v1.WaitCapturedResponse], error)
 }
 
@@ -112,13 +113,14 @@ func (c *ingestServiceClient) WaitCaptured(ctx context.Context, req *connect.Req
 
 // IngestServiceHandler is an implementation of the driftless.ingest.v1.IngestService service.
 type IngestServiceHandler interface {
-	// Makes each product, with exactly the prices given, the catalog's state; all or none. A price that the
-	// catalog holds and the product no longer lists is removed. invalid_argument with one FieldViolation for
-	// every fault, and nothing written, if any product is refused.
+	// Sets the catalog's state of each product, with exactly the given prices. All products are written, or none. A price
+	// that the catalog has and the product no longer lists is removed. If any product is refused, nothing is written. The
+	// error is then invalid_argument, with one FieldViolation for each fault.
 	UpsertProducts(context.Context, *connect.Request[v1.UpsertProductsRequest]) (*connect.Response[v1.UpsertProductsResponse], error)
-	// Sets active to false on each product; all or none. not_found if one is unknown.
+	// Sets active to false on each product. All are written, or none. not_found if one does not exist.
 	ArchiveProducts(context.Context, *connect.Request[v1.ArchiveProductsRequest]) (*connect.Response[v1.ArchiveProductsResponse], error)
-	// Returns once everything committed to the catalog before the call is captured: acknowledged by JetStream.
+	// Returns once everything that was committed to the catalog before the call is captured, which means acknowledged by
+	// JetStream.
 	WaitCaptured(context.Context, *connect.Request[v1.WaitCapturedRequest]) (*connect.Response[v1.WaitCapturedResponse], error)
 }
 

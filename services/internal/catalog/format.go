@@ -8,15 +8,15 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Currencies whose minor unit is not a hundredth (https://docs.stripe.com/currencies#zero-decimal). ISK and UGX have
-// none either, and Stripe still counts them in hundredths.
+// Currencies whose minor unit is not a hundredth (https://docs.stripe.com/currencies#zero-decimal). ISK and UGX have no
+// minor unit either, but Stripe counts them in hundredths.
 var (
 	zeroDecimal = strings.Fields("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf")
 	threePlaces = strings.Fields("bhd jod kwd omr tnd")
 )
 
-// FormatAmount writes an amount of minor units, whole or with decimals, as people do: "14.00 EUR", "1400 JPY". What is
-// no number is written as it is.
+// FormatAmount writes an amount of minor units, whole or with decimals, for people: "14.00 EUR", "1400 JPY". It returns
+// a text that is no number with the currency only.
 func FormatAmount(minor, currency string) string {
 	places := int32(2)
 	switch {
@@ -25,16 +25,16 @@ func FormatAmount(minor, currency string) string {
 	case slices.Contains(threePlaces, currency):
 		places = 3
 	}
-	d, ok := number(minor)
+	d, ok := parseDecimal(minor)
 	if !ok {
 		return minor + " " + strings.ToUpper(currency)
 	}
 	d = d.Shift(-places)
-	// The places of the currency, and as many more as it takes.
+	// At least the decimal places of the currency, and more if the amount has more.
 	return d.StringFixed(max(places, -d.Exponent())) + " " + strings.ToUpper(currency)
 }
 
-// FormatPrice writes what a price costs and how often: "14.00 EUR / month".
+// FormatPrice writes the amount and the interval of a price: "14.00 EUR / month".
 func FormatPrice(p *catalogv1.Price) string {
 	p = canonicalPrice(p)
 	var words string

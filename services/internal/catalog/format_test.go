@@ -9,7 +9,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-func TestMoneyIsWrittenInTheCurrencysPlaces(t *testing.T) {
+func TestFormatAmount(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][3]string{
 		{"1400", "eur", "14.00 EUR"},
@@ -28,7 +28,7 @@ func TestMoneyIsWrittenInTheCurrencysPlaces(t *testing.T) {
 	}
 }
 
-func TestPricesInWords(t *testing.T) {
+func TestFormatPrice(t *testing.T) {
 	t.Parallel()
 	monthly := &catalogv1.Recurring{Interval: "month"}
 	for want, p := range map[string]*catalogv1.Price{

@@ -7,13 +7,13 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// ImportBlocker returns why a product that only Stripe has cannot be imported as it is known; "" if it can. It must
-// have been read together with its prices, since Stripe's events come one by one and in any order.
+// ImportBlocker returns why a product that only Stripe has cannot be imported yet, or "" if it can. The product must
+// have been read together with its prices, since Stripe's events arrive one by one and in any order.
 func ImportBlocker(o *catalogv1.Observed) (why string) {
 	byDefault := o.GetProduct().GetDefaultPrice()
 	switch {
 	case o.GetProduct() == nil:
-		return "Stripe holds no such product"
+		return "Stripe has no such product"
 	case !o.GetWhole():
 		return "the product and its prices have not been read together yet"
 	case byDefault != "" && !FindPrice(o, byDefault).GetPrice().GetActive():
@@ -23,23 +23,23 @@ func ImportBlocker(o *catalogv1.Observed) (why string) {
 	}
 }
 
-// HasPrices reports whether something is sold at the product.
+// HasPrices reports whether the product has an active price.
 func HasPrices(o *catalogv1.Observed) bool {
 	return slices.ContainsFunc(o.GetPrices(), func(p *catalogv1.ObservedPrice) bool { return p.GetPrice().GetActive() })
 }
 
-// ExtraPrices are the active prices of an imported product that the catalog does not have: they were made in Stripe
-// since. The differences name them by Stripe's id. There are none for a product that came from the catalog: what others
-// sell it at is left alone.
+// ExtraPrices returns the active prices of an imported product that the catalog does not have, because they were made
+// in Stripe later. The differences name them by Stripe's id. A product that came from the catalog has none: Driftless
+// leaves the prices of others on it alone.
 func ExtraPrices(desired *catalogv1.ProductChange, observed *catalogv1.Observed) (extra []Difference) {
 	if desired.GetProduct() == nil || observed.GetProduct() == nil || observed.GetVersion() == 0 {
 		return nil
 	}
 	d := newDiffer(desired, observed)
-	if !d.imported() {
+	if !d.isImported() {
 		return nil
 	}
-	for _, held := range d.held {
+	for _, held := range d.observedPrices {
 		if held.GetPrice().GetId() == "" && held.GetPrice().GetActive() {
 			id := held.GetStripeId()
 			extra = append(extra, Difference{
@@ -53,22 +53,22 @@ func ExtraPrices(desired *catalogv1.ProductChange, observed *catalogv1.Observed)
 	return extra
 }
 
-// imported reports whether the product was in Stripe before it was in the catalog: nobody's price there had Driftless's
-// mark when Driftless wrote it first, or the catalog calls a price by Stripe's id.
-func (d *differ) imported() bool {
-	return d.observed.GetFound() || slices.ContainsFunc(d.held, func(h *catalogv1.ObservedPrice) bool {
+// isImported reports whether the product was in Stripe before it was in the catalog. Either no price of it had
+// Driftless's mark when Driftless wrote it first, or the catalog calls a price by Stripe's id.
+func (d *differ) isImported() bool {
+	return d.observed.GetFound() || slices.ContainsFunc(d.observedPrices, func(h *catalogv1.ObservedPrice) bool {
 		return h.GetPrice().GetId() == h.GetStripeId()
 	})
 }
 
-// othersDefault reports whether Stripe's default price is one that the catalog of an imported product does not have.
-// That it wants no default price then says only that it does not know this one yet.
-func (d *differ) othersDefault() bool {
+// hasForeignDefault reports whether the catalog of an imported product does not have Stripe's default price. If the
+// catalog then wants no default price, it only does not know this price yet.
+func (d *differ) hasForeignDefault() bool {
 	held := d.have.GetDefaultPrice()
-	return held != "" && d.imported() && d.priceName(held) == held && d.wanted(held) == nil
+	return held != "" && d.isImported() && d.priceName(held) == held && d.wantedPrice(held) == nil
 }
 
-// RecordFound records, in place, that Stripe held a product before Driftless wrote it, unmarked by Driftless. Push
+// RecordFound records in place that Stripe held a product, without Driftless's mark, before Driftless wrote it. Push
 // calls it in the write that plans a pass.
 func RecordFound(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 	_, marked := o.GetProduct().GetMetadata()[ProductMarker]
@@ -81,8 +81,8 @@ func RecordFound(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 	})
 }
 
-// TakeWithPrices is TakeFromStripe with whole prices among the fields, as ExtraPrices names them. A price that is
-// Stripe's default comes with default_price, if the catalog has none and its mapping has the field.
+// TakeWithPrices is TakeFromStripe that also accepts whole prices among the fields, as ExtraPrices names them. It also
+// sets default_price if one of these prices is Stripe's default, the catalog has none, and the mapping has the field.
 func TakeWithPrices(
 	desired *catalogv1.ProductChange, observed *catalogv1.Observed, fields []string,
 ) (product *catalogv1.Product, taken []string) {
@@ -113,8 +113,8 @@ func TakeWithPrices(
 	return product, taken
 }
 
-// Import returns a product that is in Stripe only as the catalog would have it. A price of nobody's mark, or of a mark
-// that was copied from another price, gets Stripe's id for its own. Archived prices are left out.
+// Import returns a product that is only in Stripe as the catalog would have it. A price without a mark, or with a mark
+// that was copied from another price, gets Stripe's id as its id. Archived prices are left out.
 func Import(observed *catalogv1.Observed) *catalogv1.Product {
 	p := Canonical(observed.GetProduct())
 	if p == nil {

@@ -10,10 +10,10 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func TestWritesInFlight(t *testing.T) {
+func TestStats_CountWritesInFlight(t *testing.T) {
 	t.Parallel()
 	h := startWithLamp(t)
-	price := h.made("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
+	price := h.create("/v1/prices", "product", "lamp", "currency", "usd", "unit_amount", "1")
 	require.Equal(t, map[string]int{"product": 1}, h.sim.Stats().MaxInFlight,
 		"a price that is made is a write to its product")
 	_, err := h.sim.AddFault(stripesim.Fault{Kind: stripesim.FaultLatency, Delay: 100 * time.Millisecond, Count: 1})

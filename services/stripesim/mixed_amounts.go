@@ -2,8 +2,8 @@ package stripesim
 
 import "strings"
 
-// mixedAmounts refuses a request that gives one amount in whole minor units and another as a decimal: Stripe wants
-// those of a price and of its currency options in one form. Recordings of 2026-09 show it for an option beside the
+// mixedAmounts refuses a request with one amount in whole minor units and another as a decimal. Stripe wants the
+// amounts of a price and its currency options in one form. Recordings of 2026-09 show the refusal for an option and the
 // price's own amount.
 func mixedAmounts(f *field) *refusal {
 	const whole, fractional = "unit_amount", "unit_amount_decimal"

@@ -13,10 +13,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// linkedTo is the catalog's id of the product that stands for productID in Stripe.
+// linkedTo is the catalog's id of the product that productID represents in Stripe.
 const linkedTo = "catalog-prod"
 
-// linked gives an observed state of the product, and a change of it, the catalog's other id.
+// linked gives the observed state and the change the other id that the product has in the catalog.
 func linked(o *catalogv1.Observed, change *catalogv1.ProductChange) (*catalogv1.Observed, *catalogv1.ProductChange) {
 	o, change = proto.CloneOf(o), proto.CloneOf(change)
 	o.ProductId, o.StripeId, change.ProductId = linkedTo, productID, linkedTo
@@ -34,7 +34,7 @@ func knownLinked(s *catalogtest.Stripe,
 	return o, renamed
 }
 
-func TestALinkedProductIsBroughtToItsState(t *testing.T) {
+func TestDiff_ConvergesForLinkedProduct(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -60,7 +60,7 @@ func TestALinkedProductIsBroughtToItsState(t *testing.T) {
 	})
 }
 
-// passLinked applies steps in the model of Stripe, which knows nothing of the catalog's ids.
+// passLinked applies steps to the model of Stripe, which does not have the catalog's ids.
 func passLinked(s *catalogtest.Stripe, steps []catalog.Step) (int, error) {
 	inStripe := make([]catalog.Step, len(steps))
 	for i, step := range steps {
@@ -70,9 +70,8 @@ func passLinked(s *catalogtest.Stripe, steps []catalog.Step) (int, error) {
 	return s.Pass(inStripe)
 }
 
-// TestALinkChangesNothingButTheMark: the steps are those of a product of the same id, and so are their keys, but for
-// the step that marks the product.
-func TestALinkChangesNothingButTheMark(t *testing.T) {
+// The steps and their keys are those of a product with the same id, except for the step that marks the product.
+func TestDiff_OfLinkedProductDiffersInMarkOnly(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -96,9 +95,8 @@ func TestALinkChangesNothingButTheMark(t *testing.T) {
 	})
 }
 
-// TestWhatIsAdoptedIsNotMadeAgain: prices that stood for the catalog's lose every mark and every record of them, and
-// are adopted by what Stripe holds.
-func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
+// The catalog's prices in Stripe lose every mark and every record, and are adopted from Stripe's state.
+func TestAdopt_CreatesNothingAgain(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		change := upsert(catalogtest.Product(productID).Draw(t, "product"))
@@ -128,7 +126,7 @@ func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 		require.NoError(t,
 			catalog.Adopt(o, renamed, adoption, catalog.ProductSighting{Product: bare.GetProduct()}, prices))
 
-		// Another look, before the marks are written, forgets nothing.
+		// Another read before the marks are written loses nothing.
 		catalog.ObserveAll(o, catalog.ProductSighting{Product: bare.GetProduct()}, prices)
 		for _, step := range catalog.Diff(renamed, o) {
 			require.NotContains(t, []catalog.StepKind{catalog.CreateProduct, catalog.CreatePrice}, step.Kind,
@@ -142,7 +140,7 @@ func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 		for _, p := range after.GetPrices() {
 			require.Equal(t, pairs[p.GetPrice().GetId()], p.GetStripeId())
 		}
-		// To adopt again what has been adopted is no error, and changes nothing.
+		// Repeating an adoption is no error, and changes nothing.
 		again := proto.CloneOf(after)
 		prices = nil
 		for _, p := range after.GetPrices() {
@@ -158,7 +156,7 @@ func TestWhatIsAdoptedIsNotMadeAgain(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
+func TestAdopt_ReturnsReason(t *testing.T) {
 	t.Parallel()
 	price := func(id, amount string) *catalogv1.Price {
 		return catalog.CanonicalPrice(&catalogv1.Price{Id: id, Currency: "eur", UnitAmount: amount})
@@ -189,44 +187,44 @@ func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
 		pairs    map[string]string
 		replace  []string
 	}{
-		"the catalog holds no product mug": {
+		"the catalog has no product mug": {
 			change:  &catalogv1.ProductChange{ProductId: "mug"},
 			product: held,
 		},
-		"product mug stands for prod_2 in Stripe already": {
+		"product mug is already linked to prod_2 in Stripe": {
 			observed: &catalogv1.Observed{StripeId: "prod_2"},
 			product:  held,
 		},
-		"Stripe holds a product under the catalog's id mug already": {
+		"Stripe already has a product with the catalog's id mug": {
 			observed: &catalogv1.Observed{Product: &catalogv1.Product{Id: "mug"}},
 			product:  held,
 		},
-		"Stripe holds no product prod_1": {},
-		"prod_1 carries the mark of another product of the catalog: metadata driftless_product is cup": {
+		"Stripe has no product prod_1": {},
+		"product prod_1 carries the mark of another catalog product: metadata driftless_product is cup": {
 			product: marked,
 		},
-		"the product would have 51 keys of metadata with its mark, and Stripe takes 50": {
+		"the product would have 51 metadata keys with its mark, and Stripe accepts at most 50": {
 			change:  crowded,
 			product: held,
 		},
-		"prod_1 holds no price price_9 in Stripe": {
+		"product prod_1 has no price price_9 in Stripe": {
 			product: held,
 			pairs:   map[string]string{"mug-one": "price_9"},
 		},
-		"price price_1 is given to both mug-one and mug-two": {
+		"price price_1 is assigned to both mug-one and mug-two": {
 			product: held,
 			pairs:   map[string]string{"mug-one": "price_1", "mug-two": "price_1"},
 			replace: []string{"mug-two"},
 		},
-		"price price_2 carries the mark of another price of the catalog: metadata driftless_price is mug-two": {
+		"price price_2 carries the mark of another catalog price: metadata driftless_price is mug-two": {
 			product: held,
 			pairs:   map[string]string{"mug-one": "price_2"},
 		},
-		"the catalog sells product mug at no price mug-ten": {
+		"product mug has no active price mug-ten in the catalog": {
 			product: held,
 			pairs:   map[string]string{"mug-ten": "price_1"},
 		},
-		"price price_1 differs from mug-two in what Stripe never changes (unit_amount): it would be replaced": {
+		"price price_1 differs from mug-two in fields that Stripe never changes (unit_amount): it would be replaced": {
 			product: held,
 			pairs:   map[string]string{"mug-two": "price_1"},
 		},
@@ -252,7 +250,7 @@ func TestWhatCannotBeAdoptedSaysWhy(t *testing.T) {
 	}
 }
 
-func TestAnAdoptedPriceThatDiffersIsReplacedOnlyIfThatWasSaid(t *testing.T) {
+func TestAdopt_ReplacesPriceOnlyIfAllowed(t *testing.T) {
 	t.Parallel()
 	change := upsert(&catalogv1.Product{
 		Id:     "mug",

@@ -16,9 +16,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// longPast draws an account in which amounts went and came back, and all the states that the catalog has wanted. After
-// each event what is kept is brought up to date.
-func longPast(t *rapid.T) (s *catalogtest.Stripe, kept *catalogv1.Observed, wanted []*catalogv1.ProductChange) {
+// drawLongHistory generates an account in which amounts changed and returned, with all states that the catalog wanted.
+// The kept state is updated after each event.
+func drawLongHistory(t *rapid.T) (s *catalogtest.Stripe, kept *catalogv1.Observed, wanted []*catalogv1.ProductChange) {
 	s, kept = &catalogtest.Stripe{}, &catalogv1.Observed{ProductId: productID}
 	wanted = []*catalogv1.ProductChange{catalogtest.Change(productID).Draw(t, "first")}
 	for range rapid.IntRange(1, 14).Draw(t, "past") {
@@ -50,7 +50,7 @@ func longPast(t *rapid.T) (s *catalogtest.Stripe, kept *catalogv1.Observed, want
 	return s, kept, wanted
 }
 
-// stripeIDs are those of the prices that are known.
+// stripeIDs returns Stripe's ids of the recorded prices.
 func stripeIDs(o *catalogv1.Observed) (ids []string) {
 	for _, p := range o.GetPrices() {
 		ids = append(ids, p.GetStripeId())
@@ -58,11 +58,11 @@ func stripeIDs(o *catalogv1.Observed) (ids []string) {
 	return ids
 }
 
-func TestKeep_DiffOfWhatIsKeptIsDiffOfEverything(t *testing.T) {
+func TestPrune_PreservesDiff(t *testing.T) {
 	t.Parallel()
 	dropped := 0
 	rapid.Check(t, func(t *rapid.T) {
-		s, kept, wanted := longPast(t)
+		s, kept, wanted := drawLongHistory(t)
 		policy := policy(t)
 		for _, change := range append(wanted, catalogtest.Edit(t, wanted[len(wanted)-1]), &catalogv1.ProductChange{
 			ProductId: productID, Operation: catalogv1.Operation_OPERATION_DELETE,
@@ -87,7 +87,7 @@ func TestKeep_DiffOfWhatIsKeptIsDiffOfEverything(t *testing.T) {
 	require.NotZero(t, dropped)
 }
 
-// listed is a price as a list shows it. Mark is the catalog's id in its metadata, if any.
+// listed returns a price as a list shows it. mark is the catalog's id in its metadata, if any.
 func listed(n int, active bool, mark, filler string) catalog.PriceSighting {
 	p := &catalogv1.Price{
 		Id: mark, Active: new(active), Currency: "eur", UnitAmount: fmt.Sprint(1000 + n), BillingScheme: "per_unit",
@@ -105,7 +105,7 @@ func listed(n int, active bool, mark, filler string) catalog.PriceSighting {
 	}
 }
 
-func TestKeep_FitsOneMessageWhateverTheHistory(t *testing.T) {
+func TestPrune_FitsOneMessage(t *testing.T) {
 	t.Parallel()
 	filler := strings.Repeat("x", 500)
 	for name, price := range map[string]func(n int) catalog.PriceSighting{
@@ -148,13 +148,13 @@ func TestKeep_FitsOneMessageWhateverTheHistory(t *testing.T) {
 			require.ElementsMatch(t, stripeIDs(whole), stripeIDs(oneByOne))
 			size := proto.Size(oneByOne)
 			seen := proto.CloneOf(oneByOne)
-			require.False(t, catalog.ObserveAll(seen, product, prices[:301]), "a second look tells nothing new")
+			require.False(t, catalog.ObserveAll(seen, product, prices[:301]), "a second read changes nothing")
 			require.Less(t, size, 768<<10)
 		})
 	}
 }
 
-func TestObservePrice_LeavesOthersArchivedPricesAlone(t *testing.T) {
+func TestObservePrice_IgnoresArchivedPricesOfOthers(t *testing.T) {
 	t.Parallel()
 	o := &catalogv1.Observed{ProductId: "mug", Product: &catalogv1.Product{Id: "mug"}, ProductSeen: 1, Version: 7}
 	event := func(s catalog.PriceSighting, seen int64) catalog.PriceSighting {
@@ -163,7 +163,7 @@ func TestObservePrice_LeavesOthersArchivedPricesAlone(t *testing.T) {
 	}
 	before := proto.CloneOf(o)
 	require.Equal(t, catalog.Unchanged, catalog.ObservePrice(o, event(listed(1, false, "", ""), 100)))
-	require.Empty(t, gocmp.Diff(before, o, protocmp.Transform()), "nothing is to be written")
+	require.Empty(t, gocmp.Diff(before, o, protocmp.Transform()), "nothing must be written")
 	require.Equal(t, catalog.Applied, catalog.ObservePrice(o, event(listed(2, true, "", ""), 100)),
 		"no read is needed for what Diff leaves alone")
 	require.False(t, o.GetWhole())
@@ -180,7 +180,7 @@ func TestObservePrice_LeavesOthersArchivedPricesAlone(t *testing.T) {
 	require.Equal(t, catalog.Unchanged, catalog.ObservePrice(unknown, event(listed(4, false, "", ""), 100)))
 }
 
-func TestObservePrice_TakesACopiedMarkForNobodys(t *testing.T) {
+func TestObservePrice_DisownsCopiedMark(t *testing.T) {
 	t.Parallel()
 	desired := &catalogv1.ProductChange{ProductId: "mug", Version: 7, Product: &catalogv1.Product{
 		Id: "mug", Name: "Mug", DefaultPrice: "mug-eur",
@@ -226,7 +226,7 @@ func TestObservePrice_TakesACopiedMarkForNobodys(t *testing.T) {
 			mended := listed(2, true, "mug-usd", "")
 			mended.Seen++
 			require.Equal(t, catalog.Applied, catalog.ObservePrice(o, mended))
-			require.True(t, archived(), "another mark is a word of its own")
+			require.True(t, archived(), "another mark is kept")
 		})
 	}
 }

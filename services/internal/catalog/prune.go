@@ -10,23 +10,27 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Bounds on what is kept of prices that need not be known, in bytes. What is known of a product must fit one NATS
-// message, 1 MiB by default, together with the prices that the catalog sells at.
+// Limits, in bytes, for prices that Driftless can do without. The state of a product, with the prices that the catalog
+// sells at, must fit one NATS message: 1 MiB by default.
 const (
-	keptArchived = 256 << 10
-	keptOthers   = 256 << 10
+	maxArchivedBytes = 256 << 10
+	maxForeignBytes  = 256 << 10
 )
 
-// ownPrefix is how the keys of metadata begin that are Driftless's own.
+// ownPrefix is the prefix of Driftless's own metadata keys.
 const ownPrefix = "driftless_"
 
-// keep drops, in place, the prices that no later desired state, policy or import can ask for. A shop that makes a price
-// for each sale, or changes an amount each day, would otherwise fill the message that holds the product.
+// prune drops, in place, the prices that no later desired state, policy or import can need. Without it a shop that
+// makes a price for each sale, or changes an amount each day, would fill the message that holds the product.
 //
-// Kept are all active prices with Driftless's mark, the default price, of the archived ones with the mark the latest of
-// each structure, and the active ones of others. Diff of what is kept equals Diff of everything, up to the two bounds.
-// Beyond them the oldest go: an archived price that is wanted again is made anew instead of taken up.
-func keep(o *catalogv1.Observed) {
+// These are kept:
+//   - all active prices with Driftless's mark, and the default price;
+//   - the latest archived price of each mark and structure;
+//   - the active prices of others.
+//
+// Diff of the kept state equals Diff of the full state, up to the two limits. Beyond them the oldest prices are
+// dropped, and Driftless creates an archived price that is wanted again instead of reusing it.
+func prune(o *catalogv1.Observed) {
 	if len(o.GetPrices()) == 0 {
 		return
 	}
@@ -44,9 +48,9 @@ func keep(o *catalogv1.Observed) {
 			others = append(others, p)
 		}
 	}
-	dropTwins(archived, drop)
-	dropBeyond(archived, keptArchived, drop)
-	if dropBeyond(others, keptOthers, drop) {
+	dropDuplicates(archived, drop)
+	dropBeyondLimit(archived, maxArchivedBytes, drop)
+	if dropBeyondLimit(others, maxForeignBytes, drop) {
 		o.Whole = false
 	}
 	if len(drop) > 0 {
@@ -54,13 +58,13 @@ func keep(o *catalogv1.Observed) {
 	}
 }
 
-// Owned reports whether a price carries Driftless's mark, or has carried it, or is about to.
+// Owned reports whether a price carries Driftless's mark, has carried it, or will carry it.
 func Owned(p *catalogv1.ObservedPrice) bool {
 	return p.GetPrice().GetId() != "" || p.GetAdoptedAs() != "" || len(p.GetManagedMetadata()) > 0
 }
 
-// needless reports whether a price that is not known yet need not become so: keep would drop it at once.
-func needless(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
+// isDroppable reports whether an unknown price need not be recorded, because prune would drop it at once.
+func isDroppable(o *catalogv1.Observed, p *catalogv1.ObservedPrice) bool {
 	return !p.GetPrice().GetActive() && !Owned(p) && p.GetStripeId() != o.GetProduct().GetDefaultPrice()
 }
 
@@ -69,13 +73,13 @@ func latestFirst(a, b *catalogv1.ObservedPrice) int {
 	return cmp.Or(cmp.Compare(b.GetCreated(), a.GetCreated()), strings.Compare(a.GetStripeId(), b.GetStripeId()))
 }
 
-// dropTwins drops, of archived prices of one id that Diff could put to the same use, all but the one that it would
-// choose.
-func dropTwins(archived []*catalogv1.ObservedPrice, drop map[*catalogv1.ObservedPrice]bool) {
+// dropDuplicates drops archived prices that Diff could use in the same way, except the one that Diff
+// would choose.
+func dropDuplicates(archived []*catalogv1.ObservedPrice, drop map[*catalogv1.ObservedPrice]bool) {
 	slices.SortFunc(archived, latestFirst)
 	kept := map[string]bool{}
 	for _, p := range archived {
-		use := usableAs(p)
+		use := reuseKey(p)
 		if kept[use] {
 			drop[p] = true
 		}
@@ -83,9 +87,9 @@ func dropTwins(archived []*catalogv1.ObservedPrice, drop map[*catalogv1.Observed
 	}
 }
 
-// usableAs is the same for two archived prices exactly if any price of the catalog's that could take up one could take
-// up the other.
-func usableAs(p *catalogv1.ObservedPrice) string {
+// reuseKey returns a key. It is equal for two archived prices exactly if each catalog price that could reuse one could
+// also reuse the other.
+func reuseKey(p *catalogv1.ObservedPrice) string {
 	price := canonicalPrice(p.GetPrice())
 	parts := []string{cmp.Or(price.GetId(), p.GetStripeId()), price.GetTaxBehavior()}
 	for _, f := range priceIdentity {
@@ -94,10 +98,10 @@ func usableAs(p *catalogv1.ObservedPrice) string {
 			parts = append(parts, strings.Join(s.names(), ".")+"="+s.value)
 		}
 	}
-	for _, s := range currencyOptions(price.GetCurrencyOptions()) {
+	for _, s := range currencyOptionsSettings(price.GetCurrencyOptions()) {
 		parts = append(parts, strings.Join(s.names(), ".")+"="+s.value)
 	}
-	// Any other mark of Driftless's is about this very price.
+	// Any other mark of Driftless concerns this price alone.
 	for key := range price.GetMetadata() {
 		if strings.HasPrefix(key, ownPrefix) && key != PriceMarker {
 			parts = append(parts, p.GetStripeId())
@@ -106,9 +110,11 @@ func usableAs(p *catalogv1.ObservedPrice) string {
 	return strings.Join(parts, "\x00")
 }
 
-// dropBeyond drops the oldest of the prices once the later ones fill a number of bytes. It reports whether any was
-// dropped. What is kept of what was kept before and of later prices is what would be kept of them all.
-func dropBeyond(prices []*catalogv1.ObservedPrice, most int, drop map[*catalogv1.ObservedPrice]bool) (dropped bool) {
+// dropBeyondLimit drops the oldest prices once the later ones exceed a number of bytes, and reports whether it dropped
+// any. Dropping is incremental: the result equals that of one call with all prices.
+func dropBeyondLimit(prices []*catalogv1.ObservedPrice, most int,
+	drop map[*catalogv1.ObservedPrice]bool,
+) (dropped bool) {
 	slices.SortFunc(prices, latestFirst)
 	size := 0
 	for _, p := range prices {

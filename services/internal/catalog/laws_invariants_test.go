@@ -15,9 +15,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
-// What Diff must keep: other people's work, the shop's being able to sell, and Stripe's ids where they can be kept.
+// These are the invariants of Diff: other people's work, a price to sell at, and Stripe's ids where they can stay.
 
-func TestForeignMetadataSurvivesAndManagedKeysVanish(t *testing.T) {
+func TestDiff_KeepsForeignMetadataAndRemovesManagedKeys(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -40,7 +40,7 @@ func TestForeignMetadataSurvivesAndManagedKeysVanish(t *testing.T) {
 	})
 }
 
-// checkMetadata requires that what was is kept, but for the managed keys and the wanted ones if the object was to be
+// checkMetadata requires that metadata stays, except for the managed keys, and the wanted ones if the object was to be
 // written.
 func checkMetadata(t *rapid.T, was, is, want map[string]string, managed []string, written bool) {
 	expect := map[string]string{}
@@ -59,7 +59,7 @@ func checkMetadata(t *rapid.T, was, is, want map[string]string, managed []string
 	require.Equal(t, expect, is)
 }
 
-func TestForeignPricesAreLeftAlone(t *testing.T) {
+func TestDiff_LeavesForeignPricesAlone(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -75,7 +75,7 @@ func TestForeignPricesAreLeftAlone(t *testing.T) {
 			if was.GetId() != "" {
 				continue
 			}
-			// Lookup keys are one to an account: the catalog's wish decides.
+			// A lookup key is unique in an account, and the catalog decides which price has it.
 			if taken[was.GetLookupKey()] {
 				was.LookupKey = ""
 			}
@@ -85,7 +85,7 @@ func TestForeignPricesAreLeftAlone(t *testing.T) {
 	})
 }
 
-func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
+func TestDiff_LeavesUnmanagedFieldsAlone(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -112,7 +112,7 @@ func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
 					continue // Stripe's own defaults
 				}
 				if f == "default_price" {
-					// It must follow a price that is archived; else it stays.
+					// The default must move off a price that is archived. Otherwise it stays.
 					def := before.GetProduct().GetDefaultPrice()
 					if find(after, def).GetPrice().GetActive() {
 						require.Equal(t, def, after.GetProduct().GetDefaultPrice())
@@ -120,20 +120,20 @@ func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
 					continue
 				}
 				if f == "active" && back {
-					continue // Driftless's own doing is undone.
+					continue // Driftless reverts its own change.
 				}
 				require.Equal(t, value(before.GetProduct(), f), value(after.GetProduct(), f), "field %s", f)
 				continue
 			}
 			for _, step := range steps {
-				// No step touches it on a price that exists, unless the price takes the place of another.
+				// No step changes the field on an existing price, unless the price replaces another one.
 				if step.Kind != catalog.UpdatePrice || priceField == "active" || priceField == "metadata" {
 					continue
 				}
-				was := standing(before, step.PriceID)
+				was := representingPrice(before, step.PriceID)
 				if step.StripePriceID == "" || was.GetStripeId() != step.StripePriceID ||
 					priceField == "lookup_key" && was.GetPrice().GetLookupKey() == "" {
-					continue // By its lookup key a price is found: each gets one.
+					continue // Every price gets a lookup key, so that it can be found.
 				}
 				for _, p := range step.Params {
 					require.False(t, p.Name == priceField || strings.HasPrefix(p.Name, priceField+"["),
@@ -141,12 +141,12 @@ func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
 				}
 			}
 			for _, want := range change.GetProduct().GetPrices() {
-				was, is := standing(before, want.GetId()), standing(after, want.GetId())
+				was, is := representingPrice(before, want.GetId()), representingPrice(after, want.GetId())
 				if was == nil || is == nil || !was.GetPrice().GetActive() || !mutable[priceField] {
 					continue
 				}
 				if priceField == "lookup_key" &&
-					(was.GetPrice().GetLookupKey() == "" || takenAway(steps, was, want.GetId())) {
+					(was.GetPrice().GetLookupKey() == "" || withoutPart(steps, was, want.GetId())) {
 					continue
 				}
 				if priceField == "metadata" {
@@ -161,7 +161,7 @@ func TestUnmanagedFieldsAreLeftAlone(t *testing.T) {
 	})
 }
 
-// mutable are the fields of a price that can be kept whatever becomes of the others.
+// mutable are the fields of a price that can stay whatever happens to the others.
 var mutable = map[string]bool{
 	"active":       true,
 	"lookup_key":   true,
@@ -170,16 +170,16 @@ var mutable = map[string]bool{
 	"metadata":     true,
 }
 
-func takenAway(steps []catalog.Step, was *catalogv1.ObservedPrice, id string) bool {
+func withoutPart(steps []catalog.Step, was *catalogv1.ObservedPrice, id string) bool {
 	return slices.ContainsFunc(steps, func(s catalog.Step) bool {
 		key, ok := s.Param("lookup_key")
 		return ok && key == was.GetPrice().GetLookupKey() && s.PriceID != id
 	})
 }
 
-// standing is the price that stands for one of the catalog's: the only active one, or else nil if there are
-// several or none.
-func standing(o *catalogv1.Observed, id string) *catalogv1.ObservedPrice {
+// representingPrice returns the price that represents a catalog price: the only active one, or nil if there are several
+// or none.
+func representingPrice(o *catalogv1.Observed, id string) *catalogv1.ObservedPrice {
 	var found *catalogv1.ObservedPrice
 	for _, p := range o.GetPrices() {
 		if p.GetPrice().GetId() != id || !p.GetPrice().GetActive() {
@@ -193,7 +193,7 @@ func standing(o *catalogv1.Observed, id string) *catalogv1.ObservedPrice {
 	return found
 }
 
-func TestThereIsAlwaysAPriceToSellAt(t *testing.T) {
+func TestDiff_AlwaysKeepsActivePrice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -220,11 +220,11 @@ func TestThereIsAlwaysAPriceToSellAt(t *testing.T) {
 	})
 }
 
-func TestAReplacedPriceIsCreatedThenRepointedThenArchived(t *testing.T) {
+func TestDiff_ReplacesPriceInSafeOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s, change, id := selling(t)
-		old := standing(s.Observed(productID), id).GetStripeId()
+		s, change, id := drawSelling(t)
+		old := representingPrice(s.Observed(productID), id).GetStripeId()
 		edited := withAmount(change, id, "777")
 		steps := apply(t, s, edited)
 		position := func(what func(catalog.Step) bool) int { return slices.IndexFunc(steps, what) }
@@ -242,23 +242,23 @@ func TestAReplacedPriceIsCreatedThenRepointedThenArchived(t *testing.T) {
 	})
 }
 
-func TestAPriceThatComesBackIsTheOldOne(t *testing.T) {
+func TestDiff_ReusesArchivedPrice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s, change, id := selling(t)
-		first := standing(s.Observed(productID), id).GetStripeId()
+		s, change, id := drawSelling(t)
+		first := representingPrice(s.Observed(productID), id).GetStripeId()
 		apply(t, s, withAmount(change, id, "777"))
 		count := len(s.PriceIDs(productID))
 		apply(t, s, change)
-		require.Len(t, s.PriceIDs(productID), count, "a price was created although an archived one would do")
-		require.Equal(t, first, standing(s.Observed(productID), id).GetStripeId())
+		require.Len(t, s.PriceIDs(productID), count, "a price was created although an archived one fits")
+		require.Equal(t, first, representingPrice(s.Observed(productID), id).GetStripeId())
 		apply(t, s, withAmount(change, id, "777"))
 		require.Len(t, s.PriceIDs(productID), count)
 		oneActivePriceEach(t, s, change)
 	})
 }
 
-func TestEveryCatalogPriceHasOneActivePrice(t *testing.T) {
+func TestDiff_LeavesOneActivePriceForEachCatalogPrice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
@@ -285,9 +285,9 @@ func oneActivePriceEach(t *rapid.T, s *catalogtest.Stripe, change *catalogv1.Pro
 	require.Equal(t, want, got)
 }
 
-// selling draws an account that holds a product with a whole-amount price on sale, its desired state and the
-// price's id.
-func selling(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange, string) {
+// drawSelling generates an account with a product that has an active price with a whole amount. It also returns the
+// desired state and the price's id.
+func drawSelling(t *rapid.T) (*catalogtest.Stripe, *catalogv1.ProductChange, string) {
 	s, _ := account(t)
 	change := &catalogv1.ProductChange{ProductId: productID, Product: catalogtest.Product(productID).Draw(t, "product")}
 	const id = "sold"
@@ -352,7 +352,7 @@ func unmarked(p *catalogv1.ObservedPrice) *catalogv1.Price {
 	return out
 }
 
-// value is a field's value, by Stripe's name of it, written down.
+// value returns a field's value as text, by Stripe's name of the field.
 func value(m proto.Message, name string) string {
 	r := m.ProtoReflect()
 	f := r.Descriptor().Fields().ByTextName(name)

@@ -21,13 +21,13 @@ func TestPrices_RefuseAmountsInTwoForms(t *testing.T) {
 		},
 	} {
 		h.post("/v1/prices", append([]string{"product", "lamp", "currency", "usd"}, mixed...)...).
-			refused(http.StatusBadRequest, "parameters_exclusive", param,
+			requireRefused(http.StatusBadRequest, "parameters_exclusive", param,
 				"You may only specify one of these parameters")
 	}
-	id := h.made("/v1/prices", "product", "lamp", "currency", "usd", base+"_decimal", "1500.0",
+	id := h.create("/v1/prices", "product", "lamp", "currency", "usd", base+"_decimal", "1500.0",
 		"currency_options[eur][unit_amount_decimal]", "1300.5000")
 	h.post("/v1/prices/"+id, option, "8", "currency_options[gbp][unit_amount_decimal]", "7.5").
-		refused(http.StatusBadRequest, "parameters_exclusive", "currency_options[gbp][unit_amount_decimal]",
+		requireRefused(http.StatusBadRequest, "parameters_exclusive", "currency_options[gbp][unit_amount_decimal]",
 			"You may only specify one of these parameters")
-	h.made("/v1/prices", "product", "lamp", "currency", "usd", base, "1500", option, "1300")
+	h.create("/v1/prices", "product", "lamp", "currency", "usd", base, "1500", option, "1300")
 }

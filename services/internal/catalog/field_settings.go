@@ -1,0 +1,195 @@
+package catalog
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+)
+
+// field defines how one of Stripe's fields is written: as the settings that would give an object its value. Two values
+// are equal when they are written alike. A field without a value is written as Stripe clears it, or as nothing where
+// Stripe cannot clear it.
+type field[T any] struct {
+	name  string
+	write func(T) []setting
+}
+
+func textSettings(name, value string) []setting { return []setting{newSetting(value, name)} }
+
+// productFields are the fields of a product that Driftless writes. Diff itself handles metadata, which Stripe merges by
+// key, and default_price, which refers to another object.
+var productFields = []field[*catalogv1.Product]{
+	{"active", func(p *catalogv1.Product) []setting {
+		return textSettings("active", strconv.FormatBool(p.GetActive()))
+	}},
+	{"description", func(p *catalogv1.Product) []setting { return textSettings("description", p.GetDescription()) }},
+	{"images", func(p *catalogv1.Product) []setting { return listSettings("images", p.GetImages(), "") }},
+	{"marketing_features", func(p *catalogv1.Product) []setting {
+		names := make([]string, len(p.GetMarketingFeatures()))
+		for i, f := range p.GetMarketingFeatures() {
+			names[i] = f.GetName()
+		}
+		return listSettings("marketing_features", names, "name")
+	}},
+	{"name", func(p *catalogv1.Product) []setting { return textSettings("name", p.GetName()) }},
+	{"package_dimensions", func(p *catalogv1.Product) []setting {
+		if p.GetPackageDimensions() == nil {
+			return textSettings("package_dimensions", "")
+		}
+		return structureSettings("package_dimensions", p.GetPackageDimensions())
+	}},
+	{"shippable", func(p *catalogv1.Product) []setting {
+		if p.Shippable == nil {
+			return nil
+		}
+		return textSettings("shippable", strconv.FormatBool(p.GetShippable()))
+	}},
+	{
+		"statement_descriptor",
+		func(p *catalogv1.Product) []setting {
+			return textSettings("statement_descriptor", p.GetStatementDescriptor())
+		},
+	},
+	{"tax_code", func(p *catalogv1.Product) []setting { return textSettings("tax_code", p.GetTaxCode()) }},
+	{"unit_label", func(p *catalogv1.Product) []setting { return textSettings("unit_label", p.GetUnitLabel()) }},
+	{"url", func(p *catalogv1.Product) []setting { return textSettings("url", p.GetUrl()) }},
+}
+
+// priceIdentity are the fields of a price that Stripe never changes. Another value means another Stripe price.
+var priceIdentity = []field[*catalogv1.Price]{
+	{
+		"billing_scheme",
+		func(p *catalogv1.Price) []setting { return textSettings("billing_scheme", p.GetBillingScheme()) },
+	},
+	{"currency", func(p *catalogv1.Price) []setting { return textSettings("currency", p.GetCurrency()) }},
+	{
+		"custom_unit_amount",
+		func(p *catalogv1.Price) []setting {
+			return customAmountSettings(p.GetCustomUnitAmount(), "custom_unit_amount")
+		},
+	},
+	{"recurring", func(p *catalogv1.Price) []setting {
+		if p.GetRecurring() == nil {
+			return nil
+		}
+		return structureSettings("recurring", p.GetRecurring())
+	}},
+	{"tiers", func(p *catalogv1.Price) []setting { return tierSettings(p.GetTiers(), "tiers") }},
+	{"tiers_mode", func(p *catalogv1.Price) []setting { return appendNonEmpty(nil, p.GetTiersMode(), "tiers_mode") }},
+	{"transform_quantity", func(p *catalogv1.Price) []setting {
+		if p.GetTransformQuantity() == nil {
+			return nil
+		}
+		return structureSettings("transform_quantity", p.GetTransformQuantity())
+	}},
+	{"unit_amount", func(p *catalogv1.Price) []setting {
+		return amountSettings(nil, "unit_amount", p.GetUnitAmount(), p.GetUnitAmountDecimal())
+	}},
+}
+
+// newPriceSettings writes the rest of a new price: everything except its identity, lookup key and nickname.
+func newPriceSettings(p *catalogv1.Price) []setting {
+	out := currencyOptionsSettings(p.GetCurrencyOptions())
+	if p.GetTaxBehavior() != "unspecified" {
+		out = append(out, newSetting(p.GetTaxBehavior(), "tax_behavior"))
+	}
+	for k, v := range priceMetadata(p) {
+		out = append(out, newSetting(v, "metadata", k))
+	}
+	return out
+}
+
+// fitsDefaultPriceData reports whether default_price_data can carry all of a price except its lookup key and nickname.
+// Stripe creates a product together with its default price from default_price_data.
+func fitsDefaultPriceData(p *catalogv1.Price) bool {
+	r := p.GetRecurring()
+	return p.GetBillingScheme() == "per_unit" && len(p.GetTiers()) == 0 && p.GetTiersMode() == "" &&
+		p.GetTransformQuantity() == nil &&
+		(r == nil ||
+			r.GetUsageType() == "licensed" && r.GetMeter() == "" && r.GetAggregateUsage() == "" &&
+				r.GetTrialPeriodDays() == 0)
+}
+
+// defaultPriceDataSettings writes a price that fits it as the default_price_data of a product.
+func defaultPriceDataSettings(p *catalogv1.Price) []setting {
+	var out []setting
+	for _, f := range priceIdentity {
+		out = append(out, f.write(p)...)
+	}
+	out = slices.DeleteFunc(out, func(s setting) bool {
+		return s.hasPath("billing_scheme") || s.hasPath("recurring", "usage_type")
+	})
+	out = unifyAmounts(append(out, newPriceSettings(p)...), p)
+	for i := range out {
+		out[i] = out[i].nestedIn("default_price_data")
+	}
+	return out
+}
+
+// currencyOptionSettings writes one currency option of a price.
+func currencyOptionSettings(currency string, o *catalogv1.CurrencyOption) []setting {
+	at := func(name string) []string { return []string{"currency_options", currency, name} }
+	out := amountSettings([]string{"currency_options", currency}, "unit_amount", o.GetUnitAmount(),
+		o.GetUnitAmountDecimal())
+	if b := o.GetTaxBehavior(); b != "unspecified" {
+		out = appendNonEmpty(out, b, at("tax_behavior")...)
+	}
+	out = append(out, tierSettings(o.GetTiers(), at("tiers")...)...)
+	return append(out, customAmountSettings(o.GetCustomUnitAmount(), at("custom_unit_amount")...)...)
+}
+
+func currencyOptionsSettings(options map[string]*catalogv1.CurrencyOption) []setting {
+	var out []setting
+	for _, currency := range slices.Sorted(maps.Keys(options)) {
+		out = append(out, currencyOptionSettings(currency, options[currency])...)
+	}
+	return out
+}
+
+// listSettings writes a list of texts, or of structures that have one part with the given name.
+func listSettings(name string, values []string, part string) []setting {
+	if len(values) == 0 {
+		return textSettings(name, "")
+	}
+	out := make([]setting, len(values))
+	for i, v := range values {
+		out[i] = newSetting(v, name, strconv.Itoa(i), part)
+	}
+	return out
+}
+
+// appendNonEmpty adds a setting unless its value is empty.
+func appendNonEmpty(out []setting, value string, path ...string) []setting {
+	if value == "" {
+		return out
+	}
+	return append(out, newSetting(value, path...))
+}
+
+func tierSettings(tiers []*catalogv1.PriceTier, path ...string) []setting {
+	var out []setting
+	for i, t := range tiers {
+		at := slices.Concat(path, []string{strconv.Itoa(i)})
+		upTo := t.GetUpTo()
+		if upTo == "" {
+			upTo = "inf"
+		}
+		out = append(out, amountSettings(at, "flat_amount", t.GetFlatAmount(), t.GetFlatAmountDecimal())...)
+		out = append(out, amountSettings(at, "unit_amount", t.GetUnitAmount(), t.GetUnitAmountDecimal())...)
+		out = append(out, newSetting(upTo, append(at, "up_to")...))
+	}
+	return out
+}
+
+func customAmountSettings(c *catalogv1.CustomUnitAmount, path ...string) []setting {
+	if c == nil {
+		return nil
+	}
+	at := func(name string) []string { return slices.Concat(path, []string{name}) }
+	out := []setting{newSetting("true", at("enabled")...)}
+	out = appendNonEmpty(out, c.GetMaximum(), at("maximum")...)
+	out = appendNonEmpty(out, c.GetMinimum(), at("minimum")...)
+	return appendNonEmpty(out, c.GetPreset(), at("preset")...)
+}
