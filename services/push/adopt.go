@@ -18,14 +18,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// unadoptableError is an order to adopt that cannot be carried out.
+// unadoptableError is why a command to adopt cannot be carried out.
 type unadoptableError struct{ err error }
 
 func (e *unadoptableError) Error() string { return e.err.Error() }
 func (e *unadoptableError) Unwrap() error { return e.err }
 
-// adopt handles an order to let a product of the catalog stand for one that Stripe holds already, and brings it to its
-// newest desired state. An order that comes again finds done what has been done.
+// adopt handles a command to adopt: it links a product of the catalog to one that Stripe already holds, then syncs it
+// with its latest desired state. A redelivered command does nothing twice.
 func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	adopt := msg.Body.GetAdopt()
 	change, err := p.mesh.Desired().Latest(ctx, p.account, adopt.GetProductId())
@@ -34,7 +34,7 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 	}
 	switch unadoptable := new(unadoptableError); {
 	case change.GetProduct() == nil:
-		err = &unadoptableError{fmt.Errorf("the catalog holds no product %s", adopt.GetProductId())}
+		err = &unadoptableError{fmt.Errorf("the catalog has no product %s", adopt.GetProductId())}
 	default:
 		if err = p.link(ctx, change, adopt); err != nil && !errors.As(err, &unadoptable) {
 			err = fmt.Errorf("adopt %s as product %s: %w", adopt.GetStripeId(), adopt.GetProductId(), err)
@@ -54,7 +54,7 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 		if err := p.tellAdoption(ctx, msg.Body, change, refused); err != nil {
 			return mesh.Retry(err)
 		}
-		p.logger.WarnContext(ctx, "cannot adopt", "product", adopt.GetProductId(), "stripe", adopt.GetStripeId(),
+		p.logger.WarnContext(ctx, "adoption refused", "product", adopt.GetProductId(), "stripe", adopt.GetStripeId(),
 			"error", refused)
 		return mesh.Ack()
 	case errors.Is(err, errBusy), errors.Is(err, mesh.ErrConflict):
@@ -66,8 +66,9 @@ func (p *pusher) adopt(ctx context.Context, msg mesh.Message[*meshv1.Command]) m
 	}
 }
 
-// link records what stands for the product: first the link, so that pull brings what it learns to the product, then
-// what Stripe holds, as read after that; at last what was known under Stripe's id goes.
+// link records the adoption in three steps. It stores the link first, so that pull assigns what it learns to the
+// product. Then it stores what Stripe holds, read after the link. Last, it deletes the observed state under Stripe's
+// id.
 func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adopt *meshv1.Adopt) error {
 	product, stripeID := adopt.GetProductId(), adopt.GetStripeId()
 	unlock, ok := p.lock(product)
@@ -117,7 +118,7 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 		for _, event := range events {
 			catalog.RememberEvent(o, event)
 		}
-		// Of calls on either of them, none may be answered from Stripe's memory.
+		// A new generation, so that Stripe replays no earlier call on either id.
 		o.Stale, o.Claim, o.Generation = false, nil, generation+1
 		return nil
 	}); err != nil {
@@ -129,20 +130,21 @@ func (p *pusher) link(ctx context.Context, change *catalogv1.ProductChange, adop
 	return p.mesh.Observed().Forget(ctx, p.account, stripeID)
 }
 
-// orphan is what is known under Stripe's id, which must not be the id of a product that the catalog has or had.
+// orphan returns the observed state under Stripe's id. It refuses an id that a product of the catalog has or had.
 func (p *pusher) orphan(ctx context.Context, stripeID string) (*catalogv1.Observed, error) {
 	namesake, err := p.mesh.Desired().Latest(ctx, p.account, stripeID)
 	if err != nil {
 		return nil, err
 	}
 	if namesake != nil {
-		return nil, &unadoptableError{fmt.Errorf("the catalog has, or had, a product of the id %s itself", stripeID)}
+		return nil, &unadoptableError{fmt.Errorf("the catalog has, or had, a product with the id %s", stripeID)}
 	}
 	orphan, _, err := p.mesh.Observed().Get(ctx, p.account, stripeID)
 	return orphan, err
 }
 
-// uncreated makes sure that Stripe has no product of the catalog's id, made by a call of which the answer never came.
+// uncreated makes sure that Stripe has no product with the catalog's id. A call whose answer was lost may have created
+// one.
 func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed, now time.Time) error {
 	if observed.GetStripeId() != "" {
 		return nil
@@ -161,13 +163,13 @@ func (p *pusher) uncreated(ctx context.Context, observed *catalogv1.Observed, no
 		return stripeapi.Classify(err)
 	}
 	if seen.Product != nil {
-		return &unadoptableError{fmt.Errorf("Stripe holds a product under the catalog's id %s already",
+		return &unadoptableError{fmt.Errorf("Stripe already holds a product with the catalog's id %s",
 			observed.GetProductId())}
 	}
 	return nil
 }
 
-// unlink takes the link of an order back that could not be carried out, unless it had been before.
+// unlink deletes the link of a refused command, unless the product was adopted under it before.
 func (p *pusher) unlink(ctx context.Context, adopt *meshv1.Adopt) error {
 	observed, _, err := p.mesh.Observed().Get(ctx, p.account, adopt.GetProductId())
 	if err != nil || catalog.StripeID(observed) == adopt.GetStripeId() {
@@ -176,7 +178,7 @@ func (p *pusher) unlink(ctx context.Context, adopt *meshv1.Adopt) error {
 	return p.mesh.Links().Delete(ctx, p.account, adopt.GetStripeId(), adopt.GetProductId())
 }
 
-// tellAdoption publishes what became of the order.
+// tellAdoption publishes the result of the command.
 func (p *pusher) tellAdoption(ctx context.Context, command *meshv1.Command, change *catalogv1.ProductChange,
 	refused *unadoptableError,
 ) error {

@@ -208,7 +208,7 @@ func TestAnAdoptionSurvivesLostAnswersAndIsDoneOnce(t *testing.T) {
 			r.push()
 			r.adopt("early", &meshv1.Adopt{ProductId: "mug", StripeId: stripeID})
 			require.Contains(t, r.outcome(meshv1.OutcomeKind_OUTCOME_KIND_ADOPTION_REFUSED, "mug").GetDetail(),
-				"the catalog holds no product mug")
+				"the catalog has no product mug")
 			linked, err := r.mesh.Links().Product(t.Context(), "default", stripeID)
 			require.NoError(t, err)
 			require.Empty(t, linked)
@@ -271,7 +271,7 @@ func TestWhatCannotBeAdoptedIsLeftAsItIs(t *testing.T) {
 		StripeId:  first,
 	})
 	refused("Stripe holds no product prod_nowhere", &meshv1.Adopt{ProductId: "cup", StripeId: "prod_nowhere"})
-	refused("the catalog has, or had, a product of the id mug itself", &meshv1.Adopt{ProductId: "cup", StripeId: "mug"})
+	refused("the catalog has, or had, a product with the id mug", &meshv1.Adopt{ProductId: "cup", StripeId: "mug"})
 	refused("differs from cup-one in what Stripe never changes (unit_amount)", &meshv1.Adopt{
 		ProductId: "cup",
 		StripeId:  first,

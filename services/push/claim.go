@@ -18,14 +18,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// keyLife is how long a key is trusted to be remembered: Stripe may forget keys after 24 hours.
+// keyLife is how long an idempotency key is relied on. Stripe may forget keys after 24 hours.
 const keyLife = 23 * time.Hour
 
-// errOutdated: the desired state that was read is older than the one that was applied last.
-var errOutdated = errors.New("a newer state of the product has been applied than CATALOG shows")
+// errOutdated means that the desired state that was read is older than the one applied last.
+var errOutdated = errors.New("a later state of the product was applied than the one read from CATALOG")
 
-// errLostClaim: the pass took so long that another process has taken the product over.
-var errLostClaim = errors.New("the claim on the product ran out and was taken over")
+// errLostClaim means that the pass took too long and another process has claimed the product.
+var errLostClaim = errors.New("the claim on the product expired and another process took over")
 
 // plan is a claimed product with the calls to make.
 type plan struct {
@@ -33,23 +33,23 @@ type plan struct {
 	steps  []plannedStep
 	// base is the observed state that the steps start from.
 	base *catalogv1.Observed
-	// claimed is the state stored with the claim, and revision its own.
+	// claimed is the state stored with the claim. revision is its revision in OBSERVED.
 	claimed  *catalogv1.Observed
 	revision uint64
 	hold     hold
-	// looked: Stripe was read before the steps were planned.
+	// looked reports whether the product was read from Stripe before the steps were planned.
 	looked bool
 }
 
 type plannedStep struct {
 	catalog.Step
 	key string
-	// generation that the key was made with.
+	// generation is the one that the key was made with.
 	generation uint64
 }
 
-// claim takes the product for this process and plans the calls, in one write: the claim, and the intent of every
-// call with its key and trace. A nil plan without error means that there is nothing to do.
+// claim claims the product for this process and plans the calls. One write stores the claim and the intent of every
+// call, with its key and trace. A nil plan without error means that there is nothing to do.
 func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 	ctx, span := startSpan(ctx, "claim product")
 	defer func() {
@@ -71,7 +71,7 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 			return nil, errBusy
 		}
 		if observed.GetVersion() > o.change.GetVersion() {
-			// Another process has applied a newer state since this one was read.
+			// Another process has applied a later state since this one was read.
 			if o.always {
 				return nil, errOutdated
 			}
@@ -95,7 +95,7 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 		}
 		return pl, err
 	}
-	return nil, fmt.Errorf("five attempts to claim it were overtaken: %w", errBusy)
+	return nil, fmt.Errorf("lost the claim to other writers five times: %w", errBusy)
 }
 
 func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64,
@@ -126,7 +126,7 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	pl.hold.extended(now)
 	pl.hold.dated(now)
 	stored := proto.CloneOf(observed)
-	// Before the calls: a key of metadata that was written and not recorded could never be removed.
+	// Recorded before the calls: a metadata key that was written but not recorded could never be removed.
 	catalog.ManageMetadata(stored, o.change)
 	catalog.RecordFound(stored, o.change)
 	if len(steps) == 0 {
@@ -171,14 +171,14 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	return nil, nil
 }
 
-// steps are the calls that the policy has made, without what Stripe refused in this pass.
+// steps returns the calls that desired state and policy ask for, without the parts that Stripe refused in this pass.
 func (p *pusher) steps(o order, observed *catalogv1.Observed) []catalog.Step {
 	steps := catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)
 	return o.keys.filter(o.skips.filter(steps, observed), observed)
 }
 
-// keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key it was called with;
-// any other gets one of the product's present generation.
+// keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key of its first call. Any
+// other step gets a key of the product's current generation.
 func (p *pusher) keyed(steps []catalog.Step, observed *catalogv1.Observed) []plannedStep {
 	out := make([]plannedStep, len(steps))
 	for i, s := range steps {
@@ -193,8 +193,8 @@ func (p *pusher) keyed(steps []catalog.Step, observed *catalogv1.Observed) []pla
 	return out
 }
 
-// uncertain says whether a call of unknown outcome would not simply be made again: its effect is anybody's guess
-// until Stripe is asked.
+// uncertain reports whether Stripe must be read because of a call of unknown outcome. That is so if the plan does not
+// repeat the call, or if its key may be forgotten.
 func uncertain(steps []plannedStep, observed *catalogv1.Observed, now time.Time) bool {
 	return slices.ContainsFunc(observed.GetIntents(), func(intent *catalogv1.Intent) bool {
 		if intent.GetSettled() {
@@ -205,7 +205,7 @@ func uncertain(steps []plannedStep, observed *catalogv1.Observed, now time.Time)
 	})
 }
 
-// unknown is the call of a key whose outcome was unknown before the plan, nil if there is none.
+// unknown returns the intent of a key if its outcome was unknown before the plan, else nil.
 func unknown(before *catalogv1.Observed, key string) *catalogv1.Intent {
 	if intent := catalog.FindIntent(before, key); intent != nil && !intent.GetSettled() {
 		return intent
@@ -213,7 +213,7 @@ func unknown(before *catalogv1.Observed, key string) *catalogv1.Intent {
 	return nil
 }
 
-// firstAt is when Stripe may have seen a key first that is to be used now.
+// firstAt returns the earliest time at which Stripe may have seen a key that is used now.
 func firstAt(before *catalogv1.Observed, key string, now time.Time) *timestamppb.Timestamp {
 	if intent := unknown(before, key); intent != nil {
 		return timestamppb.New(firstCalled(intent))
@@ -221,7 +221,7 @@ func firstAt(before *catalogv1.Observed, key string, now time.Time) *timestamppb
 	return timestamppb.New(now)
 }
 
-// firstCalled is also of an intent that an older program has recorded.
+// firstCalled returns when an intent's call was first made. Intents recorded by older versions have no FirstAt.
 func firstCalled(intent *catalogv1.Intent) time.Time {
 	if first := intent.GetFirstAt(); first != nil {
 		return first.AsTime()
@@ -229,19 +229,19 @@ func firstCalled(intent *catalogv1.Intent) time.Time {
 	return intent.GetAt().AsTime()
 }
 
-// look reads the product from Stripe and returns the observed state with that truth in it. Calls of unknown
-// outcome that have had their time are settled by it.
+// look reads the product from Stripe and returns the observed state with the answer applied. It marks calls of unknown
+// outcome as settled once they can no longer take effect.
 func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
 	metrics.PushRereads.Add(ctx, 1)
 	seen, prices, all, err := p.stripe.GetProductWithSomePrices(ctx, catalog.StripeID(observed),
 		catalog.OwnedIDs(observed))
 	if err == nil && !all && observed.GetProductSeen() == 0 {
-		// Nothing is known of its archived prices.
+		// Its archived prices have never been read.
 		seen, prices, err = p.stripe.GetProductWithPrices(ctx, catalog.StripeID(observed))
 		all = true
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at product %s: %w", observed.GetProductId(), stripeapi.Classify(err))
+		return nil, fmt.Errorf("reread product %s: %w", observed.GetProductId(), stripeapi.Classify(err))
 	}
 	now, err := p.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -256,7 +256,7 @@ func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catal
 	o.Stale, o.Claim = false, nil
 	o.Generation++
 	for _, intent := range o.GetIntents() {
-		// A younger call may still be under way in Stripe: made again, it must have the same key.
+		// A later call may still be running in Stripe. A repetition must have the same key.
 		if now.Sub(intent.GetAt().AsTime()) > callLife {
 			intent.Settled = true
 		}
@@ -264,11 +264,11 @@ func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catal
 	return o, nil
 }
 
-// record stores what the calls of a pass showed and releases the claim.
+// record stores the results of a pass's calls and releases the claim.
 func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appliedStep,
 	failure *failedStep,
 ) (*catalogv1.Observed, error) {
-	// The calls were made: they are recorded even if the service is being stopped.
+	// The calls were made, so their results are recorded even while the service stops.
 	ctx = context.WithoutCancel(ctx)
 	lost := false
 	stored, err := p.mesh.Observed().UpdateFrom(ctx, pl.claimed, pl.revision, func(o *catalogv1.Observed) error {
@@ -276,19 +276,19 @@ func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appl
 			if len(applied) == 0 && (failure == nil || failure.notSent) {
 				return mesh.ErrNoChange
 			}
-			// Whoever has taken over did not see these calls.
+			// The process that took over has not seen these calls.
 			o.Stale = true
 			return nil
 		}
 		o.Claim = nil
 		if !sameSightings(o, pl.base) {
-			// Somebody changed the product in Stripe meanwhile; which came last, nobody can tell.
+			// Another party changed the product in Stripe meanwhile. The order of the two changes is unknown.
 			o.Stale = true
 		}
 		for _, a := range applied {
 			o.Generation++
-			// An answer from Stripe's memory tells what was, not what is; one that does not show the price that was
-			// made with the product tells too little.
+			// A replayed answer has the past state, not the current one. An answer without the price that was created
+			// with the product is incomplete.
 			o.Stale = o.GetStale() || a.Replayed || a.PriceID != "" && a.Price == nil
 			settleIntent(o, a.key, !o.GetStale())
 			if !o.GetStale() {
@@ -297,7 +297,7 @@ func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appl
 			manage(o, a)
 		}
 		if !ord.again && !o.GetStale() && len(repeated(p.steps(ord, o), applied)) > 0 {
-			// Stripe does not take what it accepts, or somebody was quick: the next round tells.
+			// Stripe ignored an accepted value, or another party changed it. The next round rereads the product.
 			o.Stale = true
 		}
 		switch {
@@ -316,8 +316,8 @@ func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appl
 
 func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
 	for i, s := range pl.steps[f.index:] {
-		// What was not sent needs no memory; what may have been executed does, by this attempt or by an earlier one
-		// with the same key.
+		// A call that was not sent needs no intent. A call that may have been executed keeps its intent, also if an
+		// earlier attempt with the same key made it.
 		if (i > 0 || f.notSent || f.NotExecuted) && unknown(pl.base, s.key) == nil {
 			dropIntent(o, s.key)
 		}
@@ -345,7 +345,7 @@ func observe(o *catalogv1.Observed, a appliedStep) {
 	}
 }
 
-// takeLookupKey notes that a lookup key moved away from the product's other prices.
+// takeLookupKey clears a lookup key that moved to the step's price from the product's other prices.
 func takeLookupKey(o *catalogv1.Observed, a appliedStep) {
 	key, ok := a.Step.Param("lookup_key")
 	if !ok || key == "" {
@@ -358,7 +358,7 @@ func takeLookupKey(o *catalogv1.Observed, a appliedStep) {
 	}
 }
 
-// manage records which metadata keys of the step's object are Driftless's now.
+// manage records the metadata keys that Driftless now manages on the step's object.
 func manage(o *catalogv1.Observed, a appliedStep) {
 	switch a.Step.Kind {
 	case catalog.CreateProduct, catalog.UpdateProduct:
@@ -379,8 +379,8 @@ func managePrice(o *catalogv1.Observed, stripeID string, keys []string) {
 	}
 }
 
-// sameSightings reports whether what is known of Stripe's objects is the same in both states. Prices of others concern
-// no step: a shop that makes one for each sale is not to be read again and again.
+// sameSightings reports whether both states have the same product and prices. It leaves out prices of others because no
+// step depends on them. A shop that makes a price for each sale would be reread again and again.
 func sameSightings(a, b *catalogv1.Observed) bool {
 	owned := func(o *catalogv1.Observed) []*catalogv1.ObservedPrice {
 		return slices.DeleteFunc(slices.Clone(o.GetPrices()), func(p *catalogv1.ObservedPrice) bool {

@@ -12,16 +12,16 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// errCreationHeld is what is not created while the account is being adopted.
+// errCreationHeld means that the product is not created while the account is being adopted.
 var errCreationHeld = errors.New(
-	"not created while push_create is off: adopt what Stripe holds already, then switch it on")
+	"not created because push_create is off: adopt the products that Stripe already holds, then switch it on")
 
-// creationDelay is how long a product that is not to be created waits to be tried again, unless an order comes first.
+// creationDelay is how long a product that may not be created waits for its next retry, unless a command comes first.
 const creationDelay = time.Hour
 
-// unhindered says why a product that Driftless has not written yet must not be written: Stripe's product of this id
-// stands for another of the catalog's, or what would be created may be there under another id while the account is
-// being adopted.
+// unhindered refuses writes to a product that Driftless has not written yet, in two cases. Stripe's product with this
+// id is linked to another product of the catalog. Or a step creates something that may exist under another id, while
+// the account is being adopted.
 func (p *pusher) unhindered(ctx context.Context, o order, steps []plannedStep, observed *catalogv1.Observed) error {
 	if o.adopted || catalog.Managed(observed) || len(steps) == 0 {
 		return nil
@@ -35,7 +35,8 @@ func (p *pusher) unhindered(ctx context.Context, o order, steps []plannedStep, o
 		return err
 	case linked != "" && linked != product:
 		return &refusedError{letter: p.letter(o.change, topology.ReasonLinked,
-			fmt.Sprintf("Stripe's product %s stands for product %s of the catalog: give the one of this id another",
+			fmt.Sprintf(
+				"Stripe's product %s is linked to product %s of the catalog: give the catalog's product with this id another id",
 				product, linked))}
 	case creates && p.holdCreations:
 		return fmt.Errorf("product %s: %w", product, errCreationHeld)
@@ -44,12 +45,12 @@ func (p *pusher) unhindered(ctx context.Context, o order, steps []plannedStep, o
 	}
 }
 
-// tellCreations says whether creations are held, for operators.
+// tellCreations records for operators whether creation is on hold.
 func (p *pusher) tellCreations(ctx context.Context) error {
 	why := ""
 	if p.holdCreations {
 		why = errCreationHeld.Error()
-		p.logger.WarnContext(ctx, "what Stripe does not hold is not created", "account", p.account, "why", why)
+		p.logger.WarnContext(ctx, "creation of products and prices is on hold", "account", p.account, "why", why)
 	}
 	return p.mesh.CreationsHeld(p.account).PutString(ctx, why)
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-// failuresLast is how long failures are remembered after the last one. A product that failed here may have succeeded in
-// another process; with the longest delay of a retry, another failure would have come by then.
+// failuresLast is how long failures are remembered after the last one. The product may have succeeded in another
+// process since. A failing product fails again within this time, because it exceeds the longest retry delay.
 const failuresLast = 2 * mesh.MaxRetryDelay
 
-// failures counts the passes of each product that failed in this process since one succeeded. Safe for concurrent use.
+// failures counts each product's failed passes in this process since its last success. It is safe for concurrent use.
 type failures struct {
 	mu    sync.Mutex
 	of    map[string]failed
@@ -26,7 +26,7 @@ type failed struct {
 
 func newFailures() *failures { return &failures{of: map[string]failed{}} }
 
-// add counts a failure, and returns how many there are now.
+// add counts a failure and returns the new count.
 func (f *failures) add(product string, now time.Time) uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -36,14 +36,14 @@ func (f *failures) add(product string, now time.Time) uint64 {
 	return n
 }
 
-// atLeast takes over the count of another process, or of this one before it was started again.
+// atLeast raises the count to that of another process, or of this one before a restart.
 func (f *failures) atLeast(product string, n uint64, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.of[product] = failed{max(f.of[product].n, n), now}
 }
 
-// clear forgets the failures of a product, and says whether there were any.
+// clear resets a product's count and reports whether it was above zero.
 func (f *failures) clear(product string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -52,7 +52,7 @@ func (f *failures) clear(product string) bool {
 	return had
 }
 
-// sweep forgets what is too long ago. The caller holds the lock.
+// sweep deletes counts that are too old. The caller holds the lock.
 func (f *failures) sweep(now time.Time) {
 	if now.Sub(f.swept) < failuresLast/30 {
 		return

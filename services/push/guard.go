@@ -18,34 +18,35 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// GuardConfig says how many products may be archived in an hour before an operator is asked.
+// GuardConfig limits how many products may be archived within an hour without an operator's approval.
 type GuardConfig struct {
-	// Share of the products that are active in Stripe, between 0 and 1; 0 switches the guard off.
+	// Share is the part of the products active in Stripe that may be archived, between 0 and 1. 0 switches the guard
+	// off.
 	Share float64
-	// Minimum is how many may be archived in any case.
+	// Minimum is how many products may be archived whatever the share.
 	Minimum uint64
 }
 
 const (
-	// guardWindow is what is counted in.
+	// guardWindow is the time in which archived products are counted.
 	guardWindow = time.Hour
-	// keptRecent and keptHeld bound the record.
+	// keptRecent and keptHeld bound the size of the record.
 	keptRecent = 1000
 	keptHeld   = 1000
-	// guardDelay is how long a product that is held waits to be tried again, unless an approval comes first.
+	// guardDelay is how long a held product waits for its next retry, unless an approval comes first.
 	guardDelay = 10 * time.Minute
 )
 
-// heldError is a product that is not archived until an operator approves it.
+// heldError means that a product is not archived until an operator approves it.
 type heldError struct{ archived, products uint64 }
 
 func (e *heldError) Error() string {
 	return fmt.Sprintf(
-		"%d of %d products were archived within an hour, and more are to be: held until `driftless approve`, or until the catalog wants the product again",
+		"%d of %d products were archived within an hour: the product is held until `driftless approve`, or until the catalog wants it again",
 		e.archived, e.products)
 }
 
-// heldBack has a product that is held tried again later, unless an approval comes first.
+// heldBack schedules a retry for a held product and acknowledges its message. A command may come first.
 func (p *pusher) heldBack(ctx context.Context, o order, held error, delay time.Duration) mesh.Verdict {
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(),
@@ -58,10 +59,10 @@ func (p *pusher) heldBack(ctx context.Context, o order, held error, delay time.D
 	return mesh.Ack()
 }
 
-// countEvery is how often the active products are counted while the guard needs to know: all states are read for it.
+// countEvery is how long a count of the active products is reused. A count reads all observed states.
 const countEvery = 10 * time.Minute
 
-// total is of how many products a share may be archived, counted once in a while.
+// total caches the number of products that the guard's share refers to.
 type total struct {
 	mu sync.Mutex
 	n  uint64
@@ -92,7 +93,7 @@ func (c *total) count(ctx context.Context, store *mesh.ObservedStore, account st
 	return n, nil
 }
 
-// archives says whether the steps archive a product that is active.
+// archives reports whether the steps archive an active product.
 func archives(steps []plannedStep, observed *catalogv1.Observed) bool {
 	return observed.GetProduct().GetActive() && slices.ContainsFunc(steps, func(s plannedStep) bool {
 		active, ok := s.Param("active")
@@ -100,8 +101,8 @@ func archives(steps []plannedStep, observed *catalogv1.Observed) bool {
 	})
 }
 
-// guard lets a product be archived, or returns a heldError if that would be more than the catalog may lose in an hour
-// without anybody having a look.
+// guard admits a product to be archived, or returns a heldError if the catalog has lost more products within an hour
+// than is allowed without approval.
 func (p *pusher) guard(ctx context.Context, product string, now time.Time) error {
 	if p.guarded.Share <= 0 {
 		return nil
@@ -115,7 +116,7 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		before := proto.CloneOf(record)
 		products := record.GetProducts()
 		if record.GetArchived() >= p.guarded.Minimum {
-			// Up to there, the share does not matter.
+			// Below the minimum the share does not matter.
 			if products, err = p.total.count(ctx, p.mesh.Observed(), p.account, record.GetArchived()); err != nil {
 				return err
 			}
@@ -132,7 +133,7 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		default:
 			if verdict != nil && len(before.GetHeld()) == 0 {
 				p.logger.ErrorContext(
-					ctx, "the catalog loses many products: they are not archived in Stripe until `driftless approve`",
+					ctx, "the guard holds products that left the catalog: they are not archived in Stripe until `driftless approve`",
 					"archived", record.GetArchived(), "of", record.GetProducts(), "allowed", record.GetAllowed())
 			}
 			return verdict
@@ -140,7 +141,7 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 	}
 }
 
-// admit counts a product that is to be archived, or holds it.
+// admit counts a product that is to be archived, or adds it to the held ones and returns a heldError.
 func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now time.Time) error {
 	if g.GetSince() == nil || now.Sub(g.GetSince().AsTime()) > guardWindow && len(g.GetHeld()) == 0 {
 		g.Since, g.Archived, g.Recent = timestamppb.New(now), 0, nil
@@ -168,7 +169,7 @@ func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now 
 	return nil
 }
 
-// released takes a product that is no longer to be archived off the list of those that are held.
+// released removes a product that is no longer to be archived from the guard's list.
 func (p *pusher) released(ctx context.Context, product string) error {
 	for {
 		record := &meshv1.Guard{}

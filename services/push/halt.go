@@ -10,11 +10,11 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// haltFor is how long nothing is delivered once Stripe has refused the key: then one message at a time asks again.
+// haltFor is how long deliveries pause after Stripe refused the key. Then one message at a time tries again.
 const haltFor = time.Minute
 
-// halt stops the deliveries to every push: with this key no call can succeed, and to try with each message would only
-// wear the queue out.
+// halt pauses the deliveries to every push. No call can succeed with this key, and each attempt would only use up
+// deliveries.
 func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
 	p.halts.Store(true)
 	telemetry.Fail(trace.SpanFromContext(ctx), cause)
@@ -25,7 +25,7 @@ func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
 		p.logger.WarnContext(ctx, "could not record that the account is halted", "error", err)
 	}
 	p.logger.ErrorContext(
-		ctx, "Stripe does not accept the key for this; nothing is pushed until it does: check STRIPE_API_KEY and its permissions",
+		ctx, "Stripe refused the API key; push is halted until it accepts the key: check STRIPE_API_KEY and its permissions",
 		"account", p.account, "again_in", haltFor, "error", cause)
 	return mesh.RetryIn(time.Second, nil)
 }
@@ -43,7 +43,7 @@ func (p *pusher) recovered(ctx context.Context) {
 	p.logger.InfoContext(ctx, "Stripe accepts the key again", "account", p.account)
 }
 
-// resume gives a push that is started after a halt its chance at once: it may have another key.
+// resume lets a push that starts during a halt try at once: it may have another key.
 func (p *pusher) resume(ctx context.Context) error {
 	reason, err := p.mesh.Halted(p.account).GetString(ctx)
 	if err != nil || reason == "" {
@@ -53,8 +53,9 @@ func (p *pusher) resume(ctx context.Context) error {
 	return p.mesh.Resume(ctx, consumers...)
 }
 
-// watchHalts learns of the halts of other processes, one of which may be gone when Stripe accepts the key again, and
-// ends those that nothing has renewed: with nothing left to write, no call would tell that the key is good.
+// watchHalts follows the halts of other processes: the one that recorded a halt may be gone when Stripe accepts the key
+// again. It also ends halts that were not renewed: with nothing left to write, no call would show that the key is
+// accepted.
 func (p *pusher) watchHalts(ctx context.Context) error {
 	ticker := time.NewTicker(haltFor / 2)
 	defer ticker.Stop()
@@ -76,7 +77,7 @@ func (p *pusher) watchHalts(ctx context.Context) error {
 			case now.Sub(since) > 3*haltFor:
 				if _, err := p.mesh.Halted(p.account).CompareAndPutString(ctx, "", at); err == nil {
 					p.halts.Store(false)
-					p.logger.InfoContext(ctx, "Stripe has refused nothing for a while", "account", p.account)
+					p.logger.InfoContext(ctx, "halt lifted: no refusals recently", "account", p.account)
 				}
 			}
 		}

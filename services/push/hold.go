@@ -13,19 +13,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// claimFor is how long a claim holds without a sign of life: how long a product waits for the successor of a push that
-// died.
+// claimFor is how long a claim is valid after its last renewal. A product waits this long for another push when its
+// push has died.
 const claimFor = 12 * time.Second
 
-// callLife is how long after it was planned a call may still take effect in Stripe: until then it is made again only
-// with its own key, whoever takes the product over.
+// callLife is how long after it was planned a call may still take effect in Stripe. Until then every process repeats it
+// only with its own key.
 const callLife = stripeapi.RequestTimeout + 15*time.Second
 
-// hold is how far a claim reaches, by the server's clock. Safe for concurrent use.
+// hold is the time for which a claim is valid, by the NATS server's clock. It is safe for concurrent use.
 type hold struct {
 	mu    sync.Mutex
 	since time.Time
-	// noted is when the intents of the calls still to be made were last dated.
+	// noted is when the intents of the calls still to be made were last stamped.
 	noted time.Time
 	lost  bool
 }
@@ -66,7 +66,7 @@ func (h *hold) isLost() bool {
 	return h.lost
 }
 
-// keep renews the claim of a plan until it is told to stop.
+// keep renews the claim of a plan every claimFor/3 until stop is called.
 func (p *pusher) keep(ctx context.Context, pl *plan) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -90,7 +90,8 @@ func (p *pusher) keep(ctx context.Context, pl *plan) (stop func()) {
 	}
 }
 
-// extend renews the claim. The calls from a step on are about to be made: whoever finds one unanswered counts from now.
+// extend renews the claim. It stamps the intents from a step on with the current time, because their calls are about to
+// be made.
 func (p *pusher) extend(ctx context.Context, pl *plan, step int) error {
 	now, err := p.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -120,8 +121,8 @@ func (p *pusher) extend(ctx context.Context, pl *plan, step int) error {
 	return err
 }
 
-// renew makes sure, when the turn of a step's call has come, that the claim holds and the step's intent is not of long
-// ago.
+// renew makes sure, just before a step's call, that the claim is valid and that the step's intent is recent. It renews
+// the claim if needed.
 func (p *pusher) renew(ctx context.Context, pl *plan, step int) error {
 	now, err := p.mesh.Clock().Now(ctx)
 	switch {

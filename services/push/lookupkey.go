@@ -12,18 +12,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// A lookup key is held by one price of the account, and Stripe moves it with transfer_lookup_key, from whoever holds
-// it. A checkout that finds its price by the key sells something else from then on. So a key is taken without asking
-// only from a price that the product is known to have; else the call is made without transfer_lookup_key first, and if
-// Stripe refuses it, the holder decides.
+// A lookup key belongs to one price of the account. With transfer_lookup_key Stripe moves it from any price that has
+// it. A checkout that finds its price by the key then sells something else. So push takes a key unasked only from a
+// price that the product is known to have. Otherwise it makes the call without transfer_lookup_key first. If Stripe
+// refuses that, the key's owner decides.
 const (
 	lookupKey         = "lookup_key"
 	transferLookupKey = "transfer_lookup_key"
 )
 
-// lookupKeys is what a pass has found out about lookup keys that other prices hold.
+// lookupKeys is what a pass knows about lookup keys that other prices have.
 type lookupKeys struct {
-	// taken are the keys that may be taken, and from whom, in words; left are those that stay where they are.
+	// taken are the keys that may be taken, each with a description of its owner. left are the keys that stay with
+	// their owner.
 	taken map[string]string
 	left  map[string]bool
 }
@@ -32,7 +33,8 @@ func newLookupKeys() *lookupKeys {
 	return &lookupKeys{taken: map[string]string{}, left: map[string]bool{}}
 }
 
-// filter takes from calls what would move a key that may be somebody else's.
+// filter removes transfer_lookup_key from calls whose key may belong to another product, and the key itself if it stays
+// with its owner.
 func (k *lookupKeys) filter(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Step {
 	if k == nil {
 		return steps
@@ -60,7 +62,7 @@ func holds(observed *catalogv1.Observed, key string) bool {
 	})
 }
 
-// keyTaken reports whether Stripe refused a call because another price holds the key.
+// keyTaken reports whether Stripe refused a call because another price has the key.
 func keyTaken(f *failedStep) bool {
 	if f.Failure == nil || f.Action != stripeapi.Refuse {
 		return false
@@ -71,7 +73,7 @@ func keyTaken(f *failedStep) bool {
 	return says && gives && key != "" && !transfers
 }
 
-// unsettled reports whether a call was refused for a key of which the pass has not found out who holds it.
+// unsettled reports whether a call was refused for a key whose owner the pass has not read yet.
 func (k *lookupKeys) unsettled(f *failedStep) bool {
 	if k == nil || !keyTaken(f) {
 		return false
@@ -81,14 +83,14 @@ func (k *lookupKeys) unsettled(f *failedStep) bool {
 	return !taken && !k.left[key]
 }
 
-// settleKey finds out who holds the key that a call was refused for. A key of another product of the catalog is taken:
-// the catalog says whose it is. Any other stays, and the refusal says so. It returns nothing to refuse if the key may
-// be taken.
+// settleKey reads which price has the key that a call was refused for. It takes a key of another product in the
+// catalog, because the catalog decides there. Any other key stays, and the refusal is returned. It returns no refusal
+// if the key may be taken.
 func (p *pusher) settleKey(ctx context.Context, o order, f *failedStep) (refused *refusedError, err error) {
 	key, _ := f.Step.Param(lookupKey)
 	holder, err := p.stripe.PriceWithLookupKey(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("product %s: look who holds lookup key %s: %w", o.change.GetProductId(), key,
+		return nil, fmt.Errorf("product %s: find the owner of lookup key %s: %w", o.change.GetProductId(), key,
 			stripeapi.Classify(err))
 	}
 	who := "another price"
@@ -105,14 +107,15 @@ func (p *pusher) settleKey(ctx context.Context, o order, f *failedStep) (refused
 	}
 	o.keys.left[key] = true
 	letter := p.letter(o.change, topology.ReasonRefused, fmt.Sprintf(
-		"price %s has no lookup key: %s is held by %s in Stripe, which is not of this catalog. Give the price another lookup_key, "+
-			"remove the key from the other price, or have it taken with take_lookup_keys: true", f.PriceID, key, who))
+		"price %s has no lookup key: in Stripe, %s belongs to %s, which is not in this catalog. Give the price another lookup_key, "+
+			"remove the key from the other price, or set take_lookup_keys: true to take it", f.PriceID, key, who))
 	letter.Field, letter.Step = fmt.Sprintf("prices[%q].lookup_key", f.PriceID), f.Step.String()
 	letter.StripeCode, letter.StripeRequestId = f.Code, f.RequestID
 	return &refusedError{letter: letter}, nil
 }
 
-// inCatalog reports whether a price in Stripe is Driftless's, of a product that this catalog has or had.
+// inCatalog reports whether a price in Stripe has Driftless's mark and belongs to a product that this catalog has or
+// had.
 func (p *pusher) inCatalog(ctx context.Context, holder *stripeapi.ListedPrice) (bool, error) {
 	if holder == nil || holder.Price.GetId() == "" {
 		return false, nil
@@ -128,7 +131,7 @@ func (p *pusher) inCatalog(ctx context.Context, holder *stripeapi.ListedPrice) (
 	return desired != nil, err
 }
 
-// inWords is a call with what it took from others, for the history of the product.
+// inWords describes a call, with the lookup key that it took from another price, for the product's history.
 func (k *lookupKeys) inWords(step catalog.Step) string {
 	words := step.String()
 	if k == nil {

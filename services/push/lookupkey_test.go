@@ -67,7 +67,7 @@ func TestPush_LeavesALookupKeyOfSomebodyElsesPrice(t *testing.T) {
 			r.want(p, 1)
 			message, field := r.dead("mug", 1)
 			require.Equal(t, `prices["mug-one"].lookup_key`, field)
-			require.Contains(t, message, "mug-one is held by price "+other.ID+" of product "+other.Product.ID)
+			require.Contains(t, message, "mug-one belongs to price "+other.ID+" of product "+other.Product.ID)
 			require.Contains(t, message, "everything else of the product was applied")
 			require.Equal(t, "mug-one", r.keyOf(other.ID))
 			amounts, _ := r.onSale()

@@ -27,39 +27,40 @@ import (
 
 const scope = "github.com/driftless-sync/driftless/services/push"
 
-// errBusy: another process, or another message in this one, is at work on the product.
+// errBusy means that another process, or another message in this process, is syncing the product.
 var errBusy = errors.New("the product is claimed")
 
-// errUnsettled: the product was written, and something else happened to it in Stripe at the same time.
+// errUnsettled means that the product was written, and something else changed it in Stripe at the same time.
 var errUnsettled = errors.New("the product changed in Stripe while it was being written")
 
-// order is what a pass has to do.
+// order describes the pass to make.
 type order struct {
 	change *catalogv1.ProductChange
-	// look at Stripe before planning.
+	// look reads the product from Stripe before planning.
 	look bool
-	// always plan, even if the version has been applied before.
+	// always makes the pass plan even if the version was applied before.
 	always bool
-	// redelivered messages may have been applied by an attempt that died before it could say so.
+	// redelivered reports whether an earlier attempt may have applied the version and died before it published the
+	// outcome.
 	redelivered bool
-	// traceparent of the pass, which Stripe's events about its calls continue.
+	// traceparent is the pass's trace. Stripe's events about its calls continue it.
 	traceparent string
-	// exceptions from the policy.
+	// exceptions are exceptions from the policy.
 	exceptions catalog.Exceptions
-	// again: it is not the pass's first round.
+	// again reports whether this is a later round of the pass.
 	again bool
-	// adopted: an operator has approved what stands for the product; what is still missing is to be created.
+	// adopted reports whether an operator has adopted the product. Its missing prices may then be created.
 	adopted bool
-	// skips are what Stripe has refused in this pass.
+	// skips are the parts that Stripe has refused in this pass.
 	skips *skips
-	// keys are the lookup keys of which the pass has found out who holds them.
+	// keys are the lookup keys whose owners the pass has read from Stripe.
 	keys *lookupKeys
 }
 
-// pusher applies desired states. Safe for concurrent use.
+// pusher applies desired states. It is safe for concurrent use.
 type pusher struct {
 	account string
-	// holder names this process in claims.
+	// holder identifies this process in claims.
 	holder string
 	mesh   *mesh.Mesh
 	stripe *stripeapi.Client
@@ -69,12 +70,12 @@ type pusher struct {
 	policy        *catalog.Policy
 	guarded       GuardConfig
 	holdCreations bool
-	// takeLookupKeys has keys taken from prices that are not of the catalog.
+	// takeLookupKeys lets push take keys from prices that are not in the catalog.
 	takeLookupKeys bool
 	total          total
 
 	failures *failures
-	// halts is true while the account is halted, as far as this process knows.
+	// halts reports whether the account is halted, as far as this process knows.
 	halts atomic.Bool
 
 	mu   sync.Mutex
@@ -88,7 +89,7 @@ func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *s
 	}
 }
 
-// lock keeps two messages of this process off one product without asking the bucket.
+// lock stops two messages of this process from syncing one product at once. It needs no call to the bucket.
 func (p *pusher) lock(product string) (unlock func(), ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,7 +104,7 @@ func (p *pusher) lock(product string) (unlock func(), ok bool) {
 	}, true
 }
 
-// pass brings one product to a desired state: claim, plan, apply, record, tell.
+// pass syncs one product with a desired state: claim, plan, apply, record, publish.
 func (p *pusher) pass(ctx context.Context, o order) (err error) {
 	product := o.change.GetProductId()
 	unlock, ok := p.lock(product)
@@ -150,15 +151,16 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 	}
 }
 
-// rounds plans and applies until nothing is left to do or somebody else has to act. What can be known at once is not
-// left to a redelivery: that the product existed already, that it changed under the pass.
+// rounds plans and applies until nothing is left to do or until another party must act. It makes at most three rounds.
+// It handles at once what it can detect at once: the product existed already, or it changed during the pass. A
+// redelivery would be slower.
 func (p *pusher) rounds(ctx context.Context, o order) (err error) {
 	for n := range 3 {
 		var again bool
 		again, err = p.round(ctx, o)
 		switch {
 		case !again && n > 0 && errors.Is(err, errBusy):
-			return fmt.Errorf("in the middle of it: %w", err)
+			return fmt.Errorf("while it was being synced: %w", err)
 		case !again:
 			return err
 		}
@@ -167,11 +169,11 @@ func (p *pusher) rounds(ctx context.Context, o order) (err error) {
 	if kept := new(keptIDError); errors.As(err, &kept) {
 		return kept.refusedError
 	}
-	return fmt.Errorf("product %s: three rounds did not settle it: %w", o.change.GetProductId(), err)
+	return fmt.Errorf("product %s: still different after three rounds: %w", o.change.GetProductId(), err)
 }
 
-// round plans once and applies that; again says that Stripe holds something else than was known, so that another
-// round, with a look, may succeed.
+// round plans once and applies the plan. It returns again if Stripe holds something else than was recorded. Another
+// round, after a reread, may then succeed.
 func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	plan, err := p.claim(ctx, o)
 	if err != nil || plan == nil {
@@ -191,7 +193,7 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	}
 	if failure != nil {
 		countFailure(ctx, failure)
-		// A refusal may be of a call that Stripe's present state never asked for: it counts only after a look.
+		// The call may rest on an outdated observed state, so a refusal counts only after a reread.
 		unlooked := failure.Action == stripeapi.Refuse && !plan.looked && !o.keys.unsettled(failure)
 		again := failure.Action == stripeapi.RereadFirst && failure.Status < 500 || unlooked
 		if kept := p.keptID(plan, failure); kept != nil {
@@ -202,10 +204,12 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	if observed.GetStale() {
 		return true, errUnsettled
 	}
-	// What else is left to do somebody has changed, unseen until now: it is the ledger's to find, and to tell of.
+	// Other remaining steps come from changes that others made and that no event has reported yet. The ledger detects
+	// those as drift.
 	if left := repeated(p.steps(o, observed), applied); len(left) > 0 {
 		return false, &refusedError{letter: p.letter(o.change, topology.ReasonNotConverging,
-			fmt.Sprintf("Stripe accepted every call and still holds something else; still to do: %s", describe(left)))}
+			fmt.Sprintf("Stripe accepted every call but still holds other values; remaining steps: %s",
+				describe(left)))}
 	}
 	if !o.complete() {
 		return false, nil
@@ -216,7 +220,7 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	return false, p.tell(ctx, o, observed.GetGeneration(), applied)
 }
 
-// repeated are those of the steps left to do that set what one of the calls has just set.
+// repeated returns the remaining steps that set what one of the calls has just set.
 func repeated(left []catalog.Step, applied []appliedStep) []catalog.Step {
 	return slices.DeleteFunc(slices.Clone(left), func(l catalog.Step) bool {
 		return !slices.ContainsFunc(applied, func(a appliedStep) bool {
@@ -242,13 +246,13 @@ type appliedStep struct {
 type failedStep struct {
 	catalog.Step
 	*stripeapi.Failure
-	// notSent: the call was not made.
+	// notSent reports whether the call was not made.
 	notSent bool
-	// index in the plan.
+	// index is the step's position in the plan.
 	index int
 }
 
-// apply makes the calls of a plan in order, up to the first that fails.
+// apply makes the calls of a plan in order and stops at the first that fails.
 func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, failed *failedStep) {
 	created := map[string]string{}
 	for i, planned := range pl.steps {
@@ -301,7 +305,7 @@ func resolved(step catalog.Step, created map[string]string) catalog.Step {
 	return step
 }
 
-// verdict turns the failure of a step into the end of the pass.
+// verdict turns the failure of a step into the error of the pass.
 func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 	if f.Action != stripeapi.Refuse {
 		return fmt.Errorf("product %s: %s: %w (%d of %d steps done; %s)", pl.change.GetProductId(), f.Step, f.Err,
@@ -316,7 +320,8 @@ func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 	return &refusedError{letter: letter, step: f}
 }
 
-// letter holds the state that was wanted, whatever message asked for it: a change, an order or a retry.
+// letter returns a dead letter for a change. It has the desired state, so that a replay works whether a change, a
+// command or a retry asked for it.
 func (p *pusher) letter(change *catalogv1.ProductChange, reason, message string) *meshv1.DeadLetter {
 	letter := &meshv1.DeadLetter{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Reason: reason,
@@ -347,7 +352,7 @@ func describe(steps []catalog.Step) string {
 	return b.String()
 }
 
-// tell publishes that a version is applied. Its id is the same on every attempt, so that the audit trail has it
+// tell publishes that a version is applied. The outcome's id is the same on every attempt, so the audit trail has it
 // once.
 func (p *pusher) tell(ctx context.Context, o order, generation uint64, applied []appliedStep) error {
 	change := o.change

@@ -13,19 +13,19 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// mostCarried is how many superseded changes a pass links to: the newest ones.
+// mostCarried is the maximum number of superseded changes that a pass links to, the latest ones.
 const mostCarried = 32
 
-// links ties the traces of changes together of which one carries the others: a burst of edits is one pass, and each of
-// its traces tells where it went. Only for traces that are sampled, and never at the cost of the work.
+// links connects the traces of coalesced changes: when one pass applies several edits, their traces and its own link to
+// each other. It works only for sampled traces, and a failure never fails the pass.
 type links struct {
 	mesh    *mesh.Mesh
 	account string
-	// mute is until when, in Unix nanoseconds, nothing is read because it could not be.
+	// mute is the Unix-nanosecond deadline until which CATALOG's history is not read after one read failed.
 	mute atomic.Int64
 }
 
-// muteFor is how long CATALOG is not read for links after it could not be.
+// muteFor is how long CATALOG is not read for links after a read failed.
 const muteFor = time.Minute
 
 func (l *links) history(ctx context.Context, product string) []mesh.Change {
@@ -35,14 +35,14 @@ func (l *links) history(ctx context.Context, product string) []mesh.Change {
 	history, err := l.mesh.Desired().History(ctx, l.account, product)
 	if err != nil {
 		l.mute.Store(time.Now().Add(muteFor).UnixNano())
-		trace.SpanFromContext(ctx).AddEvent("the changes that belong to this could not be read: " + err.Error())
+		trace.SpanFromContext(ctx).AddEvent("could not read the changes that this pass applies: " + err.Error())
 	}
 	return history
 }
 
 func sampled(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsSampled() }
 
-// carries links the pass of ctx to the changes that it made Stripe catch up with: those after a version.
+// carries links the pass of ctx to the changes that it applies besides its own: those after a version.
 func (l *links) carries(ctx context.Context, change *catalogv1.ProductChange, after uint64) {
 	if !sampled(ctx) || change.GetVersion() <= after {
 		return
@@ -63,7 +63,7 @@ func (l *links) carries(ctx context.Context, change *catalogv1.ProductChange, af
 	}
 }
 
-// superseded says of the span of ctx that the newest change of the product carries what it was about.
+// superseded links the span of ctx to the latest change of the product, which replaces its own.
 func (l *links) superseded(ctx context.Context, change *catalogv1.ProductChange) {
 	span := trace.SpanFromContext(ctx)
 	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSuperseded))
@@ -81,7 +81,7 @@ func (l *links) superseded(ctx context.Context, change *catalogv1.ProductChange)
 	}
 }
 
-// appliedBy says of the span of ctx which pass has applied a version, if the product's calls tell.
+// appliedBy links the span of ctx to the pass that applied a version, if an intent of the product records it.
 func appliedBy(ctx context.Context, observed *catalogv1.Observed, version uint64) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
@@ -106,10 +106,9 @@ func startSpan(ctx context.Context, name string) (context.Context, trace.Span) {
 	return otel.Tracer(scope).Start(ctx, name) //nolint:spancheck // endSpan ends it
 }
 
-// endSpan ends a span with the error of what it is about, nil for none. A product that another is at work on was not
-// touched: that leaves no span.
+// endSpan ends a span with an error, or nil. A span with errBusy itself is discarded: the product was not touched.
 func endSpan(span trace.Span, err error) {
-	if err == errBusy { //nolint:errorlint // itself, and not what wraps it: then something was done
+	if err == errBusy { //nolint:errorlint // a wrapped one means that something was done
 		telemetry.Discard(span)
 	} else {
 		telemetry.Fail(span, err)

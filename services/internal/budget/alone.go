@@ -10,7 +10,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-// alone is a store that is shared with nobody.
+// alone is a store in memory, for a process that shares with no other.
 type alone struct {
 	mu       sync.Mutex
 	record   *meshv1.Budget

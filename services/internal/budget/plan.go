@@ -8,31 +8,31 @@ import (
 )
 
 const (
-	// ahead is how far in advance live calls get their turn: far enough that a write to NATS per call is not needed.
-	// Bulk calls get theirs shortly before it, so that a live call that comes is not behind them.
+	// ahead is how far in advance a live call gets its turn. It is long enough that not every call needs a write to
+	// NATS. Bulk calls get theirs shorter in advance, so that a new live call does not wait behind them.
 	ahead     = 25 * time.Millisecond
 	aheadBulk = 5 * time.Millisecond
-	// paceShare of the limit is what is used: calls do not arrive at Stripe as evenly as they leave.
+	// paceShare is the part of the limit that is used, because calls do not arrive at Stripe as evenly as they leave.
 	paceShare = 0.98
-	// tolerance lets a turn be made up for that nobody could use when it came, and liveTolerance lets a live call have
-	// a turn of its endpoint before it comes. With calls that are spaced by 1/(0.98 * limit) seconds, the one that is a
-	// limit's worth later comes 1/0.98 - 1 s = 20.4 ms after a second: as long as none is earlier by more, no second
-	// has more calls than the limit.
+	// tolerance lets an unused turn be made up for. liveTolerance lets a live call have its endpoint's turn early.
+	// Calls are spaced by 1/(0.98 * limit) seconds. So the call that is a limit's worth later comes 1/0.98 - 1 s = 20.4
+	// ms after a full second. As long as no call is earlier by more than that, no second has more calls than the limit.
 	tolerance     = 10 * time.Millisecond
 	liveTolerance = 20 * time.Millisecond
-	// skew is how far the clocks of two processes may differ after they were compared with the server's.
+	// skew is how far two processes' clocks may differ after each was compared with the server's.
 	skew = 100 * time.Millisecond
-	// bulkShare of the rate is bulk's even while live calls wait.
+	// bulkShare is the part of the rate that bulk calls keep while live calls wait.
 	bulkShare = 0.1
-	// hold is how long the word that live calls wait holds without being repeated.
+	// hold is how long a note that live calls wait is valid without renewal.
 	hold = 100 * time.Millisecond
-	// Recovery of a lowered rate, in thousandths per second, and how far and how often it is lowered.
+	// recovery is how fast a lowered rate recovers, in thousandths per second. A refusal lowers the rate to lowerTo of
+	// itself, at most every lowerAtMost, and never below lowestRate thousandths.
 	recovery     = 50
 	lowerTo      = 0.7
 	lowestRate   = 50
 	lowerAtMost  = 300 * time.Millisecond
 	fullPermille = 1000
-	// keptDays of reads: Stripe counts 30.
+	// keptDays is how many days of reads are kept. Stripe counts 30.
 	keptDays = 31
 )
 
@@ -42,13 +42,13 @@ type call struct {
 	lane     Lane
 }
 
-// turn is when a call may be made.
+// turn is when a call may be made. index is the call's.
 type turn struct {
 	index int
 	at    int64
 }
 
-// rates are the paces, in nanoseconds between calls; 0 for none.
+// paces are the times between calls in nanoseconds; 0 means no limit.
 type paces struct{ all, endpoint float64 }
 
 func (l Limits) paces() paces {
@@ -61,11 +61,9 @@ func (l Limits) paces() paces {
 	return paces{pace(l.PerSecond), pace(l.PerEndpoint)}
 }
 
-// assign gives turns to the calls that may be made within ahead of now, live before bulk and else first come first
-// served, and records them in the budget. Wake is when it is worth trying again for the others; changed says whether
-// the budget is another than before.
-//
-// At most so many turns are given.
+// assign gives turns to the calls that may be made within ahead of now, and records them in the budget. Live calls go
+// before bulk ones, and earlier calls before later ones. It gives at most so many turns. wake is when to try again for
+// the other calls. changed reports whether the budget was changed.
 func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns []turn, wake int64, changed bool) {
 	prune(b, now)
 	changed = doubt(b, p, now)
@@ -109,8 +107,9 @@ func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns
 	return turns, wake, tellWaiting(b, calls, left, now) || changed
 }
 
-// choose picks the call that gets the turn at a time: the first live one whose endpoint is free, or the first such of
-// bulk if no live call wants the turn or bulk's share of turns has come. -1 if none may be made then.
+// choose returns the call that gets the turn at a time, or -1 if none may be made then. It prefers the first live call
+// whose endpoint is free. It takes the first such bulk call if no live call wants the turn, or if bulk's share of turns
+// has come.
 func choose(b *meshv1.Budget, calls []call, left []int, at int64) int {
 	live, bulk := -1, -1
 	for i, index := range left {
@@ -134,12 +133,12 @@ func choose(b *meshv1.Budget, calls []call, left []int, at int64) int {
 	return live
 }
 
-// urgent says whether a call is of those that get their turn first: live ones, and bulk ones whose share has come.
+// urgent reports whether a call gets its turn first: a live one, or a bulk one whose share has come.
 func urgent(b *meshv1.Budget, c call, at int64) bool {
 	return c.lane == Live || b.GetBulkNext() <= at
 }
 
-// free is from when a call's endpoint has a turn for it.
+// free returns the time from which a call's endpoint has a turn for it.
 func free(b *meshv1.Budget, c call, at int64) int64 {
 	from := b.GetEndpoints()[c.endpoint]
 	if urgent(b, c, at) {
@@ -148,7 +147,7 @@ func free(b *meshv1.Budget, c call, at int64) int64 {
 	return from
 }
 
-// earliest is when the first of the calls may be made.
+// earliest returns when the first of the calls may be made.
 func earliest(b *meshv1.Budget, calls []call, left []int) int64 {
 	first := int64(math.MaxInt64)
 	for _, index := range left {
@@ -164,12 +163,12 @@ func earliest(b *meshv1.Budget, calls []call, left []int) int64 {
 	return first
 }
 
-// liveWaits says whether live calls that another process holds wait for turns that a bulk call would take.
+// liveWaits reports whether live calls of another process wait for turns that a bulk call would take.
 func liveWaits(b *meshv1.Budget, endpoint string, at int64) bool {
 	return b.GetWaiting()[""] > at || b.GetWaiting()[endpoint] > at
 }
 
-// tellWaiting notes for other processes that live calls wait, and for what.
+// tellWaiting notes for other processes that live calls wait, and for which endpoint.
 func tellWaiting(b *meshv1.Budget, calls []call, left []int, now int64) (changed bool) {
 	for _, index := range left {
 		c := calls[index]
@@ -192,7 +191,7 @@ func tellWaiting(b *meshv1.Budget, calls []call, left []int, now int64) (changed
 	return changed
 }
 
-// slowed is the pace of an endpoint, or of all, as it is while it recovers from having been lowered.
+// slowed returns the pace of an endpoint, or of all, while it recovers from having been lowered.
 func slowed(b *meshv1.Budget, key string, pace float64, at int64) int64 {
 	return int64(pace * fullPermille / float64(permille(b, key, at)))
 }
@@ -218,7 +217,7 @@ func lower(b *meshv1.Budget, key string, now int64) (changed bool) {
 	return true
 }
 
-// doubt takes back what no process whose clock is right can have written: one wrong clock must not stop the others.
+// doubt corrects times that no process with a correct clock can have written. One wrong clock must not stop the others.
 func doubt(b *meshv1.Budget, p paces, now int64) (changed bool) {
 	limit := func(at *int64, most int64) {
 		if *at > most {
@@ -242,7 +241,7 @@ func doubt(b *meshv1.Budget, p paces, now int64) (changed bool) {
 	return changed
 }
 
-// prune forgets what no longer counts.
+// prune deletes what no longer counts.
 func prune(b *meshv1.Budget, now int64) {
 	for k, at := range b.GetEndpoints() {
 		if at <= now {

@@ -220,7 +220,7 @@ func (a *adoptApply) order(e adoptEntry,
 	}
 	held := found[e.Stripe].GetObserved()
 	if e.Stripe != e.Product && found[e.Stripe].GetDesired() != nil {
-		return nil, false, "the catalog has, or had, a product of the id " + e.Stripe + " itself"
+		return nil, false, "the catalog has, or had, a product with the id " + e.Stripe
 	}
 	match := adoption.Match{Product: e.Product, StripeID: e.Stripe, Why: adoption.Why(e.Why)}
 	if e.Why != "" &&

@@ -36,7 +36,7 @@ func countRequest(ctx context.Context, operation string, since time.Time, err er
 	case e.Code == stripe.ErrorCodeLockTimeout:
 		reason = "lock-timeout"
 	default:
-		// A header's text would make as many series as there are texts.
+		// Labels from a header's text would make a series for each text.
 		reason = "other"
 	}
 	metrics.StripeRateLimited.Add(ctx, 1, metrics.Operation.Of(operation), metrics.LimitReason.Of(reason))
