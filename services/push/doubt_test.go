@@ -22,7 +22,8 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-func (r *rig) order(product string) {
+// commandSync commands push to reread and sync a product.
+func (r *rig) commandSync(product string) {
 	r.t.Helper()
 	order := &meshv1.Command{
 		Id:      "o1",
@@ -47,17 +48,17 @@ func (r *rig) letter(product string) *meshv1.DeadLetter {
 	return letter
 }
 
-func TestAnOrderNeverPutsAnOlderStateOverANewer(t *testing.T) {
+func TestCommand_NeverAppliesAnOlderState(t *testing.T) {
 	r := newRig(t)
 	r.want(mug("Old", "1400"), 10)
-	// As another replica leaves it that applied version 20 after this one had read version 10.
+	// Another replica applied version 20 after this one had read version 10.
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Version = 20
 		return nil
 	})
 	require.NoError(t, err)
 	r.push()
-	r.order("mug")
+	r.commandSync("mug")
 	localtest.Holds(t, 300*time.Millisecond, func() bool {
 		_, err := r.stripe.Products.Get("mug", nil)
 		return err != nil
@@ -66,10 +67,10 @@ func TestAnOrderNeverPutsAnOlderStateOverANewer(t *testing.T) {
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
 		return err == nil && p.Name == "New"
-	}, patience, 10*time.Millisecond, "the order waits for the newest state")
+	}, patience, 10*time.Millisecond, "the command waits for the latest state")
 }
 
-func TestARefusalCountsOnlyAfterALook(t *testing.T) {
+func TestRefusal_CountsOnlyAfterAReread(t *testing.T) {
 	needsLeniency(t, "the id of a deleted product")
 	r := newRig(t)
 	r.push()
@@ -78,7 +79,7 @@ func TestARefusalCountsOnlyAfterALook(t *testing.T) {
 	p.Prices, p.DefaultPrice = nil, ""
 	r.want(p, 10)
 	r.applied("mug", 10)
-	// In the dashboard, and no event of it has arrived.
+	// Deleted in the dashboard. No event of it has arrived.
 	_, err := r.stripe.Products.Del("mug", nil)
 	require.NoError(t, err)
 	p = mug("Mug", "1400")
@@ -90,7 +91,7 @@ func TestARefusalCountsOnlyAfterALook(t *testing.T) {
 	require.Equal(t, 1, active)
 }
 
-func TestCallsMadeUnderALostClaimLeaveAProductInDoubt(t *testing.T) {
+func TestRecordResult_MarksAProductStaleAfterALostClaim(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
@@ -108,7 +109,7 @@ func TestCallsMadeUnderALostClaimLeaveAProductInDoubt(t *testing.T) {
 		faults, err := r.admin.Faults(t.Context())
 		return err == nil && faults[0].ID == slow.ID && faults[0].Hits == 1
 	}, patience, 5*time.Millisecond, "the call is under way")
-	// Another process takes over, finds the product as it should be, and is done.
+	// Another process takes over, finds the product as it should be, and completes.
 	_, err = r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		o.Claim = nil
 		for _, i := range o.GetIntents() {
@@ -124,7 +125,7 @@ func TestCallsMadeUnderALostClaimLeaveAProductInDoubt(t *testing.T) {
 	}, patience, 20*time.Millisecond, "the price of the slow call is known")
 }
 
-func TestAProductThatNoMessageHoldsIsDead(t *testing.T) {
+func TestPush_DeadLettersAProductTooLargeForAMessage(t *testing.T) {
 	r := newRig(t)
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
 		for i := 0; proto.Size(o) < 1<<20-1500; i++ {
@@ -147,7 +148,7 @@ func TestAProductThatNoMessageHoldsIsDead(t *testing.T) {
 	require.Contains(t, r.letter("mug").GetMessage(), "max_payload")
 }
 
-func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
+func TestGuard_HoldsAMassArchivalUntilApproved(t *testing.T) {
 	needsLeniency(t, "to clear default_price")
 	r := newRig(t)
 	r.run(func(ctx context.Context) error {
@@ -155,7 +156,7 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 		cfg.Guard = push.GuardConfig{Share: 0.1, Minimum: 2}
 		return push.Run(ctx, cfg)
 	})
-	// Those that are archived already are nothing that could be lost.
+	// Products that are archived already do not count.
 	for i := range 60 {
 		id := fmt.Sprintf("former%d", i)
 		_, err := r.mesh.Observed().Put(t.Context(), &catalogv1.Observed{
@@ -206,17 +207,17 @@ func TestACatalogThatLosesManyProductsIsNotFollowedUnasked(t *testing.T) {
 	_, err = r.mesh.Guard("default").CompareAndPut(t.Context(), g, revision)
 	require.NoError(t, err)
 	for _, id := range held {
-		r.order(id)
+		r.commandSync(id)
 	}
 	require.Eventually(t, func() bool { return active() == 0 && len(guard().GetHeld()) == 0 }, patience,
 		10*time.Millisecond)
 	require.Eventually(t, func() bool {
 		n, err := r.mesh.RetryingCount(t.Context(), topology.Push, "default")
 		return err == nil && n == 0
-	}, patience, 10*time.Millisecond, "nothing is left to come back to")
+	}, patience, 10*time.Millisecond, "no retry is left")
 }
 
-func TestAnOrderThatWaitedOnRetryIsCarriedOut(t *testing.T) {
+func TestRetry_CarriesOutACommandThatWaited(t *testing.T) {
 	r := newRig(t)
 	r.push()
 	r.want(mug("Mug", "1400"), 10)
@@ -224,7 +225,7 @@ func TestAnOrderThatWaitedOnRetryIsCarriedOut(t *testing.T) {
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
 	order := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "bulk", Look: true}
 	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, order, time.Hour))
-	// A later failure of the same product, which was no order.
+	// A later failure of the same product, without a command.
 	require.NoError(t,
 		r.mesh.RetryLater(t.Context(), topology.Push,
 			&meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "live"}, 0))
@@ -234,21 +235,21 @@ func TestAnOrderThatWaitedOnRetryIsCarriedOut(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-func TestALetterHoldsWhatWasWantedWhoeverAskedForIt(t *testing.T) {
+func TestDeadLetter_HoldsTheDesiredState(t *testing.T) {
 	r := newRig(t)
 	p := mug("Mug", "1400")
 	p.TaxCode = "no such code"
 	r.want(p, 10)
 	require.NoError(t, r.mesh.Pause(t.Context(), time.Hour, topology.PushLive))
 	r.push()
-	r.order("mug")
+	r.commandSync("mug")
 	require.Eventually(t, func() bool { return r.letter("mug") != nil }, patience, 10*time.Millisecond)
 	change := &catalogv1.ProductChange{}
 	require.NoError(t, proto.Unmarshal(r.letter("mug").GetPayload(), change))
 	require.Equal(t, "no such code", change.GetProduct().GetTaxCode())
 }
 
-func TestATurnedAwayRetryDoesNotForgetTheCallBeforeIt(t *testing.T) {
+func TestRetry_KeepsTheIntentOfACallBeforeARateLimit(t *testing.T) {
 	r := newRig(t,
 		stripesim.Fault{Kind: stripesim.FaultResponseLost, Method: http.MethodPost, Path: "/v1/prices", Count: 1},
 		stripesim.Fault{Kind: stripesim.FaultRateLimit, Method: http.MethodPost, Path: "/v1/prices", Count: 1})
@@ -264,7 +265,7 @@ func TestATurnedAwayRetryDoesNotForgetTheCallBeforeIt(t *testing.T) {
 	require.Equal(t, 1, active+archived, "one price was made")
 }
 
-func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
+func TestChange_LiveDoesNotWaitForTheBulkLane(t *testing.T) {
 	r := newRig(t)
 	bulk := func(p *catalogv1.Product, version uint64) {
 		require.NoError(t,
@@ -280,7 +281,7 @@ func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
 		p.Id, p.Prices, p.DefaultPrice = id, nil, ""
 		return p
 	}
-	// The bulk lane does not come on: what is before mug there never gets an answer.
+	// The bulk lane is blocked: the product before mug never gets an answer.
 	_, err := r.admin.AddFault(t.Context(), stripesim.Fault{
 		Kind:   stripesim.FaultLatency,
 		Method: http.MethodPost,
@@ -301,7 +302,7 @@ func TestALiveChangeDoesNotWaitForTheBulkLane(t *testing.T) {
 	r.applied("mug", 11)
 }
 
-func TestTheGuardLetsGoOfWhatAnOrderSettles(t *testing.T) {
+func TestGuard_ReleasesAProductThatACommandSyncs(t *testing.T) {
 	r := newRig(t)
 	r.run(func(ctx context.Context) error {
 		cfg := r.config(key)
@@ -338,7 +339,7 @@ func TestTheGuardLetsGoOfWhatAnOrderSettles(t *testing.T) {
 		p.Id = id
 		r.want(p, 30)
 		r.applied(id, 30)
-		r.order(id)
+		r.commandSync(id)
 	}
 	require.Eventually(t, func() bool { return len(held()) == 0 }, patience, 10*time.Millisecond,
 		"nothing else would take them off the list")

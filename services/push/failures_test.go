@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-func TestFailuresOfLongAgoDoNotCount(t *testing.T) {
+func TestFailures_ForgetsOldOnes(t *testing.T) {
 	f, now := newFailures(), time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	f.atLeast("mug", 8, now)
 	require.EqualValues(t, 9, f.add("mug", now.Add(failuresLast-time.Minute)))
@@ -23,7 +23,7 @@ func TestFailuresOfLongAgoDoNotCount(t *testing.T) {
 	require.False(t, f.clear("mug"))
 }
 
-func TestAKeyIsTrustedFromItsFirstUseOn(t *testing.T) {
+func TestNeedsReread_CountsAKeysAgeFromItsFirstUse(t *testing.T) {
 	const account, generation = "default", 3
 	step := catalog.Step{Kind: catalog.CreatePrice, PriceID: "mug-eur"}
 	key := step.IdempotencyKey(account, generation)

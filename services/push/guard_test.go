@@ -11,7 +11,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-func TestGuard(t *testing.T) {
+func TestAdmitArchive_LimitsArchivalsPerHour(t *testing.T) {
 	config := GuardConfig{Share: 0.1, Minimum: 5}
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	g := &meshv1.Guard{}

@@ -13,7 +13,7 @@ import (
 // lostAttempts is how often a message about a product that CATALOG has lost is delivered, within about two minutes.
 const lostAttempts = 8
 
-// lost handles a message about a product of which CATALOG has no state. If Driftless does not manage the product, the
+// lost handles a message about a product without a state in CATALOG. If Driftless does not manage the product, the
 // catalog never had it, and lost returns false. Otherwise CATALOG was purged or deleted. Then lost asks ingestion to
 // read the product again, and the message waits for that. ask identifies the message.
 func (p *pusher) lost(ctx context.Context, product, ask string, attempt uint64) (verdict mesh.Verdict, lost bool) {

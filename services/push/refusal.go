@@ -190,8 +190,8 @@ func (x skip) is(step catalog.Step) bool {
 	return x.kind == step.Kind && x.priceID == step.PriceID && x.stripePriceID == step.StripePriceID
 }
 
-// replaces reports whether a step is about the price that a refused new price would have replaced. That price stays on
-// sale.
+// replaces reports whether a step is about the price that a refused new price would have replaced. The old price stays
+// on sale.
 func (x skip) replaces(step catalog.Step) bool {
 	return x.kind == catalog.CreatePrice && step.Kind == catalog.UpdatePrice && step.PriceID == x.priceID
 }
