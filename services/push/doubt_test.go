@@ -302,6 +302,46 @@ func TestChange_LiveDoesNotWaitForTheBulkLane(t *testing.T) {
 	r.applied("mug", 11)
 }
 
+// TestGuard_CountsAProductOnceWhileItIsArchived: a product that the guard has admitted stays active in OBSERVED until
+// the call that archives it is recorded.
+func TestGuard_CountsAProductOnceWhileItIsArchived(t *testing.T) {
+	r := newRig(t)
+	const products, admitted = 10, 4
+	record := &meshv1.Guard{Since: timestamppb.Now(), Archived: admitted}
+	for i := range products {
+		id := fmt.Sprintf("cup%d", i)
+		_, err := r.mesh.Observed().Put(t.Context(), &catalogv1.Observed{
+			Account: "default", ProductId: id, Product: &catalogv1.Product{Id: id, Name: "Cup", Active: new(true)},
+		}, 0)
+		require.NoError(t, err)
+		if i < admitted {
+			record.Recent = append(record.Recent, id)
+		}
+	}
+	_, err := r.mesh.Guard("default").CompareAndPut(t.Context(), record, 0)
+	require.NoError(t, err)
+	r.run(func(ctx context.Context) error {
+		cfg := r.config(key)
+		cfg.Guard = push.GuardConfig{Share: 0.1, Minimum: 1}
+		return push.Run(ctx, cfg)
+	})
+	p := mug("Mug", "1400")
+	p.Prices, p.DefaultPrice = nil, ""
+	r.want(p, 10)
+	r.applied("mug", 10)
+	require.NoError(t, r.mesh.Publish(t.Context(), topology.CatalogSubject("default", topology.Live, "mug"),
+		&catalogv1.ProductChange{
+			Account: "default", ProductId: "mug", Version: 20, Operation: catalogv1.Operation_OPERATION_DELETE,
+		}, mesh.WithVersion(20)))
+	guard := &meshv1.Guard{}
+	require.Eventually(t, func() bool {
+		guard = &meshv1.Guard{}
+		_, err := r.mesh.Guard("default").GetAt(t.Context(), guard)
+		return err == nil && len(guard.GetHeld()) == 1
+	}, patience, 10*time.Millisecond)
+	require.Equal(t, uint64(products+1), guard.GetProducts(), "the cups and the mug")
+}
+
 func TestGuard_ReleasesAProductThatACommandSyncs(t *testing.T) {
 	r := newRig(t)
 	r.run(func(ctx context.Context) error {

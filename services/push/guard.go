@@ -69,23 +69,31 @@ type total struct {
 	at time.Time
 }
 
-// count the products that are active in Stripe, and those that the guard has let be archived since its hour began.
-func (c *total) count(ctx context.Context, store *mesh.ObservedStore, account string, archived uint64) (uint64, error) {
+// count returns the number of products that were active in Stripe when the guard's hour began. These are the products
+// that the guard has admitted since, and all others that are active. An admitted product stays active in OBSERVED until
+// its call is recorded, and it counts once.
+func (c *total) count(ctx context.Context, store *mesh.ObservedStore, account string,
+	guard *meshv1.Guard,
+) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.at.IsZero() && time.Since(c.at) < countEvery {
 		return c.n, nil
 	}
-	newest, err := store.Revision(ctx)
+	latest, err := store.Revision(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("count the active products: %w", err)
 	}
-	n := archived
-	for entry, err := range store.Range(ctx, account, 1, newest) {
+	admitted := make(map[string]bool, len(guard.GetRecent()))
+	for _, product := range guard.GetRecent() {
+		admitted[product] = true
+	}
+	n := guard.GetArchived()
+	for entry, err := range store.Range(ctx, account, 1, latest) {
 		if err != nil {
 			return 0, fmt.Errorf("count the active products: %w", err)
 		}
-		if o := entry.Observed; o.GetProduct().GetActive() && !o.GetDeleted() {
+		if o := entry.Observed; o.GetProduct().GetActive() && !o.GetDeleted() && !admitted[o.GetProductId()] {
 			n++
 		}
 	}
@@ -117,7 +125,7 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		products := record.GetProducts()
 		if record.GetArchived() >= p.guarded.Minimum {
 			// Below the minimum the share does not matter.
-			if products, err = p.total.count(ctx, p.mesh.Observed(), p.account, record.GetArchived()); err != nil {
+			if products, err = p.total.count(ctx, p.mesh.Observed(), p.account, record); err != nil {
 				return err
 			}
 		}
