@@ -17,16 +17,16 @@ import (
 )
 
 const (
-	// commands are handled at once: a scan of hours must not hold up the read of one product.
+	// commands is how many commands are handled at once. A scan of hours must not delay the read of one product.
 	commands = 8
-	// waitingScans is how many scans wait in this process for the one that runs. More come again after scanDelay.
+	// waitingScans is how many scans wait in this process for the running one. Others are redelivered after scanDelay.
 	waitingScans = 5
 	scanDelay    = 10 * time.Second
-	// gathering is how long a scan waits for orders of the same moment, so that the earliest of them is the first.
+	// gathering is how long a scan waits for commands of the same moment, so that the earliest runs first.
 	gathering = 50 * time.Millisecond
 )
 
-// command handles an order.
+// command handles a command: scan, or read a product.
 func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	switch {
 	case msg.Body.GetScan() != nil:
@@ -36,12 +36,12 @@ func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	default:
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: msg.Body.GetAccount(), ProductId: "unknown", Reason: topology.ReasonUndecodable,
-			Message: fmt.Sprintf("pull does not know the command on %s", msg.Subject),
+			Message: fmt.Sprintf("pull does not support the command on %s", msg.Subject),
 		})
 	}
 }
 
-// inTurn scans when the scans that were ordered before are over.
+// inTurn scans once the scans with earlier commands have ended.
 func (p *puller) inTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	if !p.scans.join(msg.Sequence) {
 		return mesh.RetryIn(scanDelay, nil)
@@ -61,14 +61,14 @@ func (p *puller) inTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) 
 	}
 }
 
-// scanQueue are the orders to scan that this process holds, by their sequence. The zero value is empty.
+// scanQueue has the scan commands of this process, by their sequence. The zero value is empty.
 type scanQueue struct {
 	mu      sync.Mutex
 	orders  []uint64
 	running uint64
 }
 
-// join reports whether there is room for one more order.
+// join adds a command and reports whether there was room for it.
 func (q *scanQueue) join(order uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -79,7 +79,7 @@ func (q *scanQueue) join(order uint64) bool {
 	return true
 }
 
-// first reports whether it is the order's turn, and gives it to it.
+// first reports whether it is the command's turn, and marks it as running if so.
 func (q *scanQueue) first(order uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -99,7 +99,7 @@ func (q *scanQueue) leave(order uint64) {
 	}
 }
 
-// readProduct reads a product and its active prices: it is to be imported, and events tell of its parts one by one.
+// readProduct reads a product and its active prices for an import, because events report its parts one by one.
 func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	stripeID := msg.Body.GetRead().GetProductId()
 	low, err := p.lowOnReads(ctx)
@@ -108,7 +108,7 @@ func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Comma
 		return mesh.Retry(err)
 	case low:
 		p.logger.WarnContext(
-			ctx, "the read allowance of Stripe is nearly used up; a product that is to be imported is not read",
+			ctx, "Stripe's read allowance is nearly used up; skipped the read of a product to import",
 			"product", stripeID)
 		return mesh.Ack()
 	}

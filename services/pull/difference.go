@@ -7,30 +7,30 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// difference finds out which ids one of two large sets has and the other has not, in a space that depends on how much
-// they differ and not on how large they are: an invertible Bloom lookup table (Eppstein et al., "What's the Difference?
-// Efficient Set Reconciliation without Prior Context", 2011). What Stripe lists is added, what is known is removed;
-// what both have cancels out.
+// difference is a sketch of two large sets of ids from which the ids in only one of them can be decoded. Its size
+// depends on how much the sets differ, not on how large they are. It is an invertible Bloom lookup table (Eppstein et
+// al., "What's the Difference? Efficient Set Reconciliation without Prior Context", 2011). The ids that Stripe lists
+// are added, and the observed ids are removed. Ids in both sets cancel out.
 //
-// Where the sets differ by more than it can tell, samples of ever fewer ids still tell some of them: which ids are in a
-// sample depends on the seed. Not safe for concurrent use.
+// If the sets differ by too much, smaller and smaller samples still yield some of the ids. The seed decides which ids
+// are in a sample. It is not safe for concurrent use.
 type difference struct {
 	seed   uint64
 	strata [strata][]cell
 }
 
-// Every sample has an eighth of the ids of the one before; the first has all. A table of n cells can tell about 0.8 n
-// ids from each other, so the samples are enough for sets that differ by millions.
+// Every sample has an eighth of the ids of the previous one. The first has all. About 0.8 n ids can be decoded from a
+// table of n cells, so the samples suffice for sets that differ by millions.
 const (
 	strata     = 5
 	sampleBits = 3
 	allCells   = 16384
 	someCells  = 2048
-	// hashes is in how many cells of a table an id is.
+	// hashes is the number of cells of a table that each id is in.
 	hashes = 4
 )
 
-// cell is the sum of the ids in it: their number, their keys and the keys' check sums.
+// cell is the sum of the ids in it: their number, their keys and the keys' checksums.
 type cell struct {
 	count int32
 	check uint32
@@ -52,7 +52,7 @@ func cellsOf(stratum int) int {
 	return someCells
 }
 
-// key of an id. Kind keeps the ids of products and prices apart.
+// key returns the key of an id. kind separates the ids of products and prices.
 func (d *difference) key(kind, id string) uint64 {
 	h := xxhash.NewWithSeed(d.seed)
 	_, _ = h.WriteString(kind)
@@ -61,13 +61,13 @@ func (d *difference) key(kind, id string) uint64 {
 	return h.Sum64()
 }
 
-// add counts an id of the one set, remove one of the other.
+// add counts an id of the first set, and remove one of the second.
 func (d *difference) add(key uint64)    { d.count(key, 1) }
 func (d *difference) remove(key uint64) { d.count(key, -1) }
 
 func (d *difference) count(key uint64, n int32) {
 	for i := range d.strata {
-		// The lowest bits choose the sample, those that place and check are mixed from all.
+		// The lowest bits choose the sample. Place and checksum are mixed from all bits.
 		if key&(1<<(sampleBits*i)-1) != 0 {
 			return
 		}
@@ -97,8 +97,8 @@ func mix(x uint64) uint64 {
 
 func checkSum(key uint64) uint32 { return uint32(mix(key ^ 0x2545f4914f6cdd1d)) }
 
-// missing returns the keys that were removed and never added. share is of how many ids: 1 if these are all, else the
-// share of the ids that were looked at, the sets differing by too much to tell all.
+// missing returns the keys that were removed and never added. share is the part of all ids in which they were sought.
+// It is 1 if these are all missing keys, and less if the sets differ by too much.
 func (d *difference) missing() (keys map[uint64]bool, share float64) {
 	share = 1
 	for i := range d.strata {
@@ -111,7 +111,8 @@ func (d *difference) missing() (keys map[uint64]bool, share float64) {
 	return nil, 0
 }
 
-// decode takes ids that are alone in a cell out of the table until none are left. whole says that nothing is.
+// decode removes ids that are alone in a cell from the table until none is left. whole reports whether the table is
+// then empty.
 func decode(table []cell) (missing map[uint64]bool, whole bool) {
 	missing = map[uint64]bool{}
 	part := uint64(len(table) / hashes)
@@ -151,13 +152,13 @@ func decode(table []cell) (missing map[uint64]bool, whole bool) {
 	return missing, true
 }
 
-// cellBytes is the length of a cell in marshal's form, and differenceBytes of the whole.
+// cellBytes and differenceBytes are the encoded lengths of a cell and of a difference.
 const (
 	cellBytes       = 16
 	differenceBytes = 8 + cellBytes*(allCells+(strata-1)*someCells)
 )
 
-// marshal writes it for unmarshalDifference.
+// marshal encodes the difference for unmarshalDifference.
 func (d *difference) marshal() []byte {
 	out := binary.BigEndian.AppendUint64(make([]byte, 0, differenceBytes), d.seed)
 	for _, table := range d.strata {
@@ -172,7 +173,7 @@ func (d *difference) marshal() []byte {
 
 func unmarshalDifference(data []byte) (*difference, error) {
 	if len(data) != differenceBytes {
-		return nil, fmt.Errorf("the tables of a scan have %d bytes, not %d", differenceBytes, len(data))
+		return nil, fmt.Errorf("the sketch of a scan has %d bytes, not %d", differenceBytes, len(data))
 	}
 	d := newDifference(binary.BigEndian.Uint64(data))
 	data = data[8:]

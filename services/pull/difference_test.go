@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestWhatOneSetLacksIsFoundWhateverTheirSize(t *testing.T) {
+func TestSketch_FindsWhatOneSetLacks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := newDifference(rapid.Uint64().Draw(t, "seed"))
 		both := rapid.IntRange(0, 20_000).Draw(t, "both")
@@ -32,7 +32,7 @@ func TestWhatOneSetLacksIsFoundWhateverTheirSize(t *testing.T) {
 		for i := range fresh {
 			d.add(d.key("price", fmt.Sprint("fresh-", i)))
 		}
-		// A scan that was interrupted goes on with what it wrote down.
+		// An interrupted scan resumes with the encoded sketch.
 		d, err := unmarshalDifference(d.marshal())
 		require.NoError(t, err)
 		got, share := d.missing()
@@ -41,7 +41,7 @@ func TestWhatOneSetLacksIsFoundWhateverTheirSize(t *testing.T) {
 	})
 }
 
-func TestOfTooManyASampleIsFound(t *testing.T) {
+func TestSketch_FindsASampleOfTooMany(t *testing.T) {
 	const lost = 300_000
 	sampled := map[string]bool{}
 	for seed := range uint64(2) {
@@ -64,7 +64,7 @@ func TestOfTooManyASampleIsFound(t *testing.T) {
 	}
 }
 
-func TestTablesOfAnotherVersionAreRefused(t *testing.T) {
+func TestUnmarshalSketch_RefusesAnotherSize(t *testing.T) {
 	_, err := unmarshalDifference(make([]byte, 100))
 	require.Error(t, err)
 }

@@ -15,20 +15,20 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// news is an event that somebody else than push caused.
+// news is an event that push did not cause.
 type news struct {
 	stripeapi.Event
 	apply func(*catalogv1.Observed) catalog.Result
-	// marked: the event shows a price with Driftless's mark.
+	// marked reports whether the event shows a price with Driftless's mark.
 	marked bool
-	// copied: that mark was copied from another price.
+	// copied reports whether that mark was copied from another price.
 	copied bool
 }
 
-// learn takes news of one product into what is known of it, in one write. What cannot be ordered, or is incomplete, is
-// settled by reading the product.
+// learn applies events to the observed state of one product, in one write. Events that cannot be ordered, or are
+// incomplete, are resolved by reading the product.
 func (p *puller) learn(ctx context.Context, of known, all []news) error {
-	// An event that is newer beyond doubt spares the reading of what came before it.
+	// Apply in order: a later event may make the read for an earlier one unnecessary.
 	slices.SortStableFunc(all, func(a, b news) int { return cmp.Compare(a.Created, b.Created) })
 	var unsettled []news
 	var results []string
@@ -47,7 +47,7 @@ func (p *puller) learn(ctx context.Context, of known, all []news) error {
 			result := map[catalog.Result]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order]
 			results = append(results, result)
 			if order == catalog.Unchanged && n.ObjectID != of.stripeID && catalog.FindPrice(o, n.ObjectID) == nil {
-				// A price of which nothing is kept. It costs no write either, however often its event comes.
+				// Nothing is kept of this price. Its events cost no write either, however often they come.
 				continue
 			}
 			catalog.RememberEvent(o, n.ID)
@@ -70,10 +70,10 @@ func (p *puller) learn(ctx context.Context, of known, all []news) error {
 	return p.settle(budget.For(ctx, budget.Events), of, unsettled)
 }
 
-// toldInFull are the attributes of a price whose new values an event's payload carries in full.
+// toldInFull are the price attributes whose new values an event's payload has in full.
 var toldInFull = []string{"active", "lookup_key", "metadata", "nickname", "tax_behavior"}
 
-// newsOf returns how an event's payload is taken into an observed state.
+// newsOf returns an event and how to apply its payload to an observed state.
 func newsOf(event stripeapi.Event) (news, error) {
 	n := news{Event: event, apply: func(*catalogv1.Observed) catalog.Result { return catalog.Unordered }}
 	if event.Thin {
@@ -87,7 +87,7 @@ func newsOf(event stripeapi.Event) (news, error) {
 			return n, err
 		}
 		if verb == "deleted" {
-			// The payload is the last state, and nothing in it says that it is gone.
+			// The payload is the last state. It does not say that the object is gone.
 			s = catalog.ProductSighting{Seen: event.Created}
 		}
 		n.apply = func(o *catalogv1.Observed) catalog.Result { return catalog.ObserveProduct(o, s) }
@@ -98,14 +98,14 @@ func newsOf(event stripeapi.Event) (news, error) {
 		}
 		mark := s.Price.GetId()
 		n.marked = mark != ""
-		// Driftless makes a price under a key of its own, and gives it the lookup key.
+		// Driftless creates a price with an idempotency key of its own, and sets the lookup key.
 		ourKey := event.KeyOmitted || strings.HasPrefix(event.IdempotencyKey, catalog.KeyPrefix)
 		n.copied = n.marked && verb == "created" && !ourKey && s.Price.GetLookupKey() != mark
 		s.Partial, s.Copied = true, n.copied
 		if verb == "deleted" {
 			s.Price = nil
 		}
-		// An update that names no attribute changed something that events do not show.
+		// An update without changed attributes changed something that events do not show.
 		s.Untold = s.Price != nil && verb == "updated" && (len(event.Changed) == 0 ||
 			slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(toldInFull, name) }))
 		n.apply = func(o *catalogv1.Observed) catalog.Result { return catalog.ObservePrice(o, s) }
@@ -116,17 +116,18 @@ func newsOf(event stripeapi.Event) (news, error) {
 }
 
 const (
-	// fewObjects is up to how many objects are read one by one; a product and its active prices are two calls.
+	// fewObjects is the maximum number of objects that are read one by one. A product and its active prices are two
+	// calls.
 	fewObjects = 2
-	// fewPrices is up to how many prices that the list of active ones lacks are read one by one, and not by listing the
-	// archived ones.
+	// fewPrices is the maximum number of unlisted prices that are read one by one. Above it the archived prices are
+	// listed.
 	fewPrices = 20
-	// readAttempts is how often a read is repeated because somebody else wrote what is known meanwhile.
+	// readAttempts is how often a read is made when concurrent writes to the observed state win.
 	readAttempts = 5
 )
 
-// settle reads what news are about, and stores that against the state that was known before, so that nothing learnt
-// meanwhile is overwritten. Many news of one product cost no more than a read of the product.
+// settle reads the objects of events and stores them by compare-and-set, so that no concurrent change is overwritten.
+// Many events of one product cost at most one read of the product and its prices.
 func (p *puller) settle(ctx context.Context, of known, unsettled []news) error {
 	copied := map[string]bool{}
 	var objects, marked []string
@@ -171,8 +172,8 @@ func remember(o *catalogv1.Observed, all []news) {
 	}
 }
 
-// spares reports whether a product is not read, because the allowance is nearly used up and what is left is for
-// products of the catalog. The next scan brings what is known of the others up to date, and an import waits for it.
+// spares reports whether the read of a product is skipped. That is so if the read allowance is nearly used up and the
+// product is not in the catalog. The next scan updates such a product, and an import waits for it.
 func (p *puller) spares(ctx context.Context, of known) (bool, error) {
 	low, err := p.lowOnReads(ctx)
 	if err != nil || !low {
@@ -183,19 +184,19 @@ func (p *puller) spares(ctx context.Context, of known) (bool, error) {
 		return false, err
 	}
 	p.logger.WarnContext(
-		ctx, "the read allowance of Stripe is nearly used up; a product that the catalog does not have is not read",
+		ctx, "Stripe's read allowance is nearly used up; skipped the read of a product that is not in the catalog",
 		"product", of.stripeID)
 	return true, nil
 }
 
-// lowOnReads reports whether the reads that are left are for what cannot wait.
+// lowOnReads reports whether nine tenths of the read allowance are used up. The rest is for reads that cannot wait.
 func (p *puller) lowOnReads(ctx context.Context) (bool, error) {
 	made, allowed, err := p.budget.Reads(ctx)
 	return allowed > 0 && made >= allowed/10*9, err
 }
 
-// refresh reads a product, or one of its prices, into what is known of it. The object is Stripe's id. It reports
-// whether Stripe holds the object.
+// refresh reads a product, or one of its prices, into the observed state. object is Stripe's id. It reports whether
+// Stripe holds the object.
 func (p *puller) refresh(
 	ctx context.Context, of known, object string, copied bool, also func(*catalogv1.Observed),
 ) (holds bool, err error) {
@@ -233,8 +234,8 @@ func (p *puller) refresh(
 	return holds, err
 }
 
-// refreshSold reads a product and what is sold of it into what is known. Of the marked prices, those that Stripe does
-// not list as active are read too.
+// refreshSold reads a product and its active prices into the observed state. It also reads the marked prices that
+// Stripe does not list as active.
 func (p *puller) refreshSold(
 	ctx context.Context, of known, marked []string, copied map[string]bool, also func(*catalogv1.Observed),
 ) error {
@@ -267,7 +268,8 @@ func (p *puller) refreshSold(
 	return err
 }
 
-// readSold reads a product, its active prices, and of the others those that matter. archived: all of those were read.
+// readSold reads a product, its active prices, and the other prices that matter. archived reports whether it read all
+// archived prices.
 func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Observed, marked []string) (
 	product catalog.ProductSighting, prices []catalog.PriceSighting, archived bool, err error,
 ) {

@@ -21,8 +21,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Events that have come together are handled at once: so many batches of so many events, and of each batch so many
-// products. The events of one product cost one write and one read together.
+// Events that arrive together are handled together: at most batches batches of batchSize events, and productsAtOnce
+// products of each. The events of one product cost one write and one read.
 const (
 	batches         = 8
 	batchSize       = 128
@@ -33,8 +33,8 @@ const (
 	doublingsOfBusy = 6
 )
 
-// busy is how long an event waits for the answer to the call that caused it to be recorded: each time longer, so that a
-// product that a push is at for long costs few deliveries.
+// busy delays an event until the answer to the call that caused it is recorded. The delay doubles with each attempt, so
+// a long sync of a product costs few deliveries.
 func busy(attempt uint64) mesh.Verdict {
 	d := min(busyDelay<<min(max(attempt, 1)-1, doublingsOfBusy), longestBusy)
 	return mesh.Busy(d/2 + rand.N(d/2))
@@ -48,8 +48,8 @@ type arrival struct {
 	verdict *mesh.Verdict
 }
 
-// observe handles events: the echo of a call of push's confirms that call, anything else is taken into what is known of
-// the product.
+// observe handles events. The echo of one of push's calls confirms that call. Any other event is applied to the
+// observed state of its product.
 func (p *puller) observe(_ context.Context, batch []mesh.Delivery[*meshv1.StripeChange]) []mesh.Verdict {
 	verdicts := make([]mesh.Verdict, len(batch))
 	groups := map[known][]arrival{}
@@ -60,7 +60,7 @@ func (p *puller) observe(_ context.Context, batch []mesh.Delivery[*meshv1.Stripe
 			verdicts[i] = mesh.Dead(p.letter(change.GetProductId(), topology.ReasonUndecodable, err))
 			continue
 		}
-		// Not the product of the message, which may be older than the link.
+		// The message's own product id may be older than the link.
 		of := p.known(event.ProductID)
 		groups[of] = append(groups[of], arrival{&batch[i], event, &verdicts[i]})
 	}
@@ -78,7 +78,7 @@ func (p *puller) observe(_ context.Context, batch []mesh.Delivery[*meshv1.Stripe
 
 // observeProduct handles the events of one product.
 func (p *puller) observeProduct(of known, arrivals []arrival) {
-	// What they have in common is traced with the first of them.
+	// Their common work belongs to the trace of the first event.
 	ctx := arrivals[0].Context
 	all := func(v mesh.Verdict) {
 		for _, a := range arrivals {
@@ -134,13 +134,14 @@ func (p *puller) observeProduct(of known, arrivals []arrival) {
 	}
 }
 
-// verdict is what becomes of an event after it was handled.
+// verdict returns the verdict on an event after it was handled.
 func (p *puller) verdict(a arrival, of known, err error) mesh.Verdict {
 	switch {
 	case err == nil:
 		return mesh.Ack()
 	case errors.Is(err, errShadowed):
-		p.logger.WarnContext(a.Context, "an event about a product that nothing is known under is left alone",
+		p.logger.WarnContext(
+			a.Context, "ignored an event: its product's id belongs to a catalog product that is linked to another Stripe product",
 			"event", a.event.ID, "error", err)
 		return mesh.Ack()
 	case errors.Is(err, errLinking):
@@ -150,7 +151,7 @@ func (p *puller) verdict(a arrival, of known, err error) mesh.Verdict {
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
 		return mesh.Dead(p.letter(of.product, topology.ReasonRefused, err))
 	default:
-		// It keeps its place meanwhile, and events that need no reading are behind it.
+		// It keeps its place in the consumer, so that later events that need no read can pass.
 		return mesh.RetryIn(min(mesh.RetryDelay(a.Attempt), longestDelay), err)
 	}
 }
@@ -159,8 +160,8 @@ func (p *puller) letter(product, reason string, err error) *meshv1.DeadLetter {
 	return &meshv1.DeadLetter{Account: p.account, ProductId: product, Reason: reason, Message: err.Error()}
 }
 
-// confirm publishes that Stripe confirmed a call. What the call did to the product is known from its answer, unless
-// that was never recorded: then it is fetched.
+// confirm publishes that Stripe confirmed a call. The call's effect is in its recorded answer. If the answer was never
+// recorded, the object is read.
 func (p *puller) confirm(ctx context.Context, of known, event stripeapi.Event, intent *catalogv1.Intent) error {
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeConfirmed),
 		telemetry.StepKey.String(intent.GetStep()))

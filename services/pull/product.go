@@ -9,22 +9,23 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 )
 
-// errLinking: the Stripe product is about to stand for a product of the catalog; push is at it.
+// errLinking means that push is linking the Stripe product to a product of the catalog.
 var errLinking = errors.New("the product is being adopted")
 
-// errShadowed: the Stripe product has the id of a product of the catalog that stands for another one.
-var errShadowed = errors.New("the catalog's product of this id stands for another product in Stripe")
+// errShadowed means that the Stripe product has the id of a catalog product that is linked to another Stripe product.
+var errShadowed = errors.New("the catalog's product with this id is linked to another product in Stripe")
 
-// known is what is known of one of Stripe's products: the one place where pull goes from Stripe's ids to the catalog's.
+// known pairs a Stripe product id with its catalog id. It is the only place where pull maps one to the other.
 type known struct {
 	*puller
-	// stripeID of the product, and its id in the catalog: the same if the product stands for none of another id.
+	// stripeID is Stripe's id, and product the catalog's. They are equal for a product that is not linked under another
+	// id.
 	stripeID, product string
 }
 
 func (p *puller) known(stripeID string) known { return known{p, stripeID, p.links.Product(stripeID)} }
 
-// is says whether what is known under the product's id is of this product of Stripe's, or why it is not.
+// is returns nil if the observed state is of this Stripe product, else the reason why not.
 func (k known) is(o *catalogv1.Observed) error {
 	switch {
 	case catalog.StripeID(o) == k.stripeID:
@@ -40,14 +41,14 @@ func (k known) get(ctx context.Context) (*catalogv1.Observed, uint64, error) {
 	return k.mesh.Observed().Get(ctx, k.account, k.product)
 }
 
-// update is ObservedStore.Update of the product. It returns errLinking for a product that is being adopted, and
-// errShadowed if what is known under its id is of another.
+// update is ObservedStore.Update for the product. It returns errLinking for a product that is being adopted, and
+// errShadowed if the observed state is of another Stripe product.
 func (k known) update(ctx context.Context, change func(*catalogv1.Observed) error) error {
 	o, err := k.mesh.Observed().Update(ctx, k.account, k.product, k.checked(change))
 	return k.stored(ctx, o, err)
 }
 
-// updateAt is ObservedStore.UpdateAt of the product, with the errors of update.
+// updateAt is ObservedStore.UpdateAt for the product, with the errors of update.
 func (k known) updateAt(ctx context.Context, revision uint64, change func(*catalogv1.Observed) error) error {
 	o, err := k.mesh.Observed().UpdateAt(ctx, k.account, k.product, revision, k.checked(change))
 	return k.stored(ctx, o, err)
@@ -62,8 +63,8 @@ func (k known) checked(change func(*catalogv1.Observed) error) func(*catalogv1.O
 	}
 }
 
-// stored makes sure that nothing is left under the id of a product that has been adopted since its links were looked
-// up: push forgets what is known under Stripe's id after it has stored the link.
+// stored makes sure that no observed state is left under the id of a product that was adopted since its link was read.
+// Push deletes that state after it has stored the link, so a later write must delete it again.
 func (k known) stored(ctx context.Context, o *catalogv1.Observed, err error) error {
 	if err != nil || k.product != k.stripeID || catalog.Managed(o) {
 		return err

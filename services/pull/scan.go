@@ -19,18 +19,18 @@ import (
 )
 
 const (
-	// scanners is how many pages are read at once: enough for Stripe's 25 a second at half a second each.
+	// scanners is how many pages are read at once. It is enough for Stripe's 25 calls a second at half a second each.
 	scanners = 12
-	// saveEvery is how often a running scan records how far it is, and busyWait how long a scan that is taken up again
-	// waits for a sign that another process is still at it.
+	// saveEvery is how often a running scan records its position. busyWait is how long a process that resumes a scan
+	// waits for a sign that another process still runs it.
 	saveEvery = time.Second
 	busyWait  = 3 * time.Second
-	// tailAfter is how long the listing must have taken for what was created meanwhile to be listed, too: events tell
-	// of those objects as well.
+	// tailAfter is how many seconds a listing must have taken before objects created meanwhile are listed too. Events
+	// also report those objects.
 	tailAfter = 60
 )
 
-// scan carries out an order to read everything.
+// scan handles a command to read everything.
 func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	s := &scan{puller: p, listed: newDifference(seed(msg.Body.GetId())), running: map[*span]bool{}}
 	s.free.L = &s.mu
@@ -44,49 +44,50 @@ func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) me
 	}
 	ctx, stop := context.WithCancelCause(budget.For(budget.InLane(ctx, budget.Bulk), budget.Scans))
 	defer stop(nil)
-	// A scan does not hold up the end of the service: it goes on where it was.
+	// A scan does not delay the end of the service: it resumes at its recorded position.
 	defer context.AfterFunc(p.running, func() { stop(errStopped) })()
 	err := s.run(ctx)
 	switch {
 	case err == nil:
 		return mesh.Ack()
 	case errors.Is(err, errTaken):
-		p.logger.WarnContext(ctx, "another process has taken up the scan", "scan", msg.Body.GetId())
+		p.logger.WarnContext(ctx, "another process has taken over the scan", "scan", msg.Body.GetId())
 		return mesh.RetryIn(2*busyWait, nil)
 	case errors.Is(err, errStopped):
 		return mesh.RetryIn(time.Second, nil)
 	case errors.Is(err, errAllowance):
-		// Not again and again: the next scan is for when there are reads left.
-		p.logger.ErrorContext(ctx, "scan given up", "scan", msg.Body.GetId(), "error", err)
+		// Not retried: a later scan runs when there are reads left.
+		p.logger.ErrorContext(ctx, "scan stopped: the read allowance is nearly used up", "scan", msg.Body.GetId(),
+			"error", err)
 		return mesh.Ack()
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
-		p.logger.ErrorContext(ctx, "Stripe does not let pull scan; check STRIPE_API_KEY and its permissions",
+		p.logger.ErrorContext(ctx, "Stripe refuses the scan; check STRIPE_API_KEY and its permissions",
 			"error", err)
 	}
 	return mesh.Retry(err)
 }
 
 var (
-	// errAllowance: the reads that Stripe allows are needed for what cannot wait.
+	// errAllowance means that the remaining reads are needed for reads that cannot wait.
 	errAllowance = errors.New("scans stop at nine tenths of Stripe's read allowance")
-	errBusy      = errors.New("another process is at the scan")
-	errTaken     = errors.New("another process has taken up the scan")
-	errOver      = errors.New("the scan is over")
-	errStopped   = errors.New("the service ends")
+	errBusy      = errors.New("another process runs the scan")
+	errTaken     = errors.New("another process has taken over the scan")
+	errOver      = errors.New("the scan has finished")
+	errStopped   = errors.New("the service is stopping")
 )
 
-// scan reads everything Stripe holds and corrects what is known. It needs the same memory for any number of objects,
-// and records once a second from where it goes on if its process dies.
+// scan reads everything that Stripe holds and corrects the observed states. It needs the same memory for any number of
+// objects. Once a second it records the position from which it resumes if its process dies.
 type scan struct {
 	*puller
 	cursor *mesh.Record
-	// mostReads of single objects; 0 for any number.
+	// mostReads is the maximum number of reads of single objects; 0 means no maximum.
 	mostReads uint64
 
 	mu sync.Mutex
-	// free is signalled when a span waits for a lister, or the last one is done.
+	// free is signaled when a range waits for a lister, or when the last one is done.
 	free sync.Cond
-	// report, and everything that state has of the scan.
+	// report and the following fields are the recorded state of the scan.
 	report   *meshv1.ScanReport
 	listed   *difference
 	waiting  []*span
@@ -106,7 +107,7 @@ type scan struct {
 
 func seed(id string) uint64 { return (&difference{}).key("scan", id) }
 
-// begin takes the scan up: from the start, or from where it was when it was interrupted.
+// begin starts the scan, or resumes an interrupted one.
 func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 	s.cursor = s.mesh.Record("scan-state." + s.account)
 	state := &meshv1.ScanState{}
@@ -138,7 +139,7 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 		return err
 	}
 	if allowed > 0 {
-		// A scan is for lists; what they do not show is for several scans if it is much.
+		// A scan mainly reads lists. Many unlisted objects are read by several scans.
 		s.mostReads = max(100, allowed/20)
 	}
 	s.stored = revision
@@ -164,11 +165,11 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 	return nil
 }
 
-// over says whether a scan will not go on.
+// over reports whether a scan has finished.
 func over(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
 
-// overtaken says whether an order is a scheduled one, and another scan began after it was given: that is as good. They
-// pile up while pull is away, and each would cost the reads of a scan.
+// overtaken reports whether a command is a scheduled one and another scan started after it was issued. The other scan
+// does as well. Scheduled commands pile up while pull is down, and each would cost the reads of a scan.
 func overtaken(order *meshv1.Command, last *meshv1.ScanReport) bool {
 	return order.GetIssuer() == topology.Reconciliation && order.GetId() != last.GetId() &&
 		order.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
@@ -185,12 +186,12 @@ func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) 
 		s.waiting = append(s.waiting, spanOf(r))
 	}
 	s.began, s.tail, s.revision, s.end = state.GetBegan(), state.GetTail(), state.GetRevision(), state.GetEnd()
-	s.logger.InfoContext(ctx, "scan goes on where it was", "scan", s.report.GetId(), "products", s.report.GetProducts(),
+	s.logger.InfoContext(ctx, "scan resumed", "scan", s.report.GetId(), "products", s.report.GetProducts(),
 		"prices", s.report.GetPrices())
 	return nil
 }
 
-// run carries the scan out, and records how it went.
+// run runs the scan's phases and records the result.
 func (s *scan) run(ctx context.Context) error {
 	if err := errors.Join(s.save(ctx), s.allowed(ctx)); err != nil {
 		return s.ended(ctx, err)
@@ -214,7 +215,7 @@ func (s *scan) run(ctx context.Context) error {
 	return s.ended(ctx, err)
 }
 
-// record saves the scan every second, until it is over.
+// record saves the scan every second until it ends.
 func (s *scan) record(ctx context.Context) error {
 	ticker := time.NewTicker(saveEvery)
 	defer ticker.Stop()
@@ -230,9 +231,9 @@ func (s *scan) record(ctx context.Context) error {
 	}
 }
 
-// ended records how the scan ended.
+// ended records the result of the scan.
 func (s *scan) ended(ctx context.Context, err error) error {
-	// Also while the service ends.
+	// Also while the service stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	switch {
@@ -253,7 +254,7 @@ func (s *scan) ended(ctx context.Context, err error) error {
 	return errors.Join(err, s.save(ctx))
 }
 
-// allowed says whether the scan may go on reading.
+// allowed returns errAllowance if the scan may read no more.
 func (s *scan) allowed(ctx context.Context) error {
 	made, allowed, err := s.budget.Reads(ctx)
 	if err != nil {
@@ -267,7 +268,7 @@ func (s *scan) allowed(ctx context.Context) error {
 	return nil
 }
 
-// mayRead takes one of the reads of single objects that the scan may make.
+// mayRead counts a read of a single object. It reports whether the scan may make it.
 func (s *scan) mayRead() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,20 +285,20 @@ func (s *scan) count(change func(*meshv1.ScanReport)) {
 	change(s.report)
 }
 
-// namedFailures is how many objects that fail the log names.
+// namedFailures is the maximum number of failed objects that the log names.
 const namedFailures = 100
 
-// fail counts an object that could not be taken into account: one must not end the scan of all.
+// fail counts an object that could not be processed. One object must not end the scan of all.
 func (s *scan) fail(ctx context.Context, object string, err error) {
 	n := uint64(0)
 	s.count(func(r *meshv1.ScanReport) { r.Failed++; n = r.GetFailed() })
 	if n <= namedFailures {
-		s.logger.WarnContext(ctx, "an object could not be taken into account; the scan goes on", "object", object,
+		s.logger.WarnContext(ctx, "could not process an object; the scan continues", "object", object,
 			"error", err)
 	}
 }
 
-// save records the report, and from where the scan goes on; errTaken if another process does by now.
+// save records the report and the position. It returns errTaken if another process has taken over the scan.
 func (s *scan) save(ctx context.Context) error {
 	s.mu.Lock()
 	state := s.state()

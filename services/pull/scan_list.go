@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// list reads everything that Stripe lists, in ranges of creation times that are split wherever there is much.
+// list reads everything that Stripe lists, in ranges of creation times. Ranges with many objects are split.
 func (s *scan) list(ctx context.Context) error {
 	if s.report.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_LISTING {
 		return nil
@@ -24,7 +24,7 @@ func (s *scan) list(ctx context.Context) error {
 			return err
 		}
 	}
-	// What was known by now is compared with what was listed; what becomes known later was seen later.
+	// The states stored until now are compared with what was listed. Later states are newer than the lists.
 	end, err := s.mesh.Observed().Revision(ctx)
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (s *scan) list(ctx context.Context) error {
 	return nil
 }
 
-// addTail adds the range of what was created while the listing went on, if that was long.
+// addTail adds the range of objects created during a long listing.
 func (s *scan) addTail() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *scan) listers(ctx context.Context) error {
 	return g.Wait()
 }
 
-// claim waits for a span to list; nil if all are listed.
+// claim waits for a range to list. It returns nil if all are listed.
 func (s *scan) claim(ctx context.Context) (*span, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,14 +99,14 @@ func (s *scan) claim(ctx context.Context) (*span, error) {
 	return x, nil
 }
 
-// listSpan lists a span to its end, or what is left of it after others have taken their share.
+// listSpan lists a range to its end, without the parts that were split off for other listers.
 func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.running, x)
 		if x.next() >= 0 {
-			// Given up: what is left is for the next attempt.
+			// It failed. The rest is for the next attempt.
 			s.waiting = append(s.waiting, x)
 		} else {
 			s.report.RangesDone++
@@ -120,7 +120,7 @@ func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
 		}
 		page, err := s.page(ctx, x.listing(i))
 		if stripeapi.IsCursorLost(err) {
-			// The last object of the page before was deleted since.
+			// The last object of the previous page was deleted since.
 			s.mu.Lock()
 			s.waiting = append(s.waiting, x.again(i))
 			s.report.Ranges++
@@ -139,7 +139,7 @@ func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
 	return nil
 }
 
-// page reads a page, patiently: Stripe, or the way to it, may fail for a while.
+// page reads a page. It retries, because Stripe or the network may fail for a while.
 func (s *scan) page(ctx context.Context, l stripeapi.Listing) (stripeapi.Page, error) {
 	const attempts = 6
 	for attempt := uint64(1); ; attempt++ {
@@ -161,8 +161,8 @@ func (s *scan) page(ctx context.Context, l stripeapi.Listing) (stripeapi.Page, e
 	}
 }
 
-// advance records a page that has been taken into account, and hands a part of the span over if somebody has nothing to
-// do. Needless prices are no part of what is compared with what is known.
+// advance records a page that was applied, and splits the range if a lister is idle. It leaves needless prices out of
+// the comparison: nothing is kept of them.
 func (s *scan) advance(x *span, i int, page stripeapi.Page, needless map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,11 +194,11 @@ func (s *scan) advance(x *span, i int, page stripeapi.Page, needless map[string]
 	}
 }
 
-// revisionAge is how old the knowledge of the bucket's newest revision may be. An older one is never wrong, but takes
-// more of what was written for newer than a page.
+// revisionAge is how long a bucket revision is reused. An older revision is never wrong, but more states then count as
+// written after a page was requested.
 const revisionAge = 100 * time.Millisecond
 
-// observedRevision is a revision of OBSERVED that everything written later is above of.
+// observedRevision returns a lower bound: anything written after this call has a higher revision.
 func (s *scan) observedRevision(ctx context.Context) (uint64, error) {
 	s.bucketMu.Lock()
 	defer s.bucketMu.Unlock()

@@ -8,10 +8,10 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// paceOver is over how many of the last reports the rate is taken.
+// paceOver is the number of reports over which the rate is computed.
 const paceOver = 10
 
-// pace tells how fast a scan goes and how long it may take yet.
+// pace computes a scan's rate and remaining time.
 type pace struct {
 	phase meshv1.ScanPhase
 	marks []mark
@@ -22,7 +22,7 @@ type mark struct {
 	done uint64
 }
 
-// report sets the rate and the rest of the time, from what was done since some reports ago.
+// report sets the rate and the remaining time of a report.
 func (p *pace) report(r *meshv1.ScanReport) {
 	done, all := r.GetProducts()+r.GetPrices(), r.GetExpected()
 	if r.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_LISTING {

@@ -19,20 +19,20 @@ import (
 // writers is how many products of a page are corrected at once.
 const writers = 32
 
-// keptProducts is how many products a lister remembers: prices are listed soon after their products.
+// keptProducts is how many products a lister caches. Prices are listed soon after their products.
 const keptProducts = 1000
 
-// recent is what one lister read of OBSERVED last. Not safe for concurrent use.
+// recent caches what one lister read from OBSERVED last. It is not safe for concurrent use.
 type recent struct {
 	entries map[string]*entry
 	order   []string
 }
 
-// entry is what is known of a product.
+// entry is the observed state of a product.
 type entry struct {
 	observed *catalogv1.Observed
 	revision uint64
-	// others is the newest revision that was not written by this scan.
+	// others is the latest revision that this scan did not write.
 	others uint64
 }
 
@@ -47,15 +47,15 @@ func (r *recent) put(product string, e *entry) {
 	}
 }
 
-// shown are the objects of one of Stripe's products on a page.
+// shown is the objects of one Stripe product on a page.
 type shown struct {
 	known
 
 	objects []stripeapi.Listed
 }
 
-// take compares a page with what is known and corrects that. Before is a revision of OBSERVED from before the page was
-// asked for. It returns the ids of prices on the page of which nothing is kept.
+// take compares a page with the observed states and corrects them. before is a revision of OBSERVED from before the
+// page was requested. needless has the ids of the page's prices that are not kept.
 func (s *scan) take(
 	ctx context.Context, known *recent, before uint64, page stripeapi.Page,
 ) (needless map[string]bool, err error) {
@@ -66,7 +66,7 @@ func (s *scan) take(
 		if e := known.entries[p.product]; e != nil {
 			entries[p.product] = e
 		} else if _, twice := entries[p.product]; !twice {
-			// Of a product that has the catalog's id and one that stands for it, both may be listed.
+			// A product with the catalog's id and a product linked to that id may both be listed.
 			entries[p.product] = nil
 			unread = append(unread, p.product)
 		}
@@ -86,7 +86,8 @@ func (s *scan) take(
 	for _, p := range products {
 		e := entries[p.product]
 		if p.is(e.observed) != nil {
-			// Push reads a product that is being adopted itself; of one whose id is taken, nothing can be known.
+			// Push itself reads a product that is being adopted. Nothing is recorded of a product whose id belongs to
+			// another.
 			continue
 		}
 		changed, doubtful := e.apply(p.objects, before)
@@ -119,7 +120,7 @@ func (s *scan) take(
 	return needless, err
 }
 
-// byProduct groups the objects of a page.
+// byProduct groups the objects of a page by product.
 func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []shown {
 	at := make(map[string]int, len(page.Objects))
 	out := make([]shown, 0, len(page.Objects))
@@ -139,12 +140,12 @@ func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []shown {
 	return out
 }
 
-var errUnreadable = errors.New("Stripe shows an object that cannot be read")
+var errUnreadable = errors.New("cannot decode an object in Stripe's list")
 
-// apply takes objects into the entry. Doubtful are those of which it cannot be told whether the list or what is known
-// is newer.
+// apply applies objects to the entry. doubtful are the objects for which it is unknown whether the list or the observed
+// state is later.
 func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, doubtful []string) {
-	// What nobody else wrote since the page was asked for was learnt before: then the page is the truth.
+	// If nobody else has written the state since the page was requested, the page is at least as recent.
 	current := e.others <= before
 	for _, o := range objects {
 		var order catalog.Result
@@ -168,8 +169,8 @@ func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, 
 	return changed, doubtful
 }
 
-// correct stores an entry that a page changed, and looks at what is doubtful. keep is false if the entry is not what is
-// known any more.
+// correct stores an entry that a page changed, and rereads doubtful objects. keep is false if the cached entry is
+// outdated.
 func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, changed bool,
 	doubtful []string,
 ) (keep bool, err error) {
@@ -199,7 +200,7 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 			return false, err
 		}
 		if p.is(e.observed) != nil {
-			return false, nil //nolint:nilerr // the conflict was with somebody who made the two equal
+			return false, nil //nolint:nilerr // the other writer linked or unlinked the product
 		}
 		e.others = e.revision
 		if changed, doubtful = e.apply(p.objects, before); changed {
@@ -217,8 +218,8 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 	return len(doubtful) == 0, nil
 }
 
-// look reads one object into what is known of its product, and reports whether Stripe does not hold it. An object that
-// cannot be read is counted and passed over.
+// look reads one object into the observed state of its product, and reports whether Stripe no longer holds it. An
+// object that cannot be read is counted and skipped.
 func (s *scan) look(ctx context.Context, of known, object string,
 	also func(*catalogv1.Observed),
 ) (gone bool, err error) {
@@ -240,7 +241,7 @@ func (s *scan) look(ctx context.Context, of known, object string,
 		}
 		var f *stripeapi.Failure
 		if !errors.As(err, &f) && !errors.Is(err, mesh.ErrTooLarge) && !errors.Is(err, mesh.ErrConflict) {
-			// Not about the object: NATS.
+			// The error concerns NATS, not the object.
 			return false, err
 		}
 		if f != nil && f.Action == stripeapi.Halt {

@@ -11,7 +11,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// account is what a list shows, newest first.
+// account is the objects of each list, the latest first.
 type account [len(lists)][]stripeapi.Listed
 
 func (a account) page(i int, l stripeapi.Listing, size int) stripeapi.Page {
@@ -32,13 +32,13 @@ func (a account) page(i int, l stripeapi.Listing, size int) stripeapi.Page {
 	return page
 }
 
-// TestEveryObjectIsListedOnceHoweverRangesAreSplit plays a scan of any account, interrupted anywhere.
-func TestEveryObjectIsListedOnceHoweverRangesAreSplit(t *testing.T) {
+// TestRange_ListsEveryObjectOnceHoweverRangesAreSplit simulates a scan of any account that is interrupted at any point.
+func TestRange_ListsEveryObjectOnceHoweverRangesAreSplit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var stripe account
 		total := 0
 		for i := range lists {
-			// Imports put many objects into few seconds.
+			// Imports create many objects within few seconds.
 			created := rapid.SliceOfN(
 				rapid.SampledFrom([]int64{
 					begin + 5, 1500000000, 1500000001, 1500000010, 1600000000, 1700000000,
@@ -89,9 +89,9 @@ func TestEveryObjectIsListedOnceHoweverRangesAreSplit(t *testing.T) {
 	})
 }
 
-// TestAnImportOfAMinuteIsSplit: a catalog that was made in one minute, long ago, is listed by several at once all the
-// same, and few calls are wasted on the years before.
-func TestAnImportOfAMinuteIsSplit(t *testing.T) {
+// TestSplit_DividesAnImportOfOneMinute: several listers share a catalog that was created within one minute, long ago.
+// They waste few calls on the empty years.
+func TestSplit_DividesAnImportOfOneMinute(t *testing.T) {
 	var stripe account
 	const n = 60_000
 	for j := range n {
@@ -100,7 +100,7 @@ func TestAnImportOfAMinuteIsSplit(t *testing.T) {
 	spans, calls, listed, largest := []*span{{}}, 0, 0, 0
 	work := map[*span]int{}
 	for len(spans) > 0 {
-		// A dozen at once.
+		// Twelve listers run at once.
 		for _, x := range slices.Clone(spans[:min(scanners, len(spans))]) {
 			i := x.next()
 			if i < 0 {
@@ -108,7 +108,7 @@ func TestAnImportOfAMinuteIsSplit(t *testing.T) {
 				continue
 			}
 			l := x.listing(i)
-			// As page, but quick.
+			// Faster than account.page.
 			var page stripeapi.Page
 			if i == 0 {
 				from := 0

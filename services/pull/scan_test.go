@@ -27,7 +27,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// deaf lets pull read no events: only a scan can tell what happens in Stripe.
+// deaf stops pull from receiving events: only a scan can detect changes in Stripe.
 func (r *rig) deaf() {
 	r.t.Helper()
 	never := strconv.FormatInt(time.Now().Add(240*time.Hour).Unix(), 10)
@@ -57,7 +57,7 @@ func (r *rig) report() *meshv1.ScanReport {
 	return report
 }
 
-// scan orders a scan and returns its report.
+// scan commands a scan and returns its report.
 func (r *rig) scan(id string) *meshv1.ScanReport {
 	r.t.Helper()
 	r.order(id)
@@ -114,7 +114,7 @@ func (r *rig) reads() int {
 
 func (r *rig) listCalls() int { return r.requests("GET /v1/products") + r.requests("GET /v1/prices") }
 
-func TestTheFirstScanReadsListsOnlyAndTheNextWritesNothing(t *testing.T) {
+func TestScan_FirstReadsOnlyListsAndNextWritesNothing(t *testing.T) {
 	r := newRig(t)
 	const n = 250
 	for i := range n {
@@ -152,7 +152,7 @@ func TestTheFirstScanReadsListsOnlyAndTheNextWritesNothing(t *testing.T) {
 	require.Equal(t, before, after, "of a million equal products none is written")
 }
 
-func TestAScanFindsEveryKindOfSilentChange(t *testing.T) {
+func TestScan_DetectsEveryKindOfSilentChange(t *testing.T) {
 	r := newRig(t)
 	for i := range 30 {
 		id := fmt.Sprintf("p%d", i)
@@ -200,7 +200,7 @@ func TestAScanFindsEveryKindOfSilentChange(t *testing.T) {
 	require.EqualValues(t, 3, report.GetReads())
 }
 
-func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
+func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 	r := newRig(t)
 	const n = 3000
 	for i := range n {
@@ -233,7 +233,7 @@ func TestAScanGoesOnWhereItsProcessDied(t *testing.T) {
 	require.Zero(t, r.reads())
 }
 
-func TestScheduledScansThatPiledUpAreOneScan(t *testing.T) {
+func TestScan_RunsPiledUpScheduledScansOnce(t *testing.T) {
 	r := newRig(t)
 	r.deaf()
 	for day := range 3 {
@@ -249,7 +249,7 @@ func TestScheduledScansThatPiledUpAreOneScan(t *testing.T) {
 	r.scanned("the next day")
 }
 
-func TestScan_ForgetsPricesOfOthersThatNoListShows(t *testing.T) {
+func TestScan_DropsForeignPricesThatNoListShows(t *testing.T) {
 	r := newRig(t)
 	r.product("mug")
 	listed := r.price("mug", "mug-eur")
@@ -286,7 +286,7 @@ func TestScan_ForgetsPricesOfOthersThatNoListShows(t *testing.T) {
 	require.Equal(t, 5, r.reads(), "a shop has thousands of them")
 }
 
-func TestScan_ComparesNothingOfPricesThatAreNotKept(t *testing.T) {
+func TestScan_LeavesOutPricesThatAreNotKept(t *testing.T) {
 	r := newRig(t)
 	r.product("mug")
 	r.price("mug", "mug-eur")
@@ -307,7 +307,7 @@ func TestScan_ComparesNothingOfPricesThatAreNotKept(t *testing.T) {
 	require.Zero(t, r.reads())
 }
 
-func TestAScanDoesNotSpendTheAllowanceOnWhatIsMissing(t *testing.T) {
+func TestScan_LimitsReadsOfMissingObjects(t *testing.T) {
 	r := newRig(t)
 	const n = 260
 	for i := range n {
@@ -328,8 +328,8 @@ func TestAScanDoesNotSpendTheAllowanceOnWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestOneBadObjectDoesNotEndAScan: a product that nobody can decode, on a page with others.
-func TestOneBadObjectDoesNotEndAScan(t *testing.T) {
+// TestScan_SurvivesAnObjectThatCannotBeDecoded: a page has a product that cannot be decoded, among others.
+func TestScan_SurvivesAnObjectThatCannotBeDecoded(t *testing.T) {
 	r := newRig(t)
 	for i := range 5 {
 		r.product(fmt.Sprintf("p%d", i))
@@ -359,7 +359,7 @@ func TestOneBadObjectDoesNotEndAScan(t *testing.T) {
 	require.Nil(t, r.known("p3").GetProduct())
 }
 
-func TestAScanOutlastsFailuresOfStripe(t *testing.T) {
+func TestScan_SurvivesFailuresOfStripe(t *testing.T) {
 	r := newRig(t)
 	for i := range 120 {
 		r.product(fmt.Sprintf("p%d", i))
@@ -378,9 +378,9 @@ func TestAScanOutlastsFailuresOfStripe(t *testing.T) {
 	require.Empty(t, report.GetError())
 }
 
-// TestAScanSeesWhatChangesWhileItLists: products are made, edited and deleted all the time; at the end what is known is
-// what Stripe holds.
-func TestAScanSeesWhatChangesWhileItLists(t *testing.T) {
+// TestScan_RecordsChangesMadeWhileItLists: products are created, edited and deleted during the scan. At its end the
+// observed states equal what Stripe holds.
+func TestScan_RecordsChangesMadeWhileItLists(t *testing.T) {
 	r := newRig(t)
 	for i := range 400 {
 		r.product(fmt.Sprintf("p%d", i))

@@ -14,20 +14,20 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 )
 
-// Bounds of the bodies of webhooks. Anybody may send them: the signature is over the whole body, so that it must be
-// read first.
+// Bounds of the bodies of webhooks. Anyone can send one, and the signature covers the whole body, so the body must be
+// read before it can be verified.
 const (
-	// maxEvent in bytes. Stripe's events about products and prices are a few kilobytes. The largest that a catalog in
-	// any script can cause has about 400 KB: a description of 40,000 characters and metadata of 50 keys, both as they
-	// are and as they were.
+	// maxEvent is the maximum size of an event in bytes. Stripe's events about products and prices have a few
+	// kilobytes. The largest that a catalog in any script can cause has about 400 KB: a description of 40,000
+	// characters and 50 metadata keys, both before and after the change.
 	maxEvent = 512 << 10
-	// smallEvent is what nearly every event has room in.
+	// smallEvent is a size in bytes that nearly every event fits.
 	smallEvent = 16 << 10
-	// maxBodies are read at the same time, and have together maxBodiesMemory beyond smallEvent each. Stripe sends again
-	// what is refused beyond that.
+	// maxBodies is how many bodies are read at once. Beyond smallEvent each, they may have maxBodiesMemory together.
+	// Stripe sends a refused event again.
 	maxBodies       = 256
 	maxBodiesMemory = 16 << 20
-	// bodyTime is how long Stripe may take for a body.
+	// bodyTime is how long Stripe may take to send a body.
 	bodyTime = 10 * time.Second
 )
 
@@ -40,8 +40,8 @@ func newBodies() *httpserver.Bodies {
 	})
 }
 
-// signed returns the body of a webhook if Stripe signed it. If not, it answers the request. A refusal that the
-// headers justify does not wait for the body.
+// signed returns the body of a webhook if Stripe signed it. Otherwise it answers the request. It does not wait for the
+// body if the headers justify a refusal.
 func (p *puller) signed(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
 	header := r.Header.Get("Stripe-Signature")
 	if err := p.signable(header, time.Now()); err != nil {
@@ -65,7 +65,7 @@ func (p *puller) signed(w http.ResponseWriter, r *http.Request) (body []byte, ok
 	case tooLarge:
 		unread(w)
 		p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large",
-			fmt.Sprintf("an event may have %d bytes", maxEvent))
+			fmt.Sprintf("an event may have at most %d bytes", maxEvent))
 		return nil, false
 	case err != nil:
 		unread(w)
@@ -80,8 +80,8 @@ func (p *puller) signed(w http.ResponseWriter, r *http.Request) (body []byte, ok
 	return body, true
 }
 
-// unread has the server answer before the body has come, and close the connection: else it would read what is left of
-// it first.
+// unread makes the server answer before the body has arrived, and close the connection. Otherwise the server would
+// first read the rest of the body.
 func unread(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
 
 func (p *puller) busy(w http.ResponseWriter, r *http.Request) {
@@ -90,8 +90,8 @@ func (p *puller) busy(w http.ResponseWriter, r *http.Request) {
 	p.refuse(r.Context(), w, http.StatusServiceUnavailable, "busy", "too many webhooks at once; send it again")
 }
 
-// signable reports what is wrong with a signature header whatever the body: it is missing, has not Stripe's form
-// (t=<seconds>,v1=<hex>), or is older than Stripe's libraries take.
+// signable returns what is wrong with a signature header, whatever the body. The header is missing, is not in Stripe's
+// form (t=<seconds>,v1=<hex>), or is older than Stripe's libraries accept.
 func (p *puller) signable(header string, now time.Time) error {
 	switch {
 	case len(p.secrets) == 0:

@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// turns lets one at a time work on a product: all but one of several reads of the same thing would be in vain. The zero
-// value is ready. Safe for concurrent use.
+// turns lets one goroutine at a time work on a product: parallel reads of the same product would be wasted. The zero
+// value is ready. It is safe for concurrent use.
 type turns struct {
 	mu sync.Mutex
 	of map[string]*turn
 }
 
-// turn is held by whoever has taken the token, and is kept while anybody uses it.
+// turn is the lock of one product. Who has put the token has the lock. It is deleted with its last user.
 type turn struct {
 	token chan struct{}
 	users int
 }
 
-// take waits for the product, or for ctx to end.
+// take waits for the product's lock, or for ctx to end.
 func (t *turns) take(ctx context.Context, product string) (release func(), err error) {
 	t.mu.Lock()
 	if t.of == nil {

@@ -147,11 +147,11 @@ const busyDelay = 250 * time.Millisecond
 // change handles a desired state from CATALOG. It skips a state that a later one has superseded.
 func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 	change := msg.Body
-	newest, err := p.mesh.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
+	latest, err := p.mesh.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
 	if err != nil {
 		return p.later(ctx, order{change: change}, err)
 	}
-	if newest.GetVersion() > change.GetVersion() {
+	if latest.GetVersion() > change.GetVersion() {
 		if budget.LaneOf(ctx) == budget.Live {
 			live, err := p.mesh.Desired().LatestInLane(ctx, change.GetAccount(), topology.Live, change.GetProductId())
 			if err != nil {
@@ -160,7 +160,7 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 			if live.GetVersion() <= change.GetVersion() {
 				// The later state is in the bulk lane, behind a backfill. A live change does not wait for that, so this
 				// message applies the later state now.
-				return p.settle(ctx, order{change: newest, redelivered: msg.Attempt > 1})
+				return p.settle(ctx, order{change: latest, redelivered: msg.Attempt > 1})
 			}
 		}
 		metrics.ChangeSuperseded.Add(ctx, 1)
@@ -182,19 +182,19 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 			Message: fmt.Sprintf("push does not support the command on %s", msg.Subject),
 		})
 	}
-	newest, err := p.mesh.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
+	latest, err := p.mesh.Desired().Latest(ctx, msg.Body.GetAccount(), sync.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
-	if newest == nil && sync.GetArchiveExtra() {
+	if latest == nil && sync.GetArchiveExtra() {
 		// The catalog never had this product, and the operator asked for extras to be archived.
-		newest = &catalogv1.ProductChange{
+		latest = &catalogv1.ProductChange{
 			Account:   msg.Body.GetAccount(),
 			ProductId: sync.GetProductId(),
 			Operation: catalogv1.Operation_OPERATION_DELETE,
 		}
 	}
-	if newest == nil {
+	if latest == nil {
 		if verdict, lost := p.lost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
 			return verdict
 		}
@@ -202,7 +202,7 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 		return mesh.Ack()
 	}
 	return p.settle(ctx, order{
-		change: newest, look: sync.GetLook(), always: true,
+		change: latest, look: sync.GetLook(), always: true,
 		exceptions: catalog.Exceptions{Overwrite: sync.GetOverwrite(), Leave: sync.GetLeave()},
 	})
 }
@@ -213,11 +213,11 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	if retry.GetLane() == string(topology.Bulk) {
 		ctx = budget.InLane(ctx, budget.Bulk)
 	}
-	newest, err := p.mesh.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
+	latest, err := p.mesh.Desired().Latest(ctx, retry.GetAccount(), retry.GetProductId())
 	if err != nil {
 		return mesh.Retry(err)
 	}
-	if newest == nil {
+	if latest == nil {
 		if verdict, lost := p.lost(ctx, retry.GetProductId(), fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
 			msg.Attempt); lost {
 			return verdict
@@ -227,7 +227,7 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts(), time.Now())
 	// Force the pass: the retry may come from a command, and an earlier pass over the same version does not fulfill it.
 	o := order{
-		change: newest, redelivered: true, always: true, look: retry.GetLook(),
+		change: latest, redelivered: true, always: true, look: retry.GetLook(),
 		exceptions: catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()},
 	}
 	err = p.pass(ctx, o)

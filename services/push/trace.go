@@ -70,14 +70,14 @@ func (l *links) superseded(ctx context.Context, change *catalogv1.ProductChange)
 	if !sampled(ctx) {
 		return
 	}
-	var newest mesh.Change
+	var latest mesh.Change
 	for _, c := range l.history(ctx, change.GetProductId()) {
-		if c.Version >= newest.Version {
-			newest = c
+		if c.Version >= latest.Version {
+			latest = c
 		}
 	}
-	if newest.Version > change.GetVersion() {
-		carriedBy(span, newest.Sent)
+	if latest.Version > change.GetVersion() {
+		carriedBy(span, latest.Sent)
 	}
 }
 

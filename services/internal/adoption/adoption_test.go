@@ -15,7 +15,7 @@ import (
 
 var word = rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e"})
 
-// sides draws products of both sides that have much in common.
+// sides draws catalog and Stripe products that have much in common.
 func sides(t *rapid.T) (wanted []adoption.Wanted, held []adoption.Held) {
 	name := rapid.SampledFrom([]string{"Mug", "mug ", "MUG!", "Cup", "Tee", "Plate", ""})
 	ids := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"})
@@ -43,7 +43,7 @@ func sides(t *rapid.T) (wanted []adoption.Wanted, held []adoption.Held) {
 	return wanted, held
 }
 
-func TestNoProductIsGivenAwayTwice(t *testing.T) {
+func TestMatches_GivesNoProductAwayTwice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		wanted, held := sides(t)
@@ -65,7 +65,7 @@ func TestNoProductIsGivenAwayTwice(t *testing.T) {
 	})
 }
 
-func TestTheOrderOfProductsDoesNotMatter(t *testing.T) {
+func TestMatches_DoesNotDependOnOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		wanted, held := sides(t)
@@ -76,9 +76,9 @@ func TestTheOrderOfProductsDoesNotMatter(t *testing.T) {
 	})
 }
 
-// TestWhatIsCertainHasAReason: what is certain shares an id, a value or a lookup key, and nobody else shares a
-// stronger.
-func TestWhatIsCertainHasAReason(t *testing.T) {
+// TestMatches_CertainOnesHaveAReason: the products of a certain match share an id, a value or a lookup key, and no
+// other product shares a stronger one.
+func TestMatches_CertainOnesHaveAReason(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		wanted, held := sides(t)

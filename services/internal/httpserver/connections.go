@@ -7,18 +7,18 @@ import (
 	"sync"
 )
 
-// maxConnections is how many connections a port keeps. An idle one costs about 20 kB, and anybody may open it.
+// maxConnections is how many connections a port keeps. An idle one costs about 20 kB, and anyone may open it.
 const maxConnections = 1000
 
-// connections bounds the connections of a server. Beyond the bound the one that has waited for a request the longest is
-// closed, so that a stranger who opens many keeps nobody out.
+// connections bounds the connections of a server. Above the bound it closes the connection that has waited longest for
+// a request. So a client that opens many cannot keep others out.
 type connections struct {
 	most int
 
 	mu sync.Mutex
-	// open has the place of each connection in waiting, nil for one whose request is being handled.
+	// open has each connection's place in waiting. It is nil while a request is being handled.
 	open map[net.Conn]*list.Element
-	// waiting are the connections without a request, the longest waiting first.
+	// waiting has the connections without a request, the longest waiting first.
 	waiting *list.List
 }
 
@@ -44,7 +44,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	if len(c.open) <= c.most {
 		return
 	}
-	// There is one: a connection that has just come waits.
+	// There is at least one: a new connection is waiting.
 	if longest, ok := c.waiting.Front().Value.(net.Conn); ok {
 		c.waiting.Remove(c.waiting.Front())
 		delete(c.open, longest)

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestConnections_ClosesTheOneThatHasWaitedLongest(t *testing.T) {
+func TestConnections_ClosesTheLongestWaiting(t *testing.T) {
 	t.Parallel()
 	c := newConnections(2)
 	pipe := func() (server, client net.Conn) {
@@ -57,8 +57,8 @@ func TestConnections_ClosesTheOneThatHasWaitedLongest(t *testing.T) {
 	require.Zero(t, c.waiting.Len())
 }
 
-// Strangers' connections keep nobody out, over HTTP/1 and HTTP/2.
-func TestRun_AnswersBesideMoreConnectionsThanItKeeps(t *testing.T) {
+// TestRun_AnswersDespiteTooManyConnections: other connections do not keep a client out, over HTTP/1 and HTTP/2.
+func TestRun_AnswersDespiteTooManyConnections(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
