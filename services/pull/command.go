@@ -69,32 +69,32 @@ type scanQueue struct {
 }
 
 // join adds a command and reports whether there was room for it.
-func (q *scanQueue) join(order uint64) bool {
+func (q *scanQueue) join(sequence uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.orders) > waitingScans {
 		return false
 	}
-	q.orders = append(q.orders, order)
+	q.orders = append(q.orders, sequence)
 	return true
 }
 
 // first reports whether it is the command's turn, and marks it as running if so.
-func (q *scanQueue) first(order uint64) bool {
+func (q *scanQueue) first(sequence uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.running != 0 || slices.ContainsFunc(q.orders, func(o uint64) bool { return o < order }) {
+	if q.running != 0 || slices.ContainsFunc(q.orders, func(o uint64) bool { return o < sequence }) {
 		return false
 	}
-	q.running = order
+	q.running = sequence
 	return true
 }
 
-func (q *scanQueue) leave(order uint64) {
+func (q *scanQueue) leave(sequence uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.orders = slices.DeleteFunc(q.orders, func(o uint64) bool { return o == order })
-	if q.running == order {
+	q.orders = slices.DeleteFunc(q.orders, func(o uint64) bool { return o == sequence })
+	if q.running == sequence {
 		q.running = 0
 	}
 }

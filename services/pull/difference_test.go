@@ -60,7 +60,7 @@ func TestSketch_FindsASampleOfTooMany(t *testing.T) {
 			require.NotEmpty(t, all[k], "nothing is found that is not missing")
 			sampled[all[k]] = true
 		}
-		require.Greater(t, len(sampled), int(seed+1)*len(got)*9/10, "another scan looks at others")
+		require.Greater(t, len(sampled), int(seed+1)*len(got)*9/10, "the next scan reads others")
 	}
 }
 

@@ -39,14 +39,14 @@ func (p *puller) learn(ctx context.Context, of known, all []news) error {
 			if catalog.SeenEvent(o, n.ID) {
 				continue
 			}
-			order := n.apply(o)
-			if order == catalog.Unordered {
+			effect := n.apply(o)
+			if effect == catalog.Unordered {
 				unsettled = append(unsettled, n)
 				continue
 			}
-			result := map[catalog.Result]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[order]
+			result := map[catalog.Result]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[effect]
 			results = append(results, result)
-			if order == catalog.Unchanged && n.ObjectID != of.stripeID && catalog.FindPrice(o, n.ObjectID) == nil {
+			if effect == catalog.Unchanged && n.ObjectID != of.stripeID && catalog.FindPrice(o, n.ObjectID) == nil {
 				// Nothing is kept of this price. Its events cost no write either, however often they come.
 				continue
 			}

@@ -684,9 +684,9 @@ func TestScan_KeepsTheReserveOfReads(t *testing.T) {
 		&meshv1.Budget{Reads: map[string]uint64{time.Now().UTC().Format(time.DateOnly): 90}}, 0)
 	require.NoError(t, err)
 	r.pull(time.Hour)
-	order := &meshv1.Command{Id: "s1", Account: "default", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
+	command := &meshv1.Command{Id: "s1", Account: "default", Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}}}
 	require.NoError(t,
-		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
+		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), command))
 	report := &meshv1.ScanReport{}
 	require.Eventually(t, func() bool {
 		_, err := r.mesh.Record("scan.default").Get(t.Context(), report)

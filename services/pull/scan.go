@@ -108,18 +108,18 @@ type scan struct {
 func seed(id string) uint64 { return (&difference{}).key("scan", id) }
 
 // begin starts the scan, or resumes an interrupted one.
-func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
+func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	s.cursor = s.mesh.Record("scan-state." + s.account)
 	state := &meshv1.ScanState{}
 	revision, err := s.cursor.GetAt(ctx, state)
 	if err != nil {
 		return err
 	}
-	if overtaken(order, state.GetReport()) {
+	if overtaken(command, state.GetReport()) {
 		return errOver
 	}
 	if over(state.GetReport()) {
-		if state.GetReport().GetId() == order.GetId() {
+		if state.GetReport().GetId() == command.GetId() {
 			return errOver
 		}
 	} else if revision != 0 {
@@ -143,11 +143,11 @@ func (s *scan) begin(ctx context.Context, order *meshv1.Command) error {
 		s.mostReads = max(100, allowed/20)
 	}
 	s.stored = revision
-	if state.GetReport().GetId() == order.GetId() {
+	if state.GetReport().GetId() == command.GetId() {
 		return s.resume(ctx, state)
 	}
 	s.report = &meshv1.ScanReport{
-		Id: order.GetId(), Issuer: order.GetIssuer(), Reason: order.GetReason(), StartedAt: timestamppb.Now(),
+		Id: command.GetId(), Issuer: command.GetIssuer(), Reason: command.GetReason(), StartedAt: timestamppb.Now(),
 		Phase: meshv1.ScanPhase_SCAN_PHASE_LISTING, Ranges: 1,
 	}
 	s.waiting = []*span{{}}
@@ -170,9 +170,9 @@ func over(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
 
 // overtaken reports whether a command is a scheduled one and another scan started after it was issued. The other scan
 // does as well. Scheduled commands pile up while pull is down, and each would cost the reads of a scan.
-func overtaken(order *meshv1.Command, last *meshv1.ScanReport) bool {
-	return order.GetIssuer() == topology.Reconciliation && order.GetId() != last.GetId() &&
-		order.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
+func overtaken(command *meshv1.Command, last *meshv1.ScanReport) bool {
+	return command.GetIssuer() == topology.Reconciliation && command.GetId() != last.GetId() &&
+		command.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
 }
 
 func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) {

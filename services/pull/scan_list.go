@@ -63,13 +63,13 @@ func (s *scan) listers(ctx context.Context) error {
 	})()
 	for range scanners {
 		g.Go(func() error {
-			known := newRecent()
+			cache := newRecent()
 			for {
 				x, err := s.claim(ctx)
 				if x == nil || err != nil {
 					return err
 				}
-				if err := s.listSpan(ctx, known, x); err != nil {
+				if err := s.listSpan(ctx, cache, x); err != nil {
 					return err
 				}
 			}
@@ -100,7 +100,7 @@ func (s *scan) claim(ctx context.Context) (*span, error) {
 }
 
 // listSpan lists a range to its end, without the parts that were split off for other listers.
-func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
+func (s *scan) listSpan(ctx context.Context, cache *recent, x *span) error {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -130,11 +130,11 @@ func (s *scan) listSpan(ctx context.Context, known *recent, x *span) error {
 		if err != nil {
 			return err
 		}
-		needless, err := s.take(ctx, known, before, page)
+		untracked, err := s.take(ctx, cache, before, page)
 		if err != nil {
 			return err
 		}
-		s.advance(x, i, page, needless)
+		s.advance(x, i, page, untracked)
 	}
 	return nil
 }
@@ -161,9 +161,9 @@ func (s *scan) page(ctx context.Context, l stripeapi.Listing) (stripeapi.Page, e
 	}
 }
 
-// advance records a page that was applied, and splits the range if a lister is idle. It leaves needless prices out of
+// advance records a page that was applied, and splits the range if a lister is idle. It leaves untracked prices out of
 // the comparison: nothing is kept of them.
-func (s *scan) advance(x *span, i int, page stripeapi.Page, needless map[string]bool) {
+func (s *scan) advance(x *span, i int, page stripeapi.Page, untracked map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range page.Objects {
@@ -171,7 +171,7 @@ func (s *scan) advance(x *span, i int, page stripeapi.Page, needless map[string]
 			continue
 		}
 		if lists[i].Prices {
-			if !needless[o.ID] {
+			if !untracked[o.ID] {
 				s.listed.add(s.listed.key(priceKind, o.ID))
 			}
 			s.report.Prices++

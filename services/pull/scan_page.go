@@ -25,7 +25,7 @@ const keptProducts = 1000
 // recent caches what one lister read from OBSERVED last. It is not safe for concurrent use.
 type recent struct {
 	entries map[string]*entry
-	order   []string
+	queue   []string
 }
 
 // entry is the observed state of a product.
@@ -40,10 +40,10 @@ func newRecent() *recent { return &recent{entries: map[string]*entry{}} }
 
 func (r *recent) put(product string, e *entry) {
 	r.entries[product] = e
-	r.order = append(r.order, product)
-	for len(r.order) > keptProducts {
-		delete(r.entries, r.order[0])
-		r.order = r.order[1:]
+	r.queue = append(r.queue, product)
+	for len(r.queue) > keptProducts {
+		delete(r.entries, r.queue[0])
+		r.queue = r.queue[1:]
 	}
 }
 
@@ -55,15 +55,15 @@ type shown struct {
 }
 
 // take compares a page with the observed states and corrects them. before is a revision of OBSERVED from before the
-// page was requested. needless has the ids of the page's prices that are not kept.
+// page was requested. untracked has the ids of the page's prices that are not kept.
 func (s *scan) take(
-	ctx context.Context, known *recent, before uint64, page stripeapi.Page,
-) (needless map[string]bool, err error) {
+	ctx context.Context, cache *recent, before uint64, page stripeapi.Page,
+) (untracked map[string]bool, err error) {
 	products := s.byProduct(ctx, page)
 	entries := make(map[string]*entry, len(products))
 	var unread []string
 	for _, p := range products {
-		if e := known.entries[p.product]; e != nil {
+		if e := cache.entries[p.product]; e != nil {
 			entries[p.product] = e
 		} else if _, twice := entries[p.product]; !twice {
 			// A product with the catalog's id and a product linked to that id may both be listed.
@@ -77,7 +77,7 @@ func (s *scan) take(
 	}
 	for i, e := range read {
 		entries[unread[i]] = &entry{e.Observed, e.Revision, e.Revision}
-		known.put(unread[i], entries[unread[i]])
+		cache.put(unread[i], entries[unread[i]])
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers)
@@ -106,18 +106,18 @@ func (s *scan) take(
 	}
 	err = g.Wait()
 	for _, product := range stale {
-		delete(known.entries, product)
+		delete(cache.entries, product)
 	}
-	needless = map[string]bool{}
+	untracked = map[string]bool{}
 	for _, p := range products {
 		for _, o := range p.objects {
 			now := entries[p.product].observed
 			if o.Price != nil && p.is(now) == nil && catalog.FindPrice(now, o.ID) == nil {
-				needless[o.ID] = true
+				untracked[o.ID] = true
 			}
 		}
 	}
-	return needless, err
+	return untracked, err
 }
 
 // byProduct groups the objects of a page by product.
@@ -148,17 +148,17 @@ func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, 
 	// If nobody else has written the state since the page was requested, the page is at least as recent.
 	current := e.others <= before
 	for _, o := range objects {
-		var order catalog.Result
+		var effect catalog.Result
 		if o.Product != nil {
 			sighting := *o.Product
 			sighting.Fetched = current && sighting.Updated >= e.observed.GetProductUpdated()
-			order = catalog.ObserveProduct(e.observed, sighting)
+			effect = catalog.ObserveProduct(e.observed, sighting)
 		} else {
 			sighting := *o.Price
 			sighting.Fetched = current
-			order = catalog.ObservePrice(e.observed, sighting)
+			effect = catalog.ObservePrice(e.observed, sighting)
 		}
-		switch order {
+		switch effect {
 		case catalog.Applied:
 			changed = true
 		case catalog.Unordered:

@@ -75,7 +75,7 @@ func TestRange_ListsEveryObjectOnceHoweverRangesAreSplit(t *testing.T) {
 			}
 			calls++
 			x.listed(i, page)
-			if rapid.Bool().Draw(t, "somebody is idle") {
+			if rapid.Bool().Draw(t, "a lister is idle") {
 				if older, ok := x.split(); ok {
 					spans = append(spans, older)
 				}
@@ -137,6 +137,6 @@ func TestSplit_DividesAnImportOfOneMinute(t *testing.T) {
 		}
 	}
 	require.Equal(t, n, listed)
-	require.Less(t, largest, n/3, "nobody lists it alone")
+	require.Less(t, largest, n/3, "several listers share it")
 	require.Less(t, calls, n/100*13/10, "few calls are wasted")
 }

@@ -41,12 +41,13 @@ func (r *rig) order(id string) {
 
 func (r *rig) orderBy(issuer, id string, at time.Time) {
 	r.t.Helper()
-	order := &meshv1.Command{
+	command := &meshv1.Command{
 		Id: id, Account: "default", Issuer: issuer, Reason: "of the test", IssuedAt: timestamppb.New(at),
 		Verb: &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
 	require.NoError(r.t,
-		r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""), order))
+		r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Pull, "default", topology.VerbScan, ""),
+			command))
 }
 
 func (r *rig) report() *meshv1.ScanReport {
@@ -244,7 +245,7 @@ func TestScan_RunsPiledUpScheduledScansOnce(t *testing.T) {
 	r.pull(time.Hour)
 	report := r.scanned("asked for")
 	require.EqualValues(t, 2*report.GetListCalls(), r.listCalls(),
-		"that of the first order, and the one that a person waits for")
+		"the scan of the first command, and the one that a person asked for")
 	r.orderBy(topology.Reconciliation, "the next day", time.Now())
 	r.scanned("the next day")
 }

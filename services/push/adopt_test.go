@@ -93,7 +93,7 @@ func TestAdopt_LinksAnExistingProductInsteadOfCreatingOne(t *testing.T) {
 	r.pushHolding()
 	r.want(mug("Mug", "1400"), 10)
 	r.waitsFor("mug")
-	require.Equal(t, 1, r.products(), "the product is held, not made a second time")
+	require.Equal(t, 1, r.products(), "the product is held, not created twice")
 
 	r.adopt("a", &meshv1.Adopt{ProductId: "mug", StripeId: stripeID, Prices: map[string]string{"mug-one": price}})
 	o := r.applied("mug", 10)
@@ -157,7 +157,7 @@ func TestAdopt_KeepsThePricesOfAProductWithTheSameID(t *testing.T) {
 	r.want(mug("Mug", "1400"), 10)
 	r.waitsFor("mug")
 	active, _ := r.prices("mug")
-	require.Equal(t, 1, active, "no second price is made while it is held")
+	require.Equal(t, 1, active, "no second price is created during the hold")
 	r.adopt("a", &meshv1.Adopt{ProductId: "mug", StripeId: "mug", Prices: map[string]string{"mug-one": price.ID}})
 	o := r.applied("mug", 10)
 	require.Len(t, o.GetPrices(), 1)

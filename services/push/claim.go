@@ -50,7 +50,7 @@ type plannedStep struct {
 
 // claim claims the product for this process and plans the calls. One write stores the claim and the intent of every
 // call, with its key and trace. A nil plan without error means that there is nothing to do.
-func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
+func (p *pusher) claim(ctx context.Context, req order) (pl *plan, err error) {
 	ctx, span := startSpan(ctx, "claim product")
 	defer func() {
 		if pl != nil {
@@ -63,33 +63,33 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 		if err != nil {
 			return nil, err
 		}
-		observed, revision, err := p.mesh.Observed().Get(ctx, p.account, o.change.GetProductId())
+		observed, revision, err := p.mesh.Observed().Get(ctx, p.account, req.change.GetProductId())
 		if err != nil {
 			return nil, err
 		}
 		if c := observed.GetClaim(); c != nil && c.GetHolder() != p.holder && now.Before(c.GetUntil().AsTime()) {
 			return nil, errBusy
 		}
-		if observed.GetVersion() > o.change.GetVersion() {
+		if observed.GetVersion() > req.change.GetVersion() {
 			// Another process has applied a later state since this one was read.
-			if o.always {
+			if req.always {
 				return nil, errOutdated
 			}
 			metrics.ChangeSuperseded.Add(ctx, 1)
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSuperseded))
-			appliedBy(ctx, observed, o.change.GetVersion())
+			appliedBy(ctx, observed, req.change.GetVersion())
 			return nil, nil
 		}
-		known := observed.GetVersion() >= o.change.GetVersion() && !observed.GetStale() && observed.GetClaim() == nil
-		if known && !o.always {
-			appliedBy(ctx, observed, o.change.GetVersion())
-			if o.redelivered {
-				return nil, p.tell(ctx, o, observed.GetGeneration(), nil)
+		known := observed.GetVersion() >= req.change.GetVersion() && !observed.GetStale() && observed.GetClaim() == nil
+		if known && !req.always {
+			appliedBy(ctx, observed, req.change.GetVersion())
+			if req.redelivered {
+				return nil, p.tell(ctx, req, observed.GetGeneration(), nil)
 			}
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeUnchanged))
 			return nil, nil
 		}
-		pl, err := p.plan(ctx, o, observed, revision, now)
+		pl, err := p.plan(ctx, req, observed, revision, now)
 		if errors.Is(err, mesh.ErrConflict) {
 			continue
 		}
@@ -98,11 +98,11 @@ func (p *pusher) claim(ctx context.Context, o order) (pl *plan, err error) {
 	return nil, fmt.Errorf("lost the claim to other writers five times: %w", errBusy)
 }
 
-func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed, revision uint64,
+func (p *pusher) plan(ctx context.Context, req order, observed *catalogv1.Observed, revision uint64,
 	now time.Time,
 ) (*plan, error) {
-	steps := p.keyed(p.steps(o, observed), observed)
-	looked := o.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed, now)
+	steps := p.keyed(p.steps(req, observed), observed)
+	looked := req.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed, now)
 	if looked {
 		var err error
 		if observed, err = p.look(ctx, observed); err != nil {
@@ -111,41 +111,41 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 		if now, err = p.mesh.Clock().Now(ctx); err != nil {
 			return nil, err
 		}
-		steps = p.keyed(p.steps(o, observed), observed)
+		steps = p.keyed(p.steps(req, observed), observed)
 	}
-	if err := p.unhindered(ctx, o, steps, observed); err != nil {
+	if err := p.unhindered(ctx, req, steps, observed); err != nil {
 		return nil, err
 	}
 	if archives(steps, observed) {
-		if err := p.guard(ctx, o.change.GetProductId(), now); err != nil {
+		if err := p.guard(ctx, req.change.GetProductId(), now); err != nil {
 			return nil, err
 		}
 	}
-	advances := observed.GetVersion() < o.change.GetVersion()
-	pl := &plan{change: o.change, steps: steps, base: observed, looked: looked}
+	advances := observed.GetVersion() < req.change.GetVersion()
+	pl := &plan{change: req.change, steps: steps, base: observed, looked: looked}
 	pl.hold.extended(now)
 	pl.hold.dated(now)
 	stored := proto.CloneOf(observed)
 	// Recorded before the calls: a metadata key that was written but not recorded could never be removed.
-	catalog.ManageMetadata(stored, o.change)
-	catalog.RecordFound(stored, o.change)
+	catalog.ManageMetadata(stored, req.change)
+	catalog.RecordFound(stored, req.change)
 	if len(steps) == 0 {
 		stored.Claim = nil
-		p.settleVersion(o, stored)
+		p.settleVersion(req, stored)
 	} else {
-		catalog.RecordStripeEdits(p.policy, o.change, stored)
+		catalog.RecordStripeEdits(p.policy, req.change, stored)
 		stored.Claim = &catalogv1.Claim{
 			Holder:  p.holder,
 			Until:   timestamppb.New(pl.hold.end()),
-			Version: o.change.GetVersion(),
+			Version: req.change.GetVersion(),
 		}
 		var committed *timestamppb.Timestamp
 		if advances {
-			committed = o.change.GetCommittedAt()
+			committed = req.change.GetCommittedAt()
 		}
 		for _, s := range steps {
 			catalog.RecordIntents(stored, &catalogv1.Intent{
-				IdempotencyKey: s.key, Step: s.String(), Traceparent: o.traceparent, Version: o.change.GetVersion(),
+				IdempotencyKey: s.key, Step: s.String(), Traceparent: req.traceparent, Version: req.change.GetVersion(),
 				At: timestamppb.New(now), FirstAt: firstAt(observed, s.key, now), Generation: s.generation,
 				CommittedAt: committed,
 			})
@@ -159,22 +159,22 @@ func (p *pusher) plan(ctx context.Context, o order, observed *catalogv1.Observed
 	if len(steps) > 0 {
 		return pl, nil
 	}
-	if !o.complete() {
+	if !req.complete() {
 		return nil, nil
 	}
 	if advances {
-		countApplied(ctx, o.change)
+		countApplied(ctx, req.change)
 	}
-	if advances || o.redelivered {
-		return nil, p.tell(ctx, o, stored.GetGeneration(), nil)
+	if advances || req.redelivered {
+		return nil, p.tell(ctx, req, stored.GetGeneration(), nil)
 	}
 	return nil, nil
 }
 
 // steps returns the calls that desired state and policy ask for, without the parts that Stripe refused in this pass.
-func (p *pusher) steps(o order, observed *catalogv1.Observed) []catalog.Step {
-	steps := catalog.Resolve(p.policy, o.change, observed, o.exceptions).Steps(observed)
-	return o.keys.filter(o.skips.filter(steps, observed), observed)
+func (p *pusher) steps(req order, observed *catalogv1.Observed) []catalog.Step {
+	steps := catalog.Resolve(p.policy, req.change, observed, req.exceptions).Steps(observed)
+	return req.keys.filter(req.skips.filter(steps, observed), observed)
 }
 
 // keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key of its first call. Any
@@ -265,7 +265,7 @@ func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catal
 }
 
 // record stores the results of a pass's calls and releases the claim.
-func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appliedStep,
+func (p *pusher) record(ctx context.Context, req order, pl *plan, applied []appliedStep,
 	failure *failedStep,
 ) (*catalogv1.Observed, error) {
 	// The calls were made, so their results are recorded even while the service stops.
@@ -296,7 +296,7 @@ func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appl
 			}
 			manage(o, a)
 		}
-		if !ord.again && !o.GetStale() && len(repeated(p.steps(ord, o), applied)) > 0 {
+		if !req.again && !o.GetStale() && len(repeated(p.steps(req, o), applied)) > 0 {
 			// Stripe ignored an accepted value, or another party changed it. The next round rereads the product.
 			o.Stale = true
 		}
@@ -304,7 +304,7 @@ func (p *pusher) record(ctx context.Context, ord order, pl *plan, applied []appl
 		case failure != nil:
 			p.recordFailure(o, pl, failure)
 		case !o.GetStale():
-			p.settleVersion(ord, o)
+			p.settleVersion(req, o)
 		}
 		return nil
 	})

@@ -22,11 +22,11 @@ const creationDelay = time.Hour
 // unhindered refuses writes to a product that Driftless has not written yet, in two cases. Stripe's product with this
 // id is linked to another product of the catalog. Or a step creates something that may exist under another id, while
 // the account is being adopted.
-func (p *pusher) unhindered(ctx context.Context, o order, steps []plannedStep, observed *catalogv1.Observed) error {
-	if o.adopted || catalog.Managed(observed) || len(steps) == 0 {
+func (p *pusher) unhindered(ctx context.Context, req order, steps []plannedStep, observed *catalogv1.Observed) error {
+	if req.adopted || catalog.Managed(observed) || len(steps) == 0 {
 		return nil
 	}
-	product := o.change.GetProductId()
+	product := req.change.GetProductId()
 	linked, err := p.mesh.Links().Product(ctx, p.account, product)
 	creates := slices.ContainsFunc(steps,
 		func(s plannedStep) bool { return s.Kind == catalog.CreateProduct || s.Kind == catalog.CreatePrice })
@@ -34,7 +34,7 @@ func (p *pusher) unhindered(ctx context.Context, o order, steps []plannedStep, o
 	case err != nil:
 		return err
 	case linked != "" && linked != product:
-		return &refusedError{letter: p.letter(o.change, topology.ReasonLinked,
+		return &refusedError{letter: p.letter(req.change, topology.ReasonLinked,
 			fmt.Sprintf(
 				"Stripe's product %s is linked to product %s of the catalog: give the catalog's product with this id another id",
 				product, linked))}

@@ -25,14 +25,14 @@ import (
 // commandSync commands push to reread and sync a product.
 func (r *rig) commandSync(product string) {
 	r.t.Helper()
-	order := &meshv1.Command{
+	command := &meshv1.Command{
 		Id:      "o1",
 		Account: "default",
 		Verb:    &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: product, Look: true}},
 	}
 	require.NoError(r.t,
 		r.mesh.Publish(r.t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, product),
-			order))
+			command))
 }
 
 func (r *rig) letter(product string) *meshv1.DeadLetter {
@@ -223,8 +223,8 @@ func TestRetry_CarriesOutACommandThatWaited(t *testing.T) {
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
-	order := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "bulk", Look: true}
-	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, order, time.Hour))
+	retry := &meshv1.Retry{Account: "default", ProductId: "mug", Version: 10, Lane: "bulk", Look: true}
+	require.NoError(t, r.mesh.RetryLater(t.Context(), topology.Push, retry, time.Hour))
 	// A later failure of the same product, without a command.
 	require.NoError(t,
 		r.mesh.RetryLater(t.Context(), topology.Push,

@@ -47,11 +47,11 @@ func (e *heldError) Error() string {
 }
 
 // heldBack schedules a retry for a held product and acknowledges its message. A command may come first.
-func (p *pusher) heldBack(ctx context.Context, o order, held error, delay time.Duration) mesh.Verdict {
+func (p *pusher) heldBack(ctx context.Context, req order, held error, delay time.Duration) mesh.Verdict {
 	retry := &meshv1.Retry{
-		Account: p.account, ProductId: o.change.GetProductId(), Version: o.change.GetVersion(),
-		Lane: string(topology.Bulk), Error: held.Error(), Look: o.look,
-		Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
+		Account: p.account, ProductId: req.change.GetProductId(), Version: req.change.GetVersion(),
+		Lane: string(topology.Bulk), Error: held.Error(), Look: req.look,
+		Overwrite: req.exceptions.Overwrite, Leave: req.exceptions.Leave,
 	}
 	if err := p.mesh.RetryLater(ctx, topology.Push, retry, delay); err != nil {
 		return mesh.RetryIn(delay, err)

@@ -57,7 +57,7 @@ func TestReread_DoesNotReadALongHistory(t *testing.T) {
 	second := r.observed("mug").GetProduct().GetDefaultPrice()
 	r.want(mug("Mug", "1400"), 30)
 	r.applied("mug", 30)
-	require.Equal(t, first, r.observed("mug").GetProduct().GetDefaultPrice(), "and taken up again")
+	require.Equal(t, first, r.observed("mug").GetProduct().GetDefaultPrice(), "and unarchived again")
 	require.NoError(t, r.admin.DeletePrice(t.Context(), second))
 	look()
 	require.Len(t, r.observed("mug").GetPrices(), 1, "a price that is gone is not known for ever")

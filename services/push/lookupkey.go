@@ -86,11 +86,11 @@ func (k *lookupKeys) unsettled(f *failedStep) bool {
 // settleKey reads which price has the key that a call was refused for. It takes a key of another product in the
 // catalog, because the catalog decides there. Any other key stays, and the refusal is returned. It returns no refusal
 // if the key may be taken.
-func (p *pusher) settleKey(ctx context.Context, o order, f *failedStep) (refused *refusedError, err error) {
+func (p *pusher) settleKey(ctx context.Context, req order, f *failedStep) (refused *refusedError, err error) {
 	key, _ := f.Step.Param(lookupKey)
 	holder, err := p.stripe.PriceWithLookupKey(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("product %s: find the owner of lookup key %s: %w", o.change.GetProductId(), key,
+		return nil, fmt.Errorf("product %s: find the owner of lookup key %s: %w", req.change.GetProductId(), key,
 			stripeapi.Classify(err))
 	}
 	who := "another price"
@@ -101,12 +101,12 @@ func (p *pusher) settleKey(ctx context.Context, o order, f *failedStep) (refused
 	if err != nil {
 		return nil, err
 	}
-	if ours || o.adopted || p.takeLookupKeys {
-		o.keys.taken[key] = who
+	if ours || req.adopted || p.takeLookupKeys {
+		req.keys.taken[key] = who
 		return nil, nil
 	}
-	o.keys.left[key] = true
-	letter := p.letter(o.change, topology.ReasonRefused, fmt.Sprintf(
+	req.keys.left[key] = true
+	letter := p.letter(req.change, topology.ReasonRefused, fmt.Sprintf(
 		"price %s has no lookup key: in Stripe, %s belongs to %s, which is not in this catalog. Give the price another lookup_key, "+
 			"remove the key from the other price, or set take_lookup_keys: true to take it", f.PriceID, key, who))
 	letter.Field, letter.Step = fmt.Sprintf("prices[%q].lookup_key", f.PriceID), f.Step.String()

@@ -105,8 +105,8 @@ func (p *pusher) lock(product string) (unlock func(), ok bool) {
 }
 
 // pass syncs one product with a desired state: claim, plan, apply, record, publish.
-func (p *pusher) pass(ctx context.Context, o order) (err error) {
-	product := o.change.GetProductId()
+func (p *pusher) pass(ctx context.Context, req order) (err error) {
+	product := req.change.GetProductId()
 	unlock, ok := p.lock(product)
 	if !ok {
 		return errBusy
@@ -115,32 +115,32 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 	ctx = telemetry.ContextAbout(ctx, telemetry.About{
 		Account: p.account,
 		Product: product,
-		Version: o.change.GetVersion(),
+		Version: req.change.GetVersion(),
 	})
 	ctx, span := startSpan(ctx, "sync product")
 	defer func() { endSpan(span, err) }()
-	o.traceparent = telemetry.Traceparent(ctx)
+	req.traceparent = telemetry.Traceparent(ctx)
 
-	o.skips, o.keys = &skips{}, newLookupKeys()
+	req.skips, req.keys = &skips{}, newLookupKeys()
 	var refused *refusedError
 	for {
-		err := p.rounds(ctx, o)
+		err := p.rounds(ctx, req)
 		found := new(refusedError)
-		if errors.As(err, &found) && found.step != nil && o.keys.unsettled(found.step) {
-			left, err := p.settleKey(ctx, o, found.step)
+		if errors.As(err, &found) && found.step != nil && req.keys.unsettled(found.step) {
+			left, err := p.settleKey(ctx, req, found.step)
 			if err != nil {
 				return err
 			}
 			if left != nil {
 				refused = refused.and(left)
 			}
-			o.look, o.again = false, true
+			req.look, req.again = false, true
 			continue
 		}
 		switch {
-		case errors.As(err, &found) && found.step != nil && o.skips.add(found.step):
+		case errors.As(err, &found) && found.step != nil && req.skips.add(found.step):
 			refused = refused.and(found)
-			o.look, o.again = false, true
+			req.look, req.again = false, true
 		case errors.As(err, &found) && refused != nil:
 			return refused.and(found)
 		case err == nil && refused != nil:
@@ -154,28 +154,28 @@ func (p *pusher) pass(ctx context.Context, o order) (err error) {
 // rounds plans and applies until nothing is left to do or until another party must act. It makes at most three rounds.
 // It handles at once what it can detect at once: the product existed already, or it changed during the pass. A
 // redelivery would be slower.
-func (p *pusher) rounds(ctx context.Context, o order) (err error) {
+func (p *pusher) rounds(ctx context.Context, req order) (err error) {
 	for n := range 3 {
 		var again bool
-		again, err = p.round(ctx, o)
+		again, err = p.round(ctx, req)
 		switch {
 		case !again && n > 0 && errors.Is(err, errBusy):
 			return fmt.Errorf("while it was being synced: %w", err)
 		case !again:
 			return err
 		}
-		o.look, o.again = true, true
+		req.look, req.again = true, true
 	}
 	if kept := new(keptIDError); errors.As(err, &kept) {
 		return kept.refusedError
 	}
-	return fmt.Errorf("product %s: still different after three rounds: %w", o.change.GetProductId(), err)
+	return fmt.Errorf("product %s: still different after three rounds: %w", req.change.GetProductId(), err)
 }
 
 // round plans once and applies the plan. It returns again if Stripe holds something else than was recorded. Another
 // round, after a reread, may then succeed.
-func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
-	plan, err := p.claim(ctx, o)
+func (p *pusher) round(ctx context.Context, req order) (again bool, err error) {
+	plan, err := p.claim(ctx, req)
 	if err != nil || plan == nil {
 		return false, err
 	}
@@ -184,17 +184,17 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	stop()
 	defer func() {
 		if err == nil {
-			p.links.carries(ctx, o.change, plan.base.GetVersion())
+			p.links.carries(ctx, req.change, plan.base.GetVersion())
 		}
 	}()
-	observed, err := p.record(ctx, o, plan, applied, failure)
+	observed, err := p.record(ctx, req, plan, applied, failure)
 	if err != nil {
 		return false, err
 	}
 	if failure != nil {
 		countFailure(ctx, failure)
 		// The call may rest on an outdated observed state, so a refusal counts only after a reread.
-		unlooked := failure.Action == stripeapi.Refuse && !plan.looked && !o.keys.unsettled(failure)
+		unlooked := failure.Action == stripeapi.Refuse && !plan.looked && !req.keys.unsettled(failure)
 		again := failure.Action == stripeapi.RereadFirst && failure.Status < 500 || unlooked
 		if kept := p.keptID(plan, failure); kept != nil {
 			return true, kept
@@ -206,18 +206,18 @@ func (p *pusher) round(ctx context.Context, o order) (again bool, err error) {
 	}
 	// Other remaining steps come from changes that others made and that no event has reported yet. The ledger detects
 	// those as drift.
-	if left := repeated(p.steps(o, observed), applied); len(left) > 0 {
-		return false, &refusedError{letter: p.letter(o.change, topology.ReasonNotConverging,
+	if left := repeated(p.steps(req, observed), applied); len(left) > 0 {
+		return false, &refusedError{letter: p.letter(req.change, topology.ReasonNotConverging,
 			fmt.Sprintf("Stripe accepted every call but still holds other values; remaining steps: %s",
 				describe(left)))}
 	}
-	if !o.complete() {
+	if !req.complete() {
 		return false, nil
 	}
-	if plan.base.GetVersion() < o.change.GetVersion() {
-		countApplied(ctx, o.change)
+	if plan.base.GetVersion() < req.change.GetVersion() {
+		countApplied(ctx, req.change)
 	}
-	return false, p.tell(ctx, o, observed.GetGeneration(), applied)
+	return false, p.tell(ctx, req, observed.GetGeneration(), applied)
 }
 
 // repeated returns the remaining steps that set what one of the calls has just set.
@@ -354,8 +354,8 @@ func describe(steps []catalog.Step) string {
 
 // tell publishes that a version is applied. The outcome's id is the same on every attempt, so the audit trail has it
 // once.
-func (p *pusher) tell(ctx context.Context, o order, generation uint64, applied []appliedStep) error {
-	change := o.change
+func (p *pusher) tell(ctx context.Context, req order, generation uint64, applied []appliedStep) error {
+	change := req.change
 	out := &meshv1.Outcome{
 		Id:      fmt.Sprintf("applied:%s:%s:%d:%d", p.account, change.GetProductId(), change.GetVersion(), generation),
 		Account: p.account, ProductId: change.GetProductId(), Kind: meshv1.OutcomeKind_OUTCOME_KIND_APPLIED,
@@ -363,7 +363,7 @@ func (p *pusher) tell(ctx context.Context, o order, generation uint64, applied [
 	}
 	for _, a := range applied {
 		out.Steps = append(out.Steps, &meshv1.AppliedStep{
-			Step: o.keys.inWords(a.Step), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID,
+			Step: req.keys.inWords(a.Step), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID,
 			Took: durationpb.New(a.Took),
 		})
 	}

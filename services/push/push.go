@@ -226,40 +226,40 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 	}
 	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts(), time.Now())
 	// Force the pass: the retry may come from a command, and an earlier pass over the same version does not fulfill it.
-	o := order{
+	req := order{
 		change: latest, redelivered: true, always: true, look: retry.GetLook(),
 		exceptions: catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()},
 	}
-	err = p.pass(ctx, o)
+	err = p.pass(ctx, req)
 	// verdictFor removes a synced product from the guard's list. A refused one is removed here.
 	if refused := new(refusedError); errors.As(err, &refused) {
 		if err := p.released(ctx, retry.GetProductId()); err != nil {
 			return mesh.Retry(err)
 		}
 	}
-	return p.conclude(ctx, o, err)
+	return p.conclude(ctx, req, err)
 }
 
 // handle makes a pass over the product and returns its verdict.
-func (p *pusher) settle(ctx context.Context, o order) mesh.Verdict {
-	return p.conclude(ctx, o, p.pass(ctx, o))
+func (p *pusher) settle(ctx context.Context, req order) mesh.Verdict {
+	return p.conclude(ctx, req, p.pass(ctx, req))
 }
 
 // verdictFor turns the result of a pass into a verdict.
-func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict {
-	product := o.change.GetProductId()
+func (p *pusher) conclude(ctx context.Context, req order, err error) mesh.Verdict {
+	product := req.change.GetProductId()
 	var refused *refusedError
 	var held *heldError
 	switch {
 	case err == nil:
 		// A scheduled retry would find nothing to do.
-		if p.failures.clear(product) || o.always {
+		if p.failures.clear(product) || req.always {
 			// The retry would have removed the product from the guard's list.
 			if err := p.released(ctx, product); err != nil {
 				return mesh.Retry(err)
 			}
-			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, o.change.GetVersion(),
-				o.look); err != nil {
+			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, req.change.GetVersion(),
+				req.look); err != nil {
 				p.logger.WarnContext(ctx, "could not cancel an obsolete retry", "product", product, "error", err)
 			}
 		}
@@ -269,19 +269,19 @@ func (p *pusher) conclude(ctx context.Context, o order, err error) mesh.Verdict 
 	case errors.Is(err, errBusy):
 		return mesh.RetryIn(busyDelay, nil)
 	case errors.As(err, &held):
-		return p.heldBack(ctx, o, held, guardDelay)
+		return p.heldBack(ctx, req, held, guardDelay)
 	case errors.Is(err, errCreationHeld):
-		return p.heldBack(ctx, o, err, creationDelay)
+		return p.heldBack(ctx, req, err, creationDelay)
 	case errors.As(err, &refused):
 		p.failures.clear(product)
 		return mesh.Dead(refused.letter)
 	case errors.Is(err, mesh.ErrTooLarge):
 		p.failures.clear(product)
-		return mesh.Dead(p.letter(o.change, topology.ReasonExhausted, err.Error()))
+		return mesh.Dead(p.letter(req.change, topology.ReasonExhausted, err.Error()))
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
 		return p.halt(ctx, err)
 	default:
-		return p.later(ctx, o, err)
+		return p.later(ctx, req, err)
 	}
 }
 
@@ -291,8 +291,8 @@ const heldDelay = 10 * time.Second
 
 // scheduleRetry retries the product after a delay. The delay grows with the product's failures, not with the
 // deliveries: a message that waited for its product has not failed.
-func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
-	change := o.change
+func (p *pusher) later(ctx context.Context, req order, err error) mesh.Verdict {
+	change := req.change
 	attempts := p.failures.add(change.GetProductId(), time.Now())
 	delay := mesh.RetryDelay(attempts)
 	if delay <= heldDelay {
@@ -305,7 +305,7 @@ func (p *pusher) later(ctx context.Context, o order, err error) mesh.Verdict {
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts,
 		Lane: string(lane), Error: err.Error(),
-		Look: o.look, Overwrite: o.exceptions.Overwrite, Leave: o.exceptions.Leave,
+		Look: req.look, Overwrite: req.exceptions.Overwrite, Leave: req.exceptions.Leave,
 	}
 	if failed := p.mesh.RetryLater(ctx, topology.Push, retry, delay); failed != nil {
 		return mesh.RetryIn(delay, errors.Join(err, failed))

@@ -254,7 +254,7 @@ func TestPush_RereadsBeforeALaterStateAfterALostAnswer(t *testing.T) {
 			require.Eventually(t, func() bool {
 				active, _ := r.prices("mug")
 				return active == 1 && len(r.observed("mug").GetPrices()) == 0 && r.observed("mug").GetClaim() == nil
-			}, patience, 5*time.Millisecond, "made in Stripe, and nobody knows")
+			}, patience, 5*time.Millisecond, "created in Stripe without an event")
 			stop()
 			r.want(product("Mug", "1600"), 20)
 			r.push()
@@ -532,13 +532,14 @@ func TestCommand_SyncsADriftedProduct(t *testing.T) {
 	r.want(mug("Mug", "1400"), 10)
 	r.applied("mug", 10)
 	require.NoError(t, r.admin.EditProduct(t.Context(), "mug", map[string][]string{"name": {"By hand"}}))
-	order := &meshv1.Command{
+	command := &meshv1.Command{
 		Id:      "o1",
 		Account: "default",
 		Verb:    &meshv1.Command_Sync{Sync: &meshv1.SyncProduct{ProductId: "mug", Look: true}},
 	}
 	require.NoError(t,
-		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"), order))
+		r.mesh.Publish(t.Context(), topology.CommandSubject(topology.Push, "default", topology.VerbSync, "mug"),
+			command))
 	require.Eventually(t, func() bool {
 		p, err := r.stripe.Products.Get("mug", nil)
 		return err == nil && p.Name == "Mug"

@@ -197,13 +197,15 @@ func (x skip) replaces(step catalog.Step) bool {
 }
 
 // complete reports whether the whole desired state is applied once the pass has nothing left to do.
-func (o order) complete() bool { return o.skips.empty() && (o.keys == nil || len(o.keys.left) == 0) }
+func (req order) complete() bool {
+	return req.skips.empty() && (req.keys == nil || len(req.keys.left) == 0)
+}
 
 // settleVersion records that a version is applied, unless a part of it was refused.
-func (p *pusher) settleVersion(o order, observed *catalogv1.Observed) {
-	if !o.complete() {
+func (p *pusher) settleVersion(req order, observed *catalogv1.Observed) {
+	if !req.complete() {
 		return
 	}
-	catalog.Agree(p.policy, o.change, observed)
-	observed.Version = max(observed.GetVersion(), o.change.GetVersion())
+	catalog.Agree(p.policy, req.change, observed)
+	observed.Version = max(observed.GetVersion(), req.change.GetVersion())
 }

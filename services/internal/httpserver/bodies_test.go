@@ -295,7 +295,7 @@ func TestSetBodyDeadline_EndsOnlyASlowBody(t *testing.T) {
 	require.Equal(t, "done", string(answer))
 	select {
 	case <-left:
-		t.Fatal("the end of the deadline was taken for the client's leaving")
+		t.Fatal("the deadline was mistaken for a closed connection")
 	default:
 	}
 }
