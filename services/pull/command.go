@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	// commands is how many commands are handled at once. A scan of hours must not delay the read of one product.
-	commands = 8
-	// waitingScans is how many scans wait in this process for the running one. Others are redelivered after scanDelay.
-	waitingScans = 5
-	scanDelay    = 10 * time.Second
-	// gathering is how long a scan waits for commands of the same moment, so that the earliest runs first.
-	gathering = 50 * time.Millisecond
+	// maxCommands is how many commands are handled at once. A scan of hours must not delay the read of one product.
+	maxCommands = 8
+	// maxWaitingScans is how many scans wait in this process for the running one. Others are redelivered after scanDelay.
+	maxWaitingScans = 5
+	scanDelay       = 10 * time.Second
+	// gatherDelay is how long a scan waits for commands of the same moment, so that the earliest runs first.
+	gatherDelay = 50 * time.Millisecond
 )
 
 // command handles a command: scan, or read a product.
 func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	switch {
 	case msg.Body.GetScan() != nil:
-		return p.inTurn(ctx, msg)
+		return p.scanInTurn(ctx, msg)
 	case msg.Body.GetRead() != nil:
 		return p.readProduct(ctx, msg)
 	default:
@@ -41,13 +41,13 @@ func (p *puller) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 	}
 }
 
-// inTurn scans once the scans with earlier commands have ended.
-func (p *puller) inTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
+// scanInTurn scans once the scans with earlier commands have ended.
+func (p *puller) scanInTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
 	if !p.scans.join(msg.Sequence) {
 		return mesh.RetryIn(scanDelay, nil)
 	}
 	defer p.scans.leave(msg.Sequence)
-	for wait := gathering; ; wait = busyDelay {
+	for wait := gatherDelay; ; wait = busyDelay {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -55,7 +55,7 @@ func (p *puller) inTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) 
 			timer.Stop()
 			return mesh.RetryIn(time.Second, nil)
 		}
-		if p.scans.first(msg.Sequence) {
+		if p.scans.start(msg.Sequence) {
 			return p.scan(ctx, msg)
 		}
 	}
@@ -63,27 +63,27 @@ func (p *puller) inTurn(ctx context.Context, msg mesh.Message[*meshv1.Command]) 
 
 // scanQueue has the scan commands of this process, by their sequence. The zero value is empty.
 type scanQueue struct {
-	mu      sync.Mutex
-	orders  []uint64
-	running uint64
+	mu       sync.Mutex
+	commands []uint64
+	running  uint64
 }
 
 // join adds a command and reports whether there was room for it.
 func (q *scanQueue) join(sequence uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.orders) > waitingScans {
+	if len(q.commands) > maxWaitingScans {
 		return false
 	}
-	q.orders = append(q.orders, sequence)
+	q.commands = append(q.commands, sequence)
 	return true
 }
 
-// first reports whether it is the command's turn, and marks it as running if so.
-func (q *scanQueue) first(sequence uint64) bool {
+// start reports whether it is the command's turn, and marks it as running if so.
+func (q *scanQueue) start(sequence uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.running != 0 || slices.ContainsFunc(q.orders, func(o uint64) bool { return o < sequence }) {
+	if q.running != 0 || slices.ContainsFunc(q.commands, func(o uint64) bool { return o < sequence }) {
 		return false
 	}
 	q.running = sequence
@@ -93,7 +93,7 @@ func (q *scanQueue) first(sequence uint64) bool {
 func (q *scanQueue) leave(sequence uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.orders = slices.DeleteFunc(q.orders, func(o uint64) bool { return o == sequence })
+	q.commands = slices.DeleteFunc(q.commands, func(o uint64) bool { return o == sequence })
 	if q.running == sequence {
 		q.running = 0
 	}
@@ -112,19 +112,19 @@ func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Comma
 			"product", stripeID)
 		return mesh.Ack()
 	}
-	of := p.known(stripeID)
-	release, err := p.turns.take(ctx, of.product)
+	of := p.ref(stripeID)
+	release, err := p.locks.lock(ctx, of.product)
 	if err != nil {
 		return mesh.RetryIn(busyDelay, nil)
 	}
 	defer release()
-	err = p.refreshSold(budget.For(ctx, budget.Imports), of, nil, nil, func(*catalogv1.Observed) {})
+	err = p.refreshWithPrices(budget.For(ctx, budget.Imports), of, nil, nil, func(*catalogv1.Observed) {})
 	switch {
 	case err == nil, errors.Is(err, errShadowed), errors.Is(err, errLinking):
 		return mesh.Ack()
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
-		return mesh.Dead(p.letter(of.product, topology.ReasonRefused, err))
+		return mesh.Dead(p.deadLetter(of.product, topology.ReasonRefused, err))
 	default:
-		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), longestDelay), err)
+		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), maxRetryDelay), err)
 	}
 }

@@ -7,27 +7,27 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// difference is a sketch of two large sets of ids from which the ids in only one of them can be decoded. Its size
+// sketch is a sketch of two large sets of ids from which the ids in only one of them can be decoded. Its size
 // depends on how much the sets differ, not on how large they are. It is an invertible Bloom lookup table (Eppstein et
 // al., "What's the Difference? Efficient Set Reconciliation without Prior Context", 2011). The ids that Stripe lists
 // are added, and the observed ids are removed. Ids in both sets cancel out.
 //
 // If the sets differ by too much, smaller and smaller samples still yield some of the ids. The seed decides which ids
 // are in a sample. It is not safe for concurrent use.
-type difference struct {
-	seed   uint64
-	strata [strata][]cell
+type sketch struct {
+	seed    uint64
+	samples [sampleCount][]cell
 }
 
 // Every sample has an eighth of the ids of the previous one. The first has all. About 0.8 n ids can be decoded from a
 // table of n cells, so the samples suffice for sets that differ by millions.
 const (
-	strata     = 5
-	sampleBits = 3
-	allCells   = 16384
-	someCells  = 2048
-	// hashes is the number of cells of a table that each id is in.
-	hashes = 4
+	sampleCount = 5
+	sampleBits  = 3
+	firstCells  = 16384
+	sampleCells = 2048
+	// hashCount is the number of cells of a table that each id is in.
+	hashCount = 4
 )
 
 // cell is the sum of the ids in it: their number, their keys and the keys' checksums.
@@ -37,23 +37,23 @@ type cell struct {
 	key   uint64
 }
 
-func newDifference(seed uint64) *difference {
-	d := &difference{seed: seed}
-	for i := range d.strata {
-		d.strata[i] = make([]cell, cellsOf(i))
+func newSketch(seed uint64) *sketch {
+	d := &sketch{seed: seed}
+	for i := range d.samples {
+		d.samples[i] = make([]cell, cellCount(i))
 	}
 	return d
 }
 
-func cellsOf(stratum int) int {
+func cellCount(stratum int) int {
 	if stratum == 0 {
-		return allCells
+		return firstCells
 	}
-	return someCells
+	return sampleCells
 }
 
 // key returns the key of an id. kind separates the ids of products and prices.
-func (d *difference) key(kind, id string) uint64 {
+func (d *sketch) key(kind, id string) uint64 {
 	h := xxhash.NewWithSeed(d.seed)
 	_, _ = h.WriteString(kind)
 	_, _ = h.WriteString("/")
@@ -62,24 +62,24 @@ func (d *difference) key(kind, id string) uint64 {
 }
 
 // add counts an id of the first set, and remove one of the second.
-func (d *difference) add(key uint64)    { d.count(key, 1) }
-func (d *difference) remove(key uint64) { d.count(key, -1) }
+func (d *sketch) add(key uint64)    { d.count(key, 1) }
+func (d *sketch) remove(key uint64) { d.count(key, -1) }
 
-func (d *difference) count(key uint64, n int32) {
-	for i := range d.strata {
+func (d *sketch) count(key uint64, n int32) {
+	for i := range d.samples {
 		// The lowest bits choose the sample. Place and checksum are mixed from all bits.
 		if key&(1<<(sampleBits*i)-1) != 0 {
 			return
 		}
-		put(d.strata[i], key, n)
+		put(d.samples[i], key, n)
 	}
 }
 
 func put(table []cell, key uint64, n int32) {
-	part := uint64(len(table) / hashes)
+	part := uint64(len(table) / hashCount)
 	check := checkSum(key)
 	h := key
-	for j := range uint64(hashes) {
+	for j := range uint64(hashCount) {
 		h = mix(h + 0x9e3779b97f4a7c15)
 		c := &table[j*part+h%part]
 		c.count += n
@@ -99,11 +99,11 @@ func checkSum(key uint64) uint32 { return uint32(mix(key ^ 0x2545f4914f6cdd1d)) 
 
 // missing returns the keys that were removed and never added. share is the part of all ids in which they were sought.
 // It is 1 if these are all missing keys, and less if the sets differ by too much.
-func (d *difference) missing() (keys map[uint64]bool, share float64) {
+func (d *sketch) missing() (keys map[uint64]bool, share float64) {
 	share = 1
-	for i := range d.strata {
-		keys, whole := decode(append([]cell(nil), d.strata[i]...))
-		if whole || i == strata-1 {
+	for i := range d.samples {
+		keys, whole := decode(append([]cell(nil), d.samples[i]...))
+		if whole || i == sampleCount-1 {
 			return keys, share
 		}
 		share /= 1 << sampleBits
@@ -115,7 +115,7 @@ func (d *difference) missing() (keys map[uint64]bool, share float64) {
 // then empty.
 func decode(table []cell) (missing map[uint64]bool, whole bool) {
 	missing = map[uint64]bool{}
-	part := uint64(len(table) / hashes)
+	part := uint64(len(table) / hashCount)
 	alone := func(i uint64) bool {
 		return (table[i].count == 1 || table[i].count == -1) && table[i].check == checkSum(table[i].key)
 	}
@@ -137,7 +137,7 @@ func decode(table []cell) (missing map[uint64]bool, whole bool) {
 		}
 		put(table, key, -n)
 		h := key
-		for j := range uint64(hashes) {
+		for j := range uint64(hashCount) {
 			h = mix(h + 0x9e3779b97f4a7c15)
 			if at := j*part + h%part; alone(at) {
 				queue = append(queue, at)
@@ -152,16 +152,16 @@ func decode(table []cell) (missing map[uint64]bool, whole bool) {
 	return missing, true
 }
 
-// cellBytes and differenceBytes are the encoded lengths of a cell and of a difference.
+// cellBytes and sketchBytes are the encoded lengths of a cell and of a difference.
 const (
-	cellBytes       = 16
-	differenceBytes = 8 + cellBytes*(allCells+(strata-1)*someCells)
+	cellBytes   = 16
+	sketchBytes = 8 + cellBytes*(firstCells+(sampleCount-1)*sampleCells)
 )
 
-// marshal encodes the difference for unmarshalDifference.
-func (d *difference) marshal() []byte {
-	out := binary.BigEndian.AppendUint64(make([]byte, 0, differenceBytes), d.seed)
-	for _, table := range d.strata {
+// marshal encodes the difference for unmarshalSketch.
+func (d *sketch) marshal() []byte {
+	out := binary.BigEndian.AppendUint64(make([]byte, 0, sketchBytes), d.seed)
+	for _, table := range d.samples {
 		for _, c := range table {
 			out = binary.BigEndian.AppendUint32(out, uint32(c.count))
 			out = binary.BigEndian.AppendUint32(out, c.check)
@@ -171,15 +171,15 @@ func (d *difference) marshal() []byte {
 	return out
 }
 
-func unmarshalDifference(data []byte) (*difference, error) {
-	if len(data) != differenceBytes {
-		return nil, fmt.Errorf("the sketch of a scan has %d bytes, not %d", differenceBytes, len(data))
+func unmarshalSketch(data []byte) (*sketch, error) {
+	if len(data) != sketchBytes {
+		return nil, fmt.Errorf("the sketch of a scan has %d bytes, not %d", sketchBytes, len(data))
 	}
-	d := newDifference(binary.BigEndian.Uint64(data))
+	d := newSketch(binary.BigEndian.Uint64(data))
 	data = data[8:]
-	for i := range d.strata {
-		for j := range d.strata[i] {
-			d.strata[i][j] = cell{
+	for i := range d.samples {
+		for j := range d.samples[i] {
+			d.samples[i][j] = cell{
 				count: int32(binary.BigEndian.Uint32(data)), check: binary.BigEndian.Uint32(data[4:]),
 				key: binary.BigEndian.Uint64(data[8:]),
 			}

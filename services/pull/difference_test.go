@@ -10,7 +10,7 @@ import (
 
 func TestSketch_FindsWhatOneSetLacks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		d := newDifference(rapid.Uint64().Draw(t, "seed"))
+		d := newSketch(rapid.Uint64().Draw(t, "seed"))
 		both := rapid.IntRange(0, 20_000).Draw(t, "both")
 		lost := rapid.IntRange(0, 4_000).Draw(t, "lost")
 		fresh := rapid.IntRange(0, 4_000).Draw(t, "fresh")
@@ -33,7 +33,7 @@ func TestSketch_FindsWhatOneSetLacks(t *testing.T) {
 			d.add(d.key("price", fmt.Sprint("fresh-", i)))
 		}
 		// An interrupted scan resumes with the encoded sketch.
-		d, err := unmarshalDifference(d.marshal())
+		d, err := unmarshalSketch(d.marshal())
 		require.NoError(t, err)
 		got, share := d.missing()
 		require.InDelta(t, 1, share, 0)
@@ -45,7 +45,7 @@ func TestSketch_FindsASampleOfTooMany(t *testing.T) {
 	const lost = 300_000
 	sampled := map[string]bool{}
 	for seed := range uint64(2) {
-		d := newDifference(seed)
+		d := newSketch(seed)
 		all := map[uint64]string{}
 		for i := range lost {
 			id := fmt.Sprint("lost-", i)
@@ -65,6 +65,6 @@ func TestSketch_FindsASampleOfTooMany(t *testing.T) {
 }
 
 func TestUnmarshalSketch_RefusesAnotherSize(t *testing.T) {
-	_, err := unmarshalDifference(make([]byte, 100))
+	_, err := unmarshalSketch(make([]byte, 100))
 	require.Error(t, err)
 }

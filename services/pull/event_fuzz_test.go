@@ -55,7 +55,7 @@ func FuzzEvent(f *testing.F) {
 		if err != nil || !ok || again.ProductID != event.ProductID {
 			t.Fatalf("decoded once and not again: %v, %q and %q", err, event.ProductID, again.ProductID)
 		}
-		n, err := newsOf(event)
+		n, err := decodeUpdate(event)
 		if err != nil {
 			return
 		}

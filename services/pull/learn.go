@@ -15,8 +15,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// news is an event that push did not cause.
-type news struct {
+// eventUpdate is an event that push did not cause.
+type eventUpdate struct {
 	stripeapi.Event
 	apply func(*catalogv1.Observed) catalog.Result
 	// marked reports whether the event shows a price with Driftless's mark.
@@ -25,12 +25,12 @@ type news struct {
 	copied bool
 }
 
-// learn applies events to the observed state of one product, in one write. Events that cannot be ordered, or are
+// applyEvents applies events to the observed state of one product, in one write. Events that cannot be ordered, or are
 // incomplete, are resolved by reading the product.
-func (p *puller) learn(ctx context.Context, of known, all []news) error {
+func (p *puller) applyEvents(ctx context.Context, of productRef, all []eventUpdate) error {
 	// Apply in order: a later event may make the read for an earlier one unnecessary.
-	slices.SortStableFunc(all, func(a, b news) int { return cmp.Compare(a.Created, b.Created) })
-	var unsettled []news
+	slices.SortStableFunc(all, func(a, b eventUpdate) int { return cmp.Compare(a.Created, b.Created) })
+	var unsettled []eventUpdate
 	var results []string
 	err := of.update(ctx, func(o *catalogv1.Observed) error {
 		unsettled, results = nil, nil
@@ -67,15 +67,15 @@ func (p *puller) learn(ctx context.Context, of known, all []news) error {
 	for range unsettled {
 		countObserved(ctx, "fetched")
 	}
-	return p.settle(budget.For(ctx, budget.Events), of, unsettled)
+	return p.rereadForEvents(budget.For(ctx, budget.Events), of, unsettled)
 }
 
-// toldInFull are the price attributes whose new values an event's payload has in full.
-var toldInFull = []string{"active", "lookup_key", "metadata", "nickname", "tax_behavior"}
+// completeAttributes are the price attributes whose new values an event's payload has in full.
+var completeAttributes = []string{"active", "lookup_key", "metadata", "nickname", "tax_behavior"}
 
-// newsOf returns an event and how to apply its payload to an observed state.
-func newsOf(event stripeapi.Event) (news, error) {
-	n := news{Event: event, apply: func(*catalogv1.Observed) catalog.Result { return catalog.Unordered }}
+// decodeUpdate returns an event and how to apply its payload to an observed state.
+func decodeUpdate(event stripeapi.Event) (eventUpdate, error) {
+	n := eventUpdate{Event: event, apply: func(*catalogv1.Observed) catalog.Result { return catalog.Unordered }}
 	if event.Thin {
 		return n, nil
 	}
@@ -107,7 +107,7 @@ func newsOf(event stripeapi.Event) (news, error) {
 		}
 		// An update without changed attributes changed something that events do not show.
 		s.Untold = s.Price != nil && verb == "updated" && (len(event.Changed) == 0 ||
-			slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(toldInFull, name) }))
+			slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(completeAttributes, name) }))
 		n.apply = func(o *catalogv1.Observed) catalog.Result { return catalog.ObservePrice(o, s) }
 	default:
 		return n, fmt.Errorf("event %s of type %s is about neither a product nor a price", event.ID, event.Type)
@@ -116,19 +116,19 @@ func newsOf(event stripeapi.Event) (news, error) {
 }
 
 const (
-	// fewObjects is the maximum number of objects that are read one by one. A product and its active prices are two
+	// checkObjects is the maximum number of objects that are read one by one. A product and its active prices are two
 	// calls.
-	fewObjects = 2
-	// fewPrices is the maximum number of unlisted prices that are read one by one. Above it the archived prices are
+	maxSingleReads = 2
+	// maxSinglePrices is the maximum number of unlisted prices that are read one by one. Above it the archived prices are
 	// listed.
-	fewPrices = 20
-	// readAttempts is how often a read is made when concurrent writes to the observed state win.
-	readAttempts = 5
+	maxSinglePrices = 20
+	// maxReadAttempts is how often a read is made when concurrent writes to the observed state win.
+	maxReadAttempts = 5
 )
 
-// settle reads the objects of events and stores them by compare-and-set, so that no concurrent change is overwritten.
+// rereadForEvents reads the objects of events and stores them by compare-and-set, so that no concurrent change is overwritten.
 // Many events of one product cost at most one read of the product and its prices.
-func (p *puller) settle(ctx context.Context, of known, unsettled []news) error {
+func (p *puller) rereadForEvents(ctx context.Context, of productRef, unsettled []eventUpdate) error {
 	copied := map[string]bool{}
 	var objects, marked []string
 	for _, n := range unsettled {
@@ -140,7 +140,7 @@ func (p *puller) settle(ctx context.Context, of known, unsettled []news) error {
 	}
 	slices.Sort(objects)
 	objects = slices.Compact(objects)
-	spared, err := p.spares(ctx, of)
+	spared, err := p.skipsRead(ctx, of)
 	if err != nil {
 		return err
 	}
@@ -151,8 +151,8 @@ func (p *puller) settle(ctx context.Context, of known, unsettled []news) error {
 			return nil
 		})
 	}
-	if len(objects) > fewObjects {
-		return p.refreshSold(ctx, of, marked, copied, func(o *catalogv1.Observed) { remember(o, unsettled) })
+	if len(objects) > maxSingleReads {
+		return p.refreshWithPrices(ctx, of, marked, copied, func(o *catalogv1.Observed) { remember(o, unsettled) })
 	}
 	for i, object := range objects {
 		also := func(*catalogv1.Observed) {}
@@ -166,15 +166,15 @@ func (p *puller) settle(ctx context.Context, of known, unsettled []news) error {
 	return nil
 }
 
-func remember(o *catalogv1.Observed, all []news) {
+func remember(o *catalogv1.Observed, all []eventUpdate) {
 	for _, n := range all {
 		catalog.RememberEvent(o, n.ID)
 	}
 }
 
-// spares reports whether the read of a product is skipped. That is so if the read allowance is nearly used up and the
+// skipsRead reports whether the read of a product is skipped. That is so if the read allowance is nearly used up and the
 // product is not in the catalog. The next scan updates such a product, and an import waits for it.
-func (p *puller) spares(ctx context.Context, of known) (bool, error) {
+func (p *puller) skipsRead(ctx context.Context, of productRef) (bool, error) {
 	low, err := p.lowOnReads(ctx)
 	if err != nil || !low {
 		return false, err
@@ -198,9 +198,9 @@ func (p *puller) lowOnReads(ctx context.Context) (bool, error) {
 // refresh reads a product, or one of its prices, into the observed state. object is Stripe's id. It reports whether
 // Stripe holds the object.
 func (p *puller) refresh(
-	ctx context.Context, of known, object string, copied bool, also func(*catalogv1.Observed),
+	ctx context.Context, of productRef, object string, copied bool, also func(*catalogv1.Observed),
 ) (holds bool, err error) {
-	for range readAttempts {
+	for range maxReadAttempts {
 		_, revision, getErr := of.get(ctx)
 		if getErr != nil {
 			return false, getErr
@@ -234,18 +234,18 @@ func (p *puller) refresh(
 	return holds, err
 }
 
-// refreshSold reads a product and its active prices into the observed state. It also reads the marked prices that
+// refreshWithPrices reads a product and its active prices into the observed state. It also reads the marked prices that
 // Stripe does not list as active.
-func (p *puller) refreshSold(
-	ctx context.Context, of known, marked []string, copied map[string]bool, also func(*catalogv1.Observed),
+func (p *puller) refreshWithPrices(
+	ctx context.Context, of productRef, marked []string, copied map[string]bool, also func(*catalogv1.Observed),
 ) error {
 	var err error
-	for range readAttempts {
+	for range maxReadAttempts {
 		before, revision, getErr := of.get(ctx)
 		if getErr != nil {
 			return getErr
 		}
-		product, prices, archived, readErr := p.readSold(ctx, of, before, marked)
+		product, prices, archived, readErr := p.readWithPrices(ctx, of, before, marked)
 		if readErr != nil {
 			return stripeapi.Classify(readErr)
 		}
@@ -268,9 +268,9 @@ func (p *puller) refreshSold(
 	return err
 }
 
-// readSold reads a product, its active prices, and the other prices that matter. archived reports whether it read all
+// readWithPrices reads a product, its active prices, and the other prices that matter. archived reports whether it read all
 // archived prices.
-func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Observed, marked []string) (
+func (p *puller) readWithPrices(ctx context.Context, of productRef, before *catalogv1.Observed, marked []string) (
 	product catalog.ProductSighting, prices []catalog.PriceSighting, archived bool, err error,
 ) {
 	if product, prices, err = p.stripe.GetProductWithActivePrices(ctx, of.stripeID); err != nil ||
@@ -284,7 +284,7 @@ func (p *puller) readSold(ctx context.Context, of known, before *catalogv1.Obser
 			unlisted = append(unlisted, id)
 		}
 	}
-	if len(unlisted) > fewPrices {
+	if len(unlisted) > maxSinglePrices {
 		return p.stripe.GetProductWithSomePrices(ctx, of.stripeID, unlisted)
 	}
 	for _, id := range unlisted {

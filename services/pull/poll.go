@@ -19,11 +19,11 @@ const (
 	// overlap is how far the cursor stays behind the latest event. Stripe does not promise that events become visible
 	// in the order of their times, so each poll reads the last minute again. The ids of events tell repeated ones.
 	overlap = time.Minute
-	// remembered is how long Stripe lists an event, less a margin for clocks and the time of a poll. Stripe does not
+	// maxEventAge is how long Stripe lists an event, less a margin for clocks and the time of a poll. Stripe does not
 	// document its answer to an older cursor.
-	remembered = 30*24*time.Hour - 12*time.Hour
-	// firstLook is how far back the first poll goes. The first scan detects earlier changes.
-	firstLook = time.Hour
+	maxEventAge = 30*24*time.Hour - 12*time.Hour
+	// firstPollAge is how far back the first poll goes. The first scan detects earlier changes.
+	firstPollAge = time.Hour
 )
 
 // poll polls /v1/events at once and then at every interval, until ctx ends.
@@ -74,9 +74,9 @@ func (p position) since() int64 {
 	return s
 }
 
-// forgotten reports whether Stripe may no longer list all events since the position.
-func (p position) forgotten(now time.Time) bool {
-	return p.since() > 0 && now.Sub(time.Unix(p.since(), 0)) > remembered
+// isExpired reports whether Stripe may no longer list all events since the position.
+func (p position) isExpired(now time.Time) bool {
+	return p.since() > 0 && now.Sub(time.Unix(p.since(), 0)) > maxEventAge
 }
 
 // readEvents stores every event since the cursor, then moves the cursor.
@@ -87,14 +87,14 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 		return err
 	}
 	if text == "" {
-		text = string(positionAt(time.Now().Add(-firstLook)))
+		text = string(positionAt(time.Now().Add(-firstPollAge)))
 		if err := cursor.PutString(ctx, text); err != nil {
 			return err
 		}
 	}
 	from := position(text)
-	if from.forgotten(time.Now()) {
-		if from, err = p.lostEvents(ctx, from, cursor); err != nil {
+	if from.isExpired(time.Now()) {
+		if from, err = p.recoverLostEvents(ctx, from, cursor); err != nil {
 			return err
 		}
 	}
@@ -103,13 +103,13 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	for event, err := range p.stripe.EventsAfter(ctx, from.event(), from.since()) {
 		if err != nil {
 			if from.event() != "" && (stripeapi.IsNotFound(err) || stripeapi.IsCursorLost(err)) {
-				_, err = p.lostEvents(ctx, from, cursor)
+				_, err = p.recoverLostEvents(ctx, from, cursor)
 			}
 			return err
 		}
 		// Events that are listed for a connected account need not name it.
 		if event.Livemode == p.livemode && (event.Account == "" || event.Account == p.stripeAccount) {
-			if err := p.take(ctx, event, meshv1.Via_VIA_POLL); err != nil {
+			if err := p.storeEvent(ctx, event, meshv1.Via_VIA_POLL); err != nil {
 				return err
 			}
 		}
@@ -129,9 +129,9 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	return cursor.PutString(ctx, string(next))
 }
 
-// lostEvents starts over after more time than Stripe keeps events: only a scan can detect what changed. It returns the
+// recoverLostEvents starts over after more time than Stripe keeps events: only a scan can detect what changed. It returns the
 // position from which events are read.
-func (p *puller) lostEvents(ctx context.Context, from position, cursor *mesh.Record) (position, error) {
+func (p *puller) recoverLostEvents(ctx context.Context, from position, cursor *mesh.Record) (position, error) {
 	what := "event " + from.event()
 	if from.event() == "" {
 		what = "the time of the last poll"
@@ -153,6 +153,6 @@ func (p *puller) lostEvents(ctx context.Context, from position, cursor *mesh.Rec
 	}
 	// Skip older events that Stripe still lists. A month of events costs more reads than the scan, which detects their
 	// effects.
-	next := positionAt(time.Now().Add(-firstLook))
+	next := positionAt(time.Now().Add(-firstPollAge))
 	return next, cursor.PutString(ctx, string(next))
 }

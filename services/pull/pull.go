@@ -116,11 +116,11 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return links.Follow(ctx) })
 	work(func(ctx context.Context) error { return p.poll(budget.For(ctx, budget.Polls), cfg.PollInterval) })
 	work(func(ctx context.Context) error {
-		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullStripe, Concurrency: batches}
-		return mesh.ConsumeBatches(ctx, m, worker, batchSize, p.observe)
+		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullStripe, Concurrency: maxBatches}
+		return mesh.ConsumeBatches(ctx, m, worker, batchSize, p.handleEvents)
 	})
 	work(func(ctx context.Context) error {
-		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand, Concurrency: commands}
+		worker := mesh.Worker{Service: topology.Pull, Consumer: topology.PullCommand, Concurrency: maxCommands}
 		return mesh.Consume(ctx, m, worker, p.command)
 	})
 	cfg.Logger.Info("pull is running", "account", cfg.Account, "webhook", WebhookPath)
@@ -145,8 +145,8 @@ type puller struct {
 	polled atomic.Int64
 	// running ends when the service stops.
 	running context.Context //nolint:containedctx // long work of a handler ends with the service, not after the drain time
-	// turns lets one goroutine at a time work on a product.
-	turns turns
+	// locks lets one goroutine at a time work on a product.
+	locks productLocks
 	// scans runs scans one after the other.
 	scans scanQueue
 }

@@ -478,7 +478,7 @@ func TestObserve_AppliesEveryEventOfAProduct(t *testing.T) {
 
 func TestObserve_ReadsWhatThinEventsName(t *testing.T) {
 	r := newRig(t)
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("The truth")})
 	require.NoError(t, err)
@@ -513,7 +513,7 @@ func TestObserve_AFloodOfInlinePricesCostsNoCalls(t *testing.T) {
 	r.product("mug")
 	r.price("mug", "mug-eur")
 	r.product("cup")
-	r.deaf()
+	r.stopEvents()
 	stop := r.pull(time.Hour)
 	r.scan("s1")
 	_, err := r.mesh.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
@@ -596,7 +596,7 @@ func TestObserve_KeepsTheReserveOfReads(t *testing.T) {
 	require.NoError(t, err)
 	r.product("mug")
 	r.product("cup")
-	r.deaf()
+	r.stopEvents()
 	for _, id := range []string{"mug", "cup"} {
 		_, err = r.mesh.Observed().Update(t.Context(), "default", id, func(o *catalogv1.Observed) error {
 			o.Product, o.ProductSeen, o.ProductUpdated, o.Whole = &catalogv1.Product{Id: id, Name: "Known"}, 500, 500,
@@ -637,7 +637,7 @@ func TestReadProduct_ReadsTheProductAndItsActivePrices(t *testing.T) {
 	old, err := r.admin.CreatePrice(t.Context(),
 		url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}, "active": {"false"}}, false)
 	require.NoError(t, err)
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	command := &meshv1.Command{
 		Id:      "r1",

@@ -19,25 +19,25 @@ import (
 )
 
 const (
-	// scanners is how many pages are read at once. It is enough for Stripe's 25 calls a second at half a second each.
-	scanners = 12
-	// saveEvery is how often a running scan records its position. busyWait is how long a process that resumes a scan
+	// maxListers is how many pages are read at once. It is enough for Stripe's 25 calls a second at half a second each.
+	maxListers = 12
+	// saveInterval is how often a running scan records its position. takeoverDelay is how long a process that resumes a scan
 	// waits for a sign that another process still runs it.
-	saveEvery = time.Second
-	busyWait  = 3 * time.Second
-	// tailAfter is how many seconds a listing must have taken before objects created meanwhile are listed too. Events
+	saveInterval  = time.Second
+	takeoverDelay = 3 * time.Second
+	// minTailSeconds is how many seconds a listing must have taken before objects created meanwhile are listed too. Events
 	// also report those objects.
-	tailAfter = 60
+	minTailSeconds = 60
 )
 
 // scan handles a command to read everything.
 func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-	s := &scan{puller: p, listed: newDifference(seed(msg.Body.GetId())), running: map[*span]bool{}}
+	s := &scan{puller: p, listed: newSketch(seed(msg.Body.GetId())), running: map[*timeRange]bool{}}
 	s.free.L = &s.mu
 	switch err := s.begin(ctx, msg.Body); {
-	case errors.Is(err, errBusy):
-		return mesh.RetryIn(2*busyWait, nil)
-	case errors.Is(err, errOver):
+	case errors.Is(err, errScanBusy):
+		return mesh.RetryIn(2*takeoverDelay, nil)
+	case errors.Is(err, errFinished):
 		return mesh.Ack()
 	case err != nil:
 		return mesh.Retry(err)
@@ -50,9 +50,9 @@ func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) me
 	switch {
 	case err == nil:
 		return mesh.Ack()
-	case errors.Is(err, errTaken):
+	case errors.Is(err, errTakenOver):
 		p.logger.WarnContext(ctx, "another process has taken over the scan", "scan", msg.Body.GetId())
-		return mesh.RetryIn(2*busyWait, nil)
+		return mesh.RetryIn(2*takeoverDelay, nil)
 	case errors.Is(err, errStopped):
 		return mesh.RetryIn(time.Second, nil)
 	case errors.Is(err, errAllowance):
@@ -70,9 +70,9 @@ func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) me
 var (
 	// errAllowance means that the remaining reads are needed for reads that cannot wait.
 	errAllowance = errors.New("scans stop at nine tenths of Stripe's read allowance")
-	errBusy      = errors.New("another process runs the scan")
-	errTaken     = errors.New("another process has taken over the scan")
-	errOver      = errors.New("the scan has finished")
+	errScanBusy  = errors.New("another process runs the scan")
+	errTakenOver = errors.New("another process has taken over the scan")
+	errFinished  = errors.New("the scan has finished")
 	errStopped   = errors.New("the service is stopping")
 )
 
@@ -81,31 +81,31 @@ var (
 type scan struct {
 	*puller
 	cursor *mesh.Record
-	// mostReads is the maximum number of reads of single objects; 0 means no maximum.
-	mostReads uint64
+	// maxReads is the maximum number of reads of single objects; 0 means no maximum.
+	maxReads uint64
 
 	mu sync.Mutex
 	// free is signaled when a range waits for a lister, or when the last one is done.
 	free sync.Cond
 	// report and the following fields are the recorded state of the scan.
 	report   *meshv1.ScanReport
-	listed   *difference
-	waiting  []*span
-	running  map[*span]bool
+	listed   *sketch
+	waiting  []*timeRange
+	running  map[*timeRange]bool
 	idle     int
 	began    int64
 	tail     bool
 	revision uint64
 	end      uint64
 	stored   uint64
-	pace     pace
+	rate     scanRate
 
-	bucketMu sync.Mutex
-	bucketAt time.Time
-	bucket   uint64
+	bucketMu       sync.Mutex
+	bucketReadAt   time.Time
+	bucketRevision uint64
 }
 
-func seed(id string) uint64 { return (&difference{}).key("scan", id) }
+func seed(id string) uint64 { return (&sketch{}).key("scan", id) }
 
 // begin starts the scan, or resumes an interrupted one.
 func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
@@ -115,15 +115,15 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	if err != nil {
 		return err
 	}
-	if overtaken(command, state.GetReport()) {
-		return errOver
+	if isSupersededBy(command, state.GetReport()) {
+		return errFinished
 	}
-	if over(state.GetReport()) {
+	if isFinished(state.GetReport()) {
 		if state.GetReport().GetId() == command.GetId() {
-			return errOver
+			return errFinished
 		}
 	} else if revision != 0 {
-		if err := pause(ctx, busyWait); err != nil {
+		if err := pause(ctx, takeoverDelay); err != nil {
 			return err
 		}
 		now, err := s.cursor.GetAt(ctx, &meshv1.ScanState{})
@@ -131,7 +131,7 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 			return err
 		}
 		if now != revision {
-			return errBusy
+			return errScanBusy
 		}
 	}
 	_, allowed, err := s.budget.Reads(ctx)
@@ -140,7 +140,7 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	}
 	if allowed > 0 {
 		// A scan mainly reads lists. Many unlisted objects are read by several scans.
-		s.mostReads = max(100, allowed/20)
+		s.maxReads = max(100, allowed/20)
 	}
 	s.stored = revision
 	if state.GetReport().GetId() == command.GetId() {
@@ -150,7 +150,7 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 		Id: command.GetId(), Issuer: command.GetIssuer(), Reason: command.GetReason(), StartedAt: timestamppb.Now(),
 		Phase: meshv1.ScanPhase_SCAN_PHASE_LISTING, Ranges: 1,
 	}
-	s.waiting = []*span{{}}
+	s.waiting = []*timeRange{{}}
 	last := &meshv1.ScanReport{}
 	if _, err := s.mesh.Record("scan."+s.account).Get(ctx, last); err != nil {
 		return err
@@ -165,25 +165,25 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	return nil
 }
 
-// over reports whether a scan has finished.
-func over(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
+// isFinished reports whether a scan has finished.
+func isFinished(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
 
-// overtaken reports whether a command is a scheduled one and another scan started after it was issued. The other scan
+// isSupersededBy reports whether a command is a scheduled one and another scan started after it was issued. The other scan
 // does as well. Scheduled commands pile up while pull is down, and each would cost the reads of a scan.
-func overtaken(command *meshv1.Command, last *meshv1.ScanReport) bool {
+func isSupersededBy(command *meshv1.Command, last *meshv1.ScanReport) bool {
 	return command.GetIssuer() == topology.Reconciliation && command.GetId() != last.GetId() &&
 		command.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
 }
 
 func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) {
-	if s.listed, err = unmarshalDifference(state.GetListed()); err != nil {
+	if s.listed, err = unmarshalSketch(state.GetListed()); err != nil {
 		return err
 	}
 	s.report = state.GetReport()
 	s.report.Resumed++
 	s.report.Error = ""
 	for _, r := range state.GetRanges() {
-		s.waiting = append(s.waiting, spanOf(r))
+		s.waiting = append(s.waiting, newTimeRange(r))
 	}
 	s.began, s.tail, s.revision, s.end = state.GetBegan(), state.GetTail(), state.GetRevision(), state.GetEnd()
 	s.logger.InfoContext(ctx, "scan resumed", "scan", s.report.GetId(), "products", s.report.GetProducts(),
@@ -193,15 +193,15 @@ func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) 
 
 // run runs the scan's phases and records the result.
 func (s *scan) run(ctx context.Context) error {
-	if err := errors.Join(s.save(ctx), s.allowed(ctx)); err != nil {
-		return s.ended(ctx, err)
+	if err := errors.Join(s.save(ctx), s.checkAllowance(ctx)); err != nil {
+		return s.finish(ctx, err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, done := context.WithCancelCause(ctx)
-	g.Go(func() error { return s.record(ctx) })
+	g.Go(func() error { return s.saveRegularly(ctx) })
 	g.Go(func() error {
-		defer done(errOver)
-		for _, phase := range []func(context.Context) error{s.list, s.compare, s.confirm} {
+		defer done(errFinished)
+		for _, phase := range []func(context.Context) error{s.list, s.compare, s.confirmMissing} {
 			if err := phase(ctx); err != nil {
 				return err
 			}
@@ -209,15 +209,15 @@ func (s *scan) run(ctx context.Context) error {
 		return nil
 	})
 	err := g.Wait()
-	if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errOver) {
+	if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errFinished) {
 		err = context.Cause(ctx)
 	}
-	return s.ended(ctx, err)
+	return s.finish(ctx, err)
 }
 
-// record saves the scan every second until it ends.
-func (s *scan) record(ctx context.Context) error {
-	ticker := time.NewTicker(saveEvery)
+// saveRegularly saves the scan every second until it ends.
+func (s *scan) saveRegularly(ctx context.Context) error {
+	ticker := time.NewTicker(saveInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -225,19 +225,19 @@ func (s *scan) record(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if err := errors.Join(s.save(ctx), s.allowed(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.save(ctx), s.checkAllowance(ctx)); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
 }
 
-// ended records the result of the scan.
-func (s *scan) ended(ctx context.Context, err error) error {
+// finish records the result of the scan.
+func (s *scan) finish(ctx context.Context, err error) error {
 	// Also while the service stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	switch {
-	case errors.Is(err, errTaken):
+	case errors.Is(err, errTakenOver):
 		return err
 	case err == nil:
 		s.report.FinishedAt = timestamppb.Now()
@@ -254,8 +254,8 @@ func (s *scan) ended(ctx context.Context, err error) error {
 	return errors.Join(err, s.save(ctx))
 }
 
-// allowed returns errAllowance if the scan may read no more.
-func (s *scan) allowed(ctx context.Context) error {
+// checkAllowance returns errAllowance if the scan may read no more.
+func (s *scan) checkAllowance(ctx context.Context) error {
 	made, allowed, err := s.budget.Reads(ctx)
 	if err != nil {
 		return err
@@ -268,11 +268,11 @@ func (s *scan) allowed(ctx context.Context) error {
 	return nil
 }
 
-// mayRead counts a read of a single object. It reports whether the scan may make it.
-func (s *scan) mayRead() bool {
+// reserveRead counts a read of a single object. It reports whether the scan may make it.
+func (s *scan) reserveRead() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mostReads > 0 && s.report.GetReads() >= s.mostReads {
+	if s.maxReads > 0 && s.report.GetReads() >= s.maxReads {
 		return false
 	}
 	s.report.Reads++
@@ -285,27 +285,27 @@ func (s *scan) count(change func(*meshv1.ScanReport)) {
 	change(s.report)
 }
 
-// namedFailures is the maximum number of failed objects that the log names.
-const namedFailures = 100
+// maxNamedFailures is the maximum number of failed objects that the log names.
+const maxNamedFailures = 100
 
-// fail counts an object that could not be processed. One object must not end the scan of all.
-func (s *scan) fail(ctx context.Context, object string, err error) {
+// countFailure counts an object that could not be processed. One object must not end the scan of all.
+func (s *scan) countFailure(ctx context.Context, object string, err error) {
 	n := uint64(0)
 	s.count(func(r *meshv1.ScanReport) { r.Failed++; n = r.GetFailed() })
-	if n <= namedFailures {
+	if n <= maxNamedFailures {
 		s.logger.WarnContext(ctx, "could not process an object; the scan continues", "object", object,
 			"error", err)
 	}
 }
 
-// save records the report and the position. It returns errTaken if another process has taken over the scan.
+// save records the report and the position. It returns errTakenOver if another process has taken over the scan.
 func (s *scan) save(ctx context.Context) error {
 	s.mu.Lock()
 	state := s.state()
 	s.mu.Unlock()
 	revision, err := s.cursor.CompareAndPut(ctx, state, s.stored)
 	if errors.Is(err, mesh.ErrMoved) {
-		return errTaken
+		return errTakenOver
 	}
 	if err != nil {
 		return err
@@ -316,9 +316,9 @@ func (s *scan) save(ctx context.Context) error {
 
 func (s *scan) state() *meshv1.ScanState {
 	s.report.At = timestamppb.Now()
-	s.pace.report(s.report)
+	s.rate.report(s.report)
 	out := &meshv1.ScanState{Report: proto.CloneOf(s.report)}
-	if over(s.report) {
+	if isFinished(s.report) {
 		return out
 	}
 	for _, x := range s.waiting {

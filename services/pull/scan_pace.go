@@ -8,33 +8,33 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 )
 
-// paceOver is the number of reports over which the rate is computed.
-const paceOver = 10
+// maxRateSamples is the number of reports over which the rate is computed.
+const maxRateSamples = 10
 
-// pace computes a scan's rate and remaining time.
-type pace struct {
-	phase meshv1.ScanPhase
-	marks []mark
+// scanRate computes a scan's rate and remaining time.
+type scanRate struct {
+	phase   meshv1.ScanPhase
+	samples []rateSample
 }
 
-type mark struct {
+type rateSample struct {
 	at   time.Time
 	done uint64
 }
 
 // report sets the rate and the remaining time of a report.
-func (p *pace) report(r *meshv1.ScanReport) {
+func (p *scanRate) report(r *meshv1.ScanReport) {
 	done, all := r.GetProducts()+r.GetPrices(), r.GetExpected()
 	if r.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_LISTING {
 		done, all = r.GetCompared(), r.GetEntries()
 	}
 	now := r.GetAt().AsTime()
 	if p.phase != r.GetPhase() {
-		p.phase, p.marks = r.GetPhase(), nil
+		p.phase, p.samples = r.GetPhase(), nil
 	}
-	p.marks = append(p.marks, mark{now, done})
-	p.marks = p.marks[max(0, len(p.marks)-paceOver):]
-	first := p.marks[0]
+	p.samples = append(p.samples, rateSample{now, done})
+	p.samples = p.samples[max(0, len(p.samples)-maxRateSamples):]
+	first := p.samples[0]
 	r.PerSecond, r.Remaining = 0, nil
 	if took := now.Sub(first.at).Seconds(); took > 0 && done > first.done {
 		r.PerSecond = float64(done-first.done) / took

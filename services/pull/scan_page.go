@@ -16,14 +16,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// writers is how many products of a page are corrected at once.
-const writers = 32
+// maxWriters is how many products of a page are corrected at once.
+const maxWriters = 32
 
-// keptProducts is how many products a lister caches. Prices are listed soon after their products.
-const keptProducts = 1000
+// maxCachedProducts is how many products a lister caches. Prices are listed soon after their products.
+const maxCachedProducts = 1000
 
-// recent caches what one lister read from OBSERVED last. It is not safe for concurrent use.
-type recent struct {
+// observedCache caches what one lister read from OBSERVED last. It is not safe for concurrent use.
+type observedCache struct {
 	entries map[string]*entry
 	queue   []string
 }
@@ -36,28 +36,28 @@ type entry struct {
 	others uint64
 }
 
-func newRecent() *recent { return &recent{entries: map[string]*entry{}} }
+func newObservedCache() *observedCache { return &observedCache{entries: map[string]*entry{}} }
 
-func (r *recent) put(product string, e *entry) {
+func (r *observedCache) put(product string, e *entry) {
 	r.entries[product] = e
 	r.queue = append(r.queue, product)
-	for len(r.queue) > keptProducts {
+	for len(r.queue) > maxCachedProducts {
 		delete(r.entries, r.queue[0])
 		r.queue = r.queue[1:]
 	}
 }
 
-// shown is the objects of one Stripe product on a page.
-type shown struct {
-	known
+// pageGroup is the objects of one Stripe product on a page.
+type pageGroup struct {
+	productRef
 
 	objects []stripeapi.Listed
 }
 
-// take compares a page with the observed states and corrects them. before is a revision of OBSERVED from before the
+// applyPage compares a page with the observed states and corrects them. before is a revision of OBSERVED from before the
 // page was requested. untracked has the ids of the page's prices that are not kept.
-func (s *scan) take(
-	ctx context.Context, cache *recent, before uint64, page stripeapi.Page,
+func (s *scan) applyPage(
+	ctx context.Context, cache *observedCache, before uint64, page stripeapi.Page,
 ) (untracked map[string]bool, err error) {
 	products := s.byProduct(ctx, page)
 	entries := make(map[string]*entry, len(products))
@@ -80,12 +80,12 @@ func (s *scan) take(
 		cache.put(unread[i], entries[unread[i]])
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(writers)
+	g.SetLimit(maxWriters)
 	var mu sync.Mutex
 	var stale []string
 	for _, p := range products {
 		e := entries[p.product]
-		if p.is(e.observed) != nil {
+		if p.verify(e.observed) != nil {
 			// Push itself reads a product that is being adopted. Nothing is recorded of a product whose id belongs to
 			// another.
 			continue
@@ -95,7 +95,7 @@ func (s *scan) take(
 			continue
 		}
 		g.Go(func() error {
-			keep, err := s.correct(ctx, p, e, before, changed, doubtful)
+			keep, err := s.storeEntry(ctx, p, e, before, changed, doubtful)
 			if !keep {
 				mu.Lock()
 				defer mu.Unlock()
@@ -112,7 +112,7 @@ func (s *scan) take(
 	for _, p := range products {
 		for _, o := range p.objects {
 			now := entries[p.product].observed
-			if o.Price != nil && p.is(now) == nil && catalog.FindPrice(now, o.ID) == nil {
+			if o.Price != nil && p.verify(now) == nil && catalog.FindPrice(now, o.ID) == nil {
 				untracked[o.ID] = true
 			}
 		}
@@ -121,19 +121,19 @@ func (s *scan) take(
 }
 
 // byProduct groups the objects of a page by product.
-func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []shown {
+func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []pageGroup {
 	at := make(map[string]int, len(page.Objects))
-	out := make([]shown, 0, len(page.Objects))
+	out := make([]pageGroup, 0, len(page.Objects))
 	for _, o := range page.Objects {
 		if o.Err != nil || o.ProductID == "" {
-			s.fail(ctx, o.ID, errors.Join(errUnreadable, o.Err))
+			s.countFailure(ctx, o.ID, errors.Join(errUnreadable, o.Err))
 			continue
 		}
 		i, ok := at[o.ProductID]
 		if !ok {
 			i = len(out)
 			at[o.ProductID] = i
-			out = append(out, shown{known: s.known(o.ProductID)})
+			out = append(out, pageGroup{productRef: s.ref(o.ProductID)})
 		}
 		out[i].objects = append(out[i].objects, o)
 	}
@@ -169,9 +169,9 @@ func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, 
 	return changed, doubtful
 }
 
-// correct stores an entry that a page changed, and rereads doubtful objects. keep is false if the cached entry is
+// storeEntry stores an entry that a page changed, and rereads doubtful objects. keep is false if the cached entry is
 // outdated.
-func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, changed bool,
+func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uint64, changed bool,
 	doubtful []string,
 ) (keep bool, err error) {
 	for attempt := 0; changed && attempt < 5; attempt++ {
@@ -180,13 +180,13 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		if err == nil {
 			e.revision = revision
 			s.count(func(r *meshv1.ScanReport) { r.Corrected++ })
-			if err = p.stored(ctx, e.observed, nil); errors.Is(err, errLinking) {
+			if err = p.forgetIfAdopted(ctx, e.observed, nil); errors.Is(err, errLinking) {
 				return false, nil
 			}
 			break
 		}
 		if errors.Is(err, mesh.ErrTooLarge) {
-			s.fail(ctx, p.product, err)
+			s.countFailure(ctx, p.product, err)
 			// One product must not end the scan of all.
 			return false, s.mesh.DeadLetter(ctx, &meshv1.DeadLetter{
 				Service: topology.Pull, Account: s.account, ProductId: p.product, Reason: topology.ReasonExhausted,
@@ -199,7 +199,7 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		if e.observed, e.revision, err = s.mesh.Observed().Get(ctx, s.account, p.product); err != nil {
 			return false, err
 		}
-		if p.is(e.observed) != nil {
+		if p.verify(e.observed) != nil {
 			return false, nil //nolint:nilerr // the other writer linked or unlinked the product
 		}
 		e.others = e.revision
@@ -211,21 +211,21 @@ func (s *scan) correct(ctx context.Context, p shown, e *entry, before uint64, ch
 		return false, err
 	}
 	for _, id := range doubtful {
-		if _, err := s.look(ctx, p.known, id, func(*catalogv1.Observed) {}); err != nil {
+		if _, err := s.reread(ctx, p.productRef, id, func(*catalogv1.Observed) {}); err != nil {
 			return false, err
 		}
 	}
 	return len(doubtful) == 0, nil
 }
 
-// look reads one object into the observed state of its product, and reports whether Stripe no longer holds it. An
+// reread reads one object into the observed state of its product, and reports whether Stripe no longer holds it. An
 // object that cannot be read is counted and skipped.
-func (s *scan) look(ctx context.Context, of known, object string,
+func (s *scan) reread(ctx context.Context, of productRef, object string,
 	also func(*catalogv1.Observed),
 ) (gone bool, err error) {
 	const attempts = 4
 	for attempt := uint64(1); ; attempt++ {
-		if !s.mayRead() {
+		if !s.reserveRead() {
 			s.count(func(r *meshv1.ScanReport) { r.Unconfirmed++ })
 			return false, nil
 		}
@@ -248,7 +248,7 @@ func (s *scan) look(ctx context.Context, of known, object string,
 			return false, err
 		}
 		if attempt == attempts || f == nil || f.Action == stripeapi.Refuse {
-			s.fail(ctx, object, err)
+			s.countFailure(ctx, object, err)
 			return false, nil
 		}
 		if err := pause(ctx, mesh.RetryDelay(attempt)); err != nil {

@@ -7,16 +7,16 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// lists are the lists of every range, in this order. Archived objects are listed separately, because the unfiltered
+// listings are the lists of every range, in this order. Archived objects are listed separately, because the unfiltered
 // list may leave them out.
-var lists = [4]stripeapi.Listing{{Active: true}, {}, {Prices: true, Active: true}, {Prices: true}}
+var listings = [4]stripeapi.Listing{{Active: true}, {}, {Prices: true, Active: true}, {Prices: true}}
 
-// span is a range of creation times and the position in each of its lists. Lists go from the latest object to the
+// timeRange is a range of creation times and the position in each of its lists. Lists go from the latest object to the
 // oldest.
-type span struct {
+type timeRange struct {
 	// from is the first second, and before the second after the last; 0 means no bound.
 	from, before int64
-	lists        [len(lists)]progress
+	positions    [len(listings)]listPosition
 
 	// pages counts the pages listed since the range was created or last split. latest is the latest second of creation
 	// on them.
@@ -24,8 +24,8 @@ type span struct {
 	latest int64
 }
 
-// progress is the position in a list.
-type progress struct {
+// listPosition is the position in a list.
+type listPosition struct {
 	// after is the id of the last object listed, and reached the second of its creation.
 	after   string
 	reached int64
@@ -34,9 +34,9 @@ type progress struct {
 
 // next returns the list to continue with, or -1 if all are done. It is the one that is farthest behind, so prices are
 // listed at about the same time as their products.
-func (s *span) next() int {
+func (s *timeRange) next() int {
 	next, at := -1, int64(-1)
-	for i, l := range s.lists {
+	for i, l := range s.positions {
 		reached := l.reached
 		if l.after == "" {
 			reached = math.MaxInt64
@@ -49,16 +49,16 @@ func (s *span) next() int {
 }
 
 // listing returns the request for the next page of a list.
-func (s *span) listing(i int) stripeapi.Listing {
-	l := lists[i]
-	l.From, l.Before, l.After = s.from, s.before, s.lists[i].after
+func (s *timeRange) listing(i int) stripeapi.Listing {
+	l := listings[i]
+	l.From, l.Before, l.After = s.from, s.before, s.positions[i].after
 	return l
 }
 
 // listed records a page.
-func (s *span) listed(i int, page stripeapi.Page) {
+func (s *timeRange) listed(i int, page stripeapi.Page) {
 	s.pages++
-	l := &s.lists[i]
+	l := &s.positions[i]
 	if n := len(page.Objects); n > 0 {
 		s.latest = max(s.latest, page.Objects[0].Created)
 		l.after, l.reached = page.Objects[n-1].ID, page.Objects[n-1].Created
@@ -69,21 +69,21 @@ func (s *span) listed(i int, page stripeapi.Page) {
 const (
 	// pagesBeforeSplit prevents the split of small accounts: each range ends in a page that is not full.
 	pagesBeforeSplit = 6
-	// farthest is how much more time than the listed part a range may keep at a split. Suppose that a catalog was
+	// maxSpanFactor is how much more time than the listed part a range may keep at a split. Suppose that a catalog was
 	// imported within a minute, years ago. Half of the years since would be an empty range.
-	farthest = 64
-	// begin is before the creation of any object in Stripe.
-	begin = 1293840000 // 2011-01-01
+	maxSpanFactor = 64
+	// firstCreation is before the creation of any object in Stripe.
+	firstCreation = 1293840000 // 2011-01-01
 )
 
 // split splits off the older part of the range, if that is worthwhile. The caller must not be reading a page of the
 // range.
-func (s *span) split() (older *span, ok bool) {
+func (s *timeRange) split() (older *timeRange, ok bool) {
 	if s.pages < pagesBeforeSplit {
 		return nil, false
 	}
 	reached := int64(-1)
-	for _, l := range s.lists {
+	for _, l := range s.positions {
 		switch {
 		case l.done:
 		case l.after == "":
@@ -92,50 +92,50 @@ func (s *span) split() (older *span, ok bool) {
 			reached = max(reached, l.reached)
 		}
 	}
-	from := max(s.from, begin)
+	from := max(s.from, firstCreation)
 	if reached-from < 2 {
 		return nil, false
 	}
 	// The older range gets the time before this second.
-	at := max(from+(reached-from)/2, reached-farthest*max(s.latest-reached, 1))
-	older = &span{from: s.from, before: at}
-	for i, l := range s.lists {
+	at := max(from+(reached-from)/2, reached-maxSpanFactor*max(s.latest-reached, 1))
+	older = &timeRange{from: s.from, before: at}
+	for i, l := range s.positions {
 		switch {
 		case l.done:
-			older.lists[i].done = true
+			older.positions[i].done = true
 		case l.reached < at:
 			// A page of few objects spans much time. The older range continues after it.
-			older.lists[i], s.lists[i].done = l, true
+			older.positions[i], s.positions[i].done = l, true
 		}
 	}
 	s.from, s.pages, s.latest = at, 0, 0
 	return older, true
 }
 
-// again returns a range for the rest of a list whose cursor Stripe no longer knows. Objects of the lost one's second
+// restAfterLostCursor returns a range for the rest of a list whose cursor Stripe no longer knows. Objects of the lost one's second
 // are listed again.
-func (s *span) again(i int) (older *span) {
-	rest := &span{from: s.from, before: s.lists[i].reached + 1}
-	for j := range rest.lists {
-		rest.lists[j].done = j != i
+func (s *timeRange) restAfterLostCursor(i int) (older *timeRange) {
+	rest := &timeRange{from: s.from, before: s.positions[i].reached + 1}
+	for j := range rest.positions {
+		rest.positions[j].done = j != i
 	}
-	s.lists[i].done = true
+	s.positions[i].done = true
 	return rest
 }
 
-func (s *span) state() *meshv1.ScanRange {
+func (s *timeRange) state() *meshv1.ScanRange {
 	out := &meshv1.ScanRange{From: s.from, Before: s.before}
-	for _, l := range s.lists {
+	for _, l := range s.positions {
 		out.Lists = append(out.Lists, &meshv1.ScanList{After: l.after, Reached: l.reached, Done: l.done})
 	}
 	return out
 }
 
-func spanOf(r *meshv1.ScanRange) *span {
-	s := &span{from: r.GetFrom(), before: r.GetBefore()}
+func newTimeRange(r *meshv1.ScanRange) *timeRange {
+	s := &timeRange{from: r.GetFrom(), before: r.GetBefore()}
 	for i, l := range r.GetLists() {
-		if i < len(s.lists) {
-			s.lists[i] = progress{after: l.GetAfter(), reached: l.GetReached(), done: l.GetDone()}
+		if i < len(s.positions) {
+			s.positions[i] = listPosition{after: l.GetAfter(), reached: l.GetReached(), done: l.GetDone()}
 		}
 	}
 	return s

@@ -12,7 +12,7 @@ import (
 )
 
 // account is the objects of each list, the latest first.
-type account [len(lists)][]stripeapi.Listed
+type account [len(listings)][]stripeapi.Listed
 
 func (a account) page(i int, l stripeapi.Listing, size int) stripeapi.Page {
 	var page stripeapi.Page
@@ -37,15 +37,15 @@ func TestRange_ListsEveryObjectOnceHoweverRangesAreSplit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var stripe account
 		total := 0
-		for i := range lists {
+		for i := range listings {
 			// Imports create many objects within few seconds.
 			created := rapid.SliceOfN(
 				rapid.SampledFrom([]int64{
-					begin + 5, 1500000000, 1500000001, 1500000010, 1600000000, 1700000000,
+					firstCreation + 5, 1500000000, 1500000001, 1500000010, 1600000000, 1700000000,
 					1760000000,
 				}), 0, 60).Draw(t, fmt.Sprint("created ", i))
 			created = append(created,
-				rapid.SliceOfN(rapid.Int64Range(begin, 1790000000), 0, 40).Draw(t, fmt.Sprint("scattered ", i))...)
+				rapid.SliceOfN(rapid.Int64Range(firstCreation, 1790000000), 0, 40).Draw(t, fmt.Sprint("scattered ", i))...)
 			slices.Sort(created)
 			slices.Reverse(created)
 			for j, c := range created {
@@ -55,13 +55,13 @@ func TestRange_ListsEveryObjectOnceHoweverRangesAreSplit(t *testing.T) {
 		}
 		size := rapid.IntRange(1, 10).Draw(t, "page size")
 		seen := map[string]int{}
-		spans := []*span{{}}
+		spans := []*timeRange{{}}
 		calls := 0
 		for len(spans) > 0 {
 			at := rapid.IntRange(0, len(spans)-1).Draw(t, "whose turn")
 			x := spans[at]
 			if rapid.Bool().Draw(t, "interrupted") {
-				x = spanOf(x.state())
+				x = newTimeRange(x.state())
 				spans[at] = x
 			}
 			i := x.next()
@@ -97,14 +97,14 @@ func TestSplit_DividesAnImportOfOneMinute(t *testing.T) {
 	for j := range n {
 		stripe[0] = append(stripe[0], stripeapi.Listed{ID: fmt.Sprint(j), Created: 1500000060 - int64(j/1000)})
 	}
-	spans, calls, listed, largest := []*span{{}}, 0, 0, 0
-	work := map[*span]int{}
+	spans, calls, listed, largest := []*timeRange{{}}, 0, 0, 0
+	work := map[*timeRange]int{}
 	for len(spans) > 0 {
 		// Twelve listers run at once.
-		for _, x := range slices.Clone(spans[:min(scanners, len(spans))]) {
+		for _, x := range slices.Clone(spans[:min(maxListers, len(spans))]) {
 			i := x.next()
 			if i < 0 {
-				spans = slices.DeleteFunc(spans, func(y *span) bool { return x == y })
+				spans = slices.DeleteFunc(spans, func(y *timeRange) bool { return x == y })
 				continue
 			}
 			l := x.listing(i)
@@ -129,7 +129,7 @@ func TestSplit_DividesAnImportOfOneMinute(t *testing.T) {
 			work[x] += len(page.Objects)
 			largest = max(largest, work[x])
 			x.listed(i, page)
-			if len(spans) < scanners {
+			if len(spans) < maxListers {
 				if older, ok := x.split(); ok {
 					spans = append(spans, older)
 				}

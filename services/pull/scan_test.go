@@ -27,19 +27,19 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// deaf stops pull from receiving events: only a scan can detect changes in Stripe.
-func (r *rig) deaf() {
+// stopEvents stops pull from receiving events: only a scan can detect changes in Stripe.
+func (r *rig) stopEvents() {
 	r.t.Helper()
 	never := strconv.FormatInt(time.Now().Add(240*time.Hour).Unix(), 10)
 	require.NoError(r.t, r.mesh.Record("events.default").PutString(r.t.Context(), "@"+never))
 }
 
-func (r *rig) order(id string) {
+func (r *rig) commandScan(id string) {
 	r.t.Helper()
-	r.orderBy("test", id, time.Now())
+	r.commandScanBy("test", id, time.Now())
 }
 
-func (r *rig) orderBy(issuer, id string, at time.Time) {
+func (r *rig) commandScanBy(issuer, id string, at time.Time) {
 	r.t.Helper()
 	command := &meshv1.Command{
 		Id: id, Account: "default", Issuer: issuer, Reason: "of the test", IssuedAt: timestamppb.New(at),
@@ -61,7 +61,7 @@ func (r *rig) report() *meshv1.ScanReport {
 // scan commands a scan and returns its report.
 func (r *rig) scan(id string) *meshv1.ScanReport {
 	r.t.Helper()
-	r.order(id)
+	r.commandScan(id)
 	return r.scanned(id)
 }
 
@@ -128,7 +128,7 @@ func TestScan_FirstReadsOnlyListsAndNextWritesNothing(t *testing.T) {
 	require.NoError(t, err)
 	_, err = r.stripe.Products.Update("p8", &stripe.ProductParams{Active: stripe.Bool(false)})
 	require.NoError(t, err)
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	report := r.scan("s1")
 	require.EqualValues(t, n, report.GetProducts())
@@ -163,7 +163,7 @@ func TestScan_DetectsEveryKindOfSilentChange(t *testing.T) {
 	for i := range 10 {
 		prices = append(prices, r.price(fmt.Sprintf("p%d", i), fmt.Sprintf("p%d-eur", i)))
 	}
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	r.scan("s1")
 	require.NoError(t, r.admin.EditProduct(t.Context(), "p1", url.Values{"name": {"Changed"}}))
@@ -208,7 +208,7 @@ func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 		_, err := r.admin.CreateProduct(t.Context(), url.Values{"id": {fmt.Sprintf("p%d", i)}, "name": {"Product"}})
 		require.NoError(t, err)
 	}
-	r.deaf()
+	r.stopEvents()
 	stop := r.pull(time.Hour)
 	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{
 		Kind:  stripesim.FaultLatency,
@@ -216,7 +216,7 @@ func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 		Path:  "/v1/products",
 	})
 	require.NoError(t, err)
-	r.orderBy(topology.Reconciliation, "s1", time.Now())
+	r.commandScanBy(topology.Reconciliation, "s1", time.Now())
 	require.Eventually(t, func() bool { return r.report().GetProducts() >= 400 }, patience, 10*time.Millisecond)
 	stop()
 	interrupted := r.report()
@@ -236,17 +236,17 @@ func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 
 func TestScan_RunsPiledUpScheduledScansOnce(t *testing.T) {
 	r := newRig(t)
-	r.deaf()
+	r.stopEvents()
 	for day := range 3 {
-		r.orderBy(topology.Reconciliation, fmt.Sprintf("day %d", day),
+		r.commandScanBy(topology.Reconciliation, fmt.Sprintf("day %d", day),
 			time.Now().Add(time.Duration(day-3)*24*time.Hour))
 	}
-	r.orderBy("operator", "asked for", time.Now().Add(-time.Hour))
+	r.commandScanBy("operator", "asked for", time.Now().Add(-time.Hour))
 	r.pull(time.Hour)
 	report := r.scanned("asked for")
 	require.EqualValues(t, 2*report.GetListCalls(), r.listCalls(),
 		"the scan of the first command, and the one that a person asked for")
-	r.orderBy(topology.Reconciliation, "the next day", time.Now())
+	r.commandScanBy(topology.Reconciliation, "the next day", time.Now())
 	r.scanned("the next day")
 }
 
@@ -276,7 +276,7 @@ func TestScan_DropsForeignPricesThatNoListShows(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	report := r.scan("s1")
 	require.Zero(t, report.GetMissingPrices())
@@ -296,7 +296,7 @@ func TestScan_LeavesOutPricesThatAreNotKept(t *testing.T) {
 			url.Values{"product": {"mug"}, "currency": {"eur"}, "unit_amount": {"700"}, "active": {"false"}}, false)
 		require.NoError(t, err)
 	}
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	for _, id := range []string{"s1", "s2"} {
 		report := r.scan(id)
@@ -314,7 +314,7 @@ func TestScan_LimitsReadsOfMissingObjects(t *testing.T) {
 	for i := range n {
 		r.product(fmt.Sprintf("p%d", i))
 	}
-	r.deaf()
+	r.stopEvents()
 	r.limits = budget.Limits{ReadAllowance: 2000}
 	r.pull(time.Hour)
 	r.scan("s1")
@@ -350,7 +350,7 @@ func TestScan_SurvivesAnObjectThatCannotBeDecoded(t *testing.T) {
 	server := httptest.NewServer(proxy)
 	t.Cleanup(server.Close)
 	r.simURL = server.URL
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	report := r.scan("s1")
 	require.EqualValues(t, 5, report.GetProducts())
@@ -365,7 +365,7 @@ func TestScan_SurvivesFailuresOfStripe(t *testing.T) {
 	for i := range 120 {
 		r.product(fmt.Sprintf("p%d", i))
 	}
-	r.deaf()
+	r.stopEvents()
 	r.pull(time.Hour)
 	for _, kind := range []stripesim.FaultKind{
 		stripesim.FaultUnavailable, stripesim.FaultBadGateway,

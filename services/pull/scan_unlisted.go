@@ -19,30 +19,30 @@ const (
 )
 
 const (
-	// unlistedFor is how long a price of others that no list shows is not read again. Such prices come from states that
+	// unlistedInterval is how long a price of others that no list shows is not read again. Such prices come from states that
 	// older versions wrote.
-	unlistedFor = 30 * 24 * time.Hour
-	// confirmers is how many objects are read at once.
-	confirmers = 8
+	unlistedInterval = 30 * 24 * time.Hour
+	// maxConfirmers is how many objects are read at once.
+	maxConfirmers = 8
 	// confirmBatch is how many products with unlisted objects are processed before the scan records its position.
 	confirmBatch = 32
 )
 
-// keys yields the keys of the observed objects that Stripe's lists should show.
-func (s *scan) keys(o *catalogv1.Observed, yield func(key uint64, price *catalogv1.ObservedPrice)) {
+// eachKey yields the keys of the observed objects that Stripe's lists should show.
+func (s *scan) eachKey(o *catalogv1.Observed, yield func(key uint64, price *catalogv1.ObservedPrice)) {
 	if o.GetProduct() != nil {
 		yield(s.listed.key(productKind, catalog.StripeID(o)), nil)
 	}
 	for _, price := range o.GetPrices() {
-		if !restsUnlisted(price) {
+		if !recentlyConfirmed(price) {
 			yield(s.listed.key(priceKind, price.GetStripeId()), price)
 		}
 	}
 }
 
-// restsUnlisted reports whether a price of others that no list shows was read within unlistedFor.
-func restsUnlisted(p *catalogv1.ObservedPrice) bool {
-	return p.GetPrice().GetId() == "" && time.Since(time.Unix(p.GetUnlisted(), 0)) < unlistedFor
+// recentlyConfirmed reports whether a price of others that no list shows was read within unlistedInterval.
+func recentlyConfirmed(p *catalogv1.ObservedPrice) bool {
+	return p.GetPrice().GetId() == "" && time.Since(time.Unix(p.GetUnlisted(), 0)) < unlistedInterval
 }
 
 // compare removes the observed ids from the sketch of listed ids.
@@ -55,7 +55,7 @@ func (s *scan) compare(ctx context.Context) error {
 			return err
 		}
 		s.mu.Lock()
-		s.keys(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { s.listed.remove(key) })
+		s.eachKey(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { s.listed.remove(key) })
 		s.revision = e.Revision + 1
 		s.report.Compared++
 		s.mu.Unlock()
@@ -71,9 +71,9 @@ func (s *scan) compare(ctx context.Context) error {
 	return nil
 }
 
-// confirm reads every observed object that was not listed. It may be gone, or it was created or moved between the lists
+// confirmMissing reads every observed object that was not listed. It may be gone, or it was created or moved between the lists
 // while they were read.
-func (s *scan) confirm(ctx context.Context) error {
+func (s *scan) confirmMissing(ctx context.Context) error {
 	keys, share := s.listed.missing()
 	if share < 1 {
 		more := uint64(float64(len(keys))/share) - uint64(len(keys))
@@ -90,7 +90,7 @@ func (s *scan) confirm(ctx context.Context) error {
 			return err
 		}
 		suspect := false
-		s.keys(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { suspect = suspect || keys[key] })
+		s.eachKey(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { suspect = suspect || keys[key] })
 		s.count(func(r *meshv1.ScanReport) { r.Compared++ })
 		if !suspect {
 			continue
@@ -110,7 +110,7 @@ func (s *scan) confirm(ctx context.Context) error {
 
 func (s *scan) confirmAll(ctx context.Context, keys map[uint64]bool, batch []*catalogv1.Observed) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(confirmers)
+	g.SetLimit(maxConfirmers)
 	for _, o := range batch {
 		g.Go(func() error { return s.confirmProduct(ctx, keys, o) })
 	}
@@ -119,9 +119,9 @@ func (s *scan) confirmAll(ctx context.Context, keys map[uint64]bool, batch []*ca
 
 // confirmProduct reads the unlisted objects of one product.
 func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *catalogv1.Observed) error {
-	of := known{s.puller, catalog.StripeID(o), o.GetProductId()}
+	of := productRef{s.puller, catalog.StripeID(o), o.GetProductId()}
 	if o.GetProduct() != nil && keys[s.listed.key(productKind, catalog.StripeID(o))] {
-		gone, err := s.look(ctx, of, of.stripeID, func(*catalogv1.Observed) {})
+		gone, err := s.reread(ctx, of, of.stripeID, func(*catalogv1.Observed) {})
 		if err != nil {
 			return err
 		}
@@ -131,10 +131,10 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 		}
 	}
 	for _, price := range o.GetPrices() {
-		if restsUnlisted(price) || !keys[s.listed.key(priceKind, price.GetStripeId())] {
+		if recentlyConfirmed(price) || !keys[s.listed.key(priceKind, price.GetStripeId())] {
 			continue
 		}
-		gone, err := s.look(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) {
+		gone, err := s.reread(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) {
 			s.dropInline(after, price.GetStripeId())
 		})
 		if err != nil {

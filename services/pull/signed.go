@@ -27,8 +27,8 @@ const (
 	// Stripe sends a refused event again.
 	maxBodies       = 256
 	maxBodiesMemory = 16 << 20
-	// bodyTime is how long Stripe may take to send a body.
-	bodyTime = 10 * time.Second
+	// bodyTimeout is how long Stripe may take to send a body.
+	bodyTimeout = 10 * time.Second
 )
 
 func newBodies() *httpserver.Bodies {
@@ -40,59 +40,59 @@ func newBodies() *httpserver.Bodies {
 	})
 }
 
-// signed returns the body of a webhook if Stripe signed it. Otherwise it answers the request. It does not wait for the
+// readSigned returns the body of a webhook if Stripe signed it. Otherwise it answers the request. It does not wait for the
 // body if the headers justify a refusal.
-func (p *puller) signed(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
+func (p *puller) readSigned(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
 	header := r.Header.Get("Stripe-Signature")
-	if err := p.signable(header, time.Now()); err != nil {
-		unread(w)
+	if err := p.checkHeader(header, time.Now()); err != nil {
+		closeUnread(w)
 		p.refuse(r.Context(), w, http.StatusBadRequest, "signature", err.Error())
 		return nil, false
 	}
 	release, err := p.bodies.Bound(r)
 	if err != nil {
-		p.busy(w, r)
+		p.refuseBusy(w, r)
 		return nil, false
 	}
 	defer release()
-	httpserver.SetBodyDeadline(w, r, bodyTime)
+	httpserver.SetBodyDeadline(w, r, bodyTimeout)
 	body, err = p.bodies.ReadBody(r)
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case errors.Is(err, httpserver.ErrBusy):
-		p.busy(w, r)
+		p.refuseBusy(w, r)
 		return nil, false
 	case tooLarge:
-		unread(w)
+		closeUnread(w)
 		p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large",
 			fmt.Sprintf("an event may have at most %d bytes", maxEvent))
 		return nil, false
 	case err != nil:
-		unread(w)
+		closeUnread(w)
 		p.refuse(r.Context(), w, http.StatusBadRequest, "unreadable",
-			fmt.Sprintf("the body could not be read within %s", bodyTime))
+			fmt.Sprintf("the body could not be read within %s", bodyTimeout))
 		return nil, false
 	}
-	if err := p.verify(body, header); err != nil {
+	if err := p.verifySignature(body, header); err != nil {
 		p.refuse(r.Context(), w, http.StatusBadRequest, "signature", err.Error())
 		return nil, false
 	}
 	return body, true
 }
 
-// unread makes the server answer before the body has arrived, and close the connection. Otherwise the server would
+// closeUnread makes the server answer before the body has arrived, and close the connection. Otherwise the server would
 // first read the rest of the body.
-func unread(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
+func closeUnread(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
 
-func (p *puller) busy(w http.ResponseWriter, r *http.Request) {
-	unread(w)
+func (p *puller) refuseBusy(w http.ResponseWriter, r *http.Request) {
+	closeUnread(w)
 	w.Header().Set("Retry-After", "1")
 	p.refuse(r.Context(), w, http.StatusServiceUnavailable, "busy", "too many webhooks at once; send it again")
 }
 
-// signable returns what is wrong with a signature header, whatever the body. The header is missing, is not in Stripe's
+// checkHeader returns what is wrong with a signature header, whatever the body. The header is missing, is not in Stripe's
 // form (t=<seconds>,v1=<hex>), or is older than Stripe's libraries accept.
-func (p *puller) signable(header string, now time.Time) error {
+func (p *puller) checkHeader(header string, now time.Time) error {
 	switch {
 	case len(p.secrets) == 0:
 		return errors.New("no webhook secret is configured: set STRIPE_WEBHOOK_SECRET")
@@ -123,8 +123,8 @@ func (p *puller) signable(header string, now time.Time) error {
 	return nil
 }
 
-// verify checks the signature over the raw body against every secret.
-func (p *puller) verify(body []byte, header string) error {
+// verifySignature checks the signature over the raw body against every secret.
+func (p *puller) verifySignature(body []byte, header string) error {
 	err := error(webhook.ErrNoValidSignature)
 	for _, secret := range p.secrets {
 		if err = webhook.ValidatePayload(body, header, secret); err == nil {

@@ -5,29 +5,29 @@ import (
 	"sync"
 )
 
-// turns lets one goroutine at a time work on a product: parallel reads of the same product would be wasted. The zero
+// productLocks lets one goroutine at a time work on a product: parallel reads of the same product would be wasted. The zero
 // value is ready. It is safe for concurrent use.
-type turns struct {
-	mu sync.Mutex
-	of map[string]*turn
+type productLocks struct {
+	mu        sync.Mutex
+	byProduct map[string]*productLock
 }
 
-// turn is the lock of one product. Who has put the token has the lock. It is deleted with its last user.
-type turn struct {
+// productLock is the lock of one product. Who has put the token has the lock. It is deleted with its last user.
+type productLock struct {
 	token chan struct{}
 	users int
 }
 
-// take waits for the product's lock, or for ctx to end.
-func (t *turns) take(ctx context.Context, product string) (release func(), err error) {
+// lock waits for the product's lock, or for ctx to end.
+func (t *productLocks) lock(ctx context.Context, product string) (release func(), err error) {
 	t.mu.Lock()
-	if t.of == nil {
-		t.of = map[string]*turn{}
+	if t.byProduct == nil {
+		t.byProduct = map[string]*productLock{}
 	}
-	x := t.of[product]
+	x := t.byProduct[product]
 	if x == nil {
-		x = &turn{token: make(chan struct{}, 1)}
-		t.of[product] = x
+		x = &productLock{token: make(chan struct{}, 1)}
+		t.byProduct[product] = x
 	}
 	x.users++
 	t.mu.Unlock()
@@ -35,7 +35,7 @@ func (t *turns) take(ctx context.Context, product string) (release func(), err e
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if x.users--; x.users == 0 {
-			delete(t.of, product)
+			delete(t.byProduct, product)
 		}
 	}
 	select {

@@ -23,12 +23,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-const scope = "github.com/driftless-sync/driftless/services/pull"
+const tracerName = "github.com/driftless-sync/driftless/services/pull"
 
 // webhook receives one event. It answers 200 only after the event is stored. Until then Stripe keeps it and sends it
 // again.
 func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
-	body, ok := p.signed(w, r)
+	body, ok := p.readSigned(w, r)
 	if !ok {
 		return
 	}
@@ -49,7 +49,7 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	case !ok, event.Account != p.stripeAccount:
 		// The event is of another kind, or of a connected account. Product ids are often the same in every account.
-		p.ignored(r.Context(), event)
+		p.logIgnored(r.Context(), event)
 		return
 	}
 	if event.Thin && event.ProductID == "" {
@@ -66,7 +66,7 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	err = p.take(r.Context(), event, meshv1.Via_VIA_WEBHOOK)
+	err = p.storeEvent(r.Context(), event, meshv1.Via_VIA_WEBHOOK)
 	switch {
 	case errors.Is(err, errTooLarge):
 		// It would be too large the next time as well.
@@ -87,8 +87,8 @@ func (p *puller) withProduct(ctx context.Context, event stripeapi.Event) (stripe
 	return event.WithProduct(product)
 }
 
-// ignored logs how to configure an event destination that sends other events.
-func (p *puller) ignored(ctx context.Context, event stripeapi.Event) {
+// logIgnored logs how to configure an event destination that sends other events.
+func (p *puller) logIgnored(ctx context.Context, event stripeapi.Event) {
 	countReceived(ctx, meshv1.Via_VIA_WEBHOOK, "ignored")
 	switch {
 	case event.Type == stripeapi.PingType:
@@ -111,9 +111,9 @@ func (p *puller) refuse(ctx context.Context, w http.ResponseWriter, status int, 
 // errTooLarge means that the event does not fit a message of the mesh.
 var errTooLarge = errors.New("is too large to be stored")
 
-// take stores an event on STRIPE. If one of push's calls caused the event, its trace continues.
-func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via) error {
-	of := p.known(event.ProductID)
+// storeEvent stores an event on STRIPE. If one of push's calls caused the event, its trace continues.
+func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via meshv1.Via) error {
+	of := p.ref(event.ProductID)
 	change := &meshv1.StripeChange{
 		Account: p.account, ProductId: of.product, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
 		IdempotencyKey: event.IdempotencyKey, CreatedAt: timestamppb.New(time.Unix(event.Created, 0)),
@@ -138,7 +138,7 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 		Product: of.product,
 		Version: intent.GetVersion(),
 	})
-	ctx, span := startTake(ctx, via)
+	ctx, span := startStoreSpan(ctx, via)
 	defer span.End()
 	span.SetAttributes(telemetry.StripeEventIDKey.String(event.ID), telemetry.StripeEventTypeKey.String(event.Type))
 	err = p.mesh.Publish(ctx, topology.StripeSubject(p.account, of.product), change, mesh.WithID(event.ID))
@@ -160,9 +160,9 @@ func (p *puller) take(ctx context.Context, event stripeapi.Event, via meshv1.Via
 	return nil
 }
 
-// startTake starts the span of an event's arrival.
-func startTake(ctx context.Context, via meshv1.Via) (context.Context, trace.Span) {
-	tracer := otel.Tracer(scope)
+// startStoreSpan starts the span of an event's arrival.
+func startStoreSpan(ctx context.Context, via meshv1.Via) (context.Context, trace.Span) {
+	tracer := otel.Tracer(tracerName)
 	if via != meshv1.Via_VIA_WEBHOOK {
 		return tracer.Start(ctx, "read event") //nolint:spancheck // the caller ends it
 	}

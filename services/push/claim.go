@@ -18,8 +18,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// keyLife is how long an idempotency key is relied on. Stripe may forget keys after 24 hours.
-const keyLife = 23 * time.Hour
+// maxKeyAge is how long an idempotency key is relied on. Stripe may forget keys after 24 hours.
+const maxKeyAge = 23 * time.Hour
 
 // errOutdated means that the desired state that was read is older than the one applied last.
 var errOutdated = errors.New("a later state of the product was applied than the one read from CATALOG")
@@ -36,9 +36,9 @@ type plan struct {
 	// claimed is the state stored with the claim. revision is its revision in OBSERVED.
 	claimed  *catalogv1.Observed
 	revision uint64
-	hold     hold
-	// looked reports whether the product was read from Stripe before the steps were planned.
-	looked bool
+	lease    lease
+	// reread reports whether the product was read from Stripe before the steps were planned.
+	reread bool
 }
 
 type plannedStep struct {
@@ -50,7 +50,7 @@ type plannedStep struct {
 
 // claim claims the product for this process and plans the calls. One write stores the claim and the intent of every
 // call, with its key and trace. A nil plan without error means that there is nothing to do.
-func (p *pusher) claim(ctx context.Context, req order) (pl *plan, err error) {
+func (p *pusher) claim(ctx context.Context, req passRequest) (pl *plan, err error) {
 	ctx, span := startSpan(ctx, "claim product")
 	defer func() {
 		if pl != nil {
@@ -72,19 +72,19 @@ func (p *pusher) claim(ctx context.Context, req order) (pl *plan, err error) {
 		}
 		if observed.GetVersion() > req.change.GetVersion() {
 			// Another process has applied a later state since this one was read.
-			if req.always {
+			if req.force {
 				return nil, errOutdated
 			}
 			metrics.ChangeSuperseded.Add(ctx, 1)
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSuperseded))
-			appliedBy(ctx, observed, req.change.GetVersion())
+			linkApplier(ctx, observed, req.change.GetVersion())
 			return nil, nil
 		}
 		known := observed.GetVersion() >= req.change.GetVersion() && !observed.GetStale() && observed.GetClaim() == nil
-		if known && !req.always {
-			appliedBy(ctx, observed, req.change.GetVersion())
+		if known && !req.force {
+			linkApplier(ctx, observed, req.change.GetVersion())
 			if req.redelivered {
-				return nil, p.tell(ctx, req, observed.GetGeneration(), nil)
+				return nil, p.publishApplied(ctx, req, observed.GetGeneration(), nil)
 			}
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeUnchanged))
 			return nil, nil
@@ -98,45 +98,45 @@ func (p *pusher) claim(ctx context.Context, req order) (pl *plan, err error) {
 	return nil, fmt.Errorf("lost the claim to other writers five times: %w", errBusy)
 }
 
-func (p *pusher) plan(ctx context.Context, req order, observed *catalogv1.Observed, revision uint64,
+func (p *pusher) plan(ctx context.Context, req passRequest, observed *catalogv1.Observed, revision uint64,
 	now time.Time,
 ) (*plan, error) {
-	steps := p.keyed(p.steps(req, observed), observed)
-	looked := req.look || observed.GetStale() || observed.GetClaim() != nil || uncertain(steps, observed, now)
+	steps := p.assignKeys(p.steps(req, observed), observed)
+	looked := req.reread || observed.GetStale() || observed.GetClaim() != nil || needsReread(steps, observed, now)
 	if looked {
 		var err error
-		if observed, err = p.look(ctx, observed); err != nil {
+		if observed, err = p.reread(ctx, observed); err != nil {
 			return nil, err
 		}
 		if now, err = p.mesh.Clock().Now(ctx); err != nil {
 			return nil, err
 		}
-		steps = p.keyed(p.steps(req, observed), observed)
+		steps = p.assignKeys(p.steps(req, observed), observed)
 	}
-	if err := p.unhindered(ctx, req, steps, observed); err != nil {
+	if err := p.checkCreateAllowed(ctx, req, steps, observed); err != nil {
 		return nil, err
 	}
-	if archives(steps, observed) {
+	if archivesProduct(steps, observed) {
 		if err := p.guard(ctx, req.change.GetProductId(), now); err != nil {
 			return nil, err
 		}
 	}
 	advances := observed.GetVersion() < req.change.GetVersion()
-	pl := &plan{change: req.change, steps: steps, base: observed, looked: looked}
-	pl.hold.extended(now)
-	pl.hold.dated(now)
+	pl := &plan{change: req.change, steps: steps, base: observed, reread: looked}
+	pl.lease.renewed(now)
+	pl.lease.stamped(now)
 	stored := proto.CloneOf(observed)
 	// Recorded before the calls: a metadata key that was written but not recorded could never be removed.
 	catalog.ManageMetadata(stored, req.change)
 	catalog.RecordFound(stored, req.change)
 	if len(steps) == 0 {
 		stored.Claim = nil
-		p.settleVersion(req, stored)
+		p.recordVersion(req, stored)
 	} else {
 		catalog.RecordStripeEdits(p.policy, req.change, stored)
 		stored.Claim = &catalogv1.Claim{
 			Holder:  p.holder,
-			Until:   timestamppb.New(pl.hold.end()),
+			Until:   timestamppb.New(pl.lease.expiry()),
 			Version: req.change.GetVersion(),
 		}
 		var committed *timestamppb.Timestamp
@@ -146,7 +146,7 @@ func (p *pusher) plan(ctx context.Context, req order, observed *catalogv1.Observ
 		for _, s := range steps {
 			catalog.RecordIntents(stored, &catalogv1.Intent{
 				IdempotencyKey: s.key, Step: s.String(), Traceparent: req.traceparent, Version: req.change.GetVersion(),
-				At: timestamppb.New(now), FirstAt: firstAt(observed, s.key, now), Generation: s.generation,
+				At: timestamppb.New(now), FirstAt: firstUse(observed, s.key, now), Generation: s.generation,
 				CommittedAt: committed,
 			})
 		}
@@ -159,27 +159,27 @@ func (p *pusher) plan(ctx context.Context, req order, observed *catalogv1.Observ
 	if len(steps) > 0 {
 		return pl, nil
 	}
-	if !req.complete() {
+	if !req.isComplete() {
 		return nil, nil
 	}
 	if advances {
 		countApplied(ctx, req.change)
 	}
 	if advances || req.redelivered {
-		return nil, p.tell(ctx, req, stored.GetGeneration(), nil)
+		return nil, p.publishApplied(ctx, req, stored.GetGeneration(), nil)
 	}
 	return nil, nil
 }
 
 // steps returns the calls that desired state and policy ask for, without the parts that Stripe refused in this pass.
-func (p *pusher) steps(req order, observed *catalogv1.Observed) []catalog.Step {
+func (p *pusher) steps(req passRequest, observed *catalogv1.Observed) []catalog.Step {
 	steps := catalog.Resolve(p.policy, req.change, observed, req.exceptions).Steps(observed)
 	return req.keys.filter(req.skips.filter(steps, observed), observed)
 }
 
-// keyed gives every step its idempotency key. A step whose outcome is unknown keeps the key of its first call. Any
+// assignKeys gives every step its idempotency key. A step whose outcome is unknown keeps the key of its first call. Any
 // other step gets a key of the product's current generation.
-func (p *pusher) keyed(steps []catalog.Step, observed *catalogv1.Observed) []plannedStep {
+func (p *pusher) assignKeys(steps []catalog.Step, observed *catalogv1.Observed) []plannedStep {
 	out := make([]plannedStep, len(steps))
 	for i, s := range steps {
 		out[i] = plannedStep{s, s.IdempotencyKey(p.account, observed.GetGeneration()), observed.GetGeneration()}
@@ -193,45 +193,45 @@ func (p *pusher) keyed(steps []catalog.Step, observed *catalogv1.Observed) []pla
 	return out
 }
 
-// uncertain reports whether Stripe must be read because of a call of unknown outcome. That is so if the plan does not
+// needsReread reports whether Stripe must be read because of a call of unknown outcome. That is so if the plan does not
 // repeat the call, or if its key may be forgotten.
-func uncertain(steps []plannedStep, observed *catalogv1.Observed, now time.Time) bool {
+func needsReread(steps []plannedStep, observed *catalogv1.Observed, now time.Time) bool {
 	return slices.ContainsFunc(observed.GetIntents(), func(intent *catalogv1.Intent) bool {
 		if intent.GetSettled() {
 			return false
 		}
 		again := slices.ContainsFunc(steps, func(s plannedStep) bool { return s.key == intent.GetIdempotencyKey() })
-		return !again || now.Sub(firstCalled(intent)) > keyLife
+		return !again || now.Sub(firstCallTime(intent)) > maxKeyAge
 	})
 }
 
-// unknown returns the intent of a key if its outcome was unknown before the plan, else nil.
-func unknown(before *catalogv1.Observed, key string) *catalogv1.Intent {
+// unsettledIntent returns the intent of a key if its outcome was unknown before the plan, else nil.
+func unsettledIntent(before *catalogv1.Observed, key string) *catalogv1.Intent {
 	if intent := catalog.FindIntent(before, key); intent != nil && !intent.GetSettled() {
 		return intent
 	}
 	return nil
 }
 
-// firstAt returns the earliest time at which Stripe may have seen a key that is used now.
-func firstAt(before *catalogv1.Observed, key string, now time.Time) *timestamppb.Timestamp {
-	if intent := unknown(before, key); intent != nil {
-		return timestamppb.New(firstCalled(intent))
+// firstUse returns the earliest time at which Stripe may have seen a key that is used now.
+func firstUse(before *catalogv1.Observed, key string, now time.Time) *timestamppb.Timestamp {
+	if intent := unsettledIntent(before, key); intent != nil {
+		return timestamppb.New(firstCallTime(intent))
 	}
 	return timestamppb.New(now)
 }
 
-// firstCalled returns when an intent's call was first made. Intents recorded by older versions have no FirstAt.
-func firstCalled(intent *catalogv1.Intent) time.Time {
+// firstCallTime returns when an intent's call was first made. Intents recorded by older versions have no FirstAt.
+func firstCallTime(intent *catalogv1.Intent) time.Time {
 	if first := intent.GetFirstAt(); first != nil {
 		return first.AsTime()
 	}
 	return intent.GetAt().AsTime()
 }
 
-// look reads the product from Stripe and returns the observed state with the answer applied. It marks calls of unknown
+// reread reads the product from Stripe and returns the observed state with the answer applied. It marks calls of unknown
 // outcome as settled once they can no longer take effect.
-func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
+func (p *pusher) reread(ctx context.Context, observed *catalogv1.Observed) (*catalogv1.Observed, error) {
 	metrics.PushRereads.Add(ctx, 1)
 	seen, prices, all, err := p.stripe.GetProductWithSomePrices(ctx, catalog.StripeID(observed),
 		catalog.OwnedIDs(observed))
@@ -257,15 +257,15 @@ func (p *pusher) look(ctx context.Context, observed *catalogv1.Observed) (*catal
 	o.Generation++
 	for _, intent := range o.GetIntents() {
 		// A later call may still be running in Stripe. A repetition must have the same key.
-		if now.Sub(intent.GetAt().AsTime()) > callLife {
+		if now.Sub(intent.GetAt().AsTime()) > maxCallAge {
 			intent.Settled = true
 		}
 	}
 	return o, nil
 }
 
-// record stores the results of a pass's calls and releases the claim.
-func (p *pusher) record(ctx context.Context, req order, pl *plan, applied []appliedStep,
+// recordResult stores the results of a pass's calls and releases the claim.
+func (p *pusher) recordResult(ctx context.Context, req passRequest, pl *plan, applied []appliedStep,
 	failure *failedStep,
 ) (*catalogv1.Observed, error) {
 	// The calls were made, so their results are recorded even while the service stops.
@@ -290,13 +290,13 @@ func (p *pusher) record(ctx context.Context, req order, pl *plan, applied []appl
 			// A replayed answer has the past state, not the current one. An answer without the price that was created
 			// with the product is incomplete.
 			o.Stale = o.GetStale() || a.Replayed || a.PriceID != "" && a.Price == nil
-			settleIntent(o, a.key, !o.GetStale())
+			markSettled(o, a.key, !o.GetStale())
 			if !o.GetStale() {
-				observe(o, a)
+				observeAnswer(o, a)
 			}
-			manage(o, a)
+			markManaged(o, a)
 		}
-		if !req.again && !o.GetStale() && len(repeated(p.steps(req, o), applied)) > 0 {
+		if !req.laterRound && !o.GetStale() && len(repeatedSteps(p.steps(req, o), applied)) > 0 {
 			// Stripe ignored an accepted value, or another party changed it. The next round rereads the product.
 			o.Stale = true
 		}
@@ -304,7 +304,7 @@ func (p *pusher) record(ctx context.Context, req order, pl *plan, applied []appl
 		case failure != nil:
 			p.recordFailure(o, pl, failure)
 		case !o.GetStale():
-			p.settleVersion(req, o)
+			p.recordVersion(req, o)
 		}
 		return nil
 	})
@@ -318,18 +318,18 @@ func (p *pusher) recordFailure(o *catalogv1.Observed, pl *plan, f *failedStep) {
 	for i, s := range pl.steps[f.index:] {
 		// A call that was not sent needs no intent. A call that may have been executed keeps its intent, also if an
 		// earlier attempt with the same key made it.
-		if (i > 0 || f.notSent || f.NotExecuted) && unknown(pl.base, s.key) == nil {
+		if (i > 0 || f.notSent || f.NotExecuted) && unsettledIntent(pl.base, s.key) == nil {
 			dropIntent(o, s.key)
 		}
 	}
 	if f.OutcomeKnown {
 		o.Generation++
-		settleIntent(o, pl.steps[f.index].key, false)
+		markSettled(o, pl.steps[f.index].key, false)
 	}
 	o.Stale = o.GetStale() || f.Action == stripeapi.RereadFirst
 }
 
-func observe(o *catalogv1.Observed, a appliedStep) {
+func observeAnswer(o *catalogv1.Observed, a appliedStep) {
 	if a.Product != nil {
 		s := *a.Product
 		s.Fetched = true
@@ -340,13 +340,13 @@ func observe(o *catalogv1.Observed, a appliedStep) {
 		s.Fetched = true
 		catalog.ObservePrice(o, s)
 		if a.Step.Kind == catalog.UpdatePrice || a.Step.Kind == catalog.CreatePrice {
-			takeLookupKey(o, a)
+			clearMovedKey(o, a)
 		}
 	}
 }
 
-// takeLookupKey clears a lookup key that moved to the step's price from the product's other prices.
-func takeLookupKey(o *catalogv1.Observed, a appliedStep) {
+// clearMovedKey clears a lookup key that moved to the step's price from the product's other prices.
+func clearMovedKey(o *catalogv1.Observed, a appliedStep) {
 	key, ok := a.Step.Param("lookup_key")
 	if !ok || key == "" {
 		return
@@ -358,20 +358,20 @@ func takeLookupKey(o *catalogv1.Observed, a appliedStep) {
 	}
 }
 
-// manage records the metadata keys that Driftless now manages on the step's object.
-func manage(o *catalogv1.Observed, a appliedStep) {
+// markManaged records the metadata keys that Driftless now manages on the step's object.
+func markManaged(o *catalogv1.Observed, a appliedStep) {
 	switch a.Step.Kind {
 	case catalog.CreateProduct, catalog.UpdateProduct:
 		o.ManagedMetadata = a.ManagedMetadata
 		if a.Price != nil {
-			managePrice(o, a.Price.StripeID, a.PriceMetadata)
+			markPriceManaged(o, a.Price.StripeID, a.PriceMetadata)
 		}
 	case catalog.CreatePrice, catalog.UpdatePrice:
-		managePrice(o, a.ObjectID, a.ManagedMetadata)
+		markPriceManaged(o, a.ObjectID, a.ManagedMetadata)
 	}
 }
 
-func managePrice(o *catalogv1.Observed, stripeID string, keys []string) {
+func markPriceManaged(o *catalogv1.Observed, stripeID string, keys []string) {
 	for _, price := range o.GetPrices() {
 		if price.GetStripeId() == stripeID {
 			price.ManagedMetadata = keys
@@ -393,7 +393,7 @@ func sameSightings(a, b *catalogv1.Observed) bool {
 		})
 }
 
-func settleIntent(o *catalogv1.Observed, key string, answered bool) {
+func markSettled(o *catalogv1.Observed, key string, answered bool) {
 	if intent := catalog.FindIntent(o, key); intent != nil {
 		intent.Settled, intent.Answered = true, answered
 	}

@@ -12,17 +12,17 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// errCreationHeld means that the product is not created while the account is being adopted.
-var errCreationHeld = errors.New(
+// errCreateOnHold means that the product is not created while the account is being adopted.
+var errCreateOnHold = errors.New(
 	"not created because push_create is off: adopt the products that Stripe already holds, then switch it on")
 
-// creationDelay is how long a product that may not be created waits for its next retry, unless a command comes first.
-const creationDelay = time.Hour
+// createRetryDelay is how long a product that may not be created waits for its next retry, unless a command comes first.
+const createRetryDelay = time.Hour
 
-// unhindered refuses writes to a product that Driftless has not written yet, in two cases. Stripe's product with this
+// checkCreateAllowed refuses writes to a product that Driftless has not written yet, in two cases. Stripe's product with this
 // id is linked to another product of the catalog. Or a step creates something that may exist under another id, while
 // the account is being adopted.
-func (p *pusher) unhindered(ctx context.Context, req order, steps []plannedStep, observed *catalogv1.Observed) error {
+func (p *pusher) checkCreateAllowed(ctx context.Context, req passRequest, steps []plannedStep, observed *catalogv1.Observed) error {
 	if req.adopted || catalog.Managed(observed) || len(steps) == 0 {
 		return nil
 	}
@@ -34,22 +34,22 @@ func (p *pusher) unhindered(ctx context.Context, req order, steps []plannedStep,
 	case err != nil:
 		return err
 	case linked != "" && linked != product:
-		return &refusedError{letter: p.letter(req.change, topology.ReasonLinked,
+		return &refusedError{letter: p.deadLetter(req.change, topology.ReasonLinked,
 			fmt.Sprintf(
 				"Stripe's product %s is linked to product %s of the catalog: give the catalog's product with this id another id",
 				product, linked))}
 	case creates && p.holdCreations:
-		return fmt.Errorf("product %s: %w", product, errCreationHeld)
+		return fmt.Errorf("product %s: %w", product, errCreateOnHold)
 	default:
 		return nil
 	}
 }
 
-// tellCreations records for operators whether creation is on hold.
-func (p *pusher) tellCreations(ctx context.Context) error {
+// publishCreateHold records for operators whether creation is on hold.
+func (p *pusher) publishCreateHold(ctx context.Context) error {
 	why := ""
 	if p.holdCreations {
-		why = errCreationHeld.Error()
+		why = errCreateOnHold.Error()
 		p.logger.WarnContext(ctx, "creation of products and prices is on hold", "account", p.account, "why", why)
 	}
 	return p.mesh.CreationsHeld(p.account).PutString(ctx, why)

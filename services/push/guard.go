@@ -30,11 +30,11 @@ type GuardConfig struct {
 const (
 	// guardWindow is the time in which archived products are counted.
 	guardWindow = time.Hour
-	// keptRecent and keptHeld bound the size of the record.
-	keptRecent = 1000
-	keptHeld   = 1000
-	// guardDelay is how long a held product waits for its next retry, unless an approval comes first.
-	guardDelay = 10 * time.Minute
+	// maxRecent and maxHeld bound the size of the record.
+	maxRecent = 1000
+	maxHeld   = 1000
+	// guardRetryDelay is how long a held product waits for its next retry, unless an approval comes first.
+	guardRetryDelay = 10 * time.Minute
 )
 
 // heldError means that a product is not archived until an operator approves it.
@@ -46,11 +46,11 @@ func (e *heldError) Error() string {
 		e.archived, e.products)
 }
 
-// heldBack schedules a retry for a held product and acknowledges its message. A command may come first.
-func (p *pusher) heldBack(ctx context.Context, req order, held error, delay time.Duration) mesh.Verdict {
+// park schedules a retry for a held product and acknowledges its message. A command may come first.
+func (p *pusher) park(ctx context.Context, req passRequest, held error, delay time.Duration) mesh.Verdict {
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: req.change.GetProductId(), Version: req.change.GetVersion(),
-		Lane: string(topology.Bulk), Error: held.Error(), Look: req.look,
+		Lane: string(topology.Bulk), Error: held.Error(), Look: req.reread,
 		Overwrite: req.exceptions.Overwrite, Leave: req.exceptions.Leave,
 	}
 	if err := p.mesh.RetryLater(ctx, topology.Push, retry, delay); err != nil {
@@ -59,11 +59,11 @@ func (p *pusher) heldBack(ctx context.Context, req order, held error, delay time
 	return mesh.Ack()
 }
 
-// countEvery is how long a count of the active products is reused. A count reads all observed states.
-const countEvery = 10 * time.Minute
+// countInterval is how long a count of the active products is reused. A count reads all observed states.
+const countInterval = 10 * time.Minute
 
-// total caches the number of products that the guard's share refers to.
-type total struct {
+// activeCount caches the number of products that the guard's share refers to.
+type activeCount struct {
 	mu sync.Mutex
 	n  uint64
 	at time.Time
@@ -72,12 +72,12 @@ type total struct {
 // count returns the number of products that were active in Stripe when the guard's hour began. These are the products
 // that the guard has admitted since, and all others that are active. An admitted product stays active in OBSERVED until
 // its call is recorded, and it counts once.
-func (c *total) count(ctx context.Context, store *mesh.ObservedStore, account string,
+func (c *activeCount) count(ctx context.Context, store *mesh.ObservedStore, account string,
 	guard *meshv1.Guard,
 ) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.at.IsZero() && time.Since(c.at) < countEvery {
+	if !c.at.IsZero() && time.Since(c.at) < countInterval {
 		return c.n, nil
 	}
 	latest, err := store.Revision(ctx)
@@ -101,8 +101,8 @@ func (c *total) count(ctx context.Context, store *mesh.ObservedStore, account st
 	return n, nil
 }
 
-// archives reports whether the steps archive an active product.
-func archives(steps []plannedStep, observed *catalogv1.Observed) bool {
+// archivesProduct reports whether the steps archive an active product.
+func archivesProduct(steps []plannedStep, observed *catalogv1.Observed) bool {
 	return observed.GetProduct().GetActive() && slices.ContainsFunc(steps, func(s plannedStep) bool {
 		active, ok := s.Param("active")
 		return s.Kind == catalog.UpdateProduct && ok && active == "false"
@@ -112,7 +112,7 @@ func archives(steps []plannedStep, observed *catalogv1.Observed) bool {
 // guard admits a product to be archived, or returns a heldError if the catalog has lost more products within an hour
 // than is allowed without approval.
 func (p *pusher) guard(ctx context.Context, product string, now time.Time) error {
-	if p.guarded.Share <= 0 {
+	if p.guardConfig.Share <= 0 {
 		return nil
 	}
 	for {
@@ -123,13 +123,13 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 		}
 		before := proto.CloneOf(record)
 		products := record.GetProducts()
-		if record.GetArchived() >= p.guarded.Minimum {
+		if record.GetArchived() >= p.guardConfig.Minimum {
 			// Below the minimum the share does not matter.
-			if products, err = p.total.count(ctx, p.mesh.Observed(), p.account, record); err != nil {
+			if products, err = p.active.count(ctx, p.mesh.Observed(), p.account, record); err != nil {
 				return err
 			}
 		}
-		verdict := admit(record, p.guarded, product, products, now)
+		verdict := admitArchive(record, p.guardConfig, product, products, now)
 		if proto.Equal(before, record) {
 			return verdict
 		}
@@ -149,8 +149,8 @@ func (p *pusher) guard(ctx context.Context, product string, now time.Time) error
 	}
 }
 
-// admit counts a product that is to be archived, or adds it to the held ones and returns a heldError.
-func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now time.Time) error {
+// admitArchive counts a product that is to be archived, or adds it to the held ones and returns a heldError.
+func admitArchive(g *meshv1.Guard, c GuardConfig, product string, products uint64, now time.Time) error {
 	if g.GetSince() == nil || now.Sub(g.GetSince().AsTime()) > guardWindow && len(g.GetHeld()) == 0 {
 		g.Since, g.Archived, g.Recent = timestamppb.New(now), 0, nil
 	}
@@ -163,22 +163,22 @@ func admit(g *meshv1.Guard, c GuardConfig, product string, products uint64, now 
 		if len(g.GetHeld()) == 0 {
 			g.HeldSince = timestamppb.New(now)
 		}
-		if !slices.Contains(g.GetHeld(), product) && len(g.GetHeld()) < keptHeld {
+		if !slices.Contains(g.GetHeld(), product) && len(g.GetHeld()) < maxHeld {
 			g.Held = append(g.Held, product)
 		}
 		return &heldError{g.GetArchived(), products}
 	}
 	g.Archived++
 	g.Recent = append(g.Recent, product)
-	if over := len(g.GetRecent()) - keptRecent; over > 0 {
+	if over := len(g.GetRecent()) - maxRecent; over > 0 {
 		g.Recent = g.GetRecent()[over:]
 	}
 	g.Held = slices.DeleteFunc(g.Held, func(id string) bool { return id == product })
 	return nil
 }
 
-// released removes a product that is no longer to be archived from the guard's list.
-func (p *pusher) released(ctx context.Context, product string) error {
+// unpark removes a product that is no longer to be archived from the guard's list.
+func (p *pusher) unpark(ctx context.Context, product string) error {
 	for {
 		record := &meshv1.Guard{}
 		revision, err := p.mesh.Guard(p.account).GetAt(ctx, record)

@@ -10,15 +10,15 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// haltFor is how long deliveries pause after Stripe refused the key. Then one message at a time tries again.
-const haltFor = time.Minute
+// haltDelay is how long deliveries pause after Stripe refused the key. Then one message at a time tries again.
+const haltDelay = time.Minute
 
-// halt pauses the deliveries to every push. No call can succeed with this key, and each attempt would only use up
+// haltAccount pauses the deliveries to every push. No call can succeed with this key, and each attempt would only use up
 // deliveries.
-func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
-	p.halts.Store(true)
+func (p *pusher) haltAccount(ctx context.Context, cause error) mesh.Verdict {
+	p.halted.Store(true)
 	telemetry.Fail(trace.SpanFromContext(ctx), cause)
-	if err := p.mesh.Pause(ctx, haltFor, consumers...); err != nil {
+	if err := p.mesh.Pause(ctx, haltDelay, consumers...); err != nil {
 		p.logger.WarnContext(ctx, "could not pause the consumers", "error", err)
 	}
 	if err := p.mesh.Halted(p.account).PutString(ctx, cause.Error()); err != nil {
@@ -26,30 +26,30 @@ func (p *pusher) halt(ctx context.Context, cause error) mesh.Verdict {
 	}
 	p.logger.ErrorContext(
 		ctx, "Stripe refused the API key; push is halted until it accepts the key: check STRIPE_API_KEY and its permissions",
-		"account", p.account, "again_in", haltFor, "error", cause)
+		"account", p.account, "again_in", haltDelay, "error", cause)
 	return mesh.RetryIn(time.Second, nil)
 }
 
-// recovered ends a halt after a call that Stripe has accepted.
-func (p *pusher) recovered(ctx context.Context) {
-	if !p.halts.CompareAndSwap(true, false) {
+// endHalt ends a halt after a call that Stripe has accepted.
+func (p *pusher) endHalt(ctx context.Context) {
+	if !p.halted.CompareAndSwap(true, false) {
 		return
 	}
 	if err := p.mesh.Halted(p.account).PutString(ctx, ""); err != nil {
-		p.halts.Store(true)
+		p.halted.Store(true)
 		p.logger.WarnContext(ctx, "could not record that the account is no longer halted", "error", err)
 		return
 	}
 	p.logger.InfoContext(ctx, "Stripe accepts the key again", "account", p.account)
 }
 
-// resume lets a push that starts during a halt try at once: it may have another key.
-func (p *pusher) resume(ctx context.Context) error {
+// resumeConsumers lets a push that starts during a halt try at once: it may have another key.
+func (p *pusher) resumeConsumers(ctx context.Context) error {
 	reason, err := p.mesh.Halted(p.account).GetString(ctx)
 	if err != nil || reason == "" {
 		return err
 	}
-	p.halts.Store(true)
+	p.halted.Store(true)
 	return p.mesh.Resume(ctx, consumers...)
 }
 
@@ -57,7 +57,7 @@ func (p *pusher) resume(ctx context.Context) error {
 // again. It also ends halts that were not renewed: with nothing left to write, no call would show that the key is
 // accepted.
 func (p *pusher) watchHalts(ctx context.Context) error {
-	ticker := time.NewTicker(haltFor / 2)
+	ticker := time.NewTicker(haltDelay / 2)
 	defer ticker.Stop()
 	var revision uint64
 	var since time.Time
@@ -70,13 +70,13 @@ func (p *pusher) watchHalts(ctx context.Context) error {
 			switch {
 			case err != nil:
 			case reason == "":
-				p.halts.Store(false)
+				p.halted.Store(false)
 			case at != revision:
 				revision, since = at, now
-				p.halts.Store(true)
-			case now.Sub(since) > 3*haltFor:
+				p.halted.Store(true)
+			case now.Sub(since) > 3*haltDelay:
 				if _, err := p.mesh.Halted(p.account).CompareAndPutString(ctx, "", at); err == nil {
-					p.halts.Store(false)
+					p.halted.Store(false)
 					p.logger.InfoContext(ctx, "halt lifted: no refusals recently", "account", p.account)
 				}
 			}

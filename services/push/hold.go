@@ -13,65 +13,65 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// claimFor is how long a claim is valid after its last renewal. A product waits this long for another push when its
+// claimTimeout is how long a claim is valid after its last renewal. A product waits this long for another push when its
 // push has died.
-const claimFor = 12 * time.Second
+const claimTimeout = 12 * time.Second
 
-// callLife is how long after it was planned a call may still take effect in Stripe. Until then every process repeats it
+// maxCallAge is how long after it was planned a call may still take effect in Stripe. Until then every process repeats it
 // only with its own key.
-const callLife = stripeapi.RequestTimeout + 15*time.Second
+const maxCallAge = stripeapi.RequestTimeout + 15*time.Second
 
-// hold is the time for which a claim is valid, by the NATS server's clock. It is safe for concurrent use.
-type hold struct {
-	mu    sync.Mutex
-	since time.Time
-	// noted is when the intents of the calls still to be made were last stamped.
-	noted time.Time
-	lost  bool
+// lease is the time for which a claim is valid, by the NATS server's clock. It is safe for concurrent use.
+type lease struct {
+	mu        sync.Mutex
+	renewedAt time.Time
+	// stampedAt is when the intents of the calls still to be made were last stamped.
+	stampedAt time.Time
+	lost      bool
 }
 
-func (h *hold) extended(at time.Time) {
+func (h *lease) renewed(at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.since = at
+	h.renewedAt = at
 }
 
-func (h *hold) dated(at time.Time) {
+func (h *lease) stamped(at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.noted = at
+	h.stampedAt = at
 }
 
-func (h *hold) age(now time.Time) time.Duration {
+func (h *lease) stampAge(now time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return now.Sub(h.noted)
+	return now.Sub(h.stampedAt)
 }
 
-func (h *hold) end() time.Time {
+func (h *lease) expiry() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.since.Add(claimFor)
+	return h.renewedAt.Add(claimTimeout)
 }
 
-func (h *hold) lose() {
+func (h *lease) markLost() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lost = true
 }
 
-func (h *hold) isLost() bool {
+func (h *lease) isLost() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.lost
 }
 
-// keep renews the claim of a plan every claimFor/3 until stop is called.
-func (p *pusher) keep(ctx context.Context, pl *plan) (stop func()) {
+// keepClaim renews the claim of a plan every claimTimeout/3 until stop is called.
+func (p *pusher) keepClaim(ctx context.Context, pl *plan) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		ticker := time.NewTicker(claimFor / 3)
+		ticker := time.NewTicker(claimTimeout / 3)
 		defer ticker.Stop()
 		for {
 			select {
@@ -79,7 +79,7 @@ func (p *pusher) keep(ctx context.Context, pl *plan) (stop func()) {
 				return
 			case <-ticker.C:
 			}
-			if err := p.extend(ctx, pl, len(pl.steps)); errors.Is(err, errLostClaim) {
+			if err := p.renewClaim(ctx, pl, len(pl.steps)); errors.Is(err, errLostClaim) {
 				return
 			}
 		}
@@ -90,9 +90,9 @@ func (p *pusher) keep(ctx context.Context, pl *plan) (stop func()) {
 	}
 }
 
-// extend renews the claim. It stamps the intents from a step on with the current time, because their calls are about to
+// renewClaim renews the claim. It stamps the intents from a step on with the current time, because their calls are about to
 // be made.
-func (p *pusher) extend(ctx context.Context, pl *plan, step int) error {
+func (p *pusher) renewClaim(ctx context.Context, pl *plan, step int) error {
 	now, err := p.mesh.Clock().Now(ctx)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (p *pusher) extend(ctx context.Context, pl *plan, step int) error {
 		if o.GetClaim().GetHolder() != p.holder {
 			return errLostClaim
 		}
-		o.Claim.Until = timestamppb.New(now.Add(claimFor))
+		o.Claim.Until = timestamppb.New(now.Add(claimTimeout))
 		for _, s := range pl.steps[step:] {
 			if intent := catalog.FindIntent(o, s.key); intent != nil {
 				intent.At = timestamppb.New(now)
@@ -111,28 +111,28 @@ func (p *pusher) extend(ctx context.Context, pl *plan, step int) error {
 	})
 	switch {
 	case err == nil:
-		pl.hold.extended(now)
+		pl.lease.renewed(now)
 		if step < len(pl.steps) {
-			pl.hold.dated(now)
+			pl.lease.stamped(now)
 		}
 	case errors.Is(err, errLostClaim):
-		pl.hold.lose()
+		pl.lease.markLost()
 	}
 	return err
 }
 
-// renew makes sure, just before a step's call, that the claim is valid and that the step's intent is recent. It renews
+// checkClaim makes sure, just before a step's call, that the claim is valid and that the step's intent is recent. It renews
 // the claim if needed.
-func (p *pusher) renew(ctx context.Context, pl *plan, step int) error {
+func (p *pusher) checkClaim(ctx context.Context, pl *plan, step int) error {
 	now, err := p.mesh.Clock().Now(ctx)
 	switch {
 	case err != nil:
 		return err
-	case pl.hold.isLost():
+	case pl.lease.isLost():
 		return errLostClaim
-	case pl.hold.end().Sub(now) > claimFor/2 && pl.hold.age(now) < callLife-stripeapi.RequestTimeout-claimFor/2:
+	case pl.lease.expiry().Sub(now) > claimTimeout/2 && pl.lease.stampAge(now) < maxCallAge-stripeapi.RequestTimeout-claimTimeout/2:
 		return nil
 	default:
-		return p.extend(ctx, pl, step)
+		return p.renewClaim(ctx, pl, step)
 	}
 }

@@ -23,14 +23,14 @@ const (
 
 // lookupKeys is what a pass knows about lookup keys that other prices have.
 type lookupKeys struct {
-	// taken are the keys that may be taken, each with a description of its owner. left are the keys that stay with
+	// transferable are the keys that may be taken, each with a description of its owner. left are the keys that stay with
 	// their owner.
-	taken map[string]string
-	left  map[string]bool
+	transferable map[string]string
+	foreign      map[string]bool
 }
 
 func newLookupKeys() *lookupKeys {
-	return &lookupKeys{taken: map[string]string{}, left: map[string]bool{}}
+	return &lookupKeys{transferable: map[string]string{}, foreign: map[string]bool{}}
 }
 
 // filter removes transfer_lookup_key from calls whose key may belong to another product, and the key itself if it stays
@@ -42,10 +42,10 @@ func (k *lookupKeys) filter(steps []catalog.Step, observed *catalogv1.Observed) 
 	out := make([]catalog.Step, 0, len(steps))
 	for _, step := range steps {
 		key, ok := step.Param(lookupKey)
-		_, taken := k.taken[key]
-		if ok && key != "" && !taken && (k.left[key] || !holds(observed, key)) {
+		_, taken := k.transferable[key]
+		if ok && key != "" && !taken && (k.foreign[key] || !ownsKey(observed, key)) {
 			step.Params = slices.DeleteFunc(slices.Clone(step.Params), func(p catalog.Param) bool {
-				return p.Name == transferLookupKey || p.Name == lookupKey && k.left[key]
+				return p.Name == transferLookupKey || p.Name == lookupKey && k.foreign[key]
 			})
 		}
 		if len(step.Params) > 0 {
@@ -55,15 +55,15 @@ func (k *lookupKeys) filter(steps []catalog.Step, observed *catalogv1.Observed) 
 	return out
 }
 
-// holds reports whether a price of the product with Driftless's mark is known to have the key.
-func holds(observed *catalogv1.Observed, key string) bool {
+// ownsKey reports whether a price of the product with Driftless's mark is known to have the key.
+func ownsKey(observed *catalogv1.Observed, key string) bool {
 	return slices.ContainsFunc(observed.GetPrices(), func(p *catalogv1.ObservedPrice) bool {
 		return p.GetPrice().GetId() != "" && p.GetPrice().GetLookupKey() == key
 	})
 }
 
-// keyTaken reports whether Stripe refused a call because another price has the key.
-func keyTaken(f *failedStep) bool {
+// isKeyConflict reports whether Stripe refused a call because another price has the key.
+func isKeyConflict(f *failedStep) bool {
 	if f.Failure == nil || f.Action != stripeapi.Refuse {
 		return false
 	}
@@ -73,20 +73,20 @@ func keyTaken(f *failedStep) bool {
 	return says && gives && key != "" && !transfers
 }
 
-// unsettled reports whether a call was refused for a key whose owner the pass has not read yet.
-func (k *lookupKeys) unsettled(f *failedStep) bool {
-	if k == nil || !keyTaken(f) {
+// needsOwner reports whether a call was refused for a key whose owner the pass has not read yet.
+func (k *lookupKeys) needsOwner(f *failedStep) bool {
+	if k == nil || !isKeyConflict(f) {
 		return false
 	}
 	key, _ := f.Step.Param(lookupKey)
-	_, taken := k.taken[key]
-	return !taken && !k.left[key]
+	_, taken := k.transferable[key]
+	return !taken && !k.foreign[key]
 }
 
-// settleKey reads which price has the key that a call was refused for. It takes a key of another product in the
+// resolveKeyOwner reads which price has the key that a call was refused for. It takes a key of another product in the
 // catalog, because the catalog decides there. Any other key stays, and the refusal is returned. It returns no refusal
 // if the key may be taken.
-func (p *pusher) settleKey(ctx context.Context, req order, f *failedStep) (refused *refusedError, err error) {
+func (p *pusher) resolveKeyOwner(ctx context.Context, req passRequest, f *failedStep) (refused *refusedError, err error) {
 	key, _ := f.Step.Param(lookupKey)
 	holder, err := p.stripe.PriceWithLookupKey(ctx, key)
 	if err != nil {
@@ -102,11 +102,11 @@ func (p *pusher) settleKey(ctx context.Context, req order, f *failedStep) (refus
 		return nil, err
 	}
 	if ours || req.adopted || p.takeLookupKeys {
-		req.keys.taken[key] = who
+		req.keys.transferable[key] = who
 		return nil, nil
 	}
-	req.keys.left[key] = true
-	letter := p.letter(req.change, topology.ReasonRefused, fmt.Sprintf(
+	req.keys.foreign[key] = true
+	letter := p.deadLetter(req.change, topology.ReasonRefused, fmt.Sprintf(
 		"price %s has no lookup key: in Stripe, %s belongs to %s, which is not in this catalog. Give the price another lookup_key, "+
 			"remove the key from the other price, or set take_lookup_keys: true to take it", f.PriceID, key, who))
 	letter.Field, letter.Step = fmt.Sprintf("prices[%q].lookup_key", f.PriceID), f.Step.String()
@@ -131,14 +131,14 @@ func (p *pusher) inCatalog(ctx context.Context, holder *stripeapi.ListedPrice) (
 	return desired != nil, err
 }
 
-// inWords describes a call, with the lookup key that it took from another price, for the product's history.
-func (k *lookupKeys) inWords(step catalog.Step) string {
+// describePrices describes a call, with the lookup key that it took from another price, for the product's history.
+func (k *lookupKeys) describe(step catalog.Step) string {
 	words := step.String()
 	if k == nil {
 		return words
 	}
 	key, _ := step.Param(lookupKey)
-	if who, taken := k.taken[key]; taken {
+	if who, taken := k.transferable[key]; taken {
 		words += fmt.Sprintf(", taking lookup key %s from %s", key, who)
 	}
 	return words

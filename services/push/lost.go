@@ -10,20 +10,20 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// lostAttempts is how often a message about a product that CATALOG has lost is delivered, within about two minutes.
-const lostAttempts = 8
+// maxLostAttempts is how often a message about a product that CATALOG has lost is delivered, within about two minutes.
+const maxLostAttempts = 8
 
-// lost handles a message about a product without a state in CATALOG. If Driftless does not manage the product, the
+// handleLost handles a message about a product without a state in CATALOG. If Driftless does not manage the product, the
 // catalog never had it, and lost returns false. Otherwise CATALOG was purged or deleted. Then lost asks ingestion to
 // read the product again, and the message waits for that. ask identifies the message.
-func (p *pusher) lost(ctx context.Context, product, ask string, attempt uint64) (verdict mesh.Verdict, lost bool) {
+func (p *pusher) handleLost(ctx context.Context, product, ask string, attempt uint64) (verdict mesh.Verdict, lost bool) {
 	known, _, err := p.mesh.Observed().Get(ctx, p.account, product)
 	switch {
 	case err != nil:
 		return mesh.Retry(err), true
 	case !catalog.Managed(known):
 		return mesh.Verdict{}, false
-	case attempt >= lostAttempts:
+	case attempt >= maxLostAttempts:
 		return mesh.Dead(&meshv1.DeadLetter{
 			Account: p.account, ProductId: product, Reason: topology.ReasonExhausted,
 			Message: fmt.Sprintf(

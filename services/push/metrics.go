@@ -19,13 +19,13 @@ func countStep(ctx context.Context, kind catalog.StepKind, err error) {
 	metrics.StripeSteps.Add(ctx, 1, metrics.Step.Of(string(kind)), metrics.StepResult.Of(result))
 }
 
-// actions are the label values of what is done about a failure.
-var actions = map[stripeapi.Action]string{
+// actionLabels are the label values of what is done about a failure.
+var actionLabels = map[stripeapi.Action]string{
 	stripeapi.RetrySameKey: "retry", stripeapi.RereadFirst: "look", stripeapi.Halt: "halt", stripeapi.Refuse: "dead",
 }
 
 func countFailure(ctx context.Context, f *failedStep) {
-	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.Of(actions[f.Action]))
+	metrics.PushFailures.Add(ctx, 1, metrics.FailureAction.Of(actionLabels[f.Action]))
 }
 
 // countApplied records how long a version took from its commit until it was applied for the first time. A repair of an

@@ -25,21 +25,21 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-const scope = "github.com/driftless-sync/driftless/services/push"
+const tracerName = "github.com/driftless-sync/driftless/services/push"
 
-// errBusy means that another process, or another message in this process, is syncing the product.
+// errScanBusy means that another process, or another message in this process, is syncing the product.
 var errBusy = errors.New("the product is claimed")
 
-// errUnsettled means that the product was written, and something else changed it in Stripe at the same time.
-var errUnsettled = errors.New("the product changed in Stripe while it was being written")
+// errChangedMeanwhile means that the product was written, and something else changed it in Stripe at the same time.
+var errChangedMeanwhile = errors.New("the product changed in Stripe while it was being written")
 
-// order describes the pass to make.
-type order struct {
+// passRequest describes the pass to make.
+type passRequest struct {
 	change *catalogv1.ProductChange
-	// look reads the product from Stripe before planning.
-	look bool
-	// always makes the pass plan even if the version was applied before.
-	always bool
+	// reread reads the product from Stripe before planning.
+	reread bool
+	// force makes the pass plan even if the version was applied before.
+	force bool
 	// redelivered reports whether an earlier attempt may have applied the version and died before it published the
 	// outcome.
 	redelivered bool
@@ -47,8 +47,8 @@ type order struct {
 	traceparent string
 	// exceptions are exceptions from the policy.
 	exceptions catalog.Exceptions
-	// again reports whether this is a later round of the pass.
-	again bool
+	// laterRound reports whether this is a later round of the pass.
+	laterRound bool
 	// adopted reports whether an operator has adopted the product. Its missing prices may then be created.
 	adopted bool
 	// skips are the parts that Stripe has refused in this pass.
@@ -61,22 +61,22 @@ type order struct {
 type pusher struct {
 	account string
 	// holder identifies this process in claims.
-	holder string
-	mesh   *mesh.Mesh
-	stripe *stripeapi.Client
-	logger *slog.Logger
-	links  links
+	holder     string
+	mesh       *mesh.Mesh
+	stripe     *stripeapi.Client
+	logger     *slog.Logger
+	traceLinks traceLinks
 
 	policy        *catalog.Policy
-	guarded       GuardConfig
+	guardConfig   GuardConfig
 	holdCreations bool
 	// takeLookupKeys lets push take keys from prices that are not in the catalog.
 	takeLookupKeys bool
-	total          total
+	active         activeCount
 
 	failures *failures
-	// halts reports whether the account is halted, as far as this process knows.
-	halts atomic.Bool
+	// halted reports whether the account is halted, as far as this process knows.
+	halted atomic.Bool
 
 	mu   sync.Mutex
 	busy map[string]bool
@@ -85,7 +85,7 @@ type pusher struct {
 func newPusher(account string, m *mesh.Mesh, client *stripeapi.Client, logger *slog.Logger) *pusher {
 	return &pusher{
 		account: account, holder: nuid.Next(), mesh: m, stripe: client, logger: logger,
-		links: links{mesh: m, account: account}, busy: map[string]bool{}, failures: newFailures(),
+		traceLinks: traceLinks{mesh: m, account: account}, busy: map[string]bool{}, failures: newFailures(),
 	}
 }
 
@@ -105,7 +105,7 @@ func (p *pusher) lock(product string) (unlock func(), ok bool) {
 }
 
 // pass syncs one product with a desired state: claim, plan, apply, record, publish.
-func (p *pusher) pass(ctx context.Context, req order) (err error) {
+func (p *pusher) pass(ctx context.Context, req passRequest) (err error) {
 	product := req.change.GetProductId()
 	unlock, ok := p.lock(product)
 	if !ok {
@@ -124,104 +124,104 @@ func (p *pusher) pass(ctx context.Context, req order) (err error) {
 	req.skips, req.keys = &skips{}, newLookupKeys()
 	var refused *refusedError
 	for {
-		err := p.rounds(ctx, req)
+		err := p.runRounds(ctx, req)
 		found := new(refusedError)
-		if errors.As(err, &found) && found.step != nil && req.keys.unsettled(found.step) {
-			left, err := p.settleKey(ctx, req, found.step)
+		if errors.As(err, &found) && found.step != nil && req.keys.needsOwner(found.step) {
+			left, err := p.resolveKeyOwner(ctx, req, found.step)
 			if err != nil {
 				return err
 			}
 			if left != nil {
-				refused = refused.and(left)
+				refused = refused.join(left)
 			}
-			req.look, req.again = false, true
+			req.reread, req.laterRound = false, true
 			continue
 		}
 		switch {
 		case errors.As(err, &found) && found.step != nil && req.skips.add(found.step):
-			refused = refused.and(found)
-			req.look, req.again = false, true
+			refused = refused.join(found)
+			req.reread, req.laterRound = false, true
 		case errors.As(err, &found) && refused != nil:
-			return refused.and(found)
+			return refused.join(found)
 		case err == nil && refused != nil:
-			return refused.withRest()
+			return refused.withRestApplied()
 		default:
 			return err
 		}
 	}
 }
 
-// rounds plans and applies until nothing is left to do or until another party must act. It makes at most three rounds.
+// runRounds plans and applies until nothing is left to do or until another party must act. It makes at most three rounds.
 // It handles at once what it can detect at once: the product existed already, or it changed during the pass. A
 // redelivery would be slower.
-func (p *pusher) rounds(ctx context.Context, req order) (err error) {
+func (p *pusher) runRounds(ctx context.Context, req passRequest) (err error) {
 	for n := range 3 {
 		var again bool
-		again, err = p.round(ctx, req)
+		again, err = p.runRound(ctx, req)
 		switch {
 		case !again && n > 0 && errors.Is(err, errBusy):
 			return fmt.Errorf("while it was being synced: %w", err)
 		case !again:
 			return err
 		}
-		req.look, req.again = true, true
+		req.reread, req.laterRound = true, true
 	}
-	if kept := new(keptIDError); errors.As(err, &kept) {
+	if kept := new(reservedIDError); errors.As(err, &kept) {
 		return kept.refusedError
 	}
 	return fmt.Errorf("product %s: still different after three rounds: %w", req.change.GetProductId(), err)
 }
 
-// round plans once and applies the plan. It returns again if Stripe holds something else than was recorded. Another
+// runRound plans once and applies the plan. It returns again if Stripe holds something else than was recorded. Another
 // round, after a reread, may then succeed.
-func (p *pusher) round(ctx context.Context, req order) (again bool, err error) {
+func (p *pusher) runRound(ctx context.Context, req passRequest) (again bool, err error) {
 	plan, err := p.claim(ctx, req)
 	if err != nil || plan == nil {
 		return false, err
 	}
-	stop := p.keep(ctx, plan)
+	stop := p.keepClaim(ctx, plan)
 	applied, failure := p.apply(ctx, plan)
 	stop()
 	defer func() {
 		if err == nil {
-			p.links.carries(ctx, req.change, plan.base.GetVersion())
+			p.traceLinks.linkCarried(ctx, req.change, plan.base.GetVersion())
 		}
 	}()
-	observed, err := p.record(ctx, req, plan, applied, failure)
+	observed, err := p.recordResult(ctx, req, plan, applied, failure)
 	if err != nil {
 		return false, err
 	}
 	if failure != nil {
 		countFailure(ctx, failure)
 		// The call may rest on an outdated observed state, so a refusal counts only after a reread.
-		unlooked := failure.Action == stripeapi.Refuse && !plan.looked && !req.keys.unsettled(failure)
+		unlooked := failure.Action == stripeapi.Refuse && !plan.reread && !req.keys.needsOwner(failure)
 		again := failure.Action == stripeapi.RereadFirst && failure.Status < 500 || unlooked
-		if kept := p.keptID(plan, failure); kept != nil {
+		if kept := p.checkReservedID(plan, failure); kept != nil {
 			return true, kept
 		}
-		return again, p.verdict(plan, applied, failure)
+		return again, p.stepError(plan, applied, failure)
 	}
 	if observed.GetStale() {
-		return true, errUnsettled
+		return true, errChangedMeanwhile
 	}
 	// Other remaining steps come from changes that others made and that no event has reported yet. The ledger detects
 	// those as drift.
-	if left := repeated(p.steps(req, observed), applied); len(left) > 0 {
-		return false, &refusedError{letter: p.letter(req.change, topology.ReasonNotConverging,
+	if left := repeatedSteps(p.steps(req, observed), applied); len(left) > 0 {
+		return false, &refusedError{letter: p.deadLetter(req.change, topology.ReasonNotConverging,
 			fmt.Sprintf("Stripe accepted every call but still holds other values; remaining steps: %s",
-				describe(left)))}
+				describeSteps(left)))}
 	}
-	if !req.complete() {
+	if !req.isComplete() {
 		return false, nil
 	}
 	if plan.base.GetVersion() < req.change.GetVersion() {
 		countApplied(ctx, req.change)
 	}
-	return false, p.tell(ctx, req, observed.GetGeneration(), applied)
+	return false, p.publishApplied(ctx, req, observed.GetGeneration(), applied)
 }
 
-// repeated returns the remaining steps that set what one of the calls has just set.
-func repeated(left []catalog.Step, applied []appliedStep) []catalog.Step {
+// repeatedSteps returns the remaining steps that set what one of the calls has just set.
+func repeatedSteps(left []catalog.Step, applied []appliedStep) []catalog.Step {
 	return slices.DeleteFunc(slices.Clone(left), func(l catalog.Step) bool {
 		return !slices.ContainsFunc(applied, func(a appliedStep) bool {
 			sets := func(param catalog.Param) bool {
@@ -256,10 +256,10 @@ type failedStep struct {
 func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, failed *failedStep) {
 	created := map[string]string{}
 	for i, planned := range pl.steps {
-		step := resolved(planned.Step, created)
+		step := withCreatedIDs(planned.Step, created)
 		stepCtx, span := startSpan(ctx, string(step.Kind))
 		span.SetAttributes(telemetry.StepKey.String(step.String()), telemetry.IdempotencyKeyKey.String(planned.key))
-		result, err := p.stripe.Apply(stepCtx, step, planned.key, func() error { return p.renew(ctx, pl, i) })
+		result, err := p.stripe.Apply(stepCtx, step, planned.key, func() error { return p.checkClaim(ctx, pl, i) })
 		countStep(ctx, step.Kind, err)
 		if err != nil {
 			f := &failedStep{Step: step, Failure: stripeapi.Classify(err), index: i}
@@ -274,7 +274,7 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 		span.SetAttributes(telemetry.StripeRequestIDKey.String(result.RequestID),
 			telemetry.StripeReplayedKey.Bool(result.Replayed))
 		span.End()
-		p.recovered(ctx)
+		p.endHalt(ctx)
 		switch step.Kind {
 		case catalog.CreatePrice:
 			created[step.PriceID] = result.ObjectID
@@ -289,8 +289,8 @@ func (p *pusher) apply(ctx context.Context, pl *plan) (done []appliedStep, faile
 	return done, nil
 }
 
-// resolved fills in Stripe's ids of prices that earlier steps created.
-func resolved(step catalog.Step, created map[string]string) catalog.Step {
+// withCreatedIDs fills in Stripe's ids of prices that earlier steps created.
+func withCreatedIDs(step catalog.Step, created map[string]string) catalog.Step {
 	params := make([]catalog.Param, len(step.Params))
 	for i, param := range step.Params {
 		if id, ok := created[param.PriceRef]; ok && param.PriceRef != "" {
@@ -305,13 +305,13 @@ func resolved(step catalog.Step, created map[string]string) catalog.Step {
 	return step
 }
 
-// verdict turns the failure of a step into the error of the pass.
-func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
+// stepError turns the failure of a step into the error of the pass.
+func (p *pusher) stepError(pl *plan, applied []appliedStep, f *failedStep) error {
 	if f.Action != stripeapi.Refuse {
 		return fmt.Errorf("product %s: %s: %w (%d of %d steps done; %s)", pl.change.GetProductId(), f.Step, f.Err,
 			len(applied), len(pl.steps), f.Action)
 	}
-	letter := p.letter(pl.change, topology.ReasonRefused, f.Err.Error())
+	letter := p.deadLetter(pl.change, topology.ReasonRefused, f.Err.Error())
 	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = f.Failure.Param, f.Code, f.RequestID,
 		f.Step.String()
 	if f.Message != "" {
@@ -320,9 +320,9 @@ func (p *pusher) verdict(pl *plan, applied []appliedStep, f *failedStep) error {
 	return &refusedError{letter: letter, step: f}
 }
 
-// letter returns a dead letter for a change. It has the desired state, so that a replay works whether a change, a
+// deadLetter returns a dead letter for a change. It has the desired state, so that a replay works whether a change, a
 // command or a retry asked for it.
-func (p *pusher) letter(change *catalogv1.ProductChange, reason, message string) *meshv1.DeadLetter {
+func (p *pusher) deadLetter(change *catalogv1.ProductChange, reason, message string) *meshv1.DeadLetter {
 	letter := &meshv1.DeadLetter{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Reason: reason,
 		Message: message,
@@ -333,7 +333,7 @@ func (p *pusher) letter(change *catalogv1.ProductChange, reason, message string)
 	return letter
 }
 
-func describe(steps []catalog.Step) string {
+func describeSteps(steps []catalog.Step) string {
 	var b strings.Builder
 	for i, s := range steps {
 		if i > 0 {
@@ -352,9 +352,9 @@ func describe(steps []catalog.Step) string {
 	return b.String()
 }
 
-// tell publishes that a version is applied. The outcome's id is the same on every attempt, so the audit trail has it
+// publishApplied publishes that a version is applied. The outcome's id is the same on every attempt, so the audit trail has it
 // once.
-func (p *pusher) tell(ctx context.Context, req order, generation uint64, applied []appliedStep) error {
+func (p *pusher) publishApplied(ctx context.Context, req passRequest, generation uint64, applied []appliedStep) error {
 	change := req.change
 	out := &meshv1.Outcome{
 		Id:      fmt.Sprintf("applied:%s:%s:%d:%d", p.account, change.GetProductId(), change.GetVersion(), generation),
@@ -363,7 +363,7 @@ func (p *pusher) tell(ctx context.Context, req order, generation uint64, applied
 	}
 	for _, a := range applied {
 		out.Steps = append(out.Steps, &meshv1.AppliedStep{
-			Step: req.keys.inWords(a.Step), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID,
+			Step: req.keys.describe(a.Step), ObjectId: a.ObjectID, IdempotencyKey: a.key, StripeRequestId: a.RequestID,
 			Took: durationpb.New(a.Took),
 		})
 	}

@@ -87,12 +87,12 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPusher(cfg.Account, m, client, cfg.Logger)
-	p.guarded, p.policy, p.holdCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
+	p.guardConfig, p.policy, p.holdCreations = cfg.Guard, cfg.Policy, cfg.HoldCreations
 	p.takeLookupKeys = cfg.TakeLookupKeys
-	if err := p.resume(ctx); err != nil {
+	if err := p.resumeConsumers(ctx); err != nil {
 		return err
 	}
-	if err := p.tellCreations(ctx); err != nil {
+	if err := p.publishCreateHold(ctx); err != nil {
 		return err
 	}
 
@@ -114,12 +114,12 @@ func Run(ctx context.Context, cfg Config) error {
 	work(func(ctx context.Context) error {
 		return mesh.Consume(ctx, m,
 			mesh.Worker{Service: topology.Push, Consumer: topology.PushBulk, Concurrency: max(cfg.Concurrency/4, 1)},
-			inBulk(p.change))
+			inBulkLane(p.change))
 	})
 	work(func(ctx context.Context) error {
 		return mesh.Consume(ctx, m,
 			mesh.Worker{Service: topology.Push, Consumer: topology.PushCommand, Concurrency: max(cfg.Concurrency/4, 1)},
-			inBulk(p.command))
+			inBulkLane(p.command))
 	})
 	work(func(ctx context.Context) error {
 		return mesh.Consume(ctx, m,
@@ -133,8 +133,8 @@ func Run(ctx context.Context, cfg Config) error {
 	return g.Wait()
 }
 
-// inBulk wraps a handler so that its calls to Stripe give way to live ones.
-func inBulk[M proto.Message](handle func(context.Context, mesh.Message[M]) mesh.Verdict) func(context.Context,
+// inBulkLane wraps a handler so that its calls to Stripe give way to live ones.
+func inBulkLane[M proto.Message](handle func(context.Context, mesh.Message[M]) mesh.Verdict) func(context.Context,
 	mesh.Message[M]) mesh.Verdict {
 	return func(ctx context.Context, msg mesh.Message[M]) mesh.Verdict {
 		return handle(budget.InLane(ctx, budget.Bulk), msg)
@@ -149,25 +149,25 @@ func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.Product
 	change := msg.Body
 	latest, err := p.mesh.Desired().Latest(ctx, change.GetAccount(), change.GetProductId())
 	if err != nil {
-		return p.later(ctx, order{change: change}, err)
+		return p.scheduleRetry(ctx, passRequest{change: change}, err)
 	}
 	if latest.GetVersion() > change.GetVersion() {
 		if budget.LaneOf(ctx) == budget.Live {
 			live, err := p.mesh.Desired().LatestInLane(ctx, change.GetAccount(), topology.Live, change.GetProductId())
 			if err != nil {
-				return p.later(ctx, order{change: change}, err)
+				return p.scheduleRetry(ctx, passRequest{change: change}, err)
 			}
 			if live.GetVersion() <= change.GetVersion() {
 				// The later state is in the bulk lane, behind a backfill. A live change does not wait for that, so this
 				// message applies the later state now.
-				return p.settle(ctx, order{change: latest, redelivered: msg.Attempt > 1})
+				return p.handle(ctx, passRequest{change: latest, redelivered: msg.Attempt > 1})
 			}
 		}
 		metrics.ChangeSuperseded.Add(ctx, 1)
-		p.links.superseded(ctx, change)
+		p.traceLinks.linkSuperseding(ctx, change)
 		return mesh.Ack()
 	}
-	return p.settle(ctx, order{change: change, redelivered: msg.Attempt > 1})
+	return p.handle(ctx, passRequest{change: change, redelivered: msg.Attempt > 1})
 }
 
 // command handles a command: sync a product with its latest desired state, or adopt one.
@@ -195,14 +195,14 @@ func (p *pusher) command(ctx context.Context, msg mesh.Message[*meshv1.Command])
 		}
 	}
 	if latest == nil {
-		if verdict, lost := p.lost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
+		if verdict, lost := p.handleLost(ctx, sync.GetProductId(), "lost:"+msg.Body.GetId(), msg.Attempt); lost {
 			return verdict
 		}
 		p.logger.WarnContext(ctx, "skipped a sync: the catalog never had the product", "product", sync.GetProductId())
 		return mesh.Ack()
 	}
-	return p.settle(ctx, order{
-		change: latest, look: sync.GetLook(), always: true,
+	return p.handle(ctx, passRequest{
+		change: latest, reread: sync.GetLook(), force: true,
 		exceptions: catalog.Exceptions{Overwrite: sync.GetOverwrite(), Leave: sync.GetLeave()},
 	})
 }
@@ -218,48 +218,48 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		return mesh.Retry(err)
 	}
 	if latest == nil {
-		if verdict, lost := p.lost(ctx, retry.GetProductId(), fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
+		if verdict, lost := p.handleLost(ctx, retry.GetProductId(), fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
 			msg.Attempt); lost {
 			return verdict
 		}
 		return mesh.Ack()
 	}
-	p.failures.atLeast(retry.GetProductId(), retry.GetAttempts(), time.Now())
+	p.failures.raise(retry.GetProductId(), retry.GetAttempts(), time.Now())
 	// Force the pass: the retry may come from a command, and an earlier pass over the same version does not fulfill it.
-	req := order{
-		change: latest, redelivered: true, always: true, look: retry.GetLook(),
+	req := passRequest{
+		change: latest, redelivered: true, force: true, reread: retry.GetLook(),
 		exceptions: catalog.Exceptions{Overwrite: retry.GetOverwrite(), Leave: retry.GetLeave()},
 	}
 	err = p.pass(ctx, req)
 	// verdictFor removes a synced product from the guard's list. A refused one is removed here.
 	if refused := new(refusedError); errors.As(err, &refused) {
-		if err := p.released(ctx, retry.GetProductId()); err != nil {
+		if err := p.unpark(ctx, retry.GetProductId()); err != nil {
 			return mesh.Retry(err)
 		}
 	}
-	return p.conclude(ctx, req, err)
+	return p.verdictFor(ctx, req, err)
 }
 
 // handle makes a pass over the product and returns its verdict.
-func (p *pusher) settle(ctx context.Context, req order) mesh.Verdict {
-	return p.conclude(ctx, req, p.pass(ctx, req))
+func (p *pusher) handle(ctx context.Context, req passRequest) mesh.Verdict {
+	return p.verdictFor(ctx, req, p.pass(ctx, req))
 }
 
 // verdictFor turns the result of a pass into a verdict.
-func (p *pusher) conclude(ctx context.Context, req order, err error) mesh.Verdict {
+func (p *pusher) verdictFor(ctx context.Context, req passRequest, err error) mesh.Verdict {
 	product := req.change.GetProductId()
 	var refused *refusedError
 	var held *heldError
 	switch {
 	case err == nil:
 		// A scheduled retry would find nothing to do.
-		if p.failures.clear(product) || req.always {
+		if p.failures.clear(product) || req.force {
 			// The retry would have removed the product from the guard's list.
-			if err := p.released(ctx, product); err != nil {
+			if err := p.unpark(ctx, product); err != nil {
 				return mesh.Retry(err)
 			}
 			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, req.change.GetVersion(),
-				req.look); err != nil {
+				req.reread); err != nil {
 				p.logger.WarnContext(ctx, "could not cancel an obsolete retry", "product", product, "error", err)
 			}
 		}
@@ -269,33 +269,33 @@ func (p *pusher) conclude(ctx context.Context, req order, err error) mesh.Verdic
 	case errors.Is(err, errBusy):
 		return mesh.RetryIn(busyDelay, nil)
 	case errors.As(err, &held):
-		return p.heldBack(ctx, req, held, guardDelay)
-	case errors.Is(err, errCreationHeld):
-		return p.heldBack(ctx, req, err, creationDelay)
+		return p.park(ctx, req, held, guardRetryDelay)
+	case errors.Is(err, errCreateOnHold):
+		return p.park(ctx, req, err, createRetryDelay)
 	case errors.As(err, &refused):
 		p.failures.clear(product)
 		return mesh.Dead(refused.letter)
 	case errors.Is(err, mesh.ErrTooLarge):
 		p.failures.clear(product)
-		return mesh.Dead(p.letter(req.change, topology.ReasonExhausted, err.Error()))
+		return mesh.Dead(p.deadLetter(req.change, topology.ReasonExhausted, err.Error()))
 	case stripeapi.Classify(err).Action == stripeapi.Halt:
-		return p.halt(ctx, err)
+		return p.haltAccount(ctx, err)
 	default:
-		return p.later(ctx, req, err)
+		return p.scheduleRetry(ctx, req, err)
 	}
 }
 
-// heldDelay is the longest delay for which a message keeps its place in the consumer. For a longer delay it is
+// maxInPlaceDelay is the longest delay for which a message keeps its place in the consumer. For a longer delay it is
 // acknowledged and comes back from RETRY.
-const heldDelay = 10 * time.Second
+const maxInPlaceDelay = 10 * time.Second
 
 // scheduleRetry retries the product after a delay. The delay grows with the product's failures, not with the
 // deliveries: a message that waited for its product has not failed.
-func (p *pusher) later(ctx context.Context, req order, err error) mesh.Verdict {
+func (p *pusher) scheduleRetry(ctx context.Context, req passRequest, err error) mesh.Verdict {
 	change := req.change
 	attempts := p.failures.add(change.GetProductId(), time.Now())
 	delay := mesh.RetryDelay(attempts)
-	if delay <= heldDelay {
+	if delay <= maxInPlaceDelay {
 		return mesh.RetryIn(delay, err)
 	}
 	lane := topology.Live
@@ -305,7 +305,7 @@ func (p *pusher) later(ctx context.Context, req order, err error) mesh.Verdict {
 	retry := &meshv1.Retry{
 		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts,
 		Lane: string(lane), Error: err.Error(),
-		Look: req.look, Overwrite: req.exceptions.Overwrite, Leave: req.exceptions.Leave,
+		Look: req.reread, Overwrite: req.exceptions.Overwrite, Leave: req.exceptions.Leave,
 	}
 	if failed := p.mesh.RetryLater(ctx, topology.Push, retry, delay); failed != nil {
 		return mesh.RetryIn(delay, errors.Join(err, failed))

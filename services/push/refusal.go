@@ -23,8 +23,8 @@ type refusedError struct {
 
 func (e *refusedError) Error() string { return e.letter.GetMessage() }
 
-// and appends the message of another refusal of the same product. The other fields stay those of the first.
-func (e *refusedError) and(other *refusedError) *refusedError {
+// join appends the message of another refusal of the same product. The other fields stay those of the first.
+func (e *refusedError) join(other *refusedError) *refusedError {
 	if e == nil {
 		return other
 	}
@@ -32,30 +32,30 @@ func (e *refusedError) and(other *refusedError) *refusedError {
 	return e
 }
 
-// withRest adds that everything else was applied.
-func (e *refusedError) withRest() *refusedError {
+// withRestApplied adds that everything else was applied.
+func (e *refusedError) withRestApplied() *refusedError {
 	e.letter.Message += "; everything else of the product was applied"
 	return e
 }
 
-// keptIDError means that Stripe neither holds nor creates a product, because it reserves the ids of deleted products.
-type keptIDError struct{ *refusedError }
+// reservedIDError means that Stripe neither holds nor creates a product, because it reserves the ids of deleted products.
+type reservedIDError struct{ *refusedError }
 
-func (p *pusher) keptID(pl *plan, f *failedStep) error {
+func (p *pusher) checkReservedID(pl *plan, f *failedStep) error {
 	exists := f.Kind == catalog.CreateProduct && f.Code == string(stripe.ErrorCodeResourceAlreadyExists)
-	if !exists || !pl.looked || pl.base.GetProduct() != nil {
+	if !exists || !pl.reread || pl.base.GetProduct() != nil {
 		return nil
 	}
-	letter := p.letter(pl.change, topology.ReasonRefused, fmt.Sprintf(
+	letter := p.deadLetter(pl.change, topology.ReasonRefused, fmt.Sprintf(
 		"Stripe does not create product %s because a deleted product had this id: give the product another id in "+
 			"the catalog, or create one in Stripe with another id and adopt it (docs/adoption.md). Stripe's message: %s",
 		f.StripeProduct(), f.Message))
 	letter.Field, letter.StripeCode, letter.StripeRequestId, letter.Step = "id", f.Code, f.RequestID, f.Step.String()
-	return &keptIDError{&refusedError{letter: letter}}
+	return &reservedIDError{&refusedError{letter: letter}}
 }
 
-// mostSkips bounds how many refused parts a pass leaves out. Each costs a call and a reread.
-const mostSkips = 4
+// maxSkips bounds how many refused parts a pass leaves out. Each costs a call and a reread.
+const maxSkips = 4
 
 // skips are the parts of a product's calls that Stripe refused in this pass. The other parts are sent without them. So
 // a refused field blocks only itself, and no price change is left with both amounts on sale. A nil skips leaves nothing
@@ -70,7 +70,7 @@ type skip struct {
 	params []string
 }
 
-func (s *skips) empty() bool { return s == nil || len(s.parts) == 0 }
+func (s *skips) isEmpty() bool { return s == nil || len(s.parts) == 0 }
 
 // structural are the update parameters that decide what is on sale. They are tried without the others.
 var structural = []string{"active", defaultPrice}
@@ -80,7 +80,7 @@ const defaultPrice = "default_price"
 // add records a refusal. It reports whether the other parts of the product can be sent without what was refused.
 func (s *skips) add(f *failedStep) bool {
 	if f.Failure == nil || f.Action != stripeapi.Refuse || f.Kind == catalog.CreateProduct ||
-		len(s.parts) >= mostSkips {
+		len(s.parts) >= maxSkips {
 		return false
 	}
 	part := skip{kind: f.Kind, priceID: f.PriceID, stripePriceID: f.StripePriceID}
@@ -97,7 +97,7 @@ func refusedParams(f *failedStep) []string {
 	var named, rest []string
 	clears, keeps, structure := true, false, false
 	for _, p := range f.Params {
-		if names(f.Failure.Param, p.Name) {
+		if paramMatches(f.Failure.Param, p.Name) {
 			named, clears = append(named, p.Name), clears && p.Value == ""
 			structure = structure || slices.Contains(structural, p.Name)
 		}
@@ -117,8 +117,8 @@ func refusedParams(f *failedStep) []string {
 	}
 }
 
-// names reports whether a parameter that Stripe names, which may be a whole field, is about one that was sent.
-func names(param, sent string) bool {
+// paramMatches reports whether a parameter that Stripe names, which may be a whole field, is about one that was sent.
+func paramMatches(param, sent string) bool {
 	if rest, ok := strings.CutPrefix(param, "features"); ok {
 		param = "marketing_features" + rest
 	}
@@ -127,20 +127,20 @@ func names(param, sent string) bool {
 
 // filter removes the refused parts from the calls, and every part that needs a price that was not created.
 func (s *skips) filter(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Step {
-	if s.empty() {
+	if s.isEmpty() {
 		return steps
 	}
 	var out []catalog.Step
 	for _, step := range steps {
 		whole := slices.ContainsFunc(s.parts,
-			func(x skip) bool { return x.params == nil && x.is(step) || x.replaces(step) })
+			func(x skip) bool { return x.params == nil && x.matches(step) || x.isReplacedBy(step) })
 		var params []catalog.Param
 		for _, p := range step.Params {
 			switch {
-			case !whole && !s.leavesOut(step, p):
+			case !whole && !s.skipsParam(step, p):
 				params = append(params, p)
 			case step.Kind == catalog.UpdateProduct && p.Name == defaultPrice && p.Value == "" && p.PriceRef == "":
-				params = append(params, successor(steps, observed)...)
+				params = append(params, replacementDefault(steps, observed)...)
 			}
 		}
 		if len(params) > 0 {
@@ -151,9 +151,9 @@ func (s *skips) filter(steps []catalog.Step, observed *catalogv1.Observed) []cat
 	return out
 }
 
-// successor returns the parameter that makes the replacing price the default one. If the default price may not be
+// replacementDefault returns the parameter that makes the replacing price the default one. If the default price may not be
 // cleared, only this takes the old amount off sale: Stripe archives no default price.
-func successor(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Param {
+func replacementDefault(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Param {
 	held := observed.GetProduct().GetDefaultPrice()
 	id := catalog.FindPrice(observed, held).GetPrice().GetId()
 	if id == "" || !slices.ContainsFunc(steps, func(s catalog.Step) bool {
@@ -179,31 +179,31 @@ func successor(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Par
 	return nil
 }
 
-func (s *skips) leavesOut(step catalog.Step, p catalog.Param) bool {
+func (s *skips) skipsParam(step catalog.Step, p catalog.Param) bool {
 	return slices.ContainsFunc(s.parts, func(x skip) bool {
-		return x.is(step) && slices.Contains(x.params, p.Name) ||
+		return x.matches(step) && slices.Contains(x.params, p.Name) ||
 			x.kind == catalog.CreatePrice && p.PriceRef == x.priceID
 	})
 }
 
-func (x skip) is(step catalog.Step) bool {
+func (x skip) matches(step catalog.Step) bool {
 	return x.kind == step.Kind && x.priceID == step.PriceID && x.stripePriceID == step.StripePriceID
 }
 
-// replaces reports whether a step is about the price that a refused new price would have replaced. The old price stays
+// isReplacedBy reports whether a step is about the price that a refused new price would have replaced. The old price stays
 // on sale.
-func (x skip) replaces(step catalog.Step) bool {
+func (x skip) isReplacedBy(step catalog.Step) bool {
 	return x.kind == catalog.CreatePrice && step.Kind == catalog.UpdatePrice && step.PriceID == x.priceID
 }
 
-// complete reports whether the whole desired state is applied once the pass has nothing left to do.
-func (req order) complete() bool {
-	return req.skips.empty() && (req.keys == nil || len(req.keys.left) == 0)
+// isComplete reports whether the whole desired state is applied once the pass has nothing left to do.
+func (req passRequest) isComplete() bool {
+	return req.skips.isEmpty() && (req.keys == nil || len(req.keys.foreign) == 0)
 }
 
-// settleVersion records that a version is applied, unless a part of it was refused.
-func (p *pusher) settleVersion(req order, observed *catalogv1.Observed) {
-	if !req.complete() {
+// recordVersion records that a version is applied, unless a part of it was refused.
+func (p *pusher) recordVersion(req passRequest, observed *catalogv1.Observed) {
+	if !req.isComplete() {
 		return
 	}
 	catalog.Agree(p.policy, req.change, observed)

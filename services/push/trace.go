@@ -13,38 +13,38 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 )
 
-// mostCarried is the maximum number of superseded changes that a pass links to, the latest ones.
-const mostCarried = 32
+// maxTraceLinks is the maximum number of superseded changes that a pass links to, the latest ones.
+const maxTraceLinks = 32
 
-// links connects the traces of coalesced changes: when one pass applies several edits, their traces and its own link to
+// traceLinks connects the traces of coalesced changes: when one pass applies several edits, their traces and its own link to
 // each other. It works only for sampled traces, and a failure never fails the pass.
-type links struct {
+type traceLinks struct {
 	mesh    *mesh.Mesh
 	account string
-	// mute is the Unix-nanosecond deadline until which CATALOG's history is not read after one read failed.
-	mute atomic.Int64
+	// mutedUntil is the Unix-nanosecond deadline until which CATALOG's history is not read after one read failed.
+	mutedUntil atomic.Int64
 }
 
-// muteFor is how long CATALOG is not read for links after a read failed.
-const muteFor = time.Minute
+// muteDelay is how long CATALOG is not read for links after a read failed.
+const muteDelay = time.Minute
 
-func (l *links) history(ctx context.Context, product string) []mesh.Change {
-	if time.Now().UnixNano() < l.mute.Load() {
+func (l *traceLinks) history(ctx context.Context, product string) []mesh.Change {
+	if time.Now().UnixNano() < l.mutedUntil.Load() {
 		return nil
 	}
 	history, err := l.mesh.Desired().History(ctx, l.account, product)
 	if err != nil {
-		l.mute.Store(time.Now().Add(muteFor).UnixNano())
+		l.mutedUntil.Store(time.Now().Add(muteDelay).UnixNano())
 		trace.SpanFromContext(ctx).AddEvent("could not read the changes that this pass applies: " + err.Error())
 	}
 	return history
 }
 
-func sampled(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsSampled() }
+func isSampled(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsSampled() }
 
-// carries links the pass of ctx to the changes that it applies besides its own: those after a version.
-func (l *links) carries(ctx context.Context, change *catalogv1.ProductChange, after uint64) {
-	if !sampled(ctx) || change.GetVersion() <= after {
+// linkCarried links the pass of ctx to the changes that it applies besides its own: those after a version.
+func (l *traceLinks) linkCarried(ctx context.Context, change *catalogv1.ProductChange, after uint64) {
+	if !isSampled(ctx) || change.GetVersion() <= after {
 		return
 	}
 	span := trace.SpanFromContext(ctx)
@@ -58,16 +58,16 @@ func (l *links) carries(ctx context.Context, change *catalogv1.ProductChange, af
 		return
 	}
 	span.SetAttributes(telemetry.CarriesKey.Int(len(others)))
-	for _, c := range others[max(len(others)-mostCarried, 0):] {
+	for _, c := range others[max(len(others)-maxTraceLinks, 0):] {
 		span.AddLink(trace.Link{SpanContext: c.Sent})
 	}
 }
 
-// superseded links the span of ctx to the latest change of the product, which replaces its own.
-func (l *links) superseded(ctx context.Context, change *catalogv1.ProductChange) {
+// linkSuperseding links the span of ctx to the latest change of the product, which replaces its own.
+func (l *traceLinks) linkSuperseding(ctx context.Context, change *catalogv1.ProductChange) {
 	span := trace.SpanFromContext(ctx)
 	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeSuperseded))
-	if !sampled(ctx) {
+	if !isSampled(ctx) {
 		return
 	}
 	var latest mesh.Change
@@ -77,12 +77,12 @@ func (l *links) superseded(ctx context.Context, change *catalogv1.ProductChange)
 		}
 	}
 	if latest.Version > change.GetVersion() {
-		carriedBy(span, latest.Sent)
+		linkCarrier(span, latest.Sent)
 	}
 }
 
-// appliedBy links the span of ctx to the pass that applied a version, if an intent of the product records it.
-func appliedBy(ctx context.Context, observed *catalogv1.Observed, version uint64) {
+// linkApplier links the span of ctx to the pass that applied a version, if an intent of the product records it.
+func linkApplier(ctx context.Context, observed *catalogv1.Observed, version uint64) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
 		return
@@ -91,22 +91,22 @@ func appliedBy(ctx context.Context, observed *catalogv1.Observed, version uint64
 		by := trace.SpanContextFromContext(telemetry.ContextWithTraceparent(context.WithoutCancel(ctx),
 			intent.GetTraceparent()))
 		if intent.GetVersion() >= version && by.IsValid() && by.TraceID() != span.SpanContext().TraceID() {
-			carriedBy(span, by)
+			linkCarrier(span, by)
 			return
 		}
 	}
 }
 
-func carriedBy(span trace.Span, by trace.SpanContext) {
+func linkCarrier(span trace.Span, by trace.SpanContext) {
 	span.AddLink(trace.Link{SpanContext: by})
 	span.SetAttributes(telemetry.CarriedByKey.String(by.TraceID().String()))
 }
 
 func startSpan(ctx context.Context, name string) (context.Context, trace.Span) {
-	return otel.Tracer(scope).Start(ctx, name) //nolint:spancheck // endSpan ends it
+	return otel.Tracer(tracerName).Start(ctx, name) //nolint:spancheck // endSpan ends it
 }
 
-// endSpan ends a span with an error, or nil. A span with errBusy itself is discarded: the product was not touched.
+// endSpan ends a span with an error, or nil. A span with errScanBusy itself is discarded: the product was not touched.
 func endSpan(span trace.Span, err error) {
 	if err == errBusy { //nolint:errorlint // a wrapped one means that something was done
 		telemetry.Discard(span)

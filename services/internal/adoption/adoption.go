@@ -26,8 +26,8 @@ type Wanted struct {
 	Name       string
 }
 
-// Held is the matching data of a Stripe product that is not linked to a catalog product.
-type Held struct {
+// Existing is the matching data of a Stripe product that is not linked to a catalog product.
+type Existing struct {
 	ID string
 	// Value is the product's value under the metadata key that is compared. It is empty if there is none.
 	Value string
@@ -64,19 +64,19 @@ type Match struct {
 	// Rivals are other catalog products that may be the same Stripe product, for a reason at least as strong; in
 	// ascending order.
 	Rivals []string
-	// Contrary is another Stripe product that a weaker reason than Why, except the name, points to.
-	Contrary string
+	// Conflicting is another Stripe product that a weaker reason than Why, except the name, points to.
+	Conflicting string
 }
 
 // Certain reports whether nothing about the match itself is doubtful.
 func (m Match) Certain() bool {
-	return m.StripeID != "" && m.Why != ByName && len(m.Rivals) == 0 && m.Contrary == ""
+	return m.StripeID != "" && m.Why != ByName && len(m.Rivals) == 0 && m.Conflicting == ""
 }
 
 // Matches proposes at most one match for every catalog product, in ascending order of its id. It proposes at most one
 // certain match for every Stripe product. A Stripe product that a stronger reason gives to one catalog product alone is
 // not proposed for another. The order of the arguments does not matter. Their ids must be unique.
-func Matches(wanted []Wanted, held []Held) []Match {
+func Matches(wanted []Wanted, held []Existing) []Match {
 	x := newIndex(held)
 	claims := map[string]*claim{}
 	byRank := make([][]*proposal, len(ranks))
@@ -91,16 +91,16 @@ func Matches(wanted []Wanted, held []Held) []Match {
 	for rank, proposals := range byRank {
 		for _, p := range proposals {
 			p.ids = slices.DeleteFunc(p.ids,
-				func(id string) bool { return claims[id] != nil && claims[id].settles(rank) })
+				func(id string) bool { return claims[id] != nil && claims[id].excludes(rank) })
 		}
 		for _, p := range proposals {
 			for _, id := range p.ids {
-				claims[id] = claims[id].or(&claim{rank: rank, by: []string{p.Product}, sole: len(p.ids) == 1})
+				claims[id] = claims[id].merge(&claim{rank: rank, by: []string{p.Product}, isSole: len(p.ids) == 1})
 			}
 		}
 		for _, p := range proposals {
 			if len(p.ids) > 0 {
-				out = append(out, p.among(claims))
+				out = append(out, p.withRivals(claims))
 			}
 		}
 	}
@@ -117,8 +117,8 @@ type proposal struct {
 	ids []string
 }
 
-// among returns the match with its rivals. claims are all claims of reasons at least as strong.
-func (p *proposal) among(claims map[string]*claim) Match {
+// withRivals returns the match with its rivals. claims are all claims of reasons at least as strong.
+func (p *proposal) withRivals(claims map[string]*claim) Match {
 	m := p.Match
 	m.StripeID, m.Candidates = "", p.ids
 	if len(p.ids) == 1 {
@@ -135,11 +135,11 @@ func (p *proposal) among(claims map[string]*claim) Match {
 type claim struct {
 	rank int
 	by   []string
-	// sole reports whether it is the only candidate.
-	sole bool
+	// isSole reports whether it is the only candidate.
+	isSole bool
 }
 
-func (c *claim) or(other *claim) *claim {
+func (c *claim) merge(other *claim) *claim {
 	switch {
 	case c == nil || other.rank < c.rank:
 		return other
@@ -149,8 +149,8 @@ func (c *claim) or(other *claim) *claim {
 	return c
 }
 
-// settles reports whether the claim excludes a match by a reason of this rank.
-func (c *claim) settles(rank int) bool { return c.rank < rank && len(c.by) == 1 && c.sole }
+// excludes reports whether the claim excludes a match by a reason of this rank.
+func (c *claim) excludes(rank int) bool { return c.rank < rank && len(c.by) == 1 && c.isSole }
 
 func (m Match) stripeIDs() []string {
 	if m.StripeID != "" {
@@ -160,18 +160,18 @@ func (m Match) stripeIDs() []string {
 }
 
 // index finds Stripe products by each kind of matching data.
-type index struct{ by [4]map[string][]string }
+type index struct{ byReason [4]map[string][]string }
 
-func newIndex(held []Held) *index {
+func newIndex(held []Existing) *index {
 	x := &index{}
-	for i := range x.by {
-		x.by[i] = map[string][]string{}
+	for i := range x.byReason {
+		x.byReason[i] = map[string][]string{}
 	}
 	for _, h := range held {
-		for rank, values := range [][]string{{h.ID}, {h.Value}, h.LookupKeys, {normal(h.Name)}} {
+		for rank, values := range [][]string{{h.ID}, {h.Value}, h.LookupKeys, {normalizeName(h.Name)}} {
 			for _, v := range values {
 				if v != "" {
-					x.by[rank][v] = append(x.by[rank][v], h.ID)
+					x.byReason[rank][v] = append(x.byReason[rank][v], h.ID)
 				}
 			}
 		}
@@ -181,10 +181,10 @@ func newIndex(held []Held) *index {
 
 // match returns the match by the strongest reason that applies.
 func (x *index) match(w Wanted) (m Match, ok bool) {
-	for i, values := range [][]string{{w.ID}, {w.ID, w.Value}, w.LookupKeys, {normal(w.Name)}} {
+	for i, values := range [][]string{{w.ID}, {w.ID, w.Value}, w.LookupKeys, {normalizeName(w.Name)}} {
 		found := map[string]bool{}
 		for _, v := range values {
-			for _, id := range x.by[i][v] {
+			for _, id := range x.byReason[i][v] {
 				found[id] = true
 			}
 		}
@@ -198,11 +198,11 @@ func (x *index) match(w Wanted) (m Match, ok bool) {
 			} else {
 				m.Candidates = ids
 			}
-		case ranks[i] != ByName && m.StripeID != "" && m.Contrary == "":
+		case ranks[i] != ByName && m.StripeID != "" && m.Conflicting == "":
 			// The first other product counts.
 			for _, id := range ids {
 				if id != m.StripeID {
-					m.Contrary = id
+					m.Conflicting = id
 					break
 				}
 			}
@@ -211,8 +211,8 @@ func (x *index) match(w Wanted) (m Match, ok bool) {
 	return m, ok
 }
 
-// normal returns a name without differences in case, spaces, punctuation and the encoding of accents.
-func normal(name string) string {
+// normalizeName returns a name without differences in case, spaces, punctuation and the encoding of accents.
+func normalizeName(name string) string {
 	folded := cases.Fold().String(norm.NFKC.String(name))
 	return strings.Join(strings.FieldsFunc(folded, func(r rune) bool {
 		return strings.ContainsRune(" \t\u00a0-_.,:;!?/\\|()[]{}'\"’‘“”®™©", r)
@@ -231,9 +231,9 @@ func WantedOf(change *catalogv1.ProductChange, metadataKey string) Wanted {
 	return w
 }
 
-// HeldOf returns the matching data of an observed state.
-func HeldOf(o *catalogv1.Observed, metadataKey string) Held {
-	h := Held{ID: catalog.StripeID(o), Name: o.GetProduct().GetName(), Value: o.GetProduct().GetMetadata()[metadataKey]}
+// ExistingOf returns the matching data of an observed state.
+func ExistingOf(o *catalogv1.Observed, metadataKey string) Existing {
+	h := Existing{ID: catalog.StripeID(o), Name: o.GetProduct().GetName(), Value: o.GetProduct().GetMetadata()[metadataKey]}
 	for _, price := range o.GetPrices() {
 		if key := price.GetPrice().GetLookupKey(); key != "" && price.GetPrice().GetActive() {
 			h.LookupKeys = append(h.LookupKeys, key)
@@ -242,8 +242,8 @@ func HeldOf(o *catalogv1.Observed, metadataKey string) Held {
 	return h
 }
 
-// Holds reports whether the reason of a match, or a stronger one, still applies.
-func Holds(m Match, w Wanted, h Held) bool {
-	found, ok := newIndex([]Held{h}).match(w)
+// StillApplies reports whether the reason of a match, or a stronger one, still applies.
+func StillApplies(m Match, w Wanted, h Existing) bool {
+	found, ok := newIndex([]Existing{h}).match(w)
 	return ok && slices.Index(ranks, found.Why) <= slices.Index(ranks, m.Why)
 }

@@ -77,46 +77,46 @@ func (r Reservation) String() string { return strings.TrimSpace(string(r.Doubt) 
 func Propose(m Match, change *catalogv1.ProductChange, held *catalogv1.Observed) Proposal {
 	p := Proposal{Match: m, Prices: map[string]string{}}
 	if m.StripeID == "" {
-		p.doubt(Ambiguous, "", "one of "+strings.Join(m.Candidates, ", "))
+		p.addDoubt(Ambiguous, "", "one of "+strings.Join(m.Candidates, ", "))
 		return p
 	}
 	if m.Why == ByName {
-		p.doubt(NameOnly, "", "only the name is the same")
+		p.addDoubt(NameOnly, "", "only the name is the same")
 	}
 	if len(m.Rivals) > 0 {
-		p.doubt(Ambiguous, "", m.StripeID+" may be "+strings.Join(m.Rivals, ", ")+" too")
+		p.addDoubt(Ambiguous, "", m.StripeID+" may be "+strings.Join(m.Rivals, ", ")+" too")
 	}
-	if m.Contrary != "" {
-		p.doubt(Contradiction, "", "another reason points to "+m.Contrary)
+	if m.Conflicting != "" {
+		p.addDoubt(Contradiction, "", "another reason points to "+m.Conflicting)
 	}
-	p.weigh(change, held)
+	p.addDoubts(change, held)
 	return p
 }
 
-// weigh pairs the prices and collects the doubts about the products themselves.
-func (p *Proposal) weigh(change *catalogv1.ProductChange, held *catalogv1.Observed) {
+// addDoubts pairs the prices and collects the doubts about the products themselves.
+func (p *Proposal) addDoubts(change *catalogv1.ProductChange, held *catalogv1.Observed) {
 	want, have := change.GetProduct(), held.GetProduct()
 	if marked := have.GetMetadata()[catalog.ProductMarker]; marked != "" && marked != p.Product &&
 		p.StripeID != p.Product {
-		p.doubt(Marked, "", fmt.Sprintf("metadata %s is %q", catalog.ProductMarker, marked))
+		p.addDoubt(Marked, "", fmt.Sprintf("metadata %s is %q", catalog.ProductMarker, marked))
 	}
 	if !have.GetActive() && (want.Active == nil || want.GetActive()) {
-		p.doubt(Archived, "", "archived in Stripe; it would be unarchived")
+		p.addDoubt(Archived, "", "archived in Stripe; it would be unarchived")
 	}
 	if n := catalog.MetadataKeys(want, p.StripeID); n > catalog.MaxMetadata {
-		p.doubt(MetadataFull, "",
+		p.addDoubt(MetadataFull, "",
 			fmt.Sprintf("%d metadata keys with the mark; Stripe allows %d", n, catalog.MaxMetadata))
 	}
-	p.pair(change, held.GetPrices(), have.GetDefaultPrice())
+	p.pairPrices(change, held.GetPrices(), have.GetDefaultPrice())
 }
 
-func (p *Proposal) doubt(d Doubt, price, detail string) {
+func (p *Proposal) addDoubt(d Doubt, price, detail string) {
 	p.Reservations = append(p.Reservations, Reservation{d, price, detail})
 }
 
-// pair pairs every active catalog price with one of Stripe's active prices without a mark. It prefers the one with its
+// pairPrices pairs every active catalog price with one of Stripe's active prices without a mark. It prefers the one with its
 // lookup key. Otherwise it takes the only one that is equal in all fields that Stripe never changes.
-func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.ObservedPrice, defaultPrice string) {
+func (p *Proposal) pairPrices(change *catalogv1.ProductChange, held []*catalogv1.ObservedPrice, defaultPrice string) {
 	var free []*catalogv1.ObservedPrice
 	marked := map[string]bool{}
 	for _, h := range held {
@@ -134,7 +134,7 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 		free = slices.DeleteFunc(free, func(f *catalogv1.ObservedPrice) bool { return f == h })
 	}
 	var open []*catalogv1.Price
-	for _, want := range sellable(change) {
+	for _, want := range activePrices(change) {
 		if marked[want.GetId()] {
 			continue
 		}
@@ -147,25 +147,25 @@ func (p *Proposal) pair(change *catalogv1.ProductChange, held []*catalogv1.Obser
 		h := free[i]
 		if differs, _ := catalog.StructureDiffers(change, want.GetId(), h.GetPrice()); len(differs) > 0 {
 			p.Replace = append(p.Replace, want.GetId())
-			p.doubt(PriceDiffers, want.GetId(),
+			p.addDoubt(PriceDiffers, want.GetId(),
 				fmt.Sprintf("%s of %s differs in %s (%s, not %s): a new price would replace it",
 					h.GetStripeId(), want.GetId(), strings.Join(differs, ", "), catalog.FormatPrice(h.GetPrice()),
 					catalog.FormatPrice(want)))
 		}
 		take(want.GetId(), h)
 	}
-	for _, want := range p.alike(change, open, free, defaultPrice, take) {
+	for _, want := range p.pairAlike(change, open, free, defaultPrice, take) {
 		p.Create = append(p.Create, want.GetId())
 		if len(free) > 0 {
-			p.doubt(PriceUnmatched, want.GetId(),
+			p.addDoubt(PriceUnmatched, want.GetId(),
 				fmt.Sprintf("%s (%s) does not clearly match any of %s: a new price would be created",
-					want.GetId(), catalog.FormatPrice(want), inWords(free)))
+					want.GetId(), catalog.FormatPrice(want), describePrices(free)))
 		}
 	}
 }
 
-// alike pairs prices that match each other and no other price, and returns the rest. The default price goes first.
-func (p *Proposal) alike(change *catalogv1.ProductChange, open []*catalogv1.Price, free []*catalogv1.ObservedPrice,
+// pairAlike pairs prices that match each other and no other price, and returns the rest. The default price goes first.
+func (p *Proposal) pairAlike(change *catalogv1.ProductChange, open []*catalogv1.Price, free []*catalogv1.ObservedPrice,
 	defaultPrice string, take func(string, *catalogv1.ObservedPrice),
 ) []*catalogv1.Price {
 	fits := func(want *catalogv1.Price, h *catalogv1.ObservedPrice) bool {
@@ -216,7 +216,7 @@ func (p *Proposal) alike(change *catalogv1.ProductChange, open []*catalogv1.Pric
 	return left
 }
 
-func inWords(prices []*catalogv1.ObservedPrice) string {
+func describePrices(prices []*catalogv1.ObservedPrice) string {
 	words := make([]string, len(prices))
 	for i, p := range prices {
 		words[i] = p.GetStripeId() + " (" + catalog.FormatPrice(p.GetPrice()) + ")"
@@ -224,8 +224,8 @@ func inWords(prices []*catalogv1.ObservedPrice) string {
 	return strings.Join(words, ", ")
 }
 
-// sellable returns the catalog's active prices, by id.
-func sellable(change *catalogv1.ProductChange) []*catalogv1.Price {
+// activePrices returns the catalog's active prices, by id.
+func activePrices(change *catalogv1.ProductChange) []*catalogv1.Price {
 	var out []*catalogv1.Price
 	for _, p := range change.GetProduct().GetPrices() {
 		if p.Active == nil || p.GetActive() {

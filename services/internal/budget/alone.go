@@ -10,14 +10,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 )
 
-// alone is a store in memory, for a process that shares with no other.
-type alone struct {
+// memoryStore is a store in memory, for a process that shares with no other.
+type memoryStore struct {
 	mu       sync.Mutex
 	record   *meshv1.Budget
 	revision uint64
 }
 
-func (a *alone) GetAt(_ context.Context, into proto.Message) (uint64, error) {
+func (a *memoryStore) GetAt(_ context.Context, into proto.Message) (uint64, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.record != nil {
@@ -26,7 +26,7 @@ func (a *alone) GetAt(_ context.Context, into proto.Message) (uint64, error) {
 	return a.revision, nil
 }
 
-func (a *alone) CompareAndPut(_ context.Context, record proto.Message, revision uint64) (uint64, error) {
+func (a *memoryStore) CompareAndPut(_ context.Context, record proto.Message, revision uint64) (uint64, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if revision != a.revision {

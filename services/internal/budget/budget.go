@@ -76,31 +76,31 @@ type Budget struct {
 	paces  paces
 	logger *slog.Logger
 
-	mu      sync.Mutex
-	waiting []*waiter
-	lowered []string
-	reads   tally
-	running bool
-	wake    chan struct{}
+	mu           sync.Mutex
+	waiting      []*waiter
+	refusedRates []string
+	reads        tally
+	running      bool
+	wake         chan struct{}
 	// inFlight is the number of calls in flight, and most their maximum; 0 means no maximum.
-	inFlight, most int
-	calmSince      time.Time
+	inFlight, maxInFlight int
+	calmSince             time.Time
 
 	// ctx and stop end the goroutine that gives out turns.
 	ctx  context.Context //nolint:containedctx // the budget's own life
 	stop context.CancelFunc
-	over sync.WaitGroup
+	done sync.WaitGroup
 
 	// Owned by the goroutine of run.
 	record   *meshv1.Budget
 	revision uint64
-	// away reports whether the store is unreachable and that was logged.
-	away bool
-	// lost counts compare-and-sets lost in a row. rung is when the bell was last rung, and heard when it was last read.
+	// unreachable reports whether the store is unreachable and that was logged.
+	unreachable bool
+	// lostRaces counts compare-and-sets lost in a row. rung is when the bell was last rung, and heard when it was last read.
 	// Bulk calls go slowly until patient.
-	lost                 int
-	rung, heard, patient time.Time
-	taken                time.Time
+	lostRaces                      int
+	rungAt, bellReadAt, yieldUntil time.Time
+	reservedAt                     time.Time
 }
 
 type waiter struct {
@@ -112,7 +112,7 @@ type waiter struct {
 // process shares with none.
 func New(store Store, bell Bell, clock *mesh.Clock, limits Limits, logger *slog.Logger) *Budget {
 	if store == nil {
-		store = &alone{}
+		store = &memoryStore{}
 	}
 	if logger == nil {
 		logger = slog.Default()
@@ -131,7 +131,7 @@ func New(store Store, bell Bell, clock *mesh.Clock, limits Limits, logger *slog.
 // Close stops giving out turns and records the reads that are not recorded yet. No call may be waiting.
 func (b *Budget) Close() {
 	b.stop()
-	b.over.Wait()
+	b.done.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.running = true
@@ -139,7 +139,7 @@ func (b *Budget) Close() {
 		if b.reads.total() == 0 {
 			return
 		}
-		_, _, err := b.take(context.Background(), nil, 0, nil, b.reads)
+		_, _, err := b.reserve(context.Background(), nil, 0, nil, b.reads)
 		if err == nil {
 			b.reads = tally{}
 		} else if b.record = nil; !errors.Is(err, mesh.ErrMoved) {
@@ -184,10 +184,10 @@ func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason st
 	select {
 	case at := <-w.turn:
 		if err := sleep(ctx, time.Until(at)); err != nil {
-			b.ended(endpoint, "")
+			b.callEnded(endpoint, "")
 			return nil, err
 		}
-		return func(reason string) { b.ended(endpoint, reason) }, nil
+		return func(reason string) { b.callEnded(endpoint, reason) }, nil
 	case <-ctx.Done():
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -205,7 +205,7 @@ func (b *Budget) Wait(ctx context.Context, endpoint string) (done func(reason st
 func (b *Budget) start() {
 	if !b.running {
 		b.running = true
-		b.over.Go(b.run)
+		b.done.Go(b.run)
 		return
 	}
 	select {
@@ -214,42 +214,42 @@ func (b *Budget) start() {
 	}
 }
 
-// calm is how long Stripe must refuse no call for concurrency before one more may be in flight.
-const calm = time.Second
+// calmDelay is how long Stripe must refuse no call for concurrency before one more may be in flight.
+const calmDelay = time.Second
 
-func (b *Budget) ended(endpoint, reason string) {
+func (b *Budget) callEnded(endpoint, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	switch reason {
 	case reasonGlobalRate:
-		b.lowered = append(b.lowered, "")
+		b.refusedRates = append(b.refusedRates, "")
 	case reasonEndpointRate:
-		b.lowered = append(b.lowered, endpoint)
+		b.refusedRates = append(b.refusedRates, endpoint)
 	case reasonGlobalConcurrency, reasonEndpointConcurrency:
-		b.most = max(b.inFlight/2, 1)
+		b.maxInFlight = max(b.inFlight/2, 1)
 		b.calmSince = now
-		b.logger.Warn("Stripe refused a call for concurrency; making fewer calls at once", "at_once", b.most,
+		b.logger.Warn("Stripe refused a call for concurrency; making fewer calls at once", "at_once", b.maxInFlight,
 			"reason", reason)
 	default:
-		if b.most > 0 && now.Sub(b.calmSince) > calm {
+		if b.maxInFlight > 0 && now.Sub(b.calmSince) > calmDelay {
 			b.calmSince = now
-			if b.most++; b.most > 2*b.inFlight+8 {
-				b.most = 0
+			if b.maxInFlight++; b.maxInFlight > 2*b.inFlight+8 {
+				b.maxInFlight = 0
 			}
 		}
 	}
 	b.inFlight--
-	if len(b.lowered) > 0 || len(b.waiting) > 0 {
+	if len(b.refusedRates) > 0 || len(b.waiting) > 0 {
 		b.start()
 	}
 }
 
-// flushReads is how many reads are counted before the record is written for them alone. readsEvery is the longest time
+// maxUnrecordedReads is how many reads are counted before the record is written for them alone. readsInterval is the longest time
 // until then.
 const (
-	flushReads = 100
-	readsEvery = 5 * time.Second
+	maxUnrecordedReads = 100
+	readsInterval      = 5 * time.Second
 )
 
 // run gives out turns until no call waits.
@@ -258,10 +258,10 @@ func (b *Budget) run() {
 	for b.ctx.Err() == nil {
 		b.mu.Lock()
 		calls, waiters, most := b.next()
-		lowered, reads := b.lowered, maps.Clone(b.reads)
+		lowered, reads := b.refusedRates, maps.Clone(b.reads)
 		made := reads.total()
 		idle := len(calls) == 0 && len(lowered) == 0
-		if idle && (made == 0 || made < flushReads && time.Since(written) < readsEvery) {
+		if idle && (made == 0 || made < maxUnrecordedReads && time.Since(written) < readsInterval) {
 			if made == 0 && len(b.waiting) == 0 {
 				b.running = false
 				b.mu.Unlock()
@@ -269,77 +269,77 @@ func (b *Budget) run() {
 			}
 			b.mu.Unlock()
 			// A call that ends wakes this up.
-			b.pause(max(readsEvery-time.Since(written), 100*time.Millisecond))
+			b.waitForWake(max(readsInterval-time.Since(written), 100*time.Millisecond))
 			continue
 		}
 		b.mu.Unlock()
-		if live(calls) == 0 {
-			if wait := b.room(); wait > 0 {
-				b.pause(wait)
+		if countLive(calls) == 0 {
+			if wait := b.yieldDelay(); wait > 0 {
+				b.waitForWake(wait)
 				continue
 			}
 		}
-		turns, wake, err := b.take(b.ctx, calls, most, lowered, reads)
+		turns, wake, err := b.reserve(b.ctx, calls, most, lowered, reads)
 		switch {
 		case errors.Is(err, mesh.ErrMoved):
 			b.record = nil
-			if b.lost++; live(calls) > 0 && b.lost > 2 {
+			if b.lostRaces++; countLive(calls) > 0 && b.lostRaces > 2 {
 				b.ring()
 			}
 			// Processes that lost the same race should not collide again at once.
-			b.pause(rand.N(2 * time.Millisecond))
+			b.waitForWake(rand.N(2 * time.Millisecond))
 			continue
 		case err != nil && b.ctx.Err() == nil:
 			b.record = nil
-			if !b.away {
-				b.away = true
+			if !b.unreachable {
+				b.unreachable = true
 				b.logger.Warn("the budget of calls to Stripe is unreachable; calls wait",
 					"error", err)
 			}
-			b.pause(500 * time.Millisecond)
+			b.waitForWake(500 * time.Millisecond)
 			continue
 		case err != nil:
 			b.record = nil
 			return
 		}
-		if b.away {
-			b.away = false
+		if b.unreachable {
+			b.unreachable = false
 			b.logger.Info("the budget of calls to Stripe is reachable again")
 		}
 		written = time.Now()
-		b.lost, b.taken = 0, written
+		b.lostRaces, b.reservedAt = 0, written
 		b.mu.Lock()
-		b.lowered = b.lowered[len(lowered):]
+		b.refusedRates = b.refusedRates[len(lowered):]
 		b.reads.remove(reads)
 		for _, t := range turns {
 			w := waiters[t.index]
 			if i := slices.Index(b.waiting, w); i >= 0 {
 				b.waiting = slices.Delete(b.waiting, i, i+1)
 				b.inFlight++
-				w.turn <- b.local(t.at)
+				w.turn <- b.localTime(t.at)
 			}
 		}
 		b.mu.Unlock()
 		if len(turns) < len(calls) {
-			b.pause(time.Until(b.local(wake)))
+			b.waitForWake(time.Until(b.localTime(wake)))
 		}
 	}
 }
 
-// considered is how many waiting calls are considered at once. More cannot get a turn at once.
-const considered = 256
+// maxConsidered is how many waiting calls are considered at once. More cannot get a turn at once.
+const maxConsidered = 256
 
 // next returns the calls that may get a turn now. The caller holds the lock.
 func (b *Budget) next() (calls []call, waiters []*waiter, most int) {
-	if most = considered; b.most > 0 {
-		if most = b.most - b.inFlight; most <= 0 {
+	if most = maxConsidered; b.maxInFlight > 0 {
+		if most = b.maxInFlight - b.inFlight; most <= 0 {
 			return nil, nil, 0
 		}
 	}
 	perEndpoint := map[call]int{}
 	for _, lane := range []Lane{Live, Bulk} {
 		for _, w := range b.waiting {
-			if w.lane != lane || len(calls) == considered {
+			if w.lane != lane || len(calls) == maxConsidered {
 				continue
 			}
 			// A few of each kind are enough: the others cannot have their turn earlier.
@@ -352,7 +352,7 @@ func (b *Budget) next() (calls []call, waiters []*waiter, most int) {
 	return calls, waiters, most
 }
 
-func live(calls []call) (n int) {
+func countLive(calls []call) (n int) {
 	for _, c := range calls {
 		if c.lane == Live {
 			n++
@@ -362,60 +362,60 @@ func live(calls []call) (n int) {
 }
 
 const (
-	// patience is how long bulk calls go slowly after a ring. gap is then the pause between turns of a process with
+	// yieldTimeout is how long bulk calls go slowly after a ring. gap is then the pause between turns of a process with
 	// bulk calls only: enough for two round trips of a distant process.
-	patience = time.Second
-	gap      = 100 * time.Millisecond
-	// listenEvery and ringEvery limit how often the bell is read and rung.
-	listenEvery = 50 * time.Millisecond
-	ringEvery   = 300 * time.Millisecond
+	yieldTimeout  = time.Second
+	yieldInterval = 100 * time.Millisecond
+	// bellReadInterval and bellRingInterval limit how often the bell is read and rung.
+	bellReadInterval = 50 * time.Millisecond
+	bellRingInterval = 300 * time.Millisecond
 )
 
 // ring asks bulk callers in other processes to yield.
 func (b *Budget) ring() {
-	if b.bell == nil || time.Since(b.rung) < ringEvery {
+	if b.bell == nil || time.Since(b.rungAt) < bellRingInterval {
 		return
 	}
-	b.rung = time.Now()
+	b.rungAt = time.Now()
 	now, err := b.clock.Now(b.ctx)
 	if err != nil {
 		return
 	}
-	until := now.Add(patience).UnixNano()
+	until := now.Add(yieldTimeout).UnixNano()
 	if err := b.bell.PutString(b.ctx, strconv.FormatInt(until, 10)); err != nil && b.ctx.Err() == nil {
 		b.logger.Warn("could not ask bulk callers to yield", "error", err)
 	}
 }
 
-// room returns how long to wait before taking turns for bulk calls only, if another process rang the bell.
-func (b *Budget) room() time.Duration {
-	if b.bell != nil && time.Since(b.heard) > listenEvery {
-		b.heard = time.Now()
+// yieldDelay returns how long to wait before taking turns for bulk calls only, if another process rang the bell.
+func (b *Budget) yieldDelay() time.Duration {
+	if b.bell != nil && time.Since(b.bellReadAt) > bellReadInterval {
+		b.bellReadAt = time.Now()
 		if text, err := b.bell.GetString(b.ctx); err == nil && text != "" {
 			until, err := strconv.ParseInt(text, 10, 64)
 			now, unknown := b.clock.Now(b.ctx)
 			if err == nil && unknown == nil {
-				b.patient = b.local(min(until, now.Add(patience).UnixNano()))
+				b.yieldUntil = b.localTime(min(until, now.Add(yieldTimeout).UnixNano()))
 			}
 		}
 	}
-	if time.Now().Before(b.patient) {
-		return gap - time.Since(b.taken)
+	if time.Now().Before(b.yieldUntil) {
+		return yieldInterval - time.Since(b.reservedAt)
 	}
 	return 0
 }
 
-// local converts a time of the shared record to this process's clock.
-func (b *Budget) local(at int64) time.Time { return b.clock.Local(time.Unix(0, at)) }
+// localTime converts a time of the shared record to this process's clock.
+func (b *Budget) localTime(at int64) time.Time { return b.clock.Local(time.Unix(0, at)) }
 
-// storePatience is how long the store may take. A mesh waits 12 s for a cluster that elects another leader.
-const storePatience = 15 * time.Second
+// storeTimeout is how long the store may take. A mesh waits 12 s for a cluster that elects another leader.
+const storeTimeout = 15 * time.Second
 
-// take reserves turns in the shared record. wake is when to try again for the calls that got none.
-func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []string,
+// reserve reserves turns in the shared record. wake is when to try again for the calls that got none.
+func (b *Budget) reserve(ctx context.Context, calls []call, most int, lowered []string,
 	reads tally,
 ) (turns []turn, wake int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if b.record == nil {
 		record := &meshv1.Budget{}
@@ -432,7 +432,7 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 	now := at.UnixNano()
 	changed := false
 	for _, key := range lowered {
-		if lower(next, key, now) {
+		if lowerRate(next, key, now) {
 			changed = true
 			b.logger.Warn("Stripe refused a call for its rate limit; slowing down", "endpoint", key,
 				"permille", next.GetSlowed()[key].GetPermille())
@@ -453,8 +453,8 @@ func (b *Budget) take(ctx context.Context, calls []call, most int, lowered []str
 	return turns, wake, nil
 }
 
-// pause waits for d, or until it is woken.
-func (b *Budget) pause(d time.Duration) {
+// waitForWake waits for d, or until it is woken.
+func (b *Budget) waitForWake(d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -474,7 +474,7 @@ func Reads(ctx context.Context, store Store) (uint64, error) {
 	if _, err := store.GetAt(ctx, record); err != nil {
 		return 0, err
 	}
-	return used(record, time.Now()), nil
+	return readsOf30Days(record, time.Now()), nil
 }
 
 // Reads returns how many reads all processes made in the last 30 days, and how many Stripe allows; 0 means no limit.

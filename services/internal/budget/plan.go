@@ -23,17 +23,17 @@ const (
 	skew = 100 * time.Millisecond
 	// bulkShare is the part of the rate that bulk calls keep while live calls wait.
 	bulkShare = 0.1
-	// hold is how long a note that live calls wait is valid without renewal.
-	hold = 100 * time.Millisecond
-	// recovery is how fast a lowered rate recovers, in thousandths per second. A refusal lowers the rate to lowerTo of
-	// itself, at most every lowerAtMost, and never below lowestRate thousandths.
-	recovery     = 50
-	lowerTo      = 0.7
-	lowestRate   = 50
-	lowerAtMost  = 300 * time.Millisecond
-	fullPermille = 1000
-	// keptDays is how many days of reads are kept. Stripe counts 30.
-	keptDays = 31
+	// waitingTimeout is how long a note that live calls wait is valid without renewal.
+	waitingTimeout = 100 * time.Millisecond
+	// recoveryPerSecond is how fast a lowered rate recovers, in thousandths per second. A refusal lowers the rate to lowerFactor of
+	// itself, at most every lowerInterval, and never below minPermille thousandths.
+	recoveryPerSecond = 50
+	lowerFactor       = 0.7
+	minPermille       = 50
+	lowerInterval     = 300 * time.Millisecond
+	fullPermille      = 1000
+	// maxReadDays is how many days of reads are kept. Stripe counts 30.
+	maxReadDays = 31
 )
 
 // call is a call that waits for its turn.
@@ -66,7 +66,7 @@ func (l Limits) paces() paces {
 // the other calls. changed reports whether the budget was changed.
 func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns []turn, wake int64, changed bool) {
 	prune(b, now)
-	changed = doubt(b, p, now)
+	changed = correctTimes(b, p, now)
 	left := make([]int, len(calls))
 	for i := range left {
 		left[i] = i
@@ -85,26 +85,26 @@ func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns
 		}
 		c := calls[left[chosen]]
 		lead := int64(aheadBulk)
-		if urgent(b, c, at) {
+		if isUrgent(b, c, at) {
 			lead = int64(ahead)
 		}
 		if at > now+lead {
 			wake = max(at-lead/2, now+int64(time.Millisecond))
 			break
 		}
-		b.Next = max(b.GetNext(), at) + slowed(b, "", p.all, at)
+		b.Next = max(b.GetNext(), at) + currentPace(b, "", p.all, at)
 		if b.Endpoints == nil {
 			b.Endpoints = map[string]int64{}
 		}
-		b.Endpoints[c.endpoint] = max(b.GetEndpoints()[c.endpoint], at) + slowed(b, c.endpoint, p.endpoint, at)
+		b.Endpoints[c.endpoint] = max(b.GetEndpoints()[c.endpoint], at) + currentPace(b, c.endpoint, p.endpoint, at)
 		if c.lane == Bulk {
-			b.BulkNext = at + int64(float64(slowed(b, "", p.all, at))/bulkShare)
+			b.BulkNext = at + int64(float64(currentPace(b, "", p.all, at))/bulkShare)
 		}
 		turns = append(turns, turn{left[chosen], at})
 		left = append(left[:chosen], left[chosen+1:]...)
 		changed = true
 	}
-	return turns, wake, tellWaiting(b, calls, left, now) || changed
+	return turns, wake, noteWaiting(b, calls, left, now) || changed
 }
 
 // choose returns the call that gets the turn at a time, or -1 if none may be made then. It prefers the first live call
@@ -114,11 +114,11 @@ func choose(b *meshv1.Budget, calls []call, left []int, at int64) int {
 	live, bulk := -1, -1
 	for i, index := range left {
 		c := calls[index]
-		if free(b, c, at) > at {
+		if endpointFreeAt(b, c, at) > at {
 			continue
 		}
 		switch {
-		case c.lane == Bulk && bulk < 0 && (b.GetBulkNext() <= at || !liveWaits(b, c.endpoint, at)):
+		case c.lane == Bulk && bulk < 0 && (b.GetBulkNext() <= at || !isLiveWaiting(b, c.endpoint, at)):
 			bulk = i
 		case c.lane == Live && live < 0:
 			live = i
@@ -133,15 +133,15 @@ func choose(b *meshv1.Budget, calls []call, left []int, at int64) int {
 	return live
 }
 
-// urgent reports whether a call gets its turn first: a live one, or a bulk one whose share has come.
-func urgent(b *meshv1.Budget, c call, at int64) bool {
+// isUrgent reports whether a call gets its turn first: a live one, or a bulk one whose share has come.
+func isUrgent(b *meshv1.Budget, c call, at int64) bool {
 	return c.lane == Live || b.GetBulkNext() <= at
 }
 
-// free returns the time from which a call's endpoint has a turn for it.
-func free(b *meshv1.Budget, c call, at int64) int64 {
+// endpointFreeAt returns the time from which a call's endpoint has a turn for it.
+func endpointFreeAt(b *meshv1.Budget, c call, at int64) int64 {
 	from := b.GetEndpoints()[c.endpoint]
-	if urgent(b, c, at) {
+	if isUrgent(b, c, at) {
 		from -= int64(liveTolerance)
 	}
 	return from
@@ -153,8 +153,8 @@ func earliest(b *meshv1.Budget, calls []call, left []int) int64 {
 	for _, index := range left {
 		c := calls[index]
 		at := b.GetNext() - int64(tolerance)
-		at = max(at, free(b, c, at))
-		if c.lane == Bulk && liveWaits(b, c.endpoint, at) {
+		at = max(at, endpointFreeAt(b, c, at))
+		if c.lane == Bulk && isLiveWaiting(b, c.endpoint, at) {
 			none := max(b.GetWaiting()[""], b.GetWaiting()[c.endpoint])
 			at = max(at, min(b.GetBulkNext(), none))
 		}
@@ -163,13 +163,13 @@ func earliest(b *meshv1.Budget, calls []call, left []int) int64 {
 	return first
 }
 
-// liveWaits reports whether live calls of another process wait for turns that a bulk call would take.
-func liveWaits(b *meshv1.Budget, endpoint string, at int64) bool {
+// isLiveWaiting reports whether live calls of another process wait for turns that a bulk call would take.
+func isLiveWaiting(b *meshv1.Budget, endpoint string, at int64) bool {
 	return b.GetWaiting()[""] > at || b.GetWaiting()[endpoint] > at
 }
 
-// tellWaiting notes for other processes that live calls wait, and for which endpoint.
-func tellWaiting(b *meshv1.Budget, calls []call, left []int, now int64) (changed bool) {
+// noteWaiting notes for other processes that live calls wait, and for which endpoint.
+func noteWaiting(b *meshv1.Budget, calls []call, left []int, now int64) (changed bool) {
 	for _, index := range left {
 		c := calls[index]
 		if c.lane != Live {
@@ -179,60 +179,60 @@ func tellWaiting(b *meshv1.Budget, calls []call, left []int, now int64) (changed
 		if b.GetEndpoints()[c.endpoint] > b.GetNext() {
 			key = c.endpoint
 		}
-		if b.GetWaiting()[key]-now > int64(hold)/2 {
+		if b.GetWaiting()[key]-now > int64(waitingTimeout)/2 {
 			continue
 		}
 		if b.Waiting == nil {
 			b.Waiting = map[string]int64{}
 		}
-		b.Waiting[key] = now + int64(hold)
+		b.Waiting[key] = now + int64(waitingTimeout)
 		changed = true
 	}
 	return changed
 }
 
-// slowed returns the pace of an endpoint, or of all, while it recovers from having been lowered.
-func slowed(b *meshv1.Budget, key string, pace float64, at int64) int64 {
-	return int64(pace * fullPermille / float64(permille(b, key, at)))
+// currentPace returns the pace of an endpoint, or of all, while it recovers from having been lowered.
+func currentPace(b *meshv1.Budget, key string, pace float64, at int64) int64 {
+	return int64(pace * fullPermille / float64(ratePermille(b, key, at)))
 }
 
-func permille(b *meshv1.Budget, key string, at int64) int64 {
+func ratePermille(b *meshv1.Budget, key string, at int64) int64 {
 	s, ok := b.GetSlowed()[key]
 	if !ok {
 		return fullPermille
 	}
 	since := max(at-s.GetAt(), 0)
-	return min(int64(s.GetPermille())+int64(float64(recovery)*float64(since)/float64(time.Second)), fullPermille)
+	return min(int64(s.GetPermille())+int64(float64(recoveryPerSecond)*float64(since)/float64(time.Second)), fullPermille)
 }
 
-// lower reduces a rate, once for all calls that were refused at about the same time.
-func lower(b *meshv1.Budget, key string, now int64) (changed bool) {
-	if s, ok := b.GetSlowed()[key]; ok && now-s.GetAt() < int64(lowerAtMost) {
+// lowerRate reduces a rate, once for all calls that were refused at about the same time.
+func lowerRate(b *meshv1.Budget, key string, now int64) (changed bool) {
+	if s, ok := b.GetSlowed()[key]; ok && now-s.GetAt() < int64(lowerInterval) {
 		return false
 	}
 	if b.Slowed == nil {
 		b.Slowed = map[string]*meshv1.Slowdown{}
 	}
-	b.Slowed[key] = &meshv1.Slowdown{Permille: uint32(max(float64(permille(b, key, now))*lowerTo, lowestRate)), At: now}
+	b.Slowed[key] = &meshv1.Slowdown{Permille: uint32(max(float64(ratePermille(b, key, now))*lowerFactor, minPermille)), At: now}
 	return true
 }
 
-// doubt corrects times that no process with a correct clock can have written. One wrong clock must not stop the others.
-func doubt(b *meshv1.Budget, p paces, now int64) (changed bool) {
+// correctTimes corrects times that no process with a correct clock can have written. One wrong clock must not stop the others.
+func correctTimes(b *meshv1.Budget, p paces, now int64) (changed bool) {
 	limit := func(at *int64, most int64) {
 		if *at > most {
 			*at, changed = most, true
 		}
 	}
 	soon := now + int64(ahead+skew)
-	limit(&b.Next, soon+slowed(b, "", p.all, now))
-	limit(&b.BulkNext, soon+int64(float64(slowed(b, "", p.all, now))/bulkShare))
+	limit(&b.Next, soon+currentPace(b, "", p.all, now))
+	limit(&b.BulkNext, soon+int64(float64(currentPace(b, "", p.all, now))/bulkShare))
 	for k, at := range b.GetEndpoints() {
-		limit(&at, soon+slowed(b, k, p.endpoint, now))
+		limit(&at, soon+currentPace(b, k, p.endpoint, now))
 		b.Endpoints[k] = at
 	}
 	for k, at := range b.GetWaiting() {
-		limit(&at, now+int64(hold+skew))
+		limit(&at, now+int64(waitingTimeout+skew))
 		b.Waiting[k] = at
 	}
 	for _, s := range b.GetSlowed() {
@@ -254,10 +254,10 @@ func prune(b *meshv1.Budget, now int64) {
 		}
 	}
 	for k := range b.GetSlowed() {
-		if permille(b, k, now) == fullPermille {
+		if ratePermille(b, k, now) == fullPermille {
 			delete(b.Slowed, k)
 		}
 	}
-	oldest := time.Unix(0, now).UTC().AddDate(0, 0, -keptDays).Format(time.DateOnly)
-	forget(b, oldest)
+	oldest := time.Unix(0, now).UTC().AddDate(0, 0, -maxReadDays).Format(time.DateOnly)
+	dropDays(b, oldest)
 }

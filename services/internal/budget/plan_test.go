@@ -50,7 +50,7 @@ func TestAssign_GivesNoSecondMoreTurnsThanTheLimits(t *testing.T) {
 					Lane(rapid.IntRange(0, 1).Draw(t, "lane")),
 				}
 			}
-			turns, wake, _ := assign(b, limits.paces(), now, calls, considered)
+			turns, wake, _ := assign(b, limits.paces(), now, calls, maxConsidered)
 			if wake <= now {
 				t.Fatalf("wake is now")
 			}
@@ -81,7 +81,7 @@ func simulate(limits Limits, during time.Duration, waiting []call) (turns map[ca
 	end := now + int64(during)
 	turns = map[call]int{}
 	for now < end {
-		got, wake, _ := assign(b, limits.paces(), now, waiting, considered)
+		got, wake, _ := assign(b, limits.paces(), now, waiting, maxConsidered)
 		for _, turn := range got {
 			turns[waiting[turn.index]]++
 		}
@@ -135,7 +135,7 @@ func TestAssign_BulkLeavesRoomForLiveOfAnotherProcess(t *testing.T) {
 	var turns [2]int
 	for now < end {
 		for i, calls := range [][]call{bulk, live} {
-			got, _, _ := assign(b, p, now, calls, considered)
+			got, _, _ := assign(b, p, now, calls, maxConsidered)
 			turns[i] += len(got)
 		}
 		now += int64(10 * time.Millisecond)
@@ -147,18 +147,18 @@ func TestAssign_BulkLeavesRoomForLiveOfAnotherProcess(t *testing.T) {
 func TestLower_RateRecovers(t *testing.T) {
 	b := &meshv1.Budget{}
 	now := int64(1_000_000_000_000_000_000)
-	require.True(t, lower(b, "", now))
-	require.False(t, lower(b, "", now+1), "the others of the same burst")
-	require.EqualValues(t, 700, permille(b, "", now))
-	require.EqualValues(t, 800, permille(b, "", now+int64(2*time.Second)))
-	require.EqualValues(t, 1000, permille(b, "", now+int64(time.Minute)))
+	require.True(t, lowerRate(b, "", now))
+	require.False(t, lowerRate(b, "", now+1), "the others of the same burst")
+	require.EqualValues(t, 700, ratePermille(b, "", now))
+	require.EqualValues(t, 800, ratePermille(b, "", now+int64(2*time.Second)))
+	require.EqualValues(t, 1000, ratePermille(b, "", now+int64(time.Minute)))
 	prune(b, now+int64(time.Minute))
 	require.Empty(t, b.GetSlowed())
 	for range 100 {
 		now += int64(time.Second)
-		lower(b, "", now)
+		lowerRate(b, "", now)
 	}
-	require.Positive(t, permille(b, "", now), "it never stops altogether")
+	require.Positive(t, ratePermille(b, "", now), "it never stops altogether")
 }
 
 func TestUsed_CountsReadsOfThirtyDays(t *testing.T) {
@@ -166,7 +166,7 @@ func TestUsed_CountsReadsOfThirtyDays(t *testing.T) {
 	b := &meshv1.Budget{
 		Reads: map[string]uint64{"2026-03-31": 1, "2026-03-02": 10, "2026-03-01": 100, "2026-02-01": 1000},
 	}
-	require.EqualValues(t, 11, used(b, now))
+	require.EqualValues(t, 11, readsOf30Days(b, now))
 	prune(b, now.UnixNano())
 	require.Len(t, b.GetReads(), 3)
 }
@@ -177,12 +177,12 @@ func TestAssign_ToleratesAWrongClock(t *testing.T) {
 	now := int64(1_000_000_000_000_000_000)
 	calls := repeat(4, call{"POST /v1/prices", Bulk})
 	hour := int64(time.Hour)
-	wrong, _, _ := assign(b, p, now+hour, repeat(30, call{"POST /v1/prices", Live}), considered)
+	wrong, _, _ := assign(b, p, now+hour, repeat(30, call{"POST /v1/prices", Live}), maxConsidered)
 	require.NotEmpty(t, wrong)
-	require.True(t, lower(b, "", now+hour))
+	require.True(t, lowerRate(b, "", now+hour))
 	for range 100 {
 		var turns []turn
-		turns, now, _ = assign(b, p, now, calls, considered)
+		turns, now, _ = assign(b, p, now, calls, maxConsidered)
 		if len(turns) > 0 {
 			return
 		}

@@ -78,8 +78,8 @@ func (t tally) record(b *meshv1.Budget, now int64) {
 	}
 }
 
-// forget deletes the days before the oldest that counts.
-func forget(b *meshv1.Budget, oldest string) {
+// dropDays deletes the days before the oldest that counts.
+func dropDays(b *meshv1.Budget, oldest string) {
 	before := func(day string, _ uint64) bool { return day < oldest }
 	maps.DeleteFunc(b.GetReads(), before)
 	for purpose, of := range b.GetReadsFor() {
@@ -103,7 +103,7 @@ func ReadsFor(ctx context.Context, store Store) ([]PurposeReads, error) {
 	}
 	var out []PurposeReads
 	for purpose, of := range record.GetReadsFor() {
-		if n := since(of.GetDays(), time.Now()); n > 0 {
+		if n := sumSince(of.GetDays(), time.Now()); n > 0 {
 			out = append(out, PurposeReads{Purpose(purpose), n})
 		}
 	}
@@ -113,10 +113,10 @@ func ReadsFor(ctx context.Context, store Store) ([]PurposeReads, error) {
 	return out, nil
 }
 
-// used returns how many reads were made in the last 30 days.
-func used(b *meshv1.Budget, now time.Time) uint64 { return since(b.GetReads(), now) }
+// readsOf30Days returns how many reads were made in the last 30 days.
+func readsOf30Days(b *meshv1.Budget, now time.Time) uint64 { return sumSince(b.GetReads(), now) }
 
-func since(days map[string]uint64, now time.Time) (n uint64) {
+func sumSince(days map[string]uint64, now time.Time) (n uint64) {
 	oldest := now.UTC().AddDate(0, 0, -29).Format(time.DateOnly)
 	for day, reads := range days {
 		if day >= oldest {

@@ -16,18 +16,18 @@ import (
 // bytes and in objects. Connect has a codec for each of the two content types, and replacing one does not change the
 // other.
 func Handler(maxBytes int) connect.HandlerOption {
-	return connect.WithHandlerOptions(connect.WithCodec(bounded{}), connect.WithCodec(utf8Codec{}),
-		connect.WithCodec(binary{}),
+	return connect.WithHandlerOptions(connect.WithCodec(boundedCodec{}), connect.WithCodec(utf8Codec{}),
+		connect.WithCodec(binaryCodec{}),
 		connect.WithReadMaxBytes(maxBytes), withGzip(maxBytes))
 }
 
-// bounded is the codec for requests, which anyone may write.
-type bounded struct{ Codec }
+// boundedCodec is the codec for requests, which anyone may write.
+type boundedCodec struct{ Codec }
 
 // Unmarshal decodes a message of at most maxObjects objects.
-func (c bounded) Unmarshal(data []byte, v any) error {
-	if objectsInJSON(data) > maxObjects {
-		return errTooMany
+func (c boundedCodec) Unmarshal(data []byte, v any) error {
+	if countObjects(data) > maxObjects {
+		return errTooManyObjects
 	}
 	return c.Codec.Unmarshal(data, v)
 }
@@ -68,6 +68,6 @@ func withoutPrefix(message string) string {
 	return strings.TrimLeft(strings.TrimPrefix(message, "proto:"), " \u00a0")
 }
 
-type utf8Codec struct{ bounded }
+type utf8Codec struct{ boundedCodec }
 
 func (utf8Codec) Name() string { return "json; charset=utf-8" }

@@ -17,10 +17,10 @@ import (
 // memory. A thousand products with twenty prices each, and four structures in each price, have as many.
 const maxObjects = 100_000
 
-var errTooMany = fmt.Errorf("a request may hold at most %d objects: split it into several calls", maxObjects)
+var errTooManyObjects = fmt.Errorf("a request may hold at most %d objects: split it into several calls", maxObjects)
 
-// objectsInJSON counts the objects of a JSON text, which may be malformed.
-func objectsInJSON(data []byte) (n int) {
+// countObjects counts the objects of a JSON text, which may be malformed.
+func countObjects(data []byte) (n int) {
 	text := false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
@@ -35,9 +35,9 @@ func objectsInJSON(data []byte) (n int) {
 	return n
 }
 
-// fewObjects returns an error if a message holds more other messages than left. It ignores malformed messages: the
+// checkObjects returns an error if a message holds more other messages than left. It ignores malformed messages: the
 // decoder refuses them.
-func fewObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error {
+func checkObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -52,10 +52,10 @@ func fewObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error 
 			// Entries with equal keys become one. Entries with different keys are as large in the message as in memory.
 			if plain := field.IsMap() && field.MapValue().Message() == nil; !plain {
 				if *left--; *left < 0 {
-					return errTooMany
+					return errTooManyObjects
 				}
 				inner, _ := protowire.ConsumeBytes(data)
-				if err := fewObjects(field.Message(), inner, left); err != nil {
+				if err := checkObjects(field.Message(), inner, left); err != nil {
 					return err
 				}
 			}
@@ -65,13 +65,13 @@ func fewObjects(m protoreflect.MessageDescriptor, data []byte, left *int) error 
 	return nil
 }
 
-// binary is Protobuf's binary codec with the bound on objects.
-type binary struct{}
+// binaryCodec is Protobuf's binary codec with the bound on objects.
+type binaryCodec struct{}
 
-func (binary) Name() string   { return "proto" }
-func (binary) IsBinary() bool { return true }
+func (binaryCodec) Name() string   { return "proto" }
+func (binaryCodec) IsBinary() bool { return true }
 
-func (binary) Marshal(v any) ([]byte, error) {
+func (binaryCodec) Marshal(v any) ([]byte, error) {
 	m, ok := v.(proto.Message)
 	if !ok {
 		return nil, fmt.Errorf("%T is not a protobuf message", v)
@@ -79,7 +79,7 @@ func (binary) Marshal(v any) ([]byte, error) {
 	return proto.Marshal(m) //nolint:wrapcheck // names the field
 }
 
-func (binary) MarshalStable(v any) ([]byte, error) {
+func (binaryCodec) MarshalStable(v any) ([]byte, error) {
 	m, ok := v.(proto.Message)
 	if !ok {
 		return nil, fmt.Errorf("%T is not a protobuf message", v)
@@ -87,13 +87,13 @@ func (binary) MarshalStable(v any) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m) //nolint:wrapcheck // names the field
 }
 
-func (binary) Unmarshal(data []byte, v any) error {
+func (binaryCodec) Unmarshal(data []byte, v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {
 		return fmt.Errorf("%T is not a protobuf message", v)
 	}
 	left := maxObjects
-	if err := fewObjects(m.ProtoReflect().Descriptor(), data, &left); err != nil {
+	if err := checkObjects(m.ProtoReflect().Descriptor(), data, &left); err != nil {
 		return err
 	}
 	if err := proto.Unmarshal(data, m); err != nil {

@@ -59,7 +59,7 @@ func (b *Bodies) Handler(next http.Handler) http.Handler {
 		}
 		defer release()
 		if r.Body != nil && r.Body != http.NoBody {
-			data, err := io.ReadAll(io.LimitReader(r.Body, b.Max+envelope+1))
+			data, err := io.ReadAll(io.LimitReader(r.Body, b.Max+grpcPrefixLength+1))
 			if err != nil {
 				refuse(w, err)
 				return
@@ -77,8 +77,8 @@ func (b *Bodies) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// envelope is the length of gRPC's prefix of a message in bytes.
-const envelope = 5
+// grpcPrefixLength is the length of gRPC's prefix of a message in bytes.
+const grpcPrefixLength = 5
 
 // refuse answers a request whose body was not read to its end, and closes the connection.
 func refuse(w http.ResponseWriter, err error) {
@@ -101,7 +101,7 @@ func (b *Bodies) Bound(r *http.Request) (release func(), err error) {
 		return func() {}, nil
 	}
 	body := &boundedBody{ReadCloser: r.Body, bodies: b, ctx: r.Context(), ratio: 1}
-	if compressed(r) {
+	if isCompressed(r) {
 		body.ratio = deflateRatio
 	}
 	if !body.begin(r) {
@@ -112,8 +112,8 @@ func (b *Bodies) Bound(r *http.Request) (release func(), err error) {
 	return body.release, nil
 }
 
-// compressed reports whether a body may be larger than it looks, by the headers of HTTP, Connect and gRPC.
-func compressed(r *http.Request) bool {
+// isCompressed reports whether a body may be larger than it looks, by the headers of HTTP, Connect and gRPC.
+func isCompressed(r *http.Request) bool {
 	for _, name := range []string{"Content-Encoding", "Grpc-Encoding", "Connect-Content-Encoding"} {
 		if encoding := r.Header.Get(name); encoding != "" && encoding != "identity" {
 			return true
@@ -131,9 +131,9 @@ type boundedBody struct {
 	ratio int64
 	// read is the number of bytes read so far.
 	read int64
-	// held is the acquired share of Large. counted reports whether the body is one of Count.
-	held    int64
-	counted bool
+	// acquired is the acquired share of Large. counted reports whether the body is one of Count.
+	acquired int64
+	counted  bool
 }
 
 // begin acquires the share that a body needs at the start.
@@ -151,7 +151,7 @@ func (b *boundedBody) begin(r *http.Request) bool {
 		if b.bodies.large.Acquire(ctx, want) != nil {
 			return false
 		}
-		b.held = want
+		b.acquired = want
 	}
 	return true
 }
@@ -162,26 +162,26 @@ func (b *boundedBody) share(bytes int64) int64 {
 	return min(max(min(bytes, most)*b.ratio-b.bodies.Small, 0), most)
 }
 
-// step is how much a share grows at once, in bytes.
-const step = 16 << 10
+// shareStep is how much a share grows at once, in bytes.
+const shareStep = 16 << 10
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	// A little more than Max is passed on: the body's reader reports that it is too long.
-	if b.read > b.bodies.Max+step {
+	if b.read > b.bodies.Max+shareStep {
 		return 0, &http.MaxBytesError{Limit: b.bodies.Max}
 	}
-	if len(p) > step {
-		p = p[:step]
+	if len(p) > shareStep {
+		p = p[:shareStep]
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
 	want := b.share(b.read)
-	if want > b.held && !b.grow(want) {
+	if want > b.acquired && !b.grow(want) {
 		return 0, ErrBusy
 	}
-	if err == io.EOF && b.held > want { //nolint:errorlint // a Reader returns io.EOF itself
-		b.bodies.large.Release(b.held - want)
-		b.held = want
+	if err == io.EOF && b.acquired > want { //nolint:errorlint // a Reader returns io.EOF itself
+		b.bodies.large.Release(b.acquired - want)
+		b.acquired = want
 	}
 	return n, err //nolint:wrapcheck // a reader passes its inner reader's error on
 }
@@ -190,29 +190,29 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 // releases the unneeded rest. If bodies held a part while they wait for the next, all might wait for each other.
 func (b *boundedBody) grow(want int64) bool {
 	most := b.share(b.bodies.Max)
-	if b.bodies.Wait > 0 && b.held == 0 {
+	if b.bodies.Wait > 0 && b.acquired == 0 {
 		ctx, cancel := context.WithTimeout(b.ctx, b.bodies.Wait)
 		defer cancel()
 		if b.bodies.large.Acquire(ctx, most) != nil {
 			return false
 		}
-		b.held = most
+		b.acquired = most
 		return true
 	}
-	want = min((want+step-1)/step*step, most)
-	if !b.bodies.large.TryAcquire(want - b.held) {
+	want = min((want+shareStep-1)/shareStep*shareStep, most)
+	if !b.bodies.large.TryAcquire(want - b.acquired) {
 		return false
 	}
-	b.held = want
+	b.acquired = want
 	return true
 }
 
 func (b *boundedBody) release() {
-	b.bodies.large.Release(b.held)
+	b.bodies.large.Release(b.acquired)
 	if b.counted {
 		b.bodies.count.Release(1)
 	}
-	b.held, b.counted = 0, false
+	b.acquired, b.counted = 0, false
 }
 
 // ReadBody reads a body of at most Max bytes. It allocates memory as the bytes arrive, whatever length the request

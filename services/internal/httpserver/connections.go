@@ -13,7 +13,7 @@ const maxConnections = 1000
 // connections bounds the connections of a server. Above the bound it closes the connection that has waited longest for
 // a request. So a client that opens many cannot keep others out.
 type connections struct {
-	most int
+	max int
 
 	mu sync.Mutex
 	// open has each connection's place in waiting. It is nil while a request is being handled.
@@ -23,11 +23,11 @@ type connections struct {
 }
 
 func newConnections(most int) *connections {
-	return &connections{most: most, open: map[net.Conn]*list.Element{}, waiting: list.New()}
+	return &connections{max: most, open: map[net.Conn]*list.Element{}, waiting: list.New()}
 }
 
-// state is the server's hook for each change of a connection.
-func (c *connections) state(conn net.Conn, state http.ConnState) {
+// track is the server's hook for each change of a connection.
+func (c *connections) track(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if place := c.open[conn]; place != nil {
@@ -41,7 +41,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	default:
 		delete(c.open, conn)
 	}
-	if len(c.open) <= c.most {
+	if len(c.open) <= c.max {
 		return
 	}
 	// There is at least one: a new connection is waiting.

@@ -36,8 +36,8 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// drain is how long running requests may take after the server begins to stop.
-const drain = 5 * time.Second
+// drainTimeout is how long running requests may take after the server begins to stop.
+const drainTimeout = 5 * time.Second
 
 // Bounds of what a connection may cost before a handler gets a request.
 const (
@@ -61,7 +61,7 @@ func Run(ctx context.Context, cfg Config) error {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler:           withBodyDeadline(bodyTime, newBrowsers(cfg, listener.Addr()).handler(mux(cfg))),
+		Handler:           withBodyDeadline(bodyTimeout, newBrowserGuard(cfg, listener.Addr()).handler(mux(cfg))),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		// Usual load balancers keep an idle connection for a minute. With a longer time here, they are the ones to
@@ -73,14 +73,14 @@ func Run(ctx context.Context, cfg Config) error {
 			MaxReceiveBufferPerConnection: 256 << 10,
 			MaxReceiveBufferPerStream:     64 << 10,
 		},
-		ConnState: newConnections(maxConnections).state,
+		ConnState: newConnections(maxConnections).track,
 	}
 	if cfg.Logger != nil {
 		server.ErrorLog = slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 		defer cancel()
 		err := server.Shutdown(ctx)
 		if err != nil {

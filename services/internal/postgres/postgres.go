@@ -34,10 +34,10 @@ type Database struct {
 func (d Database) Config() (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(d.URL)
 	if err != nil {
-		return nil, d.noURL()
+		return nil, d.urlError()
 	}
-	d.set(cfg)
-	return cfg, d.refresh(cfg)
+	d.setParameters(cfg)
+	return cfg, d.refreshCredentials(cfg)
 }
 
 // Connect opens a connection.
@@ -54,15 +54,15 @@ func (d Database) Connect(ctx context.Context) (*pgx.Conn, error) {
 func (d Database) PoolConfig() (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(d.URL)
 	if err != nil {
-		return nil, d.noURL()
+		return nil, d.urlError()
 	}
-	d.set(cfg.ConnConfig)
-	cfg.BeforeConnect = func(_ context.Context, cfg *pgx.ConnConfig) error { return d.refresh(cfg) }
+	d.setParameters(cfg.ConnConfig)
+	cfg.BeforeConnect = func(_ context.Context, cfg *pgx.ConnConfig) error { return d.refreshCredentials(cfg) }
 	usual := cfg.ConnConfig.OnPgError
 	cfg.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		// The pool returns the error to a caller that does not know of the file.
-		if d.File != "" && refused(err) {
-			d.logger().Warn("Postgres refused the credentials; "+readAgain, "setting", d.Setting, "file", d.File,
+		if d.File != "" && isRefused(err) {
+			d.logger().Warn("Postgres refused the credentials; "+fileHint, "setting", d.Setting, "file", d.File,
 				"error", err.Message)
 		}
 		return usual(conn, err)
@@ -70,35 +70,35 @@ func (d Database) PoolConfig() (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-const readAgain = "every connection reads them from a file again: write the correct ones into it"
+const fileHint = "every connection reads them from a file again: write the correct ones into it"
 
 // Explain adds the file of the credentials to a connection's error if Postgres refused them.
 func (d Database) Explain(err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || d.File == "" || !refused(pg) {
+	if !ok || d.File == "" || !isRefused(pg) {
 		return err
 	}
-	return fmt.Errorf("%w; the credentials of %s (file %s): %s", err, d.Setting, d.File, readAgain)
+	return fmt.Errorf("%w; the credentials of %s (file %s): %s", err, d.Setting, d.File, fileHint)
 }
 
-// refused reports whether Postgres refused the user or the password.
-func refused(err *pgconn.PgError) bool { return err.Code == "28P01" || err.Code == "28000" }
+// isRefused reports whether Postgres refused the user or the password.
+func isRefused(err *pgconn.PgError) bool { return err.Code == "28P01" || err.Code == "28000" }
 
-func (d Database) noURL() error {
+func (d Database) urlError() error {
 	// The parser's error may contain the password.
 	return fmt.Errorf("%s is not a Postgres URL: it must look like postgres://user:password@host:5432/database",
 		d.Setting)
 }
 
-// set sets parameters that every connection needs, whatever the URL says.
-func (d Database) set(cfg *pgx.ConnConfig) {
+// setParameters sets parameters that every connection needs, whatever the URL says.
+func (d Database) setParameters(cfg *pgx.ConnConfig) {
 	// Without it Postgres sends texts in the database's encoding, also through the replication protocol.
 	cfg.RuntimeParams["client_encoding"] = "UTF8"
 	cfg.RuntimeParams["application_name"] = d.Application
 }
 
-// refresh updates a configuration with the current credentials.
-func (d Database) refresh(cfg *pgx.ConnConfig) error {
+// refreshCredentials updates a configuration with the current credentials.
+func (d Database) refreshCredentials(cfg *pgx.ConnConfig) error {
 	text := d.URL
 	if d.File != "" {
 		var err error
@@ -108,7 +108,7 @@ func (d Database) refresh(cfg *pgx.ConnConfig) error {
 	}
 	now, err := pgx.ParseConfig(text)
 	if err != nil {
-		return fmt.Errorf("%w; file %s holds something else", d.noURL(), d.File)
+		return fmt.Errorf("%w; file %s holds something else", d.urlError(), d.File)
 	}
 	cfg.User, cfg.Password = now.User, now.Password
 	if sameServers(cfg, now) {

@@ -111,17 +111,17 @@ func (c *Client) read(ctx context.Context, endpoint, id string, body *form.Value
 	return c.call(ctx, "", endpoint, id, "", body, nil)
 }
 
-// shortestWait is the shortest wait for a turn that is worth a span.
-const shortestWait = time.Millisecond
+// minSpanWait is the shortest wait for a turn that is worth a span.
+const minSpanWait = time.Millisecond
 
-// turn waits until the account's budget lets a call be made.
-func (c *Client) turn(ctx context.Context, endpoint string) (done func(reason string), err error) {
+// waitForTurn waits until the account's budget lets a call be made.
+func (c *Client) waitForTurn(ctx context.Context, endpoint string) (done func(reason string), err error) {
 	begun := time.Now()
 	done, err = c.budget.Wait(ctx, endpoint)
 	if err != nil {
 		err = &NotSentError{fmt.Errorf("wait for a turn within Stripe's rate limit: %w", err)}
 	}
-	if err != nil || time.Since(begun) >= shortestWait {
+	if err != nil || time.Since(begun) >= minSpanWait {
 		_, span := otel.Tracer(scope).Start(ctx, "wait for budget", trace.WithTimestamp(begun))
 		telemetry.Fail(span, err)
 		span.End()
@@ -137,7 +137,7 @@ func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey
 ) (*answer, error) {
 	waiting := time.Now()
 	ctx = telemetry.ContextWithEndpoint(ctx, endpoint)
-	done, err := c.turn(ctx, endpoint)
+	done, err := c.waitForTurn(ctx, endpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (c *Client) call(ctx context.Context, version, endpoint, id, idempotencyKey
 	begun := time.Now()
 	err = c.backend.CallRaw(method, path, c.key, body, params, a)
 	countRequest(ctx, endpoint, begun, err)
-	done(IsRateLimited(err))
+	done(RateLimitReason(err))
 	if err != nil {
 		return nil, err
 	}

@@ -117,10 +117,10 @@ func (c *Client) UpdateEndpoint(ctx context.Context, e Endpoint) (Endpoint, erro
 	return c.writeEndpoint(ctx, "POST /v1/webhook_endpoints/{id}", e.ID, body)
 }
 
-// writeAttempts is how often a call about an endpoint is made, and writePause the time between attempts.
+// maxWriteAttempts is how often a call about an endpoint is made, and writeDelay the time between attempts.
 const (
-	writeAttempts = 3
-	writePause    = 500 * time.Millisecond
+	maxWriteAttempts = 3
+	writeDelay       = 500 * time.Millisecond
 )
 
 func (c *Client) writeEndpoint(ctx context.Context, endpoint, id string, body *form.Values) (Endpoint, error) {
@@ -140,12 +140,12 @@ func (c *Client) writeEndpoint(ctx context.Context, endpoint, id string, body *f
 			return e.Endpoint, nil
 		}
 		f := Classify(err)
-		if f.Action != RetrySameKey || attempt == writeAttempts || ctx.Err() != nil {
+		if f.Action != RetrySameKey || attempt == maxWriteAttempts || ctx.Err() != nil {
 			return Endpoint{}, f
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(writePause):
+		case <-time.After(writeDelay):
 		}
 	}
 }

@@ -62,9 +62,9 @@ type thinJSON struct {
 	ProductOfPrice string `json:"driftless_product"`
 }
 
-// longestID is the maximum length of an event's id and type in bytes. They become headers of a message, which have
+// maxIDLength is the maximum length of an event's id and type in bytes. They become headers of a message, which have
 // little room.
-const longestID = 255
+const maxIDLength = 255
 
 // DecodeEvent reads an event about a product or price. ok is false for an event about anything else.
 func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
@@ -87,8 +87,8 @@ func DecodeEvent(raw []byte) (e Event, ok bool, err error) {
 	if j.ID == "" || j.Type == "" {
 		return Event{}, false, errors.New("not a Stripe event: it has no id or type")
 	}
-	if len(j.ID) > longestID || len(j.Type) > longestID {
-		return Event{}, false, fmt.Errorf("not a Stripe event: its id or type is longer than %d bytes", longestID)
+	if len(j.ID) > maxIDLength || len(j.Type) > maxIDLength {
+		return Event{}, false, fmt.Errorf("not a Stripe event: its id or type is longer than %d bytes", maxIDLength)
 	}
 	e = Event{ID: j.ID, Type: j.Type, Livemode: j.Livemode, Account: j.Account, Raw: raw}
 	if j.Object == thinObject {

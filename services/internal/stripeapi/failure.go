@@ -31,20 +31,20 @@ func (a Action) String() string {
 
 // rule is a row of the table of failures.
 type rule struct {
-	// what describes the row, for documents.
-	what   string
-	match  func(e *stripe.Error) bool
-	action Action
+	// description describes the row, for documents.
+	description string
+	match       func(e *stripe.Error) bool
+	action      Action
 	// notExecuted reports whether, by Stripe's documentation, the call had no effect and is not remembered under its
 	// key.
 	notExecuted bool
 }
 
-func code(c stripe.ErrorCode) func(*stripe.Error) bool {
+func hasCode(c stripe.ErrorCode) func(*stripe.Error) bool {
 	return func(e *stripe.Error) bool { return e.Code == c }
 }
 
-func status(from, to int) func(*stripe.Error) bool {
+func hasStatus(from, to int) func(*stripe.Error) bool {
 	return func(e *stripe.Error) bool { return e.HTTPStatusCode >= from && e.HTTPStatusCode <= to }
 }
 
@@ -59,10 +59,10 @@ func shouldRetry(e *stripe.Error) bool {
 var rules = []rule{
 	{
 		"429: over a rate or concurrency limit, or the object is locked by another request; not executed",
-		status(429, 429), RetrySameKey, true,
+		hasStatus(429, 429), RetrySameKey, true,
 	},
 	{
-		"idempotency_key_in_use: the same call is still running", code(stripe.ErrorCodeIdempotencyKeyInUse),
+		"idempotency_key_in_use: the same call is still running", hasCode(stripe.ErrorCodeIdempotencyKeyInUse),
 		RetrySameKey,
 		false,
 	},
@@ -70,23 +70,23 @@ var rules = []rule{
 		"idempotency_error: the key was used for another call",
 		func(e *stripe.Error) bool { return e.Type == stripe.ErrorTypeIdempotency }, RereadFirst, false,
 	},
-	{"409: conflict with another request; not executed", status(409, 409), RetrySameKey, true},
+	{"409: conflict with another request; not executed", hasStatus(409, 409), RetrySameKey, true},
 	{
-		"resource_already_exists: the product was created before", code(stripe.ErrorCodeResourceAlreadyExists),
+		"resource_already_exists: the product was created before", hasCode(stripe.ErrorCodeResourceAlreadyExists),
 		RereadFirst, false,
 	},
-	{"404: the object is gone", status(404, 404), RereadFirst, false},
-	{"401: the key is not valid", status(401, 401), Halt, true},
-	{"403: the key lacks a permission", status(403, 403), Halt, true},
+	{"404: the object is gone", hasStatus(404, 404), RereadFirst, false},
+	{"401: the key is not valid", hasStatus(401, 401), Halt, true},
+	{"403: the key lacks a permission", hasStatus(403, 403), Halt, true},
 	{
 		"500 and above: it is unknown whether the call was executed, and Stripe answers the same key with the same error",
-		status(500, 599), RereadFirst, false,
+		hasStatus(500, 599), RereadFirst, false,
 	},
 	{
 		"other 4xx with Stripe-Should-Retry: true: by Stripe's header the same call may succeed", shouldRetry,
 		RetrySameKey, false,
 	},
-	{"other 4xx: the request is wrong", status(400, 499), Refuse, false},
+	{"other 4xx: the request is wrong", hasStatus(400, 499), Refuse, false},
 }
 
 // Failure is a failed call, classified.
@@ -134,7 +134,7 @@ func Classify(err error) *Failure {
 	f := &Failure{
 		Action: Refuse, Status: e.HTTPStatusCode, Message: e.Msg, Code: string(e.Code), Param: e.Param,
 		RequestID: e.RequestID,
-		Err:       &refusal{e},
+		Err:       &stripeError{e},
 	}
 	if f.Code == "" {
 		f.Code = string(e.Type)
@@ -149,10 +149,10 @@ func Classify(err error) *Failure {
 	return f
 }
 
-// refusal formats Stripe's error as a sentence. stripe-go's own text is JSON.
-type refusal struct{ e *stripe.Error }
+// stripeError formats Stripe's error as a sentence. stripe-go's own text is JSON.
+type stripeError struct{ e *stripe.Error }
 
-func (r *refusal) Error() string {
+func (r *stripeError) Error() string {
 	s := "Stripe: " + http.StatusText(r.e.HTTPStatusCode)
 	if r.e.Msg != "" {
 		s = "Stripe: " + r.e.Msg
@@ -166,11 +166,11 @@ func (r *refusal) Error() string {
 	return s
 }
 
-func (r *refusal) Unwrap() error { return r.e }
+func (r *stripeError) Unwrap() error { return r.e }
 
-// IsRateLimited returns Stripe's reason if the error is a limiter's answer (global-rate, endpoint-concurrency, ...),
+// RateLimitReason returns Stripe's reason if the error is a limiter's answer (global-rate, endpoint-concurrency, ...),
 // else "".
-func IsRateLimited(err error) string {
+func RateLimitReason(err error) string {
 	var e *stripe.Error
 	if !errors.As(err, &e) || e.HTTPStatusCode != http.StatusTooManyRequests || e.LastResponse == nil {
 		return ""

@@ -67,11 +67,11 @@ func (c *Client) GetProductWithPrices(ctx context.Context,
 }
 
 const (
-	// historyPages is how many pages of archived prices are read to find the wanted ones. The wanted ones that remain
+	// maxHistoryPages is how many pages of archived prices are read to find the wanted ones. The wanted ones that remain
 	// are then read one by one.
-	historyPages = 5
-	// fewPrices is the maximum number of prices that are read one by one.
-	fewPrices = 20
+	maxHistoryPages = 5
+	// maxSinglePrices is the maximum number of prices that are read one by one.
+	maxSinglePrices = 20
 )
 
 // GetProductWithSomePrices reads a product, its active prices, and at least the wanted archived ones. wanted has
@@ -98,7 +98,7 @@ func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, w
 		n++
 		prices = append(prices, listed.PriceSighting)
 		delete(missing, listed.StripeID)
-		if n%pageSize == 0 && (len(missing) == 0 || n >= historyPages*pageSize && len(missing) <= fewPrices) {
+		if n%pageSize == 0 && (len(missing) == 0 || n >= maxHistoryPages*pageSize && len(missing) <= maxSinglePrices) {
 			// Continuing would request the next page.
 			prices, err := c.readEach(ctx, prices, missing)
 			return p, prices, false, err
