@@ -19,7 +19,8 @@ import (
 const (
 	// maxCommands is how many commands are handled at once. A scan of hours must not delay the read of one product.
 	maxCommands = 8
-	// maxWaitingScans is how many scans wait in this process for the running one. Others are redelivered after scanDelay.
+	// maxWaitingScans is how many scans wait in this process for the running one. Others are redelivered after
+	// scanDelay.
 	maxWaitingScans = 5
 	scanDelay       = 10 * time.Second
 	// gatherDelay is how long a scan waits for commands of the same moment, so that the earliest runs first.

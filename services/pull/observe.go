@@ -21,8 +21,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// Events that arrive together are handled together: at most batches batches of batchSize events, and maxProductsAtOnce
-// products of each. The events of one product cost one write and one read.
+// Events that arrive together are handled together: at most maxBatches batches of batchSize events, and
+// maxProductsAtOnce products of each. The events of one product cost one write and one read.
 const (
 	maxBatches        = 8
 	batchSize         = 128
@@ -33,8 +33,8 @@ const (
 	maxBusyDoublings  = 6
 )
 
-// echoDelay delays an event until the answer to the call that caused it is recorded. The delay doubles with each attempt, so
-// a long sync of a product costs few deliveries.
+// echoDelay delays an event until the answer to the call that caused it is recorded. The delay doubles with each
+// attempt, so a long sync of a product costs few deliveries.
 func echoDelay(attempt uint64) mesh.Verdict {
 	d := min(busyDelay<<min(max(attempt, 1)-1, maxBusyDoublings), maxBusyDelay)
 	return mesh.Busy(d/2 + rand.N(d/2))
@@ -160,9 +160,10 @@ func (p *puller) deadLetter(product, reason string, err error) *meshv1.DeadLette
 	return &meshv1.DeadLetter{Account: p.account, ProductId: product, Reason: reason, Message: err.Error()}
 }
 
-// confirmCall publishes that Stripe confirmed a call. The call's effect is in its recorded answer. If the answer was never
-// recorded, the object is read.
-func (p *puller) confirmCall(ctx context.Context, of productRef, event stripeapi.Event, intent *catalogv1.Intent) error {
+// confirmCall publishes that Stripe confirmed a call. The call's effect is in its recorded answer. If the answer was
+// never recorded, the object is read.
+func (p *puller) confirmCall(ctx context.Context, of productRef, event stripeapi.Event,
+	intent *catalogv1.Intent) error {
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeConfirmed),
 		telemetry.StepKey.String(intent.GetStep()))
 	outcome := &meshv1.Outcome{

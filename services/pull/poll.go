@@ -129,8 +129,8 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	return cursor.PutString(ctx, string(next))
 }
 
-// recoverLostEvents starts over after more time than Stripe keeps events: only a scan can detect what changed. It returns the
-// position from which events are read.
+// recoverLostEvents starts over after more time than Stripe keeps events: only a scan can detect what changed. It
+// returns the position from which events are read.
 func (p *puller) recoverLostEvents(ctx context.Context, from position, cursor *mesh.Record) (position, error) {
 	what := "event " + from.event()
 	if from.event() == "" {

@@ -21,12 +21,12 @@ import (
 const (
 	// maxListers is how many pages are read at once. It is enough for Stripe's 25 calls a second at half a second each.
 	maxListers = 12
-	// saveInterval is how often a running scan records its position. takeoverDelay is how long a process that resumes a scan
-	// waits for a sign that another process still runs it.
+	// saveInterval is how often a running scan records its position. takeoverDelay is how long a process that resumes a
+	// scan waits for a sign that another process still runs it.
 	saveInterval  = time.Second
 	takeoverDelay = 3 * time.Second
-	// minTailSeconds is how many seconds a listing must have taken before objects created meanwhile are listed too. Events
-	// also report those objects.
+	// minTailSeconds is how many seconds a listing must have taken before objects created meanwhile are listed too.
+	// Events also report those objects.
 	minTailSeconds = 60
 )
 
@@ -168,8 +168,8 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 // isFinished reports whether a scan has finished.
 func isFinished(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
 
-// isSupersededBy reports whether a command is a scheduled one and another scan started after it was issued. The other scan
-// does as well. Scheduled commands pile up while pull is down, and each would cost the reads of a scan.
+// isSupersededBy reports whether a command is a scheduled one and another scan started after it was issued. The other
+// scan does as well. Scheduled commands pile up while pull is down, and each would cost the reads of a scan.
 func isSupersededBy(command *meshv1.Command, last *meshv1.ScanReport) bool {
 	return command.GetIssuer() == topology.Reconciliation && command.GetId() != last.GetId() &&
 		command.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())

@@ -194,8 +194,8 @@ func (s *scan) advance(x *timeRange, i int, page stripeapi.Page, untracked map[s
 	}
 }
 
-// maxRevisionAge is how long a bucket revision is reused. An older revision is never wrong, but more states then count as
-// written after a page was requested.
+// maxRevisionAge is how long a bucket revision is reused. An older revision is never wrong, but more states then count
+// as written after a page was requested.
 const maxRevisionAge = 100 * time.Millisecond
 
 // observedRevision returns a lower bound: anything written after this call has a higher revision.

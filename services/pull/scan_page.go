@@ -54,8 +54,8 @@ type pageGroup struct {
 	objects []stripeapi.Listed
 }
 
-// applyPage compares a page with the observed states and corrects them. before is a revision of OBSERVED from before the
-// page was requested. untracked has the ids of the page's prices that are not kept.
+// applyPage compares a page with the observed states and corrects them. before is a revision of OBSERVED from before
+// the page was requested. untracked has the ids of the page's prices that are not kept.
 func (s *scan) applyPage(
 	ctx context.Context, cache *observedCache, before uint64, page stripeapi.Page,
 ) (untracked map[string]bool, err error) {

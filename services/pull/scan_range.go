@@ -112,8 +112,8 @@ func (s *timeRange) split() (older *timeRange, ok bool) {
 	return older, true
 }
 
-// restAfterLostCursor returns a range for the rest of a list whose cursor Stripe no longer knows. Objects of the lost one's second
-// are listed again.
+// restAfterLostCursor returns a range for the rest of a list whose cursor Stripe no longer knows. Objects of the lost
+// one's second are listed again.
 func (s *timeRange) restAfterLostCursor(i int) (older *timeRange) {
 	rest := &timeRange{from: s.from, before: s.positions[i].reached + 1}
 	for j := range rest.positions {

@@ -45,7 +45,8 @@ func TestRange_ListsEveryObjectOnceHoweverRangesAreSplit(t *testing.T) {
 					1760000000,
 				}), 0, 60).Draw(t, fmt.Sprint("created ", i))
 			created = append(created,
-				rapid.SliceOfN(rapid.Int64Range(firstCreation, 1790000000), 0, 40).Draw(t, fmt.Sprint("scattered ", i))...)
+				rapid.SliceOfN(rapid.Int64Range(firstCreation, 1790000000), 0, 40).Draw(t,
+					fmt.Sprint("scattered ", i))...)
 			slices.Sort(created)
 			slices.Reverse(created)
 			for j, c := range created {

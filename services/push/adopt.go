@@ -143,8 +143,8 @@ func (p *pusher) extraState(ctx context.Context, stripeID string) (*catalogv1.Ob
 	return orphan, err
 }
 
-// ensureNotCreated makes sure that Stripe has no product with the catalog's id. A call whose answer was lost may have created
-// one.
+// ensureNotCreated makes sure that Stripe has no product with the catalog's id. A call whose answer was lost may have
+// created one.
 func (p *pusher) ensureNotCreated(ctx context.Context, observed *catalogv1.Observed, now time.Time) error {
 	if observed.GetStripeId() != "" {
 		return nil

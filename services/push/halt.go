@@ -13,8 +13,8 @@ import (
 // haltDelay is how long deliveries pause after Stripe refused the key. Then one message at a time tries again.
 const haltDelay = time.Minute
 
-// haltAccount pauses the deliveries to every push. No call can succeed with this key, and each attempt would only use up
-// deliveries.
+// haltAccount pauses the deliveries to every push. No call can succeed with this key, and each attempt would only use
+// up deliveries.
 func (p *pusher) haltAccount(ctx context.Context, cause error) mesh.Verdict {
 	p.halted.Store(true)
 	telemetry.Fail(trace.SpanFromContext(ctx), cause)

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
@@ -25,7 +24,6 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
-	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -141,9 +139,6 @@ func inBulkLane[M proto.Message](handle func(context.Context, mesh.Message[M]) m
 	}
 }
 
-// busyDelay is how long a message waits for a product that another process has claimed.
-const busyDelay = 250 * time.Millisecond
-
 // change handles a desired state from CATALOG. It skips a state that a later one has superseded.
 func (p *pusher) change(ctx context.Context, msg mesh.Message[*catalogv1.ProductChange]) mesh.Verdict {
 	change := msg.Body
@@ -218,7 +213,8 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		return mesh.Retry(err)
 	}
 	if latest == nil {
-		if verdict, lost := p.handleLost(ctx, retry.GetProductId(), fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
+		if verdict, lost := p.handleLost(ctx, retry.GetProductId(),
+			fmt.Sprintf("lost:%s:%d", msg.Subject, msg.Sequence),
 			msg.Attempt); lost {
 			return verdict
 		}
@@ -238,83 +234,4 @@ func (p *pusher) retry(ctx context.Context, msg mesh.Message[*meshv1.Retry]) mes
 		}
 	}
 	return p.verdictFor(ctx, req, err)
-}
-
-// handle makes a pass over the product and returns its verdict.
-func (p *pusher) handle(ctx context.Context, req passRequest) mesh.Verdict {
-	return p.verdictFor(ctx, req, p.pass(ctx, req))
-}
-
-// verdictFor turns the result of a pass into a verdict.
-func (p *pusher) verdictFor(ctx context.Context, req passRequest, err error) mesh.Verdict {
-	product := req.change.GetProductId()
-	var refused *refusedError
-	var held *heldError
-	switch {
-	case err == nil:
-		// A scheduled retry would find nothing to do.
-		if p.failures.clear(product) || req.force {
-			// The retry would have removed the product from the guard's list.
-			if err := p.unpark(ctx, product); err != nil {
-				return mesh.Retry(err)
-			}
-			if err := p.mesh.CancelRetry(ctx, topology.Push, p.account, product, req.change.GetVersion(),
-				req.reread); err != nil {
-				p.logger.WarnContext(ctx, "could not cancel an obsolete retry", "product", product, "error", err)
-			}
-		}
-		return mesh.Ack()
-	case err == errBusy: //nolint:errorlint // not a wrapped one: nothing was done yet
-		return mesh.Busy(busyDelay)
-	case errors.Is(err, errBusy):
-		return mesh.RetryIn(busyDelay, nil)
-	case errors.As(err, &held):
-		return p.park(ctx, req, held, guardRetryDelay)
-	case errors.Is(err, errCreateOnHold):
-		return p.park(ctx, req, err, createRetryDelay)
-	case errors.As(err, &refused):
-		p.failures.clear(product)
-		return mesh.Dead(refused.letter)
-	case errors.Is(err, mesh.ErrTooLarge):
-		p.failures.clear(product)
-		return mesh.Dead(p.deadLetter(req.change, topology.ReasonExhausted, err.Error()))
-	case stripeapi.Classify(err).Action == stripeapi.Halt:
-		return p.haltAccount(ctx, err)
-	default:
-		return p.scheduleRetry(ctx, req, err)
-	}
-}
-
-// maxInPlaceDelay is the longest delay for which a message keeps its place in the consumer. For a longer delay it is
-// acknowledged and comes back from RETRY.
-const maxInPlaceDelay = 10 * time.Second
-
-// scheduleRetry retries the product after a delay. The delay grows with the product's failures, not with the
-// deliveries: a message that waited for its product has not failed.
-func (p *pusher) scheduleRetry(ctx context.Context, req passRequest, err error) mesh.Verdict {
-	change := req.change
-	attempts := p.failures.add(change.GetProductId(), time.Now())
-	delay := mesh.RetryDelay(attempts)
-	if delay <= maxInPlaceDelay {
-		return mesh.RetryIn(delay, err)
-	}
-	lane := topology.Live
-	if budget.LaneOf(ctx) == budget.Bulk {
-		lane = topology.Bulk
-	}
-	retry := &meshv1.Retry{
-		Account: p.account, ProductId: change.GetProductId(), Version: change.GetVersion(), Attempts: attempts,
-		Lane: string(lane), Error: err.Error(),
-		Look: req.reread, Overwrite: req.exceptions.Overwrite, Leave: req.exceptions.Leave,
-	}
-	if failed := p.mesh.RetryLater(ctx, topology.Push, retry, delay); failed != nil {
-		return mesh.RetryIn(delay, errors.Join(err, failed))
-	}
-	span := trace.SpanFromContext(ctx)
-	span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry),
-		telemetry.RetryDelayKey.Int64(delay.Milliseconds()))
-	telemetry.Fail(span, err)
-	p.logger.WarnContext(ctx, "will try again", "product", change.GetProductId(), "attempt", attempts, "in", delay,
-		"error", err)
-	return mesh.Ack()
 }

@@ -38,7 +38,8 @@ func (e *refusedError) withRestApplied() *refusedError {
 	return e
 }
 
-// reservedIDError means that Stripe neither holds nor creates a product, because it reserves the ids of deleted products.
+// reservedIDError means that Stripe neither holds nor creates a product, because it reserves the ids of deleted
+// products.
 type reservedIDError struct{ *refusedError }
 
 func (p *pusher) checkReservedID(pl *plan, f *failedStep) error {
@@ -151,8 +152,8 @@ func (s *skips) filter(steps []catalog.Step, observed *catalogv1.Observed) []cat
 	return out
 }
 
-// replacementDefault returns the parameter that makes the replacing price the default one. If the default price may not be
-// cleared, only this takes the old amount off sale: Stripe archives no default price.
+// replacementDefault returns the parameter that makes the replacing price the default one. If the default price may not
+// be cleared, only this takes the old amount off sale: Stripe archives no default price.
 func replacementDefault(steps []catalog.Step, observed *catalogv1.Observed) []catalog.Param {
 	held := observed.GetProduct().GetDefaultPrice()
 	id := catalog.FindPrice(observed, held).GetPrice().GetId()
@@ -190,8 +191,8 @@ func (x skip) matches(step catalog.Step) bool {
 	return x.kind == step.Kind && x.priceID == step.PriceID && x.stripePriceID == step.StripePriceID
 }
 
-// isReplacedBy reports whether a step is about the price that a refused new price would have replaced. The old price stays
-// on sale.
+// isReplacedBy reports whether a step is about the price that a refused new price would have replaced. The old price
+// stays on sale.
 func (x skip) isReplacedBy(step catalog.Step) bool {
 	return x.kind == catalog.CreatePrice && step.Kind == catalog.UpdatePrice && step.PriceID == x.priceID
 }

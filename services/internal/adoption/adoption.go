@@ -233,7 +233,11 @@ func WantedOf(change *catalogv1.ProductChange, metadataKey string) Wanted {
 
 // ExistingOf returns the matching data of an observed state.
 func ExistingOf(o *catalogv1.Observed, metadataKey string) Existing {
-	h := Existing{ID: catalog.StripeID(o), Name: o.GetProduct().GetName(), Value: o.GetProduct().GetMetadata()[metadataKey]}
+	h := Existing{
+		ID:    catalog.StripeID(o),
+		Name:  o.GetProduct().GetName(),
+		Value: o.GetProduct().GetMetadata()[metadataKey],
+	}
 	for _, price := range o.GetPrices() {
 		if key := price.GetPrice().GetLookupKey(); key != "" && price.GetPrice().GetActive() {
 			h.LookupKeys = append(h.LookupKeys, key)

@@ -114,8 +114,8 @@ func (p *Proposal) addDoubt(d Doubt, price, detail string) {
 	p.Reservations = append(p.Reservations, Reservation{d, price, detail})
 }
 
-// pairPrices pairs every active catalog price with one of Stripe's active prices without a mark. It prefers the one with its
-// lookup key. Otherwise it takes the only one that is equal in all fields that Stripe never changes.
+// pairPrices pairs every active catalog price with one of Stripe's active prices without a mark. It prefers the one
+// with its lookup key. Otherwise it takes the only one that is equal in all fields that Stripe never changes.
 func (p *Proposal) pairPrices(change *catalogv1.ProductChange, held []*catalogv1.ObservedPrice, defaultPrice string) {
 	var free []*catalogv1.ObservedPrice
 	marked := map[string]bool{}

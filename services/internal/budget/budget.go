@@ -82,7 +82,7 @@ type Budget struct {
 	reads        tally
 	running      bool
 	wake         chan struct{}
-	// inFlight is the number of calls in flight, and most their maximum; 0 means no maximum.
+	// inFlight is the number of calls in flight, and maxInFlight their maximum; 0 means no maximum.
 	inFlight, maxInFlight int
 	calmSince             time.Time
 
@@ -96,8 +96,8 @@ type Budget struct {
 	revision uint64
 	// unreachable reports whether the store is unreachable and that was logged.
 	unreachable bool
-	// lostRaces counts compare-and-sets lost in a row. rung is when the bell was last rung, and heard when it was last read.
-	// Bulk calls go slowly until patient.
+	// lostRaces counts compare-and-sets lost in a row. rungAt is when the bell was last rung, and bellReadAt when it
+	// was last read. Bulk calls go slowly until yieldUntil.
 	lostRaces                      int
 	rungAt, bellReadAt, yieldUntil time.Time
 	reservedAt                     time.Time
@@ -245,8 +245,8 @@ func (b *Budget) callEnded(endpoint, reason string) {
 	}
 }
 
-// maxUnrecordedReads is how many reads are counted before the record is written for them alone. readsInterval is the longest time
-// until then.
+// maxUnrecordedReads is how many reads are counted before the record is written for them alone. readsInterval is the
+// longest time until then.
 const (
 	maxUnrecordedReads = 100
 	readsInterval      = 5 * time.Second
@@ -257,7 +257,7 @@ func (b *Budget) run() {
 	written := time.Now()
 	for b.ctx.Err() == nil {
 		b.mu.Lock()
-		calls, waiters, most := b.next()
+		calls, waiters, maxTurns := b.next()
 		lowered, reads := b.refusedRates, maps.Clone(b.reads)
 		made := reads.total()
 		idle := len(calls) == 0 && len(lowered) == 0
@@ -279,7 +279,7 @@ func (b *Budget) run() {
 				continue
 			}
 		}
-		turns, wake, err := b.reserve(b.ctx, calls, most, lowered, reads)
+		turns, wake, err := b.reserve(b.ctx, calls, maxTurns, lowered, reads)
 		switch {
 		case errors.Is(err, mesh.ErrMoved):
 			b.record = nil
@@ -330,9 +330,9 @@ func (b *Budget) run() {
 const maxConsidered = 256
 
 // next returns the calls that may get a turn now. The caller holds the lock.
-func (b *Budget) next() (calls []call, waiters []*waiter, most int) {
-	if most = maxConsidered; b.maxInFlight > 0 {
-		if most = b.maxInFlight - b.inFlight; most <= 0 {
+func (b *Budget) next() (calls []call, waiters []*waiter, maxTurns int) {
+	if maxTurns = maxConsidered; b.maxInFlight > 0 {
+		if maxTurns = b.maxInFlight - b.inFlight; maxTurns <= 0 {
 			return nil, nil, 0
 		}
 	}
@@ -349,7 +349,7 @@ func (b *Budget) next() (calls []call, waiters []*waiter, most int) {
 			calls, waiters = append(calls, w.call), append(waiters, w)
 		}
 	}
-	return calls, waiters, most
+	return calls, waiters, maxTurns
 }
 
 func countLive(calls []call) (n int) {
@@ -362,8 +362,8 @@ func countLive(calls []call) (n int) {
 }
 
 const (
-	// yieldTimeout is how long bulk calls go slowly after a ring. gap is then the pause between turns of a process with
-	// bulk calls only: enough for two round trips of a distant process.
+	// yieldTimeout is how long bulk calls go slowly after a ring. yieldInterval is then the time between turns of a
+	// process with bulk calls only: enough for two round trips of a distant process.
 	yieldTimeout  = time.Second
 	yieldInterval = 100 * time.Millisecond
 	// bellReadInterval and bellRingInterval limit how often the bell is read and rung.
@@ -412,7 +412,7 @@ func (b *Budget) localTime(at int64) time.Time { return b.clock.Local(time.Unix(
 const storeTimeout = 15 * time.Second
 
 // reserve reserves turns in the shared record. wake is when to try again for the calls that got none.
-func (b *Budget) reserve(ctx context.Context, calls []call, most int, lowered []string,
+func (b *Budget) reserve(ctx context.Context, calls []call, maxTurns int, lowered []string,
 	reads tally,
 ) (turns []turn, wake int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -442,7 +442,7 @@ func (b *Budget) reserve(ctx context.Context, calls []call, most int, lowered []
 		reads.record(next, now)
 		changed = true
 	}
-	turns, wake, given := assign(next, b.paces, now, calls, most)
+	turns, wake, given := assign(next, b.paces, now, calls, maxTurns)
 	if !given && !changed {
 		return nil, wake, nil
 	}

@@ -25,8 +25,8 @@ const (
 	bulkShare = 0.1
 	// waitingTimeout is how long a note that live calls wait is valid without renewal.
 	waitingTimeout = 100 * time.Millisecond
-	// recoveryPerSecond is how fast a lowered rate recovers, in thousandths per second. A refusal lowers the rate to lowerFactor of
-	// itself, at most every lowerInterval, and never below minPermille thousandths.
+	// recoveryPerSecond is how fast a lowered rate recovers, in thousandths per second. A refusal lowers the rate to
+	// lowerFactor of itself, at most every lowerInterval, and never below minPermille thousandths.
 	recoveryPerSecond = 50
 	lowerFactor       = 0.7
 	minPermille       = 50
@@ -64,7 +64,7 @@ func (l Limits) paces() paces {
 // assign gives turns to the calls that may be made within ahead of now, and records them in the budget. Live calls go
 // before bulk ones, and earlier calls before later ones. It gives at most so many turns. wake is when to try again for
 // the other calls. changed reports whether the budget was changed.
-func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns []turn, wake int64, changed bool) {
+func assign(b *meshv1.Budget, p paces, now int64, calls []call, maxTurns int) (turns []turn, wake int64, changed bool) {
 	prune(b, now)
 	changed = correctTimes(b, p, now)
 	left := make([]int, len(calls))
@@ -72,7 +72,7 @@ func assign(b *meshv1.Budget, p paces, now int64, calls []call, most int) (turns
 		left[i] = i
 	}
 	wake = now + int64(ahead)
-	for len(left) > 0 && len(turns) < most {
+	for len(left) > 0 && len(turns) < maxTurns {
 		at := max(now, b.GetNext()-int64(tolerance))
 		chosen := choose(b, calls, left, at)
 		if chosen < 0 {
@@ -202,7 +202,8 @@ func ratePermille(b *meshv1.Budget, key string, at int64) int64 {
 		return fullPermille
 	}
 	since := max(at-s.GetAt(), 0)
-	return min(int64(s.GetPermille())+int64(float64(recoveryPerSecond)*float64(since)/float64(time.Second)), fullPermille)
+	return min(int64(s.GetPermille())+int64(float64(recoveryPerSecond)*float64(since)/float64(time.Second)),
+		fullPermille)
 }
 
 // lowerRate reduces a rate, once for all calls that were refused at about the same time.
@@ -213,15 +214,19 @@ func lowerRate(b *meshv1.Budget, key string, now int64) (changed bool) {
 	if b.Slowed == nil {
 		b.Slowed = map[string]*meshv1.Slowdown{}
 	}
-	b.Slowed[key] = &meshv1.Slowdown{Permille: uint32(max(float64(ratePermille(b, key, now))*lowerFactor, minPermille)), At: now}
+	b.Slowed[key] = &meshv1.Slowdown{
+		Permille: uint32(max(float64(ratePermille(b, key, now))*lowerFactor, minPermille)),
+		At:       now,
+	}
 	return true
 }
 
-// correctTimes corrects times that no process with a correct clock can have written. One wrong clock must not stop the others.
+// correctTimes corrects times that no process with a correct clock can have written. One wrong clock must not stop the
+// others.
 func correctTimes(b *meshv1.Budget, p paces, now int64) (changed bool) {
-	limit := func(at *int64, most int64) {
-		if *at > most {
-			*at, changed = most, true
+	limit := func(at *int64, latest int64) {
+		if *at > latest {
+			*at, changed = latest, true
 		}
 	}
 	soon := now + int64(ahead+skew)

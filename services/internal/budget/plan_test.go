@@ -17,7 +17,7 @@ var endpoints = []string{
 }
 
 // within returns the highest number of turns in any second.
-func within(turns []int64) (most int) {
+func within(turns []int64) (highest int) {
 	slices.Sort(turns)
 	for i := range turns {
 		n := 0
@@ -27,9 +27,9 @@ func within(turns []int64) (most int) {
 			}
 			n++
 		}
-		most = max(most, n)
+		highest = max(highest, n)
 	}
-	return most
+	return highest
 }
 
 // TestAssign_GivesNoSecondMoreTurnsThanTheLimits: no second has more calls than Stripe allows, in all and for each

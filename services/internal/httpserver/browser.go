@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// browserGuard refuses requests from web pages. A page reaches a server on the operator's own machine in two ways. It sends
-// a request to another origin, which shows in Origin and Sec-Fetch-Site. Or its own name resolves to 127.0.0.1 and the
-// browser sees one origin (DNS rebinding), which shows in Host.
+// browserGuard refuses requests from web pages. A page reaches a server on the operator's own machine in two ways. It
+// sends a request to another origin, which shows in Origin and Sec-Fetch-Site. Or its own name resolves to 127.0.0.1
+// and the browser sees one origin (DNS rebinding), which shows in Host.
 type browserGuard struct {
 	// loopback reports whether the server listens on a loopback address.
 	loopback bool
@@ -51,9 +51,9 @@ func (b browserGuard) handler(next http.Handler) http.Handler {
 	})
 }
 
-// acceptsHost reports whether a Host header may name this server. Any address is accepted if the server is not on a loopback
-// address, because an address cannot be rebound as a name can. Such a server does not know all of its addresses, such
-// as those of pods.
+// acceptsHost reports whether a Host header may name this server. Any address is accepted if the server is not on a
+// loopback address, because an address cannot be rebound as a name can. Such a server does not know all of its
+// addresses, such as those of pods.
 func (b browserGuard) acceptsHost(host string) bool {
 	if !b.loopback && len(b.allowedHosts) == 0 {
 		return true
@@ -66,8 +66,8 @@ func (b browserGuard) acceptsHost(host string) bool {
 	return ip != nil && (ip.IsLoopback() || !b.loopback)
 }
 
-// isCrossOrigin reports whether a page of another origin makes the request. Following a link to a page that changes nothing
-// is allowed.
+// isCrossOrigin reports whether a page of another origin makes the request. Following a link to a page that changes
+// nothing is allowed.
 func isCrossOrigin(r *http.Request) bool {
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if safe && r.Header.Get("Sec-Fetch-Mode") == "navigate" {

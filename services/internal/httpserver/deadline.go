@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// bodyTimeout is how long a request's body may take. The largest body of any port, 16 MiB, takes that long over 5 Mbit/s.
+// bodyTimeout is how long a request's body may take. The largest body of any port, 16 MiB, takes that long over 5
+// Mbit/s.
 const bodyTimeout = 30 * time.Second
 
 // withBodyDeadline fails reads of a body that takes longer than d. http.Server's ReadTimeout would also bound the

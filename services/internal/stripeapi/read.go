@@ -67,8 +67,8 @@ func (c *Client) GetProductWithPrices(ctx context.Context,
 }
 
 const (
-	// maxHistoryPages is how many pages of archived prices are read to find the wanted ones. The wanted ones that remain
-	// are then read one by one.
+	// maxHistoryPages is how many pages of archived prices are read to find the wanted ones. The wanted ones that
+	// remain are then read one by one.
 	maxHistoryPages = 5
 	// maxSinglePrices is the maximum number of prices that are read one by one.
 	maxSinglePrices = 20

@@ -107,7 +107,8 @@ func decodeUpdate(event stripeapi.Event) (eventUpdate, error) {
 		}
 		// An update without changed attributes changed something that events do not show.
 		s.Untold = s.Price != nil && verb == "updated" && (len(event.Changed) == 0 ||
-			slices.ContainsFunc(event.Changed, func(name string) bool { return !slices.Contains(completeAttributes, name) }))
+			slices.ContainsFunc(event.Changed,
+				func(name string) bool { return !slices.Contains(completeAttributes, name) }))
 		n.apply = func(o *catalogv1.Observed) catalog.Result { return catalog.ObservePrice(o, s) }
 	default:
 		return n, fmt.Errorf("event %s of type %s is about neither a product nor a price", event.ID, event.Type)
@@ -116,18 +117,18 @@ func decodeUpdate(event stripeapi.Event) (eventUpdate, error) {
 }
 
 const (
-	// checkObjects is the maximum number of objects that are read one by one. A product and its active prices are two
+	// maxSingleReads is the maximum number of objects that are read one by one. A product and its active prices are two
 	// calls.
 	maxSingleReads = 2
-	// maxSinglePrices is the maximum number of unlisted prices that are read one by one. Above it the archived prices are
-	// listed.
+	// maxSinglePrices is the maximum number of unlisted prices that are read one by one. Above it the archived prices
+	// are listed.
 	maxSinglePrices = 20
 	// maxReadAttempts is how often a read is made when concurrent writes to the observed state win.
 	maxReadAttempts = 5
 )
 
-// rereadForEvents reads the objects of events and stores them by compare-and-set, so that no concurrent change is overwritten.
-// Many events of one product cost at most one read of the product and its prices.
+// rereadForEvents reads the objects of events and stores them by compare-and-set, so that no concurrent change is
+// overwritten. Many events of one product cost at most one read of the product and its prices.
 func (p *puller) rereadForEvents(ctx context.Context, of productRef, unsettled []eventUpdate) error {
 	copied := map[string]bool{}
 	var objects, marked []string
@@ -172,8 +173,8 @@ func remember(o *catalogv1.Observed, all []eventUpdate) {
 	}
 }
 
-// skipsRead reports whether the read of a product is skipped. That is so if the read allowance is nearly used up and the
-// product is not in the catalog. The next scan updates such a product, and an import waits for it.
+// skipsRead reports whether the read of a product is skipped. That is so if the read allowance is nearly used up and
+// the product is not in the catalog. The next scan updates such a product, and an import waits for it.
 func (p *puller) skipsRead(ctx context.Context, of productRef) (bool, error) {
 	low, err := p.lowOnReads(ctx)
 	if err != nil || !low {
@@ -268,8 +269,8 @@ func (p *puller) refreshWithPrices(
 	return err
 }
 
-// readWithPrices reads a product, its active prices, and the other prices that matter. archived reports whether it read all
-// archived prices.
+// readWithPrices reads a product, its active prices, and the other prices that matter. archived reports whether it read
+// all archived prices.
 func (p *puller) readWithPrices(ctx context.Context, of productRef, before *catalogv1.Observed, marked []string) (
 	product catalog.ProductSighting, prices []catalog.PriceSighting, archived bool, err error,
 ) {

@@ -23,8 +23,8 @@ const (
 
 // lookupKeys is what a pass knows about lookup keys that other prices have.
 type lookupKeys struct {
-	// transferable are the keys that may be taken, each with a description of its owner. left are the keys that stay with
-	// their owner.
+	// transferable are the keys that may be taken, each with a description of its owner. left are the keys that stay
+	// with their owner.
 	transferable map[string]string
 	foreign      map[string]bool
 }
@@ -86,7 +86,8 @@ func (k *lookupKeys) needsOwner(f *failedStep) bool {
 // resolveKeyOwner reads which price has the key that a call was refused for. It takes a key of another product in the
 // catalog, because the catalog decides there. Any other key stays, and the refusal is returned. It returns no refusal
 // if the key may be taken.
-func (p *pusher) resolveKeyOwner(ctx context.Context, req passRequest, f *failedStep) (refused *refusedError, err error) {
+func (p *pusher) resolveKeyOwner(ctx context.Context, req passRequest,
+	f *failedStep) (refused *refusedError, err error) {
 	key, _ := f.Step.Param(lookupKey)
 	holder, err := p.stripe.PriceWithLookupKey(ctx, key)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 // maxTraceLinks is the maximum number of superseded changes that a pass links to, the latest ones.
 const maxTraceLinks = 32
 
-// traceLinks connects the traces of coalesced changes: when one pass applies several edits, their traces and its own link to
-// each other. It works only for sampled traces, and a failure never fails the pass.
+// traceLinks connects the traces of coalesced changes: when one pass applies several edits, their traces and its own
+// link to each other. It works only for sampled traces, and a failure never fails the pass.
 type traceLinks struct {
 	mesh    *mesh.Mesh
 	account string
@@ -106,7 +106,7 @@ func startSpan(ctx context.Context, name string) (context.Context, trace.Span) {
 	return otel.Tracer(tracerName).Start(ctx, name) //nolint:spancheck // endSpan ends it
 }
 
-// endSpan ends a span with an error, or nil. A span with errScanBusy itself is discarded: the product was not touched.
+// endSpan ends a span with an error, or nil. A span with errBusy itself is discarded: the product was not touched.
 func endSpan(span trace.Span, err error) {
 	if err == errBusy { //nolint:errorlint // a wrapped one means that something was done
 		telemetry.Discard(span)

@@ -19,8 +19,8 @@ const (
 )
 
 const (
-	// unlistedInterval is how long a price of others that no list shows is not read again. Such prices come from states that
-	// older versions wrote.
+	// unlistedInterval is how long a price of others that no list shows is not read again. Such prices come from states
+	// that older versions wrote.
 	unlistedInterval = 30 * 24 * time.Hour
 	// maxConfirmers is how many objects are read at once.
 	maxConfirmers = 8
@@ -71,8 +71,8 @@ func (s *scan) compare(ctx context.Context) error {
 	return nil
 }
 
-// confirmMissing reads every observed object that was not listed. It may be gone, or it was created or moved between the lists
-// while they were read.
+// confirmMissing reads every observed object that was not listed. It may be gone, or it was created or moved between
+// the lists while they were read.
 func (s *scan) confirmMissing(ctx context.Context) error {
 	keys, share := s.listed.missing()
 	if share < 1 {

@@ -7,10 +7,10 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// sketch is a sketch of two large sets of ids from which the ids in only one of them can be decoded. Its size
-// depends on how much the sets differ, not on how large they are. It is an invertible Bloom lookup table (Eppstein et
-// al., "What's the Difference? Efficient Set Reconciliation without Prior Context", 2011). The ids that Stripe lists
-// are added, and the observed ids are removed. Ids in both sets cancel out.
+// sketch summarizes two large sets of ids so that the ids in only one of them can be decoded. Its size depends on how
+// much the sets differ, not on how large they are. It is an invertible Bloom lookup table (Eppstein et al., "What's the
+// Difference? Efficient Set Reconciliation without Prior Context", 2011). The ids that Stripe lists are added, and the
+// observed ids are removed. Ids in both sets cancel out.
 //
 // If the sets differ by too much, smaller and smaller samples still yield some of the ids. The seed decides which ids
 // are in a sample. It is not safe for concurrent use.
@@ -152,13 +152,13 @@ func decode(table []cell) (missing map[uint64]bool, whole bool) {
 	return missing, true
 }
 
-// cellBytes and sketchBytes are the encoded lengths of a cell and of a difference.
+// cellBytes and sketchBytes are the encoded lengths of a cell and of a sketch.
 const (
 	cellBytes   = 16
 	sketchBytes = 8 + cellBytes*(firstCells+(sampleCount-1)*sampleCells)
 )
 
-// marshal encodes the difference for unmarshalSketch.
+// marshal encodes the sketch for unmarshalSketch.
 func (d *sketch) marshal() []byte {
 	out := binary.BigEndian.AppendUint64(make([]byte, 0, sketchBytes), d.seed)
 	for _, table := range d.samples {

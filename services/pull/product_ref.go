@@ -65,8 +65,8 @@ func (k productRef) checked(change func(*catalogv1.Observed) error) func(*catalo
 	}
 }
 
-// forgetIfAdopted makes sure that no observed state is left under the id of a product that was adopted since its link was read.
-// Push deletes that state after it has stored the link, so a later write must delete it again.
+// forgetIfAdopted makes sure that no observed state is left under the id of a product that was adopted since its link
+// was read. Push deletes that state after it has stored the link, so a later write must delete it again.
 func (k productRef) forgetIfAdopted(ctx context.Context, o *catalogv1.Observed, err error) error {
 	if err != nil || k.product != k.stripeID || catalog.Managed(o) {
 		return err

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// productLocks lets one goroutine at a time work on a product: parallel reads of the same product would be wasted. The zero
-// value is ready. It is safe for concurrent use.
+// productLocks lets one goroutine at a time work on a product: parallel reads of the same product would be wasted. The
+// zero value is ready. It is safe for concurrent use.
 type productLocks struct {
 	mu        sync.Mutex
 	byProduct map[string]*productLock

@@ -40,8 +40,8 @@ func newBodies() *httpserver.Bodies {
 	})
 }
 
-// readSigned returns the body of a webhook if Stripe signed it. Otherwise it answers the request. It does not wait for the
-// body if the headers justify a refusal.
+// readSigned returns the body of a webhook if Stripe signed it. Otherwise it answers the request. It does not wait for
+// the body if the headers justify a refusal.
 func (p *puller) readSigned(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
 	header := r.Header.Get("Stripe-Signature")
 	if err := p.checkHeader(header, time.Now()); err != nil {
@@ -90,8 +90,8 @@ func (p *puller) refuseBusy(w http.ResponseWriter, r *http.Request) {
 	p.refuse(r.Context(), w, http.StatusServiceUnavailable, "busy", "too many webhooks at once; send it again")
 }
 
-// checkHeader returns what is wrong with a signature header, whatever the body. The header is missing, is not in Stripe's
-// form (t=<seconds>,v1=<hex>), or is older than Stripe's libraries accept.
+// checkHeader returns what is wrong with a signature header, whatever the body. The header is missing, is not in
+// Stripe's form (t=<seconds>,v1=<hex>), or is older than Stripe's libraries accept.
 func (p *puller) checkHeader(header string, now time.Time) error {
 	switch {
 	case len(p.secrets) == 0:

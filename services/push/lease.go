@@ -17,8 +17,8 @@ import (
 // push has died.
 const claimTimeout = 12 * time.Second
 
-// maxCallAge is how long after it was planned a call may still take effect in Stripe. Until then every process repeats it
-// only with its own key.
+// maxCallAge is how long after it was planned a call may still take effect in Stripe. Until then every process repeats
+// it only with its own key.
 const maxCallAge = stripeapi.RequestTimeout + 15*time.Second
 
 // lease is the time for which a claim is valid, by the NATS server's clock. It is safe for concurrent use.
@@ -90,8 +90,8 @@ func (p *pusher) keepClaim(ctx context.Context, pl *plan) (stop func()) {
 	}
 }
 
-// renewClaim renews the claim. It stamps the intents from a step on with the current time, because their calls are about to
-// be made.
+// renewClaim renews the claim. It stamps the intents from a step on with the current time, because their calls are
+// about to be made.
 func (p *pusher) renewClaim(ctx context.Context, pl *plan, step int) error {
 	now, err := p.mesh.Clock().Now(ctx)
 	if err != nil {
@@ -121,8 +121,8 @@ func (p *pusher) renewClaim(ctx context.Context, pl *plan, step int) error {
 	return err
 }
 
-// checkClaim makes sure, just before a step's call, that the claim is valid and that the step's intent is recent. It renews
-// the claim if needed.
+// checkClaim makes sure, just before a step's call, that the claim is valid and that the step's intent is recent. It
+// renews the claim if needed.
 func (p *pusher) checkClaim(ctx context.Context, pl *plan, step int) error {
 	now, err := p.mesh.Clock().Now(ctx)
 	switch {
@@ -130,7 +130,8 @@ func (p *pusher) checkClaim(ctx context.Context, pl *plan, step int) error {
 		return err
 	case pl.lease.isLost():
 		return errLostClaim
-	case pl.lease.expiry().Sub(now) > claimTimeout/2 && pl.lease.stampAge(now) < maxCallAge-stripeapi.RequestTimeout-claimTimeout/2:
+	case pl.lease.expiry().Sub(now) > claimTimeout/2 &&
+		pl.lease.stampAge(now) < maxCallAge-stripeapi.RequestTimeout-claimTimeout/2:
 		return nil
 	default:
 		return p.renewClaim(ctx, pl, step)

@@ -35,7 +35,8 @@ func TestNeedsReread_CountsAKeysAgeFromItsFirstUse(t *testing.T) {
 		require.Equal(t, hours > 23, needsReread(planned, observed, now),
 			"hour %d: Stripe may forget a key 24 hours after the first call", hours)
 		catalog.RecordIntents(observed, &catalogv1.Intent{
-			IdempotencyKey: key, At: timestamppb.New(now), FirstAt: firstUse(observed, key, now), Generation: generation,
+			IdempotencyKey: key, At: timestamppb.New(now), FirstAt: firstUse(observed, key, now),
+			Generation: generation,
 		})
 	}
 	observed.Intents[0].Settled = true

@@ -16,13 +16,15 @@ import (
 var errCreateOnHold = errors.New(
 	"not created because push_create is off: adopt the products that Stripe already holds, then switch it on")
 
-// createRetryDelay is how long a product that may not be created waits for its next retry, unless a command comes first.
+// createRetryDelay is how long a product that may not be created waits for its next retry, unless a command comes
+// first.
 const createRetryDelay = time.Hour
 
-// checkCreateAllowed refuses writes to a product that Driftless has not written yet, in two cases. Stripe's product with this
-// id is linked to another product of the catalog. Or a step creates something that may exist under another id, while
-// the account is being adopted.
-func (p *pusher) checkCreateAllowed(ctx context.Context, req passRequest, steps []plannedStep, observed *catalogv1.Observed) error {
+// checkCreateAllowed refuses writes to a product that Driftless has not written yet, in two cases. Stripe's product
+// with this id is linked to another product of the catalog. Or a step creates something that may exist under another
+// id, while the account is being adopted.
+func (p *pusher) checkCreateAllowed(ctx context.Context, req passRequest, steps []plannedStep,
+	observed *catalogv1.Observed) error {
 	if req.adopted || catalog.Managed(observed) || len(steps) == 0 {
 		return nil
 	}
