@@ -16,6 +16,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/pull/internal/idsketch"
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 
 // scan handles a command to read everything.
 func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-	s := &scan{puller: p, listed: newSketch(seed(msg.Body.GetId())), running: map[*timeRange]bool{}}
+	s := &scan{puller: p, listed: idsketch.New(seed(msg.Body.GetId())), running: map[*timeRange]bool{}}
 	s.free.L = &s.mu
 	switch err := s.begin(ctx, msg.Body); {
 	case errors.Is(err, errScanBusy):
@@ -89,7 +90,7 @@ type scan struct {
 	free sync.Cond
 	// report and the following fields are the recorded state of the scan.
 	report   *meshv1.ScanReport
-	listed   *sketch
+	listed   *idsketch.Sketch
 	waiting  []*timeRange
 	running  map[*timeRange]bool
 	idle     int
@@ -105,7 +106,7 @@ type scan struct {
 	bucketRevision uint64
 }
 
-func seed(id string) uint64 { return (&sketch{}).key("scan", id) }
+func seed(id string) uint64 { return (&idsketch.Sketch{}).Key("scan", id) }
 
 // begin starts the scan, or resumes an interrupted one.
 func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
@@ -176,7 +177,7 @@ func isSupersededBy(command *meshv1.Command, last *meshv1.ScanReport) bool {
 }
 
 func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) {
-	if s.listed, err = unmarshalSketch(state.GetListed()); err != nil {
+	if s.listed, err = idsketch.Unmarshal(state.GetListed()); err != nil {
 		return err
 	}
 	s.report = state.GetReport()
@@ -327,6 +328,6 @@ func (s *scan) state() *meshv1.ScanState {
 	for x := range s.running {
 		out.Ranges = append(out.Ranges, x.state())
 	}
-	out.Listed, out.Began, out.Tail, out.Revision, out.End = s.listed.marshal(), s.began, s.tail, s.revision, s.end
+	out.Listed, out.Began, out.Tail, out.Revision, out.End = s.listed.Marshal(), s.began, s.tail, s.revision, s.end
 	return out
 }

@@ -172,11 +172,11 @@ func (s *scan) advance(x *timeRange, i int, page stripeapi.Page, untracked map[s
 		}
 		if listings[i].Prices {
 			if !untracked[o.ID] {
-				s.listed.add(s.listed.key(priceKind, o.ID))
+				s.listed.Add(s.listed.Key(priceKind, o.ID))
 			}
 			s.report.Prices++
 		} else {
-			s.listed.add(s.listed.key(productKind, o.ID))
+			s.listed.Add(s.listed.Key(productKind, o.ID))
 			s.report.Products++
 		}
 	}

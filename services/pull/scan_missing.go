@@ -31,11 +31,11 @@ const (
 // eachKey yields the keys of the observed objects that Stripe's lists should show.
 func (s *scan) eachKey(o *catalogv1.Observed, yield func(key uint64, price *catalogv1.ObservedPrice)) {
 	if o.GetProduct() != nil {
-		yield(s.listed.key(productKind, catalog.StripeID(o)), nil)
+		yield(s.listed.Key(productKind, catalog.StripeID(o)), nil)
 	}
 	for _, price := range o.GetPrices() {
 		if !recentlyConfirmed(price) {
-			yield(s.listed.key(priceKind, price.GetStripeId()), price)
+			yield(s.listed.Key(priceKind, price.GetStripeId()), price)
 		}
 	}
 }
@@ -55,7 +55,7 @@ func (s *scan) compare(ctx context.Context) error {
 			return err
 		}
 		s.mu.Lock()
-		s.eachKey(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { s.listed.remove(key) })
+		s.eachKey(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { s.listed.Remove(key) })
 		s.revision = e.Revision + 1
 		s.report.Compared++
 		s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *scan) compare(ctx context.Context) error {
 // confirmMissing reads every observed object that was not listed. It may be gone, or it was created or moved between
 // the lists while they were read.
 func (s *scan) confirmMissing(ctx context.Context) error {
-	keys, share := s.listed.missing()
+	keys, share := s.listed.Missing()
 	if share < 1 {
 		more := uint64(float64(len(keys))/share) - uint64(len(keys))
 		s.count(func(r *meshv1.ScanReport) { r.Unconfirmed = more })
@@ -120,7 +120,7 @@ func (s *scan) confirmAll(ctx context.Context, keys map[uint64]bool, batch []*ca
 // confirmProduct reads the unlisted objects of one product.
 func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *catalogv1.Observed) error {
 	of := productRef{s.puller, catalog.StripeID(o), o.GetProductId()}
-	if o.GetProduct() != nil && keys[s.listed.key(productKind, catalog.StripeID(o))] {
+	if o.GetProduct() != nil && keys[s.listed.Key(productKind, catalog.StripeID(o))] {
 		gone, err := s.reread(ctx, of, of.stripeID, func(*catalogv1.Observed) {})
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 		}
 	}
 	for _, price := range o.GetPrices() {
-		if recentlyConfirmed(price) || !keys[s.listed.key(priceKind, price.GetStripeId())] {
+		if recentlyConfirmed(price) || !keys[s.listed.Key(priceKind, price.GetStripeId())] {
 			continue
 		}
 		gone, err := s.reread(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) {

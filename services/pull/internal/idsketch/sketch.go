@@ -1,4 +1,8 @@
-package pull
+// Package idsketch finds the ids that are in one of two large sets but not in the other, in memory that does not depend
+// on the size of the sets.
+//
+// The package does no input or output. It knows ids only as texts.
+package idsketch
 
 import (
 	"encoding/binary"
@@ -7,14 +11,14 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// sketch summarizes two large sets of ids so that the ids in only one of them can be decoded. Its size depends on how
+// Sketch summarizes two large sets of ids so that the ids in only one of them can be decoded. Its size depends on how
 // much the sets differ, not on how large they are. It is an invertible Bloom lookup table (Eppstein et al., "What's the
-// Difference? Efficient Set Reconciliation without Prior Context", 2011). The ids that Stripe lists are added, and the
-// observed ids are removed. Ids in both sets cancel out.
+// Difference? Efficient Set Reconciliation without Prior Context", 2011). The ids of one set are added, and those of
+// the other are removed. Ids in both sets cancel out.
 //
 // If the sets differ by too much, smaller and smaller samples still yield some of the ids. The seed decides which ids
 // are in a sample. It is not safe for concurrent use.
-type sketch struct {
+type Sketch struct {
 	seed    uint64
 	samples [sampleCount][]cell
 }
@@ -37,41 +41,44 @@ type cell struct {
 	key   uint64
 }
 
-func newSketch(seed uint64) *sketch {
-	d := &sketch{seed: seed}
-	for i := range d.samples {
-		d.samples[i] = make([]cell, cellCount(i))
+// New returns an empty sketch. The seed decides the keys of ids.
+func New(seed uint64) *Sketch {
+	s := &Sketch{seed: seed}
+	for i := range s.samples {
+		s.samples[i] = make([]cell, cellCount(i))
 	}
-	return d
+	return s
 }
 
-func cellCount(stratum int) int {
-	if stratum == 0 {
+func cellCount(sample int) int {
+	if sample == 0 {
 		return firstCells
 	}
 	return sampleCells
 }
 
-// key returns the key of an id. kind separates the ids of products and prices.
-func (d *sketch) key(kind, id string) uint64 {
-	h := xxhash.NewWithSeed(d.seed)
+// Key returns the key of an id. kind separates the ids of products and prices.
+func (s *Sketch) Key(kind, id string) uint64 {
+	h := xxhash.NewWithSeed(s.seed)
 	_, _ = h.WriteString(kind)
 	_, _ = h.WriteString("/")
 	_, _ = h.WriteString(id)
 	return h.Sum64()
 }
 
-// add counts an id of the first set, and remove one of the second.
-func (d *sketch) add(key uint64)    { d.count(key, 1) }
-func (d *sketch) remove(key uint64) { d.count(key, -1) }
+// Add counts an id of the first set.
+func (s *Sketch) Add(key uint64) { s.count(key, 1) }
 
-func (d *sketch) count(key uint64, n int32) {
-	for i := range d.samples {
+// Remove counts an id of the second set.
+func (s *Sketch) Remove(key uint64) { s.count(key, -1) }
+
+func (s *Sketch) count(key uint64, n int32) {
+	for i := range s.samples {
 		// The lowest bits choose the sample. Place and checksum are mixed from all bits.
 		if key&(1<<(sampleBits*i)-1) != 0 {
 			return
 		}
-		put(d.samples[i], key, n)
+		put(s.samples[i], key, n)
 	}
 }
 
@@ -97,13 +104,13 @@ func mix(x uint64) uint64 {
 
 func checkSum(key uint64) uint32 { return uint32(mix(key ^ 0x2545f4914f6cdd1d)) }
 
-// missing returns the keys that were removed and never added. share is the part of all ids in which they were sought.
+// Missing returns the keys that were removed and never added. share is the part of all ids in which they were sought.
 // It is 1 if these are all missing keys, and less if the sets differ by too much.
-func (d *sketch) missing() (keys map[uint64]bool, share float64) {
+func (s *Sketch) Missing() (keys map[uint64]bool, share float64) {
 	share = 1
-	for i := range d.samples {
-		keys, whole := decode(append([]cell(nil), d.samples[i]...))
-		if whole || i == sampleCount-1 {
+	for i := range s.samples {
+		keys, complete := decode(append([]cell(nil), s.samples[i]...))
+		if complete || i == sampleCount-1 {
 			return keys, share
 		}
 		share /= 1 << sampleBits
@@ -111,9 +118,9 @@ func (d *sketch) missing() (keys map[uint64]bool, share float64) {
 	return nil, 0
 }
 
-// decode removes ids that are alone in a cell from the table until none is left. whole reports whether the table is
+// decode removes ids that are alone in a cell from the table until none is left. complete reports whether the table is
 // then empty.
-func decode(table []cell) (missing map[uint64]bool, whole bool) {
+func decode(table []cell) (missing map[uint64]bool, complete bool) {
 	missing = map[uint64]bool{}
 	part := uint64(len(table) / hashCount)
 	alone := func(i uint64) bool {
@@ -158,10 +165,10 @@ const (
 	sketchBytes = 8 + cellBytes*(firstCells+(sampleCount-1)*sampleCells)
 )
 
-// marshal encodes the sketch for unmarshalSketch.
-func (d *sketch) marshal() []byte {
-	out := binary.BigEndian.AppendUint64(make([]byte, 0, sketchBytes), d.seed)
-	for _, table := range d.samples {
+// Marshal encodes the sketch for Unmarshal.
+func (s *Sketch) Marshal() []byte {
+	out := binary.BigEndian.AppendUint64(make([]byte, 0, sketchBytes), s.seed)
+	for _, table := range s.samples {
 		for _, c := range table {
 			out = binary.BigEndian.AppendUint32(out, uint32(c.count))
 			out = binary.BigEndian.AppendUint32(out, c.check)
@@ -171,20 +178,21 @@ func (d *sketch) marshal() []byte {
 	return out
 }
 
-func unmarshalSketch(data []byte) (*sketch, error) {
+// Unmarshal decodes a sketch of Marshal. It returns an error for data of another length.
+func Unmarshal(data []byte) (*Sketch, error) {
 	if len(data) != sketchBytes {
-		return nil, fmt.Errorf("the sketch of a scan has %d bytes, not %d", sketchBytes, len(data))
+		return nil, fmt.Errorf("a sketch has %d bytes, not %d", sketchBytes, len(data))
 	}
-	d := newSketch(binary.BigEndian.Uint64(data))
+	s := New(binary.BigEndian.Uint64(data))
 	data = data[8:]
-	for i := range d.samples {
-		for j := range d.samples[i] {
-			d.samples[i][j] = cell{
+	for i := range s.samples {
+		for j := range s.samples[i] {
+			s.samples[i][j] = cell{
 				count: int32(binary.BigEndian.Uint32(data)), check: binary.BigEndian.Uint32(data[4:]),
 				key: binary.BigEndian.Uint64(data[8:]),
 			}
 			data = data[cellBytes:]
 		}
 	}
-	return d, nil
+	return s, nil
 }
