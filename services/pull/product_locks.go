@@ -19,23 +19,23 @@ type productLock struct {
 }
 
 // lock waits for the product's lock, or for ctx to end.
-func (t *productLocks) lock(ctx context.Context, product string) (release func(), err error) {
-	t.mu.Lock()
-	if t.byProduct == nil {
-		t.byProduct = map[string]*productLock{}
+func (l *productLocks) lock(ctx context.Context, product string) (release func(), err error) {
+	l.mu.Lock()
+	if l.byProduct == nil {
+		l.byProduct = map[string]*productLock{}
 	}
-	x := t.byProduct[product]
+	x := l.byProduct[product]
 	if x == nil {
 		x = &productLock{token: make(chan struct{}, 1)}
-		t.byProduct[product] = x
+		l.byProduct[product] = x
 	}
 	x.users++
-	t.mu.Unlock()
+	l.mu.Unlock()
 	leave := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		if x.users--; x.users == 0 {
-			delete(t.byProduct, product)
+			delete(l.byProduct, product)
 		}
 	}
 	select {

@@ -28,37 +28,37 @@ func (p *puller) ref(stripeID string) productRef {
 }
 
 // verify returns nil if the observed state is of this Stripe product, else the reason why not.
-func (k productRef) verify(o *catalogv1.Observed) error {
+func (r productRef) verify(o *catalogv1.Observed) error {
 	switch {
-	case catalog.StripeID(o) == k.stripeID:
+	case catalog.StripeID(o) == r.stripeID:
 		return nil
-	case k.product == k.stripeID:
-		return fmt.Errorf("product %s: %w: %s", k.stripeID, errShadowed, o.GetStripeId())
+	case r.product == r.stripeID:
+		return fmt.Errorf("product %s: %w: %s", r.stripeID, errShadowed, o.GetStripeId())
 	default:
-		return fmt.Errorf("product %s of the catalog, %s: %w", k.product, k.stripeID, errLinking)
+		return fmt.Errorf("product %s of the catalog, %s: %w", r.product, r.stripeID, errLinking)
 	}
 }
 
-func (k productRef) get(ctx context.Context) (*catalogv1.Observed, uint64, error) {
-	return k.mesh.Observed().Get(ctx, k.account, k.product)
+func (r productRef) get(ctx context.Context) (*catalogv1.Observed, uint64, error) {
+	return r.mesh.Observed().Get(ctx, r.account, r.product)
 }
 
 // update is ObservedStore.Update for the product. It returns errLinking for a product that is being adopted, and
 // errShadowed if the observed state is of another Stripe product.
-func (k productRef) update(ctx context.Context, change func(*catalogv1.Observed) error) error {
-	o, err := k.mesh.Observed().Update(ctx, k.account, k.product, k.checked(change))
-	return k.forgetIfAdopted(ctx, o, err)
+func (r productRef) update(ctx context.Context, change func(*catalogv1.Observed) error) error {
+	o, err := r.mesh.Observed().Update(ctx, r.account, r.product, r.checked(change))
+	return r.forgetIfAdopted(ctx, o, err)
 }
 
 // updateAt is ObservedStore.UpdateAt for the product, with the errors of update.
-func (k productRef) updateAt(ctx context.Context, revision uint64, change func(*catalogv1.Observed) error) error {
-	o, err := k.mesh.Observed().UpdateAt(ctx, k.account, k.product, revision, k.checked(change))
-	return k.forgetIfAdopted(ctx, o, err)
+func (r productRef) updateAt(ctx context.Context, revision uint64, change func(*catalogv1.Observed) error) error {
+	o, err := r.mesh.Observed().UpdateAt(ctx, r.account, r.product, revision, r.checked(change))
+	return r.forgetIfAdopted(ctx, o, err)
 }
 
-func (k productRef) checked(change func(*catalogv1.Observed) error) func(*catalogv1.Observed) error {
+func (r productRef) checked(change func(*catalogv1.Observed) error) func(*catalogv1.Observed) error {
 	return func(o *catalogv1.Observed) error {
-		if err := k.verify(o); err != nil {
+		if err := r.verify(o); err != nil {
 			return err
 		}
 		return change(o)
@@ -67,16 +67,16 @@ func (k productRef) checked(change func(*catalogv1.Observed) error) func(*catalo
 
 // forgetIfAdopted makes sure that no observed state is left under the id of a product that was adopted since its link
 // was read. Push deletes that state after it has stored the link, so a later write must delete it again.
-func (k productRef) forgetIfAdopted(ctx context.Context, o *catalogv1.Observed, err error) error {
-	if err != nil || k.product != k.stripeID || catalog.Managed(o) {
+func (r productRef) forgetIfAdopted(ctx context.Context, o *catalogv1.Observed, err error) error {
+	if err != nil || r.product != r.stripeID || catalog.Managed(o) {
 		return err
 	}
-	linked, err := k.mesh.Links().Product(ctx, k.account, k.stripeID)
-	if err != nil || linked == "" || linked == k.product {
+	linked, err := r.mesh.Links().Product(ctx, r.account, r.stripeID)
+	if err != nil || linked == "" || linked == r.product {
 		return err
 	}
-	if err := k.mesh.Observed().Forget(ctx, k.account, k.stripeID); err != nil {
+	if err := r.mesh.Observed().Forget(ctx, r.account, r.stripeID); err != nil {
 		return err
 	}
-	return fmt.Errorf("product %s of the catalog, %s: %w", linked, k.stripeID, errLinking)
+	return fmt.Errorf("product %s of the catalog, %s: %w", linked, r.stripeID, errLinking)
 }

@@ -38,12 +38,12 @@ type entry struct {
 
 func newObservedCache() *observedCache { return &observedCache{entries: map[string]*entry{}} }
 
-func (r *observedCache) put(product string, e *entry) {
-	r.entries[product] = e
-	r.queue = append(r.queue, product)
-	for len(r.queue) > maxCachedProducts {
-		delete(r.entries, r.queue[0])
-		r.queue = r.queue[1:]
+func (c *observedCache) put(product string, e *entry) {
+	c.entries[product] = e
+	c.queue = append(c.queue, product)
+	for len(c.queue) > maxCachedProducts {
+		delete(c.entries, c.queue[0])
+		c.queue = c.queue[1:]
 	}
 }
 

@@ -34,9 +34,9 @@ type listPosition struct {
 
 // next returns the list to continue with, or -1 if all are done. It is the one that is farthest behind, so prices are
 // listed at about the same time as their products.
-func (s *timeRange) next() int {
+func (r *timeRange) next() int {
 	next, at := -1, int64(-1)
-	for i, l := range s.positions {
+	for i, l := range r.positions {
 		reached := l.reached
 		if l.after == "" {
 			reached = math.MaxInt64
@@ -49,18 +49,18 @@ func (s *timeRange) next() int {
 }
 
 // listing returns the request for the next page of a list.
-func (s *timeRange) listing(i int) stripeapi.Listing {
+func (r *timeRange) listing(i int) stripeapi.Listing {
 	l := listings[i]
-	l.From, l.Before, l.After = s.from, s.before, s.positions[i].after
+	l.From, l.Before, l.After = r.from, r.before, r.positions[i].after
 	return l
 }
 
 // listed records a page.
-func (s *timeRange) listed(i int, page stripeapi.Page) {
-	s.pages++
-	l := &s.positions[i]
+func (r *timeRange) listed(i int, page stripeapi.Page) {
+	r.pages++
+	l := &r.positions[i]
 	if n := len(page.Objects); n > 0 {
-		s.latest = max(s.latest, page.Objects[0].Created)
+		r.latest = max(r.latest, page.Objects[0].Created)
 		l.after, l.reached = page.Objects[n-1].ID, page.Objects[n-1].Created
 	}
 	l.done = !page.More
@@ -78,12 +78,12 @@ const (
 
 // split splits off the older part of the range, if that is worthwhile. The caller must not be reading a page of the
 // range.
-func (s *timeRange) split() (older *timeRange, ok bool) {
-	if s.pages < pagesBeforeSplit {
+func (r *timeRange) split() (older *timeRange, ok bool) {
+	if r.pages < pagesBeforeSplit {
 		return nil, false
 	}
 	reached := int64(-1)
-	for _, l := range s.positions {
+	for _, l := range r.positions {
 		switch {
 		case l.done:
 		case l.after == "":
@@ -92,40 +92,40 @@ func (s *timeRange) split() (older *timeRange, ok bool) {
 			reached = max(reached, l.reached)
 		}
 	}
-	from := max(s.from, firstCreation)
+	from := max(r.from, firstCreation)
 	if reached-from < 2 {
 		return nil, false
 	}
 	// The older range gets the time before this second.
-	at := max(from+(reached-from)/2, reached-maxSpanFactor*max(s.latest-reached, 1))
-	older = &timeRange{from: s.from, before: at}
-	for i, l := range s.positions {
+	at := max(from+(reached-from)/2, reached-maxSpanFactor*max(r.latest-reached, 1))
+	older = &timeRange{from: r.from, before: at}
+	for i, l := range r.positions {
 		switch {
 		case l.done:
 			older.positions[i].done = true
 		case l.reached < at:
 			// A page of few objects spans much time. The older range continues after it.
-			older.positions[i], s.positions[i].done = l, true
+			older.positions[i], r.positions[i].done = l, true
 		}
 	}
-	s.from, s.pages, s.latest = at, 0, 0
+	r.from, r.pages, r.latest = at, 0, 0
 	return older, true
 }
 
 // restAfterLostCursor returns a range for the rest of a list whose cursor Stripe no longer knows. Objects of the lost
 // one's second are listed again.
-func (s *timeRange) restAfterLostCursor(i int) (older *timeRange) {
-	rest := &timeRange{from: s.from, before: s.positions[i].reached + 1}
+func (r *timeRange) restAfterLostCursor(i int) (older *timeRange) {
+	rest := &timeRange{from: r.from, before: r.positions[i].reached + 1}
 	for j := range rest.positions {
 		rest.positions[j].done = j != i
 	}
-	s.positions[i].done = true
+	r.positions[i].done = true
 	return rest
 }
 
-func (s *timeRange) state() *meshv1.ScanRange {
-	out := &meshv1.ScanRange{From: s.from, Before: s.before}
-	for _, l := range s.positions {
+func (r *timeRange) state() *meshv1.ScanRange {
+	out := &meshv1.ScanRange{From: r.from, Before: r.before}
+	for _, l := range r.positions {
 		out.Lists = append(out.Lists, &meshv1.ScanList{After: l.after, Reached: l.reached, Done: l.done})
 	}
 	return out

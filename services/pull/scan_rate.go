@@ -23,18 +23,18 @@ type rateSample struct {
 }
 
 // report sets the rate and the remaining time of a report.
-func (p *scanRate) report(r *meshv1.ScanReport) {
+func (s *scanRate) report(r *meshv1.ScanReport) {
 	done, all := r.GetProducts()+r.GetPrices(), r.GetExpected()
 	if r.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_LISTING {
 		done, all = r.GetCompared(), r.GetEntries()
 	}
 	now := r.GetAt().AsTime()
-	if p.phase != r.GetPhase() {
-		p.phase, p.samples = r.GetPhase(), nil
+	if s.phase != r.GetPhase() {
+		s.phase, s.samples = r.GetPhase(), nil
 	}
-	p.samples = append(p.samples, rateSample{now, done})
-	p.samples = p.samples[max(0, len(p.samples)-maxRateSamples):]
-	first := p.samples[0]
+	s.samples = append(s.samples, rateSample{now, done})
+	s.samples = s.samples[max(0, len(s.samples)-maxRateSamples):]
+	first := s.samples[0]
 	r.PerSecond, r.Remaining = 0, nil
 	if took := now.Sub(first.at).Seconds(); took > 0 && done > first.done {
 		r.PerSecond = float64(done-first.done) / took

@@ -30,40 +30,40 @@ type lease struct {
 	lost      bool
 }
 
-func (h *lease) renewed(at time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.renewedAt = at
+func (l *lease) renewed(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.renewedAt = at
 }
 
-func (h *lease) stamped(at time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.stampedAt = at
+func (l *lease) stamped(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stampedAt = at
 }
 
-func (h *lease) stampAge(now time.Time) time.Duration {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return now.Sub(h.stampedAt)
+func (l *lease) stampAge(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return now.Sub(l.stampedAt)
 }
 
-func (h *lease) expiry() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.renewedAt.Add(claimTimeout)
+func (l *lease) expiry() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.renewedAt.Add(claimTimeout)
 }
 
-func (h *lease) markLost() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.lost = true
+func (l *lease) markLost() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = true
 }
 
-func (h *lease) isLost() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.lost
+func (l *lease) isLost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost
 }
 
 // keepClaim renews the claim of a plan every claimTimeout/3 until stop is called.

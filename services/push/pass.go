@@ -104,8 +104,8 @@ func (p *pusher) runRounds(ctx context.Context, req passRequest) (err error) {
 		}
 		req.reread, req.laterRound = true, true
 	}
-	if kept := new(reservedIDError); errors.As(err, &kept) {
-		return kept.refusedError
+	if reserved := new(reservedIDError); errors.As(err, &reserved) {
+		return reserved.refusedError
 	}
 	return fmt.Errorf("product %s: still different after three rounds: %w", req.change.GetProductId(), err)
 }
@@ -132,10 +132,10 @@ func (p *pusher) runRound(ctx context.Context, req passRequest) (again bool, err
 	if failure != nil {
 		countFailure(ctx, failure)
 		// The call may rest on an outdated observed state, so a refusal counts only after a reread.
-		unlooked := failure.Action == stripeapi.Refuse && !plan.reread && !req.keys.needsOwner(failure)
-		again := failure.Action == stripeapi.RereadFirst && failure.Status < 500 || unlooked
-		if kept := p.checkReservedID(plan, failure); kept != nil {
-			return true, kept
+		withoutReread := failure.Action == stripeapi.Refuse && !plan.reread && !req.keys.needsOwner(failure)
+		again := failure.Action == stripeapi.RereadFirst && failure.Status < 500 || withoutReread
+		if reserved := p.checkReservedID(plan, failure); reserved != nil {
+			return true, reserved
 		}
 		return again, p.stepError(plan, applied, failure)
 	}

@@ -17,22 +17,22 @@ type memoryStore struct {
 	revision uint64
 }
 
-func (a *memoryStore) GetAt(_ context.Context, into proto.Message) (uint64, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.record != nil {
-		proto.Merge(into, a.record)
+func (s *memoryStore) GetAt(_ context.Context, into proto.Message) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.record != nil {
+		proto.Merge(into, s.record)
 	}
-	return a.revision, nil
+	return s.revision, nil
 }
 
-func (a *memoryStore) CompareAndPut(_ context.Context, record proto.Message, revision uint64) (uint64, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if revision != a.revision {
+func (s *memoryStore) CompareAndPut(_ context.Context, record proto.Message, revision uint64) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if revision != s.revision {
 		return 0, mesh.ErrMoved
 	}
-	a.record = proto.CloneOf(record.(*meshv1.Budget)) //nolint:forcetypeassert // the only record there is
-	a.revision++
-	return a.revision, nil
+	s.record = proto.CloneOf(record.(*meshv1.Budget)) //nolint:forcetypeassert // the only record there is
+	s.revision++
+	return s.revision, nil
 }
