@@ -113,18 +113,18 @@ func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Comma
 			"product", stripeID)
 		return mesh.Ack()
 	}
-	of := p.ref(stripeID)
-	release, err := p.locks.lock(ctx, of.product)
+	ref := p.ref(stripeID)
+	release, err := p.locks.lock(ctx, ref.product)
 	if err != nil {
 		return mesh.RetryIn(busyDelay, nil)
 	}
 	defer release()
-	err = p.refreshWithPrices(budget.For(ctx, budget.Imports), of, nil, nil, func(*catalogv1.Observed) {})
+	err = p.refreshWithPrices(budget.For(ctx, budget.Imports), ref, nil, nil, func(*catalogv1.Observed) {})
 	switch {
 	case err == nil, errors.Is(err, errShadowed), errors.Is(err, errLinking):
 		return mesh.Ack()
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
-		return mesh.Dead(p.deadLetter(of.product, topology.ReasonRefused, err))
+		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonRefused, err))
 	default:
 		return mesh.RetryIn(min(mesh.RetryDelay(msg.Attempt), maxRetryDelay), err)
 	}

@@ -27,13 +27,13 @@ type eventUpdate struct {
 
 // applyEvents applies events to the observed state of one product, in one write. Events that cannot be ordered, or are
 // incomplete, are resolved by reading the product.
-func (p *puller) applyEvents(ctx context.Context, of productRef, all []eventUpdate) error {
+func (p *puller) applyEvents(ctx context.Context, ref productRef, all []eventUpdate) error {
 	// Apply in order: a later event may make the read for an earlier one unnecessary.
 	slices.SortStableFunc(all, func(a, b eventUpdate) int { return cmp.Compare(a.Created, b.Created) })
-	var unsettled []eventUpdate
+	var unordered []eventUpdate
 	var results []string
-	err := of.update(ctx, func(o *catalogv1.Observed) error {
-		unsettled, results = nil, nil
+	err := ref.update(ctx, func(o *catalogv1.Observed) error {
+		unordered, results = nil, nil
 		touched := false
 		for _, n := range all {
 			if catalog.SeenEvent(o, n.ID) {
@@ -41,12 +41,12 @@ func (p *puller) applyEvents(ctx context.Context, of productRef, all []eventUpda
 			}
 			effect := n.apply(o)
 			if effect == catalog.Unordered {
-				unsettled = append(unsettled, n)
+				unordered = append(unordered, n)
 				continue
 			}
 			result := map[catalog.Result]string{catalog.Applied: "applied", catalog.Unchanged: "unchanged"}[effect]
 			results = append(results, result)
-			if effect == catalog.Unchanged && n.ObjectID != of.stripeID && catalog.FindPrice(o, n.ObjectID) == nil {
+			if effect == catalog.Unchanged && n.ObjectID != ref.stripeID && catalog.FindPrice(o, n.ObjectID) == nil {
 				// Nothing is kept of this price. Its events cost no write either, however often they come.
 				continue
 			}
@@ -61,13 +61,13 @@ func (p *puller) applyEvents(ctx context.Context, of productRef, all []eventUpda
 	for _, result := range results {
 		countObserved(ctx, result)
 	}
-	if err != nil || len(unsettled) == 0 {
+	if err != nil || len(unordered) == 0 {
 		return err
 	}
-	for range unsettled {
+	for range unordered {
 		countObserved(ctx, "fetched")
 	}
-	return p.rereadForEvents(budget.For(ctx, budget.Events), of, unsettled)
+	return p.rereadForEvents(budget.For(ctx, budget.Events), ref, unordered)
 }
 
 // completeAttributes are the price attributes whose new values an event's payload has in full.
@@ -129,10 +129,10 @@ const (
 
 // rereadForEvents reads the objects of events and stores them by compare-and-set, so that no concurrent change is
 // overwritten. Many events of one product cost at most one read of the product and its prices.
-func (p *puller) rereadForEvents(ctx context.Context, of productRef, unsettled []eventUpdate) error {
+func (p *puller) rereadForEvents(ctx context.Context, ref productRef, unordered []eventUpdate) error {
 	copied := map[string]bool{}
 	var objects, marked []string
-	for _, n := range unsettled {
+	for _, n := range unordered {
 		objects = append(objects, n.ObjectID)
 		copied[n.ObjectID] = copied[n.ObjectID] || n.copied
 		if n.marked || n.Thin {
@@ -141,26 +141,26 @@ func (p *puller) rereadForEvents(ctx context.Context, of productRef, unsettled [
 	}
 	slices.Sort(objects)
 	objects = slices.Compact(objects)
-	spared, err := p.skipsRead(ctx, of)
+	skipped, err := p.skipsRead(ctx, ref)
 	if err != nil {
 		return err
 	}
-	if spared {
-		return of.update(ctx, func(o *catalogv1.Observed) error {
+	if skipped {
+		return ref.update(ctx, func(o *catalogv1.Observed) error {
 			o.Whole = false
-			remember(o, unsettled)
+			remember(o, unordered)
 			return nil
 		})
 	}
 	if len(objects) > maxSingleReads {
-		return p.refreshWithPrices(ctx, of, marked, copied, func(o *catalogv1.Observed) { remember(o, unsettled) })
+		return p.refreshWithPrices(ctx, ref, marked, copied, func(o *catalogv1.Observed) { remember(o, unordered) })
 	}
 	for i, object := range objects {
 		also := func(*catalogv1.Observed) {}
 		if i == len(objects)-1 {
-			also = func(o *catalogv1.Observed) { remember(o, unsettled) }
+			also = func(o *catalogv1.Observed) { remember(o, unordered) }
 		}
-		if _, err := p.refresh(ctx, of, object, copied[object], also); err != nil {
+		if _, err := p.refresh(ctx, ref, object, copied[object], also); err != nil {
 			return err
 		}
 	}
@@ -175,18 +175,18 @@ func remember(o *catalogv1.Observed, all []eventUpdate) {
 
 // skipsRead reports whether the read of a product is skipped. That is so if the read allowance is nearly used up and
 // the product is not in the catalog. The next scan updates such a product, and an import waits for it.
-func (p *puller) skipsRead(ctx context.Context, of productRef) (bool, error) {
+func (p *puller) skipsRead(ctx context.Context, ref productRef) (bool, error) {
 	low, err := p.lowOnReads(ctx)
 	if err != nil || !low {
 		return false, err
 	}
-	o, _, err := of.get(ctx)
+	o, _, err := ref.get(ctx)
 	if err != nil || catalog.Managed(o) || o.GetClaim() != nil || len(o.GetIntents()) > 0 {
 		return false, err
 	}
 	p.logger.WarnContext(
 		ctx, "Stripe's read allowance is nearly used up; skipped the read of a product that is not in the catalog",
-		"product", of.stripeID)
+		"product", ref.stripeID)
 	return true, nil
 }
 
@@ -199,16 +199,16 @@ func (p *puller) lowOnReads(ctx context.Context) (bool, error) {
 // refresh reads a product, or one of its prices, into the observed state. object is Stripe's id. It reports whether
 // Stripe holds the object.
 func (p *puller) refresh(
-	ctx context.Context, of productRef, object string, copied bool, also func(*catalogv1.Observed),
+	ctx context.Context, ref productRef, object string, copied bool, also func(*catalogv1.Observed),
 ) (holds bool, err error) {
 	for range maxReadAttempts {
-		_, revision, getErr := of.get(ctx)
+		_, revision, getErr := ref.get(ctx)
 		if getErr != nil {
 			return false, getErr
 		}
 		var apply func(*catalogv1.Observed)
-		if object == of.stripeID {
-			s, err := p.stripe.GetProduct(ctx, of.stripeID)
+		if object == ref.stripeID {
+			s, err := p.stripe.GetProduct(ctx, ref.stripeID)
 			if err != nil {
 				return false, stripeapi.Classify(err)
 			}
@@ -223,7 +223,7 @@ func (p *puller) refresh(
 			s.Copied = copied && holds
 			apply = func(o *catalogv1.Observed) { catalog.ObservePrice(o, s) }
 		}
-		err = of.updateAt(ctx, revision, func(o *catalogv1.Observed) error {
+		err = ref.updateAt(ctx, revision, func(o *catalogv1.Observed) error {
 			apply(o)
 			also(o)
 			return nil
@@ -238,22 +238,22 @@ func (p *puller) refresh(
 // refreshWithPrices reads a product and its active prices into the observed state. It also reads the marked prices that
 // Stripe does not list as active.
 func (p *puller) refreshWithPrices(
-	ctx context.Context, of productRef, marked []string, copied map[string]bool, also func(*catalogv1.Observed),
+	ctx context.Context, ref productRef, marked []string, copied map[string]bool, also func(*catalogv1.Observed),
 ) error {
 	var err error
 	for range maxReadAttempts {
-		before, revision, getErr := of.get(ctx)
+		before, revision, getErr := ref.get(ctx)
 		if getErr != nil {
 			return getErr
 		}
-		product, prices, archived, readErr := p.readWithPrices(ctx, of, before, marked)
+		product, prices, archived, readErr := p.readWithPrices(ctx, ref, before, marked)
 		if readErr != nil {
 			return stripeapi.Classify(readErr)
 		}
 		for i := range prices {
 			prices[i].Copied = copied[prices[i].StripeID] && prices[i].Price != nil
 		}
-		err = of.updateAt(ctx, revision, func(o *catalogv1.Observed) error {
+		err = ref.updateAt(ctx, revision, func(o *catalogv1.Observed) error {
 			if archived {
 				catalog.ObserveAll(o, product, prices)
 			} else {
@@ -271,22 +271,22 @@ func (p *puller) refreshWithPrices(
 
 // readWithPrices reads a product, its active prices, and the other prices that matter. archived reports whether it read
 // all archived prices.
-func (p *puller) readWithPrices(ctx context.Context, of productRef, before *catalogv1.Observed, marked []string) (
+func (p *puller) readWithPrices(ctx context.Context, ref productRef, before *catalogv1.Observed, marked []string) (
 	product catalog.ProductSighting, prices []catalog.PriceSighting, archived bool, err error,
 ) {
-	if product, prices, err = p.stripe.GetProductWithActivePrices(ctx, of.stripeID); err != nil ||
+	if product, prices, err = p.stripe.GetProductWithActivePrices(ctx, ref.stripeID); err != nil ||
 		product.Product == nil {
 		return product, nil, false, err
 	}
 	unlisted := catalog.Unlisted(before, prices)
 	for _, id := range marked {
 		listed := slices.ContainsFunc(prices, func(s catalog.PriceSighting) bool { return s.StripeID == id })
-		if id != of.stripeID && !listed && !slices.Contains(unlisted, id) {
+		if id != ref.stripeID && !listed && !slices.Contains(unlisted, id) {
 			unlisted = append(unlisted, id)
 		}
 	}
 	if len(unlisted) > maxSinglePrices {
-		return p.stripe.GetProductWithSomePrices(ctx, of.stripeID, unlisted)
+		return p.stripe.GetProductWithSomePrices(ctx, ref.stripeID, unlisted)
 	}
 	for _, id := range unlisted {
 		s, err := p.stripe.GetPrice(ctx, id)

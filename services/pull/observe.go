@@ -61,14 +61,14 @@ func (p *puller) handleEvents(_ context.Context, batch []mesh.Delivery[*meshv1.S
 			continue
 		}
 		// The message's own product id may be older than the link.
-		of := p.ref(event.ProductID)
-		groups[of] = append(groups[of], arrival{&batch[i], event, &verdicts[i]})
+		ref := p.ref(event.ProductID)
+		groups[ref] = append(groups[ref], arrival{&batch[i], event, &verdicts[i]})
 	}
 	var g errgroup.Group
 	g.SetLimit(maxProductsAtOnce)
-	for of, arrivals := range groups {
+	for ref, arrivals := range groups {
 		g.Go(func() error {
-			p.handleProductEvents(of, arrivals)
+			p.handleProductEvents(ref, arrivals)
 			return nil
 		})
 	}
@@ -77,7 +77,7 @@ func (p *puller) handleEvents(_ context.Context, batch []mesh.Delivery[*meshv1.S
 }
 
 // handleProductEvents handles the events of one product.
-func (p *puller) handleProductEvents(of productRef, arrivals []arrival) {
+func (p *puller) handleProductEvents(ref productRef, arrivals []arrival) {
 	// Their common work belongs to the trace of the first event.
 	ctx := arrivals[0].Context
 	all := func(v mesh.Verdict) {
@@ -85,13 +85,13 @@ func (p *puller) handleProductEvents(of productRef, arrivals []arrival) {
 			*a.verdict = v
 		}
 	}
-	release, err := p.locks.lock(ctx, of.product)
+	release, err := p.locks.lock(ctx, ref.product)
 	if err != nil {
 		all(mesh.RetryIn(busyDelay, nil))
 		return
 	}
 	defer release()
-	observed, _, err := of.get(ctx)
+	observed, _, err := ref.get(ctx)
 	if err != nil {
 		all(mesh.Retry(err))
 		return
@@ -102,7 +102,7 @@ func (p *puller) handleProductEvents(of productRef, arrivals []arrival) {
 		return
 	}
 	var others []arrival
-	var learnt []eventUpdate
+	var updates []eventUpdate
 	for _, a := range arrivals {
 		span := trace.SpanFromContext(a.Context)
 		intent := catalog.FindIntent(observed, a.Body.GetIdempotencyKey())
@@ -113,29 +113,29 @@ func (p *puller) handleProductEvents(of productRef, arrivals []arrival) {
 		case intent == nil:
 			n, err := decodeUpdate(a.event)
 			if err != nil {
-				*a.verdict = mesh.Dead(p.deadLetter(of.product, topology.ReasonUndecodable, err))
+				*a.verdict = mesh.Dead(p.deadLetter(ref.product, topology.ReasonUndecodable, err))
 				continue
 			}
 			span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeObserved))
-			others, learnt = append(others, a), append(learnt, n)
+			others, updates = append(others, a), append(updates, n)
 		case !intent.GetAnswered() && claim != nil && now.Before(claim.GetUntil().AsTime()):
 			// The call's answer is about to be recorded.
 			*a.verdict = echoDelay(a.Attempt)
 		default:
-			*a.verdict = p.verdict(a, of, p.confirmCall(a.Context, of, a.event, intent))
+			*a.verdict = p.verdict(a, ref, p.confirmCall(a.Context, ref, a.event, intent))
 		}
 	}
 	if len(others) == 0 {
 		return
 	}
-	err = p.applyEvents(others[0].Context, of, learnt)
+	err = p.applyEvents(others[0].Context, ref, updates)
 	for _, a := range others {
-		*a.verdict = p.verdict(a, of, err)
+		*a.verdict = p.verdict(a, ref, err)
 	}
 }
 
 // verdict returns the verdict on an event after it was handled.
-func (p *puller) verdict(a arrival, of productRef, err error) mesh.Verdict {
+func (p *puller) verdict(a arrival, ref productRef, err error) mesh.Verdict {
 	switch {
 	case err == nil:
 		return mesh.Ack()
@@ -147,9 +147,9 @@ func (p *puller) verdict(a arrival, of productRef, err error) mesh.Verdict {
 	case errors.Is(err, errLinking):
 		return mesh.Busy(min(mesh.RetryDelay(a.Attempt), maxRetryDelay))
 	case errors.Is(err, mesh.ErrTooLarge):
-		return mesh.Dead(p.deadLetter(of.product, topology.ReasonExhausted, err))
+		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonExhausted, err))
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
-		return mesh.Dead(p.deadLetter(of.product, topology.ReasonRefused, err))
+		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonRefused, err))
 	default:
 		// It keeps its place in the consumer, so that later events that need no read can pass.
 		return mesh.RetryIn(min(mesh.RetryDelay(a.Attempt), maxRetryDelay), err)
@@ -162,12 +162,12 @@ func (p *puller) deadLetter(product, reason string, err error) *meshv1.DeadLette
 
 // confirmCall publishes that Stripe confirmed a call. The call's effect is in its recorded answer. If the answer was
 // never recorded, the object is read.
-func (p *puller) confirmCall(ctx context.Context, of productRef, event stripeapi.Event,
+func (p *puller) confirmCall(ctx context.Context, ref productRef, event stripeapi.Event,
 	intent *catalogv1.Intent) error {
 	trace.SpanFromContext(ctx).SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeConfirmed),
 		telemetry.StepKey.String(intent.GetStep()))
 	outcome := &meshv1.Outcome{
-		Id: "confirmed:" + p.account + ":" + event.ID, Account: p.account, ProductId: of.product,
+		Id: "confirmed:" + p.account + ":" + event.ID, Account: p.account, ProductId: ref.product,
 		Kind: meshv1.OutcomeKind_OUTCOME_KIND_CONFIRMED, Version: intent.GetVersion(), EventId: event.ID,
 		IdempotencyKey: intent.GetIdempotencyKey(), Detail: event.Type + " confirms: " + intent.GetStep(),
 		At:          timestamppb.Now(),
@@ -189,10 +189,10 @@ func (p *puller) confirmCall(ctx context.Context, of productRef, event stripeapi
 		catalog.RememberEvent(o, event.ID)
 	}
 	if !intent.GetAnswered() {
-		_, err := p.refresh(budget.For(ctx, budget.Events), of, event.ObjectID, false, confirmed)
+		_, err := p.refresh(budget.For(ctx, budget.Events), ref, event.ObjectID, false, confirmed)
 		return err
 	}
-	return of.update(ctx, func(o *catalogv1.Observed) error {
+	return ref.update(ctx, func(o *catalogv1.Observed) error {
 		confirmed(o)
 		return nil
 	})

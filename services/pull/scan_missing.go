@@ -119,9 +119,9 @@ func (s *scan) confirmAll(ctx context.Context, keys map[uint64]bool, batch []*ca
 
 // confirmProduct reads the unlisted objects of one product.
 func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *catalogv1.Observed) error {
-	of := productRef{s.puller, catalog.StripeID(o), o.GetProductId()}
+	ref := productRef{s.puller, catalog.StripeID(o), o.GetProductId()}
 	if o.GetProduct() != nil && keys[s.listed.Key(productKind, catalog.StripeID(o))] {
-		gone, err := s.reread(ctx, of, of.stripeID, func(*catalogv1.Observed) {})
+		gone, err := s.reread(ctx, ref, ref.stripeID, func(*catalogv1.Observed) {})
 		if err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (s *scan) confirmProduct(ctx context.Context, keys map[uint64]bool, o *cata
 		if recentlyConfirmed(price) || !keys[s.listed.Key(priceKind, price.GetStripeId())] {
 			continue
 		}
-		gone, err := s.reread(ctx, of, price.GetStripeId(), func(after *catalogv1.Observed) {
+		gone, err := s.reread(ctx, ref, price.GetStripeId(), func(after *catalogv1.Observed) {
 			s.dropInline(after, price.GetStripeId())
 		})
 		if err != nil {

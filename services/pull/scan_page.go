@@ -220,7 +220,7 @@ func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uin
 
 // reread reads one object into the observed state of its product, and reports whether Stripe no longer holds it. An
 // object that cannot be read is counted and skipped.
-func (s *scan) reread(ctx context.Context, of productRef, object string,
+func (s *scan) reread(ctx context.Context, ref productRef, object string,
 	also func(*catalogv1.Observed),
 ) (gone bool, err error) {
 	const attempts = 4
@@ -229,7 +229,7 @@ func (s *scan) reread(ctx context.Context, of productRef, object string,
 			s.count(func(r *meshv1.ScanReport) { r.Unconfirmed++ })
 			return false, nil
 		}
-		holds, err := s.refresh(ctx, of, object, false, also)
+		holds, err := s.refresh(ctx, ref, object, false, also)
 		if err == nil {
 			return !holds, nil
 		}

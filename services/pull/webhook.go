@@ -113,9 +113,9 @@ var errTooLarge = errors.New("is too large to be stored")
 
 // storeEvent stores an event on STRIPE. If one of push's calls caused the event, its trace continues.
 func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via meshv1.Via) error {
-	of := p.ref(event.ProductID)
+	ref := p.ref(event.ProductID)
 	change := &meshv1.StripeChange{
-		Account: p.account, ProductId: of.product, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
+		Account: p.account, ProductId: ref.product, EventId: event.ID, Type: event.Type, ObjectId: event.ObjectID,
 		IdempotencyKey: event.IdempotencyKey, CreatedAt: timestamppb.New(time.Unix(event.Created, 0)),
 		ReceivedAt: timestamppb.Now(), Via: via, Event: event.Raw,
 	}
@@ -123,7 +123,7 @@ func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via mesh
 		return fmt.Errorf("event %s %w: it has %d bytes, and NATS accepts %d: raise max_payload of the NATS server",
 			event.ID, errTooLarge, size, p.mesh.MaxBody())
 	}
-	observed, _, err := of.get(ctx)
+	observed, _, err := ref.get(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,13 +135,13 @@ func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via mesh
 	ctx = telemetry.ContextWithTraceparent(ctx, intent.GetTraceparent())
 	ctx = telemetry.ContextAbout(ctx, telemetry.About{
 		Account: p.account,
-		Product: of.product,
+		Product: ref.product,
 		Version: intent.GetVersion(),
 	})
 	ctx, span := startStoreSpan(ctx, via)
 	defer span.End()
 	span.SetAttributes(telemetry.StripeEventIDKey.String(event.ID), telemetry.StripeEventTypeKey.String(event.Type))
-	err = p.mesh.Publish(ctx, topology.StripeSubject(p.account, of.product), change, mesh.WithID(event.ID))
+	err = p.mesh.Publish(ctx, topology.StripeSubject(p.account, ref.product), change, mesh.WithID(event.ID))
 	if via == meshv1.Via_VIA_WEBHOOK {
 		status := http.StatusOK
 		if err != nil {

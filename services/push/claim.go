@@ -48,8 +48,9 @@ func (p *pusher) claim(ctx context.Context, req passRequest) (pl *plan, err erro
 			linkApplier(ctx, observed, req.change.GetVersion())
 			return nil, nil
 		}
-		known := observed.GetVersion() >= req.change.GetVersion() && !observed.GetStale() && observed.GetClaim() == nil
-		if known && !req.force {
+		isApplied := observed.GetVersion() >= req.change.GetVersion() && !observed.GetStale() &&
+			observed.GetClaim() == nil
+		if isApplied && !req.force {
 			linkApplier(ctx, observed, req.change.GetVersion())
 			if req.redelivered {
 				return nil, p.publishApplied(ctx, req, observed.GetGeneration(), nil)

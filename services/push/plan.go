@@ -36,12 +36,14 @@ type plannedStep struct {
 	generation uint64
 }
 
+// plan plans the calls for a product and stores the claim with their intents. It rereads the product first if its
+// observed state is not reliable. It returns nil if there is nothing to do.
 func (p *pusher) plan(ctx context.Context, req passRequest, observed *catalogv1.Observed, revision uint64,
 	now time.Time,
 ) (*plan, error) {
 	steps := p.assignKeys(p.steps(req, observed), observed)
-	looked := req.reread || observed.GetStale() || observed.GetClaim() != nil || needsReread(steps, observed, now)
-	if looked {
+	reread := req.reread || observed.GetStale() || observed.GetClaim() != nil || needsReread(steps, observed, now)
+	if reread {
 		var err error
 		if observed, err = p.reread(ctx, observed); err != nil {
 			return nil, err
@@ -60,7 +62,7 @@ func (p *pusher) plan(ctx context.Context, req passRequest, observed *catalogv1.
 		}
 	}
 	advances := observed.GetVersion() < req.change.GetVersion()
-	pl := &plan{change: req.change, steps: steps, base: observed, reread: looked}
+	pl := &plan{change: req.change, steps: steps, base: observed, reread: reread}
 	pl.lease.renewed(now)
 	pl.lease.stamped(now)
 	stored := proto.CloneOf(observed)
