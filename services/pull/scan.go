@@ -124,7 +124,7 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 			return errFinished
 		}
 	} else if revision != 0 {
-		if err := pause(ctx, takeoverDelay); err != nil {
+		if err := sleep(ctx, takeoverDelay); err != nil {
 			return err
 		}
 		now, err := s.cursor.GetAt(ctx, &meshv1.ScanState{})

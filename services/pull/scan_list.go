@@ -155,7 +155,7 @@ func (s *scan) readPage(ctx context.Context, l stripeapi.Listing) (stripeapi.Pag
 		if attempt == attempts || f.Action == stripeapi.Halt || f.Action == stripeapi.Refuse {
 			return page, f
 		}
-		if err := pause(ctx, mesh.RetryDelay(attempt)); err != nil {
+		if err := sleep(ctx, mesh.RetryDelay(attempt)); err != nil {
 			return page, err
 		}
 	}

@@ -251,13 +251,13 @@ func (s *scan) reread(ctx context.Context, ref productRef, object string,
 			s.countFailure(ctx, object, err)
 			return false, nil
 		}
-		if err := pause(ctx, mesh.RetryDelay(attempt)); err != nil {
+		if err := sleep(ctx, mesh.RetryDelay(attempt)); err != nil {
 			return false, err
 		}
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -17,26 +17,26 @@ import (
 // Bounds of the bodies of webhooks. Anyone can send one, and the signature covers the whole body, so the body must be
 // read before it can be verified.
 const (
-	// maxEvent is the maximum size of an event in bytes. Stripe's events about products and prices have a few
+	// maxEventBytes is the maximum size of an event in bytes. Stripe's events about products and prices have a few
 	// kilobytes. The largest that a catalog in any script can cause has about 400 KB: a description of 40,000
 	// characters and 50 metadata keys, both before and after the change.
-	maxEvent = 512 << 10
-	// smallEvent is a size in bytes that nearly every event fits.
-	smallEvent = 16 << 10
-	// maxBodies is how many bodies are read at once. Beyond smallEvent each, they may have maxBodiesMemory together.
-	// Stripe sends a refused event again.
+	maxEventBytes = 512 << 10
+	// smallEventBytes is a size in bytes that nearly every event fits.
+	smallEventBytes = 16 << 10
+	// maxBodies is how many bodies are read at once. Beyond smallEventBytes each, they may have maxBodiesBytes
+	// together. Stripe sends a refused event again.
 	maxBodies       = 256
-	maxBodiesMemory = 16 << 20
+	maxBodiesBytes = 16 << 20
 	// bodyTimeout is how long Stripe may take to send a body.
 	bodyTimeout = 10 * time.Second
 )
 
 func newBodies() *httpserver.Bodies {
 	return httpserver.NewBodies(httpserver.Bounds{
-		Max:   maxEvent,
-		Small: smallEvent,
+		Max:   maxEventBytes,
+		Small: smallEventBytes,
 		Count: maxBodies,
-		Large: maxBodiesMemory,
+		Large: maxBodiesBytes,
 	})
 }
 
@@ -65,7 +65,7 @@ func (p *puller) readSigned(w http.ResponseWriter, r *http.Request) (body []byte
 	case tooLarge:
 		closeUnread(w)
 		p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large",
-			fmt.Sprintf("an event may have at most %d bytes", maxEvent))
+			fmt.Sprintf("an event may have at most %d bytes", maxEventBytes))
 		return nil, false
 	case err != nil:
 		closeUnread(w)

@@ -41,8 +41,8 @@ const drainTimeout = 5 * time.Second
 
 // Bounds of what a connection may cost before a handler gets a request.
 const (
-	// maxHeader is the maximum size of a header in bytes. A token, a signature and a trace need a few hundred.
-	maxHeader = 64 << 10
+	// maxHeaderBytes is the maximum size of a header in bytes. A token, a signature and a trace need a few hundred.
+	maxHeaderBytes = 64 << 10
 	// maxStreams is the maximum number of concurrent requests on a connection of HTTP/2.
 	maxStreams = 100
 )
@@ -67,7 +67,7 @@ func Run(ctx context.Context, cfg Config) error {
 		// Usual load balancers keep an idle connection for a minute. With a longer time here, they are the ones to
 		// close it.
 		IdleTimeout:    2 * time.Minute,
-		MaxHeaderBytes: maxHeader,
+		MaxHeaderBytes: maxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: 256 << 10,

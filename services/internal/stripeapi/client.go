@@ -21,7 +21,7 @@ import (
 // DefaultBase is the address of Stripe's API.
 const DefaultBase = "https://api.stripe.com"
 
-const scope = "github.com/driftless-sync/driftless/services/internal/stripeapi"
+const tracerName = "github.com/driftless-sync/driftless/services/internal/stripeapi"
 
 // RequestTimeout bounds one call. Stripe answers within seconds. A call that times out has an unknown outcome.
 const RequestTimeout = 30 * time.Second
@@ -122,7 +122,7 @@ func (c *Client) waitForTurn(ctx context.Context, endpoint string) (done func(re
 		err = &NotSentError{fmt.Errorf("wait for a turn within Stripe's rate limit: %w", err)}
 	}
 	if err != nil || time.Since(begun) >= minSpanWait {
-		_, span := otel.Tracer(scope).Start(ctx, "wait for budget", trace.WithTimestamp(begun))
+		_, span := otel.Tracer(tracerName).Start(ctx, "wait for budget", trace.WithTimestamp(begun))
 		telemetry.Fail(span, err)
 		span.End()
 	}
