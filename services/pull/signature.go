@@ -25,7 +25,7 @@ const (
 	smallEventBytes = 16 << 10
 	// maxBodies is how many bodies are read at once. Beyond smallEventBytes each, they may have maxBodiesBytes
 	// together. Stripe sends a refused event again.
-	maxBodies       = 256
+	maxBodies      = 256
 	maxBodiesBytes = 16 << 20
 	// bodyTimeout is how long Stripe may take to send a body.
 	bodyTimeout = 10 * time.Second
