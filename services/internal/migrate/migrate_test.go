@@ -137,7 +137,7 @@ func faults(sql string) []string {
 // TestMigrations_AreCompatibleWithThePreviousVersion: during a rolling upgrade both versions work with the same tables.
 func TestMigrations_AreCompatibleWithThePreviousVersion(t *testing.T) {
 	n := 0
-	require.NoError(t, filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(filepath.Join("..", ".."), func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(path) != ".sql" || filepath.Base(filepath.Dir(path)) != "migrations" {
 			return err
 		}
@@ -145,7 +145,7 @@ func TestMigrations_AreCompatibleWithThePreviousVersion(t *testing.T) {
 		sql, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.Empty(t, faults(string(sql)),
-			"%s: the version before could not work beside this one. Add what is new first, and take the old away a version later", path)
+			"%s: the previous version could not work with this one. Add the new first, and drop the old a version later", path)
 		return nil
 	}))
 	require.GreaterOrEqual(t, n, 6, "the migrations are not where they were")
